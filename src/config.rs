@@ -1,0 +1,141 @@
+//! The configuration: plain structs, one a section of `config/default.toml`, which explains every setting.
+//!
+//! This module and its children are the only ones that read the environment. Tests build the structs as literals.
+
+mod load;
+mod secret;
+mod validate;
+
+pub use secret::Secret;
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+/// Everything that can be set.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub server: ServerConfig,
+    pub log: TelemetryConfig,
+    pub redis: RedisConfig,
+    pub kafka: KafkaConfig,
+    pub postgres: PostgresConfig,
+    pub auth: AuthConfig,
+    pub sale: SaleConfig,
+    pub worker: WorkerConfig,
+}
+
+/// How the API listens and how a process starts and ends.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    pub host: String,
+    /// 0 takes a free one.
+    pub port: u16,
+    /// Origins for CORS; `*` for all.
+    pub frontend_origins: Vec<String>,
+    pub http_threads: usize,
+    /// Per thread.
+    pub max_connections: usize,
+    pub request_timeout: Duration,
+    pub shutdown_timeout: Duration,
+    pub startup_timeout: Duration,
+}
+
+/// What is logged, and how.
+#[derive(Debug, Clone)]
+pub struct TelemetryConfig {
+    /// Directives of tracing's `EnvFilter`.
+    pub level: String,
+    pub json: bool,
+}
+
+/// Where the stock gate is.
+#[derive(Debug, Clone)]
+pub struct RedisConfig {
+    pub host: String,
+    pub port: u16,
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+    pub cluster_mode: bool,
+    pub command_timeout: Duration,
+}
+
+/// Where the attempt log is.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    pub brokers: Vec<String>,
+    pub client_id: String,
+    pub topic: String,
+    pub dead_letter_topic: String,
+    pub consumer_group: String,
+    pub partitions: i32,
+    pub replication_factor: i16,
+    pub append_timeout: Duration,
+    pub tls: bool,
+    pub ca_file: Option<String>,
+    pub sasl: Option<SaslConfig>,
+}
+
+/// How to log in to Kafka.
+#[derive(Debug, Clone)]
+pub struct SaslConfig {
+    pub mechanism: SaslMechanism,
+    pub username: String,
+    pub password: Secret,
+}
+
+/// The mechanisms that are supported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaslMechanism {
+    Plain,
+    ScramSha256,
+    ScramSha512,
+}
+
+/// Where the ledger is.
+#[derive(Debug, Clone)]
+pub struct PostgresConfig {
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    pub password: Secret,
+    pub database: String,
+    pub pool_size: usize,
+    pub pool_timeout: Duration,
+    pub statement_timeout: Duration,
+}
+
+/// Tokens and passwords.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    pub jwt_secret: Secret,
+    pub token_ttl: Duration,
+    pub password_memory_kib: u32,
+    pub password_passes: u32,
+    pub password_threads: usize,
+    pub password_queue: usize,
+}
+
+/// The seeded sale, and how long results stay.
+#[derive(Debug, Clone)]
+pub struct SaleConfig {
+    /// Now if `None`.
+    pub start: Option<DateTime<Utc>>,
+    /// 24 hours after the start if `None`.
+    pub end: Option<DateTime<Utc>>,
+    /// SKU.
+    pub product_sku: String,
+    pub total_stock: u32,
+    pub result_ttl: Duration,
+}
+
+/// The consumers.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    pub enabled: bool,
+    pub host: String,
+    /// Of the worker's health and metrics; `None`: it does not listen.
+    pub port: Option<u16>,
+    pub lease: Duration,
+    pub pending_age: Duration,
+}

@@ -1,0 +1,1 @@
+//! From defaults, file and environment to a [`Config`](super::Config).

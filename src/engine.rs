@@ -1,0 +1,1 @@
+//! The engines behind the three ports. Only `commands` chooses among them.

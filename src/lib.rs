@@ -1,0 +1,11 @@
+//! `flashsale`: takes the second in which a sale opens.
+
+pub mod auth;
+pub mod clock;
+pub mod config;
+pub mod engine;
+pub mod http;
+pub mod ids;
+pub mod order;
+pub mod port;
+pub mod sale;

@@ -1,0 +1,21 @@
+//! The three ports: all that the domain knows of the servers behind it.
+//!
+//! [`StockGate`] decides who gets a unit, [`AttemptLog`] keeps the accepted attempts in order, [`Ledger`] is the system
+//! of record. Here are the traits and the plain types they speak in; the engines that implement them are under
+//! `engine`, and nothing here knows any of them.
+
+mod attempt;
+mod gate;
+mod ledger;
+mod log;
+
+pub use attempt::{Attempt, Outcome, Settlement};
+pub use gate::{
+    GateError, GateStatus, Holder, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
+    SaleWindow, StockGate, Standing,
+};
+pub use ledger::{
+    Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection, SaleListing, SaleSnapshot,
+    SettleBatch, SettleError, StoredUser,
+};
+pub use log::{AppendError, AttemptLog, RawRecord, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset, Partition};

@@ -1,0 +1,36 @@
+//! An accepted attempt and what becomes of it: the words that gate, log and ledger share.
+
+use chrono::{DateTime, Utc};
+
+use crate::ids::{AttemptId, ProductId, SaleId, UserId};
+
+/// One press of "buy" for which the gate reserved a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    pub id: AttemptId,
+    pub sale: SaleId,
+    pub product: ProductId,
+    pub user: UserId,
+    /// When the API node took it, by that node's clock; millisecond precision. For people, never for decisions.
+    pub at: DateTime<Utc>,
+}
+
+/// What the ledger decided about an attempt. It never changes: settling the same attempt again answers the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// An order stands for it.
+    Ordered,
+    /// No unit was left in the ledger.
+    SoldOut,
+    /// The shopper has an order in this sale already, made by this other attempt.
+    AlreadyOrdered { by: AttemptId },
+    /// It names a user, sale or product that the ledger does not know; it is among the dead letters.
+    Rejected,
+}
+
+/// An attempt with its outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settlement {
+    pub attempt: Attempt,
+    pub outcome: Outcome,
+}

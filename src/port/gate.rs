@@ -1,0 +1,189 @@
+//! The stock gate: the hot path, which decides atomically who holds a unit of which sale.
+//!
+//! For every sale the gate keeps the units still available, the *holders* (one attempt a shopper) and the *pending*
+//! attempts: held, and not yet recorded as settled. When every settlement is recorded,
+//! `available + pending = remaining units of the ledger`; every operation here keeps that balance.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use std::time::Duration;
+use uuid::Uuid;
+
+use super::Settlement;
+use crate::ids::{AttemptId, ProductId, SaleId, UserId};
+
+/// The gate did not answer, or answered with an error. Whether the operation took place is unknown.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the stock gate: {0}")]
+pub struct GateError(pub String);
+
+/// When a sale is open: `start <= now < end`, by the gate's own clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaleWindow {
+    pub start: DateTime<Utc>,
+    pub end: DateTime<Utc>,
+}
+
+/// The answer to one shopper who asks for a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReserveOutcome {
+    /// A unit was taken for this attempt, which is now pending.
+    Reserved,
+    /// The shopper holds a unit already, by this attempt. A pending one is thereby claimed: its release is refused from
+    /// now on, since another answer relies on it.
+    AlreadyHeld { attempt: AttemptId, standing: Standing },
+    SoldOut,
+    NotStarted,
+    Ended,
+    /// The gate does not know the sale (yet, or any more), or it is being loaded.
+    Closed,
+}
+
+/// How far a held attempt has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Accepted; the ledger's decision is not recorded yet.
+    Pending,
+    /// An order stands.
+    Success,
+}
+
+/// The answer to giving a unit back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseOutcome {
+    /// The unit can be bought again; no order can come of the attempt through the gate.
+    Released,
+    /// Somebody else answers for the attempt (a second press, or the relay): it stays held.
+    Claimed,
+    /// The attempt holds nothing: never reserved, already released, already settled, or the gate was emptied.
+    NotHeld,
+}
+
+/// What a shopper is told of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PurchaseResult {
+    Success,
+    Failed,
+}
+
+/// A shopper's result to be kept for status reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultEntry {
+    pub sale: SaleId,
+    pub product: ProductId,
+    pub user: UserId,
+    pub result: PurchaseResult,
+}
+
+/// A shopper who holds a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holder {
+    pub user: UserId,
+    pub attempt: AttemptId,
+}
+
+/// A held attempt whose settlement is not recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PendingEntry {
+    pub user: UserId,
+    pub attempt: AttemptId,
+    /// When it was reserved or last claimed, by the gate's clock.
+    pub since: DateTime<Utc>,
+}
+
+/// Names one loading of a sale, so that two loaders cannot mix theirs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LoadToken(pub Uuid);
+
+/// What the gate knows of a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateStatus {
+    /// Nothing: it was never loaded, or the gate was emptied.
+    Unknown,
+    /// Known but closed: being loaded, or closed because the server behind the gate was restarted since it was loaded and
+    /// may have lost writes.
+    Closed { pending: u64 },
+    Open {
+        window: SaleWindow,
+        /// Units that can be reserved now. Below zero while the ledger has sold more than the gate knew.
+        available: i64,
+        pending: u64,
+        /// Goes up whenever a unit comes back. While it stands still and nothing is available, the set of holders can
+        /// only shrink.
+        returns: u64,
+    },
+}
+
+/// The hot path. Every method is idempotent by attempt id, because a client may send it twice after a broken connection,
+/// and answers within a bounded time.
+#[async_trait]
+pub trait StockGate: Send + Sync {
+    /// Decides for shoppers of one sale, in this order, in one atomic step. One outcome for each holder asked for.
+    ///
+    /// A shopper who holds a unit gets `AlreadyHeld` whatever the window says; repeated with the same attempt id, a
+    /// reservation answers `AlreadyHeld` with that id.
+    async fn reserve(&self, sale: SaleId, asked: &[Holder]) -> Result<Vec<ReserveOutcome>, GateError>;
+
+    /// Gives back the unit of an attempt that surely was not logged.
+    async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError>;
+
+    /// Records what the ledger decided, for settlements of one sale: the attempts are no longer pending; a failed one
+    /// gives its unit back; an order of a shopper whom the gate does not know takes a unit (`available` may go below
+    /// zero); shoppers' results are written, FAILED never over a SUCCESS of the same sale.
+    ///
+    /// While a sale is being loaded, orders recorded meanwhile are kept aside and counted when it opens. For an unknown
+    /// sale only the results are written.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError>;
+
+    /// Writes results of shoppers who were refused. Never over a SUCCESS of the same sale.
+    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError>;
+
+    /// What to tell a shopper of a product. With `sale`, the product's current one: a shopper who holds a unit of it is
+    /// told that attempt's standing (pending: `None`), never an older result.
+    async fn read_result(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: Option<SaleId>,
+    ) -> Result<Option<PurchaseResult>, GateError>;
+
+    /// The state of a sale. Reads only.
+    async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError>;
+
+    /// All who hold a unit, in no order; at least those who hold one during the whole call.
+    async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError>;
+
+    /// Closes an open sale when the server behind the gate was restarted since the sale was loaded. True if it did so now.
+    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError>;
+
+    /// Up to `limit` pending attempts that are at least this old, oldest first. Works on closed sales too.
+    async fn overdue(&self, sale: SaleId, age: Duration, limit: usize) -> Result<Vec<PendingEntry>, GateError>;
+
+    /// Claims pending attempts before they are appended again: from now on their release is refused, and they count as
+    /// new for [`StockGate::overdue`]. One answer for each: true if it is still pending.
+    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError>;
+
+    /// Starts loading a sale that is unknown or closed, dropping what was held of it. False when it is open, or another
+    /// loading started less than `lease` ago.
+    async fn begin_load(&self, sale: SaleId, token: LoadToken, lease: Duration) -> Result<bool, GateError>;
+
+    /// Adds holders who have an order. False when this loading was superseded.
+    async fn load_holders(&self, sale: SaleId, token: LoadToken, holders: &[Holder]) -> Result<bool, GateError>;
+
+    /// Opens a loaded sale with the units that the ledger had left when its snapshot was taken, which must be after
+    /// [`StockGate::begin_load`]. What is kept of the sale expires at `expires`. False when superseded.
+    async fn open(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        window: SaleWindow,
+        remaining: u64,
+        expires: DateTime<Utc>,
+    ) -> Result<bool, GateError>;
+
+    /// Sets the window of an open sale anew.
+    async fn set_window(&self, sale: SaleId, window: SaleWindow, expires: DateTime<Utc>) -> Result<(), GateError>;
+
+    /// Answers when the gate does.
+    async fn ping(&self) -> Result<(), GateError>;
+}

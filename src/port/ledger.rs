@@ -1,0 +1,176 @@
+//! The ledger: the system of record. It keeps the promises by itself, whatever gate and log say.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{Attempt, Holder, Offset, Outcome, Partition, SaleWindow, Settlement};
+use crate::ids::{AttemptId, ProductId, SaleId, UserId};
+
+/// The ledger did not answer, or answered with an error.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the ledger: {0}")]
+pub struct LedgerError(pub String);
+
+/// An account to be made. All text is free of NUL.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    pub username: String,
+    pub email: String,
+    /// PHC string.
+    pub password_hash: String,
+    pub full_name: Option<String>,
+}
+
+/// What came of making an account. Usernames and emails are unique whatever their case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Registration {
+    Registered(UserId),
+    UsernameTaken,
+    EmailTaken,
+}
+
+/// An account as login needs it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUser {
+    pub id: UserId,
+    pub username: String,
+    pub password_hash: String,
+    /// `admin` or `user`.
+    pub role: String,
+}
+
+/// A sale with its product, as the catalog shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaleListing {
+    pub id: SaleId,
+    pub product: ProductId,
+    pub product_name: String,
+    pub product_description: String,
+    pub window: SaleWindow,
+    pub initial_stock: u64,
+    /// Units for which no order stands.
+    pub remaining_stock: u64,
+}
+
+/// The state of a sale at one moment.
+#[derive(Debug, Clone)]
+pub struct SaleSnapshot {
+    pub remaining: u64,
+    /// Everyone with an order.
+    pub holders: Vec<Holder>,
+}
+
+/// Whose progress through which part of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub group: String,
+    /// The log's name.
+    pub topic: String,
+    pub partition: Partition,
+}
+
+/// A worker process of a group that reads a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    pub group: String,
+    /// The log's name.
+    pub topic: String,
+    /// Unique to the process.
+    pub id: String,
+}
+
+/// A partition that is this member's to read, until its time runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lease {
+    pub partition: Partition,
+    /// The first record that is not settled.
+    pub next: Offset,
+    /// The attempt of the last settled record, to find out whether the log is still the one that was read.
+    pub last: Option<AttemptId>,
+}
+
+/// An attempt that the ledger cannot settle.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    pub attempt: AttemptId,
+    pub cause: String,
+}
+
+/// Records of one partition, to be settled together.
+#[derive(Debug, Clone)]
+pub struct SettleBatch<'a> {
+    pub position: &'a Position,
+    /// Where the worker believes the partition stands.
+    pub from: Offset,
+    /// Where it stands afterwards.
+    pub to: Offset,
+    /// In the log's order; the same attempt may come more than once.
+    pub attempts: &'a [Attempt],
+    /// Those among them that are dead letters already.
+    pub rejected: &'a [Rejection],
+}
+
+/// Why a batch was not settled. Nothing of it was.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The partition does not stand where the worker believed: another worker has it.
+    #[error("fenced out: the partition is not at the expected offset")]
+    Fenced,
+    /// These attempts cannot be settled. Bury them, then settle the batch with them among `rejected`.
+    #[error("{} attempts cannot be settled", .0.len())]
+    Unsettleable(Vec<Rejection>),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The system of record. Every call answers within a bounded time.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Makes an account with the role `user`.
+    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError>;
+
+    /// The account of this name, whatever its case.
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError>;
+
+    /// All sales that end after `since`, and the last one that ended before it, by start.
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;
+
+    /// Settles a batch in ONE transaction: moves the partition from `from` to `to` if it stands at `from` (compare and
+    /// set), takes units, inserts orders, records the outcome of every attempt. One settlement for each attempt of the
+    /// batch, in order; attempts settled before answer as they did then.
+    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError>;
+
+    /// The outcomes of those of these attempts that are settled.
+    async fn outcomes(&self, attempts: &[AttemptId]) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError>;
+
+    /// Remaining units and holders of a sale, consistent with each other. `None` when there is no such sale.
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError>;
+
+    /// Says that this member lives, renews its leases for `ttl`, forgets members that have been silent for longer, and
+    /// leases free partitions up to its fair share. Answers with all that it holds now and its fair share: the live
+    /// members in the order of their ids get the partitions evenly, the first ones one more if it does not divide. A
+    /// member that holds more than its share is expected to hand back the rest.
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError>;
+
+    /// Hands partitions back, if this member holds them.
+    async fn hand_back(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError>;
+
+    /// Hands everything back and takes the member off the list.
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError>;
+
+    /// Where every partition that was ever leased stands.
+    async fn progress(&self, group: &str, topic: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError>;
+
+    /// Moves a partition to another offset if it stands at `from`, without settling. True if it did.
+    async fn reposition(&self, position: &Position, from: Offset, to: Offset) -> Result<bool, LedgerError>;
+
+    /// Answers when the ledger does.
+    async fn ping(&self) -> Result<(), LedgerError>;
+}

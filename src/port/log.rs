@@ -1,0 +1,118 @@
+//! The attempt log: durable, ordered by partition; the proof that an attempt was accepted.
+
+use async_trait::async_trait;
+use std::{collections::BTreeMap, fmt};
+
+use super::Attempt;
+
+/// A partition of the log, from 0. All attempts of one shopper are in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(pub i32);
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A place in a partition: records are numbered from 0; there may be gaps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(pub i64);
+
+impl fmt::Display for Offset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Why an append did not succeed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum AppendError {
+    /// The log does not have the attempt and never will have it by this call.
+    #[error("not written: {0}")]
+    NotWritten(String),
+    /// It may or may not be there.
+    #[error("outcome unknown: {0}")]
+    Unknown(String),
+}
+
+/// Why the log could not be read or written, attempts aside.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LogError {
+    /// The offset asked for is not in the log: it was cut, or made anew. These are the offsets that are there.
+    #[error("offset {asked} is outside the log, which has {earliest} to {end}")]
+    OutOfRange { asked: Offset, earliest: Offset, end: Offset },
+    #[error("the attempt log: {0}")]
+    Unavailable(String),
+}
+
+/// A record as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogRecord {
+    pub offset: Offset,
+    pub entry: LogEntry,
+    /// The record's bytes, for the dead letters.
+    pub raw: RawRecord,
+}
+
+/// What a record says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogEntry {
+    Attempt(Attempt),
+    /// It cannot be understood, for this cause.
+    Garbage(String),
+}
+
+/// The bytes of a record, as they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RawRecord {
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+/// A record on its way to the dead letters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    pub partition: Partition,
+    pub offset: Offset,
+    pub cause: String,
+    pub raw: RawRecord,
+}
+
+/// Records read in order from one partition.
+#[derive(Debug, Clone)]
+pub struct LogBatch {
+    pub records: Vec<LogRecord>,
+    /// Where to read on.
+    pub next: Offset,
+    /// The end of the partition when it was read.
+    pub end: Offset,
+}
+
+/// The durable log. Every call answers within a bounded time.
+#[async_trait]
+pub trait AttemptLog: Send + Sync {
+    /// The name of the log (Kafka: the topic).
+    fn name(&self) -> &str;
+
+    /// How many partitions there are.
+    fn partitions(&self) -> i32;
+
+    /// Appends attempts durably; one answer for each, in their order. Attempts of one shopper keep their order.
+    async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>>;
+
+    /// Reads on from an offset; waits a short while for records when there are none yet, then answers with none.
+    async fn read(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError>;
+
+    /// The first offset that is still there.
+    async fn earliest(&self, partition: Partition) -> Result<Offset, LogError>;
+
+    /// The end of every partition: everything appended before this call is below it.
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError>;
+
+    /// Writes dead letters durably.
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError>;
+
+    /// Answers when the log does.
+    async fn ping(&self) -> Result<(), LogError>;
+}

@@ -1,0 +1,4 @@
+//! All tests that need real servers, in one binary. `support` starts what they need.
+
+mod contract;
+mod support;
