@@ -2,15 +2,21 @@
 //!
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
-mod load;
+mod read;
 mod secret;
-mod validate;
+mod sources;
 
 pub use secret::Secret;
+pub use sources::{Sources, VARIABLES};
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+
+/// Every problem of a configuration, each naming its setting.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the configuration has {} problem{}:\n{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, .0.join("\n"))]
+pub struct ConfigErrors(pub Vec<String>);
 
 /// Everything that can be set.
 #[derive(Debug, Clone)]
@@ -138,4 +144,11 @@ pub struct WorkerConfig {
     pub port: Option<u16>,
     pub lease: Duration,
     pub pending_age: Duration,
+}
+
+impl Config {
+    /// Reads defaults, file and environment, and checks them; all problems are reported at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        read::config(sources)
+    }
 }

@@ -1,1 +1,3 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
+
+pub mod kafka;

@@ -6,6 +6,7 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod ids;
+pub mod lifecycle;
 pub mod order;
 pub mod port;
 pub mod sale;

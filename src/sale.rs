@@ -3,5 +3,7 @@
 //! Everything a request needs is in memory: [`SaleBoard`] is refreshed in the background, and requests never wait for it.
 
 mod board;
+mod refresh;
 
-pub use board::{SaleBoard, SaleStatus, SaleView};
+pub use board::{Admission, SaleBoard, SaleStatus, SaleView};
+pub use refresh::Refresh;

@@ -1,9 +1,33 @@
-//! One press of "buy".
+//! One press of "buy": board, gate, log.
+//!
+//! An attempt goes through two gathering tasks, one that asks the gate and one that appends to the log. They do not
+//! depend on the request that brought it: a shopper who hangs up half way leaves nothing half done.
 
-use crate::{
-    ids::{AttemptId, SaleId, UserId},
-    port::Standing,
+mod append;
+mod reserve;
+mod undo;
+
+use std::sync::Arc;
+
+use metrics::counter;
+use tokio::sync::oneshot;
+
+use super::{
+    gather::{Gather, Limits},
+    results::Results,
 };
+use crate::{
+    clock::Clock,
+    ids::{AttemptId, SaleId, UserId},
+    lifecycle::Lifecycle,
+    port::{Attempt, AttemptLog, Holder, Standing, StockGate},
+    sale::{Admission, SaleBoard},
+};
+
+/// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
+const RESERVE: Limits = Limits { waiting: 16_384, batch: 256 };
+/// Attempts that may wait for the log, on top of those that wait for the gate.
+const APPEND: Limits = Limits { waiting: 4_096, batch: 1_000 };
 
 /// The attempt counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,11 +62,92 @@ pub enum Refusal {
 }
 
 /// Takes attempts.
-pub struct Purchase {}
+pub struct Purchase {
+    clock: Arc<dyn Clock>,
+    board: Arc<SaleBoard>,
+    results: Arc<Results>,
+    reserve: Gather<Asked>,
+}
+
+/// An attempt on its way, and who waits for the answer.
+struct Asked {
+    attempt: Attempt,
+    answer: oneshot::Sender<Result<Accepted, Refusal>>,
+}
 
 impl Purchase {
+    /// Starts the tasks that attempts go through.
+    pub fn start(
+        lifecycle: &Lifecycle,
+        gate: Arc<dyn StockGate>,
+        log: Arc<dyn AttemptLog>,
+        board: Arc<SaleBoard>,
+        results: Arc<Results>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let undo = undo::spawn(lifecycle, Arc::clone(&gate));
+        let append = append::spawn(lifecycle, log, Arc::clone(&gate), undo.clone());
+        let reserve = reserve::spawn(lifecycle, gate, append, undo);
+        Self { clock, board, results, reserve }
+    }
+
     /// One press of "buy". Waits for gate and log at most as long as their timeouts.
-    pub async fn attempt(&self, _user: UserId, _sale: SaleId) -> Result<Accepted, Refusal> {
-        todo!()
+    pub async fn attempt(&self, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
+        let outcome = self.decide(user, sale).await;
+        counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
+        outcome
+    }
+
+    async fn decide(&self, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
+        let product = match self.board.admit(sale, user) {
+            Admission::AskGate { product } => product,
+            Admission::UnknownSale => return Err(Refusal::UnknownSale),
+            Admission::NotStarted => return Err(Refusal::NotStarted),
+            Admission::Ended => return Err(Refusal::Ended),
+            Admission::SoldOut { product } => {
+                self.results.refused(user, product, sale);
+                return Err(Refusal::SoldOut);
+            }
+        };
+        let attempt = Attempt { id: AttemptId::generate(), sale, product, user, at: self.clock.now() };
+        let (answer, answered) = oneshot::channel();
+        self.reserve.offer(Asked { attempt, answer }).map_err(|_| Refusal::Busy)?;
+        // A task that dies takes the process with it; the attempt is found in the gate.
+        let outcome = answered.await.unwrap_or(Err(Refusal::OutcomeUnknown));
+        if outcome == Err(Refusal::SoldOut) {
+            self.results.refused(user, product, sale);
+        }
+        outcome
+    }
+}
+
+impl Asked {
+    fn holder(&self) -> Holder {
+        Holder { user: self.attempt.user, attempt: self.attempt.id }
+    }
+
+    /// Answers; whoever hung up does not need it.
+    fn answer(self, outcome: Result<Accepted, Refusal>) {
+        let _ = self.answer.send(outcome);
+    }
+
+    /// Answers that the attempt counts and awaits its settlement.
+    fn accept(self) {
+        let accepted = Accepted { attempt: self.attempt.id, standing: Standing::Pending };
+        self.answer(Ok(accepted));
+    }
+}
+
+fn label(outcome: &Result<Accepted, Refusal>) -> &'static str {
+    match outcome {
+        Ok(_) => "accepted",
+        Err(Refusal::UnknownSale) => "unknown_sale",
+        Err(Refusal::NotStarted) => "not_started",
+        Err(Refusal::Ended) => "ended",
+        Err(Refusal::SoldOut) => "sold_out",
+        Err(Refusal::Preparing) => "preparing",
+        Err(Refusal::Busy) => "busy",
+        Err(Refusal::Unavailable) => "unavailable",
+        Err(Refusal::OutcomeUnknown) => "outcome_unknown",
     }
 }

@@ -106,6 +106,8 @@ pub struct SettleBatch<'a> {
     pub from: Offset,
     /// Where it stands afterwards.
     pub to: Offset,
+    /// The attempt of the record right before `to`, if it has one: becomes [`Lease::last`].
+    pub last: Option<AttemptId>,
     /// In the log's order; the same attempt may come more than once.
     pub attempts: &'a [Attempt],
     /// Those among them that are dead letters already.

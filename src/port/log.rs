@@ -1,6 +1,7 @@
 //! The attempt log: durable, ordered by partition; the proof that an attempt was accepted.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, fmt};
 
 use super::Attempt;
@@ -77,6 +78,7 @@ pub struct DeadLetter {
     pub offset: Offset,
     pub cause: String,
     pub raw: RawRecord,
+    pub buried_at: DateTime<Utc>,
 }
 
 /// Records read in order from one partition.

@@ -1,8 +1,27 @@
-//! The board: every sale with its stock, in memory.
+//! The board: every sale with its stock, in memory. Reading it takes no lock and does no I/O.
 
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 
-use crate::ids::{ProductId, SaleId};
+use crate::{
+    clock::Clock,
+    ids::{ProductId, SaleId, UserId},
+    port::{SaleListing, SaleWindow},
+};
+
+/// How far this node's clock may be off the gate's. Within it the gate is asked, since its clock opens the sale.
+const CLOCK_MARGIN: Duration = Duration::from_secs(1);
+/// The gate's stock is not known.
+const UNKNOWN: i64 = i64::MIN;
 
 /// Where a sale stands by the clock of this node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,12 +48,272 @@ pub struct SaleView {
     pub remaining_stock: u64,
 }
 
+/// What this node can say of an attempt by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The gate has to decide.
+    AskGate {
+        product: ProductId,
+    },
+    UnknownSale,
+    NotStarted,
+    Ended,
+    /// Every unit is held, and this shopper holds none.
+    SoldOut {
+        product: ProductId,
+    },
+}
+
 /// Every sale with its stock.
-pub struct SaleBoard {}
+pub struct SaleBoard {
+    clock: Arc<dyn Clock>,
+    sales: ArcSwap<BTreeMap<SaleId, Arc<Listed>>>,
+}
+
+/// A sale on the board.
+pub(super) struct Listed {
+    pub(super) listing: SaleListing,
+    /// As the gate had it last.
+    available: AtomicI64,
+    sold_out: ArcSwapOption<SoldOut>,
+}
+
+/// The mark of a sale without a unit to give: everyone but its holders can be refused without asking.
+pub(super) struct SoldOut {
+    /// The gate's count of returned units when the mark was made: the mark holds while it stands still.
+    pub(super) returns: u64,
+    /// Sorted.
+    pub(super) holders: Box<[UserId]>,
+}
 
 impl SaleBoard {
+    /// An empty board.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { clock, sales: ArcSwap::default() }
+    }
+
     /// The sale to show: the active one; else the next to start; else the last that ended.
+    #[must_use]
     pub fn current(&self) -> Option<SaleView> {
-        todo!()
+        let now = self.clock.now();
+        let sales = self.sales.load();
+        let best = sales.values().min_by_key(|sale| {
+            let window = sale.listing.window;
+            match status(window, now) {
+                SaleStatus::Active => (0, window.end - now),
+                SaleStatus::Upcoming => (1, window.start - now),
+                SaleStatus::Ended => (2, now - window.end),
+            }
+        })?;
+        Some(best.view(now))
+    }
+
+    /// What can be said of an attempt without asking anybody.
+    #[must_use]
+    pub fn admit(&self, sale: SaleId, user: UserId) -> Admission {
+        let sales = self.sales.load();
+        let Some(listed) = sales.get(&sale) else { return Admission::UnknownSale };
+        let (now, window) = (self.clock.now(), listed.listing.window);
+        if now + CLOCK_MARGIN < window.start {
+            return Admission::NotStarted;
+        }
+        if now >= window.end + CLOCK_MARGIN {
+            return Admission::Ended;
+        }
+        let product = listed.listing.product;
+        match &*listed.sold_out.load() {
+            // Within the margin of the window only the gate knows whether it is sold out or not open.
+            Some(mark) if now >= window.start + CLOCK_MARGIN && now + CLOCK_MARGIN < window.end && !mark.holds(user) => {
+                Admission::SoldOut { product }
+            }
+            _ => Admission::AskGate { product },
+        }
+    }
+
+    /// The sale of a product that started last: the one whose result a shopper asks for.
+    #[must_use]
+    pub fn latest_sale_of(&self, product: ProductId) -> Option<SaleId> {
+        let now = self.clock.now();
+        let sales = self.sales.load();
+        let started = |sale: &&Arc<Listed>| {
+            sale.listing.product == product && sale.listing.window.start <= now + CLOCK_MARGIN
+        };
+        sales.values().filter(started).max_by_key(|sale| sale.listing.window.start).map(|sale| sale.listing.id)
+    }
+
+    /// Puts the ledger's sales on the board; what is known of their stock stays.
+    pub(super) fn list(&self, listings: Vec<SaleListing>) {
+        let before = self.sales.load();
+        let listed = listings.into_iter().map(|listing| {
+            let known = before.get(&listing.id);
+            let sale = match known {
+                Some(known) if known.listing == listing => Arc::clone(known),
+                _ => Arc::new(Listed {
+                    available: AtomicI64::new(known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed))),
+                    sold_out: ArcSwapOption::new(known.and_then(|known| known.sold_out.load_full())),
+                    listing,
+                }),
+            };
+            (sale.listing.id, sale)
+        });
+        self.sales.store(Arc::new(listed.collect()));
+    }
+
+    /// The sales whose stock is of interest now: open by this node's clock, give or take the margin.
+    pub(super) fn open_sales(&self) -> Vec<Arc<Listed>> {
+        let now = self.clock.now();
+        let sales = self.sales.load();
+        let open = |sale: &&Arc<Listed>| {
+            now + CLOCK_MARGIN >= sale.listing.window.start && now < sale.listing.window.end + CLOCK_MARGIN
+        };
+        sales.values().filter(open).cloned().collect()
+    }
+}
+
+impl Listed {
+    /// Notes what the gate has available, `None` if that is not known.
+    pub(super) fn set_available(&self, available: Option<i64>) {
+        self.available.store(available.unwrap_or(UNKNOWN), Ordering::Relaxed);
+    }
+
+    pub(super) fn mark(&self) -> Option<Arc<SoldOut>> {
+        self.sold_out.load_full()
+    }
+
+    pub(super) fn set_mark(&self, mark: Option<SoldOut>) {
+        self.sold_out.store(mark.map(Arc::new));
+    }
+
+    fn view(&self, now: DateTime<Utc>) -> SaleView {
+        let listing = &self.listing;
+        let remaining_stock = match self.available.load(Ordering::Relaxed) {
+            UNKNOWN => listing.remaining_stock,
+            available => u64::try_from(available).unwrap_or(0),
+        };
+        SaleView {
+            id: listing.id,
+            status: status(listing.window, now),
+            start: listing.window.start,
+            end: listing.window.end,
+            now,
+            product: listing.product,
+            product_name: listing.product_name.clone(),
+            product_description: listing.product_description.clone(),
+            initial_stock: listing.initial_stock,
+            remaining_stock,
+        }
+    }
+}
+
+impl SoldOut {
+    fn holds(&self, user: UserId) -> bool {
+        self.holders.binary_search(&user).is_ok()
+    }
+}
+
+fn status(window: SaleWindow, now: DateTime<Utc>) -> SaleStatus {
+    if now < window.start {
+        SaleStatus::Upcoming
+    } else if now < window.end {
+        SaleStatus::Active
+    } else {
+        SaleStatus::Ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    struct TestClock(Mutex<DateTime<Utc>>);
+
+    impl Clock for TestClock {
+        fn now(&self) -> DateTime<Utc> {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    fn at(secs: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(secs, 0).unwrap()
+    }
+
+    fn listing(id: i64, start: i64, end: i64) -> SaleListing {
+        SaleListing {
+            id: SaleId::new(id).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            product_name: String::new(),
+            product_description: String::new(),
+            window: SaleWindow { start: at(start), end: at(end) },
+            initial_stock: 10,
+            remaining_stock: 7,
+        }
+    }
+
+    fn board(listings: Vec<SaleListing>) -> (SaleBoard, Arc<TestClock>) {
+        let clock = Arc::new(TestClock(Mutex::new(at(0))));
+        let board = SaleBoard::new(clock.clone());
+        board.list(listings);
+        (board, clock)
+    }
+
+    fn ids(value: i64) -> (SaleId, UserId) {
+        (SaleId::new(value).unwrap(), UserId::new(value).unwrap())
+    }
+
+    #[test]
+    fn the_active_sale_is_shown_then_the_next_then_the_last() {
+        let (board, clock) = board(vec![listing(1, 100, 200), listing(2, 300, 400)]);
+        for (now, id, expected) in [
+            (0, 1, SaleStatus::Upcoming),
+            (100, 1, SaleStatus::Active),
+            (199, 1, SaleStatus::Active),
+            (200, 2, SaleStatus::Upcoming),
+            (300, 2, SaleStatus::Active),
+            (400, 2, SaleStatus::Ended),
+        ] {
+            *clock.0.lock().unwrap() = at(now);
+            let view = board.current().unwrap();
+            assert_eq!((view.id.value(), view.status), (id, expected), "at {now}");
+        }
+    }
+
+    #[test]
+    fn near_the_edges_of_the_window_the_gate_decides() {
+        let (board, clock) = board(vec![listing(1, 100, 200)]);
+        let (sale, user) = ids(1);
+        let ask = Admission::AskGate { product: ProductId::new(1).unwrap() };
+        for (now, expected) in
+            [(98, Admission::NotStarted), (99, ask), (100, ask), (150, ask), (200, ask), (201, Admission::Ended)]
+        {
+            *clock.0.lock().unwrap() = at(now);
+            assert_eq!(board.admit(sale, user), expected, "at {now}");
+        }
+        assert_eq!(board.admit(ids(9).0, user), Admission::UnknownSale);
+    }
+
+    #[test]
+    fn the_sold_out_mark_refuses_everyone_but_the_holders() {
+        let (board, clock) = board(vec![listing(1, 100, 200)]);
+        *clock.0.lock().unwrap() = at(150);
+        let product = ProductId::new(1).unwrap();
+        let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
+        board.open_sales()[0].set_mark(Some(SoldOut { returns: 0, holders }));
+        assert_eq!(board.admit(ids(1).0, ids(4).1), Admission::SoldOut { product });
+        assert_eq!(board.admit(ids(1).0, ids(5).1), Admission::AskGate { product });
+        *clock.0.lock().unwrap() = at(200);
+        assert_eq!(board.admit(ids(1).0, ids(4).1), Admission::AskGate { product }, "it may be over");
+    }
+
+    #[test]
+    fn a_refresh_keeps_what_is_known_of_the_stock() {
+        let (board, clock) = board(vec![listing(1, 100, 200)]);
+        *clock.0.lock().unwrap() = at(150);
+        assert_eq!(board.current().unwrap().remaining_stock, 7, "the ledger's, until the gate's is known");
+        board.open_sales()[0].set_available(Some(-1));
+        board.list(vec![SaleListing { remaining_stock: 6, ..listing(1, 100, 200) }]);
+        assert_eq!(board.current().unwrap().remaining_stock, 0);
     }
 }

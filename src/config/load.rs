@@ -1,1 +1,0 @@
-//! From defaults, file and environment to a [`Config`](super::Config).

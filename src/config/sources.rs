@@ -1,0 +1,156 @@
+//! Where settings come from: the defaults, a file laid over them, `.env`, the environment.
+//!
+//! Texts only; what they mean is `read`'s.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use super::ConfigErrors;
+
+/// The defaults, with an explanation of every setting.
+pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// Every setting and the environment variables that override it; the first one that is set wins.
+pub const VARIABLES: &[(&str, &[&str])] = &[
+    ("server.environment", &["APP_ENV", "NODE_ENV"]),
+    ("server.host", &["HOST"]),
+    ("server.port", &["PORT"]),
+    ("server.frontend_url", &["FRONTEND_URL"]),
+    ("server.http_threads", &["HTTP_THREADS"]),
+    ("server.max_connections", &["MAX_CONNECTIONS"]),
+    ("server.request_timeout_ms", &["REQUEST_TIMEOUT_MS"]),
+    ("server.shutdown_timeout_secs", &["SHUTDOWN_TIMEOUT_SECS"]),
+    ("server.startup_timeout_secs", &["STARTUP_TIMEOUT_SECS"]),
+    ("log.level", &["LOG_LEVEL"]),
+    ("log.format", &["LOG_FORMAT"]),
+    ("redis.host", &["REDIS_HOST"]),
+    ("redis.port", &["REDIS_PORT"]),
+    ("redis.username", &["REDIS_USERNAME"]),
+    ("redis.password", &["REDIS_PASSWORD"]),
+    ("redis.cluster_mode", &["REDIS_CLUSTER_MODE"]),
+    ("redis.command_timeout_ms", &["REDIS_COMMAND_TIMEOUT_MS"]),
+    ("kafka.brokers", &["KAFKA_BROKERS"]),
+    ("kafka.client_id", &["KAFKA_CLIENT_ID"]),
+    ("kafka.topic", &["KAFKA_TOPIC_FLASH_SALE_ATTEMPTS"]),
+    ("kafka.dead_letter_topic", &["KAFKA_TOPIC_DEAD_LETTERS"]),
+    ("kafka.consumer_group", &["KAFKA_CONSUMER_GROUP"]),
+    ("kafka.partitions", &["KAFKA_PARTITIONS"]),
+    ("kafka.replication_factor", &["KAFKA_REPLICATION_FACTOR"]),
+    ("kafka.append_timeout_ms", &["KAFKA_APPEND_TIMEOUT_MS"]),
+    ("kafka.tls", &["KAFKA_TLS"]),
+    ("kafka.ca_file", &["KAFKA_CA_FILE"]),
+    ("kafka.sasl_mechanism", &["KAFKA_SASL_MECHANISM"]),
+    ("kafka.sasl_username", &["KAFKA_SASL_USERNAME"]),
+    ("kafka.sasl_password", &["KAFKA_SASL_PASSWORD"]),
+    ("postgres.host", &["POSTGRES_HOST"]),
+    ("postgres.port", &["POSTGRES_PORT"]),
+    ("postgres.user", &["POSTGRES_USER"]),
+    ("postgres.password", &["POSTGRES_PASSWORD"]),
+    ("postgres.database", &["POSTGRES_DB"]),
+    ("postgres.pool_size", &["POSTGRES_POOL_SIZE"]),
+    ("postgres.pool_timeout_ms", &["POSTGRES_POOL_TIMEOUT_MS"]),
+    ("postgres.statement_timeout_ms", &["POSTGRES_STATEMENT_TIMEOUT_MS"]),
+    ("auth.jwt_secret", &["JWT_SECRET"]),
+    ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
+    ("auth.password_memory_kib", &["PASSWORD_MEMORY_KIB"]),
+    ("auth.password_passes", &["PASSWORD_PASSES"]),
+    ("auth.password_threads", &["PASSWORD_THREADS"]),
+    ("auth.password_queue", &["PASSWORD_QUEUE"]),
+    ("sale.start_time", &["FLASH_SALE_START_TIME"]),
+    ("sale.end_time", &["FLASH_SALE_END_TIME"]),
+    ("sale.product_id", &["FLASH_SALE_PRODUCT_ID"]),
+    ("sale.total_stock", &["FLASH_SALE_TOTAL_STOCK"]),
+    ("sale.result_ttl_secs", &["FLASH_SALE_RESULT_TTL_SECS"]),
+    ("worker.enabled", &["ENABLE_CONSUMER"]),
+    ("worker.host", &["WORKER_HOST"]),
+    ("worker.port", &["WORKER_PORT"]),
+    ("worker.lease_secs", &["WORKER_LEASE_SECS"]),
+    ("worker.pending_age_secs", &["WORKER_PENDING_AGE_SECS"]),
+];
+
+/// A file to lay over the defaults and the variables to lay over both.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    pub file: Option<PathBuf>,
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Sources {
+    /// This process's environment; in development `.env` of the working directory below it.
+    ///
+    /// `file` comes from the command line; without one, from `FLASHSALE_CONFIG`.
+    #[allow(clippy::disallowed_methods)] // the one place that may
+    pub fn of_process(file: Option<PathBuf>) -> Result<Self, ConfigErrors> {
+        let environment: BTreeMap<String, String> =
+            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let production = ["APP_ENV", "NODE_ENV"]
+            .iter()
+            .filter_map(|name| environment.get(*name))
+            .find(|value| !value.is_empty())
+            .is_some_and(|value| value == "production");
+        let mut variables = BTreeMap::new();
+        if !production && Path::new(".env").exists() {
+            let problem = |error: dotenvy::Error| ConfigErrors(vec![format!(".env: {error}")]);
+            for line in dotenvy::from_path_iter(".env").map_err(problem)? {
+                let (name, value) = line.map_err(problem)?;
+                variables.insert(name, value);
+            }
+        }
+        variables.extend(environment.into_iter().filter(|(_, value)| !value.is_empty()));
+        let file = file.or_else(|| variables.get("FLASHSALE_CONFIG").map(PathBuf::from));
+        Ok(Self { file, variables })
+    }
+
+    /// The text of every setting by its name in the file, and every problem on the way there.
+    pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<String>) {
+        let mut texts = BTreeMap::new();
+        let mut problems = Vec::new();
+        lay(&mut texts, DEFAULTS, "config/default.toml", true, &mut problems);
+        if let Some(path) = &self.file {
+            match std::fs::read_to_string(path) {
+                Ok(content) => lay(&mut texts, &content, &path.display().to_string(), false, &mut problems),
+                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            }
+        }
+        for (setting, names) in VARIABLES {
+            let value = names.iter().filter_map(|name| self.variables.get(*name)).find(|value| !value.is_empty());
+            if let Some(value) = value {
+                texts.insert((*setting).to_owned(), value.trim().to_owned());
+            }
+        }
+        (texts, problems)
+    }
+}
+
+/// Lays a TOML text over what is there. Only the defaults may add settings.
+fn lay(texts: &mut BTreeMap<String, String>, toml: &str, origin: &str, adds: bool, problems: &mut Vec<String>) {
+    let table = match toml.parse::<toml::Table>() {
+        Ok(table) => table,
+        Err(error) => return problems.push(format!("{origin}: {}", error.message())),
+    };
+    for (section, content) in table {
+        let toml::Value::Table(settings) = content else {
+            problems.push(format!("{origin}: {section} must be a [section]"));
+            continue;
+        };
+        for (name, value) in settings {
+            let setting = format!("{section}.{name}");
+            let text = match value {
+                toml::Value::String(text) => text,
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Boolean(flag) => flag.to_string(),
+                _ => {
+                    problems.push(format!("{origin}: {setting} must be a text, a whole number, true or false"));
+                    continue;
+                }
+            };
+            if adds || texts.contains_key(&setting) {
+                texts.insert(setting, text);
+            } else {
+                problems.push(format!("{origin}: there is no setting {setting}"));
+            }
+        }
+    }
+}

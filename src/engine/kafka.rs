@@ -1,0 +1,236 @@
+//! The attempt log on Kafka, through rskafka.
+//!
+//! rskafka waits and retries without end on its own. Here every request is one try on a [`Session`] with a deadline, and
+//! a session is thrown away at the first sign of trouble, since a connection to a host that went away silently would
+//! otherwise be kept for as long as TCP hopes.
+
+mod failure;
+mod partitioner;
+mod record;
+mod session;
+mod topics;
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use futures::future::{join_all, try_join_all};
+use rskafka::client::partition::{Compression, OffsetAt};
+
+pub use session::ConnectError;
+pub use topics::{CreatedTopics, create_topics};
+
+use crate::{
+    config::KafkaConfig,
+    port::{
+        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset, Partition,
+        RawRecord,
+    },
+};
+use failure::Failure;
+use session::{Sessions, retry_pause};
+
+/// How long a read waits for records before it answers with none.
+const READ_WAIT: Duration = Duration::from_millis(500);
+/// How much one read asks for. A record of this service has some 250 bytes.
+const READ_BYTES: i32 = 1 << 20;
+/// Tries of one append within its timeout, when it surely was not written.
+const APPEND_TRIES: u32 = 3;
+/// Reads of an offset below the end that gave nothing, until it counts as a gap in the log.
+const GAP_READS: u32 = 3;
+
+/// The attempts' topic and the dead letters' topic.
+///
+/// Appends, reads and questions have sessions of their own: the broker answers the requests of one connection in order,
+/// so that an append would wait behind a read that waits for records.
+pub struct KafkaLog {
+    topic: String,
+    dead_letter_topic: String,
+    partitions: i32,
+    dead_letter_partitions: i32,
+    append_timeout: Duration,
+    appends: Sessions,
+    reads: Sessions,
+    questions: Sessions,
+}
+
+impl KafkaLog {
+    /// Connects once, within the append timeout, and looks the topics up.
+    pub async fn connect(config: &KafkaConfig) -> Result<Self, ConnectError> {
+        let questions = Sessions::new(config)?;
+        let partitions = questions.partitions_of(&[&config.topic, &config.dead_letter_topic]).await?;
+        let [partitions, dead_letter_partitions] = partitions[..] else {
+            return Err(ConnectError::Unreachable("no answer about the topics".to_owned()));
+        };
+        Ok(Self {
+            topic: config.topic.clone(),
+            dead_letter_topic: config.dead_letter_topic.clone(),
+            partitions,
+            dead_letter_partitions,
+            append_timeout: config.append_timeout,
+            appends: Sessions::new(config)?,
+            reads: Sessions::new(config)?,
+            questions,
+        })
+    }
+
+    /// Appends records to one partition: tries again while they surely were not written and there is time.
+    async fn produce(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: Vec<rskafka::record::Record>,
+    ) -> Result<(), AppendError> {
+        let deadline = Instant::now() + self.append_timeout;
+        let mut in_doubt = false;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let produce = self.appends.with(topic, partition, deadline, |client| {
+                let records = records.clone();
+                async move { client.produce(records, Compression::NoCompression).await }
+            });
+            let failure = match produce.await {
+                Ok(_) => return Ok(()),
+                Err(failure) => failure,
+            };
+            in_doubt |= !failure.surely_not_written();
+            if tries == APPEND_TRIES || Instant::now() + retry_pause(tries) >= deadline {
+                let cause = failure.to_string();
+                return Err(if in_doubt { AppendError::Unknown(cause) } else { AppendError::NotWritten(cause) });
+            }
+            tokio::time::sleep(retry_pause(tries)).await;
+        }
+    }
+
+    async fn offset(&self, partition: Partition, at: OffsetAt) -> Result<Offset, LogError> {
+        let deadline = Instant::now() + self.append_timeout;
+        let offset = self
+            .questions
+            .with(&self.topic, partition.0, deadline, |client| async move { client.get_offset(at).await })
+            .await?;
+        Ok(Offset(offset))
+    }
+
+    async fn fetch(&self, partition: Partition, from: Offset) -> Result<LogBatch, Failure> {
+        let deadline = Instant::now() + READ_WAIT + self.append_timeout;
+        #[allow(clippy::cast_possible_truncation)] // half a second
+        let wait = READ_WAIT.as_millis() as i32;
+        let (records, end) = self
+            .reads
+            .with(&self.topic, partition.0, deadline, |client| async move {
+                client.fetch_records(from.0, 1..READ_BYTES, wait).await
+            })
+            .await?;
+        let next = records.last().map_or(from, |last| Offset(last.offset + 1));
+        let records = records.into_iter().map(log_record).collect();
+        Ok(LogBatch { records, next, end: Offset(end) })
+    }
+
+    /// Reads on behind an offset that is below the end but gives no record: a marker of a transaction, or a record that
+    /// compaction removed. Only what the broker shows to be missing is passed over.
+    async fn read_past_gap(&self, partition: Partition, from: Offset, empty: LogBatch) -> Result<LogBatch, Failure> {
+        let mut batch = empty;
+        for _ in 0..GAP_READS {
+            batch = self.fetch(partition, from).await?;
+            if !batch.records.is_empty() || batch.end <= from {
+                return Ok(batch);
+            }
+        }
+        tracing::warn!(%partition, offset = %from, "the log has no record at this offset; reading on behind it");
+        batch.next = Offset(from.0 + 1);
+        Ok(batch)
+    }
+}
+
+#[async_trait]
+impl AttemptLog for KafkaLog {
+    fn name(&self) -> &str {
+        &self.topic
+    }
+
+    fn partitions(&self) -> i32 {
+        self.partitions
+    }
+
+    async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>> {
+        let mut by_partition: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+        for (index, attempt) in attempts.iter().enumerate() {
+            by_partition.entry(partitioner::partition_of(attempt.user, self.partitions)).or_default().push(index);
+        }
+        let appends = by_partition.into_iter().map(|(partition, indexes)| async move {
+            let records = indexes.iter().filter_map(|index| attempts.get(*index)).map(record::encode).collect();
+            (indexes, self.produce(&self.topic, partition, records).await)
+        });
+        let mut answers = vec![Ok(()); attempts.len()];
+        for (indexes, answer) in join_all(appends).await {
+            for index in indexes {
+                if let Some(slot) = answers.get_mut(index) {
+                    slot.clone_from(&answer);
+                }
+            }
+        }
+        answers
+    }
+
+    async fn read(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError> {
+        let read = match self.fetch(partition, from).await {
+            Ok(batch) if batch.records.is_empty() && batch.end > from => {
+                self.read_past_gap(partition, from, batch).await
+            }
+            read => read,
+        };
+        match read {
+            Ok(batch) if batch.end >= from => Ok(batch),
+            Ok(batch) => {
+                let earliest = self.earliest(partition).await?;
+                Err(LogError::OutOfRange { asked: from, earliest, end: batch.end })
+            }
+            Err(Failure::OutOfRange) => {
+                let earliest = self.earliest(partition).await?;
+                let end = self.offset(partition, OffsetAt::Latest).await?;
+                Err(LogError::OutOfRange { asked: from, earliest, end })
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn earliest(&self, partition: Partition) -> Result<Offset, LogError> {
+        self.offset(partition, OffsetAt::Earliest).await
+    }
+
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        let partitions = (0..self.partitions).map(Partition);
+        let ends = try_join_all(partitions.clone().map(|partition| self.offset(partition, OffsetAt::Latest))).await?;
+        Ok(partitions.zip(ends).collect())
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+        let mut by_partition: BTreeMap<i32, Vec<_>> = BTreeMap::new();
+        for letter in letters {
+            let partition = letter.partition.0 % self.dead_letter_partitions;
+            by_partition.entry(partition).or_default().push(record::dead_letter(&self.topic, letter));
+        }
+        for (partition, records) in by_partition {
+            self.produce(&self.dead_letter_topic, partition, records)
+                .await
+                .map_err(|error| LogError::Unavailable(format!("dead letters: {error}")))?;
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), LogError> {
+        self.offset(Partition(0), OffsetAt::Latest).await.map(|_| ())
+    }
+}
+
+fn log_record(read: rskafka::record::RecordAndOffset) -> LogRecord {
+    let raw = RawRecord { key: read.record.key, value: read.record.value };
+    let entry = match record::decode(&raw) {
+        Ok(attempt) => LogEntry::Attempt(attempt),
+        Err(cause) => LogEntry::Garbage(cause),
+    };
+    LogRecord { offset: Offset(read.offset), entry, raw }
+}

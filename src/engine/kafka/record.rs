@@ -1,0 +1,197 @@
+//! The record of an attempt in Kafka: JSON, with a version.
+//!
+//! ```json
+//! {"v":1,"attemptId":"0199…","userId":"42","productId":1,"saleId":7,"timestamp":"2026-01-01T12:00:00.000Z"}
+//! ```
+//!
+//! The original service wrote the same fields without `v` and `attemptId`, its ids as texts or numbers, its timestamp as
+//! text or as milliseconds; all of these are read. `tests/golden` holds records of every version: what was written once
+//! stays readable.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use rskafka::record::Record;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{Attempt, DeadLetter, RawRecord},
+};
+
+/// The version that is written.
+const VERSION: u32 = 1;
+/// Namespace of the ids that are derived for records without one; random, never to be changed.
+const DERIVED_IDS: Uuid = Uuid::from_u128(0x6b1f_0c0e_3a55_4d0b_9a53_0e6d_5c1f_7a21);
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Written<'a> {
+    v: u32,
+    attempt_id: AttemptId,
+    user_id: &'a str,
+    product_id: i64,
+    sale_id: i64,
+    timestamp: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Read {
+    v: Option<u32>,
+    attempt_id: Option<AttemptId>,
+    user_id: Id,
+    product_id: Id,
+    sale_id: Id,
+    timestamp: Timestamp,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Number(i64),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Timestamp {
+    Millis(i64),
+    Text(String),
+}
+
+/// The record of an attempt. Its key puts all attempts of one shopper into one partition.
+pub(super) fn encode(attempt: &Attempt) -> Record {
+    let user = attempt.user.to_string();
+    let written = Written {
+        v: VERSION,
+        attempt_id: attempt.id,
+        user_id: &user,
+        product_id: attempt.product.value(),
+        sale_id: attempt.sale.value(),
+        timestamp: attempt.at.to_rfc3339_opts(SecondsFormat::Millis, true),
+    };
+    // Numbers, ids and a time have no way to fail; an empty value would be seen as garbage, never as an attempt.
+    let value = serde_json::to_vec(&written).unwrap_or_default();
+    Record { key: Some(user.into_bytes()), value: Some(value), headers: BTreeMap::new(), timestamp: attempt.at }
+}
+
+/// What a record says, or why it cannot be understood.
+pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
+    let value = raw.value.as_deref().ok_or("the record has no value")?;
+    let read: Read = serde_json::from_slice(value).map_err(|error| format!("not an attempt: {error}"))?;
+    if let Some(version) = read.v
+        && version > VERSION
+    {
+        return Err(format!("version {version} is newer than this program, which knows {VERSION}"));
+    }
+    let user = UserId::new(read.user_id.value()?).ok_or("userId is not positive")?;
+    let product = ProductId::new(read.product_id.value()?).ok_or("productId is not positive")?;
+    let sale = SaleId::new(read.sale_id.value()?).ok_or("saleId is not positive")?;
+    let at = read.timestamp.value()?;
+    let id = read.attempt_id.unwrap_or_else(|| derived_id(user, sale, at));
+    Ok(Attempt { id, sale, product, user, at })
+}
+
+/// The id of an attempt that was logged without one: the same record gives the same id however often it is read.
+fn derived_id(user: UserId, sale: SaleId, at: DateTime<Utc>) -> AttemptId {
+    let content = format!("{user}/{sale}/{}", at.timestamp_millis());
+    AttemptId(Uuid::new_v5(&DERIVED_IDS, content.as_bytes()))
+}
+
+/// A record for the dead letters: the bytes as they came, where from and why in the headers.
+pub(super) fn dead_letter(topic: &str, letter: &DeadLetter) -> Record {
+    let headers = [
+        ("flashsale.cause", letter.cause.clone()),
+        ("flashsale.topic", topic.to_owned()),
+        ("flashsale.partition", letter.partition.to_string()),
+        ("flashsale.offset", letter.offset.to_string()),
+    ];
+    Record {
+        key: letter.raw.key.clone(),
+        value: letter.raw.value.clone(),
+        headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect(),
+        timestamp: letter.buried_at,
+    }
+}
+
+impl Id {
+    fn value(self) -> Result<i64, String> {
+        match self {
+            Self::Number(number) => Ok(number),
+            Self::Text(text) => text.parse().map_err(|_| format!("{text:?} is not an id")),
+        }
+    }
+}
+
+impl Timestamp {
+    fn value(self) -> Result<DateTime<Utc>, String> {
+        match self {
+            Self::Millis(millis) => DateTime::from_timestamp_millis(millis).ok_or(format!("{millis} is not a time")),
+            Self::Text(text) => DateTime::parse_from_rfc3339(&text)
+                .map(|time| time.to_utc())
+                .map_err(|error| format!("{text:?} is not a time: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn raw(value: &str) -> RawRecord {
+        RawRecord { key: None, value: Some(value.as_bytes().to_vec()) }
+    }
+
+    fn attempt() -> Attempt {
+        Attempt {
+            id: "01990000-0000-7000-8000-000000000001".parse().unwrap(),
+            sale: SaleId::new(7).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            user: UserId::new(42).unwrap(),
+            at: DateTime::from_timestamp_millis(1_767_268_800_123).unwrap(),
+        }
+    }
+
+    #[test]
+    fn version_1_is_written_as_its_golden_file_says() {
+        let golden = include_str!("../../../tests/golden/attempt-v1.json");
+        let record = encode(&attempt());
+        assert_eq!(String::from_utf8(record.value.unwrap()).unwrap(), golden.trim_end());
+        assert_eq!(record.key.unwrap(), b"42");
+    }
+
+    #[test]
+    fn records_of_every_version_are_read() {
+        assert_eq!(decode(&raw(include_str!("../../../tests/golden/attempt-v1.json"))), Ok(attempt()));
+        let id = derived_id(attempt().user, attempt().sale, attempt().at);
+        for original in [
+            include_str!("../../../tests/golden/attempt-original-texts.json"),
+            include_str!("../../../tests/golden/attempt-original-numbers.json"),
+        ] {
+            assert_eq!(decode(&raw(original)), Ok(Attempt { id, ..attempt() }));
+        }
+        assert_eq!(id.to_string(), "f8992d73-1159-5873-8dc5-b3a898143d4c");
+    }
+
+    #[test]
+    fn garbage_is_refused_with_its_cause() {
+        for (value, cause) in [
+            ("", "not an attempt"),
+            ("{", "not an attempt"),
+            ("[]", "not an attempt"),
+            (r#"{"userId":"1","productId":1,"saleId":1}"#, "timestamp"),
+            (r#"{"userId":"x","productId":1,"saleId":1,"timestamp":1}"#, "not an id"),
+            (r#"{"userId":"0","productId":1,"saleId":1,"timestamp":1}"#, "userId is not positive"),
+            (r#"{"userId":"1","productId":-1,"saleId":1,"timestamp":1}"#, "productId is not positive"),
+            (r#"{"userId":"1","productId":1,"saleId":1,"timestamp":"noon"}"#, "not a time"),
+            (r#"{"v":2,"userId":"1","productId":1,"saleId":1,"timestamp":1}"#, "newer"),
+            (r#"{"attemptId":"7","userId":"1","productId":1,"saleId":1,"timestamp":1}"#, "not an attempt"),
+        ] {
+            let refused = decode(&raw(value)).unwrap_err();
+            assert!(refused.contains(cause), "{value}: {refused}");
+        }
+        assert!(decode(&RawRecord { key: None, value: None }).is_err());
+    }
+}

@@ -1,0 +1,54 @@
+//! Appends to the log, for all who hold a unit, and answers them.
+
+use std::sync::Arc;
+
+use super::{APPEND, Asked, Refusal, undo::Undo};
+use crate::{
+    lifecycle::Lifecycle,
+    order::gather::Gather,
+    port::{AppendError, AttemptLog, ReleaseOutcome, StockGate},
+};
+
+pub(super) fn spawn(
+    lifecycle: &Lifecycle,
+    log: Arc<dyn AttemptLog>,
+    gate: Arc<dyn StockGate>,
+    undo: Gather<Undo>,
+) -> Gather<Asked> {
+    Gather::spawn(lifecycle, "append", APPEND, move |batch: Vec<Asked>| {
+        let (log, gate, undo) = (Arc::clone(&log), Arc::clone(&gate), undo.clone());
+        async move {
+            let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
+            let answers = log.append(&attempts).await;
+            let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
+            if let Some(error) = failed.clone().next() {
+                tracing::warn!(attempts = failed.count(), %error, "appending failed");
+            }
+            for (asked, answer) in batch.into_iter().zip(answers) {
+                match answer {
+                    Ok(()) => asked.accept(),
+                    // It stays held and pending: the relay finds out, and appends it if need be.
+                    Err(AppendError::Unknown(_)) => asked.accept(),
+                    Err(AppendError::NotWritten(_)) => give_back(gate.as_ref(), &undo, asked).await,
+                }
+            }
+        }
+    })
+}
+
+/// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
+async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
+    let (sale, holder) = (asked.attempt.sale, asked.holder());
+    match gate.release(sale, holder).await {
+        Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
+        // A second press was answered with this attempt, or the relay is about to append it: it counts.
+        Ok(ReleaseOutcome::Claimed) => asked.accept(),
+        // The gate was emptied, or the attempt was even settled.
+        Ok(ReleaseOutcome::NotHeld) => asked.answer(Err(Refusal::OutcomeUnknown)),
+        Err(error) => {
+            tracing::warn!(%sale, %error, "giving a unit back failed, with an unknown outcome");
+            let _ = undo.offer(Undo { sale, holder });
+            asked.answer(Err(Refusal::OutcomeUnknown));
+        }
+    }
+}

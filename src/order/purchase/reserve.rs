@@ -1,0 +1,77 @@
+//! Asks the gate, for all who wait, and passes on those who got a unit.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
+use crate::{
+    ids::SaleId,
+    lifecycle::Lifecycle,
+    order::gather::Gather,
+    order::purchase::undo::Undo,
+    port::{ReserveOutcome, StockGate},
+};
+
+const _: () = assert!(APPEND.waiting > RESERVE.batch, "a whole batch can be passed on");
+
+pub(super) fn spawn(
+    lifecycle: &Lifecycle,
+    gate: Arc<dyn StockGate>,
+    append: Gather<Asked>,
+    undo: Gather<Undo>,
+) -> Gather<Asked> {
+    Gather::spawn(lifecycle, "reserve", RESERVE, move |batch: Vec<Asked>| {
+        let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
+        async move {
+            let mut by_sale: BTreeMap<SaleId, Vec<Asked>> = BTreeMap::new();
+            for asked in batch {
+                by_sale.entry(asked.attempt.sale).or_default().push(asked);
+            }
+            for (sale, asked) in by_sale {
+                reserve(gate.as_ref(), &append, &undo, sale, asked).await;
+            }
+        }
+    })
+}
+
+async fn reserve(
+    gate: &dyn StockGate,
+    append: &Gather<Asked>,
+    undo: &Gather<Undo>,
+    sale: SaleId,
+    asked: Vec<Asked>,
+) {
+    let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
+    let outcomes = match gate.reserve(sale, &holders).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => {
+            tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
+            for holder in holders {
+                // When too many wait already, the relay finds what is held.
+                let _ = undo.offer(Undo { sale, holder });
+            }
+            for asked in asked {
+                asked.answer(Err(Refusal::OutcomeUnknown));
+            }
+            return;
+        }
+    };
+    for (asked, outcome) in asked.into_iter().zip(outcomes) {
+        match outcome {
+            // The second case: the gate answered this reservation before, and the answer was lost on the way.
+            ReserveOutcome::Reserved => pass_on(append, asked).await,
+            ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => pass_on(append, asked).await,
+            ReserveOutcome::AlreadyHeld { attempt, standing } => asked.answer(Ok(Accepted { attempt, standing })),
+            ReserveOutcome::SoldOut => asked.answer(Err(Refusal::SoldOut)),
+            ReserveOutcome::NotStarted => asked.answer(Err(Refusal::NotStarted)),
+            ReserveOutcome::Ended => asked.answer(Err(Refusal::Ended)),
+            ReserveOutcome::Closed => asked.answer(Err(Refusal::Preparing)),
+        }
+    }
+}
+
+/// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.
+async fn pass_on(append: &Gather<Asked>, asked: Asked) {
+    if let Err(asked) = append.put(asked).await {
+        asked.answer(Err(Refusal::OutcomeUnknown));
+    }
+}

@@ -1,0 +1,43 @@
+//! Gives units back that shoppers were not told of, as soon as the gate answers again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    ids::SaleId,
+    lifecycle::Lifecycle,
+    order::gather::{Gather, Limits},
+    port::{Holder, StockGate},
+};
+
+const UNDO: Limits = Limits { waiting: 16_384, batch: 256 };
+/// How long a batch is tried. What is held after that is found by the relay, and appended: its shopper was told that
+/// the outcome is unknown.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A reservation that may stand, of a shopper who was told that the outcome is unknown.
+pub(super) struct Undo {
+    pub(super) sale: SaleId,
+    pub(super) holder: Holder,
+}
+
+pub(super) fn spawn(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>) -> Gather<Undo> {
+    let stop = lifecycle.stop().clone();
+    Gather::spawn(lifecycle, "undo", UNDO, move |batch: Vec<Undo>| {
+        let (gate, stop) = (Arc::clone(&gate), stop.clone());
+        async move {
+            let deadline = Instant::now() + PATIENCE;
+            for undo in batch {
+                while gate.release(undo.sale, undo.holder).await.is_err() {
+                    if Instant::now() >= deadline || stop.is_cancelled() {
+                        return;
+                    }
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+        }
+    })
+}

@@ -1,0 +1,183 @@
+//! The consumer: leases partitions of the log, settles their records, and heals what others left undone.
+//!
+//! Any number of workers share the partitions fairly. A lease is for efficiency only: what makes settling exact is the
+//! compare-and-set of the partition's offset inside the ledger's transaction.
+
+mod caretaker;
+mod partition;
+mod rebuild;
+mod relay;
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use metrics::gauge;
+use tokio::{task::JoinHandle, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use self::{caretaker::Caretaker, partition::PartitionReader};
+use crate::{
+    clock::Clock,
+    port::{AttemptLog, Lease, Ledger, Member, Partition, Position, StockGate},
+};
+
+/// The engines a worker works on.
+#[derive(Clone)]
+pub struct Engines {
+    pub gate: Arc<dyn StockGate>,
+    pub log: Arc<dyn AttemptLog>,
+    pub ledger: Arc<dyn Ledger>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Workers of one group share the partitions.
+    pub group: String,
+    /// Unique to the process.
+    pub id: String,
+    /// A silent worker's partitions are taken over after so long.
+    pub lease: Duration,
+    /// An attempt that is pending for so long is looked into.
+    pub pending_age: Duration,
+    /// How long a sale's keys stay in the gate after its end.
+    pub keep: Duration,
+}
+
+/// A consumer process.
+pub struct Worker {
+    engines: Engines,
+    settings: WorkerSettings,
+    member: Member,
+    readers: BTreeMap<Partition, Task>,
+    caretaker: Option<Task>,
+}
+
+/// A task that can be told to stop after what it is doing.
+struct Task {
+    stop: CancellationToken,
+    handle: JoinHandle<()>,
+}
+
+impl Worker {
+    #[must_use]
+    pub fn new(engines: Engines, settings: WorkerSettings) -> Self {
+        let topic = engines.log.name().to_owned();
+        let member = Member { group: settings.group.clone(), topic, id: settings.id.clone() };
+        Self { engines, settings, member, readers: BTreeMap::new(), caretaker: None }
+    }
+
+    /// Works until told to stop; then ends what runs and hands everything back.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut renewed = Instant::now();
+        let mut failing = false;
+        loop {
+            match self.heartbeat().await {
+                Ok(()) => {
+                    renewed = Instant::now();
+                    failing = false;
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "leases cannot be renewed");
+                    }
+                    failing = true;
+                    if renewed.elapsed() >= self.settings.lease {
+                        // Others may have the partitions by now; reading on would only be fenced out.
+                        self.drop_all().await;
+                    }
+                }
+            }
+            let pause = tokio::time::timeout(self.settings.lease / 3, stop.cancelled());
+            if pause.await.is_ok() {
+                break;
+            }
+        }
+        self.drop_all().await;
+        match self.engines.ledger.leave(&self.member).await {
+            Ok(()) => tracing::info!("partitions are handed back"),
+            Err(error) => tracing::warn!(%error, "partitions could not be handed back; their leases will run out"),
+        }
+    }
+
+    /// Renews the leases and brings the running readers in line with them.
+    async fn heartbeat(&mut self) -> Result<(), crate::port::LedgerError> {
+        let partitions = self.engines.log.partitions();
+        let (mut leases, share) =
+            self.engines.ledger.heartbeat(&self.member, partitions, self.settings.lease).await?;
+        leases.sort_by_key(|lease| lease.partition);
+        let surplus: Vec<_> = leases.split_off(share.min(leases.len())).iter().map(|lease| lease.partition).collect();
+
+        let lost: Vec<_> = self.readers.keys().filter(|p| !leases.iter().any(|l| l.partition == **p)).copied().collect();
+        for partition in lost {
+            tracing::info!(%partition, "partition is given up");
+            stop_task(self.readers.remove(&partition)).await;
+        }
+        if !surplus.is_empty() {
+            self.engines.ledger.hand_back(&self.member, &surplus).await?;
+        }
+        for lease in &leases {
+            self.read(lease);
+        }
+        self.care(leases.first().is_some_and(|lease| lease.partition == Partition(0))).await;
+        #[allow(clippy::cast_precision_loss)] // partitions
+        gauge!("flashsale_partitions_owned").set(leases.len() as f64);
+        Ok(())
+    }
+
+    /// Reads a leased partition, if it is not being read.
+    fn read(&mut self, lease: &Lease) {
+        // A reader ends by itself only when another worker took the partition; the lease says it is ours again.
+        if self.readers.get(&lease.partition).is_some_and(|task| !task.handle.is_finished()) {
+            return;
+        }
+        tracing::info!(partition = %lease.partition, offset = %lease.next, "partition is taken");
+        let position = Position {
+            group: self.settings.group.clone(),
+            topic: self.member.topic.clone(),
+            partition: lease.partition,
+        };
+        let reader = PartitionReader::new(self.engines.clone(), position, *lease);
+        self.readers.insert(lease.partition, spawn(|stop| reader.run(stop)));
+    }
+
+    /// The owner of partition 0 takes care of gate and log; one at a time is enough, more would do no harm.
+    async fn care(&mut self, mine: bool) {
+        let running = self.caretaker.as_ref().is_some_and(|task| !task.handle.is_finished());
+        if mine && !running {
+            let caretaker = Caretaker::new(self.engines.clone(), self.settings.clone());
+            self.caretaker = Some(spawn(|stop| caretaker.run(stop)));
+        } else if !mine {
+            stop_task(self.caretaker.take()).await;
+        }
+    }
+
+    async fn drop_all(&mut self) {
+        let tasks: Vec<_> = std::mem::take(&mut self.readers).into_values().chain(self.caretaker.take()).collect();
+        for task in &tasks {
+            task.stop.cancel();
+        }
+        for task in tasks {
+            stop_task(Some(task)).await;
+        }
+    }
+}
+
+fn spawn<F: Future<Output = ()> + Send + 'static>(run: impl FnOnce(CancellationToken) -> F) -> Task {
+    let stop = CancellationToken::new();
+    // The worker owns its readers: it stops and awaits them itself, and sees their panics.
+    #[allow(clippy::disallowed_methods)]
+    let handle = tokio::spawn(run(stop.clone()));
+    Task { stop, handle }
+}
+
+/// Stops a task and waits for it. A panic in it is a panic of the worker, which takes the process down.
+async fn stop_task(task: Option<Task>) {
+    let Some(task) = task else { return };
+    task.stop.cancel();
+    if let Err(error) = task.handle.await
+        && error.is_panic()
+    {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}

@@ -1,0 +1,141 @@
+//! Looks after every sale, again and again: opens those that the gate does not know, closes those whose gate may have
+//! lost writes, and hands what is stuck to the relay.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Engines, WorkerSettings, rebuild::Rebuild, relay::Relay};
+use crate::{
+    ids::SaleId,
+    port::{GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing},
+};
+
+/// How often every sale is looked at.
+const ROUND: Duration = Duration::from_millis(500);
+/// How often while something waits for the log to be settled.
+const WAITING_ROUND: Duration = Duration::from_millis(50);
+/// How long after its end a sale is looked after.
+const CARE_AFTER_END: Duration = Duration::from_secs(48 * 3600);
+
+/// Why a round could not be finished. The next one tries again.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CareError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The ends of the log at some moment. Once it is passed, everything appended before that moment is settled.
+pub(super) struct Barrier(BTreeMap<Partition, Offset>);
+
+/// Looks after the sales.
+pub(super) struct Caretaker {
+    engines: Engines,
+    settings: WorkerSettings,
+    sales: HashMap<SaleId, Care>,
+}
+
+/// What is under way for one sale.
+#[derive(Default)]
+struct Care {
+    relay: Relay,
+    rebuild: Rebuild,
+}
+
+impl Barrier {
+    /// Here and now.
+    pub(super) async fn now(engines: &Engines) -> Result<Self, CareError> {
+        Ok(Self(engines.log.ends().await?))
+    }
+
+    /// True once every record before it is settled.
+    pub(super) async fn is_passed(&self, engines: &Engines, group: &str) -> Result<bool, CareError> {
+        let progress = engines.ledger.progress(group, engines.log.name()).await?;
+        let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
+        Ok(self.0.iter().all(|(partition, end)| settled(partition) >= *end))
+    }
+}
+
+impl Caretaker {
+    pub(super) fn new(engines: Engines, settings: WorkerSettings) -> Self {
+        Self { engines, settings, sales: HashMap::new() }
+    }
+
+    /// Goes round until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut failing = false;
+        while !stop.is_cancelled() {
+            let pause = match self.round().await {
+                Ok(waiting) => {
+                    if failing {
+                        tracing::info!("sales can be looked after again");
+                    }
+                    failing = false;
+                    if waiting { WAITING_ROUND } else { ROUND }
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "sales cannot be looked after; trying again");
+                    }
+                    failing = true;
+                    ROUND
+                }
+            };
+            let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+        }
+    }
+
+    /// Looks at every sale once. True if something waits for the log to be settled.
+    async fn round(&mut self) -> Result<bool, CareError> {
+        let listings = self.engines.ledger.sales(self.engines.clock.now() - CARE_AFTER_END).await?;
+        self.sales.retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
+        let mut waiting = false;
+        for listing in &listings {
+            waiting |= self.look_at(listing).await?;
+        }
+        Ok(waiting)
+    }
+
+    async fn look_at(&mut self, listing: &SaleListing) -> Result<bool, CareError> {
+        let sale = listing.id;
+        let over = listing.window.end <= self.engines.clock.now();
+        let care = self.sales.entry(sale).or_default();
+        match self.engines.gate.status(sale).await? {
+            GateStatus::Open { window, pending, .. } => {
+                care.rebuild = Rebuild::default();
+                if self.engines.gate.close_if_restarted(sale).await? {
+                    tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
+                    return Ok(true);
+                }
+                if window != listing.window {
+                    let expires = listing.window.end + self.settings.keep;
+                    self.engines.gate.set_window(sale, listing.window, expires).await?;
+                    tracing::info!(%sale, start = %listing.window.start, end = %listing.window.end, "the window was changed");
+                }
+                if pending == 0 {
+                    care.relay = Relay::default();
+                    return Ok(false);
+                }
+                care.relay.step(&self.engines, &self.settings.group, listing, self.settings.pending_age).await
+            }
+            // What is held must not be forgotten: it is settled before the sale is loaded anew.
+            GateStatus::Closed { pending } if pending > 0 => {
+                care.relay.step(&self.engines, &self.settings.group, listing, Duration::ZERO).await?;
+                Ok(true)
+            }
+            GateStatus::Closed { .. } | GateStatus::Unknown if over => Ok(false),
+            GateStatus::Closed { .. } | GateStatus::Unknown => {
+                care.relay = Relay::default();
+                care.rebuild.step(&self.engines, &self.settings, listing).await?;
+                Ok(true)
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Reads one partition and settles what it says: log, ledger, gate, in this order.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use metrics::{counter, gauge};
+use tokio_util::sync::CancellationToken;
+
+use super::Engines;
+use crate::{
+    ids::{AttemptId, SaleId},
+    port::{
+        Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset, Outcome, Position,
+        Rejection, SettleBatch, SettleError, Settlement, StockGate,
+    },
+};
+
+/// Pause after a failure, doubled with each further one up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Tries to record settlements in the gate. What is not recorded then is found by the relay.
+const RECORD_TRIES: u32 = 5;
+
+/// Reads one partition for as long as it is leased.
+pub(super) struct PartitionReader {
+    engines: Engines,
+    position: Position,
+    next: Offset,
+    /// The attempt of the record before `next`, as the ledger remembers it; until it is checked.
+    unchecked: Option<AttemptId>,
+}
+
+/// Why a step did not succeed.
+#[derive(Debug, thiserror::Error)]
+enum StepError {
+    #[error("another worker has the partition")]
+    Fenced,
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("attempts that were buried are unsettleable again")]
+    Contradiction,
+}
+
+impl PartitionReader {
+    pub(super) fn new(engines: Engines, position: Position, lease: Lease) -> Self {
+        Self { engines, position, next: lease.next, unchecked: lease.last }
+    }
+
+    /// Reads and settles until told to stop, or fenced out. Stops between batches only.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut pause = FIRST_PAUSE;
+        while !stop.is_cancelled() {
+            match self.step().await {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(StepError::Fenced) => {
+                    tracing::warn!(partition = %self.position.partition, "fenced out: another worker has the partition");
+                    return;
+                }
+                Err(error) => {
+                    counter!("flashsale_worker_failures_total").increment(1);
+                    tracing::warn!(partition = %self.position.partition, offset = %self.next, %error, "will be tried again");
+                    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self) -> Result<(), StepError> {
+        if let Some(last) = self.unchecked {
+            self.check_log(last).await?;
+            self.unchecked = None;
+        }
+        match self.engines.log.read(self.position.partition, self.next).await {
+            Ok(batch) => self.settle(batch).await,
+            Err(LogError::OutOfRange { asked, earliest, end }) => {
+                tracing::error!(partition = %self.position.partition, %asked, %earliest, %end, "the log was cut or made anew");
+                self.start_over(earliest).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes sure that the log is still the one that was read: the record before the next one is the one that was settled
+    /// last. If not, the topic was made anew, and its records are not yet settled whatever the offset says.
+    async fn check_log(&mut self, last: AttemptId) -> Result<(), StepError> {
+        let before = Offset(self.next.0 - 1);
+        match self.engines.log.read(self.position.partition, before).await {
+            Ok(batch) => match batch.records.first() {
+                Some(LogRecord { offset, entry: LogEntry::Attempt(found), .. })
+                    if *offset == before && found.id != last =>
+                {
+                    tracing::error!(partition = %self.position.partition, offset = %before, "the log was made anew");
+                    let earliest = self.engines.log.earliest(self.position.partition).await?;
+                    self.start_over(earliest).await
+                }
+                _ => Ok(()),
+            },
+            // Cut by retention up to the next record, or shorter than it: reading on tells.
+            Err(LogError::OutOfRange { .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads again from the earliest record. Settling is idempotent, so nothing is harmed.
+    async fn start_over(&mut self, earliest: Offset) -> Result<(), StepError> {
+        counter!("flashsale_log_restarts_total").increment(1);
+        if !self.engines.ledger.reposition(&self.position, self.next, earliest).await? {
+            return Err(StepError::Fenced);
+        }
+        tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");
+        self.next = earliest;
+        Ok(())
+    }
+
+    async fn settle(&mut self, batch: LogBatch) -> Result<(), StepError> {
+        #[allow(clippy::cast_precision_loss)] // a gauge
+        gauge!("flashsale_consumer_lag", "partition" => self.position.partition.to_string())
+            .set((batch.end.0 - batch.next.0).max(0) as f64);
+        if batch.next == self.next {
+            return Ok(());
+        }
+        let garbage: Vec<_> = batch.records.iter().filter_map(|record| self.garbage(record)).collect();
+        self.bury(&garbage).await?;
+        let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
+        let last = batch.records.last().and_then(attempt).map(|attempt| attempt.id);
+
+        let mut rejected = Vec::new();
+        let settlements = loop {
+            let settle = SettleBatch {
+                position: &self.position,
+                from: self.next,
+                to: batch.next,
+                last,
+                attempts: &attempts,
+                rejected: &rejected,
+            };
+            match self.engines.ledger.settle(settle).await {
+                Ok(settlements) => break settlements,
+                Err(SettleError::Fenced) => return Err(StepError::Fenced),
+                Err(SettleError::Ledger(error)) => return Err(error.into()),
+                Err(SettleError::Unsettleable(_)) if !rejected.is_empty() => return Err(StepError::Contradiction),
+                Err(SettleError::Unsettleable(found)) => {
+                    let letters: Vec<_> =
+                        batch.records.iter().filter_map(|record| self.rejected(record, &found)).collect();
+                    self.bury(&letters).await?;
+                    rejected = found;
+                }
+            }
+        };
+        self.next = batch.next;
+        count(&settlements);
+        self.record(&settlements).await;
+        Ok(())
+    }
+
+    /// Writes dead letters before the offset moves past them.
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.engines.log.bury(letters).await?;
+        for letter in letters {
+            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
+        }
+        counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
+        Ok(())
+    }
+
+    /// Tells the gate. The orders stand already: what cannot be told now, the relay tells later.
+    async fn record(&self, settlements: &[Settlement]) {
+        let mut pause = FIRST_PAUSE;
+        for _ in 0..RECORD_TRIES {
+            match record(self.engines.gate.as_ref(), settlements).await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(settlements = settlements.len(), %error, "settlements are not recorded in the gate yet");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        counter!("flashsale_records_left_total").increment(settlements.len() as u64);
+        tracing::error!(settlements = settlements.len(), "settlements are left to be recorded by the relay");
+    }
+
+    fn garbage(&self, record: &LogRecord) -> Option<DeadLetter> {
+        match &record.entry {
+            LogEntry::Garbage(cause) => Some(self.letter(record, cause)),
+            LogEntry::Attempt(_) => None,
+        }
+    }
+
+    fn rejected(&self, record: &LogRecord, rejections: &[Rejection]) -> Option<DeadLetter> {
+        let attempt = attempt(record)?;
+        let rejection = rejections.iter().find(|rejection| rejection.attempt == attempt.id)?;
+        Some(self.letter(record, &rejection.cause))
+    }
+
+    fn letter(&self, record: &LogRecord, cause: &str) -> DeadLetter {
+        DeadLetter {
+            partition: self.position.partition,
+            offset: record.offset,
+            cause: cause.to_owned(),
+            raw: record.raw.clone(),
+            buried_at: self.engines.clock.now(),
+        }
+    }
+}
+
+/// Records settlements in the gate, sale by sale.
+pub(super) async fn record(gate: &dyn StockGate, settlements: &[Settlement]) -> Result<(), crate::port::GateError> {
+    let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
+    for settlement in settlements {
+        by_sale.entry(settlement.attempt.sale).or_default().push(*settlement);
+    }
+    for (sale, settlements) in by_sale {
+        gate.record(sale, &settlements).await?;
+    }
+    Ok(())
+}
+
+fn attempt(record: &LogRecord) -> Option<Attempt> {
+    match record.entry {
+        LogEntry::Attempt(attempt) => Some(attempt),
+        LogEntry::Garbage(_) => None,
+    }
+}
+
+fn count(settlements: &[Settlement]) {
+    for settlement in settlements {
+        let outcome = match settlement.outcome {
+            Outcome::Ordered => "ordered",
+            Outcome::SoldOut => "sold_out",
+            Outcome::AlreadyOrdered { .. } => "already_ordered",
+            Outcome::Rejected => "rejected",
+        };
+        counter!("flashsale_settled_total", "outcome" => outcome).increment(1);
+    }
+}

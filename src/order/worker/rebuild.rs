@@ -1,0 +1,67 @@
+//! Loads a sale into the gate: a new one, or one that the gate forgot. It stays closed until every attempt that is in the
+//! log by now is settled: only then does the ledger know what is left.
+
+use metrics::counter;
+use uuid::Uuid;
+
+use super::{
+    Engines, WorkerSettings,
+    caretaker::{Barrier, CareError},
+};
+use crate::port::{LoadToken, SaleListing};
+
+/// Holders that are loaded with one call.
+const CHUNK: usize = 5_000;
+/// A loading that makes no progress for so long may be superseded.
+const LOAD_LEASE: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// What is under way about one sale.
+#[derive(Default)]
+pub(super) struct Rebuild {
+    barrier: Option<Barrier>,
+}
+
+impl Rebuild {
+    /// Takes the next step.
+    pub(super) async fn step(
+        &mut self,
+        engines: &Engines,
+        settings: &WorkerSettings,
+        listing: &SaleListing,
+    ) -> Result<(), CareError> {
+        let barrier = match self.barrier.take() {
+            Some(barrier) => barrier,
+            None => {
+                let barrier = Barrier::now(engines).await?;
+                tracing::info!(sale = %listing.id, "the gate does not have the sale: loading it once the log is settled");
+                barrier
+            }
+        };
+        if barrier.is_passed(engines, &settings.group).await? {
+            load(engines, settings, listing).await
+        } else {
+            self.barrier = Some(barrier);
+            Ok(())
+        }
+    }
+}
+
+async fn load(engines: &Engines, settings: &WorkerSettings, listing: &SaleListing) -> Result<(), CareError> {
+    let (sale, gate) = (listing.id, &engines.gate);
+    let token = LoadToken(Uuid::new_v4());
+    if !gate.begin_load(sale, token, LOAD_LEASE).await? {
+        return Ok(());
+    }
+    let Some(snapshot) = engines.ledger.snapshot(sale).await? else { return Ok(()) };
+    for holders in snapshot.holders.chunks(CHUNK) {
+        if !gate.load_holders(sale, token, holders).await? {
+            return Ok(());
+        }
+    }
+    let expires = listing.window.end + settings.keep;
+    if gate.open(sale, token, listing.window, snapshot.remaining, expires).await? {
+        counter!("flashsale_gate_loads_total").increment(1);
+        tracing::info!(%sale, units = snapshot.remaining, holders = snapshot.holders.len(), "the gate has the sale");
+    }
+    Ok(())
+}

@@ -1,0 +1,93 @@
+//! The relay: brings attempts to their end that are held in the gate but were not seen to be settled, because an API
+//! node died before it appended them, an append's outcome was unknown, or a worker died before it recorded them.
+
+use std::time::Duration;
+
+use metrics::counter;
+
+use super::{
+    Engines,
+    caretaker::{Barrier, CareError},
+    partition::record,
+};
+use crate::port::{Attempt, Holder, PendingEntry, SaleListing, Settlement};
+
+/// Attempts looked into at once.
+const LIMIT: usize = 1_000;
+
+/// What the relay does about one sale.
+#[derive(Default)]
+pub(super) struct Relay {
+    watched: Option<Watched>,
+}
+
+/// Attempts that were stuck when the log ended at the barrier. Those that are not settled once it is passed are not in
+/// the log before it: appending them again does not make the backlog longer.
+struct Watched {
+    entries: Vec<PendingEntry>,
+    barrier: Barrier,
+}
+
+impl Relay {
+    /// Takes the next step. True if it waits for the log to be settled.
+    pub(super) async fn step(
+        &mut self,
+        engines: &Engines,
+        group: &str,
+        listing: &SaleListing,
+        age: Duration,
+    ) -> Result<bool, CareError> {
+        let watched = match self.watched.take() {
+            Some(watched) => watched,
+            None => {
+                let entries = engines.gate.overdue(listing.id, age, LIMIT).await?;
+                if entries.is_empty() {
+                    return Ok(false);
+                }
+                Watched { entries, barrier: Barrier::now(engines).await? }
+            }
+        };
+        if watched.barrier.is_passed(engines, group).await? {
+            resolve(engines, listing, &watched.entries).await?;
+            Ok(false)
+        } else {
+            self.watched = Some(watched);
+            Ok(true)
+        }
+    }
+}
+
+/// Records the entries that are settled, and appends the others again.
+async fn resolve(engines: &Engines, listing: &SaleListing, entries: &[PendingEntry]) -> Result<(), CareError> {
+    let ids: Vec<_> = entries.iter().map(|entry| entry.attempt).collect();
+    let outcomes = engines.ledger.outcomes(&ids).await?;
+    let (settled, lost): (Vec<_>, Vec<_>) =
+        entries.iter().map(|entry| attempt(listing, entry)).partition(|attempt| outcomes.contains_key(&attempt.id));
+
+    let settlements: Vec<_> = settled
+        .into_iter()
+        .filter_map(|attempt| Some(Settlement { attempt, outcome: *outcomes.get(&attempt.id)? }))
+        .collect();
+    if !settlements.is_empty() {
+        record(engines.gate.as_ref(), &settlements).await?;
+        counter!("flashsale_relay_recorded_total").increment(settlements.len() as u64);
+        tracing::info!(sale = %listing.id, attempts = settlements.len(), "relay: settled attempts are recorded in the gate");
+    }
+    if lost.is_empty() {
+        return Ok(());
+    }
+
+    // Claimed first: whoever still holds the attempt in memory can no longer give it back.
+    let holders: Vec<_> = lost.iter().map(|attempt| Holder { user: attempt.user, attempt: attempt.id }).collect();
+    let claimed = engines.gate.claim(listing.id, &holders).await?;
+    let claimed: Vec<_> = lost.into_iter().zip(claimed).filter_map(|(attempt, claimed)| claimed.then_some(attempt)).collect();
+    let answers = engines.log.append(&claimed).await;
+    let appended = answers.iter().filter(|answer| answer.is_ok()).count();
+    counter!("flashsale_relay_appended_total").increment(appended as u64);
+    tracing::warn!(sale = %listing.id, attempts = claimed.len(), appended, "relay: attempts that were not in the log are appended");
+    Ok(())
+}
+
+fn attempt(listing: &SaleListing, entry: &PendingEntry) -> Attempt {
+    Attempt { id: entry.attempt, sale: listing.id, product: listing.product, user: entry.user, at: entry.since }
+}
