@@ -1,1 +1,2 @@
 //! One suite a port, run against every engine of it.
+mod log;

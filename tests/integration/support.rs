@@ -1,1 +1,2 @@
 //! What the tests stand on: real servers, databases and processes of their own.
+pub mod kafka;

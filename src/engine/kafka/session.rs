@@ -34,6 +34,14 @@ pub enum ConnectError {
     Authorities(String),
 }
 
+impl ConnectError {
+    /// True if the same call may succeed later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_))
+    }
+}
+
 /// One connection at a time, made when it is needed.
 pub(super) struct Sessions {
     brokers: Vec<String>,

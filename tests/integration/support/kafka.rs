@@ -1,0 +1,135 @@
+//! The real Kafka that `scripts/services.sh up` starts: a topic for every test, and another client than ours.
+
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use flashsale::{config::KafkaConfig, engine::kafka::create_topics};
+use uuid::Uuid;
+
+/// A topic of a test's own, with its dead letters. Deleted at the end.
+pub struct Topic {
+    pub config: KafkaConfig,
+}
+
+impl Topic {
+    /// Makes both topics with 3 partitions.
+    pub async fn create() -> Self {
+        let mut config = config();
+        config.topic = format!("test.{}", Uuid::new_v4().simple());
+        config.dead_letter_topic = format!("{}.dlq", config.topic);
+        create_topics(&config)
+            .await
+            .unwrap_or_else(|error| panic!("{error}\nThese tests need a real Kafka: run `scripts/services.sh up`."));
+        Self { config }
+    }
+
+    /// Makes the topic anew, empty.
+    pub async fn recreate(&self) {
+        self.delete().await;
+        let mut tries = 0;
+        // Deleting goes on in the background for a while.
+        while let Err(error) = create_topics(&self.config).await {
+            tries += 1;
+            assert!(tries < 50, "{error}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn delete(&self) {
+        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone()).build().await.unwrap();
+        let controller = client.controller_client().unwrap();
+        for topic in [&self.config.topic, &self.config.dead_letter_topic] {
+            controller.delete_topic(topic, 5_000).await.unwrap();
+        }
+        let mut looks = 0;
+        while client.list_topics().await.unwrap().iter().any(|topic| topic.name == self.config.topic) {
+            looks += 1;
+            assert!(looks < 100, "the topic does not go away");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Produces records with Apache Kafka's own console producer, `key\tvalue` each.
+    pub fn produce_with_apache_s_client(&self, records: &[(&str, &str)]) {
+        let input: String = records.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
+        let mut child = java("org.apache.kafka.tools.ConsoleProducer")
+            .args(["--bootstrap-server", &self.config.brokers[0], "--topic", &self.config.topic])
+            .args(["--property", "parse.key=true"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("java runs");
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success(), "the console producer failed");
+    }
+
+    /// Every record of a topic: partition, offset, key, value, headers.
+    pub async fn records(&self, topic: &str) -> Vec<(i32, rskafka::record::RecordAndOffset)> {
+        use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
+
+        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone()).build().await.unwrap();
+        let mut all = Vec::new();
+        for partition in 0..self.config.partitions {
+            let reader = client.partition_client(topic, partition, UnknownTopicHandling::Error).await.unwrap();
+            let mut next = reader.get_offset(OffsetAt::Earliest).await.unwrap();
+            let end = reader.get_offset(OffsetAt::Latest).await.unwrap();
+            while next < end {
+                let (records, _) = reader.fetch_records(next, 1..1_000_000, 100).await.unwrap();
+                next = records.last().map_or(next, |record| record.offset + 1);
+                all.extend(records.into_iter().map(|record| (partition, record)));
+            }
+        }
+        all
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let (brokers, topics) =
+            (self.config.brokers.clone(), [self.config.topic.clone(), self.config.dead_letter_topic.clone()]);
+        // A thread with a runtime of its own: the test's runtime cannot be waited for here.
+        let deleted = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let delete = async {
+                let client = rskafka::client::ClientBuilder::new(brokers).build().await.ok()?;
+                let controller = client.controller_client().ok()?;
+                for topic in topics {
+                    controller.delete_topic(topic, 5_000).await.ok();
+                }
+                Some(())
+            };
+            let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), delete).await });
+        });
+        let _ = deleted.join();
+    }
+}
+
+/// Where Kafka is, as the environment says; the ports of `scripts/services.sh` otherwise.
+pub fn config() -> KafkaConfig {
+    let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| "127.0.0.1:29093".to_owned());
+    KafkaConfig {
+        brokers: brokers.split(',').map(str::to_owned).collect(),
+        client_id: "flashsale-tests".to_owned(),
+        topic: String::new(),
+        dead_letter_topic: String::new(),
+        consumer_group: "flash-sale-worker-group".to_owned(),
+        partitions: 3,
+        replication_factor: 1,
+        append_timeout: Duration::from_secs(3),
+        tls: false,
+        ca_file: None,
+        sasl: None,
+    }
+}
+
+/// A tool of Apache Kafka's own Java client.
+fn java(class: &str) -> Command {
+    let jars = std::env::var("FLASHSALE_KAFKA_LIBS").unwrap_or_else(|_| {
+        panic!("FLASHSALE_KAFKA_LIBS is not set: run the tests with `make test`, or eval `scripts/services.sh env`")
+    });
+    let mut java = Command::new("java");
+    java.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &format!("{jars}/*"), class]);
+    java
+}
