@@ -1,0 +1,34 @@
+# flashsale: `make help` lists what can be made.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+SERVICES := scripts/services.sh
+
+.PHONY: help run test ci format lint docs services services-down
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops it all
+	@scripts/run.sh
+
+test: ## start real servers, then run all tests
+	@$(SERVICES) up cluster
+	@eval "$$($(SERVICES) env)" && cargo test
+
+ci: format lint docs test ## all that has to be green: format, lints, documentation, tests
+
+format: ## check the format
+	cargo fmt --check
+
+lint: ## clippy and the scripts' syntax
+	cargo clippy --all-targets -- -D warnings
+	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+
+docs: ## build the documentation of the code
+	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+
+services: ## start PostgreSQL, Redis, Kafka and a Redis Cluster for development
+	@$(SERVICES) up cluster
+
+services-down: ## stop them
+	@$(SERVICES) down
