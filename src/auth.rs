@@ -1,1 +1,18 @@
 //! Accounts, passwords and tokens.
+//!
+//! Knows the ledger's port and nothing of its engines. Whether an account exists is told by registering only: a failed
+//! login answers the same, after the same work, in either case.
+
+#[cfg(test)]
+pub(crate) mod accounts;
+mod error;
+mod form;
+mod passwords;
+mod service;
+mod tokens;
+
+pub use error::AuthError;
+pub use form::{Invalid, LoginForm, RegistrationForm};
+pub use passwords::{PasswordError, Passwords};
+pub use service::{Account, Auth, Session};
+pub use tokens::{Identity, Role, TokenError, Tokens};

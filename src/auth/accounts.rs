@@ -1,0 +1,110 @@
+//! A ledger of accounts alone, for tests of what happens before and behind it.
+
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    ids::{AttemptId, SaleId, UserId},
+    port::{
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
+    },
+};
+
+/// Accounts in memory. Whatever is not about accounts answers that the ledger is broken.
+#[derive(Default)]
+pub(crate) struct Accounts(Mutex<Vec<NewUser>>);
+
+fn broken<T, E: From<LedgerError>>() -> Result<T, E> {
+    Err(LedgerError("only accounts here".to_owned()).into())
+}
+
+#[async_trait]
+impl Ledger for Accounts {
+    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
+        let mut accounts = self.0.lock().unwrap();
+        if accounts
+            .iter()
+            .any(|known| known.username.eq_ignore_ascii_case(&user.username))
+        {
+            return Ok(Registration::UsernameTaken);
+        }
+        if accounts
+            .iter()
+            .any(|known| known.email.eq_ignore_ascii_case(&user.email))
+        {
+            return Ok(Registration::EmailTaken);
+        }
+        accounts.push(user.clone());
+        let id = i64::try_from(accounts.len()).ok().and_then(UserId::new);
+        id.map(Registration::Registered).map_or_else(broken, Ok)
+    }
+
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        // As PostgreSQL does.
+        if username.contains('\0') {
+            return broken();
+        }
+        let accounts = self.0.lock().unwrap();
+        let known = accounts
+            .iter()
+            .zip(1..)
+            .find(|(known, _)| known.username.eq_ignore_ascii_case(username));
+        Ok(known.and_then(|(known, id)| {
+            let (username, password_hash) = (known.username.clone(), known.password_hash.clone());
+            Some(StoredUser {
+                id: UserId::new(id)?,
+                username,
+                password_hash,
+                role: "user".to_owned(),
+            })
+        }))
+    }
+
+    async fn sales(&self, _: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        broken()
+    }
+
+    async fn settle(&self, _: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
+        broken()
+    }
+
+    async fn outcomes(&self, _: &[AttemptId]) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        broken()
+    }
+
+    async fn snapshot(&self, _: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        broken()
+    }
+
+    async fn heartbeat(
+        &self,
+        _: &Member,
+        _: i32,
+        _: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        broken()
+    }
+
+    async fn hand_back(&self, _: &Member, _: &[Partition]) -> Result<(), LedgerError> {
+        broken()
+    }
+
+    async fn leave(&self, _: &Member) -> Result<(), LedgerError> {
+        broken()
+    }
+
+    async fn progress(&self, _: &str, _: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        broken()
+    }
+
+    async fn reposition(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
+        broken()
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        broken()
+    }
+}

@@ -1,0 +1,24 @@
+//! Why registering or logging in did not succeed.
+
+use super::{Invalid, PasswordError, TokenError};
+use crate::port::LedgerError;
+
+/// Why registering or logging in did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error("Username already exists")]
+    UsernameTaken,
+    #[error("Email already exists")]
+    EmailTaken,
+    /// No such account, or not its password: nobody is told which.
+    #[error("Invalid username or password")]
+    WrongCredentials,
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error("signing a token: {0}")]
+    Signing(#[source] TokenError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

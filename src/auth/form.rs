@@ -1,0 +1,325 @@
+//! What shoppers send to register and to log in, and the rules for it. Pure.
+
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
+pub(super) const PASSWORD_MAX_BYTES: usize = 128;
+/// What clients of the original service rely on.
+const PASSWORD_MIN_BYTES: usize = 6;
+const USERNAME_MIN_CHARS: usize = 3;
+const USERNAME_MAX_CHARS: usize = 50;
+const EMAIL_MAX_BYTES: usize = 255;
+const FULL_NAME_MAX_CHARS: usize = 100;
+
+/// What is wrong with a form. The text is for the shopper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    #[error("username, email, and password are required")]
+    RegistrationIncomplete,
+    #[error("username and password are required")]
+    LoginIncomplete,
+    #[error(
+        "username must be {USERNAME_MIN_CHARS} to {USERNAME_MAX_CHARS} letters, digits, dots, underscores or hyphens"
+    )]
+    Username,
+    #[error("email must be a valid address of at most {EMAIL_MAX_BYTES} bytes")]
+    Email,
+    #[error(
+        "password must be {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes long, without control characters"
+    )]
+    Password,
+    #[error(
+        "fullName must be at most {FULL_NAME_MAX_CHARS} characters, without control characters"
+    )]
+    FullName,
+}
+
+/// A request to register. Without `Debug`, since it holds a password.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistrationForm {
+    /// Letters, digits, dots, underscores and hyphens; unique whatever its case.
+    #[schema(value_type = String, required = true, min_length = 3, max_length = 50, pattern = "^[A-Za-z0-9._-]+$", example = "newuser")]
+    pub username: Option<String>,
+    /// Unique whatever its case.
+    #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
+    pub email: Option<String>,
+    /// At most 128 bytes.
+    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, format = Password, example = "password123")]
+    pub password: Option<String>,
+    #[schema(max_length = 100, example = "New User")]
+    pub full_name: Option<String>,
+}
+
+/// A request to log in. Without `Debug`, since it holds a password.
+#[derive(Deserialize, ToSchema)]
+pub struct LoginForm {
+    #[schema(value_type = String, required = true, example = "admin")]
+    pub username: Option<String>,
+    #[schema(value_type = String, required = true, format = Password, example = "admin123")]
+    pub password: Option<String>,
+}
+
+/// A registration that keeps the rules.
+pub(super) struct ValidRegistration {
+    pub username: String,
+    pub email: String,
+    pub password: String,
+    pub full_name: Option<String>,
+}
+
+/// A login with both fields. It may still be one that no account can have.
+pub(super) struct CompleteLogin {
+    pub username: String,
+    pub password: String,
+}
+
+impl CompleteLogin {
+    /// Whether an account with this name and password can exist at all.
+    pub(super) fn is_possible(&self) -> bool {
+        is_username(&self.username) && self.password.len() <= PASSWORD_MAX_BYTES
+    }
+}
+
+impl TryFrom<RegistrationForm> for ValidRegistration {
+    type Error = Invalid;
+
+    fn try_from(form: RegistrationForm) -> Result<Self, Invalid> {
+        let (Some(username), Some(email), Some(password)) = (
+            present(form.username),
+            present(form.email),
+            present(form.password),
+        ) else {
+            return Err(Invalid::RegistrationIncomplete);
+        };
+        let full_name = present(form.full_name);
+        check(is_username(&username), Invalid::Username)?;
+        check(is_email(&email), Invalid::Email)?;
+        check(is_password(&password), Invalid::Password)?;
+        check(
+            full_name.as_deref().is_none_or(is_full_name),
+            Invalid::FullName,
+        )?;
+        Ok(Self {
+            username,
+            email,
+            password,
+            full_name,
+        })
+    }
+}
+
+impl TryFrom<LoginForm> for CompleteLogin {
+    type Error = Invalid;
+
+    fn try_from(form: LoginForm) -> Result<Self, Invalid> {
+        match (present(form.username), present(form.password)) {
+            (Some(username), Some(password)) => Ok(Self { username, password }),
+            _ => Err(Invalid::LoginIncomplete),
+        }
+    }
+}
+
+fn present(field: Option<String>) -> Option<String> {
+    field.filter(|text| !text.is_empty())
+}
+
+fn check(holds: bool, otherwise: Invalid) -> Result<(), Invalid> {
+    if holds { Ok(()) } else { Err(otherwise) }
+}
+
+/// ASCII only: every ledger folds its case alike.
+fn is_username(text: &str) -> bool {
+    (USERNAME_MIN_CHARS..=USERNAME_MAX_CHARS).contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+}
+
+/// Plausible, no more: whether mail arrives there, only mail can tell.
+fn is_email(text: &str) -> bool {
+    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let parts = text.split_once('@');
+    plain
+        && text.len() <= EMAIL_MAX_BYTES
+        && parts
+            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+}
+
+fn is_password(text: &str) -> bool {
+    (PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES).contains(&text.len())
+        && !text.chars().any(char::is_control)
+}
+
+fn is_full_name(text: &str) -> bool {
+    text.chars().count() <= FULL_NAME_MAX_CHARS && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[allow(clippy::unnecessary_wraps)] // what the forms hold
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    fn form() -> RegistrationForm {
+        RegistrationForm {
+            username: some("new.user_1-x"),
+            email: some("new@example.com"),
+            password: some("secret"),
+            full_name: some("Zoë Ångström"),
+        }
+    }
+
+    fn verdict(change: impl FnOnce(&mut RegistrationForm)) -> Result<(), Invalid> {
+        let mut form = form();
+        change(&mut form);
+        ValidRegistration::try_from(form).map(|_| ())
+    }
+
+    #[test]
+    fn a_sound_registration_passes_as_it_is() {
+        let valid = ValidRegistration::try_from(form()).ok().unwrap();
+        assert_eq!(valid.username, "new.user_1-x");
+        assert_eq!(valid.full_name.as_deref(), Some("Zoë Ångström"));
+    }
+
+    #[test]
+    fn what_is_missing_or_empty_is_required() {
+        for empty in [None, some("")] {
+            let incomplete = Err(Invalid::RegistrationIncomplete);
+            assert_eq!(verdict(|form| form.username = empty.clone()), incomplete);
+            assert_eq!(verdict(|form| form.email = empty.clone()), incomplete);
+            assert_eq!(verdict(|form| form.password = empty.clone()), incomplete);
+            assert_eq!(verdict(|form| form.full_name = empty.clone()), Ok(()));
+            let login = LoginForm {
+                username: some("admin"),
+                password: empty,
+            };
+            assert_eq!(
+                CompleteLogin::try_from(login).err(),
+                Some(Invalid::LoginIncomplete)
+            );
+        }
+        assert_eq!(
+            Invalid::RegistrationIncomplete.to_string(),
+            "username, email, and password are required"
+        );
+        assert_eq!(
+            Invalid::LoginIncomplete.to_string(),
+            "username and password are required"
+        );
+    }
+
+    #[test]
+    fn usernames_keep_to_their_alphabet_and_length() {
+        let long = "x".repeat(51);
+        for wrong in [
+            "ab",
+            " abc",
+            "abc ",
+            "a b c",
+            "zoë",
+            "a\0bc",
+            "a@bc",
+            "'; --",
+            long.as_str(),
+        ] {
+            assert_eq!(
+                verdict(|form| form.username = some(wrong)),
+                Err(Invalid::Username),
+                "{wrong:?}"
+            );
+        }
+        for right in ["abc", "A.b", "___", &long[1..]] {
+            assert_eq!(
+                verdict(|form| form.username = some(right)),
+                Ok(()),
+                "{right:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn emails_are_plausible() {
+        let long = format!("{}@b", "x".repeat(254));
+        for wrong in [
+            "x",
+            "@",
+            "a@",
+            "@b",
+            "a@b@c",
+            "a b@c",
+            "a@b\n",
+            "a\0@b",
+            "a@\u{a0}b",
+            long.as_str(),
+        ] {
+            assert_eq!(
+                verdict(|form| form.email = some(wrong)),
+                Err(Invalid::Email),
+                "{wrong:?}"
+            );
+        }
+        for right in ["a@b", "ä@ö.example", &long[1..]] {
+            assert_eq!(
+                verdict(|form| form.email = some(right)),
+                Ok(()),
+                "{right:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn passwords_are_measured_in_bytes() {
+        for wrong in [
+            "12345",
+            "12345\0",
+            "tab\there",
+            &"x".repeat(129),
+            &"ä".repeat(65),
+        ] {
+            assert_eq!(
+                verdict(|form| form.password = some(wrong)),
+                Err(Invalid::Password),
+                "{wrong:?}"
+            );
+        }
+        for right in ["123456", "ääää", &"x".repeat(128), "correct horse"] {
+            assert_eq!(
+                verdict(|form| form.password = some(right)),
+                Ok(()),
+                "{right:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn full_names_are_measured_in_characters() {
+        for wrong in ["a\0", "a\nb", &"ä".repeat(101)] {
+            assert_eq!(
+                verdict(|form| form.full_name = some(wrong)),
+                Err(Invalid::FullName),
+                "{wrong:?}"
+            );
+        }
+        assert_eq!(
+            verdict(|form| form.full_name = some(&"ä".repeat(100))),
+            Ok(())
+        );
+    }
+
+    #[test]
+    fn a_login_that_no_account_can_have_is_known_without_a_look() {
+        let login = |username: &str, password: String| CompleteLogin {
+            username: username.to_owned(),
+            password,
+        };
+        assert!(login("admin", "x".repeat(128)).is_possible());
+        assert!(!login("admin", "x".repeat(129)).is_possible());
+        assert!(!login("adm\0in", "admin123".to_owned()).is_possible());
+    }
+}

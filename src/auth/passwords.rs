@@ -1,0 +1,212 @@
+//! Hashing passwords with argon2id, beside the threads that serve requests and never more at once than set.
+
+use std::{sync::Arc, thread::available_parallelism};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::{Error as HashError, PasswordHasher, PasswordVerifier, phc::PasswordHash},
+};
+use tokio::sync::Semaphore;
+
+use crate::config::AuthConfig;
+
+/// Why a password was not hashed or compared.
+#[derive(Debug, thiserror::Error)]
+pub enum PasswordError {
+    /// More are waiting than allowed; nothing was done.
+    #[error("too many passwords are waiting to be hashed")]
+    Busy,
+    /// The configuration's parameters are outside argon2's bounds, or there is no memory.
+    #[error("argon2: {0}")]
+    Hashing(String),
+}
+
+/// Makes and compares hashes (PHC strings).
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    /// One permit for each hash under way.
+    turns: Arc<Semaphore>,
+    /// One permit for each hash under way or waiting.
+    places: Arc<Semaphore>,
+    /// Compared with when there is no account, so that the time does not tell.
+    nobody: Arc<str>,
+}
+
+impl Passwords {
+    /// Takes the time of one hash.
+    pub fn new(config: &AuthConfig) -> Result<Self, PasswordError> {
+        let params = Params::new(config.password_memory_kib, config.password_passes, 1, None)
+            .map_err(|error| PasswordError::Hashing(error.to_string()))?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let nobody = hash(&argon2, "nobody has this password")
+            .map_err(failed)?
+            .into();
+        let cores = || available_parallelism().map_or(1, usize::from);
+        let threads = if config.password_threads == 0 {
+            cores()
+        } else {
+            config.password_threads
+        };
+        let places = threads
+            .saturating_add(config.password_queue)
+            .min(Semaphore::MAX_PERMITS);
+        Ok(Self {
+            argon2,
+            turns: Arc::new(Semaphore::new(threads)),
+            places: Arc::new(Semaphore::new(places)),
+            nobody,
+        })
+    }
+
+    /// The hash of a password, with a salt of its own.
+    pub async fn hash(&self, password: String) -> Result<String, PasswordError> {
+        self.run(move |argon2| hash(argon2, &password))
+            .await?
+            .map_err(failed)
+    }
+
+    /// Whether this is the password of the stored hash. Without one it takes as long, and says no.
+    pub async fn verify(
+        &self,
+        password: String,
+        stored: Option<String>,
+    ) -> Result<bool, PasswordError> {
+        let nobody = Arc::clone(&self.nobody);
+        let compare = move |argon2: &Argon2<'_>| match stored {
+            Some(stored) => verify(argon2, &password, &stored),
+            None => verify(argon2, &password, &nobody).map(|_| false),
+        };
+        self.run(compare).await?.map_err(failed)
+    }
+
+    /// Runs this on a thread of its own when it is its turn. The permits go with the work, since a shopper who hangs up
+    /// ends the waiting but not the work.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Argon2<'_>) -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
+        let place = Arc::clone(&self.places)
+            .try_acquire_owned()
+            .map_err(|_| PasswordError::Busy)?;
+        let turn = Arc::clone(&self.turns)
+            .acquire_owned()
+            .await
+            .map_err(|_| PasswordError::Busy)?;
+        let argon2 = self.argon2.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let result = work(&argon2);
+            drop((turn, place));
+            result
+        });
+        done.await
+            .map_err(|error| PasswordError::Hashing(error.to_string()))
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, HashError> {
+    argon2
+        .hash_password(password.as_bytes())
+        .map(|hash| hash.to_string())
+}
+
+fn verify(argon2: &Argon2<'_>, password: &str, stored: &str) -> Result<bool, HashError> {
+    let stored = PasswordHash::new(stored)?;
+    match argon2.verify_password(password.as_bytes(), &stored) {
+        Ok(()) => Ok(true),
+        Err(HashError::PasswordInvalid) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+#[allow(clippy::needless_pass_by_value)] // so that it fits map_err
+fn failed(error: HashError) -> PasswordError {
+    PasswordError::Hashing(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::config::Secret;
+
+    fn passwords(threads: usize, queue: usize) -> Passwords {
+        Passwords::new(&AuthConfig {
+            jwt_secret: Secret::new(""),
+            token_ttl: Duration::from_secs(1),
+            password_memory_kib: 64,
+            password_passes: 1,
+            password_threads: threads,
+            password_queue: queue,
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_hash_fits_its_password_only() {
+        let passwords = passwords(1, 1);
+        let hash = passwords.hash("secret".to_owned()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=64,t=1,p=1$"), "{hash}");
+        assert_ne!(
+            hash,
+            passwords.hash("secret".to_owned()).await.unwrap(),
+            "salts differ"
+        );
+        assert!(
+            passwords
+                .verify("secret".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(
+            !passwords
+                .verify("Secret".to_owned(), Some(hash.clone()))
+                .await
+                .unwrap()
+        );
+        assert!(!passwords.verify(String::new(), Some(hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn without_an_account_no_password_fits() {
+        let passwords = passwords(1, 1);
+        assert!(
+            !passwords
+                .verify("nobody has this password".to_owned(), None)
+                .await
+                .unwrap()
+        );
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_another_kind_is_an_error() {
+        let stored = Some("$2b$10$abcdefghijklmnopqrstuv".to_owned());
+        let answer = passwords(1, 1).verify("secret".to_owned(), stored).await;
+        assert!(matches!(answer, Err(PasswordError::Hashing(_))));
+    }
+
+    #[tokio::test]
+    async fn more_than_may_wait_are_turned_away_and_places_come_back() {
+        let passwords = Arc::new(passwords(1, 1));
+        let (open, gate) = mpsc::channel::<()>();
+        let (started, mut is_started) = tokio::sync::oneshot::channel();
+        let running = passwords.run(move |_| {
+            started.send(()).ok();
+            gate.recv().ok();
+        });
+        let check = async {
+            (&mut is_started).await.unwrap();
+            let waiting = passwords.hash("waiting".to_owned());
+            let refused = async {
+                assert!(matches!(
+                    passwords.hash("refused".to_owned()).await,
+                    Err(PasswordError::Busy)
+                ));
+                open.send(()).unwrap();
+            };
+            assert!(tokio::join!(waiting, refused).0.is_ok());
+        };
+        assert!(tokio::join!(running, check).0.is_ok());
+        assert!(passwords.hash("again".to_owned()).await.is_ok());
+    }
+}

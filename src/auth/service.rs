@@ -1,0 +1,112 @@
+//! Registering and logging in.
+
+use std::sync::Arc;
+
+use super::{
+    AuthError, LoginForm, Passwords, RegistrationForm, Role, Tokens,
+    form::{CompleteLogin, ValidRegistration},
+};
+use crate::{
+    clock::Clock,
+    ids::UserId,
+    port::{Ledger, NewUser, Registration, StoredUser},
+};
+
+/// An account as its owner sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub user: UserId,
+    pub username: String,
+    pub email: String,
+    pub full_name: Option<String>,
+}
+
+/// What a login gives. Without `Debug`, since it holds a token.
+pub struct Session {
+    pub token: String,
+    pub user: UserId,
+}
+
+/// Registers shoppers and logs them in.
+pub struct Auth {
+    ledger: Arc<dyn Ledger>,
+    passwords: Passwords,
+    tokens: Arc<Tokens>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Auth {
+    #[must_use]
+    pub fn new(
+        ledger: Arc<dyn Ledger>,
+        passwords: Passwords,
+        tokens: Arc<Tokens>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            ledger,
+            passwords,
+            tokens,
+            clock,
+        }
+    }
+
+    /// Makes an account.
+    pub async fn register(&self, form: RegistrationForm) -> Result<Account, AuthError> {
+        let valid = ValidRegistration::try_from(form)?;
+        let password_hash = self.passwords.hash(valid.password).await?;
+        let new = NewUser {
+            username: valid.username,
+            email: valid.email,
+            password_hash,
+            full_name: valid.full_name,
+        };
+        match self.ledger.register(&new).await? {
+            Registration::Registered(user) => Ok(Account {
+                user,
+                username: new.username,
+                email: new.email,
+                full_name: new.full_name,
+            }),
+            Registration::UsernameTaken => Err(AuthError::UsernameTaken),
+            Registration::EmailTaken => Err(AuthError::EmailTaken),
+        }
+    }
+
+    /// A token for whoever knows the password. Costs one hash whatever comes, so that nobody can measure which accounts
+    /// exist.
+    pub async fn login(&self, form: LoginForm) -> Result<Session, AuthError> {
+        let login = CompleteLogin::try_from(form)?;
+        let found = if login.is_possible() {
+            self.ledger.find_user(&login.username).await?
+        } else {
+            None
+        };
+        let password = if login.is_possible() {
+            login.password
+        } else {
+            String::new()
+        };
+        let stored = found.as_ref().map(|user| user.password_hash.clone());
+        let fits = self.passwords.verify(password, stored).await?;
+        match found {
+            Some(user) if fits => self.session(&user),
+            _ => Err(AuthError::WrongCredentials),
+        }
+    }
+
+    fn session(&self, user: &StoredUser) -> Result<Session, AuthError> {
+        let role = Role::named(&user.role);
+        let token = self
+            .tokens
+            .issue(user.id, &user.username, role, self.clock.now())
+            .map_err(AuthError::Signing)?;
+        Ok(Session {
+            token,
+            user: user.id,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+//! Tokens: JWTs signed with HS256, as the original service issues them.
+//!
+//! Its tokens are accepted when the secret is the same: without a role they are a shopper's. Nothing but HS256 is ever
+//! accepted, whatever a token's header asks for.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind,
+};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+use crate::{config::AuthConfig, ids::UserId};
+
+/// What a bearer may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    Admin,
+    /// A shopper, and whoever has a role that is not known.
+    #[default]
+    #[serde(other)]
+    User,
+}
+
+impl Role {
+    /// The role as the ledger writes it.
+    #[must_use]
+    pub fn named(name: &str) -> Self {
+        if name == "admin" {
+            Self::Admin
+        } else {
+            Self::User
+        }
+    }
+}
+
+/// Whom a token speaks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Identity {
+    #[serde(rename = "userId", deserialize_with = "user_id")]
+    pub user: UserId,
+    #[serde(default)]
+    pub role: Role,
+}
+
+/// Why there is no identity, or no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokenError {
+    #[error("the token is not valid")]
+    Invalid,
+    #[error("the token has expired")]
+    Expired,
+    #[error("a token could not be signed: {0}")]
+    Unsigned(String),
+}
+
+/// Issues and verifies tokens, with keys that are prepared once.
+pub struct Tokens {
+    signing: EncodingKey,
+    verifying: DecodingKey,
+    validation: Validation,
+    ttl: Duration,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    #[serde(rename = "userId")]
+    user: String,
+    username: &'a str,
+    role: Role,
+    iat: i64,
+    exp: i64,
+}
+
+impl Tokens {
+    #[must_use]
+    pub fn new(config: &AuthConfig) -> Self {
+        let secret = config.jwt_secret.reveal().as_bytes();
+        let mut validation = Validation::new(Algorithm::HS256);
+        validation.leeway = 0;
+        validation.validate_nbf = true;
+        // A token is no longer good in the very second it names (RFC 7519, 4.1.4).
+        validation.reject_tokens_expiring_in_less_than = 1;
+        Self {
+            signing: EncodingKey::from_secret(secret),
+            verifying: DecodingKey::from_secret(secret),
+            validation,
+            ttl: config.token_ttl,
+        }
+    }
+
+    /// A token that is good from `now` on for as long as set.
+    pub fn issue(
+        &self,
+        user: UserId,
+        username: &str,
+        role: Role,
+        now: DateTime<Utc>,
+    ) -> Result<String, TokenError> {
+        let iat = now.timestamp();
+        let ttl_secs = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
+        let claims = Claims {
+            user: user.to_string(),
+            username,
+            role,
+            iat,
+            exp: iat.saturating_add(ttl_secs),
+        };
+        encode(&Header::default(), &claims, &self.signing)
+            .map_err(|error| TokenError::Unsigned(error.to_string()))
+    }
+
+    /// Whom the token speaks for, by the machine's clock, which the JWT library reads itself.
+    pub fn verify(&self, token: &str) -> Result<Identity, TokenError> {
+        let data =
+            decode::<Identity>(token, &self.verifying, &self.validation).map_err(|error| {
+                match error.kind() {
+                    ErrorKind::ExpiredSignature => TokenError::Expired,
+                    _ => TokenError::Invalid,
+                }
+            })?;
+        // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
+        if data.header.crit.is_some() {
+            Err(TokenError::Invalid)
+        } else {
+            Ok(data.claims)
+        }
+    }
+}
+
+/// Reads an id that is a text, as we write it, or a number, as some clients' tools do.
+fn user_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<UserId, D::Error> {
+    struct Visitor;
+
+    impl de::Visitor<'_> for Visitor {
+        type Value = UserId;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a user id")
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<UserId, E> {
+            text.parse().map_err(E::custom)
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<UserId, E> {
+            UserId::try_from(number).map_err(E::custom)
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<UserId, E> {
+            i64::try_from(number)
+                .map_err(E::custom)
+                .and_then(|number| self.visit_i64(number))
+        }
+    }
+
+    deserializer.deserialize_any(Visitor)
+}
+
+#[cfg(test)]
+mod tests;

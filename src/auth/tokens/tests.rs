@@ -1,0 +1,261 @@
+//! Tokens as attackers and the original service make them.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Secret,
+};
+
+const SECRET: &str = "a secret of the tests, with more than 32 bytes";
+
+fn tokens() -> Tokens {
+    Tokens::new(&AuthConfig {
+        jwt_secret: Secret::new(SECRET),
+        token_ttl: Duration::from_mins(1),
+        password_memory_kib: 64,
+        password_passes: 1,
+        password_threads: 1,
+        password_queue: 1,
+    })
+}
+
+fn now() -> i64 {
+    SystemClock.now().timestamp()
+}
+
+fn claims() -> Value {
+    json!({"userId": "7", "username": "user1", "role": "admin", "iat": now(), "exp": now() + 60})
+}
+
+fn with(field: &str, value: Value) -> Value {
+    let mut claims = claims();
+    claims[field] = value;
+    claims
+}
+
+fn without(field: &str) -> Value {
+    let mut claims = claims();
+    claims.as_object_mut().unwrap().remove(field);
+    claims
+}
+
+fn signed_as(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+    encode(
+        &Header::new(algorithm),
+        claims,
+        &EncodingKey::from_secret(secret.as_bytes()),
+    )
+    .unwrap()
+}
+
+fn signed(claims: &Value) -> String {
+    signed_as(Algorithm::HS256, SECRET, claims)
+}
+
+/// The token with a header of its own, still signed by us as HS256 over that header.
+fn with_header(header: &Value, claims: &Value) -> String {
+    let message = format!(
+        "{}.{}",
+        base64url(&header.to_string()),
+        base64url(&claims.to_string())
+    );
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+fn base64url(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let bits = chunk
+            .iter()
+            .fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for place in 0..=chunk.len() {
+            out.push(char::from(
+                ALPHABET[(bits >> (18 - 6 * place) & 63) as usize],
+            ));
+        }
+    }
+    out
+}
+
+fn verdict(token: &str) -> Result<(i64, Role), TokenError> {
+    tokens()
+        .verify(token)
+        .map(|identity| (identity.user.value(), identity.role))
+}
+
+#[test]
+fn what_is_issued_is_accepted() {
+    let user = UserId::new(7).unwrap();
+    let token = tokens()
+        .issue(user, "user1", Role::User, SystemClock.now())
+        .unwrap();
+    assert_eq!(
+        tokens().verify(&token),
+        Ok(Identity {
+            user,
+            role: Role::User
+        })
+    );
+    assert_eq!(verdict(&signed(&claims())), Ok((7, Role::Admin)));
+    assert_eq!(
+        verdict(&with_header(&json!({"alg": "HS256"}), &claims())),
+        Ok((7, Role::Admin)),
+        "the tests' signer"
+    );
+}
+
+#[test]
+fn tokens_of_the_original_are_a_shoppers() {
+    assert_eq!(verdict(&signed(&without("role"))), Ok((7, Role::User)));
+    assert_eq!(
+        verdict(&signed(&with("role", json!("owner")))),
+        Ok((7, Role::User))
+    );
+    assert_eq!(
+        verdict(&signed(&with("userId", json!(7)))),
+        Ok((7, Role::Admin))
+    );
+}
+
+#[test]
+fn no_other_algorithm_is_accepted() {
+    for algorithm in [Algorithm::HS384, Algorithm::HS512] {
+        assert_eq!(
+            verdict(&signed_as(algorithm, SECRET, &claims())),
+            Err(TokenError::Invalid),
+            "{algorithm:?}"
+        );
+    }
+    for algorithm in [
+        "none", "None", "NONE", "", "RS256", "ES256", "PS256", "EdDSA", "HS512", "hs256",
+    ] {
+        let header = json!({"alg": algorithm, "typ": "JWT"});
+        assert_eq!(
+            verdict(&with_header(&header, &claims())),
+            Err(TokenError::Invalid),
+            "{algorithm:?}"
+        );
+        let unsigned = format!(
+            "{}.{}.",
+            base64url(&header.to_string()),
+            base64url(&claims().to_string())
+        );
+        assert_eq!(
+            verdict(&unsigned),
+            Err(TokenError::Invalid),
+            "{algorithm:?}"
+        );
+    }
+    assert_eq!(
+        verdict(&with_header(&json!({"typ": "JWT"}), &claims())),
+        Err(TokenError::Invalid)
+    );
+    let critical = json!({"alg": "HS256", "crit": ["b64"], "b64": true});
+    assert_eq!(
+        verdict(&with_header(&critical, &claims())),
+        Err(TokenError::Invalid)
+    );
+}
+
+#[test]
+fn forged_and_broken_tokens_are_refused() {
+    let good = signed(&claims());
+    let parts: Vec<&str> = good.split('.').collect();
+    let (header, payload, signature) = (parts[0], parts[1], parts[2]);
+    let other = base64url(&with("userId", json!("8")).to_string());
+    for token in [
+        signed_as(
+            Algorithm::HS256,
+            "another secret that has more than 32 bytes",
+            &claims(),
+        ),
+        signed_as(Algorithm::HS256, "", &claims()),
+        format!("{header}.{other}.{signature}"),
+        format!("{header}.{payload}."),
+        format!("{header}.{payload}"),
+        format!("{header}..{signature}"),
+        format!("{good}.{signature}"),
+        format!("{good}="),
+        good[..good.len() - 2].to_owned(),
+        good.replace('.', " "),
+        String::new(),
+        ".".to_owned(),
+        "..".to_owned(),
+        "ü.ü.ü".to_owned(),
+        "\0".to_owned(),
+    ] {
+        assert_eq!(verdict(&token), Err(TokenError::Invalid), "{token:?}");
+    }
+}
+
+#[test]
+fn a_token_has_its_time() {
+    assert_eq!(
+        verdict(&signed(&with("exp", json!(now() - 1)))),
+        Err(TokenError::Expired)
+    );
+    assert_eq!(
+        verdict(&signed(&with("exp", json!(now())))),
+        Err(TokenError::Expired),
+        "not good at exp itself"
+    );
+    assert_eq!(
+        verdict(&signed(&with("nbf", json!(now() - 1)))),
+        Ok((7, Role::Admin))
+    );
+    for claims in [
+        without("exp"),
+        with("exp", json!("tomorrow")),
+        with("exp", json!(null)),
+        with("exp", json!(-1)),
+        with("exp", json!((now() + 60).to_string())),
+        with("nbf", json!(now() + 30)),
+        with("nbf", json!("later")),
+        with("aud", json!("somebody else")),
+    ] {
+        assert_eq!(
+            verdict(&signed(&claims)),
+            Err(TokenError::Invalid),
+            "{claims}"
+        );
+    }
+}
+
+#[test]
+fn the_user_is_a_positive_whole_number() {
+    for user in [
+        json!(0),
+        json!(-1),
+        json!(1.5),
+        json!(u64::MAX),
+        json!("0"),
+        json!("-1"),
+        json!("+1"),
+        json!(" 1"),
+        json!("one"),
+        json!(""),
+        json!("1\0"),
+        json!(null),
+        json!(true),
+        json!(["1"]),
+        json!({"id": 1}),
+    ] {
+        assert_eq!(
+            verdict(&signed(&with("userId", user.clone()))),
+            Err(TokenError::Invalid),
+            "{user}"
+        );
+    }
+    assert_eq!(
+        verdict(&signed(&without("userId"))),
+        Err(TokenError::Invalid)
+    );
+    assert_eq!(verdict(&signed(&json!("7"))), Err(TokenError::Invalid));
+    assert_eq!(verdict(&signed(&json!([]))), Err(TokenError::Invalid));
+}
