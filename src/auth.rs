@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 mod error;
 mod form;
 mod passwords;
+pub mod routes;
 mod service;
 mod tokens;
 

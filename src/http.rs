@@ -1,1 +1,30 @@
-//! What all routes share.
+//! What all routes share: the server, the table of routes, the shape of answers and errors, probes and documentation.
+//!
+//! Errors of the domain become answers in [`mapping`](self) only; the features' own handlers are in their `routes.rs`.
+
+mod answer;
+mod app;
+mod cors;
+mod docs;
+mod error;
+mod error_code;
+mod extract;
+mod finish;
+mod health;
+mod mapping;
+mod openapi;
+mod readiness;
+mod server;
+mod table;
+
+pub use answer::{Success, timestamp};
+pub use app::{App, Probes};
+pub use error::ApiError;
+pub use error_code::ErrorCode;
+pub use extract::{JsonBody, PathId, Shopper};
+pub use openapi::document;
+pub use readiness::Readiness;
+pub use server::{bind, run, run_probes};
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ mod gather;
 mod purchase;
 mod results;
 mod worker;
+pub mod routes;
 
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;

@@ -4,6 +4,7 @@
 
 mod board;
 mod refresh;
+pub mod routes;
 
 pub use board::{Admission, SaleBoard, SaleStatus, SaleView};
 pub use refresh::Refresh;

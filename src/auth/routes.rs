@@ -1,0 +1,81 @@
+//! `POST /api/auth/register` and `POST /api/auth/login`.
+
+use actix_web::{HttpResponse, web::Data};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{Account, Auth, LoginForm, RegistrationForm, Session};
+use crate::http::{ApiError, JsonBody, Success};
+
+/// A new account.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AccountBody {
+    #[schema(example = "5")]
+    user_id: String,
+    #[schema(example = "newuser")]
+    username: String,
+    #[schema(example = "newuser@example.com")]
+    email: String,
+    #[schema(example = "New User")]
+    full_name: Option<String>,
+}
+
+/// A token, to be sent as `Authorization: Bearer <token>`.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionBody {
+    #[schema(example = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9...")]
+    token: String,
+    #[schema(example = "1")]
+    user_id: String,
+}
+
+impl From<Account> for AccountBody {
+    fn from(account: Account) -> Self {
+        let Account {
+            user,
+            username,
+            email,
+            full_name,
+        } = account;
+        Self {
+            user_id: user.to_string(),
+            username,
+            email,
+            full_name,
+        }
+    }
+}
+
+impl From<Session> for SessionBody {
+    fn from(session: Session) -> Self {
+        Self {
+            token: session.token,
+            user_id: session.user.to_string(),
+        }
+    }
+}
+
+/// Register a new account.
+#[utoipa::path(
+    post, path = "/api/auth/register", tag = "Accounts", request_body = RegistrationForm,
+    responses((status = 201, description = "The account was made.", body = Success<AccountBody>))
+)]
+pub async fn register(
+    form: JsonBody<RegistrationForm>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let account = auth.register(form.0).await?;
+    Ok(HttpResponse::Created().json(Success::new(AccountBody::from(account))))
+}
+
+/// Log in and receive a token.
+#[utoipa::path(
+    post, path = "/api/auth/login", tag = "Accounts", request_body = LoginForm,
+    responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
+)]
+pub async fn login(form: JsonBody<LoginForm>, auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
+    let session = auth.login(form.0).await?;
+    Ok(HttpResponse::Ok().json(Success::new(SessionBody::from(session))))
+}

@@ -1,0 +1,62 @@
+//! The shape of successful answers.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// `{"success":true,"data":…}`, with a message where the original service has one.
+#[derive(Serialize, ToSchema)]
+#[allow(clippy::struct_field_names)] // the field is the contract's
+pub struct Success<T> {
+    /// Always true.
+    #[schema(example = true)]
+    success: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+    data: T,
+}
+
+impl<T> Success<T> {
+    pub fn new(data: T) -> Self {
+        Self {
+            success: true,
+            message: None,
+            data,
+        }
+    }
+
+    pub fn with_message(message: &'static str, data: T) -> Self {
+        Self {
+            success: true,
+            message: Some(message),
+            data,
+        }
+    }
+}
+
+/// RFC 3339, UTC, with milliseconds and `Z`.
+#[must_use]
+pub fn timestamp(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timestamps_have_milliseconds_and_z() {
+        let at = DateTime::from_timestamp_millis(1_704_067_200_000).unwrap();
+        assert_eq!(timestamp(at), "2024-01-01T00:00:00.000Z");
+    }
+
+    #[test]
+    fn a_message_is_there_only_when_there_is_one() {
+        assert_eq!(
+            serde_json::to_string(&Success::new(1)).unwrap(),
+            r#"{"success":true,"data":1}"#
+        );
+        let told = serde_json::to_string(&Success::with_message("Done.", 1)).unwrap();
+        assert_eq!(told, r#"{"success":true,"message":"Done.","data":1}"#);
+    }
+}

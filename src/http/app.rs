@@ -1,0 +1,70 @@
+//! What the server needs to answer, and how it is hung up where handlers find it.
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::web::{Data, ServiceConfig};
+
+use super::{Readiness, docs::Docs, extract::BodyTimeout, health::MetricsPage, table};
+use crate::{
+    auth::{Auth, Tokens},
+    clock::Clock,
+    order::{Purchase, Results},
+    sale::SaleBoard,
+};
+
+/// All that the API's handlers work with.
+#[derive(Clone)]
+pub struct App {
+    pub auth: Arc<Auth>,
+    pub tokens: Arc<Tokens>,
+    pub board: Arc<SaleBoard>,
+    pub purchase: Arc<Purchase>,
+    pub results: Arc<Results>,
+    pub probes: Probes,
+}
+
+/// All that health checks and metrics work with, in every process.
+#[derive(Clone)]
+pub struct Probes {
+    pub readiness: Arc<Readiness>,
+    pub clock: Arc<dyn Clock>,
+    /// Renders the metrics in Prometheus' text format.
+    pub metrics: MetricsPage,
+}
+
+impl App {
+    pub(super) fn configure(&self, body_timeout: Duration, config: &mut ServiceConfig) {
+        let Self {
+            auth,
+            tokens,
+            board,
+            purchase,
+            results,
+            probes,
+        } = self.clone();
+        config
+            .app_data(Data::from(auth))
+            .app_data(Data::from(tokens))
+            .app_data(Data::from(board))
+            .app_data(Data::from(purchase))
+            .app_data(Data::from(results))
+            .app_data(BodyTimeout(body_timeout))
+            .app_data(Data::new(Docs::new()));
+        probes.install(config);
+        table::mount(table::api(), config);
+    }
+}
+
+impl Probes {
+    pub(super) fn configure(&self, config: &mut ServiceConfig) {
+        self.clone().install(config);
+        table::mount(table::probes(), config);
+    }
+
+    fn install(self, config: &mut ServiceConfig) {
+        config
+            .app_data(Data::from(self.readiness))
+            .app_data(Data::from(self.clock))
+            .app_data(Data::new(self.metrics));
+    }
+}

@@ -1,0 +1,209 @@
+//! The shape of failed answers: our own JSON, or a problem (RFC 9457) for who asks for it.
+
+use std::{borrow::Cow, fmt};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderMap, HeaderValue},
+    },
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::ErrorCode;
+
+/// [`ErrorCode::SoldOut`] as it is sent: the answer to almost everybody in the second in which a sale opens.
+const SOLD_OUT: &str = r#"{"success":false,"error":"Conflict","message":"Sorry, the item is out of stock.","code":"sold_out"}"#;
+
+/// A failure on its way to the client. It holds only what the client may see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    /// The methods that would have been right.
+    allow: Option<&'static str>,
+}
+
+/// What a failed request is answered with.
+#[derive(Serialize, ToSchema)]
+pub struct ErrorBody<'a> {
+    /// Always false.
+    #[schema(example = false)]
+    success: bool,
+    /// The category.
+    #[schema(example = "Conflict")]
+    error: &'a str,
+    /// For people; it may change.
+    #[schema(example = "Sorry, the item is out of stock.")]
+    message: &'a str,
+    /// For programs; it does not change.
+    #[schema(example = "sold_out")]
+    code: &'a str,
+}
+
+/// The same for `Accept: application/problem+json` (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub struct ProblemBody<'a> {
+    #[serde(rename = "type")]
+    #[schema(example = "urn:flashsale:error:sold_out")]
+    kind: String,
+    #[schema(example = "Conflict")]
+    title: &'a str,
+    #[schema(example = 409)]
+    status: u16,
+    #[schema(example = "Sorry, the item is out of stock.")]
+    detail: &'a str,
+    #[serde(flatten)]
+    body: ErrorBody<'a>,
+}
+
+impl ApiError {
+    /// A failure with another message than the code's usual one.
+    pub fn saying(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            allow: None,
+        }
+    }
+
+    /// A path that takes only these methods.
+    #[must_use]
+    pub fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..ErrorCode::MethodNotAllowed.into()
+        }
+    }
+
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.code
+    }
+
+    pub(super) fn body(&self) -> ErrorBody<'_> {
+        ErrorBody {
+            success: false,
+            error: self.code.category(),
+            message: &self.message,
+            code: self.code.code(),
+        }
+    }
+
+    /// The answer as RFC 9457 has it.
+    pub(super) fn problem(&self) -> HttpResponse {
+        let problem = ProblemBody {
+            kind: format!("urn:flashsale:error:{}", self.code.code()),
+            title: self.code.category(),
+            status: self.code.status().as_u16(),
+            detail: &self.message,
+            body: self.body(),
+        };
+        self.answer(
+            "application/problem+json",
+            serde_json::to_string(&problem).unwrap_or_default(),
+        )
+    }
+
+    fn json(&self) -> HttpResponse {
+        let body = match self.code {
+            ErrorCode::SoldOut => Cow::Borrowed(SOLD_OUT),
+            _ => serde_json::to_string(&self.body())
+                .unwrap_or_default()
+                .into(),
+        };
+        self.answer("application/json", body)
+    }
+
+    fn answer(
+        &self,
+        content_type: &'static str,
+        body: impl Into<Cow<'static, str>>,
+    ) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.code.status());
+        answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
+        if let Some(secs) = self.code.retry_after_secs() {
+            answer.insert_header((header::RETRY_AFTER, HeaderValue::from(secs)));
+        }
+        if self.code.status() == StatusCode::UNAUTHORIZED {
+            answer.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+        }
+        if let Some(allow) = self.allow {
+            answer.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+        }
+        // What is still to come of a body would be taken for the next request.
+        if matches!(
+            self.code,
+            ErrorCode::RequestTimeout | ErrorCode::BodyTooLarge
+        ) {
+            answer.force_close();
+        }
+        match body.into() {
+            Cow::Borrowed(text) => answer.body(text),
+            Cow::Owned(text) => answer.body(text),
+        }
+    }
+}
+
+impl From<ErrorCode> for ApiError {
+    fn from(code: ErrorCode) -> Self {
+        Self::saying(code, code.message())
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.code(), self.message)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.code.status()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        self.json()
+    }
+}
+
+/// Whether the client asks for problems. A plain look: nobody ranks it below JSON.
+pub(super) fn wants_problem(headers: &HeaderMap) -> bool {
+    let accepts = |value: &HeaderValue| {
+        let mut ranges = value.to_str().unwrap_or_default().split(',');
+        ranges.any(|range| {
+            let name = range.split(';').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case("application/problem+json")
+        })
+    };
+    headers.get_all(header::ACCEPT).any(accepts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_prepared_answer_is_the_one_that_would_be_written() {
+        let error = ApiError::from(ErrorCode::SoldOut);
+        assert_eq!(serde_json::to_string(&error.body()).unwrap(), SOLD_OUT);
+    }
+
+    #[test]
+    fn problems_are_for_who_asks() {
+        let asks = |accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+            wants_problem(&headers)
+        };
+        assert!(asks("application/problem+json"));
+        assert!(asks(
+            "application/json;q=0.5, Application/Problem+JSON;q=0.9"
+        ));
+        assert!(!asks("application/json"));
+        assert!(!asks("*/*"));
+        assert!(!wants_problem(&HeaderMap::new()));
+    }
+}

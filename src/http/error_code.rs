@@ -1,0 +1,112 @@
+//! Every error that the service answers with: its code, status, category and usual message. The one list of them.
+//!
+//! Codes are for programs and never change; messages that the original service had are kept to the letter.
+
+use actix_web::http::StatusCode;
+
+/// Defines the codes, so that none can be without its parts or missing in [`ErrorCode::ALL`].
+macro_rules! error_codes {
+    ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:ident, $category:literal, $message:literal;)*) => {
+        /// What went wrong, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum ErrorCode {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl ErrorCode {
+            /// Every code there is.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable name.
+            #[must_use]
+            pub const fn code(self) -> &'static str {
+                match self { $(Self::$variant => $code,)* }
+            }
+
+            #[must_use]
+            pub const fn status(self) -> StatusCode {
+                match self { $(Self::$variant => StatusCode::$status,)* }
+            }
+
+            /// What the body's `error` says.
+            #[must_use]
+            pub const fn category(self) -> &'static str {
+                match self { $(Self::$variant => $category,)* }
+            }
+
+            /// The text for people, unless there is something more precise to say.
+            #[must_use]
+            pub const fn message(self) -> &'static str {
+                match self { $(Self::$variant => $message,)* }
+            }
+        }
+    };
+}
+
+error_codes! {
+    BadRequest = "bad_request", BAD_REQUEST, "Bad Request", "The request cannot be understood.";
+    InvalidJson = "invalid_json", BAD_REQUEST, "Bad Request", "The body is not valid JSON.";
+    ValidationFailed = "validation_failed", BAD_REQUEST, "Validation error", "A field of the body is missing or of the wrong type.";
+    InvalidId = "invalid_id", BAD_REQUEST, "Bad Request", "An id must be a whole number from 1 to 9223372036854775807.";
+    ResultNotFound = "result_not_found", BAD_REQUEST, "Bad Request",
+        "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
+    TokenMissing = "token_missing", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
+    TokenInvalid = "token_invalid", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
+    TokenExpired = "token_expired", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
+    InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Unauthorized", "Invalid username or password";
+    NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
+    SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
+    MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
+    RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Request Timeout", "The body did not arrive in time.";
+    UsernameTaken = "username_taken", CONFLICT, "Conflict", "Username already exists";
+    EmailTaken = "email_taken", CONFLICT, "Conflict", "Email already exists";
+    SoldOut = "sold_out", CONFLICT, "Conflict", "Sorry, the item is out of stock.";
+    NotStarted = "not_started", CONFLICT, "Conflict", "The flash sale has not started yet.";
+    Ended = "ended", GONE, "Gone", "The flash sale has ended.";
+    BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
+    UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",
+        "The body must be JSON, with Content-Type: application/json.";
+    /// Nothing is known beyond the log, and nothing is told.
+    Internal = "internal", INTERNAL_SERVER_ERROR, "Internal Server Error", "An unexpected error occurred.";
+    SalePreparing = "sale_preparing", SERVICE_UNAVAILABLE, "Service Unavailable",
+        "The flash sale is being prepared. Please try again in a moment.";
+    Busy = "busy", SERVICE_UNAVAILABLE, "Service Unavailable",
+        "Too many requests are waiting, and yours was not taken. Please try again in a moment.";
+    Unavailable = "unavailable", SERVICE_UNAVAILABLE, "Service Unavailable",
+        "The service cannot do this at the moment, and nothing was changed. Please try again.";
+    OutcomeUnknown = "outcome_unknown", SERVICE_UNAVAILABLE, "Service Unavailable",
+        "It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.";
+}
+
+impl ErrorCode {
+    /// After how many seconds it is worth asking again.
+    #[must_use]
+    pub const fn retry_after_secs(self) -> Option<u32> {
+        match self {
+            Self::SalePreparing | Self::Busy | Self::OutcomeUnknown => Some(1),
+            Self::Unavailable => Some(2),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_distinct() {
+        let codes: BTreeSet<_> = ErrorCode::ALL.iter().map(|code| code.code()).collect();
+        assert_eq!(codes.len(), ErrorCode::ALL.len());
+    }
+
+    #[test]
+    fn every_503_says_when_to_come_back_and_nothing_else_does() {
+        for code in ErrorCode::ALL {
+            let unavailable = code.status() == StatusCode::SERVICE_UNAVAILABLE;
+            assert_eq!(code.retry_after_secs().is_some(), unavailable, "{code:?}");
+        }
+    }
+}

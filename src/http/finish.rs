@@ -1,0 +1,97 @@
+//! The last touch on every answer: counted, with the headers that all have, and no failure in a foreign shape.
+
+use std::{cell::RefCell, rc::Rc};
+
+use actix_web::{
+    Error, HttpResponse,
+    body::{BoxBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::{
+        StatusCode,
+        header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+    },
+    middleware::Next,
+};
+use metrics::Counter;
+
+use super::{ApiError, ErrorCode, error::wants_problem};
+
+/// The name of the counter of answers, by route and status.
+const REQUESTS: &str = "flashsale_http_requests_total";
+
+/// Counts one route's answers. The counters are looked up once for each status, not for each request.
+pub(super) struct Tally {
+    route: &'static str,
+    counters: RefCell<Vec<(StatusCode, Counter)>>,
+}
+
+impl Tally {
+    pub(super) fn new(route: &'static str) -> Rc<Self> {
+        Rc::new(Self {
+            route,
+            counters: RefCell::default(),
+        })
+    }
+
+    fn count(&self, status: StatusCode) {
+        let mut counters = self.counters.borrow_mut();
+        if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == status) {
+            counter.increment(1);
+            return;
+        }
+        let counter = metrics::counter!(REQUESTS, "route" => self.route, "status" => status.as_str().to_owned());
+        counter.increment(1);
+        counters.push((status, counter));
+    }
+}
+
+/// The middleware around every route.
+pub(super) async fn finish<B: MessageBody + 'static>(
+    tally: Rc<Tally>,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let problem = wants_problem(request.headers());
+    let mut answer = match next.call(request).await {
+        Ok(answer) => reshape(answer.map_into_boxed_body(), problem),
+        Err(error) => return Err(error),
+    };
+    tally.count(answer.status());
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(answer)
+}
+
+/// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.
+fn reshape(answer: ServiceResponse, problem: bool) -> ServiceResponse {
+    let Some(error) = answer.response().error() else {
+        return answer;
+    };
+    let better = match error.as_error::<ApiError>() {
+        Some(ours) if problem => ours.problem(),
+        Some(_) => return answer,
+        None => foreign(error, problem),
+    };
+    answer.into_response(better)
+}
+
+fn foreign(error: &Error, problem: bool) -> HttpResponse {
+    let status = error.as_response_error().status_code();
+    let code = if status.is_server_error() {
+        ErrorCode::Internal
+    } else {
+        ErrorCode::BadRequest
+    };
+    if status.is_server_error() {
+        tracing::error!(%error, "answered 500");
+    }
+    let ours = ApiError::from(code);
+    if problem {
+        ours.problem()
+    } else {
+        HttpResponse::from_error(ours)
+    }
+}

@@ -1,0 +1,169 @@
+//! From errors of the domain to answers: the one place, and no error without its line.
+//!
+//! What the client must not see is logged here, once.
+
+use actix_web::error::JsonPayloadError;
+
+use super::{ApiError, ErrorCode};
+use crate::{
+    auth::{AuthError, Invalid, PasswordError, TokenError},
+    order::Refusal,
+    port::{GateError, LedgerError},
+};
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Invalid(invalid) => invalid.into(),
+            AuthError::UsernameTaken => ErrorCode::UsernameTaken.into(),
+            AuthError::EmailTaken => ErrorCode::EmailTaken.into(),
+            AuthError::WrongCredentials => ErrorCode::InvalidCredentials.into(),
+            AuthError::Password(error) => error.into(),
+            AuthError::Signing(error) => error.into(),
+            AuthError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<Invalid> for ApiError {
+    fn from(invalid: Invalid) -> Self {
+        Self::saying(ErrorCode::ValidationFailed, invalid.to_string())
+    }
+}
+
+impl From<PasswordError> for ApiError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => ErrorCode::Busy.into(),
+            PasswordError::Hashing(_) => {
+                tracing::error!(%error, "a password could not be hashed or compared");
+                ErrorCode::Internal.into()
+            }
+        }
+    }
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Invalid => ErrorCode::TokenInvalid.into(),
+            TokenError::Expired => ErrorCode::TokenExpired.into(),
+            TokenError::Unsigned(_) => {
+                tracing::error!(%error, "no token was issued");
+                ErrorCode::Internal.into()
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        tracing::error!(%error, "answered 503");
+        ErrorCode::Unavailable.into()
+    }
+}
+
+impl From<GateError> for ApiError {
+    fn from(error: GateError) -> Self {
+        tracing::error!(%error, "answered 503");
+        ErrorCode::Unavailable.into()
+    }
+}
+
+/// Refusals are many when a sale opens: they are counted, not logged. Their causes are logged where they arise.
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::UnknownSale => ErrorCode::SaleNotFound.into(),
+            Refusal::NotStarted => ErrorCode::NotStarted.into(),
+            Refusal::Ended => ErrorCode::Ended.into(),
+            Refusal::SoldOut => ErrorCode::SoldOut.into(),
+            Refusal::Preparing => ErrorCode::SalePreparing.into(),
+            Refusal::Busy => ErrorCode::Busy.into(),
+            Refusal::Unavailable => ErrorCode::Unavailable.into(),
+            Refusal::OutcomeUnknown => ErrorCode::OutcomeUnknown.into(),
+        }
+    }
+}
+
+impl From<JsonPayloadError> for ApiError {
+    fn from(error: JsonPayloadError) -> Self {
+        match error {
+            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
+                ErrorCode::BodyTooLarge.into()
+            }
+            JsonPayloadError::ContentType => ErrorCode::UnsupportedMediaType.into(),
+            JsonPayloadError::Deserialize(error) if error.is_data() => {
+                // The place in the body is of use to the client; serde's words speak of our types.
+                let place = format!("line {}, column {}", error.line(), error.column());
+                Self::saying(
+                    ErrorCode::ValidationFailed,
+                    format!("The body has a field of the wrong type, at {place}."),
+                )
+            }
+            JsonPayloadError::Deserialize(_) => ErrorCode::InvalidJson.into(),
+            // Not ours, and open to more: what it adds is about a broken request.
+            _ => ErrorCode::BadRequest.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECRET: &str = "postgres://10.0.0.1: relation \"users\" does not exist";
+
+    fn code(error: impl Into<ApiError>) -> (u16, &'static str) {
+        let error = error.into();
+        (error.code().status().as_u16(), error.code().code())
+    }
+
+    #[test]
+    fn refusals_have_their_answers() {
+        assert_eq!(code(Refusal::UnknownSale), (404, "sale_not_found"));
+        assert_eq!(code(Refusal::NotStarted), (409, "not_started"));
+        assert_eq!(code(Refusal::Ended), (410, "ended"));
+        assert_eq!(code(Refusal::SoldOut), (409, "sold_out"));
+        assert_eq!(code(Refusal::Preparing), (503, "sale_preparing"));
+        assert_eq!(code(Refusal::Busy), (503, "busy"));
+        assert_eq!(code(Refusal::Unavailable), (503, "unavailable"));
+        assert_eq!(code(Refusal::OutcomeUnknown), (503, "outcome_unknown"));
+    }
+
+    #[test]
+    fn accounts_have_their_answers() {
+        assert_eq!(code(Invalid::LoginIncomplete), (400, "validation_failed"));
+        assert_eq!(
+            code(AuthError::Invalid(Invalid::Email)),
+            (400, "validation_failed")
+        );
+        assert_eq!(code(AuthError::UsernameTaken), (409, "username_taken"));
+        assert_eq!(code(AuthError::EmailTaken), (409, "email_taken"));
+        assert_eq!(
+            code(AuthError::WrongCredentials),
+            (401, "invalid_credentials")
+        );
+        assert_eq!(
+            code(AuthError::Password(PasswordError::Busy)),
+            (503, "busy")
+        );
+        assert_eq!(code(TokenError::Invalid), (401, "token_invalid"));
+        assert_eq!(code(TokenError::Expired), (401, "token_expired"));
+    }
+
+    #[test]
+    fn what_happens_inside_stays_inside() {
+        let inside = || SECRET.to_owned();
+        for error in [
+            ApiError::from(AuthError::Ledger(LedgerError(inside()))),
+            AuthError::Password(PasswordError::Hashing(inside())).into(),
+            AuthError::Signing(TokenError::Unsigned(inside())).into(),
+            GateError(inside()).into(),
+        ] {
+            assert!(error.code().status().is_server_error());
+            assert_eq!(error, error.code().into(), "nothing but the usual message");
+            assert!(!error.to_string().contains("postgres"));
+        }
+    }
+}

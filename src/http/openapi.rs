@@ -1,0 +1,236 @@
+//! The OpenAPI document: the handlers' own descriptions, completed with the errors of the table of routes.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        Content, ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder,
+        example::ExampleBuilder,
+        schema::{ObjectBuilder, Type},
+        security::{Http, HttpAuthScheme, SecurityScheme},
+    },
+};
+
+use super::{
+    ApiError, ErrorCode,
+    error::{ErrorBody, ProblemBody},
+    table,
+};
+use crate::{auth, order, sale};
+
+const ABOUT: &str = "\
+Sells a limited stock in a short time: one item a shopper, never more than there are.
+
+**Tokens.** Register, log in, and send the token as `Authorization: Bearer <token>`; here, press *Authorize*.
+
+**Errors.** Every failure is `{\"success\":false,\"error\":\"<category>\",\"message\":\"<for people>\",\"code\":\"<for programs>\"}`. \
+Codes do not change; messages may. With `Accept: application/problem+json` the same comes as RFC 9457. 503 carries \
+`Retry-After` in seconds. Beyond the errors listed with each request, any path may answer 404 `not_found`, and 405 \
+`method_not_allowed` with `Allow`.
+
+**Times** are RFC 3339, UTC, with milliseconds. Ids of users are strings, those of sales and products integers.";
+
+/// What the handlers say of themselves.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Flash sale", description = ABOUT),
+    tags(
+        (name = "Accounts", description = "Registering and logging in"),
+        (name = "Flash sale", description = "The sale, and buying in it"),
+        (name = "Orders", description = "What became of a purchase"),
+        (name = "Operation", description = "For those who run the service"),
+    ),
+    paths(
+        auth::routes::register,
+        auth::routes::login,
+        sale::routes::status,
+        order::routes::attempt,
+        order::routes::status,
+        super::health::live,
+        super::health::ready,
+        super::health::metrics,
+        super::docs::openapi,
+    ),
+    components(schemas(ErrorBody<'static>, ProblemBody<'static>)),
+    modifiers(&Bearer, &Errors)
+)]
+struct Handlers;
+
+/// How "try it out" sends the token.
+struct Bearer;
+
+/// The errors of the table of routes.
+struct Errors;
+
+/// The whole document.
+#[must_use]
+pub fn document() -> utoipa::openapi::OpenApi {
+    Handlers::openapi()
+}
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.bearer_format = Some("JWT".to_owned());
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+    }
+}
+
+impl Modify for Errors {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        for endpoint in table::api() {
+            let Some(path) = document.paths.paths.get_mut(endpoint.path) else {
+                continue;
+            };
+            let mut by_status: BTreeMap<String, Vec<ErrorCode>> = BTreeMap::new();
+            for code in endpoint.errors {
+                by_status
+                    .entry(code.status().as_str().to_owned())
+                    .or_default()
+                    .push(*code);
+            }
+            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+                for (status, codes) in &by_status {
+                    operation
+                        .responses
+                        .responses
+                        .insert(status.clone(), RefOr::T(failure(codes)));
+                }
+            }
+        }
+    }
+}
+
+/// The answer of one status, which these errors share.
+fn failure(codes: &[ErrorCode]) -> Response {
+    let lines: Vec<String> = codes
+        .iter()
+        .map(|code| format!("`{}`: {}", code.code(), code.message()))
+        .collect();
+    let mut response = ResponseBuilder::new()
+        .description(lines.join("\n\n"))
+        .content("application/json", example_of(codes))
+        .content(
+            "application/problem+json",
+            ContentBuilder::new()
+                .schema(Some(schema("ProblemBody")))
+                .build(),
+        );
+    if codes.iter().any(|code| code.retry_after_secs().is_some()) {
+        response = response.header(
+            "Retry-After",
+            header(Type::Integer, "Seconds to wait before asking again"),
+        );
+    }
+    if codes.iter().any(|code| code.status().as_u16() == 401) {
+        response = response.header("WWW-Authenticate", header(Type::String, "`Bearer`"));
+    }
+    response.build()
+}
+
+fn example_of(codes: &[ErrorCode]) -> Content {
+    let examples = codes.iter().map(|code| {
+        let body = json!(ApiError::from(*code).body());
+        (code.code(), ExampleBuilder::new().value(Some(body)).build())
+    });
+    ContentBuilder::new()
+        .schema(Some(schema("ErrorBody")))
+        .examples_from_iter(examples)
+        .build()
+}
+
+fn schema(name: &str) -> Ref {
+    Ref::from_schema_name(name)
+}
+
+fn header(kind: Type, description: &str) -> Header {
+    let mut header = Header::new(ObjectBuilder::new().schema_type(kind).build());
+    header.description = Some(description.to_owned());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_in_the_document_and_nothing_else() {
+        let ours: BTreeSet<String> = table::api()
+            .iter()
+            // The pages that show the document are no part of it.
+            .filter(|endpoint| !["index", "docs", "docs_files"].contains(&endpoint.name))
+            .map(|endpoint| format!("{} {}", endpoint.method, endpoint.path))
+            .collect();
+        let document = serde_json::to_value(document()).unwrap();
+        let theirs: BTreeSet<String> = document["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, item)| {
+                item.as_object()
+                    .unwrap()
+                    .keys()
+                    .map(move |method| format!("{} {path}", method.to_uppercase()))
+            })
+            .collect();
+        assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn every_code_is_in_the_document() {
+        let document = serde_json::to_string(&document()).unwrap();
+        for code in ErrorCode::ALL {
+            assert!(document.contains(&format!("`{}`", code.code())), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn errors_do_not_write_over_an_answer_that_a_handler_describes() {
+        let document = serde_json::to_value(document()).unwrap();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for operation in item.as_object().unwrap().values() {
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(
+                    responses.keys().any(|status| status.starts_with('2')),
+                    "{path}"
+                );
+            }
+        }
+        assert!(document["paths"]["/health/ready"]["get"]["responses"]["503"].is_object());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(document()).unwrap();
+        let text = document.to_string();
+        for reference in text.split("\"$ref\":\"#").skip(1) {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn what_needs_a_token_says_so() {
+        let document = serde_json::to_value(document()).unwrap();
+        assert_eq!(
+            document["components"]["securitySchemes"]["bearer"]["scheme"],
+            "bearer"
+        );
+        for endpoint in table::api() {
+            let method = endpoint.method.as_str().to_lowercase();
+            let operation = &document["paths"][endpoint.path][method];
+            let needs = endpoint.errors.contains(&ErrorCode::TokenMissing);
+            assert_eq!(
+                operation["security"][0]["bearer"].is_array(),
+                needs,
+                "{}",
+                endpoint.path
+            );
+        }
+    }
+}

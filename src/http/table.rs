@@ -1,0 +1,205 @@
+//! The table of routes: every path the service answers, with its method, name and the errors it answers with.
+//!
+//! The one place. The document is completed from it, so that it cannot fall behind.
+
+use actix_web::{
+    FromRequest, Handler, Responder, Route, guard,
+    http::Method,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+
+use super::{
+    ApiError,
+    ErrorCode::{
+        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
+        InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, RequestTimeout,
+        ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired, TokenInvalid,
+        TokenMissing, Unavailable, UnsupportedMediaType, UsernameTaken, ValidationFailed,
+    },
+    docs,
+    finish::{Tally, finish},
+    health,
+};
+use crate::{auth, order, sale};
+
+/// A path with what answers it.
+pub(super) struct Endpoint {
+    /// What it is called in metrics.
+    pub name: &'static str,
+    /// GET stands for HEAD too.
+    pub method: Method,
+    pub path: &'static str,
+    pub errors: &'static [ErrorCode],
+    route: Route,
+}
+
+const REGISTER: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    BadRequest,
+    RequestTimeout,
+    UsernameTaken,
+    EmailTaken,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    Internal,
+    Busy,
+    Unavailable,
+];
+const LOGIN: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    BadRequest,
+    InvalidCredentials,
+    RequestTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    Internal,
+    Busy,
+    Unavailable,
+];
+const SALE: &[ErrorCode] = &[TokenMissing, TokenInvalid, TokenExpired, SaleNotFound];
+const ATTEMPT: &[ErrorCode] = &[
+    InvalidId,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    SaleNotFound,
+    SoldOut,
+    NotStarted,
+    Ended,
+    SalePreparing,
+    Busy,
+    Unavailable,
+    OutcomeUnknown,
+];
+const ORDER: &[ErrorCode] = &[
+    InvalidId,
+    ResultNotFound,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    Unavailable,
+];
+
+/// What the API answers.
+pub(super) fn api() -> Vec<Endpoint> {
+    let mut table = probes();
+    table.extend([
+        post(
+            "register",
+            "/api/auth/register",
+            REGISTER,
+            auth::routes::register,
+        ),
+        post("login", "/api/auth/login", LOGIN, auth::routes::login),
+        get(
+            "sale_status",
+            "/api/flash-sale/status",
+            SALE,
+            sale::routes::status,
+        ),
+        post(
+            "attempt",
+            "/api/flash-sale/attempt/{saleId}",
+            ATTEMPT,
+            order::routes::attempt,
+        ),
+        get(
+            "order_status",
+            "/api/orders/status/{productId}",
+            ORDER,
+            order::routes::status,
+        ),
+        get("index", "/", &[], docs::index),
+        get("docs", "/api-docs", &[], docs::index),
+        get("openapi", "/api-docs/openapi.json", &[], docs::openapi),
+        get("docs_files", "/api-docs/{file:.*}", &[NotFound], docs::file),
+    ]);
+    table
+}
+
+/// What every process answers.
+pub(super) fn probes() -> Vec<Endpoint> {
+    vec![
+        get("health", "/health", &[], health::live),
+        get("ready", "/health/ready", &[], health::ready),
+        get("metrics", "/metrics", &[], health::metrics),
+    ]
+}
+
+/// Hangs the table up: each path once, the wrong methods answered with 405, all other paths with 404.
+pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
+    for Endpoint {
+        name,
+        method,
+        path,
+        route,
+        ..
+    } in table
+    {
+        let allow = if method == Method::GET {
+            "GET, HEAD"
+        } else {
+            "POST"
+        };
+        let refuse = move || async move { Err::<&str, _>(ApiError::method_not_allowed(allow)) };
+        let tally = Tally::new(name);
+        let resource = web::resource(path)
+            .route(route)
+            .default_service(web::to(refuse))
+            .wrap(from_fn(move |request, next| {
+                finish(tally.clone(), request, next)
+            }));
+        config.service(resource);
+    }
+    let tally = Tally::new("unmatched");
+    let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
+    config.default_service(not_found.wrap(from_fn(move |request, next| {
+        finish(tally.clone(), request, next)
+    })));
+}
+
+fn get<F, Args>(
+    name: &'static str,
+    path: &'static str,
+    errors: &'static [ErrorCode],
+    handler: F,
+) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let route = web::route()
+        .guard(guard::Any(guard::Get()).or(guard::Head()))
+        .to(handler);
+    Endpoint {
+        name,
+        method: Method::GET,
+        path,
+        errors,
+        route,
+    }
+}
+
+fn post<F, Args>(
+    name: &'static str,
+    path: &'static str,
+    errors: &'static [ErrorCode],
+    handler: F,
+) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    Endpoint {
+        name,
+        method: Method::POST,
+        path,
+        errors,
+        route: web::post().to(handler),
+    }
+}

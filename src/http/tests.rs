@@ -1,0 +1,152 @@
+//! The server on a port of its own, with all that needs no engine: shapes of failures, limits, CORS, documentation.
+//!
+//! Here is the server; the tests are beneath. Accounts are in memory; sales, purchases and results are not hung up, so
+//! that their handlers are reached only as far as the token or the id fails.
+
+mod accounts;
+mod documentation;
+mod failures;
+mod limits;
+mod origins;
+
+use std::{sync::Arc, time::Duration};
+
+use actix_web::web::Data;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table};
+use crate::{
+    auth::{Auth, Passwords, Role, Tokens, accounts::Accounts},
+    clock::{Clock, SystemClock},
+    config::{AuthConfig, Secret, ServerConfig},
+    ids::UserId,
+};
+
+const SECRET: &str = "a secret of the tests, with more than 32 bytes";
+
+/// The routes behind a real listener.
+struct Server {
+    url: String,
+    http: reqwest::Client,
+    shutdown: CancellationToken,
+    running: JoinSet<std::io::Result<()>>,
+}
+
+fn auth_config() -> AuthConfig {
+    AuthConfig {
+        jwt_secret: Secret::new(SECRET),
+        token_ttl: Duration::from_mins(1),
+        password_memory_kib: 64,
+        password_passes: 1,
+        password_threads: 1,
+        password_queue: 1,
+    }
+}
+
+fn token() -> String {
+    let user = UserId::new(7).unwrap();
+    Tokens::new(&auth_config())
+        .issue(user, "user1", Role::User, SystemClock.now())
+        .unwrap()
+}
+
+impl Server {
+    async fn start() -> Self {
+        Self::with_origins(&[]).await
+    }
+
+    async fn with_origins(origins: &[&str]) -> Self {
+        let config = ServerConfig {
+            host: "127.0.0.1".to_owned(),
+            port: 0,
+            frontend_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
+            http_threads: 1,
+            max_connections: 100,
+            request_timeout: Duration::from_millis(300),
+            shutdown_timeout: Duration::from_secs(5),
+            startup_timeout: Duration::from_secs(5),
+        };
+        let listener = server::bind(&config.host, config.port).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let stop = shutdown.clone();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let tokens = Arc::new(Tokens::new(&auth_config()));
+        let passwords = Passwords::new(&auth_config()).unwrap();
+        let auth = Auth::new(
+            Arc::new(Accounts::default()),
+            passwords,
+            Arc::clone(&tokens),
+            Arc::clone(&clock),
+        );
+        let auth = Arc::new(auth);
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            server::serve(listener, 1, &config, stop, move |service| {
+                let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
+                service
+                    .app_data(Data::from(Arc::clone(&auth)))
+                    .app_data(Data::from(Arc::clone(&tokens)))
+                    .app_data(Data::from(Arc::clone(&clock)))
+                    .app_data(Data::new(page))
+                    .app_data(Data::new(Docs::new()))
+                    .app_data(BodyTimeout(Duration::from_millis(300)));
+                table::mount(table::api(), service);
+            })
+            .await
+        });
+        Self {
+            url,
+            http: reqwest::Client::new(),
+            shutdown,
+            running,
+        }
+    }
+
+    fn get(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.get(format!("{}{path}", self.url))
+    }
+
+    fn post(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.post(format!("{}{path}", self.url))
+    }
+
+    /// All that comes back for these bytes until the server closes the connection.
+    async fn raw(&self, request: &str) -> String {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://"))
+            .await
+            .unwrap();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        let read = stream.read_to_end(&mut answer);
+        tokio::time::timeout(Duration::from_secs(5), read)
+            .await
+            .expect("the server closes the connection")
+            .unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// Checks the shape and the headers that every failure has; gives its message.
+async fn failure(request: reqwest::RequestBuilder, status: u16, code: &str) -> String {
+    let response = request.send().await.unwrap();
+    assert_eq!(response.status().as_u16(), status);
+    let headers = response.headers().clone();
+    assert_eq!(headers["content-type"], "application/json");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["cache-control"], "no-store");
+    assert_eq!(headers.get("www-authenticate").is_some(), status == 401);
+    let body: serde_json::Value = response.json().await.unwrap();
+    let fields: Vec<&String> = body.as_object().unwrap().keys().collect();
+    assert_eq!(fields, ["code", "error", "message", "success"]);
+    assert_eq!(
+        (&body["success"], &body["code"]),
+        (&false.into(), &code.into())
+    );
+    body["message"].as_str().unwrap().to_owned()
+}

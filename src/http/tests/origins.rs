@@ -1,0 +1,111 @@
+//! CORS.
+
+use reqwest::{Method, Response};
+
+use super::{Server, token};
+
+async fn preflight(server: &Server, origin: &str) -> Response {
+    let url = format!("{}/api/flash-sale/attempt/1", server.url);
+    let request = server
+        .http
+        .request(Method::OPTIONS, url)
+        .header("origin", origin);
+    let request = request.header("access-control-request-method", "POST");
+    request
+        .header(
+            "access-control-request-headers",
+            "authorization,content-type",
+        )
+        .send()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_known_origin_may_call() {
+    let server = Server::with_origins(&["https://shop.example", "https://other.example/"]).await;
+    for origin in ["https://shop.example", "https://other.example"] {
+        let response = preflight(&server, origin).await;
+        assert_eq!(response.status(), 200);
+        let headers = response.headers();
+        assert_eq!(headers["access-control-allow-origin"], origin);
+        assert_eq!(headers["access-control-max-age"], "3600");
+        let allowed = headers["access-control-allow-headers"]
+            .to_str()
+            .unwrap()
+            .to_lowercase();
+        assert!(
+            allowed.contains("authorization") && allowed.contains("content-type"),
+            "{allowed}"
+        );
+    }
+    let answer = server
+        .post("/api/flash-sale/attempt/x")
+        .bearer_auth(token())
+        .header("origin", "https://shop.example");
+    let answer = answer.send().await.unwrap();
+    assert_eq!(answer.status(), 400, "failures can be read by pages too");
+    assert_eq!(
+        answer.headers()["access-control-allow-origin"],
+        "https://shop.example"
+    );
+    assert_eq!(
+        answer.headers()["access-control-expose-headers"],
+        "retry-after"
+    );
+}
+
+#[tokio::test]
+async fn a_strange_origin_is_not_let_in() {
+    let server = Server::with_origins(&["https://shop.example"]).await;
+    for origin in [
+        "https://evil.example",
+        "http://shop.example",
+        "https://shop.example.evil.example",
+        "null",
+    ] {
+        assert!(
+            preflight(&server, origin)
+                .await
+                .headers()
+                .get("access-control-allow-origin")
+                .is_none(),
+            "{origin}"
+        );
+        let answer = server
+            .get("/health")
+            .header("origin", origin)
+            .send()
+            .await
+            .unwrap();
+        assert!(
+            answer
+                .headers()
+                .get("access-control-allow-origin")
+                .is_none(),
+            "{origin}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_star_lets_all_in() {
+    let server = Server::with_origins(&["*"]).await;
+    assert_eq!(
+        preflight(&server, "https://any.example").await.headers()["access-control-allow-origin"],
+        "*"
+    );
+}
+
+#[tokio::test]
+async fn without_origins_there_is_no_cors() {
+    let server = Server::start().await;
+    let response = preflight(&server, "https://shop.example").await;
+    assert_eq!(response.status(), 405);
+    assert!(
+        !response
+            .headers()
+            .keys()
+            .any(|name| name.as_str().starts_with("access-control"))
+    );
+}
