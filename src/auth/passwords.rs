@@ -79,6 +79,12 @@ impl Passwords {
         self.run(compare).await?.map_err(failed)
     }
 
+    /// Has no place for anybody any more.
+    #[cfg(test)]
+    pub(super) fn fill(&self) {
+        self.places.close();
+    }
+
     /// Runs this on a thread of its own when it is its turn. The permits go with the work, since a shopper who hangs up
     /// ends the waiting but not the work.
     async fn run<T: Send + 'static>(

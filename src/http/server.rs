@@ -58,7 +58,7 @@ pub async fn run_probes(
     shutdown: CancellationToken,
 ) -> io::Result<()> {
     serve(listener, 1, config, shutdown, move |service| {
-        probes.configure(service)
+        probes.configure(service);
     })
     .await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::{
-    auth::{Identity, accounts::Accounts},
+    auth::{Identity, PasswordError, accounts::Accounts},
     clock::SystemClock,
     config::{AuthConfig, Secret},
 };
@@ -91,6 +91,20 @@ async fn no_failed_login_tells_whether_there_is_an_account() {
         assert!(
             matches!(answer, Err(AuthError::WrongCredentials)),
             "{username:.10} {password:.10}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_login_costs_a_hash_even_without_an_account() {
+    let (auth, _) = auth();
+    auth.passwords.fill();
+    let huge = "x".repeat(10_000);
+    for (username, password) in [("nobody", "secret"), ("a", "secret"), ("nobody", &huge)] {
+        let answer = login(&auth, username, password).await;
+        assert!(
+            matches!(answer, Err(AuthError::Password(PasswordError::Busy))),
+            "{username}"
         );
     }
 }
