@@ -88,26 +88,23 @@ async fn a_body_that_nobody_reads_does_not_harm_the_next_request() {
 #[tokio::test]
 async fn the_server_ends_when_told_and_finishes_what_runs() {
     let mut server = Server::start().await;
-    assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
-    let mut stream = TcpStream::connect(server.url.trim_start_matches("http://"))
-        .await
-        .unwrap();
-    stream
-        .write_all(format!("{LOGIN}content-length: 1\r\n\r\n").as_bytes())
-        .await
-        .unwrap();
-    // Once this is answered, the server has taken the connection before it.
-    assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
+    let address = server.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!("{LOGIN}content-length: 1\r\nexpect: 100-continue\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // The server says that it has the head and waits for the body: the request is under way.
+    let mut go_on = [0; b"HTTP/1.1 100 Continue\r\n\r\n".len()];
+    stream.read_exact(&mut go_on).await.unwrap();
+    assert!(go_on.starts_with(b"HTTP/1.1 100 "));
     server.shutdown.cancel();
     stream.write_all(b"{").await.unwrap();
     let mut answer = String::new();
-    timeout(Duration::from_secs(5), stream.read_to_string(&mut answer))
+    let read = stream.read_to_string(&mut answer);
+    timeout(Duration::from_secs(5), read)
         .await
         .unwrap()
         .unwrap();
     assert!(answer.contains("invalid_json"), "{answer}");
-    let ended = timeout(Duration::from_secs(5), server.running.join_next())
-        .await
-        .expect("it ends");
-    assert!(matches!(ended, Some(Ok(Ok(())))));
+    let ended = timeout(Duration::from_secs(5), server.running.join_next());
+    assert!(matches!(ended.await.expect("it ends"), Some(Ok(Ok(())))));
 }
