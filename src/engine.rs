@@ -1,3 +1,4 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
 
 pub mod kafka;
+pub mod postgres;

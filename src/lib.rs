@@ -1,7 +1,9 @@
 //! `flashsale`: takes the second in which a sale opens.
 
+pub mod app;
 pub mod auth;
 pub mod clock;
+pub mod commands;
 pub mod config;
 pub mod engine;
 pub mod http;
@@ -10,3 +12,4 @@ pub mod lifecycle;
 pub mod order;
 pub mod port;
 pub mod sale;
+pub mod telemetry;

@@ -5,6 +5,7 @@
 mod gather;
 mod purchase;
 mod results;
+pub mod settlement;
 mod worker;
 pub mod routes;
 

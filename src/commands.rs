@@ -1,0 +1,61 @@
+//! The command line: one file a subcommand. Here engines are chosen and parts are put together; nowhere else.
+
+mod connect;
+mod migrate;
+mod seed;
+mod serve;
+mod work;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::{Config, Sources},
+    telemetry,
+};
+
+/// A flash-sale backend: Redis decides who gets a unit, Kafka carries the accepted attempts, workers write the orders to
+/// PostgreSQL, and shoppers read their result from Redis.
+///
+/// Every setting has an environment variable; config/default.toml lists them all with their defaults. Start a new system
+/// with `migrate`, `seed`, then any number of `serve` and `work`.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub struct Cli {
+    /// A TOML file laid over the defaults; environment variables are laid over it
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(serve::Serve),
+    Work(work::Work),
+    Migrate(migrate::Migrate),
+    Seed(seed::Seed),
+}
+
+/// Runs the command. The error, if any, is one clear line.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let config = Config::load(&Sources::of_process(cli.config)?)?;
+    telemetry::start_logging(&config.log);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the asynchronous runtime could not be started")?;
+    let result = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(serve) => serve.run(config).await,
+            Command::Work(work) => work.run(config).await,
+            Command::Migrate(migrate) => migrate.run(config).await,
+            Command::Seed(seed) => seed.run(config).await,
+        }
+    });
+    // Whatever did not end by its deadline is cut off here.
+    runtime.shutdown_background();
+    result
+}

@@ -1,0 +1,84 @@
+//! Connects the engines, waiting with bounded patience for servers that are not up yet.
+
+use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::Config,
+    engine::{kafka, kafka::KafkaLog, postgres, postgres::PostgresLedger, redis, redis::RedisGate},
+};
+
+/// The pause between two tries.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The distributed engines.
+pub(super) struct Engines {
+    pub(super) gate: Arc<RedisGate>,
+    pub(super) log: Arc<KafkaLog>,
+    pub(super) ledger: Arc<PostgresLedger>,
+}
+
+/// Connects to all three servers. Only what time may mend is waited for.
+pub(super) async fn engines(config: &Config, stop: &CancellationToken) -> anyhow::Result<Engines> {
+    let patience = config.server.startup_timeout;
+    let ledger = patiently(
+        "PostgreSQL",
+        patience,
+        stop,
+        || PostgresLedger::connect(&config.postgres),
+        postgres::ConnectError::is_passing,
+    );
+    let log =
+        patiently("Kafka", patience, stop, || KafkaLog::connect(&config.kafka), kafka::ConnectError::is_passing);
+    let gate = patiently(
+        "Redis",
+        patience,
+        stop,
+        || RedisGate::connect(&config.redis, config.sale.result_ttl),
+        redis::ConnectError::is_passing,
+    );
+    let (ledger, log, gate) = tokio::try_join!(ledger, log, gate)?;
+    Ok(Engines { gate: Arc::new(gate), log: Arc::new(log), ledger: Arc::new(ledger) })
+}
+
+/// Tries again while the failure may pass and there is patience left. Says when it begins to wait.
+pub(super) async fn patiently<T, E, F>(
+    server: &str,
+    patience: Duration,
+    stop: &CancellationToken,
+    connect: impl Fn() -> F,
+    is_passing: impl Fn(&E) -> bool,
+) -> anyhow::Result<T>
+where
+    E: Display,
+    F: Future<Output = Result<T, E>>,
+{
+    let deadline = Instant::now() + patience;
+    let mut waiting = false;
+    loop {
+        let error = match connect().await {
+            Ok(connected) => {
+                if waiting {
+                    tracing::info!("{server} is there");
+                }
+                return Ok(connected);
+            }
+            Err(error) => error,
+        };
+        if !is_passing(&error) {
+            anyhow::bail!("{error}");
+        }
+        if Instant::now() + PAUSE >= deadline {
+            anyhow::bail!("{error} (waited {} s, see STARTUP_TIMEOUT_SECS)", patience.as_secs());
+        }
+        if !waiting {
+            tracing::warn!("waiting up to {} s for {server}: {error}", patience.as_secs());
+            waiting = true;
+        }
+        if tokio::time::timeout(PAUSE, stop.cancelled()).await.is_ok() {
+            anyhow::bail!("stopped while waiting for {server}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! `flashsale serve`: the HTTP API.
+
+use std::{net::TcpListener, sync::Arc};
+
+use anyhow::Context;
+use clap::Args;
+
+use super::connect;
+use crate::{
+    app::{self, Ports},
+    clock::SystemClock,
+    config::Config,
+    http,
+    lifecycle::Lifecycle,
+    telemetry,
+};
+
+/// Serve the HTTP API
+///
+/// Start as many as you like behind a load balancer: they keep no state. Settling attempts needs at least one
+/// `flashsale work` on the same servers; it also opens the sales.
+///
+/// GET /health says that the process runs, /health/ready that its servers answer, /api-docs explains every endpoint, and
+/// /metrics is for Prometheus. On SIGTERM or SIGINT what runs is finished first (SHUTDOWN_TIMEOUT_SECS).
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// The port to listen on, instead of PORT; 0 takes a free one
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+impl Serve {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        let metrics = telemetry::start_metrics()?;
+        let lifecycle = Lifecycle::default();
+        lifecycle.stop_on_signals()?;
+        // Before anything is waited for: a port that is taken is known at once.
+        let listener = listen(&config.server.host, self.port.unwrap_or(config.server.port), "HOST and PORT").await?;
+        let address = listener.local_addr()?;
+        let engines = connect::engines(&config, lifecycle.stop()).await?;
+        let ports = Ports {
+            gate: engines.gate,
+            log: engines.log,
+            ledger: engines.ledger,
+            clock: Arc::new(SystemClock),
+        };
+        app::serve(&lifecycle, &config, ports, listener, Arc::new(move || metrics.render())).await?;
+        tracing::info!("serving http://{address}, documented at http://{address}/api-docs");
+        lifecycle.run(config.server.shutdown_timeout).await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// Takes a port; `settings` names what to change if that is not possible.
+pub(super) async fn listen(host: &str, port: u16, settings: &str) -> anyhow::Result<TcpListener> {
+    http::bind(host, port).await.with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
+}

@@ -1,0 +1,75 @@
+//! `flashsale work`: the consumer.
+
+use std::sync::Arc;
+
+use clap::Args;
+use uuid::Uuid;
+
+use super::connect;
+use crate::{
+    clock::SystemClock,
+    config::Config,
+    http::{self, Probes, Readiness},
+    lifecycle::Lifecycle,
+    order::{Engines, Worker, WorkerSettings},
+    telemetry,
+};
+
+/// Settle accepted attempts: read them from Kafka, write orders to PostgreSQL, tell Redis
+///
+/// Start as many as you like: they share the partitions of the topic fairly, take over from one that dies once its lease
+/// has run out (WORKER_LEASE_SECS), and hand their partitions back on SIGTERM or SIGINT. One of them also opens sales in
+/// Redis, loads them anew when Redis was emptied, and finishes attempts that an API node left half done.
+///
+/// With ENABLE_CONSUMER=false it says so and exits with 0. With WORKER_PORT it serves /health, /health/ready and /metrics.
+#[derive(Debug, Args)]
+pub(super) struct Work {}
+
+impl Work {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        if !config.worker.enabled {
+            tracing::info!("the consumer is disabled (ENABLE_CONSUMER=false): nothing to do");
+            return Ok(());
+        }
+        let metrics = telemetry::start_metrics()?;
+        let lifecycle = Lifecycle::default();
+        lifecycle.stop_on_signals()?;
+        let engines = connect::engines(&config, lifecycle.stop()).await?;
+
+        if let Some(port) = config.worker.port {
+            let listener = super::serve::listen(&config.worker.host, port, "WORKER_HOST and WORKER_PORT").await?;
+            let readiness = Readiness::new(engines.gate.clone(), engines.log.clone(), engines.ledger.clone());
+            let probes = Probes {
+                readiness: Arc::new(readiness),
+                clock: Arc::new(SystemClock),
+                metrics: Arc::new(move || metrics.render()),
+            };
+            let (server, stop) = (config.server.clone(), lifecycle.stop().clone());
+            lifecycle.spawn("probes", async move {
+                if let Err(error) = http::run_probes(listener, probes, &server, stop).await {
+                    tracing::error!(%error, "serving health and metrics failed");
+                }
+            });
+        }
+
+        let settings = WorkerSettings {
+            group: config.kafka.consumer_group.clone(),
+            id: Uuid::now_v7().to_string(),
+            lease: config.worker.lease,
+            pending_age: config.worker.pending_age,
+            keep: config.sale.result_ttl,
+        };
+        tracing::info!(worker = settings.id, topic = config.kafka.topic, "working");
+        let engines = Engines {
+            gate: engines.gate,
+            log: engines.log,
+            ledger: engines.ledger,
+            clock: Arc::new(SystemClock),
+        };
+        let worker = Worker::new(engines, settings);
+        lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
+        lifecycle.run(config.server.shutdown_timeout).await?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
