@@ -1,4 +1,9 @@
 //! All tests that need real servers, in one binary. `support` starts what they need.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test ends where these do
+#![allow(clippy::disallowed_methods)] // tests have no configuration, clock or lifecycle of the program
+
 mod contract;
+mod http;
+mod sale;
 mod support;

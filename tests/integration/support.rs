@@ -1,6 +1,11 @@
 //! What the tests stand on: real servers, databases and processes of their own.
+
+pub mod app;
 pub mod kafka;
+pub mod postgres;
 pub mod process;
+pub mod redis;
+pub mod system;
 
 use std::{
     future::Future,
@@ -8,7 +13,11 @@ use std::{
 };
 
 /// Waits for a condition, with a deadline.
-pub async fn wait_until<F: Future<Output = bool>>(what: &str, patience: Duration, condition: impl Fn() -> F) {
+pub async fn wait_until<F: Future<Output = bool>>(
+    what: &str,
+    patience: Duration,
+    condition: impl Fn() -> F,
+) {
     let deadline = Instant::now() + patience;
     while !condition().await {
         assert!(Instant::now() < deadline, "after {patience:?} still not: {what}");

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use flashsale::{config::KafkaConfig, engine::kafka::create_topics};
+use flashsale::{
+    config::KafkaConfig,
+    engine::kafka::{KafkaLog, create_topics},
+    port::AttemptLog,
+};
 use uuid::Uuid;
 
 /// A topic of a test's own, with its dead letters. Deleted at the end.
@@ -83,6 +87,12 @@ impl Topic {
         }
         all
     }
+}
+
+/// The ends of all partitions.
+pub async fn ends(config: &KafkaConfig) -> Vec<i64> {
+    let log = KafkaLog::connect(config).await.expect("Kafka answers");
+    log.ends().await.expect("Kafka answers").into_values().map(|end| end.0).collect()
 }
 
 impl Drop for Topic {

@@ -6,7 +6,18 @@ use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{kafka, postgres, process::Process, redis::Redis};
+use flashsale::{
+    config::RedisConfig,
+    engine::redis::RedisGate,
+    ids::SaleId,
+    port::{GateStatus, StockGate},
+};
+
+use super::{
+    kafka, postgres,
+    process::Process,
+    redis::{RedisOptions, RedisServer, cluster_config},
+};
 
 /// What signs the tokens of every test system.
 pub const JWT_SECRET: &str = "a secret of the tests with more than 32 bytes";
@@ -16,7 +27,8 @@ pub struct System {
     pub environment: BTreeMap<String, String>,
     pub database: postgres::Database,
     /// `None` on a cluster that is shared.
-    pub redis: Option<Redis>,
+    pub redis: Option<RedisServer>,
+    redis_config: RedisConfig,
     pub topic: kafka::Topic,
 }
 
@@ -34,6 +46,13 @@ pub struct Shopper {
     pub token: String,
 }
 
+/// What the gate has of an open sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GateBalance {
+    pub available: i64,
+    pub pending: u64,
+}
+
 /// What the ledger has of a sale.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Balance {
@@ -47,34 +66,29 @@ pub struct Balance {
 impl System {
     /// On a Redis of its own.
     pub async fn start() -> Self {
-        let redis = Redis::start().await;
-        let address = ("127.0.0.1".to_owned(), redis.port());
-        Self::on(Some(redis), address, false).await
+        let redis = RedisServer::start(RedisOptions::default());
+        let config = redis.config(Duration::from_secs(2));
+        Self::on(Some(redis), config).await
     }
 
-    /// On the Redis Cluster that is shared by all tests; ids of sales start at a random number.
+    /// On the Redis Cluster that is shared by all tests; ids of sales and users start at a random number.
     pub async fn start_on_cluster() -> Self {
-        let seed = super::redis::cluster_seed();
-        let system = Self::on(None, seed, true).await;
+        let system = Self::on(None, cluster_config(Duration::from_secs(2))).await;
         let start = 1 + i64::from(Uuid::new_v4().as_fields().0);
         system.sql(&format!("ALTER SEQUENCE flash_sales_id_seq RESTART WITH {start}")).await;
+        system.sql(&format!("ALTER SEQUENCE products_id_seq RESTART WITH {start}")).await;
         system.sql(&format!("ALTER SEQUENCE users_id_seq RESTART WITH {start}")).await;
         system
     }
 
-    async fn on(redis: Option<Redis>, (redis_host, redis_port): (String, u16), cluster: bool) -> Self {
+    async fn on(redis: Option<RedisServer>, redis_config: RedisConfig) -> Self {
         let (database, topic) = (postgres::Database::create().await, kafka::Topic::create().await);
-        let postgres = database.config();
+        let mut environment = postgres::environment(&database.config());
         let pairs = [
-            ("POSTGRES_HOST", postgres.host.clone()),
-            ("POSTGRES_PORT", postgres.port.to_string()),
-            ("POSTGRES_USER", postgres.user.clone()),
-            ("POSTGRES_PASSWORD", postgres.password.reveal().to_owned()),
-            ("POSTGRES_DB", postgres.database.clone()),
             ("POSTGRES_POOL_SIZE", "5".to_owned()),
-            ("REDIS_HOST", redis_host),
-            ("REDIS_PORT", redis_port.to_string()),
-            ("REDIS_CLUSTER_MODE", cluster.to_string()),
+            ("REDIS_HOST", redis_config.host.clone()),
+            ("REDIS_PORT", redis_config.port.to_string()),
+            ("REDIS_CLUSTER_MODE", redis_config.cluster_mode.to_string()),
             ("KAFKA_BROKERS", topic.config.brokers.join(",")),
             ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", topic.config.topic.clone()),
             ("HOST", "127.0.0.1".to_owned()),
@@ -86,10 +100,22 @@ impl System {
             ("WORKER_LEASE_SECS", "2".to_owned()),
             ("WORKER_PENDING_AGE_SECS", "1".to_owned()),
             ("STARTUP_TIMEOUT_SECS", "20".to_owned()),
-            ("LOG_LEVEL", "info".to_owned()),
         ];
-        let environment = pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { environment, database, redis, topic }
+        environment.extend(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        Self { environment, database, redis, redis_config, topic }
+    }
+
+    /// The gate, as the processes see it.
+    pub async fn gate(&self) -> RedisGate {
+        RedisGate::connect(&self.redis_config, Duration::from_secs(3600)).await.expect("Redis answers")
+    }
+
+    /// What the gate has of a sale; `None` while it is not open.
+    pub async fn gate_balance(&self, sale: i64) -> Option<GateBalance> {
+        match self.gate().await.status(SaleId::new(sale).unwrap()).await {
+            Ok(GateStatus::Open { available, pending, .. }) => Some(GateBalance { available, pending }),
+            _ => None,
+        }
     }
 
     /// Runs the binary with this system's environment.
@@ -184,16 +210,16 @@ impl System {
     /// Waits until the log is settled and nothing is pending, then checks what must hold of a quiet system: nothing
     /// oversold, one order a shopper, and every unit sold or available, in the ledger and in the gate alike.
     pub async fn check_promises(&self, sale: i64) -> Balance {
-        let gate = super::redis::gate_of(&self.environment).await;
         super::wait_until("the system is quiet", Duration::from_secs(30), || async {
-            gate.pending(sale).await == Some(0) && self.log_is_settled().await
+            self.gate_balance(sale).await.is_some_and(|gate| gate.pending == 0) && self.log_is_settled().await
         })
         .await;
         let balance = self.balance(sale).await;
         assert!(balance.orders <= balance.initial, "oversold: {balance:?}");
         assert_eq!(balance.orders, balance.buyers, "two orders for one shopper: {balance:?}");
         assert_eq!(balance.initial, balance.orders + balance.remaining, "units leaked in the ledger: {balance:?}");
-        assert_eq!(gate.available(sale).await, Some(balance.remaining), "the gate disagrees with {balance:?}");
+        let gate = self.gate_balance(sale).await.expect("the sale is open");
+        assert_eq!(gate.available, balance.remaining, "the gate disagrees with {balance:?}");
         balance
     }
 
@@ -254,19 +280,33 @@ impl Api {
         Shopper { id, token: body["data"]["token"].as_str().unwrap().to_owned() }
     }
 
-    /// Waits until a worker opened the sale.
+    /// Waits until the sale is open and this API knows it.
     pub async fn wait_until_open(&self, system: &System, sale: i64) {
-        let gate = super::redis::gate_of(&system.environment).await;
-        super::wait_until("the sale is open", Duration::from_secs(20), || async { gate.available(sale).await.is_some() })
-            .await;
-        // The board reads the catalog every second.
-        let probe = &system.shoppers(1).await[0];
-        super::wait_until("the API knows the sale", Duration::from_secs(5), || async {
-            let path = format!("/api/flash-sale/attempt/{sale}");
-            let known = self.http.post(format!("{}{path}", self.url)).bearer_auth("none").send().await.is_ok();
-            known && self.get("/api/flash-sale/status", Some(probe)).await.0 == 200
+        super::wait_until("the sale is open", Duration::from_secs(20), || async {
+            system.gate_balance(sale).await.is_some()
         })
         .await;
+        // The API reads the catalog every second. Of several open sales it shows the one that ends first.
+        super::wait_until("the API shows the sale", Duration::from_secs(5), || async {
+            let (_, body) = self.get("/api/flash-sale/status", Some(&Shopper::nobody())).await;
+            body["data"]["id"] == sale
+        })
+        .await;
+    }
+
+    /// Waits until this API knows a sale that is not open: an attempt is refused, and not with 404.
+    pub async fn wait_until_known(&self, sale: i64) {
+        super::wait_until("the API knows the sale", Duration::from_secs(5), || async {
+            self.attempt(sale, &Shopper::nobody()).await.0 != 404
+        })
+        .await;
+    }
+}
+
+impl Shopper {
+    /// Someone with a token and without an account.
+    pub fn nobody() -> Self {
+        Self { id: i64::MAX, token: token(i64::MAX) }
     }
 }
 

@@ -1,0 +1,112 @@
+//! The HTTP contract's view of a system: one API, one worker, sales by their window.
+
+use std::{
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use chrono::Utc;
+use flashsale::ids::{ProductId, SaleId, UserId};
+use serde_json::json;
+
+use super::{
+    process::Process,
+    system::{Api, System},
+};
+
+/// A running system with its API's address.
+pub struct TestApp {
+    pub url: String,
+    pub http: reqwest::Client,
+    api: Api,
+    system: System,
+    sales: Mutex<Vec<(SaleId, Window)>>,
+    _worker: Process,
+}
+
+/// An account with a token.
+pub struct Shopper {
+    pub user_id: UserId,
+    pub token: String,
+}
+
+/// Where a sale stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Window {
+    Upcoming,
+    Open,
+    Ended,
+}
+
+impl TestApp {
+    pub async fn start() -> Self {
+        let system = System::start().await;
+        let worker = system.work().await;
+        let api = system.serve().await;
+        Self {
+            url: api.url.clone(),
+            http: api.http.clone(),
+            api,
+            system,
+            sales: Mutex::default(),
+            _worker: worker,
+        }
+    }
+
+    pub async fn register(&self, name: &str) -> Shopper {
+        let shopper = self.api.register(name).await;
+        Shopper { user_id: UserId::new(shopper.id).unwrap(), token: shopper.token }
+    }
+
+    pub async fn login(&self, name: &str) -> Shopper {
+        let login = json!({"username": name, "password": "password123"});
+        let (status, body) = self.api.post("/api/auth/login", None, Some(login)).await;
+        assert_eq!(status, 200, "{body}");
+        Shopper {
+            user_id: body["data"]["userId"].as_str().unwrap().parse().unwrap(),
+            token: body["data"]["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// A sale of a product of its own; an open one can be bought from when this returns.
+    pub async fn sale(&self, stock: u32, window: Window) -> SaleId {
+        let (now, hour) = (Utc::now(), chrono::Duration::hours(1));
+        let (start, end) = match window {
+            Window::Upcoming => (now + hour, now + hour * 2),
+            Window::Open => (now - hour, now + hour),
+            Window::Ended => (now - hour * 2, now - hour),
+        };
+        let (sale, _) = self.system.sale_in(stock, start, end).await;
+        match window {
+            Window::Open => self.api.wait_until_open(&self.system, sale).await,
+            Window::Upcoming | Window::Ended => self.api.wait_until_known(sale).await,
+        }
+        let sale = SaleId::new(sale).unwrap();
+        self.sales.lock().unwrap().push((sale, window));
+        sale
+    }
+
+    pub async fn product_of(&self, sale: SaleId) -> ProductId {
+        let query = format!("SELECT product_id FROM flash_sales WHERE id = {sale}");
+        ProductId::new(self.system.number(&query).await).unwrap()
+    }
+
+    /// Of every open sale so far.
+    pub async fn assert_promises(&self) {
+        let sales = self.sales.lock().unwrap().clone();
+        for (sale, window) in sales {
+            if window == Window::Open {
+                self.system.check_promises(sale.value()).await;
+            }
+        }
+    }
+}
+
+/// Waits for a condition, with a deadline.
+pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not within 10 s: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
