@@ -1,2 +1,4 @@
 //! One suite a port, run against every engine of it.
+
+mod gate;
 mod log;

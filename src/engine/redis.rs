@@ -1,0 +1,160 @@
+//! The stock gate on Redis or Redis Cluster: every decision is one Lua script on the keys of one sale.
+//!
+//! Here is the gate itself; `connection` talks to the server, `keys` names what is kept and how it is written,
+//! `scripts` holds the Lua. The operations are by subject: `hold` takes and gives back units, `settle` records what the
+//! ledger decided, `load` opens and closes sales, `results` is what shoppers are told, `read` looks at a sale.
+//! fred is used here and below, nowhere else.
+
+mod connection;
+mod hold;
+mod keys;
+mod load;
+mod read;
+mod reply;
+mod results;
+mod scripts;
+mod settle;
+
+pub use connection::ConnectError;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use crate::{
+    config::RedisConfig,
+    ids::{ProductId, SaleId, UserId},
+    port::{
+        GateError, GateStatus, Holder, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
+        ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
+    },
+};
+use connection::Connection;
+
+/// The gate. One connection (on a cluster one a node), which all callers share and which reconnects by itself.
+pub struct RedisGate {
+    connection: Connection,
+    /// How long a result can be read.
+    result_ttl: Duration,
+}
+
+impl RedisGate {
+    /// Connects, in one bounded attempt. From then on the gate reconnects by itself; while it is disconnected its
+    /// methods fail at once.
+    pub async fn connect(config: &RedisConfig, result_ttl: Duration) -> Result<Self, ConnectError> {
+        let connection = Connection::open(config).await?;
+        Ok(Self {
+            connection,
+            result_ttl,
+        })
+    }
+
+    /// Says goodbye to the server. Every method fails afterwards.
+    pub async fn shutdown(&self) {
+        self.connection.close().await;
+    }
+}
+
+#[async_trait]
+impl StockGate for RedisGate {
+    async fn reserve(
+        &self,
+        sale: SaleId,
+        asked: &[Holder],
+    ) -> Result<Vec<ReserveOutcome>, GateError> {
+        hold::reserve(&self.connection, sale, asked).await
+    }
+
+    async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
+        hold::release(&self.connection, sale, holder).await
+    }
+
+    /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
+    /// it must be the last thing to go.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
+        let results: Vec<ResultEntry> = settlements.iter().map(settle::result_of).collect();
+        results::write(&self.connection, self.result_ttl, &results).await?;
+        settle::record(&self.connection, sale, settlements).await
+    }
+
+    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        results::write(&self.connection, self.result_ttl, results).await
+    }
+
+    async fn read_result(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: Option<SaleId>,
+    ) -> Result<Option<PurchaseResult>, GateError> {
+        results::read(&self.connection, user, product, sale).await
+    }
+
+    async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
+        read::status(&self.connection, sale).await
+    }
+
+    async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
+        read::holders(&self.connection, sale).await
+    }
+
+    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
+        load::close_if_restarted(&self.connection, sale).await
+    }
+
+    async fn overdue(
+        &self,
+        sale: SaleId,
+        age: Duration,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, GateError> {
+        hold::overdue(&self.connection, sale, age, limit).await
+    }
+
+    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+        hold::claim(&self.connection, sale, holders).await
+    }
+
+    async fn begin_load(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        lease: Duration,
+    ) -> Result<bool, GateError> {
+        load::begin(&self.connection, sale, token, lease).await
+    }
+
+    async fn load_holders(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        holders: &[Holder],
+    ) -> Result<bool, GateError> {
+        load::add_holders(&self.connection, sale, token, holders).await
+    }
+
+    async fn open(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        window: SaleWindow,
+        remaining: u64,
+        expires: DateTime<Utc>,
+    ) -> Result<bool, GateError> {
+        load::open(&self.connection, sale, token, window, remaining, expires).await
+    }
+
+    async fn set_window(
+        &self,
+        sale: SaleId,
+        window: SaleWindow,
+        expires: DateTime<Utc>,
+    ) -> Result<(), GateError> {
+        load::set_window(&self.connection, sale, window, expires).await
+    }
+
+    async fn ping(&self) -> Result<(), GateError> {
+        self.connection.ping().await
+    }
+}

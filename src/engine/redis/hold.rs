@@ -1,0 +1,140 @@
+//! Units and who holds them: reserve, release, and the care for pending attempts.
+
+use std::time::Duration;
+
+use fred::prelude::Value;
+
+use super::{
+    connection::Connection,
+    keys::{CALL_SIZE, attempt_arg, parse_attempt, sale_keys, shopper_args, user_arg},
+    reply::{self, unexpected},
+    scripts::SCRIPTS,
+};
+use crate::{
+    ids::{SaleId, UserId},
+    port::{GateError, Holder, PendingEntry, ReleaseOutcome, ReserveOutcome, Standing},
+};
+
+pub(super) async fn reserve(
+    connection: &Connection,
+    sale: SaleId,
+    asked: &[Holder],
+) -> Result<Vec<ReserveOutcome>, GateError> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let args = shopper_args(Vec::new(), asked);
+    let answer = reply::list(
+        connection
+            .run(&SCRIPTS.attempt_purchase, sale_keys(sale), args)
+            .await?,
+    )?;
+    let mut parts = answer.iter();
+    let codes = parts
+        .next()
+        .ok_or_else(|| unexpected("no codes"))
+        .and_then(reply::bytes)?;
+    if codes.len() != asked.len() {
+        return Err(unexpected("not one code a shopper"));
+    }
+    codes
+        .iter()
+        .map(|code| match code {
+            b'R' => Ok(ReserveOutcome::Reserved),
+            b'S' => Ok(ReserveOutcome::SoldOut),
+            b'N' => Ok(ReserveOutcome::NotStarted),
+            b'E' => Ok(ReserveOutcome::Ended),
+            b'X' => Ok(ReserveOutcome::Closed),
+            b'H' => parts
+                .next()
+                .ok_or_else(|| unexpected("no holder"))
+                .and_then(already_held),
+            _ => Err(unexpected("an unknown code")),
+        })
+        .collect()
+}
+
+fn already_held(value: &Value) -> Result<ReserveOutcome, GateError> {
+    let (state, attempt) = reply::bytes(value)?
+        .split_first()
+        .ok_or_else(|| unexpected("an empty holder"))?;
+    let standing = match state {
+        b'p' | b'c' => Standing::Pending,
+        b's' | b'l' => Standing::Success,
+        _ => return Err(unexpected("an unknown state")),
+    };
+    let attempt = parse_attempt(attempt).ok_or_else(|| unexpected("not an attempt id"))?;
+    Ok(ReserveOutcome::AlreadyHeld { attempt, standing })
+}
+
+pub(super) async fn release(
+    connection: &Connection,
+    sale: SaleId,
+    holder: Holder,
+) -> Result<ReleaseOutcome, GateError> {
+    let args = vec![user_arg(holder.user), attempt_arg(holder.attempt)];
+    let answer = connection
+        .run(&SCRIPTS.restore_stock, sale_keys(sale), args)
+        .await?;
+    match reply::text(&answer)? {
+        "R" => Ok(ReleaseOutcome::Released),
+        "C" => Ok(ReleaseOutcome::Claimed),
+        "N" => Ok(ReleaseOutcome::NotHeld),
+        _ => Err(unexpected("an unknown code")),
+    }
+}
+
+pub(super) async fn claim(
+    connection: &Connection,
+    sale: SaleId,
+    holders: &[Holder],
+) -> Result<Vec<bool>, GateError> {
+    let mut claimed = Vec::with_capacity(holders.len());
+    for part in holders.chunks(CALL_SIZE) {
+        let args = shopper_args(Vec::new(), part);
+        let answer = connection
+            .run(&SCRIPTS.claim_pending, sale_keys(sale), args)
+            .await?;
+        let codes = reply::bytes(&answer)?;
+        if codes.len() != part.len() {
+            return Err(unexpected("not one code a shopper"));
+        }
+        claimed.extend(codes.iter().map(|code| *code == b'1'));
+    }
+    Ok(claimed)
+}
+
+pub(super) async fn overdue(
+    connection: &Connection,
+    sale: SaleId,
+    age: Duration,
+    limit: usize,
+) -> Result<Vec<PendingEntry>, GateError> {
+    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let limit = i64::try_from(limit.min(CALL_SIZE)).unwrap_or(0);
+    let args = vec![age_ms.into(), limit.into()];
+    let answer = reply::list(
+        connection
+            .run(&SCRIPTS.overdue, sale_keys(sale), args)
+            .await?,
+    )?;
+    answer
+        .chunks_exact(3)
+        .map(|entry| match entry {
+            [user, attempt, since] => Ok(PendingEntry {
+                user: parse_user(user)?,
+                attempt: parse_attempt(reply::bytes(attempt)?)
+                    .ok_or_else(|| unexpected("not an attempt id"))?,
+                since: reply::time(since)?,
+            }),
+            _ => Err(unexpected("an entry cut short")),
+        })
+        .collect()
+}
+
+pub(super) fn parse_user(value: &Value) -> Result<UserId, GateError> {
+    reply::number(value)
+        .ok()
+        .and_then(UserId::new)
+        .ok_or_else(|| unexpected("not a user id"))
+}

@@ -1,0 +1,132 @@
+//! What is kept under which key, and how values are written.
+//!
+//! All keys of one sale share the hash tag `{<sale>}`, so that a cluster has them on one node:
+//! - `flashsale:{<sale>}:stock`: units that can be reserved;
+//! - `flashsale:{<sale>}:holders`: hash of user id to a state letter and the attempt id. `p` pending, `c` pending and
+//!   claimed, `s` an order stands, `l` an order stands that was recorded while the sale was not open;
+//! - `flashsale:{<sale>}:pending`: sorted set of the users in state `p` or `c`, and of no others, by the time of their
+//!   reservation or last claim (ms). Their attempts are in `holders`;
+//! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
+//!   `load_started` (ms), `token`, `run_id` of the server, `late` and `returns`.
+//!
+//! Attempt ids are kept as their 16 bytes: shorter than any text, and nothing has to be encoded on the hot path.
+//! Results are under the original service's key, `flashsale:result:<user>:<product>`, outside the sale's slot.
+
+use chrono::{DateTime, Utc};
+use fred::{prelude::Value, types::Key};
+use uuid::Uuid;
+
+use crate::{
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{Holder, PurchaseResult},
+};
+
+/// How many shoppers go into one call of those scripts that take any number: few enough that a call stays far below a
+/// millisecond or two, in which the server does nothing else.
+pub(super) const CALL_SIZE: usize = 1_000;
+
+/// The keys of a sale, in the order in which the scripts take them.
+pub(super) fn sale_keys(sale: SaleId) -> Vec<Key> {
+    ["stock", "holders", "pending", "meta"]
+        .iter()
+        .map(|name| sale_key(sale, name))
+        .collect()
+}
+
+pub(super) fn holders_key(sale: SaleId) -> Key {
+    sale_key(sale, "holders")
+}
+
+pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
+    format!("flashsale:result:{user}:{product}").into()
+}
+
+fn sale_key(sale: SaleId, name: &str) -> Key {
+    format!("flashsale:{{{sale}}}:{name}").into()
+}
+
+/// The attempts' ids in one string, then the users: how scripts take shoppers. `head` comes before both.
+pub(super) fn shopper_args(head: Vec<Value>, shoppers: &[Holder]) -> Vec<Value> {
+    let mut attempts = Vec::with_capacity(shoppers.len() * 16);
+    for shopper in shoppers {
+        attempts.extend_from_slice(shopper.attempt.0.as_bytes());
+    }
+    let mut args = head;
+    args.reserve(shoppers.len() + 1);
+    args.push(bytes(attempts));
+    args.extend(shoppers.iter().map(|shopper| user_arg(shopper.user)));
+    args
+}
+
+pub(super) fn user_arg(user: UserId) -> Value {
+    user.value().into()
+}
+
+pub(super) fn attempt_arg(attempt: AttemptId) -> Value {
+    attempt.0.as_bytes().as_slice().into()
+}
+
+pub(super) fn time_arg(time: DateTime<Utc>) -> Value {
+    time.timestamp_millis().into()
+}
+
+pub(super) fn bytes(value: Vec<u8>) -> Value {
+    value.into_boxed_slice().into()
+}
+
+/// An attempt id as the scripts return it.
+pub(super) fn parse_attempt(bytes: &[u8]) -> Option<AttemptId> {
+    Uuid::from_slice(bytes).ok().map(AttemptId)
+}
+
+/// A result as it is kept: with the sale that it came from.
+pub(super) fn format_result(result: PurchaseResult, sale: SaleId) -> String {
+    match result {
+        PurchaseResult::Success => format!("SUCCESS:{sale}"),
+        PurchaseResult::Failed => format!("FAILED:{sale}"),
+    }
+}
+
+/// A kept result. The original service wrote the bare word.
+pub(super) fn parse_result(text: &str) -> Option<PurchaseResult> {
+    match text.split(':').next() {
+        Some("SUCCESS") => Some(PurchaseResult::Success),
+        Some("FAILED") => Some(PurchaseResult::Failed),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sales_keys_share_its_hash_tag() {
+        let sale = SaleId::new(7).unwrap();
+        let keys: Vec<_> = sale_keys(sale)
+            .into_iter()
+            .map(|key| key.into_string().unwrap())
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                "flashsale:{7}:stock",
+                "flashsale:{7}:holders",
+                "flashsale:{7}:pending",
+                "flashsale:{7}:meta"
+            ]
+        );
+    }
+
+    #[test]
+    fn results_are_read_with_and_without_their_sale() {
+        let sale = SaleId::new(7).unwrap();
+        for result in [PurchaseResult::Success, PurchaseResult::Failed] {
+            assert_eq!(parse_result(&format_result(result, sale)), Some(result));
+        }
+        assert_eq!(parse_result("SUCCESS"), Some(PurchaseResult::Success));
+        assert_eq!(parse_result("FAILED"), Some(PurchaseResult::Failed));
+        assert_eq!(parse_result(""), None);
+        assert_eq!(parse_result("SUCCESSFUL"), None);
+    }
+}

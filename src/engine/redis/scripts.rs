@@ -1,0 +1,44 @@
+//! The Lua scripts, one file each in `scripts/`, which say what they take and return.
+
+use std::sync::LazyLock;
+
+use fred::types::scripts::Script;
+
+/// All scripts, with their hashes.
+pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
+
+macro_rules! scripts {
+    ($($name:ident),+ $(,)?) => {
+        /// Each is named as its file.
+        pub(super) struct Scripts {
+            $(pub(super) $name: Script,)+
+        }
+
+        impl Scripts {
+            fn new() -> Self {
+                Self { $($name: Script::from_lua(include_str!(concat!("scripts/", stringify!($name), ".lua"))),)+ }
+            }
+
+            pub(super) fn all(&self) -> impl Iterator<Item = &Script> {
+                [$(&self.$name),+].into_iter()
+            }
+        }
+    };
+}
+
+scripts! {
+    attempt_purchase,
+    begin_load,
+    claim_pending,
+    close_if_restarted,
+    initialize_stock,
+    list_holders,
+    load_holders,
+    overdue,
+    record_outcomes,
+    restore_stock,
+    sale_status,
+    set_user_result,
+    set_window,
+    user_status,
+}

@@ -1,0 +1,76 @@
+-- Takes a unit for each of many shoppers of one sale, in order.
+-- KEYS: stock, holders, pending, meta.
+-- ARGV: the attempt ids, 16 bytes each, in one string; then the user ids.
+-- Returns { codes, held... }: one letter a shopper (R reserved, S sold out, N not started, E ended, X closed, H already
+-- held), and for each H, in order, the holder's value as it was found (state letter and attempt id).
+--
+-- Few calls a batch rather than a few a shopper: that is what makes a batch cheap. `written` keeps what the batch has
+-- done so far, so that a shopper who comes twice in it is treated as in two calls.
+local CHUNK = 3000 -- unpack() puts its values on Lua's stack, which ends at 8,000
+local shoppers = #ARGV - 1
+local meta = redis.call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires')
+local stock = meta[1] == 'open' and redis.call('GET', KEYS[1])
+if not stock then
+  return { string.rep('X', shoppers) }
+end
+stock = tonumber(stock)
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local refusal = (now < tonumber(meta[2]) and 'N') or (now >= tonumber(meta[3]) and 'E')
+
+local codes, reply, written, entries, taken = {}, { '' }, {}, {}, 0
+local score = string.format('%.0f', now)
+for first = 2, #ARGV, CHUNK do
+  local found = redis.call('HMGET', KEYS[2], unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
+  for i = 1, #found do
+    local n = first + i - 2
+    local user = ARGV[n + 1]
+    local holder = written[user] or found[i]
+    if holder then
+      codes[n] = 'H'
+      reply[#reply + 1] = holder
+      -- The same attempt again is a resend: nobody new relies on it, so its release must stay possible.
+      -- The pending entry keeps its time: a shopper who presses on and on must not hold the relay off.
+      if string.byte(holder) == 112 then -- 'p'
+        local attempt = string.sub(holder, 2)
+        if attempt ~= string.sub(ARGV[1], n * 16 - 15, n * 16) then
+          written[user] = 'c' .. attempt
+        end
+      end
+    elseif refusal then
+      codes[n] = refusal
+    elseif stock <= 0 then
+      codes[n] = 'S'
+    else
+      stock = stock - 1
+      taken = taken + 1
+      written[user] = 'p' .. string.sub(ARGV[1], n * 16 - 15, n * 16)
+      entries[#entries + 1] = score
+      entries[#entries + 1] = user
+      codes[n] = 'R'
+    end
+  end
+end
+
+local fields = {}
+for user, holder in pairs(written) do
+  fields[#fields + 1] = user
+  fields[#fields + 1] = holder
+end
+for first = 1, #fields, 2 * CHUNK do
+  redis.call('HSET', KEYS[2], unpack(fields, first, math.min(first + 2 * CHUNK - 1, #fields)))
+end
+if taken > 0 then
+  redis.call('DECRBY', KEYS[1], taken)
+  for first = 1, #entries, 2 * CHUNK do
+    redis.call('ZADD', KEYS[3], unpack(entries, first, math.min(first + 2 * CHUNK - 1, #entries)))
+  end
+  -- Keys that this batch created have no expiry yet; the first reservation creates both.
+  if redis.call('ZCARD', KEYS[3]) == taken then
+    redis.call('PEXPIREAT', KEYS[2], meta[4])
+    redis.call('PEXPIREAT', KEYS[3], meta[4])
+  end
+end
+reply[1] = table.concat(codes)
+return reply

@@ -1,0 +1,25 @@
+-- Claims pending attempts: their release is refused from now on, and they count as new.
+-- KEYS: stock, holders, pending, meta. ARGV: the attempt ids, 16 bytes each, in one string; then the user ids.
+-- Returns one letter each: 1 if it is still pending, 0 if not.
+local found = redis.call('HMGET', KEYS[2], unpack(ARGV, 2))
+local time = redis.call('TIME')
+local now = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
+local codes, fields, entries = {}, {}, {}
+for n = 1, #found do
+  local attempt = string.sub(ARGV[1], n * 16 - 15, n * 16)
+  if found[n] == 'p' .. attempt or found[n] == 'c' .. attempt then
+    local user = ARGV[n + 1]
+    fields[#fields + 1] = user
+    fields[#fields + 1] = 'c' .. attempt
+    entries[#entries + 1] = now
+    entries[#entries + 1] = user
+    codes[n] = '1'
+  else
+    codes[n] = '0'
+  end
+end
+if #fields > 0 then
+  redis.call('HSET', KEYS[2], unpack(fields))
+  redis.call('ZADD', KEYS[3], unpack(entries))
+end
+return table.concat(codes)

@@ -1,0 +1,22 @@
+-- Opens a loaded sale.
+-- KEYS: stock, holders, pending, meta. ARGV: token, remaining units of the ledger's snapshot, start, end and expiry (ms).
+-- Returns 1, or 0 when the load was superseded, or the server was restarted during it and may have forgotten a part.
+local meta = redis.call('HMGET', KEYS[4], 'state', 'token', 'run_id', 'late', 'returns')
+if meta[2] ~= ARGV[1] then
+  return 0
+elseif meta[1] == 'open' then
+  return 1 -- sent again: units may have been taken since
+elseif meta[1] ~= 'loading' or meta[3] ~= string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') then
+  return 0
+end
+-- `returns` never takes a value that it had before, even when the counter itself was lost: it starts at the clock's
+-- microseconds, which run ahead of any count.
+local time = redis.call('TIME')
+local returns = math.max(time[1] * 1000000 + time[2], tonumber(meta[5] or 0) + 1)
+redis.call('SET', KEYS[1], string.format('%.0f', ARGV[2] - meta[4]))
+redis.call('HSET', KEYS[4], 'state', 'open', 'start', ARGV[3], 'end', ARGV[4], 'expires', ARGV[5], 'late', 0,
+  'returns', string.format('%.0f', returns))
+for i = 1, 4 do
+  redis.call('PEXPIREAT', KEYS[i], ARGV[5])
+end
+return 1

@@ -1,0 +1,30 @@
+-- Adds shoppers who have an order, while their sale is being loaded.
+-- KEYS: stock, holders, pending, meta. ARGV: token, ms that an abandoned load may stay, the attempt ids (16 bytes each)
+-- in one string; then the user ids, at most 3,000.
+-- Returns 1, or 0 when the load was superseded.
+local meta = redis.call('HMGET', KEYS[4], 'state', 'token')
+if meta[1] ~= 'loading' or meta[2] ~= ARGV[1] then
+  return 0
+end
+if #ARGV > 3 then
+  local found, fields, seen, late = redis.call('HMGET', KEYS[2], unpack(ARGV, 4)), {}, {}, 0
+  for n = 1, #found do
+    local user = ARGV[n + 3]
+    if not seen[user] then
+      seen[user] = true
+      -- Recorded before it was loaded: the snapshot counts this order, so `late` must not.
+      if found[n] and string.sub(found[n], 1, 1) == 'l' then
+        late = late + 1
+      end
+      fields[#fields + 1] = user
+      fields[#fields + 1] = 's' .. string.sub(ARGV[3], n * 16 - 15, n * 16)
+    end
+  end
+  redis.call('HSET', KEYS[2], unpack(fields))
+  if late > 0 then
+    redis.call('HINCRBY', KEYS[4], 'late', -late)
+  end
+end
+redis.call('PEXPIRE', KEYS[2], ARGV[2])
+redis.call('PEXPIRE', KEYS[4], ARGV[2])
+return 1

@@ -1,0 +1,126 @@
+-- Records what the ledger decided about attempts of one sale.
+-- KEYS: stock, holders, pending, meta. ARGV: pairs of user id and decision. A decision is a letter (O ordered, F failed:
+-- sold out or rejected, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
+--
+-- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
+-- s or l. With the sale open, at every moment
+--     stock + pending = R + (orders in the ledger that are not counted).
+-- * reserve moves a unit from stock to pending; restore_stock moves it back.
+-- * The ledger makes an order: R falls by one, the uncounted orders rise by one.
+-- * O, the shopper pending (by this attempt or another): pending falls by one and the order is counted. When the other
+--   attempt is settled it is A, and finds state s: nothing more.
+-- * O, the shopper unknown (the gate was emptied or loaded meanwhile): stock falls by one and the order is counted.
+-- * O, the shopper in s or l: the order is counted already (the ledger holds one order a shopper): nothing.
+-- * F of a pending attempt: its unit moves from pending to stock. Otherwise nothing.
+-- * A of a pending attempt: pending falls by one and the other attempt's order, not counted until now, is.
+-- Every rule asks for a state that it then leaves, so a repetition changes nothing.
+--
+-- Loading. begin_load drops everything, then the snapshot (R', and the orders in it) is taken, then the sale opens with
+-- stock = R' - late, where late counts the shoppers in state l. For an order whose record arrives:
+-- * before begin_load: it was in the ledger before the snapshot, so load_holders brings it as s, and R' counts it;
+-- * between begin_load and open, and it is in the snapshot: if load_holders came first, it is s and nothing happens; if
+--   the record came first, it is l (late + 1) until load_holders makes it s (late - 1); R' counts it either way;
+-- * between begin_load and open, and it is not in the snapshot: it stays l, and late takes it off R';
+-- * after open, and it is in the snapshot: it is s, nothing happens;
+-- * after open, and it is not in the snapshot: its shopper is unknown or pending, the rules for an open sale apply.
+-- So right after open, stock = R' - late = R + (orders not counted), and pending = 0. No attempt is pending while a sale
+-- is loading, so F and A find nothing then.
+--
+-- A closed sale (the server was restarted) still has its stock and its pending attempts; they are treated as in an open
+-- one, but its unknown shoppers become l: the count is not used any more, since only begin_load leads out of this state.
+local CHUNK = 3000
+local meta = redis.call('HMGET', KEYS[4], 'state', 'expires')
+if not meta[1] then
+  return 0
+end
+local stocked = redis.call('EXISTS', KEYS[1]) == 1
+local open = stocked and meta[1] == 'open'
+
+local users = {}
+for i = 1, #ARGV, 2 do
+  users[#users + 1] = ARGV[i]
+end
+local holders = {}
+for first = 1, #users, CHUNK do
+  local last = math.min(first + CHUNK - 1, #users)
+  local found = redis.call('HMGET', KEYS[2], unpack(users, first, last))
+  for i = 1, #found do
+    holders[users[first + i - 1]] = found[i]
+  end
+end
+
+local changed, settled = {}, {}
+local units, returns, late, added = 0, 0, 0, false
+for n = 1, #users do
+  local user = users[n]
+  local kind = string.sub(ARGV[2 * n], 1, 1)
+  local attempt = string.sub(ARGV[2 * n], 2, 17)
+  local holder = holders[user]
+  local state = holder and string.sub(holder, 1, 1)
+  local pending = state == 'p' or state == 'c'
+  if kind == 'O' then
+    if pending then
+      holders[user] = 's' .. attempt
+      changed[user], settled[user] = true, true
+    elseif not holder then
+      added = true
+      changed[user] = true
+      if open then
+        holders[user] = 's' .. attempt
+        units = units - 1
+        returns = returns + 1 -- the set of holders has grown: whoever refuses shoppers by heart must look again
+      else
+        holders[user] = 'l' .. attempt
+        late = late + 1
+      end
+    end
+  elseif pending and string.sub(holder, 2) == attempt then
+    changed[user], settled[user] = true, true
+    if kind == 'F' then
+      holders[user] = false
+      units = units + 1
+      returns = returns + 1
+    else
+      holders[user] = 's' .. string.sub(ARGV[2 * n], 18, 33)
+    end
+  end
+end
+
+local fields, gone, entries = {}, {}, {}
+for user in pairs(changed) do
+  if holders[user] then
+    fields[#fields + 1] = user
+    fields[#fields + 1] = holders[user]
+  else
+    gone[#gone + 1] = user
+  end
+end
+for user in pairs(settled) do
+  entries[#entries + 1] = user
+end
+for first = 1, #fields, 2 * CHUNK do
+  redis.call('HSET', KEYS[2], unpack(fields, first, math.min(first + 2 * CHUNK - 1, #fields)))
+end
+for first = 1, #gone, CHUNK do
+  redis.call('HDEL', KEYS[2], unpack(gone, first, math.min(first + CHUNK - 1, #gone)))
+end
+for first = 1, #entries, CHUNK do
+  redis.call('ZREM', KEYS[3], unpack(entries, first, math.min(first + CHUNK - 1, #entries)))
+end
+if units ~= 0 and stocked then
+  redis.call('INCRBY', KEYS[1], units)
+end
+if returns > 0 then
+  redis.call('HINCRBY', KEYS[4], 'returns', returns)
+end
+if late > 0 then
+  redis.call('HINCRBY', KEYS[4], 'late', late)
+end
+if added then -- it may have created the key
+  if meta[2] then
+    redis.call('PEXPIREAT', KEYS[2], meta[2])
+  else
+    redis.call('PEXPIRE', KEYS[2], math.max(redis.call('PTTL', KEYS[4]), 1))
+  end
+end
+return 1

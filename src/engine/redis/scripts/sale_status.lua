@@ -1,0 +1,13 @@
+-- The state of a sale at one moment. Reads only.
+-- KEYS: stock, holders, pending, meta.
+-- Returns { } when unknown, { pending } when closed, { pending, available, start, end, returns } when open.
+local meta = redis.call('HMGET', KEYS[4], 'state', 'start', 'end', 'returns')
+if not meta[1] then
+  return {}
+end
+local pending = redis.call('ZCARD', KEYS[3])
+local stock = meta[1] == 'open' and redis.call('GET', KEYS[1])
+if not stock then
+  return { pending }
+end
+return { pending, stock, meta[2], meta[3], meta[4] }

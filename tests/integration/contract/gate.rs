@@ -1,0 +1,164 @@
+//! The contract of the stock gate: one suite for every engine, and beside it what only a server can do wrong.
+//!
+//! An engine takes part by implementing [`Engine`] and by one line in `suite!`'s uses below.
+
+mod loading;
+mod recording;
+mod redis_faults;
+mod reserving;
+mod results;
+mod scene;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use flashsale::{engine::redis::RedisGate, port::StockGate};
+
+use crate::support::redis::{RedisOptions, RedisServer, cluster_cli, cluster_config};
+
+/// Long enough for a busy machine.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
+const RESULT_TTL: Duration = Duration::from_secs(600);
+
+/// A gate under test, and what it needs to live. Sales and shoppers are random, so that engines may be shared.
+#[async_trait]
+pub trait Engine: Send + Sync + Sized {
+    async fn start() -> Self;
+
+    fn gate(&self) -> Arc<dyn StockGate>;
+
+    /// Writes a result as another version of the service did. False if this engine has no such history.
+    fn write_raw_result(&self, key: &str, value: &str) -> bool;
+
+    /// Seconds until the result is forgotten, if this engine can tell.
+    fn result_ttl_secs(&self, key: &str) -> Option<i64>;
+}
+
+/// Redis, one server.
+pub struct Single {
+    server: RedisServer,
+    gate: Arc<RedisGate>,
+}
+
+#[async_trait]
+impl Engine for Single {
+    async fn start() -> Self {
+        let server = RedisServer::start(RedisOptions::default());
+        let gate = RedisGate::connect(&server.config(COMMAND_TIMEOUT), RESULT_TTL)
+            .await
+            .expect("the server is up");
+        Self {
+            server,
+            gate: Arc::new(gate),
+        }
+    }
+
+    fn gate(&self) -> Arc<dyn StockGate> {
+        self.gate.clone()
+    }
+
+    fn write_raw_result(&self, key: &str, value: &str) -> bool {
+        self.server.cli(&["SET", key, value]) == "OK"
+    }
+
+    fn result_ttl_secs(&self, key: &str) -> Option<i64> {
+        self.server.cli(&["TTL", key]).parse().ok()
+    }
+}
+
+/// Redis Cluster.
+pub struct Cluster {
+    gate: Arc<RedisGate>,
+}
+
+#[async_trait]
+impl Engine for Cluster {
+    async fn start() -> Self {
+        let gate = RedisGate::connect(&cluster_config(COMMAND_TIMEOUT), RESULT_TTL)
+            .await
+            .expect("the cluster of scripts/services.sh is up");
+        Self {
+            gate: Arc::new(gate),
+        }
+    }
+
+    fn gate(&self) -> Arc<dyn StockGate> {
+        self.gate.clone()
+    }
+
+    fn write_raw_result(&self, key: &str, value: &str) -> bool {
+        cluster_cli(&["SET", key, value]) == "OK"
+    }
+
+    fn result_ttl_secs(&self, key: &str) -> Option<i64> {
+        cluster_cli(&["TTL", key]).parse().ok()
+    }
+}
+
+macro_rules! suite {
+    ($engine_name:ident, $engine:ty) => {
+        mod $engine_name {
+            use super::*;
+
+            suite!(@tests $engine, reserving: [
+                exactly_the_stock_is_reserved_under_concurrency,
+                a_shopper_gets_one_unit_whatever_the_calls,
+                a_resent_reservation_stays_releasable,
+                a_second_press_makes_release_impossible,
+                a_claim_makes_release_impossible,
+                a_released_unit_can_be_bought_again_once,
+                release_by_another_attempt_changes_nothing,
+                nobody_gets_a_unit_outside_the_window,
+                a_sale_opens_by_the_gates_clock,
+                a_holder_is_told_so_after_the_end,
+                a_moved_window_counts_at_once,
+                an_unknown_sale_is_closed,
+                pending_attempts_become_overdue_until_claimed,
+                a_large_batch_is_one_decision,
+            ]);
+            suite!(@tests $engine, recording: [
+                an_order_of_the_pending_attempt_keeps_its_unit,
+                an_order_of_a_claimed_attempt_keeps_its_unit,
+                an_order_of_an_unknown_shopper_takes_a_unit,
+                an_order_of_another_attempt_takes_over_the_unit,
+                a_failed_attempt_gives_its_unit_back,
+                a_failure_of_another_attempt_changes_nothing,
+                an_attempt_beside_an_order_passes_its_unit_on,
+                an_order_stands_whatever_is_recorded_later,
+                settlements_of_one_shopper_in_one_call_add_up,
+                returns_tell_when_a_refused_shopper_may_hope_again,
+            ]);
+            suite!(@tests $engine, loading: [
+                a_loaded_sale_knows_its_holders,
+                a_sale_that_is_being_loaded_is_closed,
+                an_open_sale_is_not_loaded_again,
+                a_load_within_its_lease_keeps_others_out,
+                a_superseded_load_can_do_nothing,
+                repeated_steps_of_a_load_change_nothing,
+                a_record_at_any_step_of_a_load_keeps_the_balance,
+                a_failure_recorded_while_loading_changes_nothing,
+                records_race_a_load_without_harm,
+            ]);
+            suite!(@tests $engine, results: [
+                results_of_settlements_can_be_read,
+                a_failed_result_never_replaces_a_success_of_the_same_sale,
+                a_result_of_a_newer_sale_replaces_an_older_one,
+                a_holder_is_never_told_an_older_sales_result,
+                results_are_written_for_an_unknown_sale,
+                results_of_the_original_service_are_read,
+                results_are_forgotten_after_their_time,
+            ]);
+        }
+    };
+    (@tests $engine:ty, $module:ident: [$($test:ident),+ $(,)?]) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                $module::$test(<$engine as Engine>::start().await).await;
+            }
+        )+
+    };
+}
+
+suite!(on_a_single_server, Single);
+suite!(on_a_cluster, Cluster);

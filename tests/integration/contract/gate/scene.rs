@@ -1,0 +1,200 @@
+//! A sale in the gate beside the ledger's view of it, so that every test can check the balance.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flashsale::{
+    clock::{Clock, SystemClock},
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{
+        Attempt, GateStatus, Holder, LoadToken, Outcome, PurchaseResult, ReserveOutcome,
+        SaleWindow, Settlement, StockGate,
+    },
+};
+use uuid::Uuid;
+
+use super::Engine;
+
+pub const LEASE: Duration = Duration::from_secs(30);
+
+/// One sale of a product of its own.
+pub struct Scene<E> {
+    pub engine: E,
+    pub gate: Arc<dyn StockGate>,
+    pub sale: SaleId,
+    pub product: ProductId,
+    /// What the ledger has left; tests change it with every order that they let it make.
+    pub remaining: i64,
+}
+
+impl<E: Engine> Scene<E> {
+    /// A sale that the gate does not know yet.
+    pub fn unknown(engine: E) -> Self {
+        let gate = engine.gate();
+        Self {
+            engine,
+            gate,
+            sale: new_sale(),
+            product: ProductId::new(random_id()).unwrap(),
+            remaining: 0,
+        }
+    }
+
+    /// A sale that is open now.
+    pub async fn open(engine: E, stock: u64) -> Self {
+        Self::with_window(engine, stock, open_window()).await
+    }
+
+    pub async fn with_window(engine: E, stock: u64, window: SaleWindow) -> Self {
+        let mut scene = Self::unknown(engine);
+        scene.load(stock, window, &[]).await;
+        scene
+    }
+
+    /// Loads and opens the sale as a worker does.
+    pub async fn load(&mut self, remaining: u64, window: SaleWindow, holders: &[Holder]) {
+        let token = new_token();
+        assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
+        assert!(
+            self.gate
+                .load_holders(self.sale, token, holders)
+                .await
+                .unwrap()
+        );
+        assert!(
+            self.gate
+                .open(self.sale, token, window, remaining, in_two_hours())
+                .await
+                .unwrap()
+        );
+        self.remaining = i64::try_from(remaining).unwrap();
+        self.check_balance().await;
+    }
+
+    pub async fn reserve(&self, holder: Holder) -> ReserveOutcome {
+        self.gate.reserve(self.sale, &[holder]).await.unwrap()[0]
+    }
+
+    /// A new shopper who holds a unit, pending.
+    pub async fn reserved(&self) -> Holder {
+        let holder = new_shopper();
+        assert_eq!(self.reserve(holder).await, ReserveOutcome::Reserved);
+        holder
+    }
+
+    pub fn settlement(&self, holder: Holder, outcome: Outcome) -> Settlement {
+        let Holder { user, attempt } = holder;
+        let at = SystemClock.now();
+        let attempt = Attempt {
+            id: attempt,
+            sale: self.sale,
+            product: self.product,
+            user,
+            at,
+        };
+        Settlement { attempt, outcome }
+    }
+
+    pub async fn record(&self, holder: Holder, outcome: Outcome) {
+        self.gate
+            .record(self.sale, &[self.settlement(holder, outcome)])
+            .await
+            .unwrap();
+    }
+
+    /// Records twice, because a worker may; the balance must hold after each.
+    pub async fn record_twice(&self, holder: Holder, outcome: Outcome) {
+        for _ in 0..2 {
+            self.record(holder, outcome).await;
+            self.check_balance().await;
+        }
+    }
+
+    pub async fn result(&self, user: UserId) -> Option<PurchaseResult> {
+        self.gate
+            .read_result(user, self.product, Some(self.sale))
+            .await
+            .unwrap()
+    }
+
+    /// Available and pending units, and the count of returns.
+    pub async fn figures(&self) -> (i64, i64, u64) {
+        match self.gate.status(self.sale).await.unwrap() {
+            GateStatus::Open {
+                available,
+                pending,
+                returns,
+                ..
+            } => (available, i64::try_from(pending).unwrap(), returns),
+            other => panic!("the sale is not open: {other:?}"),
+        }
+    }
+
+    /// Every settlement is recorded: what is available and what is pending is what the ledger has left.
+    pub async fn check_balance(&self) {
+        let (available, pending, _) = self.figures().await;
+        assert_eq!(
+            available + pending,
+            self.remaining,
+            "available {available}, pending {pending}"
+        );
+    }
+
+    pub async fn is_holder(&self, user: UserId) -> bool {
+        self.gate.holders(self.sale).await.unwrap().contains(&user)
+    }
+}
+
+pub fn new_sale() -> SaleId {
+    SaleId::new(random_id()).unwrap()
+}
+
+pub fn new_shopper() -> Holder {
+    Holder {
+        user: UserId::new(random_id()).unwrap(),
+        attempt: AttemptId::generate(),
+    }
+}
+
+/// The same shopper with another attempt.
+pub fn again(holder: Holder) -> Holder {
+    Holder {
+        attempt: AttemptId::generate(),
+        ..holder
+    }
+}
+
+pub fn new_token() -> LoadToken {
+    LoadToken(Uuid::new_v4())
+}
+
+pub fn open_window() -> SaleWindow {
+    window_from_now(-3_600_000, 3_600_000)
+}
+
+/// A window with these distances from now, in milliseconds.
+pub fn window_from_now(start_ms: i64, end_ms: i64) -> SaleWindow {
+    let now = SystemClock.now();
+    SaleWindow {
+        start: now + TimeDelta::milliseconds(start_ms),
+        end: now + TimeDelta::milliseconds(end_ms),
+    }
+}
+
+pub fn in_two_hours() -> DateTime<Utc> {
+    SystemClock.now() + TimeDelta::hours(2)
+}
+
+/// Asks again until the answer is right; panics after ten seconds.
+pub async fn wait_until<F: Future<Output = bool>>(what: &str, mut question: impl FnMut() -> F) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    while !question().await {
+        assert!(tokio::time::Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Up to 2^52: what a script's numbers hold exactly is not what this suite is about.
+fn random_id() -> i64 {
+    i64::try_from(Uuid::new_v4().as_u128() >> 76).unwrap() + 1
+}

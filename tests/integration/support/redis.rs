@@ -1,0 +1,219 @@
+//! A Redis server of a test's own, which can be paused, killed and started again; and where the shared cluster is.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use flashsale::config::{RedisConfig, Secret};
+use uuid::Uuid;
+
+/// How long a server may take to answer after its start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What kind of server a test wants.
+#[derive(Default, Clone, Copy)]
+pub struct RedisOptions {
+    pub password: Option<&'static str>,
+    /// Writes every command to disk before it answers, so that a kill loses nothing.
+    pub durable: bool,
+}
+
+/// A private server on a free port of the loopback interface. Killed, and its data deleted, on drop.
+pub struct RedisServer {
+    child: Child,
+    port: u16,
+    dir: PathBuf,
+    options: RedisOptions,
+}
+
+impl RedisServer {
+    pub fn start(options: RedisOptions) -> Self {
+        let dir = std::env::temp_dir().join(format!("flashsale-redis-{}", Uuid::new_v4()));
+        std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
+        // Another process may take the port between our look and the server's start: then look again.
+        for _ in 0..5 {
+            let free =
+                TcpListener::bind("127.0.0.1:0").expect("the loopback interface has a free port");
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let mut server = Self {
+                child: spawn(port, &dir, options),
+                port,
+                dir: dir.clone(),
+                options,
+            };
+            if server.wait_until_ready() {
+                return server;
+            }
+            // Not ours to drop: the directory is used again.
+            let _ = server.child.kill();
+            std::mem::forget(server);
+        }
+        panic!(
+            "redis-server does not start; its output is in {}",
+            dir.display()
+        );
+    }
+
+    /// The configuration of a client that reaches this server.
+    pub fn config(&self, command_timeout: Duration) -> RedisConfig {
+        RedisConfig {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            username: None,
+            password: self.options.password.map(Secret::new),
+            cluster_mode: false,
+            command_timeout,
+        }
+    }
+
+    /// Stops the process without closing its connections.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("the server can be killed");
+        self.child.wait().expect("the server can be waited for");
+    }
+
+    /// Starts the server again, on the same port and data; kills it before if it runs.
+    pub fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = spawn(self.port, &self.dir, self.options);
+        assert!(
+            self.wait_until_ready(),
+            "redis-server does not start again on port {}",
+            self.port
+        );
+    }
+
+    pub fn flushall(&self) {
+        assert_eq!(self.cli(&["FLUSHALL"]), "OK");
+    }
+
+    /// The answer of `redis-cli` to a command, without the newline.
+    pub fn cli(&self, command: &[&str]) -> String {
+        cli(self.port, self.options.password, &[], command)
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status();
+        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
+    fn wait_until_ready(&mut self) -> bool {
+        let deadline = Instant::now() + START_TIMEOUT;
+        while Instant::now() < deadline {
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return false;
+            }
+            if self.cli(&["PING"]) == "PONG" {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+}
+
+/// Any node of the Redis Cluster that `scripts/services.sh up cluster` starts.
+pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
+    let (host, port) = cluster_seed();
+    RedisConfig {
+        host,
+        port,
+        username: None,
+        password: None,
+        cluster_mode: true,
+        command_timeout,
+    }
+}
+
+/// The answer of `redis-cli` on the cluster, from the node that has the command's key.
+pub fn cluster_cli(command: &[&str]) -> String {
+    cli(cluster_seed().1, None, &["-c"], command)
+}
+
+#[allow(clippy::disallowed_methods)] // where the cluster is, is the environment's to say
+fn cluster_seed() -> (String, u16) {
+    let seed = std::env::var("FLASHSALE_TEST_REDIS_CLUSTER")
+        .unwrap_or_else(|_| "127.0.0.1:27101".to_owned());
+    let (host, port) = seed
+        .rsplit_once(':')
+        .expect("FLASHSALE_TEST_REDIS_CLUSTER is host:port");
+    (
+        host.to_owned(),
+        port.parse()
+            .expect("FLASHSALE_TEST_REDIS_CLUSTER is host:port"),
+    )
+}
+
+fn cli(port: u16, password: Option<&str>, options: &[&str], command: &[&str]) -> String {
+    let mut process = Command::new("redis-cli");
+    process
+        .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+        .args(options)
+        .args(command);
+    if let Some(password) = password {
+        process.env("REDISCLI_AUTH", password);
+    }
+    let output = process
+        .output()
+        .expect("redis-cli is missing: install the package redis-server");
+    String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned()
+}
+
+fn spawn(port: u16, dir: &PathBuf, options: RedisOptions) -> Child {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join("log"))
+        .expect("the log can be written");
+    let mut server = Command::new("redis-server");
+    server
+        .args([
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            &port.to_string(),
+            "--save",
+            "",
+            "--dir",
+        ])
+        .arg(dir);
+    server.args([
+        "--appendonly",
+        if options.durable { "yes" } else { "no" },
+        "--appendfsync",
+        "always",
+    ]);
+    if let Some(password) = options.password {
+        server.args(["--requirepass", password]);
+    }
+    server
+        .stdout(Stdio::from(log))
+        .spawn()
+        .expect("redis-server is missing: install the package redis-server")
+}
