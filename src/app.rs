@@ -32,7 +32,12 @@ pub async fn serve(
     listener: TcpListener,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<()> {
-    let Ports { gate, log, ledger, clock } = ports;
+    let Ports {
+        gate,
+        log,
+        ledger,
+        clock,
+    } = ports;
     let board = Arc::new(SaleBoard::new(Arc::clone(&clock)));
     let refresh = Arc::new(Refresh {
         board: Arc::clone(&board),
@@ -40,14 +45,23 @@ pub async fn serve(
         gate: Arc::clone(&gate),
         clock: Arc::clone(&clock),
     });
-    refresh.catalog().await.context("the catalog of sales could not be read")?;
+    refresh
+        .catalog()
+        .await
+        .context("the catalog of sales could not be read")?;
     let stop = lifecycle.stop();
     let (catalog, stock) = (Arc::clone(&refresh), refresh);
     let (catalog_stop, stock_stop) = (stop.clone(), stop.clone());
-    lifecycle.spawn("catalog", async move { catalog.keep_catalog(catalog_stop).await });
+    lifecycle.spawn("catalog", async move {
+        catalog.keep_catalog(catalog_stop).await
+    });
     lifecycle.spawn("stock", async move { stock.keep_stock(stock_stop).await });
 
-    let results = Arc::new(Results::start(lifecycle, Arc::clone(&gate), Arc::clone(&board)));
+    let results = Arc::new(Results::start(
+        lifecycle,
+        Arc::clone(&gate),
+        Arc::clone(&board),
+    ));
     let purchase = Arc::new(Purchase::start(
         lifecycle,
         Arc::clone(&gate),
@@ -58,9 +72,25 @@ pub async fn serve(
     ));
     let tokens = Arc::new(Tokens::new(&config.auth));
     let passwords = Passwords::new(&config.auth)?;
-    let auth = Arc::new(Auth::new(Arc::clone(&ledger), passwords, Arc::clone(&tokens), Arc::clone(&clock)));
-    let probes = Probes { readiness: Arc::new(Readiness::new(gate, log, ledger)), clock, metrics };
-    let app = App { auth, tokens, board, purchase, results, probes };
+    let auth = Arc::new(Auth::new(
+        Arc::clone(&ledger),
+        passwords,
+        Arc::clone(&tokens),
+        Arc::clone(&clock),
+    ));
+    let probes = Probes {
+        readiness: Arc::new(Readiness::new(gate, log, ledger)),
+        clock,
+        metrics,
+    };
+    let app = App {
+        auth,
+        tokens,
+        board,
+        purchase,
+        results,
+        probes,
+    };
     let (server_config, server_stop) = (config.server.clone(), stop.clone());
     lifecycle.spawn("http", async move {
         if let Err(error) = http::run(listener, app, &server_config, server_stop).await {

@@ -25,7 +25,12 @@ use crate::{
 #[command(version, max_term_width = 100)]
 pub struct Cli {
     /// A TOML file laid over the defaults; environment variables are laid over it
-    #[arg(long, global = true, value_name = "FILE", help_heading = "Global options")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help_heading = "Global options"
+    )]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,

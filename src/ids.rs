@@ -111,7 +111,18 @@ mod tests {
     #[test]
     fn ids_are_positive_whole_numbers() {
         assert_eq!("1".parse::<SaleId>().map(SaleId::value), Ok(1));
-        for wrong in ["", "0", "-1", "+1", "1.5", " 1", "1 ", "one", "99999999999999999999", "1\0"] {
+        for wrong in [
+            "",
+            "0",
+            "-1",
+            "+1",
+            "1.5",
+            " 1",
+            "1 ",
+            "one",
+            "99999999999999999999",
+            "1\0",
+        ] {
             assert_eq!(wrong.parse::<SaleId>(), Err(InvalidId), "{wrong:?}");
         }
     }

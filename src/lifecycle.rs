@@ -94,7 +94,8 @@ impl Lifecycle {
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic".to_owned())
 }
 
 #[cfg(test)]
@@ -106,7 +107,12 @@ mod tests {
         let lifecycle = Lifecycle::default();
         lifecycle.spawn("short", async {});
         let end = lifecycle.run(Duration::from_secs(5)).await;
-        assert_eq!(end, Err(UncleanEnd::TaskDied("the task short died: it ended by itself".to_owned())));
+        assert_eq!(
+            end,
+            Err(UncleanEnd::TaskDied(
+                "the task short died: it ended by itself".to_owned()
+            ))
+        );
     }
 
     #[tokio::test]
@@ -114,7 +120,12 @@ mod tests {
         let lifecycle = Lifecycle::default();
         lifecycle.spawn("broken", async { panic!("boom") });
         let end = lifecycle.run(Duration::from_secs(5)).await;
-        assert_eq!(end, Err(UncleanEnd::TaskDied("the task broken died: boom".to_owned())));
+        assert_eq!(
+            end,
+            Err(UncleanEnd::TaskDied(
+                "the task broken died: boom".to_owned()
+            ))
+        );
     }
 
     #[tokio::test]
@@ -123,6 +134,9 @@ mod tests {
         lifecycle.spawn("stubborn", std::future::pending());
         lifecycle.stop().cancel();
         let deadline = Duration::from_millis(10);
-        assert_eq!(lifecycle.run(deadline).await, Err(UncleanEnd::Deadline(deadline)));
+        assert_eq!(
+            lifecycle.run(deadline).await,
+            Err(UncleanEnd::Deadline(deadline))
+        );
     }
 }

@@ -5,9 +5,9 @@
 mod gather;
 mod purchase;
 mod results;
+pub mod routes;
 pub mod settlement;
 mod worker;
-pub mod routes;
 
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;

@@ -11,11 +11,14 @@ mod log;
 
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
-    GateError, GateStatus, Holder, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
-    SaleWindow, StockGate, Standing,
+    GateError, GateStatus, Holder, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
+    ReserveOutcome, ResultEntry, SaleWindow, Standing, StockGate,
 };
 pub use ledger::{
-    Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection, SaleListing, SaleSnapshot,
-    SettleBatch, SettleError, StoredUser,
+    Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection, SaleListing,
+    SaleSnapshot, SettleBatch, SettleError, StoredUser,
 };
-pub use log::{AppendError, AttemptLog, RawRecord, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset, Partition};
+pub use log::{
+    AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
+    Partition, RawRecord,
+};

@@ -6,9 +6,16 @@ use tracing_subscriber::{EnvFilter, fmt};
 use crate::config::TelemetryConfig;
 
 /// Bounds of the buckets of every `…_seconds` histogram.
-const SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SECONDS: &[f64] = &[
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
 /// Libraries that narrate what they do at `info`.
-const QUIETER: &[&str] = &["rskafka=warn", "fred=warn", "actix_server=warn", "tokio_postgres=warn"];
+const QUIETER: &[&str] = &[
+    "rskafka=warn",
+    "fred=warn",
+    "actix_server=warn",
+    "tokio_postgres=warn",
+];
 
 /// Logs from now on, to standard error: standard output is for what a command answers.
 pub fn start_logging(config: &TelemetryConfig) {
@@ -22,7 +29,11 @@ pub fn start_logging(config: &TelemetryConfig) {
     }
     let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call in one process (tests) keeps the first.
-    let _ = if config.json { log.json().try_init() } else { log.with_target(false).try_init() };
+    let _ = if config.json {
+        log.json().try_init()
+    } else {
+        log.with_target(false).try_init()
+    };
 }
 
 /// Starts counting; the handle renders what was counted.

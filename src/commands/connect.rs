@@ -30,8 +30,13 @@ pub(super) async fn engines(config: &Config, stop: &CancellationToken) -> anyhow
         || PostgresLedger::connect(&config.postgres),
         postgres::ConnectError::is_passing,
     );
-    let log =
-        patiently("Kafka", patience, stop, || KafkaLog::connect(&config.kafka), kafka::ConnectError::is_passing);
+    let log = patiently(
+        "Kafka",
+        patience,
+        stop,
+        || KafkaLog::connect(&config.kafka),
+        kafka::ConnectError::is_passing,
+    );
     let gate = patiently(
         "Redis",
         patience,
@@ -40,7 +45,11 @@ pub(super) async fn engines(config: &Config, stop: &CancellationToken) -> anyhow
         redis::ConnectError::is_passing,
     );
     let (ledger, log, gate) = tokio::try_join!(ledger, log, gate)?;
-    Ok(Engines { gate: Arc::new(gate), log: Arc::new(log), ledger: Arc::new(ledger) })
+    Ok(Engines {
+        gate: Arc::new(gate),
+        log: Arc::new(log),
+        ledger: Arc::new(ledger),
+    })
 }
 
 /// Tries again while the failure may pass and there is patience left. Says when it begins to wait.
@@ -71,10 +80,16 @@ where
             anyhow::bail!("{error}");
         }
         if Instant::now() + PAUSE >= deadline {
-            anyhow::bail!("{error} (waited {} s, see STARTUP_TIMEOUT_SECS)", patience.as_secs());
+            anyhow::bail!(
+                "{error} (waited {} s, see STARTUP_TIMEOUT_SECS)",
+                patience.as_secs()
+            );
         }
         if !waiting {
-            tracing::warn!("waiting up to {} s for {server}: {error}", patience.as_secs());
+            tracing::warn!(
+                "waiting up to {} s for {server}: {error}",
+                patience.as_secs()
+            );
             waiting = true;
         }
         if tokio::time::timeout(PAUSE, stop.cancelled()).await.is_ok() {

@@ -47,12 +47,18 @@ impl Migrate {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run);
         if let Step::Reset { yes: false } = step {
-            anyhow::bail!("reset loses every row of {}; say so with --yes", config.postgres.database);
+            anyhow::bail!(
+                "reset loses every row of {}; say so with --yes",
+                config.postgres.database
+            );
         }
         let mut migrations = open(&config, matches!(step, Step::Run)).await?;
         match step {
             Step::Run => report("applied", &migrations.run()?),
-            Step::Revert => report("taken back", &migrations.revert()?.into_iter().collect::<Vec<_>>()),
+            Step::Revert => report(
+                "taken back",
+                &migrations.revert()?.into_iter().collect::<Vec<_>>(),
+            ),
             Step::Reset { .. } => {
                 report("taken back", &migrations.revert_all()?);
                 report("applied", &migrations.run()?);
@@ -60,10 +66,21 @@ impl Migrate {
             Step::Status => {
                 let status = migrations.status()?;
                 for migration in &status {
-                    println!("{} {}", if migration.applied { "applied" } else { "missing" }, migration.name);
+                    println!(
+                        "{} {}",
+                        if migration.applied {
+                            "applied"
+                        } else {
+                            "missing"
+                        },
+                        migration.name
+                    );
                 }
                 let missing = status.iter().filter(|migration| !migration.applied).count();
-                anyhow::ensure!(missing == 0, "{missing} migrations are missing; run `flashsale migrate`");
+                anyhow::ensure!(
+                    missing == 0,
+                    "{missing} migrations are missing; run `flashsale migrate`"
+                );
                 return Ok(());
             }
         }
@@ -83,7 +100,14 @@ async fn open(config: &Config, create: bool) -> anyhow::Result<Migrations> {
         Migrations::open(&config.postgres).await
     };
     let is_passing = |error: &MigrateError| matches!(error, MigrateError::Connect(error) if ConnectError::is_passing(error));
-    patiently("PostgreSQL", config.server.startup_timeout, &CancellationToken::new(), connect, is_passing).await
+    patiently(
+        "PostgreSQL",
+        config.server.startup_timeout,
+        &CancellationToken::new(),
+        connect,
+        is_passing,
+    )
+    .await
 }
 
 #[allow(clippy::print_stdout)] // the command's answer
@@ -97,7 +121,10 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
     )
     .await?;
     for (topic, partitions, new) in made {
-        println!("topic {topic}: {}, {partitions} partitions", if new { "made" } else { "there" });
+        println!(
+            "topic {topic}: {}, {partitions} partitions",
+            if new { "made" } else { "there" }
+        );
     }
     Ok(())
 }

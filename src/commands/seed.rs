@@ -33,7 +33,14 @@ impl Seed {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
         let connect = || PostgresLedger::connect(&config.postgres);
-        patiently("PostgreSQL", config.server.startup_timeout, &stop, connect, ConnectError::is_passing).await?;
+        patiently(
+            "PostgreSQL",
+            config.server.startup_timeout,
+            &stop,
+            connect,
+            ConnectError::is_passing,
+        )
+        .await?;
 
         let passwords = Passwords::new(&config.auth)?;
         let mut users = Vec::new();
@@ -45,9 +52,17 @@ impl Seed {
                 role: role.to_owned(),
             });
         }
-        let plan = SeedPlan { users, sale: config.sale.clone(), now: SystemClock.now() };
+        let plan = SeedPlan {
+            users,
+            sale: config.sale.clone(),
+            now: SystemClock.now(),
+        };
         let report = plan.run(&config.postgres).await?;
-        println!("accounts: {} made, {} there", report.new_users, USERS.len() - report.new_users);
+        println!(
+            "accounts: {} made, {} there",
+            report.new_users,
+            USERS.len() - report.new_users
+        );
         println!("products: {} made", report.new_products);
         let sale = report.sale;
         println!(

@@ -35,7 +35,12 @@ impl Serve {
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
         // Before anything is waited for: a port that is taken is known at once.
-        let listener = listen(&config.server.host, self.port.unwrap_or(config.server.port), "HOST and PORT").await?;
+        let listener = listen(
+            &config.server.host,
+            self.port.unwrap_or(config.server.port),
+            "HOST and PORT",
+        )
+        .await?;
         let address = listener.local_addr()?;
         let engines = connect::engines(&config, lifecycle.stop()).await?;
         let ports = Ports {
@@ -44,7 +49,14 @@ impl Serve {
             ledger: engines.ledger,
             clock: Arc::new(SystemClock),
         };
-        app::serve(&lifecycle, &config, ports, listener, Arc::new(move || metrics.render())).await?;
+        app::serve(
+            &lifecycle,
+            &config,
+            ports,
+            listener,
+            Arc::new(move || metrics.render()),
+        )
+        .await?;
         tracing::info!("serving http://{address}, documented at http://{address}/api-docs");
         lifecycle.run(config.server.shutdown_timeout).await?;
         tracing::info!("stopped");
@@ -54,5 +66,7 @@ impl Serve {
 
 /// Takes a port; `settings` names what to change if that is not possible.
 pub(super) async fn listen(host: &str, port: u16, settings: &str) -> anyhow::Result<TcpListener> {
-    http::bind(host, port).await.with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
+    http::bind(host, port)
+        .await
+        .with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
 }

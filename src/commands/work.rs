@@ -37,8 +37,14 @@ impl Work {
         let engines = connect::engines(&config, lifecycle.stop()).await?;
 
         if let Some(port) = config.worker.port {
-            let listener = super::serve::listen(&config.worker.host, port, "WORKER_HOST and WORKER_PORT").await?;
-            let readiness = Readiness::new(engines.gate.clone(), engines.log.clone(), engines.ledger.clone());
+            let listener =
+                super::serve::listen(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
+                    .await?;
+            let readiness = Readiness::new(
+                engines.gate.clone(),
+                engines.log.clone(),
+                engines.ledger.clone(),
+            );
             let probes = Probes {
                 readiness: Arc::new(readiness),
                 clock: Arc::new(SystemClock),

@@ -5,8 +5,9 @@ use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr
 use chrono::{DateTime, Utc};
 
 use super::{
-    AuthConfig, Config, ConfigErrors, KafkaConfig, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
-    Secret, ServerConfig, Sources, TelemetryConfig, VARIABLES, WorkerConfig,
+    AuthConfig, Config, ConfigErrors, KafkaConfig, PostgresConfig, RedisConfig, SaleConfig,
+    SaslConfig, SaslMechanism, Secret, ServerConfig, Sources, TelemetryConfig, VARIABLES,
+    WorkerConfig,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -20,7 +21,10 @@ const DEFAULT_SKU: &str = "FLASH-001";
 pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
     let (texts, problems) = sources.texts();
     let mut read = Reader { texts, problems };
-    let production = read.choice("server.environment", &[("development", false), ("production", true)]);
+    let production = read.choice(
+        "server.environment",
+        &[("development", false), ("production", true)],
+    );
     let config = Config {
         server: server(&mut read),
         log: TelemetryConfig {
@@ -34,7 +38,11 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         sale: sale(&mut read),
         worker: worker(&mut read),
     };
-    if read.problems.is_empty() { Ok(config) } else { Err(ConfigErrors(read.problems)) }
+    if read.problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(read.problems))
+    }
 }
 
 fn server(read: &mut Reader) -> ServerConfig {
@@ -68,7 +76,10 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
         None => format!("{topic}.dlq"),
     };
     if dead_letter_topic == topic {
-        read.problem("kafka.dead_letter_topic", "must differ from the topic of the attempts");
+        read.problem(
+            "kafka.dead_letter_topic",
+            "must differ from the topic of the attempts",
+        );
     }
     KafkaConfig {
         brokers: read.brokers("kafka.brokers"),
@@ -117,9 +128,15 @@ fn postgres(read: &mut Reader) -> PostgresConfig {
 fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     let jwt_secret = read.required("auth.jwt_secret");
     if production && jwt_secret == KNOWN_SECRET {
-        read.problem("auth.jwt_secret", "is the default, which everybody knows; production needs one of its own");
+        read.problem(
+            "auth.jwt_secret",
+            "is the default, which everybody knows; production needs one of its own",
+        );
     } else if production && jwt_secret.len() < SECRET_BYTES {
-        read.problem("auth.jwt_secret", &format!("must have {SECRET_BYTES} bytes or more in production"));
+        read.problem(
+            "auth.jwt_secret",
+            &format!("must have {SECRET_BYTES} bytes or more in production"),
+        );
     }
     AuthConfig {
         jwt_secret: Secret::new(jwt_secret),
@@ -171,8 +188,12 @@ struct Reader {
 impl Reader {
     /// Adds a problem, named as the operator knows the setting.
     fn problem(&mut self, setting: &str, what: &str) {
-        let names = VARIABLES.iter().find(|(name, _)| *name == setting).map_or(&[][..], |(_, names)| names);
-        self.problems.push(format!("  {} ({setting}) {what}", names.join(" or ")));
+        let names = VARIABLES
+            .iter()
+            .find(|(name, _)| *name == setting)
+            .map_or(&[][..], |(_, names)| names);
+        self.problems
+            .push(format!("  {} ({setting}) {what}", names.join(" or ")));
     }
 
     fn text(&self, setting: &str) -> String {
@@ -223,10 +244,15 @@ impl Reader {
 
     fn choice<T: Copy>(&mut self, setting: &str, choices: &[(&str, T)]) -> T {
         let text = self.text(setting);
-        let chosen = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
+        let chosen = choices
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case(&text));
         if chosen.is_none() {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-            self.problem(setting, &format!("must be one of {}, not {text:?}", names.join(", ")));
+            self.problem(
+                setting,
+                &format!("must be one of {}, not {text:?}", names.join(", ")),
+            );
         }
         #[allow(clippy::indexing_slicing)] // the choices are literals in this file
         chosen.unwrap_or(&choices[0]).1
@@ -244,9 +270,17 @@ impl Reader {
     fn lifetime(&mut self, setting: &str) -> Duration {
         let text = self.text(setting);
         match humantime::parse_duration(&text) {
-            Ok(lifetime) if lifetime >= Duration::from_secs(1) && !text.bytes().all(|b| b.is_ascii_digit()) => lifetime,
+            Ok(lifetime)
+                if lifetime >= Duration::from_secs(1)
+                    && !text.bytes().all(|b| b.is_ascii_digit()) =>
+            {
+                lifetime
+            }
             _ => {
-                self.problem(setting, &format!("must be a time with its unit, as 1h, 24h or 7d, not {text:?}"));
+                self.problem(
+                    setting,
+                    &format!("must be a time with its unit, as 1h, 24h or 7d, not {text:?}"),
+                );
                 Duration::from_secs(1)
             }
         }
@@ -256,7 +290,10 @@ impl Reader {
         let text = self.optional(setting)?;
         let instant = DateTime::parse_from_rfc3339(&text).ok();
         if instant.is_none() {
-            self.problem(setting, &format!("must be a time as in 2026-01-01T12:00:00Z, not {text:?}"));
+            self.problem(
+                setting,
+                &format!("must be a time as in 2026-01-01T12:00:00Z, not {text:?}"),
+            );
         }
         instant.map(|instant| instant.to_utc())
     }
@@ -275,11 +312,16 @@ impl Reader {
         let brokers = self.list(setting);
         let legal = |broker: &String| {
             broker.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty() && !host.contains('/') && port.parse::<u16>().is_ok_and(|port| port > 0)
+                !host.is_empty()
+                    && !host.contains('/')
+                    && port.parse::<u16>().is_ok_and(|port| port > 0)
             })
         };
         if brokers.is_empty() || !brokers.iter().all(legal) {
-            let what = format!("must be host:port, comma-separated, not {:?}", self.text(setting));
+            let what = format!(
+                "must be host:port, comma-separated, not {:?}",
+                self.text(setting)
+            );
             self.problem(setting, &what);
         }
         brokers
@@ -307,7 +349,10 @@ impl Reader {
     fn list(&self, setting: &str) -> Vec<String> {
         let text = self.text(setting);
         // Browsers send origins without a trailing slash; people write one.
-        text.split(',').map(|item| item.trim().trim_end_matches('/').to_owned()).filter(|i| !i.is_empty()).collect()
+        text.split(',')
+            .map(|item| item.trim().trim_end_matches('/').to_owned())
+            .filter(|i| !i.is_empty())
+            .collect()
     }
 }
 
@@ -316,20 +361,32 @@ mod tests {
     use super::*;
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
-        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Config::load(&Sources { file: None, variables })
+        let variables = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        Config::load(&Sources {
+            file: None,
+            variables,
+        })
     }
 
     #[test]
     fn the_defaults_are_the_original_s() {
         let config = with(&[]).unwrap();
-        assert_eq!((config.server.port, config.redis.port, config.postgres.port), (3000, 6379, 5433));
+        assert_eq!(
+            (config.server.port, config.redis.port, config.postgres.port),
+            (3000, 6379, 5433)
+        );
         assert_eq!(config.kafka.brokers, ["localhost:9092"]);
         assert_eq!(config.kafka.topic, "flashsale.attempts");
         assert_eq!(config.kafka.dead_letter_topic, "flashsale.attempts.dlq");
         assert_eq!(config.kafka.consumer_group, "flash-sale-worker-group");
         assert_eq!(config.auth.token_ttl, Duration::from_secs(24 * 3600));
-        assert_eq!((config.sale.total_stock, config.worker.enabled), (1000, true));
+        assert_eq!(
+            (config.sale.total_stock, config.worker.enabled),
+            (1000, true)
+        );
     }
 
     #[test]
@@ -342,7 +399,9 @@ mod tests {
             assert!(texts.contains_key(*setting), "{setting}");
             let key = setting.split('.').nth(1).unwrap();
             for name in *names {
-                let found = defaults.lines().any(|line| line.starts_with(&format!("{key} =")) && line.contains(name));
+                let found = defaults
+                    .lines()
+                    .any(|line| line.starts_with(&format!("{key} =")) && line.contains(name));
                 assert!(found, "{setting}: {name} is not in its comment");
             }
         }
@@ -359,7 +418,14 @@ mod tests {
             ("FRONTEND_URL", "shop.example"),
         ])
         .unwrap_err();
-        let named = ["PORT", "ENABLE_CONSUMER", "KAFKA_BROKERS", "JWT_EXPIRES_IN", "FLASH_SALE_START_TIME", "FRONTEND_URL"];
+        let named = [
+            "PORT",
+            "ENABLE_CONSUMER",
+            "KAFKA_BROKERS",
+            "JWT_EXPIRES_IN",
+            "FLASH_SALE_START_TIME",
+            "FRONTEND_URL",
+        ];
         assert_eq!(errors.0.len(), named.len(), "{errors}");
         for name in named {
             assert!(errors.to_string().contains(name), "{name} in {errors}");
@@ -370,17 +436,37 @@ mod tests {
     fn production_refuses_a_known_or_a_short_secret() {
         for name in ["NODE_ENV", "APP_ENV"] {
             let known = with(&[(name, "production")]).unwrap_err().to_string();
-            assert!(known.contains("JWT_SECRET") && known.contains("default"), "{known}");
-            let short = with(&[(name, "production"), ("JWT_SECRET", "0123456789012345678901234567890")]).unwrap_err();
+            assert!(
+                known.contains("JWT_SECRET") && known.contains("default"),
+                "{known}"
+            );
+            let short = with(&[
+                (name, "production"),
+                ("JWT_SECRET", "0123456789012345678901234567890"),
+            ])
+            .unwrap_err();
             assert!(short.to_string().contains("32 bytes"), "{short}");
-            assert!(!short.to_string().contains("0123456789"), "a secret shows in {short}");
-            assert!(with(&[(name, "production"), ("JWT_SECRET", "01234567890123456789012345678901")]).is_ok());
+            assert!(
+                !short.to_string().contains("0123456789"),
+                "a secret shows in {short}"
+            );
+            assert!(
+                with(&[
+                    (name, "production"),
+                    ("JWT_SECRET", "01234567890123456789012345678901")
+                ])
+                .is_ok()
+            );
         }
     }
 
     #[test]
     fn secrets_do_not_show() {
-        let config = with(&[("POSTGRES_PASSWORD", "hunter22"), ("REDIS_PASSWORD", "hunter22")]).unwrap();
+        let config = with(&[
+            ("POSTGRES_PASSWORD", "hunter22"),
+            ("REDIS_PASSWORD", "hunter22"),
+        ])
+        .unwrap();
         assert!(!format!("{config:?}").contains("hunter22"));
     }
 

@@ -51,7 +51,10 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("postgres.database", &["POSTGRES_DB"]),
     ("postgres.pool_size", &["POSTGRES_POOL_SIZE"]),
     ("postgres.pool_timeout_ms", &["POSTGRES_POOL_TIMEOUT_MS"]),
-    ("postgres.statement_timeout_ms", &["POSTGRES_STATEMENT_TIMEOUT_MS"]),
+    (
+        "postgres.statement_timeout_ms",
+        &["POSTGRES_STATEMENT_TIMEOUT_MS"],
+    ),
     ("auth.jwt_secret", &["JWT_SECRET"]),
     ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
     ("auth.password_memory_kib", &["PASSWORD_MEMORY_KIB"]),
@@ -83,8 +86,9 @@ impl Sources {
     /// `file` comes from the command line; without one, from `FLASHSALE_CONFIG`.
     #[allow(clippy::disallowed_methods)] // the one place that may
     pub fn of_process(file: Option<PathBuf>) -> Result<Self, ConfigErrors> {
-        let environment: BTreeMap<String, String> =
-            std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect();
         let production = ["APP_ENV", "NODE_ENV"]
             .iter()
             .filter_map(|name| environment.get(*name))
@@ -98,7 +102,11 @@ impl Sources {
                 variables.insert(name, value);
             }
         }
-        variables.extend(environment.into_iter().filter(|(_, value)| !value.is_empty()));
+        variables.extend(
+            environment
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty()),
+        );
         let file = file.or_else(|| variables.get("FLASHSALE_CONFIG").map(PathBuf::from));
         Ok(Self { file, variables })
     }
@@ -107,15 +115,30 @@ impl Sources {
     pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<String>) {
         let mut texts = BTreeMap::new();
         let mut problems = Vec::new();
-        lay(&mut texts, DEFAULTS, "config/default.toml", true, &mut problems);
+        lay(
+            &mut texts,
+            DEFAULTS,
+            "config/default.toml",
+            true,
+            &mut problems,
+        );
         if let Some(path) = &self.file {
             match std::fs::read_to_string(path) {
-                Ok(content) => lay(&mut texts, &content, &path.display().to_string(), false, &mut problems),
+                Ok(content) => lay(
+                    &mut texts,
+                    &content,
+                    &path.display().to_string(),
+                    false,
+                    &mut problems,
+                ),
                 Err(error) => problems.push(format!("{}: {error}", path.display())),
             }
         }
         for (setting, names) in VARIABLES {
-            let value = names.iter().filter_map(|name| self.variables.get(*name)).find(|value| !value.is_empty());
+            let value = names
+                .iter()
+                .filter_map(|name| self.variables.get(*name))
+                .find(|value| !value.is_empty());
             if let Some(value) = value {
                 texts.insert((*setting).to_owned(), value.trim().to_owned());
             }
@@ -125,7 +148,13 @@ impl Sources {
 }
 
 /// Lays a TOML text over what is there. Only the defaults may add settings.
-fn lay(texts: &mut BTreeMap<String, String>, toml: &str, origin: &str, adds: bool, problems: &mut Vec<String>) {
+fn lay(
+    texts: &mut BTreeMap<String, String>,
+    toml: &str,
+    origin: &str,
+    adds: bool,
+    problems: &mut Vec<String>,
+) {
     let table = match toml.parse::<toml::Table>() {
         Ok(table) => table,
         Err(error) => return problems.push(format!("{origin}: {}", error.message())),
@@ -142,7 +171,9 @@ fn lay(texts: &mut BTreeMap<String, String>, toml: &str, origin: &str, adds: boo
                 toml::Value::Integer(number) => number.to_string(),
                 toml::Value::Boolean(flag) => flag.to_string(),
                 _ => {
-                    problems.push(format!("{origin}: {setting} must be a text, a whole number, true or false"));
+                    problems.push(format!(
+                        "{origin}: {setting} must be a text, a whole number, true or false"
+                    ));
                     continue;
                 }
             };

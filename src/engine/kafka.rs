@@ -25,8 +25,8 @@ pub use topics::{CreatedTopics, create_topics};
 use crate::{
     config::KafkaConfig,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset, Partition,
-        RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord,
+        Offset, Partition, RawRecord,
     },
 };
 use failure::Failure;
@@ -60,9 +60,13 @@ impl KafkaLog {
     /// Connects once, within the append timeout, and looks the topics up.
     pub async fn connect(config: &KafkaConfig) -> Result<Self, ConnectError> {
         let questions = Sessions::new(config)?;
-        let partitions = questions.partitions_of(&[&config.topic, &config.dead_letter_topic]).await?;
+        let partitions = questions
+            .partitions_of(&[&config.topic, &config.dead_letter_topic])
+            .await?;
         let [partitions, dead_letter_partitions] = partitions[..] else {
-            return Err(ConnectError::Unreachable("no answer about the topics".to_owned()));
+            return Err(ConnectError::Unreachable(
+                "no answer about the topics".to_owned(),
+            ));
         };
         Ok(Self {
             topic: config.topic.clone(),
@@ -99,7 +103,11 @@ impl KafkaLog {
             in_doubt |= !failure.surely_not_written();
             if tries == APPEND_TRIES || Instant::now() + retry_pause(tries) >= deadline {
                 let cause = failure.to_string();
-                return Err(if in_doubt { AppendError::Unknown(cause) } else { AppendError::NotWritten(cause) });
+                return Err(if in_doubt {
+                    AppendError::Unknown(cause)
+                } else {
+                    AppendError::NotWritten(cause)
+                });
             }
             tokio::time::sleep(retry_pause(tries)).await;
         }
@@ -109,7 +117,9 @@ impl KafkaLog {
         let deadline = Instant::now() + self.append_timeout;
         let offset = self
             .questions
-            .with(&self.topic, partition.0, deadline, |client| async move { client.get_offset(at).await })
+            .with(&self.topic, partition.0, deadline, |client| async move {
+                client.get_offset(at).await
+            })
             .await?;
         Ok(Offset(offset))
     }
@@ -126,12 +136,21 @@ impl KafkaLog {
             .await?;
         let next = records.last().map_or(from, |last| Offset(last.offset + 1));
         let records = records.into_iter().map(log_record).collect();
-        Ok(LogBatch { records, next, end: Offset(end) })
+        Ok(LogBatch {
+            records,
+            next,
+            end: Offset(end),
+        })
     }
 
     /// Reads on behind an offset that is below the end but gives no record: a marker of a transaction, or a record that
     /// compaction removed. Only what the broker shows to be missing is passed over.
-    async fn read_past_gap(&self, partition: Partition, from: Offset, empty: LogBatch) -> Result<LogBatch, Failure> {
+    async fn read_past_gap(
+        &self,
+        partition: Partition,
+        from: Offset,
+        empty: LogBatch,
+    ) -> Result<LogBatch, Failure> {
         let mut batch = empty;
         for _ in 0..GAP_READS {
             batch = self.fetch(partition, from).await?;
@@ -158,12 +177,21 @@ impl AttemptLog for KafkaLog {
     async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>> {
         let mut by_partition: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for (index, attempt) in attempts.iter().enumerate() {
-            by_partition.entry(partitioner::partition_of(attempt.user, self.partitions)).or_default().push(index);
+            by_partition
+                .entry(partitioner::partition_of(attempt.user, self.partitions))
+                .or_default()
+                .push(index);
         }
-        let appends = by_partition.into_iter().map(|(partition, indexes)| async move {
-            let records = indexes.iter().filter_map(|index| attempts.get(*index)).map(record::encode).collect();
-            (indexes, self.produce(&self.topic, partition, records).await)
-        });
+        let appends = by_partition
+            .into_iter()
+            .map(|(partition, indexes)| async move {
+                let records = indexes
+                    .iter()
+                    .filter_map(|index| attempts.get(*index))
+                    .map(record::encode)
+                    .collect();
+                (indexes, self.produce(&self.topic, partition, records).await)
+            });
         let mut answers = vec![Ok(()); attempts.len()];
         for (indexes, answer) in join_all(appends).await {
             for index in indexes {
@@ -186,12 +214,20 @@ impl AttemptLog for KafkaLog {
             Ok(batch) if batch.end >= from => Ok(batch),
             Ok(batch) => {
                 let earliest = self.earliest(partition).await?;
-                Err(LogError::OutOfRange { asked: from, earliest, end: batch.end })
+                Err(LogError::OutOfRange {
+                    asked: from,
+                    earliest,
+                    end: batch.end,
+                })
             }
             Err(Failure::OutOfRange) => {
                 let earliest = self.earliest(partition).await?;
                 let end = self.offset(partition, OffsetAt::Latest).await?;
-                Err(LogError::OutOfRange { asked: from, earliest, end })
+                Err(LogError::OutOfRange {
+                    asked: from,
+                    earliest,
+                    end,
+                })
             }
             Err(failure) => Err(failure.into()),
         }
@@ -203,7 +239,12 @@ impl AttemptLog for KafkaLog {
 
     async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
         let partitions = (0..self.partitions).map(Partition);
-        let ends = try_join_all(partitions.clone().map(|partition| self.offset(partition, OffsetAt::Latest))).await?;
+        let ends = try_join_all(
+            partitions
+                .clone()
+                .map(|partition| self.offset(partition, OffsetAt::Latest)),
+        )
+        .await?;
         Ok(partitions.zip(ends).collect())
     }
 
@@ -211,7 +252,10 @@ impl AttemptLog for KafkaLog {
         let mut by_partition: BTreeMap<i32, Vec<_>> = BTreeMap::new();
         for letter in letters {
             let partition = letter.partition.0 % self.dead_letter_partitions;
-            by_partition.entry(partition).or_default().push(record::dead_letter(&self.topic, letter));
+            by_partition
+                .entry(partition)
+                .or_default()
+                .push(record::dead_letter(&self.topic, letter));
         }
         for (partition, records) in by_partition {
             self.produce(&self.dead_letter_topic, partition, records)
@@ -222,15 +266,24 @@ impl AttemptLog for KafkaLog {
     }
 
     async fn ping(&self) -> Result<(), LogError> {
-        self.offset(Partition(0), OffsetAt::Latest).await.map(|_| ())
+        self.offset(Partition(0), OffsetAt::Latest)
+            .await
+            .map(|_| ())
     }
 }
 
 fn log_record(read: rskafka::record::RecordAndOffset) -> LogRecord {
-    let raw = RawRecord { key: read.record.key, value: read.record.value };
+    let raw = RawRecord {
+        key: read.record.key,
+        value: read.record.value,
+    };
     let entry = match record::decode(&raw) {
         Ok(attempt) => LogEntry::Attempt(attempt),
         Err(cause) => LogEntry::Garbage(cause),
     };
-    LogRecord { offset: Offset(read.offset), entry, raw }
+    LogRecord {
+        offset: Offset(read.offset),
+        entry,
+        raw,
+    }
 }

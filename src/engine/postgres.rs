@@ -26,8 +26,8 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, SaleId},
     port::{
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration, SaleListing,
-        SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
     },
 };
 use pool::Pool;
@@ -53,7 +53,8 @@ impl PostgresLedger {
     async fn query<T, F>(&self, query: F) -> Result<T, LedgerError>
     where
         T: Send,
-        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, diesel::QueryResult<T>> + Send,
+        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, diesel::QueryResult<T>>
+            + Send,
     {
         self.pool.query(query).await
     }
@@ -62,7 +63,9 @@ impl PostgresLedger {
 /// Shortens the delegation below.
 macro_rules! query {
     ($ledger:ident, $query:expr) => {
-        $ledger.query(move |connection| Box::pin(async move { $query(connection).await })).await
+        $ledger
+            .query(move |connection| Box::pin(async move { $query(connection).await }))
+            .await
     };
 }
 
@@ -70,16 +73,23 @@ macro_rules! query {
 impl Ledger for PostgresLedger {
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
         let user = user.clone();
-        query!(self, async |connection| accounts::register(connection, &user).await)
+        query!(self, async |connection| accounts::register(
+            connection, &user
+        )
+        .await)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         let username = username.to_owned();
-        query!(self, async |connection| accounts::find(connection, &username).await)
+        query!(self, async |connection| accounts::find(
+            connection, &username
+        )
+        .await)
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
-        query!(self, async |connection| sales::since(connection, since).await)
+        query!(self, async |connection| sales::since(connection, since)
+            .await)
     }
 
     async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
@@ -96,13 +106,20 @@ impl Ledger for PostgresLedger {
         }
     }
 
-    async fn outcomes(&self, attempts: &[AttemptId]) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
         let attempts: Vec<_> = attempts.iter().map(|attempt| attempt.0).collect();
-        query!(self, async |connection| settle::outcomes(connection, &attempts).await)
+        query!(self, async |connection| settle::outcomes(
+            connection, &attempts
+        )
+        .await)
     }
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
-        query!(self, async |connection| sales::snapshot(connection, sale).await)
+        query!(self, async |connection| sales::snapshot(connection, sale)
+            .await)
     }
 
     async fn heartbeat(
@@ -112,27 +129,61 @@ impl Ledger for PostgresLedger {
         ttl: Duration,
     ) -> Result<(Vec<Lease>, usize), LedgerError> {
         let member = member.clone();
-        query!(self, async |connection| leases::heartbeat(connection, &member, partitions, ttl).await)
+        query!(self, async |connection| leases::heartbeat(
+            connection, &member, partitions, ttl
+        )
+        .await)
     }
 
-    async fn hand_back(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
-        let (member, partitions) = (member.clone(), partitions.iter().map(|partition| partition.0).collect::<Vec<_>>());
-        query!(self, async |connection| leases::hand_back(connection, &member, &partitions).await)
+    async fn hand_back(
+        &self,
+        member: &Member,
+        partitions: &[Partition],
+    ) -> Result<(), LedgerError> {
+        let (member, partitions) = (
+            member.clone(),
+            partitions
+                .iter()
+                .map(|partition| partition.0)
+                .collect::<Vec<_>>(),
+        );
+        query!(self, async |connection| leases::hand_back(
+            connection,
+            &member,
+            &partitions
+        )
+        .await)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
         let member = member.clone();
-        query!(self, async |connection| leases::leave(connection, &member).await)
+        query!(self, async |connection| leases::leave(connection, &member)
+            .await)
     }
 
-    async fn progress(&self, group: &str, topic: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+    async fn progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
         let (group, topic) = (group.to_owned(), topic.to_owned());
-        query!(self, async |connection| leases::progress(connection, &group, &topic).await)
+        query!(self, async |connection| leases::progress(
+            connection, &group, &topic
+        )
+        .await)
     }
 
-    async fn reposition(&self, position: &Position, from: Offset, to: Offset) -> Result<bool, LedgerError> {
+    async fn reposition(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<bool, LedgerError> {
         let position = position.clone();
-        query!(self, async |connection| leases::reposition(connection, &position, from, to, None).await)
+        query!(self, async |connection| leases::reposition(
+            connection, &position, from, to, None
+        )
+        .await)
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -14,7 +14,9 @@ pub(super) struct Gather<T> {
 
 impl<T> Clone for Gather<T> {
     fn clone(&self) -> Self {
-        Self { queue: self.queue.clone() }
+        Self {
+            queue: self.queue.clone(),
+        }
     }
 }
 
@@ -76,13 +78,24 @@ mod tests {
     #[tokio::test]
     async fn what_arrives_while_a_batch_is_under_way_goes_as_one() {
         let lifecycle = Lifecycle::default();
-        let (gate, sizes) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (gate, sizes) = (
+            Arc::new(Semaphore::new(0)),
+            Arc::new(Mutex::new(Vec::new())),
+        );
         let (inner_gate, inner_sizes) = (Arc::clone(&gate), Arc::clone(&sizes));
-        let gather = Gather::spawn(&lifecycle, "test", Limits { waiting: 10, batch: 6 }, move |batch: Vec<u32>| {
-            inner_sizes.lock().unwrap().push(batch.len());
-            let gate = Arc::clone(&inner_gate);
-            async move { gate.acquire().await.unwrap().forget() }
-        });
+        let gather = Gather::spawn(
+            &lifecycle,
+            "test",
+            Limits {
+                waiting: 10,
+                batch: 6,
+            },
+            move |batch: Vec<u32>| {
+                inner_sizes.lock().unwrap().push(batch.len());
+                let gate = Arc::clone(&inner_gate);
+                async move { gate.acquire().await.unwrap().forget() }
+            },
+        );
         gather.offer(0).unwrap();
         while sizes.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
@@ -94,7 +107,10 @@ mod tests {
         gate.add_permits(3);
         lifecycle.stop().cancel();
         drop(gather);
-        lifecycle.run(std::time::Duration::from_secs(5)).await.unwrap();
+        lifecycle
+            .run(std::time::Duration::from_secs(5))
+            .await
+            .unwrap();
         assert_eq!(*sizes.lock().unwrap(), [1, 6, 4]);
     }
 }

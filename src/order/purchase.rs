@@ -25,9 +25,15 @@ use crate::{
 };
 
 /// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
-const RESERVE: Limits = Limits { waiting: 16_384, batch: 256 };
+const RESERVE: Limits = Limits {
+    waiting: 16_384,
+    batch: 256,
+};
 /// Attempts that may wait for the log, on top of those that wait for the gate.
-const APPEND: Limits = Limits { waiting: 4_096, batch: 1_000 };
+const APPEND: Limits = Limits {
+    waiting: 4_096,
+    batch: 1_000,
+};
 
 /// The attempt counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +94,12 @@ impl Purchase {
         let undo = undo::spawn(lifecycle, Arc::clone(&gate));
         let append = append::spawn(lifecycle, log, Arc::clone(&gate), undo.clone());
         let reserve = reserve::spawn(lifecycle, gate, append, undo);
-        Self { clock, board, results, reserve }
+        Self {
+            clock,
+            board,
+            results,
+            reserve,
+        }
     }
 
     /// One press of "buy". Waits for gate and log at most as long as their timeouts.
@@ -109,9 +120,17 @@ impl Purchase {
                 return Err(Refusal::SoldOut);
             }
         };
-        let attempt = Attempt { id: AttemptId::generate(), sale, product, user, at: self.clock.now() };
+        let attempt = Attempt {
+            id: AttemptId::generate(),
+            sale,
+            product,
+            user,
+            at: self.clock.now(),
+        };
         let (answer, answered) = oneshot::channel();
-        self.reserve.offer(Asked { attempt, answer }).map_err(|_| Refusal::Busy)?;
+        self.reserve
+            .offer(Asked { attempt, answer })
+            .map_err(|_| Refusal::Busy)?;
         // A task that dies takes the process with it; the attempt is found in the gate.
         let outcome = answered.await.unwrap_or(Err(Refusal::OutcomeUnknown));
         if outcome == Err(Refusal::SoldOut) {
@@ -123,7 +142,10 @@ impl Purchase {
 
 impl Asked {
     fn holder(&self) -> Holder {
-        Holder { user: self.attempt.user, attempt: self.attempt.id }
+        Holder {
+            user: self.attempt.user,
+            attempt: self.attempt.id,
+        }
     }
 
     /// Answers; whoever hung up does not need it.
@@ -133,7 +155,10 @@ impl Asked {
 
     /// Answers that the attempt counts and awaits its settlement.
     fn accept(self) {
-        let accepted = Accepted { attempt: self.attempt.id, standing: Standing::Pending };
+        let accepted = Accepted {
+            attempt: self.attempt.id,
+            standing: Standing::Pending,
+        };
         self.answer(Ok(accepted));
     }
 }

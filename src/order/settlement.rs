@@ -48,8 +48,10 @@ pub fn decide(
     rejected: &[Rejection],
 ) -> Result<Decision, Vec<Rejection>> {
     let rejected: HashSet<AttemptId> = rejected.iter().map(|rejection| rejection.attempt).collect();
-    let mut left: BTreeMap<SaleId, u64> =
-        stocks.iter().map(|(sale, stock)| (*sale, stock.remaining)).collect();
+    let mut left: BTreeMap<SaleId, u64> = stocks
+        .iter()
+        .map(|(sale, stock)| (*sale, stock.remaining))
+        .collect();
     let mut settled: HashMap<AttemptId, Outcome> = HashMap::new();
     let mut buyers: HashMap<(SaleId, UserId), AttemptId> = HashMap::new();
     let mut decision = Decision::default();
@@ -62,7 +64,10 @@ pub fn decide(
         } else if rejected.contains(&attempt.id) {
             Outcome::Rejected
         } else if let Some(cause) = flaw(attempt, *known, stocks) {
-            unsettleable.push(Rejection { attempt: attempt.id, cause });
+            unsettleable.push(Rejection {
+                attempt: attempt.id,
+                cause,
+            });
             continue;
         } else {
             let shopper = (attempt.sale, attempt.user);
@@ -78,23 +83,31 @@ pub fn decide(
                 Outcome::SoldOut
             }
         };
-        let settlement = Settlement { attempt: *attempt, outcome };
+        let settlement = Settlement {
+            attempt: *attempt,
+            outcome,
+        };
         if before.is_none() {
             settled.insert(attempt.id, outcome);
             decision.new.push(settlement);
         }
         decision.settlements.push(settlement);
     }
-    if unsettleable.is_empty() { Ok(decision) } else { Err(unsettleable) }
+    if unsettleable.is_empty() {
+        Ok(decision)
+    } else {
+        Err(unsettleable)
+    }
 }
 
 /// Why an attempt cannot be settled.
 fn flaw(attempt: &Attempt, known: Known, stocks: &BTreeMap<SaleId, Stock>) -> Option<String> {
     match stocks.get(&attempt.sale) {
         None => Some(format!("there is no sale {}", attempt.sale)),
-        Some(stock) if stock.product != attempt.product => {
-            Some(format!("sale {} is not of product {}", attempt.sale, attempt.product))
-        }
+        Some(stock) if stock.product != attempt.product => Some(format!(
+            "sale {} is not of product {}",
+            attempt.sale, attempt.product
+        )),
         Some(_) if !known.user_exists => Some(format!("there is no user {}", attempt.user)),
         Some(_) => None,
     }
@@ -106,7 +119,11 @@ mod tests {
 
     use super::*;
 
-    const FRESH: Known = Known { earlier: None, order: None, user_exists: true };
+    const FRESH: Known = Known {
+        earlier: None,
+        order: None,
+        user_exists: true,
+    };
 
     fn attempt(user: i64) -> Attempt {
         Attempt {
@@ -124,14 +141,21 @@ mod tests {
     }
 
     fn outcomes(decision: &Decision) -> Vec<Outcome> {
-        decision.settlements.iter().map(|settlement| settlement.outcome).collect()
+        decision
+            .settlements
+            .iter()
+            .map(|settlement| settlement.outcome)
+            .collect()
     }
 
     #[test]
     fn the_first_in_the_log_get_the_units() {
         let attempts = [attempt(1), attempt(2), attempt(3)];
         let decision = decide(&attempts, &[FRESH; 3], &stock(2), &[]).unwrap();
-        assert_eq!(outcomes(&decision), [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]);
+        assert_eq!(
+            outcomes(&decision),
+            [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]
+        );
         assert_eq!(decision.taken.values().sum::<u64>(), 2);
         assert_eq!(decision.new.len(), 3);
     }
@@ -139,7 +163,14 @@ mod tests {
     #[test]
     fn a_shopper_s_second_attempt_finds_the_first_one_s_order() {
         let attempts = [attempt(1), attempt(1), attempt(2)];
-        let known = [FRESH, FRESH, Known { order: Some(attempts[0].id), ..FRESH }];
+        let known = [
+            FRESH,
+            FRESH,
+            Known {
+                order: Some(attempts[0].id),
+                ..FRESH
+            },
+        ];
         let decision = decide(&attempts, &known, &stock(9), &[]).unwrap();
         let already = Outcome::AlreadyOrdered { by: attempts[0].id };
         assert_eq!(outcomes(&decision), [Outcome::Ordered, already, already]);
@@ -149,9 +180,21 @@ mod tests {
     #[test]
     fn an_attempt_that_comes_again_is_answered_as_before_and_not_written_again() {
         let (again, old) = (attempt(1), attempt(2));
-        let settled = Known { earlier: Some(Outcome::SoldOut), ..FRESH };
-        let decision = decide(&[again, again, old], &[FRESH, FRESH, settled], &stock(9), &[]).unwrap();
-        assert_eq!(outcomes(&decision), [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]);
+        let settled = Known {
+            earlier: Some(Outcome::SoldOut),
+            ..FRESH
+        };
+        let decision = decide(
+            &[again, again, old],
+            &[FRESH, FRESH, settled],
+            &stock(9),
+            &[],
+        )
+        .unwrap();
+        assert_eq!(
+            outcomes(&decision),
+            [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]
+        );
         assert_eq!(decision.new.len(), 1);
         assert_eq!(decision.taken.values().sum::<u64>(), 1);
     }
@@ -159,16 +202,40 @@ mod tests {
     #[test]
     fn what_cannot_be_settled_is_named_until_it_is_rejected() {
         let unknown_user = attempt(1);
-        let unknown_sale = Attempt { sale: SaleId::new(7).unwrap(), ..attempt(2) };
-        let wrong_product = Attempt { product: ProductId::new(7).unwrap(), ..attempt(3) };
+        let unknown_sale = Attempt {
+            sale: SaleId::new(7).unwrap(),
+            ..attempt(2)
+        };
+        let wrong_product = Attempt {
+            product: ProductId::new(7).unwrap(),
+            ..attempt(3)
+        };
         let attempts = [unknown_user, unknown_sale, wrong_product, attempt(4)];
-        let known = [Known { user_exists: false, ..FRESH }, FRESH, FRESH, FRESH];
+        let known = [
+            Known {
+                user_exists: false,
+                ..FRESH
+            },
+            FRESH,
+            FRESH,
+            FRESH,
+        ];
         let flaws = decide(&attempts, &known, &stock(9), &[]).unwrap_err();
         let causes: Vec<_> = flaws.iter().map(|flaw| flaw.cause.as_str()).collect();
-        assert_eq!(causes, ["there is no user 1", "there is no sale 7", "sale 1 is not of product 7"]);
+        assert_eq!(
+            causes,
+            [
+                "there is no user 1",
+                "there is no sale 7",
+                "sale 1 is not of product 7"
+            ]
+        );
 
         let decision = decide(&attempts, &known, &stock(9), &flaws).unwrap();
         let rejected = Outcome::Rejected;
-        assert_eq!(outcomes(&decision), [rejected, rejected, rejected, Outcome::Ordered]);
+        assert_eq!(
+            outcomes(&decision),
+            [rejected, rejected, rejected, Outcome::Ordered]
+        );
     }
 }

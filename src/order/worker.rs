@@ -63,8 +63,18 @@ impl Worker {
     #[must_use]
     pub fn new(engines: Engines, settings: WorkerSettings) -> Self {
         let topic = engines.log.name().to_owned();
-        let member = Member { group: settings.group.clone(), topic, id: settings.id.clone() };
-        Self { engines, settings, member, readers: BTreeMap::new(), caretaker: None }
+        let member = Member {
+            group: settings.group.clone(),
+            topic,
+            id: settings.id.clone(),
+        };
+        Self {
+            engines,
+            settings,
+            member,
+            readers: BTreeMap::new(),
+            caretaker: None,
+        }
     }
 
     /// Works until told to stop; then ends what runs and hands everything back.
@@ -96,30 +106,52 @@ impl Worker {
         self.drop_all().await;
         match self.engines.ledger.leave(&self.member).await {
             Ok(()) => tracing::info!("partitions are handed back"),
-            Err(error) => tracing::warn!(%error, "partitions could not be handed back; their leases will run out"),
+            Err(error) => {
+                tracing::warn!(%error, "partitions could not be handed back; their leases will run out")
+            }
         }
     }
 
     /// Renews the leases and brings the running readers in line with them.
     async fn heartbeat(&mut self) -> Result<(), crate::port::LedgerError> {
         let partitions = self.engines.log.partitions();
-        let (mut leases, share) =
-            self.engines.ledger.heartbeat(&self.member, partitions, self.settings.lease).await?;
+        let (mut leases, share) = self
+            .engines
+            .ledger
+            .heartbeat(&self.member, partitions, self.settings.lease)
+            .await?;
         leases.sort_by_key(|lease| lease.partition);
-        let surplus: Vec<_> = leases.split_off(share.min(leases.len())).iter().map(|lease| lease.partition).collect();
+        let surplus: Vec<_> = leases
+            .split_off(share.min(leases.len()))
+            .iter()
+            .map(|lease| lease.partition)
+            .collect();
 
-        let lost: Vec<_> = self.readers.keys().filter(|p| !leases.iter().any(|l| l.partition == **p)).copied().collect();
+        let lost: Vec<_> = self
+            .readers
+            .keys()
+            .filter(|p| !leases.iter().any(|l| l.partition == **p))
+            .copied()
+            .collect();
         for partition in lost {
             tracing::info!(%partition, "partition is given up");
             stop_task(self.readers.remove(&partition)).await;
         }
         if !surplus.is_empty() {
-            self.engines.ledger.hand_back(&self.member, &surplus).await?;
+            self.engines
+                .ledger
+                .hand_back(&self.member, &surplus)
+                .await?;
         }
         for lease in &leases {
             self.read(lease);
         }
-        self.care(leases.first().is_some_and(|lease| lease.partition == Partition(0))).await;
+        self.care(
+            leases
+                .first()
+                .is_some_and(|lease| lease.partition == Partition(0)),
+        )
+        .await;
         #[allow(clippy::cast_precision_loss)] // partitions
         gauge!("flashsale_partitions_owned").set(leases.len() as f64);
         Ok(())
@@ -128,7 +160,11 @@ impl Worker {
     /// Reads a leased partition, if it is not being read.
     fn read(&mut self, lease: &Lease) {
         // A reader ends by itself only when another worker took the partition; the lease says it is ours again.
-        if self.readers.get(&lease.partition).is_some_and(|task| !task.handle.is_finished()) {
+        if self
+            .readers
+            .get(&lease.partition)
+            .is_some_and(|task| !task.handle.is_finished())
+        {
             return;
         }
         tracing::info!(partition = %lease.partition, offset = %lease.next, "partition is taken");
@@ -138,12 +174,16 @@ impl Worker {
             partition: lease.partition,
         };
         let reader = PartitionReader::new(self.engines.clone(), position, *lease);
-        self.readers.insert(lease.partition, spawn(|stop| reader.run(stop)));
+        self.readers
+            .insert(lease.partition, spawn(|stop| reader.run(stop)));
     }
 
     /// The owner of partition 0 takes care of gate and log; one at a time is enough, more would do no harm.
     async fn care(&mut self, mine: bool) {
-        let running = self.caretaker.as_ref().is_some_and(|task| !task.handle.is_finished());
+        let running = self
+            .caretaker
+            .as_ref()
+            .is_some_and(|task| !task.handle.is_finished());
         if mine && !running {
             let caretaker = Caretaker::new(self.engines.clone(), self.settings.clone());
             self.caretaker = Some(spawn(|stop| caretaker.run(stop)));
@@ -153,7 +193,10 @@ impl Worker {
     }
 
     async fn drop_all(&mut self) {
-        let tasks: Vec<_> = std::mem::take(&mut self.readers).into_values().chain(self.caretaker.take()).collect();
+        let tasks: Vec<_> = std::mem::take(&mut self.readers)
+            .into_values()
+            .chain(self.caretaker.take())
+            .collect();
         for task in &tasks {
             task.stop.cancel();
         }
@@ -163,7 +206,9 @@ impl Worker {
     }
 }
 
-fn spawn<F: Future<Output = ()> + Send + 'static>(run: impl FnOnce(CancellationToken) -> F) -> Task {
+fn spawn<F: Future<Output = ()> + Send + 'static>(
+    run: impl FnOnce(CancellationToken) -> F,
+) -> Task {
     let stop = CancellationToken::new();
     // The worker owns its readers: it stops and awaits them itself, and sees their panics.
     #[allow(clippy::disallowed_methods)]

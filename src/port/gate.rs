@@ -31,7 +31,10 @@ pub enum ReserveOutcome {
     Reserved,
     /// The shopper holds a unit already, by this attempt. A pending one is thereby claimed: its release is refused from
     /// now on, since another answer relies on it.
-    AlreadyHeld { attempt: AttemptId, standing: Standing },
+    AlreadyHeld {
+        attempt: AttemptId,
+        standing: Standing,
+    },
     SoldOut,
     NotStarted,
     Ended,
@@ -122,7 +125,11 @@ pub trait StockGate: Send + Sync {
     ///
     /// A shopper who holds a unit gets `AlreadyHeld` whatever the window says; repeated with the same attempt id, a
     /// reservation answers `AlreadyHeld` with that id.
-    async fn reserve(&self, sale: SaleId, asked: &[Holder]) -> Result<Vec<ReserveOutcome>, GateError>;
+    async fn reserve(
+        &self,
+        sale: SaleId,
+        asked: &[Holder],
+    ) -> Result<Vec<ReserveOutcome>, GateError>;
 
     /// Gives back the unit of an attempt that surely was not logged.
     async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError>;
@@ -157,7 +164,12 @@ pub trait StockGate: Send + Sync {
     async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError>;
 
     /// Up to `limit` pending attempts that are at least this old, oldest first. Works on closed sales too.
-    async fn overdue(&self, sale: SaleId, age: Duration, limit: usize) -> Result<Vec<PendingEntry>, GateError>;
+    async fn overdue(
+        &self,
+        sale: SaleId,
+        age: Duration,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, GateError>;
 
     /// Claims pending attempts before they are appended again: from now on their release is refused, and they count as
     /// new for [`StockGate::overdue`]. One answer for each: true if it is still pending.
@@ -165,10 +177,20 @@ pub trait StockGate: Send + Sync {
 
     /// Starts loading a sale that is unknown or closed, dropping what was held of it. False when it is open, or another
     /// loading started less than `lease` ago.
-    async fn begin_load(&self, sale: SaleId, token: LoadToken, lease: Duration) -> Result<bool, GateError>;
+    async fn begin_load(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        lease: Duration,
+    ) -> Result<bool, GateError>;
 
     /// Adds holders who have an order. False when this loading was superseded.
-    async fn load_holders(&self, sale: SaleId, token: LoadToken, holders: &[Holder]) -> Result<bool, GateError>;
+    async fn load_holders(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        holders: &[Holder],
+    ) -> Result<bool, GateError>;
 
     /// Opens a loaded sale with the units that the ledger had left when its snapshot was taken, which must be after
     /// [`StockGate::begin_load`]. What is kept of the sale expires at `expires`. False when superseded.
@@ -182,7 +204,12 @@ pub trait StockGate: Send + Sync {
     ) -> Result<bool, GateError>;
 
     /// Sets the window of an open sale anew.
-    async fn set_window(&self, sale: SaleId, window: SaleWindow, expires: DateTime<Utc>) -> Result<(), GateError>;
+    async fn set_window(
+        &self,
+        sale: SaleId,
+        window: SaleWindow,
+        expires: DateTime<Utc>,
+    ) -> Result<(), GateError>;
 
     /// Answers when the gate does.
     async fn ping(&self) -> Result<(), GateError>;

@@ -145,7 +145,10 @@ pub trait Ledger: Send + Sync {
     async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError>;
 
     /// The outcomes of those of these attempts that are settled.
-    async fn outcomes(&self, attempts: &[AttemptId]) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError>;
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError>;
 
     /// Remaining units and holders of a sale, consistent with each other. `None` when there is no such sale.
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError>;
@@ -162,16 +165,26 @@ pub trait Ledger: Send + Sync {
     ) -> Result<(Vec<Lease>, usize), LedgerError>;
 
     /// Hands partitions back, if this member holds them.
-    async fn hand_back(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError>;
+    async fn hand_back(&self, member: &Member, partitions: &[Partition])
+    -> Result<(), LedgerError>;
 
     /// Hands everything back and takes the member off the list.
     async fn leave(&self, member: &Member) -> Result<(), LedgerError>;
 
     /// Where every partition that was ever leased stands.
-    async fn progress(&self, group: &str, topic: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError>;
+    async fn progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError>;
 
     /// Moves a partition to another offset if it stands at `from`, without settling. True if it did.
-    async fn reposition(&self, position: &Position, from: Offset, to: Offset) -> Result<bool, LedgerError>;
+    async fn reposition(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<bool, LedgerError>;
 
     /// Answers when the ledger does.
     async fn ping(&self) -> Result<(), LedgerError>;

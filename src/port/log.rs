@@ -42,7 +42,11 @@ pub enum AppendError {
 pub enum LogError {
     /// The offset asked for is not in the log: it was cut, or made anew. These are the offsets that are there.
     #[error("offset {asked} is outside the log, which has {earliest} to {end}")]
-    OutOfRange { asked: Offset, earliest: Offset, end: Offset },
+    OutOfRange {
+        asked: Offset,
+        earliest: Offset,
+        end: Offset,
+    },
     #[error("the attempt log: {0}")]
     Unavailable(String),
 }

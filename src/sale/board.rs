@@ -90,7 +90,10 @@ impl SaleBoard {
     /// An empty board.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, sales: ArcSwap::default() }
+        Self {
+            clock,
+            sales: ArcSwap::default(),
+        }
     }
 
     /// The sale to show: the active one; else the next to start; else the last that ended.
@@ -113,7 +116,9 @@ impl SaleBoard {
     #[must_use]
     pub fn admit(&self, sale: SaleId, user: UserId) -> Admission {
         let sales = self.sales.load();
-        let Some(listed) = sales.get(&sale) else { return Admission::UnknownSale };
+        let Some(listed) = sales.get(&sale) else {
+            return Admission::UnknownSale;
+        };
         let (now, window) = (self.clock.now(), listed.listing.window);
         if now + CLOCK_MARGIN < window.start {
             return Admission::NotStarted;
@@ -124,7 +129,11 @@ impl SaleBoard {
         let product = listed.listing.product;
         match &*listed.sold_out.load() {
             // Within the margin of the window only the gate knows whether it is sold out or not open.
-            Some(mark) if now >= window.start + CLOCK_MARGIN && now + CLOCK_MARGIN < window.end && !mark.holds(user) => {
+            Some(mark)
+                if now >= window.start + CLOCK_MARGIN
+                    && now + CLOCK_MARGIN < window.end
+                    && !mark.holds(user) =>
+            {
                 Admission::SoldOut { product }
             }
             _ => Admission::AskGate { product },
@@ -139,7 +148,11 @@ impl SaleBoard {
         let started = |sale: &&Arc<Listed>| {
             sale.listing.product == product && sale.listing.window.start <= now + CLOCK_MARGIN
         };
-        sales.values().filter(started).max_by_key(|sale| sale.listing.window.start).map(|sale| sale.listing.id)
+        sales
+            .values()
+            .filter(started)
+            .max_by_key(|sale| sale.listing.window.start)
+            .map(|sale| sale.listing.id)
     }
 
     /// Puts the ledger's sales on the board; what is known of their stock stays.
@@ -150,8 +163,12 @@ impl SaleBoard {
             let sale = match known {
                 Some(known) if known.listing == listing => Arc::clone(known),
                 _ => Arc::new(Listed {
-                    available: AtomicI64::new(known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed))),
-                    sold_out: ArcSwapOption::new(known.and_then(|known| known.sold_out.load_full())),
+                    available: AtomicI64::new(
+                        known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed)),
+                    ),
+                    sold_out: ArcSwapOption::new(
+                        known.and_then(|known| known.sold_out.load_full()),
+                    ),
                     listing,
                 }),
             };
@@ -165,7 +182,8 @@ impl SaleBoard {
         let now = self.clock.now();
         let sales = self.sales.load();
         let open = |sale: &&Arc<Listed>| {
-            now + CLOCK_MARGIN >= sale.listing.window.start && now < sale.listing.window.end + CLOCK_MARGIN
+            now + CLOCK_MARGIN >= sale.listing.window.start
+                && now < sale.listing.window.end + CLOCK_MARGIN
         };
         sales.values().filter(open).cloned().collect()
     }
@@ -174,7 +192,8 @@ impl SaleBoard {
 impl Listed {
     /// Notes what the gate has available, `None` if that is not known.
     pub(super) fn set_available(&self, available: Option<i64>) {
-        self.available.store(available.unwrap_or(UNKNOWN), Ordering::Relaxed);
+        self.available
+            .store(available.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
     pub(super) fn mark(&self) -> Option<Arc<SoldOut>> {
@@ -246,7 +265,10 @@ mod tests {
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),
             product_description: String::new(),
-            window: SaleWindow { start: at(start), end: at(end) },
+            window: SaleWindow {
+                start: at(start),
+                end: at(end),
+            },
             initial_stock: 10,
             remaining_stock: 7,
         }
@@ -284,10 +306,17 @@ mod tests {
     fn near_the_edges_of_the_window_the_gate_decides() {
         let (board, clock) = board(vec![listing(1, 100, 200)]);
         let (sale, user) = ids(1);
-        let ask = Admission::AskGate { product: ProductId::new(1).unwrap() };
-        for (now, expected) in
-            [(98, Admission::NotStarted), (99, ask), (100, ask), (150, ask), (200, ask), (201, Admission::Ended)]
-        {
+        let ask = Admission::AskGate {
+            product: ProductId::new(1).unwrap(),
+        };
+        for (now, expected) in [
+            (98, Admission::NotStarted),
+            (99, ask),
+            (100, ask),
+            (150, ask),
+            (200, ask),
+            (201, Admission::Ended),
+        ] {
             *clock.0.lock().unwrap() = at(now);
             assert_eq!(board.admit(sale, user), expected, "at {now}");
         }
@@ -300,20 +329,40 @@ mod tests {
         *clock.0.lock().unwrap() = at(150);
         let product = ProductId::new(1).unwrap();
         let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
-        board.open_sales()[0].set_mark(Some(SoldOut { returns: 0, holders }));
-        assert_eq!(board.admit(ids(1).0, ids(4).1), Admission::SoldOut { product });
-        assert_eq!(board.admit(ids(1).0, ids(5).1), Admission::AskGate { product });
+        board.open_sales()[0].set_mark(Some(SoldOut {
+            returns: 0,
+            holders,
+        }));
+        assert_eq!(
+            board.admit(ids(1).0, ids(4).1),
+            Admission::SoldOut { product }
+        );
+        assert_eq!(
+            board.admit(ids(1).0, ids(5).1),
+            Admission::AskGate { product }
+        );
         *clock.0.lock().unwrap() = at(200);
-        assert_eq!(board.admit(ids(1).0, ids(4).1), Admission::AskGate { product }, "it may be over");
+        assert_eq!(
+            board.admit(ids(1).0, ids(4).1),
+            Admission::AskGate { product },
+            "it may be over"
+        );
     }
 
     #[test]
     fn a_refresh_keeps_what_is_known_of_the_stock() {
         let (board, clock) = board(vec![listing(1, 100, 200)]);
         *clock.0.lock().unwrap() = at(150);
-        assert_eq!(board.current().unwrap().remaining_stock, 7, "the ledger's, until the gate's is known");
+        assert_eq!(
+            board.current().unwrap().remaining_stock,
+            7,
+            "the ledger's, until the gate's is known"
+        );
         board.open_sales()[0].set_available(Some(-1));
-        board.list(vec![SaleListing { remaining_stock: 6, ..listing(1, 100, 200) }]);
+        board.list(vec![SaleListing {
+            remaining_stock: 6,
+            ..listing(1, 100, 200)
+        }]);
         assert_eq!(board.current().unwrap().remaining_stock, 0);
     }
 }

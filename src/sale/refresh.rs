@@ -28,7 +28,8 @@ pub struct Refresh {
 impl Refresh {
     /// Reads the catalog once.
     pub async fn catalog(&self) -> Result<(), LedgerError> {
-        self.board.list(self.ledger.sales(self.clock.now() - KEPT_AFTER_END).await?);
+        self.board
+            .list(self.ledger.sales(self.clock.now() - KEPT_AFTER_END).await?);
         Ok(())
     }
 
@@ -62,7 +63,9 @@ impl Refresh {
     async fn stock(&self, sale: &Arc<Listed>) -> Result<(), GateError> {
         let id = sale.listing.id;
         let (available, returns) = match self.gate.status(id).await? {
-            GateStatus::Open { available, returns, .. } => (available, returns),
+            GateStatus::Open {
+                available, returns, ..
+            } => (available, returns),
             GateStatus::Unknown | GateStatus::Closed { .. } => {
                 sale.set_available(None);
                 sale.set_mark(None);
@@ -80,7 +83,10 @@ impl Refresh {
             if matches!(self.gate.status(id).await?, GateStatus::Open { available, returns: after, .. }
                 if available <= 0 && after == returns)
             {
-                sale.set_mark(Some(SoldOut { returns, holders: holders.into_boxed_slice() }));
+                sale.set_mark(Some(SoldOut {
+                    returns,
+                    holders: holders.into_boxed_slice(),
+                }));
             }
         }
         Ok(())
@@ -89,13 +95,17 @@ impl Refresh {
 
 /// True when it is time to stop.
 async fn pause(stop: &CancellationToken, interval: Duration) -> bool {
-    tokio::time::timeout(interval, stop.cancelled()).await.is_ok()
+    tokio::time::timeout(interval, stop.cancelled())
+        .await
+        .is_ok()
 }
 
 /// Logs a trouble when it begins and when it ends, not every time.
 fn log_change(what: &str, failing: &mut bool, read: Result<(), String>) {
     match &read {
-        Err(error) if !*failing => tracing::warn!(error, "{what} cannot be read; what is known stays"),
+        Err(error) if !*failing => {
+            tracing::warn!(error, "{what} cannot be read; what is known stays")
+        }
         Ok(()) if *failing => tracing::info!("{what} can be read again"),
         _ => {}
     }

@@ -19,7 +19,10 @@ type Tally = BTreeMap<u16, usize>;
 
 /// Everybody presses "buy" once, spread over the APIs, 64 at a time.
 async fn everybody_buys(apis: &[Api], sale: i64, shoppers: &[Shopper]) -> Tally {
-    let attempts = shoppers.iter().enumerate().map(|(n, shopper)| apis[n % apis.len()].attempt(sale, shopper));
+    let attempts = shoppers
+        .iter()
+        .enumerate()
+        .map(|(n, shopper)| apis[n % apis.len()].attempt(sale, shopper));
     let answers: Vec<(u16, Value)> = stream::iter(attempts).buffer_unordered(64).collect().await;
     let mut tally = Tally::new();
     for (status, _) in answers {
@@ -36,7 +39,10 @@ async fn results(api: &Api, product: i64, shoppers: &[Shopper]) -> (usize, usize
             if let Some(result) = api.result(product, shopper).await {
                 return result;
             }
-            assert!(Instant::now() < deadline, "a shopper waited for more than 10 s for a result");
+            assert!(
+                Instant::now() < deadline,
+                "a shopper waited for more than 10 s for a result"
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
@@ -65,8 +71,12 @@ async fn over_http_alone_100_of_1000_new_shoppers_buy_100_units() {
     let api = &apis[0];
     let (sale, product) = system.sale(100).await;
     api.wait_until_open(&system, sale).await;
-    let registrations = (0..1_000).map(|n| async move { api.register(&format!("shopper{n}")).await });
-    let shoppers: Vec<Shopper> = stream::iter(registrations).buffer_unordered(32).collect().await;
+    let registrations =
+        (0..1_000).map(|n| async move { api.register(&format!("shopper{n}")).await });
+    let shoppers: Vec<Shopper> = stream::iter(registrations)
+        .buffer_unordered(32)
+        .collect()
+        .await;
 
     let tally = everybody_buys(&apis, sale, &shoppers).await;
     assert_eq!(tally, Tally::from([(200, 100), (409, 900)]));
@@ -79,7 +89,11 @@ async fn over_http_alone_100_of_1000_new_shoppers_buy_100_units() {
 async fn two_apis_and_three_workers_do_the_same() {
     let system = System::start().await;
     let apis = [system.serve().await, system.serve().await];
-    let _workers = [system.work().await, system.work().await, system.work().await];
+    let _workers = [
+        system.work().await,
+        system.work().await,
+        system.work().await,
+    ];
     a_sale_of_100_units_to_1000_shoppers(&system, &apis).await;
 }
 
@@ -100,7 +114,10 @@ async fn five_attempts_at_once_of_one_shopper_are_one_attempt() {
     let answers = futures::future::join_all((0..5).map(|_| api.attempt(sale, shopper))).await;
     for answer in &answers {
         assert_eq!(answer.0, 200, "{answer:?}");
-        assert_eq!(answer.1["data"]["attemptId"], answers[0].1["data"]["attemptId"]);
+        assert_eq!(
+            answer.1["data"]["attemptId"],
+            answers[0].1["data"]["attemptId"]
+        );
     }
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (1, 9));
@@ -118,7 +135,10 @@ async fn a_holder_is_told_of_the_purchase_even_when_all_is_sold() {
     // The sold-out mark is made within 200 ms; before and after it the answers are the same.
     for _ in 0..20 {
         let (status, again) = api.attempt(sale, &shoppers[0]).await;
-        assert_eq!((status, &again["data"]["attemptId"]), (200, &first["data"]["attemptId"]));
+        assert_eq!(
+            (status, &again["data"]["attemptId"]),
+            (200, &first["data"]["attemptId"])
+        );
         assert_eq!(api.attempt(sale, &shoppers[1]).await.0, 409);
         tokio::time::sleep(Duration::from_millis(25)).await;
     }
@@ -150,12 +170,18 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
     assert!(response.headers().contains_key("retry-after"));
     worker.resume();
 
-    wait_until("the sale is open again", Duration::from_secs(10), || async {
-        system.gate_balance(sale).await.is_some()
-    })
+    wait_until(
+        "the sale is open again",
+        Duration::from_secs(10),
+        || async { system.gate_balance(sale).await.is_some() },
+    )
     .await;
     let late = everybody_buys(&apis, sale, &shoppers).await;
-    assert_eq!(late, Tally::from([(200, 100), (409, 200)]), "60 hold a unit, 40 get one");
+    assert_eq!(
+        late,
+        Tally::from([(200, 100), (409, 200)]),
+        "60 hold a unit, 40 get one"
+    );
     assert_eq!(results(&apis[0], product, &shoppers).await, (100, 200));
     assert_eq!(system.check_promises(sale).await.orders, 100);
 }
@@ -176,12 +202,16 @@ async fn a_unit_held_by_a_dead_api_is_found_by_the_relay() {
     };
     let reserved = {
         use flashsale::port::StockGate;
-        gate.reserve(flashsale::ids::SaleId::new(sale).unwrap(), &[holder]).await.unwrap()
+        gate.reserve(flashsale::ids::SaleId::new(sale).unwrap(), &[holder])
+            .await
+            .unwrap()
     };
     assert_eq!(reserved, [flashsale::port::ReserveOutcome::Reserved]);
-    wait_until("the shopper has a result", Duration::from_secs(15), || async {
-        api.result(product, shopper).await.as_deref() == Some("SUCCESS")
-    })
+    wait_until(
+        "the shopper has a result",
+        Duration::from_secs(15),
+        || async { api.result(product, shopper).await.as_deref() == Some("SUCCESS") },
+    )
     .await;
     worker.wait_for_line("relay").await;
     assert_eq!(system.check_promises(sale).await.orders, 1);
@@ -199,7 +229,10 @@ async fn a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back() {
         api.result(product, &nobody).await.as_deref() == Some("FAILED")
     })
     .await;
-    let letters = system.topic.records(&system.topic.config.dead_letter_topic).await;
+    let letters = system
+        .topic
+        .records(&system.topic.config.dead_letter_topic)
+        .await;
     assert_eq!(letters.len(), 1);
     let cause = String::from_utf8(letters[0].1.record.headers["flashsale.cause"].clone()).unwrap();
     assert_eq!(cause, format!("there is no user {}", nobody.id));
@@ -230,15 +263,27 @@ async fn old_records_are_settled_and_garbage_goes_to_the_dead_letters() {
         (&keys[0], "garbage"),
         (&keys[0], &first),
         (&keys[1], &second),
-        (&keys[1], r#"{"userId":"1","productId":1,"saleId":987654321,"timestamp":1}"#),
+        (
+            &keys[1],
+            r#"{"userId":"1","productId":1,"saleId":987654321,"timestamp":1}"#,
+        ),
     ]);
     assert_eq!(results(&api, product, &shoppers).await, (2, 0));
     let balance = system.check_promises(sale).await;
-    assert_eq!((balance.orders, balance.remaining), (2, 3), "the same record twice is one order");
-    let letters = system.topic.records(&system.topic.config.dead_letter_topic).await;
+    assert_eq!(
+        (balance.orders, balance.remaining),
+        (2, 3),
+        "the same record twice is one order"
+    );
+    let letters = system
+        .topic
+        .records(&system.topic.config.dead_letter_topic)
+        .await;
     let mut causes: Vec<_> = letters
         .iter()
-        .map(|(_, letter)| String::from_utf8(letter.record.headers["flashsale.cause"].clone()).unwrap())
+        .map(|(_, letter)| {
+            String::from_utf8(letter.record.headers["flashsale.cause"].clone()).unwrap()
+        })
         .collect();
     causes.sort();
     assert_eq!(causes.len(), 2);
@@ -259,10 +304,15 @@ async fn what_was_accepted_is_settled_whoever_dies() {
     let (accepted, ()) = tokio::join!(
         async {
             let api = &apis[0];
-            let attempts =
-                shoppers.iter().map(|shopper| async move { (shopper, api.attempt(sale, shopper).await.0) });
+            let attempts = shoppers
+                .iter()
+                .map(|shopper| async move { (shopper, api.attempt(sale, shopper).await.0) });
             let answers: Vec<_> = stream::iter(attempts).buffer_unordered(16).collect().await;
-            answers.into_iter().filter(|(_, status)| *status == 200).map(|(shopper, _)| shopper).collect::<Vec<_>>()
+            answers
+                .into_iter()
+                .filter(|(_, status)| *status == 200)
+                .map(|(shopper, _)| shopper)
+                .collect::<Vec<_>>()
         },
         async {
             tokio::time::sleep(Duration::from_millis(30)).await;

@@ -20,7 +20,10 @@ pub async fn wait_until<F: Future<Output = bool>>(
 ) {
     let deadline = Instant::now() + patience;
     while !condition().await {
-        assert!(Instant::now() < deadline, "after {patience:?} still not: {what}");
+        assert!(
+            Instant::now() < deadline,
+            "after {patience:?} still not: {what}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -74,24 +74,40 @@ pub(super) fn encode(attempt: &Attempt) -> Record {
     };
     // Numbers, ids and a time have no way to fail; an empty value would be seen as garbage, never as an attempt.
     let value = serde_json::to_vec(&written).unwrap_or_default();
-    Record { key: Some(user.into_bytes()), value: Some(value), headers: BTreeMap::new(), timestamp: attempt.at }
+    Record {
+        key: Some(user.into_bytes()),
+        value: Some(value),
+        headers: BTreeMap::new(),
+        timestamp: attempt.at,
+    }
 }
 
 /// What a record says, or why it cannot be understood.
 pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
     let value = raw.value.as_deref().ok_or("the record has no value")?;
-    let read: Read = serde_json::from_slice(value).map_err(|error| format!("not an attempt: {error}"))?;
+    let read: Read =
+        serde_json::from_slice(value).map_err(|error| format!("not an attempt: {error}"))?;
     if let Some(version) = read.v
         && version > VERSION
     {
-        return Err(format!("version {version} is newer than this program, which knows {VERSION}"));
+        return Err(format!(
+            "version {version} is newer than this program, which knows {VERSION}"
+        ));
     }
     let user = UserId::new(read.user_id.value()?).ok_or("userId is not positive")?;
     let product = ProductId::new(read.product_id.value()?).ok_or("productId is not positive")?;
     let sale = SaleId::new(read.sale_id.value()?).ok_or("saleId is not positive")?;
     let at = read.timestamp.value()?;
-    let id = read.attempt_id.unwrap_or_else(|| derived_id(user, sale, at));
-    Ok(Attempt { id, sale, product, user, at })
+    let id = read
+        .attempt_id
+        .unwrap_or_else(|| derived_id(user, sale, at));
+    Ok(Attempt {
+        id,
+        sale,
+        product,
+        user,
+        at,
+    })
 }
 
 /// The id of an attempt that was logged without one: the same record gives the same id however often it is read.
@@ -111,7 +127,10 @@ pub(super) fn dead_letter(topic: &str, letter: &DeadLetter) -> Record {
     Record {
         key: letter.raw.key.clone(),
         value: letter.raw.value.clone(),
-        headers: headers.into_iter().map(|(name, value)| (name.to_owned(), value.into_bytes())).collect(),
+        headers: headers
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+            .collect(),
         timestamp: letter.buried_at,
     }
 }
@@ -128,7 +147,9 @@ impl Id {
 impl Timestamp {
     fn value(self) -> Result<DateTime<Utc>, String> {
         match self {
-            Self::Millis(millis) => DateTime::from_timestamp_millis(millis).ok_or(format!("{millis} is not a time")),
+            Self::Millis(millis) => {
+                DateTime::from_timestamp_millis(millis).ok_or(format!("{millis} is not a time"))
+            }
             Self::Text(text) => DateTime::parse_from_rfc3339(&text)
                 .map(|time| time.to_utc())
                 .map_err(|error| format!("{text:?} is not a time: {error}")),
@@ -141,7 +162,10 @@ mod tests {
     use super::*;
 
     fn raw(value: &str) -> RawRecord {
-        RawRecord { key: None, value: Some(value.as_bytes().to_vec()) }
+        RawRecord {
+            key: None,
+            value: Some(value.as_bytes().to_vec()),
+        }
     }
 
     fn attempt() -> Attempt {
@@ -158,13 +182,19 @@ mod tests {
     fn version_1_is_written_as_its_golden_file_says() {
         let golden = include_str!("../../../tests/golden/attempt-v1.json");
         let record = encode(&attempt());
-        assert_eq!(String::from_utf8(record.value.unwrap()).unwrap(), golden.trim_end());
+        assert_eq!(
+            String::from_utf8(record.value.unwrap()).unwrap(),
+            golden.trim_end()
+        );
         assert_eq!(record.key.unwrap(), b"42");
     }
 
     #[test]
     fn records_of_every_version_are_read() {
-        assert_eq!(decode(&raw(include_str!("../../../tests/golden/attempt-v1.json"))), Ok(attempt()));
+        assert_eq!(
+            decode(&raw(include_str!("../../../tests/golden/attempt-v1.json"))),
+            Ok(attempt())
+        );
         let id = derived_id(attempt().user, attempt().sale, attempt().at);
         for original in [
             include_str!("../../../tests/golden/attempt-original-texts.json"),
@@ -182,16 +212,40 @@ mod tests {
             ("{", "not an attempt"),
             ("[]", "not an attempt"),
             (r#"{"userId":"1","productId":1,"saleId":1}"#, "timestamp"),
-            (r#"{"userId":"x","productId":1,"saleId":1,"timestamp":1}"#, "not an id"),
-            (r#"{"userId":"0","productId":1,"saleId":1,"timestamp":1}"#, "userId is not positive"),
-            (r#"{"userId":"1","productId":-1,"saleId":1,"timestamp":1}"#, "productId is not positive"),
-            (r#"{"userId":"1","productId":1,"saleId":1,"timestamp":"noon"}"#, "not a time"),
-            (r#"{"v":2,"userId":"1","productId":1,"saleId":1,"timestamp":1}"#, "newer"),
-            (r#"{"attemptId":"7","userId":"1","productId":1,"saleId":1,"timestamp":1}"#, "not an attempt"),
+            (
+                r#"{"userId":"x","productId":1,"saleId":1,"timestamp":1}"#,
+                "not an id",
+            ),
+            (
+                r#"{"userId":"0","productId":1,"saleId":1,"timestamp":1}"#,
+                "userId is not positive",
+            ),
+            (
+                r#"{"userId":"1","productId":-1,"saleId":1,"timestamp":1}"#,
+                "productId is not positive",
+            ),
+            (
+                r#"{"userId":"1","productId":1,"saleId":1,"timestamp":"noon"}"#,
+                "not a time",
+            ),
+            (
+                r#"{"v":2,"userId":"1","productId":1,"saleId":1,"timestamp":1}"#,
+                "newer",
+            ),
+            (
+                r#"{"attemptId":"7","userId":"1","productId":1,"saleId":1,"timestamp":1}"#,
+                "not an attempt",
+            ),
         ] {
             let refused = decode(&raw(value)).unwrap_err();
             assert!(refused.contains(cause), "{value}: {refused}");
         }
-        assert!(decode(&RawRecord { key: None, value: None }).is_err());
+        assert!(
+            decode(&RawRecord {
+                key: None,
+                value: None
+            })
+            .is_err()
+        );
     }
 }

@@ -26,9 +26,13 @@ pub enum ConnectError {
     /// Worth trying again later.
     #[error("Kafka cannot be reached ({0}); see KAFKA_BROKERS")]
     Unreachable(String),
-    #[error("Kafka refuses the credentials ({0}); see KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")]
+    #[error(
+        "Kafka refuses the credentials ({0}); see KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
+    )]
     CredentialsRefused(String),
-    #[error("Kafka has no topic {0}; run `flashsale migrate` first, or see KAFKA_TOPIC_FLASH_SALE_ATTEMPTS")]
+    #[error(
+        "Kafka has no topic {0}; run `flashsale migrate` first, or see KAFKA_TOPIC_FLASH_SALE_ATTEMPTS"
+    )]
     TopicMissing(String),
     #[error("KAFKA_CA_FILE: {0}")]
     Authorities(String),
@@ -63,7 +67,11 @@ impl Sessions {
         Ok(Self {
             brokers: config.brokers.clone(),
             client_id: config.client_id.clone(),
-            tls: if config.tls { Some(tls(config.ca_file.as_deref())?) } else { None },
+            tls: if config.tls {
+                Some(tls(config.ca_file.as_deref())?)
+            } else {
+                None
+            },
             sasl: config.sasl.clone(),
             connect_timeout: config.append_timeout,
             current: Mutex::new(None),
@@ -93,7 +101,9 @@ impl Sessions {
             }
             Err(_) => {
                 self.give_up(&session).await;
-                return Err(Failure::NotSent("no answer from the partition's leader".to_owned()));
+                return Err(Failure::NotSent(
+                    "no answer from the partition's leader".to_owned(),
+                ));
             }
         };
         match timeout_at(deadline.into(), request(client)).await {
@@ -131,12 +141,19 @@ impl Sessions {
 
     async fn session(&self, deadline: Instant) -> Result<Arc<Session>, ConnectError> {
         let unreachable = |_| ConnectError::Unreachable("no answer in time".to_owned());
-        let mut current = timeout_at(deadline.into(), self.current.lock()).await.map_err(unreachable)?;
+        let mut current = timeout_at(deadline.into(), self.current.lock())
+            .await
+            .map_err(unreachable)?;
         if let Some(session) = &*current {
             return Ok(Arc::clone(session));
         }
-        let client = timeout_at(deadline.into(), self.client()).await.map_err(unreachable)??;
-        let session = Arc::new(Session { client, partitions: Mutex::new(HashMap::new()) });
+        let client = timeout_at(deadline.into(), self.client())
+            .await
+            .map_err(unreachable)??;
+        let session = Arc::new(Session {
+            client,
+            partitions: Mutex::new(HashMap::new()),
+        });
         *current = Some(Arc::clone(&session));
         Ok(session)
     }
@@ -145,12 +162,16 @@ impl Sessions {
     pub(super) async fn client(&self) -> Result<Client, ConnectError> {
         let mut builder = ClientBuilder::new(self.brokers.clone())
             .client_id(self.client_id.as_str())
-            .backoff_config(BackoffConfig { deadline: Some(Duration::ZERO), ..BackoffConfig::default() });
+            .backoff_config(BackoffConfig {
+                deadline: Some(Duration::ZERO),
+                ..BackoffConfig::default()
+            });
         if let Some(tls) = &self.tls {
             builder = builder.tls_config(Arc::clone(tls));
         }
         if let Some(sasl) = &self.sasl {
-            let credentials = Credentials::new(sasl.username.clone(), sasl.password.reveal().to_owned());
+            let credentials =
+                Credentials::new(sasl.username.clone(), sasl.password.reveal().to_owned());
             builder = builder.sasl_config(match sasl.mechanism {
                 SaslMechanism::Plain => SaslLogin::Plain(credentials),
                 SaslMechanism::ScramSha256 => SaslLogin::ScramSha256(credentials),
@@ -163,7 +184,10 @@ impl Sessions {
     /// Lets the next request connect anew, unless that happened already.
     async fn give_up(&self, session: &Arc<Session>) {
         let mut current = self.current.lock().await;
-        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, session)) {
+        if current
+            .as_ref()
+            .is_some_and(|current| Arc::ptr_eq(current, session))
+        {
             *current = None;
         }
     }
@@ -175,7 +199,10 @@ impl Session {
         if let Some(client) = partitions.get(&(topic.to_owned(), partition)) {
             return Ok(Arc::clone(client));
         }
-        let client = self.client.partition_client(topic, partition, UnknownTopicHandling::Error).await?;
+        let client = self
+            .client
+            .partition_client(topic, partition, UnknownTopicHandling::Error)
+            .await?;
         let client = Arc::new(client);
         partitions.insert((topic.to_owned(), partition), Arc::clone(&client));
         Ok(client)
@@ -201,8 +228,8 @@ fn tls(ca_file: Option<&str>) -> Result<Arc<rustls::ClientConfig>, ConnectError>
 
     let mut roots = rustls::RootCertStore::empty();
     if let Some(path) = ca_file {
-        let certificates =
-            CertificateDer::pem_file_iter(path).map_err(|error| ConnectError::Authorities(format!("{path}: {error}")))?;
+        let certificates = CertificateDer::pem_file_iter(path)
+            .map_err(|error| ConnectError::Authorities(format!("{path}: {error}")))?;
         for certificate in certificates {
             certificate
                 .map_err(|error| error.to_string())
@@ -214,7 +241,9 @@ fn tls(ca_file: Option<&str>) -> Result<Arc<rustls::ClientConfig>, ConnectError>
     }
     if roots.is_empty() {
         let origin = ca_file.unwrap_or("the system");
-        return Err(ConnectError::Authorities(format!("{origin} has no certificate authority to trust")));
+        return Err(ConnectError::Authorities(format!(
+            "{origin} has no certificate authority to trust"
+        )));
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

@@ -27,21 +27,34 @@ pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, Connec
     let client = timeout(CREATE_TIMEOUT, sessions.client())
         .await
         .map_err(|_| unreachable("no answer in time".to_owned()))??;
-    let controller = client.controller_client().map_err(|error| unreachable(error.to_string()))?;
+    let controller = client
+        .controller_client()
+        .map_err(|error| unreachable(error.to_string()))?;
     let mut made = Vec::new();
     for topic in [&config.topic, &config.dead_letter_topic] {
         #[allow(clippy::cast_possible_truncation)] // ten seconds
         let wait = CREATE_TIMEOUT.as_millis() as i32;
-        let create = controller.create_topic(topic, config.partitions, config.replication_factor, wait);
-        let created = timeout(CREATE_TIMEOUT * 2, create).await.map_err(|_| unreachable("no answer in time".to_owned()))?;
+        let create =
+            controller.create_topic(topic, config.partitions, config.replication_factor, wait);
+        let created = timeout(CREATE_TIMEOUT * 2, create)
+            .await
+            .map_err(|_| unreachable("no answer in time".to_owned()))?;
         let new = match created {
             Ok(()) => true,
             Err(error) => match server_error(&error) {
                 Some(ProtocolError::TopicAlreadyExists) => false,
-                _ => return Err(unreachable(format!("topic {topic} cannot be made: {error}"))),
+                _ => {
+                    return Err(unreachable(format!(
+                        "topic {topic} cannot be made: {error}"
+                    )));
+                }
             },
         };
-        made.push((topic.clone(), settled_partitions(&sessions, topic).await?, new));
+        made.push((
+            topic.clone(),
+            settled_partitions(&sessions, topic).await?,
+            new,
+        ));
     }
     Ok(made)
 }
@@ -53,7 +66,9 @@ async fn settled_partitions(sessions: &Sessions, topic: &str) -> Result<i32, Con
         looks += 1;
         match sessions.partitions_of(&[topic]).await {
             Ok(partitions) => return Ok(partitions.into_iter().sum()),
-            Err(ConnectError::TopicMissing(_)) if looks < LOOKS => tokio::time::sleep(retry_pause(1)).await,
+            Err(ConnectError::TopicMissing(_)) if looks < LOOKS => {
+                tokio::time::sleep(retry_pause(1)).await
+            }
             Err(error) => return Err(error),
         }
     }

@@ -29,7 +29,10 @@ struct IdRow {
     id: i64,
 }
 
-pub(super) async fn register(connection: &mut AsyncPgConnection, user: &NewUser) -> QueryResult<Registration> {
+pub(super) async fn register(
+    connection: &mut AsyncPgConnection,
+    user: &NewUser,
+) -> QueryResult<Registration> {
     let inserted = sql_query(
         "INSERT INTO users (username, email, password_hash, full_name) VALUES ($1, $2, $3, $4) RETURNING id",
     )
@@ -41,21 +44,31 @@ pub(super) async fn register(connection: &mut AsyncPgConnection, user: &NewUser)
     .await;
     match inserted {
         Ok(row) => Ok(Registration::Registered(positive(row.id)?)),
-        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, violation)) => match violation.constraint_name() {
-            Some("users_username_key") => Ok(Registration::UsernameTaken),
-            Some("users_email_key") => Ok(Registration::EmailTaken),
-            _ => Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, violation)),
-        },
+        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, violation)) => {
+            match violation.constraint_name() {
+                Some("users_username_key") => Ok(Registration::UsernameTaken),
+                Some("users_email_key") => Ok(Registration::EmailTaken),
+                _ => Err(Error::DatabaseError(
+                    DatabaseErrorKind::UniqueViolation,
+                    violation,
+                )),
+            }
+        }
         Err(error) => Err(error),
     }
 }
 
-pub(super) async fn find(connection: &mut AsyncPgConnection, username: &str) -> QueryResult<Option<StoredUser>> {
-    let row = sql_query("SELECT id, username, password_hash, role FROM users WHERE lower(username) = lower($1)")
-        .bind::<Text, _>(username)
-        .get_result::<UserRow>(connection)
-        .await
-        .optional()?;
+pub(super) async fn find(
+    connection: &mut AsyncPgConnection,
+    username: &str,
+) -> QueryResult<Option<StoredUser>> {
+    let row = sql_query(
+        "SELECT id, username, password_hash, role FROM users WHERE lower(username) = lower($1)",
+    )
+    .bind::<Text, _>(username)
+    .get_result::<UserRow>(connection)
+    .await
+    .optional()?;
     row.map(|row| {
         Ok(StoredUser {
             id: positive(row.id)?,

@@ -84,7 +84,10 @@ async fn share(
         .bind::<Text, _>(&member.topic)
         .load::<MemberRow>(connection)
         .await?;
-    let place = members.iter().position(|row| row.member_id == member.id).unwrap_or(0);
+    let place = members
+        .iter()
+        .position(|row| row.member_id == member.id)
+        .unwrap_or(0);
     let partitions = usize::try_from(partitions).unwrap_or(0);
     let count = members.len().max(1);
     Ok(partitions / count + usize::from(place < partitions % count))
@@ -218,7 +221,10 @@ pub(super) async fn progress(
     .bind::<Text, _>(topic)
     .load::<LeaseRow>(connection)
     .await?;
-    Ok(rows.into_iter().map(|row| (Partition(row.partition), Offset(row.next_offset))).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| (Partition(row.partition), Offset(row.next_offset)))
+        .collect())
 }
 
 /// Moves a partition's offset if it stands at `from`: the compare-and-set that fences out every other worker. True if it

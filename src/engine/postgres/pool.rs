@@ -28,7 +28,9 @@ pub enum ConnectError {
     Unreachable(String),
     #[error("PostgreSQL refuses the login ({0}); see POSTGRES_USER and POSTGRES_PASSWORD")]
     CredentialsRefused(String),
-    #[error("PostgreSQL has no such database ({0}); run `flashsale migrate` first, or see POSTGRES_DB")]
+    #[error(
+        "PostgreSQL has no such database ({0}); run `flashsale migrate` first, or see POSTGRES_DB"
+    )]
     DatabaseMissing(String),
     #[error("{0}")]
     Schema(String),
@@ -66,11 +68,14 @@ impl Pool {
         manager.custom_setup = Box::new(move |_| {
             let client = client.clone();
             async move {
-                connect(&client).await.map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))
+                connect(&client)
+                    .await
+                    .map_err(|error| diesel::ConnectionError::BadConnection(error.to_string()))
             }
             .boxed()
         });
-        let manager = AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", manager);
+        let manager =
+            AsyncDieselConnectionManager::<AsyncPgConnection>::new_with_config("", manager);
         let pool = deadpool::Pool::builder(manager)
             .max_size(config.pool_size)
             .wait_timeout(Some(config.pool_timeout))
@@ -79,7 +84,10 @@ impl Pool {
             .runtime(::deadpool::Runtime::Tokio1)
             .build()
             .map_err(|error| ConnectError::Unreachable(error.to_string()))?;
-        Ok(Self { pool, config: config.clone() })
+        Ok(Self {
+            pool,
+            config: config.clone(),
+        })
     }
 
     /// One connection beside the pool, for a precise reason why not.
@@ -90,8 +98,12 @@ impl Pool {
     pub(super) async fn connection(&self) -> Result<Object<AsyncPgConnection>, LedgerError> {
         self.pool.get().await.map_err(|error| {
             LedgerError(match error {
-                deadpool::PoolError::Timeout(_) => "no connection to PostgreSQL in time (see POSTGRES_POOL_SIZE)".to_owned(),
-                deadpool::PoolError::Backend(ManagerError::ConnectionError(error)) => error.to_string(),
+                deadpool::PoolError::Timeout(_) => {
+                    "no connection to PostgreSQL in time (see POSTGRES_POOL_SIZE)".to_owned()
+                }
+                deadpool::PoolError::Backend(ManagerError::ConnectionError(error)) => {
+                    error.to_string()
+                }
                 error => error.to_string(),
             })
         })
@@ -102,7 +114,8 @@ impl Pool {
     pub(super) async fn query<T, F>(&self, query: F) -> Result<T, LedgerError>
     where
         T: Send,
-        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, diesel::QueryResult<T>> + Send,
+        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, diesel::QueryResult<T>>
+            + Send,
     {
         let mut connection = self.connection().await?;
         let limit = self.config.statement_timeout + ANSWER_MARGIN;
@@ -110,17 +123,25 @@ impl Pool {
             answer.map_err(|error| LedgerError(error.to_string()))
         } else {
             drop(Object::take(connection));
-            Err(LedgerError(format!("no answer from PostgreSQL in {} s", limit.as_secs())))
+            Err(LedgerError(format!(
+                "no answer from PostgreSQL in {} s",
+                limit.as_secs()
+            )))
         }
     }
 }
 
 pub(super) async fn ping(connection: &mut AsyncPgConnection) -> diesel::QueryResult<()> {
-    diesel::sql_query("SELECT 1").execute(connection).await.map(|_| ())
+    diesel::sql_query("SELECT 1")
+        .execute(connection)
+        .await
+        .map(|_| ())
 }
 
 /// A connection of its own.
-pub(super) async fn connect_once(config: &PostgresConfig) -> Result<AsyncPgConnection, ConnectError> {
+pub(super) async fn connect_once(
+    config: &PostgresConfig,
+) -> Result<AsyncPgConnection, ConnectError> {
     let connect = async { connect(&client_config(config)).await };
     match tokio::time::timeout(config.pool_timeout, connect).await {
         Ok(connected) => connected,
@@ -142,12 +163,18 @@ fn client_config(config: &PostgresConfig) -> tokio_postgres::Config {
         .keepalives(true)
         .keepalives_idle(DEAD_PEER)
         .tcp_user_timeout(DEAD_PEER)
-        .options(format!("-c statement_timeout={}", config.statement_timeout.as_millis()));
+        .options(format!(
+            "-c statement_timeout={}",
+            config.statement_timeout.as_millis()
+        ));
     client
 }
 
 async fn connect(client: &tokio_postgres::Config) -> Result<AsyncPgConnection, ConnectError> {
-    let (client, connection) = client.connect(NoTls).await.map_err(|error| connect_error(&error))?;
+    let (client, connection) = client
+        .connect(NoTls)
+        .await
+        .map_err(|error| connect_error(&error))?;
     AsyncPgConnection::try_from_client_and_connection(client, connection)
         .await
         .map_err(|error| ConnectError::Unreachable(error.to_string()))
@@ -159,10 +186,15 @@ fn connect_error(error: &tokio_postgres::Error) -> ConnectError {
         text = source.to_string();
     }
     match error.code() {
-        Some(code) if *code == SqlState::INVALID_PASSWORD || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => {
+        Some(code)
+            if *code == SqlState::INVALID_PASSWORD
+                || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION =>
+        {
             ConnectError::CredentialsRefused(text)
         }
-        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => ConnectError::DatabaseMissing(text),
+        Some(code) if *code == SqlState::INVALID_CATALOG_NAME => {
+            ConnectError::DatabaseMissing(text)
+        }
         _ => ConnectError::Unreachable(text),
     }
 }

@@ -50,7 +50,10 @@ struct HolderRow {
 }
 
 /// All sales that end after `since`, and the last one that ended before.
-pub(super) async fn since(connection: &mut AsyncPgConnection, since: DateTime<Utc>) -> QueryResult<Vec<SaleListing>> {
+pub(super) async fn since(
+    connection: &mut AsyncPgConnection,
+    since: DateTime<Utc>,
+) -> QueryResult<Vec<SaleListing>> {
     let rows = sql_query(
         "SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock \
          FROM flash_sales s JOIN products p ON p.id = s.product_id \
@@ -68,7 +71,10 @@ pub(super) async fn since(connection: &mut AsyncPgConnection, since: DateTime<Ut
                 product: positive(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
-                window: SaleWindow { start: millis(row.start_time), end: millis(row.end_time) },
+                window: SaleWindow {
+                    start: millis(row.start_time),
+                    end: millis(row.end_time),
+                },
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),
             })
@@ -77,7 +83,10 @@ pub(super) async fn since(connection: &mut AsyncPgConnection, since: DateTime<Ut
 }
 
 /// Units and holders as of one moment.
-pub(super) async fn snapshot(connection: &mut AsyncPgConnection, sale: SaleId) -> QueryResult<Option<SaleSnapshot>> {
+pub(super) async fn snapshot(
+    connection: &mut AsyncPgConnection,
+    sale: SaleId,
+) -> QueryResult<Option<SaleSnapshot>> {
     connection
         .build_transaction()
         .repeatable_read()
@@ -104,7 +113,8 @@ pub(super) async fn snapshot(connection: &mut AsyncPgConnection, sale: SaleId) -
 
 /// An id as the database has it.
 pub(super) fn positive<T: TryFrom<i64>>(value: i64) -> QueryResult<T> {
-    T::try_from(value).map_err(|_| Error::DeserializationError(format!("{value} is not an id").into()))
+    T::try_from(value)
+        .map_err(|_| Error::DeserializationError(format!("{value} is not an id").into()))
 }
 
 /// A number of units; the table's checks keep it from being negative.

@@ -15,9 +15,24 @@ use crate::{
 
 /// SKU, name, description, price in cents.
 const PRODUCTS: [(&str, &str, &str, i64); 3] = [
-    ("FLASH-001", "Premium Smartphone", "Latest model smartphone with advanced features", 99_900),
-    ("FLASH-002", "Wireless Headphones", "Over-ear headphones with noise cancellation", 29_900),
-    ("FLASH-003", "Smart Watch", "Waterproof watch that tracks sleep and sports", 19_900),
+    (
+        "FLASH-001",
+        "Premium Smartphone",
+        "Latest model smartphone with advanced features",
+        99_900,
+    ),
+    (
+        "FLASH-002",
+        "Wireless Headphones",
+        "Over-ear headphones with noise cancellation",
+        29_900,
+    ),
+    (
+        "FLASH-003",
+        "Smart Watch",
+        "Waterproof watch that tracks sleep and sports",
+        19_900,
+    ),
 ];
 
 /// An account to seed.
@@ -63,7 +78,9 @@ pub enum SeedError {
     Connect(#[from] ConnectError),
     #[error("there is no product {0}; see FLASH_SALE_PRODUCT_ID")]
     UnknownProduct(String),
-    #[error("the sale would end before it starts; see FLASH_SALE_START_TIME and FLASH_SALE_END_TIME")]
+    #[error(
+        "the sale would end before it starts; see FLASH_SALE_START_TIME and FLASH_SALE_END_TIME"
+    )]
     EmptyWindow,
     #[error("the database refused: {0}")]
     Database(#[from] diesel::result::Error),
@@ -98,7 +115,11 @@ impl SeedPlan {
                 let new_users = self.users(connection).await?;
                 let new_products = products(connection).await?;
                 let sale = self.sale(connection).await?;
-                Ok(SeedReport { new_users, new_products, sale })
+                Ok(SeedReport {
+                    new_users,
+                    new_products,
+                    sale,
+                })
             })
             .await
     }
@@ -169,7 +190,10 @@ impl SaleRow {
             new,
             initial_stock: self.initial_stock,
             remaining_stock: self.remaining_stock,
-            window: SaleWindow { start: self.start_time, end: self.end_time },
+            window: SaleWindow {
+                start: self.start_time,
+                end: self.end_time,
+            },
         }
     }
 }

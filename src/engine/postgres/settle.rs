@@ -68,7 +68,9 @@ pub(super) async fn settle(
     connection
         .transaction(async |connection| {
             // First, so that a fenced-out worker waits for nothing else.
-            if !leases::reposition(connection, batch.position, batch.from, batch.to, batch.last).await? {
+            if !leases::reposition(connection, batch.position, batch.from, batch.to, batch.last)
+                .await?
+            {
                 return Err(Failure::Settle(SettleError::Fenced));
             }
             if batch.attempts.is_empty() {
@@ -101,14 +103,25 @@ pub(super) async fn outcomes(
     .load::<OutcomeRow>(connection)
     .await?;
     rows.into_iter()
-        .map(|row| Ok((AttemptId(row.attempt_id), outcome(&row.outcome, row.ordered_by)?)))
+        .map(|row| {
+            Ok((
+                AttemptId(row.attempt_id),
+                outcome(&row.outcome, row.ordered_by)?,
+            ))
+        })
         .collect()
 }
 
 /// Locks the sales of a batch until the transaction ends, in the order of their ids, so that batches with the same sales
 /// wait for each other instead of running into a deadlock.
-async fn lock_sales(connection: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryResult<BTreeMap<SaleId, Stock>> {
-    let mut sales: Vec<i64> = attempts.iter().map(|attempt| attempt.sale.value()).collect();
+async fn lock_sales(
+    connection: &mut AsyncPgConnection,
+    attempts: &[Attempt],
+) -> QueryResult<BTreeMap<SaleId, Stock>> {
+    let mut sales: Vec<i64> = attempts
+        .iter()
+        .map(|attempt| attempt.sale.value())
+        .collect();
     sales.sort_unstable();
     sales.dedup();
     let rows = sql_query(
@@ -119,14 +132,20 @@ async fn lock_sales(connection: &mut AsyncPgConnection, attempts: &[Attempt]) ->
     .await?;
     rows.into_iter()
         .map(|row| {
-            let stock = Stock { product: positive(row.product_id)?, remaining: units(row.remaining_stock) };
+            let stock = Stock {
+                product: positive(row.product_id)?,
+                remaining: units(row.remaining_stock),
+            };
             Ok((positive(row.id)?, stock))
         })
         .collect()
 }
 
 /// What the ledger knows about each attempt, in their order.
-async fn known(connection: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryResult<Vec<Known>> {
+async fn known(
+    connection: &mut AsyncPgConnection,
+    attempts: &[Attempt],
+) -> QueryResult<Vec<Known>> {
     let rows = sql_query(
         "SELECT a.outcome, o.attempt_id AS ordered_by, u.id IS NOT NULL AS user_exists \
          FROM unnest($1, $2, $3) WITH ORDINALITY AS i (attempt_id, sale_id, user_id, place) \
@@ -135,15 +154,37 @@ async fn known(connection: &mut AsyncPgConnection, attempts: &[Attempt]) -> Quer
          LEFT JOIN users u ON u.id = i.user_id \
          ORDER BY i.place",
     )
-    .bind::<Array<SqlUuid>, _>(attempts.iter().map(|attempt| attempt.id.0).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(attempts.iter().map(|attempt| attempt.sale.value()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(attempts.iter().map(|attempt| attempt.user.value()).collect::<Vec<_>>())
+    .bind::<Array<SqlUuid>, _>(
+        attempts
+            .iter()
+            .map(|attempt| attempt.id.0)
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<BigInt>, _>(
+        attempts
+            .iter()
+            .map(|attempt| attempt.sale.value())
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<BigInt>, _>(
+        attempts
+            .iter()
+            .map(|attempt| attempt.user.value())
+            .collect::<Vec<_>>(),
+    )
     .load::<KnownRow>(connection)
     .await?;
     rows.into_iter()
         .map(|row| {
-            let earlier = row.outcome.map(|earlier| outcome(&earlier, row.ordered_by)).transpose()?;
-            Ok(Known { earlier, order: row.ordered_by.map(AttemptId), user_exists: row.user_exists })
+            let earlier = row
+                .outcome
+                .map(|earlier| outcome(&earlier, row.ordered_by))
+                .transpose()?;
+            Ok(Known {
+                earlier,
+                order: row.ordered_by.map(AttemptId),
+                user_exists: row.user_exists,
+            })
         })
         .collect()
 }
@@ -172,8 +213,12 @@ async fn take_units(connection: &mut AsyncPgConnection, decision: &Decision) -> 
 }
 
 async fn insert_orders(connection: &mut AsyncPgConnection, decision: &Decision) -> QueryResult<()> {
-    let orders: Vec<_> =
-        decision.new.iter().filter(|new| new.outcome == Outcome::Ordered).map(|new| new.attempt).collect();
+    let orders: Vec<_> = decision
+        .new
+        .iter()
+        .filter(|new| new.outcome == Outcome::Ordered)
+        .map(|new| new.attempt)
+        .collect();
     if orders.is_empty() {
         return Ok(());
     }
@@ -183,9 +228,24 @@ async fn insert_orders(connection: &mut AsyncPgConnection, decision: &Decision) 
          FROM unnest($1, $2, $3, $4) AS i (attempt_id, sale_id, product_id, user_id)",
     )
     .bind::<Array<SqlUuid>, _>(orders.iter().map(|order| order.id.0).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(orders.iter().map(|order| order.sale.value()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(orders.iter().map(|order| order.product.value()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(orders.iter().map(|order| order.user.value()).collect::<Vec<_>>())
+    .bind::<Array<BigInt>, _>(
+        orders
+            .iter()
+            .map(|order| order.sale.value())
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<BigInt>, _>(
+        orders
+            .iter()
+            .map(|order| order.product.value())
+            .collect::<Vec<_>>(),
+    )
+    .bind::<Array<BigInt>, _>(
+        orders
+            .iter()
+            .map(|order| order.user.value())
+            .collect::<Vec<_>>(),
+    )
     .execute(connection)
     .await
     .map(|_| ())
@@ -235,7 +295,9 @@ fn outcome(name: &str, ordered_by: Option<Uuid>) -> QueryResult<Outcome> {
         ("SOLD_OUT", _) => Ok(Outcome::SoldOut),
         ("ALREADY_ORDERED", Some(by)) => Ok(Outcome::AlreadyOrdered { by: AttemptId(by) }),
         ("REJECTED", _) => Ok(Outcome::Rejected),
-        _ => Err(Error::DeserializationError(format!("{name} is not an outcome, or its order is gone").into())),
+        _ => Err(Error::DeserializationError(
+            format!("{name} is not an outcome, or its order is gone").into(),
+        )),
     }
 }
 
@@ -244,7 +306,9 @@ impl From<Error> for Failure {
         match &error {
             // diesel has no kind of its own for deadlocks: PostgreSQL's words, which do not depend on the locale here.
             Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Deadlock,
-            Error::DatabaseError(_, details) if details.message().contains("deadlock detected") => Self::Deadlock,
+            Error::DatabaseError(_, details) if details.message().contains("deadlock detected") => {
+                Self::Deadlock
+            }
             _ => Self::Database(error),
         }
     }

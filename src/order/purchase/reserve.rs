@@ -11,7 +11,10 @@ use crate::{
     port::{ReserveOutcome, StockGate},
 };
 
-const _: () = assert!(APPEND.waiting > RESERVE.batch, "a whole batch can be passed on");
+const _: () = assert!(
+    APPEND.waiting > RESERVE.batch,
+    "a whole batch can be passed on"
+);
 
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
@@ -59,8 +62,12 @@ async fn reserve(
         match outcome {
             // The second case: the gate answered this reservation before, and the answer was lost on the way.
             ReserveOutcome::Reserved => pass_on(append, asked).await,
-            ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => pass_on(append, asked).await,
-            ReserveOutcome::AlreadyHeld { attempt, standing } => asked.answer(Ok(Accepted { attempt, standing })),
+            ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => {
+                pass_on(append, asked).await
+            }
+            ReserveOutcome::AlreadyHeld { attempt, standing } => {
+                asked.answer(Ok(Accepted { attempt, standing }))
+            }
             ReserveOutcome::SoldOut => asked.answer(Err(Refusal::SoldOut)),
             ReserveOutcome::NotStarted => asked.answer(Err(Refusal::NotStarted)),
             ReserveOutcome::Ended => asked.answer(Err(Refusal::Ended)),

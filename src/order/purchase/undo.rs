@@ -12,7 +12,10 @@ use crate::{
     port::{Holder, StockGate},
 };
 
-const UNDO: Limits = Limits { waiting: 16_384, batch: 256 };
+const UNDO: Limits = Limits {
+    waiting: 16_384,
+    batch: 256,
+};
 /// How long a batch is tried. What is held after that is found by the relay, and appended: its shopper was told that
 /// the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -56,16 +56,27 @@ impl Barrier {
     }
 
     /// True once every record before it is settled.
-    pub(super) async fn is_passed(&self, engines: &Engines, group: &str) -> Result<bool, CareError> {
+    pub(super) async fn is_passed(
+        &self,
+        engines: &Engines,
+        group: &str,
+    ) -> Result<bool, CareError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
         let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
-        Ok(self.0.iter().all(|(partition, end)| settled(partition) >= *end))
+        Ok(self
+            .0
+            .iter()
+            .all(|(partition, end)| settled(partition) >= *end))
     }
 }
 
 impl Caretaker {
     pub(super) fn new(engines: Engines, settings: WorkerSettings) -> Self {
-        Self { engines, settings, sales: HashMap::new() }
+        Self {
+            engines,
+            settings,
+            sales: HashMap::new(),
+        }
     }
 
     /// Goes round until told to stop.
@@ -94,8 +105,13 @@ impl Caretaker {
 
     /// Looks at every sale once. True if something waits for the log to be settled.
     async fn round(&mut self) -> Result<bool, CareError> {
-        let listings = self.engines.ledger.sales(self.engines.clock.now() - CARE_AFTER_END).await?;
-        self.sales.retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
+        let listings = self
+            .engines
+            .ledger
+            .sales(self.engines.clock.now() - CARE_AFTER_END)
+            .await?;
+        self.sales
+            .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
         let mut waiting = false;
         for listing in &listings {
             waiting |= self.look_at(listing).await?;
@@ -108,7 +124,9 @@ impl Caretaker {
         let over = listing.window.end <= self.engines.clock.now();
         let care = self.sales.entry(sale).or_default();
         match self.engines.gate.status(sale).await? {
-            GateStatus::Open { window, pending, .. } => {
+            GateStatus::Open {
+                window, pending, ..
+            } => {
                 care.rebuild = Rebuild::default();
                 if self.engines.gate.close_if_restarted(sale).await? {
                     tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
@@ -116,24 +134,38 @@ impl Caretaker {
                 }
                 if window != listing.window {
                     let expires = listing.window.end + self.settings.keep;
-                    self.engines.gate.set_window(sale, listing.window, expires).await?;
+                    self.engines
+                        .gate
+                        .set_window(sale, listing.window, expires)
+                        .await?;
                     tracing::info!(%sale, start = %listing.window.start, end = %listing.window.end, "the window was changed");
                 }
                 if pending == 0 {
                     care.relay = Relay::default();
                     return Ok(false);
                 }
-                care.relay.step(&self.engines, &self.settings.group, listing, self.settings.pending_age).await
+                care.relay
+                    .step(
+                        &self.engines,
+                        &self.settings.group,
+                        listing,
+                        self.settings.pending_age,
+                    )
+                    .await
             }
             // What is held must not be forgotten: it is settled before the sale is loaded anew.
             GateStatus::Closed { pending } if pending > 0 => {
-                care.relay.step(&self.engines, &self.settings.group, listing, Duration::ZERO).await?;
+                care.relay
+                    .step(&self.engines, &self.settings.group, listing, Duration::ZERO)
+                    .await?;
                 Ok(true)
             }
             GateStatus::Closed { .. } | GateStatus::Unknown if over => Ok(false),
             GateStatus::Closed { .. } | GateStatus::Unknown => {
                 care.relay = Relay::default();
-                care.rebuild.step(&self.engines, &self.settings, listing).await?;
+                care.rebuild
+                    .step(&self.engines, &self.settings, listing)
+                    .await?;
                 Ok(true)
             }
         }

@@ -9,8 +9,8 @@ use super::Engines;
 use crate::{
     ids::{AttemptId, SaleId},
     port::{
-        Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset, Outcome, Position,
-        Rejection, SettleBatch, SettleError, Settlement, StockGate,
+        Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
+        Outcome, Position, Rejection, SettleBatch, SettleError, Settlement, StockGate,
     },
 };
 
@@ -44,7 +44,12 @@ enum StepError {
 
 impl PartitionReader {
     pub(super) fn new(engines: Engines, position: Position, lease: Lease) -> Self {
-        Self { engines, position, next: lease.next, unchecked: lease.last }
+        Self {
+            engines,
+            position,
+            next: lease.next,
+            unchecked: lease.last,
+        }
     }
 
     /// Reads and settles until told to stop, or fenced out. Stops between batches only.
@@ -72,9 +77,18 @@ impl PartitionReader {
             self.check_log(last).await?;
             self.unchecked = None;
         }
-        match self.engines.log.read(self.position.partition, self.next).await {
+        match self
+            .engines
+            .log
+            .read(self.position.partition, self.next)
+            .await
+        {
             Ok(batch) => self.settle(batch).await,
-            Err(LogError::OutOfRange { asked, earliest, end }) => {
+            Err(LogError::OutOfRange {
+                asked,
+                earliest,
+                end,
+            }) => {
                 tracing::error!(partition = %self.position.partition, %asked, %earliest, %end, "the log was cut or made anew");
                 self.start_over(earliest).await
             }
@@ -88,9 +102,11 @@ impl PartitionReader {
         let before = Offset(self.next.0 - 1);
         match self.engines.log.read(self.position.partition, before).await {
             Ok(batch) => match batch.records.first() {
-                Some(LogRecord { offset, entry: LogEntry::Attempt(found), .. })
-                    if *offset == before && found.id != last =>
-                {
+                Some(LogRecord {
+                    offset,
+                    entry: LogEntry::Attempt(found),
+                    ..
+                }) if *offset == before && found.id != last => {
                     tracing::error!(partition = %self.position.partition, offset = %before, "the log was made anew");
                     let earliest = self.engines.log.earliest(self.position.partition).await?;
                     self.start_over(earliest).await
@@ -106,7 +122,12 @@ impl PartitionReader {
     /// Reads again from the earliest record. Settling is idempotent, so nothing is harmed.
     async fn start_over(&mut self, earliest: Offset) -> Result<(), StepError> {
         counter!("flashsale_log_restarts_total").increment(1);
-        if !self.engines.ledger.reposition(&self.position, self.next, earliest).await? {
+        if !self
+            .engines
+            .ledger
+            .reposition(&self.position, self.next, earliest)
+            .await?
+        {
             return Err(StepError::Fenced);
         }
         tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");
@@ -121,10 +142,18 @@ impl PartitionReader {
         if batch.next == self.next {
             return Ok(());
         }
-        let garbage: Vec<_> = batch.records.iter().filter_map(|record| self.garbage(record)).collect();
+        let garbage: Vec<_> = batch
+            .records
+            .iter()
+            .filter_map(|record| self.garbage(record))
+            .collect();
         self.bury(&garbage).await?;
         let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
-        let last = batch.records.last().and_then(attempt).map(|attempt| attempt.id);
+        let last = batch
+            .records
+            .last()
+            .and_then(attempt)
+            .map(|attempt| attempt.id);
 
         let mut rejected = Vec::new();
         let settlements = loop {
@@ -140,10 +169,15 @@ impl PartitionReader {
                 Ok(settlements) => break settlements,
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
                 Err(SettleError::Ledger(error)) => return Err(error.into()),
-                Err(SettleError::Unsettleable(_)) if !rejected.is_empty() => return Err(StepError::Contradiction),
+                Err(SettleError::Unsettleable(_)) if !rejected.is_empty() => {
+                    return Err(StepError::Contradiction);
+                }
                 Err(SettleError::Unsettleable(found)) => {
-                    let letters: Vec<_> =
-                        batch.records.iter().filter_map(|record| self.rejected(record, &found)).collect();
+                    let letters: Vec<_> = batch
+                        .records
+                        .iter()
+                        .filter_map(|record| self.rejected(record, &found))
+                        .collect();
                     self.bury(&letters).await?;
                     rejected = found;
                 }
@@ -182,7 +216,10 @@ impl PartitionReader {
             pause *= 2;
         }
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
-        tracing::error!(settlements = settlements.len(), "settlements are left to be recorded by the relay");
+        tracing::error!(
+            settlements = settlements.len(),
+            "settlements are left to be recorded by the relay"
+        );
     }
 
     fn garbage(&self, record: &LogRecord) -> Option<DeadLetter> {
@@ -194,7 +231,9 @@ impl PartitionReader {
 
     fn rejected(&self, record: &LogRecord, rejections: &[Rejection]) -> Option<DeadLetter> {
         let attempt = attempt(record)?;
-        let rejection = rejections.iter().find(|rejection| rejection.attempt == attempt.id)?;
+        let rejection = rejections
+            .iter()
+            .find(|rejection| rejection.attempt == attempt.id)?;
         Some(self.letter(record, &rejection.cause))
     }
 
@@ -210,10 +249,16 @@ impl PartitionReader {
 }
 
 /// Records settlements in the gate, sale by sale.
-pub(super) async fn record(gate: &dyn StockGate, settlements: &[Settlement]) -> Result<(), crate::port::GateError> {
+pub(super) async fn record(
+    gate: &dyn StockGate,
+    settlements: &[Settlement],
+) -> Result<(), crate::port::GateError> {
     let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
     for settlement in settlements {
-        by_sale.entry(settlement.attempt.sale).or_default().push(*settlement);
+        by_sale
+            .entry(settlement.attempt.sale)
+            .or_default()
+            .push(*settlement);
     }
     for (sale, settlements) in by_sale {
         gate.record(sale, &settlements).await?;

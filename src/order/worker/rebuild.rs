@@ -46,20 +46,29 @@ impl Rebuild {
     }
 }
 
-async fn load(engines: &Engines, settings: &WorkerSettings, listing: &SaleListing) -> Result<(), CareError> {
+async fn load(
+    engines: &Engines,
+    settings: &WorkerSettings,
+    listing: &SaleListing,
+) -> Result<(), CareError> {
     let (sale, gate) = (listing.id, &engines.gate);
     let token = LoadToken(Uuid::new_v4());
     if !gate.begin_load(sale, token, LOAD_LEASE).await? {
         return Ok(());
     }
-    let Some(snapshot) = engines.ledger.snapshot(sale).await? else { return Ok(()) };
+    let Some(snapshot) = engines.ledger.snapshot(sale).await? else {
+        return Ok(());
+    };
     for holders in snapshot.holders.chunks(CHUNK) {
         if !gate.load_holders(sale, token, holders).await? {
             return Ok(());
         }
     }
     let expires = listing.window.end + settings.keep;
-    if gate.open(sale, token, listing.window, snapshot.remaining, expires).await? {
+    if gate
+        .open(sale, token, listing.window, snapshot.remaining, expires)
+        .await?
+    {
         counter!("flashsale_gate_loads_total").increment(1);
         tracing::info!(%sale, units = snapshot.remaining, holders = snapshot.holders.len(), "the gate has the sale");
     }

@@ -44,7 +44,10 @@ impl Relay {
                 if entries.is_empty() {
                     return Ok(false);
                 }
-                Watched { entries, barrier: Barrier::now(engines).await? }
+                Watched {
+                    entries,
+                    barrier: Barrier::now(engines).await?,
+                }
             }
         };
         if watched.barrier.is_passed(engines, group).await? {
@@ -58,15 +61,26 @@ impl Relay {
 }
 
 /// Records the entries that are settled, and appends the others again.
-async fn resolve(engines: &Engines, listing: &SaleListing, entries: &[PendingEntry]) -> Result<(), CareError> {
+async fn resolve(
+    engines: &Engines,
+    listing: &SaleListing,
+    entries: &[PendingEntry],
+) -> Result<(), CareError> {
     let ids: Vec<_> = entries.iter().map(|entry| entry.attempt).collect();
     let outcomes = engines.ledger.outcomes(&ids).await?;
-    let (settled, lost): (Vec<_>, Vec<_>) =
-        entries.iter().map(|entry| attempt(listing, entry)).partition(|attempt| outcomes.contains_key(&attempt.id));
+    let (settled, lost): (Vec<_>, Vec<_>) = entries
+        .iter()
+        .map(|entry| attempt(listing, entry))
+        .partition(|attempt| outcomes.contains_key(&attempt.id));
 
     let settlements: Vec<_> = settled
         .into_iter()
-        .filter_map(|attempt| Some(Settlement { attempt, outcome: *outcomes.get(&attempt.id)? }))
+        .filter_map(|attempt| {
+            Some(Settlement {
+                attempt,
+                outcome: *outcomes.get(&attempt.id)?,
+            })
+        })
         .collect();
     if !settlements.is_empty() {
         record(engines.gate.as_ref(), &settlements).await?;
@@ -78,9 +92,19 @@ async fn resolve(engines: &Engines, listing: &SaleListing, entries: &[PendingEnt
     }
 
     // Claimed first: whoever still holds the attempt in memory can no longer give it back.
-    let holders: Vec<_> = lost.iter().map(|attempt| Holder { user: attempt.user, attempt: attempt.id }).collect();
+    let holders: Vec<_> = lost
+        .iter()
+        .map(|attempt| Holder {
+            user: attempt.user,
+            attempt: attempt.id,
+        })
+        .collect();
     let claimed = engines.gate.claim(listing.id, &holders).await?;
-    let claimed: Vec<_> = lost.into_iter().zip(claimed).filter_map(|(attempt, claimed)| claimed.then_some(attempt)).collect();
+    let claimed: Vec<_> = lost
+        .into_iter()
+        .zip(claimed)
+        .filter_map(|(attempt, claimed)| claimed.then_some(attempt))
+        .collect();
     let answers = engines.log.append(&claimed).await;
     let appended = answers.iter().filter(|answer| answer.is_ok()).count();
     counter!("flashsale_relay_appended_total").increment(appended as u64);
@@ -89,5 +113,11 @@ async fn resolve(engines: &Engines, listing: &SaleListing, entries: &[PendingEnt
 }
 
 fn attempt(listing: &SaleListing, entry: &PendingEntry) -> Attempt {
-    Attempt { id: entry.attempt, sale: listing.id, product: listing.product, user: entry.user, at: entry.since }
+    Attempt {
+        id: entry.attempt,
+        sale: listing.id,
+        product: listing.product,
+        user: entry.user,
+        at: entry.since,
+    }
 }

@@ -55,7 +55,10 @@ impl TestApp {
 
     pub async fn register(&self, name: &str) -> Shopper {
         let shopper = self.api.register(name).await;
-        Shopper { user_id: UserId::new(shopper.id).unwrap(), token: shopper.token }
+        Shopper {
+            user_id: UserId::new(shopper.id).unwrap(),
+            token: shopper.token,
+        }
     }
 
     pub async fn login(&self, name: &str) -> Shopper {

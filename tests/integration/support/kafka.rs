@@ -23,9 +23,9 @@ impl Topic {
         let mut config = config();
         config.topic = format!("test.{}", Uuid::new_v4().simple());
         config.dead_letter_topic = format!("{}.dlq", config.topic);
-        create_topics(&config)
-            .await
-            .unwrap_or_else(|error| panic!("{error}\nThese tests need a real Kafka: run `scripts/services.sh up`."));
+        create_topics(&config).await.unwrap_or_else(|error| {
+            panic!("{error}\nThese tests need a real Kafka: run `scripts/services.sh up`.")
+        });
         Self { config }
     }
 
@@ -42,13 +42,22 @@ impl Topic {
     }
 
     async fn delete(&self) {
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone()).build().await.unwrap();
+        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+            .build()
+            .await
+            .unwrap();
         let controller = client.controller_client().unwrap();
         for topic in [&self.config.topic, &self.config.dead_letter_topic] {
             controller.delete_topic(topic, 5_000).await.unwrap();
         }
         let mut looks = 0;
-        while client.list_topics().await.unwrap().iter().any(|topic| topic.name == self.config.topic) {
+        while client
+            .list_topics()
+            .await
+            .unwrap()
+            .iter()
+            .any(|topic| topic.name == self.config.topic)
+        {
             looks += 1;
             assert!(looks < 100, "the topic does not go away");
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -57,26 +66,43 @@ impl Topic {
 
     /// Produces records with Apache Kafka's own console producer, `key\tvalue` each.
     pub fn produce_with_apache_s_client(&self, records: &[(&str, &str)]) {
-        let input: String = records.iter().map(|(key, value)| format!("{key}\t{value}\n")).collect();
+        let input: String = records
+            .iter()
+            .map(|(key, value)| format!("{key}\t{value}\n"))
+            .collect();
         let mut child = java("org.apache.kafka.tools.ConsoleProducer")
-            .args(["--bootstrap-server", &self.config.brokers[0], "--topic", &self.config.topic])
+            .args([
+                "--bootstrap-server",
+                &self.config.brokers[0],
+                "--topic",
+                &self.config.topic,
+            ])
             .args(["--property", "parse.key=true"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .expect("java runs");
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success(), "the console producer failed");
+        assert!(
+            child.wait().unwrap().success(),
+            "the console producer failed"
+        );
     }
 
     /// Every record of a topic: partition, offset, key, value, headers.
     pub async fn records(&self, topic: &str) -> Vec<(i32, rskafka::record::RecordAndOffset)> {
         use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone()).build().await.unwrap();
+        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+            .build()
+            .await
+            .unwrap();
         let mut all = Vec::new();
         for partition in 0..self.config.partitions {
-            let reader = client.partition_client(topic, partition, UnknownTopicHandling::Error).await.unwrap();
+            let reader = client
+                .partition_client(topic, partition, UnknownTopicHandling::Error)
+                .await
+                .unwrap();
             let mut next = reader.get_offset(OffsetAt::Earliest).await.unwrap();
             let end = reader.get_offset(OffsetAt::Latest).await.unwrap();
             while next < end {
@@ -92,25 +118,42 @@ impl Topic {
 /// The ends of all partitions.
 pub async fn ends(config: &KafkaConfig) -> Vec<i64> {
     let log = KafkaLog::connect(config).await.expect("Kafka answers");
-    log.ends().await.expect("Kafka answers").into_values().map(|end| end.0).collect()
+    log.ends()
+        .await
+        .expect("Kafka answers")
+        .into_values()
+        .map(|end| end.0)
+        .collect()
 }
 
 impl Drop for Topic {
     fn drop(&mut self) {
-        let (brokers, topics) =
-            (self.config.brokers.clone(), [self.config.topic.clone(), self.config.dead_letter_topic.clone()]);
+        let (brokers, topics) = (
+            self.config.brokers.clone(),
+            [
+                self.config.topic.clone(),
+                self.config.dead_letter_topic.clone(),
+            ],
+        );
         // A thread with a runtime of its own: the test's runtime cannot be waited for here.
         let deleted = std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             let delete = async {
-                let client = rskafka::client::ClientBuilder::new(brokers).build().await.ok()?;
+                let client = rskafka::client::ClientBuilder::new(brokers)
+                    .build()
+                    .await
+                    .ok()?;
                 let controller = client.controller_client().ok()?;
                 for topic in topics {
                     controller.delete_topic(topic, 5_000).await.ok();
                 }
                 Some(())
             };
-            let _ = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(5), delete).await });
+            let _ = runtime
+                .block_on(async { tokio::time::timeout(Duration::from_secs(5), delete).await });
         });
         let _ = deleted.join();
     }
@@ -140,6 +183,12 @@ fn java(class: &str) -> Command {
         panic!("FLASHSALE_KAFKA_LIBS is not set: run the tests with `make test`, or eval `scripts/services.sh env`")
     });
     let mut java = Command::new("java");
-    java.args(["-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", &format!("{jars}/*"), class]);
+    java.args([
+        "-Xmx128m",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+        &format!("{jars}/*"),
+        class,
+    ]);
     java
 }

@@ -32,8 +32,14 @@ impl Database {
 
     async fn create_from(template: Option<&str>) -> Self {
         let name = unused_name();
-        let template = template.map_or(String::new(), |template| format!(" TEMPLATE \"{template}\""));
-        admin().await.batch_execute(&format!("CREATE DATABASE \"{name}\"{template}")).await.unwrap();
+        let template = template.map_or(String::new(), |template| {
+            format!(" TEMPLATE \"{template}\"")
+        });
+        admin()
+            .await
+            .batch_execute(&format!("CREATE DATABASE \"{name}\"{template}"))
+            .await
+            .unwrap();
         let client = connect(&name).await;
         Self { name, client }
     }
@@ -43,13 +49,20 @@ impl Database {
     }
 
     pub async fn query(&self, sql: &str) -> Vec<Row> {
-        self.client.query(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        self.client
+            .query(sql, &[])
+            .await
+            .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
     /// The error's SQLSTATE of a statement that must be refused.
     pub async fn refusal(&self, sql: &str) -> String {
         let error = self.client.batch_execute(sql).await.expect_err(sql);
-        error.code().unwrap_or_else(|| panic!("{error}")).code().to_owned()
+        error
+            .code()
+            .unwrap_or_else(|| panic!("{error}"))
+            .code()
+            .to_owned()
     }
 }
 
@@ -66,10 +79,13 @@ pub fn unused_name() -> String {
 
 /// How to connect to a database, as the environment says; the ports of `scripts/services.sh` otherwise.
 pub fn config(database: &str) -> PostgresConfig {
-    let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let variable =
+        |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     PostgresConfig {
         host: variable("POSTGRES_HOST", "127.0.0.1"),
-        port: variable("POSTGRES_PORT", "25433").parse().expect("POSTGRES_PORT is a port"),
+        port: variable("POSTGRES_PORT", "25433")
+            .parse()
+            .expect("POSTGRES_PORT is a port"),
         user: variable("POSTGRES_USER", "postgres1"),
         password: Secret::new(variable("POSTGRES_PASSWORD", "postgres1")),
         database: database.to_owned(),
@@ -88,7 +104,10 @@ pub fn environment(config: &PostgresConfig) -> BTreeMap<String, String> {
         ("POSTGRES_PASSWORD", config.password.reveal().to_owned()),
         ("POSTGRES_DB", config.database.clone()),
     ];
-    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    pairs
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }
 
 /// Drops a database, whoever is connected to it.
@@ -96,9 +115,15 @@ pub fn drop_database(name: &str) {
     let name = name.to_owned();
     // A thread with a runtime of its own: the test's runtime cannot be waited for in a destructor.
     let dropped = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
-            let _ = admin().await.batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)")).await;
+            let _ = admin()
+                .await
+                .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
+                .await;
         });
     });
     let _ = dropped.join();
@@ -107,10 +132,18 @@ pub fn drop_database(name: &str) {
 async fn make_template() -> String {
     // One a run, so that a changed migration is never overlooked; those of earlier runs go.
     let admin = admin().await;
-    let old = admin.query("SELECT datname FROM pg_database WHERE datname LIKE 'test\\_template\\_%'", &[]).await.unwrap();
+    let old = admin
+        .query(
+            "SELECT datname FROM pg_database WHERE datname LIKE 'test\\_template\\_%'",
+            &[],
+        )
+        .await
+        .unwrap();
     for row in old {
         let name: String = row.get(0);
-        let _ = admin.batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\"")).await;
+        let _ = admin
+            .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\""))
+            .await;
     }
     let name = format!("test_template_{}", Uuid::new_v4().simple());
     let migrate = Process::start(&["migrate", "--no-topics"], &environment(&config(&name)));

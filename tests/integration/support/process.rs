@@ -30,8 +30,10 @@ impl Process {
             .spawn()
             .expect("the binary starts");
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let pipes: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let pipes: [Box<dyn Read + Send>; 2] = [
+            Box::new(child.stdout.take().unwrap()),
+            Box::new(child.stderr.take().unwrap()),
+        ];
         for pipe in pipes {
             let lines = Arc::clone(&lines);
             std::thread::spawn(move || {
@@ -40,7 +42,11 @@ impl Process {
                 }
             });
         }
-        Self { child: Mutex::new(child), lines, name: arguments.join(" ") }
+        Self {
+            child: Mutex::new(child),
+            lines,
+            name: arguments.join(" "),
+        }
     }
 
     /// Everything printed so far.
@@ -50,19 +56,36 @@ impl Process {
 
     /// Waits for a line that contains this text.
     pub async fn wait_for_line(&self, text: &str) -> String {
-        self.wait_for_line_within(text, Duration::from_secs(30)).await
+        self.wait_for_line_within(text, Duration::from_secs(30))
+            .await
     }
 
     pub async fn wait_for_line_within(&self, text: &str, patience: Duration) -> String {
         let deadline = Instant::now() + patience;
         loop {
-            let found = self.lines.lock().unwrap().iter().find(|line| line.contains(text)).cloned();
+            let found = self
+                .lines
+                .lock()
+                .unwrap()
+                .iter()
+                .find(|line| line.contains(text))
+                .cloned();
             if let Some(line) = found {
                 return line;
             }
             let over = self.child.lock().unwrap().try_wait().unwrap();
-            assert!(over.is_none(), "`{}` ended ({over:?}) without {text:?}:\n{}", self.name, self.output());
-            assert!(Instant::now() < deadline, "`{}` did not print {text:?}:\n{}", self.name, self.output());
+            assert!(
+                over.is_none(),
+                "`{}` ended ({over:?}) without {text:?}:\n{}",
+                self.name,
+                self.output()
+            );
+            assert!(
+                Instant::now() < deadline,
+                "`{}` did not print {text:?}:\n{}",
+                self.name,
+                self.output()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -76,7 +99,12 @@ impl Process {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 return status;
             }
-            assert!(Instant::now() < deadline, "`{}` does not end:\n{}", self.name, self.output());
+            assert!(
+                Instant::now() < deadline,
+                "`{}` does not end:\n{}",
+                self.name,
+                self.output()
+            );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
@@ -102,14 +130,20 @@ impl Process {
 
     fn signal(&self, name: &str) {
         let pid = self.child.lock().unwrap().id().to_string();
-        let sent = Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap();
+        let sent = Command::new("kill")
+            .args([&format!("-{name}"), &pid])
+            .status()
+            .unwrap();
         assert!(sent.success());
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut child = self
+            .child
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let _ = child.kill();
         let _ = child.wait();
         if std::thread::panicking() {

@@ -75,14 +75,27 @@ impl System {
     pub async fn start_on_cluster() -> Self {
         let system = Self::on(None, cluster_config(Duration::from_secs(2))).await;
         let start = 1 + i64::from(Uuid::new_v4().as_fields().0);
-        system.sql(&format!("ALTER SEQUENCE flash_sales_id_seq RESTART WITH {start}")).await;
-        system.sql(&format!("ALTER SEQUENCE products_id_seq RESTART WITH {start}")).await;
-        system.sql(&format!("ALTER SEQUENCE users_id_seq RESTART WITH {start}")).await;
+        system
+            .sql(&format!(
+                "ALTER SEQUENCE flash_sales_id_seq RESTART WITH {start}"
+            ))
+            .await;
+        system
+            .sql(&format!(
+                "ALTER SEQUENCE products_id_seq RESTART WITH {start}"
+            ))
+            .await;
+        system
+            .sql(&format!("ALTER SEQUENCE users_id_seq RESTART WITH {start}"))
+            .await;
         system
     }
 
     async fn on(redis: Option<RedisServer>, redis_config: RedisConfig) -> Self {
-        let (database, topic) = (postgres::Database::create().await, kafka::Topic::create().await);
+        let (database, topic) = (
+            postgres::Database::create().await,
+            kafka::Topic::create().await,
+        );
         let mut environment = postgres::environment(&database.config());
         let pairs = [
             ("POSTGRES_POOL_SIZE", "5".to_owned()),
@@ -90,7 +103,10 @@ impl System {
             ("REDIS_PORT", redis_config.port.to_string()),
             ("REDIS_CLUSTER_MODE", redis_config.cluster_mode.to_string()),
             ("KAFKA_BROKERS", topic.config.brokers.join(",")),
-            ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", topic.config.topic.clone()),
+            (
+                "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS",
+                topic.config.topic.clone(),
+            ),
             ("HOST", "127.0.0.1".to_owned()),
             ("PORT", "0".to_owned()),
             ("JWT_SECRET", JWT_SECRET.to_owned()),
@@ -101,19 +117,33 @@ impl System {
             ("WORKER_PENDING_AGE_SECS", "1".to_owned()),
             ("STARTUP_TIMEOUT_SECS", "20".to_owned()),
         ];
-        environment.extend(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)));
-        Self { environment, database, redis, redis_config, topic }
+        environment.extend(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
+        Self {
+            environment,
+            database,
+            redis,
+            redis_config,
+            topic,
+        }
     }
 
     /// The gate, as the processes see it.
     pub async fn gate(&self) -> RedisGate {
-        RedisGate::connect(&self.redis_config, Duration::from_secs(3600)).await.expect("Redis answers")
+        RedisGate::connect(&self.redis_config, Duration::from_secs(3600))
+            .await
+            .expect("Redis answers")
     }
 
     /// What the gate has of a sale; `None` while it is not open.
     pub async fn gate_balance(&self, sale: i64) -> Option<GateBalance> {
         match self.gate().await.status(SaleId::new(sale).unwrap()).await {
-            Ok(GateStatus::Open { available, pending, .. }) => Some(GateBalance { available, pending }),
+            Ok(GateStatus::Open {
+                available, pending, ..
+            }) => Some(GateBalance { available, pending }),
             _ => None,
         }
     }
@@ -125,7 +155,10 @@ impl System {
 
     pub fn run_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
         let mut environment = self.environment.clone();
-        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
         Process::start(arguments, &environment)
     }
 
@@ -137,9 +170,22 @@ impl System {
     pub async fn serve_with(&self, more: &[(&str, &str)]) -> Api {
         let process = self.run_with(&["serve"], more);
         let line = process.wait_for_line("serving http://").await;
-        let address = line.split("serving ").nth(1).unwrap().split([',', ' ']).next().unwrap();
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(30)).build().unwrap();
-        Api { url: address.to_owned(), process, http }
+        let address = line
+            .split("serving ")
+            .nth(1)
+            .unwrap()
+            .split([',', ' '])
+            .next()
+            .unwrap();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Api {
+            url: address.to_owned(),
+            process,
+            http,
+        }
     }
 
     /// A worker, working.
@@ -152,10 +198,20 @@ impl System {
     /// A sale of a product of its own that is open from a minute ago for an hour. Its ids.
     pub async fn sale(&self, stock: u32) -> (i64, i64) {
         let now = Utc::now();
-        self.sale_in(stock, now - Duration::from_secs(60), now + Duration::from_secs(3600)).await
+        self.sale_in(
+            stock,
+            now - Duration::from_secs(60),
+            now + Duration::from_secs(3600),
+        )
+        .await
     }
 
-    pub async fn sale_in(&self, stock: u32, start: DateTime<Utc>, end: DateTime<Utc>) -> (i64, i64) {
+    pub async fn sale_in(
+        &self,
+        stock: u32,
+        start: DateTime<Utc>,
+        end: DateTime<Utc>,
+    ) -> (i64, i64) {
         let sku = Uuid::new_v4().simple().to_string();
         let product = self
             .number(&format!(
@@ -184,7 +240,13 @@ impl System {
                 &names[..12]
             ))
             .await;
-        rows.iter().map(|row| row.get::<_, i64>(0)).map(|id| Shopper { id, token: token(id) }).collect()
+        rows.iter()
+            .map(|row| row.get::<_, i64>(0))
+            .map(|id| Shopper {
+                id,
+                token: token(id),
+            })
+            .collect()
     }
 
     pub async fn sql(&self, statement: &str) {
@@ -193,17 +255,28 @@ impl System {
 
     /// The one number that a query answers.
     pub async fn number(&self, query: &str) -> i64 {
-        self.database.query(query).await.first().expect("one row").get(0)
+        self.database
+            .query(query)
+            .await
+            .first()
+            .expect("one row")
+            .get(0)
     }
 
     pub async fn balance(&self, sale: i64) -> Balance {
         let sales = format!("FROM flash_sales WHERE id = {sale}");
         let orders = format!("FROM orders WHERE flash_sale_id = {sale} AND status = 'SUCCESS'");
         Balance {
-            initial: self.number(&format!("SELECT initial_stock::bigint {sales}")).await,
-            remaining: self.number(&format!("SELECT remaining_stock::bigint {sales}")).await,
+            initial: self
+                .number(&format!("SELECT initial_stock::bigint {sales}"))
+                .await,
+            remaining: self
+                .number(&format!("SELECT remaining_stock::bigint {sales}"))
+                .await,
             orders: self.number(&format!("SELECT count(*) {orders}")).await,
-            buyers: self.number(&format!("SELECT count(DISTINCT user_id) {orders}")).await,
+            buyers: self
+                .number(&format!("SELECT count(DISTINCT user_id) {orders}"))
+                .await,
         }
     }
 
@@ -211,20 +284,35 @@ impl System {
     /// oversold, one order a shopper, and every unit sold or available, in the ledger and in the gate alike.
     pub async fn check_promises(&self, sale: i64) -> Balance {
         super::wait_until("the system is quiet", Duration::from_secs(30), || async {
-            self.gate_balance(sale).await.is_some_and(|gate| gate.pending == 0) && self.log_is_settled().await
+            self.gate_balance(sale)
+                .await
+                .is_some_and(|gate| gate.pending == 0)
+                && self.log_is_settled().await
         })
         .await;
         let balance = self.balance(sale).await;
         assert!(balance.orders <= balance.initial, "oversold: {balance:?}");
-        assert_eq!(balance.orders, balance.buyers, "two orders for one shopper: {balance:?}");
-        assert_eq!(balance.initial, balance.orders + balance.remaining, "units leaked in the ledger: {balance:?}");
+        assert_eq!(
+            balance.orders, balance.buyers,
+            "two orders for one shopper: {balance:?}"
+        );
+        assert_eq!(
+            balance.initial,
+            balance.orders + balance.remaining,
+            "units leaked in the ledger: {balance:?}"
+        );
         let gate = self.gate_balance(sale).await.expect("the sale is open");
-        assert_eq!(gate.available, balance.remaining, "the gate disagrees with {balance:?}");
+        assert_eq!(
+            gate.available, balance.remaining,
+            "the gate disagrees with {balance:?}"
+        );
         balance
     }
 
     async fn log_is_settled(&self) -> bool {
-        let settled = self.number("SELECT coalesce(sum(next_offset), 0)::bigint FROM consumer_partitions").await;
+        let settled = self
+            .number("SELECT coalesce(sum(next_offset), 0)::bigint FROM consumer_partitions")
+            .await;
         let logged: i64 = kafka::ends(&self.topic.config).await.into_iter().sum();
         settled == logged
     }
@@ -232,10 +320,16 @@ impl System {
 
 impl Api {
     pub async fn get(&self, path: &str, shopper: Option<&Shopper>) -> (u16, Value) {
-        self.send(self.http.get(format!("{}{path}", self.url)), shopper).await
+        self.send(self.http.get(format!("{}{path}", self.url)), shopper)
+            .await
     }
 
-    pub async fn post(&self, path: &str, shopper: Option<&Shopper>, body: Option<Value>) -> (u16, Value) {
+    pub async fn post(
+        &self,
+        path: &str,
+        shopper: Option<&Shopper>,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let request = self.http.post(format!("{}{path}", self.url));
         let request = match body {
             Some(body) => request.json(&body),
@@ -244,7 +338,11 @@ impl Api {
         self.send(request, shopper).await
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder, shopper: Option<&Shopper>) -> (u16, Value) {
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        shopper: Option<&Shopper>,
+    ) -> (u16, Value) {
         let request = match shopper {
             Some(shopper) => request.bearer_auth(&shopper.token),
             None => request,
@@ -252,16 +350,27 @@ impl Api {
         let response = request.send().await.expect("the API answers");
         let status = response.status().as_u16();
         let text = response.text().await.expect("a body");
-        (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: not JSON: {text}")))
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: not JSON: {text}")),
+        )
     }
 
     pub async fn attempt(&self, sale: i64, shopper: &Shopper) -> (u16, Value) {
-        self.post(&format!("/api/flash-sale/attempt/{sale}"), Some(shopper), None).await
+        self.post(
+            &format!("/api/flash-sale/attempt/{sale}"),
+            Some(shopper),
+            None,
+        )
+        .await
     }
 
     /// `SUCCESS`, `FAILED`, or `None` while there is no result.
     pub async fn result(&self, product: i64, shopper: &Shopper) -> Option<String> {
-        match self.get(&format!("/api/orders/status/{product}"), Some(shopper)).await {
+        match self
+            .get(&format!("/api/orders/status/{product}"), Some(shopper))
+            .await
+        {
             (200, body) => Some(body["data"]["status"].as_str().unwrap().to_owned()),
             (400, body) if body["code"] == "result_not_found" => None,
             other => panic!("{other:?}"),
@@ -277,7 +386,10 @@ impl Api {
         let (status, body) = self.post("/api/auth/login", None, Some(login)).await;
         assert_eq!(status, 200, "{body}");
         let id = body["data"]["userId"].as_str().unwrap().parse().unwrap();
-        Shopper { id, token: body["data"]["token"].as_str().unwrap().to_owned() }
+        Shopper {
+            id,
+            token: body["data"]["token"].as_str().unwrap().to_owned(),
+        }
     }
 
     /// Waits until the sale is open and this API knows it.
@@ -288,7 +400,9 @@ impl Api {
         .await;
         // The API reads the catalog every second. Of several open sales it shows the one that ends first.
         super::wait_until("the API shows the sale", Duration::from_secs(5), || async {
-            let (_, body) = self.get("/api/flash-sale/status", Some(&Shopper::nobody())).await;
+            let (_, body) = self
+                .get("/api/flash-sale/status", Some(&Shopper::nobody()))
+                .await;
             body["data"]["id"] == sale
         })
         .await;
@@ -306,7 +420,10 @@ impl Api {
 impl Shopper {
     /// Someone with a token and without an account.
     pub fn nobody() -> Self {
-        Self { id: i64::MAX, token: token(i64::MAX) }
+        Self {
+            id: i64::MAX,
+            token: token(i64::MAX),
+        }
     }
 }
 
@@ -316,5 +433,10 @@ pub fn token(user: i64) -> String {
 
     let now = Utc::now().timestamp();
     let claims = json!({"userId": user.to_string(), "username": format!("user{user}"), "role": "user", "iat": now, "exp": now + 3600});
-    encode(&Header::default(), &claims, &EncodingKey::from_secret(JWT_SECRET.as_bytes())).unwrap()
+    encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(JWT_SECRET.as_bytes()),
+    )
+    .unwrap()
 }
