@@ -53,7 +53,7 @@ pub async fn serve(
     let (catalog, stock) = (Arc::clone(&refresh), refresh);
     let (catalog_stop, stock_stop) = (stop.clone(), stop.clone());
     lifecycle.spawn("catalog", async move {
-        catalog.keep_catalog(catalog_stop).await
+        catalog.keep_catalog(catalog_stop).await;
     });
     lifecycle.spawn("stock", async move { stock.keep_stock(stock_stop).await });
 

@@ -1,5 +1,7 @@
 //! Logs and metrics of a process.
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -27,7 +29,10 @@ pub fn start_logging(config: &TelemetryConfig) {
             }
         }
     }
-    let log = fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     // A second call in one process (tests) keeps the first.
     let _ = if config.json {
         log.json().try_init()

@@ -22,8 +22,8 @@ const USERS: [(&str, &str, &str); 4] = [
 /// Make demo accounts, products and a sale to try things out with
 ///
 /// Accounts admin (password admin123) and user1 to user3 (password123), products FLASH-001 to FLASH-003, and a sale of
-/// FLASH-001, open from now for 24 hours with 1000 units unless FLASH_SALE_START_TIME, FLASH_SALE_END_TIME,
-/// FLASH_SALE_PRODUCT_ID or FLASH_SALE_TOTAL_STOCK say otherwise. What is there already stays as it is, so that running it
+/// FLASH-001, open from now for 24 hours with 1000 units unless `FLASH_SALE_START_TIME`, `FLASH_SALE_END_TIME`,
+/// `FLASH_SALE_PRODUCT_ID` or `FLASH_SALE_TOTAL_STOCK` say otherwise. What is there already stays as it is, so that running it
 /// again changes nothing. Not for production: everybody knows these passwords.
 #[derive(Debug, Args)]
 pub(super) struct Seed {}

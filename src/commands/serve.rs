@@ -1,6 +1,9 @@
 //! `flashsale serve`: the HTTP API.
 
-use std::{net::TcpListener, sync::Arc};
+use std::{
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -21,7 +24,7 @@ use crate::{
 /// `flashsale work` on the same servers; it also opens the sales.
 ///
 /// GET /health says that the process runs, /health/ready that its servers answer, /api-docs explains every endpoint, and
-/// /metrics is for Prometheus. On SIGTERM or SIGINT what runs is finished first (SHUTDOWN_TIMEOUT_SECS).
+/// /metrics is for Prometheus. On SIGTERM or SIGINT what runs is finished first (`SHUTDOWN_TIMEOUT_SECS`).
 #[derive(Debug, Args)]
 pub(super) struct Serve {
     /// The port to listen on, instead of PORT; 0 takes a free one
@@ -57,7 +60,8 @@ impl Serve {
             Arc::new(move || metrics.render()),
         )
         .await?;
-        tracing::info!("serving http://{address}, documented at http://{address}/api-docs");
+        let (host, port) = (reachable(address.ip()), address.port());
+        tracing::info!("serving http://{host}:{port}, documented at http://{host}:{port}/api-docs");
         lifecycle.run(config.server.shutdown_timeout).await?;
         tracing::info!("stopped");
         Ok(())
@@ -69,4 +73,13 @@ pub(super) async fn listen(host: &str, port: u16, settings: &str) -> anyhow::Res
     http::bind(host, port)
         .await
         .with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
+}
+
+/// What to type into a browser on this machine.
+fn reachable(ip: IpAddr) -> String {
+    match ip {
+        ip if ip.is_unspecified() => "localhost".to_owned(),
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
 }

@@ -18,10 +18,10 @@ use crate::{
 /// Settle accepted attempts: read them from Kafka, write orders to PostgreSQL, tell Redis
 ///
 /// Start as many as you like: they share the partitions of the topic fairly, take over from one that dies once its lease
-/// has run out (WORKER_LEASE_SECS), and hand their partitions back on SIGTERM or SIGINT. One of them also opens sales in
+/// has run out (`WORKER_LEASE_SECS`), and hand their partitions back on SIGTERM or SIGINT. One of them also opens sales in
 /// Redis, loads them anew when Redis was emptied, and finishes attempts that an API node left half done.
 ///
-/// With ENABLE_CONSUMER=false it says so and exits with 0. With WORKER_PORT it serves /health, /health/ready and /metrics.
+/// With `ENABLE_CONSUMER=false` it says so and exits with 0. With `WORKER_PORT` it serves /health, /health/ready and /metrics.
 #[derive(Debug, Args)]
 pub(super) struct Work {}
 

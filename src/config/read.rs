@@ -382,7 +382,7 @@ mod tests {
         assert_eq!(config.kafka.topic, "flashsale.attempts");
         assert_eq!(config.kafka.dead_letter_topic, "flashsale.attempts.dlq");
         assert_eq!(config.kafka.consumer_group, "flash-sale-worker-group");
-        assert_eq!(config.auth.token_ttl, Duration::from_secs(24 * 3600));
+        assert_eq!(config.auth.token_ttl, Duration::from_hours(24));
         assert_eq!(
             (config.sale.total_stock, config.worker.enabled),
             (1000, true)

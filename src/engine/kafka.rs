@@ -96,9 +96,8 @@ impl KafkaLog {
                 let records = records.clone();
                 async move { client.produce(records, Compression::NoCompression).await }
             });
-            let failure = match produce.await {
-                Ok(_) => return Ok(()),
-                Err(failure) => failure,
+            let Err(failure) = produce.await else {
+                return Ok(());
             };
             in_doubt |= !failure.surely_not_written();
             if tries == APPEND_TRIES || Instant::now() + retry_pause(tries) >= deadline {

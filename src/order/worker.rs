@@ -107,7 +107,7 @@ impl Worker {
         match self.engines.ledger.leave(&self.member).await {
             Ok(()) => tracing::info!("partitions are handed back"),
             Err(error) => {
-                tracing::warn!(%error, "partitions could not be handed back; their leases will run out")
+                tracing::warn!(%error, "partitions could not be handed back; their leases will run out");
             }
         }
     }

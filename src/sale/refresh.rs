@@ -15,7 +15,7 @@ const CATALOG_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the stock is read: a unit that comes back can be bought within 250 ms.
 const STOCK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a sale stays on the board after its end.
-const KEPT_AFTER_END: Duration = Duration::from_secs(48 * 3600);
+const KEPT_AFTER_END: Duration = Duration::from_hours(48);
 
 /// Reads ledger and gate for the board.
 pub struct Refresh {
@@ -38,7 +38,7 @@ impl Refresh {
         let mut failing = false;
         while !pause(&stop, CATALOG_INTERVAL).await {
             let read = self.catalog().await.map_err(|error| error.to_string());
-            log_change("the catalog", &mut failing, read);
+            log_change("the catalog", &mut failing, &read);
         }
     }
 
@@ -56,7 +56,7 @@ impl Refresh {
                     break;
                 }
             }
-            log_change("the stock", &mut failing, read);
+            log_change("the stock", &mut failing, &read);
         }
     }
 
@@ -101,10 +101,10 @@ async fn pause(stop: &CancellationToken, interval: Duration) -> bool {
 }
 
 /// Logs a trouble when it begins and when it ends, not every time.
-fn log_change(what: &str, failing: &mut bool, read: Result<(), String>) {
-    match &read {
+fn log_change(what: &str, failing: &mut bool, read: &Result<(), String>) {
+    match read {
         Err(error) if !*failing => {
-            tracing::warn!(error, "{what} cannot be read; what is known stays")
+            tracing::warn!(error, "{what} cannot be read; what is known stays");
         }
         Ok(()) if *failing => tracing::info!("{what} can be read again"),
         _ => {}

@@ -67,7 +67,7 @@ async fn settled_partitions(sessions: &Sessions, topic: &str) -> Result<i32, Con
         match sessions.partitions_of(&[topic]).await {
             Ok(partitions) => return Ok(partitions.into_iter().sum()),
             Err(ConnectError::TopicMissing(_)) if looks < LOOKS => {
-                tokio::time::sleep(retry_pause(1)).await
+                tokio::time::sleep(retry_pause(1)).await;
             }
             Err(error) => return Err(error),
         }

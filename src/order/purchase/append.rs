@@ -26,9 +26,8 @@ pub(super) fn spawn(
             }
             for (asked, answer) in batch.into_iter().zip(answers) {
                 match answer {
-                    Ok(()) => asked.accept(),
-                    // It stays held and pending: the relay finds out, and appends it if need be.
-                    Err(AppendError::Unknown(_)) => asked.accept(),
+                    // Unknown: it stays held and pending; the relay finds out, and appends it if need be.
+                    Ok(()) | Err(AppendError::Unknown(_)) => asked.accept(),
                     Err(AppendError::NotWritten(_)) => give_back(gate.as_ref(), &undo, asked).await,
                 }
             }

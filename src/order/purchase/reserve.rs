@@ -63,10 +63,10 @@ async fn reserve(
             // The second case: the gate answered this reservation before, and the answer was lost on the way.
             ReserveOutcome::Reserved => pass_on(append, asked).await,
             ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => {
-                pass_on(append, asked).await
+                pass_on(append, asked).await;
             }
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
-                asked.answer(Ok(Accepted { attempt, standing }))
+                asked.answer(Ok(Accepted { attempt, standing }));
             }
             ReserveOutcome::SoldOut => asked.answer(Err(Refusal::SoldOut)),
             ReserveOutcome::NotStarted => asked.answer(Err(Refusal::NotStarted)),

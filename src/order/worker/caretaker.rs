@@ -19,7 +19,7 @@ const ROUND: Duration = Duration::from_millis(500);
 /// How often while something waits for the log to be settled.
 const WAITING_ROUND: Duration = Duration::from_millis(50);
 /// How long after its end a sale is looked after.
-const CARE_AFTER_END: Duration = Duration::from_secs(48 * 3600);
+const CARE_AFTER_END: Duration = Duration::from_hours(48);
 
 /// Why a round could not be finished. The next one tries again.
 #[derive(Debug, thiserror::Error)]

@@ -29,13 +29,12 @@ impl Rebuild {
         settings: &WorkerSettings,
         listing: &SaleListing,
     ) -> Result<(), CareError> {
-        let barrier = match self.barrier.take() {
-            Some(barrier) => barrier,
-            None => {
-                let barrier = Barrier::now(engines).await?;
-                tracing::info!(sale = %listing.id, "the gate does not have the sale: loading it once the log is settled");
-                barrier
-            }
+        let barrier = if let Some(barrier) = self.barrier.take() {
+            barrier
+        } else {
+            let barrier = Barrier::now(engines).await?;
+            tracing::info!(sale = %listing.id, "the gate does not have the sale: loading it once the log is settled");
+            barrier
         };
         if barrier.is_passed(engines, &settings.group).await? {
             load(engines, settings, listing).await

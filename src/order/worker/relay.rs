@@ -37,17 +37,16 @@ impl Relay {
         listing: &SaleListing,
         age: Duration,
     ) -> Result<bool, CareError> {
-        let watched = match self.watched.take() {
-            Some(watched) => watched,
-            None => {
-                let entries = engines.gate.overdue(listing.id, age, LIMIT).await?;
-                if entries.is_empty() {
-                    return Ok(false);
-                }
-                Watched {
-                    entries,
-                    barrier: Barrier::now(engines).await?,
-                }
+        let watched = if let Some(watched) = self.watched.take() {
+            watched
+        } else {
+            let entries = engines.gate.overdue(listing.id, age, LIMIT).await?;
+            if entries.is_empty() {
+                return Ok(false);
+            }
+            Watched {
+                entries,
+                barrier: Barrier::now(engines).await?,
             }
         };
         if watched.barrier.is_passed(engines, group).await? {

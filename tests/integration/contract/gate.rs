@@ -18,7 +18,7 @@ use crate::support::redis::{RedisOptions, RedisServer, cluster_cli, cluster_conf
 
 /// Long enough for a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
-const RESULT_TTL: Duration = Duration::from_secs(600);
+const RESULT_TTL: Duration = Duration::from_mins(10);
 
 /// A gate under test, and what it needs to live. Sales and shoppers are random, so that engines may be shared.
 #[async_trait]

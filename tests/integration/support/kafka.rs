@@ -41,6 +41,19 @@ impl Topic {
         }
     }
 
+    /// Deletes topics whose names are this one's with something behind.
+    pub async fn delete_others(&self, suffixes: &[&str]) {
+        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+            .build()
+            .await
+            .unwrap();
+        let controller = client.controller_client().unwrap();
+        for suffix in suffixes {
+            let name = format!("{}{suffix}", self.config.topic);
+            controller.delete_topic(name, 5_000).await.unwrap();
+        }
+    }
+
     async fn delete(&self) {
         let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
             .build()
@@ -66,7 +79,7 @@ impl Topic {
 
     /// Produces records with Apache Kafka's own console producer, `key\tvalue` each.
     pub fn produce_with_apache_s_client(&self, records: &[(&str, &str)]) {
-        let input: String = records
+        let lines: Vec<_> = records
             .iter()
             .map(|(key, value)| format!("{key}\t{value}\n"))
             .collect();
@@ -80,9 +93,11 @@ impl Topic {
             .args(["--property", "parse.key=true"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .expect("java runs");
-        std::io::Write::write_all(&mut child.stdin.take().unwrap(), input.as_bytes()).unwrap();
+        std::io::Write::write_all(&mut child.stdin.take().unwrap(), lines.concat().as_bytes())
+            .unwrap();
         assert!(
             child.wait().unwrap().success(),
             "the console producer failed"

@@ -92,9 +92,10 @@ impl Process {
 
     /// Waits for the end.
     pub async fn end(&self) -> ExitStatus {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_mins(1);
         loop {
-            if let Some(status) = self.child.lock().unwrap().try_wait().unwrap() {
+            let ended = self.child.lock().unwrap().try_wait().unwrap();
+            if let Some(status) = ended {
                 // What it printed last is still on its way through the pipes.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 return status;

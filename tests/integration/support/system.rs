@@ -133,7 +133,7 @@ impl System {
 
     /// The gate, as the processes see it.
     pub async fn gate(&self) -> RedisGate {
-        RedisGate::connect(&self.redis_config, Duration::from_secs(3600))
+        RedisGate::connect(&self.redis_config, Duration::from_hours(1))
             .await
             .expect("Redis answers")
     }
@@ -200,8 +200,8 @@ impl System {
         let now = Utc::now();
         self.sale_in(
             stock,
-            now - Duration::from_secs(60),
-            now + Duration::from_secs(3600),
+            now - Duration::from_mins(1),
+            now + Duration::from_hours(1),
         )
         .await
     }

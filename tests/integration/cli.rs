@@ -1,0 +1,290 @@
+//! The command line: migrations, seeding, and what people read when something is wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::support::{
+    kafka::Topic,
+    postgres::{self, Database},
+    process::Process,
+    system::System,
+    wait_until,
+};
+
+async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (bool, String) {
+    let process = Process::start(arguments, environment);
+    let success = process.end().await.success();
+    (success, process.output())
+}
+
+/// The one line that says what went wrong.
+fn complaint(output: &str) -> &str {
+    output
+        .lines()
+        .find(|line| line.starts_with("flashsale:"))
+        .unwrap_or_else(|| panic!("no complaint in {output}"))
+}
+
+#[tokio::test]
+async fn migrations_go_up_and_down_and_up() {
+    let database = Database::create_empty().await;
+    let environment = postgres::environment(&database.config());
+    let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_%'";
+    let count = || async { database.query(tables).await[0].get::<_, i64>(0) };
+
+    let (up, output) = run(&["migrate", "status"], &environment).await;
+    assert!(
+        !up && output.contains("missing") && complaint(&output).contains("flashsale migrate"),
+        "{output}"
+    );
+    assert!(run(&["migrate", "--no-topics"], &environment).await.0);
+    assert_eq!(count().await, 7);
+    let (up, output) = run(&["migrate", "status"], &environment).await;
+    assert!(up && !output.contains("missing"), "{output}");
+
+    let (reverted, output) = run(&["migrate", "revert"], &environment).await;
+    assert!(reverted && output.contains("taken back"), "{output}");
+    assert_eq!(count().await, 5);
+    for _ in 0..5 {
+        assert!(run(&["migrate", "revert"], &environment).await.0);
+    }
+    assert_eq!(count().await, 0);
+    let (nothing, output) = run(&["migrate", "revert"], &environment).await;
+    assert!(nothing && output.contains("nothing taken back"), "{output}");
+
+    assert!(
+        run(&["migrate", "run", "--no-topics"], &environment)
+            .await
+            .0
+    );
+    assert_eq!(count().await, 7);
+    let (again, output) = run(&["migrate", "--no-topics"], &environment).await;
+    assert!(again && output.contains("nothing applied"), "{output}");
+
+    let (reset, output) = run(&["migrate", "reset"], &environment).await;
+    assert!(!reset && complaint(&output).contains("--yes"), "{output}");
+    let (reset, output) = run(&["migrate", "reset", "--yes"], &environment).await;
+    assert!(reset, "{output}");
+    assert_eq!(count().await, 7);
+}
+
+#[tokio::test]
+async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
+    let topic = Topic::create().await;
+    let mut environment = postgres::environment(&postgres::config(&postgres::unused_name()));
+    environment.insert("KAFKA_BROKERS".to_owned(), topic.config.brokers.join(","));
+    environment.insert(
+        "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS".to_owned(),
+        format!("{}.new", topic.config.topic),
+    );
+    environment.insert("KAFKA_PARTITIONS".to_owned(), "5".to_owned());
+    let at_once = [
+        Process::start(&["migrate"], &environment),
+        Process::start(&["migrate"], &environment),
+    ];
+    for migrate in &at_once {
+        assert!(migrate.end().await.success(), "{}", migrate.output());
+        assert!(
+            migrate.output().contains("5 partitions"),
+            "{}",
+            migrate.output()
+        );
+    }
+    let outputs = format!("{}\n{}", at_once[0].output(), at_once[1].output());
+    assert_eq!(
+        outputs.matches("applied: ").count(),
+        6,
+        "each migration is applied once: {outputs}"
+    );
+    assert!(
+        outputs.contains(&format!("topic {}.new.dlq", topic.config.topic)),
+        "{outputs}"
+    );
+    topic.delete_others(&[".new", ".new.dlq"]).await;
+    postgres::drop_database(&environment["POSTGRES_DB"]);
+}
+
+#[tokio::test]
+async fn seeding_twice_changes_nothing() {
+    let database = Database::create().await;
+    let mut environment = postgres::environment(&database.config());
+    environment.insert("FLASH_SALE_TOTAL_STOCK".to_owned(), "3".to_owned());
+    let count = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products), (SELECT count(*) FROM flash_sales), \
+                 (SELECT sum(remaining_stock) FROM flash_sales)";
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let (seeded, output) = run(&["seed"], &environment).await;
+        assert!(seeded, "{output}");
+        let row = &database.query(count).await[0];
+        seen.push(
+            (0..4)
+                .map(|column| row.get::<_, i64>(column))
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(seen, [[4, 3, 1, 3], [4, 3, 1, 3]]);
+}
+
+#[tokio::test]
+async fn the_seeded_sale_can_be_set_and_a_wrong_product_is_named() {
+    let database = Database::create().await;
+    let mut environment = postgres::environment(&database.config());
+    environment.insert("FLASH_SALE_PRODUCT_ID".to_owned(), "FLASH-002".to_owned());
+    environment.insert(
+        "FLASH_SALE_START_TIME".to_owned(),
+        "2030-01-01T12:00:00Z".to_owned(),
+    );
+    let (seeded, output) = run(&["seed"], &environment).await;
+    assert!(seeded && output.contains("2030-01-02T12:00:00"), "{output}");
+    environment.insert("FLASH_SALE_PRODUCT_ID".to_owned(), "FLASH-9".to_owned());
+    let (seeded, output) = run(&["seed"], &environment).await;
+    assert!(
+        !seeded && complaint(&output).contains("FLASH_SALE_PRODUCT_ID"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn every_wrong_setting_is_named_at_once() {
+    let wrong = [
+        ("PORT", "x"),
+        ("REDIS_PORT", "0"),
+        ("JWT_EXPIRES_IN", "soon"),
+    ];
+    let environment = wrong
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let (success, output) = run(&["serve"], &environment).await;
+    assert!(!success);
+    for (name, _) in wrong {
+        assert!(output.contains(name), "{name} in {output}");
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_one_clear_line_and_no_waiting() {
+    let database = Database::create().await;
+    let mut environment = postgres::environment(&database.config());
+    environment.insert("POSTGRES_PASSWORD".to_owned(), "wrong-secret".to_owned());
+    environment.insert("PORT".to_owned(), "0".to_owned());
+    for command in [&["migrate"][..], &["seed"], &["serve"], &["work"]] {
+        let (success, output) = run(command, &environment).await;
+        assert!(!success, "{command:?}");
+        let complaint = complaint(&output);
+        assert!(
+            complaint.contains("POSTGRES_PASSWORD") && complaint.contains("authentication"),
+            "{complaint}"
+        );
+        assert!(
+            !output.contains("wrong-secret") && !output.contains("panicked"),
+            "{output}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_database_and_a_missing_schema_name_the_command_that_makes_them() {
+    let unused = postgres::environment(&postgres::config(&postgres::unused_name()));
+    let empty = Database::create_empty().await;
+    for environment in [unused, postgres::environment(&empty.config())] {
+        let (success, output) = run(&["work"], &environment).await;
+        assert!(
+            !success && complaint(&output).contains("flashsale migrate"),
+            "{output}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_taken_port_is_one_clear_line() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let environment = BTreeMap::from([
+        ("HOST".to_owned(), "127.0.0.1".to_owned()),
+        ("PORT".to_owned(), port),
+    ]);
+    let (success, output) = run(&["serve"], &environment).await;
+    assert!(
+        !success && complaint(&output).contains("HOST and PORT"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn serve_and_work_wait_for_their_servers_with_bounded_patience() {
+    let nowhere = [
+        ("POSTGRES_PORT", "1"),
+        ("REDIS_PORT", "1"),
+        ("KAFKA_BROKERS", "127.0.0.1:1"),
+        ("PORT", "0"),
+        ("STARTUP_TIMEOUT_SECS", "2"),
+    ];
+    let environment = nowhere
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    for command in ["serve", "work"] {
+        let (success, output) = run(&[command], &environment).await;
+        assert!(!success);
+        for server in ["PostgreSQL", "Kafka", "Redis"] {
+            assert!(
+                output.contains(&format!("waiting up to 2 s for {server}")),
+                "{output}"
+            );
+        }
+        assert!(
+            complaint(&output).contains("STARTUP_TIMEOUT_SECS"),
+            "{output}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_api_started_before_redis_serves_once_redis_is_there() {
+    let mut system = System::start().await;
+    system.redis.as_mut().unwrap().kill();
+    let process = system.run(&["serve"]);
+    process.wait_for_line("waiting up to 20 s for Redis").await;
+    system.redis.as_mut().unwrap().restart();
+    process.wait_for_line("serving http://").await;
+}
+
+#[tokio::test]
+async fn an_api_recovers_when_redis_comes_back() {
+    let mut system = System::start().await;
+    let (api, _worker) = (system.serve().await, system.work().await);
+    let (sale, _) = system.sale(5).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(2).await;
+    assert_eq!(api.attempt(sale, &shoppers[0]).await.0, 200);
+
+    system.redis.as_mut().unwrap().kill();
+    let (status, body) = api.attempt(sale, &shoppers[1]).await;
+    assert_eq!(status, 503, "{body}");
+    assert_eq!(api.get("/health", None).await.0, 200);
+    wait_until(
+        "the API says that it is not ready",
+        Duration::from_secs(5),
+        || async { api.get("/health/ready", None).await.0 == 503 },
+    )
+    .await;
+
+    system.redis.as_mut().unwrap().restart();
+    wait_until("the sale goes on", Duration::from_secs(15), || async {
+        api.attempt(sale, &shoppers[1]).await.0 == 200
+    })
+    .await;
+    assert_eq!(system.check_promises(sale).await.orders, 2);
+}
+
+#[tokio::test]
+async fn an_api_that_is_asked_to_stop_finishes_and_ends_well() {
+    let system = System::start().await;
+    let (api, _worker) = (system.serve().await, system.work().await);
+    api.process.terminate();
+    assert!(
+        api.process.end().await.success(),
+        "{}",
+        api.process.output()
+    );
+}
