@@ -111,8 +111,8 @@ pub enum GateStatus {
         /// Units that can be reserved now. Below zero while the ledger has sold more than the gate knew.
         available: i64,
         pending: u64,
-        /// Goes up whenever a unit comes back. While it stands still and nothing is available, the set of holders can
-        /// only shrink.
+        /// Goes up whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
+        /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
         returns: u64,
     },
 }
@@ -184,7 +184,8 @@ pub trait StockGate: Send + Sync {
         lease: Duration,
     ) -> Result<bool, GateError>;
 
-    /// Adds holders who have an order. False when this loading was superseded.
+    /// Adds holders who have an order, from the same snapshot as the units of [`StockGate::open`]. False when this loading
+    /// was superseded.
     async fn load_holders(
         &self,
         sale: SaleId,

@@ -24,9 +24,9 @@ use crate::{
 /// Between two attempts to reconnect: the first and the longest pause, in milliseconds.
 const RECONNECT_PAUSE_MS: (u32, u32) = (50, 1_000);
 
-/// How often a command is sent at most. Scripts are idempotent, so one more time after a broken connection is safe; more
-/// would only keep old work alive.
-const MAX_SENDS: u32 = 2;
+/// How often a command is sent at most. fred could send it again after a broken connection, and scripts are idempotent;
+/// but its caller would wait meanwhile, and has to handle an unknown outcome anyway.
+const MAX_SENDS: u32 = 1;
 
 /// Why no connection could be made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -50,9 +50,9 @@ impl ConnectError {
 impl From<Error> for ConnectError {
     fn from(error: Error) -> Self {
         let details = error.details();
-        // fred knows two of the four ways in which Redis says it.
+        // fred does not know all the ways in which Redis says it.
         let refused = *error.kind() == ErrorKind::Auth
-            || ["ERR AUTH", "ERR invalid password", "NOPERM"]
+            || ["ERR invalid password", "NOPERM"]
                 .iter()
                 .any(|start| details.starts_with(start));
         if refused {
@@ -93,7 +93,8 @@ impl Connection {
             let _ = tokio::time::timeout(timeout, client.quit()).await;
             return Err(error);
         }
-        // A command that meets a closed connection fails at once: waiting would only pile work up.
+        // A command that meets a closed connection, or whose connection breaks, fails at once: waiting would only pile
+        // work up.
         let options = Options {
             fail_fast: true,
             timeout: Some(timeout),

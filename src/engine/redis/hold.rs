@@ -15,6 +15,9 @@ use crate::{
     port::{GateError, Holder, PendingEntry, ReleaseOutcome, ReserveOutcome, Standing},
 };
 
+/// How many pending attempts are listed in one call, whatever is asked for.
+const OVERDUE_AT_MOST: usize = 1_000;
+
 pub(super) async fn reserve(
     connection: &Connection,
     sale: SaleId,
@@ -111,7 +114,7 @@ pub(super) async fn overdue(
     limit: usize,
 ) -> Result<Vec<PendingEntry>, GateError> {
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit.min(CALL_SIZE)).unwrap_or(0);
+    let limit = i64::try_from(limit.min(OVERDUE_AT_MOST)).unwrap_or(0);
     let args = vec![age_ms.into(), limit.into()];
     let answer = reply::list(
         connection

@@ -21,9 +21,9 @@ use crate::{
     port::{Holder, PurchaseResult},
 };
 
-/// How many shoppers go into one call of those scripts that take any number: few enough that a call stays far below a
-/// millisecond or two, in which the server does nothing else.
-pub(super) const CALL_SIZE: usize = 1_000;
+/// How many shoppers go into one call where any number may come: about a millisecond, in which the server does nothing
+/// else.
+pub(super) const CALL_SIZE: usize = 400;
 
 /// The keys of a sale, in the order in which the scripts take them.
 pub(super) fn sale_keys(sale: SaleId) -> Vec<Key> {

@@ -12,8 +12,8 @@ use crate::{
     port::{GateError, GateStatus, SaleWindow},
 };
 
-/// Holders a page: about half a millisecond of the server.
-const PAGE: i64 = 2_000;
+/// Holders a page: under a millisecond of the server.
+const PAGE: i64 = 500;
 
 pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<GateStatus, GateError> {
     let answer = reply::list(

@@ -2,6 +2,8 @@
 //!
 //! An engine takes part by implementing [`Engine`] and by one line in `suite!`'s uses below.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
+
 mod loading;
 mod recording;
 mod redis_faults;

@@ -1,5 +1,7 @@
 //! A Redis server of a test's own, which can be paused, killed and started again; and where the shared cluster is.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
+
 use std::{
     net::TcpListener,
     path::PathBuf,

@@ -1,6 +1,6 @@
 -- Adds shoppers who have an order, while their sale is being loaded.
 -- KEYS: stock, holders, pending, meta. ARGV: token, ms that an abandoned load may stay, the attempt ids (16 bytes each)
--- in one string; then the user ids, at most 3,000.
+-- in one string; then the user ids, at most 3,000 (unpack() puts its values on the stack).
 -- Returns 1, or 0 when the load was superseded.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'token')
 if meta[1] ~= 'loading' or meta[2] ~= ARGV[1] then
