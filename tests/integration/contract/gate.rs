@@ -108,6 +108,7 @@ macro_rules! suite {
                 a_resent_reservation_stays_releasable,
                 a_second_press_makes_release_impossible,
                 a_claim_makes_release_impossible,
+                a_release_beside_a_press_or_a_claim_excludes_it,
                 a_released_unit_can_be_bought_again_once,
                 release_by_another_attempt_changes_nothing,
                 nobody_gets_a_unit_outside_the_window,

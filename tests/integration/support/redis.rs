@@ -156,6 +156,19 @@ pub fn cluster_cli(command: &[&str]) -> String {
     cli(cluster_seed().1, None, &["-c"], command)
 }
 
+/// Makes every node of the cluster forget its scripts.
+pub fn cluster_flush_scripts() {
+    let (host, port) = cluster_seed();
+    let seed = format!("{host}:{port}");
+    let answer = cli(
+        port,
+        None,
+        &[],
+        &["--cluster", "call", &seed, "SCRIPT", "FLUSH"],
+    );
+    assert!(answer.contains("OK"), "{answer}");
+}
+
 #[allow(clippy::disallowed_methods)] // where the cluster is, is the environment's to say
 fn cluster_seed() -> (String, u16) {
     let seed = std::env::var("FLASHSALE_TEST_REDIS_CLUSTER")

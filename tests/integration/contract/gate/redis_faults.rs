@@ -12,10 +12,10 @@ use flashsale::{
 };
 
 use super::{
-    COMMAND_TIMEOUT, Engine, RESULT_TTL,
+    COMMAND_TIMEOUT, Cluster, Engine, RESULT_TTL,
     scene::{LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window, wait_until},
 };
-use crate::support::redis::{RedisOptions, RedisServer};
+use crate::support::redis::{RedisOptions, RedisServer, cluster_flush_scripts};
 
 /// A gate whose server the test keeps at hand; the test itself is not shared among engines.
 struct Faulty {
@@ -282,6 +282,23 @@ async fn scripts_are_sent_again_when_the_server_has_lost_them() {
             .count(),
         3
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_sent_again_to_the_node_that_has_the_sale() {
+    // Enough sales to have some on every node.
+    for _ in 0..10 {
+        let scene = Scene::open(Cluster::start().await, 5).await;
+        cluster_flush_scripts();
+        let holder = scene.reserved().await;
+        cluster_flush_scripts();
+        scene.record(holder, Outcome::SoldOut).await;
+        scene.check_balance().await;
+        assert_eq!(
+            scene.result(holder.user).await,
+            Some(PurchaseResult::Failed)
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

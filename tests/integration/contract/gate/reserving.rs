@@ -157,6 +157,37 @@ pub async fn a_claim_makes_release_impossible(engine: impl Engine) {
     assert_eq!((available, pending), (2, 1));
 }
 
+/// A shopper who is told that the unit was given back must not be answered for by somebody else.
+pub async fn a_release_beside_a_press_or_a_claim_excludes_it(engine: impl Engine) {
+    let scene = Scene::open(engine, 1_000).await;
+    for _ in 0..40 {
+        let holder = scene.reserved().await;
+        let press = again(holder);
+        let (released, pressed) = tokio::join!(
+            scene.gate.release(scene.sale, holder),
+            scene.gate.reserve(scene.sale, std::slice::from_ref(&press)),
+        );
+        match released.unwrap() {
+            ReleaseOutcome::Released => assert_eq!(pressed.unwrap(), [ReserveOutcome::Reserved]),
+            ReleaseOutcome::Claimed => assert_eq!(pressed.unwrap(), [held(holder)]),
+            ReleaseOutcome::NotHeld => panic!("it was held"),
+        }
+        let holder = scene.reserved().await;
+        let (claimed, released) = tokio::join!(
+            scene.gate.claim(scene.sale, std::slice::from_ref(&holder)),
+            scene.gate.release(scene.sale, holder),
+        );
+        let expected = if claimed.unwrap()[0] {
+            ReleaseOutcome::Claimed
+        } else {
+            ReleaseOutcome::Released
+        };
+        assert_eq!(released.unwrap(), expected);
+    }
+    let (available, pending, _) = scene.figures().await;
+    assert_eq!(available + pending, 1_000);
+}
+
 pub async fn a_released_unit_can_be_bought_again_once(engine: impl Engine) {
     let scene = Scene::open(engine, 1).await;
     let holder = scene.reserved().await;
