@@ -65,6 +65,11 @@ impl Passwords {
             .map_err(failed)
     }
 
+    /// The hash of a password, here and now: for jobs that have nothing else to do.
+    pub fn hash_now(&self, password: &str) -> Result<String, PasswordError> {
+        hash(&self.argon2, password).map_err(failed)
+    }
+
     /// Whether this is the password of the stored hash. Without one it takes as long, and says no.
     pub async fn verify(
         &self,

@@ -8,7 +8,10 @@ use crate::{
     config::Config,
     engine::{
         kafka::{self, create_topics},
-        postgres::{ConnectError, MigrateError, Migrations},
+        postgres::{
+            ConnectError,
+            migrate::{self, MigrateError},
+        },
     },
 };
 
@@ -43,84 +46,69 @@ enum Step {
 }
 
 impl Migrate {
-    #[allow(clippy::print_stdout)] // the command's answer
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        let step = self.step.unwrap_or(Step::Run);
-        if let Step::Reset { yes: false } = step {
-            anyhow::bail!(
-                "reset loses every row of {}; say so with --yes",
-                config.postgres.database
-            );
-        }
-        let mut migrations = open(&config, matches!(step, Step::Run)).await?;
-        match step {
-            Step::Run => report("applied", &migrations.run()?),
-            Step::Revert => report(
-                "taken back",
-                &migrations.revert()?.into_iter().collect::<Vec<_>>(),
-            ),
-            Step::Reset { .. } => {
-                report("taken back", &migrations.revert_all()?);
-                report("applied", &migrations.run()?);
-            }
-            Step::Status => {
-                let status = migrations.status()?;
-                for migration in &status {
-                    println!(
-                        "{} {}",
-                        if migration.applied {
-                            "applied"
-                        } else {
-                            "missing"
-                        },
-                        migration.name
-                    );
+        match self.step.unwrap_or(Step::Run) {
+            Step::Run => {
+                run(&config).await?;
+                if !self.no_topics {
+                    topics(&config).await?;
                 }
-                let missing = status.iter().filter(|migration| !migration.applied).count();
-                anyhow::ensure!(
-                    missing == 0,
-                    "{missing} migrations are missing; run `flashsale migrate`"
-                );
-                return Ok(());
+                Ok(())
             }
+            Step::Revert => {
+                let reverted = migrate::revert(&config.postgres).await?;
+                report("taken back", reverted.as_slice());
+                Ok(())
+            }
+            Step::Reset { yes: false } => {
+                anyhow::bail!(
+                    "reset loses every row of {}; say so with --yes",
+                    config.postgres.database
+                )
+            }
+            Step::Reset { yes: true } => {
+                report("taken back", &migrate::reset(&config.postgres).await?);
+                report("applied", &migrate::run(&config.postgres).await?);
+                Ok(())
+            }
+            Step::Status => status(&config).await,
         }
-        if matches!(step, Step::Run) && !self.no_topics {
-            topics(&config).await?;
-        }
-        Ok(())
     }
 }
 
-/// Waits for PostgreSQL; makes the database only when migrations are to be applied.
-async fn open(config: &Config, create: bool) -> anyhow::Result<Migrations> {
-    let connect = || async {
-        if create && Migrations::ensure_database(&config.postgres).await? {
-            tracing::info!(database = config.postgres.database, "the database is made");
-        }
-        Migrations::open(&config.postgres).await
-    };
+/// Waits for PostgreSQL, makes the database if need be, and applies what is missing.
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let ensure = || migrate::ensure_database(&config.postgres);
     let is_passing = |error: &MigrateError| matches!(error, MigrateError::Connect(error) if ConnectError::is_passing(error));
-    patiently(
+    let stop = CancellationToken::new();
+    if patiently(
         "PostgreSQL",
         config.server.startup_timeout,
-        &CancellationToken::new(),
-        connect,
+        &stop,
+        ensure,
         is_passing,
     )
-    .await
+    .await?
+    {
+        tracing::info!(database = config.postgres.database, "the database is made");
+    }
+    report("applied", &migrate::run(&config.postgres).await?);
+    Ok(())
 }
 
 #[allow(clippy::print_stdout)] // the command's answer
 async fn topics(config: &Config) -> anyhow::Result<()> {
-    let made = patiently(
+    let (create, stop) = (|| create_topics(&config.kafka), CancellationToken::new());
+    let patience = config.server.startup_timeout;
+    for (topic, partitions, new) in patiently(
         "Kafka",
-        config.server.startup_timeout,
-        &CancellationToken::new(),
-        || create_topics(&config.kafka),
+        patience,
+        &stop,
+        create,
         kafka::ConnectError::is_passing,
     )
-    .await?;
-    for (topic, partitions, new) in made {
+    .await?
+    {
         println!(
             "topic {topic}: {}, {partitions} partitions",
             if new { "made" } else { "there" }
@@ -130,11 +118,36 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::print_stdout)] // the command's answer
+async fn status(config: &Config) -> anyhow::Result<()> {
+    let migrations = migrate::status(&config.postgres).await?;
+    for migration in &migrations {
+        println!(
+            "{} {}",
+            if migration.applied {
+                "applied"
+            } else {
+                "missing"
+            },
+            migration.name
+        );
+    }
+    let missing = migrations
+        .iter()
+        .filter(|migration| !migration.applied)
+        .count();
+    anyhow::ensure!(
+        missing == 0,
+        "{missing} migrations are missing; run `flashsale migrate`"
+    );
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
 fn report(what: &str, migrations: &[String]) {
     for migration in migrations {
         println!("{what}: {migration}");
     }
     if migrations.is_empty() {
-        println!("the schema is as it should be: nothing {what}");
+        println!("nothing {what}");
     }
 }

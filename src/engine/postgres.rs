@@ -1,27 +1,29 @@
-//! The ledger on PostgreSQL, through diesel-async: no libpq.
+//! The ledger in PostgreSQL. Here is the implementation of the port, call by call; what each does is in the modules.
 //!
-//! Each child holds the queries of one concern as functions that take a connection, so that they compose inside a
-//! transaction; here they become the port.
+//! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
+//! settling are `order::settlement`'s, and the promises are the schema's (`migrations/`).
 
-mod accounts;
+mod connect;
 mod leases;
-mod migrate;
-mod pool;
+pub mod migrate;
+mod outcomes;
+mod prepared;
 mod sales;
-mod seed;
+mod schema;
+pub mod seed;
+mod session;
 mod settle;
+mod users;
+
+pub use connect::ConnectError;
 
 use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel_async::AsyncPgConnection;
-use futures::future::BoxFuture;
+use diesel_async::RunQueryDsl;
 
-pub use migrate::{AppliedMigration, MigrateError, Migrations};
-pub use pool::ConnectError;
-pub use seed::{SeedError, SeedPlan, SeedReport, SeedUser};
-
+use self::{prepared::Prepared, session::SessionPool};
 use crate::{
     config::PostgresConfig,
     ids::{AttemptId, SaleId},
@@ -30,96 +32,60 @@ use crate::{
         Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
     },
 };
-use pool::Pool;
 
-/// Tries of a transaction that PostgreSQL ended to get out of a deadlock.
-const TRIES: u32 = 3;
-
-/// The system of record.
+/// The ledger in PostgreSQL. Clones share one pool of connections.
+#[derive(Clone)]
 pub struct PostgresLedger {
-    pool: Pool,
+    pool: SessionPool,
 }
 
 impl PostgresLedger {
-    /// Connects once, and makes sure that the database's schema is the one this program was built for.
+    /// Connects once, to find out whether the server, the login, the database and its migrations are as they should be.
+    /// Takes `pool_timeout` and `statement_timeout` at most.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
-        let pool = Pool::new(config)?;
-        pool.check().await?;
-        Migrations::check(config).await?;
+        let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+        migrate::check(config, &mut session).await?;
+        let pool = SessionPool::new(config).map_err(|error| ConnectError::Refused {
+            server: format!("{}:{}", config.host, config.port),
+            cause: error.to_string(),
+        })?;
         Ok(Self { pool })
-    }
-
-    /// Runs short queries with a deadline: one that a server does not answer takes its connection with it.
-    async fn query<T, F>(&self, query: F) -> Result<T, LedgerError>
-    where
-        T: Send,
-        F: for<'c> FnOnce(&'c mut AsyncPgConnection) -> BoxFuture<'c, diesel::QueryResult<T>>
-            + Send,
-    {
-        self.pool.query(query).await
     }
 }
 
-/// Shortens the delegation below.
-macro_rules! query {
-    ($ledger:ident, $query:expr) => {
-        $ledger
-            .query(move |connection| Box::pin(async move { $query(connection).await }))
-            .await
-    };
+impl From<diesel::result::Error> for LedgerError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self(error.to_string())
+    }
 }
 
 #[async_trait]
 impl Ledger for PostgresLedger {
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
-        let user = user.clone();
-        query!(self, async |connection| accounts::register(
-            connection, &user
-        )
-        .await)
+        Ok(users::register(&mut *self.pool.take().await?, user).await?)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
-        let username = username.to_owned();
-        query!(self, async |connection| accounts::find(
-            connection, &username
-        )
-        .await)
+        Ok(users::find(&mut *self.pool.take().await?, username).await?)
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
-        query!(self, async |connection| sales::since(connection, since)
-            .await)
+        Ok(sales::listings(&mut *self.pool.take().await?, since).await?)
     }
 
     async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            // No deadline around a transaction: what became of it would be unknown. The server ends a statement that
-            // takes too long (statement_timeout), and TCP notices a server that went away (see `pool`).
-            let mut connection = self.pool.connection().await?;
-            match settle::settle(&mut connection, &batch).await {
-                Err(settle::Failure::Deadlock) if tries < TRIES => {}
-                settled => return settled.map_err(SettleError::from),
-            }
-        }
+        settle::settle(&mut *self.pool.take().await?, &batch).await
     }
 
     async fn outcomes(
         &self,
         attempts: &[AttemptId],
     ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
-        let attempts: Vec<_> = attempts.iter().map(|attempt| attempt.0).collect();
-        query!(self, async |connection| settle::outcomes(
-            connection, &attempts
-        )
-        .await)
+        Ok(outcomes::read(&mut *self.pool.take().await?, attempts).await?)
     }
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
-        query!(self, async |connection| sales::snapshot(connection, sale)
-            .await)
+        Ok(sales::snapshot(&mut *self.pool.take().await?, sale).await?)
     }
 
     async fn heartbeat(
@@ -128,11 +94,7 @@ impl Ledger for PostgresLedger {
         partitions: i32,
         ttl: Duration,
     ) -> Result<(Vec<Lease>, usize), LedgerError> {
-        let member = member.clone();
-        query!(self, async |connection| leases::heartbeat(
-            connection, &member, partitions, ttl
-        )
-        .await)
+        Ok(leases::heartbeat(&mut *self.pool.take().await?, member, partitions, ttl).await?)
     }
 
     async fn hand_back(
@@ -140,25 +102,11 @@ impl Ledger for PostgresLedger {
         member: &Member,
         partitions: &[Partition],
     ) -> Result<(), LedgerError> {
-        let (member, partitions) = (
-            member.clone(),
-            partitions
-                .iter()
-                .map(|partition| partition.0)
-                .collect::<Vec<_>>(),
-        );
-        query!(self, async |connection| leases::hand_back(
-            connection,
-            &member,
-            &partitions
-        )
-        .await)
+        Ok(leases::hand_back(&mut *self.pool.take().await?, member, partitions).await?)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
-        let member = member.clone();
-        query!(self, async |connection| leases::leave(connection, &member)
-            .await)
+        Ok(leases::leave(&mut *self.pool.take().await?, member).await?)
     }
 
     async fn progress(
@@ -166,11 +114,7 @@ impl Ledger for PostgresLedger {
         group: &str,
         topic: &str,
     ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        let (group, topic) = (group.to_owned(), topic.to_owned());
-        query!(self, async |connection| leases::progress(
-            connection, &group, &topic
-        )
-        .await)
+        Ok(leases::progress(&mut *self.pool.take().await?, group, topic).await?)
     }
 
     async fn reposition(
@@ -179,14 +123,13 @@ impl Ledger for PostgresLedger {
         from: Offset,
         to: Offset,
     ) -> Result<bool, LedgerError> {
-        let position = position.clone();
-        query!(self, async |connection| leases::reposition(
-            connection, &position, from, to, None
-        )
-        .await)
+        Ok(leases::reposition(&mut *self.pool.take().await?, position, from, to).await?)
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        query!(self, pool::ping)
+        Prepared::new("SELECT 1")
+            .execute(&mut *self.pool.take().await?)
+            .await?;
+        Ok(())
     }
 }

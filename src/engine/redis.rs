@@ -26,8 +26,8 @@ use crate::{
     config::RedisConfig,
     ids::{ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
-        ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
+        GateError, GateStatus, Holder, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
     },
 };
 use connection::Connection;
@@ -73,7 +73,16 @@ impl StockGate for RedisGate {
     /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
     /// it must be the last thing to go.
     async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
-        let results: Vec<ResultEntry> = settlements.iter().map(settle::result_of).collect();
+        let mut results = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            let attempt = &settlement.attempt;
+            // Whoever wrote a record that names nothing real may have named a real shopper.
+            if settlement.outcome != Outcome::Rejected
+                || results::is_awaited(&self.connection, sale, attempt.user).await?
+            {
+                results.push(settle::result_of(settlement));
+            }
+        }
         results::write(&self.connection, self.result_ttl, &results).await?;
         settle::record(&self.connection, sale, settlements).await
     }

@@ -1,97 +1,122 @@
-//! What becomes of logged attempts: the pure decision, the same for every ledger.
+//! What becomes of logged attempts: the rules of settling, without I/O. Every engine of the ledger decides by these.
 //!
-//! The ledger's engine says what it knows, under its locks; here is decided; the engine writes it down.
+//! The engine looks up what is [`Known`] under its locks, calls [`decide`], and writes down the [`Decision`].
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Attempt, Outcome, Rejection, Settlement},
 };
 
-/// What the ledger knows about one attempt.
-#[derive(Debug, Clone, Copy, Default)]
+/// What the ledger knows of a batch, read under the locks of the batch's sales.
+#[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// The outcome, if it was settled before.
-    pub earlier: Option<Outcome>,
-    /// The attempt that made the shopper's order in this sale, if there is one.
-    pub order: Option<AttemptId>,
-    pub user_exists: bool,
+    /// Attempts of the batch that were settled before, whatever batch it was.
+    pub settled: HashMap<AttemptId, Settled>,
+    /// The standing orders of the batch's shoppers in the batch's sales, each with the attempt that made it.
+    pub orders: HashMap<(SaleId, UserId), AttemptId>,
+    /// Those of the batch's shoppers that have an account.
+    pub users: HashSet<UserId>,
+    /// Those of the batch's sales that exist.
+    pub sales: HashMap<SaleId, KnownSale>,
 }
 
-/// A sale of the batch, locked.
-#[derive(Debug, Clone, Copy)]
-pub struct Stock {
+/// An attempt that was settled before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settled {
+    pub sale: SaleId,
+    pub user: UserId,
+    pub outcome: Outcome,
+}
+
+/// A sale of the batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownSale {
     pub product: ProductId,
+    /// Units for which no order stands.
     pub remaining: u64,
 }
 
-/// What is to be written.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// What is to be written down and what to answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// One for each attempt, in order.
+    /// One for each attempt of the batch, in its order.
     pub settlements: Vec<Settlement>,
-    /// Those that are settled now for the first time; each attempt once.
-    pub new: Vec<Settlement>,
-    /// Units to take.
-    pub taken: BTreeMap<SaleId, u64>,
+    /// Those that were decided now, each attempt once: to be recorded.
+    pub fresh: Vec<Settlement>,
+    /// The attempts for which an order is to be made. Each takes a unit of its sale.
+    pub orders: Vec<Attempt>,
 }
 
-/// Decides a batch in the log's order: who comes first gets the unit. `known` has one entry for each attempt.
+/// Decides about a batch, in the log's order: an attempt settled before keeps its outcome; a shopper gets one order a
+/// sale; the first come get the units.
 ///
-/// # Errors
-/// The attempts that cannot be settled, unless they are among `rejected`.
+/// An attempt that names what the ledger does not know is rejected if it is listed in `rejected`; with any that is not
+/// listed, nothing is decided and all such attempts are the answer.
+///
+/// A record that carries the id of somebody else's attempt is answered `Rejected` and leaves no trace: burying it by its
+/// id would bury the other attempt with it.
 pub fn decide(
     attempts: &[Attempt],
-    known: &[Known],
-    stocks: &BTreeMap<SaleId, Stock>,
     rejected: &[Rejection],
+    known: Known,
 ) -> Result<Decision, Vec<Rejection>> {
-    let rejected: HashSet<AttemptId> = rejected.iter().map(|rejection| rejection.attempt).collect();
-    let mut left: BTreeMap<SaleId, u64> = stocks
-        .iter()
-        .map(|(sale, stock)| (*sale, stock.remaining))
-        .collect();
-    let mut settled: HashMap<AttemptId, Outcome> = HashMap::new();
-    let mut buyers: HashMap<(SaleId, UserId), AttemptId> = HashMap::new();
+    let Known {
+        mut settled,
+        mut orders,
+        users,
+        mut sales,
+    } = known;
+    let buried: HashSet<AttemptId> = rejected.iter().map(|rejection| rejection.attempt).collect();
     let mut decision = Decision::default();
-    let mut unsettleable = Vec::new();
+    let mut unsettleable: Vec<Rejection> = Vec::new();
 
-    for (attempt, known) in attempts.iter().zip(known) {
-        let before = settled.get(&attempt.id).copied().or(known.earlier);
-        let outcome = if let Some(before) = before {
-            before
-        } else if rejected.contains(&attempt.id) {
-            Outcome::Rejected
-        } else if let Some(cause) = flaw(attempt, *known, stocks) {
-            unsettleable.push(Rejection {
-                attempt: attempt.id,
-                cause,
-            });
-            continue;
-        } else {
-            let shopper = (attempt.sale, attempt.user);
-            let left = left.entry(attempt.sale).or_default();
-            if let Some(by) = buyers.get(&shopper).copied().or(known.order) {
-                Outcome::AlreadyOrdered { by }
-            } else if *left > 0 {
-                *left -= 1;
-                *decision.taken.entry(attempt.sale).or_default() += 1;
-                buyers.insert(shopper, attempt.id);
-                Outcome::Ordered
+    for attempt in attempts {
+        let outcome = if let Some(earlier) = settled.get(&attempt.id) {
+            if (earlier.sale, earlier.user) == (attempt.sale, attempt.user) {
+                earlier.outcome
             } else {
-                Outcome::SoldOut
+                Outcome::Rejected
             }
+        } else {
+            let outcome = if buried.contains(&attempt.id) {
+                Outcome::Rejected
+            } else {
+                match sale_of(attempt, &users, &mut sales) {
+                    Ok(sale) => outcome_of(attempt, sale, &mut orders, &mut decision.orders),
+                    Err(cause) => {
+                        if !unsettleable
+                            .iter()
+                            .any(|rejection| rejection.attempt == attempt.id)
+                        {
+                            unsettleable.push(Rejection {
+                                attempt: attempt.id,
+                                cause,
+                            });
+                        }
+                        continue;
+                    }
+                }
+            };
+            settled.insert(
+                attempt.id,
+                Settled {
+                    sale: attempt.sale,
+                    user: attempt.user,
+                    outcome,
+                },
+            );
+            decision.fresh.push(Settlement {
+                attempt: *attempt,
+                outcome,
+            });
+            outcome
         };
-        let settlement = Settlement {
+        decision.settlements.push(Settlement {
             attempt: *attempt,
             outcome,
-        };
-        if before.is_none() {
-            settled.insert(attempt.id, outcome);
-            decision.new.push(settlement);
-        }
-        decision.settlements.push(settlement);
+        });
     }
     if unsettleable.is_empty() {
         Ok(decision)
@@ -100,34 +125,60 @@ pub fn decide(
     }
 }
 
-/// Why an attempt cannot be settled.
-fn flaw(attempt: &Attempt, known: Known, stocks: &BTreeMap<SaleId, Stock>) -> Option<String> {
-    match stocks.get(&attempt.sale) {
-        None => Some(format!("there is no sale {}", attempt.sale)),
-        Some(stock) if stock.product != attempt.product => Some(format!(
-            "sale {} is not of product {}",
-            attempt.sale, attempt.product
-        )),
-        Some(_) if !known.user_exists => Some(format!("there is no user {}", attempt.user)),
-        Some(_) => None,
+/// The sale of an attempt, or why the attempt cannot be settled.
+fn sale_of<'a>(
+    attempt: &Attempt,
+    users: &HashSet<UserId>,
+    sales: &'a mut HashMap<SaleId, KnownSale>,
+) -> Result<&'a mut KnownSale, String> {
+    let sale = sales
+        .get_mut(&attempt.sale)
+        .ok_or_else(|| format!("there is no sale {}", attempt.sale))?;
+    if sale.product != attempt.product {
+        return Err(format!(
+            "sale {} is of product {}, not of product {}",
+            attempt.sale, sale.product, attempt.product
+        ));
+    }
+    if !users.contains(&attempt.user) {
+        return Err(format!("there is no user {}", attempt.user));
+    }
+    Ok(sale)
+}
+
+/// The outcome of an attempt that can be settled; an order made is noted in `orders` and `made`.
+fn outcome_of(
+    attempt: &Attempt,
+    sale: &mut KnownSale,
+    orders: &mut HashMap<(SaleId, UserId), AttemptId>,
+    made: &mut Vec<Attempt>,
+) -> Outcome {
+    let shopper = (attempt.sale, attempt.user);
+    match orders.get(&shopper) {
+        // Its order stands although the attempt was never recorded: somebody wrote the order by hand.
+        Some(by) if *by == attempt.id => Outcome::Ordered,
+        Some(by) => Outcome::AlreadyOrdered { by: *by },
+        None => match sale.remaining.checked_sub(1) {
+            Some(rest) => {
+                sale.remaining = rest;
+                orders.insert(shopper, attempt.id);
+                made.push(*attempt);
+                Outcome::Ordered
+            }
+            None => Outcome::SoldOut,
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
+    use chrono::DateTime;
+    use uuid::Uuid;
 
-    const FRESH: Known = Known {
-        earlier: None,
-        order: None,
-        user_exists: true,
-    };
-
-    fn attempt(user: i64) -> Attempt {
+    fn attempt(id: u128, user: i64) -> Attempt {
         Attempt {
-            id: AttemptId::generate(),
+            id: AttemptId(Uuid::from_u128(id)),
             sale: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             user: UserId::new(user).unwrap(),
@@ -135,9 +186,19 @@ mod tests {
         }
     }
 
-    fn stock(remaining: u64) -> BTreeMap<SaleId, Stock> {
-        let product = ProductId::new(1).unwrap();
-        BTreeMap::from([(SaleId::new(1).unwrap(), Stock { product, remaining })])
+    /// Users 1 to 9, and sale 1 of product 1 with this much left.
+    fn known(remaining: u64) -> Known {
+        Known {
+            users: (1..10).filter_map(UserId::new).collect(),
+            sales: HashMap::from([(
+                SaleId::new(1).unwrap(),
+                KnownSale {
+                    product: ProductId::new(1).unwrap(),
+                    remaining,
+                },
+            )]),
+            ..Known::default()
+        }
     }
 
     fn outcomes(decision: &Decision) -> Vec<Outcome> {
@@ -149,93 +210,163 @@ mod tests {
     }
 
     #[test]
-    fn the_first_in_the_log_get_the_units() {
-        let attempts = [attempt(1), attempt(2), attempt(3)];
-        let decision = decide(&attempts, &[FRESH; 3], &stock(2), &[]).unwrap();
+    fn the_first_come_get_the_units_and_the_rest_finds_it_sold_out() {
+        let batch = [attempt(3, 3), attempt(1, 1), attempt(2, 2)];
+        let decision = decide(&batch, &[], known(2)).unwrap();
         assert_eq!(
             outcomes(&decision),
             [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]
         );
-        assert_eq!(decision.taken.values().sum::<u64>(), 2);
-        assert_eq!(decision.new.len(), 3);
+        assert_eq!(decision.orders, batch[..2]);
+        assert_eq!(decision.fresh, decision.settlements);
     }
 
     #[test]
-    fn a_shopper_s_second_attempt_finds_the_first_one_s_order() {
-        let attempts = [attempt(1), attempt(1), attempt(2)];
-        let known = [
-            FRESH,
-            FRESH,
-            Known {
-                order: Some(attempts[0].id),
-                ..FRESH
-            },
-        ];
-        let decision = decide(&attempts, &known, &stock(9), &[]).unwrap();
-        let already = Outcome::AlreadyOrdered { by: attempts[0].id };
-        assert_eq!(outcomes(&decision), [Outcome::Ordered, already, already]);
-        assert_eq!(decision.taken.values().sum::<u64>(), 1);
-    }
-
-    #[test]
-    fn an_attempt_that_comes_again_is_answered_as_before_and_not_written_again() {
-        let (again, old) = (attempt(1), attempt(2));
-        let settled = Known {
-            earlier: Some(Outcome::SoldOut),
-            ..FRESH
-        };
-        let decision = decide(
-            &[again, again, old],
-            &[FRESH, FRESH, settled],
-            &stock(9),
-            &[],
-        )
-        .unwrap();
+    fn a_shopper_gets_one_order_within_a_batch() {
+        let batch = [attempt(1, 1), attempt(2, 1), attempt(3, 2)];
+        let decision = decide(&batch, &[], known(5)).unwrap();
+        let by = batch[0].id;
         assert_eq!(
             outcomes(&decision),
-            [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]
+            [
+                Outcome::Ordered,
+                Outcome::AlreadyOrdered { by },
+                Outcome::Ordered
+            ]
         );
-        assert_eq!(decision.new.len(), 1);
-        assert_eq!(decision.taken.values().sum::<u64>(), 1);
+        assert_eq!(decision.orders.len(), 2);
     }
 
     #[test]
-    fn what_cannot_be_settled_is_named_until_it_is_rejected() {
-        let unknown_user = attempt(1);
-        let unknown_sale = Attempt {
-            sale: SaleId::new(7).unwrap(),
-            ..attempt(2)
-        };
-        let wrong_product = Attempt {
-            product: ProductId::new(7).unwrap(),
-            ..attempt(3)
-        };
-        let attempts = [unknown_user, unknown_sale, wrong_product, attempt(4)];
-        let known = [
-            Known {
-                user_exists: false,
-                ..FRESH
+    fn a_shopper_with_an_order_gets_no_second_one() {
+        let by = AttemptId(Uuid::from_u128(77));
+        let mut known = known(5);
+        known
+            .orders
+            .insert((SaleId::new(1).unwrap(), UserId::new(1).unwrap()), by);
+        let decision = decide(&[attempt(1, 1)], &[], known).unwrap();
+        assert_eq!(outcomes(&decision), [Outcome::AlreadyOrdered { by }]);
+        assert!(decision.orders.is_empty());
+    }
+
+    #[test]
+    fn an_order_written_by_hand_for_this_very_attempt_is_its_order() {
+        let mut known = known(0);
+        known.orders.insert(
+            (SaleId::new(1).unwrap(), UserId::new(1).unwrap()),
+            attempt(1, 1).id,
+        );
+        let decision = decide(&[attempt(1, 1)], &[], known).unwrap();
+        assert_eq!(outcomes(&decision), [Outcome::Ordered]);
+        assert!(decision.orders.is_empty());
+        assert_eq!(decision.fresh.len(), 1);
+    }
+
+    #[test]
+    fn an_attempt_logged_twice_takes_one_unit_and_is_answered_alike() {
+        let batch = [attempt(1, 1), attempt(1, 1), attempt(2, 2), attempt(2, 2)];
+        let decision = decide(&batch, &[], known(1)).unwrap();
+        assert_eq!(
+            outcomes(&decision),
+            [
+                Outcome::Ordered,
+                Outcome::Ordered,
+                Outcome::SoldOut,
+                Outcome::SoldOut
+            ]
+        );
+        assert_eq!((decision.orders.len(), decision.fresh.len()), (1, 2));
+    }
+
+    #[test]
+    fn an_attempt_settled_before_keeps_its_outcome_though_units_came_back() {
+        let one = attempt(1, 1);
+        let mut known = known(5);
+        known.settled.insert(
+            one.id,
+            Settled {
+                sale: one.sale,
+                user: one.user,
+                outcome: Outcome::SoldOut,
             },
-            FRESH,
-            FRESH,
-            FRESH,
+        );
+        let decision = decide(&[one], &[], known).unwrap();
+        assert_eq!(outcomes(&decision), [Outcome::SoldOut]);
+        assert!(decision.orders.is_empty() && decision.fresh.is_empty());
+    }
+
+    #[test]
+    fn an_attempt_settled_before_keeps_its_outcome_though_it_is_listed_as_rejected() {
+        let one = attempt(1, 1);
+        let mut known = known(5);
+        known.settled.insert(
+            one.id,
+            Settled {
+                sale: one.sale,
+                user: one.user,
+                outcome: Outcome::Ordered,
+            },
+        );
+        let rejected = [Rejection {
+            attempt: one.id,
+            cause: "buried in an earlier life".into(),
+        }];
+        assert_eq!(
+            outcomes(&decide(&[one], &rejected, known).unwrap()),
+            [Outcome::Ordered]
+        );
+    }
+
+    #[test]
+    fn a_record_with_the_id_of_anothers_attempt_is_rejected_and_leaves_the_other_alone() {
+        let (own, stolen) = (attempt(1, 1), attempt(1, 2));
+        let decision = decide(&[own, stolen, own], &[], known(5)).unwrap();
+        assert_eq!(
+            outcomes(&decision),
+            [Outcome::Ordered, Outcome::Rejected, Outcome::Ordered]
+        );
+        assert_eq!((decision.orders.len(), decision.fresh.len()), (1, 1));
+    }
+
+    #[test]
+    fn what_names_unknown_things_stops_the_batch_with_every_cause_once() {
+        let mut no_sale = attempt(1, 1);
+        no_sale.sale = SaleId::new(9).unwrap();
+        let mut wrong_product = attempt(2, 1);
+        wrong_product.product = ProductId::new(9).unwrap();
+        let batch = [
+            no_sale,
+            attempt(4, 1),
+            wrong_product,
+            attempt(3, 99),
+            no_sale,
         ];
-        let flaws = decide(&attempts, &known, &stock(9), &[]).unwrap_err();
-        let causes: Vec<_> = flaws.iter().map(|flaw| flaw.cause.as_str()).collect();
+        let causes: Vec<String> = decide(&batch, &[], known(5))
+            .unwrap_err()
+            .into_iter()
+            .map(|rejection| rejection.cause)
+            .collect();
         assert_eq!(
             causes,
             [
-                "there is no user 1",
-                "there is no sale 7",
-                "sale 1 is not of product 7"
+                "there is no sale 9",
+                "sale 1 is of product 1, not of product 9",
+                "there is no user 99"
             ]
         );
+    }
 
-        let decision = decide(&attempts, &known, &stock(9), &flaws).unwrap();
-        let rejected = Outcome::Rejected;
-        assert_eq!(
-            outcomes(&decision),
-            [rejected, rejected, rejected, Outcome::Ordered]
-        );
+    #[test]
+    fn buried_attempts_are_rejected_and_the_rest_is_settled() {
+        let batch = [attempt(1, 99), attempt(2, 2)];
+        let rejected = decide(&batch, &[], known(5)).unwrap_err();
+        let decision = decide(&batch, &rejected, known(5)).unwrap();
+        assert_eq!(outcomes(&decision), [Outcome::Rejected, Outcome::Ordered]);
+        assert_eq!(decision.fresh.len(), 2);
+    }
+
+    #[test]
+    fn an_empty_batch_decides_nothing() {
+        assert_eq!(decide(&[], &[], known(5)), Ok(Decision::default()));
     }
 }

@@ -136,7 +136,8 @@ pub trait StockGate: Send + Sync {
 
     /// Records what the ledger decided, for settlements of one sale: the attempts are no longer pending; a failed one
     /// gives its unit back; an order of a shopper whom the gate does not know takes a unit (`available` may go below
-    /// zero); shoppers' results are written, FAILED never over a SUCCESS of the same sale.
+    /// zero); shoppers' results are written, FAILED never over a SUCCESS of the same sale, and that of a rejected attempt
+    /// only if its shopper waits for one: its record may name anybody.
     ///
     /// While a sale is being loaded, orders recorded meanwhile are kept aside and counted when it opens. For an unknown
     /// sale only the results are written.

@@ -3,11 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::support::{
-    kafka::Topic,
-    postgres::{self, Database},
-    process::Process,
-    system::System,
-    wait_until,
+    kafka::Topic, postgres::TestDatabase, process::Process, system::System, wait_until,
 };
 
 async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (bool, String) {
@@ -26,8 +22,8 @@ fn complaint(output: &str) -> &str {
 
 #[tokio::test]
 async fn migrations_go_up_and_down_and_up() {
-    let database = Database::create_empty().await;
-    let environment = postgres::environment(&database.config());
+    let database = TestDatabase::empty().await;
+    let environment = database.environment();
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_%'";
     let count = || async { database.query(tables).await[0].get::<_, i64>(0) };
 
@@ -70,7 +66,8 @@ async fn migrations_go_up_and_down_and_up() {
 #[tokio::test]
 async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
     let topic = Topic::create().await;
-    let mut environment = postgres::environment(&postgres::config(&postgres::unused_name()));
+    let database = TestDatabase::missing();
+    let mut environment = database.environment();
     environment.insert("KAFKA_BROKERS".to_owned(), topic.config.brokers.join(","));
     environment.insert(
         "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS".to_owned(),
@@ -100,13 +97,12 @@ async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
         "{outputs}"
     );
     topic.delete_others(&[".new", ".new.dlq"]).await;
-    postgres::drop_database(&environment["POSTGRES_DB"]);
 }
 
 #[tokio::test]
 async fn seeding_twice_changes_nothing() {
-    let database = Database::create().await;
-    let mut environment = postgres::environment(&database.config());
+    let database = TestDatabase::create().await;
+    let mut environment = database.environment();
     environment.insert("FLASH_SALE_TOTAL_STOCK".to_owned(), "3".to_owned());
     let count = "SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM products), (SELECT count(*) FROM flash_sales), \
                  (SELECT sum(remaining_stock) FROM flash_sales)";
@@ -126,8 +122,8 @@ async fn seeding_twice_changes_nothing() {
 
 #[tokio::test]
 async fn the_seeded_sale_can_be_set_and_a_wrong_product_is_named() {
-    let database = Database::create().await;
-    let mut environment = postgres::environment(&database.config());
+    let database = TestDatabase::create().await;
+    let mut environment = database.environment();
     environment.insert("FLASH_SALE_PRODUCT_ID".to_owned(), "FLASH-002".to_owned());
     environment.insert(
         "FLASH_SALE_START_TIME".to_owned(),
@@ -163,8 +159,8 @@ async fn every_wrong_setting_is_named_at_once() {
 
 #[tokio::test]
 async fn a_wrong_password_is_one_clear_line_and_no_waiting() {
-    let database = Database::create().await;
-    let mut environment = postgres::environment(&database.config());
+    let database = TestDatabase::create().await;
+    let mut environment = database.environment();
     environment.insert("POSTGRES_PASSWORD".to_owned(), "wrong-secret".to_owned());
     environment.insert("PORT".to_owned(), "0".to_owned());
     for command in [&["migrate"][..], &["seed"], &["serve"], &["work"]] {
@@ -184,9 +180,9 @@ async fn a_wrong_password_is_one_clear_line_and_no_waiting() {
 
 #[tokio::test]
 async fn a_missing_database_and_a_missing_schema_name_the_command_that_makes_them() {
-    let unused = postgres::environment(&postgres::config(&postgres::unused_name()));
-    let empty = Database::create_empty().await;
-    for environment in [unused, postgres::environment(&empty.config())] {
+    let missing = TestDatabase::missing();
+    let empty = TestDatabase::empty().await;
+    for environment in [missing.environment(), empty.environment()] {
         let (success, output) = run(&["work"], &environment).await;
         assert!(
             !success && complaint(&output).contains("flashsale migrate"),

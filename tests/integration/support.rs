@@ -6,6 +6,7 @@ pub mod postgres;
 pub mod process;
 pub mod redis;
 pub mod system;
+pub mod wire;
 
 use std::{
     future::Future,

@@ -1,256 +1,264 @@
-//! Which worker reads which partition, and how far each partition is settled. All times are the database's.
+//! Who reads which partition, and how far each has come. The database's clock decides when a lease has run out.
+//!
+//! Lock order, so that nobody waits in a circle: rows of `consumer_partitions` before the lock of the group; under the
+//! lock of the group, rows of others are taken only if they are free at once.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use diesel::{
-    QueryResult, QueryableByName, sql_query,
-    sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid},
+    prelude::*,
+    sql_types::{Array, BigInt, Double, Integer, Text},
 };
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use super::{
+    prepared::Prepared,
+    schema::{consumer_members, consumer_partitions},
+};
 use crate::{
     ids::AttemptId,
     port::{Lease, Member, Offset, Partition, Position},
 };
 
-#[derive(QueryableByName)]
-struct MemberRow {
-    #[diesel(sql_type = Text)]
-    member_id: String,
-}
+/// Waits while a batch of the member's own is being settled, hence before the lock of the group.
+const RENEW: &str = "
+    UPDATE consumer_partitions SET lease_expires_at = clock_timestamp() + make_interval(secs => ?), updated_at = now()
+    WHERE group_name = ? AND topic = ? AND owner = ?";
+
+/// One at a time may share out the partitions of a group.
+const LOCK_GROUP: &str =
+    "SELECT pg_advisory_xact_lock(hashtextextended('flashsale members of ' || ? || ' ' || ?, 0))";
+
+const CHECK_IN: &str = "
+    INSERT INTO consumer_members (group_name, topic, member_id, expires_at)
+    VALUES (?, ?, ?, clock_timestamp() + make_interval(secs => ?))
+    ON CONFLICT (group_name, topic, member_id) DO UPDATE SET expires_at = EXCLUDED.expires_at";
+
+const FORGET_SILENT: &str = "
+    DELETE FROM consumer_members WHERE group_name = ? AND topic = ? AND expires_at <= clock_timestamp()";
+
+/// Offers only rows that are missing: `ON CONFLICT` alone would wait for whoever is changing the row that is there, a
+/// batch or a renewal, and with the lock of the group held that may be a circle.
+const ADD_MISSING: &str = "
+    INSERT INTO consumer_partitions (group_name, topic, partition)
+    SELECT m.group_name, m.topic, m.partition
+    FROM (SELECT ? AS group_name, ? AS topic, generate_series(0, ? - 1) AS partition) m
+    WHERE NOT EXISTS (SELECT 1 FROM consumer_partitions p
+        WHERE p.group_name = m.group_name AND p.topic = m.topic AND p.partition = m.partition)
+    ON CONFLICT DO NOTHING";
+
+/// The member's place among the live ones, from 0, and how many there are.
+const PLACE: &str = "
+    SELECT count(*) FILTER (WHERE member_id COLLATE \"C\" < ? COLLATE \"C\") AS place, count(*) AS members
+    FROM consumer_members WHERE group_name = ? AND topic = ?";
+
+/// A row that is locked is being settled this moment: its owner lives, or its transaction will end; next time, then.
+const TAKE_FREE: &str = "
+    UPDATE consumer_partitions SET owner = ?, lease_expires_at = clock_timestamp() + make_interval(secs => ?),
+        updated_at = now()
+    WHERE group_name = ? AND topic = ? AND partition IN (
+        SELECT partition FROM consumer_partitions
+        WHERE group_name = ? AND topic = ? AND partition < ?
+            AND (owner IS NULL OR lease_expires_at <= clock_timestamp())
+        ORDER BY partition LIMIT ? FOR UPDATE SKIP LOCKED)";
+
+const HAND_BACK: &str = "
+    UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL, updated_at = now()
+    WHERE group_name = ? AND topic = ? AND owner = ? AND partition = ANY(?)";
+
+const HAND_BACK_ALL: &str = "
+    UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL, updated_at = now()
+    WHERE group_name = ? AND topic = ? AND owner = ?";
+
+/// What the last settled attempt was is unknown at another offset.
+const REPOSITION: &str = "
+    UPDATE consumer_partitions SET next_offset = ?, last_attempt_id = NULL, updated_at = now()
+    WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
 
 #[derive(QueryableByName)]
-struct LeaseRow {
-    #[diesel(sql_type = Integer)]
-    partition: i32,
+struct PlaceRow {
     #[diesel(sql_type = BigInt)]
-    next_offset: i64,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    last_attempt_id: Option<Uuid>,
+    place: i64,
+    #[diesel(sql_type = BigInt)]
+    members: i64,
 }
 
-/// One heartbeat of a worker; one at a time for a group and topic.
 pub(super) async fn heartbeat(
-    connection: &mut AsyncPgConnection,
+    conn: &mut AsyncPgConnection,
     member: &Member,
     partitions: i32,
     ttl: Duration,
 ) -> QueryResult<(Vec<Lease>, usize)> {
-    connection
-        .transaction(async |connection| {
-            sql_query("SELECT pg_advisory_xact_lock(hashtextextended('flashsale leases ' || $1 || ' ' || $2, 0))")
-                .bind::<Text, _>(&member.group)
-                .bind::<Text, _>(&member.topic)
-                .execute(connection)
+    let ttl = ttl.as_secs_f64();
+    conn.build_transaction()
+        .read_committed()
+        .run(async |conn| {
+            Prepared::new(RENEW)
+                .bind::<Double, _>(ttl)
+                .of(member)
+                .bind::<Text, _>(member.id.clone())
+                .execute(conn)
                 .await?;
-            let share = share(connection, member, partitions, ttl).await?;
-            renew(connection, member, partitions, ttl).await?;
-            let mut leases = held(connection, member).await?;
-            if leases.len() < share {
-                claim(connection, member, partitions, ttl, share - leases.len()).await?;
-                leases = held(connection, member).await?;
+            Prepared::new(LOCK_GROUP).of(member).execute(conn).await?;
+            Prepared::new(CHECK_IN)
+                .of(member)
+                .bind::<Text, _>(member.id.clone())
+                .bind::<Double, _>(ttl)
+                .execute(conn)
+                .await?;
+            Prepared::new(FORGET_SILENT)
+                .of(member)
+                .execute(conn)
+                .await?;
+            Prepared::new(ADD_MISSING)
+                .of(member)
+                .bind::<Integer, _>(partitions)
+                .execute(conn)
+                .await?;
+
+            let place: PlaceRow = Prepared::new(PLACE)
+                .bind::<Text, _>(member.id.clone())
+                .of(member)
+                .get_result(conn)
+                .await?;
+            let share = fair_share(i64::from(partitions), &place);
+            let held =
+                i64::try_from(leases(conn, member, partitions).await?.len()).unwrap_or(i64::MAX);
+            if held < share {
+                Prepared::new(TAKE_FREE)
+                    .bind::<Text, _>(member.id.clone())
+                    .bind::<Double, _>(ttl)
+                    .of(member)
+                    .of(member)
+                    .bind::<Integer, _>(partitions)
+                    .bind::<BigInt, _>(share - held)
+                    .execute(conn)
+                    .await?;
             }
-            Ok((leases, share))
+            Ok((
+                leases(conn, member, partitions).await?,
+                usize::try_from(share).unwrap_or(0),
+            ))
         })
         .await
 }
 
-/// Says that this member lives, and counts its fair share of the partitions among all that do.
-async fn share(
-    connection: &mut AsyncPgConnection,
+/// The partitions divided evenly; the first members get one more while it does not divide.
+fn fair_share(partitions: i64, at: &PlaceRow) -> i64 {
+    let members = at.members.max(1);
+    partitions / members + i64::from(at.place < partitions % members)
+}
+
+async fn leases(
+    conn: &mut AsyncPgConnection,
     member: &Member,
     partitions: i32,
-    ttl: Duration,
-) -> QueryResult<usize> {
-    sql_query(
-        "INSERT INTO consumer_members (group_name, topic, member_id, expires_at) \
-         VALUES ($1, $2, $3, clock_timestamp() + $4 * interval '1 millisecond') \
-         ON CONFLICT (group_name, topic, member_id) DO UPDATE SET expires_at = excluded.expires_at",
-    )
-    .bind::<Text, _>(&member.group)
-    .bind::<Text, _>(&member.topic)
-    .bind::<Text, _>(&member.id)
-    .bind::<BigInt, _>(millis(ttl))
-    .execute(connection)
-    .await?;
-    sql_query("DELETE FROM consumer_members WHERE group_name = $1 AND topic = $2 AND expires_at < clock_timestamp()")
-        .bind::<Text, _>(&member.group)
-        .bind::<Text, _>(&member.topic)
-        .execute(connection)
+) -> QueryResult<Vec<Lease>> {
+    use consumer_partitions::dsl;
+    let rows = dsl::consumer_partitions
+        .filter(
+            dsl::group_name
+                .eq(&member.group)
+                .and(dsl::topic.eq(&member.topic))
+                .and(dsl::owner.eq(&member.id)),
+        )
+        .filter(dsl::partition.lt(partitions))
+        .order(dsl::partition)
+        .select((dsl::partition, dsl::next_offset, dsl::last_attempt_id))
+        .load::<(i32, i64, Option<Uuid>)>(conn)
         .await?;
-    let members = sql_query("SELECT member_id FROM consumer_members WHERE group_name = $1 AND topic = $2 ORDER BY member_id")
-        .bind::<Text, _>(&member.group)
-        .bind::<Text, _>(&member.topic)
-        .load::<MemberRow>(connection)
-        .await?;
-    let place = members
-        .iter()
-        .position(|row| row.member_id == member.id)
-        .unwrap_or(0);
-    let partitions = usize::try_from(partitions).unwrap_or(0);
-    let count = members.len().max(1);
-    Ok(partitions / count + usize::from(place < partitions % count))
-}
-
-/// Renews what the member holds, and makes rows for partitions that have none.
-async fn renew(
-    connection: &mut AsyncPgConnection,
-    member: &Member,
-    partitions: i32,
-    ttl: Duration,
-) -> QueryResult<()> {
-    sql_query(
-        "INSERT INTO consumer_partitions (group_name, topic, partition) \
-         SELECT $1, $2, n FROM generate_series(0, $3 - 1) AS n ON CONFLICT DO NOTHING",
-    )
-    .bind::<Text, _>(&member.group)
-    .bind::<Text, _>(&member.topic)
-    .bind::<Integer, _>(partitions)
-    .execute(connection)
-    .await?;
-    sql_query(
-        "UPDATE consumer_partitions SET lease_expires_at = clock_timestamp() + $4 * interval '1 millisecond' \
-         WHERE group_name = $1 AND topic = $2 AND owner = $3",
-    )
-    .bind::<Text, _>(&member.group)
-    .bind::<Text, _>(&member.topic)
-    .bind::<Text, _>(&member.id)
-    .bind::<BigInt, _>(millis(ttl))
-    .execute(connection)
-    .await
-    .map(|_| ())
-}
-
-/// Takes up to `wanted` partitions that nobody holds, or whose lease ran out.
-async fn claim(
-    connection: &mut AsyncPgConnection,
-    member: &Member,
-    partitions: i32,
-    ttl: Duration,
-    wanted: usize,
-) -> QueryResult<()> {
-    sql_query(
-        "UPDATE consumer_partitions SET owner = $3, lease_expires_at = clock_timestamp() + $4 * interval '1 millisecond' \
-         WHERE group_name = $1 AND topic = $2 AND partition IN ( \
-             SELECT partition FROM consumer_partitions WHERE group_name = $1 AND topic = $2 AND partition < $5 \
-                 AND (owner IS NULL OR lease_expires_at < clock_timestamp()) \
-             ORDER BY partition LIMIT $6)",
-    )
-    .bind::<Text, _>(&member.group)
-    .bind::<Text, _>(&member.topic)
-    .bind::<Text, _>(&member.id)
-    .bind::<BigInt, _>(millis(ttl))
-    .bind::<Integer, _>(partitions)
-    .bind::<BigInt, _>(i64::try_from(wanted).unwrap_or(i64::MAX))
-    .execute(connection)
-    .await
-    .map(|_| ())
-}
-
-async fn held(connection: &mut AsyncPgConnection, member: &Member) -> QueryResult<Vec<Lease>> {
-    let rows = sql_query(
-        "SELECT partition, next_offset, last_attempt_id FROM consumer_partitions \
-         WHERE group_name = $1 AND topic = $2 AND owner = $3 ORDER BY partition",
-    )
-    .bind::<Text, _>(&member.group)
-    .bind::<Text, _>(&member.topic)
-    .bind::<Text, _>(&member.id)
-    .load::<LeaseRow>(connection)
-    .await?;
     Ok(rows
         .into_iter()
-        .map(|row| Lease {
-            partition: Partition(row.partition),
-            next: Offset(row.next_offset),
-            last: row.last_attempt_id.map(AttemptId),
+        .map(|(partition, next, last)| Lease {
+            partition: Partition(partition),
+            next: Offset(next),
+            last: last.map(AttemptId),
         })
         .collect())
 }
 
 pub(super) async fn hand_back(
-    connection: &mut AsyncPgConnection,
+    conn: &mut AsyncPgConnection,
     member: &Member,
-    partitions: &[i32],
+    partitions: &[Partition],
 ) -> QueryResult<()> {
-    sql_query(
-        "UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL \
-         WHERE group_name = $1 AND topic = $2 AND owner = $3 AND partition = ANY($4)",
-    )
-    .bind::<Text, _>(&member.group)
-    .bind::<Text, _>(&member.topic)
-    .bind::<Text, _>(&member.id)
-    .bind::<Array<Integer>, _>(partitions)
-    .execute(connection)
-    .await
-    .map(|_| ())
+    let partitions: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
+    Prepared::new(HAND_BACK)
+        .of(member)
+        .bind::<Text, _>(member.id.clone())
+        .bind::<Array<Integer>, _>(partitions)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
-pub(super) async fn leave(connection: &mut AsyncPgConnection, member: &Member) -> QueryResult<()> {
-    connection
-        .transaction(async |connection| {
-            sql_query(
-                "UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL \
-                 WHERE group_name = $1 AND topic = $2 AND owner = $3",
-            )
-            .bind::<Text, _>(&member.group)
-            .bind::<Text, _>(&member.topic)
-            .bind::<Text, _>(&member.id)
-            .execute(connection)
-            .await?;
-            sql_query("DELETE FROM consumer_members WHERE group_name = $1 AND topic = $2 AND member_id = $3")
-                .bind::<Text, _>(&member.group)
-                .bind::<Text, _>(&member.topic)
-                .bind::<Text, _>(&member.id)
-                .execute(connection)
+pub(super) async fn leave(conn: &mut AsyncPgConnection, member: &Member) -> QueryResult<()> {
+    conn.build_transaction()
+        .read_committed()
+        .run(async |conn| {
+            Prepared::new(HAND_BACK_ALL)
+                .of(member)
+                .bind::<Text, _>(member.id.clone())
+                .execute(conn)
+                .await?;
+            let row = (
+                member.group.as_str(),
+                member.topic.as_str(),
+                member.id.as_str(),
+            );
+            diesel::delete(consumer_members::table.find(row))
+                .execute(conn)
                 .await
-                .map(|_| ())
+                .map(drop)
         })
         .await
 }
 
 pub(super) async fn progress(
-    connection: &mut AsyncPgConnection,
+    conn: &mut AsyncPgConnection,
     group: &str,
     topic: &str,
 ) -> QueryResult<BTreeMap<Partition, Offset>> {
-    let rows = sql_query(
-        "SELECT partition, next_offset, last_attempt_id FROM consumer_partitions WHERE group_name = $1 AND topic = $2",
-    )
-    .bind::<Text, _>(group)
-    .bind::<Text, _>(topic)
-    .load::<LeaseRow>(connection)
-    .await?;
+    let rows = consumer_partitions::table
+        .filter(
+            consumer_partitions::group_name
+                .eq(group)
+                .and(consumer_partitions::topic.eq(topic)),
+        )
+        .select((
+            consumer_partitions::partition,
+            consumer_partitions::next_offset,
+        ))
+        .load::<(i32, i64)>(conn)
+        .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (Partition(row.partition), Offset(row.next_offset)))
+        .map(|(partition, next)| (Partition(partition), Offset(next)))
         .collect())
 }
 
-/// Moves a partition's offset if it stands at `from`: the compare-and-set that fences out every other worker. True if it
-/// did.
 pub(super) async fn reposition(
-    connection: &mut AsyncPgConnection,
+    conn: &mut AsyncPgConnection,
     position: &Position,
     from: Offset,
     to: Offset,
-    last: Option<AttemptId>,
 ) -> QueryResult<bool> {
-    let moved = sql_query(
-        "UPDATE consumer_partitions SET next_offset = $5, last_attempt_id = $6, updated_at = now() \
-         WHERE group_name = $1 AND topic = $2 AND partition = $3 AND next_offset = $4",
-    )
-    .bind::<Text, _>(&position.group)
-    .bind::<Text, _>(&position.topic)
-    .bind::<Integer, _>(position.partition.0)
-    .bind::<BigInt, _>(from.0)
-    .bind::<BigInt, _>(to.0)
-    .bind::<Nullable<SqlUuid>, _>(last.map(|attempt| attempt.0))
-    .execute(connection)
-    .await?;
+    let moved = Prepared::new(REPOSITION)
+        .bind::<BigInt, _>(to.0)
+        .bind::<Text, _>(position.group.clone())
+        .bind::<Text, _>(position.topic.clone())
+        .bind::<Integer, _>(position.partition.0)
+        .bind::<BigInt, _>(from.0)
+        .execute(conn)
+        .await?;
     Ok(moved == 1)
 }
 
-fn millis(ttl: Duration) -> i64 {
-    i64::try_from(ttl.as_millis()).unwrap_or(i64::MAX)
+impl Prepared {
+    /// Binds the member's group and topic.
+    fn of(self, member: &Member) -> Self {
+        self.bind::<Text, _>(member.group.clone())
+            .bind::<Text, _>(member.topic.clone())
+    }
 }

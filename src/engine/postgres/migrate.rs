@@ -1,211 +1,261 @@
-//! The schema: made, taken back and checked. The migrations are part of the program.
+//! The schema's versions: making the database, applying, reverting and listing migrations. They are part of the binary.
 
 use diesel::{
-    QueryableByName,
-    migration::{Migration, MigrationSource},
+    migration::{Migration, MigrationSource, MigrationVersion},
     pg::Pg,
-    sql_query,
-    sql_types::{Array, BigInt, Bool, Text},
+    sql_types::Bool,
 };
-use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncMigrationHarness, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use std::{collections::BTreeSet, time::Duration};
 
-use super::pool::{ConnectError, connect_once};
+use super::{
+    connect::{self, ConnectError},
+    prepared::Prepared,
+    session::Session,
+};
 use crate::config::PostgresConfig;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!();
-/// The advisory lock that one `migrate` at a time holds. A number of our own: "flashsal" in ASCII.
-const LOCK: i64 = 0x666c_6173_6873_616c;
-/// PostgreSQL's own database, to make ours from.
-const MAINTENANCE_DATABASE: &str = "postgres";
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Why the schema is not as it should be.
+/// Two jobs at once take turns by this advisory lock of the database ("flashsal" in ASCII).
+const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(7380962166867452268)";
+
+/// Why the schema could not be brought to where it was asked to be.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
-    #[error("the database {database} lacks {count} migrations; run `flashsale migrate`")]
-    Pending { database: String, count: usize },
-    #[error("the database cannot be migrated: {0}")]
+    #[error(
+        "database \"{database}\" (POSTGRES_DB) does not exist and user \"{user}\" (POSTGRES_USER) cannot make it: {cause}"
+    )]
+    CreateDatabase {
+        database: String,
+        user: String,
+        cause: String,
+    },
+    #[error("migrating: {0}")]
     Failed(String),
 }
 
-/// A migration of this program.
+/// One migration of this version or of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppliedMigration {
+pub struct MigrationState {
     pub name: String,
     pub applied: bool,
 }
 
-/// The schema of one database, while nobody else migrates it.
-pub struct Migrations {
-    harness: AsyncMigrationHarness<AsyncPgConnection>,
+/// Makes the database if it is missing. True if it was.
+pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateError> {
+    match connect::open(config, &config.database, Duration::ZERO).await {
+        Ok(_) => return Ok(false),
+        Err(ConnectError::DatabaseMissing { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mut session = match connect::open(config, "postgres", config.statement_timeout).await {
+        Err(ConnectError::DatabaseMissing { .. }) => {
+            connect::open(config, "template1", config.statement_timeout).await?
+        }
+        other => other?,
+    };
+    let create = format!("CREATE DATABASE {}", quoted(&config.database));
+    let Err(error) = session.batch_execute(&create).await else {
+        return Ok(true);
+    };
+    // Somebody else may have made it meanwhile.
+    match connect::open(config, &config.database, Duration::ZERO).await {
+        Ok(_) => Ok(false),
+        Err(_) => Err(MigrateError::CreateDatabase {
+            database: config.database.clone(),
+            user: config.user.clone(),
+            cause: error.to_string(),
+        }),
+    }
 }
 
-#[derive(QueryableByName)]
-struct CountRow {
-    #[diesel(sql_type = BigInt)]
-    count: i64,
+/// Applies what is pending, each migration in a transaction. The names of those applied now.
+pub async fn run(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
+    with_harness(config, |harness| {
+        let mut applied = Vec::new();
+        for migration in harness.pending_migrations(MIGRATIONS)? {
+            harness.run_migration(&migration)?;
+            applied.push(migration.name().to_string());
+        }
+        Ok(applied)
+    })
+    .await
 }
 
-#[derive(QueryableByName)]
-struct FlagRow {
-    #[diesel(sql_type = Bool)]
-    flag: bool,
-}
-
-impl Migrations {
-    /// Makes the database if it is missing and the role may. True if it was made now.
-    pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateError> {
-        match connect_once(config).await {
-            Ok(_) => return Ok(false),
-            Err(ConnectError::DatabaseMissing(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let maintenance = PostgresConfig {
-            database: MAINTENANCE_DATABASE.to_owned(),
-            ..config.clone()
-        };
-        let mut connection = connect_once(&maintenance).await?;
-        let quoted = config.database.replace('"', "\"\"");
-        match sql_query(format!("CREATE DATABASE \"{quoted}\""))
-            .execute(&mut connection)
-            .await
-        {
-            Ok(_) => Ok(true),
-            // Somebody else made it at the same moment.
-            Err(_) if connect_once(config).await.is_ok() => Ok(false),
-            Err(error) => Err(MigrateError::Failed(format!(
-                "the database {} is missing and {} may not make it ({error}); make it, or see POSTGRES_DB",
-                config.database, config.user
-            ))),
-        }
-    }
-
-    /// Takes the lock; waits a while for a `migrate` elsewhere.
-    pub async fn open(config: &PostgresConfig) -> Result<Self, MigrateError> {
-        // A migration of a large table takes as long as it takes.
-        let patient = PostgresConfig {
-            statement_timeout: std::time::Duration::ZERO,
-            ..config.clone()
-        };
-        let mut connection = connect_once(&patient).await?;
-        let mut tries = 0;
-        // Gone with the connection.
-        while !sql_query("SELECT pg_try_advisory_lock($1) AS flag")
-            .bind::<BigInt, _>(LOCK)
-            .get_result::<FlagRow>(&mut connection)
-            .await
-            .map_err(failed)?
-            .flag
-        {
-            tries += 1;
-            if tries == 120 {
-                return Err(MigrateError::Failed(
-                    "another migrate has been running for a minute".to_owned(),
-                ));
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        }
-        Ok(Self {
-            harness: AsyncMigrationHarness::new(connection),
-        })
-    }
-
-    /// Applies what is missing; the names of what was applied.
-    pub fn run(&mut self) -> Result<Vec<String>, MigrateError> {
-        self.harness
-            .run_pending_migrations(MIGRATIONS)
-            .map(names)
-            .map_err(failed)
-    }
-
-    /// Takes the last one back; its name, if there was one.
-    pub fn revert(&mut self) -> Result<Option<String>, MigrateError> {
-        if self
-            .harness
-            .applied_migrations()
-            .map_err(failed)?
-            .is_empty()
-        {
+/// Reverts the last migration that was applied. Its name, or `None` if there is none.
+pub async fn revert(config: &PostgresConfig) -> Result<Option<String>, MigrateError> {
+    with_harness(config, |harness| {
+        if harness.applied_migrations()?.is_empty() {
             return Ok(None);
         }
-        let version = self
-            .harness
+        harness
             .revert_last_migration(MIGRATIONS)
-            .map_err(failed)?;
-        Ok(names([version]).pop())
-    }
-
-    /// Takes all of them back, and with them every row; the names.
-    pub fn revert_all(&mut self) -> Result<Vec<String>, MigrateError> {
-        self.harness
-            .revert_all_migrations(MIGRATIONS)
-            .map(names)
-            .map_err(failed)
-    }
-
-    /// Every migration of this program.
-    pub fn status(&mut self) -> Result<Vec<AppliedMigration>, MigrateError> {
-        let applied = names(self.harness.applied_migrations().map_err(failed)?);
-        Ok(known()?
-            .into_iter()
-            .map(|name| AppliedMigration {
-                applied: applied.contains(&name),
-                name,
-            })
-            .collect())
-    }
-
-    /// Makes sure that nothing is missing. A database that is ahead is fine: the next version's schema comes first.
-    pub async fn check(config: &PostgresConfig) -> Result<(), MigrateError> {
-        let mut connection = connect_once(config).await?;
-        let made =
-            sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS flag")
-                .get_result::<FlagRow>(&mut connection)
-                .await
-                .map_err(failed)?;
-        let mut applied = 0;
-        if made.flag {
-            let row = sql_query(
-                "SELECT count(*) FROM __diesel_schema_migrations WHERE version = ANY($1)",
-            )
-            .bind::<Array<Text>, _>(known()?)
-            .get_result::<CountRow>(&mut connection)
-            .await
-            .map_err(failed)?;
-            applied = usize::try_from(row.count).unwrap_or(0);
-        }
-        match known()?.len().saturating_sub(applied) {
-            0 => Ok(()),
-            count => Err(MigrateError::Pending {
-                database: config.database.clone(),
-                count,
-            }),
-        }
-    }
+            .map(|version| Some(name_of(&version)))
+    })
+    .await
 }
 
-/// The versions of this program's migrations, in order.
-fn known() -> Result<Vec<String>, MigrateError> {
-    let migrations: Vec<Box<dyn Migration<Pg>>> = MIGRATIONS.migrations().map_err(failed)?;
-    let mut names = names(
-        migrations
+/// Reverts everything, and with it drops all data. The names of those reverted, the last one first.
+pub async fn reset(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
+    with_harness(config, |harness| {
+        Ok(harness
+            .revert_all_migrations(MIGRATIONS)?
             .iter()
-            .map(|migration| migration.name().version()),
-    );
-    names.sort();
-    Ok(names)
+            .map(name_of)
+            .collect())
+    })
+    .await
 }
 
-fn names(versions: impl IntoIterator<Item: ToString>) -> Vec<String> {
-    versions
+/// All migrations of this version in their order, then those that only the database knows. Changes nothing.
+pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, MigrateError> {
+    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    let applied = applied_versions(&mut session)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    Ok(compare(&applied))
+}
+
+/// Checks that the database has all migrations of this version. It may be ahead: a new version's migrations come before
+/// its processes, and the old ones must be able to start meanwhile.
+pub(super) async fn check(
+    config: &PostgresConfig,
+    session: &mut Session,
+) -> Result<(), ConnectError> {
+    let applied = applied_versions(session)
+        .await
+        .map_err(|error| ConnectError::Unreachable {
+            server: format!("{}:{}", config.host, config.port),
+            cause: error.to_string(),
+        })?;
+    let database = config.database.clone();
+    let names: Vec<String> = compare(&applied)
         .into_iter()
-        .map(|version| version.to_string())
+        .filter(|state| !state.applied)
+        .map(|state| state.name)
+        .collect();
+    if !names.is_empty() {
+        return Err(ConnectError::MigrationsMissing { database, names });
+    }
+    let versions = unknown(&applied);
+    if !versions.is_empty() {
+        tracing::warn!(
+            ?versions,
+            "the database is ahead of this version, as while a new one is rolled out"
+        );
+    }
+    Ok(())
+}
+
+type Harness = AsyncMigrationHarness<AsyncPgConnection>;
+type HarnessResult<T> = diesel::migration::Result<T>;
+
+/// Runs blocking work on the migrations, alone in this database. Migrations may take long: no statement timeout.
+async fn with_harness<T: Send + 'static>(
+    config: &PostgresConfig,
+    work: impl FnOnce(&mut Harness) -> HarnessResult<T> + Send + 'static,
+) -> Result<T, MigrateError> {
+    let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
+    session
+        .batch_execute(LOCK)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    // The lock is the session's: it goes when the connection does, also if this process dies.
+    tokio::task::spawn_blocking(move || {
+        let (conn, deadline) = session.into_parts();
+        let mut harness = Harness::new(conn);
+        let result = work(&mut harness).map_err(|error| MigrateError::Failed(error.to_string()));
+        drop((harness, deadline));
+        result
+    })
+    .await
+    .map_err(|error| MigrateError::Failed(error.to_string()))?
+}
+
+#[derive(diesel::QueryableByName)]
+struct ExistsRow {
+    #[diesel(sql_type = Bool)]
+    there: bool,
+}
+
+#[derive(diesel::QueryableByName)]
+struct VersionRow {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    version: String,
+}
+
+async fn applied_versions(session: &mut Session) -> diesel::QueryResult<BTreeSet<String>> {
+    let table: ExistsRow =
+        Prepared::new("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS there")
+            .get_result(session)
+            .await?;
+    if !table.there {
+        return Ok(BTreeSet::new());
+    }
+    let rows: Vec<VersionRow> = Prepared::new("SELECT version FROM __diesel_schema_migrations")
+        .load(session)
+        .await?;
+    Ok(rows.into_iter().map(|row| row.version).collect())
+}
+
+/// The migrations in the binary, in their order. Reading them cannot fail: they were compiled in.
+fn embedded() -> Vec<Box<dyn Migration<Pg>>> {
+    let mut migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS).unwrap_or_default();
+    migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
+    migrations
+}
+
+fn compare(applied: &BTreeSet<String>) -> Vec<MigrationState> {
+    embedded()
+        .iter()
+        .map(|migration| MigrationState {
+            name: migration.name().to_string(),
+            applied: applied.contains(&migration.name().version().to_string()),
+        })
+        .chain(unknown(applied).into_iter().map(|name| MigrationState {
+            name,
+            applied: true,
+        }))
         .collect()
 }
 
-#[allow(clippy::needless_pass_by_value)] // so that it fits map_err
-fn failed(error: impl ToString) -> MigrateError {
-    MigrateError::Failed(error.to_string())
+fn unknown(applied: &BTreeSet<String>) -> Vec<String> {
+    let ours: BTreeSet<String> = embedded()
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    applied.difference(&ours).cloned().collect()
+}
+
+fn name_of(version: &MigrationVersion<'_>) -> String {
+    embedded()
+        .iter()
+        .find(|migration| migration.name().version() == *version)
+        .map_or_else(
+            || version.to_string(),
+            |migration| migration.name().to_string(),
+        )
+}
+
+/// An identifier in quotes, safe whatever is in it.
+fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_are_quoted_whatever_is_in_them() {
+        assert_eq!(quoted("flash_sale"), "\"flash_sale\"");
+        assert_eq!(
+            quoted("a\"; DROP DATABASE b; --"),
+            "\"a\"\"; DROP DATABASE b; --\""
+        );
+    }
 }

@@ -1,22 +1,30 @@
-//! Sales with their products, and what is left of them.
+//! Sales as they are read: the catalog, and one sale's state at one moment.
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    OptionalExtension, QueryResult, QueryableByName,
-    result::Error,
-    sql_query,
-    sql_types::{BigInt, Integer, Text, Timestamptz},
+    prelude::*,
+    sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
+use super::{prepared::Prepared, schema::flash_sales};
 use crate::{
-    ids::{AttemptId, SaleId},
+    ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
 };
 
+const LISTING: &str = "
+    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock
+    FROM flash_sales s JOIN products p ON p.id = s.product_id
+    WHERE s.end_time > ? OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? ORDER BY end_time DESC, id DESC LIMIT 1)
+    ORDER BY s.start_time, s.id";
+
+const HOLDERS: &str =
+    "SELECT user_id, attempt_id FROM orders WHERE flash_sale_id = ? AND status = 'SUCCESS'";
+
 #[derive(QueryableByName)]
-struct SaleRow {
+struct ListingRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = BigInt)]
@@ -36,93 +44,81 @@ struct SaleRow {
 }
 
 #[derive(QueryableByName)]
-struct RemainingRow {
-    #[diesel(sql_type = Integer)]
-    remaining_stock: i32,
-}
-
-#[derive(QueryableByName)]
 struct HolderRow {
     #[diesel(sql_type = BigInt)]
     user_id: i64,
-    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    #[diesel(sql_type = SqlUuid)]
     attempt_id: Uuid,
 }
 
-/// All sales that end after `since`, and the last one that ended before.
-pub(super) async fn since(
-    connection: &mut AsyncPgConnection,
+/// A stock as the domain counts it; the table's checks keep it from being negative.
+pub(super) fn units(stock: i32) -> u64 {
+    u64::try_from(stock).unwrap_or(0)
+}
+
+pub(super) async fn listings(
+    conn: &mut AsyncPgConnection,
     since: DateTime<Utc>,
 ) -> QueryResult<Vec<SaleListing>> {
-    let rows = sql_query(
-        "SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock \
-         FROM flash_sales s JOIN products p ON p.id = s.product_id \
-         WHERE s.end_time > $1 \
-            OR s.id = (SELECT id FROM flash_sales WHERE end_time <= $1 ORDER BY end_time DESC, id DESC LIMIT 1) \
-         ORDER BY s.start_time, s.id",
-    )
-    .bind::<Timestamptz, _>(since)
-    .load::<SaleRow>(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok(SaleListing {
-                id: positive(row.id)?,
-                product: positive(row.product_id)?,
+    let rows: Vec<ListingRow> = Prepared::new(LISTING)
+        .bind::<Timestamptz, _>(since)
+        .bind::<Timestamptz, _>(since)
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| {
+            Some(SaleListing {
+                id: SaleId::new(row.id)?,
+                product: ProductId::new(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
                 window: SaleWindow {
-                    start: millis(row.start_time),
-                    end: millis(row.end_time),
+                    start: row.start_time,
+                    end: row.end_time,
                 },
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),
             })
         })
-        .collect()
+        .collect())
 }
 
-/// Units and holders as of one moment.
+/// Both reads see one moment, so that units and holders add up.
 pub(super) async fn snapshot(
-    connection: &mut AsyncPgConnection,
+    conn: &mut AsyncPgConnection,
     sale: SaleId,
 ) -> QueryResult<Option<SaleSnapshot>> {
-    connection
-        .build_transaction()
+    conn.build_transaction()
         .repeatable_read()
         .read_only()
-        .run(async |connection| {
-            let remaining = sql_query("SELECT remaining_stock FROM flash_sales WHERE id = $1")
-                .bind::<BigInt, _>(sale.value())
-                .get_result::<RemainingRow>(connection)
+        .run(async |conn| {
+            let remaining = flash_sales::table
+                .find(sale.value())
+                .select(flash_sales::remaining_stock)
+                .first::<i32>(conn)
                 .await
                 .optional()?;
-            let Some(remaining) = remaining else { return Ok(None) };
-            let rows = sql_query("SELECT user_id, attempt_id FROM orders WHERE flash_sale_id = $1 AND status = 'SUCCESS'")
+            let Some(remaining) = remaining else {
+                return Ok(None);
+            };
+            let rows: Vec<HolderRow> = Prepared::new(HOLDERS)
                 .bind::<BigInt, _>(sale.value())
-                .load::<HolderRow>(connection)
+                .load(conn)
                 .await?;
             let holders = rows
                 .into_iter()
-                .map(|row| Ok(Holder { user: positive(row.user_id)?, attempt: AttemptId(row.attempt_id) }))
-                .collect::<QueryResult<_>>()?;
-            Ok(Some(SaleSnapshot { remaining: units(remaining.remaining_stock), holders }))
+                .filter_map(|row| {
+                    Some(Holder {
+                        user: UserId::new(row.user_id)?,
+                        attempt: AttemptId(row.attempt_id),
+                    })
+                })
+                .collect();
+            Ok(Some(SaleSnapshot {
+                remaining: units(remaining),
+                holders,
+            }))
         })
         .await
-}
-
-/// An id as the database has it.
-pub(super) fn positive<T: TryFrom<i64>>(value: i64) -> QueryResult<T> {
-    T::try_from(value)
-        .map_err(|_| Error::DeserializationError(format!("{value} is not an id").into()))
-}
-
-/// A number of units; the table's checks keep it from being negative.
-pub(super) fn units(value: i32) -> u64 {
-    u64::try_from(value).unwrap_or(0)
-}
-
-/// Everything else counts in milliseconds: a window must compare equal to itself when it comes back from the gate.
-fn millis(time: DateTime<Utc>) -> DateTime<Utc> {
-    chrono::SubsecRound::trunc_subsecs(time, 3)
 }

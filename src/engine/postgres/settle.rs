@@ -1,37 +1,70 @@
-//! Settling a batch: one transaction, and never a statement for each order.
+//! Settling a batch in one transaction, by a handful of statements however many attempts there are. What becomes of each
+//! attempt is decided by `order::settlement`; here is what that needs to know and how the decision is written down.
+//!
+//! Units are taken by the triggers on `orders`, for every writer alike; the lock on the sale's row and the decision made
+//! under it see to it that those never have to refuse.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::{
-    QueryResult, QueryableByName,
+    prelude::*,
     result::{DatabaseErrorKind, Error},
-    sql_query,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{
-    leases,
-    sales::{positive, units},
-};
+use super::{outcomes, prepared::Prepared, sales::units};
 use crate::{
-    ids::{AttemptId, SaleId},
-    order::settlement::{Decision, Known, Stock, decide},
-    port::{Attempt, LedgerError, Outcome, Position, SettleBatch, SettleError, Settlement},
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    order::settlement::{self, Decision, Known, KnownSale, Settled},
+    port::{Attempt, LedgerError, SettleBatch, SettleError, Settlement},
 };
 
-/// Why a transaction was rolled back.
-pub(super) enum Failure {
-    Settle(SettleError),
-    /// PostgreSQL ended this transaction so that another one could go on.
-    Deadlock,
-    Database(Error),
-}
+/// How often a batch is tried when other writers get in the way.
+const TRIES: u32 = 5;
+
+/// Moves the partition, if it stands where the worker believes. This is what fences out any other worker: the second to
+/// come waits for the row, then finds the offset moved.
+const MOVE_OFFSET: &str = "
+    UPDATE consumer_partitions
+    SET next_offset = ?, last_attempt_id = ?, updated_at = now()
+    WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
+
+/// In one order for everybody, so that batches queue up instead of deadlocking. Not `FOR UPDATE`: that would also stop
+/// the foreign-key checks of orders.
+const LOCK_SALES: &str = "
+    SELECT id, product_id, remaining_stock FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
+
+/// One row for each attempt, in order. A statement of its own after the lock, so that it sees what those who held the
+/// lock before have committed.
+const LOOK_UP: &str = "
+    SELECT p.outcome, p.flash_sale_id, p.user_id, lost_to.attempt_id AS lost_to, o.attempt_id AS ordered_by,
+        u.id IS NOT NULL AS user_exists
+    FROM unnest(?, ?, ?) WITH ORDINALITY AS a (attempt_id, flash_sale_id, user_id, place)
+    LEFT JOIN purchase_attempts p ON p.attempt_id = a.attempt_id
+    LEFT JOIN orders lost_to ON p.outcome = 'ALREADY_ORDERED'
+        AND lost_to.flash_sale_id = p.flash_sale_id AND lost_to.user_id = p.user_id
+    LEFT JOIN orders o ON o.flash_sale_id = a.flash_sale_id AND o.user_id = a.user_id
+    LEFT JOIN users u ON u.id = a.user_id
+    ORDER BY a.place";
+
+const INSERT_ORDERS: &str = "
+    INSERT INTO orders (id, user_id, product_id, flash_sale_id, status, attempt_id)
+    SELECT id, user_id, product_id, flash_sale_id, 'SUCCESS', attempt_id
+    FROM unnest(?, ?, ?, ?, ?) AS o (id, user_id, product_id, flash_sale_id, attempt_id)";
+
+const RECORD_ATTEMPTS: &str = "
+    INSERT INTO purchase_attempts
+        (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, topic, partition)
+    SELECT attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, ?, ?
+    FROM unnest(?, ?, ?, ?, ?, ?, ?)
+        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause)
+    ON CONFLICT (attempt_id) DO NOTHING";
 
 #[derive(QueryableByName)]
-struct StockRow {
+struct SaleRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = BigInt)]
@@ -44,282 +77,218 @@ struct StockRow {
 struct KnownRow {
     #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    flash_sale_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    user_id: Option<i64>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    lost_to: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     ordered_by: Option<Uuid>,
     #[diesel(sql_type = Bool)]
     user_exists: bool,
 }
 
-#[derive(QueryableByName)]
-struct OutcomeRow {
-    #[diesel(sql_type = SqlUuid)]
-    attempt_id: Uuid,
-    #[diesel(sql_type = Text)]
-    outcome: String,
-    #[diesel(sql_type = Nullable<SqlUuid>)]
-    ordered_by: Option<Uuid>,
+/// Why a transaction was rolled back.
+enum Undone {
+    Settle(SettleError),
+    /// Another writer changed what the decision rested on. Deciding anew takes that into account.
+    Overtaken,
+    Sql(Error),
 }
 
-/// Settles a batch, or nothing of it.
+impl From<Error> for Undone {
+    fn from(error: Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl Undone {
+    fn is_worth_another_try(&self) -> bool {
+        match self {
+            Self::Overtaken => true,
+            Self::Sql(Error::DatabaseError(kind, information)) => match kind {
+                // Unique, foreign key, check: a statement by hand wrote between our look-up and our insert.
+                DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::UniqueViolation
+                | DatabaseErrorKind::ForeignKeyViolation
+                | DatabaseErrorKind::CheckViolation => true,
+                // Diesel has no kind for it and hides the code.
+                _ => information.message().contains("deadlock detected"),
+            },
+            Self::Settle(_) | Self::Sql(_) => false,
+        }
+    }
+}
+
 pub(super) async fn settle(
-    connection: &mut AsyncPgConnection,
+    conn: &mut AsyncPgConnection,
     batch: &SettleBatch<'_>,
-) -> Result<Vec<Settlement>, Failure> {
-    connection
-        .transaction(async |connection| {
-            // First, so that a fenced-out worker waits for nothing else.
-            if !leases::reposition(connection, batch.position, batch.from, batch.to, batch.last)
-                .await?
-            {
-                return Err(Failure::Settle(SettleError::Fenced));
+) -> Result<Vec<Settlement>, SettleError> {
+    let mut tries = 1;
+    loop {
+        let undone = match attempt_once(conn, batch).await {
+            Ok(settlements) => return Ok(settlements),
+            Err(undone) => undone,
+        };
+        if tries == TRIES || !undone.is_worth_another_try() {
+            return Err(match undone {
+                Undone::Settle(error) => error,
+                Undone::Overtaken => {
+                    LedgerError(format!("overtaken by other writers {TRIES} times")).into()
+                }
+                Undone::Sql(error) => LedgerError(error.to_string()).into(),
+            });
+        }
+        tries += 1;
+    }
+}
+
+async fn attempt_once(
+    conn: &mut AsyncPgConnection,
+    batch: &SettleBatch<'_>,
+) -> Result<Vec<Settlement>, Undone> {
+    // The look-up after the lock must see more than the lock did, whatever the server's default isolation is.
+    conn.build_transaction()
+        .read_committed()
+        .run(async |conn| {
+            if !move_offset(conn, batch).await? {
+                return Err(Undone::Settle(SettleError::Fenced));
             }
             if batch.attempts.is_empty() {
                 return Ok(Vec::new());
             }
-            let stocks = lock_sales(connection, batch.attempts).await?;
-            // After the lock: now everything is visible that other workers settled of these sales.
-            let known = known(connection, batch.attempts).await?;
-            let decision = decide(batch.attempts, &known, &stocks, batch.rejected)
-                .map_err(|flaws| Failure::Settle(SettleError::Unsettleable(flaws)))?;
-            take_units(connection, &decision).await?;
-            insert_orders(connection, &decision).await?;
-            insert_attempts(connection, batch.position, &decision).await?;
+            let known = look_up(conn, batch.attempts).await?;
+            let decision = settlement::decide(batch.attempts, batch.rejected, known)
+                .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
+            write_down(conn, batch, &decision).await?;
             Ok(decision.settlements)
         })
         .await
 }
 
-/// The outcomes of attempts that are settled.
-pub(super) async fn outcomes(
-    connection: &mut AsyncPgConnection,
-    attempts: &[Uuid],
-) -> QueryResult<BTreeMap<AttemptId, Outcome>> {
-    let rows = sql_query(
-        "SELECT a.attempt_id, a.outcome, o.attempt_id AS ordered_by FROM purchase_attempts a \
-         LEFT JOIN orders o ON o.flash_sale_id = a.flash_sale_id AND o.user_id = a.user_id \
-         WHERE a.attempt_id = ANY($1)",
-    )
-    .bind::<Array<SqlUuid>, _>(attempts)
-    .load::<OutcomeRow>(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            Ok((
-                AttemptId(row.attempt_id),
-                outcome(&row.outcome, row.ordered_by)?,
-            ))
-        })
-        .collect()
+async fn move_offset(conn: &mut AsyncPgConnection, batch: &SettleBatch<'_>) -> QueryResult<bool> {
+    let moved = Prepared::new(MOVE_OFFSET)
+        .bind::<BigInt, _>(batch.to.0)
+        .bind::<Nullable<SqlUuid>, _>(batch.last.map(|attempt| attempt.0))
+        .bind::<Text, _>(batch.position.group.clone())
+        .bind::<Text, _>(batch.position.topic.clone())
+        .bind::<Integer, _>(batch.position.partition.0)
+        .bind::<BigInt, _>(batch.from.0)
+        .execute(conn)
+        .await?;
+    Ok(moved == 1)
 }
 
-/// Locks the sales of a batch until the transaction ends, in the order of their ids, so that batches with the same sales
-/// wait for each other instead of running into a deadlock.
-async fn lock_sales(
-    connection: &mut AsyncPgConnection,
-    attempts: &[Attempt],
-) -> QueryResult<BTreeMap<SaleId, Stock>> {
-    let mut sales: Vec<i64> = attempts
+async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryResult<Known> {
+    let sale_ids: BTreeSet<i64> = attempts
         .iter()
         .map(|attempt| attempt.sale.value())
         .collect();
-    sales.sort_unstable();
-    sales.dedup();
-    let rows = sql_query(
-        "SELECT id, product_id, remaining_stock FROM flash_sales WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-    )
-    .bind::<Array<BigInt>, _>(sales)
-    .load::<StockRow>(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let stock = Stock {
-                product: positive(row.product_id)?,
-                remaining: units(row.remaining_stock),
-            };
-            Ok((positive(row.id)?, stock))
-        })
-        .collect()
+    let sales: Vec<SaleRow> = Prepared::new(LOCK_SALES)
+        .bind::<Array<BigInt>, _>(Vec::from_iter(sale_ids))
+        .load(conn)
+        .await?;
+    let rows: Vec<KnownRow> = Prepared::new(LOOK_UP)
+        .bind::<Array<SqlUuid>, _>(column(attempts, |attempt| attempt.id.0))
+        .bind::<Array<BigInt>, _>(column(attempts, |attempt| attempt.sale.value()))
+        .bind::<Array<BigInt>, _>(column(attempts, |attempt| attempt.user.value()))
+        .load(conn)
+        .await?;
+
+    let mut known = Known {
+        sales: sales.iter().filter_map(known_sale).collect(),
+        ..Known::default()
+    };
+    for (attempt, row) in attempts.iter().zip(rows) {
+        if row.user_exists {
+            known.users.insert(attempt.user);
+        }
+        if let Some(by) = row.ordered_by {
+            known
+                .orders
+                .insert((attempt.sale, attempt.user), AttemptId(by));
+        }
+        let identity = (
+            row.flash_sale_id.and_then(SaleId::new),
+            row.user_id.and_then(UserId::new),
+        );
+        if let (Some(word), (Some(sale), Some(user))) = (row.outcome, identity) {
+            let outcome = outcomes::from_word(&word, row.lost_to);
+            known.settled.insert(
+                attempt.id,
+                Settled {
+                    sale,
+                    user,
+                    outcome,
+                },
+            );
+        }
+    }
+    Ok(known)
 }
 
-/// What the ledger knows about each attempt, in their order.
-async fn known(
-    connection: &mut AsyncPgConnection,
-    attempts: &[Attempt],
-) -> QueryResult<Vec<Known>> {
-    let rows = sql_query(
-        "SELECT a.outcome, o.attempt_id AS ordered_by, u.id IS NOT NULL AS user_exists \
-         FROM unnest($1, $2, $3) WITH ORDINALITY AS i (attempt_id, sale_id, user_id, place) \
-         LEFT JOIN purchase_attempts a ON a.attempt_id = i.attempt_id \
-         LEFT JOIN orders o ON o.flash_sale_id = i.sale_id AND o.user_id = i.user_id \
-         LEFT JOIN users u ON u.id = i.user_id \
-         ORDER BY i.place",
-    )
-    .bind::<Array<SqlUuid>, _>(
-        attempts
-            .iter()
-            .map(|attempt| attempt.id.0)
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<BigInt>, _>(
-        attempts
-            .iter()
-            .map(|attempt| attempt.sale.value())
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<BigInt>, _>(
-        attempts
-            .iter()
-            .map(|attempt| attempt.user.value())
-            .collect::<Vec<_>>(),
-    )
-    .load::<KnownRow>(connection)
-    .await?;
-    rows.into_iter()
-        .map(|row| {
-            let earlier = row
-                .outcome
-                .map(|earlier| outcome(&earlier, row.ordered_by))
-                .transpose()?;
-            Ok(Known {
-                earlier,
-                order: row.ordered_by.map(AttemptId),
-                user_exists: row.user_exists,
-            })
-        })
-        .collect()
+fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
+    let product = ProductId::new(row.product_id)?;
+    Some((
+        SaleId::new(row.id)?,
+        KnownSale {
+            product,
+            remaining: units(row.remaining_stock),
+        },
+    ))
 }
 
-/// Takes units, if they are there.
-async fn take_units(connection: &mut AsyncPgConnection, decision: &Decision) -> QueryResult<()> {
-    if decision.taken.is_empty() {
+async fn write_down(
+    conn: &mut AsyncPgConnection,
+    batch: &SettleBatch<'_>,
+    decision: &Decision,
+) -> Result<(), Undone> {
+    let orders = &decision.orders;
+    if !orders.is_empty() {
+        Prepared::new(INSERT_ORDERS)
+            .bind::<Array<SqlUuid>, _>(column(orders, |_| Uuid::now_v7()))
+            .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.user.value()))
+            .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.product.value()))
+            .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.sale.value()))
+            .bind::<Array<SqlUuid>, _>(column(orders, |attempt| attempt.id.0))
+            .execute(conn)
+            .await?;
+    }
+    if decision.fresh.is_empty() {
         return Ok(());
     }
-    let taken = sql_query(
-        "UPDATE flash_sales s SET remaining_stock = s.remaining_stock - t.units, updated_at = now() \
-         FROM unnest($1, $2) AS t (id, units) WHERE s.id = t.id AND s.remaining_stock >= t.units",
-    )
-    .bind::<Array<BigInt>, _>(decision.taken.keys().map(|sale| sale.value()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(
-        decision.taken.values().map(|units| i64::try_from(*units).unwrap_or(i64::MAX)).collect::<Vec<_>>(),
-    )
-    .execute(connection)
-    .await?;
-    if taken == decision.taken.len() {
+    // By id, so that two batches with the same attempts in them wait for each other instead of deadlocking.
+    let mut fresh = decision.fresh.clone();
+    fresh.sort_unstable_by_key(|settlement| settlement.attempt.id);
+    let causes: HashMap<_, _> = batch
+        .rejected
+        .iter()
+        .map(|rejection| (rejection.attempt, rejection.cause.replace('\0', " ")))
+        .collect();
+    let recorded = Prepared::new(RECORD_ATTEMPTS)
+        .bind::<Text, _>(batch.position.topic.clone())
+        .bind::<Integer, _>(batch.position.partition.0)
+        .bind::<Array<SqlUuid>, _>(column(&fresh, |fresh| fresh.attempt.id.0))
+        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.sale.value()))
+        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.user.value()))
+        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.product.value()))
+        .bind::<Array<Timestamptz>, _>(column::<_, DateTime<Utc>>(&fresh, |fresh| fresh.attempt.at))
+        .bind::<Array<Text>, _>(column(&fresh, |fresh| outcomes::word(fresh.outcome)))
+        .bind::<Array<Nullable<Text>>, _>(column(&fresh, |fresh| {
+            causes.get(&fresh.attempt.id).cloned()
+        }))
+        .execute(conn)
+        .await?;
+    // Fewer: another batch settled one of these attempts since the look-up. Its outcome is the one that counts.
+    if recorded == fresh.len() {
         Ok(())
     } else {
-        // The sales are locked, so this cannot be; if it is, nothing of the batch may stand.
-        Err(Error::RollbackTransaction)
+        Err(Undone::Overtaken)
     }
 }
 
-async fn insert_orders(connection: &mut AsyncPgConnection, decision: &Decision) -> QueryResult<()> {
-    let orders: Vec<_> = decision
-        .new
-        .iter()
-        .filter(|new| new.outcome == Outcome::Ordered)
-        .map(|new| new.attempt)
-        .collect();
-    if orders.is_empty() {
-        return Ok(());
-    }
-    sql_query(
-        "INSERT INTO orders (attempt_id, flash_sale_id, product_id, user_id, status) \
-         SELECT attempt_id, sale_id, product_id, user_id, 'SUCCESS' \
-         FROM unnest($1, $2, $3, $4) AS i (attempt_id, sale_id, product_id, user_id)",
-    )
-    .bind::<Array<SqlUuid>, _>(orders.iter().map(|order| order.id.0).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(
-        orders
-            .iter()
-            .map(|order| order.sale.value())
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<BigInt>, _>(
-        orders
-            .iter()
-            .map(|order| order.product.value())
-            .collect::<Vec<_>>(),
-    )
-    .bind::<Array<BigInt>, _>(
-        orders
-            .iter()
-            .map(|order| order.user.value())
-            .collect::<Vec<_>>(),
-    )
-    .execute(connection)
-    .await
-    .map(|_| ())
-}
-
-async fn insert_attempts(
-    connection: &mut AsyncPgConnection,
-    position: &Position,
-    decision: &Decision,
-) -> QueryResult<()> {
-    let new = &decision.new;
-    if new.is_empty() {
-        return Ok(());
-    }
-    sql_query(
-        "INSERT INTO purchase_attempts \
-             (attempt_id, flash_sale_id, product_id, user_id, attempted_at, outcome, topic, partition) \
-         SELECT attempt_id, sale_id, product_id, user_id, attempted_at, outcome, $7, $8 \
-         FROM unnest($1, $2, $3, $4, $5, $6) AS i (attempt_id, sale_id, product_id, user_id, attempted_at, outcome)",
-    )
-    .bind::<Array<SqlUuid>, _>(new.iter().map(|new| new.attempt.id.0).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(new.iter().map(|new| new.attempt.sale.value()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(new.iter().map(|new| new.attempt.product.value()).collect::<Vec<_>>())
-    .bind::<Array<BigInt>, _>(new.iter().map(|new| new.attempt.user.value()).collect::<Vec<_>>())
-    .bind::<Array<Timestamptz>, _>(new.iter().map(|new| new.attempt.at).collect::<Vec<DateTime<Utc>>>())
-    .bind::<Array<Text>, _>(new.iter().map(|new| name(new.outcome)).collect::<Vec<_>>())
-    .bind::<Text, _>(&position.topic)
-    .bind::<Integer, _>(position.partition.0)
-    .execute(connection)
-    .await
-    .map(|_| ())
-}
-
-/// An outcome as the table has it.
-fn name(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ordered => "ORDERED",
-        Outcome::SoldOut => "SOLD_OUT",
-        Outcome::AlreadyOrdered { .. } => "ALREADY_ORDERED",
-        Outcome::Rejected => "REJECTED",
-    }
-}
-
-fn outcome(name: &str, ordered_by: Option<Uuid>) -> QueryResult<Outcome> {
-    match (name, ordered_by) {
-        ("ORDERED", _) => Ok(Outcome::Ordered),
-        ("SOLD_OUT", _) => Ok(Outcome::SoldOut),
-        ("ALREADY_ORDERED", Some(by)) => Ok(Outcome::AlreadyOrdered { by: AttemptId(by) }),
-        ("REJECTED", _) => Ok(Outcome::Rejected),
-        _ => Err(Error::DeserializationError(
-            format!("{name} is not an outcome, or its order is gone").into(),
-        )),
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        match &error {
-            // diesel has no kind of its own for deadlocks: PostgreSQL's words, which do not depend on the locale here.
-            Error::DatabaseError(DatabaseErrorKind::SerializationFailure, _) => Self::Deadlock,
-            Error::DatabaseError(_, details) if details.message().contains("deadlock detected") => {
-                Self::Deadlock
-            }
-            _ => Self::Database(error),
-        }
-    }
-}
-
-impl From<Failure> for SettleError {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Settle(error) => error,
-            Failure::Deadlock => LedgerError("deadlocks, again and again".to_owned()).into(),
-            Failure::Database(error) => LedgerError(error.to_string()).into(),
-        }
-    }
+/// One column of rows to be unnested.
+fn column<R, T>(rows: &[R], cell: impl Fn(&R) -> T) -> Vec<T> {
+    rows.iter().map(cell).collect()
 }

@@ -78,6 +78,21 @@ pub(super) async fn read(
     }
 }
 
+/// True if the shopper holds a unit that is not settled, and so waits to be told.
+pub(super) async fn is_awaited(
+    connection: &Connection,
+    sale: SaleId,
+    user: UserId,
+) -> Result<bool, GateError> {
+    let keys = vec![holders_key(sale)];
+    let answer = connection
+        .run(&SCRIPTS.user_status, keys, vec![user_arg(user)])
+        .await?;
+    let answer = reply::list(answer)?;
+    let state = answer.first().ok_or_else(|| unexpected("no state"))?;
+    Ok(matches!(reply::text(state)?, "p" | "c"))
+}
+
 fn written(value: &Value) -> Result<Option<PurchaseResult>, GateError> {
     if value.is_null() {
         Ok(None)

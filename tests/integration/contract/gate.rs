@@ -143,7 +143,8 @@ macro_rules! suite {
                 records_race_a_load_without_harm,
             ]);
             suite!(@tests $engine, results: [
-                results_of_settlements_can_be_read,
+                a_rejected_attempt_says_nothing_of_a_shopper_who_does_not_wait,
+            results_of_settlements_can_be_read,
                 a_failed_result_never_replaces_a_success_of_the_same_sale,
                 a_result_of_a_newer_sale_replaces_an_older_one,
                 a_holder_is_never_told_an_older_sales_result,

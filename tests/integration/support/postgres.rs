@@ -1,173 +1,209 @@
-//! The real PostgreSQL that `scripts/services.sh up` starts: a database for every test, copied from a migrated one.
+//! PostgreSQL for tests: each gets a database of its own, copied from a migrated one that is made once a run.
 
-use std::{collections::BTreeMap, time::Duration};
+#![allow(clippy::disallowed_methods)] // the environment says where the server is, and clean-up needs a thread
 
-use flashsale::config::{PostgresConfig, Secret};
+use std::{
+    collections::BTreeMap,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use flashsale::{
+    config::{PostgresConfig, Secret},
+    engine::postgres::{PostgresLedger, migrate},
+};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls, Row};
-use uuid::Uuid;
 
-use super::process::Process;
+/// Templates of earlier runs are dropped when they are this old.
+const STALE_SECS: u64 = 1800;
 
-/// The migrated database that all others are copied from; made once a run.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
+static NEXT: AtomicU32 = AtomicU32::new(1);
 
-/// A database of a test's own. Dropped at the end.
-pub struct Database {
-    name: String,
-    client: Client,
+/// A database that is dropped with this value.
+pub struct TestDatabase {
+    pub config: PostgresConfig,
 }
 
-impl Database {
-    /// With all migrations applied.
+impl TestDatabase {
+    /// A migrated, empty one.
     pub async fn create() -> Self {
         let template = TEMPLATE.get_or_init(make_template).await;
-        Self::create_from(Some(template)).await
+        let database = Self {
+            config: config(&fresh_name("test")),
+        };
+        admin(&format!(
+            "CREATE DATABASE \"{}\" TEMPLATE \"{template}\"",
+            database.config.database
+        ))
+        .await;
+        database
     }
 
-    /// Without any table.
-    pub async fn create_empty() -> Self {
-        Self::create_from(None).await
+    /// One without any table.
+    pub async fn empty() -> Self {
+        let database = Self::missing();
+        admin(&format!("CREATE DATABASE \"{}\"", database.config.database)).await;
+        database
     }
 
-    async fn create_from(template: Option<&str>) -> Self {
-        let name = unused_name();
-        let template = template.map_or(String::new(), |template| {
-            format!(" TEMPLATE \"{template}\"")
-        });
-        admin()
-            .await
-            .batch_execute(&format!("CREATE DATABASE \"{name}\"{template}"))
-            .await
-            .unwrap();
-        let client = connect(&name).await;
-        Self { name, client }
+    /// What a process needs to reach it.
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        let pairs = [
+            ("POSTGRES_HOST", self.config.host.clone()),
+            ("POSTGRES_PORT", self.config.port.to_string()),
+            ("POSTGRES_USER", self.config.user.clone()),
+            (
+                "POSTGRES_PASSWORD",
+                self.config.password.reveal().to_owned(),
+            ),
+            ("POSTGRES_DB", self.config.database.clone()),
+        ];
+        pairs
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
     }
 
-    pub fn config(&self) -> PostgresConfig {
-        config(&self.name)
-    }
-
+    /// The rows of a statement by hand.
     pub async fn query(&self, sql: &str) -> Vec<Row> {
-        self.client
+        self.client()
+            .await
             .query(sql, &[])
             .await
             .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
     }
 
-    /// The error's SQLSTATE of a statement that must be refused.
-    pub async fn refusal(&self, sql: &str) -> String {
-        let error = self.client.batch_execute(sql).await.expect_err(sql);
-        error
-            .code()
-            .unwrap_or_else(|| panic!("{error}"))
-            .code()
-            .to_owned()
+    /// The name of a database that is not there; if the test makes it, it is dropped as well.
+    pub fn missing() -> Self {
+        Self {
+            config: config(&fresh_name("test")),
+        }
+    }
+
+    pub async fn ledger(&self) -> PostgresLedger {
+        PostgresLedger::connect(&self.config)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// A connection for statements by hand.
+    pub async fn client(&self) -> Client {
+        connect(&self.config).await
     }
 }
 
-impl Drop for Database {
+impl Drop for TestDatabase {
     fn drop(&mut self) {
-        drop_database(&self.name);
+        let name = self.config.database.clone();
+        // The test's own runtime may be going down: use another.
+        let dropped = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(admin(&format!(
+                "DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"
+            )));
+        });
+        if dropped.join().is_err() {
+            eprintln!("database {} was left behind", self.config.database);
+        }
     }
 }
 
-/// A name for a database that does not exist yet.
-pub fn unused_name() -> String {
-    format!("test_{}", Uuid::new_v4().simple())
-}
-
-/// How to connect to a database, as the environment says; the ports of `scripts/services.sh` otherwise.
+/// The configuration of a database on the tests' server.
 pub fn config(database: &str) -> PostgresConfig {
-    let variable =
-        |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let or = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     PostgresConfig {
-        host: variable("POSTGRES_HOST", "127.0.0.1"),
-        port: variable("POSTGRES_PORT", "25433")
+        host: or("POSTGRES_HOST", "127.0.0.1"),
+        port: or("POSTGRES_PORT", "25433")
             .parse()
             .expect("POSTGRES_PORT is a port"),
-        user: variable("POSTGRES_USER", "postgres1"),
-        password: Secret::new(variable("POSTGRES_PASSWORD", "postgres1")),
+        user: or("POSTGRES_USER", "postgres1"),
+        password: Secret::new(or("POSTGRES_PASSWORD", "postgres1")),
         database: database.to_owned(),
         pool_size: 8,
-        pool_timeout: Duration::from_secs(5),
-        statement_timeout: Duration::from_secs(10),
+        pool_timeout: Duration::from_secs(20),
+        statement_timeout: Duration::from_secs(20),
     }
 }
 
-/// What a process needs to reach a database.
-pub fn environment(config: &PostgresConfig) -> BTreeMap<String, String> {
-    let pairs = [
-        ("POSTGRES_HOST", config.host.clone()),
-        ("POSTGRES_PORT", config.port.to_string()),
-        ("POSTGRES_USER", config.user.clone()),
-        ("POSTGRES_PASSWORD", config.password.reveal().to_owned()),
-        ("POSTGRES_DB", config.database.clone()),
-    ];
-    pairs
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect()
+fn fresh_name(kind: &str) -> String {
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("flashsale_{kind}_{}_{}_{number}", now_secs(), process::id())
 }
 
-/// Drops a database, whoever is connected to it.
-pub fn drop_database(name: &str) {
-    let name = name.to_owned();
-    // A thread with a runtime of its own: the test's runtime cannot be waited for in a destructor.
-    let dropped = std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
-            let _ = admin()
-                .await
-                .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
-                .await;
-        });
-    });
-    let _ = dropped.join();
+fn now_secs() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs()
 }
 
 async fn make_template() -> String {
-    // One a run, so that a changed migration is never overlooked; those of earlier runs go.
-    let admin = admin().await;
-    let old = admin
+    drop_stale().await;
+    let config = config(&fresh_name("template"));
+    migrate::ensure_database(&config)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    migrate::run(&config)
+        .await
+        .unwrap_or_else(|error| panic!("{error}"));
+    config.database
+}
+
+/// Nothing runs at the end of a run, so the next one sweeps up.
+async fn drop_stale() {
+    let client = connect(&config("postgres")).await;
+    let names = client
         .query(
-            "SELECT datname FROM pg_database WHERE datname LIKE 'test\\_template\\_%'",
+            "SELECT datname FROM pg_database WHERE datname ~ '^flashsale_(template|test)_[0-9]+_'",
             &[],
         )
         .await
         .unwrap();
-    for row in old {
-        let name: String = row.get(0);
-        let _ = admin
-            .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\""))
-            .await;
+    for name in names.iter().map(|row| row.get::<_, String>(0)) {
+        let made = name
+            .split('_')
+            .nth(2)
+            .and_then(|secs| secs.parse::<u64>().ok())
+            .unwrap_or(u64::MAX);
+        if made.saturating_add(STALE_SECS) < now_secs() {
+            client
+                .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
+                .await
+                .ok();
+        }
     }
-    let name = format!("test_template_{}", Uuid::new_v4().simple());
-    let migrate = Process::start(&["migrate", "--no-topics"], &environment(&config(&name)));
-    assert!(migrate.end().await.success(), "{}", migrate.output());
-    name
 }
 
-async fn admin() -> Client {
-    connect("postgres").await
+async fn admin(statement: &str) {
+    connect(&config("postgres"))
+        .await
+        .batch_execute(statement)
+        .await
+        .unwrap_or_else(|error| {
+            panic!("{statement}: {error:?}");
+        });
 }
 
-async fn connect(database: &str) -> Client {
-    let config = config(database);
-    let (client, connection) = tokio_postgres::Config::new()
+async fn connect(config: &PostgresConfig) -> Client {
+    let mut settings = tokio_postgres::Config::new();
+    settings
         .host(&config.host)
         .port(config.port)
         .user(&config.user)
         .password(config.password.reveal())
-        .dbname(&config.database)
-        .connect(NoTls)
-        .await
-        .unwrap_or_else(|error| {
-            panic!("{error:?}\nThese tests need a real PostgreSQL: run `scripts/services.sh up`.")
-        });
-    tokio::spawn(async move { connection.await.ok() });
+        .dbname(&config.database);
+    let (client, connection) = settings.connect(NoTls).await.unwrap_or_else(|error| {
+        panic!(
+            "these tests need PostgreSQL at {}:{} (scripts/services.sh up): {error}",
+            config.host, config.port
+        )
+    });
+    tokio::spawn(connection);
     client
 }

@@ -14,7 +14,8 @@ use flashsale::{
 };
 
 use super::{
-    kafka, postgres,
+    kafka,
+    postgres::TestDatabase,
     process::Process,
     redis::{RedisOptions, RedisServer, cluster_config},
 };
@@ -25,7 +26,7 @@ pub const JWT_SECRET: &str = "a secret of the tests with more than 32 bytes";
 /// A system without processes yet, but with everything they need.
 pub struct System {
     pub environment: BTreeMap<String, String>,
-    pub database: postgres::Database,
+    pub database: TestDatabase,
     /// `None` on a cluster that is shared.
     pub redis: Option<RedisServer>,
     redis_config: RedisConfig,
@@ -92,11 +93,8 @@ impl System {
     }
 
     async fn on(redis: Option<RedisServer>, redis_config: RedisConfig) -> Self {
-        let (database, topic) = (
-            postgres::Database::create().await,
-            kafka::Topic::create().await,
-        );
-        let mut environment = postgres::environment(&database.config());
+        let (database, topic) = (TestDatabase::create().await, kafka::Topic::create().await);
+        let mut environment = database.environment();
         let pairs = [
             ("POSTGRES_POOL_SIZE", "5".to_owned()),
             ("REDIS_HOST", redis_config.host.clone()),

@@ -42,6 +42,13 @@ pub async fn results_of_settlements_can_be_read(engine: impl Engine) {
     assert_eq!(scene.result(new_shopper().user).await, None);
 }
 
+pub async fn a_rejected_attempt_says_nothing_of_a_shopper_who_does_not_wait(engine: impl Engine) {
+    let scene = Scene::open(engine, 10).await;
+    let stranger = new_shopper();
+    scene.record_twice(stranger, Outcome::Rejected).await;
+    assert_eq!(scene.result(stranger.user).await, None);
+}
+
 pub async fn a_failed_result_never_replaces_a_success_of_the_same_sale(engine: impl Engine) {
     let mut scene = Scene::open(engine, 10).await;
     let holder = scene.reserved().await;

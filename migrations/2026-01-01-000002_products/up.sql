@@ -1,9 +1,0 @@
-CREATE TABLE products (
-    id          BIGSERIAL PRIMARY KEY,
-    sku         VARCHAR(100) NOT NULL UNIQUE,
-    name        VARCHAR(255) NOT NULL,
-    description TEXT         NOT NULL DEFAULT '',
-    price_cents BIGINT       NOT NULL DEFAULT 0 CHECK (price_cents >= 0),
-    created_at  TIMESTAMPTZ  NOT NULL DEFAULT now(),
-    updated_at  TIMESTAMPTZ  NOT NULL DEFAULT now()
-);

@@ -1,2 +1,0 @@
--- The extension stays: others may use it.
-DROP TABLE flash_sales;

@@ -1,0 +1,2 @@
+-- The extension stays: it may have been there before.
+DROP TABLE flash_sales;

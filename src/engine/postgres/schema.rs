@@ -1,0 +1,66 @@
+//! The tables as diesel sees them; `migrations/` is what makes them. Nothing else.
+
+#![allow(missing_docs)]
+
+diesel::table! {
+    users (id) {
+        id -> BigInt,
+        username -> Text,
+        email -> Text,
+        password_hash -> Text,
+        full_name -> Nullable<Text>,
+        role -> Text,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    products (id) {
+        id -> BigInt,
+        sku -> Text,
+        name -> Text,
+        description -> Text,
+        price_cents -> BigInt,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    flash_sales (id) {
+        id -> BigInt,
+        product_id -> BigInt,
+        start_time -> Timestamptz,
+        end_time -> Timestamptz,
+        initial_stock -> Integer,
+        remaining_stock -> Integer,
+        created_at -> Timestamptz,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    consumer_partitions (group_name, topic, partition) {
+        group_name -> Text,
+        topic -> Text,
+        partition -> Integer,
+        next_offset -> BigInt,
+        last_attempt_id -> Nullable<Uuid>,
+        owner -> Nullable<Text>,
+        lease_expires_at -> Nullable<Timestamptz>,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    consumer_members (group_name, topic, member_id) {
+        group_name -> Text,
+        topic -> Text,
+        member_id -> Text,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::joinable!(flash_sales -> products (product_id));
+diesel::allow_tables_to_appear_in_same_query!(flash_sales, products);

@@ -1,0 +1,199 @@
+//! Pooled connections, each with a deadline while it is in use. How one is made is in `connect`.
+
+use std::{
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use deadpool::{
+    Runtime,
+    managed::{BuildError, Manager, Metrics, Object, Pool, RecycleError, RecycleResult},
+};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
+use tokio::{sync::watch, time::Instant};
+use tokio_postgres::{Connection, NoTls, Socket, tls::MakeTlsConnect};
+
+use super::{
+    connect::{self, ConnectError},
+    prepared::Prepared,
+};
+use crate::{config::PostgresConfig, port::LedgerError};
+
+/// When a connection in use is closed, whatever it waits for. `None` while it is idle.
+pub(super) type Deadline = watch::Sender<Option<Instant>>;
+
+/// How long a pooled connection may take to prove that it works before another is taken.
+const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A connection and the deadline of the task that drives it.
+///
+/// A transaction is never given up by dropping its future: that would leave its end to chance. Past the deadline the
+/// socket is closed instead; the call then fails by itself, and the server, when it finds the socket closed, rolls back.
+pub(super) struct Session {
+    conn: AsyncPgConnection,
+    deadline: Deadline,
+}
+
+impl Session {
+    pub(super) fn new(conn: AsyncPgConnection, deadline: Deadline) -> Self {
+        Self { conn, deadline }
+    }
+
+    /// Starts the task that moves a connection's bytes. It ends with the connection, the session, or past the deadline.
+    #[allow(clippy::disallowed_methods)] // ends with its session, so shutdown need not wait for it
+    pub(super) fn drive(
+        connection: Connection<Socket, <NoTls as MakeTlsConnect<Socket>>::Stream>,
+        statement_timeout: Duration,
+    ) -> Deadline {
+        let (deadline, watched) = watch::channel(deadline(statement_timeout));
+        tokio::spawn(async move {
+            let mut connection = std::pin::pin!(connection);
+            tokio::select! {
+                result = &mut connection => {
+                    if let Err(error) = result {
+                        tracing::debug!(%error, "a connection to PostgreSQL broke");
+                    }
+                }
+                expired = passing(watched) => {
+                    if expired {
+                        tracing::warn!("PostgreSQL gave no answer in time; the connection is closed");
+                    } else {
+                        // Given up by its owner: say goodbye to the server, but do not wait long for it.
+                        tokio::time::timeout(PROOF_TIMEOUT, connection).await.ok();
+                    }
+                }
+            }
+        });
+        deadline
+    }
+
+    /// The connection, and what it lives by: it is closed when the deadline is dropped.
+    pub(super) fn into_parts(self) -> (AsyncPgConnection, Deadline) {
+        (self.conn, self.deadline)
+    }
+
+    /// True once the connection cannot be used any more.
+    fn is_broken(&mut self) -> bool {
+        self.deadline.is_closed()
+            || <AsyncPgConnection as AsyncConnection>::TransactionManager::is_broken_transaction_manager(&mut self.conn)
+    }
+}
+
+impl Deref for Session {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.conn
+    }
+}
+
+impl DerefMut for Session {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.conn
+    }
+}
+
+/// When a use of a connection that starts now has gone on for too long: after three statements that take all the time
+/// they may. With no limit on statements, never.
+fn deadline(statement_timeout: Duration) -> Option<Instant> {
+    (!statement_timeout.is_zero()).then(|| Instant::now() + statement_timeout * 3)
+}
+
+/// Waits until the deadline has passed (true) or the session is gone (false).
+async fn passing(mut deadline: watch::Receiver<Option<Instant>>) -> bool {
+    loop {
+        let until = *deadline.borrow_and_update();
+        let moved = match until {
+            None => deadline.changed().await,
+            Some(until) => tokio::select! {
+                () = tokio::time::sleep_until(until) => return true,
+                moved = deadline.changed() => moved,
+            },
+        };
+        if moved.is_err() {
+            return false;
+        }
+    }
+}
+
+/// Makes and checks the pool's connections.
+pub(super) struct Sessions(PostgresConfig);
+
+impl Manager for Sessions {
+    type Type = Session;
+    type Error = ConnectError;
+
+    async fn create(&self) -> Result<Session, ConnectError> {
+        connect::open(&self.0, &self.0.database, self.0.statement_timeout).await
+    }
+
+    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
+        if session.is_broken() {
+            return Err(RecycleError::message("closed"));
+        }
+        Prepared::new("SELECT 1")
+            .execute(&mut session.conn)
+            .await
+            .map(drop)
+            .map_err(|error| RecycleError::message(error.to_string()))
+    }
+}
+
+/// The pool.
+#[derive(Clone)]
+pub(super) struct SessionPool {
+    pool: Pool<Sessions>,
+    statement_timeout: Duration,
+}
+
+impl SessionPool {
+    pub(super) fn new(config: &PostgresConfig) -> Result<Self, BuildError> {
+        let pool = Pool::builder(Sessions(config.clone()))
+            .max_size(config.pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(config.pool_timeout))
+            .create_timeout(Some(config.pool_timeout))
+            .recycle_timeout(Some(PROOF_TIMEOUT.min(config.pool_timeout)))
+            .build()?;
+        Ok(Self {
+            pool,
+            statement_timeout: config.statement_timeout,
+        })
+    }
+
+    /// A connection that works, for one call.
+    pub(super) async fn take(&self) -> Result<InUse, LedgerError> {
+        let session = self
+            .pool
+            .get()
+            .await
+            .map_err(|error| LedgerError(error.to_string()))?;
+        session
+            .deadline
+            .send_replace(deadline(self.statement_timeout));
+        Ok(InUse(session))
+    }
+}
+
+/// A connection in use; back to the pool when dropped.
+pub(super) struct InUse(Object<Sessions>);
+
+impl Drop for InUse {
+    fn drop(&mut self) {
+        self.0.deadline.send_replace(None);
+    }
+}
+
+impl Deref for InUse {
+    type Target = AsyncPgConnection;
+
+    fn deref(&self) -> &AsyncPgConnection {
+        &self.0.conn
+    }
+}
+
+impl DerefMut for InUse {
+    fn deref_mut(&mut self) -> &mut AsyncPgConnection {
+        &mut self.0.conn
+    }
+}

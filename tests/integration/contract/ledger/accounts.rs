@@ -1,0 +1,76 @@
+//! Accounts: who has a name already.
+
+use flashsale::port::{NewUser, Registration};
+use futures::future::join_all;
+
+use super::Bed;
+
+fn user(username: &str, email: &str) -> NewUser {
+    NewUser {
+        username: username.into(),
+        email: email.into(),
+        password_hash: "-".into(),
+        full_name: Some("Ada".into()),
+    }
+}
+
+pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let first = ledger
+        .register(&user("Ada", "ada@example.com"))
+        .await
+        .unwrap();
+    assert!(matches!(first, Registration::Registered(_)));
+    for (username, email, expected) in [
+        ("aDA", "other@example.com", Registration::UsernameTaken),
+        ("other", "ADA@Example.com", Registration::EmailTaken),
+        ("ada", "ada@example.com", Registration::UsernameTaken),
+    ] {
+        assert_eq!(
+            ledger.register(&user(username, email)).await.unwrap(),
+            expected,
+            "{username} {email}"
+        );
+    }
+}
+
+pub async fn an_account_is_found_whatever_the_case(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let Registration::Registered(id) = ledger
+        .register(&user("Ada", "ada@example.com"))
+        .await
+        .unwrap()
+    else {
+        panic!("not registered");
+    };
+    let found = ledger.find_user("ADA").await.unwrap().unwrap();
+    assert_eq!(
+        (found.id, found.username.as_str(), found.role.as_str()),
+        (id, "Ada", "user")
+    );
+    assert_eq!(ledger.find_user("nobody").await.unwrap(), None);
+    assert_eq!(ledger.find_user("Ada\0").await.unwrap(), None);
+}
+
+pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let answers = join_all((0..12).map(|number| {
+        let ledger = ledger.clone();
+        async move {
+            ledger
+                .register(&user("wanted", &format!("{number}@example.com")))
+                .await
+                .unwrap()
+        }
+    }))
+    .await;
+    let got = answers
+        .iter()
+        .filter(|answer| matches!(answer, Registration::Registered(_)))
+        .count();
+    let refused = answers
+        .iter()
+        .filter(|answer| **answer == Registration::UsernameTaken)
+        .count();
+    assert_eq!((got, refused), (1, 11));
+}

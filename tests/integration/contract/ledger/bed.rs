@@ -1,0 +1,196 @@
+//! What an engine of the ledger must offer so that the suite can run on it, and the words the suite speaks in.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use flashsale::{
+    clock::{Clock, SystemClock},
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{
+        Attempt, Ledger, Member, Offset, Outcome, Partition, Position, Rejection, SettleBatch,
+        SettleError,
+    },
+};
+
+pub const GROUP: &str = "workers";
+pub const TOPIC: &str = "attempts";
+
+static NEXT_ID: AtomicI64 = AtomicI64::new(1);
+
+/// An engine of the ledger with an empty store of its own.
+pub trait Bed: Sized {
+    async fn start() -> Self;
+
+    /// The ledger as another process would have it.
+    async fn ledger(&self) -> Arc<dyn Ledger>;
+
+    /// A statement by hand.
+    async fn execute(&self, statement: &str) -> Result<u64, String>;
+
+    /// A query by hand for one number.
+    async fn number(&self, query: &str) -> i64;
+
+    /// Instants as the engine's SQL spells them.
+    fn instant(&self, at: DateTime<Utc>) -> String;
+
+    /// Accounts with ids 1 to `count`, in an empty store.
+    async fn shoppers(&self, count: i64) -> Vec<UserId> {
+        for id in 1..=count {
+            let row = format!("({id}, 'shopper{id}', 'shopper{id}@example.com', '-')");
+            self.execute(&format!(
+                "INSERT INTO users (id, username, email, password_hash) VALUES {row}"
+            ))
+            .await
+            .unwrap();
+        }
+        (1..=count).filter_map(UserId::new).collect()
+    }
+
+    /// A sale that runs, of a product of its own. Its id and its product's are the same.
+    async fn sale(&self, stock: u32) -> SaleId {
+        let now = SystemClock.now();
+        self.sale_at(stock, now - TimeDelta::hours(1), now + TimeDelta::hours(1))
+            .await
+    }
+
+    async fn sale_at(&self, stock: u32, start: DateTime<Utc>, end: DateTime<Utc>) -> SaleId {
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        self.execute(&format!("INSERT INTO products (id, sku, name, price_cents) VALUES ({id}, 'SKU-{id}', 'Thing {id}', 1)"))
+            .await
+            .unwrap();
+        self.execute(&format!(
+            "INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
+             VALUES ({id}, {id}, '{}', '{}', {stock}, {stock})",
+            self.instant(start),
+            self.instant(end)
+        ))
+        .await
+        .unwrap();
+        SaleId::new(id).unwrap()
+    }
+
+    /// An order by hand. Status as SQL spells it.
+    async fn order(
+        &self,
+        sale: SaleId,
+        user: UserId,
+        attempt: AttemptId,
+        status: &str,
+    ) -> Result<u64, String> {
+        self.execute(&format!(
+            "INSERT INTO orders (id, user_id, product_id, flash_sale_id, status, attempt_id)
+             VALUES ('{}', {user}, {sale}, {sale}, '{status}', '{attempt}')",
+            uuid::Uuid::now_v7()
+        ))
+        .await
+    }
+
+    /// The promises of the ledger, on whatever a test left behind.
+    async fn check_promises(&self) {
+        for (promise, broken) in [
+            (
+                "remaining units are those without an order, and never below zero",
+                "SELECT count(*) FROM flash_sales s WHERE remaining_stock < 0 OR remaining_stock <> initial_stock
+                 - (SELECT count(*) FROM orders o WHERE o.flash_sale_id = s.id AND status = 'SUCCESS')",
+            ),
+            (
+                "a shopper has one order a sale",
+                "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY flash_sale_id, user_id HAVING count(*) > 1) twice",
+            ),
+            (
+                "an attempt recorded as ordered has its order",
+                "SELECT count(*) FROM purchase_attempts p WHERE outcome = 'ORDERED' AND NOT EXISTS
+                 (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id AND o.user_id = p.user_id)",
+            ),
+            (
+                "an attempt recorded as failed has none",
+                "SELECT count(*) FROM purchase_attempts p WHERE outcome <> 'ORDERED' AND EXISTS
+                 (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id)",
+            ),
+        ] {
+            assert_eq!(self.number(broken).await, 0, "broken: {promise}");
+        }
+    }
+}
+
+/// An attempt of a sale made by [`Bed::sale`].
+pub fn attempt(sale: SaleId, user: UserId) -> Attempt {
+    let product = ProductId::new(sale.value()).unwrap();
+    Attempt {
+        id: AttemptId::generate(),
+        sale,
+        product,
+        user,
+        at: SystemClock.now(),
+    }
+}
+
+pub fn member(id: &str) -> Member {
+    Member {
+        group: GROUP.into(),
+        topic: TOPIC.into(),
+        id: id.into(),
+    }
+}
+
+pub fn position(partition: i32) -> Position {
+    Position {
+        group: GROUP.into(),
+        topic: TOPIC.into(),
+        partition: Partition(partition),
+    }
+}
+
+/// Makes the rows of these partitions, at offset 0 and free.
+pub async fn make_partitions(ledger: &dyn Ledger, partitions: i32) {
+    let maker = member("maker of partitions");
+    ledger
+        .heartbeat(&maker, partitions, std::time::Duration::from_secs(60))
+        .await
+        .unwrap();
+    ledger.leave(&maker).await.unwrap();
+}
+
+/// Settles attempts that stand one after the other in a partition.
+pub async fn settle(
+    ledger: &dyn Ledger,
+    partition: i32,
+    from: i64,
+    attempts: &[Attempt],
+) -> Result<Vec<Outcome>, SettleError> {
+    settle_with(ledger, partition, from, attempts, &[]).await
+}
+
+pub async fn settle_with(
+    ledger: &dyn Ledger,
+    partition: i32,
+    from: i64,
+    attempts: &[Attempt],
+    rejected: &[Rejection],
+) -> Result<Vec<Outcome>, SettleError> {
+    let to = Offset(from + i64::try_from(attempts.len()).unwrap());
+    let last = attempts.last().map(|attempt| attempt.id);
+    let batch = SettleBatch {
+        position: &position(partition),
+        from: Offset(from),
+        to,
+        last,
+        attempts,
+        rejected,
+    };
+    let settlements = ledger.settle(batch).await?;
+    assert!(
+        settlements
+            .iter()
+            .map(|settlement| settlement.attempt)
+            .eq(attempts.iter().copied()),
+        "one each, in order"
+    );
+    Ok(settlements
+        .into_iter()
+        .map(|settlement| settlement.outcome)
+        .collect())
+}

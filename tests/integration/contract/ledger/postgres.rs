@@ -1,0 +1,473 @@
+//! The ledger on PostgreSQL: its bed for the suite, and what only a server can do to it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use flashsale::{
+    clock::{Clock, SystemClock},
+    config::{SaleConfig, Secret},
+    engine::postgres::{ConnectError, PostgresLedger, migrate, seed},
+    port::{Ledger, SettleError},
+};
+use futures::future::join_all;
+
+use super::bed::{Bed, attempt, make_partitions, member, settle};
+use crate::support::{postgres::TestDatabase, wire::Wire};
+
+/// A database of its own, and a connection for statements by hand.
+pub struct PostgresBed {
+    database: TestDatabase,
+    client: tokio_postgres::Client,
+}
+
+impl Bed for PostgresBed {
+    async fn start() -> Self {
+        let database = TestDatabase::create().await;
+        let client = database.client().await;
+        Self { database, client }
+    }
+
+    async fn ledger(&self) -> Arc<dyn Ledger> {
+        Arc::new(self.database.ledger().await)
+    }
+
+    async fn execute(&self, statement: &str) -> Result<u64, String> {
+        self.client
+            .execute(statement, &[])
+            .await
+            .map_err(|error| format!("{error:?}"))
+    }
+
+    async fn number(&self, query: &str) -> i64 {
+        self.client.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    fn instant(&self, at: DateTime<Utc>) -> String {
+        at.to_rfc3339_opts(SecondsFormat::Millis, true)
+    }
+}
+
+fn connect_error(result: Result<PostgresLedger, ConnectError>) -> ConnectError {
+    result.err().expect("it connected")
+}
+
+fn sale_config() -> SaleConfig {
+    SaleConfig {
+        start: None,
+        end: None,
+        product_sku: "FLASH-001".into(),
+        total_stock: 10,
+        result_ttl: Duration::from_secs(60),
+    }
+}
+
+/// A hash that is none, for speed.
+#[allow(clippy::unnecessary_wraps)]
+fn no_hash(password: &str) -> Result<String, String> {
+    Ok(format!("hash of {password}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn migrations_go_up_down_and_up_again() {
+    let database = TestDatabase::missing();
+    assert!(migrate::ensure_database(&database.config).await.unwrap());
+    assert!(!migrate::ensure_database(&database.config).await.unwrap());
+    let states = migrate::status(&database.config).await.unwrap();
+    assert!(states.len() >= 6 && states.iter().all(|state| !state.applied));
+
+    let names: Vec<String> = states.into_iter().map(|state| state.name).collect();
+    assert_eq!(migrate::run(&database.config).await.unwrap(), names);
+    assert!(migrate::run(&database.config).await.unwrap().is_empty());
+    assert_eq!(
+        migrate::revert(&database.config).await.unwrap().as_ref(),
+        names.last()
+    );
+    let error = connect_error(PostgresLedger::connect(&database.config).await);
+    assert!(
+        matches!(&error, ConnectError::MigrationsMissing { names: missing, .. } if missing[..] == names[names.len() - 1..])
+    );
+
+    let reverted = migrate::reset(&database.config).await.unwrap();
+    assert!(reverted.iter().eq(names[..names.len() - 1].iter().rev()));
+    assert_eq!(migrate::revert(&database.config).await.unwrap(), None);
+    assert_eq!(migrate::run(&database.config).await.unwrap(), names);
+    assert!(
+        migrate::status(&database.config)
+            .await
+            .unwrap()
+            .iter()
+            .all(|state| state.applied)
+    );
+    database.ledger().await.ping().await.unwrap();
+}
+
+#[tokio::test] // on one thread, as actix runs
+async fn migrating_at_the_same_moment_applies_everything_once() {
+    let database = TestDatabase::missing();
+    let runs = join_all((0..6).map(|_| async {
+        migrate::ensure_database(&database.config).await.unwrap();
+        migrate::run(&database.config).await.unwrap().len()
+    }))
+    .await;
+    assert_eq!(
+        runs.iter().filter(|applied| **applied > 0).count(),
+        1,
+        "{runs:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_database_that_is_ahead_is_served_and_listed() {
+    let database = TestDatabase::create().await;
+    let newer = "INSERT INTO __diesel_schema_migrations (version) VALUES ('29990101000000')";
+    database.client().await.execute(newer, &[]).await.unwrap();
+    database.ledger().await.ping().await.unwrap();
+    let status = migrate::status(&database.config).await.unwrap();
+    assert!(
+        status
+            .iter()
+            .any(|state| state.applied && state.name == "29990101000000")
+    );
+}
+
+#[tokio::test]
+async fn why_there_is_no_connection_is_told_apart() {
+    let database = TestDatabase::create().await;
+    let right = &database.config;
+
+    let mut wrong = right.clone();
+    wrong.password = Secret::new("hunter2-not-the-password");
+    let error = connect_error(PostgresLedger::connect(&wrong).await);
+    assert!(
+        matches!(error, ConnectError::Credentials { .. }) && !error.is_passing(),
+        "{error}"
+    );
+    assert!(
+        error.to_string().contains("POSTGRES_PASSWORD")
+            && !format!("{error:?} {error}").contains("hunter2")
+    );
+
+    let mut wrong = right.clone();
+    wrong.database = "flashsale_no_such_database".into();
+    let error = connect_error(PostgresLedger::connect(&wrong).await);
+    assert!(
+        matches!(error, ConnectError::DatabaseMissing { .. }) && !error.is_passing(),
+        "{error}"
+    );
+    assert!(error.to_string().contains("POSTGRES_DB"));
+
+    for (host, port) in [("127.0.0.1", 1), ("no-such-host.invalid", 5432)] {
+        let mut wrong = right.clone();
+        (wrong.host, wrong.port) = (host.into(), port);
+        let error = connect_error(PostgresLedger::connect(&wrong).await);
+        assert!(
+            matches!(error, ConnectError::Unreachable { .. }) && error.is_passing(),
+            "{error}"
+        );
+        assert!(error.to_string().contains("POSTGRES_HOST") && !error.to_string().contains('\n'));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_accepts_and_never_answers_is_unreachable_within_the_timeout() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = TestDatabase::missing().config.clone();
+    config.host = "127.0.0.1".into();
+    config.port = silent.local_addr().unwrap().port();
+    config.pool_timeout = Duration::from_millis(300);
+    let start = Instant::now();
+    let error = connect_error(PostgresLedger::connect(&config).await);
+    assert!(error.is_passing(), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_is_ended_and_nothing_is_left() {
+    let bed = PostgresBed::start().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(1).await;
+    make_partitions(&*bed.ledger().await, 1).await;
+    let mut config = bed.database.config.clone();
+    config.statement_timeout = Duration::from_millis(300);
+    let ledger = PostgresLedger::connect(&config).await.unwrap();
+
+    bed.client
+        .batch_execute("BEGIN; SELECT 1 FROM flash_sales FOR UPDATE")
+        .await
+        .unwrap();
+    let start = Instant::now();
+    let Err(SettleError::Ledger(error)) = settle(&ledger, 0, 0, &[attempt(sale, users[0])]).await
+    else {
+        panic!("it was not ended");
+    };
+    assert!(error.to_string().contains("statement timeout"), "{error}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    bed.client.batch_execute("ROLLBACK").await.unwrap();
+    settle(&ledger, 0, 0, &[attempt(sale, users[0])])
+        .await
+        .unwrap();
+    bed.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_held_wire_fails_the_call_in_time_and_the_next_one_works() {
+    let bed = PostgresBed::start().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(2).await;
+    make_partitions(&*bed.ledger().await, 1).await;
+    let wire = Wire::to(&bed.database.config.host, bed.database.config.port).await;
+    let mut config = bed.database.config.clone();
+    (config.host, config.port) = ("127.0.0.1".into(), wire.port);
+    config.statement_timeout = Duration::from_millis(500);
+    config.pool_timeout = Duration::from_millis(1500);
+    config.pool_size = 1;
+    let ledger = PostgresLedger::connect(&config).await.unwrap();
+    settle(&ledger, 0, 0, &[attempt(sale, users[0])])
+        .await
+        .unwrap();
+
+    // In the middle of a statement: the row it wants is locked until the wire is held.
+    bed.client
+        .batch_execute("BEGIN; SELECT 1 FROM consumer_partitions FOR UPDATE")
+        .await
+        .unwrap();
+    let start = Instant::now();
+    let late = attempt(sale, users[1]);
+    let batch = [late];
+    let hold = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        wire.hold(true);
+        bed.client.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(settle(&ledger, 0, 1, &batch), hold);
+    assert!(matches!(answer, Err(SettleError::Ledger(_))), "{answer:?}");
+    assert!(
+        start.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        start.elapsed()
+    );
+
+    ledger.ping().await.unwrap_err();
+    assert!(
+        start.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        start.elapsed()
+    );
+    wire.hold(false);
+    // The transaction that was cut off ends by itself, at the latest by the server's own limits.
+    settle(&ledger, 0, 1, &batch).await.unwrap();
+    bed.check_promises().await;
+}
+
+#[tokio::test]
+async fn killed_backends_are_replaced() {
+    let bed = PostgresBed::start().await;
+    let users = bed.shoppers(3).await;
+    let sale = bed.sale(3).await;
+    let ledger = bed.ledger().await;
+    make_partitions(&*ledger, 1).await;
+    for (from, user) in (0..).zip(&users) {
+        settle(&*ledger, 0, from, &[attempt(sale, *user)])
+            .await
+            .unwrap();
+        let killed = bed
+            .number(
+                "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'flashsale'",
+            )
+            .await;
+        assert!(killed > 0);
+    }
+    ledger.ping().await.unwrap();
+    bed.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_backend_killed_in_mid_transaction_leaves_nothing() {
+    let bed = PostgresBed::start().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(1).await;
+    let ledger = bed.ledger().await;
+    make_partitions(&*ledger, 1).await;
+    let locker = bed.database.client().await;
+    locker
+        .batch_execute("BEGIN; SELECT 1 FROM flash_sales FOR UPDATE")
+        .await
+        .unwrap();
+    let batch = [attempt(sale, users[0])];
+    let kill = async {
+        let waiting = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while bed.number(waiting).await == 0 {
+            assert!(
+                Instant::now() < deadline,
+                "the batch never came to the lock"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        locker.batch_execute("ROLLBACK").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(settle(&*ledger, 0, 0, &batch), kill);
+    assert!(matches!(answer, Err(SettleError::Ledger(_))), "{answer:?}");
+    assert_eq!(
+        bed.number("SELECT count(*) + sum(next_offset)::bigint FROM consumer_partitions")
+            .await,
+        1
+    );
+    settle(&*ledger, 0, 0, &batch).await.unwrap();
+    bed.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_batch_under_way_does_not_hold_up_the_heartbeats_of_others() {
+    let bed = PostgresBed::start().await;
+    let ledger = bed.ledger().await;
+    let ttl = Duration::from_secs(60);
+    ledger.heartbeat(&member("a"), 3, ttl).await.unwrap();
+    ledger.heartbeat(&member("b"), 3, ttl).await.unwrap();
+    bed.client
+        .batch_execute("BEGIN; UPDATE consumer_partitions SET next_offset = 1")
+        .await
+        .unwrap();
+    let beat = tokio::time::timeout(
+        Duration::from_secs(5),
+        ledger.heartbeat(&member("b"), 3, ttl),
+    )
+    .await;
+    let (leases, share) = beat.expect("it does not wait").unwrap();
+    assert_eq!((leases.len(), share), (0, 1));
+    bed.client.batch_execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_pool_refuses_in_time() {
+    let bed = PostgresBed::start().await;
+    let mut config = bed.database.config.clone();
+    (config.pool_size, config.pool_timeout) = (1, Duration::from_millis(300));
+    let ledger = PostgresLedger::connect(&config).await.unwrap();
+    bed.client
+        .batch_execute("BEGIN; LOCK consumer_members, consumer_partitions")
+        .await
+        .unwrap();
+    let who = member("a");
+    let (_, second) = tokio::join!(
+        async {
+            tokio::time::timeout(
+                Duration::from_secs(2),
+                ledger.heartbeat(&who, 1, Duration::from_secs(1)),
+            )
+            .await
+        },
+        async {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::timeout(Duration::from_secs(1), ledger.ping())
+                .await
+                .expect("it answers in time")
+        }
+    );
+    second.unwrap_err();
+    bed.client.batch_execute("ROLLBACK").await.unwrap();
+    // The call given up in mid-transaction above does not come back from the pool.
+    ledger
+        .heartbeat(&who, 1, Duration::from_secs(1))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn seeding_twice_changes_nothing() {
+    let bed = PostgresBed::start().await;
+    let (config, now) = (&bed.database.config, SystemClock.now());
+    let report = seed::seed(config, &sale_config(), now, &no_hash)
+        .await
+        .unwrap();
+    assert_eq!(report.len(), 8);
+    assert!(report.iter().all(|seeded| seeded.created), "{report:?}");
+
+    let later = now + chrono::TimeDelta::hours(1);
+    let report = seed::seed(config, &sale_config(), later, &no_hash)
+        .await
+        .unwrap();
+    assert!(report.iter().all(|seeded| !seeded.created), "{report:?}");
+
+    let ledger = bed.ledger().await;
+    let sales = ledger.sales(now).await.unwrap();
+    assert_eq!(sales.len(), 1);
+    assert_eq!(
+        (sales[0].product_name.as_str(), sales[0].initial_stock),
+        ("Premium Smartphone", 10)
+    );
+    assert_eq!(
+        (sales[0].window.start, sales[0].window.end),
+        (now, now + chrono::TimeDelta::hours(24))
+    );
+    let admin = ledger.find_user("admin").await.unwrap().unwrap();
+    assert_eq!(
+        (admin.role.as_str(), admin.password_hash.as_str()),
+        ("admin", "hash of admin123")
+    );
+}
+
+#[tokio::test]
+async fn a_seeded_sale_makes_room_for_those_that_are_there() {
+    let bed = PostgresBed::start().await;
+    let (config, now) = (&bed.database.config, SystemClock.now());
+    seed::seed(config, &sale_config(), now, &no_hash)
+        .await
+        .unwrap();
+    let is_made = |sale: SaleConfig, now| async move {
+        seed::seed(config, &sale, now, &no_hash)
+            .await
+            .map(|report| report[7].created)
+    };
+    let hours = chrono::TimeDelta::hours;
+    // Overlapping by an hour, touching, and before one that is to come.
+    let window = |start, end| SaleConfig {
+        start: Some(now + hours(start)),
+        end: Some(now + hours(end)),
+        ..sale_config()
+    };
+    assert!(!is_made(window(23, 30), now).await.unwrap());
+    assert!(is_made(window(24, 30), now).await.unwrap());
+    assert!(is_made(window(-9, -8), now).await.unwrap());
+    assert!(!is_made(sale_config(), now + hours(26)).await.unwrap());
+    assert!(is_made(sale_config(), now + hours(30)).await.unwrap());
+
+    assert!(matches!(
+        is_made(window(2, 1), now).await,
+        Err(seed::SeedError::Window)
+    ));
+    let unknown = SaleConfig {
+        product_sku: "FLASH-999".into(),
+        ..sale_config()
+    };
+    assert!(matches!(
+        is_made(unknown, now).await,
+        Err(seed::SeedError::UnknownProduct(_))
+    ));
+}
+
+#[tokio::test]
+async fn many_orders_in_one_statement_by_hand_cannot_oversell() {
+    let bed = PostgresBed::start().await;
+    bed.shoppers(20).await;
+    let sale = bed.sale(10).await;
+    let insert = |from: i64, to: i64| {
+        format!(
+            "INSERT INTO orders (user_id, product_id, flash_sale_id, status, attempt_id)
+             SELECT id, {sale}, {sale}, 'SUCCESS', gen_random_uuid() FROM users WHERE id BETWEEN {from} AND {to}"
+        )
+    };
+    bed.execute(&insert(1, 11)).await.unwrap_err();
+    bed.execute(&insert(1, 10)).await.unwrap();
+    bed.execute("UPDATE orders SET user_id = user_id + 10")
+        .await
+        .unwrap();
+    bed.check_promises().await;
+    bed.execute("TRUNCATE orders").await.unwrap();
+    bed.check_promises().await;
+}

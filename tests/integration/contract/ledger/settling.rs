@@ -1,0 +1,344 @@
+//! Settling: the promises, from one worker and from many.
+
+use std::collections::BTreeMap;
+
+use flashsale::{
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{Attempt, Ledger, Offset, Outcome, Partition, Rejection, SettleBatch, SettleError},
+};
+use futures::future::join_all;
+
+use super::{
+    Bed,
+    bed::{GROUP, TOPIC, attempt, make_partitions, position, settle, settle_with},
+};
+
+fn attempts(sale: SaleId, users: &[UserId]) -> Vec<Attempt> {
+    users.iter().map(|user| attempt(sale, *user)).collect()
+}
+
+fn count(outcomes: &[Outcome], wanted: Outcome) -> usize {
+    outcomes
+        .iter()
+        .filter(|outcome| **outcome == wanted)
+        .count()
+}
+
+async fn offset(ledger: &dyn Ledger, partition: i32) -> i64 {
+    ledger.progress(GROUP, TOPIC).await.unwrap()[&Partition(partition)].0
+}
+
+pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(5).await;
+    let sale = bed.sale(3).await;
+    make_partitions(&*ledger, 1).await;
+    let outcomes = settle(&*ledger, 0, 0, &attempts(sale, &users))
+        .await
+        .unwrap();
+    assert_eq!(
+        outcomes,
+        [[Outcome::Ordered; 3].as_slice(), &[Outcome::SoldOut; 2]].concat()
+    );
+    assert_eq!(offset(&*ledger, 0).await, 5);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM purchase_attempts").await,
+        5
+    );
+}
+
+pub async fn never_more_orders_than_stock_from_many_partitions_at_once(bed: &impl Bed) {
+    let users = bed.shoppers(160).await;
+    let sale = bed.sale(37).await;
+    make_partitions(&*bed.ledger().await, 8).await;
+    let workers = (0..8)
+        .zip(users.chunks(20))
+        .map(|(partition, users)| async move {
+            let ledger = bed.ledger().await;
+            let mut outcomes = Vec::new();
+            for (number, chunk) in (0..).zip(users.chunks(5)) {
+                outcomes.extend(
+                    settle(&*ledger, partition, number * 5, &attempts(sale, chunk))
+                        .await
+                        .unwrap(),
+                );
+            }
+            outcomes
+        });
+    let outcomes = join_all(workers).await.concat();
+    assert_eq!(
+        (
+            count(&outcomes, Outcome::Ordered),
+            count(&outcomes, Outcome::SoldOut)
+        ),
+        (37, 123)
+    );
+    assert_eq!(bed.number("SELECT count(*) FROM orders").await, 37);
+}
+
+pub async fn a_second_order_of_a_shopper_is_refused_across_batches(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let (first, second) = (attempt(sale, users[0]), attempt(sale, users[0]));
+    assert_eq!(
+        settle(&*ledger, 0, 0, &[first]).await.unwrap(),
+        [Outcome::Ordered]
+    );
+    assert_eq!(
+        settle(&*ledger, 0, 1, &[second]).await.unwrap(),
+        [Outcome::AlreadyOrdered { by: first.id }]
+    );
+}
+
+pub async fn a_second_order_of_a_shopper_is_refused_within_a_batch(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let (first, second) = (attempt(sale, users[0]), attempt(sale, users[0]));
+    let outcomes = settle(&*ledger, 0, 0, &[first, second, first])
+        .await
+        .unwrap();
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::Ordered,
+            Outcome::AlreadyOrdered { by: first.id },
+            Outcome::Ordered
+        ]
+    );
+}
+
+pub async fn a_shopper_in_many_partitions_at_once_gets_one_order(bed: &impl Bed) {
+    let users = bed.shoppers(5).await;
+    let sale = bed.sale(50).await;
+    make_partitions(&*bed.ledger().await, 6).await;
+    let workers = (0..6).map(|partition| {
+        let batch = attempts(sale, &users);
+        async move {
+            settle(&*bed.ledger().await, partition, 0, &batch)
+                .await
+                .unwrap()
+        }
+    });
+    let outcomes = join_all(workers).await.concat();
+    assert_eq!(count(&outcomes, Outcome::Ordered), 5);
+    assert_eq!(
+        outcomes
+            .iter()
+            .filter(|outcome| matches!(outcome, Outcome::AlreadyOrdered { .. }))
+            .count(),
+        25
+    );
+}
+
+pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(4).await;
+    let sale = bed.sale(2).await;
+    make_partitions(&*ledger, 1).await;
+    let mut batch = attempts(sale, &users);
+    batch.insert(1, attempt(sale, users[0]));
+    let mut unknown = attempt(sale, users[0]);
+    unknown.user = UserId::new(4711).unwrap();
+    batch.push(unknown);
+    let rejected = [Rejection {
+        attempt: unknown.id,
+        cause: "there is no\0such user".into(),
+    }];
+
+    let before = settle_with(&*ledger, 0, 0, &batch, &rejected)
+        .await
+        .unwrap();
+    assert_eq!(before[1], Outcome::AlreadyOrdered { by: batch[0].id });
+    bed.execute("DELETE FROM orders WHERE user_id = 2")
+        .await
+        .unwrap(); // a unit comes back; the past stays
+    bed.execute("UPDATE purchase_attempts SET outcome = 'SOLD_OUT' WHERE user_id = 2")
+        .await
+        .unwrap();
+    assert!(
+        ledger
+            .reposition(&position(0), Offset(6), Offset(0))
+            .await
+            .unwrap()
+    );
+    let sums = "SELECT (SELECT count(*) FROM orders) * 1000 + count(*) FROM purchase_attempts";
+    let (rows, mut expected) = (bed.number(sums).await, before);
+    expected[2] = Outcome::SoldOut;
+    assert_eq!(
+        settle_with(&*ledger, 0, 0, &batch, &[]).await.unwrap(),
+        expected
+    );
+    assert_eq!(bed.number(sums).await, rows);
+    assert_eq!(offset(&*ledger, 0).await, 6);
+}
+
+pub async fn the_same_attempts_from_two_partitions_at_once_count_once(bed: &impl Bed) {
+    let users = bed.shoppers(20).await;
+    let sale = bed.sale(10).await;
+    make_partitions(&*bed.ledger().await, 4).await;
+    let batch = attempts(sale, &users);
+    let answers = join_all((0..4).map(|partition| {
+        let batch = &batch;
+        async move {
+            settle(&*bed.ledger().await, partition, 0, batch)
+                .await
+                .unwrap()
+        }
+    }))
+    .await;
+    assert!(answers.iter().all(|answer| *answer == answers[0]));
+    assert_eq!(count(&answers[0], Outcome::Ordered), 10);
+}
+
+pub async fn a_worker_with_a_stale_offset_is_fenced_out(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(3).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    settle(&*ledger, 0, 0, &attempts(sale, &users[..1]))
+        .await
+        .unwrap();
+    for stale in [0, 2, 7] {
+        let fenced = settle(&*ledger, 0, stale, &attempts(sale, &users[1..])).await;
+        assert!(matches!(fenced, Err(SettleError::Fenced)), "{fenced:?}");
+    }
+    let unknown = settle(&*ledger, 9, 0, &[]).await;
+    assert!(matches!(unknown, Err(SettleError::Fenced)));
+    assert_eq!(
+        bed.number("SELECT count(*) FROM purchase_attempts").await,
+        1
+    );
+}
+
+pub async fn of_two_workers_at_one_offset_one_is_fenced_out(bed: &impl Bed) {
+    let users = bed.shoppers(10).await;
+    let sale = bed.sale(10).await;
+    make_partitions(&*bed.ledger().await, 1).await;
+    let answers = join_all(users.iter().map(|user| async move {
+        settle(&*bed.ledger().await, 0, 0, &[attempt(sale, *user)]).await
+    }))
+    .await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert_eq!(
+        answers
+            .iter()
+            .filter(|answer| matches!(answer, Err(SettleError::Fenced)))
+            .count(),
+        9
+    );
+    assert_eq!(bed.number("SELECT count(*) FROM orders").await, 1);
+}
+
+pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let good = attempts(sale, &users);
+    let (mut no_user, mut no_sale, mut no_product) = (good[0], good[0], good[0]);
+    (no_user.id, no_user.user) = (AttemptId::generate(), UserId::new(4711).unwrap());
+    (no_sale.id, no_sale.sale) = (AttemptId::generate(), SaleId::new(4711).unwrap());
+    (no_product.id, no_product.product) = (AttemptId::generate(), ProductId::new(4711).unwrap());
+    let batch = [good[0], no_user, no_sale, good[1], no_product];
+
+    let Err(SettleError::Unsettleable(rejected)) = settle(&*ledger, 0, 0, &batch).await else {
+        panic!("it was settled");
+    };
+    let bad: Vec<AttemptId> = rejected.iter().map(|rejection| rejection.attempt).collect();
+    assert_eq!(bad, [no_user.id, no_sale.id, no_product.id]);
+    assert_eq!(offset(&*ledger, 0).await, 0);
+    assert_eq!(
+        bed.number("SELECT (SELECT count(*) FROM orders) + count(*) FROM purchase_attempts")
+            .await,
+        0
+    );
+
+    let outcomes = settle_with(&*ledger, 0, 0, &batch, &rejected)
+        .await
+        .unwrap();
+    use Outcome::{Ordered, Rejected};
+    assert_eq!(outcomes, [Ordered, Rejected, Rejected, Ordered, Rejected]);
+    assert_eq!(
+        bed.number("SELECT count(*) FROM purchase_attempts WHERE cause LIKE 'there is no%'")
+            .await,
+        2
+    );
+}
+
+pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    make_partitions(&*ledger, 1).await;
+    let batch = SettleBatch {
+        position: &position(0),
+        from: Offset(0),
+        to: Offset(40),
+        last: None,
+        attempts: &[],
+        rejected: &[],
+    };
+    assert_eq!(ledger.settle(batch).await.unwrap(), []);
+    assert_eq!(offset(&*ledger, 0).await, 40);
+}
+
+pub async fn outcomes_are_found_by_attempt(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(1).await;
+    make_partitions(&*ledger, 1).await;
+    let batch = [
+        attempt(sale, users[0]),
+        attempt(sale, users[1]),
+        attempt(sale, users[0]),
+    ];
+    settle(&*ledger, 0, 0, &batch).await.unwrap();
+    let mut asked: Vec<AttemptId> = batch.iter().map(|attempt| attempt.id).collect();
+    asked.push(AttemptId::generate());
+    let expected = BTreeMap::from([
+        (asked[0], Outcome::Ordered),
+        (asked[1], Outcome::SoldOut),
+        (asked[2], Outcome::AlreadyOrdered { by: asked[0] }),
+    ]);
+    assert_eq!(ledger.outcomes(&asked).await.unwrap(), expected);
+    assert!(ledger.outcomes(&[]).await.unwrap().is_empty());
+}
+
+pub async fn a_partition_is_repositioned_only_from_where_it_stands(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    make_partitions(&*ledger, 1).await;
+    assert!(
+        !ledger
+            .reposition(&position(0), Offset(3), Offset(9))
+            .await
+            .unwrap()
+    );
+    assert!(
+        ledger
+            .reposition(&position(0), Offset(0), Offset(9))
+            .await
+            .unwrap()
+    );
+    assert_eq!(offset(&*ledger, 0).await, 9);
+}
+
+pub async fn batches_over_several_sales_in_any_order_do_not_deadlock(bed: &impl Bed) {
+    let users = bed.shoppers(30).await;
+    let sales = [bed.sale(20).await, bed.sale(20).await, bed.sale(20).await];
+    make_partitions(&*bed.ledger().await, 6).await;
+    let workers = (0..6)
+        .zip(users.chunks(5))
+        .map(|(partition, users)| async move {
+            let ledger = bed.ledger().await;
+            let mut sales = sales.to_vec();
+            sales.rotate_left(usize::try_from(partition).unwrap() % 3);
+            for (from, user) in (0..).step_by(3).zip(users) {
+                let batch: Vec<Attempt> = sales.iter().map(|sale| attempt(*sale, *user)).collect();
+                settle(&*ledger, partition, from, &batch).await.unwrap();
+            }
+        });
+    join_all(workers).await;
+    assert_eq!(bed.number("SELECT count(*) FROM orders").await, 60);
+}
