@@ -21,6 +21,7 @@ use crate::{
 /// makes the topic of the attempts and the one of the dead letters if they are missing. Run it as a job before `serve`
 /// and `work` of a new version start; running it again, or twice at once, does no harm.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Migrate {
     #[command(subcommand)]
     step: Option<Step>,

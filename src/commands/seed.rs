@@ -18,6 +18,7 @@ use crate::{
 /// FLASH_SALE_PRODUCT_ID or FLASH_SALE_TOTAL_STOCK say otherwise. What is there already stays as it is, so that running it
 /// again changes nothing. Not for production: everybody knows these passwords.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Seed {}
 
 impl Seed {

@@ -26,6 +26,7 @@ use crate::{
 /// GET /health says that the process runs, /health/ready that its servers answer, /api-docs explains every endpoint, and
 /// /metrics is for Prometheus. On SIGTERM or SIGINT what runs is finished first (`SHUTDOWN_TIMEOUT_SECS`).
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Serve {
     /// The port to listen on, instead of PORT; 0 takes a free one
     #[arg(long)]

@@ -23,6 +23,7 @@ use crate::{
 ///
 /// With `ENABLE_CONSUMER=false` it says so and exits with 0. With `WORKER_PORT` it serves /health, /health/ready and /metrics.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Work {}
 
 impl Work {

@@ -1,6 +1,6 @@
 //! The attempt log on Kafka, through rskafka.
 //!
-//! rskafka waits and retries without end on its own. Here every request is one try on a [`Session`] with a deadline, and
+//! rskafka waits and retries without end on its own. Here every request is one try on a session with a deadline, and
 //! a session is thrown away at the first sign of trouble, since a connection to a host that went away silently would
 //! otherwise be kept for as long as TCP hopes.
 

@@ -148,7 +148,7 @@ pub fn position(partition: i32) -> Position {
 pub async fn make_partitions(ledger: &dyn Ledger, partitions: i32) {
     let maker = member("maker of partitions");
     ledger
-        .heartbeat(&maker, partitions, std::time::Duration::from_secs(60))
+        .heartbeat(&maker, partitions, std::time::Duration::from_mins(1))
         .await
         .unwrap();
     ledger.leave(&maker).await.unwrap();

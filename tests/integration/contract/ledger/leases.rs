@@ -10,7 +10,7 @@ use super::{
     bed::{attempt, make_partitions, member, settle},
 };
 
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 async fn beat(
     ledger: &dyn Ledger,

@@ -60,7 +60,7 @@ fn sale_config() -> SaleConfig {
         end: None,
         product_sku: "FLASH-001".into(),
         total_stock: 10,
-        result_ttl: Duration::from_secs(60),
+        result_ttl: Duration::from_mins(1),
     }
 }
 
@@ -326,7 +326,7 @@ async fn a_backend_killed_in_mid_transaction_leaves_nothing() {
 async fn a_batch_under_way_does_not_hold_up_the_heartbeats_of_others() {
     let bed = PostgresBed::start().await;
     let ledger = bed.ledger().await;
-    let ttl = Duration::from_secs(60);
+    let ttl = Duration::from_mins(1);
     ledger.heartbeat(&member("a"), 3, ttl).await.unwrap();
     ledger.heartbeat(&member("b"), 3, ttl).await.unwrap();
     bed.client

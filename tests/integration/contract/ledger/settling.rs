@@ -260,8 +260,16 @@ pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl
     let outcomes = settle_with(&*ledger, 0, 0, &batch, &rejected)
         .await
         .unwrap();
-    use Outcome::{Ordered, Rejected};
-    assert_eq!(outcomes, [Ordered, Rejected, Rejected, Ordered, Rejected]);
+    assert_eq!(
+        outcomes,
+        [
+            Outcome::Ordered,
+            Outcome::Rejected,
+            Outcome::Rejected,
+            Outcome::Ordered,
+            Outcome::Rejected
+        ]
+    );
     assert_eq!(
         bed.number("SELECT count(*) FROM purchase_attempts WHERE cause LIKE 'there is no%'")
             .await,
