@@ -3,6 +3,7 @@
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
 mod read;
+mod reader;
 mod secret;
 mod sources;
 

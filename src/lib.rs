@@ -1,4 +1,14 @@
 //! `flashsale`: takes the second in which a sale opens.
+//!
+//! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`] and [`clock`] below them
+//! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
+//! - [`engine`]: the ports on Redis, Kafka and PostgreSQL; the domain never names one
+//! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
+//! - [`app`]: the API put together on its ports
+//! - [`commands`]: the command line, which chooses the engines
+//! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
+//!
+//! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.
 
 pub mod app;
 pub mod auth;

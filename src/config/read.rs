@@ -1,13 +1,9 @@
 //! From texts to a [`Config`], with every check; nothing stops at the first problem.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
-
-use chrono::{DateTime, Utc};
-
 use super::{
     AuthConfig, Config, ConfigErrors, KafkaConfig, PostgresConfig, RedisConfig, SaleConfig,
-    SaslConfig, SaslMechanism, Secret, ServerConfig, Sources, TelemetryConfig, VARIABLES,
-    WorkerConfig,
+    SaslConfig, SaslMechanism, Secret, ServerConfig, Sources, TelemetryConfig, WorkerConfig,
+    reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -20,7 +16,7 @@ const DEFAULT_SKU: &str = "FLASH-001";
 
 pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
     let (texts, problems) = sources.texts();
-    let mut read = Reader { texts, problems };
+    let mut read = Reader::new(texts, problems);
     let production = read.choice(
         "server.environment",
         &[("development", false), ("production", true)],
@@ -38,10 +34,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         sale: sale(&mut read),
         worker: worker(&mut read),
     };
-    if read.problems.is_empty() {
-        Ok(config)
-    } else {
-        Err(ConfigErrors(read.problems))
+    match read.into_problems() {
+        none if none.is_empty() => Ok(config),
+        problems => Err(ConfigErrors(problems)),
     }
 }
 
@@ -179,186 +174,11 @@ fn worker(read: &mut Reader) -> WorkerConfig {
     }
 }
 
-/// Hands out settings and gathers what is wrong with them. A wrong one reads as some valid value, never to be used.
-struct Reader {
-    texts: BTreeMap<String, String>,
-    problems: Vec<String>,
-}
-
-impl Reader {
-    /// Adds a problem, named as the operator knows the setting.
-    fn problem(&mut self, setting: &str, what: &str) {
-        let names = VARIABLES
-            .iter()
-            .find(|(name, _)| *name == setting)
-            .map_or(&[][..], |(_, names)| names);
-        self.problems
-            .push(format!("  {} ({setting}) {what}", names.join(" or ")));
-    }
-
-    fn text(&self, setting: &str) -> String {
-        self.texts.get(setting).cloned().unwrap_or_default()
-    }
-
-    fn optional(&self, setting: &str) -> Option<String> {
-        Some(self.text(setting)).filter(|text| !text.is_empty())
-    }
-
-    fn required(&mut self, setting: &str) -> String {
-        self.optional(setting).unwrap_or_else(|| {
-            self.problem(setting, "must not be empty");
-            String::new()
-        })
-    }
-
-    fn number<N>(&mut self, setting: &str, range: RangeInclusive<N>) -> N
-    where
-        N: FromStr + PartialOrd + Display + Copy,
-    {
-        match self.text(setting).parse::<N>() {
-            Ok(number) if range.contains(&number) => number,
-            _ => {
-                let what = format!(
-                    "must be a whole number from {} to {}, not {:?}",
-                    range.start(),
-                    range.end(),
-                    self.text(setting)
-                );
-                self.problem(setting, &what);
-                *range.start()
-            }
-        }
-    }
-
-    fn millis(&mut self, setting: &str, range: RangeInclusive<u64>) -> Duration {
-        Duration::from_millis(self.number(setting, range))
-    }
-
-    fn secs(&mut self, setting: &str, range: RangeInclusive<u64>) -> Duration {
-        Duration::from_secs(self.number(setting, range))
-    }
-
-    fn flag(&mut self, setting: &str) -> bool {
-        self.choice(setting, &[("true", true), ("false", false)])
-    }
-
-    fn choice<T: Copy>(&mut self, setting: &str, choices: &[(&str, T)]) -> T {
-        let text = self.text(setting);
-        let chosen = choices
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(&text));
-        if chosen.is_none() {
-            let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
-            self.problem(
-                setting,
-                &format!("must be one of {}, not {text:?}", names.join(", ")),
-            );
-        }
-        #[allow(clippy::indexing_slicing)] // the choices are literals in this file
-        chosen.unwrap_or(&choices[0]).1
-    }
-
-    fn log_level(&mut self, setting: &str) -> String {
-        let level = self.required(setting);
-        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&level) {
-            self.problem(setting, &format!("is not a log level: {error}"));
-        }
-        level
-    }
-
-    /// A lifetime with its unit. A bare number is refused: libraries disagree whether it means seconds or milliseconds.
-    fn lifetime(&mut self, setting: &str) -> Duration {
-        let text = self.text(setting);
-        match humantime::parse_duration(&text) {
-            Ok(lifetime)
-                if lifetime >= Duration::from_secs(1)
-                    && !text.bytes().all(|b| b.is_ascii_digit()) =>
-            {
-                lifetime
-            }
-            _ => {
-                self.problem(
-                    setting,
-                    &format!("must be a time with its unit, as 1h, 24h or 7d, not {text:?}"),
-                );
-                Duration::from_secs(1)
-            }
-        }
-    }
-
-    fn instant(&mut self, setting: &str) -> Option<DateTime<Utc>> {
-        let text = self.optional(setting)?;
-        let instant = DateTime::parse_from_rfc3339(&text).ok();
-        if instant.is_none() {
-            self.problem(
-                setting,
-                &format!("must be a time as in 2026-01-01T12:00:00Z, not {text:?}"),
-            );
-        }
-        instant.map(|instant| instant.to_utc())
-    }
-
-    /// Kafka's rule for topic names.
-    fn topic(&mut self, setting: &str) -> String {
-        let topic = self.required(setting);
-        let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        if topic.len() > 249 || !topic.bytes().all(legal) || topic == "." || topic == ".." {
-            self.problem(setting, "must be a Kafka topic name: up to 249 letters, digits, dots, dashes and underscores");
-        }
-        topic
-    }
-
-    fn brokers(&mut self, setting: &str) -> Vec<String> {
-        let brokers = self.list(setting);
-        let legal = |broker: &String| {
-            broker.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty()
-                    && !host.contains('/')
-                    && port.parse::<u16>().is_ok_and(|port| port > 0)
-            })
-        };
-        if brokers.is_empty() || !brokers.iter().all(legal) {
-            let what = format!(
-                "must be host:port, comma-separated, not {:?}",
-                self.text(setting)
-            );
-            self.problem(setting, &what);
-        }
-        brokers
-    }
-
-    fn origins(&mut self, setting: &str) -> Vec<String> {
-        let origins = self.list(setting);
-        let legal = |origin: &String| {
-            origin == "*"
-                || origin
-                    .strip_prefix("https://")
-                    .or_else(|| origin.strip_prefix("http://"))
-                    .is_some_and(|host| !host.is_empty() && !host.contains('/'))
-        };
-        if !origins.iter().all(legal) {
-            let what = format!(
-                "must be origins as in https://shop.example, without a path, comma-separated, not {:?}",
-                self.text(setting)
-            );
-            self.problem(setting, &what);
-        }
-        origins
-    }
-
-    fn list(&self, setting: &str) -> Vec<String> {
-        let text = self.text(setting);
-        // Browsers send origins without a trailing slash; people write one.
-        text.split(',')
-            .map(|item| item.trim().trim_end_matches('/').to_owned())
-            .filter(|i| !i.is_empty())
-            .collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
+
+    use super::{super::VARIABLES, *};
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
         let variables = variables
