@@ -10,7 +10,7 @@ $services up
 cargo build --release
 eval "$($services env)"
 export PORT=${PORT:-3000}
-flashsale=target/release/flashsale
+flashsale=${CARGO_TARGET_DIR:-target}/release/flashsale
 
 $flashsale migrate
 $flashsale seed

@@ -10,7 +10,7 @@ use flashsale::{
     clock::{Clock, SystemClock},
     config::{SaleConfig, Secret},
     engine::postgres::{ConnectError, PostgresLedger, migrate, seed},
-    port::{Ledger, SettleError},
+    port::{Ledger, Outcome, Partition, SettleError},
 };
 use futures::future::join_all;
 
@@ -242,7 +242,9 @@ async fn a_held_wire_fails_the_call_in_time_and_the_next_one_works() {
         wire.hold(true);
         bed.client.batch_execute("ROLLBACK").await.unwrap();
     };
-    let (answer, ()) = tokio::join!(settle(&ledger, 0, 1, &batch), hold);
+    let settling = tokio::time::timeout(Duration::from_secs(20), settle(&ledger, 0, 1, &batch));
+    let (answer, ()) = tokio::join!(settling, hold);
+    let answer = answer.expect("the call ends by itself");
     assert!(matches!(answer, Err(SettleError::Ledger(_))), "{answer:?}");
     assert!(
         start.elapsed() < Duration::from_secs(5),
@@ -323,12 +325,51 @@ async fn a_backend_killed_in_mid_transaction_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_batch_overtaken_by_another_writer_is_decided_anew() {
+    let bed = PostgresBed::start().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(1).await;
+    let ledger = bed.ledger().await;
+    make_partitions(&*ledger, 1).await;
+    let batch = [attempt(sale, users[0])];
+    let elsewhere = format!(
+        "BEGIN; INSERT INTO purchase_attempts
+            (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, topic, partition)
+         VALUES ('{}', {sale}, {}, {sale}, now(), 'SOLD_OUT', 'elsewhere', 0)",
+        batch[0].id, users[0]
+    );
+    let writer = bed.database.client().await;
+    writer.batch_execute(&elsewhere).await.unwrap();
+    let commit = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+            WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while bed.number(waiting).await == 0 {
+            assert!(
+                Instant::now() < deadline,
+                "the batch never came to the attempt"
+            );
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        writer.batch_execute("COMMIT").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(settle(&*ledger, 0, 0, &batch), commit);
+    assert_eq!(answer.unwrap(), [Outcome::SoldOut]);
+    bed.check_promises().await;
+}
+
+#[tokio::test]
 async fn a_batch_under_way_does_not_hold_up_the_heartbeats_of_others() {
     let bed = PostgresBed::start().await;
     let ledger = bed.ledger().await;
     let ttl = Duration::from_mins(1);
     ledger.heartbeat(&member("a"), 3, ttl).await.unwrap();
     ledger.heartbeat(&member("b"), 3, ttl).await.unwrap();
+    // Free to be taken, but the last batch of who had it is not through.
+    ledger
+        .hand_back(&member("a"), &[Partition(0)])
+        .await
+        .unwrap();
     bed.client
         .batch_execute("BEGIN; UPDATE consumer_partitions SET next_offset = 1")
         .await
@@ -341,6 +382,8 @@ async fn a_batch_under_way_does_not_hold_up_the_heartbeats_of_others() {
     let (leases, share) = beat.expect("it does not wait").unwrap();
     assert_eq!((leases.len(), share), (0, 1));
     bed.client.batch_execute("ROLLBACK").await.unwrap();
+    let (leases, _) = ledger.heartbeat(&member("b"), 3, ttl).await.unwrap();
+    assert_eq!(leases.len(), 1);
 }
 
 #[tokio::test]
