@@ -11,9 +11,9 @@ use crate::config::TelemetryConfig;
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Libraries that narrate what they do at `info`.
+/// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters.
 const QUIETER: &[&str] = &[
-    "rskafka=warn",
+    "rskafka=off",
     "fred=warn",
     "actix_server=warn",
     "tokio_postgres=warn",

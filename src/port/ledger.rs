@@ -137,6 +137,7 @@ pub trait Ledger: Send + Sync {
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError>;
 
     /// All sales that end after `since`, and the last one that ended before it, by start.
+    /// Windows are to the millisecond, as the gate keeps them.
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;
 
     /// Settles a batch in ONE transaction: moves the partition from `from` to `to` if it stands at `from` (compare and

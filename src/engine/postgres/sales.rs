@@ -1,6 +1,6 @@
 //! Sales as they are read: the catalog, and one sale's state at one moment.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid},
@@ -73,9 +73,10 @@ pub(super) async fn listings(
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
+                // Everything else counts in milliseconds: a window must come back from the gate as it went there.
                 window: SaleWindow {
-                    start: row.start_time,
-                    end: row.end_time,
+                    start: row.start_time.trunc_subsecs(3),
+                    end: row.end_time.trunc_subsecs(3),
                 },
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),

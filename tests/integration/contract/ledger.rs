@@ -36,6 +36,7 @@ mod on_postgres {
         }
         catalog {
             the_catalog_has_what_has_not_ended_and_the_last_that_has,
+            a_window_is_listed_to_the_millisecond,
             a_snapshot_adds_up_while_orders_are_being_made,
             an_unknown_sale_has_no_snapshot,
         }

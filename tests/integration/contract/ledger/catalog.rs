@@ -33,6 +33,17 @@ pub async fn the_catalog_has_what_has_not_ended_and_the_last_that_has(bed: &impl
     assert_eq!(running.product_name, format!("Thing {}", running.product));
 }
 
+pub async fn a_window_is_listed_to_the_millisecond(bed: &impl Bed) {
+    let now = SystemClock.now();
+    let finer = now + TimeDelta::microseconds(789);
+    bed.sale_at(1, finer, finer + TimeDelta::hours(1)).await;
+    let listed = bed.ledger().await.sales(now).await.unwrap();
+    assert_eq!(
+        (listed[0].window.start, listed[0].window.end),
+        (now, now + TimeDelta::hours(1))
+    );
+}
+
 pub async fn a_snapshot_adds_up_while_orders_are_being_made(bed: &impl Bed) {
     let (ledger, reader) = (bed.ledger().await, bed.ledger().await);
     let users = bed.shoppers(60).await;
