@@ -5,6 +5,7 @@
 
 mod cli;
 mod contract;
+mod faults;
 mod http;
 mod sale;
 mod support;

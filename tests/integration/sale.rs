@@ -153,11 +153,11 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(300).await;
     let apis = [api];
+    // With the worker paused, accepted attempts wait in the log, and the sale cannot be loaded anew.
+    worker.pause();
     let early = everybody_buys(&apis, sale, &shoppers[..60]).await;
     assert_eq!(early, Tally::from([(200, 60)]));
 
-    // With the worker paused, the sale cannot be loaded anew.
-    worker.pause();
     system.redis.as_ref().unwrap().flushall();
     let response = apis[0]
         .http

@@ -1,6 +1,7 @@
 //! What the tests stand on: real servers, databases and processes of their own.
 
 pub mod app;
+pub mod broker;
 pub mod kafka;
 pub mod postgres;
 pub mod process;

@@ -20,7 +20,11 @@ pub struct Topic {
 impl Topic {
     /// Makes both topics with 3 partitions.
     pub async fn create() -> Self {
-        let mut config = config();
+        Self::create_on(config()).await
+    }
+
+    /// The same on a broker of a test's own.
+    pub async fn create_on(mut config: KafkaConfig) -> Self {
         config.topic = format!("test.{}", Uuid::new_v4().simple());
         config.dead_letter_topic = format!("{}.dlq", config.topic);
         create_topics(&config).await.unwrap_or_else(|error| {
@@ -193,13 +197,14 @@ pub fn config() -> KafkaConfig {
 }
 
 /// A tool of Apache Kafka's own Java client.
-fn java(class: &str) -> Command {
+pub fn java(class: &str) -> Command {
     let jars = std::env::var("FLASHSALE_KAFKA_LIBS").unwrap_or_else(|_| {
         panic!("FLASHSALE_KAFKA_LIBS is not set: run the tests with `make test`, or eval `scripts/services.sh env`")
     });
     let mut java = Command::new("java");
     java.args([
-        "-Xmx128m",
+        "-Xmx256m",
+        "-XX:+UseSerialGC",
         "-XX:TieredStopAtLevel=1",
         "-cp",
         &format!("{jars}/*"),

@@ -7,13 +7,14 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use flashsale::{
-    config::RedisConfig,
+    config::{KafkaConfig, RedisConfig},
     engine::redis::RedisGate,
     ids::SaleId,
     port::{GateStatus, StockGate},
 };
 
 use super::{
+    broker::Broker,
     kafka,
     postgres::TestDatabase,
     process::Process,
@@ -69,12 +70,28 @@ impl System {
     pub async fn start() -> Self {
         let redis = RedisServer::start(RedisOptions::default());
         let config = redis.config(Duration::from_secs(2));
-        Self::on(Some(redis), config).await
+        Self::on(Some(redis), config, kafka::config()).await
+    }
+
+    /// On a Redis and a Kafka of its own.
+    pub async fn start_with_broker(broker: &Broker) -> Self {
+        let redis = RedisServer::start(RedisOptions::default());
+        let config = redis.config(Duration::from_secs(2));
+        let kafka = KafkaConfig {
+            brokers: vec![broker.address()],
+            ..kafka::config()
+        };
+        Self::on(Some(redis), config, kafka).await
     }
 
     /// On the Redis Cluster that is shared by all tests; ids of sales and users start at a random number.
     pub async fn start_on_cluster() -> Self {
-        let system = Self::on(None, cluster_config(Duration::from_secs(2))).await;
+        let system = Self::on(
+            None,
+            cluster_config(Duration::from_secs(2)),
+            kafka::config(),
+        )
+        .await;
         let start = 1 + i64::from(Uuid::new_v4().as_fields().0);
         system
             .sql(&format!(
@@ -92,8 +109,11 @@ impl System {
         system
     }
 
-    async fn on(redis: Option<RedisServer>, redis_config: RedisConfig) -> Self {
-        let (database, topic) = (TestDatabase::create().await, kafka::Topic::create().await);
+    async fn on(redis: Option<RedisServer>, redis_config: RedisConfig, kafka: KafkaConfig) -> Self {
+        let (database, topic) = (
+            TestDatabase::create().await,
+            kafka::Topic::create_on(kafka).await,
+        );
         let mut environment = database.environment();
         let pairs = [
             ("POSTGRES_POOL_SIZE", "5".to_owned()),
