@@ -107,7 +107,7 @@ async fn a_redis_cluster_of_three_masters_does_the_same() {
 #[tokio::test]
 async fn five_attempts_at_once_of_one_shopper_are_one_attempt() {
     let system = System::start().await;
-    let (api, _worker) = (system.serve().await, system.work().await);
+    let (api, worker) = (system.serve().await, system.work().await);
     let (sale, _) = system.sale(10).await;
     api.wait_until_open(&system, sale).await;
     let shopper = &system.shoppers(1).await[0];
@@ -121,6 +121,10 @@ async fn five_attempts_at_once_of_one_shopper_are_one_attempt() {
     }
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (1, 9));
+    assert!(
+        !worker.output().contains("relay:"),
+        "nothing was left to the relay"
+    );
 }
 
 #[tokio::test]
@@ -153,8 +157,10 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(300).await;
     let apis = [api];
-    // With the worker paused, accepted attempts wait in the log, and the sale cannot be loaded anew.
-    worker.pause();
+    // While somebody else has the sale's row, accepted attempts wait in the log.
+    let lock = system.database.client().await;
+    let hold = format!("BEGIN; SELECT 1 FROM flash_sales WHERE id = {sale} FOR UPDATE");
+    lock.batch_execute(&hold).await.unwrap();
     let early = everybody_buys(&apis, sale, &shoppers[..60]).await;
     assert_eq!(early, Tally::from([(200, 60)]));
 
@@ -168,7 +174,16 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
         .unwrap();
     assert_eq!(response.status(), 503);
     assert!(response.headers().contains_key("retry-after"));
-    worker.resume();
+    worker
+        .wait_for_line("loading it once the log is settled")
+        .await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        system.gate_balance(sale).await,
+        None,
+        "60 attempts are not settled"
+    );
+    lock.batch_execute("ROLLBACK").await.unwrap();
 
     wait_until(
         "the sale is open again",
