@@ -1,6 +1,13 @@
 //! Logs and metrics of a process.
 
-use std::io::IsTerminal;
+use std::{
+    io::IsTerminal,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::{EnvFilter, fmt};
@@ -18,6 +25,43 @@ const QUIETER: &[&str] = &[
     "actix_server=warn",
     "tokio_postgres=warn",
 ];
+
+/// Lets a line through that would come with every request while a server is down: the first, then one every few seconds.
+pub struct Seldom {
+    /// When the last one came through, in milliseconds since the first look; 0: never.
+    last_ms: AtomicU64,
+}
+
+impl Seldom {
+    /// How far apart lines are.
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            last_ms: AtomicU64::new(0),
+        }
+    }
+
+    /// True if it is time for a line.
+    pub fn is_due(&self) -> bool {
+        static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+        let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
+        let last = self.last_ms.load(Ordering::Relaxed);
+        let pause = u64::try_from(Self::PAUSE.as_millis()).unwrap_or(u64::MAX);
+        (last == 0 || now.saturating_sub(last) >= pause)
+            && self
+                .last_ms
+                .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+}
+
+impl Default for Seldom {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 /// Logs from now on, to standard error: standard output is for what a command answers.
 pub fn start_logging(config: &TelemetryConfig) {
@@ -50,4 +94,15 @@ pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     // A second call in one process (tests) renders its own recorder, which stays empty.
     let _ = metrics::set_global_recorder(recorder);
     Ok(handle)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_lines_the_first_is_let_through() {
+        let seldom = Seldom::new();
+        assert_eq!((0..1_000).filter(|_| seldom.is_due()).count(), 1);
+    }
 }

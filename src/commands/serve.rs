@@ -3,6 +3,7 @@
 use std::{
     net::{IpAddr, TcpListener},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -17,6 +18,9 @@ use crate::{
     lifecycle::Lifecycle,
     telemetry,
 };
+
+/// For accepted attempts to be appended once the last connection is closed.
+const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serve the HTTP API
 ///
@@ -63,7 +67,10 @@ impl Serve {
         .await?;
         let (host, port) = (reachable(address.ip()), address.port());
         tracing::info!("serving http://{host}:{port}, documented at http://{host}:{port}/api-docs");
-        lifecycle.run(config.server.shutdown_timeout).await?;
+        // Connections get the timeout; what they brought in gets a little more to be appended and answered.
+        lifecycle
+            .run(config.server.shutdown_timeout + DRAIN)
+            .await?;
         tracing::info!("stopped");
         Ok(())
     }

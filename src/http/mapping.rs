@@ -9,6 +9,7 @@ use crate::{
     auth::{AuthError, Invalid, PasswordError, TokenError},
     order::Refusal,
     port::{GateError, LedgerError},
+    telemetry::Seldom,
 };
 
 impl From<AuthError> for ApiError {
@@ -58,16 +59,23 @@ impl From<TokenError> for ApiError {
 
 impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
-        tracing::error!(%error, "answered 503");
-        ErrorCode::Unavailable.into()
+        unavailable(&error)
     }
 }
 
 impl From<GateError> for ApiError {
     fn from(error: GateError) -> Self {
-        tracing::error!(%error, "answered 503");
-        ErrorCode::Unavailable.into()
+        unavailable(&error)
     }
+}
+
+/// While a server is down every request ends here; metrics count them.
+fn unavailable(error: &dyn std::error::Error) -> ApiError {
+    static LINES: Seldom = Seldom::new();
+    if LINES.is_due() {
+        tracing::error!(%error, "answered 503");
+    }
+    ErrorCode::Unavailable.into()
 }
 
 /// Refusals are many when a sale opens: they are counted, not logged. Their causes are logged where they arise.

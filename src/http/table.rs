@@ -146,7 +146,13 @@ pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
         };
         let refuse = move || async move { Err::<&str, _>(ApiError::method_not_allowed(allow)) };
         let tally = Tally::new(name);
-        let resource = web::resource(path)
+        // Express, on which the original runs, takes a trailing slash for the same path.
+        let paths = if path.starts_with("/api/") || path.starts_with("/health") {
+            vec![path.to_owned(), format!("{path}/")]
+        } else {
+            vec![path.to_owned()]
+        };
+        let resource = web::resource(paths)
             .route(route)
             .default_service(web::to(refuse))
             .wrap(from_fn(move |request, next| {

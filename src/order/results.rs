@@ -10,7 +10,11 @@ use crate::{
     lifecycle::Lifecycle,
     port::{GateError, PurchaseResult, ResultEntry, StockGate},
     sale::SaleBoard,
+    telemetry::Seldom,
 };
+
+// While a server is down every batch fails; a line now and then is enough, metrics count them.
+static LINES: Seldom = Seldom::new();
 
 /// Results of refused shoppers that may wait to be written.
 const REFUSED: Limits = Limits {
@@ -38,7 +42,9 @@ impl Results {
                 async move {
                     if let Err(error) = gate.write_results(&batch).await {
                         counter!("flashsale_results_lost_total").increment(batch.len() as u64);
-                        tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
+                        if LINES.is_due() {
+                            tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
+                        }
                     }
                 }
             },

@@ -51,6 +51,8 @@ pub struct Worker {
     member: Member,
     readers: BTreeMap<Partition, Task>,
     caretaker: Option<Task>,
+    /// Told to stop, and not through with what they were doing.
+    leaving: Vec<Task>,
 }
 
 /// A task that can be told to stop after what it is doing.
@@ -74,6 +76,7 @@ impl Worker {
             member,
             readers: BTreeMap::new(),
             caretaker: None,
+            leaving: Vec::new(),
         }
     }
 
@@ -98,6 +101,7 @@ impl Worker {
                     }
                 }
             }
+            self.see_off().await;
             let pause = tokio::time::timeout(self.settings.lease / 3, stop.cancelled());
             if pause.await.is_ok() {
                 break;
@@ -135,7 +139,8 @@ impl Worker {
             .collect();
         for partition in lost {
             tracing::info!(%partition, "partition is given up");
-            stop_task(self.readers.remove(&partition)).await;
+            let reader = self.readers.remove(&partition);
+            self.give_up(reader);
         }
         if !surplus.is_empty() {
             self.engines
@@ -150,8 +155,7 @@ impl Worker {
             leases
                 .first()
                 .is_some_and(|lease| lease.partition == Partition(0)),
-        )
-        .await;
+        );
         #[allow(clippy::cast_precision_loss)] // partitions
         gauge!("flashsale_partitions_owned").set(leases.len() as f64);
         Ok(())
@@ -174,21 +178,45 @@ impl Worker {
             partition: lease.partition,
         };
         let reader = PartitionReader::new(self.engines.clone(), position, *lease);
-        self.readers
+        let before = self
+            .readers
             .insert(lease.partition, spawn(|stop| reader.run(stop)));
+        self.give_up(before);
     }
 
     /// The owner of partition 0 takes care of gate and log; one at a time is enough, more would do no harm.
-    async fn care(&mut self, mine: bool) {
+    fn care(&mut self, mine: bool) {
         let running = self
             .caretaker
             .as_ref()
             .is_some_and(|task| !task.handle.is_finished());
         if mine && !running {
             let caretaker = Caretaker::new(self.engines.clone(), self.settings.clone());
-            self.caretaker = Some(spawn(|stop| caretaker.run(stop)));
+            let before = self.caretaker.replace(spawn(|stop| caretaker.run(stop)));
+            self.give_up(before);
         } else if !mine {
-            stop_task(self.caretaker.take()).await;
+            let caretaker = self.caretaker.take();
+            self.give_up(caretaker);
+        }
+    }
+
+    /// Tells a task to stop, and does not wait for it: a heartbeat must not be late because a server is slow. Whoever
+    /// takes the partition meanwhile is safe, since only one of the two can move its offset.
+    fn give_up(&mut self, task: Option<Task>) {
+        if let Some(task) = task {
+            task.stop.cancel();
+            self.leaving.push(task);
+        }
+    }
+
+    /// Waits for those that have ended. A panic in one is a panic of the worker, which takes the process down.
+    async fn see_off(&mut self) {
+        let (ended, leaving) = std::mem::take(&mut self.leaving)
+            .into_iter()
+            .partition(|task: &Task| task.handle.is_finished());
+        self.leaving = leaving;
+        for task in ended {
+            task.end().await;
         }
     }
 
@@ -196,12 +224,24 @@ impl Worker {
         let tasks: Vec<_> = std::mem::take(&mut self.readers)
             .into_values()
             .chain(self.caretaker.take())
+            .chain(std::mem::take(&mut self.leaving))
             .collect();
         for task in &tasks {
             task.stop.cancel();
         }
         for task in tasks {
-            stop_task(Some(task)).await;
+            task.end().await;
+        }
+    }
+}
+
+impl Task {
+    /// Waits for the end, and passes a panic on.
+    async fn end(self) {
+        if let Err(error) = self.handle.await
+            && error.is_panic()
+        {
+            std::panic::resume_unwind(error.into_panic());
         }
     }
 }
@@ -214,15 +254,4 @@ fn spawn<F: Future<Output = ()> + Send + 'static>(
     #[allow(clippy::disallowed_methods)]
     let handle = tokio::spawn(run(stop.clone()));
     Task { stop, handle }
-}
-
-/// Stops a task and waits for it. A panic in it is a panic of the worker, which takes the process down.
-async fn stop_task(task: Option<Task>) {
-    let Some(task) = task else { return };
-    task.stop.cancel();
-    if let Err(error) = task.handle.await
-        && error.is_panic()
-    {
-        std::panic::resume_unwind(error.into_panic());
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use super::{SaleBoard, board::Listed, board::SoldOut};
@@ -46,16 +47,16 @@ impl Refresh {
     pub async fn keep_stock(&self, stop: CancellationToken) {
         let mut failing = false;
         while !pause(&stop, STOCK_INTERVAL).await {
-            let mut read = Ok(());
-            for sale in self.board.open_sales() {
-                if let Err(error) = self.stock(&sale).await {
+            let reads = self.board.open_sales().into_iter().map(|sale| async move {
+                let read = self.stock(&sale).await;
+                if read.is_err() {
                     // Old numbers are worse than none: the gate decides until it is back.
                     sale.set_available(None);
                     sale.set_mark(None);
-                    read = Err(error.to_string());
-                    break;
                 }
-            }
+                read.map_err(|error| error.to_string())
+            });
+            let read = join_all(reads).await.into_iter().collect();
             log_change("the stock", &mut failing, &read);
         }
     }

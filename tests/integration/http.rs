@@ -308,3 +308,13 @@ async fn requests_are_counted_by_route_and_status_and_never_by_path() {
     }
     assert!(!page.contains("999999") && !page.contains("secret-path"));
 }
+
+#[tokio::test]
+async fn a_trailing_slash_is_the_same_path() {
+    let app = TestApp::start().await;
+    let health = answer(app.http.get(format!("{}/health/", app.url))).await;
+    assert_eq!(health.status, 200);
+    let shopper = app.register("shopper").await;
+    let order = order_status(&app, &shopper, "1/").await;
+    assert_failure(&order, 400, "Bad Request", "result_not_found", NO_RESULT);
+}

@@ -7,7 +7,12 @@ use crate::{
     lifecycle::Lifecycle,
     order::gather::Gather,
     port::{AppendError, AttemptLog, ReleaseOutcome, StockGate},
+    telemetry::Seldom,
 };
+
+// While a server is down every batch fails; a line now and then is enough, metrics count them.
+static APPEND_LINES: Seldom = Seldom::new();
+static RELEASE_LINES: Seldom = Seldom::new();
 
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
@@ -21,7 +26,9 @@ pub(super) fn spawn(
             let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
             let answers = log.append(&attempts).await;
             let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
-            if let Some(error) = failed.clone().next() {
+            if let Some(error) = failed.clone().next()
+                && APPEND_LINES.is_due()
+            {
                 tracing::warn!(attempts = failed.count(), %error, "appending failed");
             }
             for (asked, answer) in batch.into_iter().zip(answers) {
@@ -45,7 +52,9 @@ async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
         // The gate was emptied, or the attempt was even settled.
         Ok(ReleaseOutcome::NotHeld) => asked.answer(Err(Refusal::OutcomeUnknown)),
         Err(error) => {
-            tracing::warn!(%sale, %error, "giving a unit back failed, with an unknown outcome");
+            if RELEASE_LINES.is_due() {
+                tracing::warn!(%sale, %error, "giving a unit back failed, with an unknown outcome");
+            }
             let _ = undo.offer(Undo { sale, holder });
             asked.answer(Err(Refusal::OutcomeUnknown));
         }

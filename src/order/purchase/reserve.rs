@@ -9,7 +9,11 @@ use crate::{
     order::gather::Gather,
     order::purchase::undo::Undo,
     port::{ReserveOutcome, StockGate},
+    telemetry::Seldom,
 };
+
+// While a server is down every batch fails; a line now and then is enough, metrics count them.
+static LINES: Seldom = Seldom::new();
 
 const _: () = assert!(
     APPEND.waiting > RESERVE.batch,
@@ -47,7 +51,9 @@ async fn reserve(
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
         Err(error) => {
-            tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
+            if LINES.is_due() {
+                tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
+            }
             for holder in holders {
                 // When too many wait already, the relay finds what is held.
                 let _ = undo.offer(Undo { sale, holder });

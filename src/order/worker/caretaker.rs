@@ -112,11 +112,15 @@ impl Caretaker {
             .await?;
         self.sales
             .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
-        let mut waiting = false;
+        let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {
-            waiting |= self.look_at(listing).await?;
+            // One sale's trouble (on a cluster, a node that is down) is not another's.
+            match self.look_at(listing).await {
+                Ok(waits) => waiting |= waits,
+                Err(error) => trouble = Some(error),
+            }
         }
-        Ok(waiting)
+        trouble.map_or(Ok(waiting), Err)
     }
 
     async fn look_at(&mut self, listing: &SaleListing) -> Result<bool, CareError> {

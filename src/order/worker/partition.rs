@@ -27,6 +27,8 @@ pub(super) struct PartitionReader {
     next: Offset,
     /// The attempt of the record before `next`, as the ledger remembers it; until it is checked.
     unchecked: Option<AttemptId>,
+    /// Cancelled when the reader is to stop.
+    stop: CancellationToken,
 }
 
 /// Why a step did not succeed.
@@ -49,11 +51,13 @@ impl PartitionReader {
             position,
             next: lease.next,
             unchecked: lease.last,
+            stop: CancellationToken::new(),
         }
     }
 
     /// Reads and settles until told to stop, or fenced out. Stops between batches only.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.stop = stop.clone();
         let mut pause = FIRST_PAUSE;
         while !stop.is_cancelled() {
             match self.step().await {
@@ -212,7 +216,12 @@ impl PartitionReader {
                     tracing::warn!(settlements = settlements.len(), %error, "settlements are not recorded in the gate yet");
                 }
             }
-            tokio::time::sleep(pause).await;
+            if tokio::time::timeout(pause, self.stop.cancelled())
+                .await
+                .is_ok()
+            {
+                break;
+            }
             pause *= 2;
         }
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
