@@ -84,6 +84,7 @@ install_missing() {
     [ -n "$(pg_bin)" ] || missing+=(postgresql postgresql-contrib)
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing+=(redis-server)
     java_works || missing+=(default-jre-headless)
+    command -v openssl >/dev/null || missing+=(openssl)
     [ -f "$LIBS/.complete" ] || command -v mvn >/dev/null || missing+=(maven)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
     java_works || fail "Kafka needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"

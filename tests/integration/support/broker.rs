@@ -17,10 +17,23 @@ pub struct Broker {
     child: Child,
     dir: PathBuf,
     port: u16,
+    secured_port: u16,
 }
+
+/// A login that a broker with TLS and SASL takes.
+pub const LOGIN: (&str, &str) = ("shop", "a password of the tests");
 
 impl Broker {
     pub async fn start() -> Self {
+        Self::start_with(false).await
+    }
+
+    /// With a second listener that wants TLS and a login.
+    pub async fn start_secured() -> Self {
+        Self::start_with(true).await
+    }
+
+    async fn start_with(secured: bool) -> Self {
         let dir = std::env::temp_dir().join(format!("flashsale-kafka-{}", Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
         let (port, controller) = (free_port(), free_port());
@@ -32,6 +45,22 @@ impl Broker {
              broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
             dir.join("data").display()
         );
+        let secured_port = free_port();
+        let properties = if secured {
+            make_certificate(&dir);
+            properties
+                .replace(
+                    "\nadvertised",
+                    &format!(",OUTSIDE://127.0.0.1:{secured_port}\nadvertised"),
+                )
+                .replace(
+                    "\ncontroller.listener.names",
+                    &format!(",OUTSIDE://127.0.0.1:{secured_port}\ncontroller.listener.names"),
+                )
+                + &secured_listener(&dir)
+        } else {
+            properties
+        };
         fs::write(dir.join("server.properties"), properties).unwrap();
         let formatted = java("kafka.tools.StorageTool")
             .args(["format", "--cluster-id=4L6g3nShT-eMCtK--X86sw", "-c"])
@@ -45,6 +74,7 @@ impl Broker {
             child: run(&dir),
             dir,
             port,
+            secured_port,
         };
         broker.wait_until_ready().await;
         broker
@@ -52,6 +82,16 @@ impl Broker {
 
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Of the listener with TLS and a login.
+    pub fn secured_address(&self) -> String {
+        format!("127.0.0.1:{}", self.secured_port)
+    }
+
+    /// PEM of whom to trust.
+    pub fn authorities(&self) -> String {
+        self.dir.join("ca.pem").display().to_string()
     }
 
     pub fn pause(&self) {
@@ -112,6 +152,41 @@ fn run(dir: &std::path::Path) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .expect("java runs")
+}
+
+/// A certificate authority, and a certificate of the broker signed by it.
+fn make_certificate(dir: &std::path::Path) {
+    let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=tests \
+        && openssl req -newkey rsa:2048 -nodes -keyout broker.key -out broker.csr -subj /CN=127.0.0.1 \
+        && printf 'subjectAltName=IP:127.0.0.1' > san \
+        && openssl x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out broker.pem \
+        && openssl pkcs12 -export -in broker.pem -inkey broker.key -out broker.p12 -passout pass:changeit";
+    let made = Command::new("sh")
+        .args(["-c", script])
+        .current_dir(dir)
+        .output()
+        .expect("sh runs");
+    assert!(
+        made.status.success(),
+        "openssl: {}",
+        String::from_utf8_lossy(&made.stderr)
+    );
+}
+
+fn secured_listener(dir: &std::path::Path) -> String {
+    let (user, password) = LOGIN;
+    format!(
+        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OUTSIDE:SASL_SSL\n\
+         inter.broker.listener.name=PLAINTEXT\n\
+         listener.name.outside.ssl.keystore.type=PKCS12\n\
+         listener.name.outside.ssl.keystore.location={}\n\
+         listener.name.outside.ssl.keystore.password=changeit\n\
+         listener.name.outside.ssl.key.password=changeit\n\
+         listener.name.outside.sasl.enabled.mechanisms=PLAIN\n\
+         listener.name.outside.plain.sasl.jaas.config=\
+         org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";\n",
+        dir.join("broker.p12").display()
+    )
 }
 
 fn free_port() -> u16 {
