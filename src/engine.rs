@@ -1,5 +1,6 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
 
+pub mod embedded;
 pub mod kafka;
 pub mod postgres;
 pub mod redis;

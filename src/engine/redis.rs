@@ -58,6 +58,10 @@ impl RedisGate {
 
 #[async_trait]
 impl StockGate for RedisGate {
+    fn outlives_process(&self) -> bool {
+        true
+    }
+
     async fn reserve(
         &self,
         sale: SaleId,

@@ -148,6 +148,12 @@ impl Asked {
         }
     }
 
+    /// The same question about another attempt of the shopper.
+    fn as_attempt(mut self, attempt: AttemptId) -> Self {
+        self.attempt.id = attempt;
+        self
+    }
+
     /// Answers; whoever hung up does not need it.
     fn answer(self, outcome: Result<Accepted, Refusal>) {
         let _ = self.answer.send(outcome);

@@ -121,6 +121,10 @@ pub enum GateStatus {
 /// and answers within a bounded time.
 #[async_trait]
 pub trait StockGate: Send + Sync {
+    /// True if what is held here outlives this process. Only then may an attempt that is pending here count as accepted
+    /// before the log is known to have it.
+    fn outlives_process(&self) -> bool;
+
     /// Decides for shoppers of one sale, in this order, in one atomic step. One outcome for each holder asked for.
     ///
     /// A shopper who holds a unit gets `AlreadyHeld` whatever the window says; repeated with the same attempt id, a

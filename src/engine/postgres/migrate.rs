@@ -16,7 +16,7 @@ use super::{
 };
 use crate::config::PostgresConfig;
 
-const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
 /// Two jobs at once take turns by this advisory lock of the database ("flashsal" in ASCII).
 const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(7380962166867452268)";

@@ -33,8 +33,9 @@ pub(super) fn spawn(
             }
             for (asked, answer) in batch.into_iter().zip(answers) {
                 match answer {
-                    // Unknown: it stays held and pending; the relay finds out, and appends it if need be.
-                    Ok(()) | Err(AppendError::Unknown(_)) => asked.accept(),
+                    Ok(()) => asked.accept(),
+                    // It stays held and pending; the relay finds out, and appends it if need be.
+                    Err(AppendError::Unknown(_)) => rely_on_gate(gate.as_ref(), asked),
                     Err(AppendError::NotWritten(_)) => give_back(gate.as_ref(), &undo, asked).await,
                 }
             }
@@ -48,7 +49,7 @@ async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
     match gate.release(sale, holder).await {
         Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
         // A second press was answered with this attempt, or the relay is about to append it: it counts.
-        Ok(ReleaseOutcome::Claimed) => asked.accept(),
+        Ok(ReleaseOutcome::Claimed) => rely_on_gate(gate, asked),
         // The gate was emptied, or the attempt was even settled.
         Ok(ReleaseOutcome::NotHeld) => asked.answer(Err(Refusal::OutcomeUnknown)),
         Err(error) => {
@@ -58,5 +59,15 @@ async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
             let _ = undo.offer(Undo { sale, holder });
             asked.answer(Err(Refusal::OutcomeUnknown));
         }
+    }
+}
+
+/// For an attempt that is held, and will be logged by the relay if it is not: it counts, unless the gate ends with this
+/// process and the attempt with it.
+fn rely_on_gate(gate: &dyn StockGate, asked: Asked) {
+    if gate.outlives_process() {
+        asked.accept();
+    } else {
+        asked.answer(Err(Refusal::OutcomeUnknown));
     }
 }

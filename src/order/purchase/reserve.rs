@@ -8,7 +8,7 @@ use crate::{
     lifecycle::Lifecycle,
     order::gather::Gather,
     order::purchase::undo::Undo,
-    port::{ReserveOutcome, StockGate},
+    port::{ReserveOutcome, Standing, StockGate},
     telemetry::Seldom,
 };
 
@@ -71,6 +71,12 @@ async fn reserve(
             ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => {
                 pass_on(append, asked).await;
             }
+            // The attempt that holds the unit may still be on its way to the log, and a gate that ends with this process
+            // is no proof of it. Logged twice, it counts once.
+            ReserveOutcome::AlreadyHeld {
+                attempt,
+                standing: Standing::Pending,
+            } if !gate.outlives_process() => pass_on(append, asked.as_attempt(attempt)).await,
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
                 asked.answer(Ok(Accepted { attempt, standing }));
             }

@@ -1,0 +1,3 @@
+DROP TABLE flash_sales;
+DROP TABLE products;
+DROP TABLE users;

@@ -1,0 +1,2 @@
+DROP TABLE consumer_members;
+DROP TABLE consumer_partitions;
