@@ -1,7 +1,9 @@
 //! The command line: one file a subcommand. Here engines are chosen and parts are put together; nowhere else.
 
 mod connect;
+mod embedded;
 mod migrate;
+mod place;
 mod seed;
 mod serve;
 mod work;
@@ -18,6 +20,8 @@ use crate::{
 
 /// A flash-sale backend: Redis decides who gets a unit, Kafka carries the accepted attempts, workers write the orders to
 /// PostgreSQL, and shoppers read their result from Redis.
+///
+/// For a first look, or a small shop, `flashsale serve --embedded` is the whole system in one process.
 ///
 /// Every setting has an environment variable; config/default.toml lists them all with their defaults. Start a new system
 /// with `migrate`, `seed`, then any number of `serve` and `work`.

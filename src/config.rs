@@ -10,7 +10,7 @@ mod sources;
 pub use secret::Secret;
 pub use sources::{Sources, VARIABLES};
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 
@@ -27,6 +27,7 @@ pub struct Config {
     pub redis: RedisConfig,
     pub kafka: KafkaConfig,
     pub postgres: PostgresConfig,
+    pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
@@ -110,6 +111,12 @@ pub struct PostgresConfig {
     pub pool_size: usize,
     pub pool_timeout: Duration,
     pub statement_timeout: Duration,
+}
+
+/// Where everything is when the engines are embedded.
+#[derive(Debug, Clone)]
+pub struct EmbeddedConfig {
+    pub data_dir: PathBuf,
 }
 
 /// Tokens and passwords.

@@ -1,6 +1,12 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
 
+pub mod demo;
 pub mod embedded;
+mod fair_share;
 pub mod kafka;
+pub mod migration;
+mod outcome;
 pub mod postgres;
+mod prepared;
+mod record;
 pub mod redis;

@@ -1,4 +1,4 @@
-//! Connects the engines, waiting with bounded patience for servers that are not up yet.
+//! Connects the distributed engines, waiting with bounded patience for servers that are not up yet.
 
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
@@ -6,6 +6,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    app::Ports,
+    clock::SystemClock,
     config::Config,
     engine::{kafka, kafka::KafkaLog, postgres, postgres::PostgresLedger, redis, redis::RedisGate},
 };
@@ -13,15 +15,8 @@ use crate::{
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The distributed engines.
-pub(super) struct Engines {
-    pub(super) gate: Arc<RedisGate>,
-    pub(super) log: Arc<KafkaLog>,
-    pub(super) ledger: Arc<PostgresLedger>,
-}
-
 /// Connects to all three servers. Only what time may mend is waited for.
-pub(super) async fn engines(config: &Config, stop: &CancellationToken) -> anyhow::Result<Engines> {
+pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow::Result<Ports> {
     let patience = config.server.startup_timeout;
     let ledger = patiently(
         "PostgreSQL",
@@ -45,10 +40,11 @@ pub(super) async fn engines(config: &Config, stop: &CancellationToken) -> anyhow
         redis::ConnectError::is_passing,
     );
     let (ledger, log, gate) = tokio::try_join!(ledger, log, gate)?;
-    Ok(Engines {
+    Ok(Ports {
         gate: Arc::new(gate),
         log: Arc::new(log),
         ledger: Arc::new(ledger),
+        clock: Arc::new(SystemClock),
     })
 }
 

@@ -1,13 +1,17 @@
 //! `flashsale migrate`: the database's schema and Kafka's topics.
 
+use std::{fmt::Display, path::Path};
+
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::connect::patiently;
+use super::{connect::patiently, place::Place};
 use crate::{
     config::Config,
     engine::{
+        embedded::DataFile,
         kafka::{self, create_topics},
+        migration::MigrationState,
         postgres::{
             ConnectError,
             migrate::{self, MigrateError},
@@ -28,6 +32,8 @@ pub(super) struct Migrate {
     /// Leave Kafka alone
     #[arg(long, global = true)]
     no_topics: bool,
+    #[command(flatten)]
+    place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -48,7 +54,11 @@ enum Step {
 
 impl Migrate {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        match self.step.unwrap_or(Step::Run) {
+        let step = self.step.unwrap_or(Step::Run);
+        if let Some(directory) = self.place.data_dir(&config) {
+            return tokio::task::spawn_blocking(move || file(&step, &directory)).await?;
+        }
+        match step {
             Step::Run => {
                 run(&config).await?;
                 if !self.no_topics {
@@ -61,20 +71,35 @@ impl Migrate {
                 report("taken back", reverted.as_slice());
                 Ok(())
             }
-            Step::Reset { yes: false } => {
-                anyhow::bail!(
-                    "reset loses every row of {}; say so with --yes",
-                    config.postgres.database
-                )
-            }
+            Step::Reset { yes: false } => refuse_reset(&config.postgres.database),
             Step::Reset { yes: true } => {
                 report("taken back", &migrate::reset(&config.postgres).await?);
                 report("applied", &migrate::run(&config.postgres).await?);
                 Ok(())
             }
-            Step::Status => status(&config).await,
+            Step::Status => list(&migrate::status(&config.postgres).await?),
         }
     }
+}
+
+/// The same for a data file.
+fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
+    let mut data = DataFile::open(directory)?;
+    match step {
+        Step::Run => report("applied", &data.migrate()?),
+        Step::Revert => report("taken back", data.revert()?.as_slice()),
+        Step::Reset { yes: false } => refuse_reset(&data.path().display())?,
+        Step::Reset { yes: true } => {
+            report("taken back", &data.reset()?);
+            report("applied", &data.migrate()?);
+        }
+        Step::Status => list(&data.migrations()?)?,
+    }
+    Ok(())
+}
+
+fn refuse_reset(what: &dyn Display) -> anyhow::Result<()> {
+    anyhow::bail!("reset loses every row of {what}; say so with --yes")
 }
 
 /// Waits for PostgreSQL, makes the database if need be, and applies what is missing.
@@ -119,9 +144,8 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::print_stdout)] // the command's answer
-async fn status(config: &Config) -> anyhow::Result<()> {
-    let migrations = migrate::status(&config.postgres).await?;
-    for migration in &migrations {
+fn list(migrations: &[MigrationState]) -> anyhow::Result<()> {
+    for migration in migrations {
         println!(
             "{} {}",
             if migration.applied {

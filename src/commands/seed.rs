@@ -3,12 +3,16 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::connect::patiently;
+use super::{connect::patiently, embedded, place::Place};
 use crate::{
     auth::Passwords,
     clock::{Clock, SystemClock},
     config::Config,
-    engine::postgres::{ConnectError, PostgresLedger, seed::seed},
+    engine::{
+        demo::Seeded,
+        embedded::DataFile,
+        postgres::{ConnectError, PostgresLedger, seed::seed},
+    },
 };
 
 /// Make demo accounts, products and a sale to try things out with
@@ -19,11 +23,22 @@ use crate::{
 /// again changes nothing. Not for production: everybody knows these passwords.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
-pub(super) struct Seed {}
+pub(super) struct Seed {
+    #[command(flatten)]
+    place: Place,
+}
 
 impl Seed {
-    #[allow(clippy::print_stdout)] // the command's answer
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        if let Some(directory) = self.place.data_dir(&config) {
+            let seed = move || {
+                let mut data = DataFile::open(&directory)?;
+                data.migrate()?;
+                embedded::seed(&mut data, &config, &SystemClock)
+            };
+            report(&tokio::task::spawn_blocking(seed).await??);
+            return Ok(());
+        }
         let stop = CancellationToken::new();
         let connect = || PostgresLedger::connect(&config.postgres);
         patiently(
@@ -37,13 +52,18 @@ impl Seed {
 
         let passwords = Passwords::new(&config.auth)?;
         let hash = |password: &str| passwords.hash_now(password);
-        for seeded in seed(&config.postgres, &config.sale, SystemClock.now(), &hash).await? {
-            println!(
-                "{}: {}",
-                seeded.what,
-                if seeded.created { "made" } else { "there" }
-            );
-        }
+        report(&seed(&config.postgres, &config.sale, SystemClock.now(), &hash).await?);
         Ok(())
+    }
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
+fn report(seeded: &[Seeded]) {
+    for seeded in seeded {
+        println!(
+            "{}: {}",
+            seeded.what,
+            if seeded.created { "made" } else { "there" }
+        );
     }
 }

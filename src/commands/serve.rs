@@ -9,15 +9,8 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use super::connect;
-use crate::{
-    app::{self, Ports},
-    clock::SystemClock,
-    config::Config,
-    http,
-    lifecycle::Lifecycle,
-    telemetry,
-};
+use super::{connect, embedded, place::Place};
+use crate::{app, config::Config, http, lifecycle::Lifecycle, telemetry};
 
 /// For accepted attempts to be appended once the last connection is closed.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -27,6 +20,9 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Start as many as you like behind a load balancer: they keep no state. Settling attempts needs at least one
 /// `flashsale work` on the same servers; it also opens the sales.
 ///
+/// With --embedded the whole system runs in this one process, worker included, and needs no server: everything is in one
+/// file, on disk before a shopper is answered. For a small shop, or a first look.
+///
 /// GET /health says that the process runs, /health/ready that its servers answer, /api-docs explains every endpoint, and
 /// /metrics is for Prometheus. On SIGTERM or SIGINT what runs is finished first (`SHUTDOWN_TIMEOUT_SECS`).
 #[derive(Debug, Args)]
@@ -35,6 +31,11 @@ pub(super) struct Serve {
     /// The port to listen on, instead of PORT; 0 takes a free one
     #[arg(long)]
     port: Option<u16>,
+    #[command(flatten)]
+    place: Place,
+    /// With --embedded: leave a new data file empty, without demo data
+    #[arg(long, requires = "embedded")]
+    no_seed: bool,
 }
 
 impl Serve {
@@ -50,27 +51,29 @@ impl Serve {
         )
         .await?;
         let address = listener.local_addr()?;
-        let engines = connect::engines(&config, lifecycle.stop()).await?;
-        let ports = Ports {
-            gate: engines.gate,
-            log: engines.log,
-            ledger: engines.ledger,
-            clock: Arc::new(SystemClock),
+        let url = format!("http://{}:{}", reachable(address.ip()), address.port());
+        let embedded = match self.place.data_dir(&config) {
+            Some(directory) => {
+                Some(embedded::start(&lifecycle, &config, directory, !self.no_seed).await?)
+            }
+            None => None,
         };
-        app::serve(
-            &lifecycle,
-            &config,
-            ports,
-            listener,
-            Arc::new(move || metrics.render()),
-        )
-        .await?;
-        let (host, port) = (reachable(address.ip()), address.port());
-        tracing::info!("serving http://{host}:{port}, documented at http://{host}:{port}/api-docs");
+        let ports = match &embedded {
+            Some(embedded) => embedded.ports(),
+            None => connect::servers(&config, lifecycle.stop()).await?,
+        };
+        let metrics = Arc::new(move || metrics.render());
+        app::serve(&lifecycle, &config, ports, listener, metrics).await?;
+        tracing::info!("serving {url}, documented at {url}/api-docs");
+        if let Some(embedded) = &embedded {
+            embedded.announce(&url).await;
+        }
         // Connections get the timeout; what they brought in gets a little more to be appended and answered.
-        lifecycle
-            .run(config.server.shutdown_timeout + DRAIN)
-            .await?;
+        let end = lifecycle.run(config.server.shutdown_timeout + DRAIN).await;
+        if let Some(embedded) = embedded {
+            embedded.close().await;
+        }
+        end?;
         tracing::info!("stopped");
         Ok(())
     }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::connect;
 use crate::{
+    app::Ports,
     clock::SystemClock,
     config::Config,
     http::{self, Probes, Readiness},
@@ -35,17 +36,14 @@ impl Work {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
-        let engines = connect::engines(&config, lifecycle.stop()).await?;
+        let ports = connect::servers(&config, lifecycle.stop()).await?;
 
         if let Some(port) = config.worker.port {
             let listener =
                 super::serve::listen(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
                     .await?;
-            let readiness = Readiness::new(
-                engines.gate.clone(),
-                engines.log.clone(),
-                engines.ledger.clone(),
-            );
+            let readiness =
+                Readiness::new(ports.gate.clone(), ports.log.clone(), ports.ledger.clone());
             let probes = Probes {
                 readiness: Arc::new(readiness),
                 clock: Arc::new(SystemClock),
@@ -59,24 +57,29 @@ impl Work {
             });
         }
 
-        let settings = WorkerSettings {
-            group: config.kafka.consumer_group.clone(),
-            id: Uuid::now_v7().to_string(),
-            lease: config.worker.lease,
-            pending_age: config.worker.pending_age,
-            keep: config.sale.result_ttl,
-        };
-        tracing::info!(worker = settings.id, topic = config.kafka.topic, "working");
-        let engines = Engines {
-            gate: engines.gate,
-            log: engines.log,
-            ledger: engines.ledger,
-            clock: Arc::new(SystemClock),
-        };
-        let worker = Worker::new(engines, settings);
-        lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
+        spawn_worker(&lifecycle, &config, ports);
         lifecycle.run(config.server.shutdown_timeout).await?;
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Starts the consumer as a task of the process.
+pub(super) fn spawn_worker(lifecycle: &Lifecycle, config: &Config, ports: Ports) {
+    let settings = WorkerSettings {
+        group: config.kafka.consumer_group.clone(),
+        id: Uuid::now_v7().to_string(),
+        lease: config.worker.lease,
+        pending_age: config.worker.pending_age,
+        keep: config.sale.result_ttl,
+    };
+    tracing::info!(worker = settings.id, topic = ports.log.name(), "working");
+    let engines = Engines {
+        gate: ports.gate,
+        log: ports.log,
+        ledger: ports.ledger,
+        clock: ports.clock,
+    };
+    let worker = Worker::new(engines, settings);
+    lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
 }

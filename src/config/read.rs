@@ -1,9 +1,11 @@
 //! From texts to a [`Config`], with every check; nothing stops at the first problem.
 
+use std::path::PathBuf;
+
 use super::{
-    AuthConfig, Config, ConfigErrors, KafkaConfig, PostgresConfig, RedisConfig, SaleConfig,
-    SaslConfig, SaslMechanism, Secret, ServerConfig, Sources, TelemetryConfig, WorkerConfig,
-    reader::Reader,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, PostgresConfig, RedisConfig,
+    SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig, Sources, TelemetryConfig,
+    WorkerConfig, reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -30,6 +32,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         redis: redis(&mut read),
         kafka: kafka(&mut read),
         postgres: postgres(&mut read),
+        embedded: EmbeddedConfig {
+            data_dir: PathBuf::from(read.required("embedded.data_dir")),
+        },
         auth: auth(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),

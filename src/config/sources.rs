@@ -55,6 +55,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         "postgres.statement_timeout_ms",
         &["POSTGRES_STATEMENT_TIMEOUT_MS"],
     ),
+    ("embedded.data_dir", &["FLASHSALE_DATA_DIR"]),
     ("auth.jwt_secret", &["JWT_SECRET"]),
     ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
     ("auth.password_memory_kib", &["PASSWORD_MEMORY_KIB"]),

@@ -1,1 +1,155 @@
-//! All three ports in one process: the gate in memory, log and ledger in one SQLite file.
+//! All three ports in one process: the gate in memory, log and ledger in one SQLite file of a data directory.
+//!
+//! Here the parts are put together and opened. `directory` sees to it that one process has the file, `connect` and
+//! `store` are how it is read and written, `migrate` is its schema; `gate`, `log` and `ledger` are the ports on top.
+
+mod connect;
+mod directory;
+mod gate;
+mod leases;
+mod ledger;
+mod log;
+pub mod migrate;
+mod outcomes;
+mod results;
+mod sales;
+mod schema;
+pub mod seed;
+mod settle;
+mod store;
+mod users;
+mod values;
+
+pub use gate::MemoryGate;
+pub use ledger::SqliteLedger;
+pub use log::SqliteLog;
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use diesel::SqliteConnection;
+
+use self::{directory::DataDirectory, results::Results, store::Store, values::millis};
+use crate::clock::Clock;
+
+/// A statement for SQLite, written by hand.
+type Prepared = super::prepared::Prepared<diesel::sqlite::Sqlite>;
+
+/// Why a data directory cannot be used. Each is one line for its owner.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    #[error("the data directory {} cannot be used: {cause} (--data-dir, FLASHSALE_DATA_DIR)", .path.display())]
+    Directory { path: PathBuf, cause: String },
+    #[error(
+        "the data directory {} is in use by another flashsale (process {pid}); stop that, or choose another directory with --data-dir",
+        .path.display()
+    )]
+    InUse { path: PathBuf, pid: String },
+    #[error("the data file {} is damaged: {cause}; put a sound copy in its place", .file.display())]
+    Damaged { file: PathBuf, cause: String },
+    #[error(
+        "the data file {} was written by a newer flashsale (it has {}); use that version",
+        .file.display(), .versions.join(", ")
+    )]
+    Newer {
+        file: PathBuf,
+        versions: Vec<String>,
+    },
+    #[error("the data file {} cannot be used: {cause}", .file.display())]
+    File { file: PathBuf, cause: String },
+}
+
+impl OpenError {
+    /// What is wrong with a file, by SQLite's own words for `SQLITE_NOTADB` and `SQLITE_CORRUPT`.
+    fn of(file: &Path, cause: &str) -> Self {
+        let (file, cause) = (file.to_owned(), cause.replace('\n', " "));
+        if cause.contains("file is not a database") || cause.contains("malformed") {
+            Self::Damaged { file, cause }
+        } else {
+            Self::File { file, cause }
+        }
+    }
+}
+
+/// The data file of a directory, before anything runs on it.
+pub struct DataFile {
+    directory: DataDirectory,
+    conn: SqliteConnection,
+    /// True if the file was made now.
+    pub is_new: bool,
+}
+
+/// The three ports on one data directory, which is this process's until it is closed.
+pub struct Embedded {
+    pub gate: Arc<MemoryGate>,
+    pub log: Arc<SqliteLog>,
+    pub ledger: Arc<SqliteLedger>,
+    store: Store,
+    _directory: DataDirectory,
+}
+
+impl DataFile {
+    /// Takes the directory and opens its file; makes both if they are missing. Reads the whole file once: a damaged one
+    /// is found out now, and not when a shopper needs it.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        let directory = DataDirectory::take(directory)?;
+        let file = directory.file();
+        let is_new = !file.exists();
+        let mut conn = connect::writer(&file)?;
+        connect::check(&mut conn, &file)?;
+        Ok(Self {
+            directory,
+            conn,
+            is_new,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.directory.file()
+    }
+
+    /// Starts the engines on a file that has all its migrations. `result_ttl` is how long results can be read.
+    pub fn start(
+        mut self,
+        clock: &Arc<dyn Clock>,
+        result_ttl: Duration,
+    ) -> Result<Embedded, OpenError> {
+        let file = self.path();
+        let failed = |error: diesel::result::Error| OpenError::of(&file, &error.to_string());
+        leases::clear(&mut self.conn).map_err(failed)?;
+        results::forget_expired(&mut self.conn, millis(clock.now())).map_err(failed)?;
+        let end = log::end(&mut self.conn).map_err(failed)?;
+        let store = Store::start(self.conn, &file)?;
+        let results = Results::new(store.clone(), Arc::clone(clock), result_ttl);
+        Ok(Embedded {
+            gate: Arc::new(MemoryGate::new(Arc::clone(clock), results)),
+            log: Arc::new(SqliteLog::new(store.clone(), Arc::clone(clock), end)),
+            ledger: Arc::new(SqliteLedger::new(
+                store.clone(),
+                Arc::clone(clock),
+                result_ttl,
+            )),
+            store,
+            _directory: self.directory,
+        })
+    }
+}
+
+impl Embedded {
+    /// Waits until nothing can be written any more, and says why: the process must end then, since only opening the file
+    /// anew tells what is in it.
+    pub fn failure(&self) -> impl Future<Output = String> + Send + 'static {
+        let store = self.store.clone();
+        async move { store.failure().await }
+    }
+
+    /// Writes what waits and closes the file. Every call of the ports fails from then on.
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}

@@ -5,8 +5,8 @@
 //! otherwise be kept for as long as TCP hopes.
 
 mod failure;
+mod message;
 mod partitioner;
-mod record;
 mod session;
 mod topics;
 
@@ -187,7 +187,7 @@ impl AttemptLog for KafkaLog {
                 let records = indexes
                     .iter()
                     .filter_map(|index| attempts.get(*index))
-                    .map(record::encode)
+                    .map(message::of_attempt)
                     .collect();
                 (indexes, self.produce(&self.topic, partition, records).await)
             });
@@ -254,7 +254,7 @@ impl AttemptLog for KafkaLog {
             by_partition
                 .entry(partition)
                 .or_default()
-                .push(record::dead_letter(&self.topic, letter));
+                .push(message::of_dead_letter(&self.topic, letter));
         }
         for (partition, records) in by_partition {
             self.produce(&self.dead_letter_topic, partition, records)
@@ -276,7 +276,7 @@ fn log_record(read: rskafka::record::RecordAndOffset) -> LogRecord {
         key: read.record.key,
         value: read.record.value,
     };
-    let entry = match record::decode(&raw) {
+    let entry = match super::record::decode(&raw) {
         Ok(attempt) => LogEntry::Attempt(attempt),
         Err(cause) => LogEntry::Garbage(cause),
     };

@@ -7,7 +7,6 @@ mod connect;
 mod leases;
 pub mod migrate;
 mod outcomes;
-mod prepared;
 mod sales;
 mod schema;
 pub mod seed;
@@ -23,7 +22,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel_async::RunQueryDsl;
 
-use self::{prepared::Prepared, session::SessionPool};
+use self::session::SessionPool;
 use crate::{
     config::PostgresConfig,
     ids::{AttemptId, SaleId},
@@ -32,6 +31,9 @@ use crate::{
         Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
     },
 };
+
+/// A statement for PostgreSQL, written by hand.
+type Prepared = super::prepared::Prepared<diesel::pg::Pg>;
 
 /// The ledger in PostgreSQL. Clones share one pool of connections.
 #[derive(Clone)]

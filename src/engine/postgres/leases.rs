@@ -13,10 +13,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    prepared::Prepared,
+    Prepared,
     schema::{consumer_members, consumer_partitions},
 };
 use crate::{
+    engine::fair_share::fair_share,
     ids::AttemptId,
     port::{Lease, Member, Offset, Partition, Position},
 };
@@ -122,7 +123,7 @@ pub(super) async fn heartbeat(
                 .of(member)
                 .get_result(conn)
                 .await?;
-            let share = fair_share(i64::from(partitions), &place);
+            let share = fair_share(i64::from(partitions), place.place, place.members);
             let held =
                 i64::try_from(leases(conn, member, partitions).await?.len()).unwrap_or(i64::MAX);
             if held < share {
@@ -142,12 +143,6 @@ pub(super) async fn heartbeat(
             ))
         })
         .await
-}
-
-/// The partitions divided evenly; the first members get one more while it does not divide.
-fn fair_share(partitions: i64, at: &PlaceRow) -> i64 {
-    let members = at.members.max(1);
-    partitions / members + i64::from(at.place < partitions % members)
 }
 
 async fn leases(

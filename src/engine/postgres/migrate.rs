@@ -10,11 +10,11 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
+    Prepared,
     connect::{self, ConnectError},
-    prepared::Prepared,
     session::Session,
 };
-use crate::config::PostgresConfig;
+use crate::{config::PostgresConfig, engine::migration::MigrationState};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -36,13 +36,6 @@ pub enum MigrateError {
     },
     #[error("migrating: {0}")]
     Failed(String),
-}
-
-/// One migration of this version or of the database.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MigrationState {
-    pub name: String,
-    pub applied: bool,
 }
 
 /// Makes the database if it is missing. True if it was.

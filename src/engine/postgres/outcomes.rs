@@ -1,4 +1,4 @@
-//! Outcomes as the table spells them, and reading those that were recorded.
+//! Reading the outcomes that were recorded.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::prepared::Prepared;
-use crate::{ids::AttemptId, port::Outcome};
+use super::Prepared;
+use crate::{engine::outcome::from_word, ids::AttemptId, port::Outcome};
 
 const OUTCOMES: &str = "
     SELECT p.attempt_id, p.outcome, o.attempt_id AS ordered_by
@@ -28,27 +28,6 @@ struct OutcomeRow {
     ordered_by: Option<Uuid>,
 }
 
-/// The word in `purchase_attempts.outcome`.
-pub(super) fn word(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Ordered => "ORDERED",
-        Outcome::SoldOut => "SOLD_OUT",
-        Outcome::AlreadyOrdered { .. } => "ALREADY_ORDERED",
-        Outcome::Rejected => "REJECTED",
-    }
-}
-
-/// The outcome behind a word. The check on the column allows no other words.
-pub(super) fn from_word(word: &str, ordered_by: Option<Uuid>) -> Outcome {
-    match (word, ordered_by) {
-        ("ORDERED", _) => Outcome::Ordered,
-        ("ALREADY_ORDERED", Some(by)) => Outcome::AlreadyOrdered { by: AttemptId(by) },
-        // Somebody deleted the order it lost to. The attempt still got nothing.
-        ("ALREADY_ORDERED", None) | ("SOLD_OUT", _) => Outcome::SoldOut,
-        _ => Outcome::Rejected,
-    }
-}
-
 pub(super) async fn read(
     conn: &mut AsyncPgConnection,
     attempts: &[AttemptId],
@@ -63,7 +42,7 @@ pub(super) async fn read(
         .map(|row| {
             (
                 AttemptId(row.attempt_id),
-                from_word(&row.outcome, row.ordered_by),
+                from_word(&row.outcome, row.ordered_by.map(AttemptId)),
             )
         })
         .collect())

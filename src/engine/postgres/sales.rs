@@ -8,7 +8,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{prepared::Prepared, schema::flash_sales};
+use super::{Prepared, schema::flash_sales};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Holder, SaleListing, SaleSnapshot, SaleWindow},

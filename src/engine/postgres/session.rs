@@ -14,8 +14,8 @@ use tokio::{sync::watch, time::Instant};
 use tokio_postgres::{Connection, NoTls, Socket, tls::MakeTlsConnect};
 
 use super::{
+    Prepared,
     connect::{self, ConnectError},
-    prepared::Prepared,
 };
 use crate::{config::PostgresConfig, port::LedgerError};
 

@@ -15,8 +15,9 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{outcomes, prepared::Prepared, sales::units};
+use super::{Prepared, sales::units};
 use crate::{
+    engine::outcome,
     ids::{AttemptId, ProductId, SaleId, UserId},
     order::settlement::{self, Decision, Known, KnownSale, Settled},
     port::{Attempt, LedgerError, SettleBatch, SettleError, Settlement},
@@ -214,7 +215,7 @@ async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryRes
             row.user_id.and_then(UserId::new),
         );
         if let (Some(word), (Some(sale), Some(user))) = (row.outcome, identity) {
-            let outcome = outcomes::from_word(&word, row.lost_to);
+            let outcome = outcome::from_word(&word, row.lost_to.map(AttemptId));
             known.settled.insert(
                 attempt.id,
                 Settled {
@@ -274,7 +275,7 @@ async fn write_down(
         .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.user.value()))
         .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.product.value()))
         .bind::<Array<Timestamptz>, _>(column::<_, DateTime<Utc>>(&fresh, |fresh| fresh.attempt.at))
-        .bind::<Array<Text>, _>(column(&fresh, |fresh| outcomes::word(fresh.outcome)))
+        .bind::<Array<Text>, _>(column(&fresh, |fresh| outcome::word(fresh.outcome)))
         .bind::<Array<Nullable<Text>>, _>(column(&fresh, |fresh| {
             causes.get(&fresh.attempt.id).cloned()
         }))

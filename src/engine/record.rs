@@ -1,4 +1,4 @@
-//! The record of an attempt in Kafka: JSON, with a version.
+//! The record of an attempt, as every engine of the log writes it: JSON, with a version.
 //!
 //! ```json
 //! {"v":1,"attemptId":"0199…","userId":"42","productId":1,"saleId":7,"timestamp":"2026-01-01T12:00:00.000Z"}
@@ -8,16 +8,13 @@
 //! text or as milliseconds; all of these are read. `tests/golden` holds records of every version: what was written once
 //! stays readable.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, SecondsFormat, Utc};
-use rskafka::record::Record;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, DeadLetter, RawRecord},
+    port::{Attempt, RawRecord},
 };
 
 /// The version that is written.
@@ -61,8 +58,8 @@ enum Timestamp {
     Text(String),
 }
 
-/// The record of an attempt. Its key puts all attempts of one shopper into one partition.
-pub(super) fn encode(attempt: &Attempt) -> Record {
+/// The record of an attempt.
+pub(super) fn encode(attempt: &Attempt) -> Vec<u8> {
     let user = attempt.user.to_string();
     let written = Written {
         v: VERSION,
@@ -73,13 +70,7 @@ pub(super) fn encode(attempt: &Attempt) -> Record {
         timestamp: attempt.at.to_rfc3339_opts(SecondsFormat::Millis, true),
     };
     // Numbers, ids and a time have no way to fail; an empty value would be seen as garbage, never as an attempt.
-    let value = serde_json::to_vec(&written).unwrap_or_default();
-    Record {
-        key: Some(user.into_bytes()),
-        value: Some(value),
-        headers: BTreeMap::new(),
-        timestamp: attempt.at,
-    }
+    serde_json::to_vec(&written).unwrap_or_default()
 }
 
 /// What a record says, or why it cannot be understood.
@@ -114,25 +105,6 @@ pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
 fn derived_id(user: UserId, sale: SaleId, at: DateTime<Utc>) -> AttemptId {
     let content = format!("{user}/{sale}/{}", at.timestamp_millis());
     AttemptId(Uuid::new_v5(&DERIVED_IDS, content.as_bytes()))
-}
-
-/// A record for the dead letters: the bytes as they came, where from and why in the headers.
-pub(super) fn dead_letter(topic: &str, letter: &DeadLetter) -> Record {
-    let headers = [
-        ("flashsale.cause", letter.cause.clone()),
-        ("flashsale.topic", topic.to_owned()),
-        ("flashsale.partition", letter.partition.to_string()),
-        ("flashsale.offset", letter.offset.to_string()),
-    ];
-    Record {
-        key: letter.raw.key.clone(),
-        value: letter.raw.value.clone(),
-        headers: headers
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value.into_bytes()))
-            .collect(),
-        timestamp: letter.buried_at,
-    }
 }
 
 impl Id {
@@ -180,25 +152,21 @@ mod tests {
 
     #[test]
     fn version_1_is_written_as_its_golden_file_says() {
-        let golden = include_str!("../../../tests/golden/attempt-v1.json");
+        let golden = include_str!("../../tests/golden/attempt-v1.json");
         let record = encode(&attempt());
-        assert_eq!(
-            String::from_utf8(record.value.unwrap()).unwrap(),
-            golden.trim_end()
-        );
-        assert_eq!(record.key.unwrap(), b"42");
+        assert_eq!(String::from_utf8(record).unwrap(), golden.trim_end());
     }
 
     #[test]
     fn records_of_every_version_are_read() {
         assert_eq!(
-            decode(&raw(include_str!("../../../tests/golden/attempt-v1.json"))),
+            decode(&raw(include_str!("../../tests/golden/attempt-v1.json"))),
             Ok(attempt())
         );
         let id = derived_id(attempt().user, attempt().sale, attempt().at);
         for original in [
-            include_str!("../../../tests/golden/attempt-original-texts.json"),
-            include_str!("../../../tests/golden/attempt-original-numbers.json"),
+            include_str!("../../tests/golden/attempt-original-texts.json"),
+            include_str!("../../tests/golden/attempt-original-numbers.json"),
         ] {
             assert_eq!(decode(&raw(original)), Ok(Attempt { id, ..attempt() }));
         }

@@ -2,20 +2,20 @@
 //! plan it anew each time. No statement is here, only the means.
 
 use diesel::{
+    backend::Backend,
     expression::{AsExpression, TypedExpressionType},
-    pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
     result::QueryResult,
     sql_types::{SqlType, Untyped},
 };
 
 /// SQL with a `?` for each bound value. Rows load by name.
-pub struct Prepared {
+pub struct Prepared<DB: Backend> {
     sql: &'static str,
-    binds: Vec<Box<dyn QueryFragment<Pg> + Send>>,
+    binds: Vec<Box<dyn QueryFragment<DB> + Send>>,
 }
 
-impl Prepared {
+impl<DB: Backend> Prepared<DB> {
     pub fn new(sql: &'static str) -> Self {
         Self {
             sql,
@@ -28,15 +28,15 @@ impl Prepared {
     where
         ST: SqlType + TypedExpressionType,
         T: AsExpression<ST>,
-        T::Expression: QueryFragment<Pg> + Send + 'static,
+        T::Expression: QueryFragment<DB> + Send + 'static,
     {
         self.binds.push(Box::new(value.as_expression()));
         self
     }
 }
 
-impl QueryFragment<Pg> for Prepared {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+impl<DB: Backend> QueryFragment<DB> for Prepared<DB> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, DB>) -> QueryResult<()> {
         let mut pieces = self.sql.split('?');
         out.push_sql(pieces.next().unwrap_or_default());
         for (piece, bind) in pieces.zip(&self.binds) {
@@ -47,13 +47,16 @@ impl QueryFragment<Pg> for Prepared {
     }
 }
 
-impl QueryId for Prepared {
+impl<DB: Backend> QueryId for Prepared<DB> {
     type QueryId = ();
 
     // The connection's cache goes by the text.
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Prepared {
+impl<DB: Backend> Query for Prepared<DB> {
     type SqlType = Untyped;
 }
+
+// The asynchronous twin of this trait comes by itself.
+impl diesel::RunQueryDsl<diesel::SqliteConnection> for Prepared<diesel::sqlite::Sqlite> {}

@@ -1,0 +1,150 @@
+//! The embedded system: its data file opened, migrated and seeded, its worker beside the API.
+
+use std::{path::PathBuf, sync::Arc};
+
+use anyhow::Context;
+
+use super::work::spawn_worker;
+use crate::{
+    app::Ports,
+    auth::Passwords,
+    clock::{Clock, SystemClock},
+    config::Config,
+    engine::{
+        demo::{self, Seeded},
+        embedded::{DataFile, Embedded},
+    },
+    lifecycle::Lifecycle,
+    port::SaleListing,
+};
+
+/// The engines of this process.
+pub(super) struct Running {
+    engines: Embedded,
+    clock: Arc<dyn Clock>,
+    /// Where the data is.
+    file: PathBuf,
+    /// What was made because the file is new.
+    seeded: Option<Vec<Seeded>>,
+}
+
+/// Opens the data directory, seeds it if its file is new and that is wanted, and starts the worker.
+pub(super) async fn start(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    directory: PathBuf,
+    seed_if_new: bool,
+) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let (opening, its_clock) = (config.clone(), Arc::clone(&clock));
+    let open = move || open(&opening, &its_clock, &directory, seed_if_new);
+    let running = tokio::task::spawn_blocking(open).await??;
+    let (failure, stop) = (running.engines.failure(), lifecycle.stop().clone());
+    lifecycle.spawn("data file", async move {
+        tokio::select! {
+            cause = failure => {
+                tracing::error!(cause, "the data file cannot be written");
+            }
+            () = stop.cancelled() => {}
+        }
+    });
+    if config.worker.enabled {
+        spawn_worker(lifecycle, config, running.ports());
+    } else {
+        tracing::warn!(
+            "the consumer is disabled (ENABLE_CONSUMER=false): no sale is opened and nothing is settled"
+        );
+    }
+    Ok(running)
+}
+
+fn open(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    directory: &std::path::Path,
+    seed_if_new: bool,
+) -> anyhow::Result<Running> {
+    let mut data = DataFile::open(directory)?;
+    data.migrate()?;
+    let seeded = if data.is_new && seed_if_new {
+        Some(seed(&mut data, config, clock.as_ref())?)
+    } else {
+        None
+    };
+    Ok(Running {
+        file: data.path(),
+        engines: data.start(clock, config.sale.result_ttl)?,
+        clock: Arc::clone(clock),
+        seeded,
+    })
+}
+
+/// Writes the demo data, as configured.
+pub(super) fn seed(
+    data: &mut DataFile,
+    config: &Config,
+    clock: &dyn Clock,
+) -> anyhow::Result<Vec<Seeded>> {
+    let passwords = Passwords::new(&config.auth)?;
+    let hash = |password: &str| passwords.hash_now(password);
+    data.seed(&config.sale, clock.now(), &hash)
+        .context("the demo data could not be made")
+}
+
+impl Running {
+    /// The engines as ports.
+    pub(super) fn ports(&self) -> Ports {
+        Ports {
+            gate: self.engines.gate.clone(),
+            log: self.engines.log.clone(),
+            ledger: self.engines.ledger.clone(),
+            clock: Arc::clone(&self.clock),
+        }
+    }
+
+    /// Tells whoever started it where to look.
+    #[allow(clippy::print_stdout)] // the command's answer
+    pub(super) async fn announce(&self, url: &str) {
+        let ports = self.ports();
+        let now = self.clock.now();
+        let sales = ports.ledger.sales(now).await.unwrap_or_default();
+        let current = sales.iter().find(|sale| sale.window.end > now);
+        let has_demo_users = matches!(ports.ledger.find_user("user1").await, Ok(Some(_)));
+
+        println!("\n  API            {url}");
+        println!("  Documentation  {url}/api-docs");
+        if has_demo_users {
+            println!("  Logins         {}", logins());
+        }
+        match current {
+            Some(sale) => println!("  Sale           {}", described(sale)),
+            None => println!("  Sale           none; `flashsale seed --embedded` makes one"),
+        }
+        println!("  Data           {}", self.file.display());
+        if self.seeded.is_some() {
+            println!(
+                "                 new: demo accounts, products and a sale were made (--no-seed leaves it empty)"
+            );
+        }
+        println!("  Ctrl-C stops it; the data stays.\n");
+    }
+
+    pub(super) async fn close(self) {
+        self.engines.close().await;
+    }
+}
+
+fn logins() -> String {
+    let known = demo::ACCOUNTS
+        .iter()
+        .map(|account| format!("{} / {}", account.username, account.password));
+    known.collect::<Vec<_>>().join(", ")
+}
+
+fn described(sale: &SaleListing) -> String {
+    let end = sale.window.end.format("%FT%TZ");
+    format!(
+        "{}: {} of {} units of {} left, until {end}",
+        sale.id, sale.remaining_stock, sale.initial_stock, sale.product_name
+    )
+}

@@ -1,0 +1,244 @@
+//! The stock gate in memory. It ends with its process and is loaded anew from the ledger at the next start.
+//!
+//! Here is the port; what happens to one sale is decided in `sale`, by the same rules as in Redis's scripts.
+
+mod sale;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use self::sale::Sale;
+use super::{results::Results, values::millis};
+use crate::{
+    clock::Clock,
+    ids::{ProductId, SaleId, UserId},
+    port::{
+        GateError, GateStatus, Holder, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
+    },
+};
+
+/// The gate in memory.
+pub struct MemoryGate {
+    clock: Arc<dyn Clock>,
+    results: Results,
+    /// Each sale behind a lock of its own, so that sales do not wait for each other.
+    sales: RwLock<HashMap<SaleId, Arc<Mutex<Sale>>>>,
+}
+
+impl MemoryGate {
+    pub(super) fn new(clock: Arc<dyn Clock>, results: Results) -> Self {
+        Self {
+            clock,
+            results,
+            sales: RwLock::default(),
+        }
+    }
+
+    /// Does something with a sale, and the time in milliseconds; `None` if the sale is unknown. No lock of this gate is
+    /// ever held while anything is waited for, and nothing under it can panic half way.
+    fn with<T>(&self, id: SaleId, work: impl FnOnce(&mut Sale, i64) -> T) -> Option<T> {
+        let now = millis(self.clock.now());
+        let sale = self.known(id)?;
+        let mut sale = sale.lock().unwrap_or_else(PoisonError::into_inner);
+        if sale.is_expired(now) {
+            drop(sale);
+            let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
+            sales.remove(&id);
+            return None;
+        }
+        Some(work(&mut sale, now))
+    }
+
+    fn known(&self, id: SaleId) -> Option<Arc<Mutex<Sale>>> {
+        let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
+        sales.get(&id).cloned()
+    }
+
+    /// The results that must be written, since no holder tells them: of those who failed, and of those who have an order
+    /// in a sale that is not known.
+    fn untold(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
+        let told = |settlement: &Settlement| {
+            let attempt = &settlement.attempt;
+            let by_holder = self
+                .with(id, |sale, _| sale.tells(settlement))
+                .unwrap_or(false);
+            let result = match settlement.outcome {
+                Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
+                Outcome::SoldOut => PurchaseResult::Failed,
+                // Whoever wrote a record that names nothing real may have named a real shopper.
+                Outcome::Rejected => {
+                    let awaited = self.with(id, |sale, _| sale.is_pending(attempt.user));
+                    if !awaited.unwrap_or(false) {
+                        return None;
+                    }
+                    PurchaseResult::Failed
+                }
+            };
+            (!by_holder).then_some(ResultEntry {
+                sale: attempt.sale,
+                product: attempt.product,
+                user: attempt.user,
+                result,
+            })
+        };
+        settlements.iter().filter_map(told).collect()
+    }
+
+    /// The shopper's standing in the product's latest sale in which they hold an order.
+    fn has_order(&self, user: UserId, product: ProductId) -> bool {
+        let ids: Vec<SaleId> = {
+            let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
+            sales.keys().copied().collect()
+        };
+        ids.into_iter().any(|id| {
+            self.with(id, |sale, _| sale.is_of(product) && sale.has_order(user))
+                .unwrap_or(false)
+        })
+    }
+}
+
+#[async_trait]
+impl StockGate for MemoryGate {
+    fn outlives_process(&self) -> bool {
+        false
+    }
+
+    async fn reserve(
+        &self,
+        sale: SaleId,
+        asked: &[Holder],
+    ) -> Result<Vec<ReserveOutcome>, GateError> {
+        let outcomes = self.with(sale, |sale, now| {
+            let answer = |holder: &Holder| sale.reserve(*holder, now);
+            asked.iter().map(answer).collect()
+        });
+        Ok(outcomes.unwrap_or_else(|| vec![ReserveOutcome::Closed; asked.len()]))
+    }
+
+    async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
+        let outcome = self.with(sale, |sale, _| sale.release(holder));
+        Ok(outcome.unwrap_or(ReleaseOutcome::NotHeld))
+    }
+
+    /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
+    /// it must be the last thing to go.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
+        self.results.write(self.untold(sale, settlements)).await?;
+        self.with(sale, |sale, _| sale.record(settlements));
+        Ok(())
+    }
+
+    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.results.write(results.to_vec()).await
+    }
+
+    async fn read_result(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: Option<SaleId>,
+    ) -> Result<Option<PurchaseResult>, GateError> {
+        if let Some(id) = sale {
+            match self.with(id, |sale, _| (sale.is_pending(user), sale.has_order(user))) {
+                Some((true, _)) => return Ok(None),
+                Some((_, true)) => return Ok(Some(PurchaseResult::Success)),
+                Some((false, false)) | None => {}
+            }
+        } else if self.has_order(user, product) {
+            return Ok(Some(PurchaseResult::Success));
+        }
+        self.results.read(user, product, sale).await
+    }
+
+    async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
+        let status = self.with(sale, |sale, _| sale.status());
+        Ok(status.unwrap_or(GateStatus::Unknown))
+    }
+
+    async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
+        Ok(self.with(sale, |sale, _| sale.users()).unwrap_or_default())
+    }
+
+    /// Memory is lost with the process or not at all.
+    async fn close_if_restarted(&self, _: SaleId) -> Result<bool, GateError> {
+        Ok(false)
+    }
+
+    async fn overdue(
+        &self,
+        sale: SaleId,
+        age: Duration,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, GateError> {
+        let entries = self.with(sale, |sale, now| sale.overdue(now, age, limit));
+        Ok(entries.unwrap_or_default())
+    }
+
+    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+        let claimed = self.with(sale, |sale, now| {
+            let claim = |holder: &Holder| sale.claim(*holder, now);
+            holders.iter().map(claim).collect()
+        });
+        Ok(claimed.unwrap_or_else(|| vec![false; holders.len()]))
+    }
+
+    async fn begin_load(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        lease: Duration,
+    ) -> Result<bool, GateError> {
+        if self.with(sale, |_, _| ()).is_none() {
+            let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
+            sales.entry(sale).or_default();
+        }
+        let begun = self.with(sale, |sale, now| sale.begin_load(token, now, lease));
+        Ok(begun.unwrap_or(false))
+    }
+
+    async fn load_holders(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        holders: &[Holder],
+    ) -> Result<bool, GateError> {
+        let loaded = self.with(sale, |sale, now| sale.load_holders(token, holders, now));
+        Ok(loaded.unwrap_or(false))
+    }
+
+    async fn open(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        window: SaleWindow,
+        remaining: u64,
+        expires: DateTime<Utc>,
+    ) -> Result<bool, GateError> {
+        let micros = self.clock.now().timestamp_micros();
+        let opened = self.with(sale, |sale, _| {
+            sale.open(token, window, remaining, expires, micros)
+        });
+        Ok(opened.unwrap_or(false))
+    }
+
+    async fn set_window(
+        &self,
+        sale: SaleId,
+        window: SaleWindow,
+        expires: DateTime<Utc>,
+    ) -> Result<(), GateError> {
+        self.with(sale, |sale, _| sale.set_window(window, expires));
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), GateError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,375 @@
+//! One sale in the gate: who holds a unit, what is available, what is pending. The rules, and why the balance holds, are
+//! those of `engine/redis/scripts/record_outcomes.lua`; here they are Rust. No locks, no I/O; time comes in, in
+//! milliseconds.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    engine::embedded::values::{millis, time},
+    ids::{AttemptId, ProductId, UserId},
+    port::{
+        GateStatus, Holder, LoadToken, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome,
+        SaleWindow, Settlement, Standing,
+    },
+};
+
+/// How long a loading that nobody goes on with stays.
+const ABANDONED_AFTER_MS: i64 = 600_000;
+/// What a map may keep of memory that it does not need.
+const SPARE: usize = 4_096;
+
+/// A sale. A holder costs 33 bytes of a table that is half to seven eighths full: 69 MB for a million.
+#[derive(Default)]
+pub(super) struct Sale {
+    phase: Phase,
+    holders: HashMap<UserId, Held>,
+    /// Those among the holders whose settlement is not recorded, with the time of their reservation or last claim.
+    pending: HashMap<UserId, i64>,
+    available: i64,
+    returns: u64,
+    /// Once it is known.
+    product: Option<ProductId>,
+    /// When all this is forgotten; `None` before anything is known.
+    expires: Option<i64>,
+}
+
+#[derive(Default)]
+enum Phase {
+    #[default]
+    New,
+    Loading {
+        token: LoadToken,
+        started: i64,
+        /// Orders recorded meanwhile that the snapshot did not bring, so far.
+        late: i64,
+    },
+    Open {
+        token: LoadToken,
+        window: SaleWindow,
+    },
+}
+
+#[derive(Clone, Copy)]
+struct Held {
+    attempt: AttemptId,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Pending,
+    /// Pending, and somebody else answers for it: it cannot be given back.
+    Claimed,
+    Ordered,
+    /// Ordered, recorded while the sale was being loaded.
+    Late,
+}
+
+impl State {
+    fn is_pending(self) -> bool {
+        matches!(self, Self::Pending | Self::Claimed)
+    }
+}
+
+impl Sale {
+    pub(super) fn is_expired(&self, now: i64) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
+    pub(super) fn is_of(&self, product: ProductId) -> bool {
+        self.product == Some(product)
+    }
+
+    pub(super) fn is_pending(&self, user: UserId) -> bool {
+        let held = self.holders.get(&user);
+        held.is_some_and(|held| held.state.is_pending())
+    }
+
+    pub(super) fn has_order(&self, user: UserId) -> bool {
+        let held = self.holders.get(&user);
+        held.is_some_and(|held| !held.state.is_pending())
+    }
+
+    /// True if, once this is recorded, the holder tells the shopper's result.
+    pub(super) fn tells(&self, settlement: &Settlement) -> bool {
+        let attempt = &settlement.attempt;
+        let held = self.holders.get(&attempt.user);
+        match (settlement.outcome, held) {
+            (_, Some(held)) if !held.state.is_pending() => true,
+            (Outcome::Ordered, _) => !matches!(self.phase, Phase::New),
+            (Outcome::AlreadyOrdered { .. }, Some(held)) => held.attempt == attempt.id,
+            (Outcome::AlreadyOrdered { .. }, None) | (Outcome::SoldOut | Outcome::Rejected, _) => {
+                false
+            }
+        }
+    }
+
+    pub(super) fn reserve(&mut self, asked: Holder, now: i64) -> ReserveOutcome {
+        let Phase::Open { window, .. } = self.phase else {
+            return ReserveOutcome::Closed;
+        };
+        if let Some(held) = self.holders.get_mut(&asked.user) {
+            // The same attempt again is a resend: nobody new relies on it, so its release must stay possible.
+            if held.state == State::Pending && held.attempt != asked.attempt {
+                held.state = State::Claimed;
+            }
+            let standing = if held.state.is_pending() {
+                Standing::Pending
+            } else {
+                Standing::Success
+            };
+            return ReserveOutcome::AlreadyHeld {
+                attempt: held.attempt,
+                standing,
+            };
+        }
+        if now < millis(window.start) {
+            ReserveOutcome::NotStarted
+        } else if now >= millis(window.end) {
+            ReserveOutcome::Ended
+        } else if self.available <= 0 {
+            ReserveOutcome::SoldOut
+        } else {
+            self.available -= 1;
+            self.hold(asked.user, asked.attempt, State::Pending);
+            self.pending.insert(asked.user, now);
+            ReserveOutcome::Reserved
+        }
+    }
+
+    pub(super) fn release(&mut self, holder: Holder) -> ReleaseOutcome {
+        match self.holders.get(&holder.user) {
+            Some(held) if held.attempt == holder.attempt => match held.state {
+                State::Claimed => ReleaseOutcome::Claimed,
+                State::Ordered | State::Late => ReleaseOutcome::NotHeld,
+                State::Pending => {
+                    self.forget(holder.user);
+                    self.give_back();
+                    ReleaseOutcome::Released
+                }
+            },
+            Some(_) | None => ReleaseOutcome::NotHeld,
+        }
+    }
+
+    pub(super) fn claim(&mut self, holder: Holder, now: i64) -> bool {
+        match self.holders.get_mut(&holder.user) {
+            Some(held) if held.attempt == holder.attempt && held.state.is_pending() => {
+                held.state = State::Claimed;
+                self.pending.insert(holder.user, now);
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    pub(super) fn overdue(&self, now: i64, age: Duration, limit: usize) -> Vec<PendingEntry> {
+        let latest = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
+        // The oldest so far, never more than are asked for.
+        let mut oldest = BTreeSet::new();
+        for (user, since) in &self.pending {
+            if *since <= latest {
+                oldest.insert((*since, *user));
+                if oldest.len() > limit {
+                    oldest.pop_last();
+                }
+            }
+        }
+        let entry = |(since, user): (i64, UserId)| {
+            let held = self.holders.get(&user)?;
+            Some(PendingEntry {
+                user,
+                attempt: held.attempt,
+                since: time(since),
+            })
+        };
+        oldest.into_iter().filter_map(entry).collect()
+    }
+
+    pub(super) fn record(&mut self, settlements: &[Settlement]) {
+        for settlement in settlements {
+            self.product.get_or_insert(settlement.attempt.product);
+            self.record_one(settlement);
+        }
+        if self.pending.is_empty() && self.pending.capacity() > SPARE {
+            self.pending.shrink_to(SPARE);
+        }
+    }
+
+    fn record_one(&mut self, settlement: &Settlement) {
+        let (user, attempt) = (settlement.attempt.user, settlement.attempt.id);
+        let held = self.holders.get(&user).copied();
+        match (settlement.outcome, held) {
+            (Outcome::Ordered, Some(held)) if held.state.is_pending() => {
+                self.settle(user, attempt);
+            }
+            (Outcome::Ordered, None) => match &mut self.phase {
+                // The set of holders has grown: whoever refuses shoppers by heart must look again.
+                Phase::Open { .. } => {
+                    self.available -= 1;
+                    self.returns += 1;
+                    self.hold(user, attempt, State::Ordered);
+                }
+                Phase::Loading { late, .. } => {
+                    *late += 1;
+                    self.hold(user, attempt, State::Late);
+                }
+                Phase::New => {}
+            },
+            (Outcome::SoldOut | Outcome::Rejected, Some(held))
+                if held.state.is_pending() && held.attempt == attempt =>
+            {
+                self.forget(user);
+                self.give_back();
+            }
+            (Outcome::AlreadyOrdered { by }, Some(held))
+                if held.state.is_pending() && held.attempt == attempt =>
+            {
+                self.settle(user, by);
+            }
+            // Counted already, or of an attempt that holds nothing.
+            (
+                Outcome::Ordered
+                | Outcome::SoldOut
+                | Outcome::Rejected
+                | Outcome::AlreadyOrdered { .. },
+                _,
+            ) => {}
+        }
+    }
+
+    pub(super) fn status(&self) -> GateStatus {
+        let pending = self.pending.len() as u64;
+        match self.phase {
+            Phase::New => GateStatus::Unknown,
+            Phase::Loading { .. } => GateStatus::Closed { pending },
+            Phase::Open { window, .. } => GateStatus::Open {
+                window,
+                available: self.available,
+                pending,
+                returns: self.returns,
+            },
+        }
+    }
+
+    pub(super) fn users(&self) -> Vec<UserId> {
+        self.holders.keys().copied().collect()
+    }
+
+    pub(super) fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
+        match self.phase {
+            Phase::Open { .. } => return false,
+            // Sent again: what this load has brought since must stay.
+            Phase::Loading { token: before, .. } if before == token => return true,
+            Phase::Loading { started, .. } => {
+                let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+                if (0..lease).contains(&(now - started)) {
+                    return false;
+                }
+            }
+            Phase::New => {}
+        }
+        *self = Self {
+            phase: Phase::Loading {
+                token,
+                started: now,
+                late: 0,
+            },
+            expires: Some(now + ABANDONED_AFTER_MS),
+            returns: self.returns,
+            product: self.product,
+            ..Self::default()
+        };
+        true
+    }
+
+    pub(super) fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
+        let Phase::Loading {
+            token: current,
+            late,
+            ..
+        } = &mut self.phase
+        else {
+            return false;
+        };
+        if *current != token {
+            return false;
+        }
+        for holder in holders {
+            let held = Held {
+                attempt: holder.attempt,
+                state: State::Ordered,
+            };
+            let before = self.holders.insert(holder.user, held);
+            // Recorded before it was loaded: the snapshot counts this order, so `late` must not.
+            if before.is_some_and(|held| held.state == State::Late) {
+                *late -= 1;
+            }
+        }
+        self.expires = Some(now + ABANDONED_AFTER_MS);
+        true
+    }
+
+    /// `micros` is the clock: `returns` never takes a value that it had before, even in an earlier process, and
+    /// microseconds run ahead of any count.
+    pub(super) fn open(
+        &mut self,
+        token: LoadToken,
+        window: SaleWindow,
+        remaining: u64,
+        expires: DateTime<Utc>,
+        micros: i64,
+    ) -> bool {
+        match self.phase {
+            // Sent again: units may have been taken since.
+            Phase::Open { token: current, .. } => current == token,
+            Phase::Loading {
+                token: current,
+                late,
+                ..
+            } if current == token => {
+                self.available = i64::try_from(remaining).unwrap_or(i64::MAX) - late;
+                self.returns = u64::try_from(micros).unwrap_or(0).max(self.returns + 1);
+                self.phase = Phase::Open { token, window };
+                self.expires = Some(millis(expires));
+                true
+            }
+            Phase::Loading { .. } | Phase::New => false,
+        }
+    }
+
+    pub(super) fn set_window(&mut self, new: SaleWindow, expires: DateTime<Utc>) {
+        if let Phase::Open { window, .. } = &mut self.phase {
+            *window = new;
+            self.expires = Some(millis(expires));
+        }
+    }
+
+    fn hold(&mut self, user: UserId, attempt: AttemptId, state: State) {
+        self.holders.insert(user, Held { attempt, state });
+    }
+
+    /// Its unit is sold.
+    fn settle(&mut self, user: UserId, attempt: AttemptId) {
+        self.pending.remove(&user);
+        self.hold(user, attempt, State::Ordered);
+    }
+
+    fn forget(&mut self, user: UserId) {
+        self.pending.remove(&user);
+        self.holders.remove(&user);
+    }
+
+    fn give_back(&mut self) {
+        self.available += 1;
+        self.returns += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,249 @@
+//! What the contract suite cannot see: the clock's edges, and random histories beside a model of the ledger.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    ids::SaleId,
+    port::{Attempt, Settlement},
+};
+
+const LEASE: Duration = Duration::from_secs(30);
+
+fn holder(user: i64, attempt: u128) -> Holder {
+    Holder {
+        user: UserId::new(user).unwrap(),
+        attempt: AttemptId(Uuid::from_u128(attempt)),
+    }
+}
+
+fn token(number: u128) -> LoadToken {
+    LoadToken(Uuid::from_u128(number))
+}
+
+fn window() -> SaleWindow {
+    SaleWindow {
+        start: time(1_000),
+        end: time(2_000),
+    }
+}
+
+fn open(stock: u64) -> Sale {
+    let mut sale = Sale::default();
+    assert!(sale.begin_load(token(1), 0, LEASE));
+    assert!(sale.open(token(1), window(), stock, time(9_000), 0));
+    sale
+}
+
+fn settlement(holder: Holder, outcome: Outcome) -> Settlement {
+    let attempt = Attempt {
+        id: holder.attempt,
+        sale: SaleId::new(1).unwrap(),
+        product: ProductId::new(1).unwrap(),
+        user: holder.user,
+        at: time(0),
+    };
+    Settlement { attempt, outcome }
+}
+
+#[test]
+fn the_window_opens_and_closes_to_the_millisecond() {
+    let mut sale = open(9);
+    for (now, expected) in [
+        (999, ReserveOutcome::NotStarted),
+        (1_000, ReserveOutcome::Reserved),
+        (1_999, ReserveOutcome::Reserved),
+        (2_000, ReserveOutcome::Ended),
+    ] {
+        assert_eq!(sale.reserve(holder(now, 1), now), expected, "at {now}");
+    }
+}
+
+#[test]
+fn a_sale_is_forgotten_when_it_expires_and_an_abandoned_loading_too() {
+    let sale = open(1);
+    assert!(!sale.is_expired(8_999) && sale.is_expired(9_000));
+    let mut loading = Sale::default();
+    assert!(!loading.is_expired(i64::MAX), "nothing is known of it yet");
+    loading.begin_load(token(1), 5, LEASE);
+    assert!(!loading.is_expired(600_004) && loading.is_expired(600_005));
+}
+
+#[test]
+fn a_loading_is_superseded_after_its_lease_and_not_before() {
+    let mut sale = Sale::default();
+    assert!(sale.begin_load(token(1), 0, LEASE));
+    assert!(!sale.begin_load(token(2), 29_999, LEASE));
+    assert!(sale.begin_load(token(2), 30_000, LEASE));
+    assert!(!sale.load_holders(token(1), &[], 30_000));
+    assert!(!sale.open(token(1), window(), 1, time(9_000), 0));
+}
+
+#[test]
+fn the_oldest_pending_attempts_are_overdue_first() {
+    let mut sale = open(9);
+    for (user, now) in [(1, 1_300), (2, 1_100), (3, 1_200), (4, 1_900)] {
+        sale.reserve(holder(user, 1), now);
+    }
+    let overdue = |sale: &Sale, limit| -> Vec<i64> {
+        let age = Duration::from_millis(500);
+        let entries = sale.overdue(1_800, age, limit);
+        entries.iter().map(|entry| entry.user.value()).collect()
+    };
+    assert_eq!(overdue(&sale, 9), [2, 3, 1]);
+    assert_eq!(overdue(&sale, 2), [2, 3]);
+    assert!(sale.claim(holder(2, 1), 1_800));
+    assert_eq!(overdue(&sale, 9), [3, 1], "claimed: new again");
+}
+
+/// A generator of numbers that a seed fixes (Knuth's constants).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % limit
+    }
+}
+
+/// The ledger and its orders.
+struct Ledger {
+    stock: u64,
+    orders: BTreeMap<UserId, AttemptId>,
+}
+
+impl Ledger {
+    fn remaining(&self) -> u64 {
+        self.stock - self.orders.len() as u64
+    }
+
+    fn decide(&mut self, holder: Holder) -> Outcome {
+        match self.orders.get(&holder.user) {
+            Some(by) if *by == holder.attempt => Outcome::Ordered,
+            Some(by) => Outcome::AlreadyOrdered { by: *by },
+            None if self.remaining() == 0 => Outcome::SoldOut,
+            None => {
+                self.orders.insert(holder.user, holder.attempt);
+                Outcome::Ordered
+            }
+        }
+    }
+}
+
+/// Random presses, releases, claims, settlements told late, twice or never, and loadings at any moment.
+fn history(seed: u64) {
+    let mut random = Random(seed);
+    let mut ledger = Ledger {
+        stock: 1 + random.below(6),
+        orders: BTreeMap::new(),
+    };
+    let mut sale = open(ledger.stock);
+    let mut attempts: Vec<Holder> = Vec::new();
+    let mut untold: Vec<Settlement> = Vec::new();
+    for step in 0..60 {
+        let user = 1 + i64::try_from(random.below(8)).unwrap();
+        match random.below(8) {
+            0..=2 => {
+                let asked = holder(user, u128::from(step) + 1);
+                if sale.reserve(asked, 1_500) == ReserveOutcome::Reserved {
+                    attempts.push(asked);
+                }
+            }
+            3 => {
+                if let Some(index) = pick(&mut random, attempts.len()) {
+                    // Only what is surely not logged is given back, and then it is never settled.
+                    if sale.release(attempts[index]) == ReleaseOutcome::Released {
+                        attempts.remove(index);
+                    }
+                }
+            }
+            4 => {
+                if let Some(index) = pick(&mut random, attempts.len()) {
+                    sale.claim(attempts[index], 1_500);
+                }
+            }
+            5 => {
+                if let Some(index) = pick(&mut random, attempts.len()) {
+                    let attempt = attempts[index];
+                    untold.push(settlement(attempt, ledger.decide(attempt)));
+                }
+            }
+            6 => {
+                if let Some(index) = pick(&mut random, untold.len()) {
+                    sale.record(&untold[index..=index]);
+                    if random.below(2) == 0 {
+                        untold.remove(index);
+                    }
+                }
+            }
+            _ => {
+                // The gate is lost: everything logged is settled first, then it is loaded from a snapshot, and what is
+                // told late comes in between.
+                for attempt in attempts.drain(..) {
+                    untold.push(settlement(attempt, ledger.decide(attempt)));
+                }
+                let mut fresh = Sale::default();
+                assert!(fresh.begin_load(token(2), 0, LEASE));
+                let (remaining, holders) = (ledger.remaining(), orders(&ledger));
+                if let Some(index) = pick(&mut random, untold.len()) {
+                    fresh.record(&untold[index..=index]);
+                }
+                assert!(fresh.load_holders(token(2), &holders, 0));
+                if let Some(index) = pick(&mut random, untold.len()) {
+                    fresh.record(&untold[index..=index]);
+                }
+                assert!(fresh.open(token(2), window(), remaining, time(9_000), 0));
+                sale = fresh;
+            }
+        }
+        check(&sale, &ledger, seed, step);
+    }
+}
+
+fn pick(random: &mut Random, len: usize) -> Option<usize> {
+    let len = u64::try_from(len).ok().filter(|len| *len > 0)?;
+    usize::try_from(random.below(len)).ok()
+}
+
+fn orders(ledger: &Ledger) -> Vec<Holder> {
+    let holder = |(user, attempt): (&UserId, &AttemptId)| Holder {
+        user: *user,
+        attempt: *attempt,
+    };
+    ledger.orders.iter().map(holder).collect()
+}
+
+/// `available + pending = remaining + orders that are not counted`.
+fn check(sale: &Sale, ledger: &Ledger, seed: u64, step: u64) {
+    let GateStatus::Open {
+        available, pending, ..
+    } = sale.status()
+    else {
+        panic!("seed {seed}: closed");
+    };
+    let uncounted = ledger.orders.keys().filter(|user| !sale.has_order(**user));
+    let expected = ledger.remaining() + uncounted.count() as u64;
+    assert_eq!(
+        available + i64::try_from(pending).unwrap(),
+        i64::try_from(expected).unwrap(),
+        "seed {seed}, step {step}: available {available}, pending {pending}"
+    );
+    let listed = sale.holders.values().filter(|held| held.state.is_pending());
+    assert_eq!(
+        listed.count(),
+        sale.pending.len(),
+        "seed {seed}, step {step}"
+    );
+}
+
+#[test]
+fn units_are_never_lost_nor_made_in_any_history() {
+    for seed in 0..20_000 {
+        history(seed);
+    }
+}

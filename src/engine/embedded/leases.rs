@@ -1,0 +1,236 @@
+//! Who reads which partition, and how far each has come. The process's clock decides when a lease has run out: the file
+//! belongs to one process, though the contract is the same as for many.
+
+use std::collections::BTreeMap;
+
+use diesel::{SqliteConnection, prelude::*};
+
+use super::{
+    schema::{consumer_members, consumer_partitions},
+    values::attempt_id,
+};
+use crate::{
+    engine::fair_share::fair_share,
+    port::{Lease, Member, Offset, Partition, Position},
+};
+
+/// No process but ours can hold anything: whoever did is gone.
+pub(super) fn clear(conn: &mut SqliteConnection) -> QueryResult<()> {
+    diesel::delete(consumer_members::table).execute(conn)?;
+    diesel::update(consumer_partitions::table)
+        .set((
+            consumer_partitions::owner.eq(None::<String>),
+            consumer_partitions::lease_expires_at.eq(None::<i64>),
+        ))
+        .execute(conn)
+        .map(drop)
+}
+
+/// `now` and `until`, the end of the leases that are given now, in milliseconds.
+pub(super) fn heartbeat(
+    conn: &mut SqliteConnection,
+    member: &Member,
+    partitions: i32,
+    now: i64,
+    until: i64,
+) -> QueryResult<(Vec<Lease>, usize)> {
+    let owned = || {
+        consumer_partitions::group_name
+            .eq(&member.group)
+            .and(consumer_partitions::topic.eq(&member.topic))
+            .and(consumer_partitions::owner.eq(&member.id))
+    };
+    diesel::update(consumer_partitions::table.filter(owned()))
+        .set(consumer_partitions::lease_expires_at.eq(until))
+        .execute(conn)?;
+    diesel::insert_into(consumer_members::table)
+        .values((
+            consumer_members::group_name.eq(&member.group),
+            consumer_members::topic.eq(&member.topic),
+            consumer_members::member_id.eq(&member.id),
+            consumer_members::expires_at.eq(until),
+        ))
+        .on_conflict((
+            consumer_members::group_name,
+            consumer_members::topic,
+            consumer_members::member_id,
+        ))
+        .do_update()
+        .set(consumer_members::expires_at.eq(until))
+        .execute(conn)?;
+    let group = || {
+        consumer_members::group_name
+            .eq(&member.group)
+            .and(consumer_members::topic.eq(&member.topic))
+    };
+    diesel::delete(
+        consumer_members::table
+            .filter(group())
+            .filter(consumer_members::expires_at.le(now)),
+    )
+    .execute(conn)?;
+    for partition in 0..partitions {
+        diesel::insert_or_ignore_into(consumer_partitions::table)
+            .values((
+                consumer_partitions::group_name.eq(&member.group),
+                consumer_partitions::topic.eq(&member.topic),
+                consumer_partitions::partition.eq(partition),
+            ))
+            .execute(conn)?;
+    }
+
+    let members = consumer_members::table
+        .filter(group())
+        .order(consumer_members::member_id)
+        .select(consumer_members::member_id)
+        .load::<String>(conn)?;
+    let place = members.iter().position(|id| *id == member.id).unwrap_or(0);
+    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    let share = fair_share(i64::from(partitions), count(place), count(members.len()));
+    let held = count(leases(conn, member, partitions)?.len());
+    for partition in free(conn, member, partitions, now, share - held)? {
+        let row = (member.group.as_str(), member.topic.as_str(), partition);
+        diesel::update(consumer_partitions::table.find(row))
+            .set((
+                consumer_partitions::owner.eq(&member.id),
+                consumer_partitions::lease_expires_at.eq(until),
+            ))
+            .execute(conn)?;
+    }
+    Ok((
+        leases(conn, member, partitions)?,
+        usize::try_from(share).unwrap_or(0),
+    ))
+}
+
+fn free(
+    conn: &mut SqliteConnection,
+    member: &Member,
+    partitions: i32,
+    now: i64,
+    limit: i64,
+) -> QueryResult<Vec<i32>> {
+    if limit <= 0 {
+        return Ok(Vec::new());
+    }
+    consumer_partitions::table
+        .filter(consumer_partitions::group_name.eq(&member.group))
+        .filter(consumer_partitions::topic.eq(&member.topic))
+        .filter(consumer_partitions::partition.lt(partitions))
+        .filter(
+            consumer_partitions::lease_expires_at.is_null().or(
+                consumer_partitions::lease_expires_at
+                    .assume_not_null()
+                    .le(now),
+            ),
+        )
+        .order(consumer_partitions::partition)
+        .limit(limit)
+        .select(consumer_partitions::partition)
+        .load(conn)
+}
+
+fn leases(
+    conn: &mut SqliteConnection,
+    member: &Member,
+    partitions: i32,
+) -> QueryResult<Vec<Lease>> {
+    let rows = consumer_partitions::table
+        .filter(consumer_partitions::group_name.eq(&member.group))
+        .filter(consumer_partitions::topic.eq(&member.topic))
+        .filter(consumer_partitions::owner.eq(&member.id))
+        .filter(consumer_partitions::partition.lt(partitions))
+        .order(consumer_partitions::partition)
+        .select((
+            consumer_partitions::partition,
+            consumer_partitions::next_offset,
+            consumer_partitions::last_attempt_id,
+        ))
+        .load::<(i32, i64, Option<Vec<u8>>)>(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, next, last)| Lease {
+            partition: Partition(partition),
+            next: Offset(next),
+            last: last.and_then(|bytes| attempt_id(&bytes)),
+        })
+        .collect())
+}
+
+/// Hands these partitions back, or all that the member holds.
+pub(super) fn hand_back(
+    conn: &mut SqliteConnection,
+    member: &Member,
+    partitions: Option<&[Partition]>,
+) -> QueryResult<()> {
+    let rows = consumer_partitions::table
+        .filter(consumer_partitions::group_name.eq(&member.group))
+        .filter(consumer_partitions::topic.eq(&member.topic))
+        .filter(consumer_partitions::owner.eq(&member.id))
+        .select(consumer_partitions::partition)
+        .load::<i32>(conn)?;
+    for partition in rows {
+        if partitions.is_some_and(|named| !named.contains(&Partition(partition))) {
+            continue;
+        }
+        let row = (member.group.as_str(), member.topic.as_str(), partition);
+        diesel::update(consumer_partitions::table.find(row))
+            .set((
+                consumer_partitions::owner.eq(None::<String>),
+                consumer_partitions::lease_expires_at.eq(None::<i64>),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+pub(super) fn leave(conn: &mut SqliteConnection, member: &Member) -> QueryResult<()> {
+    hand_back(conn, member, None)?;
+    let row = (
+        member.group.as_str(),
+        member.topic.as_str(),
+        member.id.as_str(),
+    );
+    diesel::delete(consumer_members::table.find(row))
+        .execute(conn)
+        .map(drop)
+}
+
+pub(super) fn progress(
+    conn: &mut SqliteConnection,
+    group: &str,
+    topic: &str,
+) -> QueryResult<BTreeMap<Partition, Offset>> {
+    let rows = consumer_partitions::table
+        .filter(consumer_partitions::group_name.eq(group))
+        .filter(consumer_partitions::topic.eq(topic))
+        .select((
+            consumer_partitions::partition,
+            consumer_partitions::next_offset,
+        ))
+        .load::<(i32, i64)>(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, next)| (Partition(partition), Offset(next)))
+        .collect())
+}
+
+/// What the last settled attempt was is unknown at another offset.
+pub(super) fn reposition(
+    conn: &mut SqliteConnection,
+    position: &Position,
+    from: Offset,
+    to: Offset,
+) -> QueryResult<bool> {
+    let moved = diesel::update(
+        consumer_partitions::table
+            .find((&position.group, &position.topic, position.partition.0))
+            .filter(consumer_partitions::next_offset.eq(from.0)),
+    )
+    .set((
+        consumer_partitions::next_offset.eq(to.0),
+        consumer_partitions::last_attempt_id.eq(None::<Vec<u8>>),
+    ))
+    .execute(conn)?;
+    Ok(moved == 1)
+}

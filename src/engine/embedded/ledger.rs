@@ -1,0 +1,173 @@
+//! The ledger in the data file: the implementation of the port, call by call; what each does is in the modules.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::{QueryResult, SqliteConnection};
+
+use super::{
+    leases, outcomes, sales, settle,
+    store::{ReadError, Store, WriteError},
+    users,
+    values::millis,
+};
+use crate::{
+    clock::Clock,
+    ids::{AttemptId, SaleId},
+    port::{
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
+    },
+};
+
+/// The ledger in the data file.
+pub struct SqliteLedger {
+    store: Store,
+    clock: Arc<dyn Clock>,
+    /// How long a result can be read.
+    result_ttl: Duration,
+}
+
+impl SqliteLedger {
+    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, result_ttl: Duration) -> Self {
+        Self {
+            store,
+            clock,
+            result_ttl,
+        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+    ) -> Result<T, LedgerError> {
+        let written = self.store.write(work).await;
+        written.map_err(|error| LedgerError(error.to_string()))
+    }
+
+    /// So long from now, in milliseconds.
+    fn in_millis(&self, duration: Duration) -> i64 {
+        millis(self.clock.now())
+            .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<ReadError> for LedgerError {
+    fn from(error: ReadError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteLedger {
+    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
+        let user = user.clone();
+        self.write(move |conn| users::register(conn, &user)).await
+    }
+
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        let username = username.to_owned();
+        Ok(self
+            .store
+            .read(move |conn| users::find(conn, &username))
+            .await?)
+    }
+
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| sales::listings(conn, since))
+            .await?)
+    }
+
+    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
+        let batch = settle::OwnedBatch::from(batch);
+        let results_expire_at = self.in_millis(self.result_ttl);
+        let work =
+            move |conn: &mut SqliteConnection| settle::settle(conn, &batch, results_expire_at);
+        match self.store.write(work).await {
+            Ok(settlements) => Ok(settlements),
+            Err(WriteError::Work(error)) => Err(error),
+            Err(WriteError::NotWritten(cause) | WriteError::Unknown(cause)) => {
+                Err(LedgerError(cause).into())
+            }
+        }
+    }
+
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        let attempts = attempts.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| outcomes::read(conn, &attempts))
+            .await?)
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| sales::snapshot(conn, sale))
+            .await?)
+    }
+
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (member, now, until) = (
+            member.clone(),
+            millis(self.clock.now()),
+            self.in_millis(ttl),
+        );
+        self.write(move |conn| leases::heartbeat(conn, &member, partitions, now, until))
+            .await
+    }
+
+    async fn hand_back(
+        &self,
+        member: &Member,
+        partitions: &[Partition],
+    ) -> Result<(), LedgerError> {
+        let (member, partitions) = (member.clone(), partitions.to_vec());
+        self.write(move |conn| leases::hand_back(conn, &member, Some(&partitions)))
+            .await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        let member = member.clone();
+        self.write(move |conn| leases::leave(conn, &member)).await
+    }
+
+    async fn progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        Ok(self
+            .store
+            .read(move |conn| leases::progress(conn, &group, &topic))
+            .await?)
+    }
+
+    async fn reposition(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<bool, LedgerError> {
+        let position = position.clone();
+        self.write(move |conn| leases::reposition(conn, &position, from, to))
+            .await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        // An empty transaction: nothing is flushed, but the thread that writes must answer.
+        self.write(|_| Ok(())).await
+    }
+}

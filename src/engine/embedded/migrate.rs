@@ -1,0 +1,109 @@
+//! The versions of the data file's schema: applying, reverting and listing migrations. They are part of the binary.
+
+use std::collections::BTreeSet;
+
+use diesel::{
+    migration::{Migration, MigrationSource, MigrationVersion},
+    sqlite::Sqlite,
+};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::{DataFile, OpenError};
+use crate::engine::migration::MigrationState;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+type HarnessResult<T> = diesel::migration::Result<T>;
+
+impl DataFile {
+    /// Applies what is pending, each migration in a transaction. The names of those applied now.
+    pub fn migrate(&mut self) -> Result<Vec<String>, OpenError> {
+        let newer = self.with(|conn| Ok(unknown(&applied(conn)?)))?;
+        if !newer.is_empty() {
+            return Err(OpenError::Newer {
+                file: self.path(),
+                versions: newer,
+            });
+        }
+        self.with(|conn| {
+            let mut names = Vec::new();
+            for migration in conn.pending_migrations(MIGRATIONS)? {
+                conn.run_migration(&migration)?;
+                names.push(migration.name().to_string());
+            }
+            Ok(names)
+        })
+    }
+
+    /// Reverts the last migration that was applied. Its name, or `None` if there is none.
+    pub fn revert(&mut self) -> Result<Option<String>, OpenError> {
+        self.with(|conn| {
+            if conn.applied_migrations()?.is_empty() {
+                return Ok(None);
+            }
+            conn.revert_last_migration(MIGRATIONS)
+                .map(|version| Some(name_of(&version)))
+        })
+    }
+
+    /// Reverts everything, and with it drops all data. The names of those reverted, the last one first.
+    pub fn reset(&mut self) -> Result<Vec<String>, OpenError> {
+        self.with(|conn| {
+            let reverted = conn.revert_all_migrations(MIGRATIONS)?;
+            Ok(reverted.iter().map(name_of).collect())
+        })
+    }
+
+    /// All migrations of this version in their order, then those that only the file knows.
+    pub fn migrations(&mut self) -> Result<Vec<MigrationState>, OpenError> {
+        self.with(|conn| {
+            let applied = applied(conn)?;
+            let ours = embedded().into_iter().map(|migration| MigrationState {
+                name: migration.name().to_string(),
+                applied: applied.contains(&migration.name().version().to_string()),
+            });
+            let newer = unknown(&applied).into_iter().map(|name| MigrationState {
+                name,
+                applied: true,
+            });
+            Ok(ours.chain(newer).collect())
+        })
+    }
+
+    fn with<T>(
+        &mut self,
+        work: impl FnOnce(&mut diesel::SqliteConnection) -> HarnessResult<T>,
+    ) -> Result<T, OpenError> {
+        work(&mut self.conn).map_err(|error| OpenError::of(&self.path(), &error.to_string()))
+    }
+}
+
+fn applied(conn: &mut diesel::SqliteConnection) -> HarnessResult<BTreeSet<String>> {
+    let versions = conn.applied_migrations()?;
+    Ok(versions.iter().map(ToString::to_string).collect())
+}
+
+/// The migrations in the binary, in their order. Reading them cannot fail: they were compiled in.
+fn embedded() -> Vec<Box<dyn Migration<Sqlite>>> {
+    let mut migrations = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap_or_default();
+    migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
+    migrations
+}
+
+fn unknown(applied: &BTreeSet<String>) -> Vec<String> {
+    let ours: BTreeSet<String> = embedded()
+        .iter()
+        .map(|migration| migration.name().version().to_string())
+        .collect();
+    applied.difference(&ours).cloned().collect()
+}
+
+fn name_of(version: &MigrationVersion<'_>) -> String {
+    embedded()
+        .iter()
+        .find(|migration| migration.name().version() == *version)
+        .map_or_else(
+            || version.to_string(),
+            |migration| migration.name().to_string(),
+        )
+}

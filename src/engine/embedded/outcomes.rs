@@ -1,0 +1,74 @@
+//! Reading the outcomes that were recorded.
+
+use std::collections::BTreeMap;
+
+use diesel::{SqliteConnection, prelude::*};
+
+use super::{
+    schema::{orders, purchase_attempts},
+    values::{attempt_id, bytes},
+};
+use crate::{
+    engine::outcome::from_word,
+    ids::{AttemptId, SaleId, UserId},
+    order::settlement::Settled,
+    port::Outcome,
+};
+
+/// What was recorded of an attempt, if anything.
+pub(super) fn find(
+    conn: &mut SqliteConnection,
+    attempt: AttemptId,
+) -> QueryResult<Option<Settled>> {
+    let row = purchase_attempts::table
+        .find(bytes(&attempt))
+        .select((
+            purchase_attempts::flash_sale_id,
+            purchase_attempts::user_id,
+            purchase_attempts::outcome,
+        ))
+        .first::<(i64, i64, String)>(conn)
+        .optional()?;
+    let Some((sale, user, word)) = row else {
+        return Ok(None);
+    };
+    // What it lost to is the shopper's order.
+    let by = if word == "ALREADY_ORDERED" {
+        ordered_by(conn, sale, user)?
+    } else {
+        None
+    };
+    let identity = SaleId::new(sale).zip(UserId::new(user));
+    Ok(identity.map(|(sale, user)| Settled {
+        sale,
+        user,
+        outcome: from_word(&word, by),
+    }))
+}
+
+/// The attempt that made the shopper's order in a sale, if there is one.
+pub(super) fn ordered_by(
+    conn: &mut SqliteConnection,
+    sale: i64,
+    user: i64,
+) -> QueryResult<Option<AttemptId>> {
+    let attempt = orders::table
+        .find((sale, user))
+        .select(orders::attempt_id)
+        .first::<Vec<u8>>(conn)
+        .optional()?;
+    Ok(attempt.and_then(|bytes| attempt_id(&bytes)))
+}
+
+pub(super) fn read(
+    conn: &mut SqliteConnection,
+    attempts: &[AttemptId],
+) -> QueryResult<BTreeMap<AttemptId, Outcome>> {
+    let mut outcomes = BTreeMap::new();
+    for attempt in attempts {
+        if let Some(settled) = find(conn, *attempt)? {
+            outcomes.insert(*attempt, settled.outcome);
+        }
+    }
+    Ok(outcomes)
+}

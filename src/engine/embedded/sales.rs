@@ -1,0 +1,106 @@
+//! Sales as they are read: the catalog, and one sale's state at one moment.
+
+use chrono::{DateTime, Utc};
+use diesel::{SqliteConnection, prelude::*};
+
+use super::{
+    schema::{flash_sales, orders, products},
+    values::{attempt_id, millis, time},
+};
+use crate::{
+    ids::{ProductId, SaleId, UserId},
+    port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
+};
+
+type ListingRow = (i64, i64, String, String, i64, i64, i64, i64);
+
+/// A stock as the domain counts it; the table's checks keep it from being negative.
+pub(super) fn units(stock: i64) -> u64 {
+    u64::try_from(stock).unwrap_or(0)
+}
+
+pub(super) fn listings(
+    conn: &mut SqliteConnection,
+    since: DateTime<Utc>,
+) -> QueryResult<Vec<SaleListing>> {
+    let since = millis(since);
+    let last_ended = flash_sales::table
+        .filter(flash_sales::end_time.le(since))
+        .order((flash_sales::end_time.desc(), flash_sales::id.desc()))
+        .select(flash_sales::id)
+        .first::<i64>(conn)
+        .optional()?;
+    let rows = flash_sales::table
+        .inner_join(products::table)
+        .filter(
+            flash_sales::end_time
+                .gt(since)
+                .or(flash_sales::id.eq(last_ended.unwrap_or(0))),
+        )
+        .order((flash_sales::start_time, flash_sales::id))
+        .select((
+            flash_sales::id,
+            flash_sales::product_id,
+            products::name,
+            products::description,
+            flash_sales::start_time,
+            flash_sales::end_time,
+            flash_sales::initial_stock,
+            flash_sales::remaining_stock,
+        ))
+        .load::<ListingRow>(conn)?;
+    Ok(rows.into_iter().filter_map(listing).collect())
+}
+
+fn listing(
+    (id, product, product_name, product_description, start, end, initial, remaining): ListingRow,
+) -> Option<SaleListing> {
+    Some(SaleListing {
+        id: SaleId::new(id)?,
+        product: ProductId::new(product)?,
+        product_name,
+        product_description,
+        window: SaleWindow {
+            start: time(start),
+            end: time(end),
+        },
+        initial_stock: units(initial),
+        remaining_stock: units(remaining),
+    })
+}
+
+/// Must be read at one moment, so that units and holders add up.
+pub(super) fn snapshot(
+    conn: &mut SqliteConnection,
+    sale: SaleId,
+) -> QueryResult<Option<SaleSnapshot>> {
+    let remaining = flash_sales::table
+        .find(sale.value())
+        .select(flash_sales::remaining_stock)
+        .first::<i64>(conn)
+        .optional()?;
+    let Some(remaining) = remaining else {
+        return Ok(None);
+    };
+    let rows = orders::table
+        .filter(
+            orders::flash_sale_id
+                .eq(sale.value())
+                .and(orders::status.eq("SUCCESS")),
+        )
+        .select((orders::user_id, orders::attempt_id))
+        .load::<(i64, Vec<u8>)>(conn)?;
+    let holders = rows
+        .into_iter()
+        .filter_map(|(user, attempt)| {
+            Some(Holder {
+                user: UserId::new(user)?,
+                attempt: attempt_id(&attempt)?,
+            })
+        })
+        .collect();
+    Ok(Some(SaleSnapshot {
+        remaining: units(remaining),
+        holders,
+    }))
+}

@@ -1,0 +1,170 @@
+//! Settling a batch, as one piece of the store's work: all of it is written, or nothing. What becomes of each attempt is
+//! decided by `order::settlement`; here is what that needs to know and how the decision is written down.
+//!
+//! One writer at a time: what is looked up here stands until the batch is written. Units are taken by the triggers on
+//! `orders`, for every writer alike; the decision sees to it that those never have to refuse.
+
+use diesel::{SqliteConnection, prelude::*, result::Error};
+
+use super::{
+    outcomes, results,
+    sales::units,
+    schema::{consumer_partitions, flash_sales, orders, purchase_attempts, users},
+    values::{bytes, millis},
+};
+use crate::{
+    engine::outcome,
+    ids::{AttemptId, ProductId},
+    order::settlement::{self, Decision, Known, KnownSale},
+    port::{
+        Attempt, LedgerError, Offset, Outcome, Position, PurchaseResult, Rejection, ResultEntry,
+        SettleBatch, SettleError, Settlement,
+    },
+};
+
+/// A batch that can travel to the thread that writes.
+pub(super) struct OwnedBatch {
+    position: Position,
+    from: Offset,
+    to: Offset,
+    last: Option<AttemptId>,
+    attempts: Vec<Attempt>,
+    rejected: Vec<Rejection>,
+}
+
+impl From<SettleBatch<'_>> for OwnedBatch {
+    fn from(batch: SettleBatch<'_>) -> Self {
+        Self {
+            position: batch.position.clone(),
+            from: batch.from,
+            to: batch.to,
+            last: batch.last,
+            attempts: batch.attempts.to_vec(),
+            rejected: batch.rejected.to_vec(),
+        }
+    }
+}
+
+impl From<Error> for SettleError {
+    fn from(error: Error) -> Self {
+        Self::Ledger(LedgerError(error.to_string()))
+    }
+}
+
+/// `results_expire_at` is for what is written for shoppers who got nothing.
+pub(super) fn settle(
+    conn: &mut SqliteConnection,
+    batch: &OwnedBatch,
+    results_expire_at: i64,
+) -> Result<Vec<Settlement>, SettleError> {
+    if !move_offset(conn, batch)? {
+        return Err(SettleError::Fenced);
+    }
+    let known = look_up(conn, &batch.attempts)?;
+    let decision = settlement::decide(&batch.attempts, &batch.rejected, known)
+        .map_err(SettleError::Unsettleable)?;
+    write_down(conn, batch, &decision)?;
+    // The gate is told next, and would write these too; but it forgets with the process, so that nobody else could
+    // tell these shoppers after a crash in between.
+    let failed: Vec<_> = decision
+        .fresh
+        .iter()
+        .filter(|settlement| settlement.outcome == Outcome::SoldOut)
+        .map(|settlement| ResultEntry {
+            user: settlement.attempt.user,
+            product: settlement.attempt.product,
+            sale: settlement.attempt.sale,
+            result: PurchaseResult::Failed,
+        })
+        .collect();
+    results::write(conn, &failed, results_expire_at)?;
+    Ok(decision.settlements)
+}
+
+/// Moves the partition, if it stands where the worker believes. This is what fences out any other worker.
+fn move_offset(conn: &mut SqliteConnection, batch: &OwnedBatch) -> QueryResult<bool> {
+    let position = &batch.position;
+    let moved = diesel::update(
+        consumer_partitions::table
+            .find((&position.group, &position.topic, position.partition.0))
+            .filter(consumer_partitions::next_offset.eq(batch.from.0)),
+    )
+    .set((
+        consumer_partitions::next_offset.eq(batch.to.0),
+        consumer_partitions::last_attempt_id.eq(batch.last.as_ref().map(bytes)),
+    ))
+    .execute(conn)?;
+    Ok(moved == 1)
+}
+
+fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Known> {
+    let mut known = Known::default();
+    for attempt in attempts {
+        let (sale, user) = (attempt.sale, attempt.user);
+        if !known.sales.contains_key(&sale) {
+            let row = flash_sales::table
+                .find(sale.value())
+                .select((flash_sales::product_id, flash_sales::remaining_stock))
+                .first::<(i64, i64)>(conn)
+                .optional()?;
+            if let Some((product, remaining)) = row
+                && let Some(product) = ProductId::new(product)
+            {
+                let remaining = units(remaining);
+                known.sales.insert(sale, KnownSale { product, remaining });
+            }
+        }
+        if let Some(settled) = outcomes::find(conn, attempt.id)? {
+            known.settled.insert(attempt.id, settled);
+        }
+        if let Some(by) = outcomes::ordered_by(conn, sale.value(), user.value())? {
+            known.orders.insert((sale, user), by);
+        }
+        let account = users::table
+            .find(user.value())
+            .select(users::id)
+            .first::<i64>(conn)
+            .optional()?;
+        if account.is_some() {
+            known.users.insert(user);
+        }
+    }
+    Ok(known)
+}
+
+fn write_down(
+    conn: &mut SqliteConnection,
+    batch: &OwnedBatch,
+    decision: &Decision,
+) -> QueryResult<()> {
+    for order in &decision.orders {
+        diesel::insert_into(orders::table)
+            .values((
+                orders::flash_sale_id.eq(order.sale.value()),
+                orders::user_id.eq(order.user.value()),
+                orders::product_id.eq(order.product.value()),
+                orders::status.eq("SUCCESS"),
+                orders::attempt_id.eq(bytes(&order.id)),
+            ))
+            .execute(conn)?;
+    }
+    for Settlement { attempt, outcome } in &decision.fresh {
+        let cause = batch
+            .rejected
+            .iter()
+            .find(|rejection| rejection.attempt == attempt.id)
+            .map(|rejection| rejection.cause.as_str());
+        diesel::insert_into(purchase_attempts::table)
+            .values((
+                purchase_attempts::attempt_id.eq(bytes(&attempt.id)),
+                purchase_attempts::flash_sale_id.eq(attempt.sale.value()),
+                purchase_attempts::user_id.eq(attempt.user.value()),
+                purchase_attempts::product_id.eq(attempt.product.value()),
+                purchase_attempts::attempted_at.eq(millis(attempt.at)),
+                purchase_attempts::outcome.eq(outcome::word(*outcome)),
+                purchase_attempts::cause.eq(cause),
+            ))
+            .execute(conn)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! Accounts. Passwords arrive hashed; checking them is `auth`'s.
+
+use diesel::{
+    SqliteConnection,
+    prelude::*,
+    result::{DatabaseErrorKind, Error},
+};
+
+use super::schema::users;
+use crate::{
+    ids::UserId,
+    port::{NewUser, Registration, StoredUser},
+};
+
+/// Makes an account with the role `user`. Who was first is decided by the unique columns.
+pub(super) fn register(conn: &mut SqliteConnection, user: &NewUser) -> QueryResult<Registration> {
+    let inserted = diesel::insert_into(users::table)
+        .values((
+            users::username.eq(&user.username),
+            users::email.eq(&user.email),
+            users::password_hash.eq(&user.password_hash),
+            users::full_name.eq(user.full_name.as_deref()),
+        ))
+        .returning(users::id)
+        .get_result::<i64>(conn);
+    match inserted {
+        Ok(id) => UserId::new(id)
+            .map(Registration::Registered)
+            .ok_or(Error::NotFound),
+        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
+            if information.message().contains("users.username") {
+                Ok(Registration::UsernameTaken)
+            } else if information.message().contains("users.email") {
+                Ok(Registration::EmailTaken)
+            } else {
+                Err(Error::DatabaseError(
+                    DatabaseErrorKind::UniqueViolation,
+                    information,
+                ))
+            }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whatever the case: the column compares without it.
+pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<Option<StoredUser>> {
+    let row = users::table
+        .filter(users::username.eq(username))
+        .select((
+            users::id,
+            users::username,
+            users::password_hash,
+            users::role,
+        ))
+        .first::<(i64, String, String, String)>(conn)
+        .optional()?;
+    Ok(row.and_then(|(id, username, password_hash, role)| {
+        UserId::new(id).map(|id| StoredUser {
+            id,
+            username,
+            password_hash,
+            role,
+        })
+    }))
+}

@@ -1,0 +1,24 @@
+//! How values stand in the file: times as milliseconds, attempt ids as bytes.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::ids::AttemptId;
+
+pub(super) fn millis(at: DateTime<Utc>) -> i64 {
+    at.timestamp_millis()
+}
+
+/// The time of so many milliseconds; the end of time for those that are none.
+pub(super) fn time(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+pub(super) fn bytes(attempt: &AttemptId) -> &[u8] {
+    attempt.0.as_bytes()
+}
+
+/// `None` for what is no id; the tables' checks let nothing else in.
+pub(super) fn attempt_id(bytes: &[u8]) -> Option<AttemptId> {
+    Uuid::from_slice(bytes).ok().map(AttemptId)
+}

@@ -1,0 +1,24 @@
+//! Outcomes as the ledgers' tables spell them.
+
+use crate::{ids::AttemptId, port::Outcome};
+
+/// The word in `purchase_attempts.outcome`.
+pub(super) fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Ordered => "ORDERED",
+        Outcome::SoldOut => "SOLD_OUT",
+        Outcome::AlreadyOrdered { .. } => "ALREADY_ORDERED",
+        Outcome::Rejected => "REJECTED",
+    }
+}
+
+/// The outcome behind a word. The check on the column allows no other words.
+pub(super) fn from_word(word: &str, ordered_by: Option<AttemptId>) -> Outcome {
+    match (word, ordered_by) {
+        ("ORDERED", _) => Outcome::Ordered,
+        ("ALREADY_ORDERED", Some(by)) => Outcome::AlreadyOrdered { by },
+        // Somebody deleted the order it lost to. The attempt still got nothing.
+        ("ALREADY_ORDERED", None) | ("SOLD_OUT", _) => Outcome::SoldOut,
+        _ => Outcome::Rejected,
+    }
+}
