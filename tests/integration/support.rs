@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod broker;
+pub mod embedded;
 pub mod kafka;
 pub mod postgres;
 pub mod process;

@@ -31,7 +31,11 @@ pub(super) fn register(conn: &mut SqliteConnection, user: &NewUser) -> QueryResu
             if information.message().contains("users.username") {
                 Ok(Registration::UsernameTaken)
             } else if information.message().contains("users.email") {
-                Ok(Registration::EmailTaken)
+                // SQLite names one of two that are taken; the username is what people are told first.
+                Ok(match find(conn, &user.username)? {
+                    Some(_) => Registration::UsernameTaken,
+                    None => Registration::EmailTaken,
+                })
             } else {
                 Err(Error::DatabaseError(
                     DatabaseErrorKind::UniqueViolation,

@@ -14,9 +14,16 @@ mod scene;
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use flashsale::{engine::redis::RedisGate, port::StockGate};
+use flashsale::{
+    engine::{embedded::Embedded, redis::RedisGate},
+    port::StockGate,
+};
+use tempfile::TempDir;
 
-use crate::support::redis::{RedisOptions, RedisServer, cluster_cli, cluster_config};
+use crate::support::{
+    embedded,
+    redis::{RedisOptions, RedisServer, cluster_cli, cluster_config},
+};
 
 /// Long enough for a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -97,6 +104,37 @@ impl Engine for Cluster {
     }
 }
 
+/// In memory, with a data file of its own for results.
+pub struct InMemory {
+    engines: Embedded,
+    _directory: TempDir,
+}
+
+#[async_trait]
+impl Engine for InMemory {
+    async fn start() -> Self {
+        let (directory, engines) = embedded::start(RESULT_TTL);
+        Self {
+            engines,
+            _directory: directory,
+        }
+    }
+
+    fn gate(&self) -> Arc<dyn StockGate> {
+        self.engines.gate.clone()
+    }
+
+    /// No other version ever wrote into a data file.
+    fn write_raw_result(&self, _: &str, _: &str) -> bool {
+        false
+    }
+
+    /// See `results` of the engine.
+    fn result_ttl_secs(&self, _: &str) -> Option<i64> {
+        None
+    }
+}
+
 macro_rules! suite {
     ($engine_name:ident, $engine:ty) => {
         mod $engine_name {
@@ -144,7 +182,7 @@ macro_rules! suite {
             ]);
             suite!(@tests $engine, results: [
                 a_rejected_attempt_says_nothing_of_a_shopper_who_does_not_wait,
-            results_of_settlements_can_be_read,
+                results_of_settlements_can_be_read,
                 a_failed_result_never_replaces_a_success_of_the_same_sale,
                 a_result_of_a_newer_sale_replaces_an_older_one,
                 a_holder_is_never_told_an_older_sales_result,
@@ -166,3 +204,4 @@ macro_rules! suite {
 
 suite!(on_a_single_server, Single);
 suite!(on_a_cluster, Cluster);
+suite!(in_memory, InMemory);

@@ -8,6 +8,7 @@ mod leases;
 mod orders;
 mod postgres;
 mod settling;
+mod sqlite;
 
 use self::bed::Bed;
 
@@ -25,56 +26,64 @@ macro_rules! contract {
     };
 }
 
-mod on_postgres {
-    use super::postgres::PostgresBed;
+/// Makes a module with the whole suite on a bed.
+macro_rules! suite {
+    ($engine:ident, $bed:path) => {
+        mod $engine {
+            use $bed as EngineBed;
 
-    contract! { PostgresBed:
-        accounts {
-            names_and_emails_are_unique_whatever_their_case,
-            an_account_is_found_whatever_the_case,
-            one_of_many_who_want_a_name_at_once_gets_it,
+            contract! { EngineBed:
+                accounts {
+                    names_and_emails_are_unique_whatever_their_case,
+                    an_account_is_found_whatever_the_case,
+                    one_of_many_who_want_a_name_at_once_gets_it,
+                }
+                catalog {
+                    the_catalog_has_what_has_not_ended_and_the_last_that_has,
+                    a_window_is_listed_to_the_millisecond,
+                    a_snapshot_adds_up_while_orders_are_being_made,
+                    an_unknown_sale_has_no_snapshot,
+                }
+                orders {
+                    an_order_too_many_written_by_hand_is_refused,
+                    a_second_order_written_by_hand_is_refused,
+                    a_second_order_for_an_attempt_written_by_hand_is_refused,
+                    an_order_of_another_product_than_the_sales_is_refused,
+                    orders_written_by_hand_take_and_give_back_units,
+                    stock_set_by_hand_must_tell_the_truth,
+                    sales_of_one_product_cannot_overlap,
+                }
+                settling {
+                    first_come_first_served_until_it_is_sold_out,
+                    never_more_orders_than_stock_from_many_partitions_at_once,
+                    a_second_order_of_a_shopper_is_refused_across_batches,
+                    a_second_order_of_a_shopper_is_refused_within_a_batch,
+                    a_shopper_in_many_partitions_at_once_gets_one_order,
+                    settling_again_answers_the_same_and_changes_nothing,
+                    the_same_attempts_from_two_partitions_at_once_count_once,
+                    a_worker_with_a_stale_offset_is_fenced_out,
+                    of_two_workers_at_one_offset_one_is_fenced_out,
+                    what_cannot_be_settled_leaves_nothing_until_it_is_buried,
+                    a_batch_of_garbage_only_moves_the_offset,
+                    outcomes_are_found_by_attempt,
+                    a_partition_is_repositioned_only_from_where_it_stands,
+                    batches_over_several_sales_in_any_order_do_not_deadlock,
+                }
+                leases {
+                    every_partition_has_one_owner_and_shares_are_fair,
+                    a_silent_members_partitions_are_taken_over,
+                    a_paused_member_finds_its_partitions_gone,
+                    a_partition_handed_back_is_free_for_others,
+                    who_leaves_hands_everything_back,
+                    a_member_hands_back_only_what_is_its_own,
+                    heartbeats_at_the_same_moment_do_not_lease_twice,
+                    a_lease_says_where_to_read_on,
+                    groups_do_not_see_each_other,
+                }
+            }
         }
-        catalog {
-            the_catalog_has_what_has_not_ended_and_the_last_that_has,
-            a_window_is_listed_to_the_millisecond,
-            a_snapshot_adds_up_while_orders_are_being_made,
-            an_unknown_sale_has_no_snapshot,
-        }
-        orders {
-            an_order_too_many_written_by_hand_is_refused,
-            a_second_order_written_by_hand_is_refused,
-            a_second_order_for_an_attempt_written_by_hand_is_refused,
-            an_order_of_another_product_than_the_sales_is_refused,
-            orders_written_by_hand_take_and_give_back_units,
-            stock_set_by_hand_must_tell_the_truth,
-            sales_of_one_product_cannot_overlap,
-        }
-        settling {
-            first_come_first_served_until_it_is_sold_out,
-            never_more_orders_than_stock_from_many_partitions_at_once,
-            a_second_order_of_a_shopper_is_refused_across_batches,
-            a_second_order_of_a_shopper_is_refused_within_a_batch,
-            a_shopper_in_many_partitions_at_once_gets_one_order,
-            settling_again_answers_the_same_and_changes_nothing,
-            the_same_attempts_from_two_partitions_at_once_count_once,
-            a_worker_with_a_stale_offset_is_fenced_out,
-            of_two_workers_at_one_offset_one_is_fenced_out,
-            what_cannot_be_settled_leaves_nothing_until_it_is_buried,
-            a_batch_of_garbage_only_moves_the_offset,
-            outcomes_are_found_by_attempt,
-            a_partition_is_repositioned_only_from_where_it_stands,
-            batches_over_several_sales_in_any_order_do_not_deadlock,
-        }
-        leases {
-            every_partition_has_one_owner_and_shares_are_fair,
-            a_silent_members_partitions_are_taken_over,
-            a_paused_member_finds_its_partitions_gone,
-            a_partition_handed_back_is_free_for_others,
-            who_leaves_hands_everything_back,
-            a_member_hands_back_only_what_is_its_own,
-            heartbeats_at_the_same_moment_do_not_lease_twice,
-            a_lease_says_where_to_read_on,
-            groups_do_not_see_each_other,
-        }
-    }
+    };
 }
+
+suite!(on_postgres, super::postgres::PostgresBed);
+suite!(on_sqlite, super::sqlite::SqliteBed);

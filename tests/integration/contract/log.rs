@@ -1,21 +1,61 @@
-//! What every attempt log must do.
+//! What every attempt log must do: a suite over a [`LogBed`], one bed an engine; what only one of them does is in its
+//! module.
 
-use std::{collections::HashSet, time::Duration};
+mod kafka;
+mod sqlite;
 
 use chrono::DateTime;
 use flashsale::{
-    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret},
-    engine::kafka::KafkaLog,
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Attempt, AttemptLog, DeadLetter, LogEntry, LogError, Offset, Partition, RawRecord},
 };
 
-use crate::support::{
-    broker::{Broker, LOGIN},
-    kafka::Topic,
-};
+/// An empty log of a test's own.
+pub trait LogBed: Sized {
+    async fn start() -> Self;
 
-fn attempt(user: i64) -> Attempt {
+    fn log(&self) -> &dyn AttemptLog;
+
+    /// Records by another hand than the engine's, into one partition.
+    async fn write_by_hand(&self, records: &[&str]);
+
+    async fn dead_letters(&self) -> Vec<Buried>;
+}
+
+/// A dead letter as it can be found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Buried {
+    pub partition: i32,
+    pub offset: i64,
+    pub cause: String,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+}
+
+macro_rules! suite {
+    ($engine:ident, $bed:ty: $($test:ident),+ $(,)?) => {
+        mod $engine {
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(&<$bed as super::LogBed>::start().await).await;
+            })+
+        }
+    };
+    ($($engine:ident: $bed:ty),+) => {
+        $(suite! { $engine, $bed:
+            what_is_appended_is_read_back_in_order_within_a_shopper,
+            reading_at_the_end_waits_a_little_and_answers_with_nothing,
+            who_waits_at_the_end_is_woken_by_an_append,
+            an_offset_outside_the_log_is_reported_with_what_is_there,
+            dead_letters_keep_the_bytes_and_say_where_from_and_why,
+            records_of_another_hand_are_read_and_garbage_is_named,
+        })+
+    };
+}
+
+suite!(on_kafka: super::kafka::KafkaBed, on_sqlite: super::sqlite::SqliteBed);
+
+pub fn attempt(user: i64) -> Attempt {
     Attempt {
         id: AttemptId::generate(),
         sale: SaleId::new(1).unwrap(),
@@ -26,7 +66,7 @@ fn attempt(user: i64) -> Attempt {
 }
 
 /// Everything in the log, by partition and in order.
-async fn read_all(log: &dyn AttemptLog) -> Vec<(Partition, Vec<Attempt>)> {
+pub async fn read_all(log: &dyn AttemptLog) -> Vec<(Partition, Vec<Attempt>)> {
     let mut all = Vec::new();
     for (partition, end) in log.ends().await.unwrap() {
         let (mut next, mut attempts) = (log.earliest(partition).await.unwrap(), Vec::new());
@@ -44,24 +84,17 @@ async fn read_all(log: &dyn AttemptLog) -> Vec<(Partition, Vec<Attempt>)> {
     all
 }
 
-async fn kafka() -> (Topic, KafkaLog) {
-    let topic = Topic::create().await;
-    let log = KafkaLog::connect(&topic.config).await.unwrap();
-    (topic, log)
-}
-
-#[tokio::test]
-async fn what_is_appended_is_read_back_in_order_within_a_shopper() {
-    let (_topic, log) = kafka().await;
-    let attempts: Vec<_> = (0..500).map(|n| attempt(n % 50 + 1)).collect();
-    for half in attempts.chunks(250) {
-        assert!(log.append(half).await.iter().all(Result::is_ok));
+async fn what_is_appended_is_read_back_in_order_within_a_shopper(bed: &impl LogBed) {
+    let log = bed.log();
+    let attempts: Vec<_> = (0..1_500).map(|n| attempt(n % 50 + 1)).collect();
+    for part in attempts.chunks(500) {
+        assert!(log.append(part).await.iter().all(Result::is_ok));
     }
-    let read = read_all(&log).await;
-    assert_eq!(read.len(), 3);
+    let read = read_all(log).await;
+    assert_eq!(i32::try_from(read.len()).unwrap(), log.partitions());
     assert!(
         read.iter().all(|(_, attempts)| !attempts.is_empty()),
-        "50 shoppers spread over 3 partitions"
+        "50 shoppers spread over all partitions"
     );
     for user in 1..=50 {
         let user = UserId::new(user).unwrap();
@@ -85,29 +118,35 @@ async fn what_is_appended_is_read_back_in_order_within_a_shopper() {
     }
 }
 
-#[tokio::test]
-async fn reading_at_the_end_waits_a_little_and_answers_with_nothing() {
-    let (_topic, log) = kafka().await;
-    let batch = log.read(Partition(0), Offset(0)).await.unwrap();
+async fn reading_at_the_end_waits_a_little_and_answers_with_nothing(bed: &impl LogBed) {
+    let batch = bed.log().read(Partition(0), Offset(0)).await.unwrap();
     assert_eq!(
         (batch.records.len(), batch.next, batch.end),
         (0, Offset(0), Offset(0))
     );
 }
 
-#[tokio::test]
-async fn an_offset_outside_the_log_is_reported_with_what_is_there() {
-    let (_topic, log) = kafka().await;
-    let end = {
-        assert!(log.append(&[attempt(1)]).await[0].is_ok());
-        log.ends()
-            .await
-            .unwrap()
-            .into_iter()
-            .find(|(_, end)| end.0 == 1)
-            .unwrap()
-    };
-    match log.read(end.0, Offset(7)).await {
+async fn who_waits_at_the_end_is_woken_by_an_append(bed: &impl LogBed) {
+    let log = bed.log();
+    assert!(log.append(&[attempt(1)]).await[0].is_ok());
+    let ends = log.ends().await.unwrap();
+    let (partition, end) = ends.into_iter().find(|(_, end)| end.0 == 1).unwrap();
+    // Polled first, so that it waits when the append begins.
+    let (batch, answers) = tokio::join!(
+        biased;
+        log.read(partition, end),
+        async { log.append(&[attempt(1)]).await }
+    );
+    assert!(answers[0].is_ok());
+    assert_eq!(batch.unwrap().records.len(), 1);
+}
+
+async fn an_offset_outside_the_log_is_reported_with_what_is_there(bed: &impl LogBed) {
+    let log = bed.log();
+    assert!(log.append(&[attempt(1)]).await[0].is_ok());
+    let ends = log.ends().await.unwrap();
+    let (partition, _) = ends.into_iter().find(|(_, end)| end.0 == 1).unwrap();
+    match log.read(partition, Offset(7)).await {
         Err(LogError::OutOfRange {
             asked,
             earliest,
@@ -119,9 +158,7 @@ async fn an_offset_outside_the_log_is_reported_with_what_is_there() {
     }
 }
 
-#[tokio::test]
-async fn dead_letters_keep_the_bytes_and_say_where_from_and_why() {
-    let (topic, log) = kafka().await;
+async fn dead_letters_keep_the_bytes_and_say_where_from_and_why(bed: &impl LogBed) {
     let raw = RawRecord {
         key: Some(b"\xffkey".to_vec()),
         value: Some(b"\x00garbage".to_vec()),
@@ -133,71 +170,27 @@ async fn dead_letters_keep_the_bytes_and_say_where_from_and_why() {
         raw: raw.clone(),
         buried_at: attempt(1).at,
     };
-    log.bury(&[letter]).await.unwrap();
-    let letters = topic.records(&topic.config.dead_letter_topic).await;
-    assert_eq!(letters.len(), 1);
-    let record = &letters[0].1.record;
-    assert_eq!(
-        (record.key.clone(), record.value.clone()),
-        (raw.key, raw.value)
-    );
-    let header = |name: &str| String::from_utf8(record.headers[name].clone()).unwrap();
-    assert_eq!(header("flashsale.cause"), "not an attempt");
-    assert_eq!(header("flashsale.topic"), topic.config.topic);
-    assert_eq!(
-        (header("flashsale.partition"), header("flashsale.offset")),
-        ("2".to_owned(), "41".to_owned())
-    );
+    bed.log().bury(&[letter]).await.unwrap();
+    let expected = Buried {
+        partition: 2,
+        offset: 41,
+        cause: "not an attempt".to_owned(),
+        key: raw.key,
+        value: raw.value,
+    };
+    assert_eq!(bed.dead_letters().await, [expected]);
 }
 
-#[tokio::test]
-async fn our_partitions_are_those_of_apache_s_own_client() {
-    let (topic, log) = kafka().await;
-    let attempts: Vec<_> = (1..=40).map(|n| attempt(n * 997)).collect();
-    assert!(log.append(&attempts).await.iter().all(Result::is_ok));
-    let theirs: Vec<_> = attempts
-        .iter()
-        .map(|a| (a.user.to_string(), "{}"))
-        .collect();
-    let theirs: Vec<_> = theirs
-        .iter()
-        .map(|(key, value)| (key.as_str(), *value))
-        .collect();
-    topic.produce_with_apache_s_client(&theirs);
-    let placed: HashSet<_> = topic
-        .records(&topic.config.topic)
-        .await
-        .into_iter()
-        .map(|(p, r)| (r.record.key.unwrap(), p))
-        .collect();
-    assert_eq!(
-        placed.len(),
-        40,
-        "each key is in one partition, whoever produced it"
-    );
-}
-
-#[tokio::test]
-async fn records_of_another_client_are_read_and_garbage_is_named() {
-    let (topic, log) = kafka().await;
-    topic.produce_with_apache_s_client(&[
-        (
-            "42",
-            include_str!("../../golden/attempt-original-numbers.json").trim_end(),
-        ),
-        ("42", "not json"),
-        (
-            "42",
-            include_str!("../../golden/attempt-v1.json").trim_end(),
-        ),
-    ]);
-    let (partition, _) = log
-        .ends()
-        .await
-        .unwrap()
-        .into_iter()
-        .find(|(_, end)| end.0 == 3)
-        .unwrap();
+async fn records_of_another_hand_are_read_and_garbage_is_named(bed: &impl LogBed) {
+    bed.write_by_hand(&[
+        include_str!("../../golden/attempt-original-numbers.json").trim_end(),
+        "not json",
+        include_str!("../../golden/attempt-v1.json").trim_end(),
+    ])
+    .await;
+    let log = bed.log();
+    let ends = log.ends().await.unwrap();
+    let (partition, _) = ends.into_iter().find(|(_, end)| end.0 == 3).unwrap();
     let batch = log.read(partition, Offset(0)).await.unwrap();
     let entries: Vec<_> = batch.records.iter().map(|record| &record.entry).collect();
     assert!(matches!(entries[0], LogEntry::Attempt(attempt) if attempt.user.value() == 42));
@@ -207,124 +200,4 @@ async fn records_of_another_client_are_read_and_garbage_is_named() {
         Some(b"not json".as_slice())
     );
     assert!(matches!(entries[2], LogEntry::Attempt(attempt) if attempt.sale.value() == 7));
-}
-
-#[tokio::test]
-async fn a_log_that_cannot_be_reached_says_so_within_its_timeout() {
-    let (topic, log) = kafka().await;
-    drop(log);
-    let mut config = topic.config.clone();
-    // A port that takes connections and never answers.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    for broker in [
-        silent.local_addr().unwrap().to_string(),
-        "127.0.0.1:1".to_owned(),
-    ] {
-        config.append_timeout = Duration::from_millis(500);
-        config.brokers = vec![broker];
-        let begun = std::time::Instant::now();
-        match KafkaLog::connect(&config).await {
-            Err(error) => assert!(
-                error.is_passing() && error.to_string().contains("KAFKA_BROKERS"),
-                "{error}"
-            ),
-            Ok(_) => panic!("there was no way to Kafka"),
-        }
-        assert!(
-            begun.elapsed() < Duration::from_secs(3),
-            "it took {:?}",
-            begun.elapsed()
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_missing_topic_is_named_with_the_command_that_makes_it() {
-    let mut config = crate::support::kafka::config();
-    config.topic = "test.never-made".to_owned();
-    config.dead_letter_topic = "test.never-made.dlq".to_owned();
-    match KafkaLog::connect(&config).await {
-        Err(error) => {
-            assert!(!error.is_passing());
-            assert!(
-                error.to_string().contains("test.never-made")
-                    && error.to_string().contains("migrate"),
-                "{error}"
-            );
-        }
-        Ok(_) => panic!("there is no such topic"),
-    }
-}
-
-#[tokio::test]
-async fn a_cluster_with_tls_and_a_login_is_used_like_any_other() {
-    let broker = Broker::start_secured().await;
-    let topic = Topic::create_on(KafkaConfig {
-        brokers: vec![broker.address()],
-        ..crate::support::kafka::config()
-    })
-    .await;
-    let login = |password: &str| {
-        Some(SaslConfig {
-            mechanism: SaslMechanism::Plain,
-            username: LOGIN.0.to_owned(),
-            password: Secret::new(password),
-        })
-    };
-    let secured = KafkaConfig {
-        brokers: vec![broker.secured_address()],
-        tls: true,
-        ca_file: Some(broker.authorities()),
-        sasl: login(LOGIN.1),
-        ..topic.config.clone()
-    };
-    let log = KafkaLog::connect(&secured).await.unwrap();
-    assert!(
-        log.append(&[attempt(1), attempt(2)])
-            .await
-            .iter()
-            .all(Result::is_ok)
-    );
-    assert_eq!(
-        read_all(&log)
-            .await
-            .iter()
-            .map(|(_, attempts)| attempts.len())
-            .sum::<usize>(),
-        2
-    );
-
-    let wrong_password = KafkaConfig {
-        sasl: login("wrong"),
-        ..secured.clone()
-    };
-    let refused = KafkaLog::connect(&wrong_password)
-        .await
-        .err()
-        .expect("a wrong password is refused");
-    assert!(
-        !refused.is_passing() && refused.to_string().contains("KAFKA_SASL_PASSWORD"),
-        "{refused}"
-    );
-    let not_trusted = KafkaConfig {
-        ca_file: None,
-        ..secured.clone()
-    };
-    assert!(
-        KafkaLog::connect(&not_trusted).await.is_err(),
-        "the system does not know the authority"
-    );
-    let missing = KafkaConfig {
-        ca_file: Some("/nowhere.pem".to_owned()),
-        ..secured
-    };
-    let named = KafkaLog::connect(&missing)
-        .await
-        .err()
-        .expect("there is no such file")
-        .to_string();
-    assert!(
-        named.contains("KAFKA_CA_FILE") && named.contains("/nowhere.pem"),
-        "{named}"
-    );
 }

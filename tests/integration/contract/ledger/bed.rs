@@ -76,13 +76,14 @@ pub trait Bed: Sized {
     async fn order(
         &self,
         sale: SaleId,
+        product: i64,
         user: UserId,
         attempt: AttemptId,
         status: &str,
     ) -> Result<u64, String> {
         self.execute(&format!(
             "INSERT INTO orders (id, user_id, product_id, flash_sale_id, status, attempt_id)
-             VALUES ('{}', {user}, {sale}, {sale}, '{status}', '{attempt}')",
+             VALUES ('{}', {user}, {product}, {sale}, '{status}', '{attempt}')",
             uuid::Uuid::now_v7()
         ))
         .await

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use flashsale::{
     clock::{Clock, SystemClock},
-    ids::AttemptId,
+    ids::{AttemptId, UserId},
 };
 
 use super::Bed;
@@ -12,16 +12,28 @@ pub async fn an_order_too_many_written_by_hand_is_refused(bed: &impl Bed) {
     let users = bed.shoppers(3).await;
     let sale = bed.sale(2).await;
     for user in &users[..2] {
-        bed.order(sale, *user, AttemptId::generate(), "SUCCESS")
+        bed.order(sale, sale.value(), *user, AttemptId::generate(), "SUCCESS")
             .await
             .unwrap();
     }
-    bed.order(sale, users[2], AttemptId::generate(), "SUCCESS")
-        .await
-        .unwrap_err();
-    bed.order(sale, users[2], AttemptId::generate(), "FAILED")
-        .await
-        .unwrap();
+    bed.order(
+        sale,
+        sale.value(),
+        users[2],
+        AttemptId::generate(),
+        "SUCCESS",
+    )
+    .await
+    .unwrap_err();
+    bed.order(
+        sale,
+        sale.value(),
+        users[2],
+        AttemptId::generate(),
+        "FAILED",
+    )
+    .await
+    .unwrap();
     bed.execute("UPDATE orders SET status = 'SUCCESS'")
         .await
         .unwrap_err();
@@ -35,20 +47,34 @@ pub async fn an_order_too_many_written_by_hand_is_refused(bed: &impl Bed) {
 pub async fn a_second_order_written_by_hand_is_refused(bed: &impl Bed) {
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
-    bed.order(sale, users[0], AttemptId::generate(), "SUCCESS")
-        .await
-        .unwrap();
-    bed.order(sale, users[0], AttemptId::generate(), "SUCCESS")
-        .await
-        .unwrap_err();
+    bed.order(
+        sale,
+        sale.value(),
+        users[0],
+        AttemptId::generate(),
+        "SUCCESS",
+    )
+    .await
+    .unwrap();
+    bed.order(
+        sale,
+        sale.value(),
+        users[0],
+        AttemptId::generate(),
+        "SUCCESS",
+    )
+    .await
+    .unwrap_err();
 }
 
 pub async fn a_second_order_for_an_attempt_written_by_hand_is_refused(bed: &impl Bed) {
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
     let attempt = AttemptId::generate();
-    bed.order(sale, users[0], attempt, "SUCCESS").await.unwrap();
-    bed.order(sale, users[1], attempt, "SUCCESS")
+    bed.order(sale, sale.value(), users[0], attempt, "SUCCESS")
+        .await
+        .unwrap();
+    bed.order(sale, sale.value(), users[1], attempt, "SUCCESS")
         .await
         .unwrap_err();
 }
@@ -56,19 +82,17 @@ pub async fn a_second_order_for_an_attempt_written_by_hand_is_refused(bed: &impl
 pub async fn an_order_of_another_product_than_the_sales_is_refused(bed: &impl Bed) {
     bed.shoppers(1).await;
     let (sale, other) = (bed.sale(5).await, bed.sale(5).await);
-    let id = AttemptId::generate();
-    let order = format!(
-        "INSERT INTO orders (id, user_id, product_id, flash_sale_id, status, attempt_id)
-         VALUES ('{id}', 1, {other}, {sale}, 'SUCCESS', '{id}')"
-    );
-    bed.execute(&order).await.unwrap_err();
+    let (product, user) = (other.value(), UserId::new(1).unwrap());
+    bed.order(sale, product, user, AttemptId::generate(), "SUCCESS")
+        .await
+        .unwrap_err();
 }
 
 pub async fn orders_written_by_hand_take_and_give_back_units(bed: &impl Bed) {
     let users = bed.shoppers(3).await;
     let sale = bed.sale(3).await;
     for user in &users {
-        bed.order(sale, *user, AttemptId::generate(), "SUCCESS")
+        bed.order(sale, sale.value(), *user, AttemptId::generate(), "SUCCESS")
             .await
             .unwrap();
     }
@@ -88,9 +112,15 @@ pub async fn orders_written_by_hand_take_and_give_back_units(bed: &impl Bed) {
 pub async fn stock_set_by_hand_must_tell_the_truth(bed: &impl Bed) {
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
-    bed.order(sale, users[0], AttemptId::generate(), "SUCCESS")
-        .await
-        .unwrap();
+    bed.order(
+        sale,
+        sale.value(),
+        users[0],
+        AttemptId::generate(),
+        "SUCCESS",
+    )
+    .await
+    .unwrap();
     for lie in [
         "remaining_stock = 5",
         "remaining_stock = 0",

@@ -9,7 +9,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use flashsale::{
     clock::{Clock, SystemClock},
     config::{SaleConfig, Secret},
-    engine::postgres::{ConnectError, PostgresLedger, migrate, seed},
+    engine::{
+        demo::InvalidSale,
+        postgres::{ConnectError, PostgresLedger, migrate, seed},
+    },
     port::{Ledger, Outcome, Partition, SettleError},
 };
 use futures::future::join_all;
@@ -482,7 +485,7 @@ async fn a_seeded_sale_makes_room_for_those_that_are_there() {
 
     assert!(matches!(
         is_made(window(2, 1), now).await,
-        Err(seed::SeedError::Window)
+        Err(seed::SeedError::Sale(InvalidSale::Window))
     ));
     let unknown = SaleConfig {
         product_sku: "FLASH-999".into(),

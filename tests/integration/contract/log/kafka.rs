@@ -1,0 +1,212 @@
+//! The log on Kafka: its bed for the suite, and what only a broker can do.
+
+use std::{collections::HashSet, time::Duration};
+
+use flashsale::{
+    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret},
+    engine::kafka::KafkaLog,
+    port::AttemptLog,
+};
+
+use super::{Buried, LogBed, attempt, read_all};
+use crate::support::{
+    broker::{Broker, LOGIN},
+    kafka::Topic,
+};
+
+/// A topic of its own.
+pub struct KafkaBed {
+    topic: Topic,
+    log: KafkaLog,
+}
+
+impl LogBed for KafkaBed {
+    async fn start() -> Self {
+        let (topic, log) = kafka().await;
+        Self { topic, log }
+    }
+
+    fn log(&self) -> &dyn AttemptLog {
+        &self.log
+    }
+
+    async fn write_by_hand(&self, records: &[&str]) {
+        let records: Vec<_> = records.iter().map(|value| ("42", *value)).collect();
+        self.topic.produce_with_apache_s_client(&records);
+    }
+
+    async fn dead_letters(&self) -> Vec<Buried> {
+        let letters = self
+            .topic
+            .records(&self.topic.config.dead_letter_topic)
+            .await;
+        let buried = |record: rskafka::record::Record| {
+            let header = |name: &str| String::from_utf8(record.headers[name].clone()).unwrap();
+            assert_eq!(header("flashsale.topic"), self.topic.config.topic);
+            Buried {
+                cause: header("flashsale.cause"),
+                partition: header("flashsale.partition").parse().unwrap(),
+                offset: header("flashsale.offset").parse().unwrap(),
+                key: record.key,
+                value: record.value,
+            }
+        };
+        letters
+            .into_iter()
+            .map(|(_, letter)| buried(letter.record))
+            .collect()
+    }
+}
+
+async fn kafka() -> (Topic, KafkaLog) {
+    let topic = Topic::create().await;
+    let log = KafkaLog::connect(&topic.config).await.unwrap();
+    (topic, log)
+}
+
+#[tokio::test]
+async fn our_partitions_are_those_of_apache_s_own_client() {
+    let (topic, log) = kafka().await;
+    let attempts: Vec<_> = (1..=40).map(|n| attempt(n * 997)).collect();
+    assert!(log.append(&attempts).await.iter().all(Result::is_ok));
+    let theirs: Vec<_> = attempts
+        .iter()
+        .map(|a| (a.user.to_string(), "{}"))
+        .collect();
+    let theirs: Vec<_> = theirs
+        .iter()
+        .map(|(key, value)| (key.as_str(), *value))
+        .collect();
+    topic.produce_with_apache_s_client(&theirs);
+    let placed: HashSet<_> = topic
+        .records(&topic.config.topic)
+        .await
+        .into_iter()
+        .map(|(p, r)| (r.record.key.unwrap(), p))
+        .collect();
+    assert_eq!(
+        placed.len(),
+        40,
+        "each key is in one partition, whoever produced it"
+    );
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_reached_says_so_within_its_timeout() {
+    let (topic, log) = kafka().await;
+    drop(log);
+    let mut config = topic.config.clone();
+    // A port that takes connections and never answers.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    for broker in [
+        silent.local_addr().unwrap().to_string(),
+        "127.0.0.1:1".to_owned(),
+    ] {
+        config.append_timeout = Duration::from_millis(500);
+        config.brokers = vec![broker];
+        let begun = std::time::Instant::now();
+        match KafkaLog::connect(&config).await {
+            Err(error) => assert!(
+                error.is_passing() && error.to_string().contains("KAFKA_BROKERS"),
+                "{error}"
+            ),
+            Ok(_) => panic!("there was no way to Kafka"),
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(3),
+            "it took {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_missing_topic_is_named_with_the_command_that_makes_it() {
+    let mut config = crate::support::kafka::config();
+    config.topic = "test.never-made".to_owned();
+    config.dead_letter_topic = "test.never-made.dlq".to_owned();
+    match KafkaLog::connect(&config).await {
+        Err(error) => {
+            assert!(!error.is_passing());
+            assert!(
+                error.to_string().contains("test.never-made")
+                    && error.to_string().contains("migrate"),
+                "{error}"
+            );
+        }
+        Ok(_) => panic!("there is no such topic"),
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_with_tls_and_a_login_is_used_like_any_other() {
+    let broker = Broker::start_secured().await;
+    let topic = Topic::create_on(KafkaConfig {
+        brokers: vec![broker.address()],
+        ..crate::support::kafka::config()
+    })
+    .await;
+    let login = |password: &str| {
+        Some(SaslConfig {
+            mechanism: SaslMechanism::Plain,
+            username: LOGIN.0.to_owned(),
+            password: Secret::new(password),
+        })
+    };
+    let secured = KafkaConfig {
+        brokers: vec![broker.secured_address()],
+        tls: true,
+        ca_file: Some(broker.authorities()),
+        sasl: login(LOGIN.1),
+        ..topic.config.clone()
+    };
+    let log = KafkaLog::connect(&secured).await.unwrap();
+    assert!(
+        log.append(&[attempt(1), attempt(2)])
+            .await
+            .iter()
+            .all(Result::is_ok)
+    );
+    assert_eq!(
+        read_all(&log)
+            .await
+            .iter()
+            .map(|(_, attempts)| attempts.len())
+            .sum::<usize>(),
+        2
+    );
+
+    let wrong_password = KafkaConfig {
+        sasl: login("wrong"),
+        ..secured.clone()
+    };
+    let refused = KafkaLog::connect(&wrong_password)
+        .await
+        .err()
+        .expect("a wrong password is refused");
+    assert!(
+        !refused.is_passing() && refused.to_string().contains("KAFKA_SASL_PASSWORD"),
+        "{refused}"
+    );
+    let not_trusted = KafkaConfig {
+        ca_file: None,
+        ..secured.clone()
+    };
+    assert!(
+        KafkaLog::connect(&not_trusted).await.is_err(),
+        "the system does not know the authority"
+    );
+    let missing = KafkaConfig {
+        ca_file: Some("/nowhere.pem".to_owned()),
+        ..secured
+    };
+    let named = KafkaLog::connect(&missing)
+        .await
+        .err()
+        .expect("there is no such file")
+        .to_string();
+    assert!(
+        named.contains("KAFKA_CA_FILE") && named.contains("/nowhere.pem"),
+        "{named}"
+    );
+}
