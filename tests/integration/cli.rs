@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::support::{
-    kafka::Topic, postgres::TestDatabase, process::Process, system::System, wait_until,
+    kafka::Topic,
+    postgres::TestDatabase,
+    process::Process,
+    system::{Servers, System},
+    wait_until,
 };
 
 async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (bool, String) {
@@ -237,7 +241,7 @@ async fn serve_and_work_wait_for_their_servers_with_bounded_patience() {
 
 #[tokio::test]
 async fn an_api_started_before_redis_serves_once_redis_is_there() {
-    let mut system = System::start().await;
+    let mut system = Servers::start().await;
     system.redis.as_mut().unwrap().kill();
     let process = system.run(&["serve"]);
     process.wait_for_line("waiting up to 20 s for Redis").await;
@@ -247,7 +251,7 @@ async fn an_api_started_before_redis_serves_once_redis_is_there() {
 
 #[tokio::test]
 async fn an_api_recovers_when_redis_comes_back() {
-    let mut system = System::start().await;
+    let mut system = Servers::start().await;
     let (api, _worker) = (system.serve().await, system.work().await);
     let (sale, _) = system.sale(5).await;
     api.wait_until_open(&system, sale).await;
@@ -275,7 +279,7 @@ async fn an_api_recovers_when_redis_comes_back() {
 
 #[tokio::test]
 async fn an_api_that_is_asked_to_stop_finishes_and_ends_well() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let (api, _worker) = (system.serve().await, system.work().await);
     api.process.terminate();
     assert!(

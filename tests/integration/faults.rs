@@ -2,12 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use crate::support::{broker::Broker, system::System, wait_until};
+use crate::support::{
+    broker::Broker,
+    system::{Servers, System},
+    wait_until,
+};
 
 #[tokio::test]
 async fn while_kafka_is_down_units_go_back_and_afterwards_the_sale_goes_on() {
     let mut broker = Broker::start().await;
-    let system = System::start_with_broker(&broker).await;
+    let system = Servers::start_with_broker(&broker).await;
     let (api, worker) = (system.serve().await, system.work().await);
     let (sale, product) = system.sale(20).await;
     api.wait_until_open(&system, sale).await;
@@ -62,7 +66,7 @@ async fn while_kafka_is_down_units_go_back_and_afterwards_the_sale_goes_on() {
 #[tokio::test]
 async fn an_append_without_an_answer_keeps_its_unit_and_ends_as_an_order() {
     let broker = Broker::start().await;
-    let system = System::start_with_broker(&broker).await;
+    let system = Servers::start_with_broker(&broker).await;
     let (api, worker) = (system.serve().await, system.work().await);
     let (sale, product) = system.sale(40).await;
     api.wait_until_open(&system, sale).await;

@@ -2,10 +2,44 @@
 
 use serde_json::{Value, json};
 
-use crate::support::app::{Shopper, TestApp, Window, eventually};
+use crate::support::{
+    app::{Shopper, TestApp, Window, eventually},
+    system::{OneProcess, Servers, System},
+};
 
 const ACCEPTED: &str = "Your purchase attempt has been received and is being processed.";
 const NO_RESULT: &str = "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
+
+/// Every test of this file, on an engine.
+macro_rules! suite {
+    ($engine:ident, $system:ty: $($test:ident),+ $(,)?) => {
+        mod $engine {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(TestApp::<$system>::start().await).await;
+            })+
+        }
+    };
+    ($($engine:ident: $system:ty),+) => {
+        $(suite! { $engine, $system:
+            a_purchase_goes_its_way,
+            the_same_attempt_again_is_the_same_attempt,
+            who_comes_too_late_is_told_so_and_reads_failed,
+            a_sale_has_its_window,
+            what_is_not_there_is_404_and_what_is_no_id_400,
+            the_status_shows_the_sale_and_what_is_left,
+            a_login_gives_a_token_that_works,
+            an_account_is_taken_whatever_the_case,
+            a_sound_system_is_ready,
+            requests_are_counted_by_route_and_status_and_never_by_path,
+            a_trailing_slash_is_the_same_path,
+        })+
+    };
+}
+
+suite!(on_servers: Servers, embedded: OneProcess);
 
 /// What came back.
 struct Answer {
@@ -27,17 +61,25 @@ async fn answer(request: reqwest::RequestBuilder) -> Answer {
     }
 }
 
-async fn attempt(app: &TestApp, shopper: &Shopper, sale: impl std::fmt::Display) -> Answer {
+async fn attempt(
+    app: &TestApp<impl System>,
+    shopper: &Shopper,
+    sale: impl std::fmt::Display,
+) -> Answer {
     let url = format!("{}/api/flash-sale/attempt/{sale}", app.url);
     answer(app.http.post(url).bearer_auth(&shopper.token)).await
 }
 
-async fn order_status(app: &TestApp, shopper: &Shopper, product: impl std::fmt::Display) -> Answer {
+async fn order_status(
+    app: &TestApp<impl System>,
+    shopper: &Shopper,
+    product: impl std::fmt::Display,
+) -> Answer {
     let url = format!("{}/api/orders/status/{product}", app.url);
     answer(app.http.get(url).bearer_auth(&shopper.token)).await
 }
 
-async fn sale_status(app: &TestApp, shopper: &Shopper) -> Answer {
+async fn sale_status(app: &TestApp<impl System>, shopper: &Shopper) -> Answer {
     answer(
         app.http
             .get(format!("{}/api/flash-sale/status", app.url))
@@ -52,9 +94,7 @@ fn assert_failure(answer: &Answer, status: u16, category: &str, code: &str, mess
     assert_eq!(answer.retry_after.is_some(), status == 503);
 }
 
-#[tokio::test]
-async fn a_purchase_goes_its_way() {
-    let app = TestApp::start().await;
+async fn a_purchase_goes_its_way<S: System>(app: TestApp<S>) {
     let shopper = app.register("shopper").await;
     let sale = app.sale(5, Window::Open).await;
     let product = app.product_of(sale).await;
@@ -86,9 +126,7 @@ async fn a_purchase_goes_its_way() {
     app.assert_promises().await;
 }
 
-#[tokio::test]
-async fn the_same_attempt_again_is_the_same_attempt() {
-    let app = TestApp::start().await;
+async fn the_same_attempt_again_is_the_same_attempt<S: System>(app: TestApp<S>) {
     let shopper = app.register("shopper").await;
     let sale = app.sale(5, Window::Open).await;
     let answers = futures::future::join_all((0..20).map(|_| attempt(&app, &shopper, sale))).await;
@@ -102,9 +140,7 @@ async fn the_same_attempt_again_is_the_same_attempt() {
     app.assert_promises().await;
 }
 
-#[tokio::test]
-async fn who_comes_too_late_is_told_so_and_reads_failed() {
-    let app = TestApp::start().await;
+async fn who_comes_too_late_is_told_so_and_reads_failed<S: System>(app: TestApp<S>) {
     let (winner, loser) = (app.register("winner").await, app.register("loser").await);
     let sale = app.sale(1, Window::Open).await;
     let product = app.product_of(sale).await;
@@ -130,9 +166,7 @@ async fn who_comes_too_late_is_told_so_and_reads_failed() {
     app.assert_promises().await;
 }
 
-#[tokio::test]
-async fn a_sale_has_its_window() {
-    let app = TestApp::start().await;
+async fn a_sale_has_its_window<S: System>(app: TestApp<S>) {
     let shopper = app.register("shopper").await;
     let (upcoming, ended) = (
         app.sale(5, Window::Upcoming).await,
@@ -151,9 +185,7 @@ async fn a_sale_has_its_window() {
     app.assert_promises().await;
 }
 
-#[tokio::test]
-async fn what_is_not_there_is_404_and_what_is_no_id_400() {
-    let app = TestApp::start().await;
+async fn what_is_not_there_is_404_and_what_is_no_id_400<S: System>(app: TestApp<S>) {
     let shopper = app.register("shopper").await;
     for sale in ["999999", "9223372036854775807"] {
         let unknown = attempt(&app, &shopper, sale).await;
@@ -176,9 +208,7 @@ async fn what_is_not_there_is_404_and_what_is_no_id_400() {
     assert_failure(&nothing, 400, "Bad Request", "result_not_found", NO_RESULT);
 }
 
-#[tokio::test]
-async fn the_status_shows_the_sale_and_what_is_left() {
-    let app = TestApp::start().await;
+async fn the_status_shows_the_sale_and_what_is_left<S: System>(app: TestApp<S>) {
     let shopper = app.register("shopper").await;
     let none = sale_status(&app, &shopper).await;
     assert_failure(
@@ -227,9 +257,7 @@ async fn the_status_shows_the_sale_and_what_is_left() {
     app.assert_promises().await;
 }
 
-#[tokio::test]
-async fn a_login_gives_a_token_that_works() {
-    let app = TestApp::start().await;
+async fn a_login_gives_a_token_that_works<S: System>(app: TestApp<S>) {
     let registered = app.register("shopper").await;
     let session = app.login("SHOPPER").await;
     assert_eq!(
@@ -240,9 +268,7 @@ async fn a_login_gives_a_token_that_works() {
     assert_failure(&nothing, 400, "Bad Request", "result_not_found", NO_RESULT);
 }
 
-#[tokio::test]
-async fn an_account_is_taken_whatever_the_case() {
-    let app = TestApp::start().await;
+async fn an_account_is_taken_whatever_the_case<S: System>(app: TestApp<S>) {
     app.register("shopper").await;
     let register = async |username: &str, email: &str| {
         let form = json!({"username": username, "email": email, "password": "password123"});
@@ -271,9 +297,7 @@ async fn an_account_is_taken_whatever_the_case() {
     );
 }
 
-#[tokio::test]
-async fn a_sound_system_is_ready() {
-    let app = TestApp::start().await;
+async fn a_sound_system_is_ready<S: System>(app: TestApp<S>) {
     let ready = answer(app.http.get(format!("{}/health/ready", app.url))).await;
     assert_eq!(
         (ready.status, &ready.body["status"]),
@@ -285,9 +309,7 @@ async fn a_sound_system_is_ready() {
     );
 }
 
-#[tokio::test]
-async fn requests_are_counted_by_route_and_status_and_never_by_path() {
-    let app = TestApp::start().await;
+async fn requests_are_counted_by_route_and_status_and_never_by_path<S: System>(app: TestApp<S>) {
     let shopper = app.register("shopper").await;
     attempt(&app, &shopper, "999999").await;
     answer(app.http.get(format!("{}/secret-path", app.url))).await;
@@ -309,9 +331,7 @@ async fn requests_are_counted_by_route_and_status_and_never_by_path() {
     assert!(!page.contains("999999") && !page.contains("secret-path"));
 }
 
-#[tokio::test]
-async fn a_trailing_slash_is_the_same_path() {
-    let app = TestApp::start().await;
+async fn a_trailing_slash_is_the_same_path<S: System>(app: TestApp<S>) {
     let health = answer(app.http.get(format!("{}/health/", app.url))).await;
     assert_eq!(health.status, 200);
     let shopper = app.register("shopper").await;

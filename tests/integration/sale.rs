@@ -9,13 +9,39 @@ use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use crate::support::{
+    api::{Api, Shopper},
     process::Process,
-    system::{Api, Shopper, System},
+    system::{OneProcess, Servers, System},
     wait_until,
 };
 
 /// Answers by status code.
 type Tally = BTreeMap<u16, usize>;
+
+/// The sales that need no more than one process, on an engine.
+macro_rules! suite {
+    ($engine:ident, $system:ty: $($test:ident),+ $(,)?) => {
+        mod $engine {
+            use super::*;
+
+            $(#[tokio::test]
+            async fn $test() {
+                super::$test(<$system>::start().await).await;
+            })+
+        }
+    };
+    ($($engine:ident: $system:ty),+) => {
+        $(suite! { $engine, $system:
+            one_api_and_one_worker_sell_100_units_to_1000_shoppers,
+            over_http_alone_100_of_1000_new_shoppers_buy_100_units,
+            five_attempts_at_once_of_one_shopper_are_one_attempt,
+            a_holder_is_told_of_the_purchase_even_when_all_is_sold,
+            a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back,
+        })+
+    };
+}
+
+suite!(on_servers: Servers, embedded: OneProcess);
 
 /// Everybody presses "buy" once, spread over the APIs, 64 at a time.
 async fn everybody_buys(apis: &[Api], sale: i64, shoppers: &[Shopper]) -> Tally {
@@ -51,7 +77,7 @@ async fn results(api: &Api, product: i64, shoppers: &[Shopper]) -> (usize, usize
     (count("SUCCESS"), count("FAILED"))
 }
 
-async fn a_sale_of_100_units_to_1000_shoppers(system: &System, apis: &[Api]) {
+async fn a_sale_of_100_units_to_1000_shoppers(system: &impl System, apis: &[Api]) {
     let (sale, product) = system.sale(100).await;
     for api in apis {
         api.wait_until_open(system, sale).await;
@@ -64,10 +90,8 @@ async fn a_sale_of_100_units_to_1000_shoppers(system: &System, apis: &[Api]) {
     assert_eq!((balance.orders, balance.remaining), (100, 0));
 }
 
-#[tokio::test]
-async fn over_http_alone_100_of_1000_new_shoppers_buy_100_units() {
-    let system = System::start().await;
-    let (apis, _worker) = ([system.serve().await], system.work().await);
+async fn over_http_alone_100_of_1000_new_shoppers_buy_100_units(system: impl System) {
+    let (apis, _worker) = ([system.serve().await], system.worker().await);
     let api = &apis[0];
     let (sale, product) = system.sale(100).await;
     api.wait_until_open(&system, sale).await;
@@ -85,9 +109,14 @@ async fn over_http_alone_100_of_1000_new_shoppers_buy_100_units() {
     assert_eq!((balance.orders, balance.remaining), (100, 0));
 }
 
+async fn one_api_and_one_worker_sell_100_units_to_1000_shoppers(system: impl System) {
+    let (apis, _worker) = ([system.serve().await], system.worker().await);
+    a_sale_of_100_units_to_1000_shoppers(&system, &apis).await;
+}
+
 #[tokio::test]
 async fn two_apis_and_three_workers_do_the_same() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let apis = [system.serve().await, system.serve().await];
     let _workers = [
         system.work().await,
@@ -99,15 +128,13 @@ async fn two_apis_and_three_workers_do_the_same() {
 
 #[tokio::test]
 async fn a_redis_cluster_of_three_masters_does_the_same() {
-    let system = System::start_on_cluster().await;
+    let system = Servers::start_on_cluster().await;
     let (apis, _worker) = ([system.serve().await], system.work().await);
     a_sale_of_100_units_to_1000_shoppers(&system, &apis).await;
 }
 
-#[tokio::test]
-async fn five_attempts_at_once_of_one_shopper_are_one_attempt() {
-    let system = System::start().await;
-    let (api, worker) = (system.serve().await, system.work().await);
+async fn five_attempts_at_once_of_one_shopper_are_one_attempt(system: impl System) {
+    let (api, worker) = (system.serve().await, system.worker().await);
     let (sale, _) = system.sale(10).await;
     api.wait_until_open(&system, sale).await;
     let shopper = &system.shoppers(1).await[0];
@@ -122,15 +149,13 @@ async fn five_attempts_at_once_of_one_shopper_are_one_attempt() {
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (1, 9));
     assert!(
-        !worker.output().contains("relay:"),
+        !system.worker_output(&api, &worker).contains("relay:"),
         "nothing was left to the relay"
     );
 }
 
-#[tokio::test]
-async fn a_holder_is_told_of_the_purchase_even_when_all_is_sold() {
-    let system = System::start().await;
-    let (api, _worker) = (system.serve().await, system.work().await);
+async fn a_holder_is_told_of_the_purchase_even_when_all_is_sold(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
     let (sale, _) = system.sale(1).await;
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(2).await;
@@ -151,7 +176,7 @@ async fn a_holder_is_told_of_the_purchase_even_when_all_is_sold() {
 
 #[tokio::test]
 async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let (api, worker) = (system.serve().await, system.work().await);
     let (sale, product) = system.sale(100).await;
     api.wait_until_open(&system, sale).await;
@@ -203,7 +228,7 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
 
 #[tokio::test]
 async fn a_unit_held_by_a_dead_api_is_found_by_the_relay() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let (sale, product) = system.sale(5).await;
     let worker = system.work().await;
     let api = system.serve().await;
@@ -232,10 +257,8 @@ async fn a_unit_held_by_a_dead_api_is_found_by_the_relay() {
     assert_eq!(system.check_promises(sale).await.orders, 1);
 }
 
-#[tokio::test]
-async fn a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back() {
-    let system = System::start().await;
-    let (api, _worker) = (system.serve().await, system.work().await);
+async fn a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
     let (sale, product) = system.sale(1).await;
     api.wait_until_open(&system, sale).await;
     let (nobody, somebody) = (Shopper::nobody(), system.shoppers(1).await.remove(0));
@@ -244,13 +267,10 @@ async fn a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back() {
         api.result(product, &nobody).await.as_deref() == Some("FAILED")
     })
     .await;
-    let letters = system
-        .topic
-        .records(&system.topic.config.dead_letter_topic)
-        .await;
-    assert_eq!(letters.len(), 1);
-    let cause = String::from_utf8(letters[0].1.record.headers["flashsale.cause"].clone()).unwrap();
-    assert_eq!(cause, format!("there is no user {}", nobody.id));
+    assert_eq!(
+        system.dead_letter_causes().await,
+        [format!("there is no user {}", nobody.id)]
+    );
     wait_until("the unit can be bought", Duration::from_secs(5), || async {
         api.attempt(sale, &somebody).await.0 == 200
     })
@@ -260,7 +280,7 @@ async fn a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back() {
 
 #[tokio::test]
 async fn old_records_are_settled_and_garbage_goes_to_the_dead_letters() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let (api, _worker) = (system.serve().await, system.work().await);
     let (sale, product) = system.sale(5).await;
     api.wait_until_open(&system, sale).await;
@@ -308,7 +328,7 @@ async fn old_records_are_settled_and_garbage_goes_to_the_dead_letters() {
 
 #[tokio::test]
 async fn what_was_accepted_is_settled_whoever_dies() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let apis = [system.serve().await, system.serve().await];
     let workers: Vec<Process> = vec![system.work().await, system.work().await];
     let (sale, product) = system.sale(200).await;

@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, databases and processes of their own.
 
+pub mod api;
 pub mod app;
 pub mod broker;
 pub mod embedded;

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::support::{
+    api::Shopper,
     process::Process,
-    system::{Shopper, System},
+    system::{Servers, System},
     wait_until,
 };
 
 /// How many partitions each live owner holds.
-async fn shares(system: &System) -> Vec<i64> {
+async fn shares(system: &Servers) -> Vec<i64> {
     let rows = system
         .database
         .query(
@@ -20,7 +21,7 @@ async fn shares(system: &System) -> Vec<i64> {
     rows.iter().map(|row| row.get(1)).collect()
 }
 
-async fn wait_for_shares(system: &System, expected: &[i64], patience: Duration) {
+async fn wait_for_shares(system: &Servers, expected: &[i64], patience: Duration) {
     wait_until(&format!("shares of {expected:?}"), patience, || async {
         shares(system).await == expected
     })
@@ -28,7 +29,7 @@ async fn wait_for_shares(system: &System, expected: &[i64], patience: Duration) 
 }
 
 /// Everybody's attempts in the log, past the API: as many as there are units.
-async fn a_backlog(system: &System, shoppers: &[Shopper], sale: i64, product: i64) {
+async fn a_backlog(system: &Servers, shoppers: &[Shopper], sale: i64, product: i64) {
     use flashsale::{
         engine::kafka::KafkaLog,
         ids::{AttemptId, ProductId, SaleId, UserId},
@@ -51,7 +52,7 @@ async fn a_backlog(system: &System, shoppers: &[Shopper], sale: i64, product: i6
 
 #[tokio::test]
 async fn a_killed_worker_s_partitions_are_taken_over_and_a_fourth_worker_gets_its_share() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     // Six partitions would divide better; three workers on three partitions show the same.
     let workers = [
         system.work().await,
@@ -74,7 +75,7 @@ async fn a_killed_worker_s_partitions_are_taken_over_and_a_fourth_worker_gets_it
 
 #[tokio::test]
 async fn a_worker_that_is_asked_to_stop_hands_its_partitions_back_at_once() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let worker = system.work().await;
     wait_for_shares(&system, &[3], Duration::from_secs(5)).await;
     worker.terminate();
@@ -89,7 +90,7 @@ async fn a_worker_that_is_asked_to_stop_hands_its_partitions_back_at_once() {
 
 #[tokio::test]
 async fn a_worker_that_was_paused_beyond_its_lease_does_no_harm() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let (paused, _other) = (system.work().await, system.work().await);
     let (sale, product) = system.sale(300).await;
     wait_for_shares(&system, &[2, 1], Duration::from_secs(10)).await;
@@ -106,7 +107,7 @@ async fn a_worker_that_was_paused_beyond_its_lease_does_no_harm() {
 
 #[tokio::test]
 async fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let (sale, product) = system.sale(60).await;
     let shoppers = system.shoppers(60).await;
     let worker = system.work().await;
@@ -138,7 +139,7 @@ async fn a_disabled_consumer_says_so_and_ends_well() {
 
 #[tokio::test]
 async fn a_worker_serves_health_and_metrics_when_told_a_port() {
-    let system = System::start().await;
+    let system = Servers::start().await;
     let port = std::net::TcpListener::bind("127.0.0.1:0")
         .unwrap()
         .local_addr()

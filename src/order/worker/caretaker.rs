@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 
 use super::{Engines, WorkerSettings, rebuild::Rebuild, relay::Relay};
@@ -127,7 +128,9 @@ impl Caretaker {
         let sale = listing.id;
         let over = listing.window.end <= self.engines.clock.now();
         let care = self.sales.entry(sale).or_default();
-        match self.engines.gate.status(sale).await? {
+        let status = self.engines.gate.status(sale).await?;
+        show(sale, status);
+        match status {
             GateStatus::Open {
                 window, pending, ..
             } => {
@@ -174,4 +177,20 @@ impl Caretaker {
             }
         }
     }
+}
+
+/// Shows operators how a sale stands in the gate.
+#[allow(clippy::cast_precision_loss)] // gauges
+fn show(sale: SaleId, status: GateStatus) {
+    let (open, available, pending) = match status {
+        GateStatus::Unknown => (0.0, 0, 0),
+        GateStatus::Closed { pending } => (0.0, 0, pending),
+        GateStatus::Open {
+            available, pending, ..
+        } => (1.0, available, pending),
+    };
+    let label = sale.to_string();
+    gauge!("flashsale_sale_open", "sale" => label.clone()).set(open);
+    gauge!("flashsale_sale_available", "sale" => label.clone()).set(available as f64);
+    gauge!("flashsale_sale_pending", "sale" => label).set(pending as f64);
 }

@@ -9,19 +9,16 @@ use chrono::Utc;
 use flashsale::ids::{ProductId, SaleId, UserId};
 use serde_json::json;
 
-use super::{
-    process::Process,
-    system::{Api, System},
-};
+use super::{api::Api, system::System};
 
 /// A running system with its API's address.
-pub struct TestApp {
+pub struct TestApp<S: System> {
     pub url: String,
     pub http: reqwest::Client,
     api: Api,
-    system: System,
+    system: S,
     sales: Mutex<Vec<(SaleId, Window)>>,
-    _worker: Process,
+    _worker: S::Worker,
 }
 
 /// An account with a token.
@@ -38,10 +35,10 @@ pub enum Window {
     Ended,
 }
 
-impl TestApp {
+impl<S: System> TestApp<S> {
     pub async fn start() -> Self {
-        let system = System::start().await;
-        let worker = system.work().await;
+        let system = S::start().await;
+        let worker = system.worker().await;
         let api = system.serve().await;
         Self {
             url: api.url.clone(),

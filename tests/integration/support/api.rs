@@ -1,0 +1,160 @@
+//! An API of a test system, and shoppers who call it.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use serde_json::{Value, json};
+
+use super::{process::Process, system::System};
+
+/// What signs the tokens of every test system.
+pub const JWT_SECRET: &str = "a secret of the tests with more than 32 bytes";
+
+/// A running API.
+pub struct Api {
+    pub url: String,
+    pub process: Process,
+    pub http: reqwest::Client,
+}
+
+/// Someone with a token.
+#[derive(Debug, Clone)]
+pub struct Shopper {
+    pub id: i64,
+    pub token: String,
+}
+
+impl Api {
+    /// Of a process that was just started, once it serves.
+    pub async fn of(process: Process) -> Self {
+        let line = process.wait_for_line("serving http://").await;
+        let address = line.split("serving ").nth(1).unwrap();
+        let url = address.split([',', ' ']).next().unwrap().to_owned();
+        let http = reqwest::Client::builder()
+            .timeout(Duration::from_secs(30))
+            .build()
+            .unwrap();
+        Self { url, process, http }
+    }
+
+    pub async fn get(&self, path: &str, shopper: Option<&Shopper>) -> (u16, Value) {
+        self.send(self.http.get(format!("{}{path}", self.url)), shopper)
+            .await
+    }
+
+    pub async fn post(
+        &self,
+        path: &str,
+        shopper: Option<&Shopper>,
+        body: Option<Value>,
+    ) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.url));
+        let request = match body {
+            Some(body) => request.json(&body),
+            None => request,
+        };
+        self.send(request, shopper).await
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+        shopper: Option<&Shopper>,
+    ) -> (u16, Value) {
+        let request = match shopper {
+            Some(shopper) => request.bearer_auth(&shopper.token),
+            None => request,
+        };
+        let response = request.send().await.expect("the API answers");
+        let status = response.status().as_u16();
+        let text = response.text().await.expect("a body");
+        (
+            status,
+            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: not JSON: {text}")),
+        )
+    }
+
+    pub async fn attempt(&self, sale: i64, shopper: &Shopper) -> (u16, Value) {
+        self.post(
+            &format!("/api/flash-sale/attempt/{sale}"),
+            Some(shopper),
+            None,
+        )
+        .await
+    }
+
+    /// `SUCCESS`, `FAILED`, or `None` while there is no result.
+    pub async fn result(&self, product: i64, shopper: &Shopper) -> Option<String> {
+        match self
+            .get(&format!("/api/orders/status/{product}"), Some(shopper))
+            .await
+        {
+            (200, body) => Some(body["data"]["status"].as_str().unwrap().to_owned()),
+            (400, body) if body["code"] == "result_not_found" => None,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Registers over HTTP and logs in.
+    pub async fn register(&self, name: &str) -> Shopper {
+        let account = json!({"username": name, "email": format!("{name}@example.com"), "password": "password123"});
+        let (status, body) = self.post("/api/auth/register", None, Some(account)).await;
+        assert_eq!(status, 201, "{body}");
+        let login = json!({"username": name, "password": "password123"});
+        let (status, body) = self.post("/api/auth/login", None, Some(login)).await;
+        assert_eq!(status, 200, "{body}");
+        let id = body["data"]["userId"].as_str().unwrap().parse().unwrap();
+        Shopper {
+            id,
+            token: body["data"]["token"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// Waits until the sale is open and this API knows it.
+    pub async fn wait_until_open(&self, system: &impl System, sale: i64) {
+        super::wait_until("the sale is open", Duration::from_secs(20), || async {
+            system.gate_balance(sale).await.is_some()
+        })
+        .await;
+        // The API reads the catalog every second. Of several open sales it shows the one that ends first.
+        super::wait_until("the API shows the sale", Duration::from_secs(5), || async {
+            let (_, body) = self
+                .get("/api/flash-sale/status", Some(&Shopper::nobody()))
+                .await;
+            body["data"]["id"] == sale
+        })
+        .await;
+    }
+
+    /// Waits until this API knows a sale that is not open: an attempt is refused, and not with 404.
+    pub async fn wait_until_known(&self, sale: i64) {
+        super::wait_until("the API knows the sale", Duration::from_secs(5), || async {
+            self.attempt(sale, &Shopper::nobody()).await.0 != 404
+        })
+        .await;
+    }
+}
+
+impl Shopper {
+    /// Someone with a token and without an account.
+    pub fn nobody() -> Self {
+        Self {
+            id: i64::MAX,
+            token: token(i64::MAX),
+        }
+    }
+}
+
+/// A token as the API makes them.
+pub fn token(user: i64) -> String {
+    use jsonwebtoken::{EncodingKey, Header, encode};
+
+    let now = Utc::now().timestamp();
+    let claims = json!({"userId": user.to_string(), "username": format!("user{user}"), "role": "user", "iat": now, "exp": now + 3600});
+    encode(
+        &Header::default(),
+        &claims,
+        &EncodingKey::from_secret(JWT_SECRET.as_bytes()),
+    )
+    .unwrap()
+}

@@ -1,0 +1,196 @@
+//! A system on servers: its database, its Redis, its topic, and as many real processes as it likes.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use uuid::Uuid;
+
+use flashsale::{
+    config::{KafkaConfig, RedisConfig},
+    engine::redis::RedisGate,
+    ids::SaleId,
+    port::{GateStatus, StockGate},
+};
+
+use super::{GateBalance, System};
+use crate::support::{
+    api::Api,
+    broker::Broker,
+    kafka,
+    postgres::TestDatabase,
+    process::Process,
+    redis::{RedisOptions, RedisServer, cluster_config},
+};
+
+/// A system without processes yet, but with everything they need.
+pub struct Servers {
+    pub environment: BTreeMap<String, String>,
+    pub database: TestDatabase,
+    /// `None` on a cluster that is shared.
+    pub redis: Option<RedisServer>,
+    redis_config: RedisConfig,
+    pub topic: kafka::Topic,
+}
+
+impl Servers {
+    /// On a Redis and a Kafka of its own.
+    pub async fn start_with_broker(broker: &Broker) -> Self {
+        let redis = RedisServer::start(RedisOptions::default());
+        let config = redis.config(Duration::from_secs(2));
+        let kafka = KafkaConfig {
+            brokers: vec![broker.address()],
+            ..kafka::config()
+        };
+        Self::on(Some(redis), config, kafka).await
+    }
+
+    /// On the Redis Cluster that is shared by all tests; ids of sales and users start at a random number.
+    pub async fn start_on_cluster() -> Self {
+        let system = Self::on(
+            None,
+            cluster_config(Duration::from_secs(2)),
+            kafka::config(),
+        )
+        .await;
+        let start = 1 + i64::from(Uuid::new_v4().as_fields().0);
+        system
+            .sql(&format!(
+                "ALTER SEQUENCE flash_sales_id_seq RESTART WITH {start}"
+            ))
+            .await;
+        system
+            .sql(&format!(
+                "ALTER SEQUENCE products_id_seq RESTART WITH {start}"
+            ))
+            .await;
+        system
+            .sql(&format!("ALTER SEQUENCE users_id_seq RESTART WITH {start}"))
+            .await;
+        system
+    }
+
+    async fn on(redis: Option<RedisServer>, redis_config: RedisConfig, kafka: KafkaConfig) -> Self {
+        let (database, topic) = (
+            TestDatabase::create().await,
+            kafka::Topic::create_on(kafka).await,
+        );
+        let mut environment = database.environment();
+        let pairs = [
+            ("POSTGRES_POOL_SIZE", "5".to_owned()),
+            ("REDIS_HOST", redis_config.host.clone()),
+            ("REDIS_PORT", redis_config.port.to_string()),
+            ("REDIS_CLUSTER_MODE", redis_config.cluster_mode.to_string()),
+            ("KAFKA_BROKERS", topic.config.brokers.join(",")),
+            (
+                "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS",
+                topic.config.topic.clone(),
+            ),
+        ];
+        environment.extend(super::environment());
+        environment.extend(
+            pairs
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value)),
+        );
+        Self {
+            environment,
+            database,
+            redis,
+            redis_config,
+            topic,
+        }
+    }
+
+    /// The gate, as the processes see it.
+    pub async fn gate(&self) -> RedisGate {
+        RedisGate::connect(&self.redis_config, Duration::from_hours(1))
+            .await
+            .expect("Redis answers")
+    }
+
+    /// Runs the binary with this system's environment.
+    pub fn run(&self, arguments: &[&str]) -> Process {
+        self.run_with(arguments, &[])
+    }
+
+    pub fn run_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
+        let mut environment = self.environment.clone();
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        Process::start(arguments, &environment)
+    }
+
+    /// An API on a free port, serving.
+    pub async fn serve_with(&self, more: &[(&str, &str)]) -> Api {
+        Api::of(self.run_with(&["serve"], more)).await
+    }
+
+    /// A worker, working.
+    pub async fn work(&self) -> Process {
+        let worker = self.run(&["work"]);
+        worker.wait_for_line("working").await;
+        worker
+    }
+}
+
+impl System for Servers {
+    type Worker = Process;
+
+    async fn start() -> Self {
+        let redis = RedisServer::start(RedisOptions::default());
+        let config = redis.config(Duration::from_secs(2));
+        Self::on(Some(redis), config, kafka::config()).await
+    }
+
+    async fn serve(&self) -> Api {
+        self.serve_with(&[]).await
+    }
+
+    async fn worker(&self) -> Process {
+        self.work().await
+    }
+
+    fn worker_output(&self, _: &Api, worker: &Process) -> String {
+        worker.output()
+    }
+
+    async fn sql(&self, statement: &str) {
+        self.database.query(statement).await;
+    }
+
+    async fn number(&self, query: &str) -> i64 {
+        let rows = self.database.query(query).await;
+        rows.first().expect("one row").get(0)
+    }
+
+    fn instant(&self, at: DateTime<Utc>) -> String {
+        at.to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+
+    async fn gate_balance(&self, sale: i64) -> Option<GateBalance> {
+        match self.gate().await.status(SaleId::new(sale).unwrap()).await {
+            Ok(GateStatus::Open {
+                available, pending, ..
+            }) => Some(GateBalance { available, pending }),
+            _ => None,
+        }
+    }
+
+    async fn log_end(&self) -> i64 {
+        kafka::ends(&self.topic.config).await.into_iter().sum()
+    }
+
+    async fn dead_letter_causes(&self) -> Vec<String> {
+        let topic = &self.topic.config.dead_letter_topic;
+        let letters = self.topic.records(topic).await;
+        let cause = |record: &rskafka::record::Record| {
+            String::from_utf8(record.headers["flashsale.cause"].clone()).unwrap()
+        };
+        letters
+            .iter()
+            .map(|(_, letter)| cause(&letter.record))
+            .collect()
+    }
+}
