@@ -334,7 +334,7 @@ fn settled(data: &Path, attempts: usize) -> usize {
     let file = data.join("flashsale.db");
     let mut conn = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
     conn.batch_execute("PRAGMA busy_timeout = 10000").unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let row: CountRow = sql_query(
             "SELECT initial_stock - remaining_stock AS orders FROM flash_sales WHERE id = 1",

@@ -2,6 +2,8 @@
 
 mod connect;
 mod embedded;
+mod export;
+mod import;
 mod migrate;
 mod place;
 mod seed;
@@ -46,6 +48,8 @@ enum Command {
     Work(work::Work),
     Migrate(migrate::Migrate),
     Seed(seed::Seed),
+    Export(export::Export),
+    Import(import::Import),
 }
 
 /// Runs the command. The error, if any, is one clear line.
@@ -62,6 +66,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Work(work) => work.run(config).await,
             Command::Migrate(migrate) => migrate.run(config).await,
             Command::Seed(seed) => seed.run(config).await,
+            Command::Export(export) => export.run(config).await,
+            Command::Import(import) => import.run(config).await,
         }
     });
     // Whatever did not end by its deadline is cut off here.

@@ -10,3 +10,4 @@ pub mod postgres;
 mod prepared;
 mod record;
 pub mod redis;
+pub mod transfer;

@@ -1,6 +1,9 @@
 //! The embedded system: its data file opened, migrated and seeded, its worker beside the API.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context;
 
@@ -61,7 +64,7 @@ pub(super) async fn start(
 fn open(
     config: &Config,
     clock: &Arc<dyn Clock>,
-    directory: &std::path::Path,
+    directory: &Path,
     seed_if_new: bool,
 ) -> anyhow::Result<Running> {
     let mut data = DataFile::open(directory)?;
@@ -77,6 +80,11 @@ fn open(
         clock: Arc::clone(clock),
         seeded,
     })
+}
+
+/// True if there is a data file in a directory.
+pub(super) fn holds_data(directory: &Path) -> bool {
+    DataFile::path_in(directory).exists()
 }
 
 /// Writes the demo data, as configured.

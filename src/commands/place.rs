@@ -8,6 +8,7 @@ use crate::config::Config;
 
 /// On servers unless `--embedded` is given.
 #[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Place {
     /// Without any server: everything is in one file of the data directory
     #[arg(long, global = true)]

@@ -5,6 +5,7 @@
 
 mod connect;
 mod directory;
+pub mod export;
 mod gate;
 mod leases;
 mod ledger;
@@ -105,6 +106,12 @@ impl DataFile {
             conn,
             is_new,
         })
+    }
+
+    /// Where the file of a directory is.
+    #[must_use]
+    pub fn path_in(directory: &Path) -> PathBuf {
+        directory.join(directory::FILE)
     }
 
     /// Where it is.

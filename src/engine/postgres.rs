@@ -4,6 +4,7 @@
 //! settling are `order::settlement`'s, and the promises are the schema's (`migrations/`).
 
 mod connect;
+pub mod import;
 mod leases;
 pub mod migrate;
 mod outcomes;

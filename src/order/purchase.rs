@@ -149,7 +149,7 @@ impl Asked {
     }
 
     /// The same question about another attempt of the shopper.
-    fn as_attempt(mut self, attempt: AttemptId) -> Self {
+    fn about(mut self, attempt: AttemptId) -> Self {
         self.attempt.id = attempt;
         self
     }

@@ -9,4 +9,5 @@ mod faults;
 mod http;
 mod sale;
 mod support;
+mod transfer;
 mod worker;

@@ -23,7 +23,7 @@ const WRITER: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA wal_autocheckpoint = 4096;
     PRAGMA journal_size_limit = 67108864;
-    PRAGMA cache_size = -32000;";
+    PRAGMA cache_size = -16000;";
 
 const READER: &str = "
     PRAGMA query_only = ON;

@@ -8,7 +8,7 @@ use std::{
 
 use super::OpenError;
 
-const FILE: &str = "flashsale.db";
+pub(super) const FILE: &str = "flashsale.db";
 const LOCK: &str = "lock";
 
 /// A directory that is ours until this is dropped, or the process ends in whatever way.

@@ -4,6 +4,8 @@
 //! One writer at a time: what is looked up here stands until the batch is written. Units are taken by the triggers on
 //! `orders`, for every writer alike; the decision sees to it that those never have to refuse.
 
+use std::collections::BTreeSet;
+
 use diesel::{SqliteConnection, prelude::*, result::Error};
 
 use super::{
@@ -14,7 +16,7 @@ use super::{
 };
 use crate::{
     engine::outcome,
-    ids::{AttemptId, ProductId},
+    ids::{AttemptId, ProductId, SaleId},
     order::settlement::{self, Decision, Known, KnownSale},
     port::{
         Attempt, LedgerError, Offset, Outcome, Position, PurchaseResult, Rejection, ResultEntry,
@@ -99,21 +101,22 @@ fn move_offset(conn: &mut SqliteConnection, batch: &OwnedBatch) -> QueryResult<b
 
 fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Known> {
     let mut known = Known::default();
+    let sales: BTreeSet<SaleId> = attempts.iter().map(|attempt| attempt.sale).collect();
+    for sale in sales {
+        let row = flash_sales::table
+            .find(sale.value())
+            .select((flash_sales::product_id, flash_sales::remaining_stock))
+            .first::<(i64, i64)>(conn)
+            .optional()?;
+        if let Some((product, remaining)) = row
+            && let Some(product) = ProductId::new(product)
+        {
+            let remaining = units(remaining);
+            known.sales.insert(sale, KnownSale { product, remaining });
+        }
+    }
     for attempt in attempts {
         let (sale, user) = (attempt.sale, attempt.user);
-        if !known.sales.contains_key(&sale) {
-            let row = flash_sales::table
-                .find(sale.value())
-                .select((flash_sales::product_id, flash_sales::remaining_stock))
-                .first::<(i64, i64)>(conn)
-                .optional()?;
-            if let Some((product, remaining)) = row
-                && let Some(product) = ProductId::new(product)
-            {
-                let remaining = units(remaining);
-                known.sales.insert(sale, KnownSale { product, remaining });
-            }
-        }
         if let Some(settled) = outcomes::find(conn, attempt.id)? {
             known.settled.insert(attempt.id, settled);
         }

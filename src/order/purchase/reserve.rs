@@ -76,7 +76,7 @@ async fn reserve(
             ReserveOutcome::AlreadyHeld {
                 attempt,
                 standing: Standing::Pending,
-            } if !gate.outlives_process() => pass_on(append, asked.as_attempt(attempt)).await,
+            } if !gate.outlives_process() => pass_on(append, asked.about(attempt)).await,
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
                 asked.answer(Ok(Accepted { attempt, standing }));
             }

@@ -1,0 +1,111 @@
+//! `flashsale export`: a data directory's users, products, sales and orders, to be taken along.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{BufWriter, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use clap::Args;
+use tokio::time::Instant;
+
+use super::embedded;
+use crate::{
+    app::Ports,
+    clock::{Clock, SystemClock},
+    config::Config,
+    engine::{embedded::DataFile, transfer::Writer},
+    lifecycle::Lifecycle,
+};
+
+/// How long accepted attempts are waited for that are not settled yet.
+const SETTLING: Duration = Duration::from_mins(2);
+
+/// Write users, products, sales and orders of a data directory into a file
+///
+/// For a shop that outgrows one machine: `flashsale import` loads the file into PostgreSQL. Stop `serve --embedded` first.
+/// Attempts that were accepted and are not settled yet are settled before, so that none is left behind. The file holds
+/// password hashes and can be read by its owner only; docs/EXPORT.md describes it.
+#[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
+pub(super) struct Export {
+    /// The data directory [default: FLASHSALE_DATA_DIR, or flashsale-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The file to write
+    #[arg(long, value_name = "FILE", default_value = "flashsale-export.jsonl")]
+    out: PathBuf,
+}
+
+impl Export {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        let directory = self.data_dir.unwrap_or(config.embedded.data_dir.clone());
+        anyhow::ensure!(
+            embedded::holds_data(&directory),
+            "there is no data file in {} (--data-dir, FLASHSALE_DATA_DIR)",
+            directory.display()
+        );
+        settle(&config, &directory).await?;
+        tokio::task::spawn_blocking(move || write(&directory, &self.out)).await?
+    }
+}
+
+/// Lets a worker settle what waits in the log.
+async fn settle(config: &Config, directory: &Path) -> anyhow::Result<()> {
+    let lifecycle = Lifecycle::default();
+    let running = embedded::start(&lifecycle, config, directory.to_owned(), false).await?;
+    let deadline = Instant::now() + SETTLING;
+    let settled = loop {
+        match is_settled(&running.ports(), &config.kafka.consumer_group).await {
+            Ok(true) => break Ok(()),
+            Ok(false) if lifecycle.stop().is_cancelled() || Instant::now() >= deadline => {
+                break Err(anyhow::anyhow!(
+                    "accepted attempts could not be settled in {} s; see the log",
+                    SETTLING.as_secs()
+                ));
+            }
+            Ok(false) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(error) => break Err(error),
+        }
+    };
+    lifecycle.stop().cancel();
+    let end = lifecycle.run(config.server.shutdown_timeout).await;
+    running.close().await;
+    settled.and(end.map_err(Into::into))
+}
+
+async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
+    let ends = ports.log.ends().await?;
+    let progress = ports.ledger.progress(group, ports.log.name()).await?;
+    Ok(ends
+        .iter()
+        .all(|(partition, end)| end.0 == 0 || progress.get(partition) >= Some(end)))
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
+fn write(directory: &Path, out: &Path) -> anyhow::Result<()> {
+    let mut data = DataFile::open(directory)?;
+    // Under another name until it is whole.
+    let mut unfinished = out.as_os_str().to_owned();
+    unfinished.push(".part");
+    let unfinished = PathBuf::from(unfinished);
+    let cannot = || format!("cannot write {}", unfinished.display());
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&unfinished)
+        .with_context(cannot)?;
+    let mut writer = Writer::begin(BufWriter::new(file), SystemClock.now()).with_context(cannot)?;
+    data.export(&mut |line| writer.row(line))?;
+    let (mut file, seals) = writer.end().with_context(cannot)?;
+    file.flush()?;
+    file.get_ref().sync_all().with_context(cannot)?;
+    fs::rename(&unfinished, out).with_context(|| format!("cannot write {}", out.display()))?;
+    println!("{}: {seals}", out.display());
+    Ok(())
+}

@@ -1,0 +1,158 @@
+//! Reads everything that moves with a shop out of the data file, page by page.
+
+use diesel::{SqliteConnection, prelude::*};
+use uuid::Uuid;
+
+use super::{
+    DataFile, OpenError,
+    schema::{flash_sales, orders, products, users},
+    values::time,
+};
+use crate::engine::transfer::{Line, OrderRow, ProductRow, SaleRow, UserRow};
+
+/// Rows read at once.
+const PAGE: i64 = 10_000;
+
+/// Why an export was not finished.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    #[error(transparent)]
+    File(#[from] OpenError),
+    #[error("writing the export: {0}")]
+    Write(#[from] std::io::Error),
+    #[error("reading the data file: {0}")]
+    Sql(#[from] diesel::result::Error),
+}
+
+type Sink<'a> = dyn FnMut(&Line) -> std::io::Result<()> + 'a;
+
+impl DataFile {
+    /// Hands over every user, product, sale and order, in this order and each by its key, as of one moment.
+    pub fn export(&mut self, sink: &mut Sink<'_>) -> Result<(), ExportError> {
+        self.conn.transaction(|conn| {
+            pages(sink, |after| user_page(conn, after))?;
+            pages(sink, |after| product_page(conn, after))?;
+            pages(sink, |after| sale_page(conn, after))?;
+            let sales = flash_sales::table
+                .order(flash_sales::id)
+                .select(flash_sales::id)
+                .load::<i64>(conn)?;
+            for sale in sales {
+                pages(sink, |after| order_page(conn, sale, after))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Hands over page after page; each row comes with its key, and a page has those after the one that is asked for.
+fn pages(
+    sink: &mut Sink<'_>,
+    mut page: impl FnMut(i64) -> QueryResult<Vec<(i64, Line)>>,
+) -> Result<(), ExportError> {
+    let mut after = i64::MIN;
+    loop {
+        let rows = page(after)?;
+        let Some((last, _)) = rows.last() else {
+            return Ok(());
+        };
+        after = *last;
+        for (_, line) in &rows {
+            sink(line)?;
+        }
+    }
+}
+
+fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
+    let rows = users::table
+        .filter(users::id.gt(after))
+        .order(users::id)
+        .limit(PAGE)
+        .load::<(i64, String, String, String, Option<String>, String, i64)>(conn)?;
+    let line = |(id, username, email, password_hash, full_name, role, created_at)| {
+        let row = UserRow {
+            id,
+            username,
+            email,
+            password_hash,
+            full_name,
+            role,
+            created_at: time(created_at),
+        };
+        (id, Line::User(row))
+    };
+    Ok(rows.into_iter().map(line).collect())
+}
+
+fn product_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
+    let rows = products::table
+        .filter(products::id.gt(after))
+        .order(products::id)
+        .limit(PAGE)
+        .load::<(i64, String, String, String, i64, i64)>(conn)?;
+    let line = |(id, sku, name, description, price_cents, created_at)| {
+        let row = ProductRow {
+            id,
+            sku,
+            name,
+            description,
+            price_cents,
+            created_at: time(created_at),
+        };
+        (id, Line::Product(row))
+    };
+    Ok(rows.into_iter().map(line).collect())
+}
+
+fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
+    let rows = flash_sales::table
+        .filter(flash_sales::id.gt(after))
+        .order(flash_sales::id)
+        .limit(PAGE)
+        .load::<(i64, i64, i64, i64, i64, i64, i64)>(conn)?;
+    let line = |(id, product_id, start, end, initial_stock, remaining_stock, created_at)| {
+        let row = SaleRow {
+            id,
+            product_id,
+            start_time: time(start),
+            end_time: time(end),
+            initial_stock,
+            remaining_stock,
+            created_at: time(created_at),
+        };
+        (id, Line::Sale(row))
+    };
+    Ok(rows.into_iter().map(line).collect())
+}
+
+fn order_page(conn: &mut SqliteConnection, sale: i64, after: i64) -> QueryResult<Vec<(i64, Line)>> {
+    let rows = orders::table
+        .filter(
+            orders::flash_sale_id
+                .eq(sale)
+                .and(orders::user_id.gt(after)),
+        )
+        .order(orders::user_id)
+        .limit(PAGE)
+        .load::<(i64, i64, i64, String, Vec<u8>, i64)>(conn)?;
+    let line = |(sale_id, user_id, product_id, status, attempt, created_at): (
+        i64,
+        i64,
+        i64,
+        String,
+        Vec<u8>,
+        i64,
+    )| {
+        let row = OrderRow {
+            sale_id,
+            user_id,
+            product_id,
+            status,
+            // The table's check lets nothing else in.
+            attempt_id: Uuid::from_slice(&attempt).unwrap_or_default(),
+            created_at: time(created_at),
+        };
+        (user_id, Line::Order(row))
+    };
+    Ok(rows.into_iter().map(line).collect())
+}

@@ -1,0 +1,180 @@
+//! Reads what the database has after an import, as the lines that an export of it would have.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    QueryableByName,
+    pg::Pg,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use uuid::Uuid;
+
+use super::ImportError;
+use crate::engine::{
+    postgres::Prepared,
+    transfer::{Line, OrderRow, ProductRow, SaleRow, Sealer, Seals, UserRow},
+};
+
+/// Cursors, so that a million rows are read in one pass and never at once.
+const CURSORS: &str = "
+    DECLARE users_back CURSOR FOR
+        SELECT id, username, email, password_hash, full_name, role, created_at FROM users ORDER BY id;
+    DECLARE products_back CURSOR FOR
+        SELECT id, sku, name, description, price_cents, created_at FROM products ORDER BY id;
+    DECLARE sales_back CURSOR FOR
+        SELECT id, product_id, start_time, end_time, initial_stock, remaining_stock, created_at FROM flash_sales ORDER BY id;
+    DECLARE orders_back CURSOR FOR
+        SELECT flash_sale_id, user_id, product_id, status::text AS status, attempt_id, created_at
+        FROM orders ORDER BY flash_sale_id, user_id";
+
+/// The seals of what the database has.
+pub(super) async fn seals(conn: &mut AsyncPgConnection) -> Result<Seals, ImportError> {
+    conn.batch_execute(CURSORS).await?;
+    let mut sealer = Sealer::default();
+    add::<User>(conn, &mut sealer, "FETCH 5000 FROM users_back").await?;
+    add::<Product>(conn, &mut sealer, "FETCH 5000 FROM products_back").await?;
+    add::<Sale>(conn, &mut sealer, "FETCH 5000 FROM sales_back").await?;
+    add::<Order>(conn, &mut sealer, "FETCH 5000 FROM orders_back").await?;
+    Ok(sealer.seals())
+}
+
+async fn add<R>(
+    conn: &mut AsyncPgConnection,
+    sealer: &mut Sealer,
+    fetch: &'static str,
+) -> Result<(), ImportError>
+where
+    R: QueryableByName<Pg> + Into<Line> + Send + 'static,
+{
+    loop {
+        let rows: Vec<R> = Prepared::new(fetch).load(conn).await?;
+        if rows.is_empty() {
+            return Ok(());
+        }
+        for row in rows {
+            sealer.add(&row.into())?;
+        }
+    }
+}
+
+#[derive(QueryableByName)]
+struct User {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    username: String,
+    #[diesel(sql_type = Text)]
+    email: String,
+    #[diesel(sql_type = Text)]
+    password_hash: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    full_name: Option<String>,
+    #[diesel(sql_type = Text)]
+    role: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct Product {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    sku: String,
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    description: String,
+    #[diesel(sql_type = BigInt)]
+    price_cents: i64,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct Sale {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    product_id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    start_time: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    end_time: DateTime<Utc>,
+    #[diesel(sql_type = Integer)]
+    initial_stock: i32,
+    #[diesel(sql_type = Integer)]
+    remaining_stock: i32,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct Order {
+    #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = BigInt)]
+    user_id: i64,
+    #[diesel(sql_type = BigInt)]
+    product_id: i64,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = SqlUuid)]
+    attempt_id: Uuid,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+impl From<User> for Line {
+    fn from(row: User) -> Self {
+        Self::User(UserRow {
+            id: row.id,
+            username: row.username,
+            email: row.email,
+            password_hash: row.password_hash,
+            full_name: row.full_name,
+            role: row.role,
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl From<Product> for Line {
+    fn from(row: Product) -> Self {
+        Self::Product(ProductRow {
+            id: row.id,
+            sku: row.sku,
+            name: row.name,
+            description: row.description,
+            price_cents: row.price_cents,
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl From<Sale> for Line {
+    fn from(row: Sale) -> Self {
+        Self::Sale(SaleRow {
+            id: row.id,
+            product_id: row.product_id,
+            start_time: row.start_time,
+            end_time: row.end_time,
+            initial_stock: row.initial_stock.into(),
+            remaining_stock: row.remaining_stock.into(),
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl From<Order> for Line {
+    fn from(row: Order) -> Self {
+        Self::Order(OrderRow {
+            sale_id: row.flash_sale_id,
+            user_id: row.user_id,
+            product_id: row.product_id,
+            status: row.status,
+            attempt_id: row.attempt_id,
+            created_at: row.created_at,
+        })
+    }
+}

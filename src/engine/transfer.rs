@@ -1,0 +1,407 @@
+//! The form in which one ledger hands its data to another: lines of JSON, described in `docs/EXPORT.md`. Here are the
+//! rows, how they are written and read, and what proves that nothing is missing. No ledger is known here.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    io::{self, BufRead, Write},
+};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+/// The version that is written, and the newest that is read.
+const VERSION: u32 = 1;
+
+/// A line: what it is, and its content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Line {
+    Export(Header),
+    User(UserRow),
+    Product(ProductRow),
+    Sale(SaleRow),
+    Order(OrderRow),
+    End(Seals),
+}
+
+/// The first line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Header {
+    pub version: u32,
+    pub exported_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UserRow {
+    pub id: i64,
+    pub username: String,
+    pub email: String,
+    /// PHC string.
+    pub password_hash: String,
+    pub full_name: Option<String>,
+    pub role: String,
+    #[serde(with = "millis")]
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProductRow {
+    pub id: i64,
+    pub sku: String,
+    pub name: String,
+    pub description: String,
+    pub price_cents: i64,
+    #[serde(with = "millis")]
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SaleRow {
+    pub id: i64,
+    pub product_id: i64,
+    #[serde(with = "millis")]
+    pub start_time: DateTime<Utc>,
+    #[serde(with = "millis")]
+    pub end_time: DateTime<Utc>,
+    pub initial_stock: i64,
+    /// Less the SUCCESS orders.
+    pub remaining_stock: i64,
+    #[serde(with = "millis")]
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderRow {
+    pub sale_id: i64,
+    pub user_id: i64,
+    pub product_id: i64,
+    /// PENDING, SUCCESS or FAILED.
+    pub status: String,
+    pub attempt_id: Uuid,
+    #[serde(with = "millis")]
+    pub created_at: DateTime<Utc>,
+}
+
+/// How many rows of a kind there are, and the SHA-256 of their lines, each with its line feed, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Seal {
+    pub rows: u64,
+    pub sha256: String,
+}
+
+/// The last line: a seal for each kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Seals {
+    pub users: Seal,
+    pub products: Seal,
+    pub sales: Seal,
+    pub orders: Seal,
+}
+
+/// The kinds of rows, in the order in which they stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    User,
+    Product,
+    Sale,
+    Order,
+}
+
+/// Why a file is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("line {line} is not one of an export: {cause}")]
+    Line { line: u64, cause: String },
+    #[error("line {line}: version {found} is newer than this program, which knows {VERSION}")]
+    Newer { line: u64, found: u32 },
+    #[error("the file is cut off: its last line is missing")]
+    CutOff,
+    #[error(
+        "the {kind} are not those that were exported: {} rows where {} were, or one was changed",
+        .found.rows, .expected.rows
+    )]
+    Differs {
+        kind: &'static str,
+        expected: Seal,
+        found: Seal,
+    },
+}
+
+/// Counts rows and sums up their lines.
+#[derive(Default)]
+pub struct Sealer {
+    sums: BTreeMap<Kind, (u64, Sha256)>,
+}
+
+impl Line {
+    fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::User(_) => Some(Kind::User),
+            Self::Product(_) => Some(Kind::Product),
+            Self::Sale(_) => Some(Kind::Sale),
+            Self::Order(_) => Some(Kind::Order),
+            Self::Export(_) | Self::End(_) => None,
+        }
+    }
+
+    fn text(&self) -> io::Result<String> {
+        let mut text = serde_json::to_string(self)?;
+        text.push('\n');
+        Ok(text)
+    }
+}
+
+impl Sealer {
+    /// Adds a row; its line.
+    pub fn add(&mut self, line: &Line) -> io::Result<String> {
+        let text = line.text()?;
+        if let Some(kind) = line.kind() {
+            let (rows, sum) = self.sums.entry(kind).or_default();
+            *rows += 1;
+            sum.update(text.as_bytes());
+        }
+        Ok(text)
+    }
+
+    #[must_use]
+    pub fn seals(&self) -> Seals {
+        let seal = |kind| {
+            let (rows, sum) = self.sums.get(&kind).cloned().unwrap_or_default();
+            let mut sha256 = String::with_capacity(64);
+            for byte in sum.finalize() {
+                let _ = write!(sha256, "{byte:02x}");
+            }
+            Seal { rows, sha256 }
+        };
+        Seals {
+            users: seal(Kind::User),
+            products: seal(Kind::Product),
+            sales: seal(Kind::Sale),
+            orders: seal(Kind::Order),
+        }
+    }
+}
+
+impl fmt::Display for Seals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} users, {} products, {} sales, {} orders",
+            self.users.rows, self.products.rows, self.sales.rows, self.orders.rows
+        )
+    }
+}
+
+impl Seals {
+    /// Fails with the first kind in which `found` differs.
+    pub fn compare(&self, found: &Self) -> Result<(), ReadError> {
+        for (kind, expected, found) in [
+            ("users", &self.users, &found.users),
+            ("products", &self.products, &found.products),
+            ("sales", &self.sales, &found.sales),
+            ("orders", &self.orders, &found.orders),
+        ] {
+            if expected != found {
+                return Err(ReadError::Differs {
+                    kind,
+                    expected: expected.clone(),
+                    found: found.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes an export: first line, rows as they come, last line.
+pub struct Writer<W> {
+    out: W,
+    sealer: Sealer,
+}
+
+impl<W: Write> Writer<W> {
+    pub fn begin(mut out: W, exported_at: DateTime<Utc>) -> io::Result<Self> {
+        let header = Line::Export(Header {
+            version: VERSION,
+            exported_at,
+        });
+        out.write_all(header.text()?.as_bytes())?;
+        Ok(Self {
+            out,
+            sealer: Sealer::default(),
+        })
+    }
+
+    pub fn row(&mut self, line: &Line) -> io::Result<()> {
+        let text = self.sealer.add(line)?;
+        self.out.write_all(text.as_bytes())
+    }
+
+    /// Ends it; the seals that stand in the last line.
+    pub fn end(mut self) -> io::Result<(W, Seals)> {
+        let seals = self.sealer.seals();
+        let end = Line::End(seals.clone());
+        self.out.write_all(end.text()?.as_bytes())?;
+        self.out.flush()?;
+        Ok((self.out, seals))
+    }
+}
+
+/// Reads an export and hands its rows on. Fails, at the latest with the last line, if it is not whole.
+pub fn read(
+    source: impl BufRead,
+    mut row: impl FnMut(Line) -> Result<(), ReadError>,
+) -> Result<Seals, ReadError> {
+    let (mut sealer, mut last_kind, mut ended) = (Sealer::default(), Kind::User, None);
+    for (number, text) in (1..).zip(source.lines()) {
+        let wrong = |cause: &str| ReadError::Line {
+            line: number,
+            cause: cause.to_owned(),
+        };
+        if ended.is_some() {
+            return Err(wrong("it comes after the last one"));
+        }
+        let line: Line = serde_json::from_str(&text?).map_err(|error| wrong(&error.to_string()))?;
+        match (number, line) {
+            (1, Line::Export(header)) if header.version <= VERSION => {}
+            (1, Line::Export(header)) => {
+                return Err(ReadError::Newer {
+                    line: number,
+                    found: header.version,
+                });
+            }
+            (1, _) => return Err(wrong("the first one must be {\"export\":…}")),
+            (_, Line::Export(_)) => return Err(wrong("a second beginning")),
+            (_, Line::End(seals)) => {
+                seals.compare(&sealer.seals())?;
+                ended = Some(seals);
+            }
+            (_, line) => {
+                let kind = line.kind().unwrap_or(last_kind);
+                if kind < last_kind {
+                    return Err(wrong("users, products, sales, orders is the order"));
+                }
+                last_kind = kind;
+                sealer.add(&line)?;
+                row(line)?;
+            }
+        }
+    }
+    ended.ok_or(ReadError::CutOff)
+}
+
+/// Times to the millisecond, as everywhere.
+mod millis {
+    use chrono::{DateTime, SecondsFormat, Utc};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(
+        at: &DateTime<Utc>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&at.to_rfc3339_opts(SecondsFormat::Millis, true))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<DateTime<Utc>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        DateTime::parse_from_rfc3339(&text)
+            .map(|at| at.to_utc())
+            .map_err(D::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: i64) -> Line {
+        Line::User(UserRow {
+            id,
+            username: format!("user{id}"),
+            email: format!("user{id}@example.com"),
+            password_hash: "$argon2id$…".to_owned(),
+            full_name: None,
+            role: "user".to_owned(),
+            created_at: DateTime::UNIX_EPOCH,
+        })
+    }
+
+    fn export() -> String {
+        let mut writer = Writer::begin(Vec::new(), DateTime::UNIX_EPOCH).unwrap();
+        for id in 1..=3 {
+            writer.row(&user(id)).unwrap();
+        }
+        String::from_utf8(writer.end().unwrap().0).unwrap()
+    }
+
+    fn reading(text: &str) -> Result<Vec<Line>, ReadError> {
+        let mut rows = Vec::new();
+        read(text.as_bytes(), |line| {
+            rows.push(line);
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        assert_eq!(reading(&export()).unwrap(), [user(1), user(2), user(3)]);
+    }
+
+    #[test]
+    fn version_1_is_written_as_its_golden_file_says() {
+        assert_eq!(export(), include_str!("../../tests/golden/export-v1.jsonl"));
+    }
+
+    #[test]
+    fn a_file_that_is_not_whole_is_refused() {
+        let whole = export();
+        let lines: Vec<&str> = whole.lines().collect();
+        let without = |index: usize| {
+            let mut lines = lines.clone();
+            lines.remove(index);
+            lines.join("\n")
+        };
+        assert!(matches!(reading(&without(4)), Err(ReadError::CutOff)));
+        assert!(matches!(
+            reading(&without(2)),
+            Err(ReadError::Differs { kind: "users", .. })
+        ));
+        assert!(matches!(
+            reading(&without(0)),
+            Err(ReadError::Line { line: 1, .. })
+        ));
+        let changed = whole.replace("user2@example.com", "user2@example.org");
+        assert!(matches!(
+            reading(&changed),
+            Err(ReadError::Differs { kind: "users", .. })
+        ));
+        let more = format!("{whole}{whole}");
+        assert!(matches!(
+            reading(&more),
+            Err(ReadError::Line { line: 6, .. })
+        ));
+        let newer = whole.replace("\"version\":1", "\"version\":2");
+        assert!(matches!(
+            reading(&newer),
+            Err(ReadError::Newer { found: 2, .. })
+        ));
+        assert!(matches!(reading(""), Err(ReadError::CutOff)));
+        assert!(matches!(
+            reading("not json"),
+            Err(ReadError::Line { line: 1, .. })
+        ));
+    }
+}

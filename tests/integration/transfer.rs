@@ -1,0 +1,183 @@
+//! A shop moves from one machine to servers: export, import, and everything is there.
+
+use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+
+use serde_json::json;
+
+use crate::support::{
+    api::{Api, Shopper},
+    embedded,
+    postgres::TestDatabase,
+    process::Process,
+    system::{OneProcess, System},
+    wait_until,
+};
+
+/// A shop with two sales: one sold out with a loser, one with units left. What it exported, and its sales.
+async fn a_shop_that_moves(system: &OneProcess, out: &Path) -> (i64, i64) {
+    let api = system.serve().await;
+    let (sold_out, _) = system.sale(2).await;
+    api.wait_until_open(system, sold_out).await;
+    let buyer = api.register("buyer").await;
+    let shoppers = system.shoppers(2).await;
+    for shopper in [&buyer, &shoppers[0]] {
+        assert_eq!(api.attempt(sold_out, shopper).await.0, 200);
+    }
+    assert_eq!(api.attempt(sold_out, &shoppers[1]).await.0, 409);
+    system.check_promises(sold_out).await;
+    let (open, _) = system.sale(5).await;
+    wait_until("the second sale sells", Duration::from_secs(10), || async {
+        api.attempt(open, &buyer).await.0 == 200
+    })
+    .await;
+    // Whatever it leaves unsettled, the export settles.
+    api.process.kill();
+    export(system, out).await;
+    (sold_out, open)
+}
+
+async fn export(system: &OneProcess, out: &Path) {
+    let arguments = [
+        "export",
+        "--data-dir",
+        system.directory().to_str().unwrap(),
+        "--out",
+        out.to_str().unwrap(),
+    ];
+    let export = Process::start(&arguments, &OneProcess::environment());
+    assert!(export.end().await.success(), "{}", export.output());
+}
+
+/// The end of an import into a database, and what it said.
+async fn import(database: &TestDatabase, file: &Path) -> (bool, String) {
+    let arguments = ["import", file.to_str().unwrap()];
+    let import = Process::start(&arguments, &database.environment());
+    (import.end().await.success(), import.output())
+}
+
+async fn number(database: &TestDatabase, query: &str) -> i64 {
+    database.query(query).await[0].get(0)
+}
+
+#[tokio::test]
+async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    let (sold_out, open) = a_shop_that_moves(&system, &file).await;
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "it holds password hashes");
+
+    let database = TestDatabase::create().await;
+    let (imported, said) = import(&database, &file).await;
+    assert!(imported, "{said}");
+    assert!(
+        said.contains("3 users, 2 products, 2 sales, 3 orders"),
+        "{said}"
+    );
+    let mut conn = embedded::connect(system.directory());
+    for query in [
+        "SELECT count(*) FROM users",
+        "SELECT CAST(sum(id) AS BIGINT) FROM users",
+        "SELECT count(*) FROM orders WHERE status = 'SUCCESS'",
+        "SELECT CAST(sum(user_id * 1000 + flash_sale_id) AS BIGINT) FROM orders",
+        "SELECT CAST(sum(remaining_stock * id) AS BIGINT) FROM flash_sales",
+        "SELECT CAST(sum(price_cents) AS BIGINT) FROM products",
+    ] {
+        let (there, here) = (
+            number(&database, query).await,
+            embedded::number(&mut conn, query),
+        );
+        assert_eq!(there, here, "{query}");
+    }
+    let remaining =
+        format!("SELECT remaining_stock::bigint FROM flash_sales WHERE id = {sold_out}");
+    assert_eq!(number(&database, &remaining).await, 0);
+    // The next ids are new ones.
+    database
+        .query("INSERT INTO users (username, email, password_hash) VALUES ('new', 'new', '-')")
+        .await;
+    assert_eq!(open, 2);
+
+    let (again, said) = import(&database, &file).await;
+    assert!(!again && said.contains("is not empty (4 users"), "{said}");
+}
+
+#[tokio::test]
+async fn the_moved_shop_goes_on_selling_on_servers() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    let (sold_out, open) = a_shop_that_moves(&system, &file).await;
+
+    let servers = crate::support::system::Servers::start().await;
+    let (imported, said) = import(&servers.database, &file).await;
+    assert!(imported, "{said}");
+    let (api, _worker): (Api, Process) = (servers.serve().await, servers.work().await);
+    let login = json!({"username": "buyer", "password": "password123"});
+    let (status, body) = api.post("/api/auth/login", None, Some(login)).await;
+    assert_eq!(status, 200, "{body}");
+    let buyer = Shopper {
+        id: body["data"]["userId"].as_str().unwrap().parse().unwrap(),
+        token: body["data"]["token"].as_str().unwrap().to_owned(),
+    };
+    for sale in [sold_out, open] {
+        wait_until("the sale is open", Duration::from_secs(20), || async {
+            servers.gate_balance(sale).await.is_some()
+        })
+        .await;
+        let (status, body) = api.attempt(sale, &buyer).await;
+        assert_eq!(
+            (status, &body["data"]["status"]),
+            (200, &json!("SUCCESS")),
+            "the order came along"
+        );
+    }
+    let newcomer = api.register("newcomer").await;
+    assert_eq!(api.attempt(sold_out, &newcomer).await.0, 409);
+    assert_eq!(api.attempt(open, &newcomer).await.0, 200);
+    assert_eq!(servers.check_promises(open).await.orders, 2);
+    assert_eq!(servers.check_promises(sold_out).await.orders, 2);
+}
+
+#[tokio::test]
+async fn an_export_that_was_changed_or_cut_off_is_not_taken() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    a_shop_that_moves(&system, &file).await;
+    let whole = fs::read_to_string(&file).unwrap();
+    let database = TestDatabase::create().await;
+    let lines: Vec<&str> = whole.lines().collect();
+    let cut = lines[..lines.len() - 1].join("\n");
+    let stolen = whole.replace("\"status\":\"SUCCESS\"", "\"status\":\"FAILED\"");
+    for (text, cause) in [
+        (cut, "cut off"),
+        (stolen, "the orders are not those that were exported"),
+        ("{}".to_owned(), "line 1 is not one of an export"),
+    ] {
+        fs::write(&file, text).unwrap();
+        let (imported, said) = import(&database, &file).await;
+        assert!(!imported && said.contains(cause), "{said}");
+        assert_eq!(number(&database, "SELECT count(*) FROM users").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_exported_or_imported_is_said_in_one_line() {
+    let environment: BTreeMap<_, _> = OneProcess::environment();
+    let empty = tempfile::tempdir().unwrap();
+    let nothing = empty.path().to_str().unwrap();
+    for (arguments, cause) in [
+        (
+            vec!["export", "--data-dir", nothing],
+            "there is no data file in",
+        ),
+        (
+            vec!["import", "/nowhere/shop.jsonl"],
+            "cannot read /nowhere/shop.jsonl",
+        ),
+    ] {
+        let process = Process::start(&arguments, &environment);
+        assert!(!process.end().await.success());
+        let said = process.output();
+        assert!(said.contains(cause) && said.lines().count() == 1, "{said}");
+    }
+}
