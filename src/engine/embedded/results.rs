@@ -161,3 +161,57 @@ fn result(word: &str) -> PurchaseResult {
         PurchaseResult::Failed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use chrono::{DateTime, TimeDelta, Utc};
+
+    use super::*;
+    use crate::{engine::embedded::DataFile, port::StockGate};
+
+    struct TestClock(Mutex<DateTime<Utc>>);
+
+    impl Clock for TestClock {
+        fn now(&self) -> DateTime<Utc> {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_result_is_forgotten_after_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let manual = Arc::new(TestClock(Mutex::new(DateTime::UNIX_EPOCH)));
+        let clock: Arc<dyn Clock> = manual.clone();
+        let start = || {
+            let mut data = DataFile::open(directory.path()).unwrap();
+            data.migrate().unwrap();
+            data.start(&clock, Duration::from_secs(10)).unwrap()
+        };
+        let (user, product) = (UserId::new(1).unwrap(), ProductId::new(1).unwrap());
+        let entry = ResultEntry {
+            sale: SaleId::new(1).unwrap(),
+            product,
+            user,
+            result: PurchaseResult::Failed,
+        };
+        let engines = start();
+        engines.gate.write_results(&[entry]).await.unwrap();
+        let mut engines = Some(engines);
+        for (millis, expected) in [(9_999, Some(PurchaseResult::Failed)), (10_000, None)] {
+            *manual.0.lock().unwrap() = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis);
+            // Also by another process.
+            if let Some(before) = engines.take() {
+                before.close().await;
+            }
+            let now = start();
+            assert_eq!(
+                now.gate.read_result(user, product, None).await.unwrap(),
+                expected,
+                "after {millis} ms"
+            );
+            engines = Some(now);
+        }
+    }
+}

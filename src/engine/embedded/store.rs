@@ -5,6 +5,7 @@
 //! a savepoint of its own: when it fails, nothing of it is written, and the rest of the group is not harmed.
 
 use std::{
+    fmt::Display,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -66,8 +67,8 @@ enum Message {
 
 /// A piece of work with whoever waits for it.
 trait Work: Send {
-    /// Does it, within a savepoint. False if it failed: the savepoint is rolled back.
-    fn run(&mut self, conn: &mut SqliteConnection) -> bool;
+    /// Does it, within a savepoint. If it fails, says why: the savepoint is rolled back.
+    fn run(&mut self, conn: &mut SqliteConnection) -> Result<(), String>;
 
     /// Answers, once the transaction is through or not.
     fn answer(self: Box<Self>, committed: &Result<(), CommitError>);
@@ -88,12 +89,15 @@ struct Piece<T, E, F> {
 impl<T, E, F> Work for Piece<T, E, F>
 where
     T: Send,
-    E: Send,
+    E: Display + Send,
     F: FnOnce(&mut SqliteConnection) -> Result<T, E> + Send,
 {
-    fn run(&mut self, conn: &mut SqliteConnection) -> bool {
+    fn run(&mut self, conn: &mut SqliteConnection) -> Result<(), String> {
         self.outcome = self.work.take().map(|work| work(conn));
-        matches!(self.outcome, Some(Ok(_)))
+        match &self.outcome {
+            Some(Err(error)) => Err(error.to_string()),
+            Some(Ok(_)) | None => Ok(()),
+        }
     }
 
     fn answer(self: Box<Self>, committed: &Result<(), CommitError>) {
@@ -141,7 +145,7 @@ impl Store {
     ) -> Result<T, WriteError<E>>
     where
         T: Send + 'static,
-        E: Send + 'static,
+        E: Display + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let piece = Piece {
@@ -261,20 +265,22 @@ fn write_group(
     group: &mut [Box<dyn Work>],
 ) -> Result<(), CommitError> {
     let within = |conn: &mut SqliteConnection, group: &mut [Box<dyn Work>]| {
-        conn.batch_execute("BEGIN IMMEDIATE")?;
+        let text = |error: Error| error.to_string();
+        conn.batch_execute("BEGIN IMMEDIATE").map_err(text)?;
         for work in group {
-            conn.batch_execute("SAVEPOINT piece")?;
-            if !work.run(conn) {
-                // Fails when the failure was so bad that SQLite has rolled everything back.
-                conn.batch_execute("ROLLBACK TO piece")?;
+            conn.batch_execute("SAVEPOINT piece").map_err(text)?;
+            if let Err(cause) = work.run(conn) {
+                // Fails when it was so bad, as a full disk is, that SQLite has rolled everything back.
+                let undone = conn.batch_execute("ROLLBACK TO piece");
+                undone.map_err(|_| cause)?;
             }
-            conn.batch_execute("RELEASE piece")?;
+            conn.batch_execute("RELEASE piece").map_err(text)?;
         }
-        Ok::<(), Error>(())
+        Ok::<(), String>(())
     };
-    if let Err(error) = within(conn, group) {
+    if let Err(cause) = within(conn, group) {
         let _ = conn.batch_execute("ROLLBACK");
-        return Err(CommitError::NotWritten(error.to_string()));
+        return Err(CommitError::NotWritten(cause));
     }
     conn.batch_execute("COMMIT").map_err(|error| {
         let _ = conn.batch_execute("ROLLBACK");
@@ -298,3 +304,6 @@ fn is_harmless(cause: &str) -> bool {
     .iter()
     .any(|words| cause.contains(words))
 }
+
+#[cfg(test)]
+mod tests;
