@@ -131,7 +131,7 @@ fn prepare(data: &Path, attempts: usize) {
          SELECT id, 'shopper' || id, 'shopper' || id || '@example.com', '-' FROM n;
          INSERT INTO products (id, sku, name, price_cents) VALUES (1, 'BENCH', 'A thing', 1);
          INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
-         VALUES (1, 1, unixepoch() * 1000 - 60000, unixepoch() * 1000 + 3600000, {attempts}, {attempts});"
+         VALUES (1, 1, CAST(unixepoch() * 1000 AS INTEGER) - 60000, CAST(unixepoch() * 1000 AS INTEGER) + 3600000, {attempts}, {attempts});"
     ))
     .unwrap();
 }

@@ -9,7 +9,7 @@ CREATE TABLE users (
     password_hash TEXT NOT NULL,
     full_name     TEXT,
     role          TEXT NOT NULL DEFAULT 'user' CONSTRAINT users_role_check CHECK (role IN ('user', 'admin')),
-    created_at    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    created_at    INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
 ) STRICT;
 
 CREATE TABLE products (
@@ -18,7 +18,7 @@ CREATE TABLE products (
     name        TEXT NOT NULL,
     description TEXT NOT NULL DEFAULT '',
     price_cents INTEGER NOT NULL CONSTRAINT products_price_cents_check CHECK (price_cents >= 0),
-    created_at  INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    created_at  INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
 ) STRICT;
 
 CREATE TABLE flash_sales (
@@ -32,7 +32,7 @@ CREATE TABLE flash_sales (
         CONSTRAINT flash_sales_remaining_stock_check CHECK (remaining_stock BETWEEN 0 AND initial_stock),
     -- Counts what orders took and gave back. Stock that changes without it was set by hand, and must tell the truth.
     moves           INTEGER NOT NULL DEFAULT 0,
-    created_at      INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
+    created_at      INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
     CONSTRAINT flash_sales_window_check CHECK (end_time > start_time),
     -- What an order refers to, so that it cannot name another product than its sale.
     CONSTRAINT flash_sales_id_product_id_key UNIQUE (id, product_id)

@@ -7,7 +7,7 @@ CREATE TABLE orders (
     -- The logged attempt it was made for; it names the order, too.
     attempt_id    BLOB NOT NULL CONSTRAINT orders_attempt_id_key UNIQUE
         CONSTRAINT orders_attempt_id_check CHECK (length(attempt_id) = 16),
-    created_at    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER)),
+    created_at    INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)),
     -- One item a shopper.
     PRIMARY KEY (flash_sale_id, user_id),
     CONSTRAINT orders_flash_sale_fkey FOREIGN KEY (flash_sale_id, product_id) REFERENCES flash_sales (id, product_id)

@@ -29,7 +29,7 @@ CREATE TABLE purchase_attempts (
         CHECK (outcome IN ('ORDERED', 'SOLD_OUT', 'ALREADY_ORDERED', 'REJECTED')),
     -- Of a rejection.
     cause         TEXT,
-    settled_at    INTEGER NOT NULL DEFAULT (CAST(unixepoch('subsec') * 1000 AS INTEGER))
+    settled_at    INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
 ) STRICT, WITHOUT ROWID;
 
 -- What shoppers are told who hold no unit. Who holds one is told by the gate or, later, by the order.
