@@ -5,23 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::support::{
     kafka::Topic,
     postgres::TestDatabase,
-    process::Process,
+    process::{Process, complaint},
     system::{Servers, System},
     wait_until,
 };
 
 async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (bool, String) {
-    let process = Process::start(arguments, environment);
-    let success = process.end().await.success();
-    (success, process.output())
-}
-
-/// The one line that says what went wrong.
-fn complaint(output: &str) -> &str {
-    output
-        .lines()
-        .find(|line| line.starts_with("flashsale:"))
-        .unwrap_or_else(|| panic!("no complaint in {output}"))
+    Process::start(arguments, environment).outcome().await
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ pub mod kafka;
 pub mod postgres;
 pub mod process;
 pub mod redis;
+pub mod seed;
 pub mod system;
 pub mod wire;
 

@@ -38,8 +38,8 @@ impl Api {
     }
 
     pub async fn get(&self, path: &str, shopper: Option<&Shopper>) -> (u16, Value) {
-        self.send(self.http.get(format!("{}{path}", self.url)), shopper)
-            .await
+        let request = self.http.get(format!("{}{path}", self.url));
+        send(request, shopper).await.expect("the API answers")
     }
 
     pub async fn post(
@@ -53,34 +53,22 @@ impl Api {
             Some(body) => request.json(&body),
             None => request,
         };
-        self.send(request, shopper).await
-    }
-
-    async fn send(
-        &self,
-        request: reqwest::RequestBuilder,
-        shopper: Option<&Shopper>,
-    ) -> (u16, Value) {
-        let request = match shopper {
-            Some(shopper) => request.bearer_auth(&shopper.token),
-            None => request,
-        };
-        let response = request.send().await.expect("the API answers");
-        let status = response.status().as_u16();
-        let text = response.text().await.expect("a body");
-        (
-            status,
-            serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: not JSON: {text}")),
-        )
+        send(request, shopper).await.expect("the API answers")
     }
 
     pub async fn attempt(&self, sale: i64, shopper: &Shopper) -> (u16, Value) {
-        self.post(
-            &format!("/api/flash-sale/attempt/{sale}"),
-            Some(shopper),
-            None,
-        )
-        .await
+        let answer = self.try_attempt(sale, shopper).await;
+        answer.expect("the API answers")
+    }
+
+    /// An attempt at an API that may die over it.
+    pub async fn try_attempt(
+        &self,
+        sale: i64,
+        shopper: &Shopper,
+    ) -> Result<(u16, Value), reqwest::Error> {
+        let url = format!("{}/api/flash-sale/attempt/{sale}", self.url);
+        send(self.http.post(url), Some(shopper)).await
     }
 
     /// `SUCCESS`, `FAILED`, or `None` while there is no result.
@@ -100,7 +88,11 @@ impl Api {
         let account = json!({"username": name, "email": format!("{name}@example.com"), "password": "password123"});
         let (status, body) = self.post("/api/auth/register", None, Some(account)).await;
         assert_eq!(status, 201, "{body}");
-        let login = json!({"username": name, "password": "password123"});
+        self.login(name, "password123").await
+    }
+
+    pub async fn login(&self, name: &str, password: &str) -> Shopper {
+        let login = json!({"username": name, "password": password});
         let (status, body) = self.post("/api/auth/login", None, Some(login)).await;
         assert_eq!(status, 200, "{body}");
         let id = body["data"]["userId"].as_str().unwrap().parse().unwrap();
@@ -112,10 +104,7 @@ impl Api {
 
     /// Waits until the sale is open and this API knows it.
     pub async fn wait_until_open(&self, system: &impl System, sale: i64) {
-        super::wait_until("the sale is open", Duration::from_secs(20), || async {
-            system.gate_balance(sale).await.is_some()
-        })
-        .await;
+        system.wait_until_open(sale).await;
         // The API reads the catalog every second. Of several open sales it shows the one that ends first.
         super::wait_until("the API shows the sale", Duration::from_secs(5), || async {
             let (_, body) = self
@@ -135,18 +124,38 @@ impl Api {
     }
 }
 
+async fn send(
+    request: reqwest::RequestBuilder,
+    shopper: Option<&Shopper>,
+) -> Result<(u16, Value), reqwest::Error> {
+    let request = match shopper {
+        Some(shopper) => request.bearer_auth(&shopper.token),
+        None => request,
+    };
+    let response = request.send().await?;
+    let status = response.status().as_u16();
+    let text = response.text().await?;
+    let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: not JSON: {text}"));
+    Ok((status, body))
+}
+
 impl Shopper {
+    /// Whoever has this account.
+    pub fn with_account(id: i64) -> Self {
+        Self {
+            id,
+            token: token(id),
+        }
+    }
+
     /// Someone with a token and without an account.
     pub fn nobody() -> Self {
-        Self {
-            id: i64::MAX,
-            token: token(i64::MAX),
-        }
+        Self::with_account(i64::MAX)
     }
 }
 
 /// A token as the API makes them.
-pub fn token(user: i64) -> String {
+fn token(user: i64) -> String {
     use jsonwebtoken::{EncodingKey, Header, encode};
 
     let now = Utc::now().timestamp();

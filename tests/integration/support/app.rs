@@ -7,9 +7,11 @@ use std::{
 
 use chrono::Utc;
 use flashsale::ids::{ProductId, SaleId, UserId};
-use serde_json::json;
 
-use super::{api::Api, system::System};
+use super::{
+    api::{self, Api},
+    system::System,
+};
 
 /// A running system with its API's address.
 pub struct TestApp<S: System> {
@@ -25,6 +27,15 @@ pub struct TestApp<S: System> {
 pub struct Shopper {
     pub user_id: UserId,
     pub token: String,
+}
+
+impl From<api::Shopper> for Shopper {
+    fn from(shopper: api::Shopper) -> Self {
+        Self {
+            user_id: UserId::new(shopper.id).unwrap(),
+            token: shopper.token,
+        }
+    }
 }
 
 /// Where a sale stands.
@@ -51,21 +62,11 @@ impl<S: System> TestApp<S> {
     }
 
     pub async fn register(&self, name: &str) -> Shopper {
-        let shopper = self.api.register(name).await;
-        Shopper {
-            user_id: UserId::new(shopper.id).unwrap(),
-            token: shopper.token,
-        }
+        Shopper::from(self.api.register(name).await)
     }
 
     pub async fn login(&self, name: &str) -> Shopper {
-        let login = json!({"username": name, "password": "password123"});
-        let (status, body) = self.api.post("/api/auth/login", None, Some(login)).await;
-        assert_eq!(status, 200, "{body}");
-        Shopper {
-            user_id: body["data"]["userId"].as_str().unwrap().parse().unwrap(),
-            token: body["data"]["token"].as_str().unwrap().to_owned(),
-        }
+        Shopper::from(self.api.login(name, "password123").await)
     }
 
     /// A sale of a product of its own; an open one can be bought from when this returns.

@@ -5,13 +5,21 @@ use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
-/// A child process whose standard error is kept. Killed when dropped.
+/// Lines that are still coming.
+type Lines = Arc<Mutex<Vec<String>>>;
+
+/// A child process; what it prints is kept. Killed when dropped.
 pub struct Process {
     child: Mutex<Child>,
-    lines: Arc<Mutex<Vec<String>>>,
+    lines: Lines,
+    /// Those of standard output alone.
+    answer: Lines,
+    /// They end when the process has closed what they read.
+    readers: [JoinHandle<()>; 2],
     name: String,
 }
 
@@ -29,22 +37,19 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary starts");
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let pipes: [Box<dyn Read + Send>; 2] = [
-            Box::new(child.stdout.take().unwrap()),
-            Box::new(child.stderr.take().unwrap()),
+        let (lines, answer) = (Lines::default(), Lines::default());
+        let readers = [
+            keep(child.stderr.take().unwrap(), vec![Arc::clone(&lines)]),
+            keep(
+                child.stdout.take().unwrap(),
+                vec![Arc::clone(&lines), Arc::clone(&answer)],
+            ),
         ];
-        for pipe in pipes {
-            let lines = Arc::clone(&lines);
-            std::thread::spawn(move || {
-                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    lines.lock().unwrap().push(line);
-                }
-            });
-        }
         Self {
             child: Mutex::new(child),
             lines,
+            answer,
+            readers,
             name: arguments.join(" "),
         }
     }
@@ -52,6 +57,17 @@ impl Process {
     /// Everything printed so far.
     pub fn output(&self) -> String {
         self.lines.lock().unwrap().join("\n")
+    }
+
+    /// What was printed to standard output so far.
+    pub fn answer(&self) -> String {
+        self.answer.lock().unwrap().join("\n")
+    }
+
+    /// Waits for the end: whether it was a good one, and everything printed.
+    pub async fn outcome(&self) -> (bool, String) {
+        let success = self.end().await.success();
+        (success, self.output())
     }
 
     /// Waits for a line that contains this text.
@@ -90,14 +106,14 @@ impl Process {
         }
     }
 
-    /// Waits for the end.
+    /// Waits for the end, and for all that was printed before it.
     pub async fn end(&self) -> ExitStatus {
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             let ended = self.child.lock().unwrap().try_wait().unwrap();
-            if let Some(status) = ended {
-                // What it printed last is still on its way through the pipes.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+            if let Some(status) = ended
+                && self.readers.iter().all(JoinHandle::is_finished)
+            {
                 return status;
             }
             assert!(
@@ -151,4 +167,25 @@ impl Drop for Process {
             eprintln!("--- {} printed:\n{}", self.name, self.output());
         }
     }
+}
+
+/// Keeps the lines of a pipe in each of these places.
+fn keep(pipe: impl Read + Send + 'static, places: Vec<Lines>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            for place in &places {
+                place.lock().unwrap().push(line.clone());
+            }
+        }
+    })
+}
+
+/// The one line that says what went wrong.
+pub fn complaint(output: &str) -> &str {
+    let mut complaints = output.lines().filter(|line| line.starts_with("flashsale:"));
+    let complaint = complaints
+        .next()
+        .unwrap_or_else(|| panic!("no complaint in {output}"));
+    assert_eq!(complaints.next(), None, "one is enough: {output}");
+    complaint
 }

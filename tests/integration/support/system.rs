@@ -11,7 +11,7 @@ use uuid::Uuid;
 pub use one_process::OneProcess;
 pub use servers::Servers;
 
-use super::api::{Api, JWT_SECRET, Shopper, token};
+use super::api::{Api, JWT_SECRET, Shopper};
 
 /// What the gate has of an open sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,13 +114,14 @@ pub trait System: Sized + Send + Sync {
                 "SELECT min(id) FROM users WHERE username LIKE '{names}%'"
             ))
             .await;
-        (first..)
-            .take(count)
-            .map(|id| Shopper {
-                id,
-                token: token(id),
-            })
-            .collect()
+        (first..).take(count).map(Shopper::with_account).collect()
+    }
+
+    async fn wait_until_open(&self, sale: i64) {
+        super::wait_until("the sale is open", Duration::from_secs(20), || async {
+            self.gate_balance(sale).await.is_some()
+        })
+        .await;
     }
 
     async fn balance(&self, sale: i64) -> Balance {

@@ -2,12 +2,12 @@
 
 use std::{
     collections::BTreeMap,
-    path::Path,
-    sync::{Mutex, MutexGuard},
+    path::{Path, PathBuf},
+    sync::Mutex,
 };
 
 use chrono::{DateTime, Utc};
-use diesel::{QueryableByName, RunQueryDsl, SqliteConnection, sql_types::Text};
+use diesel::{RunQueryDsl, SqliteConnection, dsl::sql, sql_types::Text};
 use tempfile::TempDir;
 
 use super::{GateBalance, System};
@@ -15,28 +15,56 @@ use crate::support::{api::Api, embedded, process::Process};
 
 /// A data directory, and the process that has it once it is served.
 pub struct OneProcess {
-    directory: TempDir,
-    conn: Mutex<SqliteConnection>,
+    home: TempDir,
     /// Of the API that was served last.
     url: Mutex<Option<String>>,
 }
 
-#[derive(QueryableByName)]
-struct CauseRow {
-    #[diesel(sql_type = Text)]
-    cause: String,
-}
-
 impl OneProcess {
-    pub fn directory(&self) -> &Path {
-        self.directory.path()
+    /// On a data directory that is not there yet.
+    pub fn on_nothing() -> Self {
+        Self {
+            home: TempDir::new().unwrap(),
+            url: Mutex::default(),
+        }
     }
 
-    /// Runs the binary with no server within reach; a command that takes a data directory gets this one.
+    pub fn directory(&self) -> PathBuf {
+        self.home.path().join("data")
+    }
+
+    pub fn file(&self) -> PathBuf {
+        self.directory().join("flashsale.db")
+    }
+
+    /// Runs a command on the data directory, with no server within reach.
     pub fn run(&self, arguments: &[&str]) -> Process {
-        let directory = self.directory().to_str().unwrap();
+        self.run_with(arguments, &[])
+    }
+
+    pub fn run_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Process {
+        Self::run_on(&self.directory(), arguments, more)
+    }
+
+    /// The same on any directory.
+    pub fn run_on(directory: &Path, arguments: &[&str], more: &[(&str, &str)]) -> Process {
+        let directory = directory.to_str().unwrap();
         let arguments = [arguments, &["--embedded", "--data-dir", directory]].concat();
-        Process::start(&arguments, &Self::environment())
+        let mut environment = Self::environment();
+        let more = more.iter();
+        environment.extend(more.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        Process::start(&arguments, &environment)
+    }
+
+    pub async fn serve_with(&self, arguments: &[&str], more: &[(&str, &str)]) -> Api {
+        let api = Api::of(self.run_with(&[&["serve"], arguments].concat(), more)).await;
+        *self.url.lock().unwrap() = Some(api.url.clone());
+        api
+    }
+
+    /// The first column of what a query answers.
+    pub fn texts(&self, query: &str) -> Vec<String> {
+        sql::<Text>(query).load(&mut self.conn()).unwrap()
     }
 
     /// Every server is at a port where nobody listens.
@@ -52,8 +80,10 @@ impl OneProcess {
         super::environment().into_iter().chain(nowhere).collect()
     }
 
-    fn conn(&self) -> MutexGuard<'_, SqliteConnection> {
-        self.conn.lock().unwrap()
+    /// For one statement: a connection that stays would keep alive what a killed process leaves behind in memory, and
+    /// whoever starts next would have nothing to recover.
+    fn conn(&self) -> SqliteConnection {
+        embedded::connect(&self.directory())
     }
 }
 
@@ -61,20 +91,14 @@ impl System for OneProcess {
     type Worker = ();
 
     async fn start() -> Self {
-        let directory = TempDir::new().unwrap();
-        let engines = embedded::open(directory.path(), std::time::Duration::from_mins(1));
+        let system = Self::on_nothing();
+        let engines = embedded::open(&system.directory(), std::time::Duration::from_mins(1));
         engines.close().await;
-        Self {
-            conn: Mutex::new(embedded::connect(directory.path())),
-            directory,
-            url: Mutex::default(),
-        }
+        system
     }
 
     async fn serve(&self) -> Api {
-        let api = Api::of(self.run(&["serve"])).await;
-        *self.url.lock().unwrap() = Some(api.url.clone());
-        api
+        self.serve_with(&[], &[]).await
     }
 
     async fn worker(&self) {}
@@ -121,9 +145,6 @@ impl System for OneProcess {
     }
 
     async fn dead_letter_causes(&self) -> Vec<String> {
-        let rows: Vec<CauseRow> = diesel::sql_query("SELECT cause FROM dead_letters")
-            .load(&mut *self.conn())
-            .unwrap();
-        rows.into_iter().map(|row| row.cause).collect()
+        self.texts("SELECT cause FROM dead_letters")
     }
 }

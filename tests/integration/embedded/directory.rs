@@ -1,0 +1,120 @@
+//! One process has a directory; one that cannot be used is refused in one clear line.
+
+use std::{
+    fs::{self, File},
+    io::{Seek, SeekFrom, Write},
+    path::Path,
+};
+
+use crate::support::{
+    process::{Process, complaint},
+    system::{OneProcess, System},
+};
+
+/// That it ends by itself, badly, with one line that names this path.
+async fn is_refused(process: &Process, path: &Path) -> String {
+    let (success, output) = process.outcome().await;
+    assert!(!success, "{output}");
+    assert!(!output.contains("panicked"), "{output}");
+    let complaint = complaint(&output);
+    assert_eq!(output.lines().last(), Some(complaint));
+    assert!(complaint.contains(path.to_str().unwrap()), "{complaint}");
+    complaint.to_owned()
+}
+
+#[tokio::test]
+async fn a_second_process_on_a_directory_is_refused() {
+    let system = OneProcess::start().await;
+    let api = system.serve().await;
+    for command in ["serve", "migrate", "seed"] {
+        let complaint = is_refused(&system.run(&[command]), &system.directory()).await;
+        assert!(complaint.contains("in use"), "{complaint}");
+    }
+    assert_eq!(api.get("/health/ready", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn of_two_started_at_once_one_serves() {
+    let system = OneProcess::on_nothing();
+    let two = [system.run(&["serve"]), system.run(&["serve"])];
+    let (loser, winner) = tokio::select! {
+        _ = two[0].end() => (&two[0], &two[1]),
+        _ = two[1].end() => (&two[1], &two[0]),
+    };
+    is_refused(loser, &system.directory()).await;
+    winner.wait_for_line("serving http://").await;
+}
+
+/// A file in which every table has rows, closed in order.
+async fn a_used_file() -> OneProcess {
+    let system = OneProcess::start().await;
+    system.shoppers(40).await;
+    let seed = system.run(&["seed"]);
+    assert!(seed.end().await.success(), "{}", seed.output());
+    system
+}
+
+/// Writes garbage there, and sees that the file is refused and left as it is.
+async fn damage_is_found(system: &OneProcess, from: u64, bytes: usize) {
+    let mut file = File::options().write(true).open(system.file()).unwrap();
+    file.seek(SeekFrom::Start(from)).unwrap();
+    file.write_all(&vec![0xa5; bytes]).unwrap();
+    file.sync_all().unwrap();
+    let damaged = fs::read(system.file()).unwrap();
+    for command in ["serve", "seed", "migrate"] {
+        let complaint = is_refused(&system.run(&[command]), &system.file()).await;
+        assert!(complaint.contains("damaged"), "{complaint}");
+    }
+    assert!(
+        fs::read(system.file()).unwrap() == damaged,
+        "it was changed"
+    );
+}
+
+#[tokio::test]
+async fn a_file_with_a_damaged_header_is_refused() {
+    damage_is_found(&a_used_file().await, 0, 100).await;
+}
+
+#[tokio::test]
+async fn a_file_with_a_damaged_page_is_refused() {
+    // Rows of a table, entries of an index, the head of a page.
+    for (place, from, bytes) in [
+        ("users", 3_000, 1_000),
+        ("sqlite_autoindex_users_1", 3_500, 500),
+        ("flash_sales", 0, 8),
+    ] {
+        let system = a_used_file().await;
+        let page = format!(
+            "SELECT (rootpage - 1) * page_size FROM sqlite_schema, pragma_page_size WHERE name = '{place}'"
+        );
+        let page = u64::try_from(system.number(&page).await).unwrap();
+        damage_is_found(&system, page + from, bytes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_cut_is_refused() {
+    let system = a_used_file().await;
+    let file = File::options().write(true).open(system.file()).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let complaint = is_refused(&system.run(&["serve"]), &system.file()).await;
+    assert!(complaint.contains("damaged"), "{complaint}");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_written_is_refused() {
+    let system = OneProcess::on_nothing();
+    fs::write(system.directory(), "a file").unwrap();
+    let inside = system.directory().join("inside");
+    // Below /proc nobody can write, root neither.
+    for place in [
+        Path::new("/proc/flashsale-data"),
+        &system.directory(),
+        &inside,
+    ] {
+        for command in ["serve", "migrate", "seed"] {
+            is_refused(&OneProcess::run_on(place, &[command], &[]), place).await;
+        }
+    }
+}
