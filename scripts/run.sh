@@ -6,14 +6,6 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 services=scripts/services.sh
 started_servers=
 $services status >/dev/null 2>&1 || started_servers=1
-$services up
-cargo build --release
-eval "$($services env)"
-export PORT=${PORT:-3000}
-flashsale=${CARGO_TARGET_DIR:-target}/release/flashsale
-
-$flashsale migrate
-$flashsale seed
 
 pids=()
 stop() {
@@ -29,14 +21,32 @@ stop() {
 trap stop EXIT
 trap 'exit 0' INT TERM
 
+$services up
+cargo build --release
+eval "$($services env)"
+export PORT=${PORT:-3000}
+flashsale=${CARGO_TARGET_DIR:-target}/release/flashsale
+$flashsale migrate
+$flashsale seed
+
 # setsid: Ctrl-C reaches this script only, which stops everything in order.
 setsid "$flashsale" work &
 pids+=($!)
 setsid "$flashsale" serve &
 pids+=($!)
 
-for _ in $(seq 100); do
-    curl -fsS -o /dev/null "http://127.0.0.1:$PORT/health/ready" 2>/dev/null && break
+# Ready, or one of the two is gone.
+alive() {
+    local pid
+    for pid in "${pids[@]}"; do kill -0 "$pid" 2>/dev/null || return 1; done
+}
+is_ready() { curl -fsS -o /dev/null "http://127.0.0.1:$PORT/health/ready" 2>/dev/null; }
+deadline=$((SECONDS + 60))
+until alive && is_ready; do
+    if ! alive || [ $SECONDS -ge $deadline ]; then
+        echo "flashsale: the system did not come up; see above" >&2
+        exit 1
+    fi
     sleep 0.1
 done
 cat <<END

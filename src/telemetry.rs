@@ -21,7 +21,7 @@ const SECONDS: &[f64] = &[
 /// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters.
 const QUIETER: &[&str] = &[
     "rskafka=off",
-    "fred=warn",
+    "fred=error",
     "actix_server=warn",
     "tokio_postgres=warn",
 ];

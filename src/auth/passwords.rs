@@ -1,12 +1,16 @@
 //! Hashing passwords with argon2id, beside the threads that serve requests and never more at once than set.
 
-use std::{sync::Arc, thread::available_parallelism};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread::available_parallelism,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{Error as HashError, PasswordHasher, PasswordVerifier, phc::PasswordHash},
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::config::AuthConfig;
 
@@ -24,6 +28,9 @@ pub enum PasswordError {
 /// Makes and compares hashes (PHC strings).
 pub struct Passwords {
     argon2: Argon2<'static>,
+    /// Threads of their own, no more than may hash at once: the allocator keeps what a hash needed (19 MiB) for each
+    /// thread that ever made one, and tokio's blocking threads are many.
+    threads: mpsc::Sender<Job>,
     /// One permit for each hash under way.
     turns: Arc<Semaphore>,
     /// One permit for each hash under way or waiting.
@@ -52,6 +59,7 @@ impl Passwords {
             .min(Semaphore::MAX_PERMITS);
         Ok(Self {
             argon2,
+            threads: start(threads)?,
             turns: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(places)),
             nobody,
@@ -90,7 +98,7 @@ impl Passwords {
         self.places.close();
     }
 
-    /// Runs this on a thread of its own when it is its turn. The permits go with the work, since a shopper who hangs up
+    /// Runs this on one of the hashing threads when it is its turn. The permits go with the work, since a shopper who hangs up
     /// ends the waiting but not the work.
     async fn run<T: Send + 'static>(
         &self,
@@ -103,15 +111,39 @@ impl Passwords {
             .acquire_owned()
             .await
             .map_err(|_| PasswordError::Busy)?;
-        let argon2 = self.argon2.clone();
-        let done = tokio::task::spawn_blocking(move || {
+        let (argon2, (answer, answered)) = (self.argon2.clone(), oneshot::channel());
+        let job: Job = Box::new(move || {
             let result = work(&argon2);
             drop((turn, place));
-            result
+            // Whoever hung up does not need it.
+            let _ = answer.send(result);
         });
-        done.await
-            .map_err(|error| PasswordError::Hashing(error.to_string()))
+        let died = || PasswordError::Hashing("the thread that hashes died".to_owned());
+        self.threads.send(job).map_err(|_| died())?;
+        answered.await.map_err(|_| died())
     }
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Starts threads that do what is sent, until nobody can send any more.
+fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
+    let (sender, jobs) = mpsc::channel::<Job>();
+    let jobs = Arc::new(Mutex::new(jobs));
+    for _ in 0..threads {
+        let jobs = Arc::clone(&jobs);
+        let next = move || jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        std::thread::Builder::new()
+            .name("passwords".to_owned())
+            .spawn(move || {
+                while let Ok(job) = next() {
+                    // A hash that panics must not take the thread with it; its shopper is told that it failed.
+                    let _ = catch_unwind(AssertUnwindSafe(job));
+                }
+            })
+            .map_err(|error| PasswordError::Hashing(error.to_string()))?;
+    }
+    Ok(sender)
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, HashError> {
@@ -136,7 +168,7 @@ fn failed(error: HashError) -> PasswordError {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, time::Duration};
+    use std::time::Duration;
 
     use super::*;
     use crate::config::Secret;

@@ -42,7 +42,8 @@ enum Step {
     Run,
     /// Take the last migration back
     Revert,
-    /// Take all migrations back and apply them anew: every row is lost
+    /// Take all migrations back and apply them anew: every row is lost. Redis and the topic still have the old sales and
+    /// attempts: empty the one and make the other anew before anything is started
     Reset {
         /// Yes, lose every row
         #[arg(long)]
@@ -162,7 +163,7 @@ fn list(migrations: &[MigrationState]) -> anyhow::Result<()> {
         .count();
     anyhow::ensure!(
         missing == 0,
-        "{missing} migrations are missing; run `flashsale migrate`"
+        "migrations missing: {missing}; run `flashsale migrate`"
     );
     Ok(())
 }

@@ -41,6 +41,16 @@ const APPEND_TRIES: u32 = 3;
 /// Reads of an offset below the end that gave nothing, until it counts as a gap in the log.
 const GAP_READS: u32 = 3;
 
+/// Dead letters of one produce, unless they are too large together.
+const BURIED_AT_ONCE: usize = 1_000;
+
+/// Records that are not known to be written.
+struct NotProduced {
+    cause: AppendError,
+    /// The broker takes no records of this size.
+    too_large: bool,
+}
+
 /// The attempts' topic and the dead letters' topic.
 ///
 /// Appends, reads and questions have sessions of their own: the broker answers the requests of one connection in order,
@@ -86,7 +96,7 @@ impl KafkaLog {
         topic: &str,
         partition: i32,
         records: Vec<rskafka::record::Record>,
-    ) -> Result<(), AppendError> {
+    ) -> Result<(), NotProduced> {
         let deadline = Instant::now() + self.append_timeout;
         let mut in_doubt = false;
         let mut tries = 0;
@@ -100,16 +110,48 @@ impl KafkaLog {
                 return Ok(());
             };
             in_doubt |= !failure.surely_not_written();
-            if tries == APPEND_TRIES || Instant::now() + retry_pause(tries) >= deadline {
+            let too_large = failure.is_too_large();
+            if too_large || tries == APPEND_TRIES || Instant::now() + retry_pause(tries) >= deadline
+            {
                 let cause = failure.to_string();
-                return Err(if in_doubt {
-                    AppendError::Unknown(cause)
-                } else {
-                    AppendError::NotWritten(cause)
+                return Err(NotProduced {
+                    cause: if in_doubt {
+                        AppendError::Unknown(cause)
+                    } else {
+                        AppendError::NotWritten(cause)
+                    },
+                    too_large,
                 });
             }
             tokio::time::sleep(retry_pause(tries)).await;
         }
+    }
+
+    /// Buries letters with one produce; in halves if they are too much for the broker, and a single one that is too much
+    /// without its value, rather than never.
+    async fn bury_part(&self, partition: i32, letters: &[&DeadLetter]) -> Result<(), LogError> {
+        let mut parts = vec![letters];
+        while let Some(part) = parts.pop() {
+            let records = |keep_value| -> Vec<_> {
+                let message =
+                    |letter: &&DeadLetter| message::of_dead_letter(&self.topic, letter, keep_value);
+                part.iter().map(message).collect()
+            };
+            let topic = &self.dead_letter_topic;
+            let mut produced = self.produce(topic, partition, records(true)).await;
+            if produced.as_ref().is_err_and(|error| error.too_large) {
+                if part.len() > 1 {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    // What comes first is buried first.
+                    parts.extend([second, first]);
+                    continue;
+                }
+                produced = self.produce(topic, partition, records(false)).await;
+            }
+            produced
+                .map_err(|error| LogError::Unavailable(format!("dead letters: {}", error.cause)))?;
+        }
+        Ok(())
     }
 
     async fn offset(&self, partition: Partition, at: OffsetAt) -> Result<Offset, LogError> {
@@ -189,7 +231,8 @@ impl AttemptLog for KafkaLog {
                     .filter_map(|index| attempts.get(*index))
                     .map(message::of_attempt)
                     .collect();
-                (indexes, self.produce(&self.topic, partition, records).await)
+                let produced = self.produce(&self.topic, partition, records).await;
+                (indexes, produced.map_err(|error| error.cause))
             });
         let mut answers = vec![Ok(()); attempts.len()];
         for (indexes, answer) in join_all(appends).await {
@@ -251,23 +294,23 @@ impl AttemptLog for KafkaLog {
         let mut by_partition: BTreeMap<i32, Vec<_>> = BTreeMap::new();
         for letter in letters {
             let partition = letter.partition.0 % self.dead_letter_partitions;
-            by_partition
-                .entry(partition)
-                .or_default()
-                .push(message::of_dead_letter(&self.topic, letter));
+            by_partition.entry(partition).or_default().push(letter);
         }
-        for (partition, records) in by_partition {
-            self.produce(&self.dead_letter_topic, partition, records)
-                .await
-                .map_err(|error| LogError::Unavailable(format!("dead letters: {error}")))?;
+        for (partition, letters) in by_partition {
+            for part in letters.chunks(BURIED_AT_ONCE) {
+                self.bury_part(partition, part).await?;
+            }
         }
         Ok(())
     }
 
+    /// Twice: a broker closes connections that were idle for long, and the first question finds that out.
     async fn ping(&self) -> Result<(), LogError> {
-        self.offset(Partition(0), OffsetAt::Latest)
-            .await
-            .map(|_| ())
+        let ask = || self.offset(Partition(0), OffsetAt::Latest);
+        if ask().await.is_err() {
+            ask().await?;
+        }
+        Ok(())
     }
 }
 

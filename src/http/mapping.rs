@@ -167,7 +167,7 @@ mod tests {
             ApiError::from(AuthError::Ledger(LedgerError(inside()))),
             AuthError::Password(PasswordError::Hashing(inside())).into(),
             AuthError::Signing(TokenError::Unsigned(inside())).into(),
-            GateError(inside()).into(),
+            GateError::Unknown(inside()).into(),
         ] {
             assert!(error.code().status().is_server_error());
             assert_eq!(error, error.code().into(), "nothing but the usual message");

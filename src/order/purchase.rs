@@ -7,7 +7,7 @@ mod append;
 mod reserve;
 mod undo;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use metrics::counter;
 use tokio::sync::oneshot;
@@ -78,6 +78,7 @@ pub struct Purchase {
 /// An attempt on its way, and who waits for the answer.
 struct Asked {
     attempt: Attempt,
+    since: Instant,
     answer: oneshot::Sender<Result<Accepted, Refusal>>,
 }
 
@@ -102,7 +103,7 @@ impl Purchase {
         }
     }
 
-    /// One press of "buy". Waits for gate and log at most as long as their timeouts.
+    /// One press of "buy". Waits for its turn for three seconds at most, then for gate and log as long as their timeouts.
     pub async fn attempt(&self, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
         let outcome = self.decide(user, sale).await;
         counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
@@ -129,7 +130,11 @@ impl Purchase {
         };
         let (answer, answered) = oneshot::channel();
         self.reserve
-            .offer(Asked { attempt, answer })
+            .offer(Asked {
+                attempt,
+                since: Instant::now(),
+                answer,
+            })
             .map_err(|_| Refusal::Busy)?;
         // A task that dies takes the process with it; the attempt is found in the gate.
         let outcome = answered.await.unwrap_or(Err(Refusal::OutcomeUnknown));

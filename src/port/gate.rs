@@ -12,10 +12,16 @@ use uuid::Uuid;
 use super::Settlement;
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
-/// The gate did not answer, or answered with an error. Whether the operation took place is unknown.
+/// The gate did not do what it was asked, or is not known to have done it.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the stock gate: {0}")]
-pub struct GateError(pub String);
+pub enum GateError {
+    /// It was never asked: there is no connection. Nothing took place.
+    #[error("the stock gate cannot be reached: {0}")]
+    NotAsked(String),
+    /// It did not answer, or answered with an error. Whether the operation took place is unknown.
+    #[error("the stock gate: {0}")]
+    Unknown(String),
+}
 
 /// When a sale is open: `start <= now < end`, by the gate's own clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

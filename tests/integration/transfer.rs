@@ -37,10 +37,11 @@ async fn a_shop_that_moves(system: &OneProcess, out: &Path) -> (i64, i64) {
 }
 
 async fn export(system: &OneProcess, out: &Path) {
+    let directory = system.directory();
     let arguments = [
         "export",
         "--data-dir",
-        system.directory().to_str().unwrap(),
+        directory.to_str().unwrap(),
         "--out",
         out.to_str().unwrap(),
     ];
@@ -74,7 +75,7 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
         said.contains("3 users, 2 products, 2 sales, 3 orders"),
         "{said}"
     );
-    let mut conn = embedded::connect(system.directory());
+    let mut conn = embedded::connect(&system.directory());
     for query in [
         "SELECT count(*) FROM users",
         "SELECT CAST(sum(id) AS BIGINT) FROM users",

@@ -47,7 +47,7 @@ impl Results {
             .store
             .write(move |conn| write(conn, &entries, expires_at))
             .await;
-        written.map_err(|error| GateError(error.to_string()))
+        written.map_err(|error| GateError::Unknown(error.to_string()))
     }
 
     /// The shopper's order in the sale; else what was written. Without a sale, the order in the product's latest sale in
@@ -63,7 +63,7 @@ impl Results {
             .store
             .read(move |conn| read(conn, user, product, sale, now))
             .await;
-        read.map_err(|error| GateError(error.to_string()))
+        read.map_err(|error| GateError::Unknown(error.to_string()))
     }
 }
 

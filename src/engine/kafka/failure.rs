@@ -31,6 +31,14 @@ impl Failure {
         }
     }
 
+    /// True if the broker takes no records of this size: trying again is in vain.
+    pub(super) fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused(ProtocolError::MessageTooLarge | ProtocolError::RecordListTooLarge)
+        )
+    }
+
     /// True if what was to be appended is not in the log and will not be. Whatever is not known for sure is false.
     pub(super) fn surely_not_written(&self) -> bool {
         match self {

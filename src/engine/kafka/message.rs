@@ -19,8 +19,11 @@ pub(super) fn of_attempt(attempt: &Attempt) -> Record {
     }
 }
 
-/// A record for the dead letters: the bytes as they came, where from and why in the headers.
-pub(super) fn of_dead_letter(topic: &str, letter: &DeadLetter) -> Record {
+/// A record for the dead letters: the bytes as they came, where from and why in the headers. Without its value when that
+/// is too large to be buried; the headers say where it can be found.
+pub(super) fn of_dead_letter(topic: &str, letter: &DeadLetter, keep_value: bool) -> Record {
+    let size = letter.raw.value.as_ref().map_or(0, Vec::len);
+    let omitted = (!keep_value).then(|| ("flashsale.omitted-bytes", size.to_string()));
     let headers = [
         ("flashsale.cause", letter.cause.clone()),
         ("flashsale.topic", topic.to_owned()),
@@ -28,10 +31,11 @@ pub(super) fn of_dead_letter(topic: &str, letter: &DeadLetter) -> Record {
         ("flashsale.offset", letter.offset.to_string()),
     ];
     Record {
-        key: letter.raw.key.clone(),
-        value: letter.raw.value.clone(),
+        key: letter.raw.key.clone().filter(|_| keep_value),
+        value: letter.raw.value.clone().filter(|_| keep_value),
         headers: headers
             .into_iter()
+            .chain(omitted)
             .map(|(name, value)| (name.to_owned(), value.into_bytes()))
             .collect(),
         timestamp: letter.buried_at,

@@ -24,7 +24,7 @@ use crate::config::{KafkaConfig, SaslConfig, SaslMechanism};
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     /// Worth trying again later.
-    #[error("Kafka cannot be reached ({0}); see KAFKA_BROKERS")]
+    #[error("Kafka cannot be reached ({0}); see KAFKA_BROKERS and KAFKA_TLS")]
     Unreachable(String),
     #[error(
         "Kafka refuses the credentials ({0}); see KAFKA_SASL_MECHANISM, KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD"
@@ -34,6 +34,10 @@ pub enum ConnectError {
         "Kafka has no topic {0}; run `flashsale migrate` first, or see KAFKA_TOPIC_FLASH_SALE_ATTEMPTS"
     )]
     TopicMissing(String),
+    #[error(
+        "Kafka refuses to make topic {topic} ({cause}); see KAFKA_PARTITIONS and KAFKA_REPLICATION_FACTOR"
+    )]
+    TopicRefused { topic: String, cause: String },
     #[error("KAFKA_CA_FILE: {0}")]
     Authorities(String),
 }

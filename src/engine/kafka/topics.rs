@@ -43,6 +43,18 @@ pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, Connec
             Ok(()) => true,
             Err(error) => match server_error(&error) {
                 Some(ProtocolError::TopicAlreadyExists) => false,
+                Some(
+                    refusal @ (ProtocolError::InvalidReplicationFactor
+                    | ProtocolError::InvalidPartitions
+                    | ProtocolError::InvalidTopicException
+                    | ProtocolError::TopicAuthorizationFailed
+                    | ProtocolError::PolicyViolation),
+                ) => {
+                    return Err(ConnectError::TopicRefused {
+                        topic: topic.clone(),
+                        cause: format!("{refusal:?}"),
+                    });
+                }
                 _ => {
                     return Err(unreachable(format!(
                         "topic {topic} cannot be made: {error}"

@@ -9,7 +9,7 @@ use fred::{
     interfaces::{ClientLike, LuaInterface},
     prelude::{Builder, Error, ErrorKind, Options, Value},
     types::{
-        Key,
+        ClientState, Key,
         config::{Config, ReconnectPolicy, ServerConfig, UnresponsiveConfig},
         scripts::Script,
     },
@@ -115,6 +115,7 @@ impl Connection {
         keys: Vec<Key>,
         args: Vec<Value>,
     ) -> Result<Value, GateError> {
+        self.must_be_connected()?;
         let first = self
             .client
             .evalsha(script.sha1().clone(), keys.clone(), args.clone())
@@ -131,10 +132,23 @@ impl Connection {
     /// Reads one text key, wherever it is.
     pub(super) async fn get(&self, key: Key) -> Result<Value, GateError> {
         use fred::interfaces::KeysInterface;
+        self.must_be_connected()?;
         self.client.get(key).await.map_err(gate_error)
     }
 
+    /// While it reconnects, fred would keep a command waiting for as long as the timeout lets it, and then its outcome
+    /// would be in doubt for no reason.
+    fn must_be_connected(&self) -> Result<(), GateError> {
+        match self.client.state() {
+            ClientState::Connected => Ok(()),
+            ClientState::Disconnected | ClientState::Disconnecting | ClientState::Connecting => {
+                Err(GateError::NotAsked("Redis is disconnected".to_owned()))
+            }
+        }
+    }
+
     pub(super) async fn ping(&self) -> Result<(), GateError> {
+        self.must_be_connected()?;
         self.client
             .ping::<Value>(None)
             .await
@@ -189,5 +203,5 @@ fn build(config: &RedisConfig) -> Result<Client, ConnectError> {
 
 #[allow(clippy::needless_pass_by_value)] // for map_err
 fn gate_error(error: Error) -> GateError {
-    GateError(error.to_string())
+    GateError::Unknown(error.to_string())
 }

@@ -67,8 +67,8 @@ pub(super) async fn open(
     remaining: u64,
     expires: DateTime<Utc>,
 ) -> Result<bool, GateError> {
-    let remaining =
-        i64::try_from(remaining).map_err(|_| GateError("more units than fit".to_owned()))?;
+    let remaining = i64::try_from(remaining)
+        .map_err(|_| GateError::Unknown("more units than fit".to_owned()))?;
     let mut args = vec![token_arg(token), remaining.into()];
     args.extend(window_args(window, expires));
     reply::yes(

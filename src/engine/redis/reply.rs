@@ -7,7 +7,7 @@ use crate::port::GateError;
 
 /// A reply that the script cannot have given.
 pub(super) fn unexpected(what: &str) -> GateError {
-    GateError(format!("unexpected reply: {what}"))
+    GateError::Unknown(format!("unexpected reply: {what}"))
 }
 
 /// The parts of a list.

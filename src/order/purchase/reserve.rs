@@ -1,6 +1,6 @@
 //! Asks the gate, for all who wait, and passes on those who got a unit.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
 use crate::{
@@ -8,12 +8,15 @@ use crate::{
     lifecycle::Lifecycle,
     order::gather::Gather,
     order::purchase::undo::Undo,
-    port::{ReserveOutcome, Standing, StockGate},
+    port::{GateError, ReserveOutcome, Standing, StockGate},
     telemetry::Seldom,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
 static LINES: Seldom = Seldom::new();
+
+/// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
 const _: () = assert!(
     APPEND.waiting > RESERVE.batch,
@@ -31,6 +34,11 @@ pub(super) fn spawn(
         async move {
             let mut by_sale: BTreeMap<SaleId, Vec<Asked>> = BTreeMap::new();
             for asked in batch {
+                // When the gate is slow, who waited for too long is told so rather than served late.
+                if asked.since.elapsed() > LONGEST_WAIT {
+                    asked.answer(Err(Refusal::Busy));
+                    continue;
+                }
                 by_sale.entry(asked.attempt.sale).or_default().push(asked);
             }
             for (sale, asked) in by_sale {
@@ -50,6 +58,15 @@ async fn reserve(
     let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
+        Err(GateError::NotAsked(cause)) => {
+            if LINES.is_due() {
+                tracing::warn!(%sale, attempts = asked.len(), cause, "the gate cannot be asked");
+            }
+            for asked in asked {
+                asked.answer(Err(Refusal::Unavailable));
+            }
+            return;
+        }
         Err(error) => {
             if LINES.is_due() {
                 tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
