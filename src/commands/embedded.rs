@@ -27,20 +27,20 @@ pub(super) struct Running {
     clock: Arc<dyn Clock>,
     /// Where the data is.
     file: PathBuf,
-    /// What was made because the file is new.
+    /// What was made because the file was empty.
     seeded: Option<Vec<Seeded>>,
 }
 
-/// Opens the data directory, seeds it if its file is new and that is wanted, and starts the worker.
+/// Opens the data directory, seeds it if its file is empty and that is wanted, and starts the worker.
 pub(super) async fn start(
     lifecycle: &Lifecycle,
     config: &Config,
     directory: PathBuf,
-    seed_if_new: bool,
+    seed_if_empty: bool,
 ) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (opening, its_clock) = (config.clone(), Arc::clone(&clock));
-    let open = move || open(&opening, &its_clock, &directory, seed_if_new);
+    let open = move || open(&opening, &its_clock, &directory, seed_if_empty);
     let running = tokio::task::spawn_blocking(open).await??;
     let (failure, stop) = (running.engines.failure(), lifecycle.stop().clone());
     lifecycle.spawn("data file", async move {
@@ -65,11 +65,11 @@ fn open(
     config: &Config,
     clock: &Arc<dyn Clock>,
     directory: &Path,
-    seed_if_new: bool,
+    seed_if_empty: bool,
 ) -> anyhow::Result<Running> {
     let mut data = DataFile::open(directory)?;
     data.migrate()?;
-    let seeded = if data.is_new && seed_if_new {
+    let seeded = if seed_if_empty && data.is_empty()? {
         Some(seed(&mut data, config, clock.as_ref())?)
     } else {
         None

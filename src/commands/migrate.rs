@@ -78,7 +78,10 @@ impl Migrate {
                 report("applied", &migrate::run(&config.postgres).await?);
                 Ok(())
             }
-            Step::Status => list(&migrate::status(&config.postgres).await?),
+            Step::Status => list(
+                &migrate::status(&config.postgres).await?,
+                "flashsale migrate",
+            ),
         }
     }
 }
@@ -94,7 +97,7 @@ fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
             report("taken back", &data.reset()?);
             report("applied", &data.migrate()?);
         }
-        Step::Status => list(&data.migrations()?)?,
+        Step::Status => list(&data.migrations()?, "flashsale migrate --embedded")?,
     }
     Ok(())
 }
@@ -145,7 +148,7 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
 }
 
 #[allow(clippy::print_stdout)] // the command's answer
-fn list(migrations: &[MigrationState]) -> anyhow::Result<()> {
+fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
     for migration in migrations {
         println!(
             "{} {}",
@@ -163,7 +166,7 @@ fn list(migrations: &[MigrationState]) -> anyhow::Result<()> {
         .count();
     anyhow::ensure!(
         missing == 0,
-        "migrations missing: {missing}; run `flashsale migrate`"
+        "migrations missing: {missing}; run `{command}`"
     );
     Ok(())
 }

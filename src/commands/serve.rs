@@ -33,7 +33,7 @@ pub(super) struct Serve {
     port: Option<u16>,
     #[command(flatten)]
     place: Place,
-    /// With --embedded: leave a new data file empty, without demo data
+    /// With --embedded: leave an empty data file empty, without demo data
     #[arg(long, requires = "embedded")]
     no_seed: bool,
 }

@@ -79,8 +79,6 @@ impl OpenError {
 pub struct DataFile {
     directory: DataDirectory,
     conn: SqliteConnection,
-    /// True if the file was made now.
-    pub is_new: bool,
 }
 
 /// The three ports on one data directory, which is this process's until it is closed.
@@ -98,14 +96,9 @@ impl DataFile {
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         let directory = DataDirectory::take(directory)?;
         let file = directory.file();
-        let is_new = !file.exists();
         let mut conn = connect::writer(&file)?;
         connect::check(&mut conn, &file)?;
-        Ok(Self {
-            directory,
-            conn,
-            is_new,
-        })
+        Ok(Self { directory, conn })
     }
 
     /// Where the file of a directory is.

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use diesel::{SqliteConnection, prelude::*, result::Error};
 
 use super::{
-    DataFile,
+    DataFile, OpenError,
     schema::{flash_sales, products, users},
     values::millis,
 };
@@ -29,6 +29,22 @@ pub enum SeedError {
 }
 
 impl DataFile {
+    /// True if there is no user, product or sale yet: also after a first start that was killed half way.
+    pub fn is_empty(&mut self) -> Result<bool, OpenError> {
+        let rows = users::table
+            .count()
+            .get_result::<i64>(&mut self.conn)
+            .and_then(|users| {
+                let products = products::table.count().get_result::<i64>(&mut self.conn)?;
+                let sales = flash_sales::table
+                    .count()
+                    .get_result::<i64>(&mut self.conn)?;
+                Ok(users + products + sales)
+            });
+        rows.map(|rows| rows == 0)
+            .map_err(|error| OpenError::of(&self.path(), &error.to_string()))
+    }
+
     /// Seeds in one transaction. `hash` makes the PHC string of a password; it is called for missing accounts only.
     pub fn seed<E: Display>(
         &mut self,

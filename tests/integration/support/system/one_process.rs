@@ -98,7 +98,8 @@ impl System for OneProcess {
     }
 
     async fn serve(&self) -> Api {
-        self.serve_with(&[], &[]).await
+        // Tests make what they need.
+        self.serve_with(&["--no-seed"], &[]).await
     }
 
     async fn worker(&self) {}
