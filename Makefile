@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test ci format lint docs services services-down
+.PHONY: help run test bench ci format lint docs services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops
 test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
 	@eval "$$($(SERVICES) env)" && cargo test
+
+bench: ## measure the embedded system on this machine; docs/PERFORMANCE.md says what came of it
+	@cargo bench --bench embedded
 
 ci: format lint docs test ## all that has to be green: format, lints, documentation, tests
 

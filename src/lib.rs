@@ -2,7 +2,7 @@
 //!
 //! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`] and [`clock`] below them
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
-//! - [`engine`]: the ports on Redis, Kafka and PostgreSQL; the domain never names one
+//! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, and embedded in one process; the domain never names one
 //! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
 //! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines

@@ -104,7 +104,12 @@ fn every_server_s_client_is_known_to_its_engine_only() {
     only_in(&["rskafka"], &["engine/kafka", "telemetry.rs"]);
     only_in(
         &["diesel", "tokio_postgres", "deadpool"],
-        &["engine/postgres", "engine/embedded", "telemetry.rs"],
+        &[
+            "engine/postgres",
+            "engine/embedded",
+            "engine/prepared.rs",
+            "telemetry.rs",
+        ],
     );
 }
 

@@ -8,7 +8,9 @@ use std::{
 use flashsale::{
     config::Secret,
     engine::redis::{ConnectError, RedisGate},
-    port::{GateStatus, Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, StockGate},
+    port::{
+        GateError, GateStatus, Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, StockGate,
+    },
 };
 
 use super::{
@@ -346,6 +348,26 @@ async fn a_dead_server_fails_commands_in_time_and_comes_back() {
     // What could not be answered was not kept to be done later.
     let (available, pending, _) = scene.figures().await;
     assert_eq!((available, pending), (4, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_is_not_asked_and_nobody_waits_for_it() {
+    let (mut server, engine) = faulty(durable(), COMMAND_TIMEOUT).await;
+    let scene = Scene::open(engine, 5).await;
+    server.kill();
+    wait_until("the connection is known to be broken", || async {
+        matches!(scene.gate.ping().await, Err(GateError::NotAsked(_)))
+    })
+    .await;
+    let begun = Instant::now();
+    for _ in 0..100 {
+        let answer = scene.gate.reserve(scene.sale, &[new_shopper()]).await;
+        assert!(matches!(answer, Err(GateError::NotAsked(_))), "{answer:?}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    server.restart();
+    wait_until_answering(&*scene.gate).await;
+    assert_eq!(scene.figures().await.0, 5, "none of them took a unit");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{collections::HashSet, time::Duration};
 use flashsale::{
     config::{KafkaConfig, SaslConfig, SaslMechanism, Secret},
     engine::kafka::KafkaLog,
-    port::AttemptLog,
+    port::{AttemptLog, DeadLetter, Offset, Partition, RawRecord},
 };
 
 use super::{Buried, LogBed, attempt, read_all};
@@ -209,4 +209,34 @@ async fn a_cluster_with_tls_and_a_login_is_used_like_any_other() {
         named.contains("KAFKA_CA_FILE") && named.contains("/nowhere.pem"),
         "{named}"
     );
+}
+
+#[tokio::test]
+async fn dead_letters_are_buried_however_many_and_however_large_they_are() {
+    let bed = KafkaBed::start().await;
+    let letter = |offset: i64, size: usize| DeadLetter {
+        partition: Partition(0),
+        offset: Offset(offset),
+        cause: "not an attempt".to_owned(),
+        raw: RawRecord {
+            key: Some(b"42".to_vec()),
+            value: Some(vec![b'x'; size]),
+        },
+        buried_at: attempt(1).at,
+    };
+    // Together they are three times what the broker takes at once; the last is too large with its headers alone.
+    let mut letters: Vec<_> = (0..1_500).map(|offset| letter(offset, 2_000)).collect();
+    letters.push(letter(1_500, 1_048_500));
+    bed.log.bury(&letters).await.unwrap();
+    let buried = bed.dead_letters().await;
+    let offsets: Vec<i64> = buried.iter().map(|letter| letter.offset).collect();
+    assert_eq!(offsets, Vec::from_iter(0..=1_500), "each once, in order");
+    let values = |letters: &[Buried]| {
+        letters
+            .iter()
+            .filter(|letter| letter.value.is_some())
+            .count()
+    };
+    assert_eq!(values(&buried[..1_500]), 1_500);
+    assert_eq!(buried[1_500].value, None);
 }
