@@ -65,6 +65,16 @@ pub(super) async fn finish<B: MessageBody + 'static>(
     Ok(answer)
 }
 
+/// The outermost middleware: for what is answered before any route is found, as a refused preflight is.
+pub(super) async fn in_shape<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let problem = wants_problem(request.headers());
+    let answer = next.call(request).await?;
+    Ok(reshape(answer.map_into_boxed_body(), problem))
+}
+
 /// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.
 fn reshape(answer: ServiceResponse, problem: bool) -> ServiceResponse {
     let Some(error) = answer.response().error() else {

@@ -2,11 +2,11 @@
 
 use std::{io, net::TcpListener, time::Duration};
 
-use actix_web::{App as Actix, HttpServer, dev::Server, web::ServiceConfig};
+use actix_web::{App as Actix, HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig};
 use tokio::net::{TcpSocket, lookup_host};
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Probes, cors::cors};
+use super::{App, Probes, cors::cors, finish::in_shape};
 use crate::config::ServerConfig;
 
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
@@ -86,6 +86,7 @@ fn start(
     let server = HttpServer::new(move || {
         Actix::new()
             .wrap(cors(&origins))
+            .wrap(from_fn(in_shape))
             .configure(configure.clone())
     })
     .max_connections(config.max_connections)

@@ -71,7 +71,10 @@ pub(super) fn settle(
     let failed: Vec<_> = decision
         .fresh
         .iter()
-        .filter(|settlement| settlement.outcome == Outcome::SoldOut)
+        .filter(|settlement| {
+            // Rejected, too: nobody but this system writes into the file's log, so its shopper is the one who pressed.
+            matches!(settlement.outcome, Outcome::SoldOut | Outcome::Rejected)
+        })
         .map(|settlement| ResultEntry {
             user: settlement.attempt.user,
             product: settlement.attempt.product,

@@ -64,13 +64,19 @@ async fn a_strange_origin_is_not_let_in() {
         "https://shop.example.evil.example",
         "null",
     ] {
+        let refused = preflight(&server, origin).await;
         assert!(
-            preflight(&server, origin)
-                .await
+            refused
                 .headers()
                 .get("access-control-allow-origin")
                 .is_none(),
             "{origin}"
+        );
+        assert_eq!(refused.status(), 400);
+        let body: serde_json::Value = refused.json().await.unwrap();
+        assert_eq!(
+            (&body["success"], &body["code"]),
+            (&false.into(), &"bad_request".into())
         );
         let answer = server
             .get("/health")

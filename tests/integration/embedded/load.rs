@@ -11,7 +11,7 @@ use crate::support::{
     system::{Balance, OneProcess, System},
 };
 
-/// Who presses more than once at the same time: every so manieth shopper.
+/// One shopper in so many presses five times at once.
 const IMPATIENT: usize = 4;
 
 /// A sale, and the attempt that each of its accepted shoppers was told.

@@ -230,7 +230,11 @@ async fn dead_letters_are_buried_however_many_and_however_large_they_are() {
     bed.log.bury(&letters).await.unwrap();
     let buried = bed.dead_letters().await;
     let offsets: Vec<i64> = buried.iter().map(|letter| letter.offset).collect();
-    assert_eq!(offsets, Vec::from_iter(0..=1_500), "each once, in order");
+    assert_eq!(
+        offsets,
+        (0..=1_500).collect::<Vec<i64>>(),
+        "each once, in order"
+    );
     let values = |letters: &[Buried]| {
         letters
             .iter()
