@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     engine::{
         demo::{self, Seeded},
-        embedded::{DataFile, Embedded},
+        embedded::{DataDirectory, DataFile, Embedded},
     },
     lifecycle::Lifecycle,
     port::SaleListing,
@@ -76,7 +76,7 @@ fn open(
     };
     Ok(Running {
         file: data.path(),
-        engines: data.start(clock, config.sale.result_ttl)?,
+        engines: data.start(clock, &config.kafka.consumer_group, config.sale.result_ttl)?,
         clock: Arc::clone(clock),
         seeded,
     })
@@ -137,8 +137,9 @@ impl Running {
         println!("  Ctrl-C stops it; the data stays.\n");
     }
 
-    pub(super) async fn close(self) {
-        self.engines.close().await;
+    /// The directory, which is ours until it is dropped.
+    pub(super) async fn close(self) -> DataDirectory {
+        self.engines.close().await
     }
 }
 

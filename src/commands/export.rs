@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::{BufWriter, Write},
+    io::{BufWriter, ErrorKind, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
@@ -12,12 +12,15 @@ use anyhow::Context;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::embedded;
+use super::{embedded, place::must_hold_data};
 use crate::{
     app::Ports,
     clock::{Clock, SystemClock},
     config::Config,
-    engine::{embedded::DataFile, transfer::Writer},
+    engine::{
+        embedded::{DataDirectory, DataFile},
+        transfer::{Seals, Writer},
+    },
     lifecycle::Lifecycle,
 };
 
@@ -43,20 +46,18 @@ pub(super) struct Export {
 impl Export {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let directory = self.data_dir.unwrap_or(config.embedded.data_dir.clone());
-        anyhow::ensure!(
-            embedded::holds_data(&directory),
-            "there is no data file in {} (--data-dir, FLASHSALE_DATA_DIR)",
-            directory.display()
-        );
-        settle(&config, &directory).await?;
-        tokio::task::spawn_blocking(move || write(&directory, &self.out)).await?
+        must_hold_data(&directory)?;
+        let directory = settle(config, directory).await?;
+        tokio::task::spawn_blocking(move || write(directory, &self.out)).await?
     }
 }
 
-/// Lets a worker settle what waits in the log.
-async fn settle(config: &Config, directory: &Path) -> anyhow::Result<()> {
+/// Lets a worker settle what waits in the log. Nobody else can have the directory before it is read.
+async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDirectory> {
     let lifecycle = Lifecycle::default();
-    let running = embedded::start(&lifecycle, config, directory.to_owned(), false).await?;
+    // Whatever ENABLE_CONSUMER says of `serve`.
+    config.worker.enabled = true;
+    let running = embedded::start(&lifecycle, &config, directory, false).await?;
     let deadline = Instant::now() + SETTLING;
     let settled = loop {
         match is_settled(&running.ports(), &config.kafka.consumer_group).await {
@@ -73,8 +74,8 @@ async fn settle(config: &Config, directory: &Path) -> anyhow::Result<()> {
     };
     lifecycle.stop().cancel();
     let end = lifecycle.run(config.server.shutdown_timeout).await;
-    running.close().await;
-    settled.and(end.map_err(Into::into))
+    let directory = running.close().await;
+    settled.and(end.map_err(Into::into)).map(|()| directory)
 }
 
 async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
@@ -86,26 +87,39 @@ async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
 }
 
 #[allow(clippy::print_stdout)] // the command's answer
-fn write(directory: &Path, out: &Path) -> anyhow::Result<()> {
-    let mut data = DataFile::open(directory)?;
+fn write(directory: DataDirectory, out: &Path) -> anyhow::Result<()> {
+    let mut data = DataFile::open_in(directory)?;
     // Under another name until it is whole.
     let mut unfinished = out.as_os_str().to_owned();
     unfinished.push(".part");
-    let unfinished = PathBuf::from(unfinished);
-    let cannot = || format!("cannot write {}", unfinished.display());
+    let unfinished = Path::new(&unfinished);
+    // Made anew: one that is there, of a run that was killed, may be readable by others.
+    match fs::remove_file(unfinished) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot write {}", unfinished.display()));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let seals = write_rows(&mut data, unfinished).inspect_err(|_| {
+        let _ = fs::remove_file(unfinished);
+    })?;
+    fs::rename(unfinished, out).with_context(|| format!("cannot write {}", out.display()))?;
+    println!("{}: {seals}", out.display());
+    Ok(())
+}
+
+fn write_rows(data: &mut DataFile, out: &Path) -> anyhow::Result<Seals> {
+    let cannot = || format!("cannot write {}", out.display());
     let file = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
-        .open(&unfinished)
+        .open(out)
         .with_context(cannot)?;
     let mut writer = Writer::begin(BufWriter::new(file), SystemClock.now()).with_context(cannot)?;
     data.export(&mut |line| writer.row(line))?;
     let (mut file, seals) = writer.end().with_context(cannot)?;
     file.flush()?;
     file.get_ref().sync_all().with_context(cannot)?;
-    fs::rename(&unfinished, out).with_context(|| format!("cannot write {}", out.display()))?;
-    println!("{}: {seals}", out.display());
-    Ok(())
+    Ok(seals)
 }

@@ -5,7 +5,10 @@ use std::{fmt::Display, path::Path};
 use clap::{Args, Subcommand};
 use tokio_util::sync::CancellationToken;
 
-use super::{connect::patiently, place::Place};
+use super::{
+    connect::patiently,
+    place::{Place, must_hold_data},
+};
 use crate::{
     config::Config,
     engine::{
@@ -56,7 +59,7 @@ enum Step {
 impl Migrate {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run);
-        if let Some(directory) = self.place.data_dir(&config) {
+        if let Some(directory) = self.place.data_dir(&config)? {
             return tokio::task::spawn_blocking(move || file(&step, &directory)).await?;
         }
         match step {
@@ -88,6 +91,9 @@ impl Migrate {
 
 /// The same for a data file.
 fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
+    if !matches!(step, Step::Run) {
+        must_hold_data(directory)?;
+    }
     let mut data = DataFile::open(directory)?;
     match step {
         Step::Run => report("applied", &data.migrate()?),
@@ -97,7 +103,13 @@ fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
             report("taken back", &data.reset()?);
             report("applied", &data.migrate()?);
         }
-        Step::Status => list(&data.migrations()?, "flashsale migrate --embedded")?,
+        Step::Status => {
+            let command = format!(
+                "flashsale migrate --embedded --data-dir {}",
+                directory.display()
+            );
+            list(&data.migrations()?, &command)?;
+        }
     }
     Ok(())
 }

@@ -1,9 +1,10 @@
 //! The arguments that say where the system is: on its servers, or in a data directory of this machine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::embedded::holds_data;
 use crate::config::Config;
 
 /// On servers unless `--embedded` is given.
@@ -14,14 +15,29 @@ pub(super) struct Place {
     #[arg(long, global = true)]
     embedded: bool,
     /// The data directory of --embedded, instead of FLASHSALE_DATA_DIR [default: flashsale-data]
-    #[arg(long, global = true, value_name = "DIR", requires = "embedded")]
+    #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
 
 impl Place {
     /// The data directory; `None` when the system is on its servers.
-    pub(super) fn data_dir(&self, config: &Config) -> Option<PathBuf> {
+    pub(super) fn data_dir(&self, config: &Config) -> anyhow::Result<Option<PathBuf>> {
+        // clap's `requires` does not see an --embedded before a subcommand.
+        anyhow::ensure!(
+            self.embedded || self.data_dir.is_none(),
+            "--data-dir is for --embedded only"
+        );
         let directory = || self.data_dir.as_ref().unwrap_or(&config.embedded.data_dir);
-        self.embedded.then(|| directory().clone())
+        Ok(self.embedded.then(|| directory().clone()))
     }
+}
+
+/// Fails if there is nothing in a directory.
+pub(super) fn must_hold_data(directory: &Path) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        holds_data(directory),
+        "there is no data file in {} (--data-dir, FLASHSALE_DATA_DIR)",
+        directory.display()
+    );
+    Ok(())
 }

@@ -30,7 +30,7 @@ pub(super) struct Seed {
 
 impl Seed {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        if let Some(directory) = self.place.data_dir(&config) {
+        if let Some(directory) = self.place.data_dir(&config)? {
             let seed = move || {
                 let mut data = DataFile::open(&directory)?;
                 data.migrate()?;

@@ -52,7 +52,7 @@ impl Serve {
         .await?;
         let address = listener.local_addr()?;
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
-        let embedded = match self.place.data_dir(&config) {
+        let embedded = match self.place.data_dir(&config)? {
             Some(directory) => {
                 Some(embedded::start(&lifecycle, &config, directory, !self.no_seed).await?)
             }

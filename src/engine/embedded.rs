@@ -20,7 +20,9 @@ mod settle;
 mod store;
 mod users;
 mod values;
+mod wal;
 
+pub use directory::DataDirectory;
 pub use gate::MemoryGate;
 pub use ledger::SqliteLedger;
 pub use log::SqliteLog;
@@ -33,7 +35,7 @@ use std::{
 
 use diesel::SqliteConnection;
 
-use self::{directory::DataDirectory, results::Results, store::Store, values::millis};
+use self::{results::Results, store::Store, values::millis};
 use crate::clock::Clock;
 
 /// A statement for SQLite, written by hand.
@@ -87,15 +89,24 @@ pub struct Embedded {
     pub log: Arc<SqliteLog>,
     pub ledger: Arc<SqliteLedger>,
     store: Store,
-    _directory: DataDirectory,
+    directory: DataDirectory,
 }
 
 impl DataFile {
     /// Takes the directory and opens its file; makes both if they are missing. Reads the whole file once: a damaged one
     /// is found out now, and not when a shopper needs it.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
-        let directory = DataDirectory::take(directory)?;
+        Self::open_in(DataDirectory::take(directory)?)
+    }
+
+    /// The same, in a directory that is ours already.
+    pub fn open_in(directory: DataDirectory) -> Result<Self, OpenError> {
         let file = directory.file();
+        wal::check(&file)?;
+        directory.make_file().map_err(|error| OpenError::File {
+            file: file.clone(),
+            cause: error.to_string(),
+        })?;
         let mut conn = connect::writer(&file)?;
         connect::check(&mut conn, &file)?;
         Ok(Self { directory, conn })
@@ -113,19 +124,21 @@ impl DataFile {
         self.directory.file()
     }
 
-    /// Starts the engines on a file that has all its migrations. `result_ttl` is how long results can be read.
+    /// Starts the engines on a file that has all its migrations, for workers of one group. `result_ttl` is how long
+    /// results can be read.
     pub fn start(
         mut self,
         clock: &Arc<dyn Clock>,
+        group: &str,
         result_ttl: Duration,
     ) -> Result<Embedded, OpenError> {
         let file = self.path();
         let failed = |error: diesel::result::Error| OpenError::of(&file, &error.to_string());
-        leases::clear(&mut self.conn).map_err(failed)?;
+        leases::clear(&mut self.conn, group).map_err(failed)?;
         results::forget_expired(&mut self.conn, millis(clock.now())).map_err(failed)?;
         let end = log::end(&mut self.conn).map_err(failed)?;
         let store = Store::start(self.conn, &file)?;
-        let results = Results::new(store.clone(), Arc::clone(clock), result_ttl);
+        let results = Results::new(store.clone(), Arc::clone(clock), result_ttl, end);
         Ok(Embedded {
             gate: Arc::new(MemoryGate::new(Arc::clone(clock), results)),
             log: Arc::new(SqliteLog::new(store.clone(), Arc::clone(clock), end)),
@@ -135,7 +148,7 @@ impl DataFile {
                 result_ttl,
             )),
             store,
-            _directory: self.directory,
+            directory: self.directory,
         })
     }
 }
@@ -148,8 +161,10 @@ impl Embedded {
         async move { store.failure().await }
     }
 
-    /// Writes what waits and closes the file. Every call of the ports fails from then on.
-    pub async fn close(self) {
+    /// Writes what waits and closes the file. Every call of the ports fails from then on. The directory stays ours until
+    /// what is answered is dropped.
+    pub async fn close(self) -> DataDirectory {
         self.store.close().await;
+        self.directory
     }
 }

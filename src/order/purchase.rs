@@ -7,7 +7,10 @@ mod append;
 mod reserve;
 mod undo;
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use metrics::counter;
 use tokio::sync::oneshot;
@@ -34,6 +37,9 @@ const APPEND: Limits = Limits {
     waiting: 4_096,
     batch: 1_000,
 };
+
+/// How long a shopper waits at most, whatever the servers do. Far above their timeouts; behind it the attempt goes on.
+const LONGEST_ANSWER: Duration = Duration::from_secs(12);
 
 /// The attempt counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +109,8 @@ impl Purchase {
         }
     }
 
-    /// One press of "buy". Waits for its turn for three seconds at most, then for gate and log as long as their timeouts.
+    /// One press of "buy". Waits for its turn for three seconds at most, then for gate and log as long as their timeouts,
+    /// and for twelve seconds altogether.
     pub async fn attempt(&self, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
         let outcome = self.decide(user, sale).await;
         counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
@@ -137,7 +144,10 @@ impl Purchase {
             })
             .map_err(|_| Refusal::Busy)?;
         // A task that dies takes the process with it; the attempt is found in the gate.
-        let outcome = answered.await.unwrap_or(Err(Refusal::OutcomeUnknown));
+        let outcome = match tokio::time::timeout(LONGEST_ANSWER, answered).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
+        };
         if outcome == Err(Refusal::SoldOut) {
             self.results.refused(user, product, sale);
         }

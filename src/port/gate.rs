@@ -157,7 +157,8 @@ pub trait StockGate: Send + Sync {
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError>;
 
     /// What to tell a shopper of a product. With `sale`, the product's current one: a shopper who holds a unit of it is
-    /// told that attempt's standing (pending: `None`), never an older result.
+    /// told that attempt's standing (pending: `None`), never an older result. A FAILED is told only if the shopper holds no
+    /// unit of its sale and that sale is not being loaded: whoever is told FAILED gets no order.
     async fn read_result(
         &self,
         user: UserId,

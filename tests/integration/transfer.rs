@@ -45,7 +45,9 @@ async fn export(system: &OneProcess, out: &Path) {
         "--out",
         out.to_str().unwrap(),
     ];
-    let export = Process::start(&arguments, &OneProcess::environment());
+    let mut environment = OneProcess::environment();
+    environment.insert("ENABLE_CONSUMER".to_owned(), "false".to_owned());
+    let export = Process::start(&arguments, &environment);
     assert!(export.end().await.success(), "{}", export.output());
 }
 
@@ -108,6 +110,11 @@ async fn the_moved_shop_goes_on_selling_on_servers() {
     let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
     let file = out.path().join("shop.jsonl");
     let (sold_out, open) = a_shop_that_moves(&system, &file).await;
+    let product = system
+        .number(&format!(
+            "SELECT product_id FROM flash_sales WHERE id = {sold_out}"
+        ))
+        .await;
 
     let servers = crate::support::system::Servers::start().await;
     let (imported, said) = import(&servers.database, &file).await;
@@ -137,6 +144,31 @@ async fn the_moved_shop_goes_on_selling_on_servers() {
     assert_eq!(api.attempt(open, &newcomer).await.0, 200);
     assert_eq!(servers.check_promises(open).await.orders, 2);
     assert_eq!(servers.check_promises(sold_out).await.orders, 2);
+    let result = api.result(product, &buyer).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"), "never told here before");
+}
+
+#[tokio::test]
+async fn buyers_of_a_sale_that_is_over_are_told_so_after_the_move() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    let (sale, _) = a_shop_that_moves(&system, &file).await;
+    let servers = crate::support::system::Servers::start().await;
+    let (imported, said) = import(&servers.database, &file).await;
+    assert!(imported, "{said}");
+    servers
+        .sql(&format!(
+            "UPDATE flash_sales SET end_time = now() - interval '1 minute', start_time = now() - interval '1 hour' WHERE id = {sale}"
+        ))
+        .await;
+    let (api, _worker) = (servers.serve().await, servers.work().await);
+    let buyer = api.login("buyer", "password123").await;
+    let product = format!("SELECT product_id FROM flash_sales WHERE id = {sale}");
+    let product = servers.number(&product).await;
+    wait_until("the buyer is told", Duration::from_secs(20), || async {
+        api.result(product, &buyer).await.as_deref() == Some("SUCCESS")
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -159,6 +191,24 @@ async fn an_export_that_was_changed_or_cut_off_is_not_taken() {
         assert!(!imported && said.contains(cause), "{said}");
         assert_eq!(number(&database, "SELECT count(*) FROM users").await, 0);
     }
+}
+
+#[tokio::test]
+async fn emails_that_are_one_on_postgresql_are_named() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    for (name, email) in [("one", "Ä@example.com"), ("two", "ä@example.com")] {
+        system
+            .sql(&format!(
+                "INSERT INTO users (username, email, password_hash) VALUES ('{name}', '{email}', '-')"
+            ))
+            .await;
+    }
+    export(&system, &file).await;
+    let database = TestDatabase::create().await;
+    let (imported, said) = import(&database, &file).await;
+    assert!(!imported && said.contains("case of their email"), "{said}");
+    assert!(said.contains("ä@example.com"), "{said}");
 }
 
 #[tokio::test]

@@ -35,9 +35,32 @@ BEGIN
     WHERE id = NEW.flash_sale_id AND NEW.status = 'SUCCESS';
 END;
 
+-- SQLite's REPLACE deletes what is in its way without a delete trigger: an order would vanish and its unit with it.
+CREATE TRIGGER orders_insert_replaces_none BEFORE INSERT ON orders
+WHEN EXISTS (SELECT 1 FROM orders WHERE flash_sale_id = NEW.flash_sale_id AND user_id = NEW.user_id)
+    OR EXISTS (SELECT 1 FROM orders WHERE attempt_id = NEW.attempt_id)
+BEGIN
+    SELECT RAISE(ABORT, 'orders_one_a_shopper: the shopper has an order of the sale, or the attempt has one');
+END;
+
+CREATE TRIGGER orders_update_replaces_none BEFORE UPDATE OF flash_sale_id, user_id, attempt_id ON orders
+WHEN EXISTS (SELECT 1 FROM orders WHERE flash_sale_id = NEW.flash_sale_id AND user_id = NEW.user_id
+        AND (flash_sale_id, user_id) <> (OLD.flash_sale_id, OLD.user_id))
+    OR EXISTS (SELECT 1 FROM orders WHERE attempt_id = NEW.attempt_id AND attempt_id <> OLD.attempt_id)
+BEGIN
+    SELECT RAISE(ABORT, 'orders_one_a_shopper: the shopper has an order of the sale, or the attempt has one');
+END;
+
+CREATE TRIGGER flash_sales_insert_replaces_none BEFORE INSERT ON flash_sales
+WHEN EXISTS (SELECT 1 FROM flash_sales WHERE id = NEW.id)
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_pkey: there is a sale with this id');
+END;
+
 -- To add ten units, add ten to both columns. Counting is dear, but whoever writes stock directly does it rarely.
 CREATE TRIGGER flash_sales_insert_stock_is_true BEFORE INSERT ON flash_sales
 WHEN NEW.remaining_stock <> NEW.initial_stock
+    - (SELECT count(*) FROM orders WHERE flash_sale_id = NEW.id AND status = 'SUCCESS')
 BEGIN
     SELECT RAISE(ABORT, 'flash_sales_stock_is_true: remaining_stock must be initial_stock less the SUCCESS orders');
 END;

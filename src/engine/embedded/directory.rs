@@ -1,43 +1,43 @@
-//! The data directory: one process at a time has it. Nothing here knows what is in the file.
+//! The data directory: one process at a time has it, and its owner alone can read it. Nothing here knows what is in the
+//! file.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use super::OpenError;
 
 pub(super) const FILE: &str = "flashsale.db";
-const LOCK: &str = "lock";
+/// Says who has the directory, for whoever is refused.
+const HOLDER: &str = "flashsale.pid";
 
 /// A directory that is ours until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
-pub(super) struct DataDirectory {
+pub struct DataDirectory {
     path: PathBuf,
-    _lock: File,
+    /// The lock is on the directory itself: there is no file that somebody could clear away.
+    handle: File,
 }
 
 impl DataDirectory {
     /// Makes the directory if it is missing, and takes it.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let unusable = |cause: std::io::Error| OpenError::Directory {
+        let unusable = |cause: io::Error| OpenError::Directory {
             path: path.to_owned(),
             cause: cause.to_string(),
         };
-        fs::create_dir_all(path).map_err(unusable)?;
-        let mut lock = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join(LOCK))
-            .map_err(unusable)?;
-        match lock.try_lock() {
+        // Password hashes are in it.
+        let mut private = DirBuilder::new();
+        private.recursive(true).mode(0o700);
+        private.create(path).map_err(unusable)?;
+        let handle = File::open(path).map_err(unusable)?;
+        match handle.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let _ = lock.read_to_string(&mut pid);
+                let pid = fs::read_to_string(path.join(HOLDER)).unwrap_or_default();
                 return Err(OpenError::InUse {
                     path: path.to_owned(),
                     pid: pid.trim().to_owned(),
@@ -45,21 +45,30 @@ impl DataDirectory {
             }
             Err(TryLockError::Error(cause)) => return Err(unusable(cause)),
         }
-        // For whoever is refused; the lock itself is the kernel's and goes with the process.
-        let mut note = || -> std::io::Result<()> {
-            lock.set_len(0)?;
-            lock.rewind()?;
-            writeln!(lock, "{}", std::process::id())
-        };
-        note().map_err(unusable)?;
+        let pid = format!("{}\n", std::process::id());
+        fs::write(path.join(HOLDER), pid).map_err(unusable)?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            handle,
         })
     }
 
     /// The data file.
     pub(super) fn file(&self) -> PathBuf {
         self.path.join(FILE)
+    }
+
+    /// Makes the file if it is missing, empty, and the directory's entry durable.
+    pub(super) fn make_file(&self) -> io::Result<()> {
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.file());
+        match made {
+            Ok(_) => self.handle.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 }

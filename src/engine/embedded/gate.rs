@@ -14,7 +14,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use self::sale::Sale;
-use super::{results::Results, values::millis};
+use super::{
+    results::{Results, Told},
+    values::millis,
+};
 use crate::{
     clock::Clock,
     ids::{ProductId, SaleId, UserId},
@@ -45,15 +48,29 @@ impl MemoryGate {
     /// ever held while anything is waited for, and nothing under it can panic half way.
     fn with<T>(&self, id: SaleId, work: impl FnOnce(&mut Sale, i64) -> T) -> Option<T> {
         let now = millis(self.clock.now());
-        let sale = self.known(id)?;
-        let mut sale = sale.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.known(id)?;
+        let mut sale = known.lock().unwrap_or_else(PoisonError::into_inner);
         if sale.is_expired(now) {
             drop(sale);
-            let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
-            sales.remove(&id);
+            self.forget(id, &known, now);
             return None;
         }
         Some(work(&mut sale, now))
+    }
+
+    /// Removes a sale, unless it was made anew or its window was moved meanwhile.
+    fn forget(&self, id: SaleId, expired: &Arc<Mutex<Sale>>, now: i64) {
+        let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
+        let is_expired = |sale: &Arc<Mutex<Sale>>| {
+            let sale = sale.lock().unwrap_or_else(PoisonError::into_inner);
+            sale.is_expired(now)
+        };
+        if let Some(there) = sales.get(&id)
+            && Arc::ptr_eq(there, expired)
+            && is_expired(there)
+        {
+            sales.remove(&id);
+        }
     }
 
     fn known(&self, id: SaleId) -> Option<Arc<Mutex<Sale>>> {
@@ -91,16 +108,29 @@ impl MemoryGate {
         settlements.iter().filter_map(told).collect()
     }
 
-    /// The shopper's standing in the product's latest sale in which they hold an order.
-    fn has_order(&self, user: UserId, product: ProductId) -> bool {
-        let ids: Vec<SaleId> = {
+    /// The sales that are known to be the product's in which the shopper has an order.
+    fn ordered(&self, user: UserId, product: ProductId) -> Vec<SaleId> {
+        let mut ids: Vec<SaleId> = {
             let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
             sales.keys().copied().collect()
         };
-        ids.into_iter().any(|id| {
-            self.with(id, |sale, _| sale.is_of(product) && sale.has_order(user))
+        ids.retain(|id| {
+            self.with(*id, |sale, _| sale.is_of(product) && sale.has_order(user))
                 .unwrap_or(false)
-        })
+        });
+        ids
+    }
+
+    /// What a shopper is told by the unit that they hold in a sale, if they do.
+    fn told_by_holder(&self, sale: SaleId, user: UserId) -> Option<Option<PurchaseResult>> {
+        let standing = self.with(sale, |sale, _| {
+            (sale.is_pending(user), sale.has_order(user))
+        });
+        match standing? {
+            (true, _) => Some(None),
+            (false, true) => Some(Some(PurchaseResult::Success)),
+            (false, false) => None,
+        }
     }
 }
 
@@ -145,16 +175,20 @@ impl StockGate for MemoryGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        if let Some(id) = sale {
-            match self.with(id, |sale, _| (sale.is_pending(user), sale.has_order(user))) {
-                Some((true, _)) => return Ok(None),
-                Some((_, true)) => return Ok(Some(PurchaseResult::Success)),
-                Some((false, false)) | None => {}
-            }
-        } else if self.has_order(user, product) {
-            return Ok(Some(PurchaseResult::Success));
+        if let Some(told) = sale.and_then(|sale| self.told_by_holder(sale, user)) {
+            return Ok(told);
         }
-        self.results.read(user, product, sale).await
+        let ordered = self.ordered(user, product);
+        let Some(Told { sale, result }) = self.results.read(user, product, ordered).await? else {
+            return Ok(None);
+        };
+        if result == PurchaseResult::Success {
+            return Ok(Some(result));
+        }
+        // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
+        let loading = self.with(sale, |sale, _| sale.is_loading());
+        let written = (loading != Some(true)).then_some(result);
+        Ok(self.told_by_holder(sale, user).unwrap_or(written))
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {

@@ -200,6 +200,15 @@ fn append(conn: &mut SqliteConnection, records: &[Vec<u8>], now: i64) -> QueryRe
     Ok(offset)
 }
 
+/// Where the first record is that is not settled. There is one group.
+pub(super) fn settled(conn: &mut SqliteConnection) -> QueryResult<i64> {
+    let next = consumer_partitions::table
+        .filter(consumer_partitions::topic.eq(NAME))
+        .select(dsl::min(consumer_partitions::next_offset))
+        .first::<Option<i64>>(conn)?;
+    Ok(next.unwrap_or(0))
+}
+
 /// Forgets up to so many of the oldest records that are settled and were appended before `before`: twice as many as come,
 /// so that the log cannot grow for ever.
 fn forget(conn: &mut SqliteConnection, before: i64, most: usize) -> QueryResult<()> {
@@ -211,11 +220,7 @@ fn forget(conn: &mut SqliteConnection, before: i64, most: usize) -> QueryResult<
     if oldest.is_none_or(|oldest| oldest >= before) {
         return Ok(());
     }
-    let settled = consumer_partitions::table
-        .filter(consumer_partitions::topic.eq(NAME))
-        .select(dsl::min(consumer_partitions::next_offset))
-        .first::<Option<i64>>(conn)?
-        .unwrap_or(0);
+    let settled = settled(conn)?;
     let offsets = attempt_log::table
         .filter(attempt_log::log_offset.lt(settled))
         .order(attempt_log::log_offset)

@@ -1,7 +1,13 @@
 //! What shoppers are told who hold no unit, kept in the data file. Who holds one is told by the gate; once the gate has
 //! forgotten the sale, by the order.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use diesel::{
     SqliteConnection,
@@ -10,7 +16,7 @@ use diesel::{
 };
 
 use super::{
-    Prepared,
+    Prepared, log,
     schema::{flash_sales, orders, results},
     store::Store,
     values::millis,
@@ -30,11 +36,29 @@ pub(super) struct Results {
     store: Store,
     clock: Arc<dyn Clock>,
     ttl: Duration,
+    /// Where the log ended when this process started.
+    inherited: i64,
+    /// True once all before that is settled.
+    recovered: Arc<AtomicBool>,
+}
+
+/// What is told of a product, and the sale that it comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Told {
+    pub(super) sale: SaleId,
+    pub(super) result: PurchaseResult,
 }
 
 impl Results {
-    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, ttl: Duration) -> Self {
-        Self { store, clock, ttl }
+    /// `inherited` is where the log ends that an earlier process left.
+    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, ttl: Duration, inherited: i64) -> Self {
+        Self {
+            store,
+            clock,
+            ttl,
+            inherited,
+            recovered: Arc::default(),
+        }
     }
 
     pub(super) async fn write(&self, entries: Vec<ResultEntry>) -> Result<(), GateError> {
@@ -50,20 +74,26 @@ impl Results {
         written.map_err(|error| GateError::Unknown(error.to_string()))
     }
 
-    /// The shopper's order in the sale; else what was written. Without a sale, the order in the product's latest sale in
-    /// which there is one counts before a FAILED of that sale.
+    /// What was written, and the shopper's orders: those in the file, and in the sales of `ordered`. An order counts before a
+    /// FAILED of its sale or an earlier one. No FAILED is told before all that an earlier process accepted is settled: the
+    /// shopper may be among those.
     pub(super) async fn read(
         &self,
         user: UserId,
         product: ProductId,
-        sale: Option<SaleId>,
-    ) -> Result<Option<PurchaseResult>, GateError> {
-        let now = millis(self.clock.now());
-        let read = self
-            .store
-            .read(move |conn| read(conn, user, product, sale, now))
-            .await;
-        read.map_err(|error| GateError::Unknown(error.to_string()))
+        ordered: Vec<SaleId>,
+    ) -> Result<Option<Told>, GateError> {
+        let (now, inherited) = (millis(self.clock.now()), self.inherited);
+        let recovered = self.recovered.load(Ordering::Relaxed);
+        let read = self.store.read(move |conn| {
+            let recovered = recovered || log::settled(conn)? >= inherited;
+            Ok((recovered, read(conn, user, product, ordered, now)?))
+        });
+        let (recovered, told) = read
+            .await
+            .map_err(|error| GateError::Unknown(error.to_string()))?;
+        self.recovered.fetch_or(recovered, Ordering::Relaxed);
+        Ok(told.filter(|told| recovered || told.result == PurchaseResult::Success))
     }
 }
 
@@ -100,34 +130,46 @@ fn read(
     conn: &mut SqliteConnection,
     user: UserId,
     product: ProductId,
-    sale: Option<SaleId>,
+    mut ordered: Vec<SaleId>,
     now: i64,
-) -> QueryResult<Option<PurchaseResult>> {
+) -> QueryResult<Option<Told>> {
     let written = results::table
         .find((user.value(), product.value()))
         .filter(results::expires_at.gt(now))
         .select((results::flash_sale_id, results::result))
         .first::<(i64, String)>(conn)
         .optional()?;
-    let sale = match (sale, &written) {
-        (Some(sale), _) => Some(sale.value()),
-        (None, Some((sale, _))) => Some(*sale),
-        (None, None) => latest_order(conn, user, product)?,
-    };
-    let ordered = match sale {
-        Some(sale) => orders::table
-            .find((sale, user.value()))
-            .filter(orders::status.eq(SUCCESS))
-            .select(orders::user_id)
-            .first::<i64>(conn)
-            .optional()?
-            .is_some(),
-        None => false,
-    };
-    if ordered {
-        return Ok(Some(PurchaseResult::Success));
+    let written = written.and_then(|(sale, word)| {
+        let result = result(&word);
+        SaleId::new(sale).map(|sale| Told { sale, result })
+    });
+    if let Some(told) = written
+        && told.result == PurchaseResult::Success
+    {
+        return Ok(written);
     }
-    Ok(written.map(|(_, word)| result(&word)))
+    ordered.extend(latest_order(conn, user, product)?);
+    for sale in ordered {
+        let stands = match written {
+            Some(failed) => place(conn, sale)? >= place(conn, failed.sale)?,
+            None => true,
+        };
+        if stands {
+            let result = PurchaseResult::Success;
+            return Ok(Some(Told { sale, result }));
+        }
+    }
+    Ok(written)
+}
+
+/// What sales of a product are ordered by: they do not overlap, and unknown ones are older than all.
+fn place(conn: &mut SqliteConnection, sale: SaleId) -> QueryResult<(Option<i64>, SaleId)> {
+    let start = flash_sales::table
+        .find(sale.value())
+        .select(flash_sales::start_time)
+        .first::<i64>(conn)
+        .optional()?;
+    Ok((start, sale))
 }
 
 /// The latest sale of the product in which the shopper has an order.
@@ -135,15 +177,17 @@ fn latest_order(
     conn: &mut SqliteConnection,
     user: UserId,
     product: ProductId,
-) -> QueryResult<Option<i64>> {
-    flash_sales::table
+) -> QueryResult<Option<SaleId>> {
+    let sale = flash_sales::table
         .inner_join(orders::table.on(orders::flash_sale_id.eq(flash_sales::id)))
         .filter(flash_sales::product_id.eq(product.value()))
         .filter(orders::user_id.eq(user.value()))
+        .filter(orders::status.eq(SUCCESS))
         .order(flash_sales::start_time.desc())
         .select(flash_sales::id)
         .first::<i64>(conn)
-        .optional()
+        .optional()?;
+    Ok(sale.and_then(SaleId::new))
 }
 
 fn word(result: PurchaseResult) -> &'static str {
@@ -187,7 +231,8 @@ mod tests {
         let start = || {
             let mut data = DataFile::open(directory.path()).unwrap();
             data.migrate().unwrap();
-            data.start(&clock, Duration::from_secs(10)).unwrap()
+            data.start(&clock, "workers", Duration::from_secs(10))
+                .unwrap()
         };
         let (user, product) = (UserId::new(1).unwrap(), ProductId::new(1).unwrap());
         let entry = ResultEntry {

@@ -6,7 +6,7 @@
 
 use std::{
     fmt::Display,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -24,7 +24,7 @@ const WAITING: usize = 1_024;
 /// Pieces of work in one transaction at most.
 const GROUP: usize = 128;
 const READERS: usize = 3;
-/// How long an answer is waited for: far beyond any flush, but a disk may hang.
+/// How long an answer is waited for: far beyond any flush or read, but a disk may hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why something was not written, or not known to be.
@@ -56,8 +56,10 @@ pub(super) struct Store {
 }
 
 struct Readers {
+    file: PathBuf,
     free: Mutex<Vec<SqliteConnection>>,
-    permits: Semaphore,
+    /// As many as may read at once; closed with the file.
+    permits: Arc<Semaphore>,
 }
 
 enum Message {
@@ -131,8 +133,9 @@ impl Store {
         Ok(Self {
             work,
             readers: Arc::new(Readers {
+                file: file.to_owned(),
                 free: Mutex::new(readers),
-                permits: Semaphore::new(READERS),
+                permits: Arc::new(Semaphore::new(READERS)),
             }),
             end,
         })
@@ -177,22 +180,22 @@ impl Store {
     where
         T: Send + 'static,
     {
-        let permit = self.readers.permits.acquire().await;
-        let _permit = permit.map_err(|_| ReadError("it is closed".to_owned()))?;
         let readers = Arc::clone(&self.readers);
-        let read = spawn_blocking(move || {
-            let free = || readers.free.lock().unwrap_or_else(PoisonError::into_inner);
-            let Some(mut conn) = free().pop() else {
-                return Err(ReadError("it is closed".to_owned()));
-            };
-            let result = at_one_moment(&mut conn, work);
-            if !readers.permits.is_closed() {
-                free().push(conn);
-            }
-            result.map_err(|error| ReadError(error.to_string()))
-        });
-        read.await
-            .unwrap_or_else(|error| Err(ReadError(error.to_string())))
+        let read = async move {
+            let permit = Arc::clone(&readers.permits).acquire_owned().await;
+            let permit = permit.map_err(|_| ReadError("it is closed".to_owned()))?;
+            let read = spawn_blocking(move || {
+                let result = readers.read(work);
+                // Not before: whoever is waited for in vain still has one of the few turns.
+                drop(permit);
+                result
+            });
+            read.await
+                .unwrap_or_else(|error| Err(ReadError(error.to_string())))
+        };
+        tokio::time::timeout(PATIENCE, read)
+            .await
+            .unwrap_or_else(|_| Err(ReadError("the disk gave no answer".to_owned())))
     }
 
     /// Waits until nothing can be written any more, and says why.
@@ -212,9 +215,31 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        if self.work.send(Message::Close).await.is_ok() {
+        let told = self.work.send_timeout(Message::Close, PATIENCE).await;
+        if told.is_ok() {
             let _ = tokio::time::timeout(PATIENCE, self.failure()).await;
         }
+    }
+}
+
+impl Readers {
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&mut SqliteConnection) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let text = |error: &dyn Display| ReadError(error.to_string());
+        let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let one = free().pop();
+        let mut conn = match one {
+            Some(conn) => conn,
+            // One was lost with work that panicked.
+            None => connect::reader(&self.file).map_err(|error| text(&error))?,
+        };
+        let result = at_one_moment(&mut conn, work);
+        if !self.permits.is_closed() {
+            free().push(conn);
+        }
+        result.map_err(|error| text(&error))
     }
 }
 

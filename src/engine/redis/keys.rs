@@ -37,6 +37,10 @@ pub(super) fn holders_key(sale: SaleId) -> Key {
     sale_key(sale, "holders")
 }
 
+pub(super) fn meta_key(sale: SaleId) -> Key {
+    sale_key(sale, "meta")
+}
+
 pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
     format!("flashsale:result:{user}:{product}").into()
 }
@@ -87,11 +91,13 @@ pub(super) fn format_result(result: PurchaseResult, sale: SaleId) -> String {
     }
 }
 
-/// A kept result. The original service wrote the bare word.
-pub(super) fn parse_result(text: &str) -> Option<PurchaseResult> {
-    match text.split(':').next() {
-        Some("SUCCESS") => Some(PurchaseResult::Success),
-        Some("FAILED") => Some(PurchaseResult::Failed),
+/// A kept result and its sale. The original service wrote the bare word.
+pub(super) fn parse_result(text: &str) -> Option<(PurchaseResult, Option<SaleId>)> {
+    let (word, sale) = text.split_once(':').unwrap_or((text, ""));
+    let sale = sale.parse().ok().and_then(SaleId::new);
+    match word {
+        "SUCCESS" => Some((PurchaseResult::Success, sale)),
+        "FAILED" => Some((PurchaseResult::Failed, sale)),
         _ => None,
     }
 }
@@ -122,10 +128,12 @@ mod tests {
     fn results_are_read_with_and_without_their_sale() {
         let sale = SaleId::new(7).unwrap();
         for result in [PurchaseResult::Success, PurchaseResult::Failed] {
-            assert_eq!(parse_result(&format_result(result, sale)), Some(result));
+            let written = format_result(result, sale);
+            assert_eq!(parse_result(&written), Some((result, Some(sale))));
         }
-        assert_eq!(parse_result("SUCCESS"), Some(PurchaseResult::Success));
-        assert_eq!(parse_result("FAILED"), Some(PurchaseResult::Failed));
+        let (success, failed) = (PurchaseResult::Success, PurchaseResult::Failed);
+        assert_eq!(parse_result("SUCCESS"), Some((success, None)));
+        assert_eq!(parse_result("FAILED"), Some((failed, None)));
         assert_eq!(parse_result(""), None);
         assert_eq!(parse_result("SUCCESSFUL"), None);
     }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use fred::prelude::Value;
+use fred::{prelude::Value, types::Key};
 use futures::future::try_join_all;
 
 use super::{
     connection::Connection,
-    keys::{CALL_SIZE, format_result, holders_key, parse_result, result_key, user_arg},
+    keys::{CALL_SIZE, format_result, holders_key, meta_key, parse_result, result_key, user_arg},
     reply::{self, unexpected},
     scripts::SCRIPTS,
 };
@@ -52,29 +52,36 @@ pub(super) async fn read(
     sale: Option<SaleId>,
 ) -> Result<Option<PurchaseResult>, GateError> {
     let key = result_key(user, product);
-    let Some(sale) = sale else {
-        return written(&connection.get(key).await?);
-    };
-    // One server reads both at one moment. On a cluster they are on different nodes: the sale comes first, because a
+    // One server reads all at one moment. On a cluster they are on different nodes: the sale comes first, because a
     // result is written before the sale forgets its holder.
-    let mut keys = vec![holders_key(sale)];
-    if !connection.clustered {
-        keys.push(key.clone());
-    }
-    let answer = reply::list(
-        connection
-            .run(&SCRIPTS.user_status, keys, vec![user_arg(user)])
-            .await?,
-    )?;
-    let [state, result] = answer.as_slice() else {
-        return Err(unexpected("not a state and a result"));
+    let (standing, written) = match sale {
+        Some(sale) if !connection.clustered => standing(connection, sale, user, Some(&key)).await?,
+        Some(sale) => {
+            let (standing, _) = standing(connection, sale, user, None).await?;
+            (standing, connection.get(key).await?)
+        }
+        None => (Standing::None, connection.get(key).await?),
     };
-    match reply::text(state)? {
-        "p" | "c" => Ok(None),
-        "s" | "l" => Ok(Some(PurchaseResult::Success)),
-        "" if connection.clustered => written(&connection.get(key).await?),
-        "" => written(result),
-        _ => Err(unexpected("an unknown state")),
+    if standing != Standing::None && standing != Standing::Closed {
+        return Ok(standing.tells());
+    }
+    let Some((result, of)) = parse(&written)? else {
+        return Ok(None);
+    };
+    match of {
+        // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
+        Some(of) if result == PurchaseResult::Failed => {
+            let standing = if sale == Some(of) {
+                standing
+            } else {
+                self::standing(connection, of, user, None).await?.0
+            };
+            Ok(match standing {
+                Standing::None => Some(result),
+                standing => standing.tells(),
+            })
+        }
+        _ => Ok(Some(result)),
     }
 }
 
@@ -84,16 +91,55 @@ pub(super) async fn is_awaited(
     sale: SaleId,
     user: UserId,
 ) -> Result<bool, GateError> {
-    let keys = vec![holders_key(sale)];
-    let answer = connection
-        .run(&SCRIPTS.user_status, keys, vec![user_arg(user)])
-        .await?;
-    let answer = reply::list(answer)?;
-    let state = answer.first().ok_or_else(|| unexpected("no state"))?;
-    Ok(matches!(reply::text(state)?, "p" | "c"))
+    let (standing, _) = standing(connection, sale, user, None).await?;
+    Ok(standing == Standing::Pending)
 }
 
-fn written(value: &Value) -> Result<Option<PurchaseResult>, GateError> {
+/// How a shopper stands in a sale.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    None,
+    /// Unknown, since the sale is being loaded.
+    Closed,
+    Pending,
+    Ordered,
+}
+
+impl Standing {
+    fn tells(self) -> Option<PurchaseResult> {
+        (self == Self::Ordered).then_some(PurchaseResult::Success)
+    }
+}
+
+/// How a shopper stands and what the key says, if one is given.
+async fn standing(
+    connection: &Connection,
+    sale: SaleId,
+    user: UserId,
+    result: Option<&Key>,
+) -> Result<(Standing, Value), GateError> {
+    let mut keys = vec![holders_key(sale), meta_key(sale)];
+    keys.extend(result.cloned());
+    let answer = reply::list(
+        connection
+            .run(&SCRIPTS.user_status, keys, vec![user_arg(user)])
+            .await?,
+    )?;
+    let [state, closed, written] = answer.as_slice() else {
+        return Err(unexpected("not a state and a result"));
+    };
+    let standing = match reply::text(state)? {
+        "p" | "c" => Standing::Pending,
+        "s" | "l" => Standing::Ordered,
+        "" if reply::number(closed)? == 1 => Standing::Closed,
+        "" => Standing::None,
+        _ => return Err(unexpected("an unknown state")),
+    };
+    Ok((standing, written.clone()))
+}
+
+/// What a key says, and of which sale.
+fn parse(value: &Value) -> Result<Option<(PurchaseResult, Option<SaleId>)>, GateError> {
     if value.is_null() {
         Ok(None)
     } else {

@@ -126,7 +126,7 @@ impl Caretaker {
 
     async fn look_at(&mut self, listing: &SaleListing) -> Result<bool, CareError> {
         let sale = listing.id;
-        let over = listing.window.end <= self.engines.clock.now();
+        let forgotten = listing.window.end + self.settings.keep <= self.engines.clock.now();
         let care = self.sales.entry(sale).or_default();
         let status = self.engines.gate.status(sale).await?;
         show(sale, status);
@@ -167,7 +167,8 @@ impl Caretaker {
                     .await?;
                 Ok(true)
             }
-            GateStatus::Closed { .. } | GateStatus::Unknown if over => Ok(false),
+            // Nobody would be told anything by it.
+            GateStatus::Closed { .. } | GateStatus::Unknown if forgotten => Ok(false),
             GateStatus::Closed { .. } | GateStatus::Unknown => {
                 care.relay = Relay::default();
                 care.rebuild

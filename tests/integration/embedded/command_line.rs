@@ -1,7 +1,7 @@
 //! `migrate` and `seed` on a data directory.
 
 use crate::support::{
-    process::complaint,
+    process::{Process, complaint},
     system::{OneProcess, System},
 };
 
@@ -47,6 +47,38 @@ async fn migrations_of_a_file_go_up_and_down_and_up() {
     assert!(reset, "{output}");
     assert_eq!(system.number(TABLES).await, 10);
     assert_eq!(system.number("SELECT count(*) FROM users").await, 0);
+}
+
+#[tokio::test]
+async fn only_what_makes_a_file_makes_one() {
+    let system = OneProcess::on_nothing();
+    for arguments in [
+        &["migrate", "status"][..],
+        &["migrate", "revert"],
+        &["migrate", "reset", "--yes"],
+    ] {
+        let (done, output) = system.run(arguments).outcome().await;
+        assert!(!done, "{output}");
+        assert!(complaint(&output).contains("no data file in"), "{output}");
+        assert!(!system.directory().exists());
+    }
+    // Before the subcommand and behind it.
+    let directory = system.directory();
+    let directory = directory.to_str().unwrap();
+    for arguments in [
+        ["migrate", "--embedded", "run", "--data-dir", directory],
+        ["migrate", "status", "--embedded", "--data-dir", directory],
+    ] {
+        let process = Process::start(&arguments, &OneProcess::environment());
+        let (done, output) = process.outcome().await;
+        assert!(done, "{output}");
+    }
+    let process = Process::start(
+        &["seed", "--data-dir", directory],
+        &OneProcess::environment(),
+    );
+    let (done, output) = process.outcome().await;
+    assert!(!done && output.contains("--embedded only"), "{output}");
 }
 
 #[tokio::test]

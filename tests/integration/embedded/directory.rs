@@ -3,13 +3,18 @@
 use std::{
     fs::{self, File},
     io::{Seek, SeekFrom, Write},
-    path::Path,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::support::{
     process::{Process, complaint},
     system::{OneProcess, System},
+    wait_until,
 };
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// That it ends by itself, badly, with one line that names this path.
 async fn is_refused(process: &Process, path: &Path) -> String {
@@ -31,6 +36,32 @@ async fn a_second_process_on_a_directory_is_refused() {
         assert!(complaint.contains("in use"), "{complaint}");
     }
     assert_eq!(api.get("/health/ready", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn no_file_that_is_cleared_away_lets_a_second_process_in() {
+    let system = OneProcess::start().await;
+    let _api = system.serve().await;
+    for entry in fs::read_dir(system.directory()).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.to_str().unwrap().contains("flashsale.db") {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    is_refused(&system.run(&["serve"]), &system.directory()).await;
+}
+
+#[tokio::test]
+async fn nobody_but_the_owner_can_read_what_is_made() {
+    let system = OneProcess::on_nothing();
+    let _api = system.serve().await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&system.directory()), 0o700);
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = system.file().into_os_string();
+        file.push(suffix);
+        assert_eq!(mode(Path::new(&file)), 0o600, "{}", file.display());
+    }
 }
 
 #[tokio::test]
@@ -91,6 +122,60 @@ async fn a_file_with_a_damaged_page_is_refused() {
         let page = u64::try_from(system.number(&page).await).unwrap();
         damage_is_found(&system, page + from, bytes).await;
     }
+}
+
+/// The log beside the file of a process that was killed: accepted attempts stand in it alone.
+async fn a_log_that_was_left() -> (OneProcess, PathBuf) {
+    let system = OneProcess::start().await;
+    let (sale, _) = system.sale(20).await;
+    let shoppers = system.shoppers(20).await;
+    let api = system.serve().await;
+    api.wait_until_open(&system, sale).await;
+    for shopper in &shoppers {
+        assert_eq!(api.attempt(sale, shopper).await.0, 200);
+    }
+    api.process.kill();
+    api.process.end().await;
+    let mut log = system.file().into_os_string();
+    log.push("-wal");
+    (system, PathBuf::from(log))
+}
+
+#[tokio::test]
+async fn a_damaged_log_beside_the_file_is_refused() {
+    let (system, log) = a_log_that_was_left().await;
+    let whole = fs::read(&log).unwrap();
+    for at in [3, whole.len() / 3, whole.len() / 2] {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 1;
+        fs::write(&log, &damaged).unwrap();
+        let complaint = is_refused(&system.run(&["serve"]), &system.file()).await;
+        assert!(complaint.contains("damaged"), "{complaint}");
+        assert!(fs::read(&log).unwrap() == damaged, "it was changed");
+    }
+    fs::write(&log, &whole).unwrap();
+    let api = system.serve().await;
+    assert_eq!(api.get("/health/ready", None).await.0, 200);
+}
+
+#[tokio::test]
+async fn an_empty_or_missing_file_beside_a_log_is_refused() {
+    let (system, log) = a_log_that_was_left().await;
+    let whole = fs::read(&log).unwrap();
+    let copy = fs::read(system.file()).unwrap();
+    fs::write(system.file(), "").unwrap();
+    for _ in 0..2 {
+        let complaint = is_refused(&system.run(&["serve"]), &system.file()).await;
+        assert!(complaint.contains("damaged"), "{complaint}");
+        assert!(fs::read(&log).unwrap() == whole, "it was changed");
+        let _ = fs::remove_file(system.file());
+    }
+    fs::write(system.file(), copy).unwrap();
+    let _api = system.serve().await;
+    wait_until("all is settled", PATIENCE, async || {
+        system.number("SELECT count(*) FROM orders").await == 20
+    })
+    .await;
 }
 
 #[tokio::test]

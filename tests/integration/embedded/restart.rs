@@ -71,8 +71,13 @@ async fn everything_is_there_after(end: impl AsyncFn(&Process)) {
         assert_eq!(api.login(name, "password123").await.id, shopper.id);
     }
     for (product, shopper, result) in read {
-        let kept = api.result(product, shopper).await;
-        assert_eq!(kept.as_deref(), Some(result), "product {product}");
+        // Nobody is told FAILED while the sale is being loaded.
+        wait_until("the result is there", PATIENCE, async || {
+            let kept = api.result(product, shopper).await;
+            assert!(kept.is_none() || kept.as_deref() == Some(result));
+            kept.is_some()
+        })
+        .await;
     }
     let balance = system.check_promises(running.0).await;
     assert_eq!((balance.orders, balance.remaining), (1, 2));
@@ -82,6 +87,40 @@ async fn everything_is_there_after(end: impl AsyncFn(&Process)) {
     let ended = system.balance(over.0).await;
     assert_eq!((ended.orders, ended.remaining), (1, 0));
     assert_eq!(api.attempt(over.0, &loser).await.0, 410);
+}
+
+#[tokio::test]
+async fn nobody_is_told_failed_before_what_was_accepted_is_settled() {
+    let system = OneProcess::start().await;
+    let (sale, product) = system.sale(1).await;
+    let shoppers = system.shoppers(1).await;
+    let user = shoppers[0].id;
+    // Refused first, accepted later, and killed before that was settled.
+    let record = format!(
+        r#"{{"userId":"{user}","productId":{product},"saleId":{sale},"timestamp":"2026-11-25T12:00:00.000Z"}}"#
+    );
+    let later = system.instant(chrono::Utc::now() + PATIENCE * 100);
+    for statement in [
+        format!("INSERT INTO results VALUES ({user}, {product}, {sale}, 'FAILED', {later})"),
+        format!("INSERT INTO attempt_log VALUES (0, CAST('{record}' AS BLOB), {later})"),
+    ] {
+        system.sql(&statement).await;
+    }
+    let waits = system
+        .serve_with(&[], &[("ENABLE_CONSUMER", "false")])
+        .await;
+    for _ in 0..3 {
+        assert_eq!(waits.result(product, &shoppers[0]).await, None);
+    }
+    waits.process.terminate();
+    waits.process.end().await;
+    let api = system.serve().await;
+    wait_until("the result is there", PATIENCE, async || {
+        let told = api.result(product, &shoppers[0]).await;
+        assert_ne!(told.as_deref(), Some("FAILED"));
+        told.as_deref() == Some("SUCCESS")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -95,6 +95,10 @@ impl Sale {
         self.product == Some(product)
     }
 
+    pub(super) fn is_loading(&self) -> bool {
+        matches!(self.phase, Phase::Loading { .. })
+    }
+
     pub(super) fn is_pending(&self, user: UserId) -> bool {
         let held = self.holders.get(&user.into());
         held.is_some_and(|held| held.state.is_pending())
@@ -203,7 +207,10 @@ impl Sale {
 
     pub(super) fn record(&mut self, settlements: &[Settlement]) {
         for settlement in settlements {
-            self.product.get_or_insert(settlement.attempt.product);
+            // A rejected record may name anything.
+            if settlement.outcome != Outcome::Rejected {
+                self.product.get_or_insert(settlement.attempt.product);
+            }
             self.record_one(settlement);
         }
         if self.pending.is_empty() && self.pending.capacity() > SPARE {

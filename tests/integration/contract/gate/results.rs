@@ -1,10 +1,13 @@
 //! What shoppers are told.
 
-use flashsale::port::{Outcome, PurchaseResult, ResultEntry};
+use flashsale::{
+    ids::SaleId,
+    port::{Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry},
+};
 
 use super::{
     Engine, RESULT_TTL,
-    scene::{Scene, again, new_sale, new_shopper},
+    scene::{LEASE, Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window},
 };
 
 const SUCCESS: Option<PurchaseResult> = Some(PurchaseResult::Success);
@@ -230,4 +233,88 @@ pub async fn results_are_forgotten_after_their_time(engine: impl Engine) {
             }
         }
     }
+}
+
+pub async fn an_order_is_told_while_the_products_next_sale_is_on(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 10).await;
+    let (earlier, holder) = (scene.sale, scene.reserved().await);
+    scene.remaining -= 1;
+    scene.record(holder, Outcome::Ordered).await;
+    // Its number is higher, as numbers of later sales are.
+    scene.sale = SaleId::new(earlier.value() + 1).unwrap();
+    scene.load(10, open_window(), &[]).await;
+    assert_eq!(scene.result(holder.user).await, SUCCESS);
+    // A FAILED of the earlier sale that is written late says nothing.
+    let failed = |sale| ResultEntry {
+        sale,
+        product: scene.product,
+        user: holder.user,
+        result: PurchaseResult::Failed,
+    };
+    scene.gate.write_results(&[failed(earlier)]).await.unwrap();
+    assert_eq!(scene.result(holder.user).await, SUCCESS);
+    // Who presses again waits for that result.
+    let second = again(holder);
+    assert_eq!(scene.reserve(second).await, ReserveOutcome::Reserved);
+    assert_eq!(scene.result(holder.user).await, None);
+    scene.record_twice(second, Outcome::SoldOut).await;
+    assert_eq!(scene.result(holder.user).await, FAILED);
+}
+
+pub async fn a_failed_says_nothing_of_an_attempt_that_came_after_it(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 10).await;
+    let earlier = scene.sale;
+    let [settled, pending] = [scene.reserved().await, scene.reserved().await];
+    for holder in [settled, pending] {
+        let failed = ResultEntry {
+            sale: earlier,
+            product: scene.product,
+            user: holder.user,
+            result: PurchaseResult::Failed,
+        };
+        scene.gate.write_results(&[failed]).await.unwrap();
+    }
+    // Also when the product's next sale has begun, and when no sale is named.
+    scene.sale = SaleId::new(earlier.value() + 1).unwrap();
+    scene.load(10, open_window(), &[]).await;
+    let told = async |holder: Holder| {
+        let unnamed = scene
+            .gate
+            .read_result(holder.user, scene.product, None)
+            .await
+            .unwrap();
+        assert_eq!(unnamed, scene.result(holder.user).await);
+        unnamed
+    };
+    assert_eq!(told(settled).await, None);
+    let mut order = scene.settlement(settled, Outcome::Ordered);
+    order.attempt.sale = earlier;
+    scene.gate.record(earlier, &[order]).await.unwrap();
+    assert_eq!(told(settled).await, SUCCESS);
+    assert_eq!(told(pending).await, None);
+}
+
+pub async fn nobody_is_told_failed_while_the_sale_is_being_loaded(engine: impl Engine) {
+    let scene = Scene::unknown(engine);
+    let (user, token) = (new_shopper().user, new_token());
+    let failed = ResultEntry {
+        sale: scene.sale,
+        product: scene.product,
+        user,
+        result: PurchaseResult::Failed,
+    };
+    scene.gate.write_results(&[failed]).await.unwrap();
+    assert_eq!(scene.result(user).await, FAILED);
+    let (gate, sale) = (&scene.gate, scene.sale);
+    assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
+    for named in [Some(sale), None] {
+        let told = gate.read_result(user, scene.product, named).await.unwrap();
+        assert_eq!(told, None);
+    }
+    assert!(
+        gate.open(sale, token, open_window(), 10, in_two_hours())
+            .await
+            .unwrap()
+    );
+    assert_eq!(scene.result(user).await, FAILED);
 }

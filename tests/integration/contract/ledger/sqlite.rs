@@ -67,3 +67,66 @@ impl Bed for SqliteBed {
         .await
     }
 }
+
+/// `REPLACE` deletes what is in its way, and fires no delete trigger; the shell checks no foreign keys.
+#[tokio::test]
+async fn replace_can_take_neither_orders_nor_units() {
+    let bed = SqliteBed::start().await;
+    bed.execute("PRAGMA foreign_keys = OFF").await.unwrap();
+    let users = bed.shoppers(3).await;
+    let (sale, other) = (bed.sale(5).await, bed.sale(5).await);
+    for (sale, user) in [(sale, users[0]), (sale, users[1]), (other, users[0])] {
+        bed.order(sale, sale.value(), user, AttemptId::generate(), "SUCCESS")
+            .await
+            .unwrap();
+    }
+    let state =
+        "SELECT sum(remaining_stock) * 100 + (SELECT count(*) FROM orders) FROM flash_sales";
+    let before = bed.number(state).await;
+    assert_eq!(before, 703);
+    for statement in [
+        format!(
+            "REPLACE INTO orders (user_id, product_id, flash_sale_id, status, attempt_id)
+             VALUES ({}, {sale}, {sale}, 'FAILED', randomblob(16))",
+            users[0]
+        ),
+        format!(
+            "REPLACE INTO orders (user_id, product_id, flash_sale_id, status, attempt_id)
+             SELECT {}, {sale}, {sale}, 'FAILED', attempt_id FROM orders WHERE flash_sale_id = {other}",
+            users[2]
+        ),
+        format!(
+            "UPDATE OR REPLACE orders SET user_id = {} WHERE user_id = {} AND flash_sale_id = {sale}",
+            users[0], users[1]
+        ),
+        format!(
+            "UPDATE OR REPLACE orders SET attempt_id = (SELECT attempt_id FROM orders WHERE flash_sale_id = {other})
+             WHERE flash_sale_id = {sale} AND user_id = {}",
+            users[0]
+        ),
+        format!(
+            "REPLACE INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
+             VALUES ({sale}, {sale}, 1, 2, 5, 5)"
+        ),
+        format!(
+            "REPLACE INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
+             VALUES ({sale}, {sale}, 1, 2, 5, 3)"
+        ),
+    ] {
+        let refused = bed.execute(&statement).await;
+        assert!(refused.is_err(), "{statement}");
+        assert_eq!(bed.number(state).await, before, "{statement}");
+    }
+    // A sale with orders that was deleted can be put back only with the units that are left.
+    bed.execute(&format!("DELETE FROM flash_sales WHERE id = {sale}"))
+        .await
+        .unwrap();
+    let put_back = |remaining: i64| {
+        format!(
+            "INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
+             VALUES ({sale}, {sale}, 1, 2, 5, {remaining})"
+        )
+    };
+    bed.execute(&put_back(5)).await.unwrap_err();
+    bed.execute(&put_back(3)).await.unwrap();
+}
