@@ -44,6 +44,7 @@ pub async fn serve(
         ledger: Arc::clone(&ledger),
         gate: Arc::clone(&gate),
         clock: Arc::clone(&clock),
+        keep: config.sale.result_ttl,
     });
     refresh
         .catalog()

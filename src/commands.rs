@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand. Here engines are chosen and parts are put together; nowhere else.
 
 mod connect;
+mod doctor;
 mod embedded;
 mod export;
 mod import;
@@ -50,6 +51,7 @@ enum Command {
     Seed(seed::Seed),
     Export(export::Export),
     Import(import::Import),
+    Doctor(doctor::Doctor),
 }
 
 /// Runs the command. The error, if any, is one clear line.
@@ -68,6 +70,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Seed(seed) => seed.run(config).await,
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
+            Command::Doctor(doctor) => doctor.run(config).await,
         }
     });
     // Whatever did not end by its deadline is cut off here.

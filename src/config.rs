@@ -7,6 +7,7 @@ mod reader;
 mod secret;
 mod sources;
 
+pub use read::{KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
 pub use secret::Secret;
 pub use sources::{Sources, VARIABLES};
 
@@ -36,6 +37,8 @@ pub struct Config {
 /// How the API listens and how a process starts and ends.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
+    /// Known and weak secrets are refused.
+    pub production: bool,
     pub host: String,
     /// 0 takes a free one.
     pub port: u16,

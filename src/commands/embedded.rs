@@ -12,14 +12,17 @@ use crate::{
     app::Ports,
     auth::Passwords,
     clock::{Clock, SystemClock},
-    config::Config,
+    config::{AuthConfig, Config},
     engine::{
         demo::{self, Seeded},
         embedded::{DataDirectory, DataFile, Embedded},
     },
     lifecycle::Lifecycle,
-    port::SaleListing,
+    port::{Ledger, SaleListing},
 };
+
+/// The one group of workers that a data file knows.
+pub(super) const GROUP: &str = "flash-sale-worker-group";
 
 /// The engines of this process.
 pub(super) struct Running {
@@ -52,7 +55,9 @@ pub(super) async fn start(
         }
     });
     if config.worker.enabled {
-        spawn_worker(lifecycle, config, running.ports());
+        let mut config = config.clone();
+        GROUP.clone_into(&mut config.kafka.consumer_group);
+        spawn_worker(lifecycle, &config, running.ports());
     } else {
         tracing::warn!(
             "the consumer is disabled (ENABLE_CONSUMER=false): no sale is opened and nothing is settled"
@@ -76,7 +81,7 @@ fn open(
     };
     Ok(Running {
         file: data.path(),
-        engines: data.start(clock, &config.kafka.consumer_group, config.sale.result_ttl)?,
+        engines: data.start(clock, config.sale.result_ttl)?,
         clock: Arc::clone(clock),
         seeded,
     })
@@ -112,21 +117,22 @@ impl Running {
 
     /// Tells whoever started it where to look.
     #[allow(clippy::print_stdout)] // the command's answer
-    pub(super) async fn announce(&self, url: &str) {
+    pub(super) async fn announce(&self, url: &str, auth: &AuthConfig) {
         let ports = self.ports();
         let now = self.clock.now();
         let sales = ports.ledger.sales(now).await.unwrap_or_default();
         let current = sales.iter().find(|sale| sale.window.end > now);
-        let has_demo_users = matches!(ports.ledger.find_user("user1").await, Ok(Some(_)));
 
         println!("\n  API            {url}");
         println!("  Documentation  {url}/api-docs");
-        if has_demo_users {
+        if has_demo_logins(ports.ledger.as_ref(), auth).await {
             println!("  Logins         {}", logins());
         }
         match current {
             Some(sale) => println!("  Sale           {}", described(sale)),
-            None => println!("  Sale           none; `flashsale seed --embedded` makes one"),
+            None => println!(
+                "  Sale           none; a row of flash_sales makes one, or `flashsale seed` while this is stopped"
+            ),
         }
         println!("  Data           {}", self.file.display());
         if self.seeded.is_some() {
@@ -141,6 +147,22 @@ impl Running {
     pub(super) async fn close(self) -> DataDirectory {
         self.engines.close().await
     }
+}
+
+/// True if somebody can log in as the demo data's last shopper: its password was not changed.
+async fn has_demo_logins(ledger: &dyn Ledger, auth: &AuthConfig) -> bool {
+    let Some(account) = demo::ACCOUNTS.last() else {
+        return false;
+    };
+    let (Ok(Some(user)), Ok(passwords)) = (
+        ledger.find_user(account.username).await,
+        Passwords::new(auth),
+    ) else {
+        return false;
+    };
+    let password = account.password.to_owned();
+    let verified = passwords.verify(password, Some(user.password_hash)).await;
+    verified.unwrap_or(false)
 }
 
 fn logins() -> String {

@@ -60,7 +60,7 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
     let running = embedded::start(&lifecycle, &config, directory, false).await?;
     let deadline = Instant::now() + SETTLING;
     let settled = loop {
-        match is_settled(&running.ports(), &config.kafka.consumer_group).await {
+        match is_settled(&running.ports(), embedded::GROUP).await {
             Ok(true) => break Ok(()),
             Ok(false) if lifecycle.stop().is_cancelled() || Instant::now() >= deadline => {
                 break Err(anyhow::anyhow!(
@@ -75,7 +75,9 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
     lifecycle.stop().cancel();
     let end = lifecycle.run(config.server.shutdown_timeout).await;
     let directory = running.close().await;
-    settled.and(end.map_err(Into::into)).map(|()| directory)
+    // Why it ended early comes first: that is also why nothing was settled.
+    end?;
+    settled.map(|()| directory)
 }
 
 async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
@@ -100,10 +102,13 @@ fn write(directory: DataDirectory, out: &Path) -> anyhow::Result<()> {
         }
         Ok(()) | Err(_) => {}
     }
-    let seals = write_rows(&mut data, unfinished).inspect_err(|_| {
+    let whole = write_rows(&mut data, unfinished).and_then(|seals| {
+        fs::rename(unfinished, out).with_context(|| format!("cannot write {}", out.display()))?;
+        Ok(seals)
+    });
+    let seals = whole.inspect_err(|_| {
         let _ = fs::remove_file(unfinished);
     })?;
-    fs::rename(unfinished, out).with_context(|| format!("cannot write {}", out.display()))?;
     println!("{}: {seals}", out.display());
     Ok(())
 }

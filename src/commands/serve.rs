@@ -33,7 +33,7 @@ pub(super) struct Serve {
     port: Option<u16>,
     #[command(flatten)]
     place: Place,
-    /// With --embedded: leave an empty data file empty, without demo data
+    /// With --embedded: leave an empty data file empty, without demo data; always so with APP_ENV=production
     #[arg(long, requires = "embedded")]
     no_seed: bool,
 }
@@ -54,7 +54,9 @@ impl Serve {
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
         let embedded = match self.place.data_dir(&config)? {
             Some(directory) => {
-                Some(embedded::start(&lifecycle, &config, directory, !self.no_seed).await?)
+                // Everybody knows the demo passwords.
+                let seed = !self.no_seed && !config.server.production;
+                Some(embedded::start(&lifecycle, &config, directory, seed).await?)
             }
             None => None,
         };
@@ -66,7 +68,7 @@ impl Serve {
         app::serve(&lifecycle, &config, ports, listener, metrics).await?;
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
-            embedded.announce(&url).await;
+            embedded.announce(&url, &config.auth).await;
         }
         // Connections get the timeout; what they brought in gets a little more to be appended and answered.
         let end = lifecycle.run(config.server.shutdown_timeout + DRAIN).await;

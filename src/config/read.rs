@@ -9,9 +9,11 @@ use super::{
 };
 
 /// The secret that everybody knows, since it is the default.
-const KNOWN_SECRET: &str = "your-secret-key-change-in-production";
+pub const KNOWN_JWT_SECRET: &str = "your-secret-key-change-in-production";
+/// The same of the database.
+pub const KNOWN_POSTGRES_PASSWORD: &str = "postgres1";
 /// RFC 7518, section 3.2: a key of at least the size of the hash.
-const SECRET_BYTES: usize = 32;
+pub const SECRET_BYTES: usize = 32;
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
 const DEFAULT_SKU: &str = "FLASH-001";
@@ -24,7 +26,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         &[("development", false), ("production", true)],
     );
     let config = Config {
-        server: server(&mut read),
+        server: server(&mut read, production),
         log: TelemetryConfig {
             level: read.log_level("log.level"),
             json: read.choice("log.format", &[("text", false), ("json", true)]),
@@ -45,8 +47,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
     }
 }
 
-fn server(read: &mut Reader) -> ServerConfig {
+fn server(read: &mut Reader, production: bool) -> ServerConfig {
     ServerConfig {
+        production,
         host: read.required("server.host"),
         port: read.number("server.port", 0..=u16::MAX),
         frontend_origins: read.origins("server.frontend_url"),
@@ -127,7 +130,7 @@ fn postgres(read: &mut Reader) -> PostgresConfig {
 
 fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     let jwt_secret = read.required("auth.jwt_secret");
-    if production && jwt_secret == KNOWN_SECRET {
+    if production && jwt_secret == KNOWN_JWT_SECRET {
         read.problem(
             "auth.jwt_secret",
             "is the default, which everybody knows; production needs one of its own",

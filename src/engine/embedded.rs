@@ -51,7 +51,7 @@ pub enum OpenError {
         .path.display()
     )]
     InUse { path: PathBuf, pid: String },
-    #[error("the data file {} is damaged: {cause}; put a sound copy in its place", .file.display())]
+    #[error("the data file {} is damaged: {cause}; put a sound copy of the whole directory in the place of this one", .file.display())]
     Damaged { file: PathBuf, cause: String },
     #[error(
         "the data file {} was written by a newer flashsale (it has {}); use that version",
@@ -79,8 +79,9 @@ impl OpenError {
 
 /// The data file of a directory, before anything runs on it.
 pub struct DataFile {
-    directory: DataDirectory,
+    // Closed before the directory is let go.
     conn: SqliteConnection,
+    directory: DataDirectory,
 }
 
 /// The three ports on one data directory, which is this process's until it is closed.
@@ -107,9 +108,11 @@ impl DataFile {
             file: file.clone(),
             cause: error.to_string(),
         })?;
+        // Before anything is written: SQLite takes its log into the file when the last connection closes.
+        connect::check(&file)?;
         let mut conn = connect::writer(&file)?;
-        connect::check(&mut conn, &file)?;
-        Ok(Self { directory, conn })
+        connect::begin_log(&mut conn, &file)?;
+        Ok(Self { conn, directory })
     }
 
     /// Where the file of a directory is.
@@ -124,17 +127,15 @@ impl DataFile {
         self.directory.file()
     }
 
-    /// Starts the engines on a file that has all its migrations, for workers of one group. `result_ttl` is how long
-    /// results can be read.
+    /// Starts the engines on a file that has all its migrations. `result_ttl` is how long results can be read.
     pub fn start(
         mut self,
         clock: &Arc<dyn Clock>,
-        group: &str,
         result_ttl: Duration,
     ) -> Result<Embedded, OpenError> {
         let file = self.path();
         let failed = |error: diesel::result::Error| OpenError::of(&file, &error.to_string());
-        leases::clear(&mut self.conn, group).map_err(failed)?;
+        leases::clear(&mut self.conn).map_err(failed)?;
         results::forget_expired(&mut self.conn, millis(clock.now())).map_err(failed)?;
         let end = log::end(&mut self.conn).map_err(failed)?;
         let store = Store::start(self.conn, &file)?;

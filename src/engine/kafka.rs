@@ -5,6 +5,7 @@
 //! otherwise be kept for as long as TCP hopes.
 
 mod failure;
+pub mod inspect;
 mod message;
 mod partitioner;
 mod session;

@@ -5,6 +5,7 @@
 
 mod connect;
 pub mod import;
+pub mod inspect;
 mod leases;
 pub mod migrate;
 mod outcomes;

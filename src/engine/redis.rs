@@ -7,6 +7,7 @@
 
 mod connection;
 mod hold;
+pub mod inspect;
 mod keys;
 mod load;
 mod read;

@@ -62,6 +62,7 @@ impl Server {
 
     async fn with_origins(origins: &[&str]) -> Self {
         let config = ServerConfig {
+            production: false,
             host: "127.0.0.1".to_owned(),
             port: 0,
             frontend_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),

@@ -38,7 +38,8 @@ const APPEND: Limits = Limits {
     batch: 1_000,
 };
 
-/// How long a shopper waits at most, whatever the servers do. Far above their timeouts; behind it the attempt goes on.
+/// How long a shopper waits at most, whatever servers and disk do: above the default timeouts of Redis and Kafka together.
+/// The attempt goes on behind it.
 const LONGEST_ANSWER: Duration = Duration::from_secs(12);
 
 /// The attempt counts.

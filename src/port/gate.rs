@@ -172,7 +172,8 @@ pub trait StockGate: Send + Sync {
     /// All who hold a unit, in no order; at least those who hold one during the whole call.
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError>;
 
-    /// Closes an open sale when the server behind the gate was restarted since the sale was loaded. True if it did so now.
+    /// Closes a sale for good, until it is loaded anew, when the server behind the gate was restarted since it was loaded.
+    /// From the restart on, it answers as a closed one anyway. True if it did so now.
     async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError>;
 
     /// Up to `limit` pending attempts that are at least this old, oldest first. Works on closed sales too.

@@ -15,8 +15,6 @@ use crate::{
 const CATALOG_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the stock is read: a unit that comes back can be bought within 250 ms.
 const STOCK_INTERVAL: Duration = Duration::from_millis(200);
-/// How long a sale stays on the board after its end.
-const KEPT_AFTER_END: Duration = Duration::from_hours(48);
 
 /// Reads ledger and gate for the board.
 pub struct Refresh {
@@ -24,13 +22,15 @@ pub struct Refresh {
     pub ledger: Arc<dyn Ledger>,
     pub gate: Arc<dyn StockGate>,
     pub clock: Arc<dyn Clock>,
+    /// How long a sale stays on the board after its end: as long as its results can be read.
+    pub keep: Duration,
 }
 
 impl Refresh {
     /// Reads the catalog once.
     pub async fn catalog(&self) -> Result<(), LedgerError> {
         self.board
-            .list(self.ledger.sales(self.clock.now() - KEPT_AFTER_END).await?);
+            .list(self.ledger.sales(self.clock.now() - self.keep).await?);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 
 mod cli;
 mod contract;
+mod doctor;
 mod embedded;
 mod faults;
 mod http;

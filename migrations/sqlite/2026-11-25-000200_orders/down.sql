@@ -1,3 +1,4 @@
+DROP TRIGGER flash_sales_insert_replaces_none;
 DROP TRIGGER flash_sales_update_stock_is_true;
 DROP TRIGGER flash_sales_insert_stock_is_true;
 DROP TABLE orders;

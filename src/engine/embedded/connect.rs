@@ -74,11 +74,21 @@ fn open(file: &Path, settings: &str) -> Result<SqliteConnection, OpenError> {
     Ok(conn)
 }
 
-/// Reads every page once and fails if the file's structure is damaged. It takes the longer the larger the file is.
-pub(super) fn check(conn: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
+/// Reads every page once and fails if the file's structure is damaged. It takes the longer the larger the file is. Nothing
+/// is changed, neither the file nor its log.
+pub(super) fn check(file: &Path) -> Result<(), OpenError> {
+    let failed = |error: &dyn std::fmt::Display| OpenError::of(file, &error.to_string());
+    let path = file.to_string_lossy();
+    // What an URI gives a meaning to.
+    let path = path
+        .replace('%', "%25")
+        .replace('?', "%3f")
+        .replace('#', "%23");
+    let mut conn = SqliteConnection::establish(&format!("file:{path}?mode=ro"))
+        .map_err(|error| failed(&error))?;
     let found: CheckRow = diesel::sql_query("PRAGMA quick_check(1)")
-        .get_result(conn)
-        .map_err(|error| OpenError::of(file, &error.to_string()))?;
+        .get_result(&mut conn)
+        .map_err(|error| failed(&error))?;
     if found.quick_check == "ok" {
         Ok(())
     } else {
@@ -87,4 +97,10 @@ pub(super) fn check(conn: &mut SqliteConnection, file: &Path) -> Result<(), Open
             cause: found.quick_check.replace('\n', " "),
         })
     }
+}
+
+/// Takes the log into the file and begins it anew, so that whatever stands in it is of this process: `wal` relies on it.
+pub(super) fn begin_log(conn: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
+    conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        .map_err(|error| OpenError::of(file, &error.to_string()))
 }

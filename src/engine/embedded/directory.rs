@@ -32,15 +32,23 @@ impl DataDirectory {
         // Password hashes are in it.
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
+        let is_new = !path.exists();
         private.create(path).map_err(unusable)?;
+        if is_new && let Some(parent) = path.canonicalize().map_err(unusable)?.parent() {
+            // Or a power cut could take the directory with all that is in it.
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(unusable)?;
+        }
         let handle = File::open(path).map_err(unusable)?;
         match handle.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let pid = fs::read_to_string(path.join(HOLDER)).unwrap_or_default();
+                let pid = pid.trim();
                 return Err(OpenError::InUse {
                     path: path.to_owned(),
-                    pid: pid.trim().to_owned(),
+                    pid: if pid.is_empty() { "unknown" } else { pid }.to_owned(),
                 });
             }
             Err(TryLockError::Error(cause)) => return Err(unusable(cause)),

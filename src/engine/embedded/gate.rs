@@ -23,7 +23,7 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         GateError, GateStatus, Holder, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, Standing, StockGate,
     },
 };
 
@@ -121,16 +121,17 @@ impl MemoryGate {
         ids
     }
 
-    /// What a shopper is told by the unit that they hold in a sale, if they do.
-    fn told_by_holder(&self, sale: SaleId, user: UserId) -> Option<Option<PurchaseResult>> {
-        let standing = self.with(sale, |sale, _| {
-            (sale.is_pending(user), sale.has_order(user))
-        });
-        match standing? {
-            (true, _) => Some(None),
-            (false, true) => Some(Some(PurchaseResult::Success)),
-            (false, false) => None,
-        }
+    /// How the unit stands that a shopper holds in a sale, if they do.
+    fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
+        self.with(sale, |sale, _| sale.standing(user)).flatten()
+    }
+}
+
+/// What a holder is told.
+fn told(standing: Standing) -> Option<PurchaseResult> {
+    match standing {
+        Standing::Pending => None,
+        Standing::Success => Some(PurchaseResult::Success),
     }
 }
 
@@ -175,8 +176,8 @@ impl StockGate for MemoryGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        if let Some(told) = sale.and_then(|sale| self.told_by_holder(sale, user)) {
-            return Ok(told);
+        if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
+            return Ok(told(standing));
         }
         let ordered = self.ordered(user, product);
         let Some(Told { sale, result }) = self.results.read(user, product, ordered).await? else {
@@ -188,7 +189,7 @@ impl StockGate for MemoryGate {
         // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
         let loading = self.with(sale, |sale, _| sale.is_loading());
         let written = (loading != Some(true)).then_some(result);
-        Ok(self.told_by_holder(sale, user).unwrap_or(written))
+        Ok(self.standing(sale, user).map_or(written, told))
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {

@@ -14,12 +14,9 @@ use crate::{
     port::{Lease, Member, Offset, Partition, Position},
 };
 
-/// No process but ours can hold anything: whoever did is gone. Other groups are forgotten, too, as nobody settles for them
-/// any more, and the log would be kept for them for ever.
-pub(super) fn clear(conn: &mut SqliteConnection, group: &str) -> QueryResult<()> {
+/// No process but ours can hold anything: whoever did is gone.
+pub(super) fn clear(conn: &mut SqliteConnection) -> QueryResult<()> {
     diesel::delete(consumer_members::table).execute(conn)?;
-    diesel::delete(consumer_partitions::table.filter(consumer_partitions::group_name.ne(group)))
-        .execute(conn)?;
     diesel::update(consumer_partitions::table)
         .set((
             consumer_partitions::owner.eq(None::<String>),

@@ -231,8 +231,7 @@ mod tests {
         let start = || {
             let mut data = DataFile::open(directory.path()).unwrap();
             data.migrate().unwrap();
-            data.start(&clock, "workers", Duration::from_secs(10))
-                .unwrap()
+            data.start(&clock, Duration::from_secs(10)).unwrap()
         };
         let (user, product) = (UserId::new(1).unwrap(), ProductId::new(1).unwrap());
         let entry = ResultEntry {

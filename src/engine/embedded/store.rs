@@ -13,7 +13,11 @@ use std::{
 
 use diesel::{SqliteConnection, connection::SimpleConnection, result::Error};
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{
+        Semaphore,
+        mpsc::{self, error::SendTimeoutError},
+        oneshot, watch,
+    },
     task::spawn_blocking,
 };
 
@@ -156,11 +160,16 @@ impl Store {
             outcome: None,
             answer,
         };
-        let closed = || WriteError::NotWritten("the data file is closed".to_owned());
-        self.work
+        let told = self
+            .work
             .send_timeout(Message::Work(Box::new(piece)), PATIENCE)
-            .await
-            .map_err(|_| closed())?;
+            .await;
+        told.map_err(|refused| {
+            WriteError::NotWritten(match refused {
+                SendTimeoutError::Timeout(_) => "the disk gave no answer".to_owned(),
+                SendTimeoutError::Closed(_) => "the data file is closed".to_owned(),
+            })
+        })?;
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
             // It was still waiting when the file was closed, or the thread died over it.

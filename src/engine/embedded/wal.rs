@@ -3,8 +3,9 @@
 //! damaged frame, and all of them beside an empty file.
 //!
 //! What can be told apart: a power cut leaves at most one transaction broken, the last one, which nobody was told of. When
-//! a whole one, or the beginning of a next one, comes after what is broken, that was on disk once. Damage in the very last
-//! transaction looks like a power cut.
+//! a whole one, or the beginning of a next one, comes after what is broken, that was on disk once. A process begins its log
+//! anew when it starts, so that nothing of an earlier power cut is left behind the end. Damage that reaches the end of the
+//! log looks like a power cut.
 //!
 //! The format is that of <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
 

@@ -227,7 +227,7 @@ fn connect_error(error: &Error) -> ConnectError {
     }
 }
 
-fn tls(ca_file: Option<&str>) -> Result<Arc<rustls::ClientConfig>, ConnectError> {
+pub(super) fn tls(ca_file: Option<&str>) -> Result<Arc<rustls::ClientConfig>, ConnectError> {
     use rustls::pki_types::{CertificateDer, pem::PemObject};
 
     let mut roots = rustls::RootCertStore::empty();

@@ -162,7 +162,7 @@ impl Connection {
     }
 }
 
-fn build(config: &RedisConfig) -> Result<Client, ConnectError> {
+pub(super) fn build(config: &RedisConfig) -> Result<Client, ConnectError> {
     let timeout = config.command_timeout;
     let server = if config.cluster_mode {
         ServerConfig::new_clustered(vec![(config.host.clone(), config.port)])

@@ -19,8 +19,6 @@ use crate::{
 const ROUND: Duration = Duration::from_millis(500);
 /// How often while something waits for the log to be settled.
 const WAITING_ROUND: Duration = Duration::from_millis(50);
-/// How long after its end a sale is looked after.
-const CARE_AFTER_END: Duration = Duration::from_hours(48);
 
 /// Why a round could not be finished. The next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +107,7 @@ impl Caretaker {
         let listings = self
             .engines
             .ledger
-            .sales(self.engines.clock.now() - CARE_AFTER_END)
+            .sales(self.engines.clock.now() - self.settings.keep)
             .await?;
         self.sales
             .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
@@ -130,15 +128,17 @@ impl Caretaker {
         let care = self.sales.entry(sale).or_default();
         let status = self.engines.gate.status(sale).await?;
         show(sale, status);
+        if matches!(status, GateStatus::Closed { .. })
+            && self.engines.gate.close_if_restarted(sale).await?
+        {
+            tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
+            return Ok(true);
+        }
         match status {
             GateStatus::Open {
                 window, pending, ..
             } => {
                 care.rebuild = Rebuild::default();
-                if self.engines.gate.close_if_restarted(sale).await? {
-                    tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
-                    return Ok(true);
-                }
                 if window != listing.window {
                     let expires = listing.window.end + self.settings.keep;
                     self.engines

@@ -31,7 +31,15 @@ async fn migrations_of_a_file_go_up_and_down_and_up() {
         complaint(&output).contains("flashsale migrate --embedded"),
         "{output}"
     );
-    for _ in 0..3 {
+    // Down to any step and up again.
+    for steps in 1..4 {
+        for _ in 0..steps {
+            assert!(run(&["migrate", "revert"]).await.0);
+        }
+        let (up, output) = run(&["migrate"]).await;
+        assert!(up, "{output}");
+    }
+    for _ in 0..4 {
         assert!(run(&["migrate", "revert"]).await.0);
     }
     assert_eq!(system.number(TABLES).await, 0);

@@ -159,6 +159,14 @@ async fn a_damaged_log_beside_the_file_is_refused() {
 }
 
 #[tokio::test]
+async fn a_damaged_file_and_its_log_are_left_as_they_are() {
+    let (system, log) = a_log_that_was_left().await;
+    let whole = fs::read(&log).unwrap();
+    damage_is_found(&system, 20, 80).await;
+    assert!(fs::read(&log).unwrap() == whole, "it was changed");
+}
+
+#[tokio::test]
 async fn an_empty_or_missing_file_beside_a_log_is_refused() {
     let (system, log) = a_log_that_was_left().await;
     let whole = fs::read(&log).unwrap();

@@ -30,7 +30,7 @@ pub fn open(directory: &Path, result_ttl: Duration) -> Embedded {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut data = DataFile::open(directory).unwrap();
     data.migrate().unwrap();
-    data.start(&clock, "workers", result_ttl).unwrap()
+    data.start(&clock, result_ttl).unwrap()
 }
 
 /// A connection for statements by hand, beside whoever has the file.

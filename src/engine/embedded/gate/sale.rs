@@ -84,6 +84,14 @@ impl State {
     fn is_pending(self) -> bool {
         matches!(self, Self::Pending | Self::Claimed)
     }
+
+    fn standing(self) -> Standing {
+        if self.is_pending() {
+            Standing::Pending
+        } else {
+            Standing::Success
+        }
+    }
 }
 
 impl Sale {
@@ -100,13 +108,17 @@ impl Sale {
     }
 
     pub(super) fn is_pending(&self, user: UserId) -> bool {
-        let held = self.holders.get(&user.into());
-        held.is_some_and(|held| held.state.is_pending())
+        self.standing(user) == Some(Standing::Pending)
     }
 
     pub(super) fn has_order(&self, user: UserId) -> bool {
-        let held = self.holders.get(&user.into());
-        held.is_some_and(|held| !held.state.is_pending())
+        self.standing(user) == Some(Standing::Success)
+    }
+
+    /// How the shopper's unit stands, if they hold one.
+    pub(super) fn standing(&self, user: UserId) -> Option<Standing> {
+        let held = self.holders.get(&user.into())?;
+        Some(held.state.standing())
     }
 
     /// True if, once this is recorded, the holder tells the shopper's result.
@@ -132,14 +144,9 @@ impl Sale {
             if held.state == State::Pending && held.attempt != asked.attempt {
                 held.state = State::Claimed;
             }
-            let standing = if held.state.is_pending() {
-                Standing::Pending
-            } else {
-                Standing::Success
-            };
             return ReserveOutcome::AlreadyHeld {
                 attempt: held.attempt,
-                standing,
+                standing: held.state.standing(),
             };
         }
         if now < millis(window.start) {

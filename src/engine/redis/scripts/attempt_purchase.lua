@@ -8,8 +8,10 @@
 -- done so far, so that a shopper who comes twice in it is treated as in two calls.
 local CHUNK = 3000 -- unpack() puts its values on Lua's stack, which ends at 8,000
 local shoppers = #ARGV - 1
-local meta = redis.call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires')
-local stock = meta[1] == 'open' and redis.call('GET', KEYS[1])
+-- After a restart of the server nothing is decided before the sale is loaded anew: writes may be lost.
+local meta = redis.call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id')
+local stock = meta[1] == 'open' and meta[5] == string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  and redis.call('GET', KEYS[1])
 if not stock then
   return { string.rep('X', shoppers) }
 end

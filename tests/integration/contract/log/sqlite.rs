@@ -90,8 +90,7 @@ fn open(directory: &Path, clock: &Arc<TestClock>) -> Embedded {
     let clock: Arc<dyn Clock> = clock.clone();
     let mut data = DataFile::open(directory).unwrap();
     data.migrate().unwrap();
-    data.start(&clock, "workers", Duration::from_mins(1))
-        .unwrap()
+    data.start(&clock, Duration::from_mins(1)).unwrap()
 }
 
 async fn settle(engines: &Embedded, from: i64, to: i64) {

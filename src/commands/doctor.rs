@@ -1,0 +1,154 @@
+//! `flashsale doctor`: looks at everything that a sale will need, before it begins.
+//!
+//! The engines say how their servers are set up (`inspect`), the children judge that; here it is asked and printed.
+
+mod kafka;
+mod postgres;
+mod redis;
+mod report;
+mod sales;
+mod settings;
+
+use std::sync::Arc;
+
+use clap::Args;
+
+use self::{report::Check, sales::Facts};
+use super::place::{Place, must_hold_data};
+use crate::{
+    clock::{Clock, SystemClock},
+    config::Config,
+    engine::{
+        embedded::DataFile,
+        kafka::{self as kafka_engine, KafkaLog},
+        postgres::{self as postgres_engine, PostgresLedger},
+        redis::{self as redis_engine, RedisGate},
+    },
+    port::{AttemptLog, Ledger, StockGate},
+};
+
+const SERVERS: &str = "servers";
+const DATA_FILE: &str = "data file";
+
+/// Look at everything that a sale will need, before it begins
+///
+/// One line a check, and what to do about it: Redis (eviction, memory, persistence, cluster slots), Kafka (partitions,
+/// replicas, min.insync.replicas, retention against the backlog), PostgreSQL (migrations, constraints, durability,
+/// connections against pool sizes), the clocks of all machines, secrets, live workers, and every sale that is on or about
+/// to start. It reads only, and may run in mid-sale. Run it with the settings of the deployment, some time before noon.
+///
+/// Exit code 0 if nothing failed, warnings or not; 1 if something did.
+#[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
+pub(super) struct Doctor {
+    /// For machines: one JSON document
+    #[arg(long)]
+    json: bool,
+    /// How many processes of `serve` and `work` there will be: the database must take the connections of all
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    processes: u32,
+    #[command(flatten)]
+    place: Place,
+}
+
+impl Doctor {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        let mut checks = settings::judge(&config);
+        match self.place.data_dir(&config)? {
+            Some(directory) => {
+                must_hold_data(&directory)?;
+                let looked = tokio::task::spawn_blocking(move || data_file(&directory)).await?;
+                checks.extend(looked);
+            }
+            None => checks.extend(servers(&config, self.processes).await),
+        }
+        report::print(&checks, self.json)?;
+        let failed = checks.iter().filter(|check| check.is_failed()).count();
+        anyhow::ensure!(failed == 0, "checks failed: {failed} of {}", checks.len());
+        Ok(())
+    }
+}
+
+async fn servers(config: &Config, processes: u32) -> Vec<Check> {
+    let clock = SystemClock;
+    let (group, topic) = (&config.kafka.consumer_group, &config.kafka.topic);
+    let (redis, kafka, postgres) = tokio::join!(
+        redis_engine::inspect::inspect(&config.redis, &clock),
+        kafka_engine::inspect::inspect(&config.kafka),
+        postgres_engine::inspect::inspect(&config.postgres, group, topic, &clock),
+    );
+    let mut checks = Vec::new();
+    let workers = postgres.as_ref().map_or(0, |found| found.workers);
+    match redis {
+        Ok(found) => checks.extend(redis::judge(&config.redis, &found)),
+        Err(error) => checks.push(Check::failed("redis", SERVERS, error.to_string())),
+    }
+    match kafka {
+        Ok(found) => checks.extend(kafka::judge(&config.kafka, &found)),
+        Err(error @ kafka_engine::inspect::InspectError::Mechanism) => checks.push(
+            Check::warning("kafka", "replicas", error.to_string())
+                .advise("look with kafka-topics.sh --describe and kafka-configs.sh --describe"),
+        ),
+        Err(error) => checks.push(Check::failed("kafka", SERVERS, error.to_string())),
+    }
+    match postgres {
+        Ok(found) => checks.extend(postgres::judge(&config.postgres, &found, processes)),
+        Err(error) => checks.push(Check::failed("postgresql", SERVERS, error.to_string())),
+    }
+    if checks.iter().any(|check| check.is_about(SERVERS)) {
+        return checks;
+    }
+    match look_at_sales(config, workers).await {
+        Ok(facts) => checks.extend(sales::judge(&facts, clock.now())),
+        Err(error) => checks.push(Check::failed("sales", "state", error.to_string())),
+    }
+    checks
+}
+
+/// Asks all three for what a sale needs. Everything is bounded by the engines.
+async fn look_at_sales(config: &Config, workers: i64) -> anyhow::Result<Facts> {
+    let ledger = PostgresLedger::connect(&config.postgres).await?;
+    let log = KafkaLog::connect(&config.kafka).await?;
+    let gate = RedisGate::connect(&config.redis, config.sale.result_ttl).await?;
+    let gate: Arc<dyn StockGate> = Arc::new(gate);
+    let group = &config.kafka.consumer_group;
+    let (ends, progress) = (log.ends().await?, ledger.progress(group, log.name()).await?);
+    let mut partitions = Vec::new();
+    for (partition, end) in ends {
+        partitions.push(sales::Progress {
+            partition,
+            earliest: log.earliest(partition).await?,
+            settled: progress.get(&partition).copied(),
+            end,
+        });
+    }
+    let mut listed = Vec::new();
+    for listing in ledger.sales(SystemClock.now()).await? {
+        let status = gate.status(listing.id).await?;
+        listed.push((listing, status));
+    }
+    Ok(Facts {
+        workers,
+        partitions,
+        sales: listed,
+    })
+}
+
+/// The file of a stopped system.
+fn data_file(directory: &std::path::Path) -> Vec<Check> {
+    let sound = DataFile::open(directory).and_then(|mut data| data.migrations());
+    match sound {
+        Err(error) => vec![Check::failed("embedded", DATA_FILE, error.to_string())],
+        Ok(migrations) => {
+            let missing = migrations.iter().filter(|state| !state.applied).count();
+            let check = Check::ok("embedded", DATA_FILE, "every page is sound".to_owned());
+            let schema = if missing == 0 {
+                Check::ok("embedded", "migrations", "all applied".to_owned())
+            } else {
+                Check::warning("embedded", "migrations", format!("missing: {missing}"))
+                    .advise("`serve --embedded` applies them at its next start")
+            };
+            vec![check, schema]
+        }
+    }
+}

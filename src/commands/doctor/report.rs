@@ -1,0 +1,115 @@
+//! What a check found, and how that is shown.
+
+use serde::Serialize;
+
+/// How it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    Ok,
+    Warning,
+    Failed,
+}
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Check {
+    verdict: Verdict,
+    /// Which server, or part.
+    area: &'static str,
+    name: &'static str,
+    found: String,
+    /// What to do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Check {
+    fn new(verdict: Verdict, area: &'static str, name: &'static str, found: String) -> Self {
+        Self {
+            verdict,
+            area,
+            name,
+            // A line stays a line whatever a server said.
+            found: found.replace(['\n', '\r'], " "),
+            advice: None,
+        }
+    }
+
+    pub(super) fn ok(area: &'static str, name: &'static str, found: String) -> Self {
+        Self::new(Verdict::Ok, area, name, found)
+    }
+
+    pub(super) fn warning(area: &'static str, name: &'static str, found: String) -> Self {
+        Self::new(Verdict::Warning, area, name, found)
+    }
+
+    pub(super) fn failed(area: &'static str, name: &'static str, found: String) -> Self {
+        Self::new(Verdict::Failed, area, name, found)
+    }
+
+    pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.advice = Some(advice.into());
+        self
+    }
+
+    pub(super) fn is_failed(&self) -> bool {
+        self.verdict == Verdict::Failed
+    }
+
+    pub(super) fn is_about(&self, name: &str) -> bool {
+        self.name == name
+    }
+}
+
+/// How far a server's clock is off.
+pub(super) fn clock(area: &'static str, ahead_ms: i64, matters: &str) -> Check {
+    let off = ahead_ms.unsigned_abs();
+    let direction = if ahead_ms < 0 { "behind" } else { "ahead of" };
+    let found = format!("{off} ms {direction} this machine's; {matters}");
+    // An API node asks the gate from a second before the start by its own clock.
+    match off {
+        0..=200 => Check::ok(area, "clock", found),
+        201..=999 => Check::warning(area, "clock", found).advise("let NTP set all clocks"),
+        _ => Check::failed(area, "clock", found).advise("let NTP set all clocks"),
+    }
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
+pub(super) fn print(checks: &[Check], json: bool) -> anyhow::Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(checks)?);
+        return Ok(());
+    }
+    for check in checks {
+        let verdict = match check.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "FAILED",
+        };
+        let advice = check.advice.as_ref();
+        let advice = advice
+            .map(|advice| format!("; {advice}"))
+            .unwrap_or_default();
+        println!(
+            "{verdict:<8} {:<11} {:<13} {}{advice}",
+            check.area, check.name, check.found
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+impl Check {
+    /// `area name: verdict`, for tests.
+    pub(super) fn summary(&self) -> String {
+        format!("{} {}: {:?}", self.area, self.name, self.verdict)
+    }
+}
+
+/// The checks that are not well, for tests.
+#[cfg(test)]
+pub(super) fn trouble(checks: &[Check]) -> Vec<String> {
+    let unwell = checks.iter().filter(|check| check.verdict != Verdict::Ok);
+    unwell.map(Check::summary).collect()
+}

@@ -1,0 +1,203 @@
+//! Judges whether the sales that are on or about to start can be sold, and whether somebody settles.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::report::Check;
+use crate::port::{GateStatus, Offset, Partition, SaleListing};
+
+const AREA: &str = "sales";
+/// A worker loads a sale within a second or so, long before it starts.
+const TIME_TO_LOAD: TimeDelta = TimeDelta::seconds(5);
+/// Records that wait to be settled: some five seconds of one worker.
+const SHORT_BACKLOG: i64 = 100_000;
+
+/// What all three servers say.
+pub(super) struct Facts {
+    /// Live ones.
+    pub(super) workers: i64,
+    pub(super) partitions: Vec<Progress>,
+    /// Those that are not over, with what the gate knows of them.
+    pub(super) sales: Vec<(SaleListing, GateStatus)>,
+}
+
+/// How far a partition is settled; `None` if it never was leased.
+pub(super) struct Progress {
+    pub(super) partition: Partition,
+    pub(super) earliest: Offset,
+    pub(super) settled: Option<Offset>,
+    pub(super) end: Offset,
+}
+
+pub(super) fn judge(facts: &Facts, now: DateTime<Utc>) -> Vec<Check> {
+    let mut checks = vec![workers(facts), backlog(&facts.partitions)];
+    if facts.sales.is_empty() {
+        checks.push(
+            Check::warning(AREA, "listed", "none is on, and none will be".to_owned())
+                .advise("add a row to flash_sales, or run `flashsale seed` for a demo"),
+        );
+    }
+    for (listing, status) in &facts.sales {
+        checks.push(stock(listing, *status, now));
+    }
+    checks
+}
+
+fn workers(facts: &Facts) -> Check {
+    let partitions = i64::try_from(facts.partitions.len()).unwrap_or(i64::MAX);
+    let told = format!("{} live, for {partitions} partitions", facts.workers);
+    if facts.workers == 0 {
+        Check::failed(AREA, "workers", told)
+            .advise("no sale is opened and nothing settled; start `flashsale work`")
+    } else if facts.workers > partitions {
+        Check::warning(AREA, "workers", told)
+            .advise("those beyond the partitions have nothing to do")
+    } else {
+        Check::ok(AREA, "workers", told)
+    }
+}
+
+fn backlog(partitions: &[Progress]) -> Check {
+    let lost = partitions
+        .iter()
+        .find(|it| it.settled.is_some_and(|settled| settled < it.earliest));
+    if let Some(lost) = lost {
+        let told = format!(
+            "partition {} was cut before all of it was settled",
+            lost.partition
+        );
+        return Check::failed(AREA, "backlog", told)
+            .advise("raise retention.ms; the worker goes on with what is left");
+    }
+    let waits = partitions
+        .iter()
+        .map(|it| it.end.0 - it.settled.map_or(it.earliest.0, |settled| settled.0));
+    let waiting: i64 = waits.map(|waits| waits.max(0)).sum();
+    let told = format!("{waiting} records are not settled");
+    if waiting > SHORT_BACKLOG {
+        Check::warning(AREA, "backlog", told)
+            .advise("a new sale opens only behind it; start more workers, or wait")
+    } else {
+        Check::ok(AREA, "backlog", told)
+    }
+}
+
+fn stock(listing: &SaleListing, status: GateStatus, now: DateTime<Utc>) -> Check {
+    let when = if listing.window.start <= now {
+        "on".to_owned()
+    } else {
+        let secs = (listing.window.start - now).num_seconds();
+        let start = std::time::Duration::from_secs(secs.unsigned_abs());
+        format!("starts in {}", humantime::format_duration(start))
+    };
+    let told = format!(
+        "sale {} of {}, {when}: {} of {} units left",
+        listing.id, listing.product_name, listing.remaining_stock, listing.initial_stock
+    );
+    match status {
+        GateStatus::Open { window, .. } if window != listing.window => Check::warning(
+            AREA,
+            "stock",
+            format!("{told}; the gate has another window"),
+        )
+        .advise("a worker sets it within a second; look again"),
+        GateStatus::Open {
+            available, pending, ..
+        } => Check::ok(
+            AREA,
+            "stock",
+            format!("{told}; the gate has {available} and {pending} on their way"),
+        ),
+        GateStatus::Closed { .. } | GateStatus::Unknown
+            if listing.window.start - now > TIME_TO_LOAD =>
+        {
+            Check::warning(AREA, "stock", format!("{told}; not in the gate yet"))
+                .advise("a worker loads it within seconds once the backlog is settled")
+        }
+        GateStatus::Closed { .. } | GateStatus::Unknown => {
+            Check::failed(AREA, "stock", format!("{told}; closed in the gate")).advise(
+                "shoppers are answered 503 until a worker has loaded it; see the workers' log",
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::report, *};
+    use crate::{
+        ids::{ProductId, SaleId},
+        port::SaleWindow,
+    };
+
+    fn after(change: impl FnOnce(&mut Facts)) -> Vec<String> {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let window = SaleWindow {
+            start: now + TimeDelta::seconds(60),
+            end: now + TimeDelta::hours(1),
+        };
+        let listing = SaleListing {
+            id: SaleId::new(1).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            product_name: "Phone".to_owned(),
+            product_description: String::new(),
+            window,
+            initial_stock: 10,
+            remaining_stock: 10,
+        };
+        let status = GateStatus::Open {
+            window,
+            available: 10,
+            pending: 0,
+            returns: 1,
+        };
+        let partition = Progress {
+            partition: Partition(0),
+            earliest: Offset(5),
+            settled: Some(Offset(9)),
+            end: Offset(10),
+        };
+        let mut facts = Facts {
+            workers: 1,
+            partitions: vec![partition],
+            sales: vec![(listing, status)],
+        };
+        change(&mut facts);
+        report::trouble(&judge(&facts, now))
+    }
+
+    #[test]
+    fn each_trouble_is_told_by_its_own_check() {
+        let none: [&str; 0] = [];
+        assert_eq!(after(|_| {}), none);
+        assert_eq!(after(|facts| facts.workers = 0), ["sales workers: Failed"]);
+        assert_eq!(after(|facts| facts.workers = 2), ["sales workers: Warning"]);
+        assert_eq!(
+            after(|facts| facts.sales.clear()),
+            ["sales listed: Warning"]
+        );
+        assert_eq!(
+            after(|facts| facts.partitions[0].end = Offset(200_000)),
+            ["sales backlog: Warning"]
+        );
+        assert_eq!(
+            after(|facts| facts.partitions[0].settled = Some(Offset(4))),
+            ["sales backlog: Failed"]
+        );
+        assert_eq!(after(|facts| facts.partitions[0].settled = None), none);
+        assert_eq!(
+            after(|facts| facts.sales[0].1 = GateStatus::Unknown),
+            ["sales stock: Warning"]
+        );
+        assert_eq!(
+            after(|facts| {
+                facts.sales[0].0.window.start -= TimeDelta::seconds(58);
+                facts.sales[0].1 = GateStatus::Closed { pending: 0 };
+            }),
+            ["sales stock: Failed"]
+        );
+        assert_eq!(
+            after(|facts| facts.sales[0].0.window.end += TimeDelta::hours(1)),
+            ["sales stock: Warning"]
+        );
+    }
+}

@@ -1,0 +1,160 @@
+//! How the server behind the ledger is set up, for `doctor`. Reads only.
+
+use diesel::{
+    QueryableByName,
+    sql_types::{Array, BigInt, Bool, Text},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{
+    Prepared,
+    connect::{self, ConnectError},
+    migrate,
+};
+use crate::{clock::Clock, config::PostgresConfig};
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    pub version: String,
+    /// It takes no writes: a replica, or told so.
+    pub is_read_only: bool,
+    /// A commit that returned is on disk.
+    pub is_durable: bool,
+    /// Connections that are left for everybody.
+    pub max_connections: i64,
+    /// Open now.
+    pub connections: i64,
+    pub missing_migrations: Vec<String>,
+    /// Keys, checks and triggers that hold the promises and are missing, disabled or not validated.
+    pub missing_guards: Vec<String>,
+    /// Workers of the group whose lease lives.
+    pub workers: i64,
+    /// How far its clock is ahead of ours, in milliseconds.
+    pub clock_ahead_ms: i64,
+}
+
+/// What makes the promises true whoever writes.
+const GUARDS: [&str; 13] = [
+    "users_username_lower_key",
+    "flash_sales_remaining_stock_check",
+    "flash_sales_no_overlap",
+    "flash_sales_insert_stock_is_true",
+    "flash_sales_update_stock_is_true",
+    "orders_flash_sale_fkey",
+    "orders_user_id_fkey",
+    "orders_attempt_id_key",
+    "orders_flash_sale_id_user_id_key",
+    "orders_insert_takes_units",
+    "orders_delete_gives_back_units",
+    "orders_update_moves_units",
+    "orders_truncate_gives_back_units",
+];
+
+const SERVER: &str = "
+    SELECT current_setting('server_version') AS version,
+        pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS is_read_only,
+        current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean
+            AND current_setting('synchronous_commit') <> 'off' AS is_durable,
+        current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
+            - coalesce(current_setting('reserved_connections', true), '0')::bigint AS max_connections,
+        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,
+        (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now_ms";
+
+const MISSING: &str = "
+    SELECT name FROM unnest(?) AS name
+    WHERE NOT EXISTS (SELECT 1 FROM pg_constraint WHERE conname = name AND convalidated
+            AND connamespace = current_schema()::regnamespace)
+        AND NOT EXISTS (SELECT 1 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid WHERE tgname = name
+            AND tgenabled IN ('O', 'A') AND relnamespace = current_schema()::regnamespace)
+        AND NOT EXISTS (SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid WHERE relname = name
+            AND indisvalid AND indisunique AND relnamespace = current_schema()::regnamespace)";
+
+const WORKERS: &str = "
+    SELECT count(*) AS workers FROM consumer_members WHERE group_name = ? AND topic = ? AND expires_at > now()";
+
+#[derive(QueryableByName)]
+struct ServerRow {
+    #[diesel(sql_type = Text)]
+    version: String,
+    #[diesel(sql_type = Bool)]
+    is_read_only: bool,
+    #[diesel(sql_type = Bool)]
+    is_durable: bool,
+    #[diesel(sql_type = BigInt)]
+    max_connections: i64,
+    #[diesel(sql_type = BigInt)]
+    connections: i64,
+    #[diesel(sql_type = BigInt)]
+    now_ms: i64,
+}
+
+#[derive(QueryableByName)]
+struct NameRow {
+    #[diesel(sql_type = Text)]
+    name: String,
+}
+
+#[derive(QueryableByName)]
+struct WorkersRow {
+    #[diesel(sql_type = BigInt)]
+    workers: i64,
+}
+
+/// Asks the configured database; `group` and `topic` are those of the workers.
+pub async fn inspect(
+    config: &PostgresConfig,
+    group: &str,
+    topic: &str,
+    clock: &dyn Clock,
+) -> Result<Inspection, ConnectError> {
+    let missing_migrations = match migrate::status(config).await {
+        Ok(states) => states
+            .into_iter()
+            .filter(|state| !state.applied)
+            .map(|state| state.name)
+            .collect::<Vec<_>>(),
+        Err(migrate::MigrateError::Connect(error)) => return Err(error),
+        Err(error) => vec![error.to_string()],
+    };
+    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    let refused = |error: diesel::result::Error| ConnectError::Refused {
+        server: format!("{}:{}", config.host, config.port),
+        cause: error.to_string(),
+    };
+    let before = clock.now();
+    let server: ServerRow = Prepared::new(SERVER)
+        .get_result(&mut *session)
+        .await
+        .map_err(refused)?;
+    let midway = before + (clock.now() - before) / 2;
+    // Without all tables these would only repeat what the missing migrations say.
+    let (mut missing_guards, mut workers) = (Vec::new(), 0);
+    if missing_migrations.is_empty() {
+        let missing: Vec<NameRow> = Prepared::new(MISSING)
+            .bind::<Array<Text>, _>(GUARDS.map(str::to_owned).to_vec())
+            .load(&mut *session)
+            .await
+            .map_err(refused)?;
+        missing_guards = missing.into_iter().map(|row| row.name).collect();
+        let live: WorkersRow = Prepared::new(WORKERS)
+            .bind::<Text, _>(group.to_owned())
+            .bind::<Text, _>(topic.to_owned())
+            .get_result(&mut *session)
+            .await
+            .map_err(refused)?;
+        workers = live.workers;
+    }
+    Ok(Inspection {
+        version: server.version,
+        is_read_only: server.is_read_only,
+        is_durable: server.is_durable,
+        max_connections: server.max_connections,
+        // Ours is not one of the system's.
+        connections: server.connections - 1,
+        missing_migrations,
+        missing_guards,
+        workers,
+        clock_ahead_ms: server.now_ms - midway.timestamp_millis(),
+    })
+}

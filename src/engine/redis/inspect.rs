@@ -1,0 +1,225 @@
+//! How the server behind the gate is set up, for `doctor`: each node is asked by a connection of its own, which reads only.
+
+use fred::{
+    clients::Client,
+    interfaces::ClientLike,
+    types::{ClusterHash, CustomCommand},
+};
+
+use super::connection::{self, ConnectError};
+use crate::{clock::Clock, config::RedisConfig};
+
+/// Masters that are looked at, of a cluster.
+const NODES: usize = 100;
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub struct Inspection {
+    pub cluster: Option<Cluster>,
+    /// The server, or every master of the cluster.
+    pub nodes: Vec<Node>,
+}
+
+/// The state of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cluster {
+    /// `ok` if every slot is served.
+    pub state: String,
+    /// Of 16,384.
+    pub slots_ok: u64,
+    /// Masters that are known and cannot be reached by the others.
+    pub failing: usize,
+}
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// `host:port`
+    pub address: String,
+    pub version: String,
+    pub is_replica: bool,
+    pub is_clustered: bool,
+    /// `maxmemory-policy`
+    pub eviction: String,
+    /// Bytes; 0 is no limit.
+    pub max_memory: u64,
+    /// Bytes.
+    pub used_memory: u64,
+    pub append_only: bool,
+    /// Whether it is told to write snapshots; `None` if it does not say.
+    pub snapshots: Option<bool>,
+    pub clients: u64,
+    /// `None` if it does not say.
+    pub max_clients: Option<u64>,
+    /// How far its clock is ahead of ours, in milliseconds.
+    pub clock_ahead_ms: i64,
+}
+
+/// Asks the configured server and, if it is one of a cluster, all masters.
+pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspection, ConnectError> {
+    let (first, cluster, masters) = look(config, clock, true).await?;
+    let mut nodes = Vec::new();
+    for (host, port) in masters.into_iter().take(NODES) {
+        let node = RedisConfig {
+            host,
+            port,
+            ..config.clone()
+        };
+        nodes.push(look(&node, clock, false).await?.0);
+    }
+    if nodes.is_empty() {
+        nodes.push(first);
+    }
+    Ok(Inspection { cluster, nodes })
+}
+
+type Look = (Node, Option<Cluster>, Vec<(String, u16)>);
+
+/// Looks at one server and, if asked to, at the cluster that it is in: the state, and the addresses of the masters.
+async fn look(
+    config: &RedisConfig,
+    clock: &dyn Clock,
+    at_cluster: bool,
+) -> Result<Look, ConnectError> {
+    let alone = RedisConfig {
+        cluster_mode: false,
+        ..config.clone()
+    };
+    let client = connection::build(&alone)?;
+    let looking = async {
+        client.init().await?;
+        let node = node(config, &client, clock).await?;
+        if !(at_cluster && node.is_clustered) {
+            return Ok((node, None, Vec::new()));
+        }
+        let state = ask(&client, "CLUSTER", &["INFO"]).await?;
+        let nodes = ask(&client, "CLUSTER", &["NODES"]).await?;
+        let (masters, failing) = masters(&nodes, &config.host);
+        let cluster = Cluster {
+            state: value(&state, "cluster_state")
+                .unwrap_or_default()
+                .to_owned(),
+            slots_ok: number(&state, "cluster_slots_ok").unwrap_or(0),
+            failing,
+        };
+        Ok((node, Some(cluster), masters))
+    };
+    let looked = tokio::time::timeout(config.command_timeout * 4, looking)
+        .await
+        .unwrap_or_else(|_| Err(ConnectError::Unreachable("no answer in time".to_owned())));
+    // Without this, fred would go on in the background.
+    let _ = tokio::time::timeout(config.command_timeout, client.quit()).await;
+    looked
+}
+
+async fn node(
+    config: &RedisConfig,
+    client: &Client,
+    clock: &dyn Clock,
+) -> Result<Node, ConnectError> {
+    let before = clock.now();
+    let time: Vec<i64> = client.custom(command("TIME"), Vec::<String>::new()).await?;
+    let midway = before + (clock.now() - before) / 2;
+    let there = match time[..] {
+        [secs, micros] => secs * 1_000 + micros / 1_000,
+        _ => midway.timestamp_millis(),
+    };
+    let info = ask(client, "INFO", &["all"]).await?;
+    // Managed servers may forbid it.
+    let save: Result<Vec<String>, _> = client.custom(command("CONFIG"), vec!["GET", "save"]).await;
+    Ok(Node {
+        address: format!("{}:{}", config.host, config.port),
+        version: value(&info, "redis_version").unwrap_or_default().to_owned(),
+        is_replica: value(&info, "role") == Some("slave"),
+        is_clustered: value(&info, "cluster_enabled") == Some("1"),
+        eviction: value(&info, "maxmemory_policy")
+            .unwrap_or_default()
+            .to_owned(),
+        max_memory: number(&info, "maxmemory").unwrap_or(0),
+        used_memory: number(&info, "used_memory").unwrap_or(0),
+        append_only: value(&info, "aof_enabled") == Some("1"),
+        snapshots: save
+            .ok()
+            .and_then(|pair| pair.get(1).map(|save| !save.is_empty())),
+        clients: number(&info, "connected_clients").unwrap_or(0),
+        max_clients: number(&info, "maxclients"),
+        clock_ahead_ms: there - midway.timestamp_millis(),
+    })
+}
+
+async fn ask(client: &Client, name: &'static str, args: &[&str]) -> Result<String, ConnectError> {
+    Ok(client.custom(command(name), args.to_vec()).await?)
+}
+
+fn command(name: &'static str) -> CustomCommand {
+    CustomCommand::new_static(name, ClusterHash::FirstKey, false)
+}
+
+/// A line `name:value` of an INFO.
+fn value<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        (found == name).then_some(value.trim())
+    })
+}
+
+fn number(info: &str, name: &str) -> Option<u64> {
+    value(info, name)?.parse().ok()
+}
+
+/// The masters that are up, and how many are not. A node that does not know its own address is asked where it was found.
+fn masters(nodes: &str, host: &str) -> (Vec<(String, u16)>, usize) {
+    let mut up = Vec::new();
+    let mut failing = 0;
+    for line in nodes.lines() {
+        let mut fields = line.split_whitespace().skip(1);
+        let (Some(address), Some(flags)) = (fields.next(), fields.next()) else {
+            continue;
+        };
+        let flags: Vec<_> = flags.split(',').collect();
+        if !flags.contains(&"master") {
+            continue;
+        }
+        if flags.iter().any(|flag| flag.starts_with("fail")) {
+            failing += 1;
+            continue;
+        }
+        // host:port@bus-port[,hostname]
+        let address = address.split('@').next().unwrap_or_default();
+        if let Some((ip, port)) = address.rsplit_once(':')
+            && let Ok(port) = port.parse()
+        {
+            let ip = if ip.is_empty() { host } else { ip };
+            up.push((ip.to_owned(), port));
+        }
+    }
+    (up, failing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masters_are_read_from_a_cluster_s_own_list() {
+        let nodes = "\
+07c3 127.0.0.1:30004@31004,host4 slave e7d1 0 1426238317239 4 connected
+67ed 127.0.0.1:30002@31002,host2 master - 0 1426238316232 2 connected 5461-10922
+292f ::1:30003@31003 master,fail? - 0 1426238318243 3 connected 10923-16383
+e7d1 :30001@31001,, myself,master - 0 0 1 connected 0-5460
+";
+        let up = vec![
+            ("127.0.0.1".to_owned(), 30002),
+            ("redis.example".to_owned(), 30001),
+        ];
+        assert_eq!(masters(nodes, "redis.example"), (up, 1));
+    }
+
+    #[test]
+    fn values_are_read_from_an_info() {
+        let info = "# Memory\r\nused_memory:1024\r\nmaxmemory_policy:noeviction\r\n";
+        assert_eq!(number(info, "used_memory"), Some(1024));
+        assert_eq!(value(info, "maxmemory_policy"), Some("noeviction"));
+        assert_eq!(value(info, "maxmemory"), None);
+    }
+}
