@@ -25,13 +25,16 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(verdict: Verdict, area: &'static str, name: &'static str, found: String) -> Self {
+    fn new(verdict: Verdict, area: &'static str, name: &'static str, mut found: String) -> Self {
+        // A line stays a line whatever a server said.
+        if found.contains(['\n', '\r']) {
+            found = found.replace(['\n', '\r'], " ");
+        }
         Self {
             verdict,
             area,
             name,
-            // A line stays a line whatever a server said.
-            found: found.replace(['\n', '\r'], " "),
+            found,
             advice: None,
         }
     }
