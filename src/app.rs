@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     http::{self, App, Probes, Readiness},
     lifecycle::Lifecycle,
-    order::{Purchase, Results},
+    order::{Engines, Purchase, Results},
     port::{AttemptLog, Ledger, StockGate},
     sale::{Refresh, SaleBoard},
 };
@@ -22,6 +22,17 @@ pub struct Ports {
     pub log: Arc<dyn AttemptLog>,
     pub ledger: Arc<dyn Ledger>,
     pub clock: Arc<dyn Clock>,
+}
+
+impl From<Ports> for Engines {
+    fn from(ports: Ports) -> Self {
+        Self {
+            gate: ports.gate,
+            log: ports.log,
+            ledger: ports.ledger,
+            clock: ports.clock,
+        }
+    }
 }
 
 /// Starts the API on a listener, as tasks of `lifecycle`. The catalog is read before the first request is served.

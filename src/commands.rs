@@ -1,6 +1,8 @@
 //! The command line: one file a subcommand. Here engines are chosen and parts are put together; nowhere else.
 
+mod audit;
 mod connect;
+mod dead_letters;
 mod doctor;
 mod embedded;
 mod export;
@@ -11,7 +13,7 @@ mod seed;
 mod serve;
 mod work;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -49,13 +51,26 @@ enum Command {
     Work(work::Work),
     Migrate(migrate::Migrate),
     Seed(seed::Seed),
+    Audit(audit::Audit),
+    DeadLetters(dead_letters::DeadLetters),
     Export(export::Export),
     Import(import::Import),
     Doctor(doctor::Doctor),
 }
 
+impl Cli {
+    /// The exit code of a command that could not do what it is for.
+    #[must_use]
+    pub fn failure(&self) -> ExitCode {
+        match self.command {
+            Command::Audit(_) => ExitCode::from(audit::UNKNOWN),
+            _ => ExitCode::FAILURE,
+        }
+    }
+}
+
 /// Runs the command. The error, if any, is one clear line.
-pub fn run(cli: Cli) -> anyhow::Result<()> {
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let config = Config::load(&Sources::of_process(cli.config)?)?;
     telemetry::start_logging(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -64,14 +79,17 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         .context("the asynchronous runtime could not be started")?;
     let result = runtime.block_on(async {
         match cli.command {
+            Command::Audit(audit) => return audit.run(config).await,
             Command::Serve(serve) => serve.run(config).await,
             Command::Work(work) => work.run(config).await,
             Command::Migrate(migrate) => migrate.run(config).await,
             Command::Seed(seed) => seed.run(config).await,
+            Command::DeadLetters(dead_letters) => dead_letters.run(config).await,
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
-        }
+        }?;
+        Ok(ExitCode::SUCCESS)
     });
     // Whatever did not end by its deadline is cut off here.
     runtime.shutdown_background();

@@ -32,6 +32,7 @@ pub struct Config {
     pub auth: AuthConfig,
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
+    pub operator: OperatorConfig,
 }
 
 /// How the API listens and how a process starts and ends.
@@ -120,6 +121,12 @@ pub struct PostgresConfig {
 #[derive(Debug, Clone)]
 pub struct EmbeddedConfig {
     pub data_dir: PathBuf,
+}
+
+/// Whoever runs a command.
+#[derive(Debug, Clone)]
+pub struct OperatorConfig {
+    pub name: Option<String>,
 }
 
 /// Tokens and passwords.

@@ -11,3 +11,4 @@ mod prepared;
 mod record;
 pub mod redis;
 pub mod transfer;
+mod verdict;

@@ -6,11 +6,13 @@ use clap::Parser;
 use flashsale::commands;
 
 fn main() -> ExitCode {
-    match commands::run(commands::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = commands::Cli::parse();
+    let failure = cli.failure();
+    match commands::run(cli) {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("flashsale: {error:#}");
-            ExitCode::FAILURE
+            failure
         }
     }
 }

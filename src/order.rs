@@ -1,7 +1,10 @@
 //! Purchases: from a press of "buy" to the order, and the result a shopper reads.
 //!
-//! `purchase` and `results` are the API's side, `worker` with its children the consumers'.
+//! `purchase` and `results` are the API's side, `worker` with its children the consumers'; `audit` and `dead_letters` are
+//! the operators'.
 
+pub mod audit;
+pub mod dead_letters;
 mod gather;
 mod purchase;
 mod results;

@@ -7,17 +7,19 @@
 mod attempt;
 mod gate;
 mod ledger;
+mod letters;
 mod log;
 
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
-    GateError, GateStatus, Holder, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
-    ReserveOutcome, ResultEntry, SaleWindow, Standing, StockGate,
+    GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Standing, StockGate,
 };
 pub use ledger::{
     Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection, SaleListing,
-    SaleSnapshot, SettleBatch, SettleError, StoredUser,
+    SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
+pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,

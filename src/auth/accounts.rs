@@ -8,8 +8,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
-        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
+        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
+        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -101,6 +102,22 @@ impl Ledger for Accounts {
     }
 
     async fn reposition(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
+        broken()
+    }
+
+    async fn settled(
+        &self,
+        _: Option<AttemptId>,
+        _: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        broken()
+    }
+
+    async fn note_decision(&self, _: &str, _: &Decision) -> Result<(), LedgerError> {
+        broken()
+    }
+
+    async fn decisions(&self, _: &str) -> Result<Vec<Decision>, LedgerError> {
         broken()
     }
 

@@ -17,35 +17,47 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to all three servers. Only what time may mend is waited for.
 pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow::Result<Ports> {
-    let patience = config.server.startup_timeout;
-    let ledger = patiently(
-        "PostgreSQL",
-        patience,
-        stop,
-        || PostgresLedger::connect(&config.postgres),
-        postgres::ConnectError::is_passing,
-    );
-    let log = patiently(
-        "Kafka",
-        patience,
-        stop,
-        || KafkaLog::connect(&config.kafka),
-        kafka::ConnectError::is_passing,
-    );
     let gate = patiently(
         "Redis",
-        patience,
+        config.server.startup_timeout,
         stop,
         || RedisGate::connect(&config.redis, config.sale.result_ttl),
         redis::ConnectError::is_passing,
     );
-    let (ledger, log, gate) = tokio::try_join!(ledger, log, gate)?;
+    let (ledger, log, gate) = tokio::try_join!(ledger(config, stop), log(config, stop), gate)?;
     Ok(Ports {
         gate: Arc::new(gate),
         log: Arc::new(log),
         ledger: Arc::new(ledger),
         clock: Arc::new(SystemClock),
     })
+}
+
+/// Connects to PostgreSQL alone.
+pub(super) async fn ledger(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<PostgresLedger> {
+    patiently(
+        "PostgreSQL",
+        config.server.startup_timeout,
+        stop,
+        || PostgresLedger::connect(&config.postgres),
+        postgres::ConnectError::is_passing,
+    )
+    .await
+}
+
+/// Connects to Kafka alone.
+pub(super) async fn log(config: &Config, stop: &CancellationToken) -> anyhow::Result<KafkaLog> {
+    patiently(
+        "Kafka",
+        config.server.startup_timeout,
+        stop,
+        || KafkaLog::connect(&config.kafka),
+        kafka::ConnectError::is_passing,
+    )
+    .await
 }
 
 /// Tries again while the failure may pass and there is patience left. Says when it begins to wait.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::work::spawn_worker;
+use super::{place::must_hold_data, work::spawn_worker};
 use crate::{
     app::Ports,
     auth::Passwords,
@@ -85,6 +85,29 @@ fn open(
         clock: Arc::clone(clock),
         seeded,
     })
+}
+
+/// The engines to look into a data directory that is not being served. No worker runs, and opening changes nothing.
+pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Result<Running> {
+    must_hold_data(&directory)?;
+    let ttl = config.sale.result_ttl;
+    let open = move || {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let mut data = DataFile::open(&directory)?;
+        let is_current = data.migrations()?.iter().all(|migration| migration.applied);
+        anyhow::ensure!(
+            is_current,
+            "{} lacks migrations; run `flashsale migrate --embedded`",
+            data.path().display()
+        );
+        Ok(Running {
+            file: data.path(),
+            engines: data.look_into(&clock, ttl)?,
+            clock,
+            seeded: None,
+        })
+    };
+    tokio::task::spawn_blocking(open).await?
 }
 
 /// True if there is a data file in a directory.

@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     http::{self, Probes, Readiness},
     lifecycle::Lifecycle,
-    order::{Engines, Worker, WorkerSettings},
+    order::{Worker, WorkerSettings},
     telemetry,
 };
 
@@ -74,12 +74,6 @@ pub(super) fn spawn_worker(lifecycle: &Lifecycle, config: &Config, ports: Ports)
         keep: config.sale.result_ttl,
     };
     tracing::info!(worker = settings.id, topic = ports.log.name(), "working");
-    let engines = Engines {
-        gate: ports.gate,
-        log: ports.log,
-        ledger: ports.ledger,
-        clock: ports.clock,
-    };
-    let worker = Worker::new(engines, settings);
+    let worker = Worker::new(ports.into(), settings);
     lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
 }

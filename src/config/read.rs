@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, PostgresConfig, RedisConfig,
-    SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig, Sources, TelemetryConfig,
-    WorkerConfig, reader::Reader,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, OperatorConfig, PostgresConfig,
+    RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig, Sources,
+    TelemetryConfig, WorkerConfig, reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -40,6 +40,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         auth: auth(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
+        operator: OperatorConfig {
+            name: read.optional("operator.name"),
+        },
     };
     match read.into_problems() {
         none if none.is_empty() => Ok(config),

@@ -72,6 +72,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("worker.port", &["WORKER_PORT"]),
     ("worker.lease_secs", &["WORKER_LEASE_SECS"]),
     ("worker.pending_age_secs", &["WORKER_PENDING_AGE_SECS"]),
+    ("operator.name", &["FLASHSALE_OPERATOR", "LOGNAME", "USER"]),
 ];
 
 /// A file to lay over the defaults and the variables to lay over both.

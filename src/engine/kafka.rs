@@ -6,6 +6,7 @@
 
 mod failure;
 pub mod inspect;
+mod letters;
 mod message;
 mod partitioner;
 mod session;
@@ -26,8 +27,8 @@ pub use topics::{CreatedTopics, create_topics};
 use crate::{
     config::KafkaConfig,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord,
-        Offset, Partition, RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogEntry, LogError,
+        LogRecord, Offset, Partition, RawRecord,
     },
 };
 use failure::Failure;
@@ -156,10 +157,19 @@ impl KafkaLog {
     }
 
     async fn offset(&self, partition: Partition, at: OffsetAt) -> Result<Offset, LogError> {
+        Ok(self.offset_in(&self.topic, partition, at).await?)
+    }
+
+    async fn offset_in(
+        &self,
+        topic: &str,
+        partition: Partition,
+        at: OffsetAt,
+    ) -> Result<Offset, Failure> {
         let deadline = Instant::now() + self.append_timeout;
         let offset = self
             .questions
-            .with(&self.topic, partition.0, deadline, |client| async move {
+            .with(topic, partition.0, deadline, |client| async move {
                 client.get_offset(at).await
             })
             .await?;
@@ -303,6 +313,20 @@ impl AttemptLog for KafkaLog {
             }
         }
         Ok(())
+    }
+
+    fn dead_letter_partitions(&self) -> i32 {
+        self.dead_letter_partitions
+    }
+
+    async fn dead_letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, LogError> {
+        self.letters(partition, from)
+            .await
+            .map_err(|failure| LogError::Unavailable(format!("dead letters: {failure}")))
     }
 
     /// Twice: a broker closes connections that were idle for long, and the first question finds that out.

@@ -3,6 +3,7 @@
 //! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
 //! settling are `order::settlement`'s, and the promises are the schema's (`migrations/`).
 
+mod audit;
 mod connect;
 pub mod import;
 pub mod inspect;
@@ -29,8 +30,9 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, SaleId},
     port::{
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
-        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
+        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
+        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -128,6 +130,22 @@ impl Ledger for PostgresLedger {
         to: Offset,
     ) -> Result<bool, LedgerError> {
         Ok(leases::reposition(&mut *self.pool.take().await?, position, from, to).await?)
+    }
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        Ok(audit::settled(&mut *self.pool.take().await?, after, limit).await?)
+    }
+
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+        Ok(audit::note(&mut *self.pool.take().await?, log, decision).await?)
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+        Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -27,7 +27,7 @@ use crate::{
     config::RedisConfig,
     ids::{ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
         ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
     },
 };
@@ -166,6 +166,27 @@ impl StockGate for RedisGate {
         expires: DateTime<Utc>,
     ) -> Result<(), GateError> {
         load::set_window(&self.connection, sale, window, expires).await
+    }
+
+    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
+        read::holdings(&self.connection, sale).await
+    }
+
+    async fn stored_results(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+        results::stored(&self.connection, sale, product, users).await
+    }
+
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        results::forget(&self.connection, results).await
+    }
+
+    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+        load::unload(&self.connection, sale).await
     }
 
     async fn ping(&self) -> Result<(), GateError> {

@@ -91,6 +91,14 @@ pub struct Holder {
     pub attempt: AttemptId,
 }
 
+/// A shopper who holds a unit, and how far that has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holding {
+    pub user: UserId,
+    pub attempt: AttemptId,
+    pub standing: Standing,
+}
+
 /// A held attempt whose settlement is not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PendingEntry {
@@ -117,6 +125,8 @@ pub enum GateStatus {
         /// Units that can be reserved now. Below zero while the ledger has sold more than the gate knew.
         available: i64,
         pending: u64,
+        /// Everyone who holds a unit, pending or ordered. At every moment `available + holders` is the initial stock.
+        holders: u64,
         /// Goes up whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
         /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
         returns: u64,
@@ -224,6 +234,26 @@ pub trait StockGate: Send + Sync {
         window: SaleWindow,
         expires: DateTime<Utc>,
     ) -> Result<(), GateError>;
+
+    /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
+    /// true at some moment meanwhile. For audits; reads only.
+    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError>;
+
+    /// What these shoppers would be told of a sale if the gate forgot who holds its units: one answer for each, `None`
+    /// where nothing is kept or it is of another sale of the product. For audits; reads only.
+    async fn stored_results(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError>;
+
+    /// Forgets written results, each only if it still stands like this.
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError>;
+
+    /// Forgets a sale, as if the gate had been emptied of it: a worker loads it anew from the ledger.
+    /// False, and nothing is forgotten, while an attempt is pending.
+    async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
 
     /// Answers when the gate does.
     async fn ping(&self) -> Result<(), GateError>;

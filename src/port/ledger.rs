@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Attempt, Holder, Offset, Outcome, Partition, SaleWindow, Settlement};
+use super::{Attempt, Decision, Holder, Offset, Outcome, Partition, SaleWindow, Settlement};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
 /// The ledger did not answer, or answered with an error.
@@ -57,9 +57,22 @@ pub struct SaleListing {
 /// The state of a sale at one moment.
 #[derive(Debug, Clone)]
 pub struct SaleSnapshot {
+    pub initial: u64,
     pub remaining: u64,
     /// Everyone with an order.
     pub holders: Vec<Holder>,
+}
+
+/// A settled attempt beside what stands of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SettledAttempt {
+    pub attempt: AttemptId,
+    pub sale: SaleId,
+    pub user: UserId,
+    /// Its outcome was an order.
+    pub ordered: bool,
+    /// An order made by it stands.
+    pub has_order: bool,
 }
 
 /// Whose progress through which part of the log.
@@ -186,6 +199,19 @@ pub trait Ledger: Send + Sync {
         from: Offset,
         to: Offset,
     ) -> Result<bool, LedgerError>;
+
+    /// Settled attempts in the order of their ids, behind `after`, at most `limit`: fewer only at the end. For audits.
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError>;
+
+    /// Notes durably what was decided about a dead letter of this log. Notes are never changed.
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError>;
+
+    /// What was decided about the dead letters of this log, the oldest first.
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError>;
 
     /// Answers when the ledger does.
     async fn ping(&self) -> Result<(), LedgerError>;

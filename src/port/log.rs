@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, fmt};
 
-use super::Attempt;
+use super::{Attempt, LetterPage};
 
 /// A partition of the log, from 0. All attempts of one shopper are in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,6 +118,16 @@ pub trait AttemptLog: Send + Sync {
 
     /// Writes dead letters durably.
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError>;
+
+    /// How many partitions the dead letters lie in.
+    fn dead_letter_partitions(&self) -> i32;
+
+    /// A page of the dead letters in one of their partitions, from an offset on or from the first that is still there.
+    async fn dead_letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, LogError>;
 
     /// Answers when the log does.
     async fn ping(&self) -> Result<(), LogError>;

@@ -27,14 +27,14 @@ async fn migrations_go_up_and_down_and_up() {
         "{output}"
     );
     assert!(run(&["migrate", "--no-topics"], &environment).await.0);
-    assert_eq!(count().await, 7);
+    assert_eq!(count().await, 8);
     let (up, output) = run(&["migrate", "status"], &environment).await;
     assert!(up && !output.contains("missing"), "{output}");
 
     let (reverted, output) = run(&["migrate", "revert"], &environment).await;
     assert!(reverted && output.contains("taken back"), "{output}");
-    assert_eq!(count().await, 5);
-    for _ in 0..5 {
+    assert_eq!(count().await, 7);
+    for _ in 0..6 {
         assert!(run(&["migrate", "revert"], &environment).await.0);
     }
     assert_eq!(count().await, 0);
@@ -46,7 +46,7 @@ async fn migrations_go_up_and_down_and_up() {
             .await
             .0
     );
-    assert_eq!(count().await, 7);
+    assert_eq!(count().await, 8);
     let (again, output) = run(&["migrate", "--no-topics"], &environment).await;
     assert!(again && output.contains("nothing applied"), "{output}");
 
@@ -54,7 +54,7 @@ async fn migrations_go_up_and_down_and_up() {
     assert!(!reset && complaint(&output).contains("--yes"), "{output}");
     let (reset, output) = run(&["migrate", "reset", "--yes"], &environment).await;
     assert!(reset, "{output}");
-    assert_eq!(count().await, 7);
+    assert_eq!(count().await, 8);
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
     let outputs = format!("{}\n{}", at_once[0].output(), at_once[1].output());
     assert_eq!(
         outputs.matches("applied: ").count(),
-        6,
+        7,
         "each migration is applied once: {outputs}"
     );
     assert!(

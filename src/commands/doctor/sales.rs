@@ -149,6 +149,7 @@ mod tests {
             available: 10,
             pending: 0,
             returns: 1,
+            holders: 0,
         };
         let partition = Progress {
             partition: Partition(0),

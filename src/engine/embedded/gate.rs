@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     ids::{ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
         ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, Standing, StockGate,
     },
 };
@@ -271,6 +271,28 @@ impl StockGate for MemoryGate {
     ) -> Result<(), GateError> {
         self.with(sale, |sale, _| sale.set_window(window, expires));
         Ok(())
+    }
+
+    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
+        let holdings = self.with(sale, |sale, _| sale.holdings());
+        Ok(holdings.unwrap_or_default())
+    }
+
+    async fn stored_results(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+        self.results.stored(sale, product, users.to_vec()).await
+    }
+
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.results.forget(results.to_vec()).await
+    }
+
+    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+        Ok(self.with(sale, |sale, _| sale.unload()).unwrap_or(true))
     }
 
     async fn ping(&self) -> Result<(), GateError> {

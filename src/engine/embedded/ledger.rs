@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{
-    leases, outcomes, sales, settle,
+    audit, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
     values::millis,
@@ -16,8 +16,9 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId},
     port::{
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
-        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, Settlement, StoredUser,
+        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
+        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -164,6 +165,31 @@ impl Ledger for SqliteLedger {
         let position = position.clone();
         self.write(move |conn| leases::reposition(conn, &position, from, to))
             .await
+    }
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| audit::settled(conn, after, limit))
+            .await?)
+    }
+
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+        let (log, decision) = (log.to_owned(), decision.clone());
+        self.write(move |conn| audit::note(conn, &log, &decision))
+            .await
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+        let log = log.to_owned();
+        Ok(self
+            .store
+            .read(move |conn| audit::decisions(conn, &log))
+            .await?)
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

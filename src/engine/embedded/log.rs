@@ -7,6 +7,7 @@ use diesel::{SqliteConnection, dsl, prelude::*};
 use tokio::sync::watch;
 
 use super::{
+    audit,
     schema::{attempt_log, consumer_partitions, dead_letters},
     store::{ReadError, Store, WriteError},
     values::millis,
@@ -15,8 +16,8 @@ use crate::{
     clock::Clock,
     engine::record,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord,
-        Offset, Partition, RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogEntry, LogError,
+        LogRecord, Offset, Partition, RawRecord,
     },
 };
 
@@ -137,6 +138,21 @@ impl AttemptLog for SqliteLog {
         let letters = letters.to_vec();
         let written = self.store.write(move |conn| bury(conn, &letters)).await;
         written.map_err(|error| LogError::Unavailable(format!("dead letters: {error}")))
+    }
+
+    fn dead_letter_partitions(&self) -> i32 {
+        self.partitions()
+    }
+
+    async fn dead_letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, LogError> {
+        Ok(self
+            .store
+            .read(move |conn| audit::letters(conn, partition, from))
+            .await?)
     }
 
     async fn ping(&self) -> Result<(), LogError> {

@@ -95,6 +95,28 @@ impl Results {
         self.recovered.fetch_or(recovered, Ordering::Relaxed);
         Ok(told.filter(|told| recovered || told.result == PurchaseResult::Success))
     }
+
+    /// What the file would tell of this sale alone, order or result.
+    pub(super) async fn stored(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: Vec<UserId>,
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+        let now = millis(self.clock.now());
+        let stored = self.store.read(move |conn| {
+            let of = |user: &UserId| stored(conn, sale, product, *user, now);
+            users.iter().map(of).collect::<QueryResult<_>>()
+        });
+        let stored = stored.await;
+        stored.map_err(|error| GateError::Unknown(error.to_string()))
+    }
+
+    /// Forgets those that still stand like this.
+    pub(super) async fn forget(&self, entries: Vec<ResultEntry>) -> Result<(), GateError> {
+        let forgotten = self.store.write(move |conn| forget(conn, &entries)).await;
+        forgotten.map_err(|error| GateError::Unknown(error.to_string()))
+    }
 }
 
 /// Never a FAILED over a SUCCESS of the same sale.
@@ -170,6 +192,43 @@ fn place(conn: &mut SqliteConnection, sale: SaleId) -> QueryResult<(Option<i64>,
         .first::<i64>(conn)
         .optional()?;
     Ok((start, sale))
+}
+
+fn stored(
+    conn: &mut SqliteConnection,
+    sale: SaleId,
+    product: ProductId,
+    user: UserId,
+    now: i64,
+) -> QueryResult<Option<PurchaseResult>> {
+    let of_sale = results::table
+        .find((user.value(), product.value()))
+        .filter(results::expires_at.gt(now))
+        .filter(results::flash_sale_id.eq(sale.value()))
+        .select(results::result)
+        .first::<String>(conn)
+        .optional()?;
+    let ordered = orders::table
+        .find((sale.value(), user.value()))
+        .filter(orders::status.eq(SUCCESS))
+        .count()
+        .get_result::<i64>(conn)?;
+    Ok(if ordered > 0 {
+        Some(PurchaseResult::Success)
+    } else {
+        of_sale.map(|word| result(&word))
+    })
+}
+
+fn forget(conn: &mut SqliteConnection, entries: &[ResultEntry]) -> QueryResult<()> {
+    for entry in entries {
+        let standing = results::table
+            .find((entry.user.value(), entry.product.value()))
+            .filter(results::flash_sale_id.eq(entry.sale.value()))
+            .filter(results::result.eq(word(entry.result)));
+        diesel::delete(standing).execute(conn)?;
+    }
+    Ok(())
 }
 
 /// The latest sale of the product in which the shopper has an order.

@@ -74,12 +74,12 @@ pub(super) fn snapshot(
     conn: &mut SqliteConnection,
     sale: SaleId,
 ) -> QueryResult<Option<SaleSnapshot>> {
-    let remaining = flash_sales::table
+    let stock = flash_sales::table
         .find(sale.value())
-        .select(flash_sales::remaining_stock)
-        .first::<i64>(conn)
+        .select((flash_sales::initial_stock, flash_sales::remaining_stock))
+        .first::<(i64, i64)>(conn)
         .optional()?;
-    let Some(remaining) = remaining else {
+    let Some((initial, remaining)) = stock else {
         return Ok(None);
     };
     let rows = orders::table
@@ -100,6 +100,7 @@ pub(super) fn snapshot(
         })
         .collect();
     Ok(Some(SaleSnapshot {
+        initial: units(initial),
         remaining: units(remaining),
         holders,
     }))

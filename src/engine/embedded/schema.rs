@@ -81,6 +81,21 @@ diesel::table! {
 }
 
 diesel::table! {
+    dead_letter_decisions (id) {
+        id -> BigInt,
+        topic -> Text,
+        partition -> Integer,
+        letter_offset -> BigInt,
+        buried_at -> BigInt,
+        decision -> Text,
+        attempt_id -> Nullable<Binary>,
+        reason -> Nullable<Text>,
+        decided_by -> Text,
+        decided_at -> BigInt,
+    }
+}
+
+diesel::table! {
     results (user_id, product_id) {
         user_id -> BigInt,
         product_id -> BigInt,

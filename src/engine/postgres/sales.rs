@@ -94,13 +94,13 @@ pub(super) async fn snapshot(
         .repeatable_read()
         .read_only()
         .run(async |conn| {
-            let remaining = flash_sales::table
+            let stock = flash_sales::table
                 .find(sale.value())
-                .select(flash_sales::remaining_stock)
-                .first::<i32>(conn)
+                .select((flash_sales::initial_stock, flash_sales::remaining_stock))
+                .first::<(i32, i32)>(conn)
                 .await
                 .optional()?;
-            let Some(remaining) = remaining else {
+            let Some((initial, remaining)) = stock else {
                 return Ok(None);
             };
             let rows: Vec<HolderRow> = Prepared::new(HOLDERS)
@@ -117,6 +117,7 @@ pub(super) async fn snapshot(
                 })
                 .collect();
             Ok(Some(SaleSnapshot {
+                initial: units(initial),
                 remaining: units(remaining),
                 holders,
             }))

@@ -102,6 +102,14 @@ pub(super) fn parse_result(text: &str) -> Option<(PurchaseResult, Option<SaleId>
     }
 }
 
+/// A kept result, if it is of this sale. Of the original service's bare words, SUCCESS may be of an earlier sale; a FAILED
+/// over an order of this one is wrong whatever it was of.
+pub(super) fn parse_result_of(text: &str, sale: SaleId) -> Option<PurchaseResult> {
+    let (result, of) = parse_result(text)?;
+    let is_of_sale = of.map_or(result == PurchaseResult::Failed, |of| of == sale);
+    is_of_sale.then_some(result)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +144,20 @@ mod tests {
         assert_eq!(parse_result("FAILED"), Some((failed, None)));
         assert_eq!(parse_result(""), None);
         assert_eq!(parse_result("SUCCESSFUL"), None);
+    }
+
+    #[test]
+    fn a_result_of_another_sale_is_none_of_this_one() {
+        let (sale, other) = (SaleId::new(7).unwrap(), SaleId::new(77).unwrap());
+        for result in [PurchaseResult::Success, PurchaseResult::Failed] {
+            let text = format_result(result, sale);
+            assert_eq!(parse_result_of(&text, sale), Some(result));
+            assert_eq!(parse_result_of(&text, other), None);
+        }
+        assert_eq!(parse_result_of("SUCCESS", sale), None);
+        assert_eq!(
+            parse_result_of("FAILED", sale),
+            Some(PurchaseResult::Failed)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! How a sale comes to be open: begun, filled from the ledger, opened; and closed when the server was restarted.
+//! How a sale comes to be open: begun, filled from the ledger, opened; and how it is closed or forgotten.
 
 use std::time::Duration;
 
@@ -98,6 +98,14 @@ pub(super) async fn close_if_restarted(
     reply::yes(
         &connection
             .run(&SCRIPTS.close_if_restarted, sale_keys(sale), Vec::new())
+            .await?,
+    )
+}
+
+pub(super) async fn unload(connection: &Connection, sale: SaleId) -> Result<bool, GateError> {
+    reply::yes(
+        &connection
+            .run(&SCRIPTS.unload_sale, sale_keys(sale), Vec::new())
             .await?,
     )
 }

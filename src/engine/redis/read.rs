@@ -1,15 +1,19 @@
 //! Looks at a sale without changing it.
 
+use std::collections::BTreeMap;
+
+use fred::{prelude::Value, types::scripts::Script};
+
 use super::{
     connection::Connection,
     hold::parse_user,
-    keys::{holders_key, sale_keys},
+    keys::{holders_key, parse_attempt, sale_keys},
     reply::{self, unexpected},
     scripts::SCRIPTS,
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{GateError, GateStatus, SaleWindow},
+    port::{GateError, GateStatus, Holding, SaleWindow, Standing},
 };
 
 /// Holders a page: under a millisecond of the server.
@@ -26,13 +30,14 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
         [pending] => Ok(GateStatus::Closed {
             pending: reply::count(pending)?,
         }),
-        [pending, available, start, end, returns] => Ok(GateStatus::Open {
+        [pending, available, start, end, returns, holders] => Ok(GateStatus::Open {
             window: SaleWindow {
                 start: reply::time(start)?,
                 end: reply::time(end)?,
             },
             available: reply::number(available)?,
             pending: reply::count(pending)?,
+            holders: reply::count(holders)?,
             returns: reply::count(returns)?,
         }),
         _ => Err(unexpected("not a status")),
@@ -44,25 +49,68 @@ pub(super) async fn holders(
     sale: SaleId,
 ) -> Result<Vec<UserId>, GateError> {
     let mut users = Vec::new();
-    let mut cursor = "0".to_owned();
-    loop {
-        let args = vec![cursor.as_str().into(), PAGE.into()];
-        let page = reply::list(
-            connection
-                .run(&SCRIPTS.list_holders, vec![holders_key(sale)], args)
-                .await?,
-        )?;
-        let (next, found) = page.split_first().ok_or_else(|| unexpected("no cursor"))?;
-        for user in found {
-            users.push(parse_user(user)?);
-        }
-        reply::text(next)?.clone_into(&mut cursor);
-        if cursor == "0" {
-            break;
-        }
+    let found = scan(connection, &SCRIPTS.list_holders, sale).await?;
+    for user in &found {
+        users.push(parse_user(user)?);
     }
     // A scan may meet a holder twice while the server's table grows.
     users.sort_unstable();
     users.dedup();
     Ok(users)
+}
+
+pub(super) async fn holdings(
+    connection: &Connection,
+    sale: SaleId,
+) -> Result<Vec<Holding>, GateError> {
+    let found = scan(connection, &SCRIPTS.list_holdings, sale).await?;
+    let mut holdings = BTreeMap::new();
+    for pair in found.chunks(2) {
+        let [user, held] = pair else {
+            return Err(unexpected("a holding cut short"));
+        };
+        let holding = parse_holding(user, held)?;
+        holdings.insert(holding.user, holding);
+    }
+    Ok(holdings.into_values().collect())
+}
+
+/// Everything that a script lists page by page.
+async fn scan(
+    connection: &Connection,
+    script: &Script,
+    sale: SaleId,
+) -> Result<Vec<Value>, GateError> {
+    let mut all = Vec::new();
+    let mut cursor = "0".to_owned();
+    loop {
+        let args = vec![cursor.as_str().into(), PAGE.into()];
+        let page = connection
+            .run(script, vec![holders_key(sale)], args)
+            .await?;
+        let mut page = reply::list(page)?.into_iter();
+        let next = page.next().ok_or_else(|| unexpected("no cursor"))?;
+        all.extend(page);
+        reply::text(&next)?.clone_into(&mut cursor);
+        if cursor == "0" {
+            return Ok(all);
+        }
+    }
+}
+
+/// A state letter and the bytes of an attempt id, as `keys` describes them.
+fn parse_holding(user: &Value, held: &Value) -> Result<Holding, GateError> {
+    let (state, attempt) = reply::bytes(held)?
+        .split_first()
+        .ok_or_else(|| unexpected("a holder without a state"))?;
+    let standing = match state {
+        b'p' | b'c' => Standing::Pending,
+        b's' | b'l' => Standing::Success,
+        _ => return Err(unexpected("an unknown state")),
+    };
+    Ok(Holding {
+        user: parse_user(user)?,
+        attempt: parse_attempt(attempt).ok_or_else(|| unexpected("not an attempt id"))?,
+        standing,
+    })
 }

@@ -2,12 +2,18 @@
 
 use std::time::Duration;
 
-use fred::{prelude::Value, types::Key};
+use fred::{
+    prelude::Value,
+    types::{Key, scripts::Script},
+};
 use futures::future::try_join_all;
 
 use super::{
     connection::Connection,
-    keys::{CALL_SIZE, format_result, holders_key, meta_key, parse_result, result_key, user_arg},
+    keys::{
+        CALL_SIZE, format_result, holders_key, meta_key, parse_result, parse_result_of, result_key,
+        user_arg,
+    },
     reply::{self, unexpected},
     scripts::SCRIPTS,
 };
@@ -23,6 +29,30 @@ pub(super) async fn write(
     results: &[ResultEntry],
 ) -> Result<(), GateError> {
     let ttl_secs = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
+    call(
+        connection,
+        &SCRIPTS.set_user_result,
+        &[ttl_secs.into()],
+        results,
+    )
+    .await
+}
+
+/// Forgets those that still stand like this.
+pub(super) async fn forget(
+    connection: &Connection,
+    results: &[ResultEntry],
+) -> Result<(), GateError> {
+    call(connection, &SCRIPTS.forget_results, &[], results).await
+}
+
+/// Calls a script on results: many a call, on a cluster one.
+async fn call(
+    connection: &Connection,
+    script: &Script,
+    head: &[Value],
+    results: &[ResultEntry],
+) -> Result<(), GateError> {
     for part in results.chunks(CALL_SIZE) {
         let calls = part
             .chunks(if connection.clustered { 1 } else { CALL_SIZE })
@@ -31,13 +61,13 @@ pub(super) async fn write(
                     .iter()
                     .map(|entry| result_key(entry.user, entry.product))
                     .collect();
-                let mut args: Vec<Value> = vec![ttl_secs.into()];
+                let mut args = head.to_vec();
                 args.extend(
                     entries
                         .iter()
                         .map(|entry| Value::from(format_result(entry.result, entry.sale))),
                 );
-                connection.run(&SCRIPTS.set_user_result, keys, args)
+                connection.run(script, keys, args)
             });
         try_join_all(calls).await?;
     }
@@ -83,6 +113,29 @@ pub(super) async fn read(
         }
         _ => Ok(Some(result)),
     }
+}
+
+/// What was written for these shoppers about this sale, many reads at a time.
+pub(super) async fn stored(
+    connection: &Connection,
+    sale: SaleId,
+    product: ProductId,
+    users: &[UserId],
+) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+    let mut results = Vec::with_capacity(users.len());
+    for part in users.chunks(CALL_SIZE) {
+        let reads = part
+            .iter()
+            .map(|user| connection.get(result_key(*user, product)));
+        for value in try_join_all(reads).await? {
+            results.push(if value.is_null() {
+                None
+            } else {
+                parse_result_of(reply::text(&value)?, sale)
+            });
+        }
+    }
+    Ok(results)
 }
 
 /// True if the shopper holds a unit that is not settled, and so waits to be told.

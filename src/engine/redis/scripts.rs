@@ -31,8 +31,10 @@ scripts! {
     begin_load,
     claim_pending,
     close_if_restarted,
+    forget_results,
     initialize_stock,
     list_holders,
+    list_holdings,
     load_holders,
     overdue,
     record_outcomes,
@@ -40,5 +42,6 @@ scripts! {
     sale_status,
     set_user_result,
     set_window,
+    unload_sale,
     user_status,
 }

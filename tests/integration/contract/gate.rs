@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
 
+mod auditing;
 mod loading;
 mod recording;
 mod redis_faults;
@@ -192,6 +193,14 @@ macro_rules! suite {
                 results_are_written_for_an_unknown_sale,
                 results_of_the_original_service_are_read,
                 results_are_forgotten_after_their_time,
+            ]);
+            suite!(@tests $engine, auditing: [
+                available_units_and_holders_are_the_initial_stock_at_every_step,
+                available_units_and_holders_add_up_while_shoppers_come_and_go,
+                everyone_s_holding_is_listed_with_how_far_it_has_come,
+                stored_results_are_those_of_the_sale_alone,
+                a_result_is_forgotten_only_while_it_stands_as_given,
+                a_sale_is_unloaded_once_nothing_is_pending_and_can_be_loaded_again,
             ]);
         }
     };

@@ -2,6 +2,7 @@
 //! PostgreSQL has is in `postgres`.
 
 mod accounts;
+mod auditing;
 mod bed;
 mod catalog;
 mod leases;
@@ -37,6 +38,10 @@ macro_rules! suite {
                     names_and_emails_are_unique_whatever_their_case,
                     an_account_is_found_whatever_the_case,
                     one_of_many_who_want_a_name_at_once_gets_it,
+                }
+                auditing {
+                    settled_attempts_are_paged_with_what_stands_of_them,
+                    decisions_are_kept_in_their_order_log_by_log,
                 }
                 catalog {
                     the_catalog_has_what_has_not_ended_and_the_last_that_has,

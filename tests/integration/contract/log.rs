@@ -7,7 +7,10 @@ mod sqlite;
 use chrono::DateTime;
 use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, AttemptLog, DeadLetter, LogEntry, LogError, Offset, Partition, RawRecord},
+    port::{
+        Attempt, AttemptLog, DeadLetter, FoundLetter, LogEntry, LogError, Offset, Partition,
+        RawRecord,
+    },
 };
 
 /// An empty log of a test's own.
@@ -49,6 +52,7 @@ macro_rules! suite {
             an_offset_outside_the_log_is_reported_with_what_is_there,
             dead_letters_keep_the_bytes_and_say_where_from_and_why,
             records_of_another_hand_are_read_and_garbage_is_named,
+            dead_letters_are_found_again_page_by_page,
         })+
     };
 }
@@ -200,4 +204,53 @@ async fn records_of_another_hand_are_read_and_garbage_is_named(bed: &impl LogBed
         Some(b"not json".as_slice())
     );
     assert!(matches!(entries[2], LogEntry::Attempt(attempt) if attempt.sale.value() == 7));
+}
+
+/// All dead letters in the first of their partitions.
+pub async fn find_letters(log: &dyn AttemptLog) -> Vec<FoundLetter> {
+    let (mut found, mut next) = (Vec::new(), Offset(0));
+    loop {
+        let page = log.dead_letters(Partition(0), next).await.unwrap();
+        found.extend(page.letters);
+        if page.next >= page.end {
+            return found;
+        }
+        assert!(page.next > next, "reading moves on");
+        next = page.next;
+    }
+}
+
+async fn dead_letters_are_found_again_page_by_page(bed: &impl LogBed) {
+    let log = bed.log();
+    assert_eq!(find_letters(log).await, []);
+    let attempt = include_str!("../../golden/attempt-v1.json").trim_end();
+    let letter = |offset: i64| DeadLetter {
+        partition: Partition(0),
+        offset: Offset(offset),
+        cause: format!("cause {offset}"),
+        raw: RawRecord {
+            key: None,
+            value: Some(match offset {
+                7 => attempt.as_bytes().to_vec(),
+                _ => b"\x00garbage".repeat(100),
+            }),
+        },
+        buried_at: DateTime::from_timestamp_millis(1_767_268_800_123).unwrap(),
+    };
+    let letters: Vec<_> = (0..1_200).map(letter).collect();
+    log.bury(&letters).await.unwrap();
+    let found = find_letters(log).await;
+    let read: Vec<_> = found.iter().map(|found| found.letter.clone()).collect();
+    assert_eq!(read, letters);
+    assert!(matches!(found[7].entry, LogEntry::Attempt(attempt) if attempt.sale.value() == 7));
+    assert!(
+        matches!(&found[8].entry, LogEntry::Garbage(cause) if cause.contains("not an attempt"))
+    );
+    assert!(found.iter().all(|found| found.omitted_bytes.is_none()));
+
+    let page = log.dead_letters(Partition(0), found[900].id.offset).await;
+    assert_eq!(page.unwrap().letters[0], found[900]);
+    let end = Offset(found[1_199].id.offset.0 + 1);
+    let page = log.dead_letters(Partition(0), end).await.unwrap();
+    assert_eq!((page.letters.len(), page.end), (0, end));
 }

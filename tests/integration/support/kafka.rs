@@ -45,6 +45,33 @@ impl Topic {
         }
     }
 
+    /// Writes records into a partition and deletes all before an offset, as retention does.
+    pub async fn cut(&self, partition: i32, before: i64) {
+        use rskafka::{
+            client::partition::{Compression, UnknownTopicHandling},
+            record::Record,
+        };
+
+        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+            .build()
+            .await
+            .unwrap();
+        let writer = client
+            .partition_client(&self.config.topic, partition, UnknownTopicHandling::Error)
+            .await
+            .unwrap();
+        let record = Record {
+            key: None,
+            value: Some(b"{}".to_vec()),
+            headers: std::collections::BTreeMap::new(),
+            timestamp: chrono::Utc::now(),
+        };
+        let records = (0..=before).map(|_| record.clone()).collect();
+        let written = writer.produce(records, Compression::NoCompression).await;
+        written.unwrap();
+        writer.delete_records(before, 5_000).await.unwrap();
+    }
+
     /// Deletes topics whose names are this one's with something behind.
     pub async fn delete_others(&self, suffixes: &[&str]) {
         let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())

@@ -13,8 +13,8 @@ use crate::{
     engine::embedded::values::{millis, time},
     ids::{AttemptId, ProductId, UserId},
     port::{
-        GateStatus, Holder, LoadToken, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome,
-        SaleWindow, Settlement, Standing,
+        GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
+        ReserveOutcome, SaleWindow, Settlement, Standing,
     },
 };
 
@@ -276,6 +276,7 @@ impl Sale {
                 window,
                 available: self.available,
                 pending,
+                holders: self.holders.len() as u64,
                 returns: self.returns,
             },
         }
@@ -286,6 +287,29 @@ impl Sale {
             .keys()
             .filter_map(|key| UserId::new(i64::from_ne_bytes(key.0)))
             .collect()
+    }
+
+    pub(super) fn holdings(&self) -> Vec<Holding> {
+        let holding = |(key, held): (&Key, &Held)| {
+            Some(Holding {
+                user: UserId::new(i64::from_ne_bytes(key.0))?,
+                attempt: held.attempt,
+                standing: held.state.standing(),
+            })
+        };
+        self.holders.iter().filter_map(holding).collect()
+    }
+
+    /// Forgets everything, unless something is pending.
+    pub(super) fn unload(&mut self) -> bool {
+        if !self.pending.is_empty() {
+            return false;
+        }
+        *self = Self {
+            returns: self.returns,
+            ..Self::default()
+        };
+        true
     }
 
     pub(super) fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {

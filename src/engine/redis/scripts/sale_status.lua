@@ -1,7 +1,7 @@
 -- The state of a sale at one moment. Reads only.
 -- KEYS: stock, holders, pending, meta.
--- Returns { } when unknown, { pending } when closed, { pending, available, start, end, returns } when open. A sale that was
--- loaded before the server was restarted counts as closed.
+-- Returns { } when unknown, { pending } when closed, { pending, available, start, end, returns, holders } when open. A
+-- sale that was loaded before the server was restarted counts as closed.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'start', 'end', 'returns', 'run_id')
 if not meta[1] then
   return {}
@@ -12,4 +12,4 @@ local stock = meta[1] == 'open' and meta[5] == string.match(redis.call('INFO', '
 if not stock then
   return { pending }
 end
-return { pending, stock, meta[2], meta[3], meta[4] }
+return { pending, stock, meta[2], meta[3], meta[4], redis.call('HLEN', KEYS[2]) }

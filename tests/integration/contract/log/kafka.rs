@@ -243,4 +243,7 @@ async fn dead_letters_are_buried_however_many_and_however_large_they_are() {
     };
     assert_eq!(values(&buried[..1_500]), 1_500);
     assert_eq!(buried[1_500].value, None);
+    let found = super::find_letters(&bed.log).await;
+    assert_eq!(found[1_499].omitted_bytes, None);
+    assert_eq!(found[1_500].omitted_bytes, Some(1_048_500));
 }

@@ -1,0 +1,178 @@
+//! An audit for people.
+
+#![allow(clippy::print_stdout)] // the command's answer
+
+use super::{Repair, json::kind};
+use crate::{
+    order::audit::{Finding, LogSheet, Mended, Remedy, Report, Sheet},
+    port::GateStatus,
+};
+
+/// Findings of one kind and sale that are printed; JSON has them all.
+const SHOWN: usize = 10;
+
+pub(super) fn report(report: &Report) {
+    for sheet in &report.sheets {
+        sale(sheet);
+    }
+    log(&report.log);
+    let broken: usize = report.sheets.iter().map(|sheet| sheet.findings.len()).sum();
+    let broken = broken + report.log.cut().count();
+    if broken == 0 {
+        println!("\nEvery promise holds.");
+    } else {
+        println!("\nBROKEN: {broken} findings.");
+    }
+}
+
+pub(super) fn repairs(repairs: &[Repair]) {
+    println!("\nRepairs");
+    if repairs.is_empty() {
+        println!("  nothing that can safely be mended");
+    }
+    for repair in repairs {
+        let came = match repair.came {
+            None => "would",
+            Some(Mended::Done) => "done",
+            Some(Mended::NotYet(cause)) => cause,
+        };
+        println!(
+            "  sale {}: {} ({came})",
+            repair.sale,
+            remedy(&repair.remedy)
+        );
+    }
+    if repairs.iter().any(|repair| repair.came.is_none()) {
+        println!("Nothing was changed; --repair --yes does it.");
+    }
+}
+
+pub(super) fn hint() {
+    println!("--repair lists what can safely be mended.");
+}
+
+fn sale(sheet: &Sheet) {
+    let listing = &sheet.listing;
+    let day = |at: chrono::DateTime<chrono::Utc>| at.format("%FT%TZ").to_string();
+    println!(
+        "Sale {}: {}, {} to {}",
+        listing.id,
+        listing.product_name,
+        day(listing.window.start),
+        day(listing.window.end)
+    );
+    println!(
+        "  ledger  {} initial, {} sold, {} remaining",
+        sheet.initial, sheet.sold, sheet.remaining
+    );
+    if sheet.removed > 0 {
+        println!("          {} orders were removed by hand", sheet.removed);
+    }
+    match sheet.status {
+        GateStatus::Unknown => {}
+        GateStatus::Closed { pending } => {
+            println!("  gate    closed, being loaded; {pending} pending");
+        }
+        GateStatus::Open {
+            available,
+            pending,
+            holders,
+            ..
+        } => println!(
+            "  gate    {available} available, {pending} pending, {} ordered",
+            holders.saturating_sub(pending)
+        ),
+    }
+    if sheet.unsettled > 0 {
+        println!("  log     {} records not settled yet", sheet.unsettled);
+    }
+    if sheet.dead_letters > 0 {
+        println!("  dead letters without a decision: {}", sheet.dead_letters);
+    }
+    let mut kinds: Vec<&str> = Vec::new();
+    for finding in &sheet.findings {
+        if !kinds.contains(&kind(finding)) {
+            kinds.push(kind(finding));
+        }
+    }
+    for one in kinds {
+        let of_kind = || sheet.findings.iter().filter(|finding| kind(finding) == one);
+        for finding in of_kind().take(SHOWN) {
+            println!("  BROKEN  {}", described(finding));
+        }
+        let more = of_kind().count().saturating_sub(SHOWN);
+        if more > 0 {
+            println!("          and {more} more like this");
+        }
+    }
+}
+
+fn log(log: &LogSheet) {
+    println!(
+        "Log {}: {} records not settled yet",
+        log.name, log.unsettled
+    );
+    if log.unread > 0 {
+        println!(
+            "  {} of them were not looked at: they count for no sale above",
+            log.unread
+        );
+    }
+    for (partition, missing) in log.cut() {
+        println!(
+            "  BROKEN  partition {partition}: {missing} records were deleted before they were settled (see the topic's retention)"
+        );
+    }
+    let more = if log.more_letters { " or more" } else { "" };
+    println!(
+        "Dead letters without a decision: {}{more}",
+        log.dead_letters
+    );
+}
+
+fn described(finding: &Finding) -> String {
+    match finding {
+        Finding::Oversold { orders, initial } => {
+            format!("oversold: {orders} orders of {initial} units")
+        }
+        Finding::WrongRemaining {
+            remaining,
+            expected,
+        } => format!("the ledger says that {remaining} units remain, its orders leave {expected}"),
+        Finding::SecondOrder { user } => format!("shopper {user} has more than one order"),
+        Finding::SecondOrderOfAttempt { attempt } => {
+            format!("attempt {attempt} has more than one order")
+        }
+        Finding::OrderOfFailedAttempt { user, attempt } => {
+            format!("attempt {attempt} of shopper {user} was recorded as failed, and has an order")
+        }
+        Finding::OffBalance {
+            available,
+            holders,
+            initial,
+        } => format!(
+            "the gate has {available} units available and {holders} held, of {initial} units"
+        ),
+        Finding::HolderWithoutOrder { user, attempt } => {
+            format!("shopper {user} is ordered in the gate and has no order (attempt {attempt})")
+        }
+        Finding::UnknownOrder { user, attempt } => {
+            format!("the gate does not know the order of shopper {user} (attempt {attempt})")
+        }
+        Finding::FailedDespiteOrder { user } => {
+            format!("shopper {user} has an order, and the stored result says FAILED")
+        }
+        Finding::SuccessWithoutOrder { user } => {
+            format!("shopper {user} has no order, and the stored result says SUCCESS")
+        }
+    }
+}
+
+fn remedy(remedy: &Remedy) -> String {
+    match remedy {
+        Remedy::TellSuccess(users) => format!("tell {} shoppers SUCCESS", users.len()),
+        Remedy::ForgetSuccess(users) => format!("forget the result of {} shoppers", users.len()),
+        Remedy::RecordOrders(orders) => format!("tell the gate of {} orders", orders.len()),
+        Remedy::Reload => "drop it from the gate, to be loaded anew from the ledger".to_owned(),
+    }
+}

@@ -1,0 +1,193 @@
+//! Dead letters for people.
+
+#![allow(clippy::print_stdout)] // the command's answer
+
+use std::fmt::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::Replay;
+use crate::port::{Decision, FoundLetter, LetterId, Verdict};
+
+/// Characters of a record in a list.
+const SHORT: usize = 100;
+
+/// A letter in a list: three lines.
+pub(super) fn line(found: &FoundLetter, decision: Option<&Decision>) {
+    head(found);
+    println!("  {}", short(found));
+    match decision {
+        Some(decision) => println!("  {}", decided(decision)),
+        None => println!("  nothing is decided"),
+    }
+}
+
+/// A letter with everything that is known of it.
+pub(super) fn whole(found: &FoundLetter, decisions: &[Decision]) {
+    head(found);
+    for decision in decisions {
+        println!("  {}", decided(decision));
+    }
+    if decisions.is_empty() {
+        println!("  nothing is decided");
+    }
+    let raw = &found.letter.raw;
+    if let Some(bytes) = found.omitted_bytes {
+        println!(
+            "  the record was too large to be buried whole: {bytes} bytes of its value are not here"
+        );
+        return;
+    }
+    match raw.key.as_deref() {
+        Some(key) => println!("  key:\n{}", text_or_hex(key)),
+        None => println!("  no key"),
+    }
+    match raw.value.as_deref() {
+        Some(value) => println!("  value:\n{}", text_or_hex(value)),
+        None => println!("  no value"),
+    }
+}
+
+pub(super) fn replayed(letter: LetterId, replay: Replay) {
+    match replay {
+        Replay::Appended(attempt) => {
+            println!("{letter}: replayed as attempt {attempt}; a worker settles it");
+        }
+        Replay::Settled(attempt, outcome) => {
+            println!(
+                "{letter}: was replayed before, as attempt {attempt}, and is settled: {outcome:?}"
+            );
+        }
+    }
+}
+
+pub(super) fn discarded(letter: LetterId) {
+    println!("{letter}: discarded");
+}
+
+pub(super) fn count(count: u64) {
+    println!("{count} dead letters");
+}
+
+fn head(found: &FoundLetter) {
+    let letter = &found.letter;
+    println!(
+        "{}  of record {}:{}, buried {}: {}",
+        found.id,
+        letter.partition,
+        letter.offset,
+        instant(letter.buried_at),
+        letter.cause.escape_debug()
+    );
+}
+
+fn decided(decision: &Decision) -> String {
+    let what = match decision.verdict {
+        Verdict::Replayed { attempt } => format!("replayed as attempt {attempt}"),
+        Verdict::Discarded => "discarded".to_owned(),
+    };
+    let reason = decision
+        .reason
+        .as_deref()
+        .map(|reason| format!(": {reason}"));
+    format!(
+        "{what} by {}, {}{}",
+        decision.by,
+        instant(decision.at),
+        reason.unwrap_or_default()
+    )
+}
+
+fn instant(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The beginning of a record, on one line whatever is in it.
+fn short(found: &FoundLetter) -> String {
+    if let Some(bytes) = found.omitted_bytes {
+        return format!("({bytes} bytes, too large to be kept)");
+    }
+    let Some(value) = found.letter.raw.value.as_deref() else {
+        return "(no value)".to_owned();
+    };
+    let text = String::from_utf8_lossy(value);
+    let mut short: String = text
+        .chars()
+        .take(SHORT)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(SHORT).is_some() {
+        short.push('…');
+    }
+    // Quotes are what records are full of, and harm no terminal.
+    short.replace("\\\"", "\"").replace("\\'", "'")
+}
+
+/// Text as it is, if a terminal can show it; else sixteen bytes a line in hexadecimal.
+fn text_or_hex(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text)
+            if !text
+                .chars()
+                .any(|c| c.is_control() && c != '\n' && c != '\t') =>
+        {
+            text.to_owned()
+        }
+        _ => {
+            let mut hex = String::new();
+            for (n, part) in bytes.chunks(16).enumerate() {
+                let _ = write!(hex, "{}{:08x} ", if n == 0 { "" } else { "\n" }, n * 16);
+                for byte in part {
+                    let _ = write!(hex, " {byte:02x}");
+                }
+            }
+            hex
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::{DeadLetter, LogEntry, Offset, Partition, RawRecord};
+
+    fn found(value: &[u8]) -> FoundLetter {
+        let (partition, offset) = (Partition(0), Offset(0));
+        FoundLetter {
+            id: LetterId { partition, offset },
+            letter: DeadLetter {
+                partition,
+                offset,
+                cause: String::new(),
+                raw: RawRecord {
+                    key: None,
+                    value: Some(value.to_vec()),
+                },
+                buried_at: DateTime::UNIX_EPOCH,
+            },
+            entry: LogEntry::Garbage(String::new()),
+            omitted_bytes: None,
+        }
+    }
+
+    #[test]
+    fn a_list_shows_a_part_of_any_record_on_one_line() {
+        assert_eq!(short(&found(br#"{"v":1}"#)), r#"{"v":1}"#);
+        assert_eq!(short(&found(b"one\ntwo\x1b[2J")), r"one\ntwo\u{1b}[2J");
+        let long = short(&found(&[b'x'; 101]));
+        assert_eq!(long.chars().count(), 101);
+        assert!(long.ends_with("x…"));
+        assert_eq!(short(&found(&[b'x'; 100])).chars().count(), 100);
+    }
+
+    #[test]
+    fn a_record_is_shown_as_text_or_in_hexadecimal() {
+        assert_eq!(text_or_hex("größer\n".as_bytes()), "größer\n");
+        assert_eq!(
+            text_or_hex(b"\x00garbage"),
+            "00000000  00 67 61 72 62 61 67 65"
+        );
+        assert_eq!(text_or_hex(b"\xff"), "00000000  ff");
+        assert_eq!(text_or_hex(&[1; 17]).lines().nth(1), Some("00000010  01"));
+    }
+}

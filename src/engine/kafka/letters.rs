@@ -1,0 +1,76 @@
+//! Dead letters read back from their topic. How they were written is `message`'s.
+
+use std::time::Instant;
+
+use rskafka::{
+    client::partition::OffsetAt,
+    record::{Record, RecordAndOffset},
+};
+
+use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message};
+use crate::port::{FoundLetter, LetterId, LetterPage, Offset, Partition};
+
+/// How long the broker may take to find a letter that it says it has.
+const WAIT_MS: i32 = 100;
+
+impl KafkaLog {
+    /// A page of letters, from the first one that is still there.
+    pub(super) async fn letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, Failure> {
+        let topic = &self.dead_letter_topic;
+        let earliest = self.offset_in(topic, partition, OffsetAt::Earliest).await?;
+        let end = self.offset_in(topic, partition, OffsetAt::Latest).await?;
+        let mut page = LetterPage {
+            letters: Vec::new(),
+            next: from.max(earliest),
+            end,
+        };
+        let mut reads = 0;
+        while page.letters.is_empty() && page.next < end {
+            let from = page.next;
+            let records = self.fetch_letters(partition, from).await?;
+            reads += 1;
+            if let Some(last) = records.last() {
+                page.next = Offset(last.offset + 1);
+            } else if reads == GAP_READS {
+                // A marker of a transaction, or a letter that compaction removed.
+                reads = 0;
+                page.next = Offset(from.0 + 1);
+            }
+            page.letters = records
+                .into_iter()
+                .map(|read| found(partition, read.offset, read.record))
+                .collect();
+        }
+        Ok(page)
+    }
+
+    async fn fetch_letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<Vec<RecordAndOffset>, Failure> {
+        let deadline = Instant::now() + self.append_timeout;
+        let (records, _) = self
+            .reads
+            .with(
+                &self.dead_letter_topic,
+                partition.0,
+                deadline,
+                |client| async move { client.fetch_records(from.0, 1..READ_BYTES, WAIT_MS).await },
+            )
+            .await?;
+        Ok(records)
+    }
+}
+
+fn found(partition: Partition, offset: i64, record: Record) -> FoundLetter {
+    let id = LetterId {
+        partition,
+        offset: Offset(offset),
+    };
+    message::read_dead_letter(id, record)
+}

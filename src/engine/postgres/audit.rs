@@ -1,0 +1,135 @@
+//! What audits read and operators note: settled attempts page by page, decisions about dead letters.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::Prepared;
+use crate::{
+    engine::verdict,
+    ids::{AttemptId, SaleId, UserId},
+    port::{Decision, LetterId, Offset, Partition, SettledAttempt},
+};
+
+/// Both tables are read along the keys of their attempts: a page costs what it holds, however long the tables are. The limit
+/// within keeps the planner from reading all orders for every page.
+const SETTLED: &str = "
+    SELECT p.attempt_id, p.flash_sale_id, p.user_id, p.outcome = 'ORDERED' AS ordered, o.there IS NOT NULL AS has_order
+    FROM (
+        SELECT attempt_id, flash_sale_id, user_id, outcome FROM purchase_attempts
+        WHERE attempt_id > ? ORDER BY attempt_id LIMIT ?
+    ) p
+    LEFT JOIN LATERAL (
+        SELECT true AS there FROM orders WHERE attempt_id = p.attempt_id AND status = 'SUCCESS' LIMIT 1
+    ) o ON true
+    ORDER BY p.attempt_id";
+
+const NOTE: &str = "
+    INSERT INTO dead_letter_decisions
+        (topic, partition, letter_offset, buried_at, decision, attempt_id, reason, decided_by, decided_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const DECISIONS: &str = "
+    SELECT partition, letter_offset, buried_at, attempt_id, reason, decided_by, decided_at
+    FROM dead_letter_decisions WHERE topic = ? ORDER BY id";
+
+#[derive(QueryableByName)]
+struct SettledRow {
+    #[diesel(sql_type = SqlUuid)]
+    attempt_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = BigInt)]
+    user_id: i64,
+    #[diesel(sql_type = Bool)]
+    ordered: bool,
+    #[diesel(sql_type = Bool)]
+    has_order: bool,
+}
+
+#[derive(QueryableByName)]
+struct DecisionRow {
+    #[diesel(sql_type = Integer)]
+    partition: i32,
+    #[diesel(sql_type = BigInt)]
+    letter_offset: i64,
+    #[diesel(sql_type = Timestamptz)]
+    buried_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    attempt_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    reason: Option<String>,
+    #[diesel(sql_type = Text)]
+    decided_by: String,
+    #[diesel(sql_type = Timestamptz)]
+    decided_at: DateTime<Utc>,
+}
+
+pub(super) async fn settled(
+    conn: &mut AsyncPgConnection,
+    after: Option<AttemptId>,
+    limit: u32,
+) -> QueryResult<Vec<SettledAttempt>> {
+    let rows: Vec<SettledRow> = Prepared::new(SETTLED)
+        .bind::<SqlUuid, _>(after.map_or(Uuid::nil(), |attempt| attempt.0))
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    let attempt = |row: SettledRow| {
+        Some(SettledAttempt {
+            attempt: AttemptId(row.attempt_id),
+            sale: SaleId::new(row.flash_sale_id)?,
+            user: UserId::new(row.user_id)?,
+            ordered: row.ordered,
+            has_order: row.has_order,
+        })
+    };
+    Ok(rows.into_iter().filter_map(attempt).collect())
+}
+
+pub(super) async fn note(
+    conn: &mut AsyncPgConnection,
+    log: &str,
+    decision: &Decision,
+) -> QueryResult<()> {
+    let (word, attempt) = verdict::word(decision.verdict);
+    Prepared::new(NOTE)
+        .bind::<Text, _>(log.to_owned())
+        .bind::<Integer, _>(decision.letter.partition.0)
+        .bind::<BigInt, _>(decision.letter.offset.0)
+        .bind::<Timestamptz, _>(decision.buried_at)
+        .bind::<Text, _>(word)
+        .bind::<Nullable<SqlUuid>, _>(attempt.map(|attempt| attempt.0))
+        .bind::<Nullable<Text>, _>(decision.reason.clone())
+        .bind::<Text, _>(decision.by.clone())
+        .bind::<Timestamptz, _>(decision.at)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+pub(super) async fn decisions(
+    conn: &mut AsyncPgConnection,
+    log: &str,
+) -> QueryResult<Vec<Decision>> {
+    let rows: Vec<DecisionRow> = Prepared::new(DECISIONS)
+        .bind::<Text, _>(log.to_owned())
+        .load(conn)
+        .await?;
+    let decision = |row: DecisionRow| Decision {
+        letter: LetterId {
+            partition: Partition(row.partition),
+            offset: Offset(row.letter_offset),
+        },
+        buried_at: row.buried_at,
+        verdict: verdict::from_row(row.attempt_id.map(AttemptId)),
+        reason: row.reason,
+        by: row.decided_by,
+        at: row.decided_at,
+    };
+    Ok(rows.into_iter().map(decision).collect())
+}

@@ -1,0 +1,259 @@
+//! Reads what an audit compares, behind the ports: page by page, so that no server is held up, and never writing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use chrono::DateTime;
+
+use super::{
+    Attempts, LogSheet, Look, PartitionSheet, Report, Sheet, compare, note_attempts, persisting,
+};
+use crate::{
+    ids::{SaleId, UserId},
+    order::Engines,
+    port::{
+        FoundLetter, GateError, LedgerError, LogEntry, LogError, Offset, Partition, SaleListing,
+        SaleSnapshot,
+    },
+};
+
+/// Settled attempts of one page.
+const ATTEMPTS: u32 = 10_000;
+/// Records of the log that are looked at one by one, to tell their sales. A worker settles so many in a second or two.
+const RECORDS: u64 = 50_000;
+/// Dead letters that are read.
+const LETTERS: usize = 100_000;
+
+/// An audit of a system.
+pub struct Audit {
+    pub engines: Engines,
+    /// Whose progress through the log counts.
+    pub group: String,
+    /// How often a suspicious sale is looked at until it is reported.
+    pub looks: u32,
+    /// The pause between two looks. All of them together must be longer than a worker takes to tell the gate what it
+    /// settled, tries included.
+    pub pause: Duration,
+}
+
+/// Why it could not be found out.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error("there is no sale {0}")]
+    NoSuchSale(SaleId),
+}
+
+/// How many there are of each sale.
+type Counts = BTreeMap<SaleId, u64>;
+
+impl Audit {
+    /// Audits every sale, or this one.
+    pub async fn run(&self, only: Option<SaleId>) -> Result<Report, AuditError> {
+        let mut listings = self.engines.ledger.sales(DateTime::UNIX_EPOCH).await?;
+        if let Some(only) = only {
+            listings.retain(|listing| listing.id == only);
+            if listings.is_empty() {
+                return Err(AuditError::NoSuchSale(only));
+            }
+        }
+        let (mut log, unsettled) = self.log().await?;
+        let letters = self.letters(&mut log).await?;
+        let attempts = self.attempts().await?;
+        let nothing = Attempts::default();
+        let attempts_of = |sale| attempts.get(&sale).unwrap_or(&nothing);
+
+        let mut sheets = Vec::with_capacity(listings.len());
+        for listing in listings {
+            let attempts = attempts_of(listing.id);
+            let look = self.look(&listing, attempts).await?;
+            sheets.push(Sheet {
+                initial: look.after.initial,
+                remaining: look.after.remaining,
+                sold: look.after.holders.len() as u64,
+                removed: attempts.removed.len() as u64,
+                status: look.status,
+                unsettled: unsettled.get(&listing.id).copied().unwrap_or(0),
+                dead_letters: letters.get(&listing.id).copied().unwrap_or(0),
+                findings: compare(&look, attempts),
+                listing,
+            });
+        }
+        for _ in 1..self.looks {
+            let mut suspicious = sheets
+                .iter_mut()
+                .filter(|sheet| !sheet.findings.is_empty())
+                .peekable();
+            if suspicious.peek().is_none() {
+                break;
+            }
+            tokio::time::sleep(self.pause).await;
+            for sheet in suspicious {
+                let attempts = attempts_of(sheet.listing.id);
+                let look = self.look(&sheet.listing, attempts).await?;
+                sheet.findings = persisting(&sheet.findings, compare(&look, attempts));
+                sheet.initial = look.after.initial;
+                sheet.remaining = look.after.remaining;
+                sheet.sold = look.after.holders.len() as u64;
+                sheet.status = look.status;
+            }
+        }
+        // A worker that has just met a cut log reads on behind the gap.
+        if log.cut().next().is_some() {
+            tokio::time::sleep(self.pause).await;
+            log.partitions = self.log().await?.0.partitions;
+        }
+        Ok(Report { log, sheets })
+    }
+
+    /// One look at a sale, in the order that makes the comparison sound.
+    async fn look(&self, listing: &SaleListing, attempts: &Attempts) -> Result<Look, AuditError> {
+        let (sale, gate) = (listing.id, &self.engines.gate);
+        let before = self.snapshot(sale).await?;
+        let status = gate.status(sale).await?;
+        let holdings = gate.holdings(sale).await?;
+        let mut users: BTreeSet<UserId> = before.holders.iter().map(|order| order.user).collect();
+        users.extend(holdings.iter().map(|holding| holding.user));
+        users.extend(&attempts.without_order);
+        let users: Vec<UserId> = users.into_iter().collect();
+        let stored = gate.stored_results(sale, listing.product, &users).await?;
+        let stored = users
+            .into_iter()
+            .zip(stored)
+            .filter_map(|(user, result)| Some((user, result?)))
+            .collect();
+        Ok(Look {
+            before,
+            status,
+            holdings,
+            stored,
+            after: self.snapshot(sale).await?,
+        })
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<SaleSnapshot, AuditError> {
+        let snapshot = self.engines.ledger.snapshot(sale).await?;
+        snapshot.ok_or(AuditError::NoSuchSale(sale))
+    }
+
+    /// What the settled attempts say. New ones have ever larger ids, and reading a page is much faster than settling one,
+    /// so this ends also under load.
+    async fn attempts(&self) -> Result<BTreeMap<SaleId, Attempts>, AuditError> {
+        let (mut sales, mut after) = (BTreeMap::new(), None);
+        loop {
+            let page = self.engines.ledger.settled(after, ATTEMPTS).await?;
+            note_attempts(&mut sales, &page);
+            after = page.last().map(|last| last.attempt);
+            if (page.len() as u64) < u64::from(ATTEMPTS) {
+                return Ok(sales);
+            }
+        }
+    }
+
+    /// How far the log is settled, and of which sales the records are that are not.
+    async fn log(&self) -> Result<(LogSheet, Counts), AuditError> {
+        let log = &self.engines.log;
+        // In this order, a record that is settled meanwhile counts as not settled, never the other way round.
+        let progress = self
+            .engines
+            .ledger
+            .progress(&self.group, log.name())
+            .await?;
+        let mut sheet = LogSheet {
+            name: log.name().to_owned(),
+            ..LogSheet::default()
+        };
+        let mut counts = Counts::new();
+        for (partition, end) in log.ends().await? {
+            let earliest = log.earliest(partition).await?;
+            let settled = progress.get(&partition).copied();
+            sheet.partitions.push(PartitionSheet {
+                partition,
+                earliest,
+                end,
+                settled,
+            });
+            // Beyond the end: the log was made anew, and is read from its beginning.
+            let from = settled.filter(|settled| *settled <= end);
+            let from = from.unwrap_or(earliest).max(earliest);
+            let unsettled = u64::try_from(end.0 - from.0).unwrap_or(0);
+            let readable = unsettled.min(RECORDS.saturating_sub(sheet.unsettled - sheet.unread));
+            sheet.unsettled += unsettled;
+            sheet.unread += unsettled - readable;
+            let until = Offset(from.0 + i64::try_from(readable).unwrap_or(0));
+            self.count_records(partition, from, until, &mut counts)
+                .await?;
+        }
+        Ok((sheet, counts))
+    }
+
+    async fn count_records(
+        &self,
+        partition: Partition,
+        from: Offset,
+        until: Offset,
+        counts: &mut Counts,
+    ) -> Result<(), AuditError> {
+        let mut next = from;
+        while next < until {
+            let batch = match self.engines.log.read(partition, next).await {
+                Ok(batch) if batch.next > next => batch,
+                // Retention took them meanwhile; or they cannot be had now: they count for no sale.
+                Ok(_) | Err(LogError::OutOfRange { .. }) => return Ok(()),
+                Err(error) => return Err(error.into()),
+            };
+            let records = batch.records.iter();
+            for record in records.filter(|record| record.offset < until) {
+                if let LogEntry::Attempt(attempt) = record.entry {
+                    *counts.entry(attempt.sale).or_default() += 1;
+                }
+            }
+            next = batch.next;
+        }
+        Ok(())
+    }
+
+    /// Dead letters without a decision, by their sales.
+    async fn letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
+        let Engines { log, ledger, .. } = &self.engines;
+        let decided: BTreeSet<_> = ledger
+            .decisions(log.name())
+            .await?
+            .into_iter()
+            .map(|decision| (decision.letter, decision.buried_at.timestamp_millis()))
+            .collect();
+        let is_open = |found: &FoundLetter| {
+            !decided.contains(&(found.id, found.letter.buried_at.timestamp_millis()))
+        };
+        let (mut counts, mut read) = (Counts::new(), 0);
+        for partition in (0..log.dead_letter_partitions()).map(Partition) {
+            let mut next = Offset(0);
+            loop {
+                if read >= LETTERS {
+                    sheet.more_letters = true;
+                    return Ok(counts);
+                }
+                let page = log.dead_letters(partition, next).await?;
+                read += page.letters.len();
+                for found in page.letters.iter().filter(|found| is_open(found)) {
+                    sheet.dead_letters += 1;
+                    if let LogEntry::Attempt(attempt) = found.entry {
+                        *counts.entry(attempt.sale).or_default() += 1;
+                    }
+                }
+                if page.next >= page.end || page.next <= next {
+                    break;
+                }
+                next = page.next;
+            }
+        }
+        Ok(counts)
+    }
+}

@@ -1,0 +1,152 @@
+//! Mends what can safely be mended: the ledger is right, and gate and results are brought in line with it. The ledger
+//! itself is never touched.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Audit, AuditError, Finding, Report, Sheet};
+use crate::{
+    ids::{AttemptId, SaleId, UserId},
+    port::{Attempt, GateStatus, Outcome, PurchaseResult, ResultEntry, SaleListing, Settlement},
+};
+
+/// How long attempts in flight are waited for, and again a worker that is to load a sale.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What can be done about findings of one sale.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Remedy {
+    /// Tell these shoppers SUCCESS: they have orders.
+    TellSuccess(Vec<UserId>),
+    /// Forget what these shoppers were told: they have no orders.
+    ForgetSuccess(Vec<UserId>),
+    /// Tell the gate of these orders, as the worker would have that settled them.
+    RecordOrders(Vec<(UserId, AttemptId)>),
+    /// Have the gate forget the sale, so that a worker loads it anew.
+    Reload,
+}
+
+/// What came of a remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mended {
+    Done,
+    /// Not now, for this reason.
+    NotYet(&'static str),
+}
+
+/// What can be done about a sale, in the order in which it is to be done. What a person must decide is not in it.
+#[must_use]
+pub fn plan(sheet: &Sheet) -> Vec<Remedy> {
+    let (mut success, mut forget, mut record, mut reload) = (vec![], vec![], vec![], false);
+    for finding in &sheet.findings {
+        match *finding {
+            Finding::FailedDespiteOrder { user } => success.push(user),
+            Finding::SuccessWithoutOrder { user } => forget.push(user),
+            Finding::UnknownOrder { user, attempt } => record.push((user, attempt)),
+            Finding::OffBalance { .. } | Finding::HolderWithoutOrder { .. } => reload = true,
+            Finding::Oversold { .. }
+            | Finding::WrongRemaining { .. }
+            | Finding::SecondOrder { .. }
+            | Finding::SecondOrderOfAttempt { .. }
+            | Finding::OrderOfFailedAttempt { .. } => {}
+        }
+    }
+    let mut remedies = Vec::new();
+    if !success.is_empty() {
+        remedies.push(Remedy::TellSuccess(success));
+    }
+    if !forget.is_empty() {
+        remedies.push(Remedy::ForgetSuccess(forget));
+    }
+    if reload {
+        // Brings the unknown orders along.
+        remedies.push(Remedy::Reload);
+    } else if !record.is_empty() {
+        remedies.push(Remedy::RecordOrders(record));
+    }
+    remedies
+}
+
+/// True if nothing of what is broken can be mended here.
+#[must_use]
+pub fn is_beyond_repair(report: &Report) -> bool {
+    report.sheets.iter().all(|sheet| plan(sheet).is_empty())
+}
+
+impl Audit {
+    /// Applies a remedy to a sale.
+    pub async fn mend(&self, listing: &SaleListing, remedy: &Remedy) -> Result<Mended, AuditError> {
+        let gate = &self.engines.gate;
+        match remedy {
+            Remedy::TellSuccess(users) => {
+                gate.write_results(&success(listing, users)).await?;
+                Ok(Mended::Done)
+            }
+            Remedy::ForgetSuccess(users) => {
+                gate.forget_results(&success(listing, users)).await?;
+                Ok(Mended::Done)
+            }
+            Remedy::RecordOrders(orders) => {
+                let settlement = |&(user, id): &(UserId, AttemptId)| Settlement {
+                    attempt: Attempt {
+                        id,
+                        sale: listing.id,
+                        product: listing.product,
+                        user,
+                        at: self.engines.clock.now(),
+                    },
+                    outcome: Outcome::Ordered,
+                };
+                let settlements: Vec<_> = orders.iter().map(settlement).collect();
+                gate.record(listing.id, &settlements).await?;
+                Ok(Mended::Done)
+            }
+            Remedy::Reload => self.reload(listing.id).await,
+        }
+    }
+
+    async fn reload(&self, sale: SaleId) -> Result<Mended, AuditError> {
+        let gate = &self.engines.gate;
+        let deadline = Instant::now() + PATIENCE;
+        while !gate.unload(sale).await? {
+            if Instant::now() >= deadline {
+                return Ok(Mended::NotYet(
+                    "attempts are in flight; try again when it is quiet",
+                ));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        if self.is_open_before(sale, Instant::now() + PATIENCE).await? {
+            Ok(Mended::Done)
+        } else {
+            Ok(Mended::NotYet(
+                "closed until a worker loads it: is one running?",
+            ))
+        }
+    }
+
+    async fn is_open_before(&self, sale: SaleId, deadline: Instant) -> Result<bool, AuditError> {
+        while !matches!(
+            self.engines.gate.status(sale).await?,
+            GateStatus::Open { .. }
+        ) {
+            if Instant::now() >= deadline {
+                return Ok(false);
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(true)
+    }
+}
+
+fn success(listing: &SaleListing, users: &[UserId]) -> Vec<ResultEntry> {
+    let entry = |user: &UserId| ResultEntry {
+        sale: listing.id,
+        product: listing.product,
+        user: *user,
+        result: PurchaseResult::Success,
+    };
+    users.iter().map(entry).collect()
+}

@@ -1,0 +1,168 @@
+//! What can be done about a dead letter: its attempt is appended to the log again, or nothing will come of it. Either is
+//! noted in the ledger.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::{
+    clock::Clock,
+    ids::AttemptId,
+    port::{
+        AppendError, Attempt, AttemptLog, Decision, FoundLetter, Ledger, LedgerError, LetterId,
+        LogEntry, LogError, Outcome, Verdict,
+    },
+};
+
+/// Namespace of the ids under which rejected attempts are replayed; random, never to be changed.
+const REPLAYS: Uuid = Uuid::from_u128(0x1d6a_94c2_7be8_4f3c_8a57_30c9_e2b4_6f15);
+
+/// The dead letters of a log, with the ledger that notes what is decided.
+pub struct DeadLetters {
+    pub log: Arc<dyn AttemptLog>,
+    pub ledger: Arc<dyn Ledger>,
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Who decides, and why.
+#[derive(Debug, Clone)]
+pub struct Decider {
+    pub by: String,
+    pub reason: Option<String>,
+}
+
+/// What came of a replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// It is in the log under this id; a worker settles it.
+    Appended(AttemptId),
+    /// An earlier replay under this id was settled already.
+    Settled(AttemptId, Outcome),
+}
+
+/// Why nothing was done about a letter.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    #[error("there is no such dead letter")]
+    Missing,
+    #[error("its record was too large to be buried whole: {0} bytes of it are not here")]
+    Omitted(u64),
+    #[error("its record cannot be understood: {0}")]
+    Garbage(String),
+    #[error("its attempt {0} is settled: {1:?}")]
+    Settled(AttemptId, Outcome),
+    #[error(
+        "its attempt was replayed as {0} and rejected again; that one has a dead letter of its own"
+    )]
+    RejectedAgain(AttemptId),
+    #[error("its attempt may or may not be in the log now ({0}); replay it again, it counts once")]
+    Unknown(String),
+    #[error("{0}")]
+    NotWritten(String),
+    #[error("it was discarded before")]
+    Discarded,
+    #[error("its attempt was replayed before, as {0}")]
+    Replayed(AttemptId),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+/// The id under which a rejected attempt is replayed. The same for every replay, so that it counts once; another than
+/// before, since the outcome of an attempt never changes.
+#[must_use]
+pub fn replay_id(attempt: AttemptId) -> AttemptId {
+    AttemptId(Uuid::new_v5(&REPLAYS, attempt.0.as_bytes()))
+}
+
+impl DeadLetters {
+    /// The letter that lies there.
+    pub async fn find(&self, id: LetterId) -> Result<FoundLetter, Undecided> {
+        if id.partition.0 >= self.log.dead_letter_partitions() {
+            return Err(Undecided::Missing);
+        }
+        let page = self.log.dead_letters(id.partition, id.offset).await?;
+        let found = page.letters.into_iter().next();
+        found
+            .filter(|found| found.id == id)
+            .ok_or(Undecided::Missing)
+    }
+
+    /// What was decided about a letter, the oldest first.
+    pub async fn decisions_about(&self, found: &FoundLetter) -> Result<Vec<Decision>, LedgerError> {
+        let mut decisions = self.ledger.decisions(self.log.name()).await?;
+        decisions.retain(|decision| decision.is_about(found));
+        Ok(decisions)
+    }
+
+    /// Appends a letter's attempt to the log again. Under its own id if that has no outcome; if it was rejected, under one
+    /// that is derived from it. Noted once it is in the log: whoever dies in between replays it again, and it counts once.
+    pub async fn replay(
+        &self,
+        found: &FoundLetter,
+        decider: &Decider,
+    ) -> Result<Replay, Undecided> {
+        if let Some(bytes) = found.omitted_bytes {
+            return Err(Undecided::Omitted(bytes));
+        }
+        let attempt = match &found.entry {
+            LogEntry::Attempt(attempt) => *attempt,
+            LogEntry::Garbage(cause) => return Err(Undecided::Garbage(cause.clone())),
+        };
+        let again = Attempt {
+            id: replay_id(attempt.id),
+            ..attempt
+        };
+        let outcomes = self.ledger.outcomes(&[attempt.id, again.id]).await?;
+        let replay = match (outcomes.get(&attempt.id), outcomes.get(&again.id)) {
+            (None, _) => self.append(attempt).await?,
+            (Some(Outcome::Rejected), None) => self.append(again).await?,
+            (Some(Outcome::Rejected), Some(Outcome::Rejected)) => {
+                return Err(Undecided::RejectedAgain(again.id));
+            }
+            (Some(Outcome::Rejected), Some(outcome)) => Replay::Settled(again.id, *outcome),
+            (Some(outcome), _) => return Err(Undecided::Settled(attempt.id, *outcome)),
+        };
+        let (Replay::Appended(id) | Replay::Settled(id, _)) = replay;
+        self.note(found, decider, Verdict::Replayed { attempt: id })
+            .await?;
+        Ok(replay)
+    }
+
+    /// Notes that nothing will come of a letter.
+    pub async fn discard(&self, found: &FoundLetter, decider: &Decider) -> Result<(), Undecided> {
+        let before = self.decisions_about(found).await?;
+        match before.last().map(|decision| decision.verdict) {
+            Some(Verdict::Discarded) => Err(Undecided::Discarded),
+            Some(Verdict::Replayed { attempt }) => Err(Undecided::Replayed(attempt)),
+            None => Ok(self.note(found, decider, Verdict::Discarded).await?),
+        }
+    }
+
+    async fn append(&self, attempt: Attempt) -> Result<Replay, Undecided> {
+        match self.log.append(&[attempt]).await.pop() {
+            Some(Ok(())) => Ok(Replay::Appended(attempt.id)),
+            Some(Err(AppendError::NotWritten(cause))) => Err(Undecided::NotWritten(cause)),
+            Some(Err(AppendError::Unknown(cause))) => Err(Undecided::Unknown(cause)),
+            None => Err(Undecided::Unknown("no answer".to_owned())),
+        }
+    }
+
+    async fn note(
+        &self,
+        found: &FoundLetter,
+        decider: &Decider,
+        verdict: Verdict,
+    ) -> Result<(), LedgerError> {
+        let decision = Decision {
+            letter: found.id,
+            buried_at: found.letter.buried_at,
+            verdict,
+            reason: decider.reason.clone(),
+            by: decider.by.clone(),
+            at: self.clock.now(),
+        };
+        self.ledger.note_decision(self.log.name(), &decision).await
+    }
+}
