@@ -5,12 +5,12 @@ use std::{net::TcpListener, sync::Arc};
 use anyhow::Context;
 
 use crate::{
-    auth::{Auth, Passwords, Tokens},
+    auth::{Auth, AuthLimits, Passwords, Tokens},
     clock::Clock,
     config::Config,
     http::{self, App, Probes, Readiness},
     lifecycle::Lifecycle,
-    order::{Engines, Purchase, Results},
+    order::{AttemptLimit, Engines, Purchase, Results},
     port::{AttemptLog, Ledger, StockGate},
     sale::{Refresh, SaleBoard},
 };
@@ -86,6 +86,7 @@ pub async fn serve(
     let passwords = Passwords::new(&config.auth)?;
     let auth = Arc::new(Auth::new(
         Arc::clone(&ledger),
+        AuthLimits::new(&config.limits),
         passwords,
         Arc::clone(&tokens),
         Arc::clone(&clock),
@@ -95,10 +96,12 @@ pub async fn serve(
         clock,
         metrics,
     };
+    let attempt_limit = Arc::new(AttemptLimit::new(config.limits.attempts_per_user));
     let app = App {
         auth,
         tokens,
         board,
+        attempt_limit,
         purchase,
         results,
         probes,

@@ -7,6 +7,7 @@
 pub(crate) mod accounts;
 mod error;
 mod form;
+mod limits;
 mod passwords;
 pub mod routes;
 mod service;
@@ -14,6 +15,7 @@ mod tokens;
 
 pub use error::AuthError;
 pub use form::{Invalid, LoginForm, RegistrationForm};
+pub use limits::AuthLimits;
 pub use passwords::{PasswordError, Passwords};
 pub use service::{Account, Auth, Session};
 pub use tokens::{Identity, Role, TokenError, Tokens};

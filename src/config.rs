@@ -14,6 +14,7 @@ pub use sources::{Sources, VARIABLES};
 use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 
 /// Every problem of a configuration, each naming its setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +31,7 @@ pub struct Config {
     pub postgres: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
+    pub limits: LimitsConfig,
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
     pub operator: OperatorConfig,
@@ -46,9 +48,13 @@ pub struct ServerConfig {
     /// Origins for CORS; `*` for all.
     pub frontend_origins: Vec<String>,
     pub http_threads: usize,
-    /// Per thread.
+    /// Of all threads.
     pub max_connections: usize,
     pub request_timeout: Duration,
+    pub keep_alive: Duration,
+    pub stall_timeout: Duration,
+    /// Whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     pub shutdown_timeout: Duration,
     pub startup_timeout: Duration,
 }
@@ -138,6 +144,16 @@ pub struct AuthConfig {
     pub password_passes: u32,
     pub password_threads: usize,
     pub password_queue: usize,
+}
+
+/// How often is too often; 0 is no limit.
+#[derive(Debug, Clone)]
+pub struct LimitsConfig {
+    pub logins_per_address: u32,
+    pub failed_logins_per_account: u32,
+    pub registrations_per_address: u32,
+    pub registrations_per_account: u32,
+    pub attempts_per_user: u32,
 }
 
 /// The seeded sale, and how long results stay.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod app;
+mod client;
 mod cors;
 mod docs;
 mod error;
@@ -15,10 +16,12 @@ mod mapping;
 mod openapi;
 mod readiness;
 mod server;
+mod stream;
 mod table;
 
 pub use answer::{Success, timestamp};
 pub use app::{App, Probes};
+pub use client::Client;
 pub use error::ApiError;
 pub use error_code::ErrorCode;
 pub use extract::{JsonBody, PathId, Shopper};

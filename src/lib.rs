@@ -4,6 +4,7 @@
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
 //! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, and embedded in one process; the domain never names one
 //! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
+//! - [`limit`]: rate limits with a bounded memory, for the domain
 //! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
@@ -19,6 +20,7 @@ pub mod engine;
 pub mod http;
 pub mod ids;
 pub mod lifecycle;
+pub mod limit;
 pub mod order;
 pub mod port;
 pub mod sale;

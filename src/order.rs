@@ -6,12 +6,14 @@
 pub mod audit;
 pub mod dead_letters;
 mod gather;
+mod limit;
 mod purchase;
 mod results;
 pub mod routes;
 pub mod settlement;
 mod worker;
 
+pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;
 pub use worker::{Engines, Worker, WorkerSettings};

@@ -1,7 +1,7 @@
 //! Why registering or logging in did not succeed.
 
 use super::{Invalid, PasswordError, TokenError};
-use crate::port::LedgerError;
+use crate::{limit::TooMany, port::LedgerError};
 
 /// Why registering or logging in did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -15,6 +15,8 @@ pub enum AuthError {
     /// No such account, or not its password: nobody is told which.
     #[error("Invalid username or password")]
     WrongCredentials,
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
     #[error(transparent)]
     Password(#[from] PasswordError),
     #[error("signing a token: {0}")]

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{Account, Auth, LoginForm, RegistrationForm, Session};
-use crate::http::{ApiError, JsonBody, Success};
+use crate::http::{ApiError, Client, JsonBody, Success};
 
 /// A new account.
 #[derive(Serialize, ToSchema)]
@@ -63,10 +63,11 @@ impl From<Session> for SessionBody {
     responses((status = 201, description = "The account was made.", body = Success<AccountBody>))
 )]
 pub async fn register(
+    client: Client,
     form: JsonBody<RegistrationForm>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
-    let account = auth.register(form.0).await?;
+    let account = auth.register(form.0, client.0).await?;
     Ok(HttpResponse::Created().json(Success::new(AccountBody::from(account))))
 }
 
@@ -75,7 +76,11 @@ pub async fn register(
     post, path = "/api/auth/login", tag = "Accounts", request_body = LoginForm,
     responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
 )]
-pub async fn login(form: JsonBody<LoginForm>, auth: Data<Auth>) -> Result<HttpResponse, ApiError> {
-    let session = auth.login(form.0).await?;
+pub async fn login(
+    client: Client,
+    form: JsonBody<LoginForm>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let session = auth.login(form.0, client.0).await?;
     Ok(HttpResponse::Ok().json(Success::new(SessionBody::from(session))))
 }

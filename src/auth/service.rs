@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    AuthError, LoginForm, Passwords, RegistrationForm, Role, Tokens,
+    AuthError, AuthLimits, LoginForm, Passwords, RegistrationForm, Role, Tokens,
     form::{CompleteLogin, ValidRegistration},
 };
 use crate::{
     clock::Clock,
     ids::UserId,
+    limit::Network,
     port::{Ledger, NewUser, Registration, StoredUser},
 };
 
@@ -30,6 +31,7 @@ pub struct Session {
 /// Registers shoppers and logs them in.
 pub struct Auth {
     ledger: Arc<dyn Ledger>,
+    limits: AuthLimits,
     passwords: Passwords,
     tokens: Arc<Tokens>,
     clock: Arc<dyn Clock>,
@@ -39,21 +41,28 @@ impl Auth {
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
+        limits: AuthLimits,
         passwords: Passwords,
         tokens: Arc<Tokens>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             ledger,
+            limits,
             passwords,
             tokens,
             clock,
         }
     }
 
-    /// Makes an account.
-    pub async fn register(&self, form: RegistrationForm) -> Result<Account, AuthError> {
+    /// Makes an account for somebody in this network.
+    pub async fn register(
+        &self,
+        form: RegistrationForm,
+        from: Network,
+    ) -> Result<Account, AuthError> {
         let valid = ValidRegistration::try_from(form)?;
+        self.limits.registration(&valid.username, from)?;
         let password_hash = self.passwords.hash(valid.password).await?;
         let new = NewUser {
             username: valid.username,
@@ -75,8 +84,17 @@ impl Auth {
 
     /// A token for whoever knows the password. Costs one hash whatever comes, so that nobody can measure which accounts
     /// exist.
-    pub async fn login(&self, form: LoginForm) -> Result<Session, AuthError> {
+    pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
         let login = CompleteLogin::try_from(form)?;
+        let charge = self.limits.login(&login.username, from)?;
+        let outcome = self.compare(login).await;
+        if !matches!(outcome, Err(AuthError::WrongCredentials)) {
+            charge.did_not_fail();
+        }
+        outcome
+    }
+
+    async fn compare(&self, login: CompleteLogin) -> Result<Session, AuthError> {
         let found = if login.is_possible() {
             self.ledger.find_user(&login.username).await?
         } else {

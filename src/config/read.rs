@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, OperatorConfig, PostgresConfig,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig, PostgresConfig,
     RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig, Sources,
     TelemetryConfig, WorkerConfig, reader::Reader,
 };
@@ -38,6 +38,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
         auth: auth(&mut read, production),
+        limits: limits(&mut read),
         sale: sale(&mut read),
         worker: worker(&mut read),
         operator: OperatorConfig {
@@ -58,6 +59,9 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         frontend_origins: read.origins("server.frontend_url"),
         http_threads: read.number("server.http_threads", 0..=1024),
         max_connections: read.number("server.max_connections", 1..=1_000_000),
+        keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),
+        stall_timeout: read.secs("server.stall_timeout_secs", 1..=3_600),
+        trusted_proxies: read.networks("server.trusted_proxies"),
         request_timeout: read.millis("server.request_timeout_ms", 100..=600_000),
         shutdown_timeout: read.secs("server.shutdown_timeout_secs", 1..=3_600),
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
@@ -151,6 +155,17 @@ fn auth(read: &mut Reader, production: bool) -> AuthConfig {
         password_passes: read.number("auth.password_passes", 1..=100),
         password_threads: read.number("auth.password_threads", 0..=1024),
         password_queue: read.number("auth.password_queue", 1..=100_000),
+    }
+}
+
+fn limits(read: &mut Reader) -> LimitsConfig {
+    let mut limit = |setting| read.number(setting, 0..=1_000_000);
+    LimitsConfig {
+        logins_per_address: limit("limits.logins_per_address"),
+        failed_logins_per_account: limit("limits.failed_logins_per_account"),
+        registrations_per_address: limit("limits.registrations_per_address"),
+        registrations_per_account: limit("limits.registrations_per_account"),
+        attempts_per_user: limit("limits.attempts_per_user"),
     }
 }
 
@@ -289,6 +304,25 @@ mod tests {
                 .is_ok()
             );
         }
+    }
+
+    #[test]
+    fn trusted_proxies_are_networks_or_single_addresses() {
+        let proxies = |text| with(&[("TRUSTED_PROXIES", text)]);
+        let read = proxies("10.0.0.0/8, 192.0.2.7,fd00::/8 ,2001:db8::1")
+            .unwrap()
+            .server
+            .trusted_proxies;
+        let texts: Vec<_> = read.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            ["10.0.0.0/8", "192.0.2.7/32", "fd00::/8", "2001:db8::1/128"]
+        );
+        for wrong in ["balancer", "10.0.0.0/33", "10.0.0.0/8 192.0.2.7", "*"] {
+            let problem = proxies(wrong).unwrap_err().to_string();
+            assert!(problem.contains("TRUSTED_PROXIES"), "{problem}");
+        }
+        assert!(with(&[]).unwrap().server.trusted_proxies.is_empty());
     }
 
     #[test]

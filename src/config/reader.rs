@@ -1,8 +1,12 @@
 //! Reads one setting at a time, of each kind there is; nothing stops at the first problem.
 
-use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    collections::BTreeMap, fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
+use ipnet::IpNet;
 
 use super::VARIABLES;
 
@@ -161,6 +165,23 @@ impl Reader {
             self.problem(setting, &what);
         }
         brokers
+    }
+
+    /// Networks as in 10.0.0.0/8, and single addresses.
+    pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
+        let network = |text: &String| {
+            let single = || text.parse::<IpAddr>().map(IpNet::from).ok();
+            text.parse::<IpNet>().ok().or_else(single)
+        };
+        let networks: Option<Vec<IpNet>> = self.list(setting).iter().map(network).collect();
+        networks.unwrap_or_else(|| {
+            let what = format!(
+                "must be networks or addresses as in 10.0.0.0/8, comma-separated, not {:?}",
+                self.text(setting)
+            );
+            self.problem(setting, &what);
+            Vec::new()
+        })
     }
 
     pub(super) fn origins(&mut self, setting: &str) -> Vec<String> {

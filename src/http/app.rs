@@ -1,14 +1,16 @@
 //! What the server needs to answer, and how it is hung up where handlers find it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{Readiness, docs::Docs, extract::BodyTimeout, health::MetricsPage, table};
+use super::{
+    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
+};
 use crate::{
     auth::{Auth, Tokens},
     clock::Clock,
-    order::{Purchase, Results},
+    order::{AttemptLimit, Purchase, Results},
     sale::SaleBoard,
 };
 
@@ -18,6 +20,7 @@ pub struct App {
     pub auth: Arc<Auth>,
     pub tokens: Arc<Tokens>,
     pub board: Arc<SaleBoard>,
+    pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
     pub probes: Probes,
@@ -33,11 +36,17 @@ pub struct Probes {
 }
 
 impl App {
-    pub(super) fn configure(&self, body_timeout: Duration, config: &mut ServiceConfig) {
+    pub(super) fn configure(
+        &self,
+        body_timeout: BodyTimeout,
+        proxies: TrustedProxies,
+        config: &mut ServiceConfig,
+    ) {
         let Self {
             auth,
             tokens,
             board,
+            attempt_limit,
             purchase,
             results,
             probes,
@@ -46,9 +55,11 @@ impl App {
             .app_data(Data::from(auth))
             .app_data(Data::from(tokens))
             .app_data(Data::from(board))
+            .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
-            .app_data(BodyTimeout(body_timeout))
+            .app_data(body_timeout)
+            .app_data(proxies)
             .app_data(Data::new(Docs::new()));
         probes.install(config);
         table::mount(table::api(), config);

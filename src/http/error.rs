@@ -1,6 +1,6 @@
 //! The shape of failed answers: our own JSON, or a problem (RFC 9457) for who asks for it.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
 use actix_web::{
     HttpResponse, ResponseError,
@@ -24,6 +24,8 @@ pub struct ApiError {
     message: Cow<'static, str>,
     /// The methods that would have been right.
     allow: Option<&'static str>,
+    /// Seconds to wait; the code's if `None`.
+    retry_after: Option<u64>,
 }
 
 /// What a failed request is answered with.
@@ -66,6 +68,22 @@ impl ApiError {
             code,
             message: message.into(),
             allow: None,
+            retry_after: None,
+        }
+    }
+
+    /// Refused for coming too often, with the wait in whole seconds, rounded up: whoever waits so long is let in.
+    #[must_use]
+    pub fn too_many(wait: Duration) -> Self {
+        Self {
+            retry_after: Some(
+                wait.as_millis()
+                    .div_ceil(1_000)
+                    .max(1)
+                    .try_into()
+                    .unwrap_or(u64::MAX),
+            ),
+            ..ErrorCode::TooManyRequests.into()
         }
     }
 
@@ -124,7 +142,10 @@ impl ApiError {
     ) -> HttpResponse {
         let mut answer = HttpResponse::build(self.code.status());
         answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
-        if let Some(secs) = self.code.retry_after_secs() {
+        if let Some(secs) = self
+            .retry_after
+            .or(self.code.retry_after_secs().map(u64::from))
+        {
             answer.insert_header((header::RETRY_AFTER, HeaderValue::from(secs)));
         }
         if self.code.status() == StatusCode::UNAUTHORIZED {
@@ -189,6 +210,26 @@ mod tests {
     fn the_prepared_answer_is_the_one_that_would_be_written() {
         let error = ApiError::from(ErrorCode::SoldOut);
         assert_eq!(serde_json::to_string(&error.body()).unwrap(), SOLD_OUT);
+    }
+
+    #[test]
+    fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
+        let told = |millis| {
+            let answer = ApiError::too_many(Duration::from_millis(millis)).error_response();
+            answer.headers()[header::RETRY_AFTER]
+                .to_str()
+                .unwrap()
+                .to_owned()
+        };
+        for (millis, secs) in [
+            (0, "1"),
+            (1, "1"),
+            (1_000, "1"),
+            (1_001, "2"),
+            (45_000, "45"),
+        ] {
+            assert_eq!(told(millis), secs, "{millis} ms");
+        }
     }
 
     #[test]

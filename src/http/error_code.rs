@@ -66,6 +66,8 @@ error_codes! {
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",
         "The body must be JSON, with Content-Type: application/json.";
+    TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too Many Requests",
+        "That was too often. Please try again later.";
     /// Nothing is known beyond the log, and nothing is told.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal Server Error", "An unexpected error occurred.";
     SalePreparing = "sale_preparing", SERVICE_UNAVAILABLE, "Service Unavailable",
@@ -79,11 +81,13 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// After how many seconds it is worth asking again.
+    /// After how many seconds it is worth asking again; at least, if that depends on who asks.
     #[must_use]
     pub const fn retry_after_secs(self) -> Option<u32> {
         match self {
-            Self::SalePreparing | Self::Busy | Self::OutcomeUnknown => Some(1),
+            Self::SalePreparing | Self::Busy | Self::OutcomeUnknown | Self::TooManyRequests => {
+                Some(1)
+            }
             Self::Unavailable => Some(2),
             _ => None,
         }
@@ -103,10 +107,14 @@ mod tests {
     }
 
     #[test]
-    fn every_503_says_when_to_come_back_and_nothing_else_does() {
+    fn every_429_and_503_says_when_to_come_back_and_nothing_else_does() {
         for code in ErrorCode::ALL {
-            let unavailable = code.status() == StatusCode::SERVICE_UNAVAILABLE;
-            assert_eq!(code.retry_after_secs().is_some(), unavailable, "{code:?}");
+            let later = [
+                StatusCode::TOO_MANY_REQUESTS,
+                StatusCode::SERVICE_UNAVAILABLE,
+            ];
+            let is_later = later.contains(&code.status());
+            assert_eq!(code.retry_after_secs().is_some(), is_later, "{code:?}");
         }
     }
 }

@@ -8,13 +8,29 @@ use actix_web::{
     dev::{ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
-        header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS},
+        header::{
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
+            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
     },
     middleware::Next,
 };
 use metrics::Counter;
 
 use super::{ApiError, ErrorCode, error::wants_problem};
+
+/// What browsers are told with every answer that does not say otherwise: no guessing of types, no frames, no scripts, no
+/// address of ours to others, no copies. HSTS is for who terminates TLS.
+const SAFETY: [(HeaderName, HeaderValue); 5] = [
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
 
 /// The name of the counter of answers, by route and status.
 const REQUESTS: &str = "flashsale_http_requests_total";
@@ -52,27 +68,29 @@ pub(super) async fn finish<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
-    let mut answer = match next.call(request).await {
+    let answer = match next.call(request).await {
         Ok(answer) => reshape(answer.map_into_boxed_body(), problem),
         Err(error) => return Err(error),
     };
     tally.count(answer.status());
-    let headers = answer.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
     Ok(answer)
 }
 
-/// The outermost middleware: for what is answered before any route is found, as a refused preflight is.
+/// The outermost middleware: also for what is answered before any route is found, as a refused preflight is.
 pub(super) async fn in_shape<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
     let answer = next.call(request).await?;
-    Ok(reshape(answer.map_into_boxed_body(), problem))
+    let mut answer = reshape(answer.map_into_boxed_body(), problem);
+    let headers = answer.headers_mut();
+    for (name, value) in SAFETY {
+        if !headers.contains_key(&name) {
+            headers.insert(name, value);
+        }
+    }
+    Ok(answer)
 }
 
 /// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.

@@ -7,6 +7,7 @@ use actix_web::error::JsonPayloadError;
 use super::{ApiError, ErrorCode};
 use crate::{
     auth::{AuthError, Invalid, PasswordError, TokenError},
+    limit::TooMany,
     order::Refusal,
     port::{GateError, LedgerError},
     telemetry::Seldom,
@@ -19,10 +20,17 @@ impl From<AuthError> for ApiError {
             AuthError::UsernameTaken => ErrorCode::UsernameTaken.into(),
             AuthError::EmailTaken => ErrorCode::EmailTaken.into(),
             AuthError::WrongCredentials => ErrorCode::InvalidCredentials.into(),
+            AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
             AuthError::Signing(error) => error.into(),
             AuthError::Ledger(error) => error.into(),
         }
+    }
+}
+
+impl From<TooMany> for ApiError {
+    fn from(refused: TooMany) -> Self {
+        Self::too_many(refused.retry_after)
     }
 }
 

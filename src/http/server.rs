@@ -1,20 +1,25 @@
 //! The server: from a listener to its graceful end.
 
-use std::{io, net::TcpListener, time::Duration};
+use std::{io, net::TcpListener, thread::available_parallelism, time::Duration};
 
-use actix_web::{App as Actix, HttpServer, dev::Server, middleware::from_fn, web::ServiceConfig};
-use tokio::net::{TcpSocket, lookup_host};
+use actix_http::{HttpService, error::DispatchError};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::{App as Actix, dev::AppConfig, middleware::from_fn, web::ServiceConfig};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio_util::sync::CancellationToken;
 
-use super::{App, Probes, cors::cors, finish::in_shape};
+use super::{
+    App, Probes, client::TrustedProxies, cors::cors, extract::BodyTimeout, finish::in_shape,
+    stream::Patient,
+};
 use crate::config::ServerConfig;
 
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 8192;
-/// How long an idle connection is kept for its next request: longer than load balancers keep theirs (mostly 60 s), so
-/// that it is never we who close one that is about to be used.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Listens on this address.
 pub async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
@@ -45,8 +50,11 @@ pub async fn run(
     config: &ServerConfig,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    let body_timeout = config.request_timeout;
-    let configure = move |service: &mut ServiceConfig| app.configure(body_timeout, service);
+    let body_timeout = BodyTimeout(config.request_timeout);
+    let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let configure = move |service: &mut ServiceConfig| {
+        app.configure(body_timeout, proxies.clone(), service);
+    };
     serve(listener, config.http_threads, config, shutdown, configure).await
 }
 
@@ -75,6 +83,8 @@ pub(super) async fn serve(
 }
 
 /// Apart from the waiting, since the builder cannot go from thread to thread as a task must.
+///
+/// What `actix_web::HttpServer` does, but with connections that are given up when they stall.
 fn start(
     listener: TcpListener,
     threads: usize,
@@ -82,23 +92,45 @@ fn start(
     shutdown: CancellationToken,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<Server> {
-    let origins = config.frontend_origins.clone();
-    let server = HttpServer::new(move || {
-        Actix::new()
-            .wrap(cors(&origins))
+    let threads = match threads {
+        0 => available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
+    let builder = Server::build();
+    let (config_of_threads, ending) = (config.clone(), builder.graceful_shutdown_signal());
+    let service = move || {
+        let config = &config_of_threads;
+        let app = Actix::new()
+            .wrap(cors(&config.frontend_origins))
             .wrap(from_fn(in_shape))
             .configure(configure.clone())
-    })
-    .max_connections(config.max_connections)
-    .client_request_timeout(config.request_timeout)
-    .keep_alive(KEEP_ALIVE)
-    .tcp_nodelay(true)
-    .shutdown_timeout(config.shutdown_timeout.as_secs())
-    .shutdown_signal(shutdown.cancelled_owned());
-    let server = if threads == 0 {
-        server
-    } else {
-        server.workers(threads)
+            .into_factory()
+            .map_err(|error| error.error_response());
+        let ending = ending.clone();
+        let http = HttpService::build()
+            .client_request_timeout(config.request_timeout)
+            .client_disconnect_timeout(LINGER)
+            .keep_alive(config.keep_alive)
+            .graceful_shutdown_signal(move || {
+                let ending = ending.clone();
+                async move { ending.notified().await }
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
+        let connect = move |stream: TcpStream| async move {
+            // Fails for who is gone already.
+            let _ = stream.set_nodelay(true);
+            let peer = stream.peer_addr().ok();
+            Ok::<_, DispatchError>((Patient::new(stream, stall, keep_alive), peer))
+        };
+        fn_service(connect).and_then(http)
     };
-    Ok(server.listen(listener)?.run())
+    let server = builder
+        .workers(threads)
+        // A limit for each thread.
+        .max_concurrent_connections((config.max_connections / threads).max(1))
+        .shutdown_timeout(config.shutdown_timeout.as_secs())
+        .shutdown_signal(shutdown.cancelled_owned())
+        .listen("http", listener, service)?;
+    Ok(server.run())
 }

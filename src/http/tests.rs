@@ -3,6 +3,7 @@
 //! Here is the server; the tests are beneath. Accounts are in memory; sales, purchases and results are not hung up, so
 //! that their handlers are reached only as far as the token or the id fails.
 
+mod abuse;
 mod accounts;
 mod documentation;
 mod failures;
@@ -12,6 +13,7 @@ mod origins;
 use std::{sync::Arc, time::Duration};
 
 use actix_web::web::Data;
+use reqwest::header::HeaderMap;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -19,11 +21,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table};
+use super::{
+    client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
+};
 use crate::{
-    auth::{Auth, Passwords, Role, Tokens, accounts::Accounts},
+    auth::{Auth, AuthLimits, Passwords, Role, Tokens, accounts::Accounts},
     clock::{Clock, SystemClock},
-    config::{AuthConfig, Secret, ServerConfig},
+    config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
     ids::UserId,
 };
 
@@ -48,6 +52,33 @@ fn auth_config() -> AuthConfig {
     }
 }
 
+fn server_config() -> ServerConfig {
+    ServerConfig {
+        production: false,
+        host: "127.0.0.1".to_owned(),
+        port: 0,
+        frontend_origins: Vec::new(),
+        http_threads: 1,
+        max_connections: 100,
+        keep_alive: Duration::from_secs(75),
+        stall_timeout: Duration::from_secs(30),
+        trusted_proxies: Vec::new(),
+        request_timeout: Duration::from_millis(300),
+        shutdown_timeout: Duration::from_secs(5),
+        startup_timeout: Duration::from_secs(5),
+    }
+}
+
+fn no_limits() -> LimitsConfig {
+    LimitsConfig {
+        logins_per_address: 0,
+        failed_logins_per_account: 0,
+        registrations_per_address: 0,
+        registrations_per_account: 0,
+        attempts_per_user: 0,
+    }
+}
+
 fn token() -> String {
     let user = UserId::new(7).unwrap();
     Tokens::new(&auth_config())
@@ -57,21 +88,18 @@ fn token() -> String {
 
 impl Server {
     async fn start() -> Self {
-        Self::with_origins(&[]).await
+        Self::with(server_config(), &no_limits()).await
     }
 
     async fn with_origins(origins: &[&str]) -> Self {
         let config = ServerConfig {
-            production: false,
-            host: "127.0.0.1".to_owned(),
-            port: 0,
             frontend_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
-            http_threads: 1,
-            max_connections: 100,
-            request_timeout: Duration::from_millis(300),
-            shutdown_timeout: Duration::from_secs(5),
-            startup_timeout: Duration::from_secs(5),
+            ..server_config()
         };
+        Self::with(config, &no_limits()).await
+    }
+
+    async fn with(config: ServerConfig, limits: &LimitsConfig) -> Self {
         let listener = server::bind(&config.host, config.port).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -81,14 +109,17 @@ impl Server {
         let passwords = Passwords::new(&auth_config()).unwrap();
         let auth = Auth::new(
             Arc::new(Accounts::default()),
+            AuthLimits::new(limits),
             passwords,
             Arc::clone(&tokens),
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
+        let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, stop, move |service| {
+                let proxies = proxies.clone();
                 let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
                 service
                     .app_data(Data::from(Arc::clone(&auth)))
@@ -96,6 +127,7 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page))
                     .app_data(Data::new(Docs::new()))
+                    .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
                 table::mount(table::api(), service);
             })
@@ -133,13 +165,23 @@ impl Server {
     }
 }
 
+/// What browsers are told with every answer.
+fn assert_safe(headers: &HeaderMap) {
+    let policy = headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.contains("default-src") && policy.contains("frame-ancestors 'none'"));
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(headers["x-frame-options"], "DENY");
+    assert_eq!(headers["referrer-policy"], "no-referrer");
+    assert!(headers.contains_key("cache-control"));
+}
+
 /// Checks the shape and the headers that every failure has; gives its message.
 async fn failure(request: reqwest::RequestBuilder, status: u16, code: &str) -> String {
     let response = request.send().await.unwrap();
     assert_eq!(response.status().as_u16(), status);
     let headers = response.headers().clone();
     assert_eq!(headers["content-type"], "application/json");
-    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_safe(&headers);
     assert_eq!(headers["cache-control"], "no-store");
     assert_eq!(headers.get("www-authenticate").is_some(), status == 401);
     let body: serde_json::Value = response.json().await.unwrap();

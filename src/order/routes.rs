@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Accepted, Purchase, Results};
+use super::{Accepted, AttemptLimit, Purchase, Results};
 use crate::{
     http::{ApiError, ErrorCode, PathId, Shopper, Success},
     ids::{ProductId, SaleId},
@@ -90,8 +90,10 @@ impl From<Accepted> for Success<AttemptBody> {
 pub async fn attempt(
     shopper: Shopper,
     sale: PathId<SaleId>,
+    limit: Data<AttemptLimit>,
     purchase: Data<Purchase>,
 ) -> Result<HttpResponse, ApiError> {
+    limit.check(shopper.0)?;
     let accepted = purchase.attempt(shopper.0, sale.0).await?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
 }

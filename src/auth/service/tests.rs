@@ -1,15 +1,33 @@
 //! Registering and logging in, over accounts in memory.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use super::*;
 use crate::{
     auth::{Identity, PasswordError, accounts::Accounts},
     clock::SystemClock,
-    config::{AuthConfig, Secret},
+    config::{AuthConfig, LimitsConfig, Secret},
 };
 
+/// Where the tests are.
+fn here() -> Network {
+    Network::from(IpAddr::from(Ipv4Addr::LOCALHOST))
+}
+
 fn auth() -> (Auth, Arc<Tokens>) {
+    auth_with(&LimitsConfig {
+        logins_per_address: 0,
+        failed_logins_per_account: 0,
+        registrations_per_address: 0,
+        registrations_per_account: 0,
+        attempts_per_user: 0,
+    })
+}
+
+fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
     let config = AuthConfig {
         jwt_secret: Secret::new("a secret of the tests, with more than 32 bytes"),
         token_ttl: Duration::from_mins(1),
@@ -22,6 +40,7 @@ fn auth() -> (Auth, Arc<Tokens>) {
     let passwords = Passwords::new(&config).unwrap();
     let auth = Auth::new(
         Arc::new(Accounts::default()),
+        AuthLimits::new(limits),
         passwords,
         Arc::clone(&tokens),
         Arc::new(SystemClock),
@@ -31,18 +50,18 @@ fn auth() -> (Auth, Arc<Tokens>) {
 
 async fn register(auth: &Auth, username: &str, email: &str) -> Result<Account, AuthError> {
     let [username, email, password] = [username, email, "secret"].map(|text| Some(text.to_owned()));
-    auth.register(RegistrationForm {
+    let form = RegistrationForm {
         username,
         email,
         password,
         full_name: None,
-    })
-    .await
+    };
+    auth.register(form, here()).await
 }
 
 async fn login(auth: &Auth, username: &str, password: &str) -> Result<Session, AuthError> {
     let [username, password] = [username, password].map(|text| Some(text.to_owned()));
-    auth.login(LoginForm { username, password }).await
+    auth.login(LoginForm { username, password }, here()).await
 }
 
 #[tokio::test]
@@ -107,4 +126,90 @@ async fn a_login_costs_a_hash_even_without_an_account() {
             "{username}"
         );
     }
+}
+
+fn limits() -> LimitsConfig {
+    LimitsConfig {
+        logins_per_address: 0,
+        failed_logins_per_account: 3,
+        registrations_per_address: 3,
+        registrations_per_account: 3,
+        attempts_per_user: 0,
+    }
+}
+
+#[tokio::test]
+async fn too_many_wrong_passwords_are_told_so_whether_there_is_an_account_or_not() {
+    let (auth, _) = auth_with(&limits());
+    register(&auth, "user1", "user1@example.com").await.unwrap();
+    for username in ["user1", "nobody"] {
+        for _ in 0..3 {
+            let answer = login(&auth, username, "wrong").await;
+            assert!(matches!(answer, Err(AuthError::WrongCredentials)));
+        }
+        for password in ["wrong", "secret"] {
+            let answer = login(&auth, username, password).await;
+            let Err(AuthError::TooMany(refused)) = answer else {
+                panic!("{username} is let in")
+            };
+            // Three in 15 minutes: one comes back every five.
+            let wait = refused.retry_after;
+            assert!(wait > Duration::from_secs(290) && wait <= Duration::from_mins(5));
+        }
+    }
+}
+
+#[tokio::test]
+async fn right_passwords_are_never_too_many_for_the_account() {
+    let (auth, _) = auth_with(&limits());
+    register(&auth, "user1", "user1@example.com").await.unwrap();
+    assert!(login(&auth, "user1", "wrong").await.is_err());
+    for _ in 0..50 {
+        assert!(login(&auth, "user1", "secret").await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn who_is_refused_costs_no_hash_and_what_is_not_hashed_is_no_failure() {
+    let (auth, _) = auth_with(&limits());
+    auth.passwords.fill();
+    for _ in 0..50 {
+        let answer = login(&auth, "user1", "secret").await;
+        assert!(matches!(
+            answer,
+            Err(AuthError::Password(PasswordError::Busy))
+        ));
+    }
+    for n in 0..6 {
+        let answer = register(&auth, &format!("user{n}"), "user1@example.com").await;
+        match answer {
+            Err(AuthError::Password(PasswordError::Busy)) if n < 3 => {}
+            Err(AuthError::TooMany(_)) if n >= 3 => {}
+            other => panic!("{n}: {other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_password_over_the_length_is_refused_before_it_is_hashed() {
+    let (auth, _) = auth();
+    auth.passwords.fill();
+    let register = async |length: usize| {
+        let [username, email, password] =
+            ["user1", "user1@example.com", &"x".repeat(length)].map(|text| Some(text.to_owned()));
+        let form = RegistrationForm {
+            username,
+            email,
+            password,
+            full_name: None,
+        };
+        auth.register(form, here()).await
+    };
+    let hashed = register(128).await;
+    assert!(matches!(
+        hashed,
+        Err(AuthError::Password(PasswordError::Busy))
+    ));
+    let refused = register(129).await;
+    assert!(matches!(refused, Err(AuthError::Invalid(_))), "{refused:?}");
 }

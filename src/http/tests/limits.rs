@@ -1,6 +1,6 @@
 //! Sizes, times, and the end of the server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,7 +8,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Server, failure, token};
+use super::{Server, failure, no_limits, server_config, token};
+use crate::config::ServerConfig;
+
+const GOOD: &[u8] = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n";
 
 const LOGIN: &str =
     "POST /api/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
@@ -50,6 +53,192 @@ async fn slow_heads_are_given_up() {
     let server = Server::start().await;
     let answer = server.raw("GET /health HTTP/1.1\r\nhost:").await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_given_up() {
+    let server = Server::start().await;
+    let answer = server.raw("").await;
+    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
+
+/// A server of little patience.
+async fn impatient() -> Server {
+    let config = ServerConfig {
+        keep_alive: Duration::from_secs(1),
+        stall_timeout: Duration::from_secs(1),
+        ..server_config()
+    };
+    Server::with(config, &no_limits()).await
+}
+
+async fn connect(server: &Server) -> TcpStream {
+    let address = server.url.trim_start_matches("http://");
+    TcpStream::connect(address).await.unwrap()
+}
+
+/// Reads until the connection is closed, which must be within this time.
+async fn closed_within(stream: &mut TcpStream, limit: Duration) -> String {
+    let mut answers = Vec::new();
+    // However it is closed.
+    let _ = timeout(limit, stream.read_to_end(&mut answers))
+        .await
+        .expect("the server closes the connection");
+    String::from_utf8_lossy(&answers).into_owned()
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_after_a_while() {
+    let server = impatient().await;
+    let mut stream = connect(&server).await;
+    stream.write_all(GOOD).await.unwrap();
+    let begun = Instant::now();
+    let answers = closed_within(&mut stream, Duration::from_secs(5)).await;
+    assert!(answers.starts_with("HTTP/1.1 200"), "{answers}");
+    assert!(begun.elapsed() > Duration::from_millis(900), "not at once");
+}
+
+#[tokio::test]
+async fn a_later_head_that_comes_byte_by_byte_is_given_up() {
+    let server = impatient().await;
+    for start in [&b""[..], b"GET /health HTTP/1.1\r\nhost:"] {
+        let mut stream = connect(&server).await;
+        stream.write_all(&[GOOD, start].concat()).await.unwrap();
+        let (mut reader, mut writer) = stream.split();
+        let mut answers = Vec::new();
+        let drip = async {
+            loop {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if writer.write_all(b"x").await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = drip => {}
+            read = timeout(Duration::from_secs(6), reader.read_to_end(&mut answers)) => {
+                read.expect("the server closes the connection").ok();
+            }
+        }
+        assert!(answers.starts_with(b"HTTP/1.1 200"));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_its_answers_is_given_up() {
+    let server = impatient().await;
+    let mut stream = connect(&server).await;
+    let ask = b"GET /api-docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n";
+    let flood = async {
+        while stream.write_all(ask).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), flood)
+        .await
+        .expect("the server closes the connection");
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_and_that_does_not_end_is_given_up() {
+    let server = Server::start().await;
+    let mut stream = connect(&server).await;
+    let head =
+        b"POST /api/flash-sale/attempt/1 HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\n\r\n";
+    stream.write_all(head).await.unwrap();
+    let (mut reader, mut writer) = stream.split();
+    let mut answer = Vec::new();
+    let drip = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if writer.write_all(b"x").await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = drip => {}
+        read = timeout(Duration::from_secs(5), reader.read_to_end(&mut answer)) => {
+            read.expect("the server closes the connection").ok();
+        }
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 401"));
+}
+
+#[tokio::test]
+async fn huge_heads_are_refused() {
+    let server = Server::start().await;
+    let long = "x".repeat(200_000);
+    let many: String = (0..200).map(|n| format!("x-{n}: y\r\n")).collect();
+    for head in [
+        format!("GET /health HTTP/1.1\r\nhost: x\r\nx: {long}"),
+        format!("GET /{long}"),
+        format!("GET /health HTTP/1.1\r\nhost: x\r\n{many}\r\n"),
+    ] {
+        let mut stream = connect(&server).await;
+        // It may be closed before all is sent.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let answer = closed_within(&mut stream, Duration::from_secs(5)).await;
+        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 431");
+        assert!(refused, "{answer}");
+        assert_eq!(server.get("/health").send().await.unwrap().status(), 200);
+    }
+}
+
+#[tokio::test]
+async fn more_connections_than_allowed_wait_for_their_turn() {
+    let config = ServerConfig {
+        max_connections: 3,
+        request_timeout: Duration::from_secs(60),
+        ..server_config()
+    };
+    let server = Server::with(config, &no_limits()).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut stream = connect(&server).await;
+        stream.write_all(GOOD).await.unwrap();
+        stream.read_exact(&mut [0; 12]).await.unwrap();
+        held.push(stream);
+    }
+    let mut waiting = connect(&server).await;
+    waiting.write_all(GOOD).await.unwrap();
+    let mut status = [0; 12];
+    let early = timeout(Duration::from_millis(300), waiting.read_exact(&mut status)).await;
+    assert!(early.is_err(), "a fourth is served beside three");
+    held.pop();
+    let answered = timeout(Duration::from_secs(5), waiting.read_exact(&mut status)).await;
+    answered.expect("it is its turn").unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+}
+
+#[tokio::test]
+async fn connections_that_are_reset_leave_nothing_behind() {
+    let config = ServerConfig {
+        max_connections: 3,
+        ..server_config()
+    };
+    let server = Server::with(config, &no_limits()).await;
+    let body = format!("{LOGIN}content-length: 100\r\n\r\n{{");
+    let starts = [
+        "",
+        "GET /health HT",
+        body.as_str(),
+        "GET /api-docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n",
+    ];
+    for start in starts.iter().cycle().take(60) {
+        let mut stream = connect(&server).await;
+        stream.write_all(start.as_bytes()).await.unwrap();
+        stream.set_zero_linger().unwrap();
+    }
+    // Each of three places is free again.
+    for _ in 0..3 {
+        let mut stream = connect(&server).await;
+        stream.write_all(GOOD).await.unwrap();
+        let mut status = [0; 12];
+        let read = timeout(Duration::from_secs(5), stream.read_exact(&mut status)).await;
+        read.expect("it is served").unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,215 @@
+//! How often accounts are made and logged in to, from one network and for one account.
+//!
+//! Everything here is decided before anything is hashed or looked up, by what the client sent alone: whether an account
+//! exists makes no difference.
+
+use std::time::Duration;
+
+use crate::{
+    config::LimitsConfig,
+    limit::{Limiter, Network, TooMany},
+};
+
+const MINUTE: Duration = Duration::from_mins(1);
+/// The period of failed logins to one account.
+const FAILURES: Duration = Duration::from_mins(15);
+/// A right login costs a hash, too; a failed one counts for more.
+const FAILED_COUNTS: u32 = 10;
+/// An account with as many failures as so many networks may cause is under attack.
+const ATTACKERS: u32 = 10;
+
+/// The limits of registering and logging in.
+pub struct AuthLimits {
+    registrations_by_network: Limiter,
+    registrations_by_name: Limiter,
+    logins_by_network: Limiter,
+    /// As how many logins of its network a failed one counts.
+    failed_counts: u32,
+    /// Failures of one network with one account.
+    failures: Limiter,
+    /// Failures of all networks with one account.
+    failures_by_account: Limiter,
+}
+
+/// A login that was let in. It counts as failed until it is known to be none.
+pub(super) struct LoginCharge<'a> {
+    limits: &'a AuthLimits,
+    account: Account,
+    from: Network,
+    of_pair: u32,
+    of_account: u32,
+}
+
+/// A name as it was sent, whatever its case.
+type Account = String;
+
+impl AuthLimits {
+    #[must_use]
+    pub fn new(config: &LimitsConfig) -> Self {
+        let failures = config.failed_logins_per_account;
+        let logins_by_network = Limiter::new(config.logins_per_address, MINUTE);
+        Self {
+            registrations_by_network: Limiter::new(config.registrations_per_address, MINUTE),
+            registrations_by_name: Limiter::new(config.registrations_per_account, MINUTE),
+            failed_counts: FAILED_COUNTS.min(logins_by_network.burst()).max(1),
+            logins_by_network,
+            failures: Limiter::new(failures, FAILURES),
+            failures_by_account: Limiter::new(failures.saturating_mul(ATTACKERS), FAILURES),
+        }
+    }
+
+    pub(super) fn registration(&self, username: &str, from: Network) -> Result<(), TooMany> {
+        self.registrations_by_network.take(&from, 1)?;
+        let account = username.to_ascii_lowercase();
+        self.registrations_by_name.take(&account, 1)
+    }
+
+    /// Lets a login in, or not.
+    ///
+    /// An account is never closed to everybody, or anybody could close anybody's: failures of one network shut out that
+    /// network. When they come from many, the account is under attack, and a network has a single try instead of all that
+    /// it usually has. The owner needs no more, from wherever.
+    pub(super) fn login(&self, username: &str, from: Network) -> Result<LoginCharge<'_>, TooMany> {
+        self.logins_by_network.take(&from, self.failed_counts)?;
+        let account = username.to_ascii_lowercase();
+        let is_attacked = self.failures_by_account.take(&account, 1).is_err();
+        let (of_account, of_pair) = if is_attacked {
+            (0, self.failures.burst())
+        } else {
+            (1, 1)
+        };
+        let pair = (&account, from);
+        if let Err(refused) = self.failures.take(&pair, of_pair) {
+            // A password that is not looked at is no failure of the account.
+            self.failures_by_account.give_back(&account, of_account);
+            self.logins_by_network
+                .give_back(&from, self.failed_counts - 1);
+            return Err(refused);
+        }
+        Ok(LoginCharge {
+            limits: self,
+            account,
+            from,
+            of_pair,
+            of_account,
+        })
+    }
+}
+
+impl LoginCharge<'_> {
+    /// The password was right, or nobody came to look at it: it counts as a login of its network and no more. Who hangs up
+    /// before that is known stays charged, since the work was done.
+    pub(super) fn did_not_fail(self) {
+        let Self {
+            limits,
+            account,
+            from,
+            of_pair,
+            of_account,
+        } = self;
+        limits.failures.give_back(&(&account, from), of_pair);
+        limits.failures_by_account.give_back(&account, of_account);
+        limits
+            .logins_by_network
+            .give_back(&from, limits.failed_counts - 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn limits(logins: u32, failures: u32) -> AuthLimits {
+        AuthLimits::new(&LimitsConfig {
+            logins_per_address: logins,
+            failed_logins_per_account: failures,
+            registrations_per_address: 5,
+            registrations_per_account: 2,
+            attempts_per_user: 0,
+        })
+    }
+
+    fn network(number: u32) -> Network {
+        IpAddr::from(number.to_be_bytes()).into()
+    }
+
+    /// How many wrong passwords in a row are looked at.
+    fn failed(limits: &AuthLimits, account: &str, from: Network) -> usize {
+        let tries = (0..10_000).map(|_| limits.login(account, from));
+        tries.take_while(Result::is_ok).count()
+    }
+
+    fn right(limits: &AuthLimits, account: &str, from: Network) -> bool {
+        let charge = limits.login(account, from);
+        charge.map(LoginCharge::did_not_fail).is_ok()
+    }
+
+    #[test]
+    fn wrong_passwords_shut_out_their_network_and_nobody_else() {
+        let limits = limits(0, 20);
+        assert_eq!(failed(&limits, "user1", network(1)), 20);
+        assert!(!right(&limits, "USER1", network(1)), "whatever the case");
+        assert!(right(&limits, "user1", network(2)));
+        assert_eq!(failed(&limits, "user2", network(1)), 20, "another account");
+    }
+
+    #[test]
+    fn refused_tries_of_one_network_are_no_attack_on_the_account() {
+        let limits = limits(0, 20);
+        for _ in 0..1_000 {
+            failed(&limits, "user1", network(1));
+        }
+        assert_eq!(failed(&limits, "user1", network(2)), 20);
+    }
+
+    #[test]
+    fn an_account_under_attack_is_open_to_who_knows_the_password() {
+        let limits = limits(0, 20);
+        for attacker in 1..=ATTACKERS {
+            assert_eq!(failed(&limits, "user1", network(attacker)), 20);
+        }
+        for attacker in 100..200 {
+            let tries = failed(&limits, "user1", network(attacker));
+            assert_eq!(tries, 1, "a single try of each further network");
+        }
+        for _ in 0..100 {
+            assert!(right(&limits, "user1", network(1_000)), "from anywhere");
+        }
+        assert_eq!(failed(&limits, "user2", network(1)), 20, "another account");
+    }
+
+    #[test]
+    fn right_passwords_count_as_logins_of_their_network_only() {
+        let limits = limits(600, 20);
+        for _ in 0..500 {
+            assert!(right(&limits, "user1", network(1)));
+        }
+        assert_eq!(failed(&limits, "user1", network(1)), 10, "of the network");
+        assert_eq!(failed(&limits, "user1", network(2)), 20);
+    }
+
+    #[test]
+    fn one_network_does_not_try_many_accounts() {
+        let limits = limits(600, 20);
+        let looked_at =
+            (0..1_000).filter(|n| limits.login(&format!("user{n}"), network(1)).is_ok());
+        assert_eq!(looked_at.count(), 60);
+        assert!(limits.login("user1", network(2)).is_ok());
+    }
+
+    #[test]
+    fn registrations_are_limited_by_network_and_by_name() {
+        let limits = limits(0, 0);
+        let register = |name: &str, from| limits.registration(name, network(from)).is_ok();
+        assert!(register("user1", 1) && register("USER1", 1) && !register("user1", 1));
+        assert!(!register("user1", 2) && register("user2", 1) && register("user3", 1));
+        assert!(!register("user4", 1) && register("user4", 2));
+    }
+
+    #[test]
+    fn limits_of_zero_let_everything_through() {
+        assert_eq!(failed(&limits(0, 0), "user1", network(1)), 10_000);
+    }
+}

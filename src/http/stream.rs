@@ -1,0 +1,236 @@
+//! A connection that is given up when a request or an answer on it makes no headway.
+//!
+//! actix gives up a client that is slow with its first head. With a later one, or with reading its answers, a client could
+//! take its time for ever.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// A stream with a deadline. Whoever made the last step, the other side is to make the next before it.
+pub(super) struct Patient<S> {
+    stream: S,
+    /// For an answer to follow its request, or to be taken.
+    stall: Duration,
+    /// For a request to follow an answer, and to be complete.
+    idle: Duration,
+    last: Step,
+    deadline: Instant,
+    /// Not always set anew with the deadline: that costs more than to look again when it is over.
+    timer: Pin<Box<Sleep>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Bytes came in. More of them are no headway, or a request could come byte by byte.
+    Read,
+    Written,
+    /// Bytes could not go out.
+    Blocked,
+}
+
+impl<S> Patient<S> {
+    /// `keep_alive` is how long the server keeps an idle connection by itself.
+    pub(super) fn new(stream: S, stall: Duration, keep_alive: Duration) -> Self {
+        let idle = keep_alive.saturating_add(stall);
+        let deadline = Instant::now() + idle;
+        Self {
+            stream,
+            stall,
+            idle,
+            last: Step::Written,
+            deadline,
+            timer: Box::pin(sleep_until(deadline)),
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        if step == Step::Written {
+            self.deadline = Instant::now() + self.idle;
+        } else if step != self.last {
+            self.deadline = Instant::now() + self.stall;
+        }
+        self.last = step;
+    }
+
+    /// Ready with an error once the deadline is over; else whoever is asked for is woken then.
+    fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            // It must be polled to wake us, and may still be set to an earlier deadline; a later one it cannot have.
+            if self.timer.deadline() > self.deadline {
+                self.timer.as_mut().reset(self.deadline);
+            }
+            ready!(self.timer.as_mut().poll(context));
+            if Instant::now() >= self.deadline {
+                return Poll::Ready(io::ErrorKind::TimedOut.into());
+            }
+            self.timer.as_mut().reset(self.deadline);
+        }
+    }
+
+    /// Keeps what a write came to in mind.
+    fn written<T>(
+        &mut self,
+        outcome: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match outcome {
+            Poll::Pending => {
+                self.step(Step::Blocked);
+                self.poll_deadline(context).map(Err)
+            }
+            outcome @ Poll::Ready(_) => {
+                self.step(Step::Written);
+                outcome
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
+        if outcome.is_pending() {
+            return this.poll_deadline(context).map(Err);
+        }
+        // Who sends on while answers are not taken gains no time.
+        if this.last != Step::Blocked {
+            this.step(Step::Read);
+        }
+        outcome
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
+        this.written(outcome, context)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
+        this.written(outcome, context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(10);
+    const KEEP_ALIVE: Duration = Duration::from_secs(60);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Our end, and the client's; so many bytes go out before the client must read.
+    fn connection(buffer: usize) -> (Patient<DuplexStream>, DuplexStream) {
+        let (ours, client) = duplex(buffer);
+        (Patient::new(ours, STALL, KEEP_ALIVE), client)
+    }
+
+    /// How long it takes until the connection is given up, in whole seconds.
+    async fn given_up<T>(work: impl Future<Output = io::Result<T>>) -> u64 {
+        let begun = Instant::now();
+        let error = timeout(KEEP_ALIVE * 10, work)
+            .await
+            .expect("it is given up");
+        assert_eq!(error.err().unwrap().kind(), io::ErrorKind::TimedOut);
+        begun.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_comes_byte_by_byte_is_given_up() {
+        let (mut ours, mut client) = connection(1_000);
+        ours.write_all(b"an answer").await.unwrap();
+        let drip = async {
+            while client.write_all(b"x").await.is_ok() {
+                sleep(SECOND).await;
+            }
+        };
+        let read = async {
+            loop {
+                ours.read_u8().await?;
+            }
+            #[allow(unreachable_code)] // its type
+            Ok(())
+        };
+        tokio::select! {
+            secs = given_up(read) => assert_eq!(secs, 10),
+            () = drip => panic!("the client stopped"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_is_left_to_the_server_s_own_patience() {
+        let (mut ours, _client) = connection(1_000);
+        assert_eq!(given_up(ours.read_u8()).await, 70);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (mut ours, mut client) = connection(10);
+        client.write_all(b"x").await.unwrap();
+        ours.read_u8().await.unwrap();
+        assert_eq!(given_up(ours.write_all(&[0; 100])).await, 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_makes_headway_may_take_long() {
+        let (mut ours, mut client) = connection(10);
+        let slow = async {
+            for _ in 0..100 {
+                sleep(STALL - SECOND).await;
+                client.read_exact(&mut [0; 10]).await.unwrap();
+            }
+        };
+        let (written, ()) = tokio::join!(ours.write_all(&[0; 1_000]), slow);
+        written.unwrap();
+        for _ in 0..100 {
+            sleep(KEEP_ALIVE - SECOND).await;
+            client.write_all(b"x").await.unwrap();
+            ours.read_u8().await.unwrap();
+            sleep(STALL - SECOND).await;
+            ours.write_all(b"x").await.unwrap();
+            client.read_u8().await.unwrap();
+        }
+    }
+}
