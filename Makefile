@@ -17,6 +17,7 @@ test: ## start real servers, then run all tests
 
 bench: ## measure the embedded system on this machine; docs/PERFORMANCE.md says what came of it
 	@cargo bench --bench embedded
+	@cargo bench --bench login_flood
 
 ci: format lint docs test ## all that has to be green: format, lints, documentation, tests
 

@@ -26,7 +26,7 @@ Sells a limited stock in a short time: one item a shopper, never more than there
 **Tokens.** Register, log in, and send the token as `Authorization: Bearer <token>`; here, press *Authorize*.
 
 **Errors.** Every failure is `{\"success\":false,\"error\":\"<category>\",\"message\":\"<for people>\",\"code\":\"<for programs>\"}`. \
-Codes do not change; messages may. With `Accept: application/problem+json` the same comes as RFC 9457. 503 carries \
+Codes do not change; messages may. With `Accept: application/problem+json` the same comes as RFC 9457. 429 and 503 carry \
 `Retry-After` in seconds. Beyond the errors listed with each request, any path may answer 404 `not_found`, and 405 \
 `method_not_allowed` with `Allow`.
 

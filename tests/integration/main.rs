@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test ends where these do
 #![allow(clippy::disallowed_methods)] // tests have no configuration, clock or lifecycle of the program
 
+mod abuse;
 mod audit;
 mod cli;
 mod contract;

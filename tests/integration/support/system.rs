@@ -38,7 +38,12 @@ pub trait System: Sized + Send + Sync {
     async fn start() -> Self;
 
     /// An API on a free port, serving.
-    async fn serve(&self) -> Api;
+    async fn serve(&self) -> Api {
+        self.serve_as(&[]).await
+    }
+
+    /// The same with more in its environment.
+    async fn serve_as(&self, more: &[(&str, &str)]) -> Api;
 
     /// A worker, working; nothing where the API's process is one.
     async fn worker(&self) -> Self::Worker;
@@ -183,6 +188,12 @@ fn environment() -> BTreeMap<String, String> {
         // The cheapest hash there is: these tests are not about passwords.
         ("PASSWORD_MEMORY_KIB", "8"),
         ("PASSWORD_PASSES", "1"),
+        // Thousands of shoppers come from one address, and press as fast as they can.
+        ("LIMIT_LOGINS_PER_ADDRESS", "0"),
+        ("LIMIT_FAILED_LOGINS_PER_ACCOUNT", "0"),
+        ("LIMIT_REGISTRATIONS_PER_ADDRESS", "0"),
+        ("LIMIT_REGISTRATIONS_PER_ACCOUNT", "0"),
+        ("LIMIT_ATTEMPTS_PER_USER", "0"),
         ("WORKER_LEASE_SECS", "2"),
         ("WORKER_PENDING_AGE_SECS", "1"),
         ("STARTUP_TIMEOUT_SECS", "20"),

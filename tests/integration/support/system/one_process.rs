@@ -97,9 +97,9 @@ impl System for OneProcess {
         system
     }
 
-    async fn serve(&self) -> Api {
+    async fn serve_as(&self, more: &[(&str, &str)]) -> Api {
         // Tests make what they need.
-        self.serve_with(&["--no-seed"], &[]).await
+        self.serve_with(&["--no-seed"], more).await
     }
 
     async fn worker(&self) {}

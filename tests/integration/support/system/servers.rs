@@ -144,8 +144,8 @@ impl System for Servers {
         Self::on(Some(redis), config, kafka::config()).await
     }
 
-    async fn serve(&self) -> Api {
-        self.serve_with(&[]).await
+    async fn serve_as(&self, more: &[(&str, &str)]) -> Api {
+        self.serve_with(more).await
     }
 
     async fn worker(&self) -> Process {
