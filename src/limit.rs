@@ -147,7 +147,7 @@ mod tests {
         clock.advance(Duration::from_secs(3));
         for uses in [3, 6] {
             let wait = limiter.take(&1, uses).unwrap_err().retry_after;
-            clock.advance(wait - Duration::from_millis(1));
+            clock.advance(wait.saturating_sub(Duration::from_millis(1)));
             assert!(limiter.take(&1, uses).is_err(), "{uses} a moment before");
             clock.advance(Duration::from_millis(1));
             assert_eq!(limiter.take(&1, uses), Ok(()), "{uses} after {wait:?}");
@@ -201,7 +201,7 @@ mod tests {
         for key in 0..1_000_u32 {
             assert_eq!(limiter.take(&key, 6), Ok(()));
         }
-        for key in 1_000..1_000_000_u32 {
+        for key in 1_000..300_000_u32 {
             clock.advance(Duration::from_nanos(1));
             assert_eq!(limiter.take(&key, 1), Ok(()));
         }
@@ -213,7 +213,7 @@ mod tests {
     #[test]
     fn who_is_fresh_again_is_forgotten() {
         let (limiter, clock) = limiter(6);
-        for key in 0..100_000_u32 {
+        for key in 0..30_000_u32 {
             // Three are forgiven in each step, so that never more than a few are worth being remembered.
             clock.advance(Duration::from_secs(30));
             assert_eq!(limiter.take(&key, 1), Ok(()));

@@ -12,7 +12,7 @@ use std::{
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
-    http::header::{HeaderMap, X_FORWARDED_FOR},
+    http::header::{HeaderMap, HeaderValue, X_FORWARDED_FOR},
 };
 use ipnet::IpNet;
 
@@ -53,11 +53,10 @@ impl TrustedProxies {
             self.warn_of_proxy(known, headers);
             return known;
         }
-        let lines: Vec<&str> = headers
-            .get_all(X_FORWARDED_FOR)
-            .map(|line| line.to_str().unwrap_or_default())
-            .collect();
-        for entry in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
+        let lines = headers.get_all(X_FORWARDED_FOR).map(HeaderValue::as_bytes);
+        let lines: Vec<&[u8]> = lines.collect();
+        let entries = lines.iter().rev();
+        for entry in entries.flat_map(|line| line.rsplit(|byte| *byte == b',')) {
             // A proxy that does not tell whom it serves is the last that is known.
             let Some(address) = address(entry) else { break };
             known = address;
@@ -81,8 +80,8 @@ impl TrustedProxies {
 }
 
 /// An address as proxies write it: alone, with a port, or in brackets.
-fn address(entry: &str) -> Option<IpAddr> {
-    let entry = entry.trim();
+fn address(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?.trim();
     let plain = entry.parse::<IpAddr>().ok();
     let with_port = || {
         entry
@@ -97,13 +96,11 @@ fn address(entry: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
-
     use super::*;
 
     const BALANCER: &str = "10.0.0.7";
 
-    /// Whose request it is, behind proxies in 10.0.0.0/8 and fd00::/8.
+    /// Whose request it is, behind proxies in 10.0.0.0/8 and `fd00::/8`.
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
         found(&TrustedProxies(Arc::new(networks)), peer, forwarded)

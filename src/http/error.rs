@@ -216,7 +216,10 @@ mod tests {
     fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
         let told = |millis| {
             let answer = ApiError::too_many(Duration::from_millis(millis)).error_response();
-            answer.headers()[header::RETRY_AFTER]
+            answer
+                .headers()
+                .get(header::RETRY_AFTER)
+                .unwrap()
                 .to_str()
                 .unwrap()
                 .to_owned()
