@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test bench ci format lint docs services services-down
+.PHONY: help run test faults soak bench ci format lint docs services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,14 @@ run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops
 test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
 	@eval "$$($(SERVICES) env)" && cargo test
+
+faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (some ten minutes)
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --all
+
+soak: ## faults at random, sale after sale, for MINUTES (10)
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10)
 
 bench: ## measure the embedded system on this machine; docs/PERFORMANCE.md says what came of it
 	@cargo bench --bench embedded

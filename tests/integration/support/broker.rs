@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::Duration,
@@ -10,14 +9,27 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{kafka::java, wait_until};
+use super::{
+    kafka::java,
+    process::{free_port, send_signal},
+    wait_until,
+};
 
 /// A broker that is its own controller, on free ports of the loopback interface. Killed, and its data deleted, on drop.
 pub struct Broker {
     child: Child,
     dir: PathBuf,
     port: u16,
-    secured_port: u16,
+    /// Of listeners besides that one.
+    more_ports: Vec<u16>,
+}
+
+/// A listener besides the plain one.
+struct Listener {
+    port: u16,
+    /// The port that clients are told to come to.
+    advertised: u16,
+    secured: bool,
 }
 
 /// A login that a broker with TLS and SASL takes.
@@ -25,42 +37,70 @@ pub const LOGIN: (&str, &str) = ("shop", "a password of the tests");
 
 impl Broker {
     pub async fn start() -> Self {
-        Self::start_with(false).await
+        Self::start_with(&[]).await
     }
 
     /// With a second listener that wants TLS and a login.
     pub async fn start_secured() -> Self {
-        Self::start_with(true).await
+        let port = free_port();
+        Self::start_with(&[Listener {
+            port,
+            advertised: port,
+            secured: true,
+        }])
+        .await
     }
 
-    async fn start_with(secured: bool) -> Self {
+    /// With a listener behind each of these ports of wires.
+    pub async fn start_behind(wires: &[u16]) -> Self {
+        let listeners: Vec<_> = wires
+            .iter()
+            .map(|wire| Listener {
+                port: free_port(),
+                advertised: *wire,
+                secured: false,
+            })
+            .collect();
+        Self::start_with(&listeners).await
+    }
+
+    async fn start_with(more: &[Listener]) -> Self {
         let dir = std::env::temp_dir().join(format!("flashsale-kafka-{}", Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
         let (port, controller) = (free_port(), free_port());
-        let properties = format!(
+        let listed = |port: &dyn Fn(&Listener) -> u16| -> String {
+            let more = more.iter().enumerate();
+            more.map(|(n, listener)| format!(",MORE{n}://127.0.0.1:{}", port(listener)))
+                .collect()
+        };
+        let protocols: String = more
+            .iter()
+            .enumerate()
+            .map(|(n, listener)| {
+                let protocol = if listener.secured {
+                    "SASL_SSL"
+                } else {
+                    "PLAINTEXT"
+                };
+                format!(",MORE{n}:{protocol}")
+            })
+            .collect();
+        let mut properties = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\ncontroller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}{}\ncontroller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
+             inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\nauto.create.topics.enable=false\noffsets.topic.replication.factor=1\n\
              broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
+            listed(&|listener| listener.port),
+            listed(&|listener| listener.advertised),
             dir.join("data").display()
         );
-        let secured_port = free_port();
-        let properties = if secured {
+        if let Some(n) = more.iter().position(|listener| listener.secured) {
             make_certificate(&dir);
-            properties
-                .replace(
-                    "\nadvertised",
-                    &format!(",OUTSIDE://127.0.0.1:{secured_port}\nadvertised"),
-                )
-                .replace(
-                    "\ncontroller.listener.names",
-                    &format!(",OUTSIDE://127.0.0.1:{secured_port}\ncontroller.listener.names"),
-                )
-                + &secured_listener(&dir)
-        } else {
-            properties
-        };
+            properties += &secured_listener(&dir, n);
+        }
         fs::write(dir.join("server.properties"), properties).unwrap();
         let formatted = java("kafka.tools.StorageTool")
             .args(["format", "--cluster-id=4L6g3nShT-eMCtK--X86sw", "-c"])
@@ -74,7 +114,7 @@ impl Broker {
             child: run(&dir),
             dir,
             port,
-            secured_port,
+            more_ports: more.iter().map(|listener| listener.port).collect(),
         };
         broker.wait_until_ready().await;
         broker
@@ -86,7 +126,12 @@ impl Broker {
 
     /// Of the listener with TLS and a login.
     pub fn secured_address(&self) -> String {
-        format!("127.0.0.1:{}", self.secured_port)
+        format!("127.0.0.1:{}", self.more_ports[0])
+    }
+
+    /// Of the listeners behind wires, in their order.
+    pub fn ports_behind(&self) -> &[u16] {
+        &self.more_ports
     }
 
     /// PEM of whom to trust.
@@ -95,11 +140,11 @@ impl Broker {
     }
 
     pub fn pause(&self) {
-        self.signal("-STOP");
+        send_signal(self.child.id(), "STOP");
     }
 
     pub fn resume(&self) {
-        self.signal("-CONT");
+        send_signal(self.child.id(), "CONT");
     }
 
     /// `kill -9`.
@@ -127,13 +172,6 @@ impl Broker {
                 .is_ok_and(|client| client.is_ok())
         })
         .await;
-    }
-
-    fn signal(&self, signal: &str) {
-        let sent = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
     }
 }
 
@@ -173,26 +211,17 @@ fn make_certificate(dir: &std::path::Path) {
     );
 }
 
-fn secured_listener(dir: &std::path::Path) -> String {
+fn secured_listener(dir: &std::path::Path, n: usize) -> String {
     let (user, password) = LOGIN;
+    let listener = format!("listener.name.more{n}");
     format!(
-        "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,OUTSIDE:SASL_SSL\n\
-         inter.broker.listener.name=PLAINTEXT\n\
-         listener.name.outside.ssl.keystore.type=PKCS12\n\
-         listener.name.outside.ssl.keystore.location={}\n\
-         listener.name.outside.ssl.keystore.password=changeit\n\
-         listener.name.outside.ssl.key.password=changeit\n\
-         listener.name.outside.sasl.enabled.mechanisms=PLAIN\n\
-         listener.name.outside.plain.sasl.jaas.config=\
+        "{listener}.ssl.keystore.type=PKCS12\n\
+         {listener}.ssl.keystore.location={}\n\
+         {listener}.ssl.keystore.password=changeit\n\
+         {listener}.ssl.key.password=changeit\n\
+         {listener}.sasl.enabled.mechanisms=PLAIN\n\
+         {listener}.plain.sasl.jaas.config=\
          org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";\n",
         dir.join("broker.p12").display()
     )
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
 }

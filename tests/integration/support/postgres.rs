@@ -34,18 +34,30 @@ impl TestDatabase {
         let database = Self {
             config: config(&fresh_name("test")),
         };
-        admin(&format!(
+        let statement = format!(
             "CREATE DATABASE \"{}\" TEMPLATE \"{template}\"",
             database.config.database
-        ))
-        .await;
+        );
+        admin(&database.config, &statement).await;
         database
+    }
+
+    /// A migrated, empty one that this configuration names, on a server of a test's own.
+    pub async fn create_on(config: PostgresConfig) -> Self {
+        migrate::ensure_database(&config)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        migrate::run(&config)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { config }
     }
 
     /// One without any table.
     pub async fn empty() -> Self {
         let database = Self::missing();
-        admin(&format!("CREATE DATABASE \"{}\"", database.config.database)).await;
+        let statement = format!("CREATE DATABASE \"{}\"", database.config.database);
+        admin(&database.config, &statement).await;
         database
     }
 
@@ -97,16 +109,18 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let name = self.config.database.clone();
+        let config = self.config.clone();
         // The test's own runtime may be going down: use another.
         let dropped = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(admin(&format!(
-                "DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"
-            )));
+            let statement = format!(
+                "DROP DATABASE IF EXISTS \"{}\" WITH (FORCE)",
+                config.database
+            );
+            runtime.block_on(admin(&config, &statement));
         });
         if dropped.join().is_err() {
             eprintln!("database {} was left behind", self.config.database);
@@ -145,14 +159,11 @@ fn now_secs() -> u64 {
 
 async fn make_template() -> String {
     drop_stale().await;
-    let config = config(&fresh_name("template"));
-    migrate::ensure_database(&config)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
-    migrate::run(&config)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
-    config.database
+    let template = TestDatabase::create_on(config(&fresh_name("template"))).await;
+    let name = template.config.database.clone();
+    // It stays for the whole run.
+    std::mem::forget(template);
+    name
 }
 
 /// Nothing runs at the end of a run, so the next one sweeps up.
@@ -180,8 +191,13 @@ async fn drop_stale() {
     }
 }
 
-async fn admin(statement: &str) {
-    connect(&config("postgres"))
+/// Runs a statement on the server of a database, outside of it.
+async fn admin(config: &PostgresConfig, statement: &str) {
+    let config = PostgresConfig {
+        database: "postgres".to_owned(),
+        ..config.clone()
+    };
+    connect(&config)
         .await
         .batch_execute(statement)
         .await

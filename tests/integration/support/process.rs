@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader, Read},
+    net::TcpListener,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex},
     thread::JoinHandle,
@@ -52,6 +53,11 @@ impl Process {
             readers,
             name: arguments.join(" "),
         }
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&self) -> bool {
+        matches!(self.child.lock().unwrap().try_wait(), Ok(None))
     }
 
     /// Everything printed so far.
@@ -146,12 +152,7 @@ impl Process {
     }
 
     fn signal(&self, name: &str) {
-        let pid = self.child.lock().unwrap().id().to_string();
-        let sent = Command::new("kill")
-            .args([&format!("-{name}"), &pid])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        send_signal(self.child.lock().unwrap().id(), name);
     }
 }
 
@@ -167,6 +168,23 @@ impl Drop for Process {
             eprintln!("--- {} printed:\n{}", self.name, self.output());
         }
     }
+}
+
+/// Sends a signal to a process that must be there.
+pub fn send_signal(pid: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .status();
+    assert!(
+        sent.is_ok_and(|status| status.success()),
+        "kill -{name} {pid}"
+    );
+}
+
+/// A port of the loopback interface that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().unwrap().port()
 }
 
 /// Keeps the lines of a pipe in each of these places.

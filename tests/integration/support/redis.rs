@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -11,6 +10,8 @@ use std::{
 
 use flashsale::config::{RedisConfig, Secret};
 use uuid::Uuid;
+
+use super::process::{free_port, send_signal};
 
 /// How long a server may take to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,10 +38,7 @@ impl RedisServer {
         std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
         // Another process may take the port between our look and the server's start: then look again.
         for _ in 0..5 {
-            let free =
-                TcpListener::bind("127.0.0.1:0").expect("the loopback interface has a free port");
-            let port = free.local_addr().unwrap().port();
-            drop(free);
+            let port = free_port();
             let mut server = Self {
                 child: spawn(port, &dir, options),
                 port,
@@ -74,11 +72,11 @@ impl RedisServer {
 
     /// Stops the process without closing its connections.
     pub fn pause(&self) {
-        self.signal("-STOP");
+        send_signal(self.child.id(), "STOP");
     }
 
     pub fn resume(&self) {
-        self.signal("-CONT");
+        send_signal(self.child.id(), "CONT");
     }
 
     /// `kill -9`.
@@ -99,6 +97,25 @@ impl RedisServer {
         );
     }
 
+    /// Keeps what there is now as a snapshot on disk, and goes on.
+    pub fn save(&self) {
+        assert_eq!(self.cli(&["SAVE"]), "OK");
+    }
+
+    /// Kills the server and starts it again from the last snapshot: everything later is lost. From then on it writes
+    /// commands to disk again, if it did before.
+    pub fn restart_from_snapshot(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let durable = std::mem::replace(&mut self.options.durable, false);
+        let _ = std::fs::remove_dir_all(self.dir.join("appendonlydir"));
+        self.restart();
+        self.options.durable = durable;
+        if durable {
+            assert_eq!(self.cli(&["CONFIG", "SET", "appendonly", "yes"]), "OK");
+        }
+    }
+
     pub fn flushall(&self) {
         assert_eq!(self.cli(&["FLUSHALL"]), "OK");
     }
@@ -106,13 +123,6 @@ impl RedisServer {
     /// The answer of `redis-cli` to a command, without the newline.
     pub fn cli(&self, command: &[&str]) -> String {
         cli(self.port, self.options.password, &[], command)
-    }
-
-    fn signal(&self, signal: &str) {
-        let status = Command::new("kill")
-            .args([signal, &self.child.id().to_string()])
-            .status();
-        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
     fn wait_until_ready(&mut self) -> bool {

@@ -1,6 +1,8 @@
-//! A wire to a server that can be held: bytes stop, yet the kernels at both ends acknowledge, as when a server is paused.
+//! A wire to a server that can be held, slowed down or cut, and led to another port.
 
 #![allow(clippy::disallowed_methods)] // it lives as long as its test
+
+use std::{future::Future, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -8,51 +10,137 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
-    sync::watch,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::Instant,
 };
+
+/// Pieces that may be under way on a slow wire, in one direction of one connection.
+const UNDER_WAY: usize = 1_024;
+
+/// What becomes of the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Traffic {
+    Flowing,
+    /// They stop, yet the kernels at both ends acknowledge, as when a server is paused.
+    Held,
+    /// Connections are reset, new ones as soon as they come.
+    Cut,
+    /// What the server says comes so much later.
+    Late(Duration),
+}
 
 /// A listening end on loopback, forwarded to a server.
 pub struct Wire {
     pub port: u16,
-    held: watch::Sender<bool>,
+    traffic: watch::Sender<Traffic>,
+    server: watch::Sender<String>,
+    accepting: JoinHandle<()>,
 }
 
 impl Wire {
     pub async fn to(host: &str, port: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
-        let (held, watched) = watch::channel(false);
-        let server = format!("{host}:{port}");
-        tokio::spawn(async move {
+        let (traffic, watched) = watch::channel(Traffic::Flowing);
+        let (server, address) = watch::channel(format!("{host}:{port}"));
+        let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let Ok(server) = TcpStream::connect(&server).await else {
-                    continue;
-                };
-                let (from_client, to_client) = client.into_split();
-                let (from_server, to_server) = server.into_split();
-                tokio::spawn(forward(from_client, to_server, watched.clone()));
-                tokio::spawn(forward(from_server, to_client, watched.clone()));
+                tokio::spawn(connect(client, address.borrow().clone(), watched.clone()));
             }
         });
         Self {
             port: own_port,
-            held,
+            traffic,
+            server,
+            accepting,
         }
     }
 
     /// Holds back all bytes, or lets them go on.
     pub fn hold(&self, hold: bool) {
-        self.held.send_replace(hold);
+        self.set(if hold {
+            Traffic::Held
+        } else {
+            Traffic::Flowing
+        });
+    }
+
+    pub fn set(&self, traffic: Traffic) {
+        self.traffic.send_replace(traffic);
+    }
+
+    /// Where connections lead to from now on.
+    pub fn lead_to(&self, port: u16) {
+        self.server.send_replace(format!("127.0.0.1:{port}"));
     }
 }
 
-async fn forward(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut held: watch::Receiver<bool>) {
-    let mut buffer = vec![0; 65536];
-    while let Ok(size @ 1..) = from.read(&mut buffer).await {
-        if held.wait_for(|held| !held).await.is_err()
-            || to.write_all(&buffer[..size]).await.is_err()
-        {
-            return;
+impl Drop for Wire {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+/// One connection, until one of its ends closes it or the wire is cut.
+async fn connect(client: TcpStream, server: String, traffic: watch::Receiver<Traffic>) {
+    // Whatever still waits in a buffer when the wire is cut is lost, as on a real one.
+    let _ = client.set_zero_linger();
+    if *traffic.borrow() == Traffic::Cut {
+        return;
+    }
+    let Ok(server) = TcpStream::connect(&server).await else {
+        return;
+    };
+    let _ = server.set_zero_linger();
+    for end in [&client, &server] {
+        let _ = end.set_nodelay(true);
+    }
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let mut cut = traffic.clone();
+    tokio::select! {
+        ((), ()) = async { tokio::join!(
+            forward(from_client, to_server, traffic.clone(), false),
+            forward(from_server, to_client, traffic.clone(), true),
+        ) } => {}
+        _ = cut.wait_for(|traffic| *traffic == Traffic::Cut) => {}
+    }
+}
+
+/// Passes bytes on in one direction: read as they come, written when they are due, however many are under way.
+fn forward(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut traffic: watch::Receiver<Traffic>,
+    replies: bool,
+) -> impl Future<Output = ()> {
+    let (queue, mut under_way) = mpsc::channel(UNDER_WAY);
+    let watched = traffic.clone();
+    let read = async move {
+        let mut buffer = vec![0; 65536];
+        while let Ok(size @ 1..) = from.read(&mut buffer).await {
+            let due = match *watched.borrow() {
+                Traffic::Late(delay) if replies => Instant::now() + delay,
+                _ => Instant::now(),
+            };
+            if queue.send((due, buffer[..size].to_vec())).await.is_err() {
+                return;
+            }
         }
+    };
+    let write = async move {
+        while let Some((due, bytes)) = under_way.recv().await {
+            tokio::time::sleep_until(due).await;
+            let flows = traffic.wait_for(|traffic| *traffic != Traffic::Held);
+            if flows.await.is_err() || to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+        // The other end is told that no more comes.
+        let _ = to.shutdown().await;
+    };
+    async move {
+        tokio::join!(read, write);
     }
 }

@@ -70,10 +70,18 @@ impl Servers {
     }
 
     async fn on(redis: Option<RedisServer>, redis_config: RedisConfig, kafka: KafkaConfig) -> Self {
-        let (database, topic) = (
-            TestDatabase::create().await,
-            kafka::Topic::create_on(kafka).await,
-        );
+        let database = TestDatabase::create().await;
+        Self::of(database, redis, redis_config, kafka).await
+    }
+
+    /// On whatever servers a test has.
+    pub async fn of(
+        database: TestDatabase,
+        redis: Option<RedisServer>,
+        redis_config: RedisConfig,
+        kafka: KafkaConfig,
+    ) -> Self {
+        let topic = kafka::Topic::create_on(kafka).await;
         let mut environment = database.environment();
         let pairs = [
             ("POSTGRES_POOL_SIZE", "5".to_owned()),

@@ -1,0 +1,100 @@
+//! One cell of the table: a sale under load, a fault, the way back, and the check of everything.
+
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    bed::Bed,
+    check::{self, Outcome},
+    fault::Fault,
+    limits,
+    load::{Load, Pace},
+    told::Request,
+};
+
+/// How long all is well before the fault.
+const BEFORE: Duration = Duration::from_secs(2);
+
+/// What a cell is run with.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    pub stock: u32,
+    pub pace: Pace,
+}
+
+/// What came of it.
+pub struct Row {
+    pub fault: Fault,
+    /// How often each answer came, from the fault until all was normal.
+    pub answers: BTreeMap<(Request, String), usize>,
+    /// The longest wait for an answer to an attempt, and its limit.
+    pub longest: Duration,
+    pub limit: Duration,
+    pub normal_after: Duration,
+    pub outcome: Outcome,
+}
+
+/// Runs it; panics if anything is not as it must be.
+pub async fn run(bed: &mut Bed, fault: Fault, setting: Setting) -> Row {
+    let load = Load::open(bed, setting.stock, setting.pace).await;
+    let steady = load.start();
+    tokio::time::sleep(BEFORE).await;
+    let blow = Instant::now();
+    fault.strike(bed).await;
+    let over = Instant::now();
+    let recovery = limits::recovery(&bed.config);
+    let normal = load.normal_again(over, recovery).await;
+    steady.stop().await;
+    load.sell_out(bed).await;
+    let outcome = check::check(bed, &load, fault.reloads_the_gate()).await;
+    bed.assert_whole().await;
+    load.end(bed).await;
+
+    let settled_within = (over - blow) + recovery;
+    assert!(
+        outcome.last_order_after <= settled_within,
+        "an order after {:?}, not within {settled_within:?}",
+        outcome.last_order_after
+    );
+    let mut row = Row {
+        fault,
+        answers: BTreeMap::new(),
+        longest: Duration::ZERO,
+        limit: limits::answer(Request::Attempt, fault, &bed.config),
+        normal_after: normal - over,
+        outcome,
+    };
+    row.read(bed, &load, blow..normal);
+    row
+}
+
+impl Row {
+    /// Counts the answers of the hard time, and holds every wait against its limit.
+    fn read(&mut self, bed: &Bed, load: &Load, hard_time: std::ops::Range<Instant>) {
+        for exchange in &load.book().exchanges {
+            let limit = limits::answer(exchange.request, self.fault, &bed.config);
+            assert!(
+                exchange.took <= limit,
+                "{:?} took longer than {limit:?}: {exchange:?}",
+                exchange.request
+            );
+            assert!(
+                exchange.reply.status() != 0 || self.fault.is_seen_by_shoppers(),
+                "{exchange:?}"
+            );
+            assert!(
+                exchange.ended >= hard_time.start || !exchange.reply.is_trouble(),
+                "trouble before the fault: {exchange:?}"
+            );
+            if exchange.request == Request::Attempt {
+                self.longest = self.longest.max(exchange.took);
+            }
+            if hard_time.contains(&exchange.ended) {
+                let answer = (exchange.request, exchange.reply.label());
+                *self.answers.entry(answer).or_default() += 1;
+            }
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! A steady load of shoppers over HTTP, in front of two API nodes as behind a load balancer that knows nothing of their
+//! state.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+use tokio::{
+    task::{JoinHandle, JoinSet},
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    bed::Bed,
+    support::{
+        api::Shopper,
+        system::{GateBalance, System},
+        wait_until,
+    },
+    told::{Book, Reply, Request},
+};
+
+/// How often something is sent.
+const TICK: Duration = Duration::from_millis(20);
+/// A registration every so many ticks.
+const TICKS_A_REGISTRATION: usize = 10;
+/// Requests under way at most; more would mean that answers do not come at all.
+const UNDER_WAY: usize = 10_000;
+/// Nobody waits longer for an answer: longer than every limit.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Shoppers who press at once in the rush at the end.
+const CROWD: usize = 64;
+/// For the rush to sell everything.
+const RUSH: Duration = Duration::from_mins(1);
+
+static NEXT_NAME: AtomicUsize = AtomicUsize::new(1);
+
+/// Attempts and questions about results in each tick.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    pub attempts: usize,
+    pub results: usize,
+}
+
+impl Pace {
+    #[allow(clippy::cast_possible_truncation)] // a few a second
+    fn a_second(ticked: usize) -> usize {
+        ticked * 1_000 / TICK.as_millis() as usize
+    }
+
+    pub fn attempts_a_second(self) -> usize {
+        Self::a_second(self.attempts)
+    }
+
+    pub fn results_a_second(self) -> usize {
+        Self::a_second(self.results)
+    }
+
+    pub fn registrations_a_second() -> usize {
+        Self::a_second(1) / TICKS_A_REGISTRATION
+    }
+}
+
+/// A sale and the shoppers in front of it.
+pub struct Load {
+    pub sale: i64,
+    pub product: i64,
+    pub stock: u32,
+    pace: Pace,
+    /// A client and an address for each API node.
+    apis: Vec<(reqwest::Client, String)>,
+    turn: AtomicUsize,
+    shoppers: Arc<Vec<Shopper>>,
+    fresh: AtomicUsize,
+    book: Mutex<Book>,
+}
+
+/// A load that goes on until it is stopped.
+pub struct Steady {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Load {
+    /// A new sale, open and known to every API.
+    pub async fn open(bed: &Bed, stock: u32, pace: Pace) -> Arc<Self> {
+        let (sale, product) = bed.system.sale(stock).await;
+        bed.system.wait_until_open(sale).await;
+        let apis: Vec<_> = bed
+            .fronts()
+            .iter()
+            .map(|port| {
+                let client = reqwest::Client::builder().timeout(PATIENCE).build();
+                (client.unwrap(), format!("http://127.0.0.1:{port}"))
+            })
+            .collect();
+        for (client, url) in &apis {
+            wait_until(
+                "the API shows the sale",
+                Duration::from_secs(10),
+                || async {
+                    let request = client
+                        .get(format!("{url}/api/flash-sale/status"))
+                        .bearer_auth(&bed.shoppers[0].token);
+                    exchange(request).await.1["data"]["id"] == sale
+                },
+            )
+            .await;
+        }
+        Arc::new(Self {
+            sale,
+            product,
+            stock,
+            pace,
+            apis,
+            turn: AtomicUsize::new(0),
+            shoppers: Arc::clone(&bed.shoppers),
+            fresh: AtomicUsize::new(0),
+            book: Mutex::default(),
+        })
+    }
+
+    pub fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap()
+    }
+
+    /// Starts the steady load.
+    pub fn start(self: &Arc<Self>) -> Steady {
+        let stop = CancellationToken::new();
+        let task = tokio::spawn(Arc::clone(self).go_on(stop.clone()));
+        Steady { stop, task }
+    }
+
+    async fn go_on(self: Arc<Self>, stop: CancellationToken) {
+        let mut under_way = JoinSet::new();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = 0;
+        while !stop.is_cancelled() {
+            ticks.tick().await;
+            tick += 1;
+            for n in 0..self.pace.attempts {
+                // Of the attempts of one tick, the first is new; the others are of those who are to come again.
+                if let Some(shopper) = self.next(n == 0) {
+                    let load = Arc::clone(&self);
+                    under_way.spawn(async move { load.press(shopper).await });
+                }
+            }
+            for _ in 0..self.pace.results {
+                let waiting = self.book().next_waiting();
+                if let Some(shopper) = waiting {
+                    let load = Arc::clone(&self);
+                    under_way.spawn(async move { load.ask_for_result(shopper).await });
+                }
+            }
+            if tick % TICKS_A_REGISTRATION == 0 {
+                let load = Arc::clone(&self);
+                under_way.spawn(async move { load.register().await });
+            }
+            while let Some(ended) = under_way.try_join_next() {
+                ended.unwrap();
+            }
+            assert!(under_way.len() < UNDER_WAY, "answers do not come any more");
+        }
+        // Each ends within PATIENCE.
+        while let Some(ended) = under_way.join_next().await {
+            ended.unwrap();
+        }
+    }
+
+    fn next(&self, fresh: bool) -> Option<Shopper> {
+        let again = || self.book().next_again(true);
+        let new = || {
+            let n = self.fresh.fetch_add(1, Ordering::Relaxed);
+            self.shoppers.get(n).cloned()
+        };
+        if fresh {
+            new().or_else(again)
+        } else {
+            again().or_else(new)
+        }
+    }
+
+    /// The next node's turn.
+    fn api(&self) -> &(reqwest::Client, String) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.apis[turn % self.apis.len()]
+    }
+
+    pub async fn press(&self, shopper: Shopper) {
+        let (client, url) = self.api();
+        let begun = Instant::now();
+        let url = format!("{url}/api/flash-sale/attempt/{}", self.sale);
+        let (reply, body) = exchange(client.post(url).bearer_auth(&shopper.token)).await;
+        self.book().attempted(shopper, begun, reply, &body);
+    }
+
+    pub async fn ask_for_result(&self, shopper: Shopper) {
+        let (client, url) = self.api();
+        let begun = Instant::now();
+        let url = format!("{url}/api/orders/status/{}", self.product);
+        let (reply, body) = exchange(client.get(url).bearer_auth(&shopper.token)).await;
+        self.book().asked_for_result(shopper, begun, reply, &body);
+    }
+
+    /// Somebody makes an account, logs in, and presses.
+    async fn register(&self) {
+        let name = format!("walkin{}", NEXT_NAME.fetch_add(1, Ordering::Relaxed));
+        let (client, url) = self.api();
+        let account = json!({"username": name, "email": format!("{name}@example.com"), "password": "password123"});
+        let request = client.post(format!("{url}/api/auth/register"));
+        let begun = Instant::now();
+        let (reply, _) = exchange(request.json(&account)).await;
+        let registered = reply.status() == 201;
+        self.book().registered(begun, reply);
+        if !registered {
+            return;
+        }
+        let begun = Instant::now();
+        let request = client.post(format!("{url}/api/auth/login"));
+        let login = json!({"username": name, "password": "password123"});
+        let (reply, body) = exchange(request.json(&login)).await;
+        let mut book = self.book();
+        book.registered(begun, reply);
+        let (id, token) = (&body["data"]["userId"], &body["data"]["token"]);
+        if let (Some(id), Some(token)) = (id.as_str(), token.as_str()) {
+            book.comes_at_once(Shopper {
+                id: id.parse().unwrap(),
+                token: token.to_owned(),
+            });
+        }
+    }
+
+    /// Waits for a second without trouble after this moment, in which at least a quarter of the usual attempts were
+    /// answered. When it began.
+    pub async fn normal_again(&self, from: Instant, patience: Duration) -> Instant {
+        const SECOND: Duration = Duration::from_secs(1);
+        loop {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let now = Instant::now();
+            let trouble = {
+                let book = self.book();
+                let mut troubles = book.exchanges.iter().rev();
+                let last = troubles.find(|exchange| exchange.reply.is_trouble());
+                let begin = last.map_or(from, |last| last.ended.max(from));
+                let answered = book.exchanges.iter().rev();
+                let answered = answered
+                    .take_while(|exchange| exchange.ended + SECOND > now)
+                    .filter(|exchange| exchange.request == Request::Attempt)
+                    .count();
+                if now >= begin + SECOND && answered >= self.pace.attempts_a_second() / 4 {
+                    // Later, if answers did not come at all before.
+                    return begin.max(now.checked_sub(SECOND).unwrap_or(now));
+                }
+                last.cloned()
+            };
+            assert!(
+                now < from + patience,
+                "not normal again after {patience:?}: {trouble:?}"
+            );
+        }
+    }
+
+    /// A rush at the end: everybody who was refused, and whoever else is there, until everything is sold, and everybody
+    /// who pressed knows.
+    pub async fn sell_out(&self, bed: &Bed) {
+        let deadline = Instant::now() + RUSH;
+        let all_sold = GateBalance {
+            available: 0,
+            pending: 0,
+        };
+        loop {
+            let crowd: Vec<_> = {
+                let mut book = self.book();
+                let again = std::iter::from_fn(|| book.next_again(false));
+                again.take(CROWD).collect()
+            };
+            let sold = bed.system.gate_balance(self.sale).await == Some(all_sold);
+            if crowd.is_empty() && sold {
+                let registered = self.book().someone_comes_again();
+                assert!(!registered, "nobody is under way");
+                return;
+            }
+            let missing = if sold { 0 } else { CROWD - crowd.len() };
+            let fresh = std::iter::from_fn(|| {
+                let n = self.fresh.fetch_add(1, Ordering::Relaxed);
+                self.shoppers.get(n).cloned()
+            });
+            let crowd: Vec<_> = crowd.into_iter().chain(fresh.take(missing)).collect();
+            join_all(crowd.into_iter().map(|shopper| self.press(shopper))).await;
+            assert!(
+                Instant::now() < deadline,
+                "not sold out: {:?}",
+                bed.system.gate_balance(self.sale).await
+            );
+            let refused = self.book().someone_comes_again();
+            if sold || refused {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+
+    /// Ends the sale, so that the next one is the only one that is open.
+    pub async fn end(&self, bed: &Bed) {
+        let end = format!(
+            "UPDATE flash_sales SET end_time = now() WHERE id = {}",
+            self.sale
+        );
+        bed.system.sql(&end).await;
+    }
+
+    /// Everybody who was accepted asks for the result.
+    pub async fn ask_all(&self) {
+        let accepted: Vec<i64> = {
+            let book = self.book();
+            let told = book.told.iter();
+            told.filter(|(_, told)| told.accepted.is_some())
+                .map(|(id, _)| *id)
+                .collect()
+        };
+        for crowd in accepted.chunks(CROWD) {
+            let ask = |id: &i64| self.ask_for_result(Shopper::with_account(*id));
+            join_all(crowd.iter().map(ask)).await;
+        }
+    }
+}
+
+impl Steady {
+    /// No more requests; waits for the answers that are due.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+/// Sends a request, and reads whatever comes back.
+async fn exchange(request: reqwest::RequestBuilder) -> (Reply, Value) {
+    let answer = async {
+        let response = request.send().await?;
+        let status = response.status().as_u16();
+        let retry_after = response.headers().get("retry-after").cloned();
+        Ok::<_, reqwest::Error>((status, retry_after, response.text().await?))
+    };
+    match answer.await {
+        Err(error) if error.is_timeout() => (Reply::Nothing, Value::Null),
+        Err(_) => (Reply::Broken, Value::Null),
+        Ok((status, retry_after, text)) => {
+            let body: Value = serde_json::from_str(&text).unwrap_or_default();
+            let code = body["code"].as_str().map(str::to_owned);
+            let retry_after = retry_after.and_then(|secs| secs.to_str().ok()?.parse().ok());
+            let reply = Reply::Answer {
+                status,
+                // A body that is not ours has no code, and so is none that is expected.
+                code: code.unwrap_or_else(|| {
+                    let fine = body["success"] == true;
+                    if fine { "" } else { "not in the contract" }.to_owned()
+                }),
+                retry_after,
+            };
+            (reply, body)
+        }
+    }
+}

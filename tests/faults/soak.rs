@@ -1,0 +1,108 @@
+//! A soak: sale after sale under load, with faults at random, for as long as asked for.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    bed::Bed,
+    check,
+    fault::Fault,
+    limits,
+    load::{Load, Pace},
+    support::system::System,
+    told::Request,
+};
+
+const ACCOUNTS: usize = 24_000;
+const STOCK: u32 = 9_000;
+const PACE: Pace = Pace {
+    attempts: 5,
+    results: 2,
+};
+const FAULTS_A_SALE: usize = 3;
+/// The pause before a fault, at least and in addition.
+const PAUSE_MS: (u64, u64) = (1_000, 3_000);
+
+/// Numbers that only look random (splitmix64): a seed makes the same faults again.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// Panics if anything is not as it must be.
+pub async fn run(time: Duration, seed: u64) {
+    println!("soak of {} s with seed {seed}", time.as_secs());
+    let begun = Instant::now();
+    let mut bed = Bed::start(ACCOUNTS).await;
+    let mut random = Random(seed);
+    let (mut attempts, mut faults, mut sales, mut orders) = (0, 0, 0, 0);
+    while begun.elapsed() < time {
+        bed.renew_tokens();
+        let load = Load::open(&bed, STOCK, PACE).await;
+        let steady = load.start();
+        let mut had = Vec::new();
+        for _ in 0..FAULTS_A_SALE {
+            let pause = PAUSE_MS.0 + random.below(PAUSE_MS.1);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            let all = Fault::all();
+            let fault = all[usize::try_from(random.below(all.len() as u64)).unwrap()];
+            println!("{:4} s  {fault}", begun.elapsed().as_secs());
+            fault.strike(&mut bed).await;
+            had.push(fault);
+            let over = Instant::now();
+            load.normal_again(over, limits::recovery(&bed.config)).await;
+        }
+        steady.stop().await;
+        load.sell_out(&bed).await;
+        let may_fail = had.iter().any(|fault| fault.reloads_the_gate());
+        let outcome = check::check(&bed, &load, may_fail).await;
+        bed.assert_whole().await;
+        let (pressed, longest) = waits(&bed, &load, &had);
+        load.end(&bed).await;
+        attempts += pressed;
+        faults += had.len();
+        sales += 1;
+        orders += STOCK;
+        println!(
+            "{:4} s  sold out: {pressed} attempts, {} accepted, longest wait {:.1} s, last order after {:.1} s",
+            begun.elapsed().as_secs(),
+            outcome.accepted,
+            longest.as_secs_f64(),
+            outcome.last_order_after.as_secs_f64()
+        );
+    }
+    let letters = bed.system.dead_letter_causes().await;
+    assert!(letters.is_empty(), "dead letters: {letters:?}");
+    println!(
+        "soak is over: {attempts} attempts in {sales} sales with {faults} faults, {orders} orders, every promise kept"
+    );
+}
+
+/// Holds every wait against the most lenient limit of the faults that were; attempts and the longest wait of one.
+fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
+    let limit = |request| {
+        let limits = had
+            .iter()
+            .map(|fault| limits::answer(request, *fault, &bed.config));
+        limits.max().unwrap_or_default()
+    };
+    let (mut pressed, mut longest) = (0, Duration::ZERO);
+    for exchange in &load.book().exchanges {
+        let limit = limit(exchange.request);
+        assert!(
+            exchange.took <= limit,
+            "longer than {limit:?}: {exchange:?}"
+        );
+        if exchange.request == Request::Attempt {
+            pressed += 1;
+            longest = longest.max(exchange.took);
+        }
+    }
+    (pressed, longest)
+}

@@ -1,0 +1,122 @@
+//! The table of docs/RELIABILITY.md, written by the run itself.
+
+use std::{fmt::Write, fs, path::PathBuf, time::Duration};
+
+use flashsale::config::Config;
+
+use crate::{
+    cell::{Row, Setting},
+    fault::{Fault, LASTING, Part},
+    limits,
+    load::Pace,
+    told::Request,
+};
+
+const HEADING: &str = "## Faults on real servers";
+const BEGIN: &str = "<!-- Written by `make faults`; changes by hand are lost. -->";
+const END: &str = "<!-- End of what `make faults` writes. -->";
+
+/// Puts the table between the marks of its section; makes what is missing.
+pub fn write(rows: &[Row], setting: Setting, config: &Config) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/RELIABILITY.md");
+    let text = fs::read_to_string(&path).unwrap_or_else(|_| "# Reliability\n".to_owned());
+    let written = format!("{BEGIN}\n{}{END}", render(rows, setting, config));
+    let text = match (text.find(BEGIN), text.find(END)) {
+        (Some(begin), Some(end)) => {
+            format!("{}{written}{}", &text[..begin], &text[end + END.len()..])
+        }
+        _ => format!("{text}\n{HEADING}\n\n{written}\n"),
+    };
+    fs::write(&path, text).unwrap();
+    println!("written to {}", path.display());
+}
+
+fn render(rows: &[Row], setting: Setting, config: &Config) -> String {
+    let mut text = format!(
+        "Load: {} attempts, {} questions about results and {} registrations a second, over two API nodes. Each sale has {} units, \
+         and every one was sold in the end. What lasts, lasts {} s.\n\n",
+        setting.pace.attempts_a_second(),
+        setting.pace.results_a_second(),
+        Pace::registrations_a_second(),
+        setting.stock,
+        LASTING.as_secs(),
+    );
+    text += "| what happens | answers to attempts until all is normal | other answers than 200 and 201 to the rest | longest wait for an attempt (limit) | normal after | last order after |\n";
+    text += "| --- | --- | --- | --- | --- | --- |\n";
+    for row in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} ({}) | {} | {} |",
+            row.fault,
+            row.attempts(),
+            row.rest(),
+            secs(row.longest),
+            secs(row.limit),
+            secs(row.normal_after),
+            secs(row.outcome.last_order_after)
+        );
+    }
+    let answer = |request, part| secs(limits::answer(request, Fault::Killed(part), config));
+    let _ = write!(
+        text,
+        "\nLimits, from the configured timeouts: an attempt {} when Redis is hit, {} when Kafka is, {} otherwise; a result {}; \
+         a registration {}. Where the fault itself holds the connection between shopper and API, its own time comes on top. \
+         Normal again, and everything accepted settled, within {} of the end of the fault.\n",
+        answer(Request::Attempt, Part::Redis),
+        answer(Request::Attempt, Part::Kafka),
+        answer(Request::Attempt, Part::Worker),
+        answer(Request::Result, Part::Redis),
+        answer(Request::Registration, Part::Postgres),
+        secs(limits::recovery(config)),
+    );
+    text
+}
+
+impl Row {
+    /// One line for whoever watches.
+    pub fn line(&self) -> String {
+        format!(
+            "{}: {}; rest: {}; longest wait {} of {}; normal after {}; {} accepted, {} of them found nothing left; last order after {}",
+            self.fault,
+            self.attempts(),
+            self.rest(),
+            secs(self.longest),
+            secs(self.limit),
+            secs(self.normal_after),
+            self.outcome.accepted,
+            self.outcome.failed,
+            secs(self.outcome.last_order_after)
+        )
+    }
+
+    fn attempts(&self) -> String {
+        self.listed(|request, _| request == Request::Attempt)
+    }
+
+    fn rest(&self) -> String {
+        self.listed(|request, label| {
+            request != Request::Attempt && !["200", "201", "400 result_not_found"].contains(&label)
+        })
+    }
+
+    fn listed(&self, which: impl Fn(Request, &str) -> bool) -> String {
+        let answers = self.answers.iter();
+        let listed: Vec<_> = answers
+            .filter(|((request, label), _)| which(*request, label))
+            .map(|((request, label), count)| match request {
+                Request::Attempt => format!("{count} × {label}"),
+                Request::Result => format!("result {count} × {label}"),
+                Request::Registration => format!("registration {count} × {label}"),
+            })
+            .collect();
+        if listed.is_empty() {
+            "none".to_owned()
+        } else {
+            listed.join(", ")
+        }
+    }
+}
+
+fn secs(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}

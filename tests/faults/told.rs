@@ -1,0 +1,213 @@
+//! What shoppers were told: every answer for the table, and what each shopper may rely on.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+
+use crate::support::api::Shopper;
+
+/// When a shopper comes back whose connection broke.
+const AFTER_A_BREAK: Duration = Duration::from_secs(1);
+
+/// What was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Request {
+    Attempt,
+    Result,
+    Registration,
+}
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    Answer {
+        status: u16,
+        /// Of a failure.
+        code: String,
+        retry_after: Option<u64>,
+    },
+    /// The connection broke, or there was none.
+    Broken,
+    /// Nothing, for as long as anybody waits.
+    Nothing,
+}
+
+/// One request and its end.
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    pub request: Request,
+    pub ended: Instant,
+    pub took: Duration,
+    pub reply: Reply,
+}
+
+/// What one shopper was told.
+#[derive(Debug, Default)]
+pub struct Told {
+    /// The attempt that was accepted, and when.
+    pub accepted: Option<(String, DateTime<Utc>)>,
+    /// That it is not known whether an attempt counts; or nothing at all.
+    pub in_doubt: bool,
+    /// That the sale is sold out, or that the purchase failed.
+    pub failed: bool,
+    pub succeeded: bool,
+}
+
+/// The book of one sale.
+#[derive(Default)]
+pub struct Book {
+    pub exchanges: Vec<Exchange>,
+    pub told: BTreeMap<i64, Told>,
+    /// What should never have been answered.
+    pub violations: Vec<String>,
+    /// Who comes again, and when.
+    again: VecDeque<(Instant, Shopper)>,
+    /// Who was accepted and has no result yet.
+    waiting: VecDeque<Shopper>,
+}
+
+impl Reply {
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Answer { status, .. } => *status,
+            Self::Broken | Self::Nothing => 0,
+        }
+    }
+
+    /// Whether something is wrong with the service.
+    pub fn is_trouble(&self) -> bool {
+        !matches!(self.status(), 100..500)
+    }
+
+    fn code(&self) -> &str {
+        match self {
+            Self::Answer { code, .. } => code,
+            Self::Broken | Self::Nothing => "",
+        }
+    }
+
+    /// For the table.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Answer { status, code, .. } if code.is_empty() => status.to_string(),
+            Self::Answer { status, code, .. } => format!("{status} {code}"),
+            Self::Broken => "connection broken".to_owned(),
+            Self::Nothing => "no answer".to_owned(),
+        }
+    }
+}
+
+impl Book {
+    /// Who presses next of those who were refused: whoever is due, or anybody.
+    pub fn next_again(&mut self, due_only: bool) -> Option<Shopper> {
+        let due = |(at, _): &(Instant, Shopper)| !due_only || *at <= Instant::now();
+        let (_, shopper) = self.again.pop_front_if(|first| due(first))?;
+        Some(shopper)
+    }
+
+    pub fn someone_comes_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Who asks next for the result.
+    pub fn next_waiting(&mut self) -> Option<Shopper> {
+        self.waiting.pop_front()
+    }
+
+    /// The answer to an attempt.
+    pub fn attempted(&mut self, shopper: Shopper, begun: Instant, reply: Reply, body: &Value) {
+        let told = self.told.entry(shopper.id).or_default();
+        match (reply.status(), reply.code()) {
+            (200, _) => {
+                let attempt = body["data"]["attemptId"].as_str().unwrap_or_default();
+                match &told.accepted {
+                    Some((first, _)) if first == attempt => {}
+                    Some((first, _)) => self.violations.push(format!(
+                        "shopper {} was told of the attempts {first} and {attempt}",
+                        shopper.id
+                    )),
+                    None => {
+                        told.accepted = Some((attempt.to_owned(), Utc::now()));
+                        self.waiting.push_back(shopper);
+                    }
+                }
+            }
+            (409, "sold_out") => told.failed = true,
+            (503, code) => {
+                told.in_doubt |= code == "outcome_unknown";
+                let pause = match reply {
+                    Reply::Answer { retry_after, .. } => retry_after.unwrap_or_default(),
+                    Reply::Broken | Reply::Nothing => 0,
+                };
+                let at = Instant::now() + Duration::from_secs(pause);
+                self.again.push_back((at, shopper));
+            }
+            (0, _) => {
+                told.in_doubt = true;
+                let at = Instant::now() + AFTER_A_BREAK;
+                self.again.push_back((at, shopper));
+            }
+            _ => self.violations.push(format!("an attempt: {reply:?}")),
+        }
+        self.note(Request::Attempt, begun, reply);
+    }
+
+    /// The answer about a result.
+    pub fn asked_for_result(
+        &mut self,
+        shopper: Shopper,
+        begun: Instant,
+        reply: Reply,
+        body: &Value,
+    ) {
+        let told = self.told.entry(shopper.id).or_default();
+        match (reply.status(), reply.code()) {
+            (200, _) => match body["data"]["status"].as_str() {
+                Some("SUCCESS") => told.succeeded = true,
+                Some("FAILED") => told.failed = true,
+                _ => self.violations.push(format!("a result: {body}")),
+            },
+            (400, "result_not_found") | (503 | 0, _) => self.waiting.push_back(shopper),
+            _ => self.violations.push(format!("a result: {reply:?}")),
+        }
+        self.note(Request::Result, begun, reply);
+    }
+
+    /// The answer to somebody new. A new shopper presses as soon as there is an account.
+    pub fn registered(&mut self, begun: Instant, reply: Reply) {
+        // A registration or login that broke off may have happened: this shopper gives up.
+        if !matches!(reply.status(), 0 | 200 | 201 | 503) {
+            self.violations.push(format!("a registration: {reply:?}"));
+        }
+        self.note(Request::Registration, begun, reply);
+    }
+
+    pub fn comes_at_once(&mut self, shopper: Shopper) {
+        self.again.push_front((Instant::now(), shopper));
+    }
+
+    fn note(&mut self, request: Request, begun: Instant, reply: Reply) {
+        if let Reply::Answer {
+            status: 503,
+            retry_after: None,
+            ..
+        } = reply
+        {
+            self.violations
+                .push(format!("{request:?}: 503 without Retry-After: {reply:?}"));
+        }
+        if reply == Reply::Nothing {
+            self.violations.push(format!("{request:?}: no answer"));
+        }
+        self.exchanges.push(Exchange {
+            request,
+            ended: Instant::now(),
+            took: begun.elapsed(),
+            reply,
+        });
+    }
+}
