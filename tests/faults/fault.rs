@@ -37,7 +37,7 @@ pub enum Fault {
     Paused(Part),
     Cut(Part),
     Late(Part),
-    /// The network swallows what the part sends and is sent, and nobody is told.
+    /// The network holds back what the part sends and is sent, and nobody is told.
     Silent(Part),
     ApiWithoutServers,
     RedisEmptied,

@@ -37,6 +37,8 @@ const UNDER_WAY: usize = 10_000;
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Shoppers who press at once in the rush at the end.
 const CROWD: usize = 64;
+/// Of them, those who try when there seems to be nothing left.
+const FEW: usize = 4;
 /// For the rush to sell everything.
 const RUSH: Duration = Duration::from_mins(1);
 
@@ -177,15 +179,17 @@ impl Load {
 
     fn next(&self, fresh: bool) -> Option<Shopper> {
         let again = || self.book().next_again(true);
-        let new = || {
-            let n = self.fresh.fetch_add(1, Ordering::Relaxed);
-            self.shoppers.get(n).cloned()
-        };
         if fresh {
-            new().or_else(again)
+            self.next_fresh().or_else(again)
         } else {
-            again().or_else(new)
+            again().or_else(|| self.next_fresh())
         }
+    }
+
+    /// Somebody who did not press yet, if there is anybody left.
+    fn next_fresh(&self) -> Option<Shopper> {
+        let n = self.fresh.fetch_add(1, Ordering::Relaxed);
+        self.shoppers.get(n).cloned()
     }
 
     /// The next node's turn.
@@ -272,36 +276,28 @@ impl Load {
     /// who pressed knows.
     pub async fn sell_out(&self, bed: &Bed) {
         let deadline = Instant::now() + RUSH;
-        let all_sold = GateBalance {
-            available: 0,
-            pending: 0,
-        };
         loop {
-            let crowd: Vec<_> = {
+            let gate = bed.system.gate_balance(self.sale).await;
+            let refused: Vec<_> = {
                 let mut book = self.book();
                 let again = std::iter::from_fn(|| book.next_again(false));
                 again.take(CROWD).collect()
             };
-            let sold = bed.system.gate_balance(self.sale).await == Some(all_sold);
-            if crowd.is_empty() && sold {
-                let registered = self.book().someone_comes_again();
-                assert!(!registered, "nobody is under way");
-                return;
-            }
-            let missing = if sold { 0 } else { CROWD - crowd.len() };
-            let fresh = std::iter::from_fn(|| {
-                let n = self.fresh.fetch_add(1, Ordering::Relaxed);
-                self.shoppers.get(n).cloned()
-            });
-            let crowd: Vec<_> = crowd.into_iter().chain(fresh.take(missing)).collect();
-            join_all(crowd.into_iter().map(|shopper| self.press(shopper))).await;
-            assert!(
-                Instant::now() < deadline,
-                "not sold out: {:?}",
-                bed.system.gate_balance(self.sale).await
-            );
-            let refused = self.book().someone_comes_again();
-            if sold || refused {
+            let fresh = match gate {
+                Some(gate) if gate.available > 0 => CROWD - refused.len(),
+                Some(GateBalance { pending: 0, .. }) if refused.is_empty() => return,
+                // What is pending can come back; a few find out.
+                _ => FEW,
+            };
+            let fresh: Vec<_> = std::iter::repeat_with(|| self.next_fresh())
+                .take(fresh)
+                .flatten()
+                .collect();
+            let crowd = refused.into_iter().chain(fresh);
+            join_all(crowd.map(|shopper| self.press(shopper))).await;
+            assert!(Instant::now() < deadline, "not sold out: {gate:?}");
+            let open = gate.is_some_and(|gate| gate.available > 0);
+            if !open || self.book().someone_comes_again() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
