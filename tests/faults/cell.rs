@@ -27,7 +27,7 @@ pub struct Setting {
 /// What came of it.
 pub struct Row {
     pub fault: Fault,
-    /// How often each answer came, from the fault until all was normal.
+    /// How often each answer came to what was asked until all was normal, from the fault on.
     pub answers: BTreeMap<(Request, String), usize>,
     /// The longest wait for an answer to an attempt, and its limit.
     pub longest: Duration,
@@ -91,7 +91,7 @@ impl Row {
             if exchange.request == Request::Attempt {
                 self.longest = self.longest.max(exchange.took);
             }
-            if hard_time.contains(&exchange.ended) {
+            if exchange.ended >= hard_time.start && exchange.ended - exchange.took < hard_time.end {
                 let answer = (exchange.request, exchange.reply.label());
                 *self.answers.entry(answer).or_default() += 1;
             }

@@ -157,7 +157,9 @@ impl Fault {
             Self::OutOfConnections => out_of_connections(bed).await,
             Self::KafkaKilledRedisLate => {
                 set(&wires(bed, |node| &node.redis), Traffic::Late(LATE));
-                killed(Part::Kafka, bed).await;
+                bed.broker.kill();
+                tokio::time::sleep(LASTING).await;
+                bed.broker.restart().await;
                 set(&wires(bed, |node| &node.redis), Traffic::Flowing);
             }
         }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures::future::join_all;
+
 use super::{APPEND, Asked, Refusal, undo::Undo};
 use crate::{
     lifecycle::Lifecycle,
@@ -31,14 +33,19 @@ pub(super) fn spawn(
             {
                 tracing::warn!(attempts = failed.count(), %error, "appending failed");
             }
-            for (asked, answer) in batch.into_iter().zip(answers) {
-                match answer {
-                    Ok(()) => asked.accept(),
-                    // It stays held and pending; the relay finds out, and appends it if need be.
-                    Err(AppendError::Unknown(_)) => rely_on_gate(gate.as_ref(), asked),
-                    Err(AppendError::NotWritten(_)) => give_back(gate.as_ref(), &undo, asked).await,
+            // All at once: units that go back one after the other would make a slow gate a matter of minutes.
+            let ends = batch.into_iter().zip(answers).map(|(asked, answer)| {
+                let (gate, undo) = (gate.as_ref(), &undo);
+                async move {
+                    match answer {
+                        Ok(()) => asked.accept(),
+                        // It stays held and pending; the relay finds out, and appends it if need be.
+                        Err(AppendError::Unknown(_)) => rely_on_gate(gate, asked),
+                        Err(AppendError::NotWritten(_)) => give_back(gate, undo, asked).await,
+                    }
                 }
-            }
+            });
+            join_all(ends).await;
         }
     })
 }

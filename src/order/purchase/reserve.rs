@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use futures::future::join_all;
+
 use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
 use crate::{
     ids::SaleId,
@@ -41,9 +43,12 @@ pub(super) fn spawn(
                 }
                 by_sale.entry(asked.attempt.sale).or_default().push(asked);
             }
-            for (sale, asked) in by_sale {
-                reserve(gate.as_ref(), &append, &undo, sale, asked).await;
-            }
+            // No sale waits for another one's timeout.
+            let (gate, append, undo) = (gate.as_ref(), &append, &undo);
+            let reserves = by_sale
+                .into_iter()
+                .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
+            join_all(reserves).await;
         }
     })
 }
