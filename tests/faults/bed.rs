@@ -24,6 +24,9 @@ const NODES: usize = 4;
 /// Accounts that are put into the ledger at once.
 const ACCOUNTS_AT_ONCE: usize = 4_000;
 
+/// Lines of a process that are shown after a failure.
+const SHOWN: usize = 60;
+
 /// The system. Fields are dropped in this order: processes before their servers.
 pub struct Bed {
     pub nodes: Vec<Node>,
@@ -127,6 +130,18 @@ impl Bed {
             self.nodes.iter().position(owns)
         });
         &mut self.nodes[of.unwrap_or(APIS.end)]
+    }
+
+    /// The last that each process printed.
+    pub fn show_output(&self) {
+        for (n, node) in self.nodes.iter().enumerate() {
+            let output = node.process.output();
+            let lines: Vec<_> = output.lines().rev().take(SHOWN).collect();
+            println!("--- {} ({n}):", node.command);
+            for line in lines.iter().rev() {
+                println!("{line}");
+            }
+        }
     }
 
     /// Whoever should run runs, and both APIs find all their servers.

@@ -353,9 +353,9 @@ async fn exchange(request: reqwest::RequestBuilder) -> (Reply, Value) {
             let retry_after = retry_after.and_then(|secs| secs.to_str().ok()?.parse().ok());
             let reply = Reply::Answer {
                 status,
-                // A body that is not ours has no code, and so is none that is expected.
+                // A body that is not ours has no code that is expected.
                 code: code.unwrap_or_else(|| {
-                    let fine = body["success"] == true;
+                    let fine = body["success"] == true || text.is_empty();
                     if fine { "" } else { "not in the contract" }.to_owned()
                 }),
                 retry_after,

@@ -37,6 +37,7 @@ mod support {
 use std::{panic::AssertUnwindSafe, process::ExitCode, time::Duration};
 
 use futures::FutureExt;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
     bed::Bed,
@@ -120,6 +121,16 @@ impl Wish {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    // Whatever ends it, the servers are stopped: they go with what is dropped here.
+    tokio::select! {
+        code = run() => code,
+        _ = terminate.recv() => ExitCode::FAILURE,
+        _ = tokio::signal::ctrl_c() => ExitCode::FAILURE,
+    }
+}
+
+async fn run() -> ExitCode {
     let wish = Wish::read(std::env::args().skip(1));
     if wish.help {
         println!("{HELP}");
@@ -157,6 +168,7 @@ async fn cells(wish: &Wish) -> ExitCode {
             }
             Err(_) => {
                 println!("FAILED  {fault}");
+                on.show_output();
                 failed.push(*fault);
             }
         }

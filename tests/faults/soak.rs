@@ -84,7 +84,7 @@ pub async fn run(time: Duration, seed: u64) {
     );
 }
 
-/// Holds every wait against the most lenient limit of the faults that were; attempts and the longest wait of one.
+/// Holds every wait against the most lenient limit of the faults that were. How many attempts, and the longest wait for one.
 fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
     let limit = |request| {
         let limits = had
@@ -92,12 +92,17 @@ fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
             .map(|fault| limits::answer(request, *fault, &bed.config));
         limits.max().unwrap_or_default()
     };
+    let connection_faults = had.iter().any(|fault| fault.is_seen_by_shoppers());
     let (mut pressed, mut longest) = (0, Duration::ZERO);
     for exchange in &load.book().exchanges {
         let limit = limit(exchange.request);
         assert!(
             exchange.took <= limit,
             "longer than {limit:?}: {exchange:?}"
+        );
+        assert!(
+            connection_faults || !exchange.reply.is_of_the_connection(),
+            "{exchange:?}"
         );
         if exchange.request == Request::Attempt {
             pressed += 1;

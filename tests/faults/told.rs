@@ -80,7 +80,12 @@ impl Reply {
 
     /// Whether something is wrong with the service.
     pub fn is_trouble(&self) -> bool {
-        !matches!(self.status(), 100..500)
+        self.is_of_the_connection() || self.status() >= 500
+    }
+
+    /// Whether something is wrong between shopper and API: it broke, or the request did not come through in time (408).
+    pub fn is_of_the_connection(&self) -> bool {
+        matches!(self.status(), 0 | 408)
     }
 
     fn code(&self) -> &str {
@@ -146,8 +151,8 @@ impl Book {
                 let at = Instant::now() + Duration::from_secs(pause);
                 self.again.push_back((at, shopper));
             }
-            (0, _) => {
-                told.in_doubt = true;
+            (0 | 408, _) => {
+                told.in_doubt |= reply.status() == 0;
                 let at = Instant::now() + AFTER_A_BREAK;
                 self.again.push_back((at, shopper));
             }
@@ -171,7 +176,7 @@ impl Book {
                 Some("FAILED") => told.failed = true,
                 _ => self.violations.push(format!("a result: {body}")),
             },
-            (400, "result_not_found") | (503 | 0, _) => self.waiting.push_back(shopper),
+            (400, "result_not_found") | (0 | 408 | 503, _) => self.waiting.push_back(shopper),
             _ => self.violations.push(format!("a result: {reply:?}")),
         }
         self.note(Request::Result, begun, reply);
@@ -180,7 +185,7 @@ impl Book {
     /// The answer to somebody new. A new shopper presses as soon as there is an account.
     pub fn registered(&mut self, begun: Instant, reply: Reply) {
         // A registration or login that broke off may have happened: this shopper gives up.
-        if !matches!(reply.status(), 0 | 200 | 201 | 503) {
+        if !matches!(reply.status(), 0 | 200 | 201 | 408 | 503) {
             self.violations.push(format!("a registration: {reply:?}"));
         }
         self.note(Request::Registration, begun, reply);
