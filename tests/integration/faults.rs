@@ -2,10 +2,13 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::join_all;
+
 use crate::support::{
     broker::Broker,
     system::{Servers, System},
     wait_until,
+    wire::{Traffic, Wire},
 };
 
 #[tokio::test]
@@ -102,5 +105,37 @@ async fn an_append_without_an_answer_keeps_its_unit_and_ends_as_an_order() {
     )
     .await;
     assert_eq!(system.check_promises(sale).await.orders, 21);
+    drop(worker);
+}
+
+#[tokio::test]
+async fn while_kafka_is_down_a_slow_gate_takes_all_units_back_at_once() {
+    let mut broker = Broker::start().await;
+    let mut system = Servers::start_with_broker(&broker).await;
+    let wire = Wire::to(
+        "127.0.0.1",
+        system.environment["REDIS_PORT"].parse().unwrap(),
+    )
+    .await;
+    let port = wire.port.to_string();
+    system.environment.insert("REDIS_PORT".to_owned(), port);
+    let (api, worker) = (system.serve().await, system.work().await);
+    let (sale, _) = system.sale(100).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(100).await;
+
+    broker.kill();
+    wire.set(Traffic::Late(Duration::from_millis(300)));
+    let begun = Instant::now();
+    let presses = shoppers.iter().map(|shopper| api.attempt(sale, shopper));
+    for answer in join_all(presses).await {
+        assert_eq!(answer.0, 503, "{}", answer.1);
+    }
+    // One after the other they would take half a minute.
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
+    wire.set(Traffic::Flowing);
+    broker.restart().await;
+    assert_eq!(system.check_promises(sale).await.orders, 0);
     drop(worker);
 }
