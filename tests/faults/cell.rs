@@ -76,7 +76,7 @@ impl Row {
         for exchange in &load.book().exchanges {
             let limit = limits::answer(exchange.request, self.fault, &bed.config);
             assert!(
-                exchange.took <= limit,
+                exchange.took() <= limit,
                 "{:?} took longer than {limit:?}: {exchange:?}",
                 exchange.request
             );
@@ -89,9 +89,9 @@ impl Row {
                 "trouble before the fault: {exchange:?}"
             );
             if exchange.request == Request::Attempt {
-                self.longest = self.longest.max(exchange.took);
+                self.longest = self.longest.max(exchange.took());
             }
-            if exchange.ended >= hard_time.start && exchange.ended - exchange.took < hard_time.end {
+            if exchange.ended >= hard_time.start && exchange.begun < hard_time.end {
                 let answer = (exchange.request, exchange.reply.label());
                 *self.answers.entry(answer).or_default() += 1;
             }

@@ -28,11 +28,11 @@ pub fn answer(request: Request, fault: Fault, config: &Config) -> Duration {
     // The batch under way, then its own; and if it surely was not written, the unit is given back.
     let log = kafka * 2 + redis;
     let waits = match request {
-        Request::Attempt => match (fault, fault.part()) {
-            (Fault::KafkaKilledRedisLate, _) => gate + log,
-            (_, Part::Redis) => gate,
-            (_, Part::Kafka) => log,
-            (_, Part::Api | Part::Worker | Part::Postgres) => gate + log,
+        Request::Attempt if fault == Fault::KafkaKilledRedisLate => gate + log,
+        Request::Attempt => match fault.part() {
+            Part::Redis => gate,
+            Part::Kafka => log,
+            Part::Api | Part::Worker | Part::Postgres => gate + log,
         },
         Request::Result => redis * 2,
         Request::Registration => {

@@ -160,17 +160,14 @@ async fn cells(wish: &Wish) -> ExitCode {
         };
         config = Some(on.config.clone());
         let run = AssertUnwindSafe(cell::run(&mut on, *fault, setting)).catch_unwind();
-        match run.await {
-            Ok(row) => {
-                println!("ok      {}", row.line());
-                rows.push(row);
-                bed = Some(on);
-            }
-            Err(_) => {
-                println!("FAILED  {fault}");
-                on.show_output();
-                failed.push(*fault);
-            }
+        if let Ok(row) = run.await {
+            println!("ok      {}", row.line());
+            rows.push(row);
+            bed = Some(on);
+        } else {
+            println!("FAILED  {fault}");
+            on.show_output();
+            failed.push(*fault);
         }
     }
     println!("{} of {} faults did no harm", rows.len(), faults.len());

@@ -97,7 +97,7 @@ fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
     for exchange in &load.book().exchanges {
         let limit = limit(exchange.request);
         assert!(
-            exchange.took <= limit,
+            exchange.took() <= limit,
             "longer than {limit:?}: {exchange:?}"
         );
         assert!(
@@ -106,7 +106,7 @@ fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
         );
         if exchange.request == Request::Attempt {
             pressed += 1;
-            longest = longest.max(exchange.took);
+            longest = longest.max(exchange.took());
         }
     }
     (pressed, longest)

@@ -40,8 +40,8 @@ pub enum Reply {
 #[derive(Debug, Clone)]
 pub struct Exchange {
     pub request: Request,
+    pub begun: Instant,
     pub ended: Instant,
-    pub took: Duration,
     pub reply: Reply,
 }
 
@@ -68,6 +68,12 @@ pub struct Book {
     again: VecDeque<(Instant, Shopper)>,
     /// Who was accepted and has no result yet.
     waiting: VecDeque<Shopper>,
+}
+
+impl Exchange {
+    pub fn took(&self) -> Duration {
+        self.ended - self.begun
+    }
 }
 
 impl Reply {
@@ -210,8 +216,8 @@ impl Book {
         }
         self.exchanges.push(Exchange {
             request,
+            begun,
             ended: Instant::now(),
-            took: begun.elapsed(),
             reply,
         });
     }

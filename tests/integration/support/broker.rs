@@ -32,6 +32,16 @@ struct Listener {
     secured: bool,
 }
 
+impl Listener {
+    fn protocol(&self) -> &'static str {
+        if self.secured {
+            "SASL_SSL"
+        } else {
+            "PLAINTEXT"
+        }
+    }
+}
+
 /// A login that a broker with TLS and SASL takes.
 pub const LOGIN: (&str, &str) = ("shop", "a password of the tests");
 
@@ -68,33 +78,25 @@ impl Broker {
         let dir = std::env::temp_dir().join(format!("flashsale-kafka-{}", Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
         let (port, controller) = (free_port(), free_port());
-        let listed = |port: &dyn Fn(&Listener) -> u16| -> String {
-            let more = more.iter().enumerate();
-            more.map(|(n, listener)| format!(",MORE{n}://127.0.0.1:{}", port(listener)))
-                .collect()
+        let each = |of: &dyn Fn(&Listener) -> String| -> String {
+            let texts = more.iter().enumerate();
+            let texts: Vec<_> = texts
+                .map(|(n, listener)| format!(",MORE{n}:{}", of(listener)))
+                .collect();
+            texts.concat()
         };
-        let protocols: String = more
-            .iter()
-            .enumerate()
-            .map(|(n, listener)| {
-                let protocol = if listener.secured {
-                    "SASL_SSL"
-                } else {
-                    "PLAINTEXT"
-                };
-                format!(",MORE{n}:{protocol}")
-            })
-            .collect();
+        let at = |port: u16| format!("//127.0.0.1:{port}");
         let mut properties = format!(
             "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}{}\ncontroller.listener.names=CONTROLLER\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{}\n\
              inter.broker.listener.name=PLAINTEXT\n\
              log.dirs={}\nauto.create.topics.enable=false\noffsets.topic.replication.factor=1\n\
              broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
-            listed(&|listener| listener.port),
-            listed(&|listener| listener.advertised),
+            each(&|listener| at(listener.port)),
+            each(&|listener| at(listener.advertised)),
+            each(&|listener| listener.protocol().to_owned()),
             dir.join("data").display()
         );
         if let Some(n) = more.iter().position(|listener| listener.secured) {
