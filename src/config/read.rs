@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig, PostgresConfig,
-    RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig, Sources,
-    TelemetryConfig, WorkerConfig, reader::Reader,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
+    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
+    Sources, TelemetryConfig, WorkerConfig, reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
