@@ -7,13 +7,10 @@ mod append;
 mod reserve;
 mod undo;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     gather::{Gather, Limits},
@@ -130,7 +127,7 @@ impl Purchase {
             }
         };
         let attempt = Attempt {
-            id: AttemptId::generate(),
+            id: AttemptId(self.clock.new_id()),
             sale,
             product,
             user,

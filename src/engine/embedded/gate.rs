@@ -1,8 +1,6 @@
 //! The stock gate in memory. It ends with its process and is loaded anew from the ledger at the next start.
 //!
-//! Here is the port; what happens to one sale is decided in `sale`, by the same rules as in Redis's scripts.
-
-mod sale;
+//! Here is the port; what happens to one sale is decided in `engine::sale`, by the same rules as in Redis's scripts.
 
 use std::{
     collections::HashMap,
@@ -13,13 +11,13 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use self::sale::Sale;
 use super::{
     results::{Results, Told},
     values::millis,
 };
 use crate::{
     clock::Clock,
+    engine::sale::Sale,
     ids::{ProductId, SaleId, UserId},
     port::{
         GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,

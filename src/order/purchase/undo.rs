@@ -1,9 +1,8 @@
 //! Gives units back that shoppers were not told of, as soon as the gate answers again.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
 
 use crate::{
     ids::SaleId,

@@ -2,7 +2,6 @@
 //! log by now is settled: only then does the ledger know what is left.
 
 use metrics::counter;
-use uuid::Uuid;
 
 use super::{
     Engines, WorkerSettings,
@@ -51,7 +50,7 @@ async fn load(
     listing: &SaleListing,
 ) -> Result<(), CareError> {
     let (sale, gate) = (listing.id, &engines.gate);
-    let token = LoadToken(Uuid::new_v4());
+    let token = LoadToken(engines.clock.new_id());
     if !gate.begin_load(sale, token, LOAD_LEASE).await? {
         return Ok(());
     }

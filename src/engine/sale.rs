@@ -1,5 +1,5 @@
-//! One sale in the gate: who holds a unit, what is available, what is pending. The rules, and why the balance holds, are
-//! those of `engine/redis/scripts/record_outcomes.lua`; here they are Rust. No locks, no I/O; time comes in, in
+//! One sale in a gate that is memory: who holds a unit, what is available, what is pending. The rules, and why the balance
+//! holds, are those of `engine/redis/scripts/record_outcomes.lua`; here they are Rust. No locks, no I/O; time comes in, in
 //! milliseconds.
 
 use std::{
@@ -10,7 +10,6 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use crate::{
-    engine::embedded::values::{millis, time},
     ids::{AttemptId, ProductId, UserId},
     port::{
         GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
@@ -24,7 +23,7 @@ const ABANDONED_AFTER_MS: i64 = 600_000;
 const SPARE: usize = 4_096;
 
 /// A sale. A holder costs 26 bytes of a table that is half to seven eighths full: 55 MB for a million.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Sale {
     phase: Phase,
     holders: HashMap<Key, Held>,
@@ -38,7 +37,7 @@ pub(super) struct Sale {
     expires: Option<i64>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 enum Phase {
     #[default]
     New,
@@ -52,6 +51,8 @@ enum Phase {
         token: LoadToken,
         window: SaleWindow,
     },
+    /// What is held may be out of date: to be settled, and then loaded anew.
+    Closed,
 }
 
 /// A shopper's id as bytes: unlike a number it needs no alignment, which would cost another seven bytes a holder.
@@ -243,6 +244,7 @@ impl Sale {
                     *late += 1;
                     self.hold(user, attempt, State::Late);
                 }
+                Phase::Closed => self.hold(user, attempt, State::Late),
                 Phase::New => {}
             },
             (Outcome::SoldOut | Outcome::Rejected, Some(held))
@@ -271,7 +273,7 @@ impl Sale {
         let pending = self.pending.len() as u64;
         match self.phase {
             Phase::New => GateStatus::Unknown,
-            Phase::Loading { .. } => GateStatus::Closed { pending },
+            Phase::Loading { .. } | Phase::Closed => GateStatus::Closed { pending },
             Phase::Open { window, .. } => GateStatus::Open {
                 window,
                 available: self.available,
@@ -323,7 +325,7 @@ impl Sale {
                     return false;
                 }
             }
-            Phase::New => {}
+            Phase::Closed | Phase::New => {}
         }
         *self = Self {
             phase: Phase::Loading {
@@ -390,8 +392,17 @@ impl Sale {
                 self.expires = Some(millis(expires));
                 true
             }
-            Phase::Loading { .. } | Phase::New => false,
+            Phase::Loading { .. } | Phase::Closed | Phase::New => false,
         }
+    }
+
+    /// Closes an open sale until it is loaded anew. True if it did so now.
+    pub(super) fn close(&mut self) -> bool {
+        let open = matches!(self.phase, Phase::Open { .. });
+        if open {
+            self.phase = Phase::Closed;
+        }
+        open
     }
 
     pub(super) fn set_window(&mut self, new: SaleWindow, expires: DateTime<Utc>) {
@@ -420,6 +431,15 @@ impl Sale {
         self.available += 1;
         self.returns += 1;
     }
+}
+
+fn millis(at: DateTime<Utc>) -> i64 {
+    at.timestamp_millis()
+}
+
+/// The end of time for what is none.
+fn time(millis: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_millis(millis).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 #[cfg(test)]

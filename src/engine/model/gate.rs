@@ -1,0 +1,356 @@
+//! The stock gate as a model, in both kinds: a server that outlives processes, can be emptied and restarted from an older
+//! image of itself; and a gate that ends with its process, whose results are in the ledger's file.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::ledger::ModelLedger;
+use crate::{
+    clock::Clock,
+    engine::sale::Sale,
+    ids::{ProductId, SaleId, UserId},
+    port::{
+        GateError, GateStatus, Holder, LoadToken, Offset, Outcome, Partition, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement,
+        StockGate,
+    },
+};
+
+/// The gate.
+pub struct ModelGate {
+    clock: Arc<dyn Clock>,
+    kind: Kind,
+    state: Mutex<State>,
+}
+
+enum Kind {
+    /// A server beside all processes.
+    Server,
+    /// Memory of one process.
+    InProcess {
+        ledger: Arc<ModelLedger>,
+        /// Where the log ended when the process started.
+        inherited: BTreeMap<Partition, Offset>,
+    },
+}
+
+/// What a gate has in memory at some moment, to restart it from.
+#[derive(Clone, Default)]
+pub struct GateImage(State);
+
+#[derive(Clone, Default)]
+struct State {
+    /// Counts the restarts of the server.
+    run: u64,
+    sales: BTreeMap<SaleId, Kept>,
+    results: BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
+}
+
+#[derive(Clone, Default)]
+struct Kept {
+    sale: Sale,
+    /// The server's run in which the sale was loaded.
+    run: u64,
+}
+
+impl ModelGate {
+    /// As Redis is.
+    #[must_use]
+    pub fn server(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            kind: Kind::Server,
+            state: Mutex::default(),
+        }
+    }
+
+    /// As the embedded gate is. `inherited` is where the log ends that earlier processes wrote.
+    #[must_use]
+    pub fn in_process(
+        clock: Arc<dyn Clock>,
+        ledger: Arc<ModelLedger>,
+        inherited: BTreeMap<Partition, Offset>,
+    ) -> Self {
+        Self {
+            clock,
+            kind: Kind::InProcess { ledger, inherited },
+            state: Mutex::default(),
+        }
+    }
+
+    /// Forgets everything, and goes on running.
+    pub fn empty(&self) {
+        let mut state = self.state();
+        *state = State {
+            run: state.run,
+            ..State::default()
+        };
+    }
+
+    /// What it has now.
+    #[must_use]
+    pub fn image(&self) -> GateImage {
+        GateImage(self.state().clone())
+    }
+
+    /// Restarts with what it had then.
+    pub fn restart_from(&self, image: &GateImage) {
+        let mut state = self.state();
+        let run = state.run + 1;
+        *state = State {
+            run,
+            ..image.0.clone()
+        };
+    }
+
+    /// Every attempt that holds a unit of a sale and is not known to be settled.
+    #[must_use]
+    pub fn pending(&self, sale: SaleId) -> Vec<PendingEntry> {
+        self.with(sale, |kept, now| {
+            // However young, by whatever clock.
+            kept.sale
+                .overdue(now.saturating_add(i64::MAX / 2), Duration::ZERO, usize::MAX)
+        })
+        .unwrap_or_default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+
+    /// Does something with a sale; `None` if it is unknown.
+    fn with<T>(&self, id: SaleId, work: impl FnOnce(&mut Kept, i64) -> T) -> Option<T> {
+        let now = self.now();
+        let mut state = self.state();
+        if state.sales.get(&id)?.sale.is_expired(now) {
+            state.sales.remove(&id);
+            return None;
+        }
+        state.sales.get_mut(&id).map(|kept| work(kept, now))
+    }
+
+    fn result_of(&self, settlement: &Settlement) -> Option<ResultEntry> {
+        let attempt = &settlement.attempt;
+        let result = match settlement.outcome {
+            Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
+            Outcome::SoldOut => PurchaseResult::Failed,
+            // Whoever wrote a record that names nothing real may have named a real shopper.
+            Outcome::Rejected => {
+                let awaited = self.with(attempt.sale, |kept, _| kept.sale.is_pending(attempt.user));
+                if !awaited.unwrap_or(false) {
+                    return None;
+                }
+                PurchaseResult::Failed
+            }
+        };
+        Some(ResultEntry {
+            sale: attempt.sale,
+            product: attempt.product,
+            user: attempt.user,
+            result,
+        })
+    }
+
+    fn write(&self, entries: &[ResultEntry]) {
+        match &self.kind {
+            Kind::Server => write_results(&mut self.state().results, entries),
+            Kind::InProcess { ledger, .. } => ledger.write_results(entries),
+        }
+    }
+
+    /// What was written for a shopper.
+    fn written(&self, user: UserId, product: ProductId) -> Option<PurchaseResult> {
+        match &self.kind {
+            Kind::Server => {
+                let written = self.state().results.get(&(user, product)).copied();
+                written.map(|(_, result)| result)
+            }
+            Kind::InProcess { ledger, inherited } => {
+                let told = ledger.told(user, product)?;
+                // The shopper may be among those whom an earlier process accepted.
+                let recovered =
+                    told == PurchaseResult::Success || ledger.is_settled_up_to(inherited);
+                recovered.then_some(told)
+            }
+        }
+    }
+}
+
+/// Writes results; a FAILED never over a SUCCESS of the same sale.
+pub(super) fn write_results(
+    results: &mut BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
+    entries: &[ResultEntry],
+) {
+    for entry in entries {
+        let key = (entry.user, entry.product);
+        let bought = results.get(&key) == Some(&(entry.sale, PurchaseResult::Success));
+        if !(bought && entry.result == PurchaseResult::Failed) {
+            results.insert(key, (entry.sale, entry.result));
+        }
+    }
+}
+
+#[async_trait]
+impl StockGate for ModelGate {
+    fn outlives_process(&self) -> bool {
+        matches!(self.kind, Kind::Server)
+    }
+
+    async fn reserve(
+        &self,
+        sale: SaleId,
+        asked: &[Holder],
+    ) -> Result<Vec<ReserveOutcome>, GateError> {
+        let outcomes = self.with(sale, |kept, now| {
+            let answer = |holder: &Holder| kept.sale.reserve(*holder, now);
+            asked.iter().map(answer).collect()
+        });
+        Ok(outcomes.unwrap_or_else(|| vec![ReserveOutcome::Closed; asked.len()]))
+    }
+
+    async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
+        let outcome = self.with(sale, |kept, _| kept.sale.release(holder));
+        Ok(outcome.unwrap_or(ReleaseOutcome::NotHeld))
+    }
+
+    /// The results first, the sale second, as in every gate.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
+        let results: Vec<_> = settlements
+            .iter()
+            .filter_map(|settlement| self.result_of(settlement))
+            .collect();
+        self.write(&results);
+        self.with(sale, |kept, _| kept.sale.record(settlements));
+        Ok(())
+    }
+
+    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.write(results);
+        Ok(())
+    }
+
+    async fn read_result(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: Option<SaleId>,
+    ) -> Result<Option<PurchaseResult>, GateError> {
+        let held = sale.and_then(|id| {
+            self.with(id, |kept, _| {
+                (kept.sale.is_pending(user), kept.sale.has_order(user))
+            })
+        });
+        Ok(match held {
+            Some((true, _)) => None,
+            Some((false, true)) => Some(PurchaseResult::Success),
+            Some((false, false)) | None => self.written(user, product),
+        })
+    }
+
+    async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
+        let status = self.with(sale, |kept, _| kept.sale.status());
+        Ok(status.unwrap_or(GateStatus::Unknown))
+    }
+
+    async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
+        let mut users = self.with(sale, |kept, _| kept.sale.users());
+        users.iter_mut().for_each(|users| users.sort_unstable());
+        Ok(users.unwrap_or_default())
+    }
+
+    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
+        let run = self.state().run;
+        let closed = self.with(sale, |kept, _| kept.run != run && kept.sale.close());
+        Ok(closed.unwrap_or(false))
+    }
+
+    async fn overdue(
+        &self,
+        sale: SaleId,
+        age: Duration,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, GateError> {
+        let entries = self.with(sale, |kept, now| kept.sale.overdue(now, age, limit));
+        Ok(entries.unwrap_or_default())
+    }
+
+    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+        let claimed = self.with(sale, |kept, now| {
+            let claim = |holder: &Holder| kept.sale.claim(*holder, now);
+            holders.iter().map(claim).collect()
+        });
+        Ok(claimed.unwrap_or_else(|| vec![false; holders.len()]))
+    }
+
+    async fn begin_load(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        lease: Duration,
+    ) -> Result<bool, GateError> {
+        self.with(sale, |_, _| ()); // forgets it if its time is over
+        self.state().sales.entry(sale).or_default();
+        let run = self.state().run;
+        let begun = self.with(sale, |kept, now| {
+            let begun = kept.sale.begin_load(token, now, lease);
+            if begun {
+                kept.run = run;
+            }
+            begun
+        });
+        Ok(begun.unwrap_or(false))
+    }
+
+    async fn load_holders(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        holders: &[Holder],
+    ) -> Result<bool, GateError> {
+        let loaded = self.with(sale, |kept, now| {
+            kept.sale.load_holders(token, holders, now)
+        });
+        Ok(loaded.unwrap_or(false))
+    }
+
+    async fn open(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        window: SaleWindow,
+        remaining: u64,
+        expires: DateTime<Utc>,
+    ) -> Result<bool, GateError> {
+        let micros = self.clock.now().timestamp_micros();
+        let run = self.state().run;
+        let opened = self.with(sale, |kept, _| {
+            // After a restart during the load a part of it may be forgotten.
+            kept.run == run && kept.sale.open(token, window, remaining, expires, micros)
+        });
+        Ok(opened.unwrap_or(false))
+    }
+
+    async fn set_window(
+        &self,
+        sale: SaleId,
+        window: SaleWindow,
+        expires: DateTime<Utc>,
+    ) -> Result<(), GateError> {
+        self.with(sale, |kept, _| kept.sale.set_window(window, expires));
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), GateError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,376 @@
+//! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{gate::write_results, leases::Leases};
+use crate::{
+    clock::Clock,
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    order::settlement::{self, Decision, Known, KnownSale, Settled},
+    port::{
+        Attempt, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
+        Position, PurchaseResult, Registration, ResultEntry, SaleListing, SaleSnapshot,
+        SettleBatch, SettleError, Settlement, StoredUser,
+    },
+};
+
+/// The ledger.
+pub struct ModelLedger {
+    clock: Arc<dyn Clock>,
+    tables: Mutex<Tables>,
+}
+
+#[derive(Default)]
+struct Tables {
+    users: BTreeMap<UserId, (StoredUser, String)>,
+    sales: BTreeMap<SaleId, SaleListing>,
+    orders: BTreeMap<(SaleId, UserId), AttemptId>,
+    attempts: BTreeMap<AttemptId, Settled>,
+    leases: Leases,
+    /// What shoppers are told, where no server keeps that.
+    results: BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
+}
+
+impl ModelLedger {
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self {
+            clock,
+            tables: Mutex::default(),
+        }
+    }
+
+    /// Makes a sale, and its product.
+    pub fn add_sale(&self, sale: SaleListing) {
+        self.tables().sales.insert(sale.id, sale);
+    }
+
+    /// Makes the account of a shopper.
+    pub fn add_shopper(&self, id: UserId) {
+        let user = StoredUser {
+            id,
+            username: format!("shopper{id}"),
+            password_hash: "-".to_owned(),
+            role: "user".to_owned(),
+        };
+        let email = format!("shopper{id}@example.com");
+        self.tables().users.insert(id, (user, email));
+    }
+
+    /// Whoever held leases is gone: a process that has the ledger for itself says so at its start.
+    pub fn clear_leases(&self) {
+        self.tables().leases.clear();
+    }
+
+    /// Units of a sale for which no order stands.
+    #[must_use]
+    pub fn remaining(&self, sale: SaleId) -> u64 {
+        let tables = self.tables();
+        tables.sales.get(&sale).map_or(0, |row| row.remaining_stock)
+    }
+
+    /// The orders of a sale, each with its attempt.
+    #[must_use]
+    pub fn orders(&self, sale: SaleId) -> BTreeMap<UserId, AttemptId> {
+        let tables = self.tables();
+        let of_sale = tables.orders.iter().filter(|((of, _), _)| *of == sale);
+        of_sale
+            .map(|((_, user), attempt)| (*user, *attempt))
+            .collect()
+    }
+
+    /// What became of an attempt, if it is settled.
+    #[must_use]
+    pub fn outcome(&self, attempt: AttemptId) -> Option<Outcome> {
+        self.tables()
+            .attempts
+            .get(&attempt)
+            .map(|settled| settled.outcome)
+    }
+
+    /// How many attempts are settled.
+    #[must_use]
+    pub fn settled_attempts(&self) -> usize {
+        self.tables().attempts.len()
+    }
+
+    /// Where every partition stands.
+    #[must_use]
+    pub fn progress_of(&self, group: &str, topic: &str) -> BTreeMap<Partition, Offset> {
+        self.tables().leases.progress(group, topic)
+    }
+
+    pub(super) fn write_results(&self, entries: &[ResultEntry]) {
+        write_results(&mut self.tables().results, entries);
+    }
+
+    /// What a shopper is told of a product: an order before what was written.
+    pub(super) fn told(&self, user: UserId, product: ProductId) -> Option<PurchaseResult> {
+        let tables = self.tables();
+        let written = tables.results.get(&(user, product));
+        let ordered = tables.orders.keys().any(|(sale, by)| {
+            *by == user
+                && tables.sales.get(sale).is_some_and(|row| row.product == product)
+                && written.is_none_or(|(of, _)| sale >= of)
+        });
+        if ordered {
+            Some(PurchaseResult::Success)
+        } else {
+            written.map(|(_, result)| *result)
+        }
+    }
+
+    /// True if every reading of the log has come this far.
+    pub(super) fn is_settled_up_to(&self, ends: &BTreeMap<Partition, Offset>) -> bool {
+        self.tables().leases.all_have_reached(ends)
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn millis_in(&self, duration: Duration) -> i64 {
+        let duration = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        self.millis().saturating_add(duration)
+    }
+
+    fn millis(&self) -> i64 {
+        self.clock.now().timestamp_millis()
+    }
+}
+
+impl Tables {
+    fn look_up(&self, attempts: &[Attempt]) -> Known {
+        let mut known = Known::default();
+        for attempt in attempts {
+            if let Some(settled) = self.attempts.get(&attempt.id) {
+                known.settled.insert(attempt.id, *settled);
+            }
+            let shopper = (attempt.sale, attempt.user);
+            if let Some(by) = self.orders.get(&shopper) {
+                known.orders.insert(shopper, *by);
+            }
+            if self.users.contains_key(&attempt.user) {
+                known.users.insert(attempt.user);
+            }
+            if let Some(row) = self.sales.get(&attempt.sale) {
+                let sale = KnownSale {
+                    product: row.product,
+                    remaining: row.remaining_stock,
+                };
+                known.sales.insert(attempt.sale, sale);
+            }
+        }
+        known
+    }
+
+    /// What the constraints of the real ledgers refuse; nothing is written then.
+    fn check(&self, decision: &Decision) -> Result<(), LedgerError> {
+        let mut taken: BTreeMap<SaleId, u64> = BTreeMap::new();
+        let mut new: BTreeMap<(SaleId, UserId), AttemptId> = BTreeMap::new();
+        for order in &decision.orders {
+            let shopper = (order.sale, order.user);
+            let second = self.orders.contains_key(&shopper) || new.contains_key(&shopper);
+            let same_attempt = |by: &AttemptId| *by == order.id;
+            if second
+                || self.orders.values().any(same_attempt)
+                || new.values().any(same_attempt)
+            {
+                return Err(LedgerError("a second order is refused".to_owned()));
+            }
+            new.insert(shopper, order.id);
+            *taken.entry(order.sale).or_default() += 1;
+        }
+        for (sale, taken) in taken {
+            let left = self.sales.get(&sale).map_or(0, |row| row.remaining_stock);
+            if taken > left {
+                return Err(LedgerError("a unit too many is refused".to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn write_down(&mut self, decision: &Decision) {
+        for order in &decision.orders {
+            self.orders.insert((order.sale, order.user), order.id);
+            if let Some(row) = self.sales.get_mut(&order.sale) {
+                row.remaining_stock -= 1;
+            }
+        }
+        for Settlement { attempt, outcome } in &decision.fresh {
+            let settled = Settled {
+                sale: attempt.sale,
+                user: attempt.user,
+                outcome: *outcome,
+            };
+            self.attempts.insert(attempt.id, settled);
+        }
+        // As the embedded ledger does: after a crash nobody else could tell these shoppers.
+        let failed: Vec<_> = decision
+            .fresh
+            .iter()
+            .filter(|settlement| settlement.outcome == Outcome::SoldOut)
+            .map(|settlement| ResultEntry {
+                sale: settlement.attempt.sale,
+                product: settlement.attempt.product,
+                user: settlement.attempt.user,
+                result: PurchaseResult::Failed,
+            })
+            .collect();
+        write_results(&mut self.results, &failed);
+    }
+}
+
+#[async_trait]
+impl Ledger for ModelLedger {
+    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
+        let mut tables = self.tables();
+        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        let mut users = tables.users.values();
+        if users.any(|(known, _)| same(&known.username, &user.username)) {
+            return Ok(Registration::UsernameTaken);
+        }
+        let mut users = tables.users.values();
+        if users.any(|(_, email)| same(email, &user.email)) {
+            return Ok(Registration::EmailTaken);
+        }
+        let last = tables.users.keys().last().map_or(0, |id| id.value());
+        let id = UserId::new(last + 1)
+            .ok_or_else(|| LedgerError("there is no further id".to_owned()))?;
+        let stored = StoredUser {
+            id,
+            username: user.username.clone(),
+            password_hash: user.password_hash.clone(),
+            role: "user".to_owned(),
+        };
+        tables.users.insert(id, (stored, user.email.clone()));
+        Ok(Registration::Registered(id))
+    }
+
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        let tables = self.tables();
+        let found = tables
+            .users
+            .values()
+            .find(|(user, _)| user.username.eq_ignore_ascii_case(username));
+        Ok(found.map(|(user, _)| user.clone()))
+    }
+
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        let tables = self.tables();
+        let ended = |sale: &&SaleListing| sale.window.end <= since;
+        let last = tables
+            .sales
+            .values()
+            .filter(ended)
+            .max_by_key(|sale| sale.window.end)
+            .map(|sale| sale.id);
+        let mut listed: Vec<_> = tables
+            .sales
+            .values()
+            .filter(|sale| !ended(sale) || Some(sale.id) == last)
+            .cloned()
+            .collect();
+        listed.sort_by_key(|sale| sale.window.start);
+        Ok(listed)
+    }
+
+    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
+        let mut tables = self.tables();
+        if !tables.leases.is_at(batch.position, batch.from) {
+            return Err(SettleError::Fenced);
+        }
+        let known = tables.look_up(batch.attempts);
+        let decision = settlement::decide(batch.attempts, batch.rejected, known)
+            .map_err(SettleError::Unsettleable)?;
+        tables.check(&decision)?;
+        tables.write_down(&decision);
+        tables.leases.move_to(batch.position, batch.to, batch.last);
+        Ok(decision.settlements)
+    }
+
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        let tables = self.tables();
+        let outcome = |id: &AttemptId| Some((*id, tables.attempts.get(id)?.outcome));
+        Ok(attempts.iter().filter_map(outcome).collect())
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        let tables = self.tables();
+        let Some(row) = tables.sales.get(&sale) else {
+            return Ok(None);
+        };
+        let of_sale = tables.orders.iter().filter(|((of, _), _)| *of == sale);
+        let holders = of_sale
+            .map(|((_, user), attempt)| Holder {
+                user: *user,
+                attempt: *attempt,
+            })
+            .collect();
+        Ok(Some(SaleSnapshot {
+            remaining: row.remaining_stock,
+            holders,
+        }))
+    }
+
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (now, until) = (self.millis(), self.millis_in(ttl));
+        let leases = &mut self.tables().leases;
+        Ok(leases.heartbeat(member, partitions, now, until))
+    }
+
+    async fn hand_back(
+        &self,
+        member: &Member,
+        partitions: &[Partition],
+    ) -> Result<(), LedgerError> {
+        self.tables().leases.hand_back(member, Some(partitions));
+        Ok(())
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        self.tables().leases.leave(member);
+        Ok(())
+    }
+
+    async fn progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        Ok(self.progress_of(group, topic))
+    }
+
+    async fn reposition(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<bool, LedgerError> {
+        let leases = &mut self.tables().leases;
+        let there = leases.is_at(position, from);
+        if there {
+            leases.move_to(position, to, None);
+        }
+        Ok(there)
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,242 @@
+//! The attempt log as a model: partitions of records that can be cut, and made anew.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::{
+    engine::record,
+    ids::UserId,
+    port::{
+        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord,
+        Offset, Partition, RawRecord,
+    },
+};
+
+/// How long a read waits for records.
+const READ_WAIT: Duration = Duration::from_millis(500);
+/// Records of one read at most: few, so that a reader works in several batches.
+const READ_RECORDS: usize = 500;
+
+/// The log.
+pub struct ModelLog {
+    partitions: Vec<Mutex<Records>>,
+    dead_letters: Mutex<BTreeMap<(Partition, Offset), DeadLetter>>,
+    /// Changes with every append.
+    appended: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Records {
+    /// The offset of the first one.
+    first: i64,
+    records: VecDeque<LogRecord>,
+}
+
+impl Records {
+    fn end(&self) -> Offset {
+        Offset(self.first + i64::try_from(self.records.len()).unwrap_or(i64::MAX))
+    }
+
+    fn push(&mut self, raw: RawRecord) {
+        let entry = match record::decode(&raw) {
+            Ok(attempt) => LogEntry::Attempt(attempt),
+            Err(cause) => LogEntry::Garbage(cause),
+        };
+        let offset = self.end();
+        self.records.push_back(LogRecord { offset, entry, raw });
+    }
+}
+
+impl ModelLog {
+    #[must_use]
+    pub fn new(partitions: i32) -> Self {
+        Self {
+            partitions: (0..partitions).map(|_| Mutex::default()).collect(),
+            dead_letters: Mutex::default(),
+            appended: watch::Sender::new(0),
+        }
+    }
+
+    /// Writes a record by another hand.
+    pub fn write_by_hand(&self, partition: Partition, raw: RawRecord) {
+        if let Some(mut records) = self.records(partition) {
+            records.push(raw);
+        }
+        self.announce();
+    }
+
+    /// Removes the records before an offset, as retention does. Those that were there.
+    pub fn cut(&self, partition: Partition, before: Offset) -> Vec<LogRecord> {
+        let Some(mut records) = self.records(partition) else {
+            return Vec::new();
+        };
+        let mut gone = Vec::new();
+        while let Some(record) = records
+            .records
+            .pop_front_if(|record| record.offset < before)
+        {
+            records.first = record.offset.0 + 1;
+            gone.push(record);
+        }
+        gone
+    }
+
+    /// Deletes the log and makes it anew, empty and from offset 0. What was in it, by partition.
+    pub fn make_anew(&self) -> Vec<(Partition, Vec<LogRecord>)> {
+        let mut gone = Vec::new();
+        for partition in (0..self.partitions()).map(Partition) {
+            if let Some(mut records) = self.records(partition) {
+                let before = std::mem::take(&mut *records);
+                gone.push((partition, before.records.into()));
+            }
+        }
+        self.announce();
+        gone
+    }
+
+    /// Everything that is in a partition.
+    #[must_use]
+    pub fn all(&self, partition: Partition) -> Vec<LogRecord> {
+        self.records(partition)
+            .map(|records| records.records.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Where every partition ends.
+    #[must_use]
+    pub fn ends_now(&self) -> BTreeMap<Partition, Offset> {
+        (0..self.partitions())
+            .map(Partition)
+            .filter_map(|partition| Some((partition, self.records(partition)?.end())))
+            .collect()
+    }
+
+    /// Everything that was buried.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        let letters = self
+            .dead_letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        letters.values().cloned().collect()
+    }
+
+    /// The partition of a shopper.
+    #[must_use]
+    pub fn partition_of(&self, user: UserId) -> Partition {
+        let count = i64::from(self.partitions().max(1));
+        Partition(i32::try_from(user.value() % count).unwrap_or(0))
+    }
+
+    fn records(&self, partition: Partition) -> Option<MutexGuard<'_, Records>> {
+        let index = usize::try_from(partition.0).ok()?;
+        let records = self.partitions.get(index)?;
+        Some(records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn announce(&self) {
+        self.appended.send_modify(|count| *count += 1);
+    }
+
+    fn read_now(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError> {
+        let Some(records) = self.records(partition) else {
+            return Err(LogError::Unavailable(format!("no partition {partition}")));
+        };
+        let (earliest, end) = (Offset(records.first), records.end());
+        if from < earliest || from > end {
+            return Err(LogError::OutOfRange {
+                asked: from,
+                earliest,
+                end,
+            });
+        }
+        let skipped = usize::try_from(from.0 - earliest.0).unwrap_or(usize::MAX);
+        let found: Vec<_> = records
+            .records
+            .iter()
+            .skip(skipped)
+            .take(READ_RECORDS)
+            .cloned()
+            .collect();
+        let next = found
+            .last()
+            .map_or(from, |last| Offset(last.offset.0 + 1));
+        Ok(LogBatch {
+            records: found,
+            next,
+            end,
+        })
+    }
+}
+
+#[async_trait]
+impl AttemptLog for ModelLog {
+    fn name(&self) -> &'static str {
+        "attempts"
+    }
+
+    fn partitions(&self) -> i32 {
+        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+    }
+
+    async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>> {
+        for attempt in attempts {
+            if let Some(mut records) = self.records(self.partition_of(attempt.user)) {
+                records.push(RawRecord {
+                    key: Some(attempt.user.to_string().into_bytes()),
+                    value: Some(record::encode(attempt)),
+                });
+            }
+        }
+        self.announce();
+        vec![Ok(()); attempts.len()]
+    }
+
+    async fn read(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError> {
+        let mut appended = self.appended.subscribe();
+        let more = async {
+            loop {
+                appended.borrow_and_update();
+                let batch = self.read_now(partition, from)?;
+                // A sender that is gone wakes nobody; it lives as long as this log.
+                if !batch.records.is_empty() || appended.changed().await.is_err() {
+                    return Ok(batch);
+                }
+            }
+        };
+        match tokio::time::timeout(READ_WAIT, more).await {
+            Ok(read) => read,
+            Err(_) => self.read_now(partition, from),
+        }
+    }
+
+    async fn earliest(&self, partition: Partition) -> Result<Offset, LogError> {
+        let records = self.records(partition);
+        Ok(Offset(records.map_or(0, |records| records.first)))
+    }
+
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        Ok(self.ends_now())
+    }
+
+    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+        let mut buried = self
+            .dead_letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        for letter in letters {
+            buried.insert((letter.partition, letter.offset), letter.clone());
+        }
+        Ok(())
+    }
+
+    async fn ping(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+}
