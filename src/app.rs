@@ -10,9 +10,8 @@ use crate::{
     config::Config,
     http::{self, App, Probes, Readiness},
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Engines, Purchase, Results},
+    order::{AttemptLimit, Engines, Shop},
     port::{AttemptLog, Ledger, StockGate},
-    sale::{Refresh, SaleBoard},
 };
 
 /// The engines behind the API, and the time.
@@ -49,39 +48,15 @@ pub async fn serve(
         ledger,
         clock,
     } = ports;
-    let board = Arc::new(SaleBoard::new(Arc::clone(&clock)));
-    let refresh = Arc::new(Refresh {
-        board: Arc::clone(&board),
-        ledger: Arc::clone(&ledger),
+    let engines = Engines {
         gate: Arc::clone(&gate),
+        log: Arc::clone(&log),
+        ledger: Arc::clone(&ledger),
         clock: Arc::clone(&clock),
-        keep: config.sale.result_ttl,
-    });
-    refresh
-        .catalog()
+    };
+    let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
-    let stop = lifecycle.stop();
-    let (catalog, stock) = (Arc::clone(&refresh), refresh);
-    let (catalog_stop, stock_stop) = (stop.clone(), stop.clone());
-    lifecycle.spawn("catalog", async move {
-        catalog.keep_catalog(catalog_stop).await;
-    });
-    lifecycle.spawn("stock", async move { stock.keep_stock(stock_stop).await });
-
-    let results = Arc::new(Results::start(
-        lifecycle,
-        Arc::clone(&gate),
-        Arc::clone(&board),
-    ));
-    let purchase = Arc::new(Purchase::start(
-        lifecycle,
-        Arc::clone(&gate),
-        Arc::clone(&log),
-        Arc::clone(&board),
-        Arc::clone(&results),
-        Arc::clone(&clock),
-    ));
     let tokens = Arc::new(Tokens::new(&config.auth));
     let passwords = Passwords::new(&config.auth)?;
     let auth = Arc::new(Auth::new(
@@ -100,13 +75,13 @@ pub async fn serve(
     let app = App {
         auth,
         tokens,
-        board,
+        board: shop.board,
         attempt_limit,
-        purchase,
-        results,
+        purchase: shop.purchase,
+        results: shop.results,
         probes,
     };
-    let (server_config, server_stop) = (config.server.clone(), stop.clone());
+    let (server_config, server_stop) = (config.server.clone(), lifecycle.stop().clone());
     lifecycle.spawn("http", async move {
         if let Err(error) = http::run(listener, app, &server_config, server_stop).await {
             tracing::error!(%error, "serving failed");

@@ -1,7 +1,7 @@
 //! Purchases: from a press of "buy" to the order, and the result a shopper reads.
 //!
-//! `purchase` and `results` are the API's side, `worker` with its children the consumers'; `audit` and `dead_letters` are
-//! the operators'.
+//! `purchase` and `results` are the API's side, put together in `shop`; `worker` with its children the consumers'; `audit`
+//! and `dead_letters` are the operators'.
 
 pub mod audit;
 pub mod dead_letters;
@@ -11,9 +11,11 @@ mod purchase;
 mod results;
 pub mod routes;
 pub mod settlement;
+mod shop;
 mod worker;
 
 pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;
+pub use shop::Shop;
 pub use worker::{Engines, Worker, WorkerSettings};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use crate::{
     engine::record,
@@ -27,8 +27,8 @@ const READ_RECORDS: usize = 500;
 pub struct ModelLog {
     partitions: Vec<Mutex<Records>>,
     dead_letters: Mutex<BTreeMap<(Partition, Offset), DeadLetter>>,
-    /// Changes with every append.
-    appended: watch::Sender<u64>,
+    /// Wakes whoever waits for records, in the order of waiting.
+    appended: Notify,
 }
 
 #[derive(Default)]
@@ -59,7 +59,7 @@ impl ModelLog {
         Self {
             partitions: (0..partitions).map(|_| Mutex::default()).collect(),
             dead_letters: Mutex::default(),
-            appended: watch::Sender::new(0),
+            appended: Notify::new(),
         }
     }
 
@@ -141,7 +141,7 @@ impl ModelLog {
     }
 
     fn announce(&self) {
-        self.appended.send_modify(|count| *count += 1);
+        self.appended.notify_waiters();
     }
 
     fn read_now(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError> {
@@ -199,15 +199,15 @@ impl AttemptLog for ModelLog {
     }
 
     async fn read(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError> {
-        let mut appended = self.appended.subscribe();
         let more = async {
             loop {
-                appended.borrow_and_update();
+                // Before the look: an append between the two is not missed.
+                let appended = self.appended.notified();
                 let batch = self.read_now(partition, from)?;
-                // A sender that is gone wakes nobody; it lives as long as this log.
-                if !batch.records.is_empty() || appended.changed().await.is_err() {
+                if !batch.records.is_empty() {
                     return Ok(batch);
                 }
+                appended.await;
             }
         };
         match tokio::time::timeout(READ_WAIT, more).await {

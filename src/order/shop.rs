@@ -1,0 +1,69 @@
+//! The shop of one API node: board, purchases and results, put together on the ports.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engines, Purchase, Results};
+use crate::{
+    lifecycle::Lifecycle,
+    port::LedgerError,
+    sale::{Refresh, SaleBoard},
+};
+
+/// What handlers of requests work with.
+#[derive(Clone)]
+pub struct Shop {
+    pub board: Arc<SaleBoard>,
+    pub purchase: Arc<Purchase>,
+    pub results: Arc<Results>,
+}
+
+impl Shop {
+    /// Reads the catalog once and starts what runs in the background. Sales stay on the board for `keep` after their end.
+    pub async fn open(
+        lifecycle: &Lifecycle,
+        engines: Engines,
+        keep: Duration,
+    ) -> Result<Self, LedgerError> {
+        let Engines {
+            gate,
+            log,
+            ledger,
+            clock,
+        } = engines;
+        let board = Arc::new(SaleBoard::new(Arc::clone(&clock)));
+        let refresh = Arc::new(Refresh {
+            board: Arc::clone(&board),
+            ledger,
+            gate: Arc::clone(&gate),
+            clock: Arc::clone(&clock),
+            keep,
+        });
+        refresh.catalog().await?;
+        let stop = lifecycle.stop();
+        let (catalog, stock) = (Arc::clone(&refresh), refresh);
+        let (catalog_stop, stock_stop) = (stop.clone(), stop.clone());
+        lifecycle.spawn("catalog", async move {
+            catalog.keep_catalog(catalog_stop).await;
+        });
+        lifecycle.spawn("stock", async move { stock.keep_stock(stock_stop).await });
+
+        let results = Arc::new(Results::start(
+            lifecycle,
+            Arc::clone(&gate),
+            Arc::clone(&board),
+        ));
+        let purchase = Arc::new(Purchase::start(
+            lifecycle,
+            gate,
+            log,
+            Arc::clone(&board),
+            Arc::clone(&results),
+            clock,
+        ));
+        Ok(Self {
+            board,
+            purchase,
+            results,
+        })
+    }
+}

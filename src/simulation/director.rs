@@ -1,0 +1,241 @@
+//! Makes the events of a plan happen, and brings everything up again when the time for faults is over.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+
+use super::{
+    clock::at,
+    node::{Node, Role},
+    plan::{Event, Kind, Poison, Server},
+    world::{World, shopper, short},
+};
+use crate::{
+    clock::Clock,
+    ids::{AttemptId, SaleId, UserId},
+    port::{Attempt, AttemptLog, LogEntry, Offset, Partition, RawRecord},
+};
+
+/// The processes of a system, by role; one process has both.
+pub(super) struct System {
+    pub(super) apis: Vec<Arc<Node>>,
+    pub(super) workers: Vec<Arc<Node>>,
+}
+
+impl System {
+    pub(super) fn start(world: &Arc<World>) -> Self {
+        let (apis, workers) = if world.plan.kind == Kind::Embedded {
+            let node = Node::new(world, Role::Everything, 1);
+            (vec![Arc::clone(&node)], vec![node])
+        } else {
+            let make = |role, count| (1..=count).map(|n| Node::new(world, role, n)).collect();
+            (
+                make(Role::Api, world.plan.apis),
+                make(Role::Worker, world.plan.workers),
+            )
+        };
+        let system = Self { apis, workers };
+        system.bring_up();
+        system
+    }
+
+    /// Starts what does not run, wakes what is paused.
+    pub(super) fn bring_up(&self) {
+        for node in self.nodes() {
+            if let Some(running) = node.running() {
+                running.process.resume();
+            }
+            node.start();
+        }
+    }
+
+    /// True when every API serves.
+    pub(super) fn serves(&self) -> bool {
+        self.apis
+            .iter()
+            .all(|node| node.running().is_some_and(|running| running.shop().is_some()))
+    }
+
+    pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.apis.iter().chain(&self.workers)
+    }
+}
+
+/// Makes one event happen.
+pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
+    world.note(|| format!("EVENT {event:?}"));
+    let node = |nodes: &[Arc<Node>], index: usize| Arc::clone(&nodes[index % nodes.len()]);
+    match event {
+        Event::CrashApi { node: index, down } => crash(world, node(&system.apis, index), down),
+        Event::CrashWorker { node: index, down } => crash(world, node(&system.workers, index), down),
+        Event::PauseApi { node: index, for_ms } => pause(world, &node(&system.apis, index), for_ms),
+        Event::PauseWorker { node: index, for_ms } => {
+            pause(world, &node(&system.workers, index), for_ms);
+        }
+        Event::StopApi { node: index, grace } => stop(world, node(&system.apis, index), grace),
+        Event::StopWorker { node: index, grace } => stop(world, node(&system.workers, index), grace),
+        Event::SkewApi { node: index, by } => node(&system.apis, index).set_skew(by),
+        Event::SkewWorker { node: index, by } => node(&system.workers, index).set_skew(by),
+        Event::Away { server, refused, for_ms } => {
+            world.send_away(server, world.now() + for_ms, refused);
+        }
+        Event::EmptyGate => world.empty_gate(),
+        Event::SaveGate => world.save_gate(),
+        Event::RestartGate { forgets } => {
+            world.send_away(Server::Gate, world.now() + 20, true);
+            world.restart_gate(forgets);
+        }
+        Event::CutLog { share } => cut(world, share),
+        Event::MakeLogAnew => {
+            let gone = world.log.make_anew();
+            world.seen().log_made_anew = true;
+            for (_, records) in gone {
+                world.destroyed(&records);
+            }
+        }
+        Event::Poison(poison) => write(world, poison),
+    }
+}
+
+fn crash(world: &Arc<World>, node: Arc<Node>, down: u64) {
+    node.kill();
+    world.outside.spawn(async move {
+        tokio::time::sleep(Duration::from_millis(down)).await;
+        node.start();
+    });
+}
+
+fn pause(world: &Arc<World>, node: &Node, for_ms: u64) {
+    if let Some(running) = node.running() {
+        running.process.pause();
+        world.outside.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(for_ms)).await;
+            running.process.resume();
+        });
+    }
+}
+
+fn stop(world: &Arc<World>, node: Arc<Node>, grace: u64) {
+    world.outside.spawn(async move {
+        node.stop(Duration::from_millis(grace)).await;
+        node.start();
+    });
+}
+
+/// Retention takes the oldest records of every partition.
+fn cut(world: &World, share: u64) {
+    for (partition, end) in world.log.ends_now() {
+        let records = world.log.all(partition);
+        let count = u64::try_from(records.len()).unwrap_or(0) * share / 1_000;
+        let kept = usize::try_from(count).unwrap_or(0);
+        let before = records.get(kept).map_or(end, |record| record.offset);
+        let gone = world.log.cut(partition, before);
+        world.destroyed(&gone);
+    }
+}
+
+/// Writes a record by another hand.
+fn write(world: &World, poison: Poison) {
+    let ends = world.log.ends_now();
+    let known: Vec<Attempt> = ends
+        .keys()
+        .flat_map(|partition| world.log.all(*partition))
+        .filter_map(|record| match record.entry {
+            LogEntry::Attempt(attempt) => Some(attempt),
+            LogEntry::Garbage(_) => None,
+        })
+        .collect();
+    let any = |attempts: &[Attempt]| {
+        let index = world.chance().index(attempts.len());
+        attempts.get(index).copied()
+    };
+    let clock = world.clock();
+    let fresh = |user: UserId| Attempt {
+        id: AttemptId(clock.new_id()),
+        sale: world.sale,
+        product: world.product,
+        user,
+        at: clock.now(),
+    };
+    let stranger = world.plan.shoppers + 1;
+    let (attempt, dead) = match poison {
+        Poison::Garbage => (None, true),
+        Poison::UnknownUser => (shopper(99_999).map(fresh), true),
+        Poison::UnknownSale => {
+            let attempt = shopper(1).map(|user| Attempt {
+                sale: SaleId::try_from(77).unwrap_or(world.sale),
+                ..fresh(user)
+            });
+            (attempt, true)
+        }
+        Poison::Duplicate => (any(&known), false),
+        Poison::ForeignId => {
+            let attempt = any(&known).and_then(|of| {
+                let user = shopper(stranger)?;
+                (of.user != user).then_some(Attempt { user, ..of })
+            });
+            (attempt, false)
+        }
+        Poison::PastTheGate => {
+            let attempt = shopper(stranger).map(fresh);
+            world.seen().past_the_gate.extend(attempt.map(|attempt| attempt.id));
+            (attempt, false)
+        }
+    };
+    if attempt.is_none() && !dead {
+        return;
+    }
+    let partition = attempt.map_or(Partition(0), |attempt| world.log.partition_of(attempt.user));
+    let text = attempt.map_or_else(|| "no attempt".to_owned(), |attempt| {
+        world.note(|| format!("somebody writes {} of {}", short(attempt.id), attempt.user));
+        record(&attempt)
+    });
+    let offset = ends.get(&partition).copied().unwrap_or(Offset(0));
+    if dead {
+        world.seen().poison.push((partition, offset));
+    }
+    world.log.write_by_hand(
+        partition,
+        RawRecord {
+            key: None,
+            value: Some(text.into_bytes()),
+        },
+    );
+}
+
+/// A record as the log's readers know it.
+fn record(attempt: &Attempt) -> String {
+    let at: DateTime<Utc> = attempt.at;
+    format!(
+        r#"{{"v":1,"attemptId":"{}","userId":"{}","productId":{},"saleId":{},"timestamp":{}}}"#,
+        attempt.id,
+        attempt.user,
+        attempt.product,
+        attempt.sale,
+        at.timestamp_millis()
+    )
+}
+
+/// True when nothing is under way any more: the log is settled, nothing is pending, and the gate has what the ledger has.
+pub(super) async fn is_quiet(world: &World) -> bool {
+    use crate::port::{GateStatus, StockGate};
+
+    let progress = world.ledger.progress_of(super::world::GROUP, world.log.name());
+    let settled = world.log.ends_now().iter().all(|(partition, end)| {
+        progress.get(partition).copied().unwrap_or(Offset(0)) == *end
+    });
+    if world.flying.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+        return false;
+    }
+    let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
+    let over = world.clock().now() >= at(world.plan.ends);
+    match world.gate().status(world.sale).await {
+        Ok(GateStatus::Open { available, pending, .. }) => {
+            settled && pending == 0 && available == remaining
+        }
+        // A sale that is over is not loaded any more.
+        Ok(GateStatus::Closed { pending }) => settled && over && pending == 0,
+        Ok(GateStatus::Unknown) => settled && over,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,142 @@
+//! One history from its beginning to its judgement.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::future::join_all;
+use tokio::time::sleep;
+
+use super::{
+    Report, Tally,
+    chance::Chance,
+    director::{System, happen, is_quiet},
+    plan::Plan,
+    promises,
+    shopper::{Answer, Shopper},
+    world::{World, shopper},
+};
+use crate::{order::Refusal, port::Standing};
+
+/// How long the system may take to become quiet once the faults are over. Most of it is for a loading that died, which
+/// nobody may supersede for 30 s.
+const HEALING: Duration = Duration::from_secs(90);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(40);
+/// How long a unit that is free, or the lack of one, may take to be seen by every API.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
+
+pub(super) async fn play(seed: u64, traced: bool) -> Report {
+    let mut chance = Chance::new(seed);
+    let plan = Plan::of(&mut chance);
+    let world = World::new(plan.clone(), chance.fork(), traced);
+    world.note(|| format!("{plan:?}"));
+    // Shoppers, one whom no gate sees, and those who come when all is over.
+    let late = plan.shoppers + 2;
+    let last = late + plan.stock;
+    for user in (1..=last).filter_map(shopper) {
+        world.ledger.add_shopper(user);
+    }
+    let system = System::start(&world);
+    let mut make = |number| {
+        Some(Shopper {
+            world: Arc::clone(&world),
+            nodes: system.apis.clone(),
+            user: shopper(number)?,
+            chance: chance.fork(),
+            accepted: Vec::new(),
+        })
+    };
+    let shopping: Vec<_> = (1..=plan.shoppers)
+        .filter_map(&mut make)
+        .map(|shopper| world.outside.spawn(shopper.run()))
+        .collect();
+    let mut latecomers: Vec<_> = (late..=last).filter_map(&mut make).collect();
+
+    for (when, event) in &plan.events {
+        sleep(Duration::from_millis(when.saturating_sub(world.now()))).await;
+        happen(&world, &system, *event);
+    }
+    sleep(Duration::from_millis(plan.active.saturating_sub(world.now()))).await;
+    world.note(|| "the faults are over".to_owned());
+    world.end_faults();
+    for node in system.nodes() {
+        node.set_skew(0);
+    }
+    system.bring_up();
+    for ended in join_all(shopping).await {
+        if ended.is_err() {
+            world.broken("a shopper's request panicked".to_owned());
+        }
+    }
+
+    let became_quiet = become_quiet(&world, &system).await;
+    if became_quiet && world.now() + 10_000 < plan.ends {
+        sell_the_rest(&world, &mut latecomers).await;
+        become_quiet(&world, &system).await;
+    }
+    world.note(|| "the judgement".to_owned());
+    for node in system.nodes() {
+        if node.has_failed() {
+            world.broken("a task of a process died".to_owned());
+        }
+    }
+    promises::judge(&world, became_quiet).await;
+    let seen = world.seen();
+    let accepted = |press: &&super::shopper::Press| matches!(press.answer, Answer::Accepted(_));
+    let tally = Tally {
+        presses: seen.presses.len() as u64,
+        accepted: seen.presses.iter().filter(accepted).count() as u64,
+        orders: world.ledger.orders(world.sale).len() as u64,
+        excused: promises::excused(&world, &seen),
+        virtual_ms: world.now(),
+    };
+    let broken = seen.broken.clone();
+    drop(seen);
+    Report {
+        seed,
+        broken,
+        trace: world.take_trace(),
+        tally,
+    }
+}
+
+/// Waits until nothing is under way any more.
+async fn become_quiet(world: &World, system: &System) -> bool {
+    let looks = HEALING.as_millis() / LOOK.as_millis();
+    for _ in 0..looks {
+        if system.serves() && is_quiet(world).await {
+            return true;
+        }
+        sleep(LOOK).await;
+    }
+    world.broken(format!(
+        "it did not become quiet within {} s",
+        HEALING.as_secs()
+    ));
+    false
+}
+
+/// Every unit is sold or can be bought: as many latecomers as there are units get one, and the next does not.
+async fn sell_the_rest(world: &World, latecomers: &mut [Shopper]) {
+    let free = usize::try_from(world.ledger.remaining(world.sale)).unwrap_or(usize::MAX);
+    for (number, latecomer) in latecomers.iter_mut().take(free.saturating_add(1)).enumerate() {
+        let expected = |answer| match answer {
+            Answer::Accepted(accepted) => number < free && accepted.standing == Standing::Pending,
+            Answer::Refused(Refusal::SoldOut) => number >= free,
+            _ => false,
+        };
+        let mut answer = latecomer.press().await;
+        let mut waited = Duration::ZERO;
+        // A mark or a number of a moment ago may still be in some API's memory; an accepted attempt is not taken back.
+        while !expected(answer) && !matches!(answer, Answer::Accepted(_)) && waited < SEEN_WITHIN {
+            sleep(LOOK).await;
+            waited += LOOK;
+            answer = latecomer.press().await;
+        }
+        if !expected(answer) {
+            world.broken(format!(
+                "with {} of {free} free units sold, the next shopper was answered {answer:?}",
+                number.min(free)
+            ));
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! What a seed decides before a history begins: how large the system is, which kinds of faults come, and when.
+//!
+//! Each history has a few kinds of faults, not all: many histories of few kinds reach states that faults of every kind at
+//! once would hide.
+
+use std::time::Duration;
+
+use super::chance::Chance;
+
+/// A history to come.
+#[derive(Debug, Clone)]
+pub(super) struct Plan {
+    pub(super) kind: Kind,
+    pub(super) apis: usize,
+    pub(super) workers: usize,
+    pub(super) partitions: i32,
+    pub(super) shoppers: u64,
+    pub(super) stock: u64,
+    /// When the sale opens, and how long shoppers come and faults happen, in milliseconds.
+    pub(super) opens: u64,
+    pub(super) ends: u64,
+    pub(super) active: u64,
+    pub(super) lease: Duration,
+    pub(super) pending_age: Duration,
+    /// How calls go, by server.
+    pub(super) gate: Calls,
+    pub(super) log: Calls,
+    pub(super) ledger: Calls,
+    /// With the time of each, in order.
+    pub(super) events: Vec<(u64, Event)>,
+}
+
+/// Which system is simulated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// API nodes and workers of their own, around a gate that outlives them.
+    Servers,
+    /// Everything in one process; its gate ends with it.
+    Embedded,
+}
+
+/// How calls to a server go while there are faults.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Calls {
+    /// The longest way of a request or an answer that is not slow, in milliseconds.
+    pub(super) way: u64,
+    /// Of a thousand calls, how many are refused: nothing happens. Half of those only after a long time.
+    pub(super) refused: u64,
+    /// How many have their request lost, or their answer.
+    pub(super) lost: u64,
+    /// How many take so long that they may take effect after their caller gave up.
+    pub(super) slow: u64,
+    /// How many are sent twice, because the first answer did not come.
+    pub(super) twice: u64,
+    pub(super) timeout: Duration,
+}
+
+/// A server behind a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Server {
+    Gate,
+    Log,
+    Ledger,
+}
+
+/// Something that happens to the system. Times are in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Event {
+    CrashApi { node: usize, down: u64 },
+    CrashWorker { node: usize, down: u64 },
+    PauseApi { node: usize, for_ms: u64 },
+    PauseWorker { node: usize, for_ms: u64 },
+    StopApi { node: usize, grace: u64 },
+    StopWorker { node: usize, grace: u64 },
+    SkewApi { node: usize, by: i64 },
+    SkewWorker { node: usize, by: i64 },
+    /// Calls to a server get no answer, or are refused.
+    Away { server: Server, refused: bool, for_ms: u64 },
+    EmptyGate,
+    /// The gate writes down what it has.
+    SaveGate,
+    /// The gate restarts from what it wrote down last, or from nothing.
+    RestartGate { forgets: bool },
+    /// Retention: records up to this share (per mille) of what is in the log go.
+    CutLog { share: u64 },
+    MakeLogAnew,
+    Poison(Poison),
+}
+
+/// A record that somebody else writes into the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Poison {
+    Garbage,
+    UnknownUser,
+    UnknownSale,
+    /// A second record of an attempt that is in the log.
+    Duplicate,
+    /// A record with the id of an attempt of another shopper.
+    ForeignId,
+    /// An attempt of a real shopper that no gate has seen.
+    PastTheGate,
+}
+
+impl Plan {
+    pub(super) fn of(chance: &mut Chance) -> Self {
+        let kind = if chance.per_mille(700) {
+            Kind::Servers
+        } else {
+            Kind::Embedded
+        };
+        let servers = kind == Kind::Servers;
+        let size = |chance: &mut Chance, most| {
+            if servers { chance.index(most) + 1 } else { 1 }
+        };
+        let (apis, workers) = (size(chance, 3), size(chance, 3));
+        let partitions = if servers { chance.between(1, 3) } else { 1 };
+        let active = chance.between(600, 2_000);
+        let opens = if chance.per_mille(200) { chance.between(0, 500) } else { 0 };
+        let ends = if chance.per_mille(150) {
+            active * chance.between(4, 10) / 10
+        } else {
+            3_600_000
+        };
+        let lease = chance.millis(600, 1_800);
+        let mut plan = Self {
+            kind,
+            apis,
+            workers,
+            partitions: i32::try_from(partitions).unwrap_or(1),
+            shoppers: chance.between(2, 10),
+            stock: chance.between(1, 5),
+            opens,
+            ends,
+            active,
+            lease,
+            pending_age: chance.millis(200, 1_000),
+            gate: calls(chance, servers, 500),
+            log: calls(chance, servers, 800),
+            ledger: calls(chance, servers, 1_000),
+            events: Vec::new(),
+        };
+        if !servers {
+            // A call within the process is neither lost nor late.
+            plan.gate = Calls { way: 0, refused: 0, ..plan.gate };
+        }
+        plan.draw_events(chance);
+        plan
+    }
+
+    fn draw_events(&mut self, chance: &mut Chance) {
+        let servers = self.kind == Kind::Servers;
+        // How often each kind of event comes, for those kinds that this history has.
+        let mut kinds: Vec<Draw> = vec![
+            |plan, c| Event::CrashApi { node: c.index(plan.apis), down: c.between(50, 1_500) },
+            |plan, c| Event::PauseApi { node: c.index(plan.apis), for_ms: c.between(50, 2_500) },
+            |plan, c| Event::StopApi { node: c.index(plan.apis), grace: c.between(20, 1_500) },
+            |plan, c| Event::SkewApi { node: c.index(plan.apis), by: skew(c) },
+            |_, c| Event::Away {
+                server: if c.per_mille(500) { Server::Log } else { Server::Ledger },
+                refused: true,
+                for_ms: c.between(100, 2_500),
+            },
+            |_, c| Event::Poison(poison(c)),
+        ];
+        if servers {
+            kinds.extend::<[Draw; 8]>([
+                |plan, c| Event::CrashWorker { node: c.index(plan.workers), down: c.between(50, 2_500) },
+                |plan, c| Event::PauseWorker { node: c.index(plan.workers), for_ms: c.between(50, 4_000) },
+                |plan, c| Event::StopWorker { node: c.index(plan.workers), grace: c.between(20, 1_500) },
+                |plan, c| Event::SkewWorker { node: c.index(plan.workers), by: skew(c) },
+                |_, c| Event::Away {
+                    server: [Server::Gate, Server::Log, Server::Ledger][c.index(3)],
+                    refused: c.per_mille(500),
+                    for_ms: c.between(100, 2_500),
+                },
+                |_, _| Event::EmptyGate,
+                |_, c| Event::RestartGate { forgets: c.per_mille(300) },
+                |_, c| if c.per_mille(700) {
+                    Event::CutLog { share: c.between(100, 1_000) }
+                } else {
+                    Event::MakeLogAnew
+                },
+            ]);
+        }
+        let wanted = chance.between(0, 3);
+        for _ in 0..wanted {
+            let draw = kinds.swap_remove(chance.index(kinds.len()));
+            for _ in 0..chance.between(1, 3) {
+                // Half of them in the rush.
+                let when = if chance.per_mille(500) {
+                    self.opens + chance.between(0, 300)
+                } else {
+                    chance.between(0, self.active)
+                };
+                let event = draw(self, chance);
+                if matches!(event, Event::RestartGate { forgets: false }) {
+                    let before = when.saturating_sub(chance.between(0, 1_500));
+                    self.events.push((before, Event::SaveGate));
+                }
+                self.events.push((when, event));
+            }
+        }
+        self.events.sort_by_key(|(when, _)| *when);
+    }
+
+    pub(super) fn calls(&self, server: Server) -> Calls {
+        match server {
+            Server::Gate => self.gate,
+            Server::Log => self.log,
+            Server::Ledger => self.ledger,
+        }
+    }
+}
+
+type Draw = fn(&Plan, &mut Chance) -> Event;
+
+fn calls(chance: &mut Chance, remote: bool, timeout: u64) -> Calls {
+    // Half of the servers of a history have nothing wrong with them.
+    let mut some = |most: u64| {
+        if chance.per_mille(500) { 0 } else { chance.between(1, most) }
+    };
+    Calls {
+        way: some(12),
+        refused: some(150),
+        lost: if remote { some(120) } else { 0 },
+        slow: if remote { some(120) } else { 0 },
+        twice: if remote { some(100) } else { 0 },
+        timeout: Duration::from_millis(timeout),
+    }
+}
+
+/// Up to what a gate's margin allows for, mostly.
+fn skew(chance: &mut Chance) -> i64 {
+    let most = if chance.per_mille(800) { 900 } else { 20_000 };
+    i64::try_from(chance.between(0, 2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0)
+}
+
+fn poison(chance: &mut Chance) -> Poison {
+    [
+        Poison::Garbage,
+        Poison::UnknownUser,
+        Poison::UnknownSale,
+        Poison::Duplicate,
+        Poison::ForeignId,
+        Poison::PastTheGate,
+    ][chance.index(6)]
+}

@@ -1,0 +1,260 @@
+//! The judgement: the six promises, on what shoppers were told and on what is stored.
+
+use std::collections::BTreeMap;
+
+use super::{
+    plan::Kind,
+    shopper::Answer,
+    world::{Seen, World, short},
+};
+use crate::{
+    ids::{AttemptId, UserId},
+    order::Refusal,
+    port::{AttemptLog, GateStatus, Outcome, PurchaseResult, StockGate},
+};
+
+/// Judges a history that is over.
+pub(super) async fn judge(world: &World, became_quiet: bool) {
+    let orders = world.ledger.orders(world.sale);
+    stored(world, &orders);
+    if became_quiet {
+        balanced(world, &orders).await;
+        results_agree(world, &orders).await;
+        let broken = {
+            let seen = world.seen();
+            let mut broken = Vec::new();
+            accepted_attempts_ended(world, &seen, &orders, &mut broken);
+            second_presses_got_the_same(world, &seen, &mut broken);
+            dead_letters_are_kept(world, &seen, &mut broken);
+            broken
+        };
+        broken.into_iter().for_each(|promise| world.broken(promise));
+    }
+    let mut broken = Vec::new();
+    {
+        let seen = world.seen();
+        refused_attempts_came_to_nothing(world, &seen, &mut broken);
+        who_was_told_failed_got_no_order(world, &seen, &mut broken);
+        results_never_turn(world, &seen, &mut broken);
+    }
+    broken.into_iter().for_each(|promise| world.broken(promise));
+}
+
+/// Accepted attempts of which two failures at once left no trace.
+pub(super) fn excused(world: &World, seen: &Seen) -> u64 {
+    let erased = |id: &AttemptId| seen.erased.contains(id) && world.ledger.outcome(*id).is_none();
+    accepted(seen).filter(|(_, id)| erased(id)).count() as u64
+}
+
+fn accepted(seen: &Seen) -> impl Iterator<Item = (UserId, AttemptId)> {
+    seen.presses.iter().filter_map(|press| match press.answer {
+        Answer::Accepted(accepted) => Some((press.user, accepted.attempt)),
+        _ => None,
+    })
+}
+
+/// Never oversold; one order a shopper is a key of the map.
+fn stored(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
+    let (sold, initial) = (orders.len() as u64, world.plan.stock);
+    if sold > initial {
+        world.broken(format!("oversold: {sold} orders of {initial} units"));
+    }
+    let remaining = world.ledger.remaining(world.sale);
+    if sold + remaining != initial {
+        world.broken(format!(
+            "the ledger has {sold} sold and {remaining} left of {initial}"
+        ));
+    }
+    let mut by_attempt: Vec<_> = orders.values().collect();
+    by_attempt.sort_unstable();
+    by_attempt.dedup();
+    if by_attempt.len() != orders.len() {
+        world.broken("two orders of one attempt".to_owned());
+    }
+}
+
+/// Every unit is sold or can be bought, in the gate too.
+async fn balanced(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
+    let gate = world.gate();
+    if let Ok(GateStatus::Open { available, pending, .. }) = gate.status(world.sale).await {
+        let holders = gate.holders(world.sale).await.unwrap_or_default();
+        let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
+        if pending != 0 || available != remaining || !holders.iter().eq(orders.keys()) {
+            world.broken(format!(
+                "the gate has {available} available, {pending} pending, holders {holders:?}; \
+                 the ledger {remaining} left, buyers {:?}",
+                orders.keys().collect::<Vec<_>>()
+            ));
+        }
+    }
+}
+
+/// What shoppers read agrees with the orders.
+async fn results_agree(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
+    let gate = world.gate();
+    let lost = !world.seen().gate_losses.is_empty() && world.plan.kind == Kind::Servers;
+    let mut users: BTreeMap<UserId, Vec<AttemptId>> = BTreeMap::new();
+    for (user, attempt) in accepted(&world.seen()) {
+        users.entry(user).or_default().push(attempt);
+    }
+    for (user, attempts) in users {
+        let read = gate.read_result(user, world.product, Some(world.sale)).await;
+        let Ok(result) = read else { continue };
+        let agrees = match result {
+            Some(PurchaseResult::Success) => orders.contains_key(&user),
+            Some(PurchaseResult::Failed) => !orders.contains_key(&user),
+            // Failures are in the gate alone; one that lost something may have forgotten them. A sale that is over is
+            // not loaded again.
+            None => {
+                let erased = |id: &AttemptId| world.seen().erased.contains(id);
+                lost && (!orders.contains_key(&user) || world.now() >= world.plan.ends)
+                    || attempts.iter().any(erased)
+            }
+        };
+        if !agrees {
+            world.broken(format!(
+                "shopper {user} finally reads {result:?}, with order {:?}",
+                orders.get(&user).map(|id| short(*id))
+            ));
+        }
+    }
+}
+
+/// Nothing accepted is lost.
+fn accepted_attempts_ended(
+    world: &World,
+    seen: &Seen,
+    orders: &BTreeMap<UserId, AttemptId>,
+    broken: &mut Vec<String>,
+) {
+    for (user, id) in accepted(seen) {
+        let outcome = world.ledger.outcome(id);
+        let ended_well = match outcome {
+            Some(Outcome::Ordered) => orders.get(&user) == Some(&id),
+            Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),
+            // Units never come back in the ledger, so that none is left now is the proof.
+            Some(Outcome::SoldOut) => world.ledger.remaining(world.sale) == 0,
+            Some(Outcome::Rejected) => false,
+            None => seen.erased.contains(&id),
+        };
+        if !ended_well {
+            broken.push(format!(
+                "{} of shopper {user} was accepted and ended as {outcome:?}",
+                short(id)
+            ));
+        }
+    }
+}
+
+/// Whoever was refused for certain has no order by that press.
+fn refused_attempts_came_to_nothing(world: &World, seen: &Seen, broken: &mut Vec<String>) {
+    for press in &seen.presses {
+        let Answer::Refused(refusal) = press.answer else {
+            continue;
+        };
+        if let Some(own) = press.own
+            && refusal != Refusal::OutcomeUnknown
+            && let Some(outcome) = world.ledger.outcome(own)
+            && !seen.resurrected.contains(&own)
+        {
+            broken.push(format!(
+                "{} of shopper {} was refused ({refusal}) and became {outcome:?}",
+                short(own),
+                press.user
+            ));
+        }
+    }
+}
+
+/// Unknown is not failed: FAILED is the last word about everything that was accepted before.
+fn who_was_told_failed_got_no_order(world: &World, seen: &Seen, broken: &mut Vec<String>) {
+    for poll in &seen.polls {
+        if poll.result != Some(PurchaseResult::Failed) {
+            continue;
+        }
+        for id in &poll.accepted {
+            if matches!(
+                world.ledger.outcome(*id),
+                Some(Outcome::Ordered | Outcome::AlreadyOrdered { .. })
+            ) {
+                broken.push(format!(
+                    "shopper {} was told FAILED at {} ms, and {} became an order",
+                    poll.user,
+                    poll.asked,
+                    short(*id)
+                ));
+            }
+        }
+    }
+}
+
+/// A SUCCESS stays one, however often it is asked for.
+fn results_never_turn(world: &World, seen: &Seen, broken: &mut Vec<String>) {
+    let mut told: BTreeMap<UserId, u64> = BTreeMap::new();
+    for poll in &seen.polls {
+        match poll.result {
+            Some(PurchaseResult::Success) => {
+                told.entry(poll.user).or_insert(poll.asked);
+            }
+            Some(PurchaseResult::Failed) if told.get(&poll.user).is_some_and(|at| *at < poll.asked) => {
+                broken.push(format!(
+                    "shopper {} was told SUCCESS, and FAILED at {} ms",
+                    poll.user, poll.asked
+                ));
+            }
+            _ => {}
+        }
+    }
+    let _ = world;
+}
+
+/// A second press is answered with the first one's attempt, for as long as the gate forgets nothing.
+fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<String>) {
+    let mut first: BTreeMap<UserId, (AttemptId, u64)> = BTreeMap::new();
+    let mut presses: Vec<_> = seen.presses.iter().collect();
+    presses.sort_by_key(|press| press.answered);
+    for press in presses {
+        let Answer::Accepted(accepted) = press.answer else {
+            continue;
+        };
+        let (before, asked) = *first
+            .entry(press.user)
+            .or_insert((accepted.attempt, press.asked));
+        if before == accepted.attempt {
+            continue;
+        }
+        let forgotten = seen
+            .gate_losses
+            .iter()
+            .any(|loss| (asked..=press.answered).contains(loss));
+        let stands = world.ledger.outcome(before) == Some(Outcome::Ordered);
+        if stands && !forgotten && seen.past_the_gate.is_empty() {
+            broken.push(format!(
+                "shopper {} was answered {}, then {}",
+                press.user,
+                short(before),
+                short(accepted.attempt)
+            ));
+        }
+        first.insert(press.user, (accepted.attempt, press.asked));
+    }
+}
+
+/// What cannot be settled is kept.
+fn dead_letters_are_kept(world: &World, seen: &Seen, broken: &mut Vec<String>) {
+    if seen.log_damaged || seen.log_made_anew {
+        return;
+    }
+    let letters = world.log.dead_letters();
+    for (partition, offset) in &seen.poison {
+        let kept = letters
+            .iter()
+            .any(|letter| letter.partition == *partition && letter.offset == *offset);
+        if !kept {
+            broken.push(format!(
+                "the record at {offset} of partition {partition} of {} is neither settled nor a dead letter",
+                world.log.name()
+            ));
+        }
+    }
+}

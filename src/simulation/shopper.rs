@@ -1,0 +1,256 @@
+//! A shopper: presses "buy" until there is an answer to rely on, presses again, asks for the result, at any node; and
+//! remembers every word.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    chance::Chance,
+    node::Node,
+    world::{World, short},
+};
+use crate::{
+    ids::{AttemptId, UserId},
+    order::{Accepted, Refusal},
+    port::{PurchaseResult, Standing},
+};
+
+/// How long a shopper waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// One press of "buy".
+#[derive(Debug, Clone)]
+pub(super) struct Press {
+    pub(super) user: UserId,
+    /// The id that the node gave it, if it came so far.
+    pub(super) own: Option<AttemptId>,
+    pub(super) asked: u64,
+    pub(super) answered: u64,
+    pub(super) answer: Answer,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Accepted(Accepted),
+    Refused(Refusal),
+    /// Nobody was there; nothing was sent.
+    NotServed,
+    /// The connection broke, or the answer did not come.
+    Lost,
+}
+
+/// One question for the result.
+#[derive(Debug, Clone)]
+pub(super) struct Poll {
+    pub(super) user: UserId,
+    pub(super) asked: u64,
+    pub(super) result: Option<PurchaseResult>,
+    /// The attempts that had been answered as accepted when it was asked.
+    pub(super) accepted: Vec<AttemptId>,
+}
+
+/// A shopper, and where to go.
+pub(super) struct Shopper {
+    pub(super) world: Arc<World>,
+    pub(super) nodes: Vec<Arc<Node>>,
+    pub(super) user: UserId,
+    pub(super) chance: Chance,
+    pub(super) accepted: Vec<AttemptId>,
+}
+
+impl Shopper {
+    /// Shops until the time is over.
+    pub(super) async fn run(mut self) {
+        let active = self.world.plan.active;
+        let arrival = match self.chance.between(0, 2) {
+            0 => 0,
+            1 => self.chance.between(0, active / 4),
+            _ => self.chance.between(0, active),
+        };
+        tokio::time::sleep(Duration::from_millis(self.world.plan.opens.min(arrival))).await;
+        self.pause(arrival.saturating_sub(self.world.plan.opens), 0).await;
+        while self.world.now() < active {
+            let answer = if self.chance.per_mille(150) {
+                self.press_twice().await
+            } else {
+                self.press().await
+            };
+            match answer {
+                Answer::Accepted(_) => {
+                    self.wait_for_result(active).await;
+                    if self.chance.per_mille(600) {
+                        return;
+                    }
+                }
+                Answer::Refused(Refusal::SoldOut | Refusal::Ended) => {
+                    self.poll().await;
+                    if self.chance.per_mille(500) {
+                        return;
+                    }
+                }
+                Answer::Refused(_) | Answer::NotServed | Answer::Lost => {
+                    if self.chance.per_mille(300) {
+                        self.poll().await;
+                    }
+                    if self.chance.per_mille(100) {
+                        return;
+                    }
+                }
+            }
+            self.pause(30, 600).await;
+        }
+    }
+
+    /// Asks now and then until the result is there, or the time is over.
+    async fn wait_for_result(&mut self, active: u64) {
+        while self.world.now() < active {
+            // Impatient ones press on meanwhile.
+            if self.chance.per_mille(250) {
+                self.press().await;
+            }
+            if self.poll().await.is_some() {
+                return;
+            }
+            self.pause(20, 500).await;
+        }
+    }
+
+    /// One press.
+    pub(super) async fn press(&mut self) -> Answer {
+        let node = self.any_node();
+        let press = press(&self.world, &node, self.user).await;
+        self.remember(press)
+    }
+
+    /// Two at once, at two nodes or one.
+    async fn press_twice(&mut self) -> Answer {
+        let (one, other) = (self.any_node(), self.any_node());
+        let presses = futures::future::join(
+            press(&self.world, &one, self.user),
+            press(&self.world, &other, self.user),
+        );
+        let (one, other) = presses.await;
+        let other = self.remember(other);
+        match self.remember(one) {
+            accepted @ Answer::Accepted(_) => accepted,
+            _ => other,
+        }
+    }
+
+    fn remember(&mut self, press: Press) -> Answer {
+        let answer = press.answer;
+        if let Answer::Accepted(accepted) = answer {
+            self.accepted.push(accepted.attempt);
+            if accepted.standing == Standing::Success && !self.has_order() {
+                self.world.broken(format!(
+                    "shopper {} was told of an order that does not exist",
+                    self.user
+                ));
+            }
+        }
+        self.world.seen().presses.push(press);
+        answer
+    }
+
+    /// Asks for the result once.
+    pub(super) async fn poll(&mut self) -> Option<PurchaseResult> {
+        let node = self.any_node();
+        let running = node.running()?;
+        let shop = running.shop()?;
+        let (asked, accepted) = (self.world.now(), self.accepted.clone());
+        let had_order = self.has_order();
+        let question = async {
+            let result = shop.results.of(self.user, self.world.product).await;
+            running.process.running().await;
+            result
+        };
+        let result = tokio::select! {
+            biased;
+            result = question => result.ok()?,
+            () = running.process.death() => return None,
+            () = tokio::time::sleep(PATIENCE) => return None,
+        };
+        self.world
+            .note(|| format!("shopper {} is told: {result:?}", self.user));
+        match result {
+            Some(PurchaseResult::Success) if !self.has_order() => self.world.broken(format!(
+                "shopper {} was told SUCCESS without an order",
+                self.user
+            )),
+            Some(PurchaseResult::Failed) if had_order => self.world.broken(format!(
+                "shopper {} was told FAILED beside an order",
+                self.user
+            )),
+            _ => {}
+        }
+        self.world.seen().polls.push(Poll {
+            user: self.user,
+            asked,
+            result,
+            accepted,
+        });
+        result
+    }
+
+    fn has_order(&self) -> bool {
+        let orders = self.world.ledger.orders(self.world.sale);
+        orders.contains_key(&self.user)
+    }
+
+    fn any_node(&mut self) -> Arc<Node> {
+        let index = self.chance.index(self.nodes.len());
+        Arc::clone(&self.nodes[index])
+    }
+
+    async fn pause(&mut self, least: u64, more: u64) {
+        let pause = self.chance.millis(least, least + more);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// One press at a node, as HTTP would bring it.
+async fn press(world: &Arc<World>, node: &Node, user: UserId) -> Press {
+    let asked = world.now();
+    let (mut own, mut answer) = (None, Answer::NotServed);
+    if let Some(running) = node.running()
+        && let Some(shop) = running.shop()
+    {
+        let question = async {
+            running.process.running().await;
+            running.clock.take_last_id();
+            let attempt = shop.purchase.attempt(user, world.sale);
+            tokio::pin!(attempt);
+            // The node gives the attempt its id before it waits for anything.
+            let first = futures::poll!(&mut attempt);
+            own = running.clock.take_last_id();
+            world.note(|| {
+                let id = own.map_or_else(|| "refused at once".to_owned(), short);
+                format!("shopper {user} presses at {}: {id}", running.process.name)
+            });
+            let answer = match first {
+                std::task::Poll::Ready(answer) => answer,
+                std::task::Poll::Pending => attempt.await,
+            };
+            running.process.running().await;
+            answer
+        };
+        answer = tokio::select! {
+            biased;
+            answer = question => answer.map_or_else(Answer::Refused, Answer::Accepted),
+            () = running.process.death() => Answer::Lost,
+            () = tokio::time::sleep(PATIENCE) => Answer::Lost,
+        };
+    }
+    world.note(|| match &answer {
+        Answer::Accepted(Accepted { attempt, standing }) => {
+            format!("shopper {user} is answered: accepted {} ({standing:?})", short(*attempt))
+        }
+        other => format!("shopper {user} is answered: {other:?}"),
+    });
+    Press {
+        user,
+        own,
+        asked,
+        answered: world.now(),
+        answer,
+    }
+}

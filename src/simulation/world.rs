@@ -1,0 +1,324 @@
+//! The world of one history: its time, its chances, the engines that everybody shares, and what was seen.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    chance::Chance,
+    clock::{SimulatedClock, at},
+    connection::Fate,
+    plan::{Kind, Plan, Server},
+    shopper::{Poll, Press},
+};
+use crate::{
+    engine::model::{GateImage, ModelGate, ModelLedger, ModelLog},
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
+};
+
+/// The workers' group.
+pub(super) const GROUP: &str = "workers";
+
+/// Everything that outlives processes.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) sale: SaleId,
+    pub(super) product: ProductId,
+    began: Instant,
+    chance: Mutex<Chance>,
+    ids: Arc<AtomicU64>,
+    pub(super) log: Arc<ModelLog>,
+    pub(super) ledger: Arc<ModelLedger>,
+    /// The gate that holds now: of the server, or of the process that runs.
+    gate: Mutex<Arc<ModelGate>>,
+    image: Mutex<GateImage>,
+    /// What is on its way between machines, and the shoppers: nothing that a process owns.
+    pub(super) outside: TaskTracker,
+    /// Calls that are still to take effect although nobody waits for them.
+    pub(super) flying: AtomicUsize,
+    faults: AtomicBool,
+    away: Mutex<BTreeMap<u8, (u64, bool)>>,
+    pub(super) seen: Mutex<Seen>,
+    trace: Option<Mutex<Vec<String>>>,
+}
+
+/// What was seen from outside, for the judgement.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) presses: Vec<Press>,
+    pub(super) polls: Vec<Poll>,
+    /// Promises that were broken, as soon as it was seen.
+    pub(super) broken: Vec<String>,
+    /// When the gate lost something.
+    pub(super) gate_losses: Vec<u64>,
+    /// Attempts whose last trace was destroyed: neither in the ledger, nor in the log, nor in the gate after a fault.
+    pub(super) erased: BTreeSet<AttemptId>,
+    /// Attempts that a restart of the gate from an older image brought back.
+    pub(super) resurrected: BTreeSet<AttemptId>,
+    /// Attempts that were in the log, to be settled, when the gate lost what it had: they come before any new one.
+    pub(super) owed: BTreeSet<AttemptId>,
+    /// Records of another hand that must end among the dead letters.
+    pub(super) poison: Vec<(Partition, Offset)>,
+    /// True once records that are not settled were destroyed.
+    pub(super) log_damaged: bool,
+    pub(super) log_made_anew: bool,
+    /// Attempts by another hand, that no gate has seen.
+    pub(super) past_the_gate: BTreeSet<AttemptId>,
+}
+
+impl World {
+    pub(super) fn new(plan: Plan, mut chance: Chance, traced: bool) -> Arc<Self> {
+        let began = Instant::now();
+        let ids = Arc::new(AtomicU64::new(0));
+        let clock = Arc::new(SimulatedClock::new(began, Arc::clone(&ids)));
+        let ledger = Arc::new(ModelLedger::new(clock.clone()));
+        let sale = SaleId::try_from(1).unwrap_or_else(|_| unreachable!("1 is an id"));
+        let product = ProductId::try_from(1).unwrap_or_else(|_| unreachable!("1 is an id"));
+        ledger.add_sale(SaleListing {
+            id: sale,
+            product,
+            product_name: "a product".to_owned(),
+            product_description: String::new(),
+            window: SaleWindow {
+                start: at(plan.opens),
+                end: at(plan.ends),
+            },
+            initial_stock: plan.stock,
+            remaining_stock: plan.stock,
+        });
+        Arc::new(Self {
+            sale,
+            product,
+            began,
+            chance: Mutex::new(chance.fork()),
+            ids,
+            log: Arc::new(ModelLog::new(plan.partitions)),
+            ledger,
+            gate: Mutex::new(Arc::new(ModelGate::server(clock))),
+            image: Mutex::default(),
+            outside: TaskTracker::new(),
+            flying: AtomicUsize::new(0),
+            faults: AtomicBool::new(true),
+            away: Mutex::default(),
+            seen: Mutex::default(),
+            trace: traced.then(Mutex::default),
+            plan,
+        })
+    }
+
+    /// A clock for another machine.
+    pub(super) fn clock(&self) -> Arc<SimulatedClock> {
+        Arc::new(SimulatedClock::new(self.began, Arc::clone(&self.ids)))
+    }
+
+    /// Milliseconds since the beginning.
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(super) fn chance(&self) -> MutexGuard<'_, Chance> {
+        lock(&self.chance)
+    }
+
+    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+        lock(&self.seen)
+    }
+
+    /// Writes a line into the trace, if there is one.
+    pub(super) fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(trace) = &self.trace {
+            let line = format!("{:>6} ms  {}", self.now(), line());
+            lock(trace).push(line);
+        }
+    }
+
+    pub(super) fn take_trace(&self) -> Vec<String> {
+        self.trace
+            .as_ref()
+            .map(|trace| std::mem::take(&mut *lock(trace)))
+            .unwrap_or_default()
+    }
+
+    pub(super) fn broken(&self, promise: String) {
+        self.note(|| format!("BROKEN: {promise}"));
+        self.seen().broken.push(promise);
+    }
+
+    pub(super) fn gate(&self) -> Arc<ModelGate> {
+        Arc::clone(&lock(&self.gate))
+    }
+
+    /// A gate for a process that starts, instead of that of the one before.
+    pub(super) fn gate_for_process(&self) -> Arc<ModelGate> {
+        if self.plan.kind == Kind::Servers {
+            return self.gate();
+        }
+        let ends = self.log.ends_now();
+        let gate = ModelGate::in_process(self.clock(), Arc::clone(&self.ledger), ends);
+        let gate = Arc::new(gate);
+        self.lose(|| *lock(&self.gate) = Arc::clone(&gate));
+        gate
+    }
+
+    pub(super) fn empty_gate(&self) {
+        let gate = self.gate();
+        self.lose(|| gate.empty());
+    }
+
+    pub(super) fn save_gate(&self) {
+        *lock(&self.image) = self.gate().image();
+    }
+
+    pub(super) fn restart_gate(&self, forgets: bool) {
+        let gate = self.gate();
+        let image = if forgets {
+            GateImage::default()
+        } else {
+            lock(&self.image).clone()
+        };
+        self.lose(|| gate.restart_from(&image));
+    }
+
+    /// Does something that makes the gate forget; notes what has no trace any more after it, and what came back.
+    fn lose(&self, work: impl FnOnce()) {
+        let before = self.pending();
+        work();
+        let after = self.pending();
+        let logged = self.logged();
+        let traced = |attempt: &AttemptId| {
+            logged.contains(attempt) || self.ledger.outcome(*attempt).is_some()
+        };
+        let now = self.now();
+        let mut seen = self.seen();
+        seen.gate_losses.push(now);
+        seen.erased
+            .extend(before.difference(&after).filter(|id| !traced(id)));
+        seen.resurrected.extend(after.difference(&before));
+        seen.owed.extend(logged);
+    }
+
+    /// The gate opens the sale: whatever was accepted before it lost its memory must be settled by now, or its units are
+    /// given away twice.
+    pub(super) fn opened(&self) {
+        let owed = std::mem::take(&mut self.seen().owed);
+        for attempt in owed {
+            if self.ledger.outcome(attempt).is_none() && !self.seen().log_made_anew {
+                self.broken(format!(
+                    "the sale was opened before {} was settled, which was in the log",
+                    short(attempt)
+                ));
+            }
+        }
+    }
+
+    /// The attempts that are pending in the gate.
+    fn pending(&self) -> BTreeSet<AttemptId> {
+        let entries = self.gate().pending(self.sale);
+        entries.into_iter().map(|entry| entry.attempt).collect()
+    }
+
+    /// The attempts that are in the log and still to be settled.
+    fn logged(&self) -> BTreeSet<AttemptId> {
+        let progress = self.ledger.progress_of(GROUP, "attempts");
+        let mut logged = BTreeSet::new();
+        for partition in self.log.ends_now().into_keys() {
+            let next = progress.get(&partition).copied().unwrap_or(Offset(0));
+            let records = self.log.all(partition);
+            let ahead = records.iter().filter(|record| record.offset >= next);
+            logged.extend(ahead.filter_map(attempt_of));
+        }
+        logged
+    }
+
+    /// Notes that records were destroyed.
+    pub(super) fn destroyed(&self, records: &[LogRecord]) {
+        let (pending, logged) = (self.pending(), self.logged());
+        let mut seen = self.seen();
+        for id in records.iter().filter_map(attempt_of) {
+            if self.ledger.outcome(id).is_none() {
+                seen.log_damaged = true;
+                seen.owed.remove(&id);
+                if !pending.contains(&id) && !logged.contains(&id) {
+                    seen.erased.insert(id);
+                }
+            }
+        }
+    }
+
+    pub(super) fn has_faults(&self) -> bool {
+        self.faults.load(Ordering::Relaxed)
+    }
+
+    /// From now on everything goes well.
+    pub(super) fn end_faults(&self) {
+        self.faults.store(false, Ordering::Relaxed);
+    }
+
+    /// A server cannot be reached until then; calls are refused at once, or get no answer.
+    pub(super) fn send_away(&self, server: Server, until: u64, refused: bool) {
+        lock(&self.away).insert(server as u8, (until, refused));
+    }
+
+    /// How a call to a server goes.
+    pub(super) fn fate(&self, server: Server) -> Fate {
+        let calls = self.plan.calls(server);
+        if !self.has_faults() {
+            return Fate::Delivered { there: 1, back: 0, again: None, answered: true };
+        }
+        let away = lock(&self.away).get(&(server as u8)).copied();
+        if let Some((until, refused)) = away
+            && self.now() < until
+        {
+            return if refused { Fate::Refused { after: 1 } } else { Fate::Lost };
+        }
+        let mut chance = self.chance();
+        let timeout = u64::try_from(calls.timeout.as_millis()).unwrap_or(u64::MAX);
+        if chance.per_mille(calls.refused) {
+            let longest = if chance.per_mille(500) { 5 } else { 2 * timeout };
+            return Fate::Refused { after: chance.between(1, longest) };
+        }
+        let mut answered = true;
+        if chance.per_mille(calls.lost) {
+            if chance.per_mille(500) {
+                return Fate::Lost;
+            }
+            answered = false;
+        }
+        let (mut there, mut back) = (chance.between(0, calls.way), chance.between(0, calls.way));
+        if chance.per_mille(calls.slow) {
+            there += chance.between(0, 2 * timeout);
+            back += chance.between(0, timeout / 2);
+        }
+        let again = chance.per_mille(calls.twice).then(|| chance.between(0, 100));
+        Fate::Delivered { there, back, again, answered }
+    }
+}
+
+fn attempt_of(record: &LogRecord) -> Option<AttemptId> {
+    match &record.entry {
+        LogEntry::Attempt(attempt) => Some(attempt.id),
+        LogEntry::Garbage(_) => None,
+    }
+}
+
+/// The shopper of this number, from 1.
+pub(super) fn shopper(number: u64) -> Option<UserId> {
+    UserId::new(i64::try_from(number).ok()?)
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// An attempt as the trace names it.
+pub(super) fn short(attempt: AttemptId) -> String {
+    format!("#{}", attempt.0.as_u128())
+}
