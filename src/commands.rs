@@ -11,6 +11,7 @@ mod migrate;
 mod place;
 mod seed;
 mod serve;
+mod simulate;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -56,6 +57,7 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     Doctor(doctor::Doctor),
+    Simulate(simulate::Simulate),
 }
 
 impl Cli {
@@ -71,6 +73,10 @@ impl Cli {
 
 /// Runs the command. The error, if any, is one clear line.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    // It needs no configuration, and is quiet about what it does to the system on purpose.
+    if let Command::Simulate(simulate) = cli.command {
+        return simulate.run().map(|()| ExitCode::SUCCESS);
+    }
     let config = Config::load(&Sources::of_process(cli.config)?)?;
     telemetry::start_logging(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -88,6 +94,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
+            Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     });

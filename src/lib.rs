@@ -2,11 +2,13 @@
 //!
 //! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`] and [`clock`] below them
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
-//! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, and embedded in one process; the domain never names one
+//! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, embedded in one process, and as models; the domain never names
+//!   one
 //! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
 //! - [`limit`]: rate limits with a bounded memory, for the domain
 //! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines
+//! - [`simulation`]: whole histories under faults, from a seed, on the models
 //! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
 //!
 //! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.
@@ -24,4 +26,5 @@ pub mod limit;
 pub mod order;
 pub mod port;
 pub mod sale;
+pub mod simulation;
 pub mod telemetry;

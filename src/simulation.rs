@@ -118,15 +118,14 @@ pub fn soak(first: u64, histories: u64, threads: usize, most_failures: usize) ->
 }
 
 impl Report {
-    /// The history for a reader, once more with its trace.
+    /// The history for a reader.
     #[must_use]
-    pub fn retold(&self) -> String {
-        let told = play(self.seed, true);
-        let mut lines = told.trace;
-        lines.extend(told.broken.iter().map(|broken| format!("BROKEN: {broken}")));
+    pub fn told(&self) -> String {
+        let mut lines = self.trace.clone();
+        lines.extend(self.broken.iter().map(|broken| format!("BROKEN: {broken}")));
         lines.push(format!(
-            "seed {}: play it again with `flashsale simulate --seed {} --trace`",
-            self.seed, self.seed
+            "seed {seed}: `flashsale simulate --seed {seed} --trace` plays it again",
+            seed = self.seed
         ));
         lines.join("\n")
     }

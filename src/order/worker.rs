@@ -20,7 +20,7 @@ use crate::{
     port::{AttemptLog, Lease, Ledger, Member, Partition, Position, StockGate},
 };
 
-/// The engines a worker works on.
+/// The engines that a shop or a worker works on, and the time.
 #[derive(Clone)]
 pub struct Engines {
     pub gate: Arc<dyn StockGate>,

@@ -16,6 +16,9 @@ use crate::{
     port::{Attempt, AttemptLog, LogEntry, Offset, Partition, RawRecord},
 };
 
+/// Nobody's id.
+const UNKNOWN_USER: i64 = 99_999;
+
 /// The processes of a system, by role; one process has both.
 pub(super) struct System {
     pub(super) apis: Vec<Arc<Node>>,
@@ -141,8 +144,9 @@ fn write(world: &World, poison: Poison) {
         .keys()
         .flat_map(|partition| world.log.all(*partition))
         .filter_map(|record| match record.entry {
-            LogEntry::Attempt(attempt) => Some(attempt),
-            LogEntry::Garbage(_) => None,
+            // Of a real shopper: only one of two records of one id is settled, and the other one is no dead letter.
+            LogEntry::Attempt(attempt) if attempt.user.value() < UNKNOWN_USER => Some(attempt),
+            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
         })
         .collect();
     let any = |attempts: &[Attempt]| {
@@ -160,7 +164,7 @@ fn write(world: &World, poison: Poison) {
     let stranger = world.plan.shoppers + 1;
     let (attempt, dead) = match poison {
         Poison::Garbage => (None, true),
-        Poison::UnknownUser => (shopper(99_999).map(fresh), true),
+        Poison::UnknownUser => (UserId::new(UNKNOWN_USER).map(fresh), true),
         Poison::UnknownSale => {
             let attempt = shopper(1).map(|user| Attempt {
                 sale: SaleId::try_from(77).unwrap_or(world.sale),
@@ -222,7 +226,9 @@ pub(super) async fn is_quiet(world: &World) -> bool {
 
     let progress = world.ledger.progress_of(super::world::GROUP, world.log.name());
     let settled = world.log.ends_now().iter().all(|(partition, end)| {
-        progress.get(partition).copied().unwrap_or(Offset(0)) == *end
+        let next = progress.get(partition).copied().unwrap_or(Offset(0));
+        // A log that was made anew may be shorter than what was read of the old one, until its next record comes.
+        next == *end || next > *end && world.log.all(*partition).is_empty()
     });
     if world.flying.load(std::sync::atomic::Ordering::Relaxed) > 0 {
         return false;

@@ -17,8 +17,8 @@ use super::{
 use crate::{order::Refusal, port::Standing};
 
 /// How long the system may take to become quiet once the faults are over. Most of it is for a loading that died, which
-/// nobody may supersede for 30 s.
-const HEALING: Duration = Duration::from_secs(90);
+/// nobody may supersede for 10 s.
+const HEALING: Duration = Duration::from_secs(60);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(40);
 /// How long a unit that is free, or the lack of one, may take to be seen by every API.

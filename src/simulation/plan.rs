@@ -114,7 +114,7 @@ impl Plan {
         };
         let (apis, workers) = (size(chance, 3), size(chance, 3));
         let partitions = if servers { chance.between(1, 3) } else { 1 };
-        let active = chance.between(600, 2_000);
+        let active = chance.between(500, 1_600);
         let opens = if chance.per_mille(200) { chance.between(0, 500) } else { 0 };
         let ends = if chance.per_mille(150) {
             active * chance.between(4, 10) / 10

@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{gate::write_results, leases::Leases};
 use crate::{
@@ -47,8 +47,10 @@ impl ModelLedger {
         }
     }
 
-    /// Makes a sale, and its product.
-    pub fn add_sale(&self, sale: SaleListing) {
+    /// Makes a sale, and its product. Its window is kept to the millisecond.
+    pub fn add_sale(&self, mut sale: SaleListing) {
+        sale.window.start = sale.window.start.trunc_subsecs(3);
+        sale.window.end = sale.window.end.trunc_subsecs(3);
         self.tables().sales.insert(sale.id, sale);
     }
 

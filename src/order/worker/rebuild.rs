@@ -12,7 +12,7 @@ use crate::port::{LoadToken, SaleListing};
 /// Holders that are loaded with one call.
 const CHUNK: usize = 5_000;
 /// A loading that makes no progress for so long may be superseded.
-const LOAD_LEASE: std::time::Duration = std::time::Duration::from_secs(30);
+const LOAD_LEASE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What is under way about one sale.
 #[derive(Default)]

@@ -6,6 +6,7 @@
 
 mod auditing;
 mod loading;
+mod model;
 mod recording;
 mod redis_faults;
 mod reserving;
@@ -217,3 +218,5 @@ macro_rules! suite {
 suite!(on_a_single_server, Single);
 suite!(on_a_cluster, Cluster);
 suite!(in_memory, InMemory);
+suite!(on_a_model_server, model::ModelServer);
+suite!(on_a_model_process, model::ModelProcess);

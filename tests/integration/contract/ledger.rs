@@ -1,11 +1,12 @@
-//! What every engine of the ledger promises. A suite of functions over a [`Bed`], one bed an engine; what only
-//! PostgreSQL has is in `postgres`.
+//! What every engine of the ledger promises. A suite of functions over a [`Bed`], one bed an engine, and a suite of
+//! statements by hand for those that speak SQL; what only PostgreSQL has is in `postgres`.
 
 mod accounts;
 mod auditing;
 mod bed;
 mod catalog;
 mod leases;
+mod model;
 mod orders;
 mod postgres;
 mod settling;
@@ -49,22 +50,13 @@ macro_rules! suite {
                     a_snapshot_adds_up_while_orders_are_being_made,
                     an_unknown_sale_has_no_snapshot,
                 }
-                orders {
-                    an_order_too_many_written_by_hand_is_refused,
-                    a_second_order_written_by_hand_is_refused,
-                    a_second_order_for_an_attempt_written_by_hand_is_refused,
-                    an_order_of_another_product_than_the_sales_is_refused,
-                    orders_written_by_hand_take_and_give_back_units,
-                    stock_set_by_hand_must_tell_the_truth,
-                    sales_of_one_product_cannot_overlap,
-                }
                 settling {
                     first_come_first_served_until_it_is_sold_out,
                     never_more_orders_than_stock_from_many_partitions_at_once,
                     a_second_order_of_a_shopper_is_refused_across_batches,
                     a_second_order_of_a_shopper_is_refused_within_a_batch,
                     a_shopper_in_many_partitions_at_once_gets_one_order,
-                    settling_again_answers_the_same_and_changes_nothing,
+                    settling_again_answers_the_same,
                     the_same_attempts_from_two_partitions_at_once_count_once,
                     a_worker_with_a_stale_offset_is_fenced_out,
                     of_two_workers_at_one_offset_one_is_fenced_out,
@@ -90,5 +82,33 @@ macro_rules! suite {
     };
 }
 
+/// Makes a module with the suite of statements by hand on a bed.
+macro_rules! sql_suite {
+    ($engine:ident, $bed:path) => {
+        mod $engine {
+            use $bed as EngineBed;
+
+            contract! { EngineBed:
+                orders {
+                    an_order_too_many_written_by_hand_is_refused,
+                    a_second_order_written_by_hand_is_refused,
+                    a_second_order_for_an_attempt_written_by_hand_is_refused,
+                    an_order_of_another_product_than_the_sales_is_refused,
+                    orders_written_by_hand_take_and_give_back_units,
+                    stock_set_by_hand_must_tell_the_truth,
+                    sales_of_one_product_cannot_overlap,
+                }
+                settling {
+                    settling_again_answers_the_same_and_changes_nothing,
+                    the_cause_of_a_rejection_is_recorded,
+                }
+            }
+        }
+    };
+}
+
 suite!(on_postgres, super::postgres::PostgresBed);
 suite!(on_sqlite, super::sqlite::SqliteBed);
+suite!(on_model, super::model::ModelBed);
+sql_suite!(by_hand_on_postgres, super::postgres::PostgresBed);
+sql_suite!(by_hand_on_sqlite, super::sqlite::SqliteBed);

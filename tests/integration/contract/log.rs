@@ -2,6 +2,7 @@
 //! module.
 
 mod kafka;
+mod model;
 mod sqlite;
 
 use chrono::DateTime;
@@ -57,7 +58,7 @@ macro_rules! suite {
     };
 }
 
-suite!(on_kafka: super::kafka::KafkaBed, on_sqlite: super::sqlite::SqliteBed);
+suite!(on_kafka: super::kafka::KafkaBed, on_sqlite: super::sqlite::SqliteBed, on_model: super::model::ModelBed);
 
 pub fn attempt(user: i64) -> Attempt {
     Attempt {

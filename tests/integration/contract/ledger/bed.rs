@@ -27,27 +27,8 @@ pub trait Bed: Sized {
     /// The ledger as another process would have it.
     async fn ledger(&self) -> Arc<dyn Ledger>;
 
-    /// A statement by hand.
-    async fn execute(&self, statement: &str) -> Result<u64, String>;
-
-    /// A query by hand for one number.
-    async fn number(&self, query: &str) -> i64;
-
-    /// Instants as the engine's SQL spells them.
-    fn instant(&self, at: DateTime<Utc>) -> String;
-
     /// Accounts with ids 1 to `count`, in an empty store.
-    async fn shoppers(&self, count: i64) -> Vec<UserId> {
-        for id in 1..=count {
-            let row = format!("({id}, 'shopper{id}', 'shopper{id}@example.com', '-')");
-            self.execute(&format!(
-                "INSERT INTO users (id, username, email, password_hash) VALUES {row}"
-            ))
-            .await
-            .unwrap();
-        }
-        (1..=count).filter_map(UserId::new).collect()
-    }
+    async fn shoppers(&self, count: i64) -> Vec<UserId>;
 
     /// A sale that runs, of a product of its own. Its id and its product's are the same.
     async fn sale(&self, stock: u32) -> SaleId {
@@ -56,21 +37,28 @@ pub trait Bed: Sized {
             .await
     }
 
-    async fn sale_at(&self, stock: u32, start: DateTime<Utc>, end: DateTime<Utc>) -> SaleId {
-        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
-        self.execute(&format!("INSERT INTO products (id, sku, name, price_cents) VALUES ({id}, 'SKU-{id}', 'Thing {id}', 1)"))
-            .await
-            .unwrap();
-        self.execute(&format!(
-            "INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
-             VALUES ({id}, {id}, '{}', '{}', {stock}, {stock})",
-            self.instant(start),
-            self.instant(end)
-        ))
-        .await
-        .unwrap();
-        SaleId::new(id).unwrap()
-    }
+    async fn sale_at(&self, stock: u32, start: DateTime<Utc>, end: DateTime<Utc>) -> SaleId;
+
+    /// How many orders there are.
+    async fn orders(&self) -> i64;
+
+    /// How many attempts are recorded.
+    async fn attempts(&self) -> i64;
+
+    /// The promises of the ledger, on whatever a test left behind.
+    async fn check_promises(&self);
+}
+
+/// An engine that speaks SQL.
+pub trait SqlBed: Bed {
+    /// A statement by hand.
+    async fn execute(&self, statement: &str) -> Result<u64, String>;
+
+    /// A query by hand for one number.
+    async fn number(&self, query: &str) -> i64;
+
+    /// Instants as the engine's SQL spells them.
+    fn instant(&self, at: DateTime<Utc>) -> String;
 
     /// An order by hand. Status as SQL spells it.
     async fn order(
@@ -88,32 +76,100 @@ pub trait Bed: Sized {
         ))
         .await
     }
+}
 
-    /// The promises of the ledger, on whatever a test left behind.
-    async fn check_promises(&self) {
-        for (promise, broken) in [
-            (
-                "remaining units are those without an order, and never below zero",
-                "SELECT count(*) FROM flash_sales s WHERE remaining_stock < 0 OR remaining_stock <> initial_stock
-                 - (SELECT count(*) FROM orders o WHERE o.flash_sale_id = s.id AND status = 'SUCCESS')",
-            ),
-            (
-                "a shopper has one order a sale",
-                "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY flash_sale_id, user_id HAVING count(*) > 1) twice",
-            ),
-            (
-                "an attempt recorded as ordered has its order",
-                "SELECT count(*) FROM purchase_attempts p WHERE outcome = 'ORDERED' AND NOT EXISTS
-                 (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id AND o.user_id = p.user_id)",
-            ),
-            (
-                "an attempt recorded as failed has none",
-                "SELECT count(*) FROM purchase_attempts p WHERE outcome <> 'ORDERED' AND EXISTS
-                 (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id)",
-            ),
-        ] {
-            assert_eq!(self.number(broken).await, 0, "broken: {promise}");
+/// What a [`Bed`] is to make and to count, by SQL: for `impl Bed` of an engine that is a [`SqlBed`].
+macro_rules! by_sql {
+    () => {
+        async fn shoppers(&self, count: i64) -> Vec<flashsale::ids::UserId> {
+            $crate::contract::ledger::bed::insert_shoppers(self, count).await
         }
+
+        async fn sale_at(
+            &self,
+            stock: u32,
+            start: chrono::DateTime<chrono::Utc>,
+            end: chrono::DateTime<chrono::Utc>,
+        ) -> flashsale::ids::SaleId {
+            $crate::contract::ledger::bed::insert_sale(self, stock, start, end).await
+        }
+
+        async fn orders(&self) -> i64 {
+            self.number("SELECT count(*) FROM orders").await
+        }
+
+        async fn attempts(&self) -> i64 {
+            self.number("SELECT count(*) FROM purchase_attempts").await
+        }
+
+        async fn check_promises(&self) {
+            $crate::contract::ledger::bed::query_promises(self).await;
+        }
+    };
+}
+pub(super) use by_sql;
+
+/// A number that no other sale has.
+pub fn next_id() -> i64 {
+    NEXT_ID.fetch_add(1, Ordering::Relaxed)
+}
+
+pub async fn insert_shoppers(bed: &impl SqlBed, count: i64) -> Vec<UserId> {
+    for id in 1..=count {
+        let row = format!("({id}, 'shopper{id}', 'shopper{id}@example.com', '-')");
+        bed.execute(&format!(
+            "INSERT INTO users (id, username, email, password_hash) VALUES {row}"
+        ))
+        .await
+        .unwrap();
+    }
+    (1..=count).filter_map(UserId::new).collect()
+}
+
+pub async fn insert_sale(
+    bed: &impl SqlBed,
+    stock: u32,
+    start: DateTime<Utc>,
+    end: DateTime<Utc>,
+) -> SaleId {
+    let id = next_id();
+    bed.execute(&format!("INSERT INTO products (id, sku, name, price_cents) VALUES ({id}, 'SKU-{id}', 'Thing {id}', 1)"))
+        .await
+        .unwrap();
+    bed.execute(&format!(
+        "INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock)
+         VALUES ({id}, {id}, '{}', '{}', {stock}, {stock})",
+        bed.instant(start),
+        bed.instant(end)
+    ))
+    .await
+    .unwrap();
+    SaleId::new(id).unwrap()
+}
+
+pub async fn query_promises(bed: &impl SqlBed) {
+    for (promise, broken) in [
+        (
+            "remaining units are those without an order, and never below zero",
+            "SELECT count(*) FROM flash_sales s WHERE remaining_stock < 0 OR remaining_stock <> initial_stock
+             - (SELECT count(*) FROM orders o WHERE o.flash_sale_id = s.id AND status = 'SUCCESS')",
+        ),
+        (
+            "a shopper has one order a sale",
+            "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY flash_sale_id, user_id HAVING count(*) > 1) twice",
+        ),
+        (
+            "an attempt recorded as ordered has its order",
+            "SELECT count(*) FROM purchase_attempts p WHERE outcome = 'ORDERED' AND NOT EXISTS
+             (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id AND o.user_id = p.user_id)",
+        ),
+        (
+            "an attempt recorded as failed has none",
+            "SELECT count(*) FROM purchase_attempts p WHERE outcome <> 'ORDERED' AND EXISTS
+             (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id)",
+        ),
+    ] {
+        assert_eq!(bed.number(broken).await, 0, "broken: {promise}");
     }
 }
 

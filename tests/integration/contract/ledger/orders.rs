@@ -6,9 +6,9 @@ use flashsale::{
     ids::{AttemptId, UserId},
 };
 
-use super::Bed;
+use super::bed::SqlBed;
 
-pub async fn an_order_too_many_written_by_hand_is_refused(bed: &impl Bed) {
+pub async fn an_order_too_many_written_by_hand_is_refused(bed: &impl SqlBed) {
     let users = bed.shoppers(3).await;
     let sale = bed.sale(2).await;
     for user in &users[..2] {
@@ -44,7 +44,7 @@ pub async fn an_order_too_many_written_by_hand_is_refused(bed: &impl Bed) {
     );
 }
 
-pub async fn a_second_order_written_by_hand_is_refused(bed: &impl Bed) {
+pub async fn a_second_order_written_by_hand_is_refused(bed: &impl SqlBed) {
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
     bed.order(
@@ -67,7 +67,7 @@ pub async fn a_second_order_written_by_hand_is_refused(bed: &impl Bed) {
     .unwrap_err();
 }
 
-pub async fn a_second_order_for_an_attempt_written_by_hand_is_refused(bed: &impl Bed) {
+pub async fn a_second_order_for_an_attempt_written_by_hand_is_refused(bed: &impl SqlBed) {
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
     let attempt = AttemptId::generate();
@@ -79,7 +79,7 @@ pub async fn a_second_order_for_an_attempt_written_by_hand_is_refused(bed: &impl
         .unwrap_err();
 }
 
-pub async fn an_order_of_another_product_than_the_sales_is_refused(bed: &impl Bed) {
+pub async fn an_order_of_another_product_than_the_sales_is_refused(bed: &impl SqlBed) {
     bed.shoppers(1).await;
     let (sale, other) = (bed.sale(5).await, bed.sale(5).await);
     let (product, user) = (other.value(), UserId::new(1).unwrap());
@@ -88,7 +88,7 @@ pub async fn an_order_of_another_product_than_the_sales_is_refused(bed: &impl Be
         .unwrap_err();
 }
 
-pub async fn orders_written_by_hand_take_and_give_back_units(bed: &impl Bed) {
+pub async fn orders_written_by_hand_take_and_give_back_units(bed: &impl SqlBed) {
     let users = bed.shoppers(3).await;
     let sale = bed.sale(3).await;
     for user in &users {
@@ -109,7 +109,7 @@ pub async fn orders_written_by_hand_take_and_give_back_units(bed: &impl Bed) {
     assert_eq!(bed.number(&remaining).await, 2);
 }
 
-pub async fn stock_set_by_hand_must_tell_the_truth(bed: &impl Bed) {
+pub async fn stock_set_by_hand_must_tell_the_truth(bed: &impl SqlBed) {
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
     bed.order(
@@ -138,7 +138,7 @@ pub async fn stock_set_by_hand_must_tell_the_truth(bed: &impl Bed) {
     .unwrap();
 }
 
-pub async fn sales_of_one_product_cannot_overlap(bed: &impl Bed) {
+pub async fn sales_of_one_product_cannot_overlap(bed: &impl SqlBed) {
     let now = SystemClock.now();
     let sale = bed.sale_at(1, now, now + TimeDelta::hours(1)).await;
     let another = |minutes: i64| {

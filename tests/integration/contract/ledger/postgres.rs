@@ -17,7 +17,7 @@ use flashsale::{
 };
 use futures::future::join_all;
 
-use super::bed::{Bed, attempt, make_partitions, member, settle};
+use super::bed::{Bed, SqlBed, attempt, by_sql, make_partitions, member, settle};
 use crate::support::{postgres::TestDatabase, wire::Wire};
 
 /// A database of its own, and a connection for statements by hand.
@@ -37,6 +37,10 @@ impl Bed for PostgresBed {
         Arc::new(self.database.ledger().await)
     }
 
+    by_sql!();
+}
+
+impl SqlBed for PostgresBed {
     async fn execute(&self, statement: &str) -> Result<u64, String> {
         self.client
             .execute(statement, &[])

@@ -10,7 +10,7 @@ use futures::future::join_all;
 
 use super::{
     Bed,
-    bed::{GROUP, TOPIC, attempt, make_partitions, position, settle, settle_with},
+    bed::{GROUP, SqlBed, TOPIC, attempt, make_partitions, position, settle, settle_with},
 };
 
 fn attempts(sale: SaleId, users: &[UserId]) -> Vec<Attempt> {
@@ -42,7 +42,7 @@ pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl Bed) {
     );
     assert_eq!(offset(&*ledger, 0).await, 5);
     assert_eq!(
-        bed.number("SELECT count(*) FROM purchase_attempts").await,
+        bed.attempts().await,
         5
     );
 }
@@ -73,7 +73,7 @@ pub async fn never_more_orders_than_stock_from_many_partitions_at_once(bed: &imp
         ),
         (37, 123)
     );
-    assert_eq!(bed.number("SELECT count(*) FROM orders").await, 37);
+    assert_eq!(bed.orders().await, 37);
 }
 
 pub async fn a_second_order_of_a_shopper_is_refused_across_batches(bed: &impl Bed) {
@@ -134,7 +134,26 @@ pub async fn a_shopper_in_many_partitions_at_once_gets_one_order(bed: &impl Bed)
     );
 }
 
-pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl Bed) {
+pub async fn settling_again_answers_the_same(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(4).await;
+    let sale = bed.sale(2).await;
+    make_partitions(&*ledger, 1).await;
+    let batch = attempts(sale, &users);
+    let before = settle(&*ledger, 0, 0, &batch).await.unwrap();
+    for _ in 0..2 {
+        assert!(
+            ledger
+                .reposition(&position(0), Offset(4), Offset(0))
+                .await
+                .unwrap()
+        );
+        assert_eq!(settle(&*ledger, 0, 0, &batch).await.unwrap(), before);
+    }
+    assert_eq!((bed.orders().await, bed.attempts().await), (2, 4));
+}
+
+pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(4).await;
     let sale = bed.sale(2).await;
@@ -209,7 +228,7 @@ pub async fn a_worker_with_a_stale_offset_is_fenced_out(bed: &impl Bed) {
     let unknown = settle(&*ledger, 9, 0, &[]).await;
     assert!(matches!(unknown, Err(SettleError::Fenced)));
     assert_eq!(
-        bed.number("SELECT count(*) FROM purchase_attempts").await,
+        bed.attempts().await,
         1
     );
 }
@@ -230,7 +249,7 @@ pub async fn of_two_workers_at_one_offset_one_is_fenced_out(bed: &impl Bed) {
             .count(),
         9
     );
-    assert_eq!(bed.number("SELECT count(*) FROM orders").await, 1);
+    assert_eq!(bed.orders().await, 1);
 }
 
 pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl Bed) {
@@ -252,8 +271,7 @@ pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl
     assert_eq!(bad, [no_user.id, no_sale.id, no_product.id]);
     assert_eq!(offset(&*ledger, 0).await, 0);
     assert_eq!(
-        bed.number("SELECT (SELECT count(*) FROM orders) + count(*) FROM purchase_attempts")
-            .await,
+        bed.orders().await + bed.attempts().await,
         0
     );
 
@@ -270,11 +288,24 @@ pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl
             Outcome::Rejected
         ]
     );
-    assert_eq!(
-        bed.number("SELECT count(*) FROM purchase_attempts WHERE cause LIKE 'there is no%'")
-            .await,
-        2
-    );
+    assert_eq!(bed.attempts().await, 5);
+}
+
+pub async fn the_cause_of_a_rejection_is_recorded(bed: &impl SqlBed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let mut batch = [attempt(sale, users[0]); 2];
+    (batch[1].id, batch[1].user) = (AttemptId::generate(), UserId::new(4711).unwrap());
+    let Err(SettleError::Unsettleable(rejected)) = settle(&*ledger, 0, 0, &batch).await else {
+        panic!("it was settled");
+    };
+    settle_with(&*ledger, 0, 0, &batch, &rejected)
+        .await
+        .unwrap();
+    let causes = "SELECT count(*) FROM purchase_attempts WHERE cause LIKE 'there is no user%'";
+    assert_eq!(bed.number(causes).await, 1);
 }
 
 pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl Bed) {
@@ -348,5 +379,5 @@ pub async fn batches_over_several_sales_in_any_order_do_not_deadlock(bed: &impl 
             }
         });
     join_all(workers).await;
-    assert_eq!(bed.number("SELECT count(*) FROM orders").await, 60);
+    assert_eq!(bed.orders().await, 60);
 }

@@ -14,7 +14,7 @@ use flashsale::{
 };
 use tempfile::TempDir;
 
-use super::bed::Bed;
+use super::bed::{Bed, SqlBed, by_sql};
 use crate::support::embedded;
 
 /// A data file of its own, and a connection for statements by hand.
@@ -39,6 +39,10 @@ impl Bed for SqliteBed {
         self.engines.ledger.clone()
     }
 
+    by_sql!();
+}
+
+impl SqlBed for SqliteBed {
     async fn execute(&self, statement: &str) -> Result<u64, String> {
         embedded::execute(&mut self.conn.lock().unwrap(), statement)
     }

@@ -1,0 +1,89 @@
+//! Simulated histories: the promises under faults, and that a seed tells a history exactly.
+
+#![allow(clippy::unwrap_used)]
+
+use std::{thread, time::Instant};
+
+use flashsale::simulation::{self, Report};
+
+/// Histories of every run of the tests. More, from other seeds: `flashsale simulate --histories 1000000`.
+const HISTORIES: u64 = 10_000;
+
+/// Seeds of histories that once broke a promise, or that broke the simulator: what was wrong is beside each.
+const ONCE_BROKEN: &[u64] = &[];
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn show(failures: &[Report]) -> String {
+    let mut lines: Vec<_> = failures
+        .iter()
+        .map(|report| format!("seed {}: {}", report.seed, report.broken.join("; ")))
+        .collect();
+    lines.extend(failures.first().map(|first| simulation::play(first.seed, true).told()));
+    lines.join("\n")
+}
+
+#[test]
+fn the_promises_hold_in_ten_thousand_histories_under_faults() {
+    let started = Instant::now();
+    let soak = simulation::soak(0, HISTORIES, threads(), 5);
+    assert!(soak.failures.is_empty(), "{}", show(&soak.failures));
+    let tally = soak.tally;
+    println!("{HISTORIES} histories in {:?}: {tally:?}", started.elapsed());
+    // They mean something: shoppers bought, and were refused, and next to nothing is excused.
+    assert_eq!(soak.histories, HISTORIES);
+    assert!(tally.orders > 2 * HISTORIES && tally.accepted > tally.orders);
+    assert!(tally.presses > 2 * tally.accepted);
+    assert!(
+        tally.excused * 200 < tally.accepted,
+        "{} excused of {}",
+        tally.excused,
+        tally.accepted
+    );
+}
+
+#[test]
+fn histories_that_once_broke_a_promise_do_not_any_more() {
+    for seed in ONCE_BROKEN {
+        let report = simulation::play(*seed, true);
+        assert!(report.broken.is_empty(), "{}", report.told());
+    }
+}
+
+#[test]
+fn a_seed_tells_the_same_history_every_time() {
+    let seeds = 0..60;
+    let tell = || -> Vec<Report> { seeds.clone().map(|seed| simulation::play(seed, true)).collect() };
+    let here = tell();
+    let there: Vec<_> = thread::scope(|scope| {
+        let others: Vec<_> = (0..2).map(|_| scope.spawn(tell)).collect();
+        others.into_iter().map(|other| other.join().unwrap()).collect()
+    });
+    for other in there {
+        for (one, other) in here.iter().zip(other) {
+            assert_eq!(one.trace, other.trace, "seed {}", one.seed);
+            assert_eq!(*one, other);
+        }
+    }
+    // Other seeds, other histories; tracing changes nothing.
+    assert!(here.windows(2).all(|pair| pair[0].trace != pair[1].trace));
+    let untraced = simulation::play(7, false);
+    assert_eq!((untraced.tally, &untraced.broken), (here[7].tally, &here[7].broken));
+}
+
+#[test]
+fn another_process_tells_the_same_history() {
+    let tell = || {
+        let told = std::process::Command::new(env!("CARGO_BIN_EXE_flashsale"))
+            .args(["simulate", "--seed", "3", "--trace"])
+            .output()
+            .unwrap();
+        assert!(told.status.success());
+        String::from_utf8(told.stdout).unwrap()
+    };
+    let here = simulation::play(3, true);
+    assert_eq!(tell().trim_end(), here.told());
+    assert_eq!(tell(), tell());
+}
