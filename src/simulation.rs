@@ -82,7 +82,8 @@ pub fn play(seed: u64, traced: bool) -> Report {
             .enable_time()
             .start_paused(true)
             .build();
-        #[allow(clippy::expect_used)] // a thread's own scheduler needs nothing that could be missing
+        #[allow(clippy::expect_used)]
+        // a thread's own scheduler needs nothing that could be missing
         let runtime = runtime.expect("a runtime");
         runtime.block_on(history::play(seed, traced))
     })

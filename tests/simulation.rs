@@ -21,7 +21,11 @@ fn show(failures: &[Report]) -> String {
         .iter()
         .map(|report| format!("seed {}: {}", report.seed, report.broken.join("; ")))
         .collect();
-    lines.extend(failures.first().map(|first| simulation::play(first.seed, true).told()));
+    lines.extend(
+        failures
+            .first()
+            .map(|first| simulation::play(first.seed, true).told()),
+    );
     lines.join("\n")
 }
 
@@ -31,7 +35,10 @@ fn the_promises_hold_in_ten_thousand_histories_under_faults() {
     let soak = simulation::soak(0, HISTORIES, threads(), 5);
     assert!(soak.failures.is_empty(), "{}", show(&soak.failures));
     let tally = soak.tally;
-    println!("{HISTORIES} histories in {:?}: {tally:?}", started.elapsed());
+    println!(
+        "{HISTORIES} histories in {:?}: {tally:?}",
+        started.elapsed()
+    );
     // They mean something: shoppers bought, and were refused, and next to nothing is excused.
     assert_eq!(soak.histories, HISTORIES);
     assert!(tally.orders > 2 * HISTORIES && tally.accepted > tally.orders);
@@ -55,11 +62,19 @@ fn histories_that_once_broke_a_promise_do_not_any_more() {
 #[test]
 fn a_seed_tells_the_same_history_every_time() {
     let seeds = 0..60;
-    let tell = || -> Vec<Report> { seeds.clone().map(|seed| simulation::play(seed, true)).collect() };
+    let tell = || -> Vec<Report> {
+        seeds
+            .clone()
+            .map(|seed| simulation::play(seed, true))
+            .collect()
+    };
     let here = tell();
     let there: Vec<_> = thread::scope(|scope| {
         let others: Vec<_> = (0..2).map(|_| scope.spawn(tell)).collect();
-        others.into_iter().map(|other| other.join().unwrap()).collect()
+        others
+            .into_iter()
+            .map(|other| other.join().unwrap())
+            .collect()
     });
     for other in there {
         for (one, other) in here.iter().zip(other) {
@@ -70,7 +85,10 @@ fn a_seed_tells_the_same_history_every_time() {
     // Other seeds, other histories; tracing changes nothing.
     assert!(here.windows(2).all(|pair| pair[0].trace != pair[1].trace));
     let untraced = simulation::play(7, false);
-    assert_eq!((untraced.tally, &untraced.broken), (here[7].tally, &here[7].broken));
+    assert_eq!(
+        (untraced.tally, &untraced.broken),
+        (here[7].tally, &here[7].broken)
+    );
 }
 
 #[test]

@@ -46,7 +46,10 @@ impl Simulate {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let soak = simulation::soak(seed, self.histories.get(), threads, MOST_FAILURES);
         println!("{}", summary(&soak));
-        println!("from seed {seed} on, in {} ms", started.elapsed().as_millis());
+        println!(
+            "from seed {seed} on, in {} ms",
+            started.elapsed().as_millis()
+        );
         let Some(first) = soak.failures.first() else {
             return Ok(());
         };

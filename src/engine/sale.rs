@@ -104,6 +104,10 @@ impl Sale {
         self.product == Some(product)
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
     pub(super) fn is_loading(&self) -> bool {
         matches!(self.phase, Phase::Loading { .. })
     }

@@ -8,11 +8,7 @@ use std::{
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{
-    plan::Server,
-    process::Process,
-    world::World,
-};
+use super::{plan::Server, process::Process, world::World};
 
 /// One process's connection to one server.
 #[derive(Clone)]
@@ -70,9 +66,16 @@ impl Connection {
             }
             Fate::Lost => {
                 sleep_until(deadline).await;
-                Err(Failure::Unknown("no answer: the request was lost".to_owned()))
+                Err(Failure::Unknown(
+                    "no answer: the request was lost".to_owned(),
+                ))
             }
-            Fate::Delivered { there, back, again, answered } => {
+            Fate::Delivered {
+                there,
+                back,
+                again,
+                answered,
+            } => {
                 let way = Duration::from_millis(there + back + again.unwrap_or(0));
                 if answered && way < timeout {
                     self.way(there).await;

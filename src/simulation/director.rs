@@ -5,7 +5,6 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 
 use super::{
-    clock::at,
     node::{Node, Role},
     plan::{Event, Kind, Poison, Server},
     world::{World, shopper, short},
@@ -54,9 +53,10 @@ impl System {
 
     /// True when every API serves.
     pub(super) fn serves(&self) -> bool {
-        self.apis
-            .iter()
-            .all(|node| node.running().is_some_and(|running| running.shop().is_some()))
+        self.apis.iter().all(|node| {
+            node.running()
+                .is_some_and(|running| running.shop().is_some())
+        })
     }
 
     pub(super) fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
@@ -70,16 +70,30 @@ pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
     let node = |nodes: &[Arc<Node>], index: usize| Arc::clone(&nodes[index % nodes.len()]);
     match event {
         Event::CrashApi { node: index, down } => crash(world, node(&system.apis, index), down),
-        Event::CrashWorker { node: index, down } => crash(world, node(&system.workers, index), down),
-        Event::PauseApi { node: index, for_ms } => pause(world, &node(&system.apis, index), for_ms),
-        Event::PauseWorker { node: index, for_ms } => {
+        Event::CrashWorker { node: index, down } => {
+            crash(world, node(&system.workers, index), down)
+        }
+        Event::PauseApi {
+            node: index,
+            for_ms,
+        } => pause(world, &node(&system.apis, index), for_ms),
+        Event::PauseWorker {
+            node: index,
+            for_ms,
+        } => {
             pause(world, &node(&system.workers, index), for_ms);
         }
         Event::StopApi { node: index, grace } => stop(world, node(&system.apis, index), grace),
-        Event::StopWorker { node: index, grace } => stop(world, node(&system.workers, index), grace),
+        Event::StopWorker { node: index, grace } => {
+            stop(world, node(&system.workers, index), grace)
+        }
         Event::SkewApi { node: index, by } => node(&system.apis, index).set_skew(by),
         Event::SkewWorker { node: index, by } => node(&system.workers, index).set_skew(by),
-        Event::Away { server, refused, for_ms } => {
+        Event::Away {
+            server,
+            refused,
+            for_ms,
+        } => {
             world.send_away(server, world.now() + for_ms, refused);
         }
         Event::EmptyGate => world.empty_gate(),
@@ -182,7 +196,10 @@ fn write(world: &World, poison: Poison) {
         }
         Poison::PastTheGate => {
             let attempt = shopper(stranger).map(fresh);
-            world.seen().past_the_gate.extend(attempt.map(|attempt| attempt.id));
+            world
+                .seen()
+                .past_the_gate
+                .extend(attempt.map(|attempt| attempt.id));
             (attempt, false)
         }
     };
@@ -190,10 +207,13 @@ fn write(world: &World, poison: Poison) {
         return;
     }
     let partition = attempt.map_or(Partition(0), |attempt| world.log.partition_of(attempt.user));
-    let text = attempt.map_or_else(|| "no attempt".to_owned(), |attempt| {
-        world.note(|| format!("somebody writes {} of {}", short(attempt.id), attempt.user));
-        record(&attempt)
-    });
+    let text = attempt.map_or_else(
+        || "no attempt".to_owned(),
+        |attempt| {
+            world.note(|| format!("somebody writes {} of {}", short(attempt.id), attempt.user));
+            record(&attempt)
+        },
+    );
     let offset = ends.get(&partition).copied().unwrap_or(Offset(0));
     if dead {
         world.seen().poison.push((partition, offset));
@@ -224,7 +244,9 @@ fn record(attempt: &Attempt) -> String {
 pub(super) async fn is_quiet(world: &World) -> bool {
     use crate::port::{GateStatus, StockGate};
 
-    let progress = world.ledger.progress_of(super::world::GROUP, world.log.name());
+    let progress = world
+        .ledger
+        .progress_of(super::world::GROUP, world.log.name());
     let settled = world.log.ends_now().iter().all(|(partition, end)| {
         let next = progress.get(partition).copied().unwrap_or(Offset(0));
         // A log that was made anew may be shorter than what was read of the old one, until its next record comes.
@@ -234,14 +256,10 @@ pub(super) async fn is_quiet(world: &World) -> bool {
         return false;
     }
     let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
-    let over = world.clock().now() >= at(world.plan.ends);
     match world.gate().status(world.sale).await {
-        Ok(GateStatus::Open { available, pending, .. }) => {
-            settled && pending == 0 && available == remaining
-        }
-        // A sale that is over is not loaded any more.
-        Ok(GateStatus::Closed { pending }) => settled && over && pending == 0,
-        Ok(GateStatus::Unknown) => settled && over,
-        Err(_) => false,
+        Ok(GateStatus::Open {
+            available, pending, ..
+        }) => settled && pending == 0 && available == remaining,
+        Ok(GateStatus::Closed { .. } | GateStatus::Unknown) | Err(_) => false,
     }
 }

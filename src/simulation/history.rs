@@ -55,7 +55,10 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
         sleep(Duration::from_millis(when.saturating_sub(world.now()))).await;
         happen(&world, &system, *event);
     }
-    sleep(Duration::from_millis(plan.active.saturating_sub(world.now()))).await;
+    sleep(Duration::from_millis(
+        plan.active.saturating_sub(world.now()),
+    ))
+    .await;
     world.note(|| "the faults are over".to_owned());
     world.end_faults();
     for node in system.nodes() {
@@ -118,7 +121,11 @@ async fn become_quiet(world: &World, system: &System) -> bool {
 /// Every unit is sold or can be bought: as many latecomers as there are units get one, and the next does not.
 async fn sell_the_rest(world: &World, latecomers: &mut [Shopper]) {
     let free = usize::try_from(world.ledger.remaining(world.sale)).unwrap_or(usize::MAX);
-    for (number, latecomer) in latecomers.iter_mut().take(free.saturating_add(1)).enumerate() {
+    for (number, latecomer) in latecomers
+        .iter_mut()
+        .take(free.saturating_add(1))
+        .enumerate()
+    {
         let expected = |answer| match answer {
             Answer::Accepted(accepted) => number < free && accepted.standing == Standing::Pending,
             Answer::Refused(Refusal::SoldOut) => number >= free,

@@ -22,6 +22,9 @@ use crate::{
 /// How long a process that could not start waits before it is started again.
 const RESTART: Duration = Duration::from_millis(100);
 
+/// How long a sale is kept after its end: longer than any history.
+const KEPT: Duration = Duration::from_hours(1);
+
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
@@ -105,7 +108,7 @@ impl Node {
             self.world.outside.spawn(async move {
                 // Its supervisor starts it anew until it comes up.
                 loop {
-                    match Shop::open(&started.lifecycle, engines.clone()).await {
+                    match Shop::open(&started.lifecycle, engines.clone(), KEPT).await {
                         Ok(shop) => break *lock(&started.shop) = Some(shop),
                         Err(_) => tokio::time::sleep(RESTART).await,
                     }
@@ -118,7 +121,7 @@ impl Node {
                 id: process.name.clone(),
                 lease: self.world.plan.lease,
                 pending_age: self.world.plan.pending_age,
-                keep: Duration::from_hours(1),
+                keep: KEPT,
             };
             let worker = Worker::new(engines, settings);
             let stop = started.lifecycle.stop().clone();
@@ -129,7 +132,8 @@ impl Node {
     /// The process is gone at once.
     pub(super) fn kill(&self) {
         if let Some(running) = lock(&self.running).take() {
-            self.world.note(|| format!("{} is killed", running.process.name));
+            self.world
+                .note(|| format!("{} is killed", running.process.name));
             running.process.kill();
         }
     }

@@ -66,23 +66,55 @@ pub(super) enum Server {
 /// Something that happens to the system. Times are in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
-    CrashApi { node: usize, down: u64 },
-    CrashWorker { node: usize, down: u64 },
-    PauseApi { node: usize, for_ms: u64 },
-    PauseWorker { node: usize, for_ms: u64 },
-    StopApi { node: usize, grace: u64 },
-    StopWorker { node: usize, grace: u64 },
-    SkewApi { node: usize, by: i64 },
-    SkewWorker { node: usize, by: i64 },
+    CrashApi {
+        node: usize,
+        down: u64,
+    },
+    CrashWorker {
+        node: usize,
+        down: u64,
+    },
+    PauseApi {
+        node: usize,
+        for_ms: u64,
+    },
+    PauseWorker {
+        node: usize,
+        for_ms: u64,
+    },
+    StopApi {
+        node: usize,
+        grace: u64,
+    },
+    StopWorker {
+        node: usize,
+        grace: u64,
+    },
+    SkewApi {
+        node: usize,
+        by: i64,
+    },
+    SkewWorker {
+        node: usize,
+        by: i64,
+    },
     /// Calls to a server get no answer, or are refused.
-    Away { server: Server, refused: bool, for_ms: u64 },
+    Away {
+        server: Server,
+        refused: bool,
+        for_ms: u64,
+    },
     EmptyGate,
     /// The gate writes down what it has.
     SaveGate,
     /// The gate restarts from what it wrote down last, or from nothing.
-    RestartGate { forgets: bool },
+    RestartGate {
+        forgets: bool,
+    },
     /// Retention: records up to this share (per mille) of what is in the log go.
-    CutLog { share: u64 },
+    CutLog {
+        share: u64,
+    },
     MakeLogAnew,
     Poison(Poison),
 }
@@ -115,7 +147,11 @@ impl Plan {
         let (apis, workers) = (size(chance, 3), size(chance, 3));
         let partitions = if servers { chance.between(1, 3) } else { 1 };
         let active = chance.between(500, 1_600);
-        let opens = if chance.per_mille(200) { chance.between(0, 500) } else { 0 };
+        let opens = if chance.per_mille(200) {
+            chance.between(0, 500)
+        } else {
+            0
+        };
         let ends = if chance.per_mille(150) {
             active * chance.between(4, 10) / 10
         } else {
@@ -141,7 +177,11 @@ impl Plan {
         };
         if !servers {
             // A call within the process is neither lost nor late.
-            plan.gate = Calls { way: 0, refused: 0, ..plan.gate };
+            plan.gate = Calls {
+                way: 0,
+                refused: 0,
+                ..plan.gate
+            };
         }
         plan.draw_events(chance);
         plan
@@ -151,12 +191,28 @@ impl Plan {
         let servers = self.kind == Kind::Servers;
         // How often each kind of event comes, for those kinds that this history has.
         let mut kinds: Vec<Draw> = vec![
-            |plan, c| Event::CrashApi { node: c.index(plan.apis), down: c.between(50, 1_500) },
-            |plan, c| Event::PauseApi { node: c.index(plan.apis), for_ms: c.between(50, 2_500) },
-            |plan, c| Event::StopApi { node: c.index(plan.apis), grace: c.between(20, 1_500) },
-            |plan, c| Event::SkewApi { node: c.index(plan.apis), by: skew(c) },
+            |plan, c| Event::CrashApi {
+                node: c.index(plan.apis),
+                down: c.between(50, 1_500),
+            },
+            |plan, c| Event::PauseApi {
+                node: c.index(plan.apis),
+                for_ms: c.between(50, 2_500),
+            },
+            |plan, c| Event::StopApi {
+                node: c.index(plan.apis),
+                grace: c.between(20, 1_500),
+            },
+            |plan, c| Event::SkewApi {
+                node: c.index(plan.apis),
+                by: skew(c),
+            },
             |_, c| Event::Away {
-                server: if c.per_mille(500) { Server::Log } else { Server::Ledger },
+                server: if c.per_mille(500) {
+                    Server::Log
+                } else {
+                    Server::Ledger
+                },
                 refused: true,
                 for_ms: c.between(100, 2_500),
             },
@@ -164,21 +220,39 @@ impl Plan {
         ];
         if servers {
             kinds.extend::<[Draw; 8]>([
-                |plan, c| Event::CrashWorker { node: c.index(plan.workers), down: c.between(50, 2_500) },
-                |plan, c| Event::PauseWorker { node: c.index(plan.workers), for_ms: c.between(50, 4_000) },
-                |plan, c| Event::StopWorker { node: c.index(plan.workers), grace: c.between(20, 1_500) },
-                |plan, c| Event::SkewWorker { node: c.index(plan.workers), by: skew(c) },
+                |plan, c| Event::CrashWorker {
+                    node: c.index(plan.workers),
+                    down: c.between(50, 2_500),
+                },
+                |plan, c| Event::PauseWorker {
+                    node: c.index(plan.workers),
+                    for_ms: c.between(50, 4_000),
+                },
+                |plan, c| Event::StopWorker {
+                    node: c.index(plan.workers),
+                    grace: c.between(20, 1_500),
+                },
+                |plan, c| Event::SkewWorker {
+                    node: c.index(plan.workers),
+                    by: skew(c),
+                },
                 |_, c| Event::Away {
                     server: [Server::Gate, Server::Log, Server::Ledger][c.index(3)],
                     refused: c.per_mille(500),
                     for_ms: c.between(100, 2_500),
                 },
                 |_, _| Event::EmptyGate,
-                |_, c| Event::RestartGate { forgets: c.per_mille(300) },
-                |_, c| if c.per_mille(700) {
-                    Event::CutLog { share: c.between(100, 1_000) }
-                } else {
-                    Event::MakeLogAnew
+                |_, c| Event::RestartGate {
+                    forgets: c.per_mille(300),
+                },
+                |_, c| {
+                    if c.per_mille(700) {
+                        Event::CutLog {
+                            share: c.between(100, 1_000),
+                        }
+                    } else {
+                        Event::MakeLogAnew
+                    }
                 },
             ]);
         }
@@ -217,7 +291,11 @@ type Draw = fn(&Plan, &mut Chance) -> Event;
 fn calls(chance: &mut Chance, remote: bool, timeout: u64) -> Calls {
     // Half of the servers of a history have nothing wrong with them.
     let mut some = |most: u64| {
-        if chance.per_mille(500) { 0 } else { chance.between(1, most) }
+        if chance.per_mille(500) {
+            0
+        } else {
+            chance.between(1, most)
+        }
     };
     Calls {
         way: some(12),

@@ -298,21 +298,23 @@ impl AttemptLog for RemoteLog {
             let partition = self.log.partition_of(attempt.user);
             by_partition.entry(partition).or_default().push(*attempt);
         }
-        let parts = by_partition.into_iter().map(|(partition, part)| async move {
-            let (log, taken) = (Arc::clone(&self.log), part.clone());
-            let what = || format!("log.append({})", attempts(&part));
-            let effect = move || {
-                let (log, part) = (Arc::clone(&log), taken.clone());
-                async move { log.append(&part).await }
-            };
-            let done = |_: &Vec<_>| "Written".to_owned();
-            let answer = match self.connection.call(what, done, effect).await {
-                Ok(_) => Ok(()),
-                Err(Failure::Refused(cause)) => Err(AppendError::NotWritten(cause)),
-                Err(Failure::Unknown(cause)) => Err(AppendError::Unknown(cause)),
-            };
-            (partition, answer)
-        });
+        let parts = by_partition
+            .into_iter()
+            .map(|(partition, part)| async move {
+                let (log, taken) = (Arc::clone(&self.log), part.clone());
+                let what = || format!("log.append({})", attempts(&part));
+                let effect = move || {
+                    let (log, part) = (Arc::clone(&log), taken.clone());
+                    async move { log.append(&part).await }
+                };
+                let done = |_: &Vec<_>| "Written".to_owned();
+                let answer = match self.connection.call(what, done, effect).await {
+                    Ok(_) => Ok(()),
+                    Err(Failure::Refused(cause)) => Err(AppendError::NotWritten(cause)),
+                    Err(Failure::Unknown(cause)) => Err(AppendError::Unknown(cause)),
+                };
+                (partition, answer)
+            });
         let answers: BTreeMap<_, _> = futures::future::join_all(parts).await.into_iter().collect();
         appended
             .iter()
@@ -515,7 +517,12 @@ impl Ledger for RemoteLedger {
         to: Offset,
     ) -> Result<bool, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
-        let what = || format!("ledger.reposition({} from {from} to {to})", position.partition);
+        let what = || {
+            format!(
+                "ledger.reposition({} from {from} to {to})",
+                position.partition
+            )
+        };
         let effect = move || {
             let (ledger, position) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.reposition(&position, from, to).await }

@@ -35,7 +35,7 @@ pub(super) async fn judge(world: &World, became_quiet: bool) {
         let seen = world.seen();
         refused_attempts_came_to_nothing(world, &seen, &mut broken);
         who_was_told_failed_got_no_order(world, &seen, &mut broken);
-        results_never_turn(world, &seen, &mut broken);
+        results_never_turn(&seen, &mut broken);
     }
     broken.into_iter().for_each(|promise| world.broken(promise));
 }
@@ -76,7 +76,10 @@ fn stored(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
 /// Every unit is sold or can be bought, in the gate too.
 async fn balanced(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
     let gate = world.gate();
-    if let Ok(GateStatus::Open { available, pending, .. }) = gate.status(world.sale).await {
+    if let Ok(GateStatus::Open {
+        available, pending, ..
+    }) = gate.status(world.sale).await
+    {
         let holders = gate.holders(world.sale).await.unwrap_or_default();
         let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
         if pending != 0 || available != remaining || !holders.iter().eq(orders.keys()) {
@@ -98,17 +101,17 @@ async fn results_agree(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
         users.entry(user).or_default().push(attempt);
     }
     for (user, attempts) in users {
-        let read = gate.read_result(user, world.product, Some(world.sale)).await;
+        let read = gate
+            .read_result(user, world.product, Some(world.sale))
+            .await;
         let Ok(result) = read else { continue };
         let agrees = match result {
             Some(PurchaseResult::Success) => orders.contains_key(&user),
             Some(PurchaseResult::Failed) => !orders.contains_key(&user),
-            // Failures are in the gate alone; one that lost something may have forgotten them. A sale that is over is
-            // not loaded again.
+            // Failures are in the gate alone; one that lost something may have forgotten them.
             None => {
                 let erased = |id: &AttemptId| world.seen().erased.contains(id);
-                lost && (!orders.contains_key(&user) || world.now() >= world.plan.ends)
-                    || attempts.iter().any(erased)
+                !orders.contains_key(&user) && (lost || attempts.iter().any(erased))
             }
         };
         if !agrees {
@@ -189,14 +192,16 @@ fn who_was_told_failed_got_no_order(world: &World, seen: &Seen, broken: &mut Vec
 }
 
 /// A SUCCESS stays one, however often it is asked for.
-fn results_never_turn(world: &World, seen: &Seen, broken: &mut Vec<String>) {
+fn results_never_turn(seen: &Seen, broken: &mut Vec<String>) {
     let mut told: BTreeMap<UserId, u64> = BTreeMap::new();
     for poll in &seen.polls {
         match poll.result {
             Some(PurchaseResult::Success) => {
                 told.entry(poll.user).or_insert(poll.asked);
             }
-            Some(PurchaseResult::Failed) if told.get(&poll.user).is_some_and(|at| *at < poll.asked) => {
+            Some(PurchaseResult::Failed)
+                if told.get(&poll.user).is_some_and(|at| *at < poll.asked) =>
+            {
                 broken.push(format!(
                     "shopper {} was told SUCCESS, and FAILED at {} ms",
                     poll.user, poll.asked
@@ -205,7 +210,6 @@ fn results_never_turn(world: &World, seen: &Seen, broken: &mut Vec<String>) {
             _ => {}
         }
     }
-    let _ = world;
 }
 
 /// A second press is answered with the first one's attempt, for as long as the gate forgets nothing.

@@ -67,7 +67,8 @@ impl Shopper {
             _ => self.chance.between(0, active),
         };
         tokio::time::sleep(Duration::from_millis(self.world.plan.opens.min(arrival))).await;
-        self.pause(arrival.saturating_sub(self.world.plan.opens), 0).await;
+        self.pause(arrival.saturating_sub(self.world.plan.opens), 0)
+            .await;
         while self.world.now() < active {
             let answer = if self.chance.per_mille(150) {
                 self.press_twice().await
@@ -242,7 +243,10 @@ async fn press(world: &Arc<World>, node: &Node, user: UserId) -> Press {
     }
     world.note(|| match &answer {
         Answer::Accepted(Accepted { attempt, standing }) => {
-            format!("shopper {user} is answered: accepted {} ({standing:?})", short(*attempt))
+            format!(
+                "shopper {user} is answered: accepted {} ({standing:?})",
+                short(*attempt)
+            )
         }
         other => format!("shopper {user} is answered: {other:?}"),
     });

@@ -271,19 +271,34 @@ impl World {
     pub(super) fn fate(&self, server: Server) -> Fate {
         let calls = self.plan.calls(server);
         if !self.has_faults() {
-            return Fate::Delivered { there: 1, back: 0, again: None, answered: true };
+            return Fate::Delivered {
+                there: 1,
+                back: 0,
+                again: None,
+                answered: true,
+            };
         }
         let away = lock(&self.away).get(&(server as u8)).copied();
         if let Some((until, refused)) = away
             && self.now() < until
         {
-            return if refused { Fate::Refused { after: 1 } } else { Fate::Lost };
+            return if refused {
+                Fate::Refused { after: 1 }
+            } else {
+                Fate::Lost
+            };
         }
         let mut chance = self.chance();
         let timeout = u64::try_from(calls.timeout.as_millis()).unwrap_or(u64::MAX);
         if chance.per_mille(calls.refused) {
-            let longest = if chance.per_mille(500) { 5 } else { 2 * timeout };
-            return Fate::Refused { after: chance.between(1, longest) };
+            let longest = if chance.per_mille(500) {
+                5
+            } else {
+                2 * timeout
+            };
+            return Fate::Refused {
+                after: chance.between(1, longest),
+            };
         }
         let mut answered = true;
         if chance.per_mille(calls.lost) {
@@ -297,8 +312,15 @@ impl World {
             there += chance.between(0, 2 * timeout);
             back += chance.between(0, timeout / 2);
         }
-        let again = chance.per_mille(calls.twice).then(|| chance.between(0, 100));
-        Fate::Delivered { there, back, again, answered }
+        let again = chance
+            .per_mille(calls.twice)
+            .then(|| chance.between(0, 100));
+        Fate::Delivered {
+            there,
+            back,
+            again,
+            answered,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::{
     port::{
         GateError, GateStatus, Holder, LoadToken, Offset, Outcome, Partition, PendingEntry,
         PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement,
-        StockGate,
+        Standing, StockGate,
     },
 };
 
@@ -139,6 +139,19 @@ impl ModelGate {
         state.sales.get_mut(&id).map(|kept| work(kept, now))
     }
 
+    /// The same, unless the server was restarted since the sale was loaded and may have forgotten something.
+    fn with_sure<T>(&self, id: SaleId, work: impl FnOnce(&mut Sale, i64) -> T) -> Option<T> {
+        let run = self.state().run;
+        self.with(id, |kept, now| {
+            (kept.run == run).then(|| work(&mut kept.sale, now))
+        })?
+    }
+
+    /// How a shopper's unit of a sale stands, if they hold one.
+    fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
+        self.with(sale, |kept, _| kept.sale.standing(user))?
+    }
+
     fn result_of(&self, settlement: &Settlement) -> Option<ResultEntry> {
         let attempt = &settlement.attempt;
         let result = match settlement.outcome {
@@ -168,21 +181,26 @@ impl ModelGate {
         }
     }
 
-    /// What was written for a shopper.
-    fn written(&self, user: UserId, product: ProductId) -> Option<PurchaseResult> {
+    /// What was written for a shopper, and of which sale.
+    fn written(&self, user: UserId, product: ProductId) -> Option<(SaleId, PurchaseResult)> {
         match &self.kind {
-            Kind::Server => {
-                let written = self.state().results.get(&(user, product)).copied();
-                written.map(|(_, result)| result)
-            }
+            Kind::Server => self.state().results.get(&(user, product)).copied(),
             Kind::InProcess { ledger, inherited } => {
                 let told = ledger.told(user, product)?;
                 // The shopper may be among those whom an earlier process accepted.
                 let recovered =
-                    told == PurchaseResult::Success || ledger.is_settled_up_to(inherited);
+                    told.1 == PurchaseResult::Success || ledger.is_settled_up_to(inherited);
                 recovered.then_some(told)
             }
         }
+    }
+}
+
+/// What a holder is told.
+fn told(standing: Standing) -> Option<PurchaseResult> {
+    match standing {
+        Standing::Pending => None,
+        Standing::Success => Some(PurchaseResult::Success),
     }
 }
 
@@ -211,8 +229,8 @@ impl StockGate for ModelGate {
         sale: SaleId,
         asked: &[Holder],
     ) -> Result<Vec<ReserveOutcome>, GateError> {
-        let outcomes = self.with(sale, |kept, now| {
-            let answer = |holder: &Holder| kept.sale.reserve(*holder, now);
+        let outcomes = self.with_sure(sale, |sale, now| {
+            let answer = |holder: &Holder| sale.reserve(*holder, now);
             asked.iter().map(answer).collect()
         });
         Ok(outcomes.unwrap_or_else(|| vec![ReserveOutcome::Closed; asked.len()]))
@@ -245,21 +263,35 @@ impl StockGate for ModelGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        let held = sale.and_then(|id| {
-            self.with(id, |kept, _| {
-                (kept.sale.is_pending(user), kept.sale.has_order(user))
-            })
-        });
-        Ok(match held {
-            Some((true, _)) => None,
-            Some((false, true)) => Some(PurchaseResult::Success),
-            Some((false, false)) | None => self.written(user, product),
-        })
+        if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
+            return Ok(told(standing));
+        }
+        let Some((of, result)) = self.written(user, product) else {
+            return Ok(None);
+        };
+        if result == PurchaseResult::Success {
+            return Ok(Some(result));
+        }
+        if let Some(standing) = self.standing(of, user) {
+            return Ok(told(standing));
+        }
+        // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
+        let known = self.with(of, |_, _| ()).is_some();
+        let in_force = self.with_sure(of, |sale, _| sale.is_open()) == Some(true);
+        Ok((in_force || !known).then_some(result))
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
-        let status = self.with(sale, |kept, _| kept.sale.status());
-        Ok(status.unwrap_or(GateStatus::Unknown))
+        if let Some(status) = self.with_sure(sale, |sale, _| sale.status()) {
+            return Ok(status);
+        }
+        let before = self.with(sale, |kept, _| kept.sale.status());
+        Ok(match before {
+            None | Some(GateStatus::Unknown) => GateStatus::Unknown,
+            Some(GateStatus::Open { pending, .. } | GateStatus::Closed { pending }) => {
+                GateStatus::Closed { pending }
+            }
+        })
     }
 
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {

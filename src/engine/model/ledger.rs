@@ -113,20 +113,23 @@ impl ModelLedger {
         write_results(&mut self.tables().results, entries);
     }
 
-    /// What a shopper is told of a product: an order before what was written.
-    pub(super) fn told(&self, user: UserId, product: ProductId) -> Option<PurchaseResult> {
+    /// What a shopper is told of a product, and by which sale: an order before a FAILED of its sale or an earlier one.
+    pub(super) fn told(
+        &self,
+        user: UserId,
+        product: ProductId,
+    ) -> Option<(SaleId, PurchaseResult)> {
         let tables = self.tables();
-        let written = tables.results.get(&(user, product));
-        let ordered = tables.orders.keys().any(|(sale, by)| {
+        let written = tables.results.get(&(user, product)).copied();
+        let ordered = tables.orders.keys().rev().find(|(sale, by)| {
+            let row = tables.sales.get(sale);
             *by == user
-                && tables.sales.get(sale).is_some_and(|row| row.product == product)
-                && written.is_none_or(|(of, _)| sale >= of)
+                && row.is_some_and(|row| row.product == product)
+                && written.is_none_or(|(of, _)| *sale >= of)
         });
-        if ordered {
-            Some(PurchaseResult::Success)
-        } else {
-            written.map(|(_, result)| *result)
-        }
+        ordered
+            .map(|(sale, _)| (*sale, PurchaseResult::Success))
+            .or(written)
     }
 
     /// True if every reading of the log has come this far.
@@ -181,10 +184,7 @@ impl Tables {
             let shopper = (order.sale, order.user);
             let second = self.orders.contains_key(&shopper) || new.contains_key(&shopper);
             let same_attempt = |by: &AttemptId| *by == order.id;
-            if second
-                || self.orders.values().any(same_attempt)
-                || new.values().any(same_attempt)
-            {
+            if second || self.orders.values().any(same_attempt) || new.values().any(same_attempt) {
                 return Err(LedgerError("a second order is refused".to_owned()));
             }
             new.insert(shopper, order.id);

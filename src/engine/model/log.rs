@@ -164,9 +164,7 @@ impl ModelLog {
             .take(READ_RECORDS)
             .cloned()
             .collect();
-        let next = found
-            .last()
-            .map_or(from, |last| Offset(last.offset.0 + 1));
+        let next = found.last().map_or(from, |last| Offset(last.offset.0 + 1));
         Ok(LogBatch {
             records: found,
             next,

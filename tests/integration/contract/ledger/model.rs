@@ -55,7 +55,9 @@ impl Bed for ModelBed {
 
     async fn orders(&self) -> i64 {
         let sales = self.sales.lock().unwrap();
-        let orders = sales.iter().map(|(sale, _)| self.ledger.orders(*sale).len());
+        let orders = sales
+            .iter()
+            .map(|(sale, _)| self.ledger.orders(*sale).len());
         i64::try_from(orders.sum::<usize>()).unwrap()
     }
 

@@ -41,10 +41,7 @@ pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl Bed) {
         [[Outcome::Ordered; 3].as_slice(), &[Outcome::SoldOut; 2]].concat()
     );
     assert_eq!(offset(&*ledger, 0).await, 5);
-    assert_eq!(
-        bed.attempts().await,
-        5
-    );
+    assert_eq!(bed.attempts().await, 5);
 }
 
 pub async fn never_more_orders_than_stock_from_many_partitions_at_once(bed: &impl Bed) {
@@ -227,10 +224,7 @@ pub async fn a_worker_with_a_stale_offset_is_fenced_out(bed: &impl Bed) {
     }
     let unknown = settle(&*ledger, 9, 0, &[]).await;
     assert!(matches!(unknown, Err(SettleError::Fenced)));
-    assert_eq!(
-        bed.attempts().await,
-        1
-    );
+    assert_eq!(bed.attempts().await, 1);
 }
 
 pub async fn of_two_workers_at_one_offset_one_is_fenced_out(bed: &impl Bed) {
@@ -270,10 +264,7 @@ pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl
     let bad: Vec<AttemptId> = rejected.iter().map(|rejection| rejection.attempt).collect();
     assert_eq!(bad, [no_user.id, no_sale.id, no_product.id]);
     assert_eq!(offset(&*ledger, 0).await, 0);
-    assert_eq!(
-        bed.orders().await + bed.attempts().await,
-        0
-    );
+    assert_eq!(bed.orders().await + bed.attempts().await, 0);
 
     let outcomes = settle_with(&*ledger, 0, 0, &batch, &rejected)
         .await
