@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test faults soak bench ci format lint docs services services-down
+.PHONY: help run test faults soak mutations bench ci format lint docs services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ soak: ## faults at random, sale after sale, for MINUTES (10)
 bench: ## measure the embedded system on this machine; docs/PERFORMANCE.md says what came of it
 	@cargo bench --bench embedded
 	@cargo bench --bench login_flood
+
+mutations: ## take rules out one by one and see the simulator notice; takes half an hour
+	@scripts/mutations.sh
 
 ci: format lint docs test ## all that has to be green: format, lints, documentation, tests
 

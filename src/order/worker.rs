@@ -6,6 +6,7 @@
 mod caretaker;
 mod partition;
 mod rebuild;
+mod reconcile;
 mod relay;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -40,6 +40,14 @@ impl Chance {
         Duration::from_millis(self.between(low, high))
     }
 
+    /// One of these, all equally likely.
+    pub(super) fn pick<T: Clone>(&mut self, first: &T, others: &[T]) -> T {
+        let index = self.index(others.len() + 1);
+        let other = index.checked_sub(1).and_then(|index| others.get(index));
+        other.unwrap_or(first).clone()
+    }
+
+    /// A place in something of this length.
     pub(super) fn index(&mut self, count: usize) -> usize {
         let count = u64::try_from(count.max(1)).unwrap_or(1);
         usize::try_from(self.next() % count).unwrap_or(0)

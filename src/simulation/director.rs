@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     node::{Node, Role},
-    plan::{Event, Kind, Poison, Server},
+    plan::{Blow, Event, Kind, Poison, Server},
     world::{World, shopper, short},
 };
 use crate::{
@@ -67,28 +67,9 @@ impl System {
 /// Makes one event happen.
 pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
     world.note(|| format!("EVENT {event:?}"));
-    let node = |nodes: &[Arc<Node>], index: usize| Arc::clone(&nodes[index % nodes.len()]);
     match event {
-        Event::CrashApi { node: index, down } => crash(world, node(&system.apis, index), down),
-        Event::CrashWorker { node: index, down } => {
-            crash(world, node(&system.workers, index), down)
-        }
-        Event::PauseApi {
-            node: index,
-            for_ms,
-        } => pause(world, &node(&system.apis, index), for_ms),
-        Event::PauseWorker {
-            node: index,
-            for_ms,
-        } => {
-            pause(world, &node(&system.workers, index), for_ms);
-        }
-        Event::StopApi { node: index, grace } => stop(world, node(&system.apis, index), grace),
-        Event::StopWorker { node: index, grace } => {
-            stop(world, node(&system.workers, index), grace)
-        }
-        Event::SkewApi { node: index, by } => node(&system.apis, index).set_skew(by),
-        Event::SkewWorker { node: index, by } => node(&system.workers, index).set_skew(by),
+        Event::Api(number, blow) => strike(world, system.apis.get(number), blow),
+        Event::Worker(number, blow) => strike(world, system.workers.get(number), blow),
         Event::Away {
             server,
             refused,
@@ -114,29 +95,37 @@ pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
     }
 }
 
-fn crash(world: &Arc<World>, node: Arc<Node>, down: u64) {
-    node.kill();
-    world.outside.spawn(async move {
-        tokio::time::sleep(Duration::from_millis(down)).await;
-        node.start();
-    });
-}
-
-fn pause(world: &Arc<World>, node: &Node, for_ms: u64) {
-    if let Some(running) = node.running() {
-        running.process.pause();
-        world.outside.spawn(async move {
-            tokio::time::sleep(Duration::from_millis(for_ms)).await;
-            running.process.resume();
-        });
+/// Makes something happen to one process.
+fn strike(world: &World, node: Option<&Arc<Node>>, blow: Blow) {
+    let Some(node) = node.cloned() else {
+        return;
+    };
+    match blow {
+        Blow::Crash { down } => {
+            node.kill();
+            world.outside.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(down)).await;
+                node.start();
+            });
+        }
+        Blow::Pause { for_ms } => {
+            let Some(running) = node.running() else {
+                return;
+            };
+            running.process.pause();
+            world.outside.spawn(async move {
+                tokio::time::sleep(Duration::from_millis(for_ms)).await;
+                running.process.resume();
+            });
+        }
+        Blow::Stop { grace } => {
+            world.outside.spawn(async move {
+                node.stop(Duration::from_millis(grace)).await;
+                node.start();
+            });
+        }
+        Blow::Skew { by } => node.set_skew(by),
     }
-}
-
-fn stop(world: &Arc<World>, node: Arc<Node>, grace: u64) {
-    world.outside.spawn(async move {
-        node.stop(Duration::from_millis(grace)).await;
-        node.start();
-    });
 }
 
 /// Retention takes the oldest records of every partition.
@@ -188,7 +177,13 @@ fn write(world: &World, poison: Poison) {
         }
         Poison::Duplicate => (any(&known), false),
         Poison::ForeignId => {
-            let attempt = any(&known).and_then(|of| {
+            // Of one that is settled: whoever comes first with an id has it.
+            let settled: Vec<_> = known
+                .iter()
+                .filter(|attempt| world.ledger.outcome(attempt.id).is_some())
+                .copied()
+                .collect();
+            let attempt = any(&settled).and_then(|of| {
                 let user = shopper(stranger)?;
                 (of.user != user).then_some(Attempt { user, ..of })
             });

@@ -66,38 +66,9 @@ pub(super) enum Server {
 /// Something that happens to the system. Times are in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event {
-    CrashApi {
-        node: usize,
-        down: u64,
-    },
-    CrashWorker {
-        node: usize,
-        down: u64,
-    },
-    PauseApi {
-        node: usize,
-        for_ms: u64,
-    },
-    PauseWorker {
-        node: usize,
-        for_ms: u64,
-    },
-    StopApi {
-        node: usize,
-        grace: u64,
-    },
-    StopWorker {
-        node: usize,
-        grace: u64,
-    },
-    SkewApi {
-        node: usize,
-        by: i64,
-    },
-    SkewWorker {
-        node: usize,
-        by: i64,
-    },
+    /// To the API node of this number.
+    Api(usize, Blow),
+    Worker(usize, Blow),
     /// Calls to a server get no answer, or are refused.
     Away {
         server: Server,
@@ -117,6 +88,26 @@ pub(super) enum Event {
     },
     MakeLogAnew,
     Poison(Poison),
+}
+
+/// What happens to one process.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Blow {
+    /// It is killed, and started again after a while.
+    Crash {
+        down: u64,
+    },
+    Pause {
+        for_ms: u64,
+    },
+    /// It is told to stop, killed after its grace, and started again.
+    Stop {
+        grace: u64,
+    },
+    /// Its clock is off from now on.
+    Skew {
+        by: i64,
+    },
 }
 
 /// A record that somebody else writes into the log.
@@ -189,30 +180,26 @@ impl Plan {
 
     fn draw_events(&mut self, chance: &mut Chance) {
         let servers = self.kind == Kind::Servers;
-        // How often each kind of event comes, for those kinds that this history has.
+        // The kinds that there are; a few of them come in this history.
         let mut kinds: Vec<Draw> = vec![
-            |plan, c| Event::CrashApi {
-                node: c.index(plan.apis),
-                down: c.between(50, 1_500),
+            |plan, c| {
+                let node = c.index(plan.apis);
+                let down = c.between(50, 1_500);
+                Event::Api(node, Blow::Crash { down })
             },
-            |plan, c| Event::PauseApi {
-                node: c.index(plan.apis),
-                for_ms: c.between(50, 2_500),
+            |plan, c| {
+                let node = c.index(plan.apis);
+                let for_ms = c.between(50, 2_500);
+                Event::Api(node, Blow::Pause { for_ms })
             },
-            |plan, c| Event::StopApi {
-                node: c.index(plan.apis),
-                grace: c.between(20, 1_500),
+            |plan, c| {
+                let node = c.index(plan.apis);
+                let grace = c.between(20, 1_500);
+                Event::Api(node, Blow::Stop { grace })
             },
-            |plan, c| Event::SkewApi {
-                node: c.index(plan.apis),
-                by: skew(c),
-            },
+            |plan, c| Event::Api(c.index(plan.apis), Blow::Skew { by: skew(c) }),
             |_, c| Event::Away {
-                server: if c.per_mille(500) {
-                    Server::Log
-                } else {
-                    Server::Ledger
-                },
+                server: c.pick(&Server::Log, &[Server::Ledger]),
                 refused: true,
                 for_ms: c.between(100, 2_500),
             },
@@ -220,24 +207,24 @@ impl Plan {
         ];
         if servers {
             kinds.extend::<[Draw; 8]>([
-                |plan, c| Event::CrashWorker {
-                    node: c.index(plan.workers),
-                    down: c.between(50, 2_500),
+                |plan, c| {
+                    let node = c.index(plan.workers);
+                    let down = c.between(50, 2_500);
+                    Event::Worker(node, Blow::Crash { down })
                 },
-                |plan, c| Event::PauseWorker {
-                    node: c.index(plan.workers),
-                    for_ms: c.between(50, 4_000),
+                |plan, c| {
+                    let node = c.index(plan.workers);
+                    let for_ms = c.between(50, 4_000);
+                    Event::Worker(node, Blow::Pause { for_ms })
                 },
-                |plan, c| Event::StopWorker {
-                    node: c.index(plan.workers),
-                    grace: c.between(20, 1_500),
+                |plan, c| {
+                    let node = c.index(plan.workers);
+                    let grace = c.between(20, 1_500);
+                    Event::Worker(node, Blow::Stop { grace })
                 },
-                |plan, c| Event::SkewWorker {
-                    node: c.index(plan.workers),
-                    by: skew(c),
-                },
+                |plan, c| Event::Worker(c.index(plan.workers), Blow::Skew { by: skew(c) }),
                 |_, c| Event::Away {
-                    server: [Server::Gate, Server::Log, Server::Ledger][c.index(3)],
+                    server: c.pick(&Server::Gate, &[Server::Log, Server::Ledger]),
                     refused: c.per_mille(500),
                     for_ms: c.between(100, 2_500),
                 },
@@ -314,12 +301,12 @@ fn skew(chance: &mut Chance) -> i64 {
 }
 
 fn poison(chance: &mut Chance) -> Poison {
-    [
-        Poison::Garbage,
+    let others = [
         Poison::UnknownUser,
         Poison::UnknownSale,
         Poison::Duplicate,
         Poison::ForeignId,
         Poison::PastTheGate,
-    ][chance.index(6)]
+    ];
+    chance.pick(&Poison::Garbage, &others)
 }

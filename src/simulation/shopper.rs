@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     chance::Chance,
-    node::Node,
+    node::{Node, Running},
     world::{World, short},
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) struct Poll {
     pub(super) accepted: Vec<AttemptId>,
 }
 
-/// A shopper, and where to go.
+/// A shopper, and the nodes behind the load balancer.
 pub(super) struct Shopper {
     pub(super) world: Arc<World>,
     pub(super) nodes: Vec<Arc<Node>>,
@@ -118,7 +118,7 @@ impl Shopper {
     /// One press.
     pub(super) async fn press(&mut self) -> Answer {
         let node = self.any_node();
-        let press = press(&self.world, &node, self.user).await;
+        let press = press(&self.world, node, self.user).await;
         self.remember(press)
     }
 
@@ -126,8 +126,8 @@ impl Shopper {
     async fn press_twice(&mut self) -> Answer {
         let (one, other) = (self.any_node(), self.any_node());
         let presses = futures::future::join(
-            press(&self.world, &one, self.user),
-            press(&self.world, &other, self.user),
+            press(&self.world, one, self.user),
+            press(&self.world, other, self.user),
         );
         let (one, other) = presses.await;
         let other = self.remember(other);
@@ -154,8 +154,7 @@ impl Shopper {
 
     /// Asks for the result once.
     pub(super) async fn poll(&mut self) -> Option<PurchaseResult> {
-        let node = self.any_node();
-        let running = node.running()?;
+        let running = self.any_node()?;
         let shop = running.shop()?;
         let (asked, accepted) = (self.world.now(), self.accepted.clone());
         let had_order = self.has_order();
@@ -197,9 +196,10 @@ impl Shopper {
         orders.contains_key(&self.user)
     }
 
-    fn any_node(&mut self) -> Arc<Node> {
+    /// Whom a load balancer picks.
+    fn any_node(&mut self) -> Option<Arc<Running>> {
         let index = self.chance.index(self.nodes.len());
-        Arc::clone(&self.nodes[index])
+        self.nodes.get(index)?.running()
     }
 
     async fn pause(&mut self, least: u64, more: u64) {
@@ -209,10 +209,10 @@ impl Shopper {
 }
 
 /// One press at a node, as HTTP would bring it.
-async fn press(world: &Arc<World>, node: &Node, user: UserId) -> Press {
+async fn press(world: &World, node: Option<Arc<Running>>, user: UserId) -> Press {
     let asked = world.now();
     let (mut own, mut answer) = (None, Answer::NotServed);
-    if let Some(running) = node.running()
+    if let Some(running) = node
         && let Some(shop) = running.shop()
     {
         let question = async {

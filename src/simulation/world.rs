@@ -225,17 +225,13 @@ impl World {
         entries.into_iter().map(|entry| entry.attempt).collect()
     }
 
-    /// The attempts that are in the log and still to be settled.
+    /// The attempts that are in the log and not settled.
     fn logged(&self) -> BTreeSet<AttemptId> {
-        let progress = self.ledger.progress_of(GROUP, "attempts");
-        let mut logged = BTreeSet::new();
-        for partition in self.log.ends_now().into_keys() {
-            let next = progress.get(&partition).copied().unwrap_or(Offset(0));
-            let records = self.log.all(partition);
-            let ahead = records.iter().filter(|record| record.offset >= next);
-            logged.extend(ahead.filter_map(attempt_of));
-        }
-        logged
+        let partitions = self.log.ends_now().into_keys();
+        let records = partitions.flat_map(|partition| self.log.all(partition));
+        let attempts = records.filter_map(|record| attempt_of(&record));
+        let unsettled = |id: &AttemptId| self.ledger.outcome(*id).is_none();
+        attempts.filter(unsettled).collect()
     }
 
     /// Notes that records were destroyed.

@@ -1,5 +1,5 @@
 //! Looks after every sale, again and again: opens those that the gate does not know, closes those whose gate may have
-//! lost writes, and hands what is stuck to the relay.
+//! lost writes, hands what is stuck to the relay, and tells the gate of orders that it was not told of.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +9,7 @@ use std::{
 use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engines, WorkerSettings, rebuild::Rebuild, relay::Relay};
+use super::{Engines, WorkerSettings, rebuild::Rebuild, reconcile::Reconcile, relay::Relay};
 use crate::{
     ids::SaleId,
     port::{GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing},
@@ -46,6 +46,7 @@ pub(super) struct Caretaker {
 struct Care {
     relay: Relay,
     rebuild: Rebuild,
+    reconcile: Reconcile,
 }
 
 impl Barrier {
@@ -136,7 +137,10 @@ impl Caretaker {
         }
         match status {
             GateStatus::Open {
-                window, pending, ..
+                window,
+                available,
+                pending,
+                ..
             } => {
                 care.rebuild = Rebuild::default();
                 if window != listing.window {
@@ -149,6 +153,9 @@ impl Caretaker {
                 }
                 if pending == 0 {
                     care.relay = Relay::default();
+                    care.reconcile
+                        .step(&self.engines, listing, available)
+                        .await?;
                     return Ok(false);
                 }
                 care.relay

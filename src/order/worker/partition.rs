@@ -17,7 +17,7 @@ use crate::{
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Tries to record settlements in the gate. What is not recorded then is found by the relay.
+/// Tries to record settlements in the gate. What is not recorded then is found by the relay, or by reconciling.
 const RECORD_TRIES: u32 = 5;
 
 /// Reads one partition for as long as it is leased.
@@ -206,7 +206,7 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Tells the gate. The orders stand already: what cannot be told now, the relay tells later.
+    /// Tells the gate. The orders stand already: what cannot be told now, the caretaker tells later.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -227,7 +227,7 @@ impl PartitionReader {
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
         tracing::error!(
             settlements = settlements.len(),
-            "settlements are left to be recorded by the relay"
+            "settlements are left to be recorded by the caretaker"
         );
     }
 
