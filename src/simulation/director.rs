@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
-    port::{Attempt, AttemptLog, LogEntry, Offset, Partition, RawRecord},
+    port::{Attempt, AttemptLog, LogEntry, LogRecord, Offset, Partition, RawRecord},
 };
 
 /// Nobody's id.
@@ -87,8 +87,8 @@ pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
         Event::MakeLogAnew => {
             let gone = world.log.make_anew();
             world.seen().log_made_anew = true;
-            for (_, records) in gone {
-                world.destroyed(&records);
+            for (partition, records) in gone {
+                world.destroyed(partition, &records);
             }
         }
         Event::Poison(poison) => write(world, poison),
@@ -136,7 +136,7 @@ fn cut(world: &World, share: u64) {
         let kept = usize::try_from(count).unwrap_or(0);
         let before = records.get(kept).map_or(end, |record| record.offset);
         let gone = world.log.cut(partition, before);
-        world.destroyed(&gone);
+        world.destroyed(partition, &gone);
     }
 }
 
@@ -242,10 +242,19 @@ pub(super) async fn is_quiet(world: &World) -> bool {
     let progress = world
         .ledger
         .progress_of(super::world::GROUP, world.log.name());
+    let anew = world.seen().log_made_anew;
     let settled = world.log.ends_now().iter().all(|(partition, end)| {
         let next = progress.get(partition).copied().unwrap_or(Offset(0));
-        // A log that was made anew may be shorter than what was read of the old one, until its next record comes.
-        next == *end || next > *end && world.log.all(*partition).is_empty()
+        // A log that was made anew may be as long as what was read of the old one, or shorter until its next record comes.
+        let records = || world.log.all(*partition);
+        if anew {
+            next >= *end
+                && records()
+                    .iter()
+                    .all(|record| is_done(world, *partition, record))
+        } else {
+            next == *end
+        }
     });
     if world.flying.load(std::sync::atomic::Ordering::Relaxed) > 0 {
         return false;
@@ -256,5 +265,18 @@ pub(super) async fn is_quiet(world: &World) -> bool {
             available, pending, ..
         }) => settled && pending == 0 && available == remaining,
         Ok(GateStatus::Closed { .. } | GateStatus::Unknown) | Err(_) => false,
+    }
+}
+
+/// True if a record is settled or buried.
+fn is_done(world: &World, partition: Partition, record: &LogRecord) -> bool {
+    let letters = world.log.dead_letters();
+    let is_letter = || {
+        let mut letters = letters.iter();
+        letters.any(|letter| (letter.partition, letter.offset) == (partition, record.offset))
+    };
+    match &record.entry {
+        LogEntry::Attempt(attempt) => world.ledger.outcome(attempt.id).is_some(),
+        LogEntry::Garbage(_) => is_letter(),
     }
 }

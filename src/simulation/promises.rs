@@ -246,9 +246,6 @@ fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<Stri
 
 /// What cannot be settled is kept.
 fn dead_letters_are_kept(world: &World, seen: &Seen, broken: &mut Vec<String>) {
-    if seen.log_damaged || seen.log_made_anew {
-        return;
-    }
     let letters = world.log.dead_letters();
     for (partition, offset) in &seen.poison {
         let kept = letters

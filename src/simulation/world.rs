@@ -67,8 +67,6 @@ pub(super) struct Seen {
     pub(super) owed: BTreeSet<AttemptId>,
     /// Records of another hand that must end among the dead letters.
     pub(super) poison: Vec<(Partition, Offset)>,
-    /// True once records that are not settled were destroyed.
-    pub(super) log_damaged: bool,
     pub(super) log_made_anew: bool,
     /// Attempts by another hand, that no gate has seen.
     pub(super) past_the_gate: BTreeSet<AttemptId>,
@@ -235,12 +233,14 @@ impl World {
     }
 
     /// Notes that records were destroyed.
-    pub(super) fn destroyed(&self, records: &[LogRecord]) {
+    pub(super) fn destroyed(&self, partition: Partition, records: &[LogRecord]) {
         let (pending, logged) = (self.pending(), self.logged());
         let mut seen = self.seen();
+        let gone = |offset: Offset| records.iter().any(|record| record.offset == offset);
+        seen.poison
+            .retain(|(of, offset)| *of != partition || !gone(*offset));
         for id in records.iter().filter_map(attempt_of) {
             if self.ledger.outcome(id).is_none() {
-                seen.log_damaged = true;
                 seen.owed.remove(&id);
                 if !pending.contains(&id) && !logged.contains(&id) {
                     seen.erased.insert(id);
