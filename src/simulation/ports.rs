@@ -13,11 +13,11 @@ use crate::{
     engine::model::{ModelGate, ModelLedger, ModelLog},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, GateError, GateStatus, Holder, Lease, Ledger,
-        LedgerError, LoadToken, LogBatch, LogError, Member, NewUser, Offset, Outcome, Partition,
-        PendingEntry, Position, PurchaseResult, Registration, Rejection, ReleaseOutcome,
-        ReserveOutcome, ResultEntry, SaleListing, SaleSnapshot, SaleWindow, SettleBatch,
-        SettleError, Settlement, StockGate, StoredUser,
+        AppendError, Attempt, AttemptLog, DeadLetter, Decision, GateError, GateStatus, Holder,
+        Holding, Lease, Ledger, LedgerError, LetterPage, LoadToken, LogBatch, LogError, Member,
+        NewUser, Offset, Outcome, Partition, PendingEntry, Position, PurchaseResult, Registration,
+        Rejection, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing, SaleSnapshot,
+        SaleWindow, SettleBatch, SettleError, SettledAttempt, Settlement, StockGate, StoredUser,
     },
 };
 
@@ -276,6 +276,29 @@ impl StockGate for RemoteGate {
         }))
     }
 
+    // What follows is for operators, who are not simulated.
+
+    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
+        self.gate.holdings(sale).await
+    }
+
+    async fn stored_results(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+        self.gate.stored_results(sale, product, users).await
+    }
+
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.gate.forget_results(results).await
+    }
+
+    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+        self.gate.unload(sale).await
+    }
+
     async fn ping(&self) -> Result<(), GateError> {
         of_gate(call!(self.gate.ping(), || "gate.ping".to_owned()))
     }
@@ -357,6 +380,18 @@ impl AttemptLog for RemoteLog {
             async move { log.bury(&letters).await }
         };
         of_log(self.connection.call(what, told, effect).await)
+    }
+
+    fn dead_letter_partitions(&self) -> i32 {
+        self.log.dead_letter_partitions()
+    }
+
+    async fn dead_letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, LogError> {
+        self.log.dead_letters(partition, from).await
     }
 
     async fn ping(&self) -> Result<(), LogError> {
@@ -528,6 +563,22 @@ impl Ledger for RemoteLedger {
             async move { ledger.reposition(&position, from, to).await }
         };
         of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        self.ledger.settled(after, limit).await
+    }
+
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+        self.ledger.note_decision(log, decision).await
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+        self.ledger.decisions(log).await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

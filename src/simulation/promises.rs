@@ -40,10 +40,18 @@ pub(super) async fn judge(world: &World, became_quiet: bool) {
     broken.into_iter().for_each(|promise| world.broken(promise));
 }
 
-/// Accepted attempts of which two failures at once left no trace.
+/// How many accepted attempts are excused.
 pub(super) fn excused(world: &World, seen: &Seen) -> u64 {
-    let erased = |id: &AttemptId| seen.erased.contains(id) && world.ledger.outcome(*id).is_none();
-    accepted(seen).filter(|(_, id)| erased(id)).count() as u64
+    let attempts = accepted(seen).filter(|(_, id)| is_excused(world, seen, *id));
+    attempts.count() as u64
+}
+
+/// True if two failures at once left no trace of an attempt. In one process nothing is accepted before it is in the log,
+/// which no failure there destroys: nothing is excused.
+fn is_excused(world: &World, seen: &Seen, id: AttemptId) -> bool {
+    world.plan.kind == Kind::Servers
+        && seen.erased.contains(&id)
+        && world.ledger.outcome(id).is_none()
 }
 
 fn accepted(seen: &Seen) -> impl Iterator<Item = (UserId, AttemptId)> {
@@ -110,7 +118,7 @@ async fn results_agree(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
             Some(PurchaseResult::Failed) => !orders.contains_key(&user),
             // Failures are in the gate alone; one that lost something may have forgotten them.
             None => {
-                let erased = |id: &AttemptId| world.seen().erased.contains(id);
+                let erased = |id: &AttemptId| is_excused(world, &world.seen(), *id);
                 !orders.contains_key(&user) && (lost || attempts.iter().any(erased))
             }
         };
@@ -138,7 +146,7 @@ fn accepted_attempts_ended(
             // Units never come back in the ledger, so that none is left now is the proof.
             Some(Outcome::SoldOut) => world.ledger.remaining(world.sale) == 0,
             Some(Outcome::Rejected) => false,
-            None => seen.erased.contains(&id),
+            None => is_excused(world, seen, id),
         };
         if !ended_well {
             broken.push(format!(
@@ -246,7 +254,7 @@ fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<Stri
 
 /// What cannot be settled is kept.
 fn dead_letters_are_kept(world: &World, seen: &Seen, broken: &mut Vec<String>) {
-    let letters = world.log.dead_letters();
+    let letters = world.log.buried();
     for (partition, offset) in &seen.poison {
         let kept = letters
             .iter()

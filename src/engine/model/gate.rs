@@ -16,9 +16,9 @@ use crate::{
     engine::sale::Sale,
     ids::{ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, LoadToken, Offset, Outcome, Partition, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement,
-        Standing, StockGate,
+        GateError, GateStatus, Holder, Holding, LoadToken, Offset, Outcome, Partition,
+        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow,
+        Settlement, Standing, StockGate,
     },
 };
 
@@ -218,6 +218,19 @@ pub(super) fn write_results(
     }
 }
 
+/// Forgets results, each only if it still stands like this.
+pub(super) fn forget_results(
+    results: &mut BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
+    entries: &[ResultEntry],
+) {
+    for entry in entries {
+        let key = (entry.user, entry.product);
+        if results.get(&key) == Some(&(entry.sale, entry.result)) {
+            results.remove(&key);
+        }
+    }
+}
+
 #[async_trait]
 impl StockGate for ModelGate {
     fn outlives_process(&self) -> bool {
@@ -380,6 +393,45 @@ impl StockGate for ModelGate {
     ) -> Result<(), GateError> {
         self.with(sale, |kept, _| kept.sale.set_window(window, expires));
         Ok(())
+    }
+
+    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
+        let mut holdings = self
+            .with(sale, |kept, _| kept.sale.holdings())
+            .unwrap_or_default();
+        holdings.sort_unstable_by_key(|holding| holding.user);
+        Ok(holdings)
+    }
+
+    async fn stored_results(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+        let stored = |user: &UserId| {
+            let written = match &self.kind {
+                Kind::Server => self.state().results.get(&(*user, product)).copied(),
+                Kind::InProcess { ledger, .. } => ledger.stored(*user, product, sale),
+            };
+            written
+                .filter(|(of, _)| *of == sale)
+                .map(|(_, result)| result)
+        };
+        Ok(users.iter().map(stored).collect())
+    }
+
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        match &self.kind {
+            Kind::Server => forget_results(&mut self.state().results, results),
+            Kind::InProcess { ledger, .. } => ledger.forget_results(results),
+        }
+        Ok(())
+    }
+
+    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+        let unloaded = self.with(sale, |kept, _| kept.sale.unload());
+        Ok(unloaded.unwrap_or(true))
     }
 
     async fn ping(&self) -> Result<(), GateError> {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -9,15 +10,18 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
-use super::{gate::write_results, leases::Leases};
+use super::{
+    gate::{forget_results, write_results},
+    leases::Leases,
+};
 use crate::{
     clock::Clock,
     ids::{AttemptId, ProductId, SaleId, UserId},
     order::settlement::{self, Decision, Known, KnownSale, Settled},
     port::{
-        Attempt, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        Position, PurchaseResult, Registration, ResultEntry, SaleListing, SaleSnapshot,
-        SettleBatch, SettleError, Settlement, StoredUser,
+        Attempt, Decision as Noted, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset,
+        Outcome, Partition, Position, PurchaseResult, Registration, ResultEntry, SaleListing,
+        SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -34,6 +38,8 @@ struct Tables {
     orders: BTreeMap<(SaleId, UserId), AttemptId>,
     attempts: BTreeMap<AttemptId, Settled>,
     leases: Leases,
+    /// What was decided about dead letters, with the log that they are of.
+    decisions: Vec<(String, Noted)>,
     /// What shoppers are told, where no server keeps that.
     results: BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
 }
@@ -111,6 +117,24 @@ impl ModelLedger {
 
     pub(super) fn write_results(&self, entries: &[ResultEntry]) {
         write_results(&mut self.tables().results, entries);
+    }
+
+    pub(super) fn forget_results(&self, entries: &[ResultEntry]) {
+        forget_results(&mut self.tables().results, entries);
+    }
+
+    /// What a shopper would be told of a sale if no gate knew: by their order in it, or what was written.
+    pub(super) fn stored(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: SaleId,
+    ) -> Option<(SaleId, PurchaseResult)> {
+        let tables = self.tables();
+        if tables.orders.contains_key(&(sale, user)) {
+            return Some((sale, PurchaseResult::Success));
+        }
+        tables.results.get(&(user, product)).copied()
     }
 
     /// What a shopper is told of a product, and by which sale: an order before a FAILED of its sale or an earlier one.
@@ -320,6 +344,7 @@ impl Ledger for ModelLedger {
             })
             .collect();
         Ok(Some(SaleSnapshot {
+            initial: row.initial_stock,
             remaining: row.remaining_stock,
             holders,
         }))
@@ -370,6 +395,39 @@ impl Ledger for ModelLedger {
             leases.move_to(position, to, None);
         }
         Ok(there)
+    }
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        let tables = self.tables();
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let attempts = tables.attempts.range((behind, Bound::Unbounded));
+        let settled = |(id, settled): (&AttemptId, &Settled)| SettledAttempt {
+            attempt: *id,
+            sale: settled.sale,
+            user: settled.user,
+            ordered: settled.outcome == Outcome::Ordered,
+            has_order: tables.orders.values().any(|by| by == id),
+        };
+        Ok(attempts
+            .map(settled)
+            .take(usize::try_from(limit).unwrap_or(usize::MAX))
+            .collect())
+    }
+
+    async fn note_decision(&self, log: &str, decision: &Noted) -> Result<(), LedgerError> {
+        let decisions = &mut self.tables().decisions;
+        decisions.push((log.to_owned(), decision.clone()));
+        Ok(())
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<Noted>, LedgerError> {
+        let tables = self.tables();
+        let of_log = tables.decisions.iter().filter(|(of, _)| of == log);
+        Ok(of_log.map(|(_, decision)| decision.clone()).collect())
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -13,8 +13,8 @@ use crate::{
     engine::record,
     ids::UserId,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord,
-        Offset, Partition, RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, FoundLetter, LetterId, LetterPage, LogBatch,
+        LogEntry, LogError, LogRecord, Offset, Partition, RawRecord,
     },
 };
 
@@ -44,12 +44,15 @@ impl Records {
     }
 
     fn push(&mut self, raw: RawRecord) {
-        let entry = match record::decode(&raw) {
-            Ok(attempt) => LogEntry::Attempt(attempt),
-            Err(cause) => LogEntry::Garbage(cause),
-        };
-        let offset = self.end();
+        let (offset, entry) = (self.end(), entry(&raw));
         self.records.push_back(LogRecord { offset, entry, raw });
+    }
+}
+
+fn entry(raw: &RawRecord) -> LogEntry {
+    match record::decode(raw) {
+        Ok(attempt) => LogEntry::Attempt(attempt),
+        Err(cause) => LogEntry::Garbage(cause),
     }
 }
 
@@ -119,12 +122,14 @@ impl ModelLog {
 
     /// Everything that was buried.
     #[must_use]
-    pub fn dead_letters(&self) -> Vec<DeadLetter> {
-        let letters = self
-            .dead_letters
+    pub fn buried(&self) -> Vec<DeadLetter> {
+        self.letters().values().cloned().collect()
+    }
+
+    fn letters(&self) -> MutexGuard<'_, BTreeMap<(Partition, Offset), DeadLetter>> {
+        self.dead_letters
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        letters.values().cloned().collect()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The partition of a shopper.
@@ -224,14 +229,42 @@ impl AttemptLog for ModelLog {
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
-        let mut buried = self
-            .dead_letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut buried = self.letters();
         for letter in letters {
             buried.insert((letter.partition, letter.offset), letter.clone());
         }
         Ok(())
+    }
+
+    fn dead_letter_partitions(&self) -> i32 {
+        self.partitions()
+    }
+
+    /// A letter lies where its record lay.
+    async fn dead_letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, LogError> {
+        let buried = self.letters();
+        let all = (partition, Offset(0))..=(partition, Offset(i64::MAX));
+        let end = buried.range(all.clone()).next_back();
+        let end = end.map_or(Offset(0), |((_, last), _)| Offset(last.0 + 1));
+        let found = |((partition, offset), letter): (&(Partition, Offset), &DeadLetter)| {
+            let (partition, offset) = (*partition, *offset);
+            FoundLetter {
+                id: LetterId { partition, offset },
+                entry: entry(&letter.raw),
+                letter: letter.clone(),
+                omitted_bytes: None,
+            }
+        };
+        let behind = buried.range(all).filter(|((_, at), _)| *at >= from);
+        Ok(LetterPage {
+            letters: behind.map(found).collect(),
+            next: end,
+            end,
+        })
     }
 
     async fn ping(&self) -> Result<(), LogError> {

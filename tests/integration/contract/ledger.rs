@@ -41,7 +41,6 @@ macro_rules! suite {
                     one_of_many_who_want_a_name_at_once_gets_it,
                 }
                 auditing {
-                    settled_attempts_are_paged_with_what_stands_of_them,
                     decisions_are_kept_in_their_order_log_by_log,
                 }
                 catalog {
@@ -89,6 +88,9 @@ macro_rules! sql_suite {
             use $bed as EngineBed;
 
             contract! { EngineBed:
+                auditing {
+                    settled_attempts_are_paged_with_what_stands_of_them,
+                }
                 orders {
                     an_order_too_many_written_by_hand_is_refused,
                     a_second_order_written_by_hand_is_refused,

@@ -8,10 +8,10 @@ use flashsale::{
 
 use super::{
     Bed,
-    bed::{attempt, make_partitions, settle},
+    bed::{SqlBed, attempt, make_partitions, settle},
 };
 
-pub async fn settled_attempts_are_paged_with_what_stands_of_them(bed: &impl Bed) {
+pub async fn settled_attempts_are_paged_with_what_stands_of_them(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(5).await;
     let sale = bed.sale(4).await;
