@@ -7,15 +7,32 @@ use rskafka::{
     record::{Record, RecordAndOffset},
 };
 
-use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message};
+use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message, session::retry_pause};
 use crate::port::{FoundLetter, LetterId, LetterPage, Offset, Partition};
 
 /// How long the broker may take to find a letter that it says it has.
 const WAIT_MS: i32 = 100;
+/// Tries of one page: a partition's leader may just have moved, and reading again does no harm.
+const TRIES: u32 = 3;
 
 impl KafkaLog {
     /// A page of letters, from the first one that is still there.
     pub(super) async fn letters(
+        &self,
+        partition: Partition,
+        from: Offset,
+    ) -> Result<LetterPage, Failure> {
+        let mut tries = 1;
+        loop {
+            match self.read_letters(partition, from).await {
+                Err(_) if tries < TRIES => tokio::time::sleep(retry_pause(tries)).await,
+                answer => return answer,
+            }
+            tries += 1;
+        }
+    }
+
+    async fn read_letters(
         &self,
         partition: Partition,
         from: Offset,
