@@ -270,7 +270,7 @@ pub(super) async fn is_quiet(world: &World) -> bool {
 
 /// True if a record is settled or buried.
 fn is_done(world: &World, partition: Partition, record: &LogRecord) -> bool {
-    let letters = world.log.buried();
+    let letters = world.log.all_dead_letters();
     let is_letter = || {
         let mut letters = letters.iter();
         letters.any(|letter| (letter.partition, letter.offset) == (partition, record.offset))

@@ -18,7 +18,7 @@ use crate::{order::Refusal, port::Standing};
 
 /// How long the system may take to become quiet once the faults are over. Most of it is for a loading that died, which
 /// nobody may supersede for 10 s.
-const HEALING: Duration = Duration::from_secs(60);
+const HEALING: Duration = Duration::from_mins(1);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(40);
 /// How long a unit that is free, or the lack of one, may take to be seen by every API.
@@ -83,17 +83,17 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
         }
     }
     promises::judge(&world, became_quiet).await;
-    let seen = world.seen();
+    let told = world.seen();
     let accepted = |press: &&super::shopper::Press| matches!(press.answer, Answer::Accepted(_));
     let tally = Tally {
-        presses: seen.presses.len() as u64,
-        accepted: seen.presses.iter().filter(accepted).count() as u64,
+        presses: told.presses.len() as u64,
+        accepted: told.presses.iter().filter(accepted).count() as u64,
         orders: world.ledger.orders(world.sale).len() as u64,
-        excused: promises::excused(&world, &seen),
+        excused: promises::excused(&world, &told),
         virtual_ms: world.now(),
     };
-    let broken = seen.broken.clone();
-    drop(seen);
+    let broken = told.broken.clone();
+    drop(told);
     Report {
         seed,
         broken,

@@ -233,10 +233,10 @@ impl StockGate for RemoteGate {
         token: LoadToken,
         holders: &[Holder],
     ) -> Result<bool, GateError> {
-        let (gate, taken) = (Arc::clone(&self.gate), holders.to_vec());
+        let (gate, loaded) = (Arc::clone(&self.gate), holders.to_vec());
         let what = || format!("gate.load_holders({})", named(holders));
         let effect = move || {
-            let (gate, holders) = (Arc::clone(&gate), taken.clone());
+            let (gate, holders) = (Arc::clone(&gate), loaded.clone());
             async move { gate.load_holders(sale, token, &holders).await }
         };
         of_gate(self.connection.call(what, told, effect).await)
@@ -276,7 +276,7 @@ impl StockGate for RemoteGate {
         }))
     }
 
-    // What follows is for operators, who are not simulated.
+    // What audits and repairs ask: not simulated.
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
         self.gate.holdings(sale).await
@@ -564,6 +564,8 @@ impl Ledger for RemoteLedger {
         };
         of_ledger(self.connection.call(what, told, effect).await)
     }
+
+    // What audits and operators ask: not simulated.
 
     async fn settled(
         &self,

@@ -28,7 +28,9 @@ pub(super) async fn judge(world: &World, became_quiet: bool) {
             dead_letters_are_kept(world, &seen, &mut broken);
             broken
         };
-        broken.into_iter().for_each(|promise| world.broken(promise));
+        for promise in broken {
+            world.broken(promise);
+        }
     }
     let mut broken = Vec::new();
     {
@@ -37,7 +39,9 @@ pub(super) async fn judge(world: &World, became_quiet: bool) {
         who_was_told_failed_got_no_order(world, &seen, &mut broken);
         results_never_turn(&seen, &mut broken);
     }
-    broken.into_iter().for_each(|promise| world.broken(promise));
+    for promise in broken {
+        world.broken(promise);
+    }
 }
 
 /// How many accepted attempts are excused.
@@ -254,7 +258,7 @@ fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<Stri
 
 /// What cannot be settled is kept.
 fn dead_letters_are_kept(world: &World, seen: &Seen, broken: &mut Vec<String>) {
-    let letters = world.log.buried();
+    let letters = world.log.all_dead_letters();
     for (partition, offset) in &seen.poison {
         let kept = letters
             .iter()

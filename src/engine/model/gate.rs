@@ -22,6 +22,9 @@ use crate::{
     },
 };
 
+/// What was written for shoppers.
+pub(super) type Results = BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>;
+
 /// The gate.
 pub struct ModelGate {
     clock: Arc<dyn Clock>,
@@ -49,7 +52,7 @@ struct State {
     /// Counts the restarts of the server.
     run: u64,
     sales: BTreeMap<SaleId, Kept>,
-    results: BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
+    results: Results,
 }
 
 #[derive(Clone, Default)]
@@ -205,10 +208,7 @@ fn told(standing: Standing) -> Option<PurchaseResult> {
 }
 
 /// Writes results; a FAILED never over a SUCCESS of the same sale.
-pub(super) fn write_results(
-    results: &mut BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
-    entries: &[ResultEntry],
-) {
+pub(super) fn write_results(results: &mut Results, entries: &[ResultEntry]) {
     for entry in entries {
         let key = (entry.user, entry.product);
         let bought = results.get(&key) == Some(&(entry.sale, PurchaseResult::Success));
@@ -218,11 +218,8 @@ pub(super) fn write_results(
     }
 }
 
-/// Forgets results, each only if it still stands like this.
-pub(super) fn forget_results(
-    results: &mut BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
-    entries: &[ResultEntry],
-) {
+/// Forgets those that still stand like this.
+pub(super) fn forget_results(results: &mut Results, entries: &[ResultEntry]) {
     for entry in entries {
         let key = (entry.user, entry.product);
         if results.get(&key) == Some(&(entry.sale, entry.result)) {
@@ -308,9 +305,10 @@ impl StockGate for ModelGate {
     }
 
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
-        let mut users = self.with(sale, |kept, _| kept.sale.users());
-        users.iter_mut().for_each(|users| users.sort_unstable());
-        Ok(users.unwrap_or_default())
+        let users = self.with(sale, |kept, _| kept.sale.users());
+        let mut users = users.unwrap_or_default();
+        users.sort_unstable();
+        Ok(users)
     }
 
     async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
@@ -409,16 +407,19 @@ impl StockGate for ModelGate {
         product: ProductId,
         users: &[UserId],
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
-        let stored = |user: &UserId| {
-            let written = match &self.kind {
-                Kind::Server => self.state().results.get(&(*user, product)).copied(),
-                Kind::InProcess { ledger, .. } => ledger.stored(*user, product, sale),
-            };
-            written
-                .filter(|(of, _)| *of == sale)
-                .map(|(_, result)| result)
+        let stored = |user: &UserId| match &self.kind {
+            Kind::Server => {
+                let written = self.state().results.get(&(*user, product)).copied();
+                written.filter(|(of, _)| *of == sale)
+            }
+            Kind::InProcess { ledger, .. } => {
+                ledger.told(*user, product).filter(|(of, _)| *of == sale)
+            }
         };
-        Ok(users.iter().map(stored).collect())
+        Ok(users
+            .iter()
+            .map(|user| stored(user).map(|(_, result)| result))
+            .collect())
     }
 
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {

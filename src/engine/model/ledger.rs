@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,17 +10,17 @@ use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 
 use super::{
-    gate::{forget_results, write_results},
+    gate::{Results, forget_results, write_results},
     leases::Leases,
 };
 use crate::{
     clock::Clock,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    order::settlement::{self, Decision, Known, KnownSale, Settled},
+    order::settlement::{self, Known, KnownSale, Settled},
     port::{
-        Attempt, Decision as Noted, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset,
-        Outcome, Partition, Position, PurchaseResult, Registration, ResultEntry, SaleListing,
-        SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        Attempt, Decision, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, Position, PurchaseResult, Registration, ResultEntry, SaleListing, SaleSnapshot,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser, Verdict,
     },
 };
 
@@ -38,10 +37,10 @@ struct Tables {
     orders: BTreeMap<(SaleId, UserId), AttemptId>,
     attempts: BTreeMap<AttemptId, Settled>,
     leases: Leases,
-    /// What was decided about dead letters, with the log that they are of.
-    decisions: Vec<(String, Noted)>,
     /// What shoppers are told, where no server keeps that.
-    results: BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>,
+    results: Results,
+    /// What was decided about dead letters, each with the name of the log.
+    decisions: Vec<(String, Decision)>,
 }
 
 impl ModelLedger {
@@ -123,20 +122,6 @@ impl ModelLedger {
         forget_results(&mut self.tables().results, entries);
     }
 
-    /// What a shopper would be told of a sale if no gate knew: by their order in it, or what was written.
-    pub(super) fn stored(
-        &self,
-        user: UserId,
-        product: ProductId,
-        sale: SaleId,
-    ) -> Option<(SaleId, PurchaseResult)> {
-        let tables = self.tables();
-        if tables.orders.contains_key(&(sale, user)) {
-            return Some((sale, PurchaseResult::Success));
-        }
-        tables.results.get(&(user, product)).copied()
-    }
-
     /// What a shopper is told of a product, and by which sale: an order before a FAILED of its sale or an earlier one.
     pub(super) fn told(
         &self,
@@ -201,7 +186,7 @@ impl Tables {
     }
 
     /// What the constraints of the real ledgers refuse; nothing is written then.
-    fn check(&self, decision: &Decision) -> Result<(), LedgerError> {
+    fn check(&self, decision: &settlement::Decision) -> Result<(), LedgerError> {
         let mut taken: BTreeMap<SaleId, u64> = BTreeMap::new();
         let mut new: BTreeMap<(SaleId, UserId), AttemptId> = BTreeMap::new();
         for order in &decision.orders {
@@ -223,7 +208,7 @@ impl Tables {
         Ok(())
     }
 
-    fn write_down(&mut self, decision: &Decision) {
+    fn write_down(&mut self, decision: &settlement::Decision) {
         for order in &decision.orders {
             self.orders.insert((order.sale, order.user), order.id);
             if let Some(row) = self.sales.get_mut(&order.sale) {
@@ -403,30 +388,36 @@ impl Ledger for ModelLedger {
         limit: u32,
     ) -> Result<Vec<SettledAttempt>, LedgerError> {
         let tables = self.tables();
-        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let attempts = tables.attempts.range((behind, Bound::Unbounded));
-        let settled = |(id, settled): (&AttemptId, &Settled)| SettledAttempt {
+        let behind = tables.attempts.iter().filter(|(id, _)| Some(**id) > after);
+        let row = |(id, settled): (&AttemptId, &Settled)| SettledAttempt {
             attempt: *id,
             sale: settled.sale,
             user: settled.user,
             ordered: settled.outcome == Outcome::Ordered,
-            has_order: tables.orders.values().any(|by| by == id),
+            has_order: tables.orders.get(&(settled.sale, settled.user)) == Some(id),
         };
-        Ok(attempts
-            .map(settled)
-            .take(usize::try_from(limit).unwrap_or(usize::MAX))
-            .collect())
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(behind.map(row).take(limit).collect())
     }
 
-    async fn note_decision(&self, log: &str, decision: &Noted) -> Result<(), LedgerError> {
-        let decisions = &mut self.tables().decisions;
-        decisions.push((log.to_owned(), decision.clone()));
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+        let has_reason = decision
+            .reason
+            .as_ref()
+            .is_some_and(|text| !text.is_empty());
+        if decision.verdict == Verdict::Discarded && !has_reason {
+            return Err(LedgerError(
+                "nothing is discarded without a reason".to_owned(),
+            ));
+        }
+        let noted = (log.to_owned(), decision.clone());
+        self.tables().decisions.push(noted);
         Ok(())
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Noted>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
         let tables = self.tables();
-        let of_log = tables.decisions.iter().filter(|(of, _)| of == log);
+        let of_log = tables.decisions.iter().filter(|(name, _)| name == log);
         Ok(of_log.map(|(_, decision)| decision.clone()).collect())
     }
 

@@ -44,12 +44,13 @@ impl Records {
     }
 
     fn push(&mut self, raw: RawRecord) {
-        let (offset, entry) = (self.end(), entry(&raw));
+        let entry = entry_of(&raw);
+        let offset = self.end();
         self.records.push_back(LogRecord { offset, entry, raw });
     }
 }
 
-fn entry(raw: &RawRecord) -> LogEntry {
+fn entry_of(raw: &RawRecord) -> LogEntry {
     match record::decode(raw) {
         Ok(attempt) => LogEntry::Attempt(attempt),
         Err(cause) => LogEntry::Garbage(cause),
@@ -122,14 +123,8 @@ impl ModelLog {
 
     /// Everything that was buried.
     #[must_use]
-    pub fn buried(&self) -> Vec<DeadLetter> {
-        self.letters().values().cloned().collect()
-    }
-
-    fn letters(&self) -> MutexGuard<'_, BTreeMap<(Partition, Offset), DeadLetter>> {
-        self.dead_letters
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    pub fn all_dead_letters(&self) -> Vec<DeadLetter> {
+        self.buried().values().cloned().collect()
     }
 
     /// The partition of a shopper.
@@ -143,6 +138,12 @@ impl ModelLog {
         let index = usize::try_from(partition.0).ok()?;
         let records = self.partitions.get(index)?;
         Some(records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn buried(&self) -> MutexGuard<'_, BTreeMap<(Partition, Offset), DeadLetter>> {
+        self.dead_letters
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn announce(&self) {
@@ -229,7 +230,7 @@ impl AttemptLog for ModelLog {
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
-        let mut buried = self.letters();
+        let mut buried = self.buried();
         for letter in letters {
             buried.insert((letter.partition, letter.offset), letter.clone());
         }
@@ -246,25 +247,30 @@ impl AttemptLog for ModelLog {
         partition: Partition,
         from: Offset,
     ) -> Result<LetterPage, LogError> {
-        let buried = self.letters();
-        let all = (partition, Offset(0))..=(partition, Offset(i64::MAX));
-        let end = buried.range(all.clone()).next_back();
-        let end = end.map_or(Offset(0), |((_, last), _)| Offset(last.0 + 1));
-        let found = |((partition, offset), letter): (&(Partition, Offset), &DeadLetter)| {
-            let (partition, offset) = (*partition, *offset);
-            FoundLetter {
-                id: LetterId { partition, offset },
-                entry: entry(&letter.raw),
+        let buried = self.buried();
+        let here: Vec<_> = buried
+            .values()
+            .filter(|letter| letter.partition == partition)
+            .collect();
+        let end = Offset(here.last().map_or(0, |last| last.offset.0 + 1));
+        let letters: Vec<_> = here
+            .into_iter()
+            .filter(|letter| letter.offset >= from)
+            .take(READ_RECORDS)
+            .map(|letter| FoundLetter {
+                id: LetterId {
+                    partition,
+                    offset: letter.offset,
+                },
                 letter: letter.clone(),
+                entry: entry_of(&letter.raw),
                 omitted_bytes: None,
-            }
-        };
-        let behind = buried.range(all).filter(|((_, at), _)| *at >= from);
-        Ok(LetterPage {
-            letters: behind.map(found).collect(),
-            next: end,
-            end,
-        })
+            })
+            .collect();
+        let next = letters
+            .last()
+            .map_or(end, |last| Offset(last.id.offset.0 + 1));
+        Ok(LetterPage { letters, next, end })
     }
 
     async fn ping(&self) -> Result<(), LogError> {

@@ -88,9 +88,6 @@ macro_rules! sql_suite {
             use $bed as EngineBed;
 
             contract! { EngineBed:
-                auditing {
-                    settled_attempts_are_paged_with_what_stands_of_them,
-                }
                 orders {
                     an_order_too_many_written_by_hand_is_refused,
                     a_second_order_written_by_hand_is_refused,
@@ -99,6 +96,9 @@ macro_rules! sql_suite {
                     orders_written_by_hand_take_and_give_back_units,
                     stock_set_by_hand_must_tell_the_truth,
                     sales_of_one_product_cannot_overlap,
+                }
+                auditing {
+                    settled_attempts_are_paged_with_what_stands_of_them,
                 }
                 settling {
                     settling_again_answers_the_same_and_changes_nothing,

@@ -27,7 +27,7 @@ impl LogBed for ModelBed {
     }
 
     async fn dead_letters(&self) -> Vec<Buried> {
-        let letters = self.0.buried().into_iter();
+        let letters = self.0.all_dead_letters().into_iter();
         letters
             .map(|letter| Buried {
                 partition: letter.partition.0,
