@@ -33,7 +33,9 @@ impl Bed for ModelBed {
 
     async fn shoppers(&self, count: i64) -> Vec<UserId> {
         let users: Vec<_> = (1..=count).filter_map(UserId::new).collect();
-        users.iter().for_each(|user| self.ledger.add_shopper(*user));
+        for user in &users {
+            self.ledger.add_shopper(*user);
+        }
         users
     }
 
