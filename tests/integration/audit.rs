@@ -25,6 +25,7 @@ use crate::support::{
     api::{Api, Shopper},
     process::{Process, complaint},
     system::{OneProcess, Servers, System},
+    wait_until,
 };
 
 /// The exit code and the document.
@@ -209,6 +210,11 @@ async fn what_was_broken_by_hand_is_found_and_mended() {
         ("failed_despite_order", Some(bare)),
     ]);
     // An order that came past the gate is no trouble for long: a worker tells the gate of it.
+    let holders = format!("flashsale:{{{sale}}}:holders");
+    wait_until("the gate is told", Duration::from_secs(20), || async {
+        redis.cli(&["HEXISTS", &holders, &by_hand.id.to_string()]) == "1"
+    })
+    .await;
 
     // A look, and a dry run, change nothing.
     let state = || {
