@@ -74,11 +74,11 @@ impl Row {
     /// Counts the answers of the hard time, and holds every wait against its limit.
     fn read(&mut self, bed: &Bed, load: &Load, hard_time: std::ops::Range<Instant>) {
         for exchange in &load.book().exchanges {
-            let limit = limits::answer(exchange.request, self.fault, &bed.config);
+            let limit = limits::answer(exchange.sent.request, self.fault, &bed.config);
             assert!(
                 exchange.took() <= limit,
                 "{:?} took longer than {limit:?}: {exchange:?}",
-                exchange.request
+                exchange.sent.request
             );
             assert!(
                 !exchange.reply.is_of_the_connection() || self.fault.is_seen_by_shoppers(),
@@ -88,11 +88,11 @@ impl Row {
                 exchange.ended >= hard_time.start || !exchange.reply.is_trouble(),
                 "trouble before the fault: {exchange:?}"
             );
-            if exchange.request == Request::Attempt {
+            if exchange.sent.request == Request::Attempt {
                 self.longest = self.longest.max(exchange.took());
             }
-            if exchange.ended >= hard_time.start && exchange.begun < hard_time.end {
-                let answer = (exchange.request, exchange.reply.label());
+            if exchange.ended >= hard_time.start && exchange.sent.at < hard_time.end {
+                let answer = (exchange.sent.request, exchange.reply.label());
                 *self.answers.entry(answer).or_default() += 1;
             }
         }

@@ -72,9 +72,17 @@ pub async fn check(bed: &Bed, load: &Load, may_fail: bool) -> Outcome {
         outcome
     };
     press_again(load).await;
+    audit(bed, &["--sale", &load.sale.to_string()]).await;
     let book = load.book();
     assert!(book.violations.is_empty(), "{:#?}", book.violations);
     outcome
+}
+
+/// `flashsale audit` finds nothing either.
+pub async fn audit(bed: &Bed, arguments: &[&str]) {
+    let process = bed.system.run(&[&["audit"], arguments].concat());
+    let (clean, output) = process.outcome().await;
+    assert!(clean, "{output}");
 }
 
 /// Who has an order and presses again is told of the same attempt.

@@ -24,7 +24,7 @@ use crate::{
         system::{GateBalance, System},
         wait_until,
     },
-    told::{Book, Reply, Request},
+    told::{Book, Reply, Request, Sent},
 };
 
 /// How often something is sent.
@@ -192,47 +192,61 @@ impl Load {
         self.shoppers.get(n).cloned()
     }
 
-    /// The next node's turn.
-    fn api(&self) -> &(reqwest::Client, String) {
-        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-        &self.apis[turn % self.apis.len()]
+    /// Sends a request to the node whose turn it is.
+    async fn send(
+        &self,
+        request: Request,
+        make: impl FnOnce(&reqwest::Client, &str) -> reqwest::RequestBuilder,
+    ) -> (Sent, Reply, Value) {
+        let node = self.turn.fetch_add(1, Ordering::Relaxed) % self.apis.len();
+        let (client, url) = &self.apis[node];
+        let at = Instant::now();
+        let (reply, body) = exchange(make(client, url)).await;
+        (Sent { request, node, at }, reply, body)
     }
 
     pub async fn press(&self, shopper: Shopper) {
-        let (client, url) = self.api();
-        let begun = Instant::now();
-        let url = format!("{url}/api/flash-sale/attempt/{}", self.sale);
-        let (reply, body) = exchange(client.post(url).bearer_auth(&shopper.token)).await;
-        self.book().attempted(shopper, begun, reply, &body);
+        let press = |client: &reqwest::Client, url: &str| {
+            let path = format!("/api/flash-sale/attempt/{}", self.sale);
+            let request = client.post(format!("{url}{path}"));
+            request.bearer_auth(&shopper.token)
+        };
+        let (sent, reply, body) = self.send(Request::Attempt, press).await;
+        self.book().attempted(shopper, sent, reply, &body);
     }
 
     pub async fn ask_for_result(&self, shopper: Shopper) {
-        let (client, url) = self.api();
-        let begun = Instant::now();
-        let url = format!("{url}/api/orders/status/{}", self.product);
-        let (reply, body) = exchange(client.get(url).bearer_auth(&shopper.token)).await;
-        self.book().asked_for_result(shopper, begun, reply, &body);
+        let ask = |client: &reqwest::Client, url: &str| {
+            let path = format!("/api/orders/status/{}", self.product);
+            client
+                .get(format!("{url}{path}"))
+                .bearer_auth(&shopper.token)
+        };
+        let (sent, reply, body) = self.send(Request::Result, ask).await;
+        self.book().asked_for_result(shopper, sent, reply, &body);
     }
 
     /// Somebody makes an account, logs in, and presses.
     async fn register(&self) {
         let name = format!("walkin{}", NEXT_NAME.fetch_add(1, Ordering::Relaxed));
-        let (client, url) = self.api();
         let account = json!({"username": name, "email": format!("{name}@example.com"), "password": "password123"});
-        let request = client.post(format!("{url}/api/auth/register"));
-        let begun = Instant::now();
-        let (reply, _) = exchange(request.json(&account)).await;
+        let post = |path: &'static str, body: Value| {
+            move |client: &reqwest::Client, url: &str| {
+                client.post(format!("{url}{path}")).json(&body)
+            }
+        };
+        let register = post("/api/auth/register", account);
+        let (sent, reply, _) = self.send(Request::Registration, register).await;
         let registered = reply.status() == 201;
-        self.book().registered(begun, reply);
+        self.book().registered(sent, reply);
         if !registered {
             return;
         }
-        let begun = Instant::now();
-        let request = client.post(format!("{url}/api/auth/login"));
         let login = json!({"username": name, "password": "password123"});
-        let (reply, body) = exchange(request.json(&login)).await;
+        let login = post("/api/auth/login", login);
+        let (sent, reply, body) = self.send(Request::Registration, login).await;
         let mut book = self.book();
-        book.registered(begun, reply);
+        book.registered(sent, reply);
         let (id, token) = (&body["data"]["userId"], &body["data"]["token"]);
         if let (Some(id), Some(token)) = (id.as_str(), token.as_str()) {
             book.comes_at_once(Shopper {
@@ -257,7 +271,7 @@ impl Load {
                 let answered = book.exchanges.iter().rev();
                 let answered = answered
                     .take_while(|exchange| exchange.ended + SECOND > now)
-                    .filter(|exchange| exchange.request == Request::Attempt)
+                    .filter(|exchange| exchange.sent.request == Request::Attempt)
                     .count();
                 if now >= begin + SECOND && answered >= self.pace.attempts_a_second() / 4 {
                     // Later, if answers did not come at all before.

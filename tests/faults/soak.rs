@@ -79,6 +79,7 @@ pub async fn run(time: Duration, seed: u64) {
     }
     let letters = bed.system.dead_letter_causes().await;
     assert!(letters.is_empty(), "dead letters: {letters:?}");
+    check::audit(&bed, &[]).await;
     println!(
         "soak is over: {attempts} attempts in {sales} sales with {faults} faults, {orders} orders, every promise kept"
     );
@@ -95,7 +96,7 @@ fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
     let connection_faults = had.iter().any(|fault| fault.is_seen_by_shoppers());
     let (mut pressed, mut longest) = (0, Duration::ZERO);
     for exchange in &load.book().exchanges {
-        let limit = limit(exchange.request);
+        let limit = limit(exchange.sent.request);
         assert!(
             exchange.took() <= limit,
             "longer than {limit:?}: {exchange:?}"
@@ -104,7 +105,7 @@ fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
             connection_faults || !exchange.reply.is_of_the_connection(),
             "{exchange:?}"
         );
-        if exchange.request == Request::Attempt {
+        if exchange.sent.request == Request::Attempt {
             pressed += 1;
             longest = longest.max(exchange.took());
         }

@@ -36,11 +36,19 @@ pub enum Reply {
     Nothing,
 }
 
+/// A request on its way.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    pub request: Request,
+    /// Which API node it went to.
+    pub node: usize,
+    pub at: Instant,
+}
+
 /// One request and its end.
 #[derive(Debug, Clone)]
 pub struct Exchange {
-    pub request: Request,
-    pub begun: Instant,
+    pub sent: Sent,
     pub ended: Instant,
     pub reply: Reply,
 }
@@ -72,7 +80,7 @@ pub struct Book {
 
 impl Exchange {
     pub fn took(&self) -> Duration {
-        self.ended - self.begun
+        self.ended - self.sent.at
     }
 }
 
@@ -130,7 +138,7 @@ impl Book {
     }
 
     /// The answer to an attempt.
-    pub fn attempted(&mut self, shopper: Shopper, begun: Instant, reply: Reply, body: &Value) {
+    pub fn attempted(&mut self, shopper: Shopper, sent: Sent, reply: Reply, body: &Value) {
         let told = self.told.entry(shopper.id).or_default();
         match (reply.status(), reply.code()) {
             (200, _) => {
@@ -164,17 +172,11 @@ impl Book {
             }
             _ => self.violations.push(format!("an attempt: {reply:?}")),
         }
-        self.note(Request::Attempt, begun, reply);
+        self.note(sent, reply);
     }
 
     /// The answer about a result.
-    pub fn asked_for_result(
-        &mut self,
-        shopper: Shopper,
-        begun: Instant,
-        reply: Reply,
-        body: &Value,
-    ) {
+    pub fn asked_for_result(&mut self, shopper: Shopper, sent: Sent, reply: Reply, body: &Value) {
         let told = self.told.entry(shopper.id).or_default();
         match (reply.status(), reply.code()) {
             (200, _) => match body["data"]["status"].as_str() {
@@ -185,40 +187,45 @@ impl Book {
             (400, "result_not_found") | (0 | 408 | 503, _) => self.waiting.push_back(shopper),
             _ => self.violations.push(format!("a result: {reply:?}")),
         }
-        self.note(Request::Result, begun, reply);
+        self.note(sent, reply);
     }
 
     /// The answer to somebody new. A new shopper presses as soon as there is an account.
-    pub fn registered(&mut self, begun: Instant, reply: Reply) {
+    pub fn registered(&mut self, sent: Sent, reply: Reply) {
         // A registration or login that broke off may have happened: this shopper gives up.
         if !matches!(reply.status(), 0 | 200 | 201 | 408 | 503) {
             self.violations.push(format!("a registration: {reply:?}"));
         }
-        self.note(Request::Registration, begun, reply);
+        self.note(sent, reply);
     }
 
     pub fn comes_at_once(&mut self, shopper: Shopper) {
         self.again.push_front((Instant::now(), shopper));
     }
 
-    fn note(&mut self, request: Request, begun: Instant, reply: Reply) {
-        if let Reply::Answer {
-            status: 503,
-            retry_after: None,
-            ..
-        } = reply
-        {
-            self.violations
-                .push(format!("{request:?}: 503 without Retry-After: {reply:?}"));
-        }
-        if reply == Reply::Nothing {
-            self.violations.push(format!("{request:?}: no answer"));
-        }
-        self.exchanges.push(Exchange {
-            request,
-            begun,
+    fn note(&mut self, sent: Sent, reply: Reply) {
+        let exchange = Exchange {
+            sent,
             ended: Instant::now(),
             reply,
-        });
+        };
+        let untold = matches!(
+            exchange.reply,
+            Reply::Answer {
+                status: 503,
+                retry_after: None,
+                ..
+            }
+        );
+        if untold {
+            self.violations
+                .push(format!("503 without Retry-After: {exchange:?}"));
+        }
+        if exchange.reply == Reply::Nothing {
+            let node = exchange.sent.node;
+            self.violations
+                .push(format!("no answer from API node {node}: {exchange:?}"));
+        }
+        self.exchanges.push(exchange);
     }
 }
