@@ -1,6 +1,6 @@
 //! The API put together on its three ports: what `serve` runs, and what tests run on engines of their choice.
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -34,12 +34,12 @@ impl From<Ports> for Engines {
     }
 }
 
-/// Starts the API on a listener, as tasks of `lifecycle`. The catalog is read before the first request is served.
+/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in.
 pub async fn serve(
     lifecycle: &Lifecycle,
     config: &Config,
     ports: Ports,
-    listener: TcpListener,
+    port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<()> {
     let Ports {
@@ -81,6 +81,7 @@ pub async fn serve(
         results: shop.results,
         probes,
     };
+    let listener = port.listen().context("the port cannot be listened on")?;
     let (server_config, server_stop) = (config.server.clone(), lifecycle.stop().clone());
     lifecycle.spawn("http", async move {
         if let Err(error) = http::run(listener, app, &server_config, server_stop).await {

@@ -27,7 +27,7 @@ pub use error_code::ErrorCode;
 pub use extract::{JsonBody, PathId, Shopper};
 pub use openapi::document;
 pub use readiness::Readiness;
-pub use server::{bind, run, run_probes};
+pub use server::{Bound, bind, run, run_probes};
 
 #[cfg(test)]
 mod tests;

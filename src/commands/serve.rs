@@ -1,16 +1,18 @@
 //! `flashsale serve`: the HTTP API.
 
-use std::{
-    net::{IpAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use clap::Args;
 
 use super::{connect, embedded, place::Place};
-use crate::{app, config::Config, http, lifecycle::Lifecycle, telemetry};
+use crate::{
+    app,
+    config::Config,
+    http::{self, Bound},
+    lifecycle::Lifecycle,
+    telemetry,
+};
 
 /// For accepted attempts to be appended once the last connection is closed.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -44,13 +46,13 @@ impl Serve {
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
         // Before anything is waited for: a port that is taken is known at once.
-        let listener = listen(
+        let port = take_port(
             &config.server.host,
             self.port.unwrap_or(config.server.port),
             "HOST and PORT",
         )
         .await?;
-        let address = listener.local_addr()?;
+        let address = port.address()?;
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
         let embedded = match self.place.data_dir(&config)? {
             Some(directory) => {
@@ -65,7 +67,7 @@ impl Serve {
             None => connect::servers(&config, lifecycle.stop()).await?,
         };
         let metrics = Arc::new(move || metrics.render());
-        app::serve(&lifecycle, &config, ports, listener, metrics).await?;
+        app::serve(&lifecycle, &config, ports, port, metrics).await?;
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
             embedded.announce(&url, &config.auth).await;
@@ -82,7 +84,7 @@ impl Serve {
 }
 
 /// Takes a port; `settings` names what to change if that is not possible.
-pub(super) async fn listen(host: &str, port: u16, settings: &str) -> anyhow::Result<TcpListener> {
+pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::Result<Bound> {
     http::bind(host, port)
         .await
         .with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))

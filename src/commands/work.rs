@@ -39,9 +39,10 @@ impl Work {
         let ports = connect::servers(&config, lifecycle.stop()).await?;
 
         if let Some(port) = config.worker.port {
-            let listener =
-                super::serve::listen(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
+            let port =
+                super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
                     .await?;
+            let listener = port.listen()?;
             let readiness =
                 Readiness::new(ports.gate.clone(), ports.log.clone(), ports.ledger.clone());
             let probes = Probes {

@@ -1,6 +1,11 @@
 //! The server: from a listener to its graceful end.
 
-use std::{io, net::TcpListener, thread::available_parallelism, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use actix_http::{HttpService, error::DispatchError};
 use actix_server::Server;
@@ -21,11 +26,26 @@ const BACKLOG: u32 = 8192;
 /// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Listens on this address.
-pub async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
+/// A port that is ours. Nobody is let in yet: who connects is refused, rather than left without an answer, until it listens.
+pub struct Bound(TcpSocket);
+
+impl Bound {
+    /// The address, with the port that was given if any was asked for.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Lets clients in.
+    pub fn listen(self) -> io::Result<TcpListener> {
+        self.0.listen(BACKLOG)?.into_std()
+    }
+}
+
+/// Takes this address.
+pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     let mut problem = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
     for address in lookup_host((host, port)).await? {
-        let listen = || {
+        let bind = || {
             let socket = if address.is_ipv4() {
                 TcpSocket::new_v4()
             } else {
@@ -33,10 +53,10 @@ pub async fn bind(host: &str, port: u16) -> io::Result<TcpListener> {
             }?;
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
-            socket.listen(BACKLOG)?.into_std()
+            Ok(Bound(socket))
         };
-        match listen() {
-            Ok(listener) => return Ok(listener),
+        match bind() {
+            Ok(bound) => return Ok(bound),
             Err(error) => problem = error,
         }
     }

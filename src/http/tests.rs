@@ -100,7 +100,8 @@ impl Server {
     }
 
     async fn with(config: ServerConfig, limits: &LimitsConfig) -> Self {
-        let listener = server::bind(&config.host, config.port).await.unwrap();
+        let bound = server::bind(&config.host, config.port).await.unwrap();
+        let listener = bound.listen().unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::support::{
     kafka::Topic,
     postgres::TestDatabase,
-    process::{Process, complaint},
+    process::{Process, complaint, free_port},
     system::{Servers, System},
     wait_until,
 };
@@ -233,8 +233,15 @@ async fn serve_and_work_wait_for_their_servers_with_bounded_patience() {
 async fn an_api_started_before_redis_serves_once_redis_is_there() {
     let mut system = Servers::start().await;
     system.redis.as_mut().unwrap().kill();
-    let process = system.run(&["serve"]);
+    let port = free_port();
+    let process = system.run(&["serve", "--port", &port.to_string()]);
     process.wait_for_line("waiting up to 20 s for Redis").await;
+    // Rather than left without an answer.
+    let refused = std::net::TcpStream::connect(("127.0.0.1", port));
+    assert_eq!(
+        refused.unwrap_err().kind(),
+        std::io::ErrorKind::ConnectionRefused
+    );
     system.redis.as_mut().unwrap().restart();
     process.wait_for_line("serving http://").await;
 }
