@@ -60,7 +60,10 @@ impl Doctor {
                 let looked = tokio::task::spawn_blocking(move || data_file(&directory)).await?;
                 checks.extend(looked);
             }
-            None => checks.extend(servers(&config, self.processes).await),
+            None => {
+                checks.extend(settings::judge_servers(&config));
+                checks.extend(servers(&config, self.processes).await);
+            }
         }
         report::print(&checks, self.json)?;
         let failed = checks.iter().filter(|check| check.is_failed()).count();

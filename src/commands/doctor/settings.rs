@@ -5,6 +5,7 @@ use crate::config::{Config, KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BY
 
 const AREA: &str = "settings";
 
+/// What every system needs.
 pub(super) fn judge(config: &Config) -> Vec<Check> {
     let secret = config.auth.jwt_secret.reveal();
     let length = secret.len();
@@ -35,6 +36,11 @@ pub(super) fn judge(config: &Config) -> Vec<Check> {
         Check::warning(AREA, "NODE_ENV", "development".to_owned())
             .advise("production refuses known and weak secrets at start")
     };
+    vec![tokens, mode]
+}
+
+/// What a system on servers needs, too.
+pub(super) fn judge_servers(config: &Config) -> Vec<Check> {
     let password = if config.postgres.password.reveal() == KNOWN_POSTGRES_PASSWORD {
         Check::warning(AREA, "POSTGRES_PASSWORD", "is the default".to_owned())
             .advise("set one of your own")
@@ -47,5 +53,5 @@ pub(super) fn judge(config: &Config) -> Vec<Check> {
     } else {
         Check::ok(AREA, "REDIS_PASSWORD", "is set".to_owned())
     };
-    vec![tokens, mode, password, redis]
+    vec![password, redis]
 }
