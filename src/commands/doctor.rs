@@ -54,16 +54,12 @@ pub(super) struct Doctor {
 impl Doctor {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let mut checks = settings::judge(&config);
-        match self.place.data_dir(&config)? {
-            Some(directory) => {
-                must_hold_data(&directory)?;
-                let looked = tokio::task::spawn_blocking(move || data_file(&directory)).await?;
-                checks.extend(looked);
-            }
-            None => {
-                checks.extend(settings::judge_servers(&config));
-                checks.extend(servers(&config, self.processes).await);
-            }
+        if let Some(directory) = self.place.data_dir(&config)? {
+            must_hold_data(&directory)?;
+            checks.extend(tokio::task::spawn_blocking(move || data_file(&directory)).await?);
+        } else {
+            checks.extend(settings::judge_servers(&config));
+            checks.extend(servers(&config, self.processes).await);
         }
         report::print(&checks, self.json)?;
         let failed = checks.iter().filter(|check| check.is_failed()).count();
