@@ -14,7 +14,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 /// The period of failed logins to one account.
 const FAILURES: Duration = Duration::from_mins(15);
 /// A right login costs a hash, too; a failed one counts for more.
-const FAILED_COUNTS: u32 = 10;
+const FAILED_COUNTS: u32 = 20;
 /// An account with as many failures as so many networks may cause is under attack.
 const ATTACKERS: u32 = 10;
 
@@ -186,7 +186,7 @@ mod tests {
         for _ in 0..500 {
             assert!(right(&limits, "user1", network(1)));
         }
-        assert_eq!(failed(&limits, "user1", network(1)), 10, "of the network");
+        assert_eq!(failed(&limits, "user1", network(1)), 5, "of the network");
         assert_eq!(failed(&limits, "user1", network(2)), 20);
     }
 
@@ -195,7 +195,7 @@ mod tests {
         let limits = limits(600, 20);
         let looked_at =
             (0..1_000).filter(|n| limits.login(&format!("user{n}"), network(1)).is_ok());
-        assert_eq!(looked_at.count(), 60);
+        assert_eq!(looked_at.count(), 30);
         assert!(limits.login("user1", network(2)).is_ok());
     }
 

@@ -126,6 +126,11 @@ impl Passwords {
 
 type Job = Box<dyn FnOnce() + Send>;
 
+/// How far hashing stands back (the `nice` of its threads): when the processors are busy it gets a tenth of what answering
+/// requests gets, so that whoever floods logins takes little from those who buy.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
+
 /// Starts threads that do what is sent, until nobody can send any more.
 fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
     let (sender, jobs) = mpsc::channel::<Job>();
@@ -136,6 +141,7 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
         std::thread::Builder::new()
             .name("passwords".to_owned())
             .spawn(move || {
+                stand_back();
                 while let Ok(job) = next() {
                     // A hash that panics must not take the thread with it; its shopper is told that it failed.
                     let _ = catch_unwind(AssertUnwindSafe(job));
@@ -144,6 +150,16 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
             .map_err(|error| PasswordError::Hashing(error.to_string()))?;
     }
     Ok(sender)
+}
+
+/// Lets other threads go first. On Linux a thread has a priority of its own; elsewhere it would be the whole process's.
+fn stand_back() {
+    #[cfg(target_os = "linux")]
+    if let Err(error) =
+        rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)
+    {
+        tracing::warn!(%error, "hashing passwords has the same priority as answering requests");
+    }
 }
 
 fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, HashError> {

@@ -2,6 +2,8 @@
 //!
 //! The one place. The document is completed from it, so that it cannot fall behind.
 
+use std::rc::Rc;
+
 use actix_web::{
     FromRequest, Handler, Responder, Route, guard,
     http::Method,
@@ -32,7 +34,8 @@ pub(super) struct Endpoint {
     pub method: Method,
     pub path: &'static str,
     pub errors: &'static [ErrorCode],
-    route: Route,
+    /// Makes its handler.
+    route: Box<dyn Fn() -> Route>,
 }
 
 const REGISTER: &[ErrorCode] = &[
@@ -87,23 +90,9 @@ const ORDER: &[ErrorCode] = &[
     Unavailable,
 ];
 
-/// What the API answers.
+/// What the API answers. The router looks from the top: what comes by the thousand is first.
 pub(super) fn api() -> Vec<Endpoint> {
-    let mut table = probes();
-    table.extend([
-        post(
-            "register",
-            "/api/auth/register",
-            REGISTER,
-            auth::routes::register,
-        ),
-        post("login", "/api/auth/login", LOGIN, auth::routes::login),
-        get(
-            "sale_status",
-            "/api/flash-sale/status",
-            SALE,
-            sale::routes::status,
-        ),
+    let mut table = vec![
         post(
             "attempt",
             "/api/flash-sale/attempt/{saleId}",
@@ -116,6 +105,22 @@ pub(super) fn api() -> Vec<Endpoint> {
             ORDER,
             order::routes::status,
         ),
+        get(
+            "sale_status",
+            "/api/flash-sale/status",
+            SALE,
+            sale::routes::status,
+        ),
+        post("login", "/api/auth/login", LOGIN, auth::routes::login),
+        post(
+            "register",
+            "/api/auth/register",
+            REGISTER,
+            auth::routes::register,
+        ),
+    ];
+    table.extend(probes());
+    table.extend([
         get("index", "/", &[], docs::index),
         get("docs", "/api-docs", &[], docs::index),
         get("openapi", "/api-docs/openapi.json", &[], docs::openapi),
@@ -150,19 +155,20 @@ pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
         };
         let refuse = move || async move { Err::<&str, _>(ApiError::method_not_allowed(allow)) };
         let tally = Tally::new(name);
-        // Express, on which the original runs, takes a trailing slash for the same path.
-        let paths = if path.starts_with("/api/") || path.starts_with("/health") {
-            vec![path.to_owned(), format!("{path}/")]
-        } else {
-            vec![path.to_owned()]
-        };
-        let resource = web::resource(paths)
-            .route(route)
-            .default_service(web::to(refuse))
-            .wrap(from_fn(move |request, next| {
-                finish(tally.clone(), request, next)
-            }));
-        config.service(resource);
+        // Express, on which the original runs, takes a trailing slash for the same path. A resource of its own: the router
+        // compares a plain path, but searches in a set of them.
+        let slashed = path.starts_with("/api/") || path.starts_with("/health");
+        let paths = [Some(path.to_owned()), slashed.then(|| format!("{path}/"))];
+        for path in paths.into_iter().flatten() {
+            let tally = Rc::clone(&tally);
+            let resource = web::resource(path)
+                .route(route())
+                .default_service(web::to(refuse))
+                .wrap(from_fn(move |request, next| {
+                    finish(Rc::clone(&tally), request, next)
+                }));
+            config.service(resource);
+        }
     }
     let tally = Tally::new("unmatched");
     let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
@@ -182,15 +188,17 @@ where
     Args: FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let route = web::route()
-        .guard(guard::Any(guard::Get()).or(guard::Head()))
-        .to(handler);
+    let route = move || {
+        web::route()
+            .guard(guard::Any(guard::Get()).or(guard::Head()))
+            .to(handler.clone())
+    };
     Endpoint {
         name,
         method: Method::GET,
         path,
         errors,
-        route,
+        route: Box::new(route),
     }
 }
 
@@ -210,6 +218,6 @@ where
         method: Method::POST,
         path,
         errors,
-        route: web::post().to(handler),
+        route: Box::new(move || web::post().to(handler.clone())),
     }
 }

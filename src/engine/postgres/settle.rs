@@ -40,15 +40,23 @@ const LOCK_SALES: &str = "
 
 /// One row for each attempt, in order. A statement of its own after the lock, so that it sees what those who held the
 /// lock before have committed.
+///
+/// Each is looked up by itself: joined as a whole, a large batch would have the server read all orders ever made.
 const LOOK_UP: &str = "
     SELECT p.outcome, p.flash_sale_id, p.user_id, lost_to.attempt_id AS lost_to, o.attempt_id AS ordered_by,
         u.id IS NOT NULL AS user_exists
     FROM unnest(?, ?, ?) WITH ORDINALITY AS a (attempt_id, flash_sale_id, user_id, place)
-    LEFT JOIN purchase_attempts p ON p.attempt_id = a.attempt_id
-    LEFT JOIN orders lost_to ON p.outcome = 'ALREADY_ORDERED'
-        AND lost_to.flash_sale_id = p.flash_sale_id AND lost_to.user_id = p.user_id
-    LEFT JOIN orders o ON o.flash_sale_id = a.flash_sale_id AND o.user_id = a.user_id
-    LEFT JOIN users u ON u.id = a.user_id
+    LEFT JOIN LATERAL (
+        SELECT outcome, flash_sale_id, user_id FROM purchase_attempts WHERE attempt_id = a.attempt_id LIMIT 1
+    ) p ON true
+    LEFT JOIN LATERAL (
+        SELECT attempt_id FROM orders WHERE p.outcome = 'ALREADY_ORDERED'
+            AND flash_sale_id = p.flash_sale_id AND user_id = p.user_id LIMIT 1
+    ) lost_to ON true
+    LEFT JOIN LATERAL (
+        SELECT attempt_id FROM orders WHERE flash_sale_id = a.flash_sale_id AND user_id = a.user_id LIMIT 1
+    ) o ON true
+    LEFT JOIN LATERAL (SELECT id FROM users WHERE id = a.user_id LIMIT 1) u ON true
     ORDER BY a.place";
 
 const INSERT_ORDERS: &str = "
