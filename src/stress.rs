@@ -2,12 +2,19 @@
 //! come, how long each took, and what came back.
 //!
 //! [`Load`] is general: it is given the bytes of each request and told of each answer. `answer` reads HTTP, `connection`
-//! asks, `schedule` says when, `stats` counts.
+//! asks, `schedule` says when, `stats` counts. On top of it, shoppers of a sale: `api` speaks the system's words,
+//! [`shoppers`] makes them, [`presses`] has them buy, [`results`] asks what became of it, [`promises`] judges. Nothing here
+//! prints.
 
 mod answer;
+pub mod api;
 mod connection;
 mod load;
+pub mod presses;
+pub mod promises;
+pub mod results;
 mod schedule;
+pub mod shoppers;
 mod stats;
 mod target;
 
