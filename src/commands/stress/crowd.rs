@@ -35,7 +35,7 @@ enum Source<'a> {
     },
     Minted {
         ledger: PostgresLedger,
-        tokens: Tokens,
+        tokens: Box<Tokens>,
         first_user: Option<UserId>,
         now: DateTime<Utc>,
         /// Which database accounts are added to.
@@ -95,7 +95,7 @@ impl<'a> Crowd<'a> {
             progress,
             source: Source::Minted {
                 ledger,
-                tokens,
+                tokens: Box::new(tokens),
                 first_user,
                 now,
                 place: format!(

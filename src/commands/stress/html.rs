@@ -1,27 +1,17 @@
-//! A run as a page of its own: nothing is loaded from anywhere, and it has no scripts.
+//! A run as a page of its own: nothing is loaded from anywhere, and it has no scripts. Its curves are in `chart`.
+
+mod chart;
 
 use std::fmt::Write;
 
+use self::chart::short;
 use super::{
     outcome::{Outcome, QUANTILES, buckets, millis},
     text::described,
 };
 use crate::stress::promises::Standing;
 
-/// Of a chart, in its own units.
-const WIDTH: f64 = 760.0;
-const HEIGHT: f64 = 240.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 28.0;
-const TOP: f64 = 12.0;
-const BOTTOM: f64 = 30.0;
-
-/// The percentiles at which a latency curve is drawn: so many steps for each nine.
-const STEPS_A_NINE: u32 = 20;
-/// From the median, half a nine short, to 99.999%.
-const NINES: f64 = 5.0;
-
-const STYLE: &str = include_str!("report.css");
+const STYLE: &str = include_str!("html/style.css");
 
 /// The whole page.
 pub(super) fn page(outcome: &Outcome) -> String {
@@ -95,15 +85,15 @@ fn figures(outcome: &Outcome) -> String {
         ("shoppers accepted", counts.accepted.to_string()),
         ("orders", counts.success.to_string()),
     ];
-    let tiles: String = tiles
+    let tiles: Vec<_> = tiles
         .iter()
         .map(|(name, value)| format!("<div><dd>{}</dd><dt>{name}</dt></div>", escaped(value)))
         .collect();
-    format!("<dl class=\"figures\">{tiles}</dl>\n")
+    format!("<dl class=\"figures\">{}</dl>\n", tiles.concat())
 }
 
 fn promises(outcome: &Outcome) -> String {
-    let rows: String = outcome
+    let rows: Vec<_> = outcome
         .promises
         .iter()
         .map(|promise| {
@@ -115,7 +105,7 @@ fn promises(outcome: &Outcome) -> String {
             )
         })
         .collect();
-    section("Promises", &format!("<table>{rows}</table>"))
+    section("Promises", &table(&rows))
 }
 
 fn answers(outcome: &Outcome) -> String {
@@ -127,19 +117,19 @@ fn answers(outcome: &Outcome) -> String {
             escaped(name)
         )
     };
-    let mut rows = String::new();
+    let mut rows = Vec::new();
     for (status, code, count) in outcome.answers() {
         let class = match status {
             200..300 => "good",
             500.. => "bad",
             _ => "plain",
         };
-        rows.push_str(&row(class, format!("{status} {code}").trim_end(), count));
+        rows.push(row(class, format!("{status} {code}").trim_end(), count));
     }
     for (cause, count) in &outcome.stats().no_answers {
-        rows.push_str(&row("bad", &format!("none: {cause}"), *count));
+        rows.push(row("bad", &format!("none: {cause}"), *count));
     }
-    section("Answers", &format!("<table>{rows}</table>"))
+    section("Answers", &table(&rows))
 }
 
 fn run(outcome: &Outcome) -> String {
@@ -168,7 +158,7 @@ fn run(outcome: &Outcome) -> String {
         ("due and not sent", stats.unsent.to_string()),
         ("sent late by a busy client", stats.late.to_string()),
     ];
-    let rows: String = rows
+    let rows: Vec<_> = rows
         .iter()
         .map(|(name, value)| {
             format!(
@@ -177,81 +167,25 @@ fn run(outcome: &Outcome) -> String {
             )
         })
         .collect();
-    section("The run", &format!("<table>{rows}</table>"))
+    section("The run", &table(&rows))
 }
 
 fn section(title: &str, content: &str) -> String {
     format!("<section><h2>{title}</h2>{content}</section>\n")
 }
 
-/// Answers a second over the run.
-fn throughput(outcome: &Outcome) -> String {
-    let over_time = outcome.over_time();
-    let step = over_time.step.as_secs_f64();
-    let most = over_time.answers.iter().copied().fold(0.0, f64::max);
-    let end = step * count(over_time.answers.len());
-    let chart = Chart {
-        right: end.max(step),
-        top: rounded_up(most),
-    };
-    let curve = |rates: &[f64]| {
-        // A step for each piece of time: what was counted in it is no more precise than that.
-        let points = rates.iter().enumerate().flat_map(|(n, rate)| {
-            let from = step * count(n);
-            [(from, *rate), (from + step, *rate)]
-        });
-        chart.path(points)
-    };
-    let mut svg = chart.frame(|rate| short(rate), "a second");
-    for n in 0..=5_u8 {
-        let at = chart.right * f64::from(n) / 5.0;
-        svg.push_str(&chart.tick(at, &format!("{} s", short(at))));
-    }
-    let answers = curve(&over_time.answers);
-    let base = format!(
-        "L{:.1},{:.1}L{LEFT:.1},{:.1}Z",
-        chart.x(end),
-        chart.y(0.0),
-        chart.y(0.0)
-    );
-    let _ = write!(
-        svg,
-        "<path class=\"area\" d=\"{answers}{base}\"/><path class=\"line\" d=\"{answers}\"/><path class=\"line second\" d=\"{}\"/>",
-        curve(&over_time.successes)
-    );
-    let key = "<p class=\"key\"><span class=\"first\">answers</span> <span class=\"second\">accepted</span></p>";
-    section(
-        "Throughput over time",
-        &(figure(&svg, "Answers a second over time") + key),
-    )
+fn table(rows: &[String]) -> String {
+    format!("<table>{}</table>", rows.concat())
 }
 
-/// Latency by percentile, the axis stretched towards 100%: each nine is as wide as the one before.
+/// Answers a second over the run.
+fn throughput(outcome: &Outcome) -> String {
+    let key = "<p class=\"key\"><span class=\"first\">answers</span> <span class=\"second\">accepted</span></p>";
+    section("Throughput over time", &(chart::throughput(outcome) + key))
+}
+
 fn latency(outcome: &Outcome) -> String {
     let latency = &outcome.stats().latency;
-    let most = millis(latency.value_at_quantile(1.0 - 0.1_f64.powf(NINES)));
-    let chart = Chart {
-        right: NINES,
-        top: rounded_up(most),
-    };
-    let steps = 0..=(STEPS_A_NINE * 5);
-    let points = steps.map(|n| {
-        let nines = f64::from(n) / f64::from(STEPS_A_NINE);
-        let quantile = 1.0 - 0.1_f64.powf(nines);
-        (nines, millis(latency.value_at_quantile(quantile)))
-    });
-    let mut svg = chart.frame(|ms| short(ms), "ms");
-    for (nines, name) in [
-        (0.0, "0%"),
-        (1.0, "90%"),
-        (2.0, "99%"),
-        (3.0, "99.9%"),
-        (4.0, "99.99%"),
-        (5.0, "99.999%"),
-    ] {
-        svg.push_str(&chart.tick(nines, name));
-    }
-    let _ = write!(svg, "<path class=\"line\" d=\"{}\"/>", chart.path(points));
     let mut row = String::new();
     let quantiles = QUANTILES.map(|(name, quantile)| (name, latency.value_at_quantile(quantile)));
     for (name, micros) in quantiles.into_iter().chain([("max", latency.max())]) {
@@ -263,7 +197,7 @@ fn latency(outcome: &Outcome) -> String {
     }
     let buckets = buckets(latency);
     let most = buckets.iter().map(|(_, count)| *count).max().unwrap_or(1);
-    let rows: String = buckets
+    let rows: Vec<_> = buckets
         .iter()
         .map(|(bound, count)| {
             format!(
@@ -274,113 +208,17 @@ fn latency(outcome: &Outcome) -> String {
         })
         .collect();
     let content = format!(
-        "<dl class=\"figures small\">{row}</dl>{}<table>{rows}</table>",
-        figure(&svg, "Latency by percentile")
+        "<dl class=\"figures small\">{row}</dl>{}{}",
+        chart::latency(outcome),
+        table(&rows)
     );
     section("Latency by percentile", &content)
-}
-
-fn figure(svg: &str, label: &str) -> String {
-    format!("<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{label}\">{svg}</svg>")
-}
-
-/// Where a chart's values are: both axes begin at 0.
-struct Chart {
-    right: f64,
-    top: f64,
-}
-
-impl Chart {
-    fn x(&self, value: f64) -> f64 {
-        LEFT + (WIDTH - LEFT - RIGHT) * value / self.right
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * value / self.top
-    }
-
-    fn path(&self, points: impl Iterator<Item = (f64, f64)>) -> String {
-        let mut path = String::new();
-        for (x, y) in points {
-            let command = if path.is_empty() { 'M' } else { 'L' };
-            let _ = write!(path, "{command}{:.1},{:.1}", self.x(x), self.y(y));
-        }
-        path
-    }
-
-    /// Lines across with their values.
-    fn frame(&self, value: impl Fn(f64) -> String, unit: &str) -> String {
-        let mut frame = String::new();
-        for n in 0..=4_u8 {
-            let at = self.top * f64::from(n) / 4.0;
-            let y = self.y(at);
-            let unit = if n == 4 { unit } else { "" };
-            let _ = write!(
-                frame,
-                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>\
-                 <text class=\"left\" x=\"{}\" y=\"{:.1}\">{}</text>",
-                WIDTH - RIGHT,
-                LEFT - 8.0,
-                y + 4.0,
-                value(at)
-            );
-            if !unit.is_empty() {
-                let _ = write!(
-                    frame,
-                    "<text x=\"{}\" y=\"{:.1}\">{unit}</text>",
-                    LEFT + 4.0,
-                    y + 14.0
-                );
-            }
-        }
-        frame
-    }
-
-    fn tick(&self, at: f64, name: &str) -> String {
-        format!(
-            "<text class=\"below\" x=\"{:.1}\" y=\"{}\">{name}</text>",
-            self.x(at),
-            HEIGHT - 10.0
-        )
-    }
-}
-
-/// The next number that reads well: 1, 2 or 5 with zeros.
-fn rounded_up(value: f64) -> f64 {
-    if value <= 0.0 {
-        return 1.0;
-    }
-    let decade = 10_f64.powf(value.log10().floor());
-    let factor = [1.0, 2.0, 5.0, 10.0];
-    let factor = factor.iter().find(|factor| *factor * decade >= value);
-    factor.unwrap_or(&10.0) * decade
-}
-
-/// With about three digits.
-fn short(value: f64) -> String {
-    let text = if value >= 100.0 || value == 0.0 {
-        format!("{value:.0}")
-    } else if value >= 10.0 {
-        format!("{value:.1}")
-    } else {
-        format!("{value:.2}")
-    };
-    if text.contains('.') {
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    } else {
-        text
-    }
 }
 
 fn share(count: u64, total: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)] // of a bar
     let share = count as f64 / total.max(1) as f64;
     share * 100.0
-}
-
-#[allow(clippy::cast_precision_loss)] // of a curve
-fn count(count: usize) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]
@@ -416,11 +254,5 @@ mod tests {
         let page = page(&outcome);
         assert!(page.ends_with("</html>\n"));
         assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
-    }
-
-    #[test]
-    fn axes_end_at_numbers_that_read_well() {
-        let rounded = [0.0, 0.3, 1.0, 3.2, 51.0, 1_900.0].map(rounded_up);
-        assert_eq!(rounded.map(short), ["1", "0.5", "1", "5", "100", "2000"]);
     }
 }

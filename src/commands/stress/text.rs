@@ -2,6 +2,8 @@
 
 #![allow(clippy::print_stdout)] // the command's answer
 
+use std::fmt::Write;
+
 use super::{
     super::audit,
     outcome::{Outcome, QUANTILES, buckets, millis},
@@ -111,8 +113,8 @@ fn figures(outcome: &Outcome, lines: &mut Vec<String>) {
     let mut row = "             ".to_owned();
     let quantiles = QUANTILES.map(|(name, quantile)| (name, latency.value_at_quantile(quantile)));
     for (name, micros) in quantiles.into_iter().chain([("max", latency.max())]) {
-        header.push_str(&format!("{name:>10}"));
-        row.push_str(&format!("{:>10.2}", millis(micros)));
+        let _ = write!(header, "{name:>10}");
+        let _ = write!(row, "{:>10.2}", millis(micros));
     }
     lines.extend([header, row]);
 }
