@@ -12,6 +12,7 @@ mod place;
 mod seed;
 mod serve;
 mod simulate;
+mod stress;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -57,6 +58,7 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     Doctor(doctor::Doctor),
+    Stress(stress::Stress),
     Simulate(simulate::Simulate),
 }
 
@@ -66,6 +68,7 @@ impl Cli {
     pub fn failure(&self) -> ExitCode {
         match self.command {
             Command::Audit(_) => ExitCode::from(audit::UNKNOWN),
+            Command::Stress(_) => ExitCode::from(stress::NOT_RUN),
             _ => ExitCode::FAILURE,
         }
     }
@@ -86,6 +89,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Audit(audit) => return audit.run(config).await,
+            Command::Stress(stress) => return stress.run(config).await,
             Command::Serve(serve) => serve.run(config).await,
             Command::Work(work) => work.run(config).await,
             Command::Migrate(migrate) => migrate.run(config).await,

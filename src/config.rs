@@ -35,6 +35,7 @@ pub struct Config {
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
     pub operator: OperatorConfig,
+    pub stress: StressConfig,
 }
 
 /// How the API listens and how a process starts and ends.
@@ -178,6 +179,14 @@ pub struct WorkerConfig {
     pub port: Option<u16>,
     pub lease: Duration,
     pub pending_age: Duration,
+}
+
+/// The load that `stress` makes unless its arguments say otherwise.
+#[derive(Debug, Clone)]
+pub struct StressConfig {
+    pub users: u32,
+    pub concurrent: u32,
+    pub base_url: String,
 }
 
 impl Config {

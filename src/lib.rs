@@ -27,4 +27,5 @@ pub mod order;
 pub mod port;
 pub mod sale;
 pub mod simulation;
+pub mod stress;
 pub mod telemetry;

@@ -1,7 +1,7 @@
 //! `flashsale audit`: whether every promise holds, and repairs.
 
-mod json;
-mod text;
+pub(super) mod json;
+pub(super) mod text;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -69,7 +69,7 @@ pub(super) struct Audit {
 }
 
 /// A remedy of a sale, and what came of it: `None` if it was not tried.
-struct Repair {
+pub(super) struct Repair {
     sale: SaleId,
     remedy: Remedy,
     came: Option<Mended>,
@@ -94,12 +94,7 @@ impl Audit {
     }
 
     async fn audit(&self, config: &Config, engines: Engines) -> anyhow::Result<ExitCode> {
-        let auditor = Auditor {
-            engines,
-            group: config.kafka.consumer_group.clone(),
-            looks: LOOKS,
-            pause: PAUSE,
-        };
+        let auditor = auditor(config, engines);
         let mut report = auditor.run(self.sale).await?;
         let mut repairs = Vec::new();
         if self.repair {
@@ -130,6 +125,15 @@ impl Audit {
         } else {
             ExitCode::from(BROKEN)
         })
+    }
+}
+
+pub(super) fn auditor(config: &Config, engines: Engines) -> Auditor {
+    Auditor {
+        engines,
+        group: config.kafka.consumer_group.clone(),
+        looks: LOOKS,
+        pause: PAUSE,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
     PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, TelemetryConfig, WorkerConfig, reader::Reader,
+    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -43,6 +43,11 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         worker: worker(&mut read),
         operator: OperatorConfig {
             name: read.optional("operator.name"),
+        },
+        stress: StressConfig {
+            users: read.number("stress.users", 1..=10_000_000),
+            concurrent: read.number("stress.concurrent", 1..=50_000),
+            base_url: read.required("stress.base_url"),
         },
     };
     match read.into_problems() {

@@ -90,6 +90,9 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("worker.lease_secs", &["WORKER_LEASE_SECS"]),
     ("worker.pending_age_secs", &["WORKER_PENDING_AGE_SECS"]),
     ("operator.name", &["FLASHSALE_OPERATOR", "LOGNAME", "USER"]),
+    ("stress.users", &["STRESS_TEST_USERS"]),
+    ("stress.concurrent", &["STRESS_TEST_CONCURRENT"]),
+    ("stress.base_url", &["API_BASE_URL"]),
 ];
 
 /// A file to lay over the defaults and the variables to lay over both.

@@ -5,6 +5,7 @@
 
 mod audit;
 mod connect;
+mod crowd;
 pub mod import;
 pub mod inspect;
 mod leases;

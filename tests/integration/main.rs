@@ -13,6 +13,7 @@ mod embedded;
 mod faults;
 mod http;
 mod sale;
+mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
 mod transfer;

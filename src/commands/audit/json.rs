@@ -10,6 +10,12 @@ use crate::{
 
 #[allow(clippy::print_stdout)] // the command's answer
 pub(super) fn print(report: &Report, repairs: Option<&Vec<Repair>>) -> anyhow::Result<()> {
+    let document = document(report, repairs);
+    println!("{}", serde_json::to_string_pretty(&document)?);
+    Ok(())
+}
+
+pub(in super::super) fn document(report: &Report, repairs: Option<&Vec<Repair>>) -> Value {
     let mut document = json!({
         "clean": report.is_clean(),
         "sales": report.sheets.iter().map(sale).collect::<Vec<_>>(),
@@ -19,8 +25,7 @@ pub(super) fn print(report: &Report, repairs: Option<&Vec<Repair>>) -> anyhow::R
         let repairs: Vec<_> = repairs.iter().map(repair).collect();
         document.insert("repairs".to_owned(), repairs.into());
     }
-    println!("{}", serde_json::to_string_pretty(&document)?);
-    Ok(())
+    document
 }
 
 /// The code of a finding.

@@ -11,7 +11,7 @@ use crate::{
 /// Findings of one kind and sale that are printed; JSON has them all.
 const SHOWN: usize = 10;
 
-pub(super) fn report(report: &Report) {
+pub(in super::super) fn report(report: &Report) {
     for sheet in &report.sheets {
         sale(sheet);
     }
@@ -49,6 +49,21 @@ pub(super) fn repairs(repairs: &[Repair]) {
 
 pub(super) fn hint() {
     println!("--repair lists what can safely be mended.");
+}
+
+/// Everything that breaks a promise, in words.
+pub(in super::super) fn findings(report: &Report) -> Vec<String> {
+    let of_sale = |sheet: &Sheet| {
+        let sale = sheet.listing.id;
+        let findings = sheet.findings.iter().take(SHOWN);
+        let findings = findings.map(move |finding| format!("sale {sale}: {}", described(finding)));
+        findings.collect::<Vec<_>>()
+    };
+    let of_log = report.log.cut().map(|(partition, missing)| {
+        format!("partition {partition}: {missing} records were deleted before they were settled")
+    });
+    let of_sales = report.sheets.iter().flat_map(of_sale);
+    of_sales.chain(of_log).collect()
 }
 
 fn sale(sheet: &Sheet) {

@@ -1,0 +1,401 @@
+//! `flashsale stress`: a sale's load from one machine, what it measured, and whether the promises were kept.
+
+mod crowd;
+mod html;
+mod json;
+mod outcome;
+mod progress;
+mod text;
+
+use std::{num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Context, bail, ensure};
+use clap::Args;
+use tokio::task::block_in_place;
+use tokio_util::sync::CancellationToken;
+
+use self::{
+    outcome::{Audited, Outcome, Settings},
+    progress::Progress,
+};
+use super::{audit, connect};
+use crate::{
+    app::Ports,
+    clock::{Clock, SystemClock},
+    config::Config,
+    ids::{ProductId, SaleId, UserId},
+    stress::{
+        Connection, Load, Plan, Target,
+        api::{self, Refusal, Sale},
+        presses::{Pressed, press},
+        promises::{Counts, Promise, Standing},
+        results::{self, Ending},
+    },
+};
+
+/// The exit code when no run could be made, or when it could not be found out whether a promise was kept.
+pub(super) const NOT_RUN: u8 = 2;
+const BROKEN: u8 = 1;
+
+/// For the status of a sale, which every node reads anew each second, to show the last order.
+const STATUS_PATIENCE: Duration = Duration::from_secs(5);
+const STATUS_PAUSE: Duration = Duration::from_millis(250);
+
+/// Press "buy" as many shoppers on a running system; measure it, and check the promises
+///
+/// Every shopper presses once (--presses) on the sale that the system shows, over --concurrent connections: each asks again
+/// as soon as it is answered. Or at a --rate: then it is fixed beforehand when each request is due, and a late one counts
+/// from when it was due, so that a system that stalls cannot hide it. Afterwards every shopper's result is read, and what
+/// was answered is compared with it. --audit looks into the servers as well, as `flashsale audit` does.
+///
+/// It buys: the units are gone, and the accounts stay. Run it before the sale, on a sale made for it.
+///
+/// Shoppers register and log in, which a system lets one address do 60 and 600 times a minute. For more than a few hundred,
+/// start `serve` with LIMIT_REGISTRATIONS_PER_ADDRESS=0 and LIMIT_LOGINS_PER_ADDRESS=0. Or use --mint-tokens where the
+/// settings of the deployment are at hand: it adds accounts stress-RUN-N, which nobody can log in to, to the PostgreSQL
+/// database that POSTGRES_* names, also in production, and signs their tokens with JWT_SECRET. --first-user N uses the
+/// accounts N, N+1, ... instead and adds none.
+///
+/// Exit code 0: every promise was kept. 1: one was broken. 2: no run could be made, or it could not be found out. Answers
+/// like 429 or 503 break no promise; they are counted.
+#[derive(Debug, Args)]
+#[allow(clippy::doc_markdown, clippy::struct_excessive_bools)] // shown as help
+#[command(after_long_help = json::SCHEMA)]
+pub(super) struct Stress {
+    /// Shoppers [default: STRESS_TEST_USERS, 100]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    users: Option<u32>,
+    /// Connections [default: STRESS_TEST_CONCURRENT, 50]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    concurrent: Option<u32>,
+    /// The API [default: API_BASE_URL, http://localhost:3000]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The sale; without it the one that the system shows
+    #[arg(long, value_name = "ID")]
+    sale: Option<SaleId>,
+    /// How often every shopper presses
+    #[arg(long, value_name = "N", default_value = "1")]
+    presses: NonZeroU32,
+    /// Presses a second, whatever the answers do; without it, as fast as answers come
+    #[arg(long, value_name = "R", value_parser = rate)]
+    rate: Option<f64>,
+    /// End the presses after so long, even if some are left
+    #[arg(long, value_name = "SECS")]
+    seconds: Option<NonZeroU32>,
+    /// Threads that press
+    #[arg(long, value_name = "N", default_value = "1")]
+    threads: NonZeroU32,
+    /// For an answer, in seconds
+    #[arg(long, value_name = "SECS", default_value = "30")]
+    timeout: NonZeroU32,
+    /// For all shoppers to be made, in seconds
+    #[arg(long, value_name = "SECS", default_value = "600")]
+    setup_timeout: NonZeroU32,
+    /// For all results to be there, in seconds
+    #[arg(long, value_name = "SECS", default_value = "60")]
+    settle_timeout: NonZeroU32,
+    /// Add the accounts to the database and sign their tokens; implies --audit
+    #[arg(long)]
+    mint_tokens: bool,
+    /// Use accounts that are there, from this id on
+    #[arg(long, value_name = "ID", requires = "mint_tokens")]
+    first_user: Option<UserId>,
+    /// Audit the sale on its servers afterwards
+    #[arg(long)]
+    audit: bool,
+    /// Print one JSON document instead of text
+    #[arg(long)]
+    json: bool,
+    /// Write a page about the run
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok();
+    rate.filter(|rate: &f64| (0.001..=10_000_000.0).contains(rate))
+        .ok_or_else(|| "must be a number above 0, at most 10000000".to_owned())
+}
+
+impl Stress {
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
+        let clock = SystemClock;
+        let progress = Progress::default();
+        let url = self.url.as_ref().unwrap_or(&config.stress.base_url);
+        let target = Target::new(url)?;
+        self.check_report()?;
+        let mut connection = Connection::new(&target, secs(self.timeout));
+        if let Err(error) = connection.connect().await {
+            bail!("{url} cannot be reached: {error}");
+        }
+        let ports = if self.audit || self.mint_tokens {
+            Some(connect::servers(&config, &CancellationToken::new()).await?)
+        } else {
+            None
+        };
+        let mut crowd = self.crowd(&config, &target, &progress, clock.now()).await?;
+        let shown = sale(&mut connection, &target, url, crowd.first_token()).await;
+        let chosen = self.choose(shown, ports.as_ref(), clock).await?;
+        let tokens = crowd.gather().await?;
+
+        let plan = Plan {
+            requests: Some(u64::from(self.users(&config)) * u64::from(self.presses.get())),
+            duration: self.seconds.map(secs),
+            rate: self.rate,
+        };
+        let load = Load {
+            target: &target,
+            connections: self.concurrent.unwrap_or(config.stress.concurrent) as usize,
+            threads: self.threads.get() as usize,
+            timeout: secs(self.timeout),
+            plan,
+        };
+        let settings = Settings {
+            url: url.clone(),
+            sale: chosen.id,
+            product: chosen.product,
+            product_name: chosen.name.clone(),
+            initial_stock: chosen.initial_stock,
+            shoppers: tokens.len(),
+            is_minted: self.mint_tokens,
+            presses: self.presses.get(),
+            connections: load.connections,
+            threads: load.threads,
+            rate: plan.rate,
+            seconds: self.seconds.map(NonZeroU32::get),
+            started_at: clock.now(),
+        };
+        let pressed = block_in_place(|| {
+            let bar = progress.counting("pressing", plan.requests.unwrap_or_default());
+            press(&load, chosen.id, &tokens, || bar.count())
+        })?;
+        let mut counts = block_in_place(|| self.read_results(&load, &chosen, &tokens, &pressed))?;
+        let token = tokens.first().map_or("", String::as_str);
+        counts.remaining_stock = remaining(&mut connection, &target, token, &chosen, &counts).await;
+        let audited = match ports {
+            Some(ports) => Some(audit_sale(&config, ports, chosen.id, &progress).await),
+            None => None,
+        };
+        let mut promises = counts.judge();
+        promises.extend(audited.as_ref().map(Audited::promise));
+        let outcome = Outcome {
+            settings,
+            pressed,
+            counts,
+            promises,
+            audited,
+        };
+        self.tell(&outcome)?;
+        Ok(exit_code(&outcome.promises))
+    }
+
+    fn users(&self, config: &Config) -> u32 {
+        self.users.unwrap_or(config.stress.users)
+    }
+
+    /// A report that cannot be written is better known before the load than after it.
+    fn check_report(&self) -> anyhow::Result<()> {
+        if let Some(path) = &self.report {
+            std::fs::File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        Ok(())
+    }
+
+    async fn crowd<'a>(
+        &'a self,
+        config: &'a Config,
+        target: &'a Target,
+        progress: &'a Progress,
+        now: chrono::DateTime<chrono::Utc>,
+    ) -> anyhow::Result<crowd::Crowd<'a>> {
+        let users = self.users(config);
+        if self.mint_tokens {
+            crowd::Crowd::minted(config, self.first_user, users, progress, now).await
+        } else {
+            let (timeout, patience) = (secs(self.timeout), secs(self.setup_timeout));
+            crowd::Crowd::registered(target, timeout, patience, users, progress).await
+        }
+    }
+
+    /// The sale to press on. Another than the shown one can be looked up in the ledger only.
+    async fn choose(
+        &self,
+        shown: anyhow::Result<Sale>,
+        ports: Option<&Ports>,
+        clock: SystemClock,
+    ) -> anyhow::Result<Chosen> {
+        if let (Some(id), Some(ports)) = (self.sale, ports) {
+            let now = clock.now();
+            let sales = ports.ledger.sales(now).await?;
+            let sale = sales.into_iter().find(|sale| sale.id == id);
+            let sale = sale.with_context(|| format!("there is no sale {id}, or it has ended"))?;
+            ensure!(
+                sale.window.start <= now,
+                "sale {id} is not open yet: it opens at {}",
+                sale.window.start.format("%FT%TZ")
+            );
+            return Ok(Chosen {
+                id,
+                product: sale.product,
+                name: sale.product_name,
+                initial_stock: sale.initial_stock,
+            });
+        }
+        let shown = shown?;
+        let (Some(id), Some(product)) = (shown.id(), shown.product()) else {
+            bail!("the system shows a sale with an impossible id");
+        };
+        if let Some(wanted) = self.sale {
+            ensure!(
+                wanted == id,
+                "the system shows sale {id}; for sale {wanted}, its settings have to be at hand: add --audit"
+            );
+        }
+        match shown.status.as_str() {
+            "active" => Ok(Chosen {
+                id,
+                product,
+                name: shown.product_name,
+                initial_stock: shown.initial_stock,
+            }),
+            "upcoming" => bail!(
+                "sale {id} is not open yet: it opens at {}",
+                shown.start_time
+            ),
+            _ => bail!(
+                "no sale is open: the last one, {id}, ended at {}",
+                shown.end_time
+            ),
+        }
+    }
+
+    /// Waits for the results of everyone who was accepted, and looks at those of everyone who was refused.
+    fn read_results(
+        &self,
+        load: &Load<'_>,
+        chosen: &Chosen,
+        tokens: &[String],
+        pressed: &Pressed,
+    ) -> std::io::Result<Counts> {
+        let of = |is_meant: &dyn Fn(&crate::stress::presses::Told) -> bool| -> Vec<&str> {
+            let told = tokens.iter().zip(&pressed.told);
+            told.filter(|(_, told)| is_meant(told))
+                .map(|(token, _)| token.as_str())
+                .collect()
+        };
+        let accepted = of(&|told| told.accepted > 0);
+        let refused = of(&|told| told.is_refused());
+        let patience = secs(self.settle_timeout);
+        let endings = results::read(load, chosen.product, &accepted, patience, |ending| {
+            matches!(ending, Ending::Success | Ending::Failed)
+        })?;
+        let of_refused = results::read(load, chosen.product, &refused, patience, |ending| {
+            ending != Ending::Unreadable
+        })?;
+        let count = |endings: &[Ending], wanted| {
+            endings.iter().filter(|ending| **ending == wanted).count() as u64
+        };
+        let contradicted = pressed.told.iter().filter(|told| told.is_contradicted);
+        Ok(Counts {
+            initial_stock: chosen.initial_stock,
+            remaining_stock: None,
+            accepted: accepted.len() as u64,
+            success: count(&endings, Ending::Success),
+            failed: count(&endings, Ending::Failed),
+            missing: count(&endings, Ending::Missing),
+            unreadable: count(&endings, Ending::Unreadable),
+            contradicted: contradicted.count() as u64,
+            refused: refused.len() as u64,
+            refused_success: count(&of_refused, Ending::Success),
+            refused_unreadable: count(&of_refused, Ending::Unreadable),
+        })
+    }
+
+    fn tell(&self, outcome: &Outcome) -> anyhow::Result<()> {
+        if let Some(path) = &self.report {
+            std::fs::write(path, html::page(outcome))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
+        }
+        if self.json {
+            json::print(outcome)?;
+        } else {
+            text::print(outcome);
+        }
+        Ok(())
+    }
+}
+
+/// The sale that is pressed on.
+struct Chosen {
+    id: SaleId,
+    product: ProductId,
+    name: String,
+    initial_stock: u64,
+}
+
+fn secs(secs: NonZeroU32) -> Duration {
+    Duration::from_secs(secs.get().into())
+}
+
+async fn sale(
+    connection: &mut Connection<'_>,
+    target: &Target,
+    url: &str,
+    token: &str,
+) -> anyhow::Result<Sale> {
+    api::sale(connection, target, token)
+        .await
+        .map_err(|refusal| match refusal {
+            Refusal::Refused { status: 401, .. } => anyhow::anyhow!(
+                "{url} does not take our tokens: JWT_SECRET is not the one that `serve` has there"
+            ),
+            Refusal::Refused { code, .. } if code == "sale_not_found" => {
+                anyhow::anyhow!("there is no sale at {url}")
+            }
+            refusal => anyhow::anyhow!("{url} does not show its sale: {refusal}"),
+        })
+}
+
+/// What the sale's status says remains, once it can be true; `None` if it shows another sale or nothing.
+async fn remaining(
+    connection: &mut Connection<'_>,
+    target: &Target,
+    token: &str,
+    chosen: &Chosen,
+    counts: &Counts,
+) -> Option<u64> {
+    let deadline = tokio::time::Instant::now() + STATUS_PATIENCE;
+    loop {
+        let shown = api::sale(connection, target, token).await.ok();
+        let shown = shown.filter(|sale| sale.id() == Some(chosen.id));
+        let remaining = shown.map(|sale| sale.remaining_stock);
+        let fits = remaining.is_some_and(|left| left + counts.success <= chosen.initial_stock);
+        if fits || tokio::time::Instant::now() >= deadline {
+            return remaining;
+        }
+        tokio::time::sleep(STATUS_PAUSE).await;
+    }
+}
+
+async fn audit_sale(config: &Config, ports: Ports, sale: SaleId, progress: &Progress) -> Audited {
+    let _bar = progress.waiting("auditing");
+    let auditor = audit::auditor(config, ports.into());
+    let report = auditor.run(Some(sale)).await;
+    Audited(report.map_err(|error| error.to_string()))
+}
+
+fn exit_code(promises: &[Promise]) -> ExitCode {
+    let any = |standing| promises.iter().any(|promise| promise.standing == standing);
+    if any(Standing::Broken) {
+        ExitCode::from(BROKEN)
+    } else if any(Standing::Unknown) {
+        ExitCode::from(NOT_RUN)
+    } else {
+        ExitCode::SUCCESS
+    }
+}

@@ -1,0 +1,179 @@
+//! Where the shoppers' tokens come from: the API, which lets them register and log in, or the ledger and the secret.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{super::connect, progress::Progress};
+use crate::{
+    auth::{Role, Tokens},
+    config::Config,
+    engine::postgres::PostgresLedger,
+    ids::UserId,
+    stress::{Target, shoppers::Recruiting},
+};
+
+/// Shoppers of whom one has a token already, so that the system can be asked whether there is anything to buy before all
+/// the others are made.
+pub(super) struct Crowd<'a> {
+    first: String,
+    users: u32,
+    /// Distinguishes the names of this run's accounts.
+    run: String,
+    progress: &'a Progress,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    Registered {
+        target: &'a Target,
+        timeout: Duration,
+        patience: Duration,
+    },
+    Minted {
+        ledger: PostgresLedger,
+        tokens: Box<Tokens>,
+        first_user: Option<UserId>,
+        now: DateTime<Utc>,
+        /// Which database accounts are added to.
+        place: String,
+    },
+}
+
+impl<'a> Crowd<'a> {
+    /// Makes the first shopper.
+    pub(super) async fn registered(
+        target: &'a Target,
+        timeout: Duration,
+        patience: Duration,
+        users: u32,
+        progress: &'a Progress,
+    ) -> anyhow::Result<Self> {
+        let mut crowd = Self {
+            first: String::new(),
+            users,
+            run: run(),
+            progress,
+            source: Source::Registered {
+                target,
+                timeout,
+                patience,
+            },
+        };
+        let first = crowd.recruit(0..1).await?.pop();
+        crowd.first = first.context("no shopper was made")?;
+        Ok(crowd)
+    }
+
+    /// Connects to the ledger; adds nothing yet.
+    pub(super) async fn minted(
+        config: &Config,
+        first_user: Option<UserId>,
+        users: u32,
+        progress: &'a Progress,
+        now: DateTime<Utc>,
+    ) -> anyhow::Result<Self> {
+        let ledger = connect::ledger(config, &CancellationToken::new()).await?;
+        if let Some(first) = first_user {
+            let there = ledger.count_crowd(first, users).await?;
+            ensure!(
+                there == u64::from(users),
+                "of the {users} accounts from {first} on, {there} are there (--first-user, --users)"
+            );
+        }
+        let tokens = Tokens::new(&config.auth);
+        let run = run();
+        // A status is shown to whoever has a token; an account is needed to buy only.
+        let somebody = first_user.or(UserId::new(1)).context("an id is positive")?;
+        Ok(Self {
+            first: tokens.issue(somebody, &run, Role::User, now)?,
+            users,
+            run,
+            progress,
+            source: Source::Minted {
+                ledger,
+                tokens: Box::new(tokens),
+                first_user,
+                now,
+                place: format!(
+                    "{} at {}:{}",
+                    config.postgres.database, config.postgres.host, config.postgres.port
+                ),
+            },
+        })
+    }
+
+    /// A token to look around with.
+    pub(super) fn first_token(&self) -> &str {
+        &self.first
+    }
+
+    /// Makes all that are missing; everybody's tokens.
+    pub(super) async fn gather(&mut self) -> anyhow::Result<Vec<String>> {
+        match &self.source {
+            Source::Registered { .. } => {
+                let mut tokens = vec![self.first.clone()];
+                tokens.extend(self.recruit(1..self.users).await?);
+                Ok(tokens)
+            }
+            Source::Minted {
+                ledger,
+                tokens,
+                first_user,
+                now,
+                place,
+            } => {
+                let users = match first_user {
+                    Some(first) => (first.value()..)
+                        .take(self.users as usize)
+                        .filter_map(UserId::new)
+                        .collect(),
+                    None => self.add(ledger, place).await?,
+                };
+                let name = format!("stress-{}", self.run);
+                let issue = |user| tokens.issue(user, &name, Role::User, *now);
+                Ok(users.into_iter().map(issue).collect::<Result<_, _>>()?)
+            }
+        }
+    }
+
+    async fn recruit(&self, numbers: std::ops::Range<u32>) -> anyhow::Result<Vec<String>> {
+        let Source::Registered {
+            target,
+            timeout,
+            patience,
+        } = self.source
+        else {
+            return Ok(Vec::new());
+        };
+        let bar = self.progress.bar("shoppers", self.users.into());
+        bar.set(numbers.start.into());
+        let recruiting = Recruiting {
+            target,
+            timeout,
+            patience,
+            run: &self.run,
+            on_limit: &|line| bar.say(line),
+        };
+        Ok(recruiting.recruit(numbers, || bar.step()).await?)
+    }
+
+    async fn add(&self, ledger: &PostgresLedger, place: &str) -> anyhow::Result<Vec<UserId>> {
+        let name = format!("stress-{}", self.run);
+        let bar = self.progress.bar("accounts", self.users.into());
+        bar.say(&format!(
+            "adding {} accounts, {name}-1 and so on, to the database {place}",
+            self.users
+        ));
+        let added = ledger.add_crowd(&name, self.users, |added| bar.set(added.into()));
+        Ok(added.await?)
+    }
+}
+
+fn run() -> String {
+    let id = Uuid::new_v4().simple().to_string();
+    id.chars().take(8).collect()
+}

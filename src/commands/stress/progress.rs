@@ -1,0 +1,108 @@
+//! How far a run is, on standard error; bars are drawn only where that is a terminal.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+use std::{thread::JoinHandle, time::Duration};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// How often a bar is drawn that counts what happens far more often.
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// Shows one phase after the other.
+#[derive(Debug, Default)]
+pub(super) struct Progress(());
+
+/// Ends its bar when dropped.
+pub(super) struct Bar(ProgressBar);
+
+impl Progress {
+    /// A bar of known length.
+    #[allow(clippy::unused_self)] // whoever shows progress is handed it
+    pub(super) fn bar(&self, phase: &'static str, length: u64) -> Bar {
+        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+        let style = "{msg:<10} {wide_bar} {pos}/{len} {per_sec}";
+        bar.set_style(
+            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+        );
+        bar.set_message(phase);
+        Bar(bar)
+    }
+
+    /// Something that takes as long as it takes.
+    #[allow(clippy::unused_self)]
+    pub(super) fn waiting(&self, phase: &'static str) -> Bar {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        bar.set_message(phase);
+        bar.enable_steady_tick(REDRAW);
+        Bar(bar)
+    }
+
+    /// A bar for what happens many thousand times a second.
+    pub(super) fn counting(&self, phase: &'static str, length: u64) -> Counting {
+        let bar = self.bar(phase, length);
+        let shared = Arc::new(Shared::default());
+        let its = Arc::clone(&shared);
+        let drawing = std::thread::spawn(move || {
+            while !its.is_over.load(Ordering::Relaxed) {
+                bar.0.set_position(its.count.load(Ordering::Relaxed));
+                std::thread::park_timeout(REDRAW);
+            }
+        });
+        Counting {
+            shared,
+            drawing: Some(drawing),
+        }
+    }
+}
+
+impl Bar {
+    pub(super) fn set(&self, position: u64) {
+        self.0.set_position(position);
+    }
+
+    pub(super) fn step(&self) {
+        self.0.inc(1);
+    }
+
+    /// Prints a line above the bar, or without one.
+    pub(super) fn say(&self, line: &str) {
+        self.0.suspend(|| eprintln!("{line}"));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    count: AtomicU64,
+    is_over: AtomicBool,
+}
+
+/// A bar that a thread of its own draws.
+pub(super) struct Counting {
+    shared: Arc<Shared>,
+    drawing: Option<JoinHandle<()>>,
+}
+
+impl Counting {
+    pub(super) fn count(&self) {
+        self.shared.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+        if let Some(drawing) = self.drawing.take() {
+            drawing.thread().unpark();
+            let _ = drawing.join();
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! A connection that asks and waits for the answer; kept alive, and made again when the server has closed it.
+
+use std::{io, time::Duration};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{
+    answer::{Answer, Incoming, Unreadable},
+    target::{Stream, Target},
+};
+
+/// Room for what arrives at once.
+const READ_BYTES: usize = 4 * 1024;
+
+/// Why there was no answer to a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum NoAnswer {
+    #[error("no connection")]
+    NotConnected,
+    #[error("the connection was closed")]
+    Closed,
+    #[error("no answer in time")]
+    Timeout,
+    #[error("an answer that is not HTTP")]
+    NotHttp,
+    #[error("an answer that is too large")]
+    TooLarge,
+}
+
+impl NoAnswer {
+    /// The name for programs.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotConnected => "not_connected",
+            Self::Closed => "closed",
+            Self::Timeout => "timeout",
+            Self::NotHttp => "not_http",
+            Self::TooLarge => "too_large",
+        }
+    }
+}
+
+impl From<Unreadable> for NoAnswer {
+    fn from(unreadable: Unreadable) -> Self {
+        match unreadable {
+            Unreadable::NotHttp => Self::NotHttp,
+            Unreadable::TooLarge => Self::TooLarge,
+        }
+    }
+}
+
+/// One request at a time.
+pub struct Connection<'a> {
+    target: &'a Target,
+    timeout: Duration,
+    stream: Option<Stream>,
+    /// It has given an answer before: the server may have closed it since, without having seen the next request.
+    is_used: bool,
+    incoming: Incoming,
+}
+
+/// How sending and waiting ended without an answer.
+enum Lost {
+    /// Nothing at all came back.
+    Silently,
+    For(NoAnswer),
+}
+
+impl<'a> Connection<'a> {
+    /// Connects with the first request. The timeout is of a request with everything it needs.
+    #[must_use]
+    pub fn new(target: &'a Target, timeout: Duration) -> Self {
+        Self {
+            target,
+            timeout,
+            stream: None,
+            is_used: false,
+            incoming: Incoming::default(),
+        }
+    }
+
+    /// Connects now, so that no request has to wait for it.
+    pub async fn connect(&mut self) -> io::Result<()> {
+        if self.stream.is_none() {
+            let connected = tokio::time::timeout(self.timeout, self.target.connect()).await;
+            self.stream = Some(connected.map_err(|_| io::ErrorKind::TimedOut)??);
+            self.is_used = false;
+        }
+        Ok(())
+    }
+
+    /// Sends a request and waits for its answer.
+    ///
+    /// A request is sent again, once and on a new connection, only if the server had closed a connection that was in use
+    /// and nothing of an answer came: then it is a keep-alive that ended, and no answer that got lost.
+    pub async fn ask(&mut self, request: &[u8]) -> Result<Answer<'_>, NoAnswer> {
+        let asked = tokio::time::timeout(self.timeout, self.exchange(request)).await;
+        match asked.unwrap_or(Err(NoAnswer::Timeout)) {
+            Ok(()) => {
+                self.is_used = true;
+                if self.incoming.closes() {
+                    self.stream = None;
+                }
+            }
+            Err(no_answer) => {
+                self.stream = None;
+                return Err(no_answer);
+            }
+        }
+        self.incoming.answer().ok_or(NoAnswer::NotHttp)
+    }
+
+    async fn exchange(&mut self, request: &[u8]) -> Result<(), NoAnswer> {
+        loop {
+            let stream = match &mut self.stream {
+                Some(stream) => stream,
+                none => {
+                    self.is_used = false;
+                    let connected = self.target.connect().await;
+                    none.insert(connected.map_err(|_| NoAnswer::NotConnected)?)
+                }
+            };
+            match send(stream, request, &mut self.incoming).await {
+                Ok(()) => return Ok(()),
+                Err(Lost::Silently) if self.is_used => self.stream = None,
+                Err(Lost::Silently) => return Err(NoAnswer::Closed),
+                Err(Lost::For(cause)) => return Err(cause),
+            }
+        }
+    }
+}
+
+async fn send(stream: &mut Stream, request: &[u8], incoming: &mut Incoming) -> Result<(), Lost> {
+    incoming.clear();
+    if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
+        return Err(Lost::Silently);
+    }
+    loop {
+        incoming.bytes.reserve(READ_BYTES);
+        let is_silent = incoming.bytes.is_empty();
+        match stream.read_buf(&mut incoming.bytes).await {
+            Ok(0) if incoming.is_complete_at_close() => return Ok(()),
+            Ok(0) | Err(_) if is_silent => return Err(Lost::Silently),
+            Ok(0) | Err(_) => return Err(Lost::For(NoAnswer::Closed)),
+            Ok(_) => {}
+        }
+        match incoming.advance() {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(unreadable) => return Err(Lost::For(unreadable.into())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    const SOON: Duration = Duration::from_millis(200);
+
+    /// Asks twice a server that answers the requests of its connections, one list a connection, and then closes them.
+    async fn ask_twice(connections: &[&[&[u8]]]) -> (Vec<Result<u16, NoAnswer>>, usize) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = Target::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let seen = AtomicUsize::new(0);
+        let serve = async {
+            for answers in connections {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let mut request = [0; 64];
+                for answer in *answers {
+                    if stream.read(&mut request).await.unwrap() == 0 {
+                        break;
+                    }
+                    seen.fetch_add(1, Ordering::Relaxed);
+                    stream.write_all(answer).await.unwrap();
+                }
+            }
+            std::future::pending::<()>().await;
+        };
+        let ask = async {
+            let mut connection = Connection::new(&target, SOON);
+            let mut told = Vec::new();
+            for _ in 0..2 {
+                told.push(connection.ask(b"GET").await.map(|answer| answer.status));
+                tokio::time::sleep(SOON / 4).await;
+            }
+            told
+        };
+        let told = tokio::select! {
+            () = serve => unreachable!("it serves for ever"),
+            told = ask => told,
+        };
+        (told, seen.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_kept() {
+        assert_eq!(ask_twice(&[&[OK, OK]]).await, (vec![Ok(200), Ok(200)], 2));
+    }
+
+    #[tokio::test]
+    async fn after_a_keep_alive_that_ended_the_request_is_sent_again() {
+        let told = ask_twice(&[&[OK], &[OK]]).await;
+        assert_eq!(told, (vec![Ok(200), Ok(200)], 2));
+        let said = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let told = ask_twice(&[&[said], &[OK]]).await;
+        assert_eq!(told, (vec![Ok(200), Ok(200)], 2));
+    }
+
+    #[tokio::test]
+    async fn a_request_is_not_sent_again_when_it_may_have_been_seen() {
+        let half: &[u8] = b"HTTP/1.1 200 OK\r\n";
+        let told = ask_twice(&[&[half], &[OK]]).await;
+        assert_eq!(told, (vec![Err(NoAnswer::Closed), Ok(200)], 2));
+        let told = ask_twice(&[&[], &[OK]]).await;
+        assert_eq!(
+            told,
+            (vec![Err(NoAnswer::Closed), Ok(200)], 1),
+            "a new connection that is closed at once"
+        );
+    }
+
+    #[tokio::test]
+    async fn silence_ends_with_the_timeout() {
+        let (told, _) = ask_twice(&[&[b"", b""], &[b"", b""]]).await;
+        assert_eq!(told, [Err(NoAnswer::Timeout), Err(NoAnswer::Timeout)]);
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_no_answer() {
+        let port = {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let target = Target::new(&format!("http://127.0.0.1:{port}")).unwrap();
+        let mut connection = Connection::new(&target, SOON);
+        let told = connection.ask(b"GET").await.map(|answer| answer.status);
+        assert_eq!(told, Err(NoAnswer::NotConnected));
+    }
+}

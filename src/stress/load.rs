@@ -1,0 +1,303 @@
+//! Makes a load: threads with their connections, each asking what the schedule hands out.
+
+use std::{
+    cell::RefCell,
+    io,
+    sync::{
+        Barrier, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+
+use super::{
+    answer::Answer,
+    connection::{Connection, NoAnswer},
+    schedule::{Plan, Schedule, counts_from},
+    stats::Stats,
+    target::Target,
+};
+
+/// Connections of a thread that are being made at once: more would overflow the server's queue of new ones.
+const CONNECTING_AT_ONCE: usize = 64;
+
+/// How a load is made.
+#[derive(Clone)]
+pub struct Load<'a> {
+    pub target: &'a Target,
+    /// Kept open; made before the clock starts.
+    pub connections: usize,
+    /// That share the connections. One suffices for some tens of thousands of requests a second.
+    pub threads: usize,
+    /// Of each request.
+    pub timeout: Duration,
+    pub plan: Plan,
+}
+
+impl Load<'_> {
+    /// Makes the load and waits for its end: a plan without requests and duration has none. `request` appends the bytes of
+    /// the request with a number, `answered` is told what came of it; both are called by all threads, and should be quick.
+    ///
+    /// It blocks. The error is one of starting a thread's runtime.
+    pub fn run(
+        &self,
+        request: impl Fn(u64, &mut Vec<u8>) + Sync,
+        answered: impl Fn(u64, Result<Answer<'_>, NoAnswer>) + Sync,
+    ) -> io::Result<Stats> {
+        let connections = self.connections.max(1);
+        let threads = self.threads.clamp(1, connections);
+        let (ready, schedule) = (Barrier::new(threads), OnceLock::new());
+        let begun = AtomicU64::new(0);
+        // Before any thread waits for the others.
+        let runtimes: Vec<_> = (0..threads)
+            .map(|_| {
+                tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+            })
+            .collect::<io::Result<_>>()?;
+        let mut stats = std::thread::scope(|scope| {
+            let (ready, schedule, begun) = (&ready, &schedule, &begun);
+            let (request, answered) = (&request, &answered);
+            let threads: Vec<_> = runtimes
+                .into_iter()
+                .enumerate()
+                .map(|(thread, runtime)| {
+                    let share = connections / threads + usize::from(thread < connections % threads);
+                    scope.spawn(move || {
+                        let mut open = runtime.block_on(self.connect(share));
+                        ready.wait();
+                        let new = || Schedule::new(self.plan, Instant::now());
+                        let task = Task {
+                            schedule: schedule.get_or_init(new),
+                            begun,
+                            stats: RefCell::default(),
+                            request,
+                            answered,
+                        };
+                        let before = cpu();
+                        let all: FuturesUnordered<_> =
+                            open.iter_mut().map(|one| task.drive(one)).collect();
+                        // Fair as it is; a budget would only have it wake itself.
+                        runtime.block_on(tokio::task::unconstrained(all.collect::<()>()));
+                        let mut stats = task.stats.into_inner();
+                        stats.cpu = cpu()
+                            .zip(before)
+                            .map(|(after, before)| after.saturating_sub(before));
+                        stats
+                    })
+                })
+                .collect();
+            let mut stats = Stats::default();
+            for thread in threads {
+                match thread.join() {
+                    Ok(of_thread) => stats.merge(&of_thread),
+                    Err(panic) => std::panic::resume_unwind(panic),
+                }
+            }
+            stats
+        });
+        if let Some(schedule) = schedule.get() {
+            stats.unsent = schedule.unsent(begun.load(Ordering::Relaxed));
+        }
+        Ok(stats)
+    }
+
+    /// So many connections; those that fail try again with their first request.
+    async fn connect(&self, count: usize) -> Vec<Connection<'_>> {
+        let connections = (0..count).map(|_| async {
+            let mut connection = Connection::new(self.target, self.timeout);
+            let _ = connection.connect().await;
+            connection
+        });
+        futures::stream::iter(connections)
+            .buffer_unordered(CONNECTING_AT_ONCE)
+            .collect()
+            .await
+    }
+}
+
+/// What the connections of a thread share.
+struct Task<'a, R, A> {
+    schedule: &'a Schedule,
+    begun: &'a AtomicU64,
+    stats: RefCell<Stats>,
+    request: &'a R,
+    answered: &'a A,
+}
+
+impl<R, A> Task<'_, R, A>
+where
+    R: Fn(u64, &mut Vec<u8>),
+    A: Fn(u64, Result<Answer<'_>, NoAnswer>),
+{
+    /// Asks over a connection until there is nothing more to ask.
+    async fn drive(&self, connection: &mut Connection<'_>) {
+        let mut bytes = Vec::new();
+        let mut now = Instant::now();
+        while let Some(number) = self.schedule.take(now) {
+            bytes.clear();
+            (self.request)(number, &mut bytes);
+            let Some(since) = self.wait_for(number, now).await else {
+                break;
+            };
+            self.begun.fetch_add(1, Ordering::Relaxed);
+            let outcome = connection.ask(&bytes).await;
+            now = Instant::now();
+            let status = outcome.map(|answer| answer.status);
+            (self.answered)(number, outcome);
+            let (took, at) = (now.duration_since(since), self.schedule.since_start(now));
+            self.stats.borrow_mut().record(status, took, at);
+        }
+    }
+
+    /// Waits until a request is to be sent; from when on it counts. `None` if the load ends before.
+    async fn wait_for(&self, number: u64, now: Instant) -> Option<Instant> {
+        let Some(due) = self.schedule.due(number) else {
+            return Some(Instant::now());
+        };
+        let was_free = now < due;
+        let mut awake = now;
+        if was_free {
+            if self.schedule.is_over(due) {
+                return None;
+            }
+            tokio::time::sleep_until(due.into()).await;
+            awake = Instant::now();
+        }
+        let since = counts_from(due, was_free, awake);
+        if was_free && since == due && awake > due {
+            self.stats.borrow_mut().late += 1;
+        }
+        Some(since)
+    }
+}
+
+/// Of this thread so far. The first number of the file is nanoseconds on a processor (kernel: sched-stats).
+fn cpu() -> Option<Duration> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanos = text.split_whitespace().next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+        sync::Mutex,
+        thread,
+    };
+
+    use super::*;
+
+    /// A server that answers every connection; the answer to its first request is held back for so long.
+    fn server(stall: Duration) -> Target {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let mut stream = stream.unwrap();
+                thread::spawn(move || {
+                    let mut request = [0; 1024];
+                    let mut first = number == 0;
+                    while stream.read(&mut request).is_ok_and(|read| read > 0) {
+                        if first {
+                            thread::sleep(stall);
+                            first = false;
+                        }
+                        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+                        if stream.write_all(answer).is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Target::new(&url).unwrap()
+    }
+
+    fn load(target: &Target, connections: usize, plan: Plan) -> Load<'_> {
+        Load {
+            target,
+            connections,
+            threads: 1,
+            timeout: Duration::from_secs(10),
+            plan,
+        }
+    }
+
+    fn health(target: &Target, into: &mut Vec<u8>) {
+        target.head("GET", "/health", into);
+        into.extend_from_slice(b"\r\n");
+    }
+
+    #[test]
+    fn every_request_is_asked_once_whatever_the_threads() {
+        let target = server(Duration::ZERO);
+        let plan = Plan {
+            requests: Some(200),
+            ..Plan::default()
+        };
+        let mut load = load(&target, 5, plan);
+        load.threads = 2;
+        let numbers = Mutex::new(Vec::new());
+        let stats = load
+            .run(
+                |_, into| health(&target, into),
+                |number, answer| {
+                    assert_eq!(answer.unwrap().body, b"ok");
+                    numbers.lock().unwrap().push(number);
+                },
+            )
+            .unwrap();
+        let mut numbers = numbers.into_inner().unwrap();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..200).collect::<Vec<_>>());
+        assert_eq!((stats.answers(), stats.unanswered()), (200, 0));
+        assert!(stats.cpu.is_none_or(|cpu| cpu > Duration::ZERO));
+    }
+
+    #[test]
+    fn a_stall_is_charged_to_every_request_that_was_due_meanwhile() {
+        let stall = Duration::from_millis(500);
+        let target = server(stall);
+        let plan = Plan {
+            requests: Some(100),
+            duration: None,
+            rate: Some(100.0),
+        };
+        let run = |plan| {
+            load(&target, 1, plan)
+                .run(|_, into| health(&target, into), |_, _| {})
+                .unwrap()
+        };
+        let stats = run(plan);
+        // Due during the stall were those of its half a second: each waited for what was left of it.
+        let waited = |at_least_ms: u64| {
+            let us = at_least_ms * 1_000;
+            stats.latency.count_between(us, u64::MAX)
+        };
+        assert!(waited(400) >= 10, "{}", waited(400));
+        assert!(waited(250) >= 25, "{}", waited(250));
+        assert!(waited(100) >= 40, "{}", waited(100));
+        assert!(stats.elapsed >= Duration::from_millis(990), "at its pace");
+        assert_eq!(stats.unsent, 0);
+    }
+
+    #[test]
+    fn what_no_connection_was_free_for_is_said() {
+        let target = server(Duration::from_millis(600));
+        let plan = Plan {
+            requests: None,
+            duration: Some(Duration::from_millis(500)),
+            rate: Some(100.0),
+        };
+        let stats = load(&target, 1, plan)
+            .run(|_, into| health(&target, into), |_, _| {})
+            .unwrap();
+        assert_eq!((stats.answers(), stats.unsent), (1, 49));
+    }
+}

@@ -1,0 +1,95 @@
+//! What became of the shoppers' purchases: read again and again until everybody knows.
+
+use std::{
+    io,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::{
+    api::{self, PurchaseStatus},
+    load::Load,
+    schedule::Plan,
+};
+use crate::ids::ProductId;
+
+/// Pauses between two readings, from the first to the longest, each twice as long as the one before.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// What a shopper is told in the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Success,
+    Failed,
+    /// There is no result.
+    Missing,
+    /// The system did not say.
+    Unreadable,
+}
+
+/// Reads the results of these shoppers until `is_over` is true of each one's ending, or patience ends; each one's last.
+///
+/// It blocks; the error is one of starting a thread's runtime.
+pub fn read(
+    load: &Load<'_>,
+    product: ProductId,
+    tokens: &[&str],
+    patience: Duration,
+    is_over: impl Fn(Ending) -> bool,
+) -> io::Result<Vec<Ending>> {
+    let path = format!("/api/orders/status/{product}");
+    let head = api::with_token(load.target, "GET", &path);
+    let endings: Vec<_> = tokens
+        .iter()
+        .map(|_| Mutex::new(Ending::Unreadable))
+        .collect();
+    let ending = |shopper: usize| {
+        let slot = endings.get(shopper)?;
+        Some(slot.lock().unwrap_or_else(PoisonError::into_inner))
+    };
+    let mut waiting: Vec<usize> = (0..tokens.len()).collect();
+    let (deadline, mut pause) = (Instant::now() + patience, FIRST_PAUSE);
+    while !waiting.is_empty() {
+        let of = |number: u64| {
+            let number = usize::try_from(number).ok()?;
+            waiting.get(number).copied()
+        };
+        let round = Load {
+            connections: load.connections.min(waiting.len()),
+            plan: Plan {
+                requests: Some(waiting.len() as u64),
+                ..Plan::default()
+            },
+            ..load.clone()
+        };
+        round.run(
+            |number, into| {
+                into.extend_from_slice(&head);
+                let token = of(number).and_then(|shopper| tokens.get(shopper));
+                api::end_with(token.copied().unwrap_or_default(), into);
+            },
+            |number, answer| {
+                let Some(mut ending) = of(number).and_then(ending) else {
+                    return;
+                };
+                *ending = match answer.map_err(Into::into).and_then(api::purchase) {
+                    Ok(Some(PurchaseStatus::Success)) => Ending::Success,
+                    Ok(Some(PurchaseStatus::Failed)) => Ending::Failed,
+                    Ok(None) => Ending::Missing,
+                    Err(_) => Ending::Unreadable,
+                };
+            },
+        )?;
+        waiting.retain(|shopper| ending(*shopper).is_some_and(|ending| !is_over(*ending)));
+        if waiting.is_empty() || Instant::now() + pause >= deadline {
+            break;
+        }
+        std::thread::sleep(pause);
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+    Ok(endings
+        .into_iter()
+        .map(|ending| ending.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect())
+}
