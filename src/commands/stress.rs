@@ -81,8 +81,8 @@ pub(super) struct Stress {
     #[arg(long, value_name = "SECS")]
     seconds: Option<NonZeroU32>,
     /// Threads that press
-    #[arg(long, value_name = "N", default_value = "1")]
-    threads: NonZeroU32,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
     /// For an answer, in seconds
     #[arg(long, value_name = "SECS", default_value = "30")]
     timeout: NonZeroU32,
@@ -143,7 +143,7 @@ impl Stress {
         let load = Load {
             target: &target,
             connections: self.concurrent.unwrap_or(config.stress.concurrent) as usize,
-            threads: self.threads.get() as usize,
+            threads: usize::from(self.threads),
             timeout: secs(self.timeout),
             plan,
         };
