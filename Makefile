@@ -26,6 +26,7 @@ soak: ## faults at random, sale after sale, for MINUTES (10)
 bench: ## measure the embedded system on this machine; docs/PERFORMANCE.md says what came of it
 	@cargo bench --bench embedded
 	@cargo bench --bench login_flood
+	@cargo bench --bench stress_client
 
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour
 	@scripts/mutations.sh

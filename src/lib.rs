@@ -9,6 +9,7 @@
 //! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`simulation`]: whole histories under faults, from a seed, on the models
+//! - [`stress`]: load on a running system over HTTP, and what its shoppers were told
 //! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
 //!
 //! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.

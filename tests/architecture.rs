@@ -124,6 +124,22 @@ fn the_domain_knows_ports_and_no_engine() {
 }
 
 #[test]
+fn a_load_knows_the_system_by_its_answers_only() {
+    never_in(
+        &[
+            "crate::auth",
+            "crate::sale",
+            "crate::order",
+            "crate::http",
+            "crate::port",
+            "crate::engine",
+            "crate::config",
+        ],
+        &["stress"],
+    );
+}
+
+#[test]
 fn features_depend_on_each_other_in_one_direction() {
     never_in(&["crate::sale", "crate::order"], &["auth"]);
     never_in(&["crate::order"], &["sale"]);

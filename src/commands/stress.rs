@@ -14,10 +14,7 @@ use clap::Args;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
-use self::{
-    outcome::{Audited, Outcome, Settings},
-    progress::Progress,
-};
+use self::outcome::{Audited, Outcome, Settings};
 use super::{audit, connect};
 use crate::{
     app::Ports,
@@ -84,8 +81,8 @@ pub(super) struct Stress {
     #[arg(long, value_name = "SECS")]
     seconds: Option<NonZeroU32>,
     /// Threads that press
-    #[arg(long, value_name = "N", default_value = "1")]
-    threads: NonZeroU32,
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
     /// For an answer, in seconds
     #[arg(long, value_name = "SECS", default_value = "30")]
     timeout: NonZeroU32,
@@ -121,7 +118,6 @@ fn rate(text: &str) -> Result<f64, String> {
 impl Stress {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let clock = SystemClock;
-        let progress = Progress::default();
         let url = self.url.as_ref().unwrap_or(&config.stress.base_url);
         let target = Target::new(url)?;
         self.check_report()?;
@@ -134,8 +130,8 @@ impl Stress {
         } else {
             None
         };
-        let mut crowd = self.crowd(&config, &target, &progress, clock.now()).await?;
-        let shown = sale(&mut connection, &target, url, crowd.first_token()).await;
+        let mut crowd = self.crowd(&config, &target, clock.now()).await?;
+        let shown = sale(&mut connection, &target, url, crowd.first_token()).await?;
         let chosen = self.choose(shown, ports.as_ref(), clock).await?;
         let tokens = crowd.gather().await?;
 
@@ -147,7 +143,7 @@ impl Stress {
         let load = Load {
             target: &target,
             connections: self.concurrent.unwrap_or(config.stress.concurrent) as usize,
-            threads: self.threads.get() as usize,
+            threads: usize::from(self.threads),
             timeout: secs(self.timeout),
             plan,
         };
@@ -167,14 +163,18 @@ impl Stress {
             started_at: clock.now(),
         };
         let pressed = block_in_place(|| {
-            let bar = progress.counting("pressing", plan.requests.unwrap_or_default());
+            let bar = progress::counting("pressing", plan.requests.unwrap_or_default());
             press(&load, chosen.id, &tokens, || bar.count())
         })?;
         let mut counts = block_in_place(|| self.read_results(&load, &chosen, &tokens, &pressed))?;
         let token = tokens.first().map_or("", String::as_str);
         counts.remaining_stock = remaining(&mut connection, &target, token, &chosen, &counts).await;
+        if let (None, Some(ports)) = (counts.remaining_stock, &ports) {
+            let snapshot = ports.ledger.snapshot(chosen.id).await.ok().flatten();
+            counts.remaining_stock = snapshot.map(|snapshot| snapshot.remaining);
+        }
         let audited = match ports {
-            Some(ports) => Some(audit_sale(&config, ports, chosen.id, &progress).await),
+            Some(ports) => Some(audit_sale(&config, ports, chosen.id).await),
             None => None,
         };
         let mut promises = counts.judge();
@@ -210,22 +210,21 @@ impl Stress {
         &'a self,
         config: &'a Config,
         target: &'a Target,
-        progress: &'a Progress,
         now: chrono::DateTime<chrono::Utc>,
     ) -> anyhow::Result<crowd::Crowd<'a>> {
         let users = self.users(config);
         if self.mint_tokens {
-            crowd::Crowd::minted(config, self.first_user, users, progress, now).await
+            crowd::Crowd::minted(config, self.first_user, users, now).await
         } else {
             let (timeout, patience) = (secs(self.timeout), secs(self.setup_timeout));
-            crowd::Crowd::registered(target, timeout, patience, users, progress).await
+            crowd::Crowd::registered(target, timeout, patience, users).await
         }
     }
 
     /// The sale to press on. Another than the shown one can be looked up in the ledger only.
     async fn choose(
         &self,
-        shown: anyhow::Result<Sale>,
+        shown: Sale,
         ports: Option<&Ports>,
         clock: SystemClock,
     ) -> anyhow::Result<Chosen> {
@@ -246,7 +245,6 @@ impl Stress {
                 initial_stock: sale.initial_stock,
             });
         }
-        let shown = shown?;
         let (Some(id), Some(product)) = (shown.id(), shown.product()) else {
             bail!("the system shows a sale with an impossible id");
         };
@@ -382,8 +380,8 @@ async fn remaining(
     }
 }
 
-async fn audit_sale(config: &Config, ports: Ports, sale: SaleId, progress: &Progress) -> Audited {
-    let _bar = progress.waiting("auditing");
+async fn audit_sale(config: &Config, ports: Ports, sale: SaleId) -> Audited {
+    let _bar = progress::waiting("auditing");
     let auditor = audit::auditor(config, ports.into());
     let report = auditor.run(Some(sale)).await;
     Audited(report.map_err(|error| error.to_string()))

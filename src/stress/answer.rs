@@ -190,6 +190,10 @@ fn unchunk(
     trailers: &mut bool,
     body: &mut Vec<u8>,
 ) -> Result<bool, Unreadable> {
+    // With the frame: chunks of a byte with long extensions would else fit into the body.
+    if bytes.len() > HEAD_MAX_BYTES + 2 * BODY_MAX_BYTES {
+        return Err(Unreadable::TooLarge);
+    }
     loop {
         let rest = bytes.get(*at..).unwrap_or_default();
         let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") else {
@@ -203,9 +207,6 @@ fn unchunk(
             *at += end + 2;
             if end == 0 {
                 return Ok(true);
-            }
-            if bytes.len() > HEAD_MAX_BYTES + 2 * BODY_MAX_BYTES {
-                return Err(Unreadable::TooLarge);
             }
             continue;
         }

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Why there are no shoppers.
 #[derive(Debug, thiserror::Error)]
 pub enum ShoppersError {
-    #[error("{what} was refused: {refusal}")]
+    #[error("a {what} failed: {refusal}")]
     Refused {
         what: &'static str,
         refusal: Refusal,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{super::connect, progress::Progress};
+use super::{super::connect, progress};
 use crate::{
     auth::{Role, Tokens},
     config::Config,
@@ -23,7 +23,6 @@ pub(super) struct Crowd<'a> {
     users: u32,
     /// Distinguishes the names of this run's accounts.
     run: String,
-    progress: &'a Progress,
     source: Source<'a>,
 }
 
@@ -50,13 +49,11 @@ impl<'a> Crowd<'a> {
         timeout: Duration,
         patience: Duration,
         users: u32,
-        progress: &'a Progress,
     ) -> anyhow::Result<Self> {
         let mut crowd = Self {
             first: String::new(),
             users,
             run: run(),
-            progress,
             source: Source::Registered {
                 target,
                 timeout,
@@ -73,7 +70,6 @@ impl<'a> Crowd<'a> {
         config: &Config,
         first_user: Option<UserId>,
         users: u32,
-        progress: &'a Progress,
         now: DateTime<Utc>,
     ) -> anyhow::Result<Self> {
         let ledger = connect::ledger(config, &CancellationToken::new()).await?;
@@ -92,7 +88,6 @@ impl<'a> Crowd<'a> {
             first: tokens.issue(somebody, &run, Role::User, now)?,
             users,
             run,
-            progress,
             source: Source::Minted {
                 ledger,
                 tokens: Box::new(tokens),
@@ -149,7 +144,7 @@ impl<'a> Crowd<'a> {
         else {
             return Ok(Vec::new());
         };
-        let bar = self.progress.bar("shoppers", self.users.into());
+        let bar = progress::bar("shoppers", self.users.into());
         bar.set(numbers.start.into());
         let recruiting = Recruiting {
             target,
@@ -163,7 +158,7 @@ impl<'a> Crowd<'a> {
 
     async fn add(&self, ledger: &PostgresLedger, place: &str) -> anyhow::Result<Vec<UserId>> {
         let name = format!("stress-{}", self.run);
-        let bar = self.progress.bar("accounts", self.users.into());
+        let bar = progress::bar("accounts", self.users.into());
         bar.say(&format!(
             "adding {} accounts, {name}-1 and so on, to the database {place}",
             self.users

@@ -83,7 +83,7 @@ fn figures(outcome: &Outcome) -> String {
         ("99% within", at(0.99)),
         ("99.9% within", at(0.999)),
         ("shoppers accepted", counts.accepted.to_string()),
-        ("orders", counts.success.to_string()),
+        ("of them told SUCCESS", counts.success.to_string()),
     ];
     let tiles: Vec<_> = tiles
         .iter()

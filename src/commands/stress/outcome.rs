@@ -59,7 +59,9 @@ pub(super) struct Audited(pub(super) Result<Report, String>);
 
 /// Answers a second, for one piece of time after the other.
 pub(super) struct OverTime {
+    /// How long each is; the last one ends when the run does.
     pub(super) step: Duration,
+    pub(super) end: Duration,
     pub(super) answers: Vec<f64>,
     /// Those with a 2xx.
     pub(super) successes: Vec<f64>,
@@ -106,21 +108,53 @@ impl Outcome {
         let stats = self.stats();
         let together = if stats.elapsed < SHORT { 1 } else { 10 };
         let step = SLICE * together;
-        let groups = stats.slices.chunks(together as usize);
-        #[allow(clippy::cast_precision_loss)] // for people
-        let a_second = |count: u64| count as f64 / step.as_secs_f64();
-        let (answers, successes) = groups
-            .map(|group| {
-                let answers = group.iter().map(|slice| slice.answers).sum();
-                let successes = group.iter().map(|slice| slice.successes).sum();
-                (a_second(answers), a_second(successes))
-            })
-            .unzip();
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut start = Duration::ZERO;
+        for slices in stats.slices.chunks(together as usize) {
+            let piece = Piece {
+                length: step.min(stats.elapsed.saturating_sub(start)),
+                answers: slices.iter().map(|slice| slice.answers).sum(),
+                successes: slices.iter().map(|slice| slice.successes).sum(),
+            };
+            start += step;
+            match pieces.last_mut() {
+                // The end of a run: too short for a rate of its own.
+                Some(last) if piece.length < step / 2 => last.extend(&piece),
+                _ => pieces.push(piece),
+            }
+        }
         OverTime {
             step,
-            answers,
-            successes,
+            end: pieces.iter().map(|piece| piece.length).sum(),
+            answers: pieces
+                .iter()
+                .map(|piece| piece.rate(piece.answers))
+                .collect(),
+            successes: pieces
+                .iter()
+                .map(|piece| piece.rate(piece.successes))
+                .collect(),
         }
+    }
+}
+
+/// What was counted in a piece of time.
+struct Piece {
+    length: Duration,
+    answers: u64,
+    successes: u64,
+}
+
+impl Piece {
+    fn extend(&mut self, next: &Self) {
+        self.length += next.length;
+        self.answers += next.answers;
+        self.successes += next.successes;
+    }
+
+    #[allow(clippy::cast_precision_loss)] // for people
+    fn rate(&self, count: u64) -> f64 {
+        count as f64 / self.length.as_secs_f64().max(1e-6)
     }
 }
 
@@ -190,6 +224,7 @@ pub(super) mod tests {
             success: 2,
             ..Counts::default()
         };
+        let audited = Audited(Err("no <server> answers".to_owned()));
         Outcome {
             settings: Settings {
                 url: "http://localhost:3000/<shop>".to_owned(),
@@ -212,8 +247,12 @@ pub(super) mod tests {
                 told: Vec::new(),
             },
             counts,
-            promises: counts.judge(),
-            audited: Some(Audited(Err("no <server> answers".to_owned()))),
+            promises: counts
+                .judge()
+                .into_iter()
+                .chain([audited.promise()])
+                .collect(),
+            audited: Some(audited),
         }
     }
 
@@ -241,6 +280,14 @@ pub(super) mod tests {
         let over_time = outcome.over_time();
         assert_eq!(over_time.answers, [50.0, 50.0]);
         assert_eq!(over_time.successes, [10.0, 10.0]);
+        outcome.pressed.stats.elapsed = Duration::from_millis(125);
+        let over_time = outcome.over_time();
+        assert_eq!(
+            over_time.answers,
+            [80.0],
+            "what is left over counts with what was before"
+        );
+        assert_eq!(over_time.end, Duration::from_millis(125));
         outcome.pressed.stats.elapsed = SHORT;
         let over_time = outcome.over_time();
         assert_eq!(

@@ -1,60 +1,55 @@
 //! How far a run is, on standard error; bars are drawn only where that is a terminal.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
 };
-use std::{thread::JoinHandle, time::Duration};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// How often a bar is drawn that counts what happens far more often.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Shows one phase after the other.
-#[derive(Debug, Default)]
-pub(super) struct Progress(());
-
 /// Ends its bar when dropped.
 pub(super) struct Bar(ProgressBar);
 
-impl Progress {
-    /// A bar of known length.
-    #[allow(clippy::unused_self)] // whoever shows progress is handed it
-    pub(super) fn bar(&self, phase: &'static str, length: u64) -> Bar {
-        let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-        let style = "{msg:<10} {wide_bar} {pos}/{len} {per_sec}";
-        bar.set_style(
-            ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
-        );
-        bar.set_message(phase);
-        Bar(bar)
-    }
+/// A bar of known length.
+pub(super) fn bar(phase: &'static str, length: u64) -> Bar {
+    let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
+    let style = "{msg:<10} {wide_bar} {pos}/{len} {per_sec}";
+    bar.set_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar.set_message(phase);
+    Bar(bar)
+}
 
-    /// Something that takes as long as it takes.
-    #[allow(clippy::unused_self)]
-    pub(super) fn waiting(&self, phase: &'static str) -> Bar {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        bar.set_message(phase);
-        bar.enable_steady_tick(REDRAW);
-        Bar(bar)
-    }
+/// Something that takes as long as it takes.
+pub(super) fn waiting(phase: &'static str) -> Bar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+    bar.set_message(phase);
+    bar.enable_steady_tick(REDRAW);
+    Bar(bar)
+}
 
-    /// A bar for what happens many thousand times a second.
-    pub(super) fn counting(&self, phase: &'static str, length: u64) -> Counting {
-        let bar = self.bar(phase, length);
-        let shared = Arc::new(Shared::default());
-        let its = Arc::clone(&shared);
-        let drawing = std::thread::spawn(move || {
-            while !its.is_over.load(Ordering::Relaxed) {
-                bar.0.set_position(its.count.load(Ordering::Relaxed));
-                std::thread::park_timeout(REDRAW);
-            }
-        });
-        Counting {
-            shared,
-            drawing: Some(drawing),
+/// A bar for what happens many thousand times a second.
+pub(super) fn counting(phase: &'static str, length: u64) -> Counting {
+    let bar = bar(phase, length);
+    let shared = Arc::new(Shared::default());
+    let its = Arc::clone(&shared);
+    let drawing = std::thread::spawn(move || {
+        while !its.is_over.load(Ordering::Relaxed) {
+            bar.0.set_position(its.count.load(Ordering::Relaxed));
+            std::thread::park_timeout(REDRAW);
         }
+    });
+    Counting {
+        shared,
+        drawing: Some(drawing),
     }
 }
 

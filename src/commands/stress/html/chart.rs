@@ -12,26 +12,27 @@ const RIGHT: f64 = 28.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
 
-/// The percentiles at which a latency curve is drawn: so many steps for each nine.
-const STEPS_A_NINE: u32 = 20;
-/// From the median, half a nine short, to 99.999%.
+/// A latency curve goes from 0% to 99.999%, and has so many points for each nine.
 const NINES: f64 = 5.0;
+const STEPS_A_NINE: u32 = 20;
 
 /// Answers a second over the run.
 pub(super) fn throughput(outcome: &Outcome) -> String {
     let over_time = outcome.over_time();
     let step = over_time.step.as_secs_f64();
     let most = over_time.answers.iter().copied().fold(0.0, f64::max);
-    let end = step * count(over_time.answers.len());
+    let end = over_time.end.as_secs_f64();
+    let last = over_time.answers.len().saturating_sub(1);
     let chart = Chart {
-        right: end.max(step),
+        right: if end > 0.0 { end } else { step },
         top: rounded_up(most),
     };
     let curve = |rates: &[f64]| {
         // A step for each piece of time: what was counted in it is no more precise than that.
         let points = rates.iter().enumerate().flat_map(|(n, rate)| {
             let from = step * count(n);
-            [(from, *rate), (from + step, *rate)]
+            let to = if n == last { end } else { from + step };
+            [(from, *rate), (to, *rate)]
         });
         chart.path(points)
     };
