@@ -14,7 +14,8 @@ use std::{
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use jsonwebtoken::{EncodingKey, Header, encode};
 
-const SECRET: &str = "a secret of the benchmark with more than 32 bytes";
+/// What signs the tokens; that of the integration tests, on whose systems some measure.
+pub const SECRET: &str = "a secret of the tests with more than 32 bytes";
 
 /// A data file with an account for every attempt and a sale with a unit for each.
 pub fn prepare(data: &Path, attempts: usize) {
@@ -75,6 +76,14 @@ impl Server {
 
     fn proc(&self, file: &str) -> String {
         fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// User and system time. `/proc/<pid>/stat` counts in hundredths of a second.

@@ -22,6 +22,8 @@ pub struct RedisOptions {
     pub password: Option<&'static str>,
     /// Writes every command to disk before it answers, so that a kill loses nothing.
     pub durable: bool,
+    /// Writes commands to disk every second, as most servers do.
+    pub everysec: bool,
 }
 
 /// A private server on a free port of the loopback interface. Killed, and its data deleted, on drop.
@@ -71,6 +73,10 @@ impl RedisServer {
     }
 
     /// Stops the process without closing its connections.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn pause(&self) {
         send_signal(self.child.id(), "STOP");
     }
@@ -230,9 +236,17 @@ fn spawn(port: u16, dir: &PathBuf, options: RedisOptions) -> Child {
         .arg(dir);
     server.args([
         "--appendonly",
-        if options.durable { "yes" } else { "no" },
+        if options.durable || options.everysec {
+            "yes"
+        } else {
+            "no"
+        },
         "--appendfsync",
-        "always",
+        if options.durable {
+            "always"
+        } else {
+            "everysec"
+        },
     ]);
     if let Some(password) = options.password {
         server.args(["--requirepass", password]);

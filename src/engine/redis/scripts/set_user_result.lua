@@ -6,8 +6,12 @@ for i = 1, #KEYS do
   local sale = string.match(result, '^FAILED(:.*)')
   if not sale then
     redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
-  elseif not redis.call('SET', KEYS[i], result, 'EX', ARGV[1], 'NX') and redis.call('GET', KEYS[i]) ~= 'SUCCESS' .. sale then
-    redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
+  elseif not redis.call('SET', KEYS[i], result, 'EX', ARGV[1], 'NX') then
+    -- Many press again and again: to read costs a third of writing the same once more.
+    local stands = redis.call('GET', KEYS[i])
+    if stands ~= result and stands ~= 'SUCCESS' .. sale then
+      redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
+    end
   end
 end
 return 1

@@ -1,0 +1,64 @@
+//! Every path of the system side by side under load, on real servers, and what it costs as it grows. Load and system share
+//! the machine, so a figure says most beside the bare handler's of the same run.
+//!
+//! `cargo bench --bench speed -- [--seconds N] [paths] [growth]`: both unless one is named. Needs the servers and the
+//! environment of `scripts/services.sh`; `make bench` sees to that. Writes the tables of docs/PERFORMANCE.md.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // nobody but its reader is served
+#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::cast_precision_loss)]
+
+mod bare;
+mod bed;
+mod document;
+mod growth;
+mod measure;
+mod meter;
+mod one_process;
+mod paths;
+mod plot;
+#[path = "../support/system.rs"]
+mod system;
+
+/// What the integration tests stand on as well.
+#[allow(dead_code, unused_imports)] // they use more of it
+#[path = "../../tests/integration/support"]
+mod support {
+    pub mod api;
+    pub mod broker;
+    pub mod embedded;
+    pub mod kafka;
+    pub mod postgres;
+    pub mod process;
+    pub mod redis;
+    pub mod system;
+    mod wait;
+
+    pub use wait::wait_until;
+}
+
+use std::time::Duration;
+
+const SECONDS: u64 = 10;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| arguments.iter().any(|argument| argument == name);
+    if has(bare::ARGUMENT) {
+        return bare::serve();
+    }
+    let seconds = arguments.iter().position(|argument| argument == "--seconds");
+    let seconds = seconds.map_or(SECONDS, |at| {
+        let number = arguments.get(at + 1).and_then(|text| text.parse().ok());
+        number.expect("--seconds NUMBER")
+    });
+    let time = Duration::from_secs(seconds);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        if has("paths") || !has("growth") {
+            document::write_paths(&paths::run(time).await, time);
+        }
+        if has("growth") || !has("paths") {
+            document::write_growth(&growth::run(time).await);
+        }
+    });
+}
