@@ -189,6 +189,8 @@ listen_addresses = '127.0.0.1'
 unix_socket_directories = ''
 max_connections = 400
 shared_buffers = 256MB
+max_wal_size = 4GB
+checkpoint_timeout = 15min
 END
     fi
     rm -f "$data/data/postmaster.pid"

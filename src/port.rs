@@ -13,7 +13,7 @@ mod log;
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Standing, StockGate,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleWindow, Standing, StockGate,
 };
 pub use ledger::{
     Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection, SaleListing,

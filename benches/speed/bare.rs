@@ -66,7 +66,10 @@ pub fn serve() {
                 .route("/", web::get().to(async || answer()))
                 .route("/token", web::get().to(verify))
         };
-        let server = HttpServer::new(app).workers(cores()).bind("127.0.0.1:0").unwrap();
+        let server = HttpServer::new(app)
+            .workers(cores())
+            .bind("127.0.0.1:0")
+            .unwrap();
         println!("http://{}", server.addrs()[0]);
         server.run().await.unwrap();
     });
@@ -77,7 +80,9 @@ fn cores() -> usize {
 }
 
 fn answer() -> HttpResponse {
-    HttpResponse::Ok().content_type("application/json").body(BODY)
+    HttpResponse::Ok()
+        .content_type("application/json")
+        .body(BODY)
 }
 
 async fn verify(request: HttpRequest, tokens: Data<Tokens>) -> HttpResponse {

@@ -146,7 +146,9 @@ impl Bed {
 
     pub fn redis_memory(&self) -> f64 {
         let info = self.system.redis.as_ref().unwrap().cli(&["INFO", "memory"]);
-        let line = info.lines().find_map(|line| line.strip_prefix("used_memory:"));
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("used_memory:"));
         line.unwrap().trim().parse().unwrap()
     }
 

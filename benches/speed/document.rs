@@ -14,7 +14,9 @@ const WITH_TOKEN: &str = "bare handler, token";
 const SERVERS: [&str; 5] = ["API", "worker", "Redis", "Kafka", "PostgreSQL"];
 
 fn file(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs").join(name)
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("docs")
+        .join(name)
 }
 
 /// Puts a text between the marks of its part.
@@ -34,7 +36,8 @@ fn put(part: &str, text: &str) {
 pub fn write_paths(findings: &Findings, time: Duration) {
     let rate = |name: &str| {
         let mut all = findings.measured.iter();
-        all.find(|measured| measured.name == name).map(|measured| measured.rate)
+        all.find(|measured| measured.name == name)
+            .map(|measured| measured.rate)
     };
     let mut text = format!(
         "{CONNECTIONS} connections, {} s each at full speed and again at half of the rate that was reached; latencies in ms, processor \
@@ -44,8 +47,17 @@ pub fn write_paths(findings: &Findings, time: Duration) {
     text += "| path | rate | of the bare handler | with token | p50 | p99 | p99.9 | at half: p99 | p99.9 | API | worker | Redis | Kafka | PostgreSQL | load |\n";
     text += "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     for measured in &findings.measured {
-        let share = |of: &str| rate(of).map_or(String::new(), |of| format!("{:.0} %", measured.rate / of * 100.0));
-        let half = |of: fn(&Latency) -> f64| measured.half.as_ref().map_or(String::new(), |half| format!("{:.1}", of(half)));
+        let share = |of: &str| {
+            rate(of).map_or(String::new(), |of| {
+                format!("{:.0} %", measured.rate / of * 100.0)
+            })
+        };
+        let half = |of: fn(&Latency) -> f64| {
+            measured
+                .half
+                .as_ref()
+                .map_or(String::new(), |half| format!("{:.1}", of(half)))
+        };
         let _ = write!(
             text,
             "| {} | {} | {} | {} | {:.1} | {:.1} | {:.1} | {} | {} |",

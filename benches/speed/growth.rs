@@ -53,16 +53,34 @@ pub async fn run(time: Duration) -> Growth {
 }
 
 fn columns_of_rate() -> Vec<&'static str> {
-    vec!["accepted/s", "p99 ms", "API µs", "Redis µs", "Kafka µs", "PostgreSQL µs", "worker µs"]
+    vec![
+        "accepted/s",
+        "p99 ms",
+        "API µs",
+        "Redis µs",
+        "Kafka µs",
+        "PostgreSQL µs",
+        "worker µs",
+    ]
 }
 
 fn values(measured: &Measured) -> Vec<f64> {
     let cpu = ["API", "Redis", "Kafka", "PostgreSQL", "worker"];
     let cpu = cpu.map(|name| measured.cpu_of(name).unwrap_or_default());
-    [measured.rate, measured.full.p99].into_iter().chain(cpu).collect()
+    [measured.rate, measured.full.p99]
+        .into_iter()
+        .chain(cpu)
+        .collect()
 }
 
-fn buying(bed: &Bed, target: &Target, sale: i64, tokens: &[String], name: &str, time: Duration) -> Measured {
+fn buying(
+    bed: &Bed,
+    target: &Target,
+    sale: i64,
+    tokens: &[String],
+    name: &str,
+    time: Duration,
+) -> Measured {
     Path {
         name,
         target,
@@ -88,7 +106,11 @@ async fn holders(time: Duration) -> Table {
         let hour = Duration::from_hours(1);
         let (sale, _) = bed
             .system
-            .sale_in(u32::try_from(holders + ATTEMPTS).unwrap(), now + hour, now + hour * 2)
+            .sale_in(
+                u32::try_from(holders + ATTEMPTS).unwrap(),
+                now + hour,
+                now + hour * 2,
+            )
             .await;
         bed.system
             .sql(&format!(
@@ -97,7 +119,9 @@ async fn holders(time: Duration) -> Table {
             ))
             .await;
         bed.system
-            .sql(&format!("UPDATE flash_sales SET start_time = now() - interval '1 minute' WHERE id = {sale}"))
+            .sql(&format!(
+                "UPDATE flash_sales SET start_time = now() - interval '1 minute' WHERE id = {sale}"
+            ))
             .await;
         bed.system.redis.as_ref().unwrap().flushall();
         let begun = Instant::now();
@@ -111,17 +135,42 @@ async fn holders(time: Duration) -> Table {
         }
         let loaded_bytes = (bed.redis_memory() - empty) / holders as f64;
         let target = bed.target();
-        let measured = buying(&bed, &target, sale, &bed.tokens[holders..], &format!("{holders} holders"), time);
+        let measured = buying(
+            &bed,
+            &target,
+            sale,
+            &bed.tokens[holders..],
+            &format!("{holders} holders"),
+            time,
+        );
         bed.settle(sale).await;
         let sold = bed.orders().await as f64;
         let mut values = values(&measured);
-        values.extend([loaded, loaded_bytes, (bed.redis_memory() - empty) / sold, bed.api_meter().memory_mb()]);
-        rows.push(Row { at: holders as f64, values });
+        values.extend([
+            loaded,
+            loaded_bytes,
+            (bed.redis_memory() - empty) / sold,
+            bed.api_meter().memory_mb(),
+        ]);
+        rows.push(Row {
+            at: holders as f64,
+            values,
+        });
         bed.audit().await;
     }
     let mut columns = columns_of_rate();
-    columns.extend(["loaded anew after s", "Redis bytes a holder loaded", "bytes a holder with bought ones", "API MB"]);
-    Table { title: "Holders of one sale", of: "holders", columns, rows }
+    columns.extend([
+        "loaded anew after s",
+        "Redis bytes a holder loaded",
+        "bytes a holder with bought ones",
+        "API MB",
+    ]);
+    Table {
+        title: "Holders of one sale",
+        of: "holders",
+        columns,
+        rows,
+    }
 }
 
 /// Attempts spread over so many sales.
@@ -150,10 +199,18 @@ async fn sales(time: Duration) -> Table {
         for sale in &sales {
             bed.settle(*sale).await;
         }
-        rows.push(Row { at: f64::from(count), values: values(&measured) });
+        rows.push(Row {
+            at: f64::from(count),
+            values: values(&measured),
+        });
         bed.audit().await;
     }
-    Table { title: "Sales at once", of: "sales", columns: columns_of_rate(), rows }
+    Table {
+        title: "Sales at once",
+        of: "sales",
+        columns: columns_of_rate(),
+        rows,
+    }
 }
 
 /// The load spread over so many API nodes.
@@ -166,7 +223,11 @@ async fn apis(time: Duration) -> Table {
         }
         bed.work().await;
         let (sale, _) = bed.sale(ATTEMPTS).await;
-        let targets: Vec<_> = bed.apis.iter().map(|api| Target::new(&api.url).unwrap()).collect();
+        let targets: Vec<_> = bed
+            .apis
+            .iter()
+            .map(|api| Target::new(&api.url).unwrap())
+            .collect();
         let share = ATTEMPTS / count;
         let meters = bed.meters();
         let before: Vec<_> = meters.iter().map(Meter::cpu).collect();
@@ -192,10 +253,18 @@ async fn apis(time: Duration) -> Table {
         });
         let measured = Measured::of(format!("{count} API nodes"), &parts, &meters, &before);
         bed.settle(sale).await;
-        rows.push(Row { at: count as f64, values: values(&measured) });
+        rows.push(Row {
+            at: count as f64,
+            values: values(&measured),
+        });
         bed.audit().await;
     }
-    Table { title: "API nodes, 64 connections over all", of: "nodes", columns: columns_of_rate(), rows }
+    Table {
+        title: "API nodes, 64 connections over all",
+        of: "nodes",
+        columns: columns_of_rate(),
+        rows,
+    }
 }
 
 async fn partitions(time: Duration) -> Table {
@@ -206,16 +275,31 @@ async fn partitions(time: Duration) -> Table {
         bed.work().await;
         let (sale, _) = bed.sale(ATTEMPTS).await;
         let target = bed.target();
-        let measured = buying(&bed, &target, sale, &bed.tokens, &format!("{count} partitions"), time);
+        let measured = buying(
+            &bed,
+            &target,
+            sale,
+            &bed.tokens,
+            &format!("{count} partitions"),
+            time,
+        );
         bed.settle(sale).await;
         let mut values = values(&measured);
         values.push(drain(&mut bed, &target, BACKLOG, 1).await.rate);
-        rows.push(Row { at: f64::from(count), values });
+        rows.push(Row {
+            at: f64::from(count),
+            values,
+        });
         bed.audit().await;
     }
     let mut columns = columns_of_rate();
     columns.push("drained by one worker, orders/s");
-    Table { title: "Partitions of the log", of: "partitions", columns, rows }
+    Table {
+        title: "Partitions of the log",
+        of: "partitions",
+        columns,
+        rows,
+    }
 }
 
 /// So many workers drain a backlog.
@@ -228,13 +312,22 @@ async fn workers() -> Table {
         let target = bed.target();
         let drain = drain(&mut bed, &target, BACKLOG, count).await;
         let cpu = drain.cpu.iter().map(|(_, micros)| *micros);
-        rows.push(Row { at: count as f64, values: [drain.rate].into_iter().chain(cpu).collect() });
+        rows.push(Row {
+            at: count as f64,
+            values: [drain.rate].into_iter().chain(cpu).collect(),
+        });
         bed.audit().await;
     }
     Table {
         title: "Workers, 12 partitions",
         of: "workers",
-        columns: vec!["drained orders/s", "worker µs", "Redis µs", "Kafka µs", "PostgreSQL µs"],
+        columns: vec![
+            "drained orders/s",
+            "worker µs",
+            "Redis µs",
+            "Kafka µs",
+            "PostgreSQL µs",
+        ],
         rows,
     }
 }

@@ -5,7 +5,11 @@
 //! environment of `scripts/services.sh`; `make bench` sees to that. Writes the tables of docs/PERFORMANCE.md.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // nobody but its reader is served
-#![allow(clippy::disallowed_methods, clippy::print_stdout, clippy::cast_precision_loss)]
+#![allow(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::cast_precision_loss
+)]
 
 mod bare;
 mod bed;
@@ -46,7 +50,9 @@ fn main() {
     if has(bare::ARGUMENT) {
         return bare::serve();
     }
-    let seconds = arguments.iter().position(|argument| argument == "--seconds");
+    let seconds = arguments
+        .iter()
+        .position(|argument| argument == "--seconds");
     let seconds = seconds.map_or(SECONDS, |at| {
         let number = arguments.get(at + 1).and_then(|text| text.parse().ok());
         number.expect("--seconds NUMBER")

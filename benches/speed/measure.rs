@@ -51,7 +51,12 @@ impl Path<'_> {
     pub fn measure(&self) -> Measured {
         let next = AtomicU64::new(0);
         let mut measured = self.full_speed(&next, &[]);
-        let half = self.load(&next, &[], CONNECTIONS, lasting(self.time, Some(measured.rate / 2.0)));
+        let half = self.load(
+            &next,
+            &[],
+            CONNECTIONS,
+            lasting(self.time, Some(measured.rate / 2.0)),
+        );
         measured.half = Some(Latency::of(&half));
         println!("{}", measured.line());
         measured

@@ -99,7 +99,12 @@ pub async fn run(time: Duration) -> Findings {
         Path {
             tokens: &bed.tokens,
             meters: bed.meters(),
-            ..path("sale status", "GET", "/api/flash-sale/status".to_owned(), 200)
+            ..path(
+                "sale status",
+                "GET",
+                "/api/flash-sale/status".to_owned(),
+                200,
+            )
         }
         .measure(),
     );

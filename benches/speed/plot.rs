@@ -30,8 +30,16 @@ pub fn svg(tables: &[Table]) -> String {
 
 fn panel(svg: &mut String, table: &Table) {
     let (left, right, top, bottom) = (PADDING, WIDTH - 20.0, 44.0, HEIGHT - 40.0);
-    let most = table.rows.iter().map(|row| row.values[0]).fold(1.0, f64::max) * 1.1;
-    let (first, last) = (table.rows[0].at.ln(), table.rows[table.rows.len() - 1].at.ln());
+    let most = table
+        .rows
+        .iter()
+        .map(|row| row.values[0])
+        .fold(1.0, f64::max)
+        * 1.1;
+    let (first, last) = (
+        table.rows[0].at.ln(),
+        table.rows[table.rows.len() - 1].at.ln(),
+    );
     let x = |at: f64| left + (at.ln() - first) / (last - first) * (right - left);
     let y = |value: f64| bottom - value / most * (bottom - top);
     let _ = writeln!(
@@ -55,7 +63,11 @@ fn panel(svg: &mut String, table: &Table) {
         .iter()
         .map(|row| format!("{:.1},{:.1}", x(row.at), y(row.values[0])))
         .collect();
-    let _ = writeln!(svg, "<polyline class=\"curve\" points=\"{}\"/>", points.join(" "));
+    let _ = writeln!(
+        svg,
+        "<polyline class=\"curve\" points=\"{}\"/>",
+        points.join(" ")
+    );
     for row in &table.rows {
         let _ = writeln!(
             svg,

@@ -14,6 +14,7 @@ mod topics;
 
 use std::{
     collections::BTreeMap,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -36,6 +37,9 @@ use session::{Sessions, retry_pause};
 
 /// How long a read waits for records before it answers with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
+/// While records keep coming, a read waits so long for so many bytes: larger batches cost every server less.
+const BUSY_WAIT: Duration = Duration::from_millis(10);
+const BUSY_BYTES: i32 = 32 << 10;
 /// How much one read asks for. A record of this service has some 250 bytes.
 const READ_BYTES: i32 = 1 << 20;
 /// Tries of one append within its timeout, when it surely was not written.
@@ -66,6 +70,8 @@ pub struct KafkaLog {
     appends: Sessions,
     reads: Sessions,
     questions: Sessions,
+    /// For each partition whether its last read gave records.
+    busy: Vec<AtomicBool>,
 }
 
 impl KafkaLog {
@@ -89,6 +95,7 @@ impl KafkaLog {
             appends: Sessions::new(config)?,
             reads: Sessions::new(config)?,
             questions,
+            busy: (0..partitions).map(|_| AtomicBool::new(false)).collect(),
         })
     }
 
@@ -178,14 +185,25 @@ impl KafkaLog {
 
     async fn fetch(&self, partition: Partition, from: Offset) -> Result<LogBatch, Failure> {
         let deadline = Instant::now() + READ_WAIT + self.append_timeout;
+        let busy = usize::try_from(partition.0)
+            .ok()
+            .and_then(|partition| self.busy.get(partition));
+        // Who comes alone is read at once.
+        let (wait, least) = match busy {
+            Some(busy) if busy.load(Ordering::Relaxed) => (BUSY_WAIT, BUSY_BYTES),
+            _ => (READ_WAIT, 1),
+        };
         #[allow(clippy::cast_possible_truncation)] // half a second
-        let wait = READ_WAIT.as_millis() as i32;
+        let wait = wait.as_millis() as i32;
         let (records, end) = self
             .reads
             .with(&self.topic, partition.0, deadline, |client| async move {
-                client.fetch_records(from.0, 1..READ_BYTES, wait).await
+                client.fetch_records(from.0, least..READ_BYTES, wait).await
             })
             .await?;
+        if let Some(busy) = busy {
+            busy.store(!records.is_empty(), Ordering::Relaxed);
+        }
         let next = records.last().map_or(from, |last| Offset(last.offset + 1));
         let records = records.into_iter().map(log_record).collect();
         Ok(LogBatch {

@@ -28,7 +28,8 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, StockGate,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleWindow, Settlement,
+        StockGate,
     },
 };
 use connection::Connection;
@@ -103,6 +104,13 @@ impl StockGate for RedisGate {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
         results::read(&self.connection, user, product, sale).await
+    }
+
+    async fn read_results(
+        &self,
+        asked: &[ResultQuestion],
+    ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
+        results::read_many(&self.connection, asked).await
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {

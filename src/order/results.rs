@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use metrics::counter;
+use tokio::sync::oneshot;
 
 use super::gather::{Gather, Limits};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{GateError, PurchaseResult, ResultEntry, StockGate},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuestion, StockGate},
     sale::SaleBoard,
     telemetry::Seldom,
 };
@@ -22,15 +23,27 @@ const REFUSED: Limits = Limits {
     batch: 512,
 };
 
-/// Reads results, and writes those of refused shoppers behind their answers.
+/// Questions that may wait to be asked; more are answered that the gate was not.
+const ASKED: Limits = Limits {
+    waiting: 16_384,
+    batch: 256,
+};
+
+/// Reads results, many at a time, and writes those of refused shoppers behind their answers.
 pub struct Results {
-    gate: Arc<dyn StockGate>,
     board: Arc<SaleBoard>,
+    asked: Gather<Asked>,
     refused: Gather<ResultEntry>,
 }
 
+/// A question, and who waits for the answer.
+struct Asked {
+    question: ResultQuestion,
+    answer: oneshot::Sender<Result<Option<PurchaseResult>, GateError>>,
+}
+
 impl Results {
-    /// Starts the task that writes.
+    /// Starts the tasks that read and write.
     pub fn start(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>, board: Arc<SaleBoard>) -> Self {
         let writer = Arc::clone(&gate);
         let refused = Gather::spawn(
@@ -49,22 +62,41 @@ impl Results {
                 }
             },
         );
+        let asked = Gather::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                let questions: Vec<_> = batch.iter().map(|asked| asked.question).collect();
+                let answers = gate.read_results(&questions).await;
+                for (asked, answer) in batch.into_iter().zip(answers) {
+                    // Whoever hung up does not need it.
+                    let _ = asked.answer.send(answer);
+                }
+            }
+        });
         Self {
-            gate,
             board,
+            asked,
             refused,
         }
     }
 
-    /// The shopper's result for a product; `None` while there is none.
+    /// The shopper's result for a product; `None` while there is none. Waits for the questions before it, then for its own:
+    /// each as long as the gate's timeout.
     pub async fn of(
         &self,
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        self.gate
-            .read_result(user, product, self.board.latest_sale_of(product))
-            .await
+        let (answer, answered) = oneshot::channel();
+        let question = ResultQuestion {
+            user,
+            product,
+            sale: self.board.latest_sale_of(product),
+        };
+        let full = |_| GateError::NotAsked("too many questions are waiting".to_owned());
+        self.asked.offer(Asked { question, answer }).map_err(full)?;
+        let lost = |_| GateError::Unknown("the question was not answered".to_owned());
+        answered.await.map_err(lost)?
     }
 
     /// Notes that a shopper was refused, who was told so already: when too many wait, this one is not written.

@@ -6,6 +6,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -82,6 +83,14 @@ pub struct ResultEntry {
     pub product: ProductId,
     pub user: UserId,
     pub result: PurchaseResult,
+}
+
+/// A shopper who asks for a result; `sale` is the product's current one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultQuestion {
+    pub user: UserId,
+    pub product: ProductId,
+    pub sale: Option<SaleId>,
 }
 
 /// A shopper who holds a unit.
@@ -175,6 +184,17 @@ pub trait StockGate: Send + Sync {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError>;
+
+    /// [`read_result`](Self::read_result) for many, in order.
+    async fn read_results(
+        &self,
+        asked: &[ResultQuestion],
+    ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
+        let answers = asked
+            .iter()
+            .map(|question| self.read_result(question.user, question.product, question.sale));
+        join_all(answers).await
+    }
 
     /// The state of a sale. Reads only.
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError>;

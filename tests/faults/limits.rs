@@ -34,7 +34,8 @@ pub fn answer(request: Request, fault: Fault, config: &Config) -> Duration {
             Part::Kafka => log,
             Part::Api | Part::Worker | Part::Postgres => gate + log,
         },
-        Request::Result => redis * 2,
+        // The questions under way, then its own, twice if the server has lost the script.
+        Request::Result => redis * 3,
         Request::Registration => {
             let postgres = &config.postgres;
             let pool = u32::try_from(postgres.pool_size).unwrap();

@@ -1,12 +1,12 @@
 //! What shoppers are told of a product: the result keys, and how they stand beside what the sale itself knows.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use fred::{
     prelude::Value,
     types::{Key, scripts::Script},
 };
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 
 use super::{
     connection::Connection,
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     ids::{ProductId, SaleId, UserId},
-    port::{GateError, PurchaseResult, ResultEntry},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuestion},
 };
 
 /// Writes results, many a call; on a cluster one a call, sent together, since their keys are on different nodes.
@@ -85,17 +85,99 @@ pub(super) async fn read(
     // One server reads all at one moment. On a cluster they are on different nodes: the sale comes first, because a
     // result is written before the sale forgets its holder.
     let (standing, written) = match sale {
-        Some(sale) if !connection.clustered => standing(connection, sale, user, Some(&key)).await?,
+        Some(sale) if !connection.clustered => standing(connection, sale, user, Some(key)).await?,
         Some(sale) => {
             let (standing, _) = standing(connection, sale, user, None).await?;
             (standing, connection.get(key).await?)
         }
         None => (Standing::None, connection.get(key).await?),
     };
+    tell(connection, user, sale, standing, &written).await
+}
+
+/// The same for many: those who ask about the same sale in one call, where one server has all keys.
+pub(super) async fn read_many(
+    connection: &Connection,
+    asked: &[ResultQuestion],
+) -> Vec<Result<Option<PurchaseResult>, GateError>> {
+    let mut together: BTreeMap<(Option<SaleId>, ProductId), Vec<usize>> = BTreeMap::new();
+    for (index, question) in asked.iter().enumerate() {
+        let about = (question.sale, question.product);
+        together.entry(about).or_default().push(index);
+    }
+    let together = together.iter().flat_map(|((sale, product), indexes)| {
+        let parts = indexes.chunks(CALL_SIZE);
+        parts.map(move |indexes| (*sale, *product, indexes))
+    });
+    let answers = together.map(|(sale, product, indexes)| async move {
+        let users: Vec<_> = indexes
+            .iter()
+            .filter_map(|index| asked.get(*index))
+            .map(|question| question.user)
+            .collect();
+        (
+            indexes,
+            read_of_sale(connection, sale, product, &users).await,
+        )
+    });
+    let lost = || Err(GateError::Unknown("no answer to a question".to_owned()));
+    let mut all: Vec<_> = asked.iter().map(|_| lost()).collect();
+    for (indexes, answers) in join_all(answers).await {
+        for (index, answer) in indexes.iter().zip(answers) {
+            if let Some(slot) = all.get_mut(*index) {
+                *slot = answer;
+            }
+        }
+    }
+    all
+}
+
+async fn read_of_sale(
+    connection: &Connection,
+    sale: Option<SaleId>,
+    product: ProductId,
+    users: &[UserId],
+) -> Vec<Result<Option<PurchaseResult>, GateError>> {
+    let one_by_one = || {
+        join_all(
+            users
+                .iter()
+                .map(|user| read(connection, *user, product, sale)),
+        )
+    };
+    let Some(of) = sale.filter(|_| !connection.clustered) else {
+        return one_by_one().await;
+    };
+    let keys = users
+        .iter()
+        .map(|user| result_key(*user, product))
+        .collect();
+    match standings(connection, of, users, keys).await {
+        Ok(standings) => {
+            let told = users
+                .iter()
+                .zip(&standings)
+                .map(|(user, (standing, written))| {
+                    tell(connection, *user, sale, *standing, written)
+                });
+            join_all(told).await
+        }
+        Err(error) => users.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+/// What a shopper is told, from how they stand in the sale and what was written.
+async fn tell(
+    connection: &Connection,
+    user: UserId,
+    sale: Option<SaleId>,
+    standing: Standing,
+    written: &Value,
+) -> Result<Option<PurchaseResult>, GateError> {
     if standing != Standing::None && standing != Standing::Closed {
         return Ok(standing.tells());
     }
-    let Some((result, of)) = parse(&written)? else {
+    let Some((result, of)) = parse(written)? else {
         return Ok(None);
     };
     match of {
@@ -169,26 +251,46 @@ async fn standing(
     connection: &Connection,
     sale: SaleId,
     user: UserId,
-    result: Option<&Key>,
+    result: Option<Key>,
 ) -> Result<(Standing, Value), GateError> {
+    let results = result.into_iter().collect();
+    let standings = standings(connection, sale, &[user], results).await?;
+    standings
+        .into_iter()
+        .next()
+        .ok_or_else(|| unexpected("nothing of a shopper"))
+}
+
+/// How shoppers stand and what their keys say: a key for each, or none at all.
+async fn standings(
+    connection: &Connection,
+    sale: SaleId,
+    users: &[UserId],
+    results: Vec<Key>,
+) -> Result<Vec<(Standing, Value)>, GateError> {
     let mut keys = vec![holders_key(sale), meta_key(sale)];
-    keys.extend(result.cloned());
-    let answer = reply::list(
-        connection
-            .run(&SCRIPTS.user_status, keys, vec![user_arg(user)])
-            .await?,
-    )?;
-    let [state, closed, written] = answer.as_slice() else {
-        return Err(unexpected("not a state and a result"));
+    keys.extend(results);
+    let args = users.iter().map(|user| user_arg(*user)).collect();
+    let answer = reply::list(connection.run(&SCRIPTS.user_status, keys, args).await?)?;
+    let Some((closed, shoppers)) = answer.split_first() else {
+        return Err(unexpected("nothing"));
     };
-    let standing = match reply::text(state)? {
-        "p" | "c" => Standing::Pending,
-        "s" | "l" => Standing::Ordered,
-        "" if reply::number(closed)? == 1 => Standing::Closed,
-        "" => Standing::None,
-        _ => return Err(unexpected("an unknown state")),
+    let (shoppers, rest) = shoppers.as_chunks::<2>();
+    if shoppers.len() != users.len() || !rest.is_empty() {
+        return Err(unexpected("not a state and a result for each"));
+    }
+    let is_closed = reply::yes(closed)?;
+    let stands = |[state, written]: &[Value; 2]| {
+        let standing = match reply::text(state)? {
+            "p" | "c" => Standing::Pending,
+            "s" | "l" => Standing::Ordered,
+            "" if is_closed => Standing::Closed,
+            "" => Standing::None,
+            _ => return Err(unexpected("an unknown state")),
+        };
+        Ok((standing, written.clone()))
     };
-    Ok((standing, written.clone()))
+    shoppers.iter().map(stands).collect()
 }
 
 /// What a key says, and of which sale.

@@ -190,6 +190,7 @@ macro_rules! suite {
                 a_holder_is_never_told_an_older_sales_result,
                 an_order_is_told_while_the_products_next_sale_is_on,
                 a_failed_says_nothing_of_an_attempt_that_came_after_it,
+                many_are_told_at_once_what_each_is_told_alone,
                 nobody_is_told_failed_while_the_sale_is_being_loaded,
                 results_are_written_for_an_unknown_sale,
                 results_of_the_original_service_are_read,

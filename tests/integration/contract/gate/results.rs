@@ -2,7 +2,7 @@
 
 use flashsale::{
     ids::SaleId,
-    port::{Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry},
+    port::{Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry, ResultQuestion},
 };
 
 use super::{
@@ -292,6 +292,42 @@ pub async fn a_failed_says_nothing_of_an_attempt_that_came_after_it(engine: impl
     scene.gate.record(earlier, &[order]).await.unwrap();
     assert_eq!(told(settled).await, SUCCESS);
     assert_eq!(told(pending).await, None);
+}
+
+pub async fn many_are_told_at_once_what_each_is_told_alone(engine: impl Engine) {
+    let scene = Scene::open(engine, 10).await;
+    let pending = scene.reserved().await;
+    let ordered = scene.reserved().await;
+    scene.record(ordered, Outcome::Ordered).await;
+    let question = |user, sale| ResultQuestion {
+        user,
+        product: scene.product,
+        sale,
+    };
+    let (mut asked, mut expected, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    // More than one call of the engine's takes, of two sales.
+    for n in 0..900 {
+        let (user, result) = match n % 4 {
+            0 => (pending.user, None),
+            1 => (ordered.user, SUCCESS),
+            2 => (new_shopper().user, None),
+            _ => {
+                let user = new_shopper().user;
+                refused.push(ResultEntry {
+                    sale: if n % 8 == 3 { scene.sale } else { new_sale() },
+                    product: scene.product,
+                    user,
+                    result: PurchaseResult::Failed,
+                });
+                (user, FAILED)
+            }
+        };
+        asked.push(question(user, Some(scene.sale)));
+        expected.push(result);
+    }
+    scene.gate.write_results(&refused).await.unwrap();
+    assert_eq!(scene.results(&asked).await, expected);
+    assert!(scene.results(&[]).await.is_empty());
 }
 
 pub async fn nobody_is_told_failed_while_the_sale_is_being_loaded(engine: impl Engine) {

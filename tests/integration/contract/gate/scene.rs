@@ -8,7 +8,7 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, GateStatus, Holder, LoadToken, Outcome, PurchaseResult, ReserveOutcome,
-        SaleWindow, Settlement, StockGate,
+        ResultQuestion, SaleWindow, Settlement, StockGate,
     },
 };
 use uuid::Uuid;
@@ -110,11 +110,36 @@ impl<E: Engine> Scene<E> {
         }
     }
 
+    /// Asked alone and among others, which must make no difference.
     pub async fn result(&self, user: UserId) -> Option<PurchaseResult> {
-        self.gate
+        let alone = self
+            .gate
             .read_result(user, self.product, Some(self.sale))
             .await
-            .unwrap()
+            .unwrap();
+        let question = ResultQuestion {
+            user,
+            product: self.product,
+            sale: Some(self.sale),
+        };
+        let nobody = ResultQuestion {
+            user: new_shopper().user,
+            ..question
+        };
+        let unnamed = ResultQuestion {
+            sale: None,
+            ..question
+        };
+        let told = self.results(&[nobody, question, unnamed, question]).await;
+        assert_eq!((told[0], told[1], told[3]), (None, alone, alone));
+        let unnamed_alone = self.gate.read_result(user, self.product, None).await;
+        assert_eq!(told[2], unnamed_alone.unwrap());
+        alone
+    }
+
+    pub async fn results(&self, asked: &[ResultQuestion]) -> Vec<Option<PurchaseResult>> {
+        let answers = self.gate.read_results(asked).await;
+        answers.into_iter().map(Result::unwrap).collect()
     }
 
     /// Available and pending units, and the count of returns.
