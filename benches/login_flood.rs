@@ -2,7 +2,8 @@
 //! with 2,000 wrong logins a second beside them and without. Load, flood and system share the machine, and the rounds take
 //! turns, so that whatever else it does falls on both alike.
 //!
-//! `cargo bench --bench login_flood -- [seconds]` of each of the six rounds, 10 unless said otherwise. Fails below 90 %.
+//! `cargo bench --bench login_flood -- [seconds]` of each of the twenty-two rounds, 3 unless said otherwise. Each pair of rounds
+//! gives a share; fails if the one in the middle is below 90 %.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // nobody but its reader is served
 #![allow(clippy::cast_precision_loss, clippy::print_stdout)]
@@ -24,10 +25,10 @@ const BUYERS: usize = 64;
 const FLOODERS: u32 = 8;
 /// Wrong logins a second, of all flooders.
 const FLOOD: u32 = 2_000;
-/// Of each kind.
-const ROUNDS: usize = 3;
+/// Of each kind: many and short, since the machine has other things to do now and then.
+const ROUNDS: usize = 11;
 /// Accounts for every second: more attempts than these the system does not take.
-const SHOPPERS_A_SECOND: usize = 40_000;
+const SHOPPERS_A_SECOND: usize = 16_000;
 const WANTED: f64 = 0.9;
 
 /// What the flood was answered.
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
     let secs = std::env::args()
         .skip(1)
         .find_map(|argument| argument.parse().ok())
-        .unwrap_or(10);
+        .unwrap_or(3);
     let round = Duration::from_secs(secs);
     let directory = TempDir::with_prefix_in("flashsale-bench", "target").unwrap();
     let data = directory.path().join("data");
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     let (next, answers) = (AtomicUsize::new(1), Answers::default());
     // Not measured: caches and connections warm up.
     buy(&server, &next, Duration::from_secs(2));
-    let (mut quiet, mut flooded) = (0, 0);
+    let (mut quiet, mut flooded, mut shares) = (0, 0, Vec::new());
     for number in 1..=ROUNDS {
         let alone = buy(&server, &next, round);
         let beside = thread::scope(|scope| {
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
         );
         quiet += alone;
         flooded += beside;
+        shares.push(beside as f64 / alone as f64);
     }
     assert!(next.into_inner() <= shoppers, "it ran out of shoppers");
     let time = round.as_secs_f64() * ROUNDS as f64;
@@ -80,10 +82,12 @@ fn main() -> ExitCode {
         "flood: {:.0} wrong logins a second, {compared} passwords compared, {refused} answered 429",
         (compared + refused) as f64 / time
     );
-    let share = flooded as f64 / quiet as f64;
+    shares.sort_by(f64::total_cmp);
+    let share = shares[ROUNDS / 2];
     println!(
-        "attempts beside the flood: {:.1} % of those alone",
-        share * 100.0
+        "attempts beside the flood: {:.1} % of those alone in the round in the middle, {:.1} % of all",
+        share * 100.0,
+        flooded as f64 / quiet as f64 * 100.0
     );
     ExitCode::from(u8::from(share < WANTED))
 }
