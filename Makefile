@@ -23,7 +23,10 @@ soak: ## faults at random, sale after sale, for MINUTES (10)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10)
 
-bench: ## measure the embedded system on this machine; docs/PERFORMANCE.md says what came of it
+bench: ## measure every path, what growth costs, and the pieces; writes the tables of docs/PERFORMANCE.md (half an hour)
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo bench --bench speed
+	@eval "$$($(SERVICES) env)" && cargo bench --bench pieces
 	@cargo bench --bench embedded
 	@cargo bench --bench login_flood
 	@cargo bench --bench stress_client

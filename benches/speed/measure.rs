@@ -38,7 +38,7 @@ pub struct Path<'a> {
     pub name: &'a str,
     pub target: &'a Target,
     pub method: &'a str,
-    pub path: String,
+    pub uri: String,
     /// Request after request the next of them, from the first again after the last.
     pub tokens: &'a [String],
     pub status: u16,
@@ -100,7 +100,7 @@ impl Path<'_> {
             head
         };
         let heads: Vec<_> = if sales.is_empty() {
-            vec![head_of(&self.path)]
+            vec![head_of(&self.uri)]
         } else {
             sales.iter().map(|sale| head_of(&attempt(*sale))).collect()
         };

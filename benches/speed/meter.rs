@@ -22,7 +22,7 @@ impl Meter {
     pub fn cpu(&self) -> Duration {
         let ticks = |fields: &[String], range: std::ops::Range<usize>| -> u64 {
             let numbers = fields[range].iter().map(|field| field.parse::<u64>());
-            numbers.map(|number| number.unwrap_or_default()).sum()
+            numbers.map(Result::unwrap_or_default).sum()
         };
         let mut sum = 0;
         for (pid, parent, fields) in processes() {

@@ -22,7 +22,7 @@ pub fn accepted(directory: &Directory, shoppers: usize, time: Duration) -> Measu
         name: "accepted, embedded",
         target: &target,
         method: "POST",
-        path: "/api/flash-sale/attempt/1".to_owned(),
+        uri: "/api/flash-sale/attempt/1".to_owned(),
         tokens: &tokens_of(shoppers),
         status: 200,
         meters: vec![Meter::new("API", [server.pid()])],

@@ -45,11 +45,11 @@ pub async fn run(time: Duration) -> Findings {
     bed.serve().await;
     bed.work().await;
     let target = bed.target();
-    let path = |name, method, path, status| Path {
+    let path = |name, method, uri, status| Path {
         name,
         target: &target,
         method,
-        path,
+        uri,
         tokens: &[],
         status,
         meters: Vec::new(),
@@ -57,35 +57,14 @@ pub async fn run(time: Duration) -> Findings {
     };
     let mut measured = Vec::new();
 
-    let bare = Bare::start();
-    let bare_target = Target::new(&bare.url).unwrap();
-    for (name, path) in [("bare handler", "/"), ("bare handler, token", "/token")] {
-        measured.push(
-            Path {
-                name,
-                target: &bare_target,
-                method: "GET",
-                path: path.to_owned(),
-                tokens: &bed.tokens,
-                status: 200,
-                meters: vec![Meter::new("API", [bare.pid()])],
-                time,
-            }
-            .measure(),
-        );
-    }
+    measured.extend(bare(&bed.tokens, time));
 
     let (few, _) = bed.sale(FEW).await;
-    for token in &bed.tokens[..FEW] {
-        let answer = bed.apis[0]
-            .http
-            .post(format!("{}{}", bed.apis[0].url, attempt(few)))
-            .bearer_auth(token)
-            .send()
-            .await
-            .unwrap();
-        assert_eq!(answer.status(), 200);
-    }
+    let buying = Path {
+        tokens: &bed.tokens[..FEW],
+        ..path("the few", "POST", attempt(few), 200)
+    };
+    buying.press_all();
     bed.settle(few).await;
     measured.push(
         Path {
@@ -151,6 +130,27 @@ pub async fn run(time: Duration) -> Findings {
     }
 }
 
+/// What everything is compared with.
+fn bare(tokens: &[String], time: Duration) -> Vec<Measured> {
+    let bare = Bare::start();
+    let target = Target::new(&bare.url).unwrap();
+    [("bare handler", "/"), ("bare handler, token", "/token")]
+        .map(|(name, uri)| {
+            Path {
+                name,
+                target: &target,
+                method: "GET",
+                uri: uri.to_owned(),
+                tokens,
+                status: 200,
+                meters: vec![Meter::new("API", [bare.pid()])],
+                time,
+            }
+            .measure()
+        })
+        .into()
+}
+
 /// Has a backlog made without a worker, and then so many workers settle it.
 pub async fn drain(bed: &mut Bed, target: &Target, backlog: usize, workers: usize) -> Drain {
     let (sale, _) = bed.sale(backlog).await;
@@ -159,7 +159,7 @@ pub async fn drain(bed: &mut Bed, target: &Target, backlog: usize, workers: usiz
         name: "backlog",
         target,
         method: "POST",
-        path: attempt(sale),
+        uri: attempt(sale),
         tokens: &bed.tokens[..backlog],
         status: 200,
         meters: Vec::new(),

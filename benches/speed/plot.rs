@@ -81,7 +81,7 @@ fn panel(svg: &mut String, table: &Table) {
     let _ = writeln!(
         svg,
         "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-        (left + right) / 2.0,
+        f64::midpoint(left, right),
         bottom + 34.0,
         table.of
     );

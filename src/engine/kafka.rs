@@ -38,8 +38,8 @@ use session::{Sessions, retry_pause};
 /// How long a read waits for records before it answers with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
 /// While records keep coming, a read waits so long for so many bytes: larger batches cost every server less.
-const BUSY_WAIT: Duration = Duration::from_millis(10);
-const BUSY_BYTES: i32 = 32 << 10;
+const BUSY_WAIT: Duration = Duration::from_millis(40);
+const BUSY_BYTES: i32 = 64 << 10;
 /// How much one read asks for. A record of this service has some 250 bytes.
 const READ_BYTES: i32 = 1 << 20;
 /// Tries of one append within its timeout, when it surely was not written.

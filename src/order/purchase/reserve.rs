@@ -20,6 +20,10 @@ static LINES: Seldom = Seldom::new();
 /// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
+/// How long the next batch waits at most for the log to take this one. Until then no attempt of it could be appended, so that
+/// asking the gate later costs those who get a unit nothing, and asks for more of them at once.
+const LONGEST_PAUSE: Duration = Duration::from_millis(5);
+
 const _: () = assert!(
     APPEND.waiting > RESERVE.batch,
     "a whole batch can be passed on"
@@ -49,6 +53,7 @@ pub(super) fn spawn(
                 .into_iter()
                 .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
             join_all(reserves).await;
+            let _ = tokio::time::timeout(LONGEST_PAUSE, append.taken()).await;
         }
     })
 }
