@@ -106,10 +106,12 @@ fn settings(
         .keepalives_interval(PEER_TIMEOUT / 5)
         .keepalives_retries(3)
         .tcp_user_timeout(PEER_TIMEOUT)
-        // The server watches us likewise, so that the locks of a worker that was cut off do not outlive it for long. And it
-        // compiles no statements: that takes longer than any of ours.
+        // The server watches us likewise, so that the locks of a worker that was cut off do not outlive it for long.
+        //
+        // It compiles no statements: that takes longer than any of ours. And it looks rows up by their indexes, also in a
+        // table that is small when the statement is prepared: a minute later it may be large, and the plan the same.
         .options(format!(
-            "-c jit=off -c statement_timeout={statement} -c idle_in_transaction_session_timeout={idle} \
+            "-c jit=off -c enable_seqscan=off -c statement_timeout={statement} -c idle_in_transaction_session_timeout={idle} \
              -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout={peer}",
             statement = statement_timeout.as_millis(),
             idle = IDLE_TIMEOUT.as_millis(),
