@@ -27,8 +27,8 @@ use flashsale::{
     engine::{postgres::PostgresLedger, redis::RedisGate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Holder, Ledger, LoadToken, Member, Offset, Position, ResultQuestion, SaleWindow,
-        SettleBatch, StockGate,
+        Attempt, Holder, Ledger, LoadToken, Member, Offset, Position, PurchaseResult, ResultEntry,
+        ResultQuestion, SaleWindow, SettleBatch, StockGate,
     },
 };
 use support::{
@@ -96,11 +96,15 @@ fn gate(criterion: &mut Criterion) {
                 });
             });
         }
-        let asked: Vec<_> = (1..)
-            .take(usize::try_from(size).unwrap())
-            .map(question)
-            .collect();
-        group.bench_function("asked for results", |bench| {
+        let users: Vec<_> = (0..size).map(|_| holder(&mut user)).collect();
+        let asked: Vec<_> = users.iter().map(|holder| question(holder.user)).collect();
+        let refused: Vec<_> = users.iter().map(|holder| failed(holder.user)).collect();
+        runtime.block_on(gate.write_results(&refused)).unwrap();
+        group.bench_function("refused ask for results", |bench| {
+            bench.iter(|| runtime.block_on(gate.read_results(&asked)));
+        });
+        runtime.block_on(gate.reserve(open, &users)).unwrap();
+        group.bench_function("holders ask for results", |bench| {
             bench.iter(|| runtime.block_on(gate.read_results(&asked)));
         });
         group.finish();
@@ -222,9 +226,18 @@ fn holder(user: &mut i64) -> Holder {
     }
 }
 
-fn question(user: i64) -> ResultQuestion {
+fn failed(user: UserId) -> ResultEntry {
+    ResultEntry {
+        user,
+        product: ProductId::new(1).unwrap(),
+        sale: sale(1),
+        result: PurchaseResult::Failed,
+    }
+}
+
+fn question(user: UserId) -> ResultQuestion {
     ResultQuestion {
-        user: UserId::new(user).unwrap(),
+        user,
         product: ProductId::new(1).unwrap(),
         sale: Some(sale(1)),
     }

@@ -81,7 +81,7 @@ pub fn write_paths(findings: &Findings, time: Duration) {
         .collect();
     let _ = write!(
         text,
-        "\nWhile attempts were accepted, {:.0} % of their orders were made in the same time, by one worker. A backlog of {} attempts \
+        "\nWhen the last attempt was accepted at full speed, {:.1} % of the orders stood, made by one worker. A backlog of {} attempts \
          was drained by one worker at {} orders/s ({} an order). Afterwards the API had {:.0} MB in memory, and `flashsale audit` \
          found every promise kept.\n",
         findings.persisted * 100.0,

@@ -42,15 +42,23 @@ pub struct Path<'a> {
     /// Request after request the next of them, from the first again after the last.
     pub tokens: &'a [String],
     pub status: u16,
+    /// Each shopper may come only once.
+    pub buys: bool,
     pub meters: Vec<Meter>,
     pub time: Duration,
 }
 
 impl Path<'_> {
     /// At full speed, then at half of the rate that was reached.
-    pub fn measure(&self) -> Measured {
+    pub async fn measure(&self) -> Measured {
+        self.measure_with(async || {}).await
+    }
+
+    /// The same with something to be done between the two.
+    pub async fn measure_with(&self, between: impl AsyncFnOnce()) -> Measured {
         let next = AtomicU64::new(0);
         let mut measured = self.full_speed(&next, &[]);
+        between().await;
         let half = self.load(
             &next,
             &[],
@@ -58,6 +66,15 @@ impl Path<'_> {
             lasting(self.time, Some(measured.rate / 2.0)),
         );
         measured.half = Some(Latency::of(&half));
+        // What the load itself was late for says nothing of the system.
+        let late = (half.late + half.unsent) as f64 / half.answers() as f64;
+        if late > 0.001 {
+            println!(
+                "{}: {:.1} % were sent late at half the rate",
+                self.name,
+                late * 100.0
+            );
+        }
         println!("{}", measured.line());
         measured
     }
@@ -128,6 +145,13 @@ impl Path<'_> {
                 |_, _| {},
             )
             .unwrap();
+        // Whoever presses again is answered without a unit, and cheaper.
+        let taken = usize::try_from(next.load(Ordering::Relaxed)).unwrap();
+        assert!(
+            !self.buys || taken <= self.tokens.len(),
+            "{}: it ran out of shoppers",
+            self.name
+        );
         let all_as_expected = stats.statuses.keys().eq([&self.status]);
         assert!(
             all_as_expected && stats.unanswered() == 0,

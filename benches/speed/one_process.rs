@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Attempts that are on disk before they are answered, while the same process settles them.
-pub fn accepted(directory: &Directory, shoppers: usize, time: Duration) -> Measured {
+pub async fn accepted(directory: &Directory, shoppers: usize, time: Duration) -> Measured {
     let data = directory.join("data");
     prepare(&data, shoppers);
     let server = Server::start(&data);
@@ -25,8 +25,10 @@ pub fn accepted(directory: &Directory, shoppers: usize, time: Duration) -> Measu
         uri: "/api/flash-sale/attempt/1".to_owned(),
         tokens: &tokens_of(shoppers),
         status: 200,
+        buys: true,
         meters: vec![Meter::new("API", [server.pid()])],
         time,
     }
     .measure()
+    .await
 }

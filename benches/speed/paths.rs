@@ -24,7 +24,7 @@ const PARTITIONS: i32 = 3;
 /// What came of it all.
 pub struct Findings {
     pub measured: Vec<Measured>,
-    /// Orders that were made while attempts were accepted, for each attempt.
+    /// Orders that stood when the last attempt at full speed was accepted, for each attempt.
     pub persisted: f64,
     pub drain: Drain,
     pub api_memory_mb: f64,
@@ -52,12 +52,13 @@ pub async fn run(time: Duration) -> Findings {
         uri,
         tokens: &[],
         status,
+        buys: method == "POST" && status == 200,
         meters: Vec::new(),
         time,
     };
     let mut measured = Vec::new();
 
-    measured.extend(bare(&bed.tokens, time));
+    measured.extend(bare(&bed.tokens, time).await);
 
     let (few, _) = bed.sale(FEW).await;
     let buying = Path {
@@ -72,7 +73,8 @@ pub async fn run(time: Duration) -> Findings {
             meters: bed.meters(),
             ..path("sold out", "POST", attempt(few), 409)
         }
-        .measure(),
+        .measure()
+        .await,
     );
     measured.push(
         Path {
@@ -85,7 +87,8 @@ pub async fn run(time: Duration) -> Findings {
                 200,
             )
         }
-        .measure(),
+        .measure()
+        .await,
     );
 
     let (sale, product) = bed.sale(shoppers).await;
@@ -95,11 +98,16 @@ pub async fn run(time: Duration) -> Findings {
         ..path("accepted", "POST", attempt(sale), 200)
     };
     let before = bed.orders().await;
-    let accepted = buying.measure();
-    let persisted = (bed.orders().await - before) as f64;
+    let mut shares = (0, 0);
+    let accepted = buying
+        .measure_with(async || {
+            let made = bed.orders().await - before;
+            bed.settle(sale).await;
+            shares = (made, bed.orders().await - before);
+        })
+        .await;
     measured.push(accepted);
     bed.settle(sale).await;
-    let all = (bed.orders().await - before) as f64;
     let bought = usize::try_from(bed.orders().await - before).unwrap();
     measured.push(
         Path {
@@ -112,7 +120,8 @@ pub async fn run(time: Duration) -> Findings {
                 200,
             )
         }
-        .measure(),
+        .measure()
+        .await,
     );
 
     let drain = drain(&mut bed, &target, BACKLOG, 1).await;
@@ -121,21 +130,22 @@ pub async fn run(time: Duration) -> Findings {
     drop(bed);
 
     let directory = TempDir::with_prefix_in("flashsale-bench", "target").unwrap();
-    measured.push(one_process::accepted(directory.path(), shoppers, time));
+    measured.push(one_process::accepted(directory.path(), shoppers, time).await);
     Findings {
         measured,
-        persisted: persisted / all,
+        persisted: shares.0 as f64 / shares.1 as f64,
         drain,
         api_memory_mb,
     }
 }
 
 /// What everything is compared with.
-fn bare(tokens: &[String], time: Duration) -> Vec<Measured> {
+async fn bare(tokens: &[String], time: Duration) -> Vec<Measured> {
     let bare = Bare::start();
     let target = Target::new(&bare.url).unwrap();
-    [("bare handler", "/"), ("bare handler, token", "/token")]
-        .map(|(name, uri)| {
+    let mut measured = Vec::new();
+    for (name, uri) in [("bare handler", "/"), ("bare handler, token", "/token")] {
+        measured.push(
             Path {
                 name,
                 target: &target,
@@ -143,12 +153,15 @@ fn bare(tokens: &[String], time: Duration) -> Vec<Measured> {
                 uri: uri.to_owned(),
                 tokens,
                 status: 200,
+                buys: false,
                 meters: vec![Meter::new("API", [bare.pid()])],
                 time,
             }
             .measure()
-        })
-        .into()
+            .await,
+        );
+    }
+    measured
 }
 
 /// Has a backlog made without a worker, and then so many workers settle it.
@@ -162,6 +175,7 @@ pub async fn drain(bed: &mut Bed, target: &Target, backlog: usize, workers: usiz
         uri: attempt(sale),
         tokens: &bed.tokens[..backlog],
         status: 200,
+        buys: true,
         meters: Vec::new(),
         time: Duration::ZERO,
     };

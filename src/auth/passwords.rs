@@ -4,6 +4,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread::available_parallelism,
+    time::Duration,
 };
 
 use argon2::{
@@ -107,9 +108,10 @@ impl Passwords {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
             .map_err(|_| PasswordError::Busy)?;
-        let turn = Arc::clone(&self.turns)
-            .acquire_owned()
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        let turn = tokio::time::timeout(LONGEST_WAIT, turn)
             .await
+            .map_err(|_| PasswordError::Busy)?
             .map_err(|_| PasswordError::Busy)?;
         let (argon2, (answer, answered)) = (self.argon2.clone(), oneshot::channel());
         let job: Job = Box::new(move || {
@@ -125,6 +127,9 @@ impl Passwords {
 }
 
 type Job = Box<dyn FnOnce() + Send>;
+
+/// How long a password may wait for its turn.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
 /// How far hashing stands back (the `nice` of its threads): when the processors are busy it gets a tenth of what answering
 /// requests gets, so that whoever floods logins takes little from those who buy.

@@ -187,7 +187,7 @@ impl Stress {
             audited,
         };
         self.tell(&outcome)?;
-        Ok(exit_code(&outcome.promises))
+        Ok(exit_code(&outcome.promises, &outcome.counts))
     }
 
     fn users(&self, config: &Config) -> u32 {
@@ -295,6 +295,10 @@ impl Stress {
         let of_refused = results::read(load, chosen.product, &refused, patience, |ending| {
             ending != Ending::Unreadable
         })?;
+        let untold = of(&|told| told.accepted == 0 && told.other > 0);
+        let of_untold = results::read(load, chosen.product, &untold, patience, |ending| {
+            ending != Ending::Unreadable
+        })?;
         let count = |endings: &[Ending], wanted| {
             endings.iter().filter(|ending| **ending == wanted).count() as u64
         };
@@ -311,18 +315,20 @@ impl Stress {
             refused: refused.len() as u64,
             refused_success: count(&of_refused, Ending::Success),
             refused_unreadable: count(&of_refused, Ending::Unreadable),
+            untold_success: count(&of_untold, Ending::Success),
+            untold_unreadable: count(&of_untold, Ending::Unreadable),
         })
     }
 
     fn tell(&self, outcome: &Outcome) -> anyhow::Result<()> {
-        if let Some(path) = &self.report {
-            std::fs::write(path, html::page(outcome))
-                .with_context(|| format!("{} cannot be written", path.display()))?;
-        }
         if self.json {
             json::print(outcome)?;
         } else {
             text::print(outcome);
+        }
+        if let Some(path) = &self.report {
+            std::fs::write(path, html::page(outcome))
+                .with_context(|| format!("{} cannot be written", path.display()))?;
         }
         Ok(())
     }
@@ -372,7 +378,9 @@ async fn remaining(
         let shown = api::sale(connection, target, token).await.ok();
         let shown = shown.filter(|sale| sale.id() == Some(chosen.id));
         let remaining = shown.map(|sale| sale.remaining_stock);
-        let fits = remaining.is_some_and(|left| left + counts.success <= chosen.initial_stock);
+        let fits = remaining.is_some_and(|left| {
+            left + counts.success + counts.untold_success <= chosen.initial_stock
+        });
         if fits || tokio::time::Instant::now() >= deadline {
             return remaining;
         }
@@ -387,11 +395,12 @@ async fn audit_sale(config: &Config, ports: Ports, sale: SaleId) -> Audited {
     Audited(report.map_err(|error| error.to_string()))
 }
 
-fn exit_code(promises: &[Promise]) -> ExitCode {
+/// A run in which nobody was let in or refused has shown nothing.
+fn exit_code(promises: &[Promise], counts: &Counts) -> ExitCode {
     let any = |standing| promises.iter().any(|promise| promise.standing == standing);
     if any(Standing::Broken) {
         ExitCode::from(BROKEN)
-    } else if any(Standing::Unknown) {
+    } else if any(Standing::Unknown) || counts.accepted + counts.refused == 0 {
         ExitCode::from(NOT_RUN)
     } else {
         ExitCode::SUCCESS

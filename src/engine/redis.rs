@@ -64,6 +64,11 @@ impl StockGate for RedisGate {
         true
     }
 
+    /// On a cluster the keys are on different nodes, and one that does not answer must not hold up those that do.
+    fn likes_many_questions(&self) -> bool {
+        !self.connection.clustered
+    }
+
     async fn reserve(
         &self,
         sale: SaleId,

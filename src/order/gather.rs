@@ -1,5 +1,5 @@
 //! Gathering what arrives while a call is under way, so that it goes as one call: batches grow by what is waiting, and
-//! nobody ever waits for a batch to fill.
+//! nobody waits for a batch to fill by itself.
 
 use std::future::Future;
 

@@ -1,9 +1,9 @@
 //! What shoppers are told of a product.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 
 use super::gather::{Gather, Limits};
 use crate::{
@@ -26,11 +26,14 @@ const REFUSED: Limits = Limits {
 /// Questions that may wait to be asked; more are answered that the gate was not.
 const ASKED: Limits = Limits {
     waiting: 16_384,
-    batch: 256,
+    batch: 4_096,
 };
+/// How long a question may wait to be asked. The answer takes a command's timeouts more at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Reads results, many at a time, and writes those of refused shoppers behind their answers.
+/// Reads results, many at a time if the gate likes that, and writes those of refused shoppers behind their answers.
 pub struct Results {
+    gate: Arc<dyn StockGate>,
     board: Arc<SaleBoard>,
     asked: Gather<Asked>,
     refused: Gather<ResultEntry>,
@@ -39,6 +42,7 @@ pub struct Results {
 /// A question, and who waits for the answer.
 struct Asked {
     question: ResultQuestion,
+    since: Instant,
     answer: oneshot::Sender<Result<Option<PurchaseResult>, GateError>>,
 }
 
@@ -62,39 +66,43 @@ impl Results {
                 }
             },
         );
+        let reader = Arc::clone(&gate);
         let asked = Gather::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
-            let gate = Arc::clone(&gate);
-            async move {
-                let questions: Vec<_> = batch.iter().map(|asked| asked.question).collect();
-                let answers = gate.read_results(&questions).await;
-                for (asked, answer) in batch.into_iter().zip(answers) {
-                    // Whoever hung up does not need it.
-                    let _ = asked.answer.send(answer);
-                }
-            }
+            let gate = Arc::clone(&reader);
+            async move { ask(gate.as_ref(), batch).await }
         });
         Self {
+            gate,
             board,
             asked,
             refused,
         }
     }
 
-    /// The shopper's result for a product; `None` while there is none. Waits for the questions before it, then for its own:
-    /// each as long as the gate's timeout.
+    /// The shopper's result for a product; `None` while there is none. Waits for its turn for a second at most, or for the
+    /// questions under way, then for the gate as long as its timeout.
     pub async fn of(
         &self,
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        let (answer, answered) = oneshot::channel();
         let question = ResultQuestion {
             user,
             product,
             sale: self.board.latest_sale_of(product),
         };
+        if !self.gate.likes_many_questions() {
+            return self.gate.read_result(user, product, question.sale).await;
+        }
+        let (answer, answered) = oneshot::channel();
+        let since = Instant::now();
+        let asked = Asked {
+            question,
+            since,
+            answer,
+        };
         let full = |_| GateError::NotAsked("too many questions are waiting".to_owned());
-        self.asked.offer(Asked { question, answer }).map_err(full)?;
+        self.asked.offer(asked).map_err(full)?;
         let lost = |_| GateError::Unknown("the question was not answered".to_owned());
         answered.await.map_err(lost)?
     }
@@ -110,5 +118,23 @@ impl Results {
         if self.refused.offer(entry).is_err() {
             counter!("flashsale_results_lost_total").increment(1);
         }
+    }
+}
+
+/// Asks for all who still wait, and not for too long.
+async fn ask(gate: &dyn StockGate, batch: Vec<Asked>) {
+    let (batch, late): (Vec<_>, Vec<_>) = batch
+        .into_iter()
+        .filter(|asked| !asked.answer.is_closed())
+        .partition(|asked| asked.since.elapsed() <= LONGEST_WAIT);
+    for asked in late {
+        let error = GateError::NotAsked("the questions before took too long".to_owned());
+        let _ = asked.answer.send(Err(error));
+    }
+    let questions: Vec<_> = batch.iter().map(|asked| asked.question).collect();
+    let answers = gate.read_results(&questions).await;
+    for (asked, answer) in batch.into_iter().zip(answers) {
+        // Whoever hung up does not need it.
+        let _ = asked.answer.send(answer);
     }
 }

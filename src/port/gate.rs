@@ -185,6 +185,11 @@ pub trait StockGate: Send + Sync {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError>;
 
+    /// True if [`read_results`](Self::read_results) of many costs less than asking one by one.
+    fn likes_many_questions(&self) -> bool {
+        false
+    }
+
     /// [`read_result`](Self::read_result) for many, in order.
     async fn read_results(
         &self,

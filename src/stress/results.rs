@@ -59,6 +59,7 @@ pub fn read(
             connections: load.connections.min(waiting.len()),
             plan: Plan {
                 requests: Some(waiting.len() as u64),
+                duration: Some(deadline.saturating_duration_since(Instant::now())),
                 ..Plan::default()
             },
             ..load.clone()

@@ -11,6 +11,8 @@ use crate::{
 
 /// How long an attempt may wait for its turn (`order/purchase/reserve.rs`).
 const TURN: Duration = Duration::from_secs(3);
+/// How long a question about a result may wait for its turn (`order/results.rs`).
+const QUESTION: Duration = Duration::from_secs(1);
 /// How long a pooled connection to PostgreSQL may take to prove that it works (`engine/postgres/session.rs`).
 const PROOF: Duration = Duration::from_secs(1);
 /// The longest pause of a reader between two tries (`order/worker/partition.rs`).
@@ -34,8 +36,8 @@ pub fn answer(request: Request, fault: Fault, config: &Config) -> Duration {
             Part::Kafka => log,
             Part::Api | Part::Worker | Part::Postgres => gate + log,
         },
-        // The questions under way, then its own, twice if the server has lost the script.
-        Request::Result => redis * 3,
+        // Its turn, then the question, twice if the server has lost the script.
+        Request::Result => QUESTION + redis * 2,
         Request::Registration => {
             let postgres = &config.postgres;
             let pool = u32::try_from(postgres.pool_size).unwrap();

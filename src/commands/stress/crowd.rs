@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::{super::connect, progress};
 use crate::{
-    auth::{Role, Tokens},
+    auth::{Passwords, Role, Tokens},
     config::Config,
     engine::postgres::PostgresLedger,
     ids::UserId,
@@ -37,6 +37,8 @@ enum Source<'a> {
         tokens: Box<Tokens>,
         first_user: Option<UserId>,
         now: DateTime<Utc>,
+        /// Of a password that nobody knows.
+        password_hash: String,
         /// Which database accounts are added to.
         place: String,
     },
@@ -93,6 +95,8 @@ impl<'a> Crowd<'a> {
                 tokens: Box::new(tokens),
                 first_user,
                 now,
+                password_hash: Passwords::new(&config.auth)?
+                    .hash_now(&Uuid::new_v4().simple().to_string())?,
                 place: format!(
                     "{} at {}:{}",
                     config.postgres.database, config.postgres.host, config.postgres.port
@@ -119,6 +123,7 @@ impl<'a> Crowd<'a> {
                 tokens,
                 first_user,
                 now,
+                password_hash,
                 place,
             } => {
                 let users = match first_user {
@@ -126,7 +131,7 @@ impl<'a> Crowd<'a> {
                         .take(self.users as usize)
                         .filter_map(UserId::new)
                         .collect(),
-                    None => self.add(ledger, place).await?,
+                    None => self.add(ledger, password_hash, place).await?,
                 };
                 let name = format!("stress-{}", self.run);
                 let issue = |user| tokens.issue(user, &name, Role::User, *now);
@@ -153,17 +158,31 @@ impl<'a> Crowd<'a> {
             run: &self.run,
             on_limit: &|line| bar.say(line),
         };
-        Ok(recruiting.recruit(numbers, || bar.step()).await?)
+        let recruited = recruiting.recruit(numbers, || bar.step());
+        let recruited = tokio::time::timeout(patience, recruited).await;
+        Ok(recruited.with_context(|| {
+            format!(
+                "the shoppers were not made within {} s (--setup-timeout)",
+                patience.as_secs()
+            )
+        })??)
     }
 
-    async fn add(&self, ledger: &PostgresLedger, place: &str) -> anyhow::Result<Vec<UserId>> {
+    async fn add(
+        &self,
+        ledger: &PostgresLedger,
+        password_hash: &str,
+        place: &str,
+    ) -> anyhow::Result<Vec<UserId>> {
         let name = format!("stress-{}", self.run);
         let bar = progress::bar("accounts", self.users.into());
         bar.say(&format!(
             "adding {} accounts, {name}-1 and so on, to the database {place}",
             self.users
         ));
-        let added = ledger.add_crowd(&name, self.users, |added| bar.set(added.into()));
+        let added = ledger.add_crowd(&name, password_hash, self.users, |added| {
+            bar.set(added.into());
+        });
         Ok(added.await?)
     }
 }

@@ -1,4 +1,4 @@
-//! Accounts in bulk, for `flashsale stress`: shoppers nobody can log in as, since no password has their hash.
+//! Accounts in bulk, for `flashsale stress`: shoppers nobody can log in as, if nobody knows the password of their hash.
 
 use diesel::{
     QueryResult, QueryableByName,
@@ -14,7 +14,7 @@ const AT_ONCE: u32 = 5_000;
 
 const ADD: &str = "
     INSERT INTO users (username, email, password_hash)
-    SELECT name, name || '@stress.invalid', '-' FROM (SELECT ? || '-' || n AS name FROM generate_series(?, ?) AS n) AS names
+    SELECT name, name || '@stress.invalid', ? FROM (SELECT ? || '-' || n AS name FROM generate_series(?, ?) AS n) AS names
     RETURNING id";
 
 const COUNT: &str = "SELECT count(*) AS id FROM users WHERE id >= ? AND id < ?";
@@ -26,11 +26,12 @@ struct NumberRow {
 }
 
 impl PostgresLedger {
-    /// Makes accounts `<name>-1` to `<name>-<count>` with the role `user`, in batches that each stand by themselves; calls
-    /// `on_added` with how many there are after each. The names must be new.
+    /// Makes accounts `<name>-1` to `<name>-<count>` with the role `user` and this hash of a password, in batches that each
+    /// stand by themselves; calls `on_added` with how many there are after each. The names must be new.
     pub async fn add_crowd(
         &self,
         name: &str,
+        password_hash: &str,
         count: u32,
         on_added: impl Fn(u32),
     ) -> Result<Vec<UserId>, LedgerError> {
@@ -38,7 +39,13 @@ impl PostgresLedger {
         let mut added = 0;
         while added < count {
             let last = count.min(added + AT_ONCE);
-            let batch = add(&mut *self.pool.take().await?, name, added + 1, last).await?;
+            let batch = add(
+                &mut *self.pool.take().await?,
+                (name, password_hash),
+                added + 1,
+                last,
+            )
+            .await?;
             ids.extend(batch.into_iter().filter_map(|row| UserId::new(row.id)));
             added = last;
             on_added(added);
@@ -60,11 +67,12 @@ impl PostgresLedger {
 
 async fn add(
     conn: &mut AsyncPgConnection,
-    name: &str,
+    (name, password_hash): (&str, &str),
     first: u32,
     last: u32,
 ) -> QueryResult<Vec<NumberRow>> {
     Prepared::new(ADD)
+        .bind::<Text, _>(password_hash.to_owned())
         .bind::<Text, _>(name.to_owned())
         .bind::<BigInt, _>(i64::from(first))
         .bind::<BigInt, _>(i64::from(last))

@@ -20,8 +20,9 @@ static LINES: Seldom = Seldom::new();
 /// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// How long the next batch waits at most for the log to take this one. Until then no attempt of it could be appended, so that
-/// asking the gate later costs those who get a unit nothing, and asks for more of them at once.
+/// How long the next batch waits at most for the log to take this one, unless there are enough waiting to fill it. Until then no
+/// attempt of it could be appended: asking the gate later asks for more at once, and delays only who is refused while others
+/// are accepted, by no more than this.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 const _: () = assert!(
@@ -38,6 +39,7 @@ pub(super) fn spawn(
     Gather::spawn(lifecycle, "reserve", RESERVE, move |batch: Vec<Asked>| {
         let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
         async move {
+            let is_full = batch.len() == RESERVE.batch;
             let mut by_sale: BTreeMap<SaleId, Vec<Asked>> = BTreeMap::new();
             for asked in batch {
                 // When the gate is slow, who waited for too long is told so rather than served late.
@@ -52,19 +54,22 @@ pub(super) fn spawn(
             let reserves = by_sale
                 .into_iter()
                 .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
-            join_all(reserves).await;
-            let _ = tokio::time::timeout(LONGEST_PAUSE, append.taken()).await;
+            let any_passed_on = join_all(reserves).await.contains(&true);
+            if any_passed_on && !is_full {
+                let _ = tokio::time::timeout(LONGEST_PAUSE, append.taken()).await;
+            }
         }
     })
 }
 
+/// True if any attempt was passed on to the log.
 async fn reserve(
     gate: &dyn StockGate,
     append: &Gather<Asked>,
     undo: &Gather<Undo>,
     sale: SaleId,
     asked: Vec<Asked>,
-) {
+) -> bool {
     let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
@@ -75,7 +80,7 @@ async fn reserve(
             for asked in asked {
                 asked.answer(Err(Refusal::Unavailable));
             }
-            return;
+            return false;
         }
         Err(error) => {
             if LINES.is_due() {
@@ -88,22 +93,30 @@ async fn reserve(
             for asked in asked {
                 asked.answer(Err(Refusal::OutcomeUnknown));
             }
-            return;
+            return false;
         }
     };
+    let mut any_passed_on = false;
     for (asked, outcome) in asked.into_iter().zip(outcomes) {
         match outcome {
             // The second case: the gate answered this reservation before, and the answer was lost on the way.
-            ReserveOutcome::Reserved => pass_on(append, asked).await,
+            ReserveOutcome::Reserved => {
+                pass_on(append, asked).await;
+                any_passed_on = true;
+            }
             ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => {
                 pass_on(append, asked).await;
+                any_passed_on = true;
             }
             // The attempt that holds the unit may still be on its way to the log, and a gate that ends with this process
             // is no proof of it. Logged twice, it counts once.
             ReserveOutcome::AlreadyHeld {
                 attempt,
                 standing: Standing::Pending,
-            } if !gate.outlives_process() => pass_on(append, asked.about(attempt)).await,
+            } if !gate.outlives_process() => {
+                pass_on(append, asked.about(attempt)).await;
+                any_passed_on = true;
+            }
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
                 asked.answer(Ok(Accepted { attempt, standing }));
             }
@@ -113,6 +126,7 @@ async fn reserve(
             ReserveOutcome::Closed => asked.answer(Err(Refusal::Preparing)),
         }
     }
+    any_passed_on
 }
 
 /// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.

@@ -72,11 +72,11 @@ impl RedisServer {
         }
     }
 
-    /// Stops the process without closing its connections.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// Stops the process without closing its connections.
     pub fn pause(&self) {
         send_signal(self.child.id(), "STOP");
     }

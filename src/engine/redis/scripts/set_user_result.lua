@@ -7,7 +7,7 @@ for i = 1, #KEYS do
   if not sale then
     redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
   elseif not redis.call('SET', KEYS[i], result, 'EX', ARGV[1], 'NX') then
-    -- Many press again and again: to read costs a third of writing the same once more.
+    -- Many press again and again: to read costs a third of writing the same once more. It lives as long as the first.
     local stands = redis.call('GET', KEYS[i])
     if stands ~= result and stands ~= 'SUCCESS' .. sale then
       redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
