@@ -260,6 +260,12 @@ mod tests {
             remaining_stock,
             ..FINE
         };
-        assert_eq!(not_kept(leak), [("sold_and_remaining_fit", Broken)]);
+        assert_eq!(
+            not_kept(leak),
+            [
+                ("nothing_accepted_is_lost", Unknown),
+                ("sold_and_remaining_fit", Broken)
+            ]
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use flashsale::{
@@ -161,15 +161,17 @@ impl Topic {
     }
 }
 
-/// The ends of all partitions.
+/// The ends of all partitions. A broker that was paused has no leaders for a moment.
 pub async fn ends(config: &KafkaConfig) -> Vec<i64> {
     let log = KafkaLog::connect(config).await.expect("Kafka answers");
-    log.ends()
-        .await
-        .expect("Kafka answers")
-        .into_values()
-        .map(|end| end.0)
-        .collect()
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match log.ends().await {
+            Ok(ends) => return ends.into_values().map(|end| end.0).collect(),
+            Err(error) => assert!(Instant::now() < deadline, "Kafka answers {error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 impl Drop for Topic {
