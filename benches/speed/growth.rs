@@ -263,7 +263,7 @@ async fn apis(time: Duration) -> Table {
         bed.audit().await;
     }
     Table {
-        title: "API nodes, 64 connections shared among them (63 among 3)",
+        title: "API nodes sharing 64 connections",
         of: "nodes",
         columns: columns_of_rate(),
         rows,
