@@ -72,6 +72,14 @@ impl Bed {
         }
     }
 
+    /// The same with an API and a worker.
+    pub async fn whole(accounts: usize, partitions: i32) -> Self {
+        let mut bed = Self::start(accounts, partitions).await;
+        bed.serve().await;
+        bed.work().await;
+        bed
+    }
+
     pub async fn serve(&mut self) {
         let api = self.system.serve().await;
         self.apis.push(api);

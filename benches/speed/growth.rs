@@ -99,9 +99,7 @@ fn buying(
 async fn holders(time: Duration) -> Table {
     let mut rows = Vec::new();
     for holders in [1_000, 10_000, 100_000, 1_000_000] {
-        let mut bed = Bed::start(holders + ATTEMPTS, PARTITIONS).await;
-        bed.serve().await;
-        bed.work().await;
+        let bed = Bed::whole(holders + ATTEMPTS, PARTITIONS).await;
         let empty = bed.redis_memory();
         let now = chrono::Utc::now();
         let hour = Duration::from_hours(1);
@@ -178,9 +176,7 @@ async fn holders(time: Duration) -> Table {
 async fn sales(time: Duration) -> Table {
     let mut rows = Vec::new();
     for count in [1, 10, 100] {
-        let mut bed = Bed::start(ATTEMPTS, PARTITIONS).await;
-        bed.serve().await;
-        bed.work().await;
+        let bed = Bed::whole(ATTEMPTS, PARTITIONS).await;
         let mut sales = Vec::new();
         for _ in 0..count {
             sales.push(bed.sale(ATTEMPTS).await.0);
@@ -273,9 +269,7 @@ async fn apis(time: Duration) -> Table {
 async fn partitions(time: Duration) -> Table {
     let mut rows = Vec::new();
     for count in [3, 6, 12, 24] {
-        let mut bed = Bed::start(ATTEMPTS, count).await;
-        bed.serve().await;
-        bed.work().await;
+        let mut bed = Bed::whole(ATTEMPTS, count).await;
         let (sale, _) = bed.sale(ATTEMPTS).await;
         let target = bed.target();
         let measured = buying(
@@ -309,9 +303,7 @@ async fn partitions(time: Duration) -> Table {
 async fn workers() -> Table {
     let mut rows = Vec::new();
     for count in 1..=4 {
-        let mut bed = Bed::start(BACKLOG, 12).await;
-        bed.serve().await;
-        bed.work().await;
+        let mut bed = Bed::whole(BACKLOG, 12).await;
         let target = bed.target();
         let drain = drain(&mut bed, &target, BACKLOG, count).await;
         let cpu = drain.cpu.iter().map(|(_, micros)| *micros);

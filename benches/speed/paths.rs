@@ -41,9 +41,7 @@ pub struct Drain {
 pub async fn run(time: Duration) -> Findings {
     // Warming up, full rate, half rate.
     let shoppers = usize::try_from(MOST_A_SECOND * (time.as_secs() * 3 / 2 + 2)).unwrap();
-    let mut bed = Bed::start(shoppers, PARTITIONS).await;
-    bed.serve().await;
-    bed.work().await;
+    let mut bed = Bed::whole(shoppers, PARTITIONS).await;
     let target = bed.target();
     let path = |name, method, uri, status| Path {
         name,
