@@ -202,14 +202,14 @@ impl Shop {
         let to = self.next;
         let from = to - i64::try_from(attempts.len()).unwrap();
         let batch = SettleBatch {
-            position: &self.position,
+            position: self.position.clone(),
             from: Offset(from),
             to: Offset(to),
             last: attempts.last().map(|attempt| attempt.id),
-            attempts,
-            rejected: &[],
+            attempts: attempts.to_vec(),
+            rejected: Vec::new(),
         };
-        let settled = self.ledger.settle(batch).await.unwrap();
+        let settled = self.ledger.settle(&[batch]).await.unwrap().concat();
         assert_eq!(settled.len(), attempts.len());
     }
 }

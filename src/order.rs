@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod dead_letters;
+mod desk;
 mod gather;
 mod limit;
 mod purchase;
@@ -14,6 +15,7 @@ pub mod settlement;
 mod shop;
 mod worker;
 
+pub use desk::Desk;
 pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;

@@ -68,7 +68,7 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn settle(&self, _: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
+    async fn settle(&self, _: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
         broken()
     }
 

@@ -14,7 +14,6 @@ mod topics;
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -37,9 +36,6 @@ use session::{Sessions, retry_pause};
 
 /// How long a read waits for records before it answers with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
-/// While records keep coming, a read waits so long for so many bytes: larger batches cost every server less.
-const BUSY_WAIT: Duration = Duration::from_millis(40);
-const BUSY_BYTES: i32 = 64 << 10;
 /// How much one read asks for. A record of this service has some 250 bytes.
 const READ_BYTES: i32 = 1 << 20;
 /// Tries of one append within its timeout, when it surely was not written.
@@ -70,8 +66,6 @@ pub struct KafkaLog {
     appends: Sessions,
     reads: Sessions,
     questions: Sessions,
-    /// For each partition whether its last read gave records.
-    busy: Vec<AtomicBool>,
 }
 
 impl KafkaLog {
@@ -95,16 +89,16 @@ impl KafkaLog {
             appends: Sessions::new(config)?,
             reads: Sessions::new(config)?,
             questions,
-            busy: (0..partitions).map(|_| AtomicBool::new(false)).collect(),
         })
     }
 
-    /// Appends records to one partition: tries again while they surely were not written and there is time.
+    /// Appends records to one partition: tries again while they surely were not written and there is time. They are made for
+    /// each try, which mostly is the only one.
     async fn produce(
         &self,
         topic: &str,
         partition: i32,
-        records: Vec<rskafka::record::Record>,
+        records: impl Fn() -> Vec<rskafka::record::Record>,
     ) -> Result<(), NotProduced> {
         let deadline = Instant::now() + self.append_timeout;
         let mut in_doubt = false;
@@ -112,7 +106,7 @@ impl KafkaLog {
         loop {
             tries += 1;
             let produce = self.appends.with(topic, partition, deadline, |client| {
-                let records = records.clone();
+                let records = records();
                 async move { client.produce(records, Compression::NoCompression).await }
             });
             let Err(failure) = produce.await else {
@@ -141,10 +135,13 @@ impl KafkaLog {
     async fn bury_part(&self, partition: i32, letters: &[&DeadLetter]) -> Result<(), LogError> {
         let mut parts = vec![letters];
         while let Some(part) = parts.pop() {
-            let records = |keep_value| -> Vec<_> {
-                let message =
-                    |letter: &&DeadLetter| message::of_dead_letter(&self.topic, letter, keep_value);
-                part.iter().map(message).collect()
+            let records = |keep_value| {
+                move || -> Vec<_> {
+                    let message = |letter: &&DeadLetter| {
+                        message::of_dead_letter(&self.topic, letter, keep_value)
+                    };
+                    part.iter().map(message).collect()
+                }
             };
             let topic = &self.dead_letter_topic;
             let mut produced = self.produce(topic, partition, records(true)).await;
@@ -185,25 +182,14 @@ impl KafkaLog {
 
     async fn fetch(&self, partition: Partition, from: Offset) -> Result<LogBatch, Failure> {
         let deadline = Instant::now() + READ_WAIT + self.append_timeout;
-        let busy = usize::try_from(partition.0)
-            .ok()
-            .and_then(|partition| self.busy.get(partition));
-        // Who comes alone is read at once.
-        let (wait, least) = match busy {
-            Some(busy) if busy.load(Ordering::Relaxed) => (BUSY_WAIT, BUSY_BYTES),
-            _ => (READ_WAIT, 1),
-        };
         #[allow(clippy::cast_possible_truncation)] // half a second
-        let wait = wait.as_millis() as i32;
+        let wait = READ_WAIT.as_millis() as i32;
         let (records, end) = self
             .reads
             .with(&self.topic, partition.0, deadline, |client| async move {
-                client.fetch_records(from.0, least..READ_BYTES, wait).await
+                client.fetch_records(from.0, 1..READ_BYTES, wait).await
             })
             .await?;
-        if let Some(busy) = busy {
-            busy.store(!records.is_empty(), Ordering::Relaxed);
-        }
         let next = records.last().map_or(from, |last| Offset(last.offset + 1));
         let records = records.into_iter().map(log_record).collect();
         Ok(LogBatch {
@@ -255,11 +241,10 @@ impl AttemptLog for KafkaLog {
         let appends = by_partition
             .into_iter()
             .map(|(partition, indexes)| async move {
-                let records = indexes
-                    .iter()
-                    .filter_map(|index| attempts.get(*index))
-                    .map(message::of_attempt)
-                    .collect();
+                let records = || {
+                    let attempts = indexes.iter().filter_map(|index| attempts.get(*index));
+                    attempts.map(message::of_attempt).collect()
+                };
                 let produced = self.produce(&self.topic, partition, records).await;
                 (indexes, produced.map_err(|error| error.cause))
             });

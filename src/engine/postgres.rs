@@ -80,8 +80,8 @@ impl Ledger for PostgresLedger {
         Ok(sales::listings(&mut *self.pool.take().await?, since).await?)
     }
 
-    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
-        settle::settle(&mut *self.pool.take().await?, &batch).await
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        settle::settle(&mut *self.pool.take().await?, batches).await
     }
 
     async fn outcomes(

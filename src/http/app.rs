@@ -10,7 +10,7 @@ use super::{
 use crate::{
     auth::{Auth, Tokens},
     clock::Clock,
-    order::{AttemptLimit, Purchase, Results},
+    order::{AttemptLimit, Desk, Purchase, Results},
     sale::SaleBoard,
 };
 
@@ -51,6 +51,10 @@ impl App {
             results,
             probes,
         } = self.clone();
+        let (desk, deliveries) = Desk::open();
+        // It ends with the thread.
+        #[allow(clippy::disallowed_methods)]
+        actix_web::rt::spawn(deliveries);
         config
             .app_data(Data::from(auth))
             .app_data(Data::from(tokens))
@@ -58,6 +62,7 @@ impl App {
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
+            .app_data(Data::new(desk))
             .app_data(body_timeout)
             .app_data(proxies)
             .app_data(Data::new(Docs::new()));

@@ -7,12 +7,13 @@ mod append;
 mod reserve;
 mod undo;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use metrics::counter;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    desk::{Desk, Reply},
     gather::{Gather, Limits},
     results::Results,
 };
@@ -83,7 +84,9 @@ pub struct Purchase {
 struct Asked {
     attempt: Attempt,
     since: Instant,
-    answer: oneshot::Sender<Result<Accepted, Refusal>>,
+    answer: Reply<Result<Accepted, Refusal>>,
+    /// Of the batch that it is part of: the last one gone means that all of that are answered.
+    round: Option<mpsc::Sender<Infallible>>,
 }
 
 impl Purchase {
@@ -109,13 +112,18 @@ impl Purchase {
 
     /// One press of "buy". Waits for its turn for three seconds at most, then for gate and log as long as their timeouts,
     /// and for twelve seconds altogether.
-    pub async fn attempt(&self, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
-        let outcome = self.decide(user, sale).await;
+    pub async fn attempt(
+        &self,
+        desk: &Desk,
+        user: UserId,
+        sale: SaleId,
+    ) -> Result<Accepted, Refusal> {
+        let outcome = self.decide(desk, user, sale).await;
         counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
         outcome
     }
 
-    async fn decide(&self, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
+    async fn decide(&self, desk: &Desk, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
         let product = match self.board.admit(sale, user) {
             Admission::AskGate { product } => product,
             Admission::UnknownSale => return Err(Refusal::UnknownSale),
@@ -133,12 +141,13 @@ impl Purchase {
             user,
             at: self.clock.now(),
         };
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = desk.place();
         self.reserve
             .offer(Asked {
                 attempt,
                 since: Instant::now(),
                 answer,
+                round: None,
             })
             .map_err(|_| Refusal::Busy)?;
         // A task that dies takes the process with it; the attempt is found in the gate.
@@ -167,9 +176,8 @@ impl Asked {
         self
     }
 
-    /// Answers; whoever hung up does not need it.
     fn answer(self, outcome: Result<Accepted, Refusal>) {
-        let _ = self.answer.send(outcome);
+        self.answer.send(outcome);
     }
 
     /// Answers that the attempt counts and awaits its settlement.

@@ -3,9 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use tokio::{sync::oneshot, time::Instant};
+use tokio::time::Instant;
 
-use super::gather::{Gather, Limits};
+use super::{
+    desk::{Desk, Reply},
+    gather::{Gather, Limits},
+};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
@@ -43,7 +46,7 @@ pub struct Results {
 struct Asked {
     question: ResultQuestion,
     since: Instant,
-    answer: oneshot::Sender<Result<Option<PurchaseResult>, GateError>>,
+    answer: Reply<Result<Option<PurchaseResult>, GateError>>,
 }
 
 impl Results {
@@ -83,6 +86,7 @@ impl Results {
     /// questions under way, then for the gate as long as its timeout.
     pub async fn of(
         &self,
+        desk: &Desk,
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
@@ -94,7 +98,7 @@ impl Results {
         if !self.gate.likes_many_questions() {
             return self.gate.read_result(user, product, question.sale).await;
         }
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = desk.place();
         let since = Instant::now();
         let asked = Asked {
             question,
@@ -129,12 +133,11 @@ async fn ask(gate: &dyn StockGate, batch: Vec<Asked>) {
         .partition(|asked| asked.since.elapsed() <= LONGEST_WAIT);
     for asked in late {
         let error = GateError::NotAsked("the questions before took too long".to_owned());
-        let _ = asked.answer.send(Err(error));
+        asked.answer.send(Err(error));
     }
     let questions: Vec<_> = batch.iter().map(|asked| asked.question).collect();
     let answers = gate.read_results(&questions).await;
     for (asked, answer) in batch.into_iter().zip(answers) {
-        // Whoever hung up does not need it.
-        let _ = asked.answer.send(answer);
+        asked.answer.send(answer);
     }
 }

@@ -4,7 +4,7 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Accepted, AttemptLimit, Purchase, Results};
+use super::{Accepted, AttemptLimit, Desk, Purchase, Results};
 use crate::{
     http::{ApiError, ErrorCode, PathId, Shopper, Success},
     ids::{ProductId, SaleId},
@@ -92,9 +92,10 @@ pub async fn attempt(
     sale: PathId<SaleId>,
     limit: Data<AttemptLimit>,
     purchase: Data<Purchase>,
+    desk: Data<Desk>,
 ) -> Result<HttpResponse, ApiError> {
     limit.check(shopper.0)?;
-    let accepted = purchase.attempt(shopper.0, sale.0).await?;
+    let accepted = purchase.attempt(&desk, shopper.0, sale.0).await?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
 }
 
@@ -108,9 +109,10 @@ pub async fn status(
     shopper: Shopper,
     product: PathId<ProductId>,
     results: Data<Results>,
+    desk: Data<Desk>,
 ) -> Result<HttpResponse, ApiError> {
     let result = results
-        .of(shopper.0, product.0)
+        .of(&desk, shopper.0, product.0)
         .await?
         .ok_or(ErrorCode::ResultNotFound)?;
     let body = ResultBody {

@@ -6,19 +6,19 @@ use std::collections::{HashMap, HashSet};
 
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, Outcome, Rejection, Settlement},
+    port::{Attempt, Outcome, Partition, Rejection, SettleBatch, Settlement},
 };
 
-/// What the ledger knows of a batch, read under the locks of the batch's sales.
+/// What the ledger knows of the batches that it settles together, read under the locks of their sales.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Attempts of the batch that were settled before, whatever batch it was.
+    /// Their attempts that were settled before, whatever batch it was.
     pub settled: HashMap<AttemptId, Settled>,
-    /// The standing orders of the batch's shoppers in the batch's sales, each with the attempt that made it.
+    /// The standing orders of their shoppers in their sales, each with the attempt that made it.
     pub orders: HashMap<(SaleId, UserId), AttemptId>,
-    /// Those of the batch's shoppers that have an account.
+    /// Those of their shoppers that have an account.
     pub users: HashSet<UserId>,
-    /// Those of the batch's sales that exist.
+    /// Those of their sales that exist.
     pub sales: HashMap<SaleId, KnownSale>,
 }
 
@@ -30,7 +30,7 @@ pub struct Settled {
     pub outcome: Outcome,
 }
 
-/// A sale of the batch.
+/// A sale that attempts name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownSale {
     pub product: ProductId,
@@ -41,82 +41,110 @@ pub struct KnownSale {
 /// What is to be written down and what to answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// One for each attempt of the batch, in its order.
-    pub settlements: Vec<Settlement>,
-    /// Those that were decided now, each attempt once: to be recorded.
-    pub fresh: Vec<Settlement>,
+    /// For each batch one for each of its attempts, in its order.
+    pub settlements: Vec<Vec<Settlement>>,
+    /// What was decided now, each attempt once: to be recorded.
+    pub fresh: Vec<Fresh>,
     /// The attempts for which an order is to be made. Each takes a unit of its sale.
     pub orders: Vec<Attempt>,
 }
 
-/// Decides about a batch, in the log's order: an attempt settled before keeps its outcome; a shopper gets one order a
-/// sale; the first come get the units.
+/// An attempt that was decided now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fresh {
+    pub settlement: Settlement,
+    /// Where its record is.
+    pub partition: Partition,
+    /// Of a rejection.
+    pub cause: Option<String>,
+}
+
+/// The attempts of batches, one after the other.
+#[must_use]
+pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
+    batches
+        .iter()
+        .flat_map(|batch| batch.attempts.iter().copied())
+        .collect()
+}
+
+/// Decides about batches, one after the other, each in the log's order: an attempt settled before keeps its outcome; a
+/// shopper gets one order a sale; the first come get the units.
 ///
-/// An attempt that names what the ledger does not know is rejected if it is listed in `rejected`; with any that is not
+/// An attempt that names what the ledger does not know is rejected if its batch lists it as `rejected`; with any that is not
 /// listed, nothing is decided and all such attempts are the answer.
 ///
 /// A record that carries the id of somebody else's attempt is answered `Rejected` and leaves no trace: burying it by its
 /// id would bury the other attempt with it.
-pub fn decide(
-    attempts: &[Attempt],
-    rejected: &[Rejection],
-    known: Known,
-) -> Result<Decision, Vec<Rejection>> {
+pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rejection>> {
     let Known {
         mut settled,
         mut orders,
         users,
         mut sales,
     } = known;
-    let buried: HashSet<AttemptId> = rejected.iter().map(|rejection| rejection.attempt).collect();
     let mut decision = Decision::default();
     let mut unsettleable: Vec<Rejection> = Vec::new();
 
-    for attempt in attempts {
-        let outcome = if let Some(earlier) = settled.get(&attempt.id) {
-            if (earlier.sale, earlier.user) == (attempt.sale, attempt.user) {
-                earlier.outcome
-            } else {
-                Outcome::Rejected
-            }
-        } else {
-            let outcome = if buried.contains(&attempt.id) {
-                Outcome::Rejected
-            } else {
-                match sale_of(attempt, &users, &mut sales) {
-                    Ok(sale) => outcome_of(attempt, sale, &mut orders, &mut decision.orders),
-                    Err(cause) => {
-                        if !unsettleable
-                            .iter()
-                            .any(|rejection| rejection.attempt == attempt.id)
-                        {
-                            unsettleable.push(Rejection {
-                                attempt: attempt.id,
-                                cause,
-                            });
-                        }
-                        continue;
-                    }
+    for batch in batches {
+        let causes: HashMap<AttemptId, &str> = batch
+            .rejected
+            .iter()
+            .map(|rejection| (rejection.attempt, rejection.cause.as_str()))
+            .collect();
+        let mut settlements = Vec::with_capacity(batch.attempts.len());
+        for attempt in &batch.attempts {
+            let outcome = if let Some(earlier) = settled.get(&attempt.id) {
+                if (earlier.sale, earlier.user) == (attempt.sale, attempt.user) {
+                    earlier.outcome
+                } else {
+                    Outcome::Rejected
                 }
+            } else {
+                let cause = causes.get(&attempt.id);
+                let outcome = if cause.is_some() {
+                    Outcome::Rejected
+                } else {
+                    match sale_of(attempt, &users, &mut sales) {
+                        Ok(sale) => outcome_of(attempt, sale, &mut orders, &mut decision.orders),
+                        Err(cause) => {
+                            if !unsettleable
+                                .iter()
+                                .any(|rejection| rejection.attempt == attempt.id)
+                            {
+                                unsettleable.push(Rejection {
+                                    attempt: attempt.id,
+                                    cause,
+                                });
+                            }
+                            continue;
+                        }
+                    }
+                };
+                settled.insert(
+                    attempt.id,
+                    Settled {
+                        sale: attempt.sale,
+                        user: attempt.user,
+                        outcome,
+                    },
+                );
+                decision.fresh.push(Fresh {
+                    settlement: Settlement {
+                        attempt: *attempt,
+                        outcome,
+                    },
+                    partition: batch.position.partition,
+                    cause: cause.map(|&cause| cause.to_owned()),
+                });
+                outcome
             };
-            settled.insert(
-                attempt.id,
-                Settled {
-                    sale: attempt.sale,
-                    user: attempt.user,
-                    outcome,
-                },
-            );
-            decision.fresh.push(Settlement {
+            settlements.push(Settlement {
                 attempt: *attempt,
                 outcome,
             });
-            outcome
-        };
-        decision.settlements.push(Settlement {
-            attempt: *attempt,
-            outcome,
-        });
+        }
+        decision.settlements.push(settlements);
     }
     if unsettleable.is_empty() {
         Ok(decision)
@@ -173,8 +201,33 @@ fn outcome_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::port::{Offset, Position};
     use chrono::DateTime;
     use uuid::Uuid;
+
+    /// Records of one partition.
+    fn batch(partition: i32, attempts: &[Attempt], rejected: &[Rejection]) -> SettleBatch {
+        SettleBatch {
+            position: Position {
+                group: "workers".into(),
+                topic: "attempts".into(),
+                partition: Partition(partition),
+            },
+            from: Offset(0),
+            to: Offset(9),
+            last: None,
+            attempts: attempts.to_vec(),
+            rejected: rejected.to_vec(),
+        }
+    }
+
+    fn decide_one(
+        attempts: &[Attempt],
+        rejected: &[Rejection],
+        known: Known,
+    ) -> Result<Decision, Vec<Rejection>> {
+        decide(&[batch(0, attempts, rejected)], known)
+    }
 
     fn attempt(id: u128, user: i64) -> Attempt {
         Attempt {
@@ -205,6 +258,7 @@ mod tests {
         decision
             .settlements
             .iter()
+            .flatten()
             .map(|settlement| settlement.outcome)
             .collect()
     }
@@ -212,19 +266,20 @@ mod tests {
     #[test]
     fn the_first_come_get_the_units_and_the_rest_finds_it_sold_out() {
         let batch = [attempt(3, 3), attempt(1, 1), attempt(2, 2)];
-        let decision = decide(&batch, &[], known(2)).unwrap();
+        let decision = decide_one(&batch, &[], known(2)).unwrap();
         assert_eq!(
             outcomes(&decision),
             [Outcome::Ordered, Outcome::Ordered, Outcome::SoldOut]
         );
         assert_eq!(decision.orders, batch[..2]);
-        assert_eq!(decision.fresh, decision.settlements);
+        let fresh = decision.fresh.iter().map(|fresh| fresh.settlement);
+        assert!(fresh.eq(decision.settlements[0].iter().copied()));
     }
 
     #[test]
     fn a_shopper_gets_one_order_within_a_batch() {
         let batch = [attempt(1, 1), attempt(2, 1), attempt(3, 2)];
-        let decision = decide(&batch, &[], known(5)).unwrap();
+        let decision = decide_one(&batch, &[], known(5)).unwrap();
         let by = batch[0].id;
         assert_eq!(
             outcomes(&decision),
@@ -244,7 +299,7 @@ mod tests {
         known
             .orders
             .insert((SaleId::new(1).unwrap(), UserId::new(1).unwrap()), by);
-        let decision = decide(&[attempt(1, 1)], &[], known).unwrap();
+        let decision = decide_one(&[attempt(1, 1)], &[], known).unwrap();
         assert_eq!(outcomes(&decision), [Outcome::AlreadyOrdered { by }]);
         assert!(decision.orders.is_empty());
     }
@@ -256,7 +311,7 @@ mod tests {
             (SaleId::new(1).unwrap(), UserId::new(1).unwrap()),
             attempt(1, 1).id,
         );
-        let decision = decide(&[attempt(1, 1)], &[], known).unwrap();
+        let decision = decide_one(&[attempt(1, 1)], &[], known).unwrap();
         assert_eq!(outcomes(&decision), [Outcome::Ordered]);
         assert!(decision.orders.is_empty());
         assert_eq!(decision.fresh.len(), 1);
@@ -265,7 +320,7 @@ mod tests {
     #[test]
     fn an_attempt_logged_twice_takes_one_unit_and_is_answered_alike() {
         let batch = [attempt(1, 1), attempt(1, 1), attempt(2, 2), attempt(2, 2)];
-        let decision = decide(&batch, &[], known(1)).unwrap();
+        let decision = decide_one(&batch, &[], known(1)).unwrap();
         assert_eq!(
             outcomes(&decision),
             [
@@ -290,7 +345,7 @@ mod tests {
                 outcome: Outcome::SoldOut,
             },
         );
-        let decision = decide(&[one], &[], known).unwrap();
+        let decision = decide_one(&[one], &[], known).unwrap();
         assert_eq!(outcomes(&decision), [Outcome::SoldOut]);
         assert!(decision.orders.is_empty() && decision.fresh.is_empty());
     }
@@ -312,7 +367,7 @@ mod tests {
             cause: "buried in an earlier life".into(),
         }];
         assert_eq!(
-            outcomes(&decide(&[one], &rejected, known).unwrap()),
+            outcomes(&decide_one(&[one], &rejected, known).unwrap()),
             [Outcome::Ordered]
         );
     }
@@ -320,7 +375,7 @@ mod tests {
     #[test]
     fn a_record_with_the_id_of_anothers_attempt_is_rejected_and_leaves_the_other_alone() {
         let (own, stolen) = (attempt(1, 1), attempt(1, 2));
-        let decision = decide(&[own, stolen, own], &[], known(5)).unwrap();
+        let decision = decide_one(&[own, stolen, own], &[], known(5)).unwrap();
         assert_eq!(
             outcomes(&decision),
             [Outcome::Ordered, Outcome::Rejected, Outcome::Ordered]
@@ -341,7 +396,7 @@ mod tests {
             attempt(3, 99),
             no_sale,
         ];
-        let causes: Vec<String> = decide(&batch, &[], known(5))
+        let causes: Vec<String> = decide_one(&batch, &[], known(5))
             .unwrap_err()
             .into_iter()
             .map(|rejection| rejection.cause)
@@ -359,14 +414,48 @@ mod tests {
     #[test]
     fn buried_attempts_are_rejected_and_the_rest_is_settled() {
         let batch = [attempt(1, 99), attempt(2, 2)];
-        let rejected = decide(&batch, &[], known(5)).unwrap_err();
-        let decision = decide(&batch, &rejected, known(5)).unwrap();
+        let rejected = decide_one(&batch, &[], known(5)).unwrap_err();
+        let decision = decide_one(&batch, &rejected, known(5)).unwrap();
         assert_eq!(outcomes(&decision), [Outcome::Rejected, Outcome::Ordered]);
-        assert_eq!(decision.fresh.len(), 2);
+        let causes: Vec<_> = decision
+            .fresh
+            .into_iter()
+            .map(|fresh| fresh.cause)
+            .collect();
+        assert_eq!(causes, [Some("there is no user 99".to_owned()), None]);
+    }
+
+    #[test]
+    fn batches_settled_together_see_each_other_and_are_answered_apart() {
+        let (one, two, three) = (attempt(1, 1), attempt(2, 2), attempt(3, 1));
+        let batches = [batch(4, &[one], &[]), batch(7, &[two, three], &[])];
+        let decision = decide(&batches, known(1)).unwrap();
+        assert_eq!(
+            decision
+                .settlements
+                .iter()
+                .map(Vec::len)
+                .collect::<Vec<_>>(),
+            [1, 2]
+        );
+        assert_eq!(
+            outcomes(&decision),
+            [
+                Outcome::Ordered,
+                Outcome::SoldOut,
+                Outcome::AlreadyOrdered { by: one.id }
+            ]
+        );
+        let places: Vec<_> = decision
+            .fresh
+            .iter()
+            .map(|fresh| fresh.partition.0)
+            .collect();
+        assert_eq!(places, [4, 7, 7]);
     }
 
     #[test]
     fn an_empty_batch_decides_nothing() {
-        assert_eq!(decide(&[], &[], known(5)), Ok(Decision::default()));
+        assert_eq!(decide(&[], known(5)), Ok(Decision::default()));
     }
 }

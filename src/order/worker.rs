@@ -8,6 +8,7 @@ mod partition;
 mod rebuild;
 mod reconcile;
 mod relay;
+mod settler;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -15,7 +16,7 @@ use metrics::gauge;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::{caretaker::Caretaker, partition::PartitionReader};
+use self::{caretaker::Caretaker, partition::PartitionReader, settler::Settler};
 use crate::{
     clock::Clock,
     port::{AttemptLog, Lease, Ledger, Member, Partition, Position, StockGate},
@@ -50,6 +51,7 @@ pub struct Worker {
     engines: Engines,
     settings: WorkerSettings,
     member: Member,
+    settler: Arc<Settler>,
     readers: BTreeMap<Partition, Task>,
     caretaker: Option<Task>,
     /// Told to stop, and not through with what they were doing.
@@ -72,6 +74,7 @@ impl Worker {
             id: settings.id.clone(),
         };
         Self {
+            settler: Arc::new(Settler::new(Arc::clone(&engines.ledger))),
             engines,
             settings,
             member,
@@ -178,7 +181,12 @@ impl Worker {
             topic: self.member.topic.clone(),
             partition: lease.partition,
         };
-        let reader = PartitionReader::new(self.engines.clone(), position, *lease);
+        let reader = PartitionReader::new(
+            self.engines.clone(),
+            Arc::clone(&self.settler),
+            position,
+            *lease,
+        );
         let before = self
             .readers
             .insert(lease.partition, spawn(|stop| reader.run(stop)));

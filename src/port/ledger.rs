@@ -111,10 +111,10 @@ pub struct Rejection {
     pub cause: String,
 }
 
-/// Records of one partition, to be settled together.
+/// Records of one partition, to be settled.
 #[derive(Debug, Clone)]
-pub struct SettleBatch<'a> {
-    pub position: &'a Position,
+pub struct SettleBatch {
+    pub position: Position,
     /// Where the worker believes the partition stands.
     pub from: Offset,
     /// Where it stands afterwards.
@@ -122,18 +122,18 @@ pub struct SettleBatch<'a> {
     /// The attempt of the record right before `to`, if it has one: becomes [`Lease::last`].
     pub last: Option<AttemptId>,
     /// In the log's order; the same attempt may come more than once.
-    pub attempts: &'a [Attempt],
+    pub attempts: Vec<Attempt>,
     /// Those among them that are dead letters already.
-    pub rejected: &'a [Rejection],
+    pub rejected: Vec<Rejection>,
 }
 
-/// Why a batch was not settled. Nothing of it was.
-#[derive(Debug, thiserror::Error)]
+/// Why nothing was settled.
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum SettleError {
-    /// The partition does not stand where the worker believed: another worker has it.
+    /// A partition does not stand where the worker believed: another worker has it.
     #[error("fenced out: the partition is not at the expected offset")]
     Fenced,
-    /// These attempts cannot be settled. Bury them, then settle the batch with them among `rejected`.
+    /// These attempts cannot be settled. Bury them, then settle their batch with them among `rejected`.
     #[error("{} attempts cannot be settled", .0.len())]
     Unsettleable(Vec<Rejection>),
     #[error(transparent)]
@@ -153,10 +153,10 @@ pub trait Ledger: Send + Sync {
     /// Windows are to the millisecond, as the gate keeps them.
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;
 
-    /// Settles a batch in ONE transaction: moves the partition from `from` to `to` if it stands at `from` (compare and
-    /// set), takes units, inserts orders, records the outcome of every attempt. One settlement for each attempt of the
-    /// batch, in order; attempts settled before answer as they did then.
-    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError>;
+    /// Settles batches of different partitions of one log in ONE transaction, all of them or none: moves each partition from `from`
+    /// to `to` if it stands at `from` (compare and set), takes units, inserts orders, records the outcome of every attempt.
+    /// For each batch one settlement for each of its attempts, in order; attempts settled before answer as they did then.
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError>;
 
     /// The outcomes of those of these attempts that are settled.
     async fn outcomes(

@@ -16,8 +16,8 @@ use crate::{
         AppendError, Attempt, AttemptLog, DeadLetter, Decision, GateError, GateStatus, Holder,
         Holding, Lease, Ledger, LedgerError, LetterPage, LoadToken, LogBatch, LogError, Member,
         NewUser, Offset, Outcome, Partition, PendingEntry, Position, PurchaseResult, Registration,
-        Rejection, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing, SaleSnapshot,
-        SaleWindow, SettleBatch, SettleError, SettledAttempt, Settlement, StockGate, StoredUser,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing, SaleSnapshot, SaleWindow,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StockGate, StoredUser,
     },
 };
 
@@ -399,17 +399,6 @@ impl AttemptLog for RemoteLog {
     }
 }
 
-/// A batch that can travel.
-#[derive(Clone)]
-struct OwnedBatch {
-    position: Position,
-    from: Offset,
-    to: Offset,
-    last: Option<AttemptId>,
-    attempts: Vec<Attempt>,
-    rejected: Vec<Rejection>,
-}
-
 #[async_trait]
 impl Ledger for RemoteLedger {
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
@@ -431,38 +420,26 @@ impl Ledger for RemoteLedger {
         of_ledger(self.connection.call(what, done, effect).await)
     }
 
-    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
         let what = || {
-            let (partition, from, to) = (batch.position.partition, batch.from, batch.to);
-            let settled = attempts(batch.attempts);
-            format!("ledger.settle({partition} from {from} to {to}: {settled})")
+            let settled: Vec<_> = batches
+                .iter()
+                .map(|batch| {
+                    let (partition, from, to) = (batch.position.partition, batch.from, batch.to);
+                    let settled = attempts(&batch.attempts);
+                    format!("{partition} from {from} to {to}: {settled}")
+                })
+                .collect();
+            format!("ledger.settle({})", settled.join("; "))
         };
-        let done = |answer: &Result<Vec<Settlement>, SettleError>| match answer {
-            Ok(settled) => settlements(settled),
+        let done = |answer: &Result<Vec<Vec<Settlement>>, SettleError>| match answer {
+            Ok(settled) => settlements(&settled.concat()),
             Err(error) => error.to_string(),
         };
-        let taken = OwnedBatch {
-            position: batch.position.clone(),
-            from: batch.from,
-            to: batch.to,
-            last: batch.last,
-            attempts: batch.attempts.to_vec(),
-            rejected: batch.rejected.to_vec(),
-        };
-        let ledger = Arc::clone(&self.ledger);
+        let (ledger, taken) = (Arc::clone(&self.ledger), batches.to_vec());
         let effect = move || {
-            let (ledger, batch) = (Arc::clone(&ledger), taken.clone());
-            async move {
-                let batch = SettleBatch {
-                    position: &batch.position,
-                    from: batch.from,
-                    to: batch.to,
-                    last: batch.last,
-                    attempts: &batch.attempts,
-                    rejected: &batch.rejected,
-                };
-                ledger.settle(batch).await
-            }
+            let (ledger, batches) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.settle(&batches).await }
         };
         of_ledger(self.connection.call(what, done, effect).await)
     }

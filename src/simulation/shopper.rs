@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     ids::{AttemptId, UserId},
-    order::{Accepted, Refusal},
+    order::{Accepted, Desk, Refusal},
     port::{PurchaseResult, Standing},
 };
 
@@ -159,7 +159,10 @@ impl Shopper {
         let (asked, accepted) = (self.world.now(), self.accepted.clone());
         let had_order = self.has_order();
         let question = async {
-            let result = shop.results.of(self.user, self.world.product).await;
+            let result = shop
+                .results
+                .of(&Desk::default(), self.user, self.world.product)
+                .await;
             running.process.running().await;
             result
         };
@@ -218,7 +221,8 @@ async fn press(world: &World, node: Option<Arc<Running>>, user: UserId) -> Press
         let question = async {
             running.process.running().await;
             running.clock.take_last_id();
-            let attempt = shop.purchase.attempt(user, world.sale);
+            let desk = Desk::default();
+            let attempt = shop.purchase.attempt(&desk, user, world.sale);
             tokio::pin!(attempt);
             // The node gives the attempt its id before it waits for anything.
             let first = futures::poll!(&mut attempt);

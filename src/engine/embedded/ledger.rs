@@ -82,11 +82,11 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
-    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
-        let batch = settle::OwnedBatch::from(batch);
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let batches = batches.to_vec();
         let results_expire_at = self.in_millis(self.result_ttl);
         let work =
-            move |conn: &mut SqliteConnection| settle::settle(conn, &batch, results_expire_at);
+            move |conn: &mut SqliteConnection| settle::settle(conn, &batches, results_expire_at);
         match self.store.write(work).await {
             Ok(settlements) => Ok(settlements),
             Err(WriteError::Work(error)) => Err(error),

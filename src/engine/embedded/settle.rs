@@ -1,7 +1,7 @@
-//! Settling a batch, as one piece of the store's work: all of it is written, or nothing. What becomes of each attempt is
+//! Settling batches, as one piece of the store's work: all of it is written, or nothing. What becomes of each attempt is
 //! decided by `order::settlement`; here is what that needs to know and how the decision is written down.
 //!
-//! One writer at a time: what is looked up here stands until the batch is written. Units are taken by the triggers on
+//! One writer at a time: what is looked up here stands until the decision is written. Units are taken by the triggers on
 //! `orders`, for every writer alike; the decision sees to it that those never have to refuse.
 
 use std::collections::BTreeSet;
@@ -16,36 +16,13 @@ use super::{
 };
 use crate::{
     engine::outcome,
-    ids::{AttemptId, ProductId, SaleId},
+    ids::{ProductId, SaleId},
     order::settlement::{self, Decision, Known, KnownSale},
     port::{
-        Attempt, LedgerError, Offset, Outcome, Position, PurchaseResult, Rejection, ResultEntry,
-        SettleBatch, SettleError, Settlement,
+        Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SettleBatch, SettleError,
+        Settlement,
     },
 };
-
-/// A batch that can travel to the thread that writes.
-pub(super) struct OwnedBatch {
-    position: Position,
-    from: Offset,
-    to: Offset,
-    last: Option<AttemptId>,
-    attempts: Vec<Attempt>,
-    rejected: Vec<Rejection>,
-}
-
-impl From<SettleBatch<'_>> for OwnedBatch {
-    fn from(batch: SettleBatch<'_>) -> Self {
-        Self {
-            position: batch.position.clone(),
-            from: batch.from,
-            to: batch.to,
-            last: batch.last,
-            attempts: batch.attempts.to_vec(),
-            rejected: batch.rejected.to_vec(),
-        }
-    }
-}
 
 impl From<Error> for SettleError {
     fn from(error: Error) -> Self {
@@ -56,21 +33,23 @@ impl From<Error> for SettleError {
 /// `results_expire_at` is for what is written for shoppers who got nothing.
 pub(super) fn settle(
     conn: &mut SqliteConnection,
-    batch: &OwnedBatch,
+    batches: &[SettleBatch],
     results_expire_at: i64,
-) -> Result<Vec<Settlement>, SettleError> {
-    if !move_offset(conn, batch)? {
-        return Err(SettleError::Fenced);
+) -> Result<Vec<Vec<Settlement>>, SettleError> {
+    for batch in batches {
+        if !move_offset(conn, batch)? {
+            return Err(SettleError::Fenced);
+        }
     }
-    let known = look_up(conn, &batch.attempts)?;
-    let decision = settlement::decide(&batch.attempts, &batch.rejected, known)
-        .map_err(SettleError::Unsettleable)?;
-    write_down(conn, batch, &decision)?;
+    let known = look_up(conn, &settlement::attempts_of(batches))?;
+    let decision = settlement::decide(batches, known).map_err(SettleError::Unsettleable)?;
+    write_down(conn, &decision)?;
     // The gate is told next, and would write these too; but it forgets with the process, so that nobody else could
     // tell these shoppers after a crash in between.
     let failed: Vec<_> = decision
         .fresh
         .iter()
+        .map(|fresh| &fresh.settlement)
         .filter(|settlement| {
             // Rejected, too: nobody but this system writes into the file's log, so its shopper is the one who pressed.
             matches!(settlement.outcome, Outcome::SoldOut | Outcome::Rejected)
@@ -87,7 +66,7 @@ pub(super) fn settle(
 }
 
 /// Moves the partition, if it stands where the worker believes. This is what fences out any other worker.
-fn move_offset(conn: &mut SqliteConnection, batch: &OwnedBatch) -> QueryResult<bool> {
+fn move_offset(conn: &mut SqliteConnection, batch: &SettleBatch) -> QueryResult<bool> {
     let position = &batch.position;
     let moved = diesel::update(
         consumer_partitions::table
@@ -138,11 +117,7 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Kno
     Ok(known)
 }
 
-fn write_down(
-    conn: &mut SqliteConnection,
-    batch: &OwnedBatch,
-    decision: &Decision,
-) -> QueryResult<()> {
+fn write_down(conn: &mut SqliteConnection, decision: &Decision) -> QueryResult<()> {
     for order in &decision.orders {
         diesel::insert_into(orders::table)
             .values((
@@ -154,12 +129,8 @@ fn write_down(
             ))
             .execute(conn)?;
     }
-    for Settlement { attempt, outcome } in &decision.fresh {
-        let cause = batch
-            .rejected
-            .iter()
-            .find(|rejection| rejection.attempt == attempt.id)
-            .map(|rejection| rejection.cause.as_str());
+    for fresh in &decision.fresh {
+        let Settlement { attempt, outcome } = &fresh.settlement;
         diesel::insert_into(purchase_attempts::table)
             .values((
                 purchase_attempts::attempt_id.eq(bytes(&attempt.id)),
@@ -168,7 +139,7 @@ fn write_down(
                 purchase_attempts::product_id.eq(attempt.product.value()),
                 purchase_attempts::attempted_at.eq(millis(attempt.at)),
                 purchase_attempts::outcome.eq(outcome::word(*outcome)),
-                purchase_attempts::cause.eq(cause),
+                purchase_attempts::cause.eq(fresh.cause.as_deref()),
             ))
             .execute(conn)?;
     }

@@ -1,7 +1,7 @@
 //! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -215,7 +215,8 @@ impl Tables {
                 row.remaining_stock -= 1;
             }
         }
-        for Settlement { attempt, outcome } in &decision.fresh {
+        for Settlement { attempt, outcome } in decision.fresh.iter().map(|fresh| &fresh.settlement)
+        {
             let settled = Settled {
                 sale: attempt.sale,
                 user: attempt.user,
@@ -227,6 +228,7 @@ impl Tables {
         let failed: Vec<_> = decision
             .fresh
             .iter()
+            .map(|fresh| &fresh.settlement)
             .filter(|settlement| settlement.outcome == Outcome::SoldOut)
             .map(|settlement| ResultEntry {
                 sale: settlement.attempt.sale,
@@ -293,17 +295,23 @@ impl Ledger for ModelLedger {
         Ok(listed)
     }
 
-    async fn settle(&self, batch: SettleBatch<'_>) -> Result<Vec<Settlement>, SettleError> {
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
         let mut tables = self.tables();
-        if !tables.leases.is_at(batch.position, batch.from) {
+        let mut moved = BTreeSet::new();
+        let is_there = |batch: &SettleBatch| {
+            moved.insert(batch.position.partition)
+                && tables.leases.is_at(&batch.position, batch.from)
+        };
+        if !batches.iter().all(is_there) {
             return Err(SettleError::Fenced);
         }
-        let known = tables.look_up(batch.attempts);
-        let decision = settlement::decide(batch.attempts, batch.rejected, known)
-            .map_err(SettleError::Unsettleable)?;
+        let known = tables.look_up(&settlement::attempts_of(batches));
+        let decision = settlement::decide(batches, known).map_err(SettleError::Unsettleable)?;
         tables.check(&decision)?;
         tables.write_down(&decision);
-        tables.leases.move_to(batch.position, batch.to, batch.last);
+        for batch in batches {
+            tables.leases.move_to(&batch.position, batch.to, batch.last);
+        }
         Ok(decision.settlements)
     }
 

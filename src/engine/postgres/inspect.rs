@@ -35,16 +35,22 @@ pub struct Inspection {
 }
 
 /// What makes the promises true whoever writes.
-const GUARDS: [&str; 13] = [
+const GUARDS: [&str; 19] = [
     "users_username_lower_key",
     "flash_sales_remaining_stock_check",
     "flash_sales_no_overlap",
     "flash_sales_insert_stock_is_true",
     "flash_sales_update_stock_is_true",
-    "orders_flash_sale_fkey",
-    "orders_user_id_fkey",
     "orders_attempt_id_key",
-    "orders_flash_sale_id_user_id_key",
+    "orders_user_id_flash_sale_id_key",
+    "orders_insert_names_what_exists",
+    "orders_update_names_what_exists",
+    "users_delete_keeps_named",
+    "users_update_keeps_named",
+    "users_truncate_keeps_named",
+    "flash_sales_delete_keeps_named",
+    "flash_sales_update_keeps_named",
+    "flash_sales_truncate_keeps_named",
     "orders_insert_takes_units",
     "orders_delete_gives_back_units",
     "orders_update_moves_units",

@@ -1,10 +1,10 @@
-//! Settling a batch in one transaction, by a handful of statements however many attempts there are. What becomes of each
+//! Settling batches in one transaction, by a handful of statements however many attempts there are. What becomes of each
 //! attempt is decided by `order::settlement`; here is what that needs to know and how the decision is written down.
 //!
 //! Units are taken by the triggers on `orders`, for every writer alike; the lock on the sale's row and the decision made
 //! under it see to it that those never have to refuse.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -19,22 +19,22 @@ use super::{Prepared, sales::units};
 use crate::{
     engine::outcome,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    order::settlement::{self, Decision, Known, KnownSale, Settled},
+    order::settlement::{self, Decision, Fresh, Known, KnownSale, Settled},
     port::{Attempt, LedgerError, SettleBatch, SettleError, Settlement},
 };
 
-/// How often a batch is tried when other writers get in the way.
+/// How often batches are tried when other writers get in the way.
 const TRIES: u32 = 5;
 
-/// Moves the partition, if it stands where the worker believes. This is what fences out any other worker: the second to
+/// Moves the partitions that stand where the worker believes. This is what fences out any other worker: the second to
 /// come waits for the row, then finds the offset moved.
-const MOVE_OFFSET: &str = "
-    UPDATE consumer_partitions
-    SET next_offset = ?, last_attempt_id = ?, updated_at = now()
-    WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
+const MOVE_OFFSETS: &str = "
+    UPDATE consumer_partitions p
+    SET next_offset = m.to_offset, last_attempt_id = m.last, updated_at = now()
+    FROM unnest(?, ?, ?, ?, ?, ?) AS m (group_name, topic, partition, from_offset, to_offset, last)
+    WHERE p.group_name = m.group_name AND p.topic = m.topic AND p.partition = m.partition AND p.next_offset = m.from_offset";
 
-/// In one order for everybody, so that batches queue up instead of deadlocking. Not `FOR UPDATE`: that would also stop
-/// the foreign-key checks of orders.
+/// In one order for everybody, so that batches queue up instead of deadlocking.
 const LOCK_SALES: &str = "
     SELECT id, product_id, remaining_stock FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
 
@@ -66,10 +66,10 @@ const INSERT_ORDERS: &str = "
 
 const RECORD_ATTEMPTS: &str = "
     INSERT INTO purchase_attempts
-        (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, topic, partition)
-    SELECT attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, ?, ?
-    FROM unnest(?, ?, ?, ?, ?, ?, ?)
-        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause)
+        (topic, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)
+    SELECT ?, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition
+    FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)
+        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)
     ON CONFLICT (attempt_id) DO NOTHING";
 
 #[derive(QueryableByName)]
@@ -132,11 +132,11 @@ impl Undone {
 
 pub(super) async fn settle(
     conn: &mut AsyncPgConnection,
-    batch: &SettleBatch<'_>,
-) -> Result<Vec<Settlement>, SettleError> {
+    batches: &[SettleBatch],
+) -> Result<Vec<Vec<Settlement>>, SettleError> {
     let mut tries = 1;
     loop {
-        let undone = match attempt_once(conn, batch).await {
+        let undone = match attempt_once(conn, batches).await {
             Ok(settlements) => return Ok(settlements),
             Err(undone) => undone,
         };
@@ -155,38 +155,42 @@ pub(super) async fn settle(
 
 async fn attempt_once(
     conn: &mut AsyncPgConnection,
-    batch: &SettleBatch<'_>,
-) -> Result<Vec<Settlement>, Undone> {
+    batches: &[SettleBatch],
+) -> Result<Vec<Vec<Settlement>>, Undone> {
     // The look-up after the lock must see more than the lock did, whatever the server's default isolation is.
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
-            if !move_offset(conn, batch).await? {
+            if !move_offsets(conn, batches).await? {
                 return Err(Undone::Settle(SettleError::Fenced));
             }
-            if batch.attempts.is_empty() {
-                return Ok(Vec::new());
+            let attempts = settlement::attempts_of(batches);
+            if attempts.is_empty() {
+                return Ok(vec![Vec::new(); batches.len()]);
             }
-            let known = look_up(conn, batch.attempts).await?;
-            let decision = settlement::decide(batch.attempts, batch.rejected, known)
+            let known = look_up(conn, &attempts).await?;
+            let decision = settlement::decide(batches, known)
                 .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
-            write_down(conn, batch, &decision).await?;
+            write_down(conn, batches, &decision).await?;
             Ok(decision.settlements)
         })
         .await
 }
 
-async fn move_offset(conn: &mut AsyncPgConnection, batch: &SettleBatch<'_>) -> QueryResult<bool> {
-    let moved = Prepared::new(MOVE_OFFSET)
-        .bind::<BigInt, _>(batch.to.0)
-        .bind::<Nullable<SqlUuid>, _>(batch.last.map(|attempt| attempt.0))
-        .bind::<Text, _>(batch.position.group.clone())
-        .bind::<Text, _>(batch.position.topic.clone())
-        .bind::<Integer, _>(batch.position.partition.0)
-        .bind::<BigInt, _>(batch.from.0)
+/// True if all of them stood where the worker believes.
+async fn move_offsets(conn: &mut AsyncPgConnection, batches: &[SettleBatch]) -> QueryResult<bool> {
+    let moved = Prepared::new(MOVE_OFFSETS)
+        .bind::<Array<Text>, _>(column(batches, |batch| batch.position.group.clone()))
+        .bind::<Array<Text>, _>(column(batches, |batch| batch.position.topic.clone()))
+        .bind::<Array<Integer>, _>(column(batches, |batch| batch.position.partition.0))
+        .bind::<Array<BigInt>, _>(column(batches, |batch| batch.from.0))
+        .bind::<Array<BigInt>, _>(column(batches, |batch| batch.to.0))
+        .bind::<Array<Nullable<SqlUuid>>, _>(column(batches, |batch| {
+            batch.last.map(|attempt| attempt.0)
+        }))
         .execute(conn)
         .await?;
-    Ok(moved == 1)
+    Ok(moved == batches.len())
 }
 
 async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryResult<Known> {
@@ -250,7 +254,7 @@ fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
 
 async fn write_down(
     conn: &mut AsyncPgConnection,
-    batch: &SettleBatch<'_>,
+    batches: &[SettleBatch],
     decision: &Decision,
 ) -> Result<(), Undone> {
     let orders = &decision.orders;
@@ -264,32 +268,32 @@ async fn write_down(
             .execute(conn)
             .await?;
     }
-    if decision.fresh.is_empty() {
+    // By id, so that two transactions with the same attempts wait for each other instead of deadlocking.
+    let mut fresh: Vec<&Fresh> = decision.fresh.iter().collect();
+    fresh.sort_unstable_by_key(|fresh| fresh.settlement.attempt.id);
+    let Some(batch) = batches.first().filter(|_| !fresh.is_empty()) else {
         return Ok(());
-    }
-    // By id, so that two batches with the same attempts in them wait for each other instead of deadlocking.
-    let mut fresh = decision.fresh.clone();
-    fresh.sort_unstable_by_key(|settlement| settlement.attempt.id);
-    let causes: HashMap<_, _> = batch
-        .rejected
-        .iter()
-        .map(|rejection| (rejection.attempt, rejection.cause.replace('\0', " ")))
-        .collect();
+    };
+    let attempt = |fresh: &&Fresh| fresh.settlement.attempt;
     let recorded = Prepared::new(RECORD_ATTEMPTS)
         .bind::<Text, _>(batch.position.topic.clone())
-        .bind::<Integer, _>(batch.position.partition.0)
-        .bind::<Array<SqlUuid>, _>(column(&fresh, |fresh| fresh.attempt.id.0))
-        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.sale.value()))
-        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.user.value()))
-        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| fresh.attempt.product.value()))
-        .bind::<Array<Timestamptz>, _>(column::<_, DateTime<Utc>>(&fresh, |fresh| fresh.attempt.at))
-        .bind::<Array<Text>, _>(column(&fresh, |fresh| outcome::word(fresh.outcome)))
-        .bind::<Array<Nullable<Text>>, _>(column(&fresh, |fresh| {
-            causes.get(&fresh.attempt.id).cloned()
+        .bind::<Array<SqlUuid>, _>(column(&fresh, |fresh| attempt(fresh).id.0))
+        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).sale.value()))
+        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).user.value()))
+        .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).product.value()))
+        .bind::<Array<Timestamptz>, _>(column::<_, DateTime<Utc>>(&fresh, |fresh| {
+            attempt(fresh).at
         }))
+        .bind::<Array<Text>, _>(column(&fresh, |fresh| {
+            outcome::word(fresh.settlement.outcome)
+        }))
+        .bind::<Array<Nullable<Text>>, _>(column(&fresh, |fresh| {
+            fresh.cause.as_ref().map(|cause| cause.replace('\0', " "))
+        }))
+        .bind::<Array<Integer>, _>(column(&fresh, |fresh| fresh.partition.0))
         .execute(conn)
         .await?;
-    // Fewer: another batch settled one of these attempts since the look-up. Its outcome is the one that counts.
+    // Fewer: somebody else settled one of these attempts since the look-up. Its outcome is the one that counts.
     if recorded == fresh.len() {
         Ok(())
     } else {

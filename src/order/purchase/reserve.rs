@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use tokio::sync::mpsc;
 
 use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
 use crate::{
@@ -20,9 +21,9 @@ static LINES: Seldom = Seldom::new();
 /// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// How long the next batch waits at most for the log to take this one, unless there are enough waiting to fill it. Until then no
-/// attempt of it could be appended: asking the gate later asks for more at once, and delays only who is refused while others
-/// are accepted, by no more than this.
+/// How long the next batch waits at most until everybody of this one is answered, the log's time included. It is larger then,
+/// which costs gate and log less, and its first attempts would have waited for the log anyway. A full one does not
+/// wait.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 const _: () = assert!(
@@ -40,36 +41,38 @@ pub(super) fn spawn(
         let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
         async move {
             let is_full = batch.len() == RESERVE.batch;
+            let (round, mut all_answered) = mpsc::channel(1);
             let mut by_sale: BTreeMap<SaleId, Vec<Asked>> = BTreeMap::new();
-            for asked in batch {
+            for mut asked in batch {
                 // When the gate is slow, who waited for too long is told so rather than served late.
                 if asked.since.elapsed() > LONGEST_WAIT {
                     asked.answer(Err(Refusal::Busy));
                     continue;
                 }
+                asked.round = Some(round.clone());
                 by_sale.entry(asked.attempt.sale).or_default().push(asked);
             }
+            drop(round);
             // No sale waits for another one's timeout.
             let (gate, append, undo) = (gate.as_ref(), &append, &undo);
             let reserves = by_sale
                 .into_iter()
                 .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
-            let any_passed_on = join_all(reserves).await.contains(&true);
-            if any_passed_on && !is_full {
-                let _ = tokio::time::timeout(LONGEST_PAUSE, append.taken()).await;
+            join_all(reserves).await;
+            if !is_full {
+                let _ = tokio::time::timeout(LONGEST_PAUSE, all_answered.recv()).await;
             }
         }
     })
 }
 
-/// True if any attempt was passed on to the log.
 async fn reserve(
     gate: &dyn StockGate,
     append: &Gather<Asked>,
     undo: &Gather<Undo>,
     sale: SaleId,
     asked: Vec<Asked>,
-) -> bool {
+) {
     let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
@@ -80,7 +83,7 @@ async fn reserve(
             for asked in asked {
                 asked.answer(Err(Refusal::Unavailable));
             }
-            return false;
+            return;
         }
         Err(error) => {
             if LINES.is_due() {
@@ -93,20 +96,15 @@ async fn reserve(
             for asked in asked {
                 asked.answer(Err(Refusal::OutcomeUnknown));
             }
-            return false;
+            return;
         }
     };
-    let mut any_passed_on = false;
     for (asked, outcome) in asked.into_iter().zip(outcomes) {
         match outcome {
             // The second case: the gate answered this reservation before, and the answer was lost on the way.
-            ReserveOutcome::Reserved => {
-                pass_on(append, asked).await;
-                any_passed_on = true;
-            }
+            ReserveOutcome::Reserved => pass_on(append, asked).await,
             ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == asked.attempt.id => {
                 pass_on(append, asked).await;
-                any_passed_on = true;
             }
             // The attempt that holds the unit may still be on its way to the log, and a gate that ends with this process
             // is no proof of it. Logged twice, it counts once.
@@ -115,7 +113,6 @@ async fn reserve(
                 standing: Standing::Pending,
             } if !gate.outlives_process() => {
                 pass_on(append, asked.about(attempt)).await;
-                any_passed_on = true;
             }
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
                 asked.answer(Ok(Accepted { attempt, standing }));
@@ -126,7 +123,6 @@ async fn reserve(
             ReserveOutcome::Closed => asked.answer(Err(Refusal::Preparing)),
         }
     }
-    any_passed_on
 }
 
 /// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.

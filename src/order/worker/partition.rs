@@ -1,11 +1,11 @@
 //! Reads one partition and settles what it says: log, ledger, gate, in this order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
-use super::Engines;
+use super::{Engines, settler::Settler};
 use crate::{
     ids::{AttemptId, SaleId},
     port::{
@@ -23,6 +23,7 @@ const RECORD_TRIES: u32 = 5;
 /// Reads one partition for as long as it is leased.
 pub(super) struct PartitionReader {
     engines: Engines,
+    settler: Arc<Settler>,
     position: Position,
     next: Offset,
     /// The attempt of the record before `next`, as the ledger remembers it; until it is checked.
@@ -45,9 +46,15 @@ enum StepError {
 }
 
 impl PartitionReader {
-    pub(super) fn new(engines: Engines, position: Position, lease: Lease) -> Self {
+    pub(super) fn new(
+        engines: Engines,
+        settler: Arc<Settler>,
+        position: Position,
+        lease: Lease,
+    ) -> Self {
         Self {
             engines,
+            settler,
             position,
             next: lease.next,
             unchecked: lease.last,
@@ -159,21 +166,21 @@ impl PartitionReader {
             .and_then(attempt)
             .map(|attempt| attempt.id);
 
-        let mut rejected = Vec::new();
+        let lags = batch.end > batch.next;
+        let mut settle = SettleBatch {
+            position: self.position.clone(),
+            from: self.next,
+            to: batch.next,
+            last,
+            attempts,
+            rejected: Vec::new(),
+        };
         let settlements = loop {
-            let settle = SettleBatch {
-                position: &self.position,
-                from: self.next,
-                to: batch.next,
-                last,
-                attempts: &attempts,
-                rejected: &rejected,
-            };
-            match self.engines.ledger.settle(settle).await {
+            match self.settler.settle(settle.clone(), lags).await {
                 Ok(settlements) => break settlements,
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
                 Err(SettleError::Ledger(error)) => return Err(error.into()),
-                Err(SettleError::Unsettleable(_)) if !rejected.is_empty() => {
+                Err(SettleError::Unsettleable(_)) if !settle.rejected.is_empty() => {
                     return Err(StepError::Contradiction);
                 }
                 Err(SettleError::Unsettleable(found)) => {
@@ -183,7 +190,7 @@ impl PartitionReader {
                         .filter_map(|record| self.rejected(record, &found))
                         .collect();
                     self.bury(&letters).await?;
-                    rejected = found;
+                    settle.rejected = found;
                 }
             }
         };

@@ -61,6 +61,8 @@ macro_rules! suite {
                     of_two_workers_at_one_offset_one_is_fenced_out,
                     what_cannot_be_settled_leaves_nothing_until_it_is_buried,
                     a_batch_of_garbage_only_moves_the_offset,
+                    batches_of_several_partitions_are_settled_together,
+                    of_batches_settled_together_all_stand_or_none,
                     outcomes_are_found_by_attempt,
                     a_partition_is_repositioned_only_from_where_it_stands,
                     batches_over_several_sales_in_any_order_do_not_deadlock,

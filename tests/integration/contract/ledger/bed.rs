@@ -231,14 +231,14 @@ pub async fn settle_with(
     let to = Offset(from + i64::try_from(attempts.len()).unwrap());
     let last = attempts.last().map(|attempt| attempt.id);
     let batch = SettleBatch {
-        position: &position(partition),
+        position: position(partition),
         from: Offset(from),
         to,
         last,
-        attempts,
-        rejected,
+        attempts: attempts.to_vec(),
+        rejected: rejected.to_vec(),
     };
-    let settlements = ledger.settle(batch).await?;
+    let settlements = ledger.settle(&[batch]).await?.concat();
     assert!(
         settlements
             .iter()

@@ -13,6 +13,7 @@ use flashsale::{
         demo::InvalidSale,
         postgres::{ConnectError, PostgresLedger, migrate, seed},
     },
+    ids::{AttemptId, SaleId, UserId},
     port::{Ledger, Outcome, Partition, SettleError},
 };
 use futures::future::join_all;
@@ -520,4 +521,141 @@ async fn many_orders_in_one_statement_by_hand_cannot_oversell() {
     bed.check_promises().await;
     bed.execute("TRUNCATE orders").await.unwrap();
     bed.check_promises().await;
+}
+
+/// What a foreign key would refuse, whoever writes, and with its code.
+#[tokio::test]
+async fn orders_by_hand_name_what_exists() {
+    let bed = PostgresBed::start().await;
+    let shoppers = bed.shoppers(3).await;
+    let (sale, other) = (bed.sale(5).await, bed.sale(5).await);
+    let order = async |user, product| {
+        bed.order(sale, product, user, AttemptId::generate(), "SUCCESS")
+            .await
+    };
+    let nobody = UserId::new(99).unwrap();
+    for refused in [
+        order(nobody, sale.value()).await,
+        order(shoppers[0], other.value()).await,
+        bed.order(
+            SaleId::new(9_999_999).unwrap(),
+            1,
+            shoppers[0],
+            AttemptId::generate(),
+            "FAILED",
+        )
+        .await,
+    ] {
+        let error = refused.unwrap_err();
+        assert!(error.contains("E23503"), "{error}");
+    }
+    order(shoppers[0], sale.value()).await.unwrap();
+    order(shoppers[1], sale.value()).await.unwrap();
+
+    for refused in [
+        "UPDATE orders SET user_id = 99 WHERE user_id = 1",
+        &format!("UPDATE orders SET product_id = {other}"),
+        &format!("UPDATE orders SET flash_sale_id = {other}"),
+        "DELETE FROM users",
+        "DELETE FROM users WHERE id = 2",
+        "UPDATE users SET id = 98 WHERE id = 2",
+        "TRUNCATE users",
+        "TRUNCATE flash_sales",
+        &format!("DELETE FROM flash_sales WHERE id = {sale}"),
+        &format!("UPDATE flash_sales SET id = 9999998 WHERE id = {sale}"),
+        &format!("UPDATE flash_sales SET product_id = {other} WHERE id = {sale}"),
+    ] {
+        let error = bed.execute(refused).await.expect_err(refused);
+        // Of a foreign key; of stock that would not be true; of two sales of one product at once.
+        let codes = ["E23503", "E23514", "E23P01"];
+        assert!(
+            codes.iter().any(|code| error.contains(code)),
+            "{refused}: {error}"
+        );
+    }
+    bed.check_promises().await;
+
+    for allowed in [
+        "DELETE FROM users WHERE id = 3",
+        &format!("UPDATE flash_sales SET id = 9999997 WHERE id = {other}"),
+        "UPDATE users SET full_name = 'One', id = 1 WHERE id = 1",
+        "DELETE FROM orders WHERE user_id = 2",
+        "UPDATE users SET id = 97 WHERE id = 2",
+        "TRUNCATE users, orders",
+        &format!("DELETE FROM flash_sales WHERE id = {sale}"),
+    ] {
+        bed.execute(allowed).await.expect(allowed);
+    }
+    bed.check_promises().await;
+}
+
+/// The one waits until the other is through, and then sees what it did, whichever comes first.
+#[tokio::test]
+async fn who_deletes_an_account_and_who_makes_its_order_do_not_miss_each_other() {
+    let bed = PostgresBed::start().await;
+    let shoppers = bed.shoppers(2).await;
+    let sale = bed.sale(5).await;
+    let ledger = bed.ledger().await;
+    make_partitions(&*ledger, 1).await;
+    let by_hand = bed.database.client().await;
+
+    // An order that is not committed yet: the account stays.
+    by_hand.batch_execute("BEGIN").await.unwrap();
+    by_hand
+        .execute(
+            &format!(
+                "INSERT INTO orders (user_id, product_id, flash_sale_id, status, attempt_id)
+                 VALUES (1, {sale}, {sale}, 'SUCCESS', gen_random_uuid())"
+            ),
+            &[],
+        )
+        .await
+        .unwrap();
+    let (deleted, ()) = tokio::join!(bed.execute("DELETE FROM users WHERE id = 1"), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        by_hand.batch_execute("COMMIT").await.unwrap();
+    });
+    let error = deleted.unwrap_err();
+    assert!(error.contains("E23503"), "{error}");
+
+    // An account that is being deleted: its attempt waits, and is unsettleable then.
+    by_hand.batch_execute("BEGIN").await.unwrap();
+    by_hand
+        .execute("DELETE FROM users WHERE id = 2", &[])
+        .await
+        .unwrap();
+    let attempts = [attempt(sale, shoppers[1])];
+    let (settled, ()) = tokio::join!(settle(&*ledger, 0, 0, &attempts), async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        by_hand.batch_execute("COMMIT").await.unwrap();
+    });
+    assert!(
+        matches!(&settled, Err(SettleError::Unsettleable(causes)) if causes[0].cause == "there is no user 2"),
+        "{settled:?}"
+    );
+    bed.check_promises().await;
+    assert_eq!(bed.orders().await, 1);
+}
+
+/// Under another isolation neither would see what the other did meanwhile.
+#[tokio::test]
+async fn orders_and_what_they_name_are_changed_in_read_committed_only() {
+    let bed = PostgresBed::start().await;
+    bed.shoppers(1).await;
+    let sale = bed.sale(5).await;
+    for isolation in ["REPEATABLE READ", "SERIALIZABLE"] {
+        for statement in [
+            "DELETE FROM users",
+            &format!("DELETE FROM flash_sales WHERE id = {sale}"),
+            &format!(
+                "INSERT INTO orders (user_id, product_id, flash_sale_id, status, attempt_id)
+                 VALUES (1, {sale}, {sale}, 'SUCCESS', gen_random_uuid())"
+            ),
+        ] {
+            let text = format!("BEGIN ISOLATION LEVEL {isolation}; {statement}; COMMIT");
+            let error = bed.client.batch_execute(&text).await.unwrap_err();
+            bed.client.batch_execute("ROLLBACK").await.unwrap();
+            assert!(format!("{error:?}").contains("READ COMMITTED"), "{error:?}");
+        }
+    }
 }

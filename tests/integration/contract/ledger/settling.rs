@@ -303,15 +303,114 @@ pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl Bed) {
     let ledger = bed.ledger().await;
     make_partitions(&*ledger, 1).await;
     let batch = SettleBatch {
-        position: &position(0),
+        position: position(0),
         from: Offset(0),
         to: Offset(40),
         last: None,
-        attempts: &[],
-        rejected: &[],
+        attempts: Vec::new(),
+        rejected: Vec::new(),
     };
-    assert_eq!(ledger.settle(batch).await.unwrap(), []);
+    assert_eq!(ledger.settle(&[batch]).await.unwrap(), [[]]);
     assert_eq!(offset(&*ledger, 0).await, 40);
+    assert!(ledger.settle(&[]).await.unwrap().is_empty());
+}
+
+/// Records of a partition from its beginning on.
+fn first_of(partition: i32, attempts: &[Attempt]) -> SettleBatch {
+    SettleBatch {
+        position: position(partition),
+        from: Offset(0),
+        to: Offset(i64::try_from(attempts.len()).unwrap()),
+        last: attempts.last().map(|attempt| attempt.id),
+        attempts: attempts.to_vec(),
+        rejected: Vec::new(),
+    }
+}
+
+pub async fn batches_of_several_partitions_are_settled_together(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(3).await;
+    let (sale, other) = (bed.sale(2).await, bed.sale(1).await);
+    make_partitions(&*ledger, 3).await;
+
+    // The first shopper is in two partitions: by hand, or from before there were more partitions.
+    let first = [attempt(sale, users[0]), attempt(other, users[1])];
+    let second = [
+        attempt(sale, users[0]),
+        attempt(sale, users[1]),
+        attempt(sale, users[2]),
+    ];
+    let batches = [first_of(0, &first), first_of(2, &second), first_of(1, &[])];
+    let settled = ledger.settle(&batches).await.unwrap();
+    let outcomes: Vec<Vec<Outcome>> = settled
+        .iter()
+        .map(|of| of.iter().map(|settlement| settlement.outcome).collect())
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            vec![Outcome::Ordered, Outcome::Ordered],
+            vec![
+                Outcome::AlreadyOrdered { by: first[0].id },
+                Outcome::Ordered,
+                Outcome::SoldOut
+            ],
+            vec![]
+        ]
+    );
+    for (settled, asked) in settled.iter().zip([&first[..], &second[..], &[]]) {
+        let attempts = settled.iter().map(|settlement| settlement.attempt);
+        assert!(attempts.eq(asked.iter().copied()), "one each, in order");
+    }
+    for (partition, end) in [(0, 2), (1, 0), (2, 3)] {
+        assert_eq!(offset(&*ledger, partition).await, end);
+    }
+    assert_eq!((bed.orders().await, bed.attempts().await), (3, 5));
+    bed.check_promises().await;
+}
+
+pub async fn of_batches_settled_together_all_stand_or_none(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(9).await;
+    make_partitions(&*ledger, 2).await;
+    let good = first_of(0, &[attempt(sale, users[0])]);
+
+    let mut fenced = first_of(1, &[attempt(sale, users[1])]);
+    fenced.from = Offset(7);
+    for together in [
+        [good.clone(), fenced.clone()],
+        [fenced, good.clone()],
+        // The same partition twice: the second one would have to begin where the first ends.
+        [good.clone(), good.clone()],
+    ] {
+        let refused = ledger.settle(&together).await.unwrap_err();
+        assert!(matches!(refused, SettleError::Fenced), "{refused}");
+    }
+
+    let mut stranger = attempt(sale, users[1]);
+    stranger.user = UserId::new(999_999).unwrap();
+    let mut unsettleable = first_of(1, &[attempt(sale, users[1]), stranger]);
+    let together = [good.clone(), unsettleable.clone()];
+    let SettleError::Unsettleable(rejected) = ledger.settle(&together).await.unwrap_err() else {
+        panic!("not about the stranger");
+    };
+    assert_eq!(rejected[0].attempt, stranger.id);
+    assert_eq!((bed.orders().await, bed.attempts().await), (0, 0));
+    assert_eq!(offset(&*ledger, 0).await, 0);
+
+    unsettleable.rejected = rejected;
+    let settled = ledger.settle(&[good, unsettleable]).await.unwrap().concat();
+    let outcomes: Vec<_> = settled
+        .iter()
+        .map(|settlement| settlement.outcome)
+        .collect();
+    assert_eq!(
+        outcomes,
+        [Outcome::Ordered, Outcome::Ordered, Outcome::Rejected]
+    );
+    assert_eq!((bed.orders().await, bed.attempts().await), (2, 3));
+    bed.check_promises().await;
 }
 
 pub async fn outcomes_are_found_by_attempt(bed: &impl Bed) {

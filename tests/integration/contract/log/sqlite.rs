@@ -108,14 +108,14 @@ async fn settle(engines: &Embedded, from: i64, to: i64) {
         partition: Partition(0),
     };
     let batch = SettleBatch {
-        position: &position,
+        position,
         from: Offset(from),
         to: Offset(to),
         last: None,
-        attempts: &[],
-        rejected: &[],
+        attempts: Vec::new(),
+        rejected: Vec::new(),
     };
-    engines.ledger.settle(batch).await.unwrap();
+    engines.ledger.settle(&[batch]).await.unwrap();
 }
 
 #[tokio::test]
