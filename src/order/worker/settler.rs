@@ -111,3 +111,172 @@ impl Settler {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::Utc;
+    use futures::future::join_all;
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        engine::model::ModelLedger,
+        ids::{AttemptId, ProductId, SaleId, UserId},
+        port::{Attempt, Member, Offset, Outcome, Partition, Position, SaleListing, SaleWindow},
+    };
+
+    const SHOPPERS: i64 = 12_000;
+    const PARTITIONS: i32 = 4;
+
+    /// A ledger with a sale, shoppers, and partitions at their beginning.
+    async fn settler() -> Settler {
+        let ledger = ModelLedger::new(Arc::new(SystemClock));
+        ledger.add_sale(SaleListing {
+            id: SaleId::new(1).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            product_name: "Thing".into(),
+            product_description: String::new(),
+            window: SaleWindow {
+                start: Utc::now(),
+                end: Utc::now() + chrono::TimeDelta::hours(1),
+            },
+            initial_stock: 20_000,
+            remaining_stock: 20_000,
+        });
+        for id in 1..=SHOPPERS {
+            ledger.add_shopper(UserId::new(id).unwrap());
+        }
+        let member = Member {
+            group: "workers".into(),
+            topic: "attempts".into(),
+            id: "1".into(),
+        };
+        ledger
+            .heartbeat(&member, PARTITIONS, Duration::from_mins(1))
+            .await
+            .unwrap();
+        Settler::new(Arc::new(ledger))
+    }
+
+    /// Attempts of these shoppers, in a partition from an offset on.
+    fn batch(partition: i32, from: i64, shoppers: std::ops::Range<i64>) -> SettleBatch {
+        let attempts: Vec<_> = shoppers
+            .map(|user| Attempt {
+                id: AttemptId::generate(),
+                sale: SaleId::new(1).unwrap(),
+                product: ProductId::new(1).unwrap(),
+                user: UserId::new(user).unwrap(),
+                at: Utc::now(),
+            })
+            .collect();
+        SettleBatch {
+            position: Position {
+                group: "workers".into(),
+                topic: "attempts".into(),
+                partition: Partition(partition),
+            },
+            from: Offset(from),
+            to: Offset(from + i64::try_from(attempts.len()).unwrap()),
+            last: attempts.last().map(|attempt| attempt.id),
+            attempts,
+            rejected: Vec::new(),
+        }
+    }
+
+    /// Settles all at once; the answers, each with how long it took.
+    async fn all(
+        settler: &Settler,
+        batches: impl IntoIterator<Item = SettleBatch>,
+        lags: bool,
+    ) -> Vec<(Duration, Answer)> {
+        let started = Instant::now();
+        join_all(batches.into_iter().map(|batch| async move {
+            let answer = settler.settle(batch, lags).await;
+            (started.elapsed(), answer)
+        }))
+        .await
+    }
+
+    fn times(answers: &[(Duration, Answer)]) -> Vec<Duration> {
+        answers.iter().map(|(time, _)| *time).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_alone_does_not_wait() {
+        let settler = settler().await;
+        for from in 0..2 {
+            let alone = all(&settler, [batch(0, from, 1 + from..2 + from)], false).await;
+            assert_eq!(times(&alone), [Duration::ZERO]);
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_settled_in_one_round() {
+        let settler = settler().await;
+        all(&settler, [batch(0, 0, 1..2)], false).await;
+        let together = [batch(0, 1, 2..3), batch(1, 0, 3..4), batch(2, 0, 4..6)];
+        let answers = all(&settler, together, false).await;
+        assert_eq!(times(&answers), [PACE; 3], "a round each would take longer");
+        let settled: Vec<_> = answers
+            .into_iter()
+            .map(|(_, answer)| {
+                let users = answer.unwrap().into_iter();
+                users
+                    .map(|settled| settled.attempt.user.value())
+                    .collect::<Vec<_>>()
+            })
+            .collect();
+        assert_eq!(settled, [vec![2], vec![3], vec![4, 5]]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_lags_behind_does_not_wait() {
+        let settler = settler().await;
+        all(&settler, [batch(0, 0, 1..2)], false).await;
+        let lagging = all(&settler, [batch(0, 1, 2..3), batch(1, 0, 3..4)], true).await;
+        assert_eq!(times(&lagging), [Duration::ZERO; 2]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_has_a_bound() {
+        let settler = settler().await;
+        // 3,000 attempts each: no two fit into a round.
+        let large = [
+            batch(0, 0, 1..3_001),
+            batch(1, 0, 3_001..6_001),
+            batch(2, 0, 6_001..9_001),
+        ];
+        let answers = all(&settler, large, false).await;
+        assert_eq!(times(&answers), [Duration::ZERO, PACE, 2 * PACE]);
+        // One alone may have more.
+        let alone = batch(3, 0, 1..i64::try_from(ROUND).unwrap() + 3);
+        let answers = all(&settler, [alone], true).await;
+        assert_eq!(
+            answers[0].1.as_ref().unwrap().len(),
+            ROUND + 2,
+            "all of it is settled"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_in_the_way_does_not_hold_up_the_others() {
+        let settler = settler().await;
+        all(&settler, [batch(0, 0, 1..2)], false).await;
+        let mut fenced = batch(1, 0, 2..3);
+        fenced.from = Offset(7);
+        let stranger = batch(2, 0, SHOPPERS + 1..SHOPPERS + 2);
+        let good = [batch(0, 1, 3..4), batch(3, 0, 4..5)];
+        let [first, last] = good;
+        let mut answers = all(&settler, [first, fenced, stranger, last], false)
+            .await
+            .into_iter()
+            .map(|(_, answer)| answer);
+        let mut next = || answers.next().unwrap();
+        assert_eq!(next().unwrap()[0].outcome, Outcome::Ordered);
+        assert!(matches!(next(), Err(SettleError::Fenced)));
+        assert!(matches!(next(), Err(SettleError::Unsettleable(found)) if found.len() == 1));
+        assert_eq!(next().unwrap()[0].outcome, Outcome::Ordered);
+    }
+}
