@@ -1,8 +1,8 @@
 //! Settling batches in one transaction, by a handful of statements however many attempts there are. What becomes of each
 //! attempt is decided by `order::settlement`; here is what that needs to know and how the decision is written down.
 //!
-//! Units are taken by the triggers on `orders`, for every writer alike; the lock on the sale's row and the decision made
-//! under it see to it that those never have to refuse.
+//! Units are taken, and what orders name is checked, by the triggers on `orders`, for every writer alike; the lock on the
+//! sale's row and the decision made under it see to it that those never have to refuse.
 
 use std::collections::BTreeSet;
 
