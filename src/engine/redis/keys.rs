@@ -12,13 +12,16 @@
 //! Attempt ids are kept as their 16 bytes: shorter than any text, and nothing has to be encoded on the hot path.
 //! Results are under the original service's key, `flashsale:result:<user>:<product>`, outside the sale's slot.
 
+use std::fmt::Write;
+
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use fred::{prelude::Value, types::Key};
 use uuid::Uuid;
 
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Holder, PurchaseResult},
+    port::{Holder, PurchaseResult, ResultEntry},
 };
 
 /// How many shoppers go into one call where any number may come: about a millisecond, in which the server does nothing
@@ -43,6 +46,25 @@ pub(super) fn meta_key(sale: SaleId) -> Key {
 
 pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
     format!("flashsale:result:{user}:{product}").into()
+}
+
+/// Many of them, in one piece of memory.
+pub(super) fn result_keys(of: impl Iterator<Item = (UserId, ProductId)>) -> Vec<Key> {
+    let (mut text, mut ends) = (String::new(), Vec::new());
+    for (user, product) in of {
+        // A string takes whatever is written to it.
+        let _ = write!(text, "flashsale:result:{user}:{product}");
+        ends.push(text.len());
+    }
+    let mut rest = Bytes::from(text);
+    let mut start = 0;
+    ends.into_iter()
+        .map(|end| {
+            let key = rest.split_to(end - start);
+            start = end;
+            key.into()
+        })
+        .collect()
 }
 
 fn sale_key(sale: SaleId, name: &str) -> Key {
@@ -83,12 +105,17 @@ pub(super) fn parse_attempt(bytes: &[u8]) -> Option<AttemptId> {
     Uuid::from_slice(bytes).ok().map(AttemptId)
 }
 
+pub(super) fn count(number: usize) -> Value {
+    i64::try_from(number).unwrap_or(i64::MAX).into()
+}
+
 /// A result as it is kept: with the sale that it came from.
-pub(super) fn format_result(result: PurchaseResult, sale: SaleId) -> String {
-    match result {
-        PurchaseResult::Success => format!("SUCCESS:{sale}"),
-        PurchaseResult::Failed => format!("FAILED:{sale}"),
-    }
+pub(super) fn format_result(entry: &ResultEntry) -> Value {
+    let word = match entry.result {
+        PurchaseResult::Success => "SUCCESS",
+        PurchaseResult::Failed => "FAILED",
+    };
+    format!("{word}:{}", entry.sale).into()
 }
 
 /// A kept result and its sale. The original service wrote the bare word.
@@ -133,10 +160,34 @@ mod tests {
     }
 
     #[test]
+    fn keys_of_many_results_are_those_of_each() {
+        let user = |id| UserId::new(id).unwrap();
+        let product = |id| ProductId::new(id).unwrap();
+        let of = [
+            (user(1), product(2)),
+            (user(123_456), product(78)),
+            (user(3), product(2)),
+        ];
+        let each: Vec<_> = of.map(|(user, product)| result_key(user, product)).into();
+        assert_eq!(result_keys(of.into_iter()), each);
+        assert!(result_keys([].into_iter()).is_empty());
+    }
+
+    fn written(result: PurchaseResult, sale: SaleId) -> String {
+        let entry = ResultEntry {
+            sale,
+            product: ProductId::new(1).unwrap(),
+            user: UserId::new(1).unwrap(),
+            result,
+        };
+        format_result(&entry).into_string().unwrap()
+    }
+
+    #[test]
     fn results_are_read_with_and_without_their_sale() {
         let sale = SaleId::new(7).unwrap();
         for result in [PurchaseResult::Success, PurchaseResult::Failed] {
-            let written = format_result(result, sale);
+            let written = written(result, sale);
             assert_eq!(parse_result(&written), Some((result, Some(sale))));
         }
         let (success, failed) = (PurchaseResult::Success, PurchaseResult::Failed);
@@ -150,7 +201,7 @@ mod tests {
     fn a_result_of_another_sale_is_none_of_this_one() {
         let (sale, other) = (SaleId::new(7).unwrap(), SaleId::new(77).unwrap());
         for result in [PurchaseResult::Success, PurchaseResult::Failed] {
-            let text = format_result(result, sale);
+            let text = written(result, sale);
             assert_eq!(parse_result_of(&text, sale), Some(result));
             assert_eq!(parse_result_of(&text, other), None);
         }

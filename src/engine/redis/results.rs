@@ -11,8 +11,8 @@ use futures::future::{join_all, try_join_all};
 use super::{
     connection::Connection,
     keys::{
-        CALL_SIZE, format_result, holders_key, meta_key, parse_result, parse_result_of, result_key,
-        user_arg,
+        CALL_SIZE, count, format_result, holders_key, meta_key, parse_result, parse_result_of,
+        result_key, result_keys, user_arg,
     },
     reply::{self, unexpected},
     scripts::SCRIPTS,
@@ -22,18 +22,21 @@ use crate::{
     port::{GateError, PurchaseResult, ResultEntry, ResultQuestion},
 };
 
-/// Writes results, many a call; on a cluster one a call, sent together, since their keys are on different nodes.
+/// Writes results, many a call, those of later sales last; on a cluster one a call, sent together, since their keys are on
+/// different nodes.
 pub(super) async fn write(
     connection: &Connection,
     ttl: Duration,
     results: &[ResultEntry],
 ) -> Result<(), GateError> {
     let ttl_secs = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
+    let mut by_sale = results.to_vec();
+    by_sale.sort_by_key(|entry| entry.sale);
     call(
         connection,
         &SCRIPTS.set_user_result,
         &[ttl_secs.into()],
-        results,
+        &by_sale,
     )
     .await
 }
@@ -57,16 +60,12 @@ async fn call(
         let calls = part
             .chunks(if connection.clustered { 1 } else { CALL_SIZE })
             .map(|entries| {
-                let keys = entries
-                    .iter()
-                    .map(|entry| result_key(entry.user, entry.product))
-                    .collect();
+                let keys = result_keys(entries.iter().map(|entry| (entry.user, entry.product)));
                 let mut args = head.to_vec();
-                args.extend(
-                    entries
-                        .iter()
-                        .map(|entry| Value::from(format_result(entry.result, entry.sale))),
-                );
+                for alike in entries.chunk_by(|a, b| (a.sale, a.result) == (b.sale, b.result)) {
+                    args.push(count(alike.len()));
+                    args.extend(alike.first().map(format_result));
+                }
                 connection.run(script, keys, args)
             });
         try_join_all(calls).await?;
@@ -148,10 +147,7 @@ async fn read_of_sale(
     let Some(of) = sale.filter(|_| !connection.clustered) else {
         return one_by_one().await;
     };
-    let keys = users
-        .iter()
-        .map(|user| result_key(*user, product))
-        .collect();
+    let keys = result_keys(users.iter().map(|user| (*user, product)));
     match standings(connection, of, users, keys).await {
         Ok(standings) => {
             let told = users

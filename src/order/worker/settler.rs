@@ -114,7 +114,7 @@ impl Settler {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
+    use chrono::DateTime;
     use futures::future::join_all;
     use tokio::time::Instant;
 
@@ -138,8 +138,8 @@ mod tests {
             product_name: "Thing".into(),
             product_description: String::new(),
             window: SaleWindow {
-                start: Utc::now(),
-                end: Utc::now() + chrono::TimeDelta::hours(1),
+                start: DateTime::UNIX_EPOCH,
+                end: DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(1),
             },
             initial_stock: 20_000,
             remaining_stock: 20_000,
@@ -167,7 +167,7 @@ mod tests {
                 sale: SaleId::new(1).unwrap(),
                 product: ProductId::new(1).unwrap(),
                 user: UserId::new(user).unwrap(),
-                at: Utc::now(),
+                at: DateTime::UNIX_EPOCH,
             })
             .collect();
         SettleBatch {

@@ -6,25 +6,26 @@
 --
 -- Few calls a batch rather than a few a shopper: that is what makes a batch cheap. `written` keeps what the batch has
 -- done so far, so that a shopper who comes twice in it is treated as in two calls.
+local call, sub = redis.call, string.sub
 local CHUNK = 3000 -- unpack() puts its values on Lua's stack, which ends at 8,000
 local shoppers = #ARGV - 1
 -- After a restart of the server nothing is decided before the sale is loaded anew: writes may be lost.
-local meta = redis.call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id')
-local stock = meta[1] == 'open' and meta[5] == string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-  and redis.call('GET', KEYS[1])
+local meta = call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id')
+local stock = meta[1] == 'open' and meta[5] == string.match(call('INFO', 'server'), 'run_id:(%x+)')
+  and call('GET', KEYS[1])
 if not stock then
   return { string.rep('X', shoppers) }
 end
 stock = tonumber(stock)
 
-local time = redis.call('TIME')
+local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local refusal = (now < tonumber(meta[2]) and 'N') or (now >= tonumber(meta[3]) and 'E')
 
 local codes, reply, written, entries, taken = {}, { '' }, {}, {}, 0
 local score = string.format('%.0f', now)
 for first = 2, #ARGV, CHUNK do
-  local found = redis.call('HMGET', KEYS[2], unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
+  local found = call('HMGET', KEYS[2], unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
   for i = 1, #found do
     local n = first + i - 2
     local user = ARGV[n + 1]
@@ -35,8 +36,8 @@ for first = 2, #ARGV, CHUNK do
       -- The same attempt again is a resend: nobody new relies on it, so its release must stay possible.
       -- The pending entry keeps its time: a shopper who presses on and on must not hold the relay off.
       if string.byte(holder) == 112 then -- 'p'
-        local attempt = string.sub(holder, 2)
-        if attempt ~= string.sub(ARGV[1], n * 16 - 15, n * 16) then
+        local attempt = sub(holder, 2)
+        if attempt ~= sub(ARGV[1], n * 16 - 15, n * 16) then
           written[user] = 'c' .. attempt
         end
       end
@@ -47,7 +48,7 @@ for first = 2, #ARGV, CHUNK do
     else
       stock = stock - 1
       taken = taken + 1
-      written[user] = 'p' .. string.sub(ARGV[1], n * 16 - 15, n * 16)
+      written[user] = 'p' .. sub(ARGV[1], n * 16 - 15, n * 16)
       entries[#entries + 1] = score
       entries[#entries + 1] = user
       codes[n] = 'R'
@@ -61,17 +62,17 @@ for user, holder in pairs(written) do
   fields[#fields + 1] = holder
 end
 for first = 1, #fields, 2 * CHUNK do
-  redis.call('HSET', KEYS[2], unpack(fields, first, math.min(first + 2 * CHUNK - 1, #fields)))
+  call('HSET', KEYS[2], unpack(fields, first, math.min(first + 2 * CHUNK - 1, #fields)))
 end
 if taken > 0 then
-  redis.call('DECRBY', KEYS[1], taken)
+  call('DECRBY', KEYS[1], taken)
   for first = 1, #entries, 2 * CHUNK do
-    redis.call('ZADD', KEYS[3], unpack(entries, first, math.min(first + 2 * CHUNK - 1, #entries)))
+    call('ZADD', KEYS[3], unpack(entries, first, math.min(first + 2 * CHUNK - 1, #entries)))
   end
   -- Keys that this batch created have no expiry yet; the first reservation creates both.
-  if redis.call('ZCARD', KEYS[3]) == taken then
-    redis.call('PEXPIREAT', KEYS[2], meta[4])
-    redis.call('PEXPIREAT', KEYS[3], meta[4])
+  if call('ZCARD', KEYS[3]) == taken then
+    call('PEXPIREAT', KEYS[2], meta[4])
+    call('PEXPIREAT', KEYS[3], meta[4])
   end
 end
 reply[1] = table.concat(codes)

@@ -28,12 +28,13 @@
 --
 -- A closed sale (the server was restarted) still has its stock and its pending attempts; they are treated as in an open
 -- one, but its unknown shoppers become l: the count is not used any more, since only begin_load leads out of this state.
+local call, sub = redis.call, string.sub
 local CHUNK = 3000
-local meta = redis.call('HMGET', KEYS[4], 'state', 'expires')
+local meta = call('HMGET', KEYS[4], 'state', 'expires')
 if not meta[1] then
   return 0
 end
-local stocked = redis.call('EXISTS', KEYS[1]) == 1
+local stocked = call('EXISTS', KEYS[1]) == 1
 local open = stocked and meta[1] == 'open'
 
 local users = {}
@@ -43,7 +44,7 @@ end
 local holders = {}
 for first = 1, #users, CHUNK do
   local last = math.min(first + CHUNK - 1, #users)
-  local found = redis.call('HMGET', KEYS[2], unpack(users, first, last))
+  local found = call('HMGET', KEYS[2], unpack(users, first, last))
   for i = 1, #found do
     holders[users[first + i - 1]] = found[i]
   end
@@ -53,10 +54,10 @@ local changed, settled = {}, {}
 local units, returns, late, added = 0, 0, 0, false
 for n = 1, #users do
   local user = users[n]
-  local kind = string.sub(ARGV[2 * n], 1, 1)
-  local attempt = string.sub(ARGV[2 * n], 2, 17)
+  local kind = sub(ARGV[2 * n], 1, 1)
+  local attempt = sub(ARGV[2 * n], 2, 17)
   local holder = holders[user]
-  local state = holder and string.sub(holder, 1, 1)
+  local state = holder and sub(holder, 1, 1)
   local pending = state == 'p' or state == 'c'
   if kind == 'O' then
     if pending then
@@ -74,14 +75,14 @@ for n = 1, #users do
         late = late + 1
       end
     end
-  elseif pending and string.sub(holder, 2) == attempt then
+  elseif pending and sub(holder, 2) == attempt then
     changed[user], settled[user] = true, true
     if kind == 'F' then
       holders[user] = false
       units = units + 1
       returns = returns + 1
     else
-      holders[user] = 's' .. string.sub(ARGV[2 * n], 18, 33)
+      holders[user] = 's' .. sub(ARGV[2 * n], 18, 33)
     end
   end
 end
@@ -99,28 +100,28 @@ for user in pairs(settled) do
   entries[#entries + 1] = user
 end
 for first = 1, #fields, 2 * CHUNK do
-  redis.call('HSET', KEYS[2], unpack(fields, first, math.min(first + 2 * CHUNK - 1, #fields)))
+  call('HSET', KEYS[2], unpack(fields, first, math.min(first + 2 * CHUNK - 1, #fields)))
 end
 for first = 1, #gone, CHUNK do
-  redis.call('HDEL', KEYS[2], unpack(gone, first, math.min(first + CHUNK - 1, #gone)))
+  call('HDEL', KEYS[2], unpack(gone, first, math.min(first + CHUNK - 1, #gone)))
 end
 for first = 1, #entries, CHUNK do
-  redis.call('ZREM', KEYS[3], unpack(entries, first, math.min(first + CHUNK - 1, #entries)))
+  call('ZREM', KEYS[3], unpack(entries, first, math.min(first + CHUNK - 1, #entries)))
 end
 if units ~= 0 and stocked then
-  redis.call('INCRBY', KEYS[1], units)
+  call('INCRBY', KEYS[1], units)
 end
 if returns > 0 then
-  redis.call('HINCRBY', KEYS[4], 'returns', returns)
+  call('HINCRBY', KEYS[4], 'returns', returns)
 end
 if late > 0 then
-  redis.call('HINCRBY', KEYS[4], 'late', late)
+  call('HINCRBY', KEYS[4], 'late', late)
 end
 if added then -- it may have created the key
   if meta[2] then
-    redis.call('PEXPIREAT', KEYS[2], meta[2])
+    call('PEXPIREAT', KEYS[2], meta[2])
   else
-    redis.call('PEXPIRE', KEYS[2], math.max(redis.call('PTTL', KEYS[4]), 1))
+    call('PEXPIRE', KEYS[2], math.max(call('PTTL', KEYS[4]), 1))
   end
 end
 return 1

@@ -1,17 +1,22 @@
 -- Writes results for status reads; a FAILED never over a SUCCESS of the same sale.
--- KEYS: results (on a cluster one a call: they share no slot). ARGV: time to live in s; then for each key SUCCESS:<sale>
--- or FAILED:<sale>.
-for i = 1, #KEYS do
-  local result = ARGV[i + 1]
+-- KEYS: results (on a cluster one a call: they share no slot). ARGV: time to live in s; then, how many of the next keys
+-- get which result, SUCCESS:<sale> or FAILED:<sale>, in pairs.
+local call, ttl, first = redis.call, ARGV[1], 1
+for pair = 2, #ARGV, 2 do
+  local last, result = first + ARGV[pair] - 1, ARGV[pair + 1]
   local sale = string.match(result, '^FAILED(:.*)')
-  if not sale then
-    redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
-  elseif not redis.call('SET', KEYS[i], result, 'EX', ARGV[1], 'NX') then
-    -- Many press again and again: to read costs a third of writing the same once more. It lives as long as the first.
-    local stands = redis.call('GET', KEYS[i])
-    if stands ~= result and stands ~= 'SUCCESS' .. sale then
-      redis.call('SET', KEYS[i], result, 'EX', ARGV[1])
+  for i = first, last do
+    local key = KEYS[i]
+    if not sale then
+      call('SET', key, result, 'EX', ttl)
+    elseif not call('SET', key, result, 'EX', ttl, 'NX') then
+      -- Many press again and again: to read costs a third of writing the same once more. It lives as long as the first.
+      local stands = call('GET', key)
+      if stands ~= result and stands ~= 'SUCCESS' .. sale then
+        call('SET', key, result, 'EX', ttl)
+      end
     end
   end
+  first = last + 1
 end
 return 1
