@@ -153,7 +153,7 @@ pub trait Ledger: Send + Sync {
     /// Windows are to the millisecond, as the gate keeps them.
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;
 
-    /// Settles batches of different partitions of one log in ONE transaction, all of them or none: moves each partition from `from`
+    /// Settles batches of one group and log, each of another partition, in ONE transaction, all of them or none: moves each partition from `from`
     /// to `to` if it stands at `from` (compare and set), takes units, inserts orders, records the outcome of every attempt.
     /// For each batch one settlement for each of its attempts, in order; attempts settled before answer as they did then.
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError>;

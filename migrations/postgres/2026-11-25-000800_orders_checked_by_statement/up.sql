@@ -1,5 +1,8 @@
+-- In the order in which settling takes them.
+LOCK TABLE flash_sales, users, orders IN ACCESS EXCLUSIVE MODE;
+
 -- What orders refer to is checked once a statement. A foreign key asks one query for every order, and locks a row of users
--- for it: with the index of those keys that was two fifths of what an order cost.
+-- for it (docs/PERFORMANCE.md).
 ALTER TABLE orders
     DROP CONSTRAINT orders_user_id_fkey,
     DROP CONSTRAINT orders_flash_sale_fkey,
@@ -14,14 +17,20 @@ ALTER TABLE flash_sales DROP CONSTRAINT flash_sales_id_product_id_key;
 
 -- Every order names a user that exists, and a sale with the product that it is of.
 --
--- Writing orders locks nothing of these. Whoever takes one of them away waits instead until all who write orders are
--- through, and then looks for orders; whoever writes orders after that finds it gone. Both have to see what the other has
--- committed meanwhile, which READ COMMITTED does.
-CREATE FUNCTION orders_need_read_committed() RETURNS void LANGUAGE plpgsql AS $$
+-- Who writes orders looks whether these exist, and shares a lock with all who do until the end of the transaction. Who took
+-- one away waits at the end of the transaction until nobody has that lock, then looks whether an order names it, and holds
+-- it alone for the rest, a commit. Whoever comes after that finds it gone. Both have to see what the other has committed
+-- meanwhile, which READ COMMITTED does.
+CREATE FUNCTION orders_lock(alone BOOLEAN) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
         RAISE EXCEPTION 'orders and what they name are changed in READ COMMITTED'
             USING ERRCODE = 'invalid_transaction_state', TABLE = 'orders';
+    END IF;
+    IF alone THEN
+        PERFORM pg_advisory_xact_lock(hashtextextended('flashsale orders', 0));
+    ELSE
+        PERFORM pg_advisory_xact_lock_shared(hashtextextended('flashsale orders', 0));
     END IF;
 END $$;
 
@@ -30,7 +39,7 @@ DECLARE
     nobody BIGINT;
     no_sale RECORD;
 BEGIN
-    PERFORM orders_need_read_committed();
+    PERFORM orders_lock(alone => false);
     -- Each is looked up by itself: a join may be planned to read all users.
     SELECT user_id INTO nobody
     FROM new_orders LEFT JOIN LATERAL (SELECT id FROM users WHERE id = user_id LIMIT 1) u ON true
@@ -54,35 +63,48 @@ CREATE TRIGGER orders_insert_names_what_exists AFTER INSERT ON orders REFERENCIN
 CREATE TRIGGER orders_update_names_what_exists AFTER UPDATE ON orders REFERENCING NEW TABLE AS new_orders
     FOR EACH STATEMENT EXECUTE FUNCTION orders_name_what_exists();
 
--- Its argument is the column of orders that names the rows of the trigger's table.
-CREATE FUNCTION orders_keep_what_they_name() RETURNS trigger LANGUAGE plpgsql AS $$
-DECLARE
-    is_named BOOLEAN;
+CREATE FUNCTION users_keep_their_orders() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM orders_need_read_committed();
-    LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE;
-    IF TG_OP = 'TRUNCATE' THEN
-        is_named := EXISTS (SELECT FROM orders);
-    ELSE
-        EXECUTE format('SELECT EXISTS (SELECT FROM orders WHERE %I = $1)', TG_ARGV[0]) INTO is_named USING OLD.id;
-    END IF;
-    IF is_named THEN
-        RAISE EXCEPTION '% has rows that orders name', TG_TABLE_NAME
-            USING ERRCODE = 'foreign_key_violation', TABLE = TG_TABLE_NAME, HINT = 'Delete the orders first.';
+    PERFORM orders_lock(alone => true);
+    IF EXISTS (SELECT FROM orders WHERE user_id = OLD.id) AND NOT EXISTS (SELECT FROM users WHERE id = OLD.id) THEN
+        RAISE EXCEPTION 'user % has orders', OLD.id USING ERRCODE = 'foreign_key_violation', TABLE = 'users';
     END IF;
     RETURN NULL;
 END $$;
 
-CREATE TRIGGER users_delete_keeps_named AFTER DELETE ON users
-    FOR EACH ROW EXECUTE FUNCTION orders_keep_what_they_name('user_id');
-CREATE TRIGGER users_update_keeps_named AFTER UPDATE OF id ON users
-    FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION orders_keep_what_they_name('user_id');
-CREATE TRIGGER users_truncate_keeps_named AFTER TRUNCATE ON users
-    FOR EACH STATEMENT EXECUTE FUNCTION orders_keep_what_they_name('user_id');
-CREATE TRIGGER flash_sales_delete_keeps_named AFTER DELETE ON flash_sales
-    FOR EACH ROW EXECUTE FUNCTION orders_keep_what_they_name('flash_sale_id');
-CREATE TRIGGER flash_sales_update_keeps_named AFTER UPDATE OF id, product_id ON flash_sales
-    FOR EACH ROW WHEN ((OLD.id, OLD.product_id) IS DISTINCT FROM (NEW.id, NEW.product_id))
-    EXECUTE FUNCTION orders_keep_what_they_name('flash_sale_id');
-CREATE TRIGGER flash_sales_truncate_keeps_named AFTER TRUNCATE ON flash_sales
-    FOR EACH STATEMENT EXECUTE FUNCTION orders_keep_what_they_name('flash_sale_id');
+CREATE FUNCTION flash_sales_keep_their_orders() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM orders_lock(alone => true);
+    IF EXISTS (SELECT FROM orders WHERE flash_sale_id = OLD.id AND product_id = OLD.product_id)
+        AND NOT EXISTS (SELECT FROM flash_sales WHERE id = OLD.id AND product_id = OLD.product_id)
+    THEN
+        RAISE EXCEPTION 'sale % of product % has orders', OLD.id, OLD.product_id
+            USING ERRCODE = 'foreign_key_violation', TABLE = 'flash_sales';
+    END IF;
+    RETURN NULL;
+END $$;
+
+-- TRUNCATE lets nobody else read the table before.
+CREATE FUNCTION orders_name_nothing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM orders_lock(alone => true);
+    IF EXISTS (SELECT FROM orders) THEN
+        RAISE EXCEPTION 'there are orders that name rows of %', TG_TABLE_NAME
+            USING ERRCODE = 'foreign_key_violation', TABLE = TG_TABLE_NAME;
+    END IF;
+    RETURN NULL;
+END $$;
+
+CREATE CONSTRAINT TRIGGER users_delete_keeps_orders AFTER DELETE ON users DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION users_keep_their_orders();
+CREATE CONSTRAINT TRIGGER users_update_keeps_orders AFTER UPDATE OF id ON users DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION users_keep_their_orders();
+CREATE TRIGGER users_truncate_keeps_orders AFTER TRUNCATE ON users
+    FOR EACH STATEMENT EXECUTE FUNCTION orders_name_nothing();
+CREATE CONSTRAINT TRIGGER flash_sales_delete_keeps_orders AFTER DELETE ON flash_sales DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION flash_sales_keep_their_orders();
+CREATE CONSTRAINT TRIGGER flash_sales_update_keeps_orders AFTER UPDATE OF id, product_id ON flash_sales
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN ((OLD.id, OLD.product_id) IS DISTINCT FROM (NEW.id, NEW.product_id)) EXECUTE FUNCTION flash_sales_keep_their_orders();
+CREATE TRIGGER flash_sales_truncate_keeps_orders AFTER TRUNCATE ON flash_sales
+    FOR EACH STATEMENT EXECUTE FUNCTION orders_name_nothing();

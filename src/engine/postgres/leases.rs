@@ -1,7 +1,7 @@
 //! Who reads which partition, and how far each has come. The database's clock decides when a lease has run out.
 //!
-//! Lock order, so that nobody waits in a circle: rows of `consumer_partitions` before the lock of the group; under the
-//! lock of the group, rows of others are taken only if they are free at once.
+//! Lock order, so that nobody waits in a circle: rows of `consumer_partitions` by partition, and before the lock of the
+//! group; under the lock of the group, rows of others are taken only if they are free at once.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -25,7 +25,9 @@ use crate::{
 /// Waits while a batch of the member's own is being settled, hence before the lock of the group.
 const RENEW: &str = "
     UPDATE consumer_partitions SET lease_expires_at = clock_timestamp() + make_interval(secs => ?), updated_at = now()
-    WHERE group_name = ? AND topic = ? AND owner = ?";
+    WHERE group_name = ? AND topic = ? AND partition IN (
+        SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND owner = ?
+        ORDER BY partition FOR NO KEY UPDATE)";
 
 /// One at a time may share out the partitions of a group.
 const LOCK_GROUP: &str =
@@ -66,11 +68,15 @@ const TAKE_FREE: &str = "
 
 const HAND_BACK: &str = "
     UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL, updated_at = now()
-    WHERE group_name = ? AND topic = ? AND owner = ? AND partition = ANY(?)";
+    WHERE group_name = ? AND topic = ? AND partition IN (
+        SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND owner = ? AND partition = ANY(?)
+        ORDER BY partition FOR NO KEY UPDATE)";
 
 const HAND_BACK_ALL: &str = "
     UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL, updated_at = now()
-    WHERE group_name = ? AND topic = ? AND owner = ?";
+    WHERE group_name = ? AND topic = ? AND partition IN (
+        SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND owner = ?
+        ORDER BY partition FOR NO KEY UPDATE)";
 
 /// What the last settled attempt was is unknown at another offset.
 const REPOSITION: &str = "
@@ -97,6 +103,7 @@ pub(super) async fn heartbeat(
         .run(async |conn| {
             Prepared::new(RENEW)
                 .bind::<Double, _>(ttl)
+                .of(member)
                 .of(member)
                 .bind::<Text, _>(member.id.clone())
                 .execute(conn)
@@ -181,6 +188,7 @@ pub(super) async fn hand_back(
     let partitions: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
     Prepared::new(HAND_BACK)
         .of(member)
+        .of(member)
         .bind::<Text, _>(member.id.clone())
         .bind::<Array<Integer>, _>(partitions)
         .execute(conn)
@@ -193,6 +201,7 @@ pub(super) async fn leave(conn: &mut AsyncPgConnection, member: &Member) -> Quer
         .read_committed()
         .run(async |conn| {
             Prepared::new(HAND_BACK_ALL)
+                .of(member)
                 .of(member)
                 .bind::<Text, _>(member.id.clone())
                 .execute(conn)

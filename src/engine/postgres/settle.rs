@@ -19,20 +19,23 @@ use super::{Prepared, sales::units};
 use crate::{
     engine::outcome,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    order::settlement::{self, Decision, Fresh, Known, KnownSale, Settled},
-    port::{Attempt, LedgerError, SettleBatch, SettleError, Settlement},
+    order::settlement::{self, Fresh, Known, KnownSale, Settled},
+    port::{Attempt, LedgerError, Position, SettleBatch, SettleError, Settlement},
 };
 
 /// How often batches are tried when other writers get in the way.
 const TRIES: u32 = 5;
 
 /// Moves the partitions that stand where the worker believes. This is what fences out any other worker: the second to
-/// come waits for the row, then finds the offset moved.
+/// come waits for the row, then finds the offset moved. Rows are locked in the order of `leases`.
 const MOVE_OFFSETS: &str = "
+    WITH held AS MATERIALIZED (
+        SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND partition = ANY(?)
+        ORDER BY partition FOR NO KEY UPDATE)
     UPDATE consumer_partitions p
     SET next_offset = m.to_offset, last_attempt_id = m.last, updated_at = now()
-    FROM unnest(?, ?, ?, ?, ?, ?) AS m (group_name, topic, partition, from_offset, to_offset, last)
-    WHERE p.group_name = m.group_name AND p.topic = m.topic AND p.partition = m.partition AND p.next_offset = m.from_offset";
+    FROM held JOIN unnest(?, ?, ?, ?) AS m (partition, from_offset, to_offset, last) USING (partition)
+    WHERE p.group_name = ? AND p.topic = ? AND p.partition = held.partition AND p.next_offset = m.from_offset";
 
 /// In one order for everybody, so that batches queue up instead of deadlocking.
 const LOCK_SALES: &str = "
@@ -69,8 +72,7 @@ const RECORD_ATTEMPTS: &str = "
         (topic, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)
     SELECT ?, attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition
     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?)
-        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)
-    ON CONFLICT (attempt_id) DO NOTHING";
+        AS a (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, partition)";
 
 #[derive(QueryableByName)]
 struct SaleRow {
@@ -101,8 +103,6 @@ struct KnownRow {
 /// Why a transaction was rolled back.
 enum Undone {
     Settle(SettleError),
-    /// Another writer changed what the decision rested on. Deciding anew takes that into account.
-    Overtaken,
     Sql(Error),
 }
 
@@ -113,11 +113,12 @@ impl From<Error> for Undone {
 }
 
 impl Undone {
+    /// True if another writer changed what the decision rested on: deciding anew takes that into account.
     fn is_worth_another_try(&self) -> bool {
         match self {
-            Self::Overtaken => true,
             Self::Sql(Error::DatabaseError(kind, information)) => match kind {
-                // Unique, foreign key, check: a statement by hand wrote between our look-up and our insert.
+                // Unique, foreign key, check: between our look-up and our insert somebody settled one of the attempts, or
+                // a statement by hand wrote.
                 DatabaseErrorKind::SerializationFailure
                 | DatabaseErrorKind::UniqueViolation
                 | DatabaseErrorKind::ForeignKeyViolation
@@ -143,9 +144,6 @@ pub(super) async fn settle(
         if tries == TRIES || !undone.is_worth_another_try() {
             return Err(match undone {
                 Undone::Settle(error) => error,
-                Undone::Overtaken => {
-                    LedgerError(format!("overtaken by other writers {TRIES} times")).into()
-                }
                 Undone::Sql(error) => LedgerError(error.to_string()).into(),
             });
         }
@@ -157,11 +155,14 @@ async fn attempt_once(
     conn: &mut AsyncPgConnection,
     batches: &[SettleBatch],
 ) -> Result<Vec<Vec<Settlement>>, Undone> {
+    let Some(SettleBatch { position, .. }) = batches.first() else {
+        return Ok(Vec::new());
+    };
     // The look-up after the lock must see more than the lock did, whatever the server's default isolation is.
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
-            if !move_offsets(conn, batches).await? {
+            if !move_offsets(conn, position, batches).await? {
                 return Err(Undone::Settle(SettleError::Fenced));
             }
             let attempts = settlement::attempts_of(batches);
@@ -171,23 +172,32 @@ async fn attempt_once(
             let known = look_up(conn, &attempts).await?;
             let decision = settlement::decide(batches, known)
                 .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
-            write_down(conn, batches, &decision).await?;
+            write_orders(conn, &decision.orders).await?;
+            write_attempts(conn, &position.topic, decision.fresh).await?;
             Ok(decision.settlements)
         })
         .await
 }
 
-/// True if all of them stood where the worker believes.
-async fn move_offsets(conn: &mut AsyncPgConnection, batches: &[SettleBatch]) -> QueryResult<bool> {
+/// True if all of them stood where the worker believed. `log` is a position in the log that they share.
+async fn move_offsets(
+    conn: &mut AsyncPgConnection,
+    log: &Position,
+    batches: &[SettleBatch],
+) -> QueryResult<bool> {
+    let partitions = column(batches, |batch| batch.position.partition.0);
     let moved = Prepared::new(MOVE_OFFSETS)
-        .bind::<Array<Text>, _>(column(batches, |batch| batch.position.group.clone()))
-        .bind::<Array<Text>, _>(column(batches, |batch| batch.position.topic.clone()))
-        .bind::<Array<Integer>, _>(column(batches, |batch| batch.position.partition.0))
+        .bind::<Text, _>(log.group.clone())
+        .bind::<Text, _>(log.topic.clone())
+        .bind::<Array<Integer>, _>(partitions.clone())
+        .bind::<Array<Integer>, _>(partitions)
         .bind::<Array<BigInt>, _>(column(batches, |batch| batch.from.0))
         .bind::<Array<BigInt>, _>(column(batches, |batch| batch.to.0))
         .bind::<Array<Nullable<SqlUuid>>, _>(column(batches, |batch| {
             batch.last.map(|attempt| attempt.0)
         }))
+        .bind::<Text, _>(log.group.clone())
+        .bind::<Text, _>(log.topic.clone())
         .execute(conn)
         .await?;
     Ok(moved == batches.len())
@@ -252,31 +262,34 @@ fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
     ))
 }
 
-async fn write_down(
+async fn write_orders(conn: &mut AsyncPgConnection, orders: &[Attempt]) -> QueryResult<()> {
+    if orders.is_empty() {
+        return Ok(());
+    }
+    Prepared::new(INSERT_ORDERS)
+        .bind::<Array<SqlUuid>, _>(column(orders, |_| Uuid::now_v7()))
+        .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.user.value()))
+        .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.product.value()))
+        .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.sale.value()))
+        .bind::<Array<SqlUuid>, _>(column(orders, |attempt| attempt.id.0))
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+async fn write_attempts(
     conn: &mut AsyncPgConnection,
-    batches: &[SettleBatch],
-    decision: &Decision,
-) -> Result<(), Undone> {
-    let orders = &decision.orders;
-    if !orders.is_empty() {
-        Prepared::new(INSERT_ORDERS)
-            .bind::<Array<SqlUuid>, _>(column(orders, |_| Uuid::now_v7()))
-            .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.user.value()))
-            .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.product.value()))
-            .bind::<Array<BigInt>, _>(column(orders, |attempt| attempt.sale.value()))
-            .bind::<Array<SqlUuid>, _>(column(orders, |attempt| attempt.id.0))
-            .execute(conn)
-            .await?;
+    topic: &str,
+    mut fresh: Vec<Fresh>,
+) -> QueryResult<()> {
+    if fresh.is_empty() {
+        return Ok(());
     }
     // By id, so that two transactions with the same attempts wait for each other instead of deadlocking.
-    let mut fresh: Vec<&Fresh> = decision.fresh.iter().collect();
     fresh.sort_unstable_by_key(|fresh| fresh.settlement.attempt.id);
-    let Some(batch) = batches.first().filter(|_| !fresh.is_empty()) else {
-        return Ok(());
-    };
-    let attempt = |fresh: &&Fresh| fresh.settlement.attempt;
-    let recorded = Prepared::new(RECORD_ATTEMPTS)
-        .bind::<Text, _>(batch.position.topic.clone())
+    let attempt = |fresh: &Fresh| fresh.settlement.attempt;
+    Prepared::new(RECORD_ATTEMPTS)
+        .bind::<Text, _>(topic.to_owned())
         .bind::<Array<SqlUuid>, _>(column(&fresh, |fresh| attempt(fresh).id.0))
         .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).sale.value()))
         .bind::<Array<BigInt>, _>(column(&fresh, |fresh| attempt(fresh).user.value()))
@@ -293,12 +306,7 @@ async fn write_down(
         .bind::<Array<Integer>, _>(column(&fresh, |fresh| fresh.partition.0))
         .execute(conn)
         .await?;
-    // Fewer: somebody else settled one of these attempts since the look-up. Its outcome is the one that counts.
-    if recorded == fresh.len() {
-        Ok(())
-    } else {
-        Err(Undone::Overtaken)
-    }
+    Ok(())
 }
 
 /// One column of rows to be unnested.

@@ -6,15 +6,16 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::port::{Ledger, LedgerError, SettleBatch, SettleError, Settlement};
 
 /// Rounds begin at least so far apart while readers keep up with the log: larger ones cost every server less. Who comes alone
-/// does not wait, and who lags behind does not either.
+/// does not wait, and a round with somebody who lags behind does not either.
 const PACE: Duration = Duration::from_millis(30);
 /// Batches of a round have at most so many attempts altogether, unless a single one has more.
-const ROUND: usize = 4_000;
+const ROUND_ATTEMPTS: usize = 4_000;
 
 type Answer = Result<Vec<Settlement>, SettleError>;
 
@@ -59,6 +60,9 @@ impl Settler {
                 }),
                 turn = self.turn.lock() => turn,
             };
+            if let Ok(answer) = answered.try_recv() {
+                return answer;
+            }
             if !self.waiting().iter().any(|waiting| waiting.lags) {
                 tokio::time::sleep_until(*turn).await;
             }
@@ -74,7 +78,7 @@ impl Settler {
         let mut attempts = 0;
         let more = waiting.iter().take_while(|waiting| {
             attempts += waiting.batch.attempts.len();
-            attempts <= ROUND
+            attempts <= ROUND_ATTEMPTS
         });
         let batches = more.count().max(1).min(waiting.len());
         waiting.drain(..batches).collect()
@@ -92,12 +96,17 @@ impl Settler {
                     let _ = answer.send(Ok(settlements));
                 }
             }
-            // One is in the way of the others: each by itself tells which.
-            Err(SettleError::Fenced | SettleError::Unsettleable(_)) if batches.len() > 1 => {
-                for (answer, batch) in answers.into_iter().zip(&batches) {
-                    let settled = self.ledger.settle(std::slice::from_ref(batch)).await;
-                    let _ = answer.send(settled.map(|settlements| settlements.concat()));
-                }
+            // One may be in the way of the others: each by itself tells. All at once, so that a ledger that does not answer
+            // is waited for once.
+            Err(_) if batches.len() > 1 => {
+                let alone = batches
+                    .iter()
+                    .zip(answers)
+                    .map(|(batch, answer)| async move {
+                        let settled = self.ledger.settle(std::slice::from_ref(batch)).await;
+                        let _ = answer.send(settled.map(|settlements| settlements.concat()));
+                    });
+                join_all(alone).await;
             }
             Err(error) => {
                 for answer in answers {
@@ -115,8 +124,6 @@ impl Settler {
 #[cfg(test)]
 mod tests {
     use chrono::DateTime;
-    use futures::future::join_all;
-    use tokio::time::Instant;
 
     use super::*;
     use crate::{
@@ -251,11 +258,11 @@ mod tests {
         let answers = all(&settler, large, false).await;
         assert_eq!(times(&answers), [Duration::ZERO, PACE, 2 * PACE]);
         // One alone may have more.
-        let alone = batch(3, 0, 1..i64::try_from(ROUND).unwrap() + 3);
+        let alone = batch(3, 0, 1..i64::try_from(ROUND_ATTEMPTS).unwrap() + 3);
         let answers = all(&settler, [alone], true).await;
         assert_eq!(
             answers[0].1.as_ref().unwrap().len(),
-            ROUND + 2,
+            ROUND_ATTEMPTS + 2,
             "all of it is settled"
         );
     }
