@@ -332,6 +332,22 @@ async fn a_backend_killed_in_mid_transaction_leaves_nothing() {
     bed.check_promises().await;
 }
 
+/// Waits until somebody waits for a lock in the bed's database.
+async fn wait_for_a_wait(bed: &PostgresBed) {
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let client = bed.database.client().await;
+    wait_until("somebody waits", Duration::from_secs(10), || async {
+        client
+            .query_one(waiting, &[])
+            .await
+            .unwrap()
+            .get::<_, i64>(0)
+            > 0
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_batch_overtaken_by_another_writer_is_decided_anew() {
     let bed = PostgresBed::start().await;
@@ -349,16 +365,7 @@ async fn a_batch_overtaken_by_another_writer_is_decided_anew() {
     let writer = bed.database.client().await;
     writer.batch_execute(&elsewhere).await.unwrap();
     let commit = async {
-        let waiting = "SELECT count(*) FROM pg_stat_activity
-            WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while bed.number(waiting).await == 0 {
-            assert!(
-                Instant::now() < deadline,
-                "the batch never came to the attempt"
-            );
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        wait_for_a_wait(&bed).await;
         writer.batch_execute("COMMIT").await.unwrap();
     };
     let (answer, ()) = tokio::join!(settle(&*ledger, 0, 0, &batch), commit);
@@ -598,22 +605,6 @@ async fn orders_by_hand_name_what_exists() {
         bed.execute(allowed).await.expect(allowed);
     }
     bed.check_promises().await;
-}
-
-/// Waits until somebody waits for a lock in the bed's database.
-async fn wait_for_a_wait(bed: &PostgresBed) {
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let client = bed.database.client().await;
-    wait_until("somebody waits", Duration::from_secs(10), || async {
-        client
-            .query_one(waiting, &[])
-            .await
-            .unwrap()
-            .get::<_, i64>(0)
-            > 0
-    })
-    .await;
 }
 
 /// The one waits until the other is through, and then sees what it did, whichever comes first.
