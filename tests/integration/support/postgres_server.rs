@@ -68,6 +68,7 @@ impl PostgresServer {
         PostgresConfig {
             host: "127.0.0.1".to_owned(),
             port: self.port,
+            tls: flashsale::config::TlsConfig::NONE,
             user: USER.to_owned(),
             password: Secret::new("none"),
             database: database.to_owned(),
