@@ -18,7 +18,10 @@ use super::{
     transport::{self, Connected, Encrypt, PEER_TIMEOUT},
     watch::{LastCode, PasswordInClear, Watched},
 };
-use crate::{config::PostgresConfig, ids::LedgerId};
+use crate::{
+    config::{PostgresConfig, TlsMode},
+    ids::LedgerId,
+};
 
 /// How often two connections are compared: a busy pooler may give them different sessions once.
 const SHARED_LOOKS: usize = 3;
@@ -208,20 +211,19 @@ pub(super) async fn refuse_shared_sessions(
     database: &str,
 ) -> Result<(), ConnectError> {
     let look = async {
-        let host = transport::hosts(config).next().unwrap_or_default();
-        let code = LastCode::default();
-        let (one, _one) = log_in(host, config, database, &code, config.statement_timeout).await?;
-        let (other, _other) =
-            log_in(host, config, database, &code, config.statement_timeout).await?;
-        for _ in 0..SHARED_LOOKS {
-            let (first, second) = (backend(&one).await, backend(&other).await);
-            if first.is_some() && first == second {
-                return Err(ConnectError::SharedSessions {
-                    server: server(config),
-                });
+        let mut last = Ok(());
+        for host in transport::hosts(config) {
+            match shares_sessions(host, config, database).await {
+                Ok(false) => return Ok(()),
+                Ok(true) => {
+                    return Err(ConnectError::SharedSessions {
+                        server: format!("{host}:{}", config.port),
+                    });
+                }
+                Err(error) => last = Err(error),
             }
         }
-        Ok(())
+        last
     };
     match tokio::time::timeout(config.pool_timeout, look).await {
         Ok(result) => result,
@@ -230,6 +232,24 @@ pub(super) async fn refuse_shared_sessions(
             format!("no answer within {:?}", config.pool_timeout),
         )),
     }
+}
+
+async fn shares_sessions(
+    host: &str,
+    config: &PostgresConfig,
+    database: &str,
+) -> Result<bool, ConnectError> {
+    let code = LastCode::default();
+    let limit = config.statement_timeout;
+    let (one, _one) = log_in(host, config, database, &code, limit).await?;
+    let (other, _other) = log_in(host, config, database, &code, limit).await?;
+    for _ in 0..SHARED_LOOKS {
+        let (first, second) = (backend(&one).await, backend(&other).await);
+        if first.is_some() && first == second {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The process of the server that answers. By the simple protocol, which prepares nothing.
@@ -291,6 +311,9 @@ fn classify(
     let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     if error.is_closed() || io.is_some() {
         ConnectError::Unreachable { server, cause }
+    } else if config.tls.mode != TlsMode::Disable {
+        // The library does not tell apart what failed: mostly that the server has no TLS.
+        ConnectError::Tls { server, cause }
     } else {
         ConnectError::Refused { server, cause }
     }
@@ -304,4 +327,59 @@ fn is_passing(code: &SqlState) -> bool {
     }
     let bytes = <[u8; 5]>::try_from(code.code().as_bytes());
     bytes.is_ok_and(|code| failure::verdict(code).retry == Retry::Later)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::config::{Secret, TlsConfig};
+
+    /// A server that asks for the password in clear text, and answers with all that it was sent afterwards.
+    async fn impostor(listener: TcpListener) -> Vec<u8> {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut startup = [0; 1024];
+        assert!(client.read(&mut startup).await.unwrap() > 0);
+        client
+            .write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3])
+            .await
+            .unwrap();
+        let mut sent = Vec::new();
+        client.read_to_end(&mut sent).await.ok();
+        sent
+    }
+
+    #[tokio::test]
+    async fn an_impostor_elsewhere_is_not_told_the_password() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = PostgresConfig {
+            host: "127.0.0.1".to_owned(),
+            port: address.port(),
+            tls: TlsConfig::NONE,
+            user: "shop".to_owned(),
+            password: Secret::new("hunter22"),
+            database: "shop".to_owned(),
+            pool_size: 2,
+            pool_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+        };
+        let connecting = async {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let is_local = false;
+            let stream = Watched::new(socket, LastCode::default(), is_local);
+            let connected = settings(&config, "shop").connect_raw(stream, NoTls).await;
+            classify(&config, "shop", &connected.err().unwrap())
+        };
+        let (sent, error) = tokio::join!(impostor(listener), connecting);
+        assert!(
+            matches!(error, ConnectError::PasswordInClear { .. }),
+            "{error}"
+        );
+        assert_eq!(sent, b"");
+    }
 }
