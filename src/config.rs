@@ -76,7 +76,34 @@ pub struct RedisConfig {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub cluster_mode: bool,
+    /// `None`: the address above is the server's, or a cluster node's.
+    pub sentinel: Option<SentinelConfig>,
+    /// `None`: not encrypted.
+    pub tls: Option<RedisTlsConfig>,
     pub command_timeout: Duration,
+}
+
+/// Who knows where the primary is.
+#[derive(Debug, Clone)]
+pub struct SentinelConfig {
+    /// Host and port of each Sentinel.
+    pub addresses: Vec<(String, u16)>,
+    /// The name of the primary, as the Sentinels call it.
+    pub master: String,
+    /// Of the Sentinels; the server's own are in [`RedisConfig`].
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+}
+
+/// How connections to Redis and to its Sentinels are encrypted. Files are PEM.
+#[derive(Debug, Clone)]
+pub struct RedisTlsConfig {
+    /// Whether the server has to prove its name.
+    pub verify: bool,
+    /// Authorities to trust; the system's if `None`.
+    pub ca_file: Option<String>,
+    /// The client's certificate and its key.
+    pub identity: Option<(String, String)>,
 }
 
 /// Where the attempt log is.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader,
+    PostgresConfig, RedisConfig, RedisTlsConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
+    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
+    reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -80,8 +81,67 @@ fn redis(read: &mut Reader) -> RedisConfig {
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
+        sentinel: sentinel(read),
+        tls: redis_tls(read),
         command_timeout: read.millis("redis.command_timeout_ms", 50..=60_000),
     }
+}
+
+fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
+    if read.optional("redis.sentinels").is_none() {
+        if read.optional("redis.sentinel_master").is_some() {
+            read.problem("redis.sentinels", "must name the Sentinels of the primary");
+        }
+        return None;
+    }
+    if read.text("redis.cluster_mode").eq_ignore_ascii_case("true") {
+        read.problem(
+            "redis.sentinels",
+            "must be empty in cluster mode: a cluster fails over by itself",
+        );
+    }
+    Some(SentinelConfig {
+        addresses: read.addresses("redis.sentinels"),
+        master: read.required("redis.sentinel_master"),
+        username: read.optional("redis.sentinel_username"),
+        password: read.optional("redis.sentinel_password").map(Secret::new),
+    })
+}
+
+fn redis_tls(read: &mut Reader) -> Option<RedisTlsConfig> {
+    let mode = read.choice(
+        "redis.tls",
+        &[
+            ("disable", None),
+            ("require", Some(false)),
+            ("verify-full", Some(true)),
+        ],
+    );
+    let files = (
+        read.optional("redis.cert_file"),
+        read.optional("redis.key_file"),
+    );
+    let identity = match files {
+        (Some(certificate), Some(key)) => Some((certificate, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            read.problem("redis.key_file", "must name the certificate's key");
+            None
+        }
+        (None, Some(_)) => {
+            read.problem("redis.cert_file", "must name the key's certificate");
+            None
+        }
+    };
+    let ca_file = read.optional("redis.ca_file");
+    if mode.is_none() && (ca_file.is_some() || identity.is_some()) {
+        read.problem("redis.tls", "must not be disable when files for it are set");
+    }
+    Some(RedisTlsConfig {
+        verify: mode?,
+        ca_file,
+        identity,
+    })
 }
 
 fn kafka(read: &mut Reader) -> KafkaConfig {

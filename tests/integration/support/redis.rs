@@ -68,6 +68,8 @@ impl RedisServer {
             username: None,
             password: self.options.password.map(Secret::new),
             cluster_mode: false,
+            sentinel: None,
+            tls: None,
             command_timeout,
         }
     }
@@ -163,6 +165,8 @@ pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
         username: None,
         password: None,
         cluster_mode: true,
+        sentinel: None,
+        tls: None,
         command_timeout,
     }
 }
