@@ -25,6 +25,7 @@ mod session;
 mod settle;
 
 pub use client::ConnectError;
+pub use rights::rule as acl_rule;
 
 use std::time::Duration;
 

@@ -12,6 +12,10 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod redis_cluster;
+mod redis_failover;
+mod redis_rights;
+mod redis_tls;
 mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well

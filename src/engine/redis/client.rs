@@ -114,7 +114,6 @@ impl ConnectError {
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "OOM" | "MISCONF" | "NOREPLICAS") => {
                 Self::NotWriting(told())
             }
-            Some(_) => Self::Unreachable(told()),
             None if *error.kind() == ErrorKind::Auth => Self::CredentialsRefused(told()),
             // How rustls' errors come out of a socket (std::io::ErrorKind).
             None if *error.kind() == ErrorKind::Tls
@@ -123,7 +122,7 @@ impl ConnectError {
                 Self::Tls(told())
             }
             None if failure::of(error).lasting == Lasting::Permanent => Self::Tls(told()),
-            None => Self::Unreachable(told()),
+            Some(_) | None => Self::Unreachable(told()),
         }
     }
 

@@ -27,13 +27,13 @@ const SLOTS: u16 = 16_384;
 /// Redirections of one command at most: one to a node that moved, one to a node that imports, and some for a second move.
 const REDIRECTIONS: usize = 5;
 /// How long a command is sent again while its keys are on two nodes, or its new node is being connected to.
-const PATIENCE: Duration = Duration::from_millis(1_000);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two such sendings.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 /// How often the slots are read: while a node is away (its replica may serve them already), and otherwise.
 const REFRESH: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
 /// A node without slots is forgotten after this time: it may be importing its first one.
-const IDLE_NODE: Duration = Duration::from_secs(60);
+const IDLE_NODE: Duration = Duration::from_mins(1);
 
 /// The links to all nodes that serve slots.
 pub(super) struct Cluster {

@@ -38,11 +38,13 @@ const IN_SCRIPTS: &[&str] = &[
     "zrem",
 ];
 
-/// Commands that are sent beside scripts. `script|load` only spares sending texts later.
-const BESIDE_SCRIPTS: &[&str] = &["eval", "evalsha", "ping", "script|load"];
+/// Commands that are sent beside scripts. `script|load` only spares sending texts later, and of `client|id` and `ping` only the
+/// client library is in need, which takes a refusal.
+const BESIDE_SCRIPTS: &[&str] = &["client|id", "eval", "evalsha", "ping", "script|load"];
 
-/// The rule that grants all that is needed, and no more.
-pub(super) fn rule(clustered: bool) -> String {
+/// The rule for ACL SETUSER that grants all that is needed, and no more.
+#[must_use]
+pub fn rule(clustered: bool) -> String {
     let mut rule = "resetkeys ~flashsale:* resetchannels -@all".to_owned();
     // The last two for `doctor`.
     let cluster: &[&str] = if clustered {
@@ -80,10 +82,15 @@ pub(super) async fn check(
             names
         })
         .map_err(|error| ConnectError::Unreachable(error.to_string()))?;
-    if names.is_empty() {
-        return Ok(());
+    if !names.is_empty() {
+        return Err(missing(config, names.join(" ")));
     }
-    Err(missing(config, names.join(" ")))
+    // Not needed now, but as soon as the server has lost a script.
+    session
+        .send_text(&SCRIPTS.probe_write, &keys)
+        .await
+        .map(drop)
+        .map_err(|failed| missing_or(config, session, failed))
 }
 
 /// A refusal for lack of rights, with the rule that grants them; any other error as it is.

@@ -177,6 +177,11 @@ impl Session {
         })
     }
 
+    /// Runs a script by its text.
+    pub(super) async fn send_text(&self, script: &Script, keys: &[Key]) -> Result<Value, Failed> {
+        self.eval(script, false, keys, &[], false).await
+    }
+
     async fn eval(
         &self,
         script: &Script,
