@@ -239,7 +239,10 @@ impl Nodes {
             let _ = tokio::time::timeout(wait, self.refresh.notified()).await;
             turn += 1;
             match self.read_map(turn).await {
-                Ok(map) => self.use_map(map),
+                Ok(map) => {
+                    tracing::debug!(?map, "the cluster's slots");
+                    self.use_map(map);
+                }
                 Err(error) => tracing::debug!(%error, "the cluster's slots cannot be read"),
             }
             // A storm of redirections must not become a storm of questions.

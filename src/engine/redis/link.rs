@@ -178,7 +178,7 @@ impl Keeper {
                     self.state.send_replace(State::Up(Arc::new(session)));
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "connecting to Redis");
+                    tracing::debug!(%error, "Redis cannot be connected to");
                     self.state.send_replace(State::Down(error.to_string()));
                     pause = (pause * 2).min(PAUSES.1);
                 }

@@ -181,24 +181,21 @@ impl OwnCluster {
 
     /// The index of the node that serves a slot.
     pub fn owner(&self, slot: u16) -> usize {
-        let address = cli(self.nodes[0].port(), None, &[], &["CLUSTER", "SLOTS"]);
-        let lines: Vec<_> = address.lines().collect();
-        // first, last, then host, port, id (and metadata) of the master and of each replica
-        let port: u16 = lines
-            .windows(4)
-            .find_map(|part| {
-                let (first, last) = (
-                    part[0].trim().parse::<u16>().ok()?,
-                    part[1].trim().parse::<u16>().ok()?,
-                );
-                (part[2] == "127.0.0.1" && (first..=last).contains(&slot))
-                    .then(|| part[3].parse().unwrap())
-            })
-            .expect("the slot is served");
-        self.nodes
-            .iter()
-            .position(|node| node.port() == port)
-            .unwrap()
+        self.owner_seen_by(0, slot).expect("the slot is served")
+    }
+
+    /// The same, as one of the nodes sees it.
+    pub fn owner_seen_by(&self, node: usize, slot: u16) -> Option<usize> {
+        let answer = self.nodes[node].cli(&["CLUSTER", "SLOTS"]);
+        let lines: Vec<_> = answer.lines().collect();
+        // First and last slot, then host, port and id of the master.
+        let port: u16 = lines.windows(4).find_map(|part| {
+            let first: u16 = part[0].trim().parse().ok()?;
+            let last: u16 = part[1].trim().parse().ok()?;
+            let is_range = part[2] == "127.0.0.1" && (first..=last).contains(&slot);
+            is_range.then(|| part[3].parse().ok())?
+        })?;
+        self.nodes.iter().position(|node| node.port() == port)
     }
 
     /// The slot of a sale's keys.
@@ -254,6 +251,11 @@ impl OwnCluster {
         for node in [to, from].into_iter().chain(others) {
             let _ = self.nodes[node].cli(&["CLUSTER", "SETSLOT", &slot, "NODE", &id]);
         }
+        // Replicas too: one that does not know it yet is not elected at the first try.
+        let number = slot.parse().unwrap();
+        wait_for("every node knows where the slot is", || {
+            (0..self.nodes.len()).all(|node| self.owner_seen_by(node, number) == Some(to))
+        });
     }
 }
 
