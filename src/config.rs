@@ -77,7 +77,23 @@ pub struct RedisConfig {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub cluster_mode: bool,
+    /// `None`: the address above is the server's, or a cluster node's.
+    pub sentinel: Option<SentinelConfig>,
+    /// Of Sentinels, too.
+    pub tls: TlsConfig,
     pub command_timeout: Duration,
+}
+
+/// Who knows where the primary is.
+#[derive(Debug, Clone)]
+pub struct SentinelConfig {
+    /// Host and port of each Sentinel.
+    pub addresses: Vec<(String, u16)>,
+    /// The name of the primary, as the Sentinels call it.
+    pub master: String,
+    /// Of the Sentinels; the server's own are in [`RedisConfig`].
+    pub username: Option<String>,
+    pub password: Option<Secret>,
 }
 
 /// Whether a connection to a server is encrypted, and whether the server has to prove its name.

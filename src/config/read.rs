@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
+    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, SentinelConfig,
+    ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -31,7 +31,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             level: read.log_level("log.level"),
             json: read.choice("log.format", &[("text", false), ("json", true)]),
         },
-        redis: redis(&mut read),
+        redis: redis(&mut read, production),
         kafka: kafka(&mut read),
         postgres: postgres(&mut read, production),
         embedded: EmbeddedConfig {
@@ -73,15 +73,47 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
     }
 }
 
-fn redis(read: &mut Reader) -> RedisConfig {
+fn redis(read: &mut Reader, production: bool) -> RedisConfig {
+    let host = read.required("redis.host");
+    let sentinel = sentinel(read);
+    let tls = match &sentinel {
+        None => tls::read(read, "redis", &[&host], production),
+        Some(sentinel) => {
+            let hosts = sentinel.addresses.iter().map(|(host, _)| host.as_str());
+            tls::read(read, "redis", &hosts.collect::<Vec<_>>(), production)
+        }
+    };
     RedisConfig {
-        host: read.required("redis.host"),
+        host,
         port: read.number("redis.port", 1..=u16::MAX),
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
+        sentinel,
+        tls,
         command_timeout: read.millis("redis.command_timeout_ms", 50..=60_000),
     }
+}
+
+fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
+    if read.optional("redis.sentinels").is_none() {
+        if read.optional("redis.sentinel_master").is_some() {
+            read.problem("redis.sentinels", "must name the Sentinels of the primary");
+        }
+        return None;
+    }
+    if read.text("redis.cluster_mode").eq_ignore_ascii_case("true") {
+        read.problem(
+            "redis.sentinels",
+            "must be empty in cluster mode: a cluster fails over by itself",
+        );
+    }
+    Some(SentinelConfig {
+        addresses: read.addresses("redis.sentinels"),
+        master: read.required("redis.sentinel_master"),
+        username: read.optional("redis.sentinel_username"),
+        password: read.optional("redis.sentinel_password").map(Secret::new),
+    })
 }
 
 fn kafka(read: &mut Reader) -> KafkaConfig {

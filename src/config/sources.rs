@@ -33,6 +33,14 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("redis.username", &["REDIS_USERNAME"]),
     ("redis.password", &["REDIS_PASSWORD"]),
     ("redis.cluster_mode", &["REDIS_CLUSTER_MODE"]),
+    ("redis.sentinels", &["REDIS_SENTINELS"]),
+    ("redis.sentinel_master", &["REDIS_SENTINEL_MASTER"]),
+    ("redis.sentinel_username", &["REDIS_SENTINEL_USERNAME"]),
+    ("redis.sentinel_password", &["REDIS_SENTINEL_PASSWORD"]),
+    ("redis.tls", &["REDIS_TLS"]),
+    ("redis.ca_file", &["REDIS_CA_FILE"]),
+    ("redis.cert_file", &["REDIS_CERT_FILE"]),
+    ("redis.key_file", &["REDIS_KEY_FILE"]),
     ("redis.command_timeout_ms", &["REDIS_COMMAND_TIMEOUT_MS"]),
     ("kafka.brokers", &["KAFKA_BROKERS"]),
     ("kafka.client_id", &["KAFKA_CLIENT_ID"]),
@@ -103,6 +111,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
 /// its end, as `JWT_SECRET_FILE=/run/secrets/jwt`.
 pub const SECRETS: &[&str] = &[
     "redis.password",
+    "redis.sentinel_password",
     "kafka.sasl_password",
     "postgres.password",
     "auth.jwt_secret",

@@ -101,7 +101,7 @@ fn settlements(settlements: &[Settlement]) -> String {
 fn of_gate<T>(answer: Result<Result<T, GateError>, Failure>) -> Result<T, GateError> {
     match answer {
         Ok(answer) => answer,
-        Err(Failure::Refused(cause)) => Err(GateError::NotAsked(cause)),
+        Err(Failure::Refused(cause)) => Err(GateError::Refused(cause)),
         Err(Failure::Unknown(cause)) => Err(GateError::Unknown(cause)),
     }
 }

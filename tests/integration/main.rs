@@ -13,6 +13,10 @@ mod embedded;
 mod faults;
 mod http;
 mod postgres_modes;
+mod redis_cluster;
+mod redis_failover;
+mod redis_rights;
+mod redis_tls;
 mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well

@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     config::{PostgresConfig, TlsMode},
+    engine::tls,
     ids::LedgerId,
 };
 
@@ -154,7 +155,8 @@ async fn log_in(
     code: &LastCode,
     statement_timeout: Duration,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let tls = transport::tls_settings(config)?;
+    let tls =
+        tls::client(&config.tls).map_err(|error| ConnectError::Certificates(error.to_string()))?;
     let Connected { stream, is_local } = transport::connect(host, config.port)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;

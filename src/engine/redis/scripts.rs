@@ -29,6 +29,7 @@ macro_rules! scripts {
 scripts! {
     attempt_purchase,
     begin_load,
+    check_rights,
     claim_pending,
     close_if_restarted,
     forget_results,
@@ -37,6 +38,7 @@ scripts! {
     list_holdings,
     load_holders,
     overdue,
+    probe_write,
     record_outcomes,
     restore_stock,
     sale_status,
