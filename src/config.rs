@@ -79,6 +79,16 @@ pub struct RedisConfig {
     pub command_timeout: Duration,
 }
 
+/// Whether a connection to a server is encrypted, and whether the server has to prove its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    Disable,
+    /// Encrypted; the server's certificate is not checked.
+    Require,
+    /// The server's certificate is of a trusted authority, and for the name that was connected to.
+    VerifyFull,
+}
+
 /// Where the attempt log is.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -90,20 +100,27 @@ pub struct KafkaConfig {
     pub partitions: i32,
     pub replication_factor: i16,
     pub append_timeout: Duration,
-    pub tls: bool,
+    pub tls: TlsMode,
     pub ca_file: Option<String>,
+    /// The client's certificate and its key; both or none.
+    pub cert_file: Option<String>,
+    pub key_file: Option<String>,
     pub sasl: Option<SaslConfig>,
 }
 
 /// How to log in to Kafka.
 #[derive(Debug, Clone)]
-pub struct SaslConfig {
-    pub mechanism: SaslMechanism,
-    pub username: String,
-    pub password: Secret,
+pub enum SaslConfig {
+    Password {
+        mechanism: SaslMechanism,
+        username: String,
+        password: Secret,
+    },
+    /// With a token from a file, which is read at each login.
+    OauthBearer { token_file: String },
 }
 
-/// The mechanisms that are supported.
+/// The mechanisms with a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,

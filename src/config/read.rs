@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
     PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader,
+    Sources, StressConfig, TelemetryConfig, TlsMode, WorkerConfig, reader::Reader,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -96,6 +96,17 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
+    let tls = read.choice("kafka.tls", TLS_MODES);
+    let cert_file = read.optional("kafka.cert_file");
+    let key_file = read.optional("kafka.key_file");
+    if cert_file.is_some() != key_file.is_some() {
+        read.problem(
+            "kafka.cert_file",
+            "needs the key file too, and the other way round",
+        );
+    } else if cert_file.is_some() && tls == TlsMode::Disable {
+        read.problem("kafka.cert_file", "is of no use without TLS");
+    }
     KafkaConfig {
         brokers: read.brokers("kafka.brokers"),
         client_id: read.required("kafka.client_id"),
@@ -105,25 +116,56 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
         partitions: read.number("kafka.partitions", 1..=10_000),
         replication_factor: read.number("kafka.replication_factor", 1..=100),
         append_timeout: read.millis("kafka.append_timeout_ms", 50..=60_000),
-        tls: read.flag("kafka.tls"),
+        tls,
         ca_file: read.optional("kafka.ca_file"),
+        cert_file,
+        key_file,
         sasl: sasl(read),
     }
 }
 
+/// `true` and `false` are older names.
+const TLS_MODES: &[(&str, TlsMode)] = &[
+    ("disable", TlsMode::Disable),
+    ("require", TlsMode::Require),
+    ("verify-full", TlsMode::VerifyFull),
+    ("true", TlsMode::VerifyFull),
+    ("false", TlsMode::Disable),
+];
+
 fn sasl(read: &mut Reader) -> Option<SaslConfig> {
+    /// Which mechanism, before the rest of its settings is read.
+    #[derive(Clone, Copy)]
+    enum Chosen {
+        Password(SaslMechanism),
+        Token,
+    }
+
     read.optional("kafka.sasl_mechanism")?;
-    Some(SaslConfig {
-        mechanism: read.choice(
-            "kafka.sasl_mechanism",
-            &[
-                ("PLAIN", SaslMechanism::Plain),
-                ("SCRAM-SHA-256", SaslMechanism::ScramSha256),
-                ("SCRAM-SHA-512", SaslMechanism::ScramSha512),
-            ],
-        ),
-        username: read.required("kafka.sasl_username"),
-        password: Secret::new(read.required("kafka.sasl_password")),
+    let chosen = read.choice(
+        "kafka.sasl_mechanism",
+        &[
+            ("PLAIN", Chosen::Password(SaslMechanism::Plain)),
+            (
+                "SCRAM-SHA-256",
+                Chosen::Password(SaslMechanism::ScramSha256),
+            ),
+            (
+                "SCRAM-SHA-512",
+                Chosen::Password(SaslMechanism::ScramSha512),
+            ),
+            ("OAUTHBEARER", Chosen::Token),
+        ],
+    );
+    Some(match chosen {
+        Chosen::Password(mechanism) => SaslConfig::Password {
+            mechanism,
+            username: read.required("kafka.sasl_username"),
+            password: Secret::new(read.required("kafka.sasl_password")),
+        },
+        Chosen::Token => SaslConfig::OauthBearer {
+            token_file: read.required("kafka.sasl_token_file"),
+        },
     })
 }
 

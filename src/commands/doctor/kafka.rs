@@ -131,6 +131,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{super::report, *};
+    use crate::config::TlsMode;
 
     fn after(change: impl FnOnce(&mut Topic)) -> Vec<String> {
         let config = KafkaConfig {
@@ -142,8 +143,10 @@ mod tests {
             partitions: 6,
             replication_factor: 3,
             append_timeout: Duration::from_secs(1),
-            tls: false,
+            tls: TlsMode::Disable,
             ca_file: None,
+            cert_file: None,
+            key_file: None,
             sasl: None,
         };
         let settings = [

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flashsale::{
-    config::KafkaConfig,
+    config::{KafkaConfig, TlsMode},
     engine::kafka::{KafkaLog, create_topics},
     port::AttemptLog,
 };
@@ -207,6 +207,85 @@ impl Drop for Topic {
     }
 }
 
+/// The leader of each partition of a topic, and how many replicas are in sync, as the broker on a port says.
+pub async fn leaders(port: u16, topic: &str) -> Option<Vec<(i32, usize)>> {
+    use kafka_protocol::{
+        messages::{MetadataRequest, TopicName, metadata_request::MetadataRequestTopic},
+        protocol::StrBytes,
+    };
+
+    let name = TopicName(StrBytes::from_string(topic.to_owned()));
+    let topic = MetadataRequestTopic::default().with_name(Some(name));
+    let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+    let answer = ask(port, request, 7);
+    let answer = tokio::time::timeout(Duration::from_secs(1), answer);
+    let answer = answer.await.ok()??;
+    let partitions = &answer.topics.first()?.partitions;
+    let mut leaders: Vec<_> = partitions
+        .iter()
+        .map(|it| (it.partition_index, (it.leader_id.0, it.isr_nodes.len())))
+        .collect();
+    leaders.sort_unstable();
+    Some(leaders.into_iter().map(|(_, leader)| leader).collect())
+}
+
+/// Raises the number of a topic's partitions, as `kafka-topics.sh --alter` does.
+pub async fn add_partitions(port: u16, topic: &str, count: i32) {
+    use kafka_protocol::{
+        messages::{
+            CreatePartitionsRequest, TopicName, create_partitions_request::CreatePartitionsTopic,
+        },
+        protocol::StrBytes,
+    };
+
+    let topic = CreatePartitionsTopic::default()
+        .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
+        .with_count(count)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(5_000);
+    let answer = ask(port, request, 1).await.expect("the broker answers");
+    assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
+}
+
+/// Asks a plain broker one thing that rskafka does not ask for; `None` if there is no proper answer.
+async fn ask<R: kafka_protocol::protocol::Request>(
+    port: u16,
+    request: R,
+    version: i16,
+) -> Option<R::Response> {
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::{
+        messages::{RequestHeader, ResponseHeader},
+        protocol::{Decodable, Encodable, HeaderVersion},
+    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(1);
+    let mut message = BytesMut::new();
+    header
+        .encode(&mut message, R::header_version(version))
+        .unwrap();
+    request.encode(&mut message, version).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .ok()?;
+    stream
+        .write_u32(u32::try_from(message.len()).unwrap())
+        .await
+        .ok()?;
+    stream.write_all(&message).await.ok()?;
+    let mut answer = vec![0; stream.read_u32().await.ok()? as usize];
+    stream.read_exact(&mut answer).await.ok()?;
+    let mut answer = Bytes::from(answer);
+    ResponseHeader::decode(&mut answer, R::Response::header_version(version)).ok()?;
+    R::Response::decode(&mut answer, version).ok()
+}
+
 /// Where Kafka is, as the environment says; the ports of `scripts/services.sh` otherwise.
 pub fn config() -> KafkaConfig {
     let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| "127.0.0.1:29093".to_owned());
@@ -219,8 +298,10 @@ pub fn config() -> KafkaConfig {
         partitions: 3,
         replication_factor: 1,
         append_timeout: Duration::from_secs(3),
-        tls: false,
+        tls: TlsMode::Disable,
         ca_file: None,
+        cert_file: None,
+        key_file: None,
         sasl: None,
     }
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use flashsale::{
-    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret},
+    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret, TlsMode},
     engine::kafka::KafkaLog,
     port::{AttemptLog, DeadLetter, Offset, Partition, RawRecord},
 };
@@ -147,7 +147,7 @@ async fn a_cluster_with_tls_and_a_login_is_used_like_any_other() {
     })
     .await;
     let login = |password: &str| {
-        Some(SaslConfig {
+        Some(SaslConfig::Password {
             mechanism: SaslMechanism::Plain,
             username: LOGIN.0.to_owned(),
             password: Secret::new(password),
@@ -155,7 +155,7 @@ async fn a_cluster_with_tls_and_a_login_is_used_like_any_other() {
     };
     let secured = KafkaConfig {
         brokers: vec![broker.secured_address()],
-        tls: true,
+        tls: TlsMode::VerifyFull,
         ca_file: Some(broker.authorities()),
         sasl: login(LOGIN.1),
         ..topic.config.clone()
