@@ -12,6 +12,8 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod kafka_cluster;
+mod partitions;
 mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well

@@ -35,12 +35,17 @@ pub struct Servers {
 impl Servers {
     /// On a Redis and a Kafka of its own.
     pub async fn start_with_broker(broker: &Broker) -> Self {
-        let redis = RedisServer::start(RedisOptions::default());
-        let config = redis.config(Duration::from_secs(2));
-        let kafka = KafkaConfig {
+        Self::start_with_kafka(KafkaConfig {
             brokers: vec![broker.address()],
             ..kafka::config()
-        };
+        })
+        .await
+    }
+
+    /// On a Redis of its own and this Kafka.
+    pub async fn start_with_kafka(kafka: KafkaConfig) -> Self {
+        let redis = RedisServer::start(RedisOptions::default());
+        let config = redis.config(Duration::from_secs(2));
         Self::on(Some(redis), config, kafka).await
     }
 
