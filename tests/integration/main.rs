@@ -13,6 +13,7 @@ mod embedded;
 mod faults;
 mod http;
 mod kafka_cluster;
+mod kafka_security;
 mod partitions;
 mod sale;
 mod stress;

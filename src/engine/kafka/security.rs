@@ -143,7 +143,13 @@ impl Login {
     /// The next message to the broker; none once the login is complete.
     pub(super) fn step(&mut self, received: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
         match self {
-            Self::Token { message } => Ok(message.take().map(String::into_bytes)),
+            // A broker that does not take the token says so in its answer, without an error code.
+            Self::Token { message } => match (message.take(), received) {
+                (None, Some(refusal)) if !refusal.is_empty() => {
+                    Err(String::from_utf8_lossy(refusal).into_owned())
+                }
+                (message, _) => Ok(message.map(String::into_bytes)),
+            },
             Self::Password { finished: true, .. } => Ok(None),
             Self::Password {
                 session, finished, ..

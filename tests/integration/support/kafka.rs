@@ -249,6 +249,32 @@ pub async fn add_partitions(port: u16, topic: &str, count: i32) {
     assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
 }
 
+/// Lets a user do this (a code of Kafka's `AclOperation`) with topics whose names begin so, as `kafka-acls.sh --add` does.
+pub async fn allow(port: u16, user: &str, operations: &[i8], topics: &str, prefixed: bool) {
+    use kafka_protocol::{
+        messages::{CreateAclsRequest, create_acls_request::AclCreation},
+        protocol::StrBytes,
+    };
+
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let creations = operations.iter().map(|operation| {
+        AclCreation::default()
+            .with_resource_type(2) // a topic
+            .with_resource_name(text(topics))
+            .with_resource_pattern_type(if prefixed { 4 } else { 3 })
+            .with_principal(text(&format!("User:{user}")))
+            .with_host(text("*"))
+            .with_operation(*operation)
+            .with_permission_type(3) // it is allowed
+    });
+    let request = CreateAclsRequest::default().with_creations(creations.collect());
+    let answer = ask(port, request, 1).await.expect("the broker answers");
+    assert!(
+        answer.results.iter().all(|result| result.error_code == 0),
+        "{answer:?}"
+    );
+}
+
 /// Asks a plain broker one thing that rskafka does not ask for; `None` if there is no proper answer.
 async fn ask<R: kafka_protocol::protocol::Request>(
     port: u16,
