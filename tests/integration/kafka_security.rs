@@ -290,6 +290,9 @@ async fn each_command_needs_no_more_than_its_permissions(
     log.bury(&[letter]).await.unwrap();
     log.dead_letters(Partition(0), Offset(0)).await.unwrap();
 
+    let found = inspect::inspect(&of(work)).await.unwrap();
+    assert!(found.topics[0].settings_hidden, "it need not know them");
+
     let own = KafkaConfig {
         topic: "shop.attempts".to_owned(),
         dead_letter_topic: "shop.attempts.dlq".to_owned(),

@@ -17,10 +17,23 @@ pub(super) fn judge(config: &KafkaConfig, found: &Inspection) -> Vec<Check> {
     for topic in &found.topics {
         checks.push(partitions(config, topic));
         checks.push(leaders(topic));
-        checks.push(replicas(topic, found.brokers));
-        checks.push(kept(topic));
+        if topic.settings_hidden {
+            checks.push(hidden(topic));
+        } else {
+            checks.push(replicas(topic, found.brokers));
+            checks.push(kept(topic));
+        }
     }
     checks
+}
+
+fn hidden(topic: &Topic) -> Check {
+    Check::warning(
+        AREA,
+        "settings",
+        format!("{}: this user may not read them", topic.name),
+    )
+    .advise("let it, with the ACL operation DescribeConfigs, or look with kafka-configs.sh --describe")
 }
 
 fn partitions(config: &KafkaConfig, topic: &Topic) -> Check {
@@ -161,6 +174,7 @@ mod tests {
             replicas: 3,
             under_replicated: 0,
             leaderless: 0,
+            settings_hidden: false,
             settings: BTreeMap::from(
                 settings.map(|(name, value)| (name.to_owned(), value.to_owned())),
             ),
@@ -198,6 +212,10 @@ mod tests {
         assert_eq!(
             after(|topic| topic.replicas = 1),
             ["kafka replicas: Failed"]
+        );
+        assert_eq!(
+            after(|topic| topic.settings_hidden = true),
+            ["kafka settings: Warning"]
         );
         assert_eq!(set("min.insync.replicas", "1"), ["kafka replicas: Warning"]);
         assert_eq!(set("min.insync.replicas", "3"), ["kafka replicas: Warning"]);

@@ -40,6 +40,8 @@ pub struct Topic {
     pub leaderless: usize,
     /// By Kafka's names.
     pub settings: BTreeMap<String, String>,
+    /// The user may not read them.
+    pub settings_hidden: bool,
 }
 
 /// Asks the first broker that answers.
@@ -71,6 +73,7 @@ async fn ask(config: &KafkaConfig, security: &Security) -> Result<Inspection, Co
             .results
             .iter()
             .find(|result| result.resource_name.as_str() == name);
+        let settings_hidden = settings.is_none_or(|result| result.error_code != 0);
         let settings = settings.into_iter().flat_map(|result| &result.configs);
         topics.push(Topic {
             name: name.clone(),
@@ -91,6 +94,7 @@ async fn ask(config: &KafkaConfig, security: &Security) -> Result<Inspection, Co
                 .iter()
                 .filter(|it| it.leader_id.0 < 0)
                 .count(),
+            settings_hidden,
             settings: settings
                 .filter_map(|setting| {
                     Some((
