@@ -35,11 +35,7 @@ fn attempt(user: i64) -> Attempt {
 /// A broker, a topic, and how to get to it with TLS and without a login.
 async fn secured() -> (Broker, Topic, KafkaConfig) {
     let broker = Broker::start_secured().await;
-    let topic = Topic::create_on(KafkaConfig {
-        brokers: vec![broker.address()],
-        ..kafka::config()
-    })
-    .await;
+    let topic = Topic::create_on(kafka::config_of(vec![broker.address()])).await;
     let tls = KafkaConfig {
         brokers: vec![broker.secured_address()],
         tls: TlsMode::VerifyFull,

@@ -31,7 +31,8 @@ fn attempt(user: i64) -> Attempt {
 }
 
 async fn add_partitions(topic: &Topic, count: i32) {
-    let (_, port) = topic.config.brokers[0].rsplit_once(':').unwrap();
+    let plain = kafka::plain(&topic.config);
+    let (_, port) = plain[0].rsplit_once(':').unwrap();
     kafka::add_partitions(port.parse().unwrap(), &topic.config.topic, count).await;
 }
 

@@ -33,7 +33,9 @@ fn hidden(topic: &Topic) -> Check {
         "settings",
         format!("{}: this user may not read them", topic.name),
     )
-    .advise("let it, with the ACL operation DescribeConfigs, or look with kafka-configs.sh --describe")
+    .advise(
+        "let it, with the ACL operation DescribeConfigs, or look with kafka-configs.sh --describe",
+    )
 }
 
 fn partitions(config: &KafkaConfig, topic: &Topic) -> Check {

@@ -84,12 +84,10 @@ impl Cluster {
     /// How clients get to all of them.
     pub fn config(&self) -> KafkaConfig {
         let brokers = self.members.iter();
+        let brokers = brokers.map(|member| format!("127.0.0.1:{}", member.port));
         KafkaConfig {
-            brokers: brokers
-                .map(|member| format!("127.0.0.1:{}", member.port))
-                .collect(),
             replication_factor: 3,
-            ..kafka::config()
+            ..kafka::config_of(brokers.collect())
         }
     }
 

@@ -52,7 +52,7 @@ impl Topic {
             record::Record,
         };
 
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -74,7 +74,7 @@ impl Topic {
 
     /// Deletes topics whose names are this one's with something behind.
     pub async fn delete_others(&self, suffixes: &[&str]) {
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -86,7 +86,7 @@ impl Topic {
     }
 
     async fn delete(&self) {
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -117,7 +117,7 @@ impl Topic {
         let mut child = java("org.apache.kafka.tools.ConsoleProducer")
             .args([
                 "--bootstrap-server",
-                &self.config.brokers[0],
+                &plain(&self.config)[0],
                 "--topic",
                 &self.config.topic,
             ])
@@ -139,7 +139,7 @@ impl Topic {
     pub async fn records(&self, topic: &str) -> Vec<(i32, rskafka::record::RecordAndOffset)> {
         use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -177,7 +177,7 @@ pub async fn ends(config: &KafkaConfig) -> Vec<i64> {
 impl Drop for Topic {
     fn drop(&mut self) {
         let (brokers, topics) = (
-            self.config.brokers.clone(),
+            plain(&self.config),
             [
                 self.config.topic.clone(),
                 self.config.dead_letter_topic.clone(),
@@ -230,7 +230,7 @@ pub async fn leaders(port: u16, topic: &str) -> Option<Vec<(i32, usize)>> {
 }
 
 /// Raises the number of a topic's partitions, as `kafka-topics.sh --alter` does.
-pub async fn add_partitions(port: u16, topic: &str, count: i32) {
+pub async fn add_partitions(port: u16, topic: &str, wanted: i32) {
     use kafka_protocol::{
         messages::{
             CreatePartitionsRequest, TopicName, create_partitions_request::CreatePartitionsTopic,
@@ -240,13 +240,21 @@ pub async fn add_partitions(port: u16, topic: &str, count: i32) {
 
     let topic = CreatePartitionsTopic::default()
         .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
-        .with_count(count)
+        .with_count(wanted)
         .with_assignments(None);
     let request = CreatePartitionsRequest::default()
         .with_topics(vec![topic])
         .with_timeout_ms(5_000);
     let answer = ask(port, request, 1).await.expect("the broker answers");
     assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
+    let topic = answer.results[0].name.0.to_string();
+    super::wait_until("the broker knows them", Duration::from_secs(5), || async {
+        let count = leaders(port, &topic)
+            .await
+            .map_or(0, |leaders| leaders.len());
+        i32::try_from(count) == Ok(wanted)
+    })
+    .await;
 }
 
 /// Lets a user do this (a code of Kafka's `AclOperation`) with topics whose names begin so, as `kafka-acls.sh --add` does.
@@ -314,7 +322,9 @@ async fn ask<R: kafka_protocol::protocol::Request>(
 
 /// Where Kafka is, as the environment says; the ports of `scripts/services.sh` otherwise.
 pub fn config() -> KafkaConfig {
-    let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| "127.0.0.1:29093".to_owned());
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let brokers = variable("KAFKA_BROKERS").unwrap_or_else(|| "127.0.0.1:29093".to_owned());
+    let replicas = variable("KAFKA_REPLICATION_FACTOR").unwrap_or_else(|| "1".to_owned());
     KafkaConfig {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         client_id: "flashsale-tests".to_owned(),
@@ -322,14 +332,57 @@ pub fn config() -> KafkaConfig {
         dead_letter_topic: String::new(),
         consumer_group: "flash-sale-worker-group".to_owned(),
         partitions: 3,
-        replication_factor: 1,
+        replication_factor: replicas.parse().unwrap(),
         append_timeout: Duration::from_secs(3),
+        tls: match variable("KAFKA_TLS").as_deref() {
+            Some("verify-full") => TlsMode::VerifyFull,
+            _ => TlsMode::Disable,
+        },
+        ca_file: variable("KAFKA_CA_FILE"),
+        cert_file: variable("KAFKA_CERT_FILE"),
+        key_file: variable("KAFKA_KEY_FILE"),
+        sasl: None,
+    }
+}
+
+/// A broker of the test's own, whatever the environment says about others.
+pub fn config_of(brokers: Vec<String>) -> KafkaConfig {
+    KafkaConfig {
+        brokers,
+        replication_factor: 1,
         tls: TlsMode::Disable,
         ca_file: None,
         cert_file: None,
         key_file: None,
-        sasl: None,
+        ..config()
     }
+}
+
+/// The same brokers without TLS, for the clients of the tests.
+pub fn plain(config: &KafkaConfig) -> Vec<String> {
+    match std::env::var("FLASHSALE_TEST_KAFKA_PLAIN") {
+        Ok(plain) if config.tls != TlsMode::Disable => vec![plain],
+        _ => config.brokers.clone(),
+    }
+}
+
+/// What processes are told about Kafka.
+pub fn environment(config: &KafkaConfig) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![
+        ("KAFKA_BROKERS", config.brokers.join(",")),
+        ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", config.topic.clone()),
+    ];
+    if config.tls == TlsMode::VerifyFull {
+        pairs.push(("KAFKA_TLS", "verify-full".to_owned()));
+    }
+    for (name, file) in [
+        ("KAFKA_CA_FILE", &config.ca_file),
+        ("KAFKA_CERT_FILE", &config.cert_file),
+        ("KAFKA_KEY_FILE", &config.key_file),
+    ] {
+        pairs.extend(file.clone().map(|file| (name, file)));
+    }
+    pairs
 }
 
 /// A tool of Apache Kafka's own Java client.

@@ -35,11 +35,7 @@ pub struct Servers {
 impl Servers {
     /// On a Redis and a Kafka of its own.
     pub async fn start_with_broker(broker: &Broker) -> Self {
-        Self::start_with_kafka(KafkaConfig {
-            brokers: vec![broker.address()],
-            ..kafka::config()
-        })
-        .await
+        Self::start_with_kafka(kafka::config_of(vec![broker.address()])).await
     }
 
     /// On a Redis of its own and this Kafka.
@@ -93,16 +89,12 @@ impl Servers {
             ("REDIS_HOST", redis_config.host.clone()),
             ("REDIS_PORT", redis_config.port.to_string()),
             ("REDIS_CLUSTER_MODE", redis_config.cluster_mode.to_string()),
-            ("KAFKA_BROKERS", topic.config.brokers.join(",")),
-            (
-                "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS",
-                topic.config.topic.clone(),
-            ),
         ];
         environment.extend(super::environment());
         environment.extend(
             pairs
                 .into_iter()
+                .chain(kafka::environment(&topic.config))
                 .map(|(name, value)| (name.to_owned(), value)),
         );
         Self {
