@@ -149,6 +149,8 @@ fn accepted_attempts_ended(
             Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),
             // Units never come back in the ledger, so that none is left now is the proof.
             Some(Outcome::SoldOut) => world.ledger.remaining(world.sale) == 0,
+            // By an operator, and by nobody else.
+            Some(Outcome::Released) => seen.ended.contains(&id),
             Some(Outcome::Rejected) => false,
             None => is_excused(world, seen, id),
         };

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     engine::model::{GateImage, ModelGate, ModelLedger, ModelLog},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
+    port::{Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
 };
 
 /// The workers' group.
@@ -70,6 +70,8 @@ pub(super) struct Seen {
     pub(super) log_made_anew: bool,
     /// Attempts by another hand, that no gate has seen.
     pub(super) past_the_gate: BTreeSet<AttemptId>,
+    /// Attempts whose orders an operator ended.
+    pub(super) ended: BTreeSet<AttemptId>,
 }
 
 impl World {
@@ -91,7 +93,9 @@ impl World {
             },
             initial_stock: plan.stock,
             remaining_stock: plan.stock,
+            version: 1,
         });
+        let server = ModelGate::server(clock).of_ledger(ledger.id());
         Arc::new(Self {
             sale,
             product,
@@ -100,7 +104,7 @@ impl World {
             ids,
             log: Arc::new(ModelLog::new(plan.partitions)),
             ledger,
-            gate: Mutex::new(Arc::new(ModelGate::server(clock))),
+            gate: Mutex::new(Arc::new(server)),
             image: Mutex::default(),
             outside: TaskTracker::new(),
             flying: AtomicUsize::new(0),
@@ -161,7 +165,7 @@ impl World {
         }
         let ends = self.log.ends_now();
         let gate = ModelGate::in_process(self.clock(), Arc::clone(&self.ledger), ends);
-        let gate = Arc::new(gate);
+        let gate = Arc::new(gate.of_ledger(self.ledger.id()));
         self.lose(|| *lock(&self.gate) = Arc::clone(&gate));
         gate
     }

@@ -68,6 +68,8 @@ pub(super) struct Connection {
     client: WithOptions<Client>,
     /// On a cluster, keys of different sales cannot meet in one script.
     pub(super) clustered: bool,
+    /// Whose sales these are, as the scripts take it.
+    pub(super) ledger: Value,
     command_timeout: Duration,
 }
 
@@ -103,6 +105,7 @@ impl Connection {
         Ok(Self {
             client: client.with_options(&options),
             clustered: config.cluster_mode,
+            ledger: Value::from(String::new()),
             command_timeout: timeout,
         })
     }

@@ -266,7 +266,8 @@ async fn standings(
 ) -> Result<Vec<(Standing, Value)>, GateError> {
     let mut keys = vec![holders_key(sale), meta_key(sale)];
     keys.extend(results);
-    let args = users.iter().map(|user| user_arg(*user)).collect();
+    let mut args = connection.args();
+    args.extend(users.iter().map(|user| user_arg(*user)));
     let answer = reply::list(connection.run(&SCRIPTS.user_status, keys, args).await?)?;
     let Some((closed, shoppers)) = answer.split_first() else {
         return Err(unexpected("nothing"));
