@@ -205,12 +205,13 @@ impl Sale {
         }
     }
 
-    /// An entry without a holder names no attempt; a sale that is not open drops it.
+    /// An entry without a pending holder names no attempt; a sale that is not open drops it.
     pub(super) fn overdue(&mut self, now: i64, age: Duration, limit: usize) -> Vec<PendingEntry> {
         if !self.is_open() {
             let holders = &self.holders;
+            let pending = |user: &UserId| holders.get(&Key::from(*user));
             self.pending
-                .retain(|user, _| holders.contains_key(&Key::from(*user)));
+                .retain(|user, _| pending(user).is_some_and(|held| held.state.is_pending()));
         }
         let latest = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         // The oldest so far, never more than are asked for.
@@ -225,7 +226,7 @@ impl Sale {
         }
         let entry = |(since, user): (i64, UserId)| {
             let held = self.holders.get(&user.into())?;
-            Some(PendingEntry {
+            held.state.is_pending().then_some(PendingEntry {
                 user,
                 attempt: held.attempt,
                 since: time(since),
@@ -250,10 +251,10 @@ impl Sale {
     fn record_one(&mut self, settlement: &Settlement) {
         let (user, attempt) = (settlement.attempt.user, settlement.attempt.id);
         let held = self.holders.get(&user.into()).copied();
-        let outcome = match settlement.outcome {
-            Outcome::Ordered if self.ended.contains(&attempt) => Outcome::Released,
-            Outcome::AlreadyOrdered { by } if self.ended.contains(&by) => Outcome::Released,
-            outcome => outcome,
+        let outcome = if self.has_ended(settlement) {
+            Outcome::Released
+        } else {
+            settlement.outcome
         };
         match (outcome, held) {
             (Outcome::Ordered, Some(held)) if held.state.is_pending() => {

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::{
     chance::Chance,
@@ -19,8 +20,8 @@ use super::{
     shopper::{Poll, Press},
 };
 use crate::{
-    engine::model::{GateImage, ModelGate, ModelLedger, ModelLog},
-    ids::{AttemptId, ProductId, SaleId, UserId},
+    engine::model::{GateImage, ModelGate, ModelLedger, ModelLog, Part},
+    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
 };
 
@@ -72,6 +73,12 @@ pub(super) struct Seen {
     pub(super) past_the_gate: BTreeSet<AttemptId>,
     /// Attempts whose orders an operator ended.
     pub(super) ended: BTreeSet<AttemptId>,
+    /// Whose they were.
+    pub(super) ended_of: BTreeSet<UserId>,
+    /// Units came back, or were added or taken away, by an operator.
+    pub(super) units_moved: bool,
+    /// A key of the gate was lost: what it has may contradict itself.
+    pub(super) key_lost: bool,
 }
 
 impl World {
@@ -175,6 +182,18 @@ impl World {
         self.lose(|| gate.empty());
     }
 
+    pub(super) fn lose_key(&self, part: Part) {
+        let gate = self.gate();
+        self.seen().key_lost = true;
+        self.lose(|| gate.lose(self.sale, part));
+    }
+
+    pub(super) fn hand_gate_over(&self) {
+        let gate = self.gate();
+        let other = LedgerId(Uuid::from_u128(u128::MAX));
+        self.lose(|| gate.hand_over_from(other));
+    }
+
     pub(super) fn save_gate(&self) {
         *lock(&self.image) = self.gate().image();
     }
@@ -223,8 +242,7 @@ impl World {
 
     /// The attempts that are pending in the gate.
     fn pending(&self) -> BTreeSet<AttemptId> {
-        let entries = self.gate().pending(self.sale);
-        entries.into_iter().map(|entry| entry.attempt).collect()
+        self.gate().pending(self.sale)
     }
 
     /// The attempts that are in the log and not settled.

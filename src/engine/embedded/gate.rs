@@ -82,6 +82,10 @@ impl MemoryGate {
     fn untold(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
         let told = |settlement: &Settlement| {
             let attempt = &settlement.attempt;
+            let ended = self.with(id, |sale, _| sale.has_ended(settlement));
+            if ended == Some(true) {
+                return None;
+            }
             let by_holder = self
                 .with(id, |sale, _| sale.tells(settlement))
                 .unwrap_or(false);

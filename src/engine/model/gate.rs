@@ -2,7 +2,7 @@
 //! image of itself; and a gate that ends with its process, whose results are in the ledger's file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -14,7 +14,7 @@ use super::ledger::ModelLedger;
 use crate::{
     clock::Clock,
     engine::sale::{Part, Sale},
-    ids::{LedgerId, ProductId, SaleId, UserId},
+    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Offset, Outcome,
         Partition, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
@@ -138,13 +138,12 @@ impl ModelGate {
 
     /// Every attempt that holds a unit of a sale and is not known to be settled.
     #[must_use]
-    pub fn pending(&self, sale: SaleId) -> Vec<PendingEntry> {
-        self.with(sale, |kept, now| {
-            // However young, by whatever clock.
-            kept.sale
-                .overdue(now.saturating_add(i64::MAX / 2), Duration::ZERO, usize::MAX)
-        })
-        .unwrap_or_default()
+    pub fn pending(&self, sale: SaleId) -> BTreeSet<AttemptId> {
+        // Also those that are not listed because the list was lost.
+        let holdings = self.with_own(sale, |kept, _| kept.sale.holdings());
+        let mut pending = holdings.unwrap_or_default();
+        pending.retain(|holding| holding.standing == Standing::Pending);
+        pending.iter().map(|holding| holding.attempt).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -188,6 +187,10 @@ impl ModelGate {
 
     fn result_of(&self, settlement: &Settlement) -> Option<ResultEntry> {
         let attempt = &settlement.attempt;
+        let ended = self.with_own(attempt.sale, |kept, _| kept.sale.has_ended(settlement));
+        if ended == Some(true) {
+            return None;
+        }
         let result = match settlement.outcome {
             Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
             Outcome::SoldOut => PurchaseResult::Failed,
@@ -321,7 +324,9 @@ impl StockGate for ModelGate {
         }
         // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
         let known = self.with_own(of, |_, _| ()).is_some();
-        let in_force = self.with_sure(of, |sale, _| sale.is_open()) == Some(true);
+        let in_force = self.with_sure(of, |sale, _| {
+            sale.is_open() && !sale.status().is_contradictory()
+        }) == Some(true);
         Ok((in_force || !known).then_some(result))
     }
 

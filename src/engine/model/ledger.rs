@@ -109,6 +109,14 @@ impl ModelLedger {
         Some(attempt)
     }
 
+    /// True if these are its newest terms, and no ended order is left to be taken out of the gate.
+    #[must_use]
+    pub fn is_told(&self, sale: SaleId, version: u64) -> bool {
+        let tables = self.tables();
+        let newest = tables.sales.get(&sale).map(|row| row.version);
+        newest == Some(version) && tables.ended.iter().all(|order| order.sale != sale)
+    }
+
     /// The units that a sale has now.
     #[must_use]
     pub fn initial(&self, sale: SaleId) -> u64 {

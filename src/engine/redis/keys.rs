@@ -47,6 +47,14 @@ pub(super) fn meta_key(sale: SaleId) -> Key {
     sale_key(sale, "meta")
 }
 
+pub(super) fn stock_key(sale: SaleId) -> Key {
+    sale_key(sale, "stock")
+}
+
+pub(super) fn pending_key(sale: SaleId) -> Key {
+    sale_key(sale, "pending")
+}
+
 pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
     format!("flashsale:result:{user}:{product}").into()
 }

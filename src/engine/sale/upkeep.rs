@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{Contradiction, Holder, SaleTerms},
+    port::{Contradiction, Holder, Outcome, SaleTerms, Settlement},
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -72,6 +72,15 @@ impl Sale {
             }
         }
         true
+    }
+
+    /// True if the order that this tells of has ended: whoever settled it was paused in between.
+    pub(in crate::engine) fn has_ended(&self, settlement: &Settlement) -> bool {
+        match settlement.outcome {
+            Outcome::Ordered => self.ended.contains(&settlement.attempt.id),
+            Outcome::AlreadyOrdered { by } => self.ended.contains(&by),
+            Outcome::SoldOut | Outcome::Released | Outcome::Rejected => false,
+        }
     }
 
     /// Applies newer terms. True if these, or newer ones, are in force.

@@ -77,10 +77,16 @@ impl Barrier {
     ) -> Result<bool, CareError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
         let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
-        Ok(self
-            .0
-            .iter()
-            .all(|(partition, end)| settled(partition) >= *end))
+        let ahead = |(partition, end): &(&Partition, &Offset)| settled(partition) < **end;
+        if !self.0.iter().any(|entry| ahead(&entry)) {
+            return Ok(true);
+        }
+        // The log may have been made anew since: what was before the barrier is no more, and the new log is what counts.
+        let ends = engines.log.ends().await?;
+        Ok(self.0.iter().filter(ahead).all(|(partition, end)| {
+            let now = ends.get(partition).copied().unwrap_or(Offset(0));
+            now < *end && settled(partition) == now
+        }))
     }
 }
 

@@ -2,7 +2,8 @@
 -- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, age in ms, how many at most.
 -- Returns { user id, attempt id (16 bytes), since in ms, ... }.
 --
--- An entry without a holder (`holders` was lost) names no attempt. It is taken off a sale that is not open: the attempt is
+-- An entry without a pending holder (`holders` was lost, and perhaps the order recorded since) names no attempt. It is taken
+-- off a sale that is not open: the attempt is
 -- in the log or was never answered, and a sale is not loaded while entries are left.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'ledger')
 if ARGV[1] ~= '' and meta[2] and meta[2] ~= '' and meta[2] ~= ARGV[1] then
@@ -20,7 +21,8 @@ for i = 1, #entries, 2 do
 end
 local found, reply, orphans = redis.call('HMGET', KEYS[2], unpack(users)), {}, {}
 for i = 1, #found do
-  if found[i] then
+  local state = found[i] and string.sub(found[i], 1, 1)
+  if state == 'p' or state == 'c' then
     reply[#reply + 1] = users[i]
     reply[#reply + 1] = string.sub(found[i], 2)
     reply[#reply + 1] = entries[2 * i]
