@@ -24,5 +24,6 @@ mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
+mod terms;
 mod transfer;
 mod worker;

@@ -23,6 +23,8 @@ pub(super) struct Connection {
     way: Way,
     /// On a cluster, keys of different sales cannot meet in one script.
     pub(super) clustered: bool,
+    /// Whose sales these are, as the scripts take it.
+    pub(super) ledger: Value,
 }
 
 enum Way {
@@ -45,7 +47,11 @@ impl Connection {
             };
             Way::Server(Box::pin(Link::open(config, place, PROBE_KEY.to_owned())).await?)
         };
-        Ok(Self { way, clustered })
+        Ok(Self {
+            way,
+            clustered,
+            ledger: Value::from(String::new()),
+        })
     }
 
     /// Runs a script where its keys are.
