@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    PostgresConfig, RedisConfig, RedisTlsConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
-    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
-    reader::Reader,
+    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, SentinelConfig,
+    ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -32,9 +31,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             level: read.log_level("log.level"),
             json: read.choice("log.format", &[("text", false), ("json", true)]),
         },
-        redis: redis(&mut read),
+        redis: redis(&mut read, production),
         kafka: kafka(&mut read),
-        postgres: postgres(&mut read),
+        postgres: postgres(&mut read, production),
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
@@ -74,15 +73,24 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
     }
 }
 
-fn redis(read: &mut Reader) -> RedisConfig {
+fn redis(read: &mut Reader, production: bool) -> RedisConfig {
+    let host = read.required("redis.host");
+    let sentinel = sentinel(read);
+    let tls = match &sentinel {
+        None => tls::read(read, "redis", &[&host], production),
+        Some(sentinel) => {
+            let hosts = sentinel.addresses.iter().map(|(host, _)| host.as_str());
+            tls::read(read, "redis", &hosts.collect::<Vec<_>>(), production)
+        }
+    };
     RedisConfig {
-        host: read.required("redis.host"),
+        host,
         port: read.number("redis.port", 1..=u16::MAX),
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
-        sentinel: sentinel(read),
-        tls: redis_tls(read),
+        sentinel,
+        tls,
         command_timeout: read.millis("redis.command_timeout_ms", 50..=60_000),
     }
 }
@@ -105,42 +113,6 @@ fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
         master: read.required("redis.sentinel_master"),
         username: read.optional("redis.sentinel_username"),
         password: read.optional("redis.sentinel_password").map(Secret::new),
-    })
-}
-
-fn redis_tls(read: &mut Reader) -> Option<RedisTlsConfig> {
-    let mode = read.choice(
-        "redis.tls",
-        &[
-            ("disable", None),
-            ("require", Some(false)),
-            ("verify-full", Some(true)),
-        ],
-    );
-    let files = (
-        read.optional("redis.cert_file"),
-        read.optional("redis.key_file"),
-    );
-    let identity = match files {
-        (Some(certificate), Some(key)) => Some((certificate, key)),
-        (None, None) => None,
-        (Some(_), None) => {
-            read.problem("redis.key_file", "must name the certificate's key");
-            None
-        }
-        (None, Some(_)) => {
-            read.problem("redis.cert_file", "must name the key's certificate");
-            None
-        }
-    };
-    let ca_file = read.optional("redis.ca_file");
-    if mode.is_none() && (ca_file.is_some() || identity.is_some()) {
-        read.problem("redis.tls", "must not be disable when files for it are set");
-    }
-    Some(RedisTlsConfig {
-        verify: mode?,
-        ca_file,
-        identity,
     })
 }
 
@@ -187,9 +159,13 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
     })
 }
 
-fn postgres(read: &mut Reader) -> PostgresConfig {
+fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
+    let host = read.required("postgres.host");
+    let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
+    let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
-        host: read.required("postgres.host"),
+        host,
+        tls,
         port: read.number("postgres.port", 1..=u16::MAX),
         user: read.required("postgres.user"),
         password: Secret::new(read.text("postgres.password")),
@@ -269,7 +245,10 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 mod tests {
     use std::time::Duration;
 
-    use super::{super::VARIABLES, *};
+    use super::{
+        super::{TlsMode, VARIABLES},
+        *,
+    };
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
         let variables = variables
@@ -398,6 +377,68 @@ mod tests {
         ])
         .unwrap();
         assert!(!format!("{config:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::write(path("jwt"), "secret of a file\n").unwrap();
+        std::fs::write(path("empty"), "\n").unwrap();
+        let config = with(&[
+            ("JWT_SECRET_FILE", &path("jwt")),
+            ("POSTGRES_PASSWORD_FILE", &path("jwt")),
+        ])
+        .unwrap();
+        assert_eq!(config.auth.jwt_secret.reveal(), "secret of a file");
+        assert_eq!(config.postgres.password.reveal(), "secret of a file");
+        for (variables, expected) in [
+            (
+                vec![("JWT_SECRET", "x"), ("JWT_SECRET_FILE", "/nowhere")],
+                "JWT_SECRET and JWT_SECRET_FILE are both set",
+            ),
+            (
+                vec![("REDIS_PASSWORD_FILE", "/nowhere")],
+                "REDIS_PASSWORD_FILE: /nowhere cannot be read",
+            ),
+            (
+                vec![("KAFKA_SASL_PASSWORD_FILE", path("empty").as_str())],
+                "is empty",
+            ),
+        ] {
+            let problem = with(&variables).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn in_production_a_server_elsewhere_has_to_prove_its_name() {
+        let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+        let mode = |variables: &[(&str, &str)]| {
+            let mut all = vec![secret];
+            all.extend(variables);
+            with(&all).unwrap().postgres.tls.mode
+        };
+        let production = ("APP_ENV", "production");
+        let remote = ("POSTGRES_HOST", "db.example");
+        assert_eq!(mode(&[production, remote]), TlsMode::VerifyFull);
+        assert_eq!(
+            mode(&[production, ("POSTGRES_HOST", "127.0.0.1,db.example")]),
+            TlsMode::VerifyFull
+        );
+        assert_eq!(mode(&[remote]), TlsMode::Disable);
+        assert_eq!(
+            mode(&[production, ("POSTGRES_HOST", "localhost")]),
+            TlsMode::Disable
+        );
+        assert_eq!(
+            mode(&[production, remote, ("POSTGRES_TLS", "disable")]),
+            TlsMode::Disable
+        );
+        assert_eq!(
+            mode(&[production, remote, ("POSTGRES_TLS", "require")]),
+            TlsMode::Require
+        );
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod postgres_modes;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;

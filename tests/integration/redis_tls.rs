@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flashsale::{
-    config::{RedisConfig, RedisTlsConfig},
+    config::{RedisConfig, TlsConfig, TlsMode},
     engine::redis::{ConnectError, RedisGate},
     port::StockGate,
 };
@@ -42,10 +42,10 @@ async fn server(certificates: &Certificates, clients: &str) -> (RedisServer, u16
     )
 }
 
-fn config(server: &RedisServer, port: u16, tls: RedisTlsConfig) -> RedisConfig {
+fn config(server: &RedisServer, port: u16, tls: TlsConfig) -> RedisConfig {
     RedisConfig {
         port,
-        tls: Some(tls),
+        tls,
         ..server.config(COMMAND_TIMEOUT)
     }
 }
@@ -58,14 +58,18 @@ async fn connect(config: &RedisConfig) -> Result<RedisGate, ConnectError> {
 async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
     let certificates = Certificates::make();
     let (server, port) = server(&certificates, "no").await;
-    let trusting = |ca: &str, verify| RedisTlsConfig {
-        verify,
+    let trusting = |ca: &str, mode| TlsConfig {
+        mode,
         ca_file: Some(certificates.path(ca)),
         identity: None,
     };
-    let verified = config(&server, port, trusting("ca.crt", true));
+    let verified = config(&server, port, trusting("ca.crt", TlsMode::VerifyFull));
     connect(&verified).await.unwrap().ping().await.unwrap();
-    let foreign = config(&server, port, trusting("foreign-ca.crt", true));
+    let foreign = config(
+        &server,
+        port,
+        trusting("foreign-ca.crt", TlsMode::VerifyFull),
+    );
     let error = connect(&foreign).await.err().unwrap();
     assert!(
         matches!(error, ConnectError::Tls(_)) && !error.is_passing(),
@@ -73,7 +77,7 @@ async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
     );
     assert!(error.to_string().contains("REDIS_CA_FILE"), "{error}");
     // `require` encrypts and asks nothing.
-    let any = config(&server, port, trusting("foreign-ca.crt", false));
+    let any = config(&server, port, trusting("foreign-ca.crt", TlsMode::Require));
     connect(&any).await.unwrap().ping().await.unwrap();
     // Another name than the certificate's leads to the same server.
     let mut other_name = verified.clone();
@@ -84,7 +88,7 @@ async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
     assert!(connect(&other_name).await.is_err());
     // Plain text against TLS, and the other way round.
     let mut plain = verified.clone();
-    plain.tls = None;
+    plain.tls = TlsConfig::NONE;
     let error = connect(&plain).await.err().unwrap();
     assert!(error.to_string().contains("REDIS_TLS"), "{error}");
     let mut needless = verified;
@@ -97,8 +101,8 @@ async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
 async fn a_sale_over_tls_with_a_client_s_certificate() {
     let certificates = Certificates::make();
     let (server, port) = server(&certificates, "yes").await;
-    let tls = RedisTlsConfig {
-        verify: true,
+    let tls = TlsConfig {
+        mode: TlsMode::VerifyFull,
         ca_file: Some(certificates.path("ca.crt")),
         identity: None,
     };
@@ -108,7 +112,7 @@ async fn a_sale_over_tls_with_a_client_s_certificate() {
         certificates.path("client.crt"),
         certificates.path("client.key"),
     );
-    let known = RedisTlsConfig {
+    let known = TlsConfig {
         identity: Some(identity.clone()),
         ..tls
     };

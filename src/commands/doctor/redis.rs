@@ -151,7 +151,7 @@ mod tests {
             password: None,
             cluster_mode: false,
             sentinel: None,
-            tls: None,
+            tls: crate::config::TlsConfig::NONE,
             command_timeout: Duration::from_secs(1),
         };
         let node = Node {

@@ -183,25 +183,10 @@ pub(super) fn build(
 }
 
 fn tls(config: &RedisConfig) -> Result<Option<TlsConfig>, ConnectError> {
-    let Some(wanted) = &config.tls else {
-        return Ok(None);
-    };
-    let files = tls::Files {
-        authorities: wanted.ca_file.as_deref(),
-        identity: wanted
-            .identity
-            .as_ref()
-            .map(|(certificate, key)| (certificate.as_str(), key.as_str())),
-    };
-    let verification = if wanted.verify {
-        tls::Verification::Full
-    } else {
-        tls::Verification::None
-    };
-    let settings = tls::client_config(files, verification)
-        .map_err(|error| ConnectError::Tls(error.to_string()))?;
-    let connector = TlsConnector::Rustls(tokio_rustls::TlsConnector::from(settings));
-    Ok(Some(connector.into()))
+    let settings =
+        tls::client(&config.tls).map_err(|error| ConnectError::Tls(error.to_string()))?;
+    let connector = |settings| TlsConnector::Rustls(tokio_rustls::TlsConnector::from(settings));
+    Ok(settings.map(|settings| connector(settings).into()))
 }
 
 /// How long connecting may take in all: looking up the name, the handshake, logging in, and the first commands are each

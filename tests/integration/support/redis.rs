@@ -78,7 +78,7 @@ impl RedisServer {
             password: self.options.password.map(Secret::new),
             cluster_mode: false,
             sentinel: None,
-            tls: None,
+            tls: flashsale::config::TlsConfig::NONE,
             command_timeout,
         }
     }
@@ -184,7 +184,7 @@ pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
         password: None,
         cluster_mode: true,
         sentinel: None,
-        tls: None,
+        tls: flashsale::config::TlsConfig::NONE,
         command_timeout,
     }
 }
