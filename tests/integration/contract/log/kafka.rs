@@ -7,7 +7,7 @@ use flashsale::{
     port::{AttemptLog, DeadLetter, Offset, Partition, RawRecord},
 };
 
-use super::{Buried, LogBed, attempt, read_all};
+use super::{Buried, LogBed, attempt};
 use crate::support::kafka::Topic;
 
 /// A topic of its own.
