@@ -59,7 +59,7 @@ impl Doctor {
             checks.extend(tokio::task::spawn_blocking(move || data_file(&directory)).await?);
         } else {
             checks.extend(settings::judge_servers(&config));
-            checks.extend(servers(&config, self.processes).await);
+            checks.extend(Box::pin(servers(&config, self.processes)).await);
         }
         report::print(&checks, self.json)?;
         let failed = checks.iter().filter(|check| check.is_failed()).count();

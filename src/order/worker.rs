@@ -4,11 +4,13 @@
 //! compare-and-set of the partition's offset inside the ledger's transaction.
 
 mod caretaker;
+mod closing;
 mod partition;
 mod rebuild;
 mod reconcile;
 mod relay;
 mod settler;
+mod terms;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

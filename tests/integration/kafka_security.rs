@@ -3,7 +3,7 @@
 use std::{fs, time::Duration};
 
 use flashsale::{
-    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret, TlsMode},
+    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret, TlsConfig, TlsMode},
     engine::kafka::{ConnectError, KafkaLog, create_topics, inspect},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Attempt, AttemptLog, DeadLetter, Offset, Partition, RawRecord},
@@ -38,8 +38,11 @@ async fn secured() -> (Broker, Topic, KafkaConfig) {
     let topic = Topic::create_on(kafka::config_of(vec![broker.address()])).await;
     let tls = KafkaConfig {
         brokers: vec![broker.secured_address()],
-        tls: TlsMode::VerifyFull,
-        ca_file: Some(broker.authorities()),
+        tls: TlsConfig {
+            mode: TlsMode::VerifyFull,
+            ca_file: Some(broker.authorities()),
+            identity: None,
+        },
         ..topic.config.clone()
     };
     (broker, topic, tls)
@@ -114,14 +117,18 @@ async fn a_cluster_with_tls_is_used_like_any_other_by_every_way_to_log_in(
     let (certificate, key) = broker.identity();
     let certified = KafkaConfig {
         brokers: vec![broker.certified_address()],
-        cert_file: Some(certificate),
-        key_file: Some(key),
+        tls: TlsConfig {
+            identity: Some((certificate, key)),
+            ..tls.tls.clone()
+        },
         ..tls.clone()
     };
     works(&certified).await;
     works(&KafkaConfig {
-        tls: TlsMode::Require,
-        ca_file: None,
+        tls: TlsConfig {
+            mode: TlsMode::Require,
+            ..TlsConfig::NONE
+        },
         sasl: login(SaslMechanism::Plain, LOGIN.0, LOGIN.1),
         ..tls.clone()
     })
@@ -181,12 +188,18 @@ async fn what_is_wrong_is_told_by_the_settings_that_say_it(broker: &Broker, tls:
     .await;
 
     let not_trusted = KafkaConfig {
-        ca_file: None,
+        tls: TlsConfig {
+            mode: TlsMode::VerifyFull,
+            ..TlsConfig::NONE
+        },
         ..right.clone()
     };
     is_refused(&not_trusted, &["KAFKA_CA_FILE"]).await;
     let missing = KafkaConfig {
-        ca_file: Some("/nowhere.pem".to_owned()),
+        tls: TlsConfig {
+            ca_file: Some("/nowhere.pem".to_owned()),
+            ..right.tls.clone()
+        },
         ..right.clone()
     };
     is_refused(&missing, &["KAFKA_CA_FILE", "/nowhere.pem"]).await;
@@ -203,8 +216,7 @@ async fn what_is_wrong_is_told_by_the_settings_that_say_it(broker: &Broker, tls:
     is_refused(&no_certificate, &["KAFKA_CERT_FILE", "KAFKA_KEY_FILE"]).await;
 
     let without_tls = KafkaConfig {
-        tls: TlsMode::Disable,
-        ca_file: None,
+        tls: TlsConfig::NONE,
         ..right.clone()
     };
     is_refused(&without_tls, &["KAFKA_TLS", "expects TLS"]).await;

@@ -10,6 +10,7 @@ pub mod postgres;
 pub mod postgres_server;
 pub mod process;
 pub mod redis;
+pub mod redis_topology;
 pub mod seed;
 pub mod system;
 mod wait;

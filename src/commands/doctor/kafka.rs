@@ -146,7 +146,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{super::report, *};
-    use crate::config::TlsMode;
+    use crate::config::TlsConfig;
 
     fn after(change: impl FnOnce(&mut Topic)) -> Vec<String> {
         let config = KafkaConfig {
@@ -158,10 +158,7 @@ mod tests {
             partitions: 6,
             replication_factor: 3,
             append_timeout: Duration::from_secs(1),
-            tls: TlsMode::Disable,
-            ca_file: None,
-            cert_file: None,
-            key_file: None,
+            tls: TlsConfig::NONE,
             sasl: None,
         };
         let settings = [

@@ -11,8 +11,8 @@ use rustls::ClientConfig;
 
 use super::ConnectError;
 use crate::{
-    config::{KafkaConfig, SaslConfig, SaslMechanism, TlsMode},
-    engine::tls::{self, Files, TlsError, Verification},
+    config::{KafkaConfig, SaslConfig, SaslMechanism},
+    engine::tls::{self, TlsError},
 };
 
 /// A token has some kilobytes; a file beyond this is another one.
@@ -38,19 +38,8 @@ pub(super) enum Login {
 
 impl Security {
     pub(super) fn new(config: &KafkaConfig) -> Result<Self, ConnectError> {
-        let verification = match config.tls {
-            TlsMode::Disable => None,
-            TlsMode::Require => Some(Verification::None),
-            TlsMode::VerifyFull => Some(Verification::Full),
-        };
-        let identity = config.cert_file.as_deref().zip(config.key_file.as_deref());
-        let files = Files {
-            authorities: config.ca_file.as_deref(),
-            identity,
-        };
-        let tls = verification.map(|verification| tls::client_config(files, verification));
         Ok(Self {
-            tls: tls.transpose()?,
+            tls: tls::client(&config.tls)?,
             sasl: config.sasl.clone(),
         })
     }

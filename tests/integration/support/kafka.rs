@@ -6,7 +6,7 @@ use std::{
 };
 
 use flashsale::{
-    config::{KafkaConfig, TlsMode},
+    config::{KafkaConfig, TlsConfig, TlsMode},
     engine::kafka::{KafkaLog, create_topics},
     port::AttemptLog,
 };
@@ -335,12 +335,13 @@ pub fn config() -> KafkaConfig {
         replication_factor: replicas.parse().unwrap(),
         append_timeout: Duration::from_secs(3),
         tls: match variable("KAFKA_TLS").as_deref() {
-            Some("verify-full") => TlsMode::VerifyFull,
-            _ => TlsMode::Disable,
+            Some("verify-full") => TlsConfig {
+                mode: TlsMode::VerifyFull,
+                ca_file: variable("KAFKA_CA_FILE"),
+                identity: variable("KAFKA_CERT_FILE").zip(variable("KAFKA_KEY_FILE")),
+            },
+            _ => TlsConfig::NONE,
         },
-        ca_file: variable("KAFKA_CA_FILE"),
-        cert_file: variable("KAFKA_CERT_FILE"),
-        key_file: variable("KAFKA_KEY_FILE"),
         sasl: None,
     }
 }
@@ -350,10 +351,7 @@ pub fn config_of(brokers: Vec<String>) -> KafkaConfig {
     KafkaConfig {
         brokers,
         replication_factor: 1,
-        tls: TlsMode::Disable,
-        ca_file: None,
-        cert_file: None,
-        key_file: None,
+        tls: TlsConfig::NONE,
         ..config()
     }
 }
@@ -361,7 +359,7 @@ pub fn config_of(brokers: Vec<String>) -> KafkaConfig {
 /// The same brokers without TLS, for the clients of the tests.
 pub fn plain(config: &KafkaConfig) -> Vec<String> {
     match std::env::var("FLASHSALE_TEST_KAFKA_PLAIN") {
-        Ok(plain) if config.tls != TlsMode::Disable => vec![plain],
+        Ok(plain) if config.tls.mode != TlsMode::Disable => vec![plain],
         _ => config.brokers.clone(),
     }
 }
@@ -372,15 +370,16 @@ pub fn environment(config: &KafkaConfig) -> Vec<(&'static str, String)> {
         ("KAFKA_BROKERS", config.brokers.join(",")),
         ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", config.topic.clone()),
     ];
-    if config.tls == TlsMode::VerifyFull {
+    if config.tls.mode == TlsMode::VerifyFull {
         pairs.push(("KAFKA_TLS", "verify-full".to_owned()));
     }
+    let (certificate, key) = config.tls.identity.clone().unzip();
     for (name, file) in [
-        ("KAFKA_CA_FILE", &config.ca_file),
-        ("KAFKA_CERT_FILE", &config.cert_file),
-        ("KAFKA_KEY_FILE", &config.key_file),
+        ("KAFKA_CA_FILE", config.tls.ca_file.clone()),
+        ("KAFKA_CERT_FILE", certificate),
+        ("KAFKA_KEY_FILE", key),
     ] {
-        pairs.extend(file.clone().map(|file| (name, file)));
+        pairs.extend(file.map(|file| (name, file)));
     }
     pairs
 }

@@ -91,6 +91,15 @@ impl Servers {
             ("REDIS_CLUSTER_MODE", redis_config.cluster_mode.to_string()),
         ];
         environment.extend(super::environment());
+        if let Some(sentinel) = &redis_config.sentinel {
+            let addresses: Vec<_> = sentinel
+                .addresses
+                .iter()
+                .map(|(host, port)| format!("{host}:{port}"))
+                .collect();
+            environment.insert("REDIS_SENTINELS".to_owned(), addresses.join(","));
+            environment.insert("REDIS_SENTINEL_MASTER".to_owned(), sentinel.master.clone());
+        }
         environment.extend(
             pairs
                 .into_iter()
