@@ -82,10 +82,13 @@ pub async fn serve(
         probes,
     };
     let listener = port.listen().context("the port cannot be listened on")?;
-    let (server_config, server_stop) = (config.server.clone(), lifecycle.stop().clone());
+    let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
+    let stop = lifecycle.stop().clone();
     lifecycle.spawn("http", async move {
-        if let Err(error) = http::run(listener, app, &server_config, server_stop).await {
-            tracing::error!(%error, "serving failed");
+        match http::run(listener, app, &server_config, ending).await {
+            // HTTP first: what is behind it goes on until the last request is answered.
+            Ok(()) => stop.cancel(),
+            Err(error) => tracing::error!(%error, "serving failed"),
         }
     });
     Ok(())

@@ -22,7 +22,6 @@ const SECONDS: &[f64] = &[
 const QUIETER: &[&str] = &[
     "rskafka=off",
     "fred=error",
-    "actix_server=warn",
     "tokio_postgres=warn",
 ];
 
