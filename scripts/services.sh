@@ -38,7 +38,7 @@ fail() {
 }
 
 # One file a server; each says what it needs, how it is started and which modes it has.
-for part in packages postgres redis kafka; do
+for part in packages postgres redis kafka proxies; do
     # shellcheck source=/dev/null
     . "$ROOT/scripts/services/$part.sh"
 done
@@ -51,6 +51,7 @@ install_missing() {
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing+=(redis-server)
     java_works || missing+=(default-jre-headless)
     command -v openssl >/dev/null || missing+=(openssl)
+    proxies_missing
     [ -f "$LIBS/.complete" ] || command -v mvn >/dev/null || missing+=(maven)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
     java_works || fail "Kafka needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"

@@ -148,7 +148,9 @@ pub(super) async fn serve(
     accepted.unwrap_or(Ok(()))?;
     let all_closed = timeout_at(deadline, places.acquire_many(whole)).await;
     if all_closed.is_err() {
-        let open = config.max_connections.saturating_sub(places.available_permits());
+        let open = config
+            .max_connections
+            .saturating_sub(places.available_permits());
         tracing::warn!(open, "connections are cut off: they did not end in time");
     }
     threads.end().await;

@@ -97,7 +97,10 @@ impl Threads {
     /// Gives a connection to the next thread.
     pub(super) fn hand(&mut self, connection: Connection) -> io::Result<()> {
         self.next = (self.next + 1) % self.queues.len();
-        let handed = self.queues.get(self.next).map(|queue| queue.send(connection));
+        let handed = self
+            .queues
+            .get(self.next)
+            .map(|queue| queue.send(connection));
         match handed {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) | None => Err(io::Error::other("a thread that serves HTTP is gone")),
