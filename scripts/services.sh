@@ -52,6 +52,7 @@ install_missing() {
     java_works || missing+=(default-jre-headless)
     command -v openssl >/dev/null || missing+=(openssl)
     proxies_missing
+    command -v faketime >/dev/null || missing+=(faketime)
     [ -f "$LIBS/.complete" ] || command -v mvn >/dev/null || missing+=(maven)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
     java_works || fail "Kafka needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"

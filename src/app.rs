@@ -67,7 +67,7 @@ pub async fn serve(
         Arc::clone(&clock),
     ));
     let probes = Probes {
-        readiness: Arc::new(Readiness::new(gate, log, ledger)),
+        readiness: Arc::new(Readiness::new(gate, log, ledger, Arc::clone(&clock))),
         clock,
         metrics,
     };
@@ -76,6 +76,7 @@ pub async fn serve(
         auth,
         tokens,
         board: shop.board,
+        calls: shop.calls,
         attempt_limit,
         purchase: shop.purchase,
         results: shop.results,

@@ -43,8 +43,12 @@ impl Work {
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
                     .await?;
             let listener = port.listen()?;
-            let readiness =
-                Readiness::new(ports.gate.clone(), ports.log.clone(), ports.ledger.clone());
+            let readiness = Readiness::new(
+                ports.gate.clone(),
+                ports.log.clone(),
+                ports.ledger.clone(),
+                ports.clock.clone(),
+            );
             let probes = Probes {
                 readiness: Arc::new(readiness),
                 clock: Arc::new(SystemClock),

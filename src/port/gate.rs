@@ -280,6 +280,10 @@ pub trait StockGate: Send + Sync {
     /// False, and nothing is forgotten, while an attempt is pending.
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
 
+    /// The time by the gate's clock, which opens and closes sales. On a cluster, of one of its masters: their clocks are to
+    /// be within a second of each other.
+    async fn now(&self) -> Result<DateTime<Utc>, GateError>;
+
     /// Answers when the gate does.
     async fn ping(&self) -> Result<(), GateError>;
 }

@@ -40,6 +40,7 @@ scripts! {
     record_outcomes,
     restore_stock,
     sale_status,
+    server_time,
     set_user_result,
     set_window,
     unload_sale,

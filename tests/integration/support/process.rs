@@ -151,6 +151,11 @@ impl Process {
         self.signal("TERM");
     }
 
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal("INT");
+    }
+
     pub fn pause(&self) {
         self.signal("STOP");
     }
