@@ -84,13 +84,13 @@ pub async fn serve(
     };
     let listener = port.listen().context("the port cannot be listened on")?;
     let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
-    let stop = lifecycle.stop().clone();
+    let end = lifecycle.stop().clone();
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
-        let _kept = app.clone();
+        let _until_then = app.clone();
         match http::run(listener, app, &server_config, ending).await {
             // HTTP first: what is behind it goes on until the last request is answered.
-            Ok(()) => stop.cancel(),
+            Ok(()) => end.cancel(),
             Err(error) => tracing::error!(%error, "serving failed"),
         }
     });

@@ -6,6 +6,7 @@ mod read;
 mod reader;
 mod secret;
 mod sources;
+mod tls;
 
 pub use read::{KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
 pub use secret::Secret;
@@ -81,6 +82,35 @@ pub struct RedisConfig {
     pub command_timeout: Duration,
 }
 
+/// Whether a connection to a server is encrypted, and whether the server has to prove its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    Disable,
+    /// Encrypted; the server's certificate is not checked.
+    Require,
+    /// The server's certificate is of a trusted authority, and for the name that was connected to.
+    VerifyFull,
+}
+
+/// How connections to one kind of server are encrypted. Files are PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    pub mode: TlsMode,
+    /// Authorities to trust; the system's if `None`.
+    pub ca_file: Option<String>,
+    /// The client's certificate and its key.
+    pub identity: Option<(String, String)>,
+}
+
+impl TlsConfig {
+    /// No encryption.
+    pub const NONE: Self = Self {
+        mode: TlsMode::Disable,
+        ca_file: None,
+        identity: None,
+    };
+}
+
 /// Where the attempt log is.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
@@ -116,8 +146,10 @@ pub enum SaslMechanism {
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
+    /// Hosts, addresses or socket directories, separated by commas: the first one that takes writes is used.
     pub host: String,
     pub port: u16,
+    pub tls: TlsConfig,
     pub user: String,
     pub password: Secret,
     pub database: String,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
     PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader,
+    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -33,7 +33,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         },
         redis: redis(&mut read),
         kafka: kafka(&mut read),
-        postgres: postgres(&mut read),
+        postgres: postgres(&mut read, production),
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
@@ -128,9 +128,13 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
     })
 }
 
-fn postgres(read: &mut Reader) -> PostgresConfig {
+fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
+    let host = read.required("postgres.host");
+    let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
+    let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
-        host: read.required("postgres.host"),
+        host,
+        tls,
         port: read.number("postgres.port", 1..=u16::MAX),
         user: read.required("postgres.user"),
         password: Secret::new(read.text("postgres.password")),
@@ -210,7 +214,10 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 mod tests {
     use std::time::Duration;
 
-    use super::{super::VARIABLES, *};
+    use super::{
+        super::{TlsMode, VARIABLES},
+        *,
+    };
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
         let variables = variables
@@ -339,6 +346,68 @@ mod tests {
         ])
         .unwrap();
         assert!(!format!("{config:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::write(path("jwt"), "secret of a file\n").unwrap();
+        std::fs::write(path("empty"), "\n").unwrap();
+        let config = with(&[
+            ("JWT_SECRET_FILE", &path("jwt")),
+            ("POSTGRES_PASSWORD_FILE", &path("jwt")),
+        ])
+        .unwrap();
+        assert_eq!(config.auth.jwt_secret.reveal(), "secret of a file");
+        assert_eq!(config.postgres.password.reveal(), "secret of a file");
+        for (variables, expected) in [
+            (
+                vec![("JWT_SECRET", "x"), ("JWT_SECRET_FILE", "/nowhere")],
+                "JWT_SECRET and JWT_SECRET_FILE are both set",
+            ),
+            (
+                vec![("REDIS_PASSWORD_FILE", "/nowhere")],
+                "REDIS_PASSWORD_FILE: /nowhere cannot be read",
+            ),
+            (
+                vec![("KAFKA_SASL_PASSWORD_FILE", path("empty").as_str())],
+                "is empty",
+            ),
+        ] {
+            let problem = with(&variables).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn in_production_a_server_elsewhere_has_to_prove_its_name() {
+        let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+        let mode = |variables: &[(&str, &str)]| {
+            let mut all = vec![secret];
+            all.extend(variables);
+            with(&all).unwrap().postgres.tls.mode
+        };
+        let production = ("APP_ENV", "production");
+        let remote = ("POSTGRES_HOST", "db.example");
+        assert_eq!(mode(&[production, remote]), TlsMode::VerifyFull);
+        assert_eq!(
+            mode(&[production, ("POSTGRES_HOST", "127.0.0.1,db.example")]),
+            TlsMode::VerifyFull
+        );
+        assert_eq!(mode(&[remote]), TlsMode::Disable);
+        assert_eq!(
+            mode(&[production, ("POSTGRES_HOST", "localhost")]),
+            TlsMode::Disable
+        );
+        assert_eq!(
+            mode(&[production, remote, ("POSTGRES_TLS", "disable")]),
+            TlsMode::Disable
+        );
+        assert_eq!(
+            mode(&[production, remote, ("POSTGRES_TLS", "require")]),
+            TlsMode::Require
+        );
     }
 
     #[test]

@@ -50,6 +50,10 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("kafka.sasl_password", &["KAFKA_SASL_PASSWORD"]),
     ("postgres.host", &["POSTGRES_HOST"]),
     ("postgres.port", &["POSTGRES_PORT"]),
+    ("postgres.tls", &["POSTGRES_TLS"]),
+    ("postgres.ca_file", &["POSTGRES_CA_FILE"]),
+    ("postgres.cert_file", &["POSTGRES_CERT_FILE"]),
+    ("postgres.key_file", &["POSTGRES_KEY_FILE"]),
     ("postgres.user", &["POSTGRES_USER"]),
     ("postgres.password", &["POSTGRES_PASSWORD"]),
     ("postgres.database", &["POSTGRES_DB"]),
@@ -94,6 +98,15 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("stress.users", &["STRESS_TEST_USERS"]),
     ("stress.concurrent", &["STRESS_TEST_CONCURRENT"]),
     ("stress.base_url", &["API_BASE_URL"]),
+];
+
+/// The settings that are secrets: each of their variables can be given as the name of a file, in a variable with `_FILE` at
+/// its end, as `JWT_SECRET_FILE=/run/secrets/jwt`.
+pub const SECRETS: &[&str] = &[
+    "redis.password",
+    "kafka.sasl_password",
+    "postgres.password",
+    "auth.jwt_secret",
 ];
 
 /// A file to lay over the defaults and the variables to lay over both.
@@ -165,8 +178,41 @@ impl Sources {
             if let Some(value) = value {
                 texts.insert((*setting).to_owned(), value.trim().to_owned());
             }
+            if SECRETS.contains(setting) {
+                for name in *names {
+                    match self.secret_of_file(name, value.is_some()) {
+                        Ok(Some(secret)) => drop(texts.insert((*setting).to_owned(), secret)),
+                        Ok(None) => {}
+                        Err(problem) => problems.push(format!("  {problem}")),
+                    }
+                }
+            }
         }
         (texts, problems)
+    }
+
+    /// The content of the file that `<name>_FILE` names, without the line break at its end. No content is ever in a problem.
+    fn secret_of_file(&self, name: &str, is_set: bool) -> Result<Option<String>, String> {
+        let variable = format!("{name}_FILE");
+        let Some(path) = self
+            .variables
+            .get(&variable)
+            .filter(|path| !path.is_empty())
+        else {
+            return Ok(None);
+        };
+        if is_set {
+            return Err(format!(
+                "{name} and {variable} are both set; set one of them"
+            ));
+        }
+        let content = std::fs::read_to_string(path)
+            .map_err(|error| format!("{variable}: {path} cannot be read: {}", error.kind()))?;
+        let secret = content.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            return Err(format!("{variable}: {path} is empty"));
+        }
+        Ok(Some(secret.to_owned()))
     }
 }
 

@@ -118,9 +118,8 @@ impl<S> Patient<S> {
         match self.last {
             Step::Written if self.under_way.is_none() => Poll::Ready(()),
             // Part of a request is there, or of an answer: its end closes the connection.
-            Step::Read | Step::Blocked | Step::Written => Poll::Pending,
-            // The deadline ends it.
-            Step::Connected => Poll::Pending,
+            // Without any, the deadline ends it.
+            Step::Read | Step::Blocked | Step::Written | Step::Connected => Poll::Pending,
         }
     }
 

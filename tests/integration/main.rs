@@ -13,6 +13,7 @@ mod embedded;
 mod faults;
 mod http;
 mod nodes;
+mod postgres_modes;
 mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
