@@ -294,9 +294,9 @@ fn calls(chance: &mut Chance, remote: bool, timeout: u64) -> Calls {
     }
 }
 
-/// Up to what a gate's margin allows for, mostly; else up to ten minutes, with which a node decides nothing.
+/// Up to what a gate's margin allows for, mostly.
 fn skew(chance: &mut Chance) -> i64 {
-    let most = if chance.per_mille(800) { 900 } else { 600_000 };
+    let most = if chance.per_mille(800) { 900 } else { 20_000 };
     i64::try_from(chance.between(0, 2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0)
 }
 
