@@ -250,6 +250,10 @@ impl StockGate for RedisGate {
         load::unload(&self.connection, sale).await
     }
 
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        read::now(&self.connection).await
+    }
+
     async fn ping(&self) -> Result<(), GateError> {
         self.connection.ping().await
     }

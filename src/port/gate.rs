@@ -351,6 +351,10 @@ pub trait StockGate: Send + Sync {
     /// False, and nothing is forgotten, while an attempt is pending.
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
 
+    /// The time by the gate's clock, which opens and closes sales. On a cluster, of one of its masters: their clocks are to
+    /// be within a second of each other.
+    async fn now(&self) -> Result<DateTime<Utc>, GateError>;
+
     /// Succeeds when the gate takes writes now: a server that only answers is not enough.
     async fn ping(&self) -> Result<(), GateError>;
 }

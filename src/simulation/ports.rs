@@ -324,6 +324,10 @@ impl StockGate for RemoteGate {
         self.gate.unload(sale).await
     }
 
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        of_gate(call!(self.gate.now(), || "gate.now()".to_owned()))
+    }
+
     async fn ping(&self) -> Result<(), GateError> {
         of_gate(call!(self.gate.ping(), || "gate.ping".to_owned()))
     }

@@ -14,6 +14,7 @@ mod faults;
 mod http;
 mod kafka_cluster;
 mod kafka_security;
+mod nodes;
 mod partitions;
 mod postgres_modes;
 mod redis_cluster;

@@ -44,6 +44,7 @@ scripts! {
     record_outcomes,
     restore_stock,
     sale_status,
+    server_time,
     set_terms,
     set_user_result,
     unload_sale,
