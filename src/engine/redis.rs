@@ -87,8 +87,10 @@ impl StockGate for RedisGate {
         let mut results = Vec::with_capacity(settlements.len());
         for settlement in settlements {
             let attempt = &settlement.attempt;
-            // Whoever wrote a record that names nothing real may have named a real shopper.
-            if settlement.outcome != Outcome::Rejected
+            // A record that names nothing real may name a real shopper.
+            let names_what_exists =
+                !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected);
+            if names_what_exists
                 || results::is_awaited(&self.connection, sale, attempt.user).await?
             {
                 results.push(settle::result_of(settlement));

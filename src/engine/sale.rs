@@ -134,7 +134,8 @@ impl Sale {
             (_, Some(held)) if !held.state.is_pending() => true,
             (Outcome::Ordered, _) => !matches!(self.phase, Phase::New),
             (Outcome::AlreadyOrdered { .. }, Some(held)) => held.attempt == attempt.id,
-            (Outcome::AlreadyOrdered { .. }, None) | (Outcome::SoldOut | Outcome::Rejected, _) => {
+            (Outcome::AlreadyOrdered { .. }, None)
+            | (Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected, _) => {
                 false
             }
         }
@@ -219,8 +220,8 @@ impl Sale {
 
     pub(super) fn record(&mut self, settlements: &[Settlement]) {
         for settlement in settlements {
-            // A rejected record may name anything.
-            if settlement.outcome != Outcome::Rejected {
+            // A record that names nothing real may name any product.
+            if !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected) {
                 self.product.get_or_insert(settlement.attempt.product);
             }
             self.record_one(settlement);
@@ -251,7 +252,7 @@ impl Sale {
                 Phase::Closed => self.hold(user, attempt, State::Late),
                 Phase::New => {}
             },
-            (Outcome::SoldOut | Outcome::Rejected, Some(held))
+            (Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected, Some(held))
                 if held.state.is_pending() && held.attempt == attempt =>
             {
                 self.forget(user);
@@ -266,6 +267,7 @@ impl Sale {
             (
                 Outcome::Ordered
                 | Outcome::SoldOut
+                | Outcome::NoAccount
                 | Outcome::Rejected
                 | Outcome::AlreadyOrdered { .. },
                 _,

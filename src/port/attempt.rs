@@ -24,7 +24,10 @@ pub enum Outcome {
     SoldOut,
     /// The shopper has an order in this sale already, made by this other attempt.
     AlreadyOrdered { by: AttemptId },
-    /// It names a user, sale or product that the ledger does not know; it is among the dead letters.
+    /// The account that it names does not exist: it was deleted after the press, or the ledger was set back to a moment
+    /// before its registration.
+    NoAccount,
+    /// It names a sale or product that the ledger does not know; it is among the dead letters.
     Rejected,
 }
 

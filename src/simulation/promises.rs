@@ -149,7 +149,7 @@ fn accepted_attempts_ended(
             Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),
             // Units never come back in the ledger, so that none is left now is the proof.
             Some(Outcome::SoldOut) => world.ledger.remaining(world.sale) == 0,
-            Some(Outcome::Rejected) => false,
+            Some(Outcome::NoAccount | Outcome::Rejected) => false,
             None => is_excused(world, seen, id),
         };
         if !ended_well {

@@ -87,8 +87,8 @@ impl MemoryGate {
             let result = match settlement.outcome {
                 Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
                 Outcome::SoldOut => PurchaseResult::Failed,
-                // Whoever wrote a record that names nothing real may have named a real shopper.
-                Outcome::Rejected => {
+                // A record that names nothing real may name a real shopper.
+                Outcome::NoAccount | Outcome::Rejected => {
                     let awaited = self.with(id, |sale, _| sale.is_pending(attempt.user));
                     if !awaited.unwrap_or(false) {
                         return None;

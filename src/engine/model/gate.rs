@@ -160,8 +160,8 @@ impl ModelGate {
         let result = match settlement.outcome {
             Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
             Outcome::SoldOut => PurchaseResult::Failed,
-            // Whoever wrote a record that names nothing real may have named a real shopper.
-            Outcome::Rejected => {
+            // A record that names nothing real may name a real shopper.
+            Outcome::NoAccount | Outcome::Rejected => {
                 let awaited = self.with(attempt.sale, |kept, _| kept.sale.is_pending(attempt.user));
                 if !awaited.unwrap_or(false) {
                     return None;

@@ -34,7 +34,7 @@ pub(super) async fn record(
 pub(super) fn result_of(settlement: &Settlement) -> ResultEntry {
     let result = match settlement.outcome {
         Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
-        Outcome::SoldOut | Outcome::Rejected => PurchaseResult::Failed,
+        Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected => PurchaseResult::Failed,
     };
     let attempt = &settlement.attempt;
     ResultEntry {
@@ -49,7 +49,7 @@ pub(super) fn result_of(settlement: &Settlement) -> ResultEntry {
 fn decision(settlement: &Settlement) -> Value {
     let (letter, by) = match settlement.outcome {
         Outcome::Ordered => (b'O', None),
-        Outcome::SoldOut | Outcome::Rejected => (b'F', None),
+        Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected => (b'F', None),
         Outcome::AlreadyOrdered { by } => (b'A', Some(by)),
     };
     let mut text = Vec::with_capacity(33);

@@ -1,6 +1,6 @@
 -- Records what the ledger decided about attempts of one sale.
 -- KEYS: stock, holders, pending, meta. ARGV: pairs of user id and decision. A decision is a letter (O ordered, F failed:
--- sold out or rejected, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- sold out, without an account, or rejected, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
 -- s or l. With the sale open, at every moment
