@@ -41,7 +41,7 @@ format: ## check the format
 
 lint: ## clippy and the scripts' syntax
 	cargo clippy --all-targets -- -D warnings
-	@for script in scripts/*.sh .ci/run; do bash -n "$$script"; done
+	@for script in scripts/*.sh scripts/services/*.sh .ci/run; do bash -n "$$script"; done
 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet

@@ -37,47 +37,13 @@ fail() {
     exit 1
 }
 
+# One file a server; each says what it needs, how it is started and which modes it has.
+for part in packages postgres redis kafka; do
+    # shellcheck source=/dev/null
+    . "$ROOT/scripts/services/$part.sh"
+done
+
 # --- what is needed -------------------------------------------------------------------------------------------------
-
-as_root() {
-    if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
-}
-
-# Installs Debian packages without letting them start servers of their own.
-install_packages() {
-    command -v apt-get >/dev/null || fail "missing: $*. Install them; there is no apt-get here to do it."
-    if [ "$(id -u)" != 0 ] && ! sudo -n true 2>/dev/null; then
-        fail "missing: $*. Install them: sudo apt-get install $*"
-    fi
-    say "installing $*"
-    local policy=/usr/sbin/policy-rc.d own_policy=
-    if [ ! -e $policy ]; then
-        printf '#!/bin/sh\nexit 101\n' | as_root tee $policy >/dev/null
-        as_root chmod +x $policy
-        own_policy=1
-    fi
-    local log=$DIR/apt.log ok=1
-    {
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@" ||
-            { as_root apt-get update &&
-                as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@"; }
-    } >"$log" 2>&1 || ok=
-    [ -z "$own_policy" ] || as_root rm -f $policy
-    [ -n "$ok" ] || {
-        tail -n 5 "$log" >&2
-        fail "these packages could not be installed: $*"
-    }
-}
-
-pg_bin() {
-    local initdb
-    for initdb in $(ls -d /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb 2>/dev/null | sort -Vr) "$(command -v initdb || true)"; do
-        if [ -x "$initdb" ] && [ -x "$(dirname "$initdb")/postgres" ]; then
-            dirname "$initdb"
-            return
-        fi
-    done
-}
 
 install_missing() {
     local missing=()
@@ -89,37 +55,6 @@ install_missing() {
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
     java_works || fail "Kafka needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"
     [ -f "$LIBS/.complete" ] || fetch_kafka
-}
-
-java_works() {
-    command -v java >/dev/null || return 1
-    local version
-    version=$(java -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
-    [ "${version:-0}" -ge 17 ]
-}
-
-# Kafka's own jars, with Maven; once.
-fetch_kafka() {
-    say "fetching Apache Kafka $KAFKA_VERSION"
-    local home=$DIR/kafka-$KAFKA_VERSION
-    mkdir -p "$home"
-    cat >"$home/pom.xml" <<END
-<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>flashsale</groupId><artifactId>kafka-jars</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>$KAFKA_VERSION</version></dependency>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>$KAFKA_VERSION</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>$SLF4J_VERSION</version></dependency>
-  </dependencies>
-</project>
-END
-    rm -rf "$LIBS"
-    if ! (cd "$home" && mvn -q -B dependency:copy-dependencies -DincludeScope=runtime -DoutputDirectory="$LIBS") >"$home/mvn.log" 2>&1; then
-        tail -n 5 "$home/mvn.log" >&2
-        fail "Kafka's jars could not be fetched with Maven (log: $home/mvn.log)"
-    fi
-    touch "$LIBS/.complete"
 }
 
 # --- processes ------------------------------------------------------------------------------------------------------
@@ -148,138 +83,6 @@ wait_for() {
         fi
         sleep 0.1
     done
-}
-
-# PostgreSQL refuses root.
-pg_user() {
-    if [ "$(id -u)" != 0 ]; then id -un; elif id postgres >/dev/null 2>&1; then echo postgres; else echo nobody; fi
-}
-
-as_pg_user() {
-    if [ "$(id -u)" = 0 ]; then setpriv --reuid "$(pg_user)" --regid "$(id -g "$(pg_user)")" --clear-groups "$@"; else "$@"; fi
-}
-
-# Where PostgreSQL's user can get to: a checkout under /root, for instance, is not such a place.
-pg_dir() {
-    local fallback
-    fallback=/var/tmp/flashsale-postgres-$(printf %s "$DIR" | cksum | cut -d' ' -f1)
-    if [ -d "$fallback" ] || ! as_pg_user test -x "$DIR"; then echo "$fallback"; else echo "$DIR/postgres"; fi
-}
-
-start_postgres() {
-    local data bin
-    data=$(pg_dir)
-    bin=$(pg_bin)
-    pid_of postgres "$data" >/dev/null && return
-    claim_port PostgreSQL "$PG_PORT"
-    if [ ! -f "$data/initialised" ]; then
-        rm -rf "$data"
-        mkdir -p "$data"
-        [ "$(id -u)" != 0 ] || chown "$(pg_user)" "$data"
-        chmod 700 "$data"
-        printf 'postgres1\n' >"$DIR/password"
-        chmod 644 "$DIR/password"
-        (cd / && as_pg_user "$bin/initdb" -D "$data/data" -U postgres --pwfile=/dev/stdin -E UTF8 --locale=C.UTF-8 \
-            --auth=scram-sha-256 <"$DIR/password") >"$DIR/initdb.log" 2>&1 || {
-            tail -n 5 "$DIR/initdb.log" >&2
-            fail "initdb failed"
-        }
-        cat >>"$data/data/postgresql.conf" <<END
-listen_addresses = '127.0.0.1'
-unix_socket_directories = ''
-max_connections = 400
-shared_buffers = 256MB
-max_wal_size = 4GB
-checkpoint_timeout = 15min
-END
-    fi
-    rm -f "$data/data/postmaster.pid"
-    : >>"$DIR/postgres.log"
-    (cd / && exec setsid setpriv $([ "$(id -u)" != 0 ] || echo --reuid "$(pg_user)" --regid "$(id -g "$(pg_user)")" --clear-groups) \
-        "$bin/postgres" -D "$data/data" -p "$PG_PORT") >>"$DIR/postgres.log" 2>&1 </dev/null &
-    echo $! >"$DIR/postgres.pid"
-    wait_for PostgreSQL "$DIR/postgres.log" "$bin/pg_isready" -q -h 127.0.0.1 -p "$PG_PORT"
-    if [ ! -f "$data/initialised" ]; then
-        PGPASSWORD=postgres1 "$bin/psql" -q -h 127.0.0.1 -p "$PG_PORT" -U postgres -d postgres -v ON_ERROR_STOP=1 \
-            -c "CREATE ROLE postgres1 LOGIN CREATEDB PASSWORD 'postgres1'" >>"$DIR/initdb.log" 2>&1 || fail "the role could not be made (log: $DIR/initdb.log)"
-        touch "$data/initialised"
-    fi
-}
-
-start_redis_on() {
-    local name=$1 port=$2
-    shift 2
-    pid_of "$name" "127.0.0.1:$port" >/dev/null && return
-    claim_port Redis "$port"
-    mkdir -p "$DIR/$name"
-    (cd / && exec setsid redis-server --bind 127.0.0.1 --port "$port" --dir "$DIR/$name" --daemonize no \
-        --maxmemory-policy noeviction --save '' "$@") >>"$DIR/$name.log" 2>&1 </dev/null &
-    echo $! >"$DIR/$name.pid"
-    wait_for "Redis on port $port" "$DIR/$name.log" redis-cli -h 127.0.0.1 -p "$port" ping
-}
-
-start_redis() { start_redis_on redis "$REDIS_PORT_OWN" --databases 1024 --appendonly yes; }
-
-cluster_ports() { seq "$CLUSTER_PORT" $((CLUSTER_PORT + 2)); }
-cluster_is_whole() { redis-cli -h 127.0.0.1 -p "$CLUSTER_PORT" cluster info | grep -q cluster_state:ok; }
-
-start_cluster() {
-    local port nodes=()
-    for port in $(cluster_ports); do
-        start_redis_on "cluster-$port" "$port" --appendonly no --cluster-enabled yes --cluster-node-timeout 2000 \
-            --cluster-port $((port + 1000)) # the default, 10000 above, is among the ports of outgoing connections
-        nodes+=("127.0.0.1:$port")
-    done
-    if ! redis-cli -h 127.0.0.1 -p "$CLUSTER_PORT" cluster info | grep -q cluster_known_nodes:3; then
-        redis-cli --cluster create "${nodes[@]}" --cluster-yes >"$DIR/cluster.log" 2>&1 || {
-            tail -n 5 "$DIR/cluster.log" >&2
-            fail "the Redis Cluster could not be made"
-        }
-    fi
-    wait_for "the Redis Cluster" "$DIR/cluster.log" cluster_is_whole
-}
-
-start_kafka() {
-    pid_of kafka "$DIR/kafka/server.properties" >/dev/null && return
-    claim_port Kafka "$KAFKA_PORT"
-    mkdir -p "$DIR/kafka"
-    local properties=$DIR/kafka/server.properties controller=$((KAFKA_PORT + 1))
-    cat >"$properties" <<END
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:$controller
-listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT,CONTROLLER://127.0.0.1:$controller
-advertised.listeners=PLAINTEXT://127.0.0.1:$KAFKA_PORT
-controller.listener.names=CONTROLLER
-log.dirs=$DIR/kafka/data
-num.partitions=3
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-group.initial.rebalance.delay.ms=0
-# After a kill -9 the broker may register again only when its old session has run out (default: 9 s).
-broker.session.timeout.ms=3000
-broker.heartbeat.interval.ms=500
-offsets.topic.num.partitions=1
-transaction.state.log.num.partitions=1
-log.index.size.max.bytes=1048576
-num.network.threads=2
-num.io.threads=4
-log.cleaner.enable=false
-file.delete.delay.ms=1000
-END
-    local java=(java -XX:+UseSerialGC -XX:TieredStopAtLevel=4 -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$LIBS/*")
-    if [ ! -f "$DIR/kafka/data/meta.properties" ]; then
-        "${java[@]}" -Xmx128m kafka.tools.StorageTool format --cluster-id="$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | cut -c 1-22)" -c "$properties" \
-            >"$DIR/kafka.log" 2>&1 || {
-            tail -n 5 "$DIR/kafka.log" >&2
-            fail "Kafka's storage could not be formatted"
-        }
-    fi
-    (cd / && exec setsid "${java[@]}" -Xms256m -Xmx512m kafka.Kafka "$properties") >>"$DIR/kafka.log" 2>&1 </dev/null &
-    echo $! >"$DIR/kafka.pid"
-    wait_for Kafka "$DIR/kafka.log" listens "$KAFKA_PORT"
 }
 
 # --- commands -------------------------------------------------------------------------------------------------------

@@ -12,5 +12,6 @@ mod prepared;
 mod record;
 pub mod redis;
 mod sale;
+pub mod tls;
 pub mod transfer;
 mod verdict;

@@ -104,6 +104,24 @@ impl FromStr for AttemptId {
     }
 }
 
+/// The identity of one ledger: a random id that `migrate` gives to each database once.
+///
+/// Sale and user numbers of two ledgers coincide; this id tells a gate, a log record or a token of another ledger from
+/// one of this ledger. A restored backup keeps the id of the database it was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LedgerId(pub Uuid);
+
+impl LedgerId {
+    /// The id of engines that were not told which ledger they serve. No ledger has it.
+    pub const NONE: Self = Self(Uuid::nil());
+}
+
+impl fmt::Display for LedgerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    ids::{AttemptId, SaleId, UserId},
+    ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
         Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
@@ -24,6 +24,10 @@ fn broken<T, E: From<LedgerError>>() -> Result<T, E> {
 
 #[async_trait]
 impl Ledger for Accounts {
+    fn id(&self) -> LedgerId {
+        LedgerId::NONE
+    }
+
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
         let mut accounts = self.0.lock().unwrap();
         if accounts

@@ -10,6 +10,7 @@ use crate::{
     clock::SystemClock,
     config::Config,
     engine::{kafka, kafka::KafkaLog, postgres, postgres::PostgresLedger, redis, redis::RedisGate},
+    port::Ledger,
 };
 
 /// The pause between two tries.
@@ -25,9 +26,10 @@ pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow
         redis::ConnectError::is_passing,
     );
     let (ledger, log, gate) = tokio::try_join!(ledger(config, stop), log(config, stop), gate)?;
+    let id = ledger.id();
     Ok(Ports {
-        gate: Arc::new(gate),
-        log: Arc::new(log),
+        gate: Arc::new(gate.of_ledger(id)),
+        log: Arc::new(log.of_ledger(id)),
         ledger: Arc::new(ledger),
         clock: Arc::new(SystemClock),
     })

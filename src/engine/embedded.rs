@@ -8,6 +8,7 @@ mod connect;
 mod directory;
 pub mod export;
 mod gate;
+mod identity;
 mod leases;
 mod ledger;
 mod log;
@@ -150,12 +151,14 @@ impl DataFile {
         let file = self.path();
         let failed = |error: diesel::result::Error| OpenError::of(&file, &error.to_string());
         let end = log::end(&mut self.conn).map_err(failed)?;
+        let id = identity::read(&mut self.conn).map_err(failed)?;
         let store = Store::start(self.conn, &file)?;
         let results = Results::new(store.clone(), Arc::clone(clock), result_ttl, end);
         Ok(Embedded {
             gate: Arc::new(MemoryGate::new(Arc::clone(clock), results)),
             log: Arc::new(SqliteLog::new(store.clone(), Arc::clone(clock), end)),
             ledger: Arc::new(SqliteLedger::new(
+                id,
                 store.clone(),
                 Arc::clone(clock),
                 result_ttl,

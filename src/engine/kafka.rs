@@ -26,6 +26,7 @@ pub use topics::{CreatedTopics, create_topics};
 
 use crate::{
     config::KafkaConfig,
+    ids::LedgerId,
     port::{
         AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogEntry, LogError,
         LogRecord, Offset, Partition, RawRecord,
@@ -60,6 +61,8 @@ struct NotProduced {
 pub struct KafkaLog {
     topic: String,
     dead_letter_topic: String,
+    /// Whose attempts are appended.
+    ledger: LedgerId,
     partitions: i32,
     dead_letter_partitions: i32,
     append_timeout: Duration,
@@ -83,6 +86,7 @@ impl KafkaLog {
         Ok(Self {
             topic: config.topic.clone(),
             dead_letter_topic: config.dead_letter_topic.clone(),
+            ledger: LedgerId::NONE,
             partitions,
             dead_letter_partitions,
             append_timeout: config.append_timeout,
@@ -90,6 +94,14 @@ impl KafkaLog {
             reads: Sessions::new(config)?,
             questions,
         })
+    }
+
+    /// The same log for the attempts of this ledger. Every process that appends or settles calls it with [`Ledger::id`].
+    ///
+    /// [`Ledger::id`]: crate::port::Ledger::id
+    #[must_use]
+    pub fn of_ledger(self, ledger: LedgerId) -> Self {
+        Self { ledger, ..self }
     }
 
     /// Appends records to one partition: tries again while they surely were not written and there is time. They are made for

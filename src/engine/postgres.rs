@@ -6,6 +6,7 @@
 mod audit;
 mod connect;
 mod crowd;
+mod identity;
 pub mod import;
 pub mod inspect;
 mod leases;
@@ -29,7 +30,7 @@ use diesel_async::RunQueryDsl;
 use self::session::SessionPool;
 use crate::{
     config::PostgresConfig,
-    ids::{AttemptId, SaleId},
+    ids::{AttemptId, LedgerId, SaleId},
     port::{
         Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
         Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
@@ -43,6 +44,7 @@ type Prepared = super::prepared::Prepared<diesel::pg::Pg>;
 /// The ledger in PostgreSQL. Clones share one pool of connections.
 #[derive(Clone)]
 pub struct PostgresLedger {
+    id: LedgerId,
     pool: SessionPool,
 }
 
@@ -52,11 +54,17 @@ impl PostgresLedger {
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
         migrate::check(config, &mut session).await?;
+        let id = identity::read(&mut session)
+            .await
+            .map_err(|error| ConnectError::Refused {
+                server: format!("{}:{}", config.host, config.port),
+                cause: format!("the table ledger_identity cannot be read: {error}"),
+            })?;
         let pool = SessionPool::new(config).map_err(|error| ConnectError::Refused {
             server: format!("{}:{}", config.host, config.port),
             cause: error.to_string(),
         })?;
-        Ok(Self { pool })
+        Ok(Self { id, pool })
     }
 }
 
@@ -68,6 +76,10 @@ impl From<diesel::result::Error> for LedgerError {
 
 #[async_trait]
 impl Ledger for PostgresLedger {
+    fn id(&self) -> LedgerId {
+        self.id
+    }
+
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
         Ok(users::register(&mut *self.pool.take().await?, user).await?)
     }

@@ -25,7 +25,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     config::RedisConfig,
-    ids::{ProductId, SaleId, UserId},
+    ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
         GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
         ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleWindow, Settlement,
@@ -39,6 +39,8 @@ pub struct RedisGate {
     connection: Connection,
     /// How long a result can be read.
     result_ttl: Duration,
+    /// Whose sales these are.
+    ledger: LedgerId,
 }
 
 impl RedisGate {
@@ -49,7 +51,16 @@ impl RedisGate {
         Ok(Self {
             connection,
             result_ttl,
+            ledger: LedgerId::NONE,
         })
+    }
+
+    /// The same gate for the sales of this ledger. Every process that decides or writes calls it with [`Ledger::id`].
+    ///
+    /// [`Ledger::id`]: crate::port::Ledger::id
+    #[must_use]
+    pub fn of_ledger(self, ledger: LedgerId) -> Self {
+        Self { ledger, ..self }
     }
 
     /// Says goodbye to the server. Every method fails afterwards.

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{Attempt, Decision, Holder, Offset, Outcome, Partition, SaleWindow, Settlement};
-use crate::ids::{AttemptId, ProductId, SaleId, UserId};
+use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
 /// The ledger did not answer, or answered with an error.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -143,6 +143,9 @@ pub enum SettleError {
 /// The system of record. Every call answers within a bounded time.
 #[async_trait]
 pub trait Ledger: Send + Sync {
+    /// Which ledger this is. Read when the ledger is opened; it never changes.
+    fn id(&self) -> LedgerId;
+
     /// Makes an account with the role `user`.
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError>;
 

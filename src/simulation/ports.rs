@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::model::{ModelGate, ModelLedger, ModelLog},
-    ids::{AttemptId, ProductId, SaleId, UserId},
+    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         AppendError, Attempt, AttemptLog, DeadLetter, Decision, GateError, GateStatus, Holder,
         Holding, Lease, Ledger, LedgerError, LetterPage, LoadToken, LogBatch, LogError, Member,
@@ -401,6 +401,10 @@ impl AttemptLog for RemoteLog {
 
 #[async_trait]
 impl Ledger for RemoteLedger {
+    fn id(&self) -> LedgerId {
+        self.ledger.id()
+    }
+
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
         self.ledger.register(user).await
     }

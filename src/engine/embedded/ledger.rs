@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    ids::{AttemptId, SaleId},
+    ids::{AttemptId, LedgerId, SaleId},
     port::{
         Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
         Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
@@ -24,6 +24,7 @@ use crate::{
 
 /// The ledger in the data file.
 pub struct SqliteLedger {
+    id: LedgerId,
     store: Store,
     clock: Arc<dyn Clock>,
     /// How long a result can be read.
@@ -31,8 +32,14 @@ pub struct SqliteLedger {
 }
 
 impl SqliteLedger {
-    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, result_ttl: Duration) -> Self {
+    pub(super) fn new(
+        id: LedgerId,
+        store: Store,
+        clock: Arc<dyn Clock>,
+        result_ttl: Duration,
+    ) -> Self {
         Self {
+            id,
             store,
             clock,
             result_ttl,
@@ -62,6 +69,10 @@ impl From<ReadError> for LedgerError {
 
 #[async_trait]
 impl Ledger for SqliteLedger {
+    fn id(&self) -> LedgerId {
+        self.id
+    }
+
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
         let user = user.clone();
         self.write(move |conn| users::register(conn, &user)).await

@@ -139,3 +139,11 @@ diesel::allow_tables_to_appear_in_same_query!(
     consumer_partitions,
     consumer_members,
 );
+
+diesel::table! {
+    ledger_identity (is_only_row) {
+        is_only_row -> BigInt,
+        ledger_id -> Binary,
+        created_at -> BigInt,
+    }
+}

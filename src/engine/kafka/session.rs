@@ -18,7 +18,10 @@ use rskafka::{
 use tokio::{sync::Mutex, time::timeout_at};
 
 use super::failure::{Failure, server_error};
-use crate::config::{KafkaConfig, SaslConfig, SaslMechanism};
+use crate::{
+    config::{KafkaConfig, SaslConfig, SaslMechanism},
+    engine::tls::{self, Files, Verification},
+};
 
 /// Why there is no connection to Kafka.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -228,32 +231,10 @@ fn connect_error(error: &Error) -> ConnectError {
 }
 
 pub(super) fn tls(ca_file: Option<&str>) -> Result<Arc<rustls::ClientConfig>, ConnectError> {
-    use rustls::pki_types::{CertificateDer, pem::PemObject};
-
-    let mut roots = rustls::RootCertStore::empty();
-    if let Some(path) = ca_file {
-        let certificates = CertificateDer::pem_file_iter(path)
-            .map_err(|error| ConnectError::Authorities(format!("{path}: {error}")))?;
-        for certificate in certificates {
-            certificate
-                .map_err(|error| error.to_string())
-                .and_then(|certificate| roots.add(certificate).map_err(|error| error.to_string()))
-                .map_err(|error| ConnectError::Authorities(format!("{path}: {error}")))?;
-        }
-    } else {
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    }
-    if roots.is_empty() {
-        let origin = ca_file.unwrap_or("the system");
-        return Err(ConnectError::Authorities(format!(
-            "{origin} has no certificate authority to trust"
-        )));
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| ConnectError::Authorities(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+    let files = Files {
+        authorities: ca_file,
+        identity: None,
+    };
+    tls::client_config(files, Verification::Full)
+        .map_err(|error| ConnectError::Authorities(error.to_string()))
 }

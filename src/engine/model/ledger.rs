@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    ids::{AttemptId, ProductId, SaleId, UserId},
+    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     order::settlement::{self, Known, KnownSale, Settled},
     port::{
         Attempt, Decision, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
@@ -26,6 +26,7 @@ use crate::{
 
 /// The ledger.
 pub struct ModelLedger {
+    id: LedgerId,
     clock: Arc<dyn Clock>,
     tables: Mutex<Tables>,
 }
@@ -46,7 +47,9 @@ struct Tables {
 impl ModelLedger {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
+        let id = LedgerId(clock.new_id());
         Self {
+            id,
             clock,
             tables: Mutex::default(),
         }
@@ -243,6 +246,10 @@ impl Tables {
 
 #[async_trait]
 impl Ledger for ModelLedger {
+    fn id(&self) -> LedgerId {
+        self.id
+    }
+
     async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
         let mut tables = self.tables();
         let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);

@@ -64,3 +64,11 @@ diesel::table! {
 
 diesel::joinable!(flash_sales -> products (product_id));
 diesel::allow_tables_to_appear_in_same_query!(flash_sales, products);
+
+diesel::table! {
+    ledger_identity (is_only_row) {
+        is_only_row -> Bool,
+        ledger_id -> Uuid,
+        created_at -> Timestamptz,
+    }
+}

@@ -1,0 +1,145 @@
+//! TLS to the servers behind the ports: one way to build a client's settings, for PostgreSQL, Redis and Kafka alike.
+//!
+//! How each client library takes the settings is its engine's; which setting names which file is `config`'s.
+
+use std::sync::Arc;
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+
+/// Whether the server has to prove its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verification {
+    /// A certificate of a trusted authority for the name that was connected to.
+    Full,
+    /// None: the connection is encrypted, and anybody may be at its other end.
+    None,
+}
+
+/// The files of a client's TLS settings, all in PEM.
+#[derive(Debug, Clone, Copy)]
+pub struct Files<'a> {
+    /// Trusted authorities; the system's if `None`.
+    pub authorities: Option<&'a str>,
+    /// The client's certificate, with its chain, and its key.
+    pub identity: Option<(&'a str, &'a str)>,
+}
+
+/// A file that cannot be used, named with its cause. No content of the file is in it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TlsError {
+    #[error("certificate authorities ({file}): {cause}")]
+    Authorities { file: String, cause: String },
+    #[error("client certificate ({file}): {cause}")]
+    Identity { file: String, cause: String },
+    #[error("TLS cannot be set up: {0}")]
+    Provider(String),
+}
+
+/// Reads the files and builds the settings. Blocks for as long as it takes to read them.
+pub fn client_config(
+    files: Files<'_>,
+    verification: Verification,
+) -> Result<Arc<ClientConfig>, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| TlsError::Provider(error.to_string()))?;
+    let builder = match verification {
+        Verification::Full => builder.with_root_certificates(authorities(files.authorities)?),
+        Verification::None => builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+    };
+    let config = match files.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let failed = |file: &str, cause: String| TlsError::Identity {
+                file: file.to_owned(),
+                cause,
+            };
+            let chain = certificates(certificate).map_err(|cause| failed(certificate, cause))?;
+            let secret = PrivateKeyDer::from_pem_file(key)
+                .map_err(|error| failed(key, error.to_string()))?;
+            builder
+                .with_client_auth_cert(chain, secret)
+                .map_err(|error| failed(certificate, error.to_string()))?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
+/// The trusted authorities of a file, or of the system.
+fn authorities(file: Option<&str>) -> Result<RootCertStore, TlsError> {
+    let failed = |cause: String| TlsError::Authorities {
+        file: file.unwrap_or("those of the system").to_owned(),
+        cause,
+    };
+    let mut roots = RootCertStore::empty();
+    if let Some(path) = file {
+        for certificate in certificates(path).map_err(failed)? {
+            roots
+                .add(certificate)
+                .map_err(|error| failed(error.to_string()))?;
+        }
+    } else {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    }
+    if roots.is_empty() {
+        return Err(failed("no certificate authority is there".to_owned()));
+    }
+    Ok(roots)
+}
+
+/// The certificates of a PEM file, in their order.
+fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
+    CertificateDer::pem_file_iter(path)
+        .map_err(|error| error.to_string())?
+        .map(|certificate| certificate.map_err(|error| error.to_string()))
+        .collect()
+}
+
+/// Takes any certificate, but checks that the server has its key.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
