@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::{
-    auth::{Auth, AuthLimits, Passwords, Tokens},
+    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     clock::Clock,
     config::Config,
     http::{self, App, Probes, Readiness},
@@ -57,10 +57,20 @@ pub async fn serve(
     let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
-    let tokens = Arc::new(Tokens::new(&config.auth));
+    let accounts = DirectoryEngines {
+        ledger: Arc::clone(&ledger),
+        gate: Arc::clone(&gate),
+        log: Arc::clone(&log),
+        group: config.kafka.consumer_group.clone(),
+    };
+    let directory = Directory::open(lifecycle, accounts)
+        .await
+        .context("the accounts could not be read")?;
+    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(ledger.id()));
     let passwords = Passwords::new(&config.auth)?;
     let auth = Arc::new(Auth::new(
         Arc::clone(&ledger),
+        Arc::clone(&directory),
         AuthLimits::new(&config.limits),
         passwords,
         Arc::clone(&tokens),
@@ -74,6 +84,7 @@ pub async fn serve(
     let attempt_limit = Arc::new(AttemptLimit::new(config.limits.attempts_per_user));
     let app = App {
         auth,
+        directory,
         tokens,
         board: shop.board,
         attempt_limit,

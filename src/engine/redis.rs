@@ -5,6 +5,7 @@
 //! ledger decided, `load` opens and closes sales, `results` is what shoppers are told, `read` looks at a sale.
 //! fred is used here and below, nowhere else.
 
+mod accounts;
 mod connection;
 mod hold;
 pub mod inspect;
@@ -107,12 +108,24 @@ impl StockGate for RedisGate {
                 results.push(settle::result_of(settlement));
             }
         }
-        results::write(&self.connection, self.result_ttl, &results).await?;
+        results::write(
+            &self.connection,
+            self.ledger.tag(),
+            self.result_ttl,
+            &results,
+        )
+        .await?;
         settle::record(&self.connection, sale, settlements).await
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        results::write(&self.connection, self.result_ttl, results).await
+        results::write(
+            &self.connection,
+            self.ledger.tag(),
+            self.result_ttl,
+            results,
+        )
+        .await
     }
 
     async fn read_result(
@@ -121,14 +134,14 @@ impl StockGate for RedisGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        results::read(&self.connection, user, product, sale).await
+        results::read(&self.connection, self.ledger.tag(), user, product, sale).await
     }
 
     async fn read_results(
         &self,
         asked: &[ResultQuestion],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
-        results::read_many(&self.connection, asked).await
+        results::read_many(&self.connection, self.ledger.tag(), asked).await
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
@@ -204,15 +217,23 @@ impl StockGate for RedisGate {
         product: ProductId,
         users: &[UserId],
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
-        results::stored(&self.connection, sale, product, users).await
+        results::stored(&self.connection, self.ledger.tag(), sale, product, users).await
     }
 
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        results::forget(&self.connection, results).await
+        results::forget(&self.connection, self.ledger.tag(), results).await
     }
 
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         load::unload(&self.connection, sale).await
+    }
+
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        accounts::mark(&self.connection, self.ledger).await
+    }
+
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
+        accounts::raise(&self.connection, self.ledger, to).await
     }
 
     async fn ping(&self) -> Result<(), GateError> {

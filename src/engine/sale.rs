@@ -135,9 +135,7 @@ impl Sale {
             (Outcome::Ordered, _) => !matches!(self.phase, Phase::New),
             (Outcome::AlreadyOrdered { .. }, Some(held)) => held.attempt == attempt.id,
             (Outcome::AlreadyOrdered { .. }, None)
-            | (Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected, _) => {
-                false
-            }
+            | (Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected, _) => false,
         }
     }
 

@@ -156,6 +156,17 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
     }
 }
 
+/// The account above which ids of new accounts have to continue, if an attempt was decided now that has no account: a node of
+/// this ledger knew the account when it logged the attempt, and the ledger may have been set back to before its registration.
+#[must_use]
+pub fn reached_before_set_back(batches: &[SettleBatch], decision: &Decision) -> Option<UserId> {
+    let no_account = |fresh: &Fresh| fresh.settlement.outcome == Outcome::NoAccount;
+    if !decision.fresh.iter().any(no_account) {
+        return None;
+    }
+    batches.iter().filter_map(|batch| batch.reached).max()
+}
+
 /// The sale of an attempt, or why the attempt cannot be settled.
 fn sale_of<'a>(
     attempt: &Attempt,
@@ -217,6 +228,7 @@ mod tests {
             last: None,
             attempts: attempts.to_vec(),
             rejected: rejected.to_vec(),
+            reached: None,
         }
     }
 

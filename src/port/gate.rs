@@ -280,6 +280,13 @@ pub trait StockGate: Send + Sync {
     /// False, and nothing is forgotten, while an attempt is pending.
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
 
+    /// The highest account id that a node of this ledger ever noted here, so that it outlives a ledger that is set back. `None`
+    /// if there is no note: the gate is new to this ledger, or was emptied.
+    async fn account_mark(&self) -> Result<Option<i64>, GateError>;
+
+    /// Notes that account ids up to this one were handed out. A higher note stays.
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError>;
+
     /// Answers when the gate does.
     async fn ping(&self) -> Result<(), GateError>;
 }

@@ -53,6 +53,7 @@ struct State {
     run: u64,
     sales: BTreeMap<SaleId, Kept>,
     results: Results,
+    account_mark: Option<i64>,
 }
 
 #[derive(Clone, Default)]
@@ -433,6 +434,19 @@ impl StockGate for ModelGate {
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         let unloaded = self.with(sale, |kept, _| kept.sale.unload());
         Ok(unloaded.unwrap_or(true))
+    }
+
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        Ok(match self.kind {
+            Kind::Server => self.state().account_mark,
+            Kind::InProcess { .. } => Some(0),
+        })
+    }
+
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
+        let mut state = self.state();
+        state.account_mark = state.account_mark.max(Some(to));
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), GateError> {

@@ -15,7 +15,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Prepared, sales::units};
+use super::{Prepared, accounts, sales::units};
 use crate::{
     engine::outcome,
     ids::{AttemptId, ProductId, SaleId, UserId},
@@ -173,6 +173,9 @@ async fn attempt_once(
             let decision = settlement::decide(batches, known)
                 .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
             write_orders(conn, &decision.orders).await?;
+            if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
+                accounts::raise(conn, reached.value()).await?;
+            }
             write_attempts(conn, &position.topic, decision.fresh).await?;
             Ok(decision.settlements)
         })

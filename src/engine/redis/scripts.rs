@@ -37,6 +37,7 @@ scripts! {
     list_holdings,
     load_holders,
     overdue,
+    raise_account_mark,
     record_outcomes,
     restore_stock,
     sale_status,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Engines, WorkerSettings, rebuild::Rebuild, reconcile::Reconcile, relay::Relay};
 use crate::{
+    auth::raise_lost_mark,
     ids::SaleId,
     port::{GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing},
 };
@@ -112,6 +113,17 @@ impl Caretaker {
             .await?;
         self.sales
             .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
+        // A node that registers accounts does it as well; here it does not depend on somebody who registers.
+        if let Err(error) = raise_lost_mark(
+            self.engines.ledger.as_ref(),
+            self.engines.gate.as_ref(),
+            self.engines.log.as_ref(),
+            &self.settings.group,
+        )
+        .await
+        {
+            tracing::debug!(%error, "the note of account ids cannot be looked after");
+        }
         let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {
             // One sale's trouble (on a cluster, a node that is down) is not another's.
