@@ -24,6 +24,10 @@ const BODY_LIMIT: usize = 16 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct Shopper(pub UserId);
 
+/// A valid token came with the request, whether its account still exists or not: enough for what everybody is told alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Bearer;
+
 /// The id in the path. Stands behind [`Shopper`] in a handler's arguments, since without a token nothing else is told.
 #[derive(Debug, Clone, Copy)]
 pub struct PathId<T>(pub T);
@@ -34,6 +38,15 @@ pub struct JsonBody<T>(pub T);
 /// How long a body may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyTimeout(pub Duration);
+
+impl FromRequest for Bearer {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(identify(request).map(|_| Self))
+    }
+}
 
 /// The account of the token must exist. Mostly that is known here and now.
 impl FromRequest for Shopper {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{SaleBoard, SaleStatus, SaleView};
-use crate::http::{ApiError, ErrorCode, Shopper, Success, timestamp};
+use crate::http::{ApiError, Bearer, ErrorCode, Success, timestamp};
 
 /// The sale to look at: the active one, else the next, else the last.
 #[derive(Serialize, ToSchema)]
@@ -76,7 +76,7 @@ impl From<SaleView> for SaleBody {
     responses((status = 200, description = "The active sale; else the next to start; else the last that ended.",
         body = Success<SaleBody>))
 )]
-pub async fn status(_: Shopper, board: Data<SaleBoard>) -> Result<HttpResponse, ApiError> {
+pub async fn status(_: Bearer, board: Data<SaleBoard>) -> Result<HttpResponse, ApiError> {
     let sale = board.current().ok_or(ErrorCode::SaleNotFound)?;
     Ok(HttpResponse::Ok().json(Success::new(SaleBody::from(sale))))
 }
