@@ -9,6 +9,7 @@ use crate::{
     clock::Clock,
     config::Config,
     http::{self, App, Probes, Readiness},
+    ids::LedgerId,
     lifecycle::Lifecycle,
     order::{AttemptLimit, Engines, Shop},
     port::{AttemptLog, Ledger, StockGate},
@@ -66,7 +67,13 @@ pub async fn serve(
     let directory = Directory::open(lifecycle, accounts)
         .await
         .context("the accounts could not be read")?;
-    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(ledger.id()));
+    // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
+    let issuer = if gate.outlives_process() {
+        ledger.id()
+    } else {
+        LedgerId::NONE
+    };
+    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
     let passwords = Passwords::new(&config.auth)?;
     let auth = Arc::new(Auth::new(
         Arc::clone(&ledger),
