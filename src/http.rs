@@ -26,7 +26,7 @@ pub use app::{App, Probes};
 pub use client::Client;
 pub use error::ApiError;
 pub use error_code::ErrorCode;
-pub use extract::{JsonBody, PathId, Shopper};
+pub use extract::{Bearer, JsonBody, PathId, Shopper};
 pub use openapi::document;
 pub use readiness::Readiness;
 pub use server::{Bound, bind, run, run_probes};

@@ -8,7 +8,7 @@ use super::{
     Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
 };
 use crate::{
-    auth::{Auth, Tokens},
+    auth::{Auth, Directory, Tokens},
     clock::Clock,
     order::{AttemptLimit, Desk, Purchase, Results},
     sale::{CatalogCalls, SaleBoard},
@@ -18,6 +18,7 @@ use crate::{
 #[derive(Clone)]
 pub struct App {
     pub auth: Arc<Auth>,
+    pub directory: Arc<Directory>,
     pub tokens: Arc<Tokens>,
     pub board: Arc<SaleBoard>,
     pub calls: Arc<CatalogCalls>,
@@ -45,6 +46,7 @@ impl App {
     ) {
         let Self {
             auth,
+            directory,
             tokens,
             board,
             calls,
@@ -59,6 +61,7 @@ impl App {
         actix_web::rt::spawn(deliveries);
         config
             .app_data(Data::from(auth))
+            .app_data(Data::from(directory))
             .app_data(Data::from(tokens))
             .app_data(Data::from(board))
             .app_data(Data::from(calls))

@@ -26,11 +26,15 @@ use super::{
     client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
 };
 use crate::{
-    auth::{Auth, AuthLimits, Passwords, Role, Tokens, accounts::Accounts},
+    auth::{
+        Auth, AuthLimits, Passwords, Role, Tokens,
+        accounts::{Accounts, directory},
+    },
     clock::{Clock, SystemClock},
     config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
     ids::UserId,
-    lifecycle::Ending,
+    lifecycle::{Ending, Lifecycle},
+    port::Ledger,
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";
@@ -117,8 +121,11 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = Arc::new(Tokens::new(&auth_config()));
         let passwords = Passwords::new(&auth_config()).unwrap();
+        let ledger: Arc<dyn Ledger> = Arc::new(Accounts::default());
+        let directory = directory(&Lifecycle::default(), Arc::clone(&ledger));
         let auth = Auth::new(
-            Arc::new(Accounts::default()),
+            ledger,
+            Arc::clone(&directory),
             AuthLimits::new(limits),
             passwords,
             Arc::clone(&tokens),
@@ -133,6 +140,7 @@ impl Server {
                 let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
                 service
                     .app_data(Data::from(Arc::clone(&auth)))
+                    .app_data(Data::from(Arc::clone(&directory)))
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page))

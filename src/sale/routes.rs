@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{CatalogCalls, SaleBoard, SaleStatus, SaleView};
-use crate::http::{ApiError, ErrorCode, Shopper, Success, timestamp};
+use crate::http::{ApiError, Bearer, ErrorCode, Success, timestamp};
 
 /// The sale to look at: the active one, else the next, else the last.
 #[derive(Serialize, ToSchema)]
@@ -77,7 +77,7 @@ impl From<SaleView> for SaleBody {
         body = Success<SaleBody>))
 )]
 pub async fn status(
-    _: Shopper,
+    _: Bearer,
     board: Data<SaleBoard>,
     calls: Data<CatalogCalls>,
 ) -> Result<HttpResponse, ApiError> {

@@ -345,7 +345,7 @@ impl World {
 fn attempt_of(record: &LogRecord) -> Option<AttemptId> {
     match &record.entry {
         LogEntry::Attempt(attempt) => Some(attempt.id),
-        LogEntry::Garbage(_) => None,
+        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 

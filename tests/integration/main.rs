@@ -12,6 +12,7 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod identity;
 mod kafka_cluster;
 mod kafka_security;
 mod nodes;

@@ -55,6 +55,7 @@ struct State {
     run: u64,
     sales: BTreeMap<SaleId, Kept>,
     results: Results,
+    account_mark: Option<i64>,
 }
 
 #[derive(Clone, Default)]
@@ -196,8 +197,8 @@ impl ModelGate {
             Outcome::SoldOut => PurchaseResult::Failed,
             // The shopper may buy again.
             Outcome::Released => return None,
-            // Whoever wrote a record that names nothing real may have named a real shopper.
-            Outcome::Rejected => {
+            // A record that names nothing real may name a real shopper.
+            Outcome::NoAccount | Outcome::Rejected => {
                 let awaited =
                     self.with_own(attempt.sale, |kept, _| kept.sale.is_pending(attempt.user));
                 if !awaited.unwrap_or(false) {
@@ -512,6 +513,19 @@ impl StockGate for ModelGate {
 
     async fn now(&self) -> Result<DateTime<Utc>, GateError> {
         Ok(self.clock.now())
+    }
+
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        Ok(match self.kind {
+            Kind::Server => self.state().account_mark,
+            Kind::InProcess { .. } => Some(0),
+        })
+    }
+
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
+        let mut state = self.state();
+        state.account_mark = state.account_mark.max(Some(to));
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), GateError> {

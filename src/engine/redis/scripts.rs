@@ -40,6 +40,7 @@ scripts! {
     load_holders,
     overdue,
     probe_write,
+    raise_account_mark,
     relist_pending,
     record_outcomes,
     restore_stock,
