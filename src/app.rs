@@ -67,7 +67,7 @@ pub async fn serve(
         Arc::clone(&clock),
     ));
     let probes = Probes {
-        readiness: Arc::new(Readiness::new(gate, log, ledger)),
+        readiness: Arc::new(Readiness::new(gate, log, ledger, Arc::clone(&clock))),
         clock,
         metrics,
     };
@@ -76,16 +76,22 @@ pub async fn serve(
         auth,
         tokens,
         board: shop.board,
+        calls: shop.calls,
         attempt_limit,
         purchase: shop.purchase,
         results: shop.results,
         probes,
     };
     let listener = port.listen().context("the port cannot be listened on")?;
-    let (server_config, server_stop) = (config.server.clone(), lifecycle.stop().clone());
+    let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
+    let end = lifecycle.stop().clone();
     lifecycle.spawn("http", async move {
-        if let Err(error) = http::run(listener, app, &server_config, server_stop).await {
-            tracing::error!(%error, "serving failed");
+        // Tasks that end when nobody can ask them any more must find that the process is to end.
+        let _until_then = app.clone();
+        match http::run(listener, app, &server_config, ending).await {
+            // HTTP first: what is behind it goes on until the last request is answered.
+            Ok(()) => end.cancel(),
+            Err(error) => tracing::error!(%error, "serving failed"),
         }
     });
     Ok(())

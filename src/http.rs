@@ -7,6 +7,7 @@ mod app;
 mod client;
 mod cors;
 mod docs;
+mod drain;
 mod error;
 mod error_code;
 mod extract;
@@ -18,6 +19,7 @@ mod readiness;
 mod server;
 mod stream;
 mod table;
+mod threads;
 
 pub use answer::{Success, timestamp};
 pub use app::{App, Probes};

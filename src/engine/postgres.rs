@@ -7,6 +7,7 @@ mod audit;
 mod connect;
 mod crowd;
 mod ended;
+mod failure;
 mod identity;
 pub mod import;
 pub mod inspect;
@@ -18,7 +19,9 @@ mod schema;
 pub mod seed;
 mod session;
 mod settle;
+mod transport;
 mod users;
+mod watch;
 
 pub use connect::ConnectError;
 
@@ -54,6 +57,7 @@ impl PostgresLedger {
     /// Takes `pool_timeout` and `statement_timeout` at most.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+        connect::refuse_shared_sessions(config, &config.database).await?;
         migrate::check(config, &mut session).await?;
         let id = identity::read(&mut session)
             .await
@@ -61,7 +65,7 @@ impl PostgresLedger {
                 server: format!("{}:{}", config.host, config.port),
                 cause: format!("the table ledger_identity cannot be read: {error}"),
             })?;
-        let pool = SessionPool::new(config).map_err(|error| ConnectError::Refused {
+        let pool = SessionPool::new(config, id).map_err(|error| ConnectError::Refused {
             server: format!("{}:{}", config.host, config.port),
             cause: error.to_string(),
         })?;
@@ -94,7 +98,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
-        settle::settle(&mut *self.pool.take().await?, batches).await
+        let mut session = self.pool.take().await?;
+        let code = session.code();
+        settle::settle(&mut session, &code, batches).await
     }
 
     async fn outcomes(

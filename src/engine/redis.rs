@@ -1,23 +1,32 @@
 //! The stock gate on Redis or Redis Cluster: every decision is one Lua script on the keys of one sale.
 //!
-//! Here is the gate itself; `connection` talks to the server, `keys` names what is kept and how it is written,
+//! Here is the gate itself; `connection` is the way to the server or the cluster (`link`, `cluster`, `sentinel`, and below
+//! them `session` and `client`), `failure` says what errors mean, `rights` what a user must be allowed to do, `keys` names what is kept and how it is written,
 //! `scripts` holds the Lua. The operations are by subject: `hold` takes and gives back units, `settle` records what the
 //! ledger decided, `load` opens and closes sales, `results` is what shoppers are told, `read` looks at a sale.
 //! fred is used here and below, nowhere else.
 
+mod client;
+mod cluster;
 mod connection;
+mod failure;
 mod hold;
 pub mod inspect;
 mod keys;
+mod link;
 mod load;
 mod read;
 mod reply;
 mod results;
+mod rights;
 mod sale_call;
 mod scripts;
+mod sentinel;
+mod session;
 mod settle;
 
-pub use connection::ConnectError;
+pub use client::ConnectError;
+pub use rights::rule as acl_rule;
 
 use std::time::Duration;
 
@@ -35,7 +44,7 @@ use crate::{
 };
 use connection::Connection;
 
-/// The gate. One connection (on a cluster one a node), which all callers share and which reconnects by itself.
+/// The gate. One connection (on a cluster one a node), which all callers share and which is made anew by itself.
 pub struct RedisGate {
     connection: Connection,
     /// How long a result can be read.
@@ -46,7 +55,7 @@ impl RedisGate {
     /// Connects, in one bounded attempt. From then on the gate reconnects by itself; while it is disconnected its
     /// methods fail at once.
     pub async fn connect(config: &RedisConfig, result_ttl: Duration) -> Result<Self, ConnectError> {
-        let connection = Connection::open(config).await?;
+        let connection = Box::pin(Connection::open(config)).await?;
         Ok(Self {
             connection,
             result_ttl,
@@ -239,6 +248,10 @@ impl StockGate for RedisGate {
 
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         load::unload(&self.connection, sale).await
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        read::now(&self.connection).await
     }
 
     async fn ping(&self) -> Result<(), GateError> {

@@ -11,7 +11,7 @@ use crate::{
     auth::{Auth, Tokens},
     clock::Clock,
     order::{AttemptLimit, Desk, Purchase, Results},
-    sale::SaleBoard,
+    sale::{CatalogCalls, SaleBoard},
 };
 
 /// All that the API's handlers work with.
@@ -20,6 +20,7 @@ pub struct App {
     pub auth: Arc<Auth>,
     pub tokens: Arc<Tokens>,
     pub board: Arc<SaleBoard>,
+    pub calls: Arc<CatalogCalls>,
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
@@ -46,6 +47,7 @@ impl App {
             auth,
             tokens,
             board,
+            calls,
             attempt_limit,
             purchase,
             results,
@@ -59,6 +61,7 @@ impl App {
             .app_data(Data::from(auth))
             .app_data(Data::from(tokens))
             .app_data(Data::from(board))
+            .app_data(Data::from(calls))
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))

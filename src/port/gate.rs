@@ -17,9 +17,9 @@ use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 /// The gate did not do what it was asked, or is not known to have done it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum GateError {
-    /// It was never asked: there is no connection. Nothing took place.
-    #[error("the stock gate cannot be reached: {0}")]
-    NotAsked(String),
+    /// Nothing took place: there is no connection, or the gate refused before it changed anything.
+    #[error("the stock gate does not serve: {0}")]
+    Refused(String),
     /// It did not answer, or answered with an error. Whether the operation took place is unknown.
     #[error("the stock gate: {0}")]
     Unknown(String),
@@ -351,6 +351,10 @@ pub trait StockGate: Send + Sync {
     /// False, and nothing is forgotten, while an attempt is pending.
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
 
-    /// Answers when the gate does.
+    /// The time by the gate's clock, which opens and closes sales. On a cluster, of one of its masters: their clocks are to
+    /// be within a second of each other.
+    async fn now(&self) -> Result<DateTime<Utc>, GateError>;
+
+    /// Succeeds when the gate takes writes now: a server that only answers is not enough.
     async fn ping(&self) -> Result<(), GateError>;
 }

@@ -102,7 +102,7 @@ fn settlements(settlements: &[Settlement]) -> String {
 fn of_gate<T>(answer: Result<Result<T, GateError>, Failure>) -> Result<T, GateError> {
     match answer {
         Ok(answer) => answer,
-        Err(Failure::Refused(cause)) => Err(GateError::NotAsked(cause)),
+        Err(Failure::Refused(cause)) => Err(GateError::Refused(cause)),
         Err(Failure::Unknown(cause)) => Err(GateError::Unknown(cause)),
     }
 }
@@ -322,6 +322,10 @@ impl StockGate for RemoteGate {
 
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         self.gate.unload(sale).await
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        of_gate(call!(self.gate.now(), || "gate.now()".to_owned()))
     }
 
     async fn ping(&self) -> Result<(), GateError> {

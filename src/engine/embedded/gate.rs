@@ -323,6 +323,11 @@ impl StockGate for MemoryGate {
         Ok(self.with(sale, |sale, _| sale.unload()).unwrap_or(true))
     }
 
+    /// In one process there is one clock.
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        Ok(self.clock.now())
+    }
+
     async fn ping(&self) -> Result<(), GateError> {
         Ok(())
     }

@@ -516,6 +516,10 @@ impl StockGate for ModelGate {
         Ok(unloaded.unwrap_or(true))
     }
 
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        Ok(self.clock.now())
+    }
+
     async fn ping(&self) -> Result<(), GateError> {
         Ok(())
     }

@@ -9,13 +9,18 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
-    result::{DatabaseErrorKind, Error},
+    result::Error,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Prepared, sales::units};
+use super::{
+    Prepared,
+    failure::{self, Retry},
+    sales::units,
+    watch::LastCode,
+};
 use crate::{
     engine::outcome,
     ids::{AttemptId, ProductId, SaleId, UserId},
@@ -128,18 +133,11 @@ impl From<Error> for Undone {
 
 impl Undone {
     /// True if another writer changed what the decision rested on: deciding anew takes that into account.
-    fn is_worth_another_try(&self) -> bool {
+    fn is_worth_another_try(&self, code: &LastCode) -> bool {
         match self {
-            Self::Sql(Error::DatabaseError(kind, information)) => match kind {
-                // Unique, foreign key, check: between our look-up and our insert somebody settled one of the attempts, or
-                // a statement by hand wrote.
-                DatabaseErrorKind::SerializationFailure
-                | DatabaseErrorKind::UniqueViolation
-                | DatabaseErrorKind::ForeignKeyViolation
-                | DatabaseErrorKind::CheckViolation => true,
-                // Diesel has no kind for it and hides the code.
-                _ => information.message().contains("deadlock detected"),
-            },
+            Self::Sql(Error::DatabaseError(..)) => code
+                .get()
+                .is_some_and(|code| failure::verdict(code).retry == Retry::AtOnce),
             Self::Settle(_) | Self::Sql(_) => false,
         }
     }
@@ -147,15 +145,17 @@ impl Undone {
 
 pub(super) async fn settle(
     conn: &mut AsyncPgConnection,
+    code: &LastCode,
     batches: &[SettleBatch],
 ) -> Result<Vec<Vec<Settlement>>, SettleError> {
     let mut tries = 1;
     loop {
+        code.clear();
         let undone = match attempt_once(conn, batches).await {
             Ok(settlements) => return Ok(settlements),
             Err(undone) => undone,
         };
-        if tries == TRIES || !undone.is_worth_another_try() {
+        if tries == TRIES || !undone.is_worth_another_try(code) {
             return Err(match undone {
                 Undone::Settle(error) => error,
                 Undone::Sql(error) => LedgerError(error.to_string()).into(),

@@ -8,6 +8,7 @@ use std::{
 };
 
 use metrics::gauge;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -43,8 +44,15 @@ pub(super) enum CareError {
     Ledger(#[from] LedgerError),
 }
 
-/// The ends of the log at some moment. Once it is passed, everything appended before that moment is settled.
-pub(super) struct Barrier(BTreeMap<Partition, Offset>);
+/// How often a barrier that is not passed is compared with the log as it is now.
+const LOWER_EVERY: Duration = Duration::from_secs(5);
+
+/// The ends of the log at some moment, of every partition that existed then. Once it is passed, everything appended before
+/// that moment is settled.
+pub(super) struct Barrier {
+    ends: BTreeMap<Partition, Offset>,
+    compared: Instant,
+}
 
 /// Looks after the sales.
 pub(super) struct Caretaker {
@@ -64,29 +72,42 @@ struct Care {
 }
 
 impl Barrier {
-    /// Here and now.
+    /// Here and now. The log is asked which partitions it has: one that was added a moment ago may have records, too.
     pub(super) async fn now(engines: &Engines) -> Result<Self, CareError> {
-        Ok(Self(engines.log.ends().await?))
+        Ok(Self {
+            ends: engines.log.ends().await?,
+            compared: Instant::now(),
+        })
     }
 
     /// True once every record before it is settled.
     pub(super) async fn is_passed(
-        &self,
+        &mut self,
         engines: &Engines,
         group: &str,
     ) -> Result<bool, CareError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
         let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
-        let ahead = |(partition, end): &(&Partition, &Offset)| settled(partition) < **end;
-        if !self.0.iter().any(|entry| ahead(&entry)) {
-            return Ok(true);
+        let mut ends = self.ends.iter();
+        let passed = ends.all(|(partition, end)| settled(partition) >= *end);
+        if !passed && self.compared.elapsed() >= LOWER_EVERY {
+            self.compared = Instant::now();
+            let now = engines.log.ends().await?;
+            self.lower_to(&now);
         }
-        // The log may have been made anew since: what was before the barrier is no more, and the new log is what counts.
-        let ends = engines.log.ends().await?;
-        Ok(self.0.iter().filter(ahead).all(|(partition, end)| {
-            let now = ends.get(partition).copied().unwrap_or(Offset(0));
-            now < *end && settled(partition) == now
-        }))
+        Ok(passed)
+    }
+
+    /// A log that was made anew has lost what the barrier waits for: it may have fewer partitions, and ends that are never
+    /// reached again.
+    fn lower_to(&mut self, now: &BTreeMap<Partition, Offset>) {
+        self.ends.retain(|partition, end| match now.get(partition) {
+            Some(there) => {
+                *end = (*end).min(*there);
+                true
+            }
+            None => false,
+        });
     }
 }
 
@@ -232,4 +253,25 @@ fn show(sale: SaleId, status: GateStatus) {
     gauge!("flashsale_sale_open", "sale" => label.clone()).set(open);
     gauge!("flashsale_sale_available", "sale" => label.clone()).set(available as f64);
     gauge!("flashsale_sale_pending", "sale" => label).set(pending as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends<const N: usize>(ends: [(i32, i64); N]) -> BTreeMap<Partition, Offset> {
+        ends.map(|(partition, end)| (Partition(partition), Offset(end)))
+            .into()
+    }
+
+    #[test]
+    fn a_barrier_does_not_wait_for_what_a_log_that_was_made_anew_has_lost() {
+        let mut barrier = Barrier {
+            ends: ends([(0, 10), (1, 20), (2, 30)]),
+            compared: Instant::now(),
+        };
+        // Partition 2 is gone, 1 is shorter, 0 went on, and 3 came later.
+        barrier.lower_to(&ends([(0, 15), (1, 5), (3, 7)]));
+        assert_eq!(barrier.ends, ends([(0, 10), (1, 5)]));
+    }
 }

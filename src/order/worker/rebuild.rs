@@ -28,7 +28,7 @@ impl Rebuild {
         settings: &WorkerSettings,
         listing: &SaleListing,
     ) -> Result<(), CareError> {
-        let barrier = if let Some(barrier) = self.barrier.take() {
+        let mut barrier = if let Some(barrier) = self.barrier.take() {
             barrier
         } else {
             // Attempts that are known to be pending, but not listed: they are settled first.
