@@ -107,6 +107,12 @@ impl ModelGate {
         }
     }
 
+    /// True if the sale was opened and not closed since.
+    #[must_use]
+    pub fn is_open(&self, sale: SaleId) -> bool {
+        self.with_own(sale, |kept, _| kept.sale.is_open()) == Some(true)
+    }
+
     /// Forgets a part of what it keeps of a sale.
     pub fn lose(&self, sale: SaleId, part: Part) {
         self.with(sale, |kept, _| kept.sale.lose(part));
