@@ -7,6 +7,7 @@ mod accounts;
 mod audit;
 mod connect;
 mod directory;
+mod ended;
 pub mod export;
 mod gate;
 mod identity;

@@ -15,7 +15,8 @@ pub struct Attempt {
     pub at: DateTime<Utc>,
 }
 
-/// What the ledger decided about an attempt. It never changes: settling the same attempt again answers the same.
+/// What the ledger decided about an attempt. Settling the same attempt again answers the same, with one exception: an order
+/// may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// An order stands for it.
@@ -27,6 +28,8 @@ pub enum Outcome {
     /// The account that it names does not exist: it was deleted after the press, or the ledger was set back to a moment
     /// before its registration.
     NoAccount,
+    /// An order stood for it and has ended: it was deleted, or set to another status or shopper by hand. It holds no unit.
+    Released,
     /// It names a sale or product that the ledger does not know; it is among the dead letters.
     Rejected,
 }

@@ -344,6 +344,7 @@ fn count(settlements: &[Settlement]) {
             Outcome::SoldOut => "sold_out",
             Outcome::AlreadyOrdered { .. } => "already_ordered",
             Outcome::NoAccount => "no_account",
+            Outcome::Released => "released",
             Outcome::Rejected => "rejected",
         };
         counter!("flashsale_settled_total", "outcome" => outcome).increment(1);
