@@ -141,6 +141,15 @@ pub enum SaslMechanism {
     ScramSha512,
 }
 
+/// What may stand between this process and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that gives each connection a session of its own.
+    None,
+    /// A pooler that may give each transaction another session.
+    Transaction,
+}
+
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
@@ -148,6 +157,7 @@ pub struct PostgresConfig {
     pub host: String,
     pub port: u16,
     pub tls: TlsConfig,
+    pub pooler: Pooler,
     pub user: String,
     pub password: Secret,
     pub database: String,

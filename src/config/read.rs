@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
+    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
+    ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -134,6 +134,10 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     PostgresConfig {
         host,
         tls,
+        pooler: read.choice(
+            "postgres.pooler",
+            &[("none", Pooler::None), ("transaction", Pooler::Transaction)],
+        ),
         port: read.number("postgres.port", 1..=u16::MAX),
         user: read.required("postgres.user"),
         password: Secret::new(read.text("postgres.password")),

@@ -50,6 +50,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("postgres.host", &["POSTGRES_HOST"]),
     ("postgres.port", &["POSTGRES_PORT"]),
     ("postgres.tls", &["POSTGRES_TLS"]),
+    ("postgres.pooler", &["POSTGRES_POOLER"]),
     ("postgres.ca_file", &["POSTGRES_CA_FILE"]),
     ("postgres.cert_file", &["POSTGRES_CERT_FILE"]),
     ("postgres.key_file", &["POSTGRES_KEY_FILE"]),

@@ -19,6 +19,7 @@ pub mod seed;
 mod session;
 mod settle;
 mod transport;
+mod unnamed;
 mod users;
 mod watch;
 
@@ -28,7 +29,6 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel_async::RunQueryDsl;
 
 use self::session::SessionPool;
 use crate::{
@@ -168,9 +168,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        Prepared::new("SELECT 1")
-            .execute(&mut *self.pool.take().await?)
-            .await?;
-        Ok(())
+        // Taking a session proves that it may write.
+        self.pool.take().await.map(drop)
     }
 }

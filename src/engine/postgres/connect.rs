@@ -16,9 +16,13 @@ use super::{
     failure::{self, Retry},
     session::{Deadline, Session},
     transport::{self, Connected, Encrypt, PEER_TIMEOUT},
+    unnamed::Unnamed,
     watch::{LastCode, PasswordInClear, Watched},
 };
-use crate::{config::PostgresConfig, ids::LedgerId};
+use crate::{
+    config::{Pooler, PostgresConfig},
+    ids::LedgerId,
+};
 
 /// How often two connections are compared: a busy pooler may give them different sessions once.
 const SHARED_LOOKS: usize = 3;
@@ -51,8 +55,8 @@ pub enum ConnectError {
     #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
     AnotherLedger { expected: LedgerId, found: LedgerId },
     #[error(
-        "PostgreSQL at {server} is behind a pooler in transaction mode, which mixes the prepared statements and settings of its clients; \
-         set pool_mode = session for this database in PgBouncer, or connect to PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
+        "PostgreSQL at {server} is behind a pooler in transaction mode, which mixes the prepared statements and settings of its clients: \
+         set POSTGRES_POOLER=transaction; `flashsale migrate` needs PostgreSQL itself, or a pooler in session mode (POSTGRES_HOST, POSTGRES_PORT)"
     )]
     SharedSessions { server: String },
     #[error("{0} (POSTGRES_CA_FILE, POSTGRES_CERT_FILE, POSTGRES_KEY_FILE)")]
@@ -96,10 +100,28 @@ pub(super) async fn open(
     database: &str,
     statement_timeout: Duration,
 ) -> Result<Session, ConnectError> {
+    open_for(Purpose::Write, config, database, statement_timeout).await
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A server that takes no writes is of no use.
+    Write,
+    Look,
+}
+
+/// [`open`], for this purpose.
+pub(super) async fn open_for(
+    purpose: Purpose,
+    config: &PostgresConfig,
+    database: &str,
+    statement_timeout: Duration,
+) -> Result<Session, ConnectError> {
     let connecting = async {
         let mut last = unreachable(config, "no host is configured".to_owned());
         for host in transport::hosts(config) {
-            match open_on(host, config, database, statement_timeout).await {
+            match open_on(purpose, host, config, database, statement_timeout).await {
                 Ok(session) => return Ok(session),
                 // The others would answer the same, or nothing can be said of them.
                 Err(error @ ConnectError::Certificates(_)) => return Err(error),
@@ -119,6 +141,7 @@ pub(super) async fn open(
 }
 
 async fn open_on(
+    purpose: Purpose,
     host: &str,
     config: &PostgresConfig,
     database: &str,
@@ -126,14 +149,20 @@ async fn open_on(
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
     let (client, deadline) = log_in(host, config, database, &code, statement_timeout).await?;
-    client
-        .batch_execute(&session_settings(statement_timeout))
-        .await
-        .map_err(|error| classify(config, database, &error))?;
+    // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
+    if config.pooler == Pooler::None {
+        client
+            .batch_execute(&session_settings(statement_timeout))
+            .await
+            .map_err(|error| classify(config, database, &error))?;
+    }
     let conn = AsyncPgConnection::try_from(client)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
     let mut session = Session::new(conn, deadline, code);
+    if purpose == Purpose::Look {
+        return Ok(session);
+    }
     match session.takes_writes().await {
         Ok(true) => Ok(session),
         Ok(false) => Err(ConnectError::ReadOnly {
@@ -151,24 +180,38 @@ async fn log_in(
     code: &LastCode,
     statement_timeout: Duration,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let tls = transport::tls_settings(config)?;
-    let Connected { stream, is_local } = transport::connect(host, config.port)
+    let connected = transport::connect(host, config.port)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
+    log_in_over(connected, host, config, database, code, statement_timeout).await
+}
+
+/// The same on a socket that is connected.
+async fn log_in_over(
+    Connected { stream, is_local }: Connected,
+    host: &str,
+    config: &PostgresConfig,
+    database: &str,
+    code: &LastCode,
+    statement_timeout: Duration,
+) -> Result<(Client, Deadline), ConnectError> {
+    let tls = transport::tls_settings(config)?;
+    let is_pooled = config.pooler == Pooler::Transaction;
     let failed = |error: tokio_postgres::Error| classify(config, database, &error);
     let mut settings = settings(config, database);
     if let Some(tls) = tls {
         settings.ssl_mode(SslMode::Require);
-        let encrypt = Encrypt::new(tls, host, code.clone());
+        let encrypt = Encrypt::new(tls, host, code.clone(), is_pooled);
         let (client, connection) = settings
-            .connect_raw(Watched::opaque(stream), encrypt)
+            .connect_raw(stream, encrypt)
             .await
             .map_err(failed)?;
         Ok((client, Session::drive(connection, statement_timeout)))
     } else {
         settings.ssl_mode(SslMode::Disable);
+        let watched = Watched::new(stream, code.clone(), is_local);
         let (client, connection) = settings
-            .connect_raw(Watched::new(stream, code.clone(), is_local), NoTls)
+            .connect_raw(Unnamed::new(watched, is_pooled), NoTls)
             .await
             .map_err(failed)?;
         Ok((client, Session::drive(connection, statement_timeout)))
@@ -207,6 +250,9 @@ pub(super) async fn refuse_shared_sessions(
     config: &PostgresConfig,
     database: &str,
 ) -> Result<(), ConnectError> {
+    if config.pooler == Pooler::Transaction {
+        return Ok(());
+    }
     let look = async {
         let host = transport::hosts(config).next().unwrap_or_default();
         let code = LastCode::default();

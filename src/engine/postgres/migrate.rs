@@ -11,10 +11,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Prepared,
-    connect::{self, ConnectError},
+    connect::{self, ConnectError, Purpose},
     session::Session,
 };
-use crate::{config::PostgresConfig, engine::migration::MigrationState};
+use crate::{
+    config::{Pooler, PostgresConfig},
+    engine::migration::MigrationState,
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -34,6 +37,11 @@ pub enum MigrateError {
         user: String,
         cause: String,
     },
+    #[error(
+        "migrations need a session of their own, which a pooler in transaction mode does not give (POSTGRES_POOLER): \
+         run `flashsale migrate` with POSTGRES_POOLER=none on PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
+    )]
+    Pooler,
     #[error("migrating: {0}")]
     Failed(String),
 }
@@ -106,7 +114,13 @@ pub async fn reset(config: &PostgresConfig) -> Result<Vec<String>, MigrateError>
 
 /// All migrations of this version in their order, then those that only the database knows. Changes nothing.
 pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, MigrateError> {
-    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    let mut session = connect::open_for(
+        Purpose::Look,
+        config,
+        &config.database,
+        config.statement_timeout,
+    )
+    .await?;
     let applied = applied_versions(&mut session)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
@@ -153,8 +167,11 @@ async fn with_harness<T: Send + 'static>(
     work: impl FnOnce(&mut Harness) -> HarnessResult<T> + Send + 'static,
 ) -> Result<T, MigrateError> {
     let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
-    // The lock below is a session's.
+    // The lock below is a session's, and so is what a migration sets.
     connect::refuse_shared_sessions(config, &config.database).await?;
+    if config.pooler == Pooler::Transaction {
+        return Err(MigrateError::Pooler);
+    }
     session
         .batch_execute(LOCK)
         .await

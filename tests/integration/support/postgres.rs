@@ -10,7 +10,7 @@ use std::{
 };
 
 use flashsale::{
-    config::{PostgresConfig, Secret},
+    config::{Pooler, PostgresConfig, Secret, TlsConfig},
     engine::postgres::{PostgresLedger, migrate},
 };
 use tokio::sync::OnceCell;
@@ -136,7 +136,8 @@ pub fn config(database: &str) -> PostgresConfig {
         port: or("POSTGRES_PORT", "25433")
             .parse()
             .expect("POSTGRES_PORT is a port"),
-        tls: flashsale::config::TlsConfig::NONE,
+        tls: TlsConfig::NONE,
+        pooler: Pooler::None,
         user: or("POSTGRES_USER", "postgres1"),
         password: Secret::new(or("POSTGRES_PASSWORD", "postgres1")),
         database: database.to_owned(),

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flashsale::config::{PostgresConfig, Secret};
+use flashsale::config::{Pooler, PostgresConfig, Secret, TlsConfig};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
@@ -68,7 +68,8 @@ impl PostgresServer {
         PostgresConfig {
             host: "127.0.0.1".to_owned(),
             port: self.port,
-            tls: flashsale::config::TlsConfig::NONE,
+            tls: TlsConfig::NONE,
+            pooler: Pooler::None,
             user: USER.to_owned(),
             password: Secret::new("none"),
             database: database.to_owned(),
