@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     http::{self, App, Probes, Readiness},
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Engines, Shop},
+    order::{AttemptLimit, Engines, SettlementLag, Shop},
     port::{AttemptLog, Ledger, StockGate},
 };
 
@@ -54,6 +54,7 @@ pub async fn serve(
         ledger: Arc::clone(&ledger),
         clock: Arc::clone(&clock),
     };
+    let lag = watch_settlement(lifecycle, engines.clone());
     let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
@@ -67,7 +68,13 @@ pub async fn serve(
         Arc::clone(&clock),
     ));
     let probes = Probes {
-        readiness: Arc::new(Readiness::new(gate, log, ledger)),
+        readiness: Arc::new(Readiness::new(
+            gate,
+            log,
+            ledger,
+            lag,
+            config.server.settlement_lag,
+        )),
         clock,
         metrics,
     };
@@ -89,4 +96,14 @@ pub async fn serve(
         }
     });
     Ok(())
+}
+
+/// Starts to watch how long accepted attempts wait to be settled.
+pub fn watch_settlement(lifecycle: &Lifecycle, engines: Engines) -> Arc<SettlementLag> {
+    let lag = Arc::new(SettlementLag::default());
+    let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
+    lifecycle.spawn("settlement lag", async move {
+        watched.watch(&engines, stop).await;
+    });
+    lag
 }

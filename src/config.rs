@@ -59,6 +59,8 @@ pub struct ServerConfig {
     pub trusted_proxies: Vec<IpNet>,
     pub shutdown_timeout: Duration,
     pub startup_timeout: Duration,
+    /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
+    pub settlement_lag: Duration,
 }
 
 /// What is logged, and how.

@@ -70,6 +70,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         request_timeout: read.millis("server.request_timeout_ms", 100..=600_000),
         shutdown_timeout: read.secs("server.shutdown_timeout_secs", 1..=3_600),
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
+        settlement_lag: read.secs("server.settlement_lag_secs", 0..=86_400),
     }
 }
 

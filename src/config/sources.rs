@@ -26,6 +26,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.request_timeout_ms", &["REQUEST_TIMEOUT_MS"]),
     ("server.shutdown_timeout_secs", &["SHUTDOWN_TIMEOUT_SECS"]),
     ("server.startup_timeout_secs", &["STARTUP_TIMEOUT_SECS"]),
+    ("server.settlement_lag_secs", &["SETTLEMENT_LAG_SECS"]),
     ("log.level", &["LOG_LEVEL"]),
     ("log.format", &["LOG_FORMAT"]),
     ("redis.host", &["REDIS_HOST"]),

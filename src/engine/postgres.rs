@@ -99,7 +99,13 @@ impl Ledger for PostgresLedger {
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
         let mut session = self.pool.take().await?;
         let code = session.code();
-        settle::settle(&mut session, &code, batches).await
+        settle::settle(
+            &mut session,
+            &code,
+            self.pool.transaction_settings(),
+            batches,
+        )
+        .await
     }
 
     async fn outcomes(

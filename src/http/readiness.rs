@@ -9,19 +9,23 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
-use crate::port::{AttemptLog, Ledger, StockGate};
+use crate::{
+    order::SettlementLag,
+    port::{AttemptLog, Ledger, StockGate},
+};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Whether a server answers.
+/// Whether a server answers, or work is done in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Up,
     Down,
+    Late,
 }
 
 /// The state of everything this process depends on.
@@ -33,13 +37,15 @@ pub struct Dependencies {
     pub log: State,
     /// The system of record (PostgreSQL).
     pub ledger: State,
+    /// Accepted attempts become orders: `late` when one has been waiting for more than `SETTLEMENT_LAG_SECS`.
+    pub settlement: State,
 }
 
 impl Dependencies {
     /// Whether all of them answer.
     #[must_use]
     pub fn are_up(self) -> bool {
-        [self.gate, self.log, self.ledger]
+        [self.gate, self.log, self.ledger, self.settlement]
             .iter()
             .all(|state| *state == State::Up)
     }
@@ -50,6 +56,9 @@ pub struct Readiness {
     gate: Arc<dyn StockGate>,
     log: Arc<dyn AttemptLog>,
     ledger: Arc<dyn Ledger>,
+    lag: Arc<SettlementLag>,
+    /// Zero: however long it takes.
+    lag_limit: Duration,
     last: Mutex<Option<(Instant, Dependencies)>>,
 }
 
@@ -59,11 +68,15 @@ impl Readiness {
         gate: Arc<dyn StockGate>,
         log: Arc<dyn AttemptLog>,
         ledger: Arc<dyn Ledger>,
+        lag: Arc<SettlementLag>,
+        lag_limit: Duration,
     ) -> Self {
         Self {
             gate,
             log,
             ledger,
+            lag,
+            lag_limit,
             last: Mutex::default(),
         }
     }
@@ -82,10 +95,26 @@ impl Readiness {
             ask("log", self.log.ping()),
             ask("ledger", self.ledger.ping())
         );
-        let dependencies = Dependencies { gate, log, ledger };
+        let dependencies = Dependencies {
+            gate,
+            log,
+            ledger,
+            settlement: settlement(self.lag.age(), self.lag_limit),
+        };
         *last = Some((Instant::now(), dependencies));
         dependencies
     }
+}
+
+fn settlement(age: Duration, limit: Duration) -> State {
+    if limit.is_zero() || age <= limit {
+        return State::Up;
+    }
+    tracing::warn!(
+        oldest_secs = age.as_secs(),
+        "not ready: accepted attempts are not settled (SETTLEMENT_LAG_SECS)"
+    );
+    State::Late
 }
 
 async fn ask<E: std::fmt::Display>(
@@ -125,6 +154,7 @@ mod tests {
             gate: State::Up,
             log: State::Up,
             ledger: State::Up,
+            settlement: State::Up,
         };
         assert!(up.are_up());
         assert!(
@@ -136,7 +166,15 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
-            r#"{"gate":"up","log":"up","ledger":"up"}"#
+            r#"{"gate":"up","log":"up","ledger":"up","settlement":"up"}"#
         );
+    }
+
+    #[test]
+    fn settling_is_late_above_the_limit_and_never_without_one() {
+        let secs = Duration::from_secs;
+        assert_eq!(settlement(secs(30), secs(30)), State::Up);
+        assert_eq!(settlement(secs(31), secs(30)), State::Late);
+        assert_eq!(settlement(secs(1_000), secs(0)), State::Up);
     }
 }

@@ -66,6 +66,7 @@ fn server_config() -> ServerConfig {
         request_timeout: Duration::from_millis(300),
         shutdown_timeout: Duration::from_secs(5),
         startup_timeout: Duration::from_secs(5),
+        settlement_lag: Duration::ZERO,
     }
 }
 

@@ -56,7 +56,8 @@ pub enum ConnectError {
     AnotherLedger { expected: LedgerId, found: LedgerId },
     #[error(
         "PostgreSQL at {server} is behind a pooler in transaction mode, which mixes the prepared statements and settings of its clients: \
-         set POSTGRES_POOLER=transaction; `flashsale migrate` needs PostgreSQL itself, or a pooler in session mode (POSTGRES_HOST, POSTGRES_PORT)"
+         set POSTGRES_POOLER=transaction (not for `flashsale migrate`), or pool_mode = session for this database in PgBouncer, \
+         or connect to PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
     )]
     SharedSessions { server: String },
     #[error("{0} (POSTGRES_CA_FILE, POSTGRES_CERT_FILE, POSTGRES_KEY_FILE)")]
@@ -244,6 +245,16 @@ fn session_settings(statement_timeout: Duration) -> String {
     )
 }
 
+/// The same for one transaction, where a pooler may give the next one another session.
+pub(super) fn transaction_settings(statement_timeout: Duration) -> String {
+    format!(
+        "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {statement}; \
+         SET LOCAL idle_in_transaction_session_timeout = {idle}",
+        statement = statement_timeout.as_millis(),
+        idle = IDLE_TIMEOUT.as_millis(),
+    )
+}
+
 /// Fails when two connections of ours share a session of the server, as behind a pooler in transaction or statement mode:
 /// prepared statements and settings would be mixed up with those of others. A pooler in session mode is fine.
 pub(super) async fn refuse_shared_sessions(
@@ -350,4 +361,74 @@ fn is_passing(code: &SqlState) -> bool {
     }
     let bytes = <[u8; 5]>::try_from(code.code().as_bytes());
     bytes.is_ok_and(|code| failure::verdict(code).retry == Retry::Later)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
+
+    use super::*;
+    use crate::config::{Secret, TlsConfig};
+
+    /// Logs in to a server that answers the startup message by a request for the password. What the server got afterwards,
+    /// and what became of the login.
+    async fn ask_for_password(request: &[u8], is_local: bool) -> (Vec<u8>, ConnectError) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let config = PostgresConfig {
+            host: "127.0.0.1".to_owned(),
+            port,
+            tls: TlsConfig::NONE,
+            pooler: Pooler::None,
+            user: "shop".to_owned(),
+            password: Secret::new("hunter22"),
+            database: "shop".to_owned(),
+            pool_size: 2,
+            pool_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+        };
+        let impostor = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut startup = [0; 1024];
+            assert!(socket.read(&mut startup).await.unwrap() > 0);
+            socket.write_all(request).await.unwrap();
+            let mut answer = vec![0; 1024];
+            let size = socket.read(&mut answer).await.unwrap();
+            answer.truncate(size);
+            answer
+        };
+        let login = async {
+            let mut connected = transport::connect("127.0.0.1", port).await.unwrap();
+            connected.is_local = is_local;
+            let code = LastCode::default();
+            let timeout = Duration::from_secs(5);
+            log_in_over(connected, "127.0.0.1", &config, "shop", &code, timeout)
+                .await
+                .err()
+                .unwrap()
+        };
+        tokio::join!(impostor, login)
+    }
+
+    #[tokio::test]
+    async fn an_impostor_elsewhere_gets_neither_the_password_nor_its_hash() {
+        for request in [&b"R\0\0\0\x08\0\0\0\x03"[..], b"R\0\0\0\x0c\0\0\0\x05salt"] {
+            let (answer, error) = ask_for_password(request, false).await;
+            assert_eq!(answer, b"");
+            assert!(
+                matches!(error, ConnectError::PasswordInClear { .. }),
+                "{error}"
+            );
+            assert!(!error.is_passing());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_on_this_machine_may_ask_for_the_password() {
+        let (answer, _) = ask_for_password(b"R\0\0\0\x08\0\0\0\x03", true).await;
+        assert_eq!(answer, b"p\0\0\0\x0dhunter22\0");
+    }
 }

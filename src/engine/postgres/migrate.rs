@@ -87,6 +87,33 @@ pub async fn run(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
     .await
 }
 
+/// What `serve` and `work` do with the tables, and no more. Row locks need the right to update a column.
+const RIGHTS: &[&str] = &[
+    "SELECT ON __diesel_schema_migrations, ledger_identity, products",
+    "SELECT, INSERT ON users, orders, purchase_attempts, dead_letter_decisions",
+    "SELECT, UPDATE (remaining_stock, updated_at) ON flash_sales",
+    "SELECT, INSERT, UPDATE ON consumer_partitions",
+    "SELECT, INSERT, UPDATE, DELETE ON consumer_members",
+    "USAGE ON SEQUENCE users_id_seq, dead_letter_decisions_id_seq",
+];
+
+/// Grants a role what `serve` and `work` need. It owns nothing, and can neither change the schema nor delete an order.
+pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateError> {
+    let role = quoted(role);
+    let mut statements = format!(
+        "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), {}); END $$;",
+        literal(&role)
+    );
+    for rights in RIGHTS {
+        statements.push_str(&format!("GRANT {rights} TO {role};"));
+    }
+    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    session
+        .batch_execute(&statements)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))
+}
+
 /// Reverts the last migration that was applied. Its name, or `None` if there is none.
 pub async fn revert(config: &PostgresConfig) -> Result<Option<String>, MigrateError> {
     with_harness(config, |harness| {
@@ -256,6 +283,11 @@ fn name_of(version: &MigrationVersion<'_>) -> String {
 /// An identifier in quotes, safe whatever is in it.
 fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// A text as SQL spells it, safe whatever is in it.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]
