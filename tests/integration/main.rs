@@ -12,6 +12,7 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod postgres_pooler;
 mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
