@@ -49,6 +49,8 @@ install_missing() {
     local missing=()
     [ -n "$(pg_bin)" ] || missing+=(postgresql postgresql-contrib)
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing+=(redis-server)
+    # The tests start a pooler of their own before a server of their own.
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     java_works || missing+=(default-jre-headless)
     command -v openssl >/dev/null || missing+=(openssl)
     [ -f "$LIBS/.complete" ] || command -v mvn >/dev/null || missing+=(maven)

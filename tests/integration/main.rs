@@ -12,6 +12,7 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod postgres_modes;
 mod postgres_pooler;
 mod sale;
 mod stress;

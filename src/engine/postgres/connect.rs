@@ -20,7 +20,7 @@ use super::{
     watch::{LastCode, PasswordInClear, Watched},
 };
 use crate::{
-    config::{Pooler, PostgresConfig},
+    config::{Pooler, PostgresConfig, TlsMode},
     ids::LedgerId,
 };
 
@@ -265,20 +265,19 @@ pub(super) async fn refuse_shared_sessions(
         return Ok(());
     }
     let look = async {
-        let host = transport::hosts(config).next().unwrap_or_default();
-        let code = LastCode::default();
-        let (one, _one) = log_in(host, config, database, &code, config.statement_timeout).await?;
-        let (other, _other) =
-            log_in(host, config, database, &code, config.statement_timeout).await?;
-        for _ in 0..SHARED_LOOKS {
-            let (first, second) = (backend(&one).await, backend(&other).await);
-            if first.is_some() && first == second {
-                return Err(ConnectError::SharedSessions {
-                    server: server(config),
-                });
+        let mut last = Ok(());
+        for host in transport::hosts(config) {
+            match shares_sessions(host, config, database).await {
+                Ok(false) => return Ok(()),
+                Ok(true) => {
+                    return Err(ConnectError::SharedSessions {
+                        server: format!("{host}:{}", config.port),
+                    });
+                }
+                Err(error) => last = Err(error),
             }
         }
-        Ok(())
+        last
     };
     match tokio::time::timeout(config.pool_timeout, look).await {
         Ok(result) => result,
@@ -287,6 +286,24 @@ pub(super) async fn refuse_shared_sessions(
             format!("no answer within {:?}", config.pool_timeout),
         )),
     }
+}
+
+async fn shares_sessions(
+    host: &str,
+    config: &PostgresConfig,
+    database: &str,
+) -> Result<bool, ConnectError> {
+    let code = LastCode::default();
+    let limit = config.statement_timeout;
+    let (one, _one) = log_in(host, config, database, &code, limit).await?;
+    let (other, _other) = log_in(host, config, database, &code, limit).await?;
+    for _ in 0..SHARED_LOOKS {
+        let (first, second) = (backend(&one).await, backend(&other).await);
+        if first.is_some() && first == second {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The process of the server that answers. By the simple protocol, which prepares nothing.
@@ -348,6 +365,9 @@ fn classify(
     let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
     if error.is_closed() || io.is_some() {
         ConnectError::Unreachable { server, cause }
+    } else if config.tls.mode != TlsMode::Disable {
+        // The library does not tell apart what failed: mostly that the server has no TLS.
+        ConnectError::Tls { server, cause }
     } else {
         ConnectError::Refused { server, cause }
     }
