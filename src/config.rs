@@ -79,7 +79,23 @@ pub struct RedisConfig {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub cluster_mode: bool,
+    /// `None`: the address above is the server's, or a cluster node's.
+    pub sentinel: Option<SentinelConfig>,
+    /// Of Sentinels, too.
+    pub tls: TlsConfig,
     pub command_timeout: Duration,
+}
+
+/// Who knows where the primary is.
+#[derive(Debug, Clone)]
+pub struct SentinelConfig {
+    /// Host and port of each Sentinel.
+    pub addresses: Vec<(String, u16)>,
+    /// The name of the primary, as the Sentinels call it.
+    pub master: String,
+    /// Of the Sentinels; the server's own are in [`RedisConfig`].
+    pub username: Option<String>,
+    pub password: Option<Secret>,
 }
 
 /// Whether a connection to a server is encrypted, and whether the server has to prove its name.
@@ -122,20 +138,23 @@ pub struct KafkaConfig {
     pub partitions: i32,
     pub replication_factor: i16,
     pub append_timeout: Duration,
-    pub tls: bool,
-    pub ca_file: Option<String>,
+    pub tls: TlsConfig,
     pub sasl: Option<SaslConfig>,
 }
 
 /// How to log in to Kafka.
 #[derive(Debug, Clone)]
-pub struct SaslConfig {
-    pub mechanism: SaslMechanism,
-    pub username: String,
-    pub password: Secret,
+pub enum SaslConfig {
+    Password {
+        mechanism: SaslMechanism,
+        username: String,
+        password: Secret,
+    },
+    /// With a token from a file, which is read at each login.
+    OauthBearer { token_file: String },
 }
 
-/// The mechanisms that are supported.
+/// The mechanisms with a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,

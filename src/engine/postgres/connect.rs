@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{Pooler, PostgresConfig, TlsMode},
+    engine::tls,
     ids::LedgerId,
 };
 
@@ -196,7 +197,8 @@ async fn log_in_over(
     code: &LastCode,
     statement_timeout: Duration,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let tls = transport::tls_settings(config)?;
+    let tls =
+        tls::client(&config.tls).map_err(|error| ConnectError::Certificates(error.to_string()))?;
     let is_pooled = config.pooler == Pooler::Transaction;
     let failed = |error: tokio_postgres::Error| classify(config, database, &error);
     let mut settings = settings(config, database);

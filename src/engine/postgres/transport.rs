@@ -19,14 +19,10 @@ use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    connect::ConnectError,
     unnamed::Unnamed,
     watch::{LastCode, Watched},
 };
-use crate::{
-    config::{PostgresConfig, TlsMode},
-    engine::tls::{self, Files, Verification},
-};
+use crate::config::PostgresConfig;
 
 /// How long a peer may leave data unacknowledged.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -121,25 +117,6 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Connected> {
         }
     }
     Err(problem)
-}
-
-/// The TLS settings, or `None` without encryption. Reads the certificate files.
-pub(super) fn tls_settings(
-    config: &PostgresConfig,
-) -> Result<Option<Arc<ClientConfig>>, ConnectError> {
-    let verification = match config.tls.mode {
-        TlsMode::Disable => return Ok(None),
-        TlsMode::Require => Verification::None,
-        TlsMode::VerifyFull => Verification::Full,
-    };
-    let identity = config.tls.identity.as_ref();
-    let files = Files {
-        authorities: config.tls.ca_file.as_deref(),
-        identity: identity.map(|(certificate, key)| (certificate.as_str(), key.as_str())),
-    };
-    tls::client_config(files, verification)
-        .map(Some)
-        .map_err(|error| ConnectError::Certificates(error.to_string()))
 }
 
 /// Makes TLS of a stream, and reads along what comes out of it.
