@@ -11,7 +11,7 @@ use crate::{
     http::{self, App, Probes, Readiness},
     ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Engines, Shop},
+    order::{AttemptLimit, Engines, SettlementLag, Shop},
     port::{AttemptLog, Ledger, StockGate},
 };
 
@@ -55,6 +55,7 @@ pub async fn serve(
         ledger: Arc::clone(&ledger),
         clock: Arc::clone(&clock),
     };
+    let lag = watch_settlement(lifecycle, engines.clone());
     let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
@@ -84,7 +85,14 @@ pub async fn serve(
         Arc::clone(&clock),
     ));
     let probes = Probes {
-        readiness: Arc::new(Readiness::new(gate, log, ledger, Arc::clone(&clock))),
+        readiness: Arc::new(Readiness::new(
+            gate,
+            log,
+            ledger,
+            Arc::clone(&clock),
+            lag,
+            config.server.settlement_lag,
+        )),
         clock,
         metrics,
     };
@@ -113,4 +121,14 @@ pub async fn serve(
         }
     });
     Ok(())
+}
+
+/// Starts to watch how long accepted attempts wait to be settled.
+pub fn watch_settlement(lifecycle: &Lifecycle, engines: Engines) -> Arc<SettlementLag> {
+    let lag = Arc::new(SettlementLag::default());
+    let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
+    lifecycle.spawn("settlement lag", async move {
+        watched.watch(&engines, stop).await;
+    });
+    lag
 }

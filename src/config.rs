@@ -61,6 +61,8 @@ pub struct ServerConfig {
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub startup_timeout: Duration,
+    /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
+    pub settlement_lag: Duration,
 }
 
 /// What is logged, and how.
@@ -162,6 +164,15 @@ pub enum SaslMechanism {
     ScramSha512,
 }
 
+/// What may stand between this process and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that gives each connection a session of its own.
+    None,
+    /// A pooler that may give each transaction another session.
+    Transaction,
+}
+
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
@@ -169,6 +180,7 @@ pub struct PostgresConfig {
     pub host: String,
     pub port: u16,
     pub tls: TlsConfig,
+    pub pooler: Pooler,
     pub user: String,
     pub password: Secret,
     pub database: String,

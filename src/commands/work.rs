@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::connect;
 use crate::{
-    app::Ports,
+    app::{self, Ports},
     clock::SystemClock,
     config::Config,
     http::{self, Probes, Readiness},
@@ -38,6 +38,7 @@ impl Work {
         lifecycle.stop_on_signals()?;
         let ports = connect::servers(&config, lifecycle.stop()).await?;
 
+        let lag = app::watch_settlement(&lifecycle, ports.clone().into());
         if let Some(port) = config.worker.port {
             let port =
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
@@ -48,6 +49,8 @@ impl Work {
                 ports.log.clone(),
                 ports.ledger.clone(),
                 ports.clock.clone(),
+                lag,
+                config.server.settlement_lag,
             );
             let probes = Probes {
                 readiness: Arc::new(readiness),

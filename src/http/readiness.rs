@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 
 use crate::{
     clock::Clock,
+    order::SettlementLag,
     port::{AttemptLog, Ledger, StockGate},
 };
 
@@ -21,12 +22,13 @@ const LARGEST_OFFSET: Duration = Duration::from_secs(3);
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Whether a server answers.
+/// Whether a server answers, or work is done in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Up,
     Down,
+    Late,
 }
 
 /// The state of everything this process depends on.
@@ -40,15 +42,23 @@ pub struct Dependencies {
     pub ledger: State,
     /// This machine's clock: `down` if it is known to be off the gate's by more than three seconds.
     pub clock: State,
+    /// Accepted attempts become orders: `late` when one has been waiting for more than `SETTLEMENT_LAG_SECS`.
+    pub settlement: State,
 }
 
 impl Dependencies {
     /// Whether all of them answer.
     #[must_use]
     pub fn are_up(self) -> bool {
-        [self.gate, self.log, self.ledger, self.clock]
-            .iter()
-            .all(|state| *state == State::Up)
+        [
+            self.gate,
+            self.log,
+            self.ledger,
+            self.clock,
+            self.settlement,
+        ]
+        .iter()
+        .all(|state| *state == State::Up)
     }
 }
 
@@ -58,6 +68,9 @@ pub struct Readiness {
     log: Arc<dyn AttemptLog>,
     ledger: Arc<dyn Ledger>,
     clock: Arc<dyn Clock>,
+    lag: Arc<SettlementLag>,
+    /// Zero: however long it takes.
+    lag_limit: Duration,
     last: Mutex<Option<(Instant, Dependencies)>>,
 }
 
@@ -68,12 +81,16 @@ impl Readiness {
         log: Arc<dyn AttemptLog>,
         ledger: Arc<dyn Ledger>,
         clock: Arc<dyn Clock>,
+        lag: Arc<SettlementLag>,
+        lag_limit: Duration,
     ) -> Self {
         Self {
             gate,
             log,
             ledger,
             clock,
+            lag,
+            lag_limit,
             last: Mutex::default(),
         }
     }
@@ -98,6 +115,7 @@ impl Readiness {
             log,
             ledger,
             clock,
+            settlement: settlement(self.lag.age(), self.lag_limit),
         };
         *last = Some((Instant::now(), dependencies));
         dependencies
@@ -124,6 +142,17 @@ impl Readiness {
         );
         State::Down
     }
+}
+
+fn settlement(age: Duration, limit: Duration) -> State {
+    if limit.is_zero() || age <= limit {
+        return State::Up;
+    }
+    tracing::warn!(
+        oldest_secs = age.as_secs(),
+        "not ready: accepted attempts are not settled (SETTLEMENT_LAG_SECS)"
+    );
+    State::Late
 }
 
 async fn ask<E: std::fmt::Display>(
@@ -164,6 +193,7 @@ mod tests {
             log: State::Up,
             ledger: State::Up,
             clock: State::Up,
+            settlement: State::Up,
         };
         assert!(up.are_up());
         assert!(
@@ -175,7 +205,15 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
-            r#"{"gate":"up","log":"up","ledger":"up","clock":"up"}"#
+            r#"{"gate":"up","log":"up","ledger":"up","clock":"up","settlement":"up"}"#
         );
+    }
+
+    #[test]
+    fn settling_is_late_above_the_limit_and_never_without_one() {
+        let secs = Duration::from_secs;
+        assert_eq!(settlement(secs(30), secs(30)), State::Up);
+        assert_eq!(settlement(secs(31), secs(30)), State::Late);
+        assert_eq!(settlement(secs(1_000), secs(0)), State::Up);
     }
 }

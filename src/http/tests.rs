@@ -75,6 +75,7 @@ fn server_config() -> ServerConfig {
         drain_delay: Duration::ZERO,
         shutdown_timeout: Duration::from_secs(5),
         startup_timeout: Duration::from_secs(5),
+        settlement_lag: Duration::ZERO,
     }
 }
 

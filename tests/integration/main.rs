@@ -18,6 +18,7 @@ mod kafka_security;
 mod nodes;
 mod partitions;
 mod postgres_modes;
+mod postgres_pooler;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;
