@@ -124,6 +124,7 @@ pub async fn serve(
 }
 
 /// Starts to watch how long accepted attempts wait to be settled.
+#[must_use]
 pub fn watch_settlement(lifecycle: &Lifecycle, engines: Engines) -> Arc<SettlementLag> {
     let lag = Arc::new(SettlementLag::default());
     let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());

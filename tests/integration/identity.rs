@@ -15,7 +15,7 @@ use crate::support::{
     wait_until,
 };
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 async fn tokens_of_deleted_accounts_take_no_unit(system: impl System) {
     let (api, _worker) = (system.serve().await, system.worker().await);

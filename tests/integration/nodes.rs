@@ -78,7 +78,9 @@ async fn questions_about_unknown_sales_put_no_load_on_the_ledger() {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let read = readings(&system).await - before;
         // Once a second; however many looks at the table one reading is.
-        read.max(1) as f64 / begun.elapsed().as_secs_f64()
+        #[allow(clippy::cast_precision_loss)] // a count of scans
+        let read = read.max(1) as f64;
+        read / begun.elapsed().as_secs_f64()
     };
 
     let (begun, before) = (Instant::now(), readings(&system).await);
@@ -95,6 +97,7 @@ async fn questions_about_unknown_sales_put_no_load_on_the_ledger() {
     }
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let elapsed = begun.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss)] // a count of scans
     let read = (readings(&system).await - before) as f64 / elapsed;
     assert!(asked > 500, "{asked}: nobody waits long");
     assert!(

@@ -66,10 +66,9 @@ impl Directory {
     /// Notes in the gate how far ids have come, if it does not have that yet, and learns what it has.
     pub(super) async fn note_reached(&self) {
         let engines = &self.engines;
-        let mark = match engines.gate.account_mark().await {
-            Ok(Some(mark)) => mark,
-            // Lost, and made anew only when the log is settled; or away, and tried again.
-            Ok(None) | Err(_) => return,
+        // Without it, it is lost, and made anew only when the log is settled; or the gate is away, and asked again.
+        let Ok(Some(mark)) = engines.gate.account_mark().await else {
+            return;
         };
         let reached = self.reached.fetch_max(mark, Ordering::Relaxed).max(mark);
         if reached > mark {

@@ -148,6 +148,7 @@ mod tests {
         }
     }
 
+    #[allow(clippy::unnecessary_wraps)] // as records take it
     fn tag(text: &str) -> Option<LedgerTag> {
         Some(text.parse().unwrap())
     }

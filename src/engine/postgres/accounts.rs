@@ -105,7 +105,10 @@ pub(super) async fn changes(
         .bind::<BigInt, _>(i64::try_from(MOST_CHANGES + 1).unwrap_or(i64::MAX))
         .load(conn)
         .await?;
-    let head = rows.iter().next().ok_or(diesel::result::Error::NotFound)?;
+    let head = rows
+        .as_slice()
+        .first()
+        .ok_or(diesel::result::Error::NotFound)?;
     let position = AccountPosition {
         server: head.server.clone(),
         at: head.at.parse().unwrap_or(0),

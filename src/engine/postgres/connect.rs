@@ -231,7 +231,7 @@ fn settings(config: &PostgresConfig, database: &str) -> tokio_postgres::Config {
     settings
 }
 
-/// Set by a statement and not by the startup parameter `options`, which PgBouncer refuses.
+/// Set by a statement and not by the startup parameter `options`, which `PgBouncer` refuses.
 ///
 /// The server watches us as we watch it, so that the locks of a worker that was cut off do not outlive it for long. It compiles
 /// no statements: that takes longer than any of ours. And it looks rows up by their indexes, also in a table that is small

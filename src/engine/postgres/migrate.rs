@@ -110,7 +110,7 @@ pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateErr
         literal(&role)
     );
     for rights in RIGHTS {
-        statements.push_str(&format!("GRANT {rights} TO {role};"));
+        statements.extend(["GRANT ", rights, " TO ", &role, ";"]);
     }
     let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
     session

@@ -45,8 +45,11 @@ impl LastCode {
         self.0.store(0, Ordering::Release);
     }
 
-    fn set(&self, [a, b, c, d, e]: [u8; 5]) {
-        let bytes = [0, 0, 1, a, b, c, d, e];
+    fn set(&self, code: [u8; 5]) {
+        let mut bytes = [0, 0, 1, 0, 0, 0, 0, 0];
+        for (to, from) in bytes.iter_mut().skip(3).zip(code) {
+            *to = from;
+        }
         self.0.store(u64::from_be_bytes(bytes), Ordering::Release);
     }
 }
