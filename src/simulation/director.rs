@@ -234,7 +234,11 @@ fn write(world: &World, poison: Poison) {
     );
     let offset = ends.get(&partition).copied().unwrap_or(Offset(0));
     if dead {
-        world.seen().poison.push((partition, offset));
+        let without_account = attempt
+            .filter(|attempt| attempt.user.value() == UNKNOWN_USER)
+            .map(|attempt| attempt.id);
+        let record = (partition, offset, without_account);
+        world.seen().poison.push(record);
     }
     world.log.write_by_hand(
         partition,

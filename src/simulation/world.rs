@@ -67,7 +67,7 @@ pub(super) struct Seen {
     /// Attempts that were in the log, to be settled, when the gate lost what it had: they come before any new one.
     pub(super) owed: BTreeSet<AttemptId>,
     /// Records of another hand that must end among the dead letters.
-    pub(super) poison: Vec<(Partition, Offset)>,
+    pub(super) poison: Vec<(Partition, Offset, Option<AttemptId>)>,
     pub(super) log_made_anew: bool,
     /// Attempts by another hand, that no gate has seen.
     pub(super) past_the_gate: BTreeSet<AttemptId>,
@@ -264,7 +264,7 @@ impl World {
         let mut seen = self.seen();
         let gone = |offset: Offset| records.iter().any(|record| record.offset == offset);
         seen.poison
-            .retain(|(of, offset)| *of != partition || !gone(*offset));
+            .retain(|(of, offset, _)| *of != partition || !gone(*offset));
         for id in records.iter().filter_map(attempt_of) {
             if self.ledger.outcome(id).is_none() {
                 seen.owed.remove(&id);

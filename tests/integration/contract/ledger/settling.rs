@@ -391,7 +391,7 @@ pub async fn of_batches_settled_together_all_stand_or_none(bed: &impl Bed) {
     }
 
     let mut stranger = attempt(sale, users[1]);
-    stranger.user = UserId::new(999_999).unwrap();
+    stranger.product = ProductId::new(999_999).unwrap();
     let mut unsettleable = first_of(1, &[attempt(sale, users[1]), stranger]);
     let together = [good.clone(), unsettleable.clone()];
     let SettleError::Unsettleable(rejected) = ledger.settle(&together).await.unwrap_err() else {
