@@ -262,6 +262,14 @@ fn record(attempt: &Attempt) -> String {
     )
 }
 
+/// True if no worker will read the record, and the gate that knew of it has forgotten.
+fn is_erased(world: &World, record: &LogRecord) -> bool {
+    match &record.entry {
+        LogEntry::Attempt(attempt) => world.seen().erased.contains(&attempt.id),
+        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => false,
+    }
+}
+
 /// True when nothing is under way any more: the log is settled, nothing is pending, and the gate has what the ledger has.
 pub(super) async fn is_quiet(world: &World) -> bool {
     use crate::port::{GateStatus, StockGate};
@@ -278,7 +286,7 @@ pub(super) async fn is_quiet(world: &World) -> bool {
             next >= *end
                 && records()
                     .iter()
-                    .all(|record| is_done(world, *partition, record))
+                    .all(|record| is_done(world, *partition, record) || is_erased(world, record))
         } else {
             next == *end
         }

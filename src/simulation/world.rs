@@ -22,7 +22,7 @@ use super::{
 use crate::{
     engine::model::{GateImage, ModelGate, ModelLedger, ModelLog, Part},
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
-    port::{Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
+    port::{AttemptLog, Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
 };
 
 /// The workers' group.
@@ -249,10 +249,19 @@ impl World {
         self.gate().pending(self.sale)
     }
 
-    /// The attempts that are in the log and not settled.
+    /// The attempts that are in the log and not settled. Without those that no worker will read: a log that was made anew and
+    /// has grown past the offset of a worker that reads on looks to it like the old one. Only the gate knows these.
     fn logged(&self) -> BTreeSet<AttemptId> {
+        let passed = self.ledger.progress_of(GROUP, self.log.name());
+        let made_anew = self.seen().log_made_anew;
+        let is_read = |partition: Partition, offset: Offset| {
+            !made_anew || passed.get(&partition).is_none_or(|next| offset >= *next)
+        };
         let partitions = self.log.ends_now().into_keys();
-        let records = partitions.flat_map(|partition| self.log.all(partition));
+        let records = partitions.flat_map(|partition| {
+            let records = self.log.all(partition).into_iter();
+            records.filter(move |record| is_read(partition, record.offset))
+        });
         let attempts = records.filter_map(|record| attempt_of(&record));
         let unsettled = |id: &AttemptId| self.ledger.outcome(*id).is_none();
         attempts.filter(unsettled).collect()
