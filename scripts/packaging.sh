@@ -20,7 +20,7 @@ check() {
 shell_scripts() {
     git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
         [ -f "$file" ] || continue
-        [[ $file == *.sh ]] || head -n 1 "$file" | tr -d '\0' | grep -qE '^#!.*\b(ba)?sh\b' && printf '%s\n' "$file"
+        [[ $file == *.sh ]] || head -n 1 "$file" | tr -d '\0' | grep -qE '^#!.*[ /](bash|sh)\b' && printf '%s\n' "$file"
     done
     return 0
 }
@@ -41,7 +41,7 @@ compose_wants_secrets() {
             echo "docker-compose.yml: it starts without $name" >&2
             return 1
         fi
-        grep -q "$name" <<<"$told" || { echo "docker-compose.yml: without $name: $told" >&2 && return 1; }
+        grep -q ": set $name in .env\$" <<<"$told" || { echo "docker-compose.yml: without $name: $told" >&2 && return 1; }
     done
 }
 
