@@ -9,17 +9,21 @@ SLF4J_VERSION=1.7.36
 
 usage() {
     cat <<'END'
-Usage: scripts/services.sh up [cluster] | down | status | env
+Usage: scripts/services.sh up [MODE] | down | status | env [MODE]
 
   up           start PostgreSQL, Redis and Kafka, installing what is missing
   up cluster   the same, and a Redis Cluster of three masters
+  up kafka3    the same, and three Kafka brokers: replication factor 3, min.insync.replicas 2
+  up tls       the same, and a Kafka broker over TLS: client certificates, logins
   down         stop what was started
   status       say what runs; exit code 1 if PostgreSQL, Redis or Kafka does not
   env          print the exports that point flashsale and its tests at these servers:
                eval "$(scripts/services.sh env)"
+  env kafka3, env tls   the same, with Kafka as that mode starts it
 
 Ports: PG_PORT (25433), REDIS_PORT_OWN (26379), KAFKA_PORT (29093, and the next one for its controller),
-CLUSTER_PORT (27101, and the next two). Data and logs: FLASHSALE_SERVICES_DIR (target/services).
+CLUSTER_PORT (27101, and the next two), KAFKA3_PORT (29103, and the next five), KAFKA_TLS_PORT (29111, plain; the next
+ones with a certificate and with a login). Data and logs: FLASHSALE_SERVICES_DIR (target/services).
 END
 }
 
@@ -29,6 +33,8 @@ PG_PORT=${PG_PORT:-25433}
 REDIS_PORT_OWN=${REDIS_PORT_OWN:-26379}
 KAFKA_PORT=${KAFKA_PORT:-29093}
 CLUSTER_PORT=${CLUSTER_PORT:-27101}
+KAFKA3_PORT=${KAFKA3_PORT:-29103}
+KAFKA_TLS_PORT=${KAFKA_TLS_PORT:-29111}
 LIBS=$DIR/kafka-$KAFKA_VERSION/libs
 PATIENCE=60 # seconds for a server to answer
 
@@ -39,7 +45,7 @@ fail() {
 }
 
 # One file a server; each says what it needs, how it is started and which modes it has.
-for part in packages postgres redis kafka; do
+for part in packages tls postgres redis kafka; do
     # shellcheck source=/dev/null
     . "$ROOT/scripts/services/$part.sh"
 done
@@ -50,6 +56,8 @@ install_missing() {
     local missing=()
     [ -n "$(pg_bin)" ] || missing+=(postgresql postgresql-contrib)
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing+=(redis-server)
+    # The tests start a pooler of their own before a server of their own.
+    command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     java_works || missing+=(default-jre-headless)
     command -v openssl >/dev/null || missing+=(openssl)
     [ -f "$LIBS/.complete" ] || command -v mvn >/dev/null || missing+=(maven)
@@ -97,6 +105,11 @@ servers() {
     for port in $(cluster_ports); do
         [ ! -f "$DIR/cluster-$port.pid" ] || echo "cluster-$port 127.0.0.1:$port $port"
     done
+    local id
+    for id in 1 2 3; do
+        [ ! -f "$DIR/kafka3-$id.pid" ] || echo "kafka3-$id $DIR/kafka3-$id/server.properties $((KAFKA3_PORT + id - 1))"
+    done
+    [ ! -f "$DIR/kafka-tls.pid" ] || echo "kafka-tls $DIR/kafka-tls/server.properties $KAFKA_TLS_PORT"
 }
 
 up() {
@@ -110,7 +123,11 @@ up() {
     start_kafka 9>&- &
     local kafka=$!
     start_redis 9>&-
-    [ "${1:-}" != cluster ] || start_cluster 9>&-
+    case "${1:-}" in
+    cluster) start_cluster 9>&- ;;
+    kafka3) start_kafka3 9>&- ;;
+    tls) start_kafka_tls 9>&- ;;
+    esac
     wait $postgres || exit 1
     wait $kafka || exit 1
     status
@@ -124,7 +141,7 @@ status() {
         else
             say "$name does not run"
             # The cluster is on demand: a node that is down says so, and is no failure.
-            [[ $name == cluster-* ]] || down=1
+            [[ $name == cluster-* || $name == kafka3-* || $name == kafka-tls ]] || down=1
         fi
     done < <(servers)
     [ -z "$down" ]
@@ -155,13 +172,23 @@ export KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT
 export FLASHSALE_TEST_REDIS_CLUSTER=127.0.0.1:$CLUSTER_PORT
 export FLASHSALE_KAFKA_LIBS='$LIBS'
 END
+    case "${1:-}" in
+    kafka3)
+        echo "export KAFKA_BROKERS=$(kafka3_ports | sed 's/^/127.0.0.1:/' | paste -sd,) KAFKA_REPLICATION_FACTOR=3"
+        ;;
+    tls)
+        echo "export KAFKA_BROKERS=127.0.0.1:$((KAFKA_TLS_PORT + 1)) KAFKA_TLS=verify-full KAFKA_CA_FILE='$TLS_DIR/ca.crt'"
+        echo "export KAFKA_CERT_FILE='$TLS_DIR/client.crt' KAFKA_KEY_FILE='$TLS_DIR/client.key'"
+        echo "export FLASHSALE_TEST_KAFKA_PLAIN=127.0.0.1:$KAFKA_TLS_PORT"
+        ;;
+    esac
 }
 
 case "${1:-}" in
 up) up "${2:-}" ;;
 down) down ;;
 status) status ;;
-env) env_lines ;;
+env) env_lines "${2:-}" ;;
 -h | --help | help) usage ;;
 *)
     usage >&2

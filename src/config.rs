@@ -6,6 +6,7 @@ mod read;
 mod reader;
 mod secret;
 mod sources;
+mod tls;
 
 pub use read::{KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
 pub use secret::Secret;
@@ -76,7 +77,52 @@ pub struct RedisConfig {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub cluster_mode: bool,
+    /// `None`: the address above is the server's, or a cluster node's.
+    pub sentinel: Option<SentinelConfig>,
+    /// Of Sentinels, too.
+    pub tls: TlsConfig,
     pub command_timeout: Duration,
+}
+
+/// Who knows where the primary is.
+#[derive(Debug, Clone)]
+pub struct SentinelConfig {
+    /// Host and port of each Sentinel.
+    pub addresses: Vec<(String, u16)>,
+    /// The name of the primary, as the Sentinels call it.
+    pub master: String,
+    /// Of the Sentinels; the server's own are in [`RedisConfig`].
+    pub username: Option<String>,
+    pub password: Option<Secret>,
+}
+
+/// Whether a connection to a server is encrypted, and whether the server has to prove its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TlsMode {
+    Disable,
+    /// Encrypted; the server's certificate is not checked.
+    Require,
+    /// The server's certificate is of a trusted authority, and for the name that was connected to.
+    VerifyFull,
+}
+
+/// How connections to one kind of server are encrypted. Files are PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsConfig {
+    pub mode: TlsMode,
+    /// Authorities to trust; the system's if `None`.
+    pub ca_file: Option<String>,
+    /// The client's certificate and its key.
+    pub identity: Option<(String, String)>,
+}
+
+impl TlsConfig {
+    /// No encryption.
+    pub const NONE: Self = Self {
+        mode: TlsMode::Disable,
+        ca_file: None,
+        identity: None,
+    };
 }
 
 /// Where the attempt log is.
@@ -90,20 +136,23 @@ pub struct KafkaConfig {
     pub partitions: i32,
     pub replication_factor: i16,
     pub append_timeout: Duration,
-    pub tls: bool,
-    pub ca_file: Option<String>,
+    pub tls: TlsConfig,
     pub sasl: Option<SaslConfig>,
 }
 
 /// How to log in to Kafka.
 #[derive(Debug, Clone)]
-pub struct SaslConfig {
-    pub mechanism: SaslMechanism,
-    pub username: String,
-    pub password: Secret,
+pub enum SaslConfig {
+    Password {
+        mechanism: SaslMechanism,
+        username: String,
+        password: Secret,
+    },
+    /// With a token from a file, which is read at each login.
+    OauthBearer { token_file: String },
 }
 
-/// The mechanisms that are supported.
+/// The mechanisms with a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,
@@ -114,8 +163,10 @@ pub enum SaslMechanism {
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
+    /// Hosts, addresses or socket directories, separated by commas: the first one that takes writes is used.
     pub host: String,
     pub port: u16,
+    pub tls: TlsConfig,
     pub user: String,
     pub password: Secret,
     pub database: String,

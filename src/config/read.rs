@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, ServerConfig,
-    Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader,
+    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, SentinelConfig,
+    ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -31,9 +31,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             level: read.log_level("log.level"),
             json: read.choice("log.format", &[("text", false), ("json", true)]),
         },
-        redis: redis(&mut read),
-        kafka: kafka(&mut read),
-        postgres: postgres(&mut read),
+        redis: redis(&mut read, production),
+        kafka: kafka(&mut read, production),
+        postgres: postgres(&mut read, production),
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
@@ -73,18 +73,50 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
     }
 }
 
-fn redis(read: &mut Reader) -> RedisConfig {
+fn redis(read: &mut Reader, production: bool) -> RedisConfig {
+    let host = read.required("redis.host");
+    let sentinel = sentinel(read);
+    let tls = match &sentinel {
+        None => tls::read(read, "redis", &[&host], production),
+        Some(sentinel) => {
+            let hosts = sentinel.addresses.iter().map(|(host, _)| host.as_str());
+            tls::read(read, "redis", &hosts.collect::<Vec<_>>(), production)
+        }
+    };
     RedisConfig {
-        host: read.required("redis.host"),
+        host,
         port: read.number("redis.port", 1..=u16::MAX),
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
+        sentinel,
+        tls,
         command_timeout: read.millis("redis.command_timeout_ms", 50..=60_000),
     }
 }
 
-fn kafka(read: &mut Reader) -> KafkaConfig {
+fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
+    if read.optional("redis.sentinels").is_none() {
+        if read.optional("redis.sentinel_master").is_some() {
+            read.problem("redis.sentinels", "must name the Sentinels of the primary");
+        }
+        return None;
+    }
+    if read.text("redis.cluster_mode").eq_ignore_ascii_case("true") {
+        read.problem(
+            "redis.sentinels",
+            "must be empty in cluster mode: a cluster fails over by itself",
+        );
+    }
+    Some(SentinelConfig {
+        addresses: read.addresses("redis.sentinels"),
+        master: read.required("redis.sentinel_master"),
+        username: read.optional("redis.sentinel_username"),
+        password: read.optional("redis.sentinel_password").map(Secret::new),
+    })
+}
+
+fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
     let topic = read.topic("kafka.topic");
     let dead_letter_topic = match read.optional("kafka.dead_letter_topic") {
         Some(_) => read.topic("kafka.dead_letter_topic"),
@@ -96,8 +128,12 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
+    let brokers = read.brokers("kafka.brokers");
+    let hosts = brokers.iter().filter_map(|broker| broker.rsplit_once(':'));
+    let hosts: Vec<_> = hosts.map(|(host, _)| host).collect();
+    let tls = tls::read(read, "kafka", &hosts, production);
     KafkaConfig {
-        brokers: read.brokers("kafka.brokers"),
+        brokers,
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
@@ -105,31 +141,54 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
         partitions: read.number("kafka.partitions", 1..=10_000),
         replication_factor: read.number("kafka.replication_factor", 1..=100),
         append_timeout: read.millis("kafka.append_timeout_ms", 50..=60_000),
-        tls: read.flag("kafka.tls"),
-        ca_file: read.optional("kafka.ca_file"),
+        tls,
         sasl: sasl(read),
     }
 }
 
 fn sasl(read: &mut Reader) -> Option<SaslConfig> {
+    /// Which mechanism, before the rest of its settings is read.
+    #[derive(Clone, Copy)]
+    enum Chosen {
+        Password(SaslMechanism),
+        Token,
+    }
+
     read.optional("kafka.sasl_mechanism")?;
-    Some(SaslConfig {
-        mechanism: read.choice(
-            "kafka.sasl_mechanism",
-            &[
-                ("PLAIN", SaslMechanism::Plain),
-                ("SCRAM-SHA-256", SaslMechanism::ScramSha256),
-                ("SCRAM-SHA-512", SaslMechanism::ScramSha512),
-            ],
-        ),
-        username: read.required("kafka.sasl_username"),
-        password: Secret::new(read.required("kafka.sasl_password")),
+    let chosen = read.choice(
+        "kafka.sasl_mechanism",
+        &[
+            ("PLAIN", Chosen::Password(SaslMechanism::Plain)),
+            (
+                "SCRAM-SHA-256",
+                Chosen::Password(SaslMechanism::ScramSha256),
+            ),
+            (
+                "SCRAM-SHA-512",
+                Chosen::Password(SaslMechanism::ScramSha512),
+            ),
+            ("OAUTHBEARER", Chosen::Token),
+        ],
+    );
+    Some(match chosen {
+        Chosen::Password(mechanism) => SaslConfig::Password {
+            mechanism,
+            username: read.required("kafka.sasl_username"),
+            password: Secret::new(read.required("kafka.sasl_password")),
+        },
+        Chosen::Token => SaslConfig::OauthBearer {
+            token_file: read.required("kafka.sasl_token_file"),
+        },
     })
 }
 
-fn postgres(read: &mut Reader) -> PostgresConfig {
+fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
+    let host = read.required("postgres.host");
+    let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
+    let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
-        host: read.required("postgres.host"),
+        host,
+        tls,
         port: read.number("postgres.port", 1..=u16::MAX),
         user: read.required("postgres.user"),
         password: Secret::new(read.text("postgres.password")),
@@ -209,7 +268,10 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 mod tests {
     use std::time::Duration;
 
-    use super::{super::VARIABLES, *};
+    use super::{
+        super::{TlsMode, VARIABLES},
+        *,
+    };
 
     fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
         let variables = variables
@@ -338,6 +400,68 @@ mod tests {
         ])
         .unwrap();
         assert!(!format!("{config:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn secrets_are_read_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name).display().to_string();
+        std::fs::write(path("jwt"), "secret of a file\n").unwrap();
+        std::fs::write(path("empty"), "\n").unwrap();
+        let config = with(&[
+            ("JWT_SECRET_FILE", &path("jwt")),
+            ("POSTGRES_PASSWORD_FILE", &path("jwt")),
+        ])
+        .unwrap();
+        assert_eq!(config.auth.jwt_secret.reveal(), "secret of a file");
+        assert_eq!(config.postgres.password.reveal(), "secret of a file");
+        for (variables, expected) in [
+            (
+                vec![("JWT_SECRET", "x"), ("JWT_SECRET_FILE", "/nowhere")],
+                "JWT_SECRET and JWT_SECRET_FILE are both set",
+            ),
+            (
+                vec![("REDIS_PASSWORD_FILE", "/nowhere")],
+                "REDIS_PASSWORD_FILE: /nowhere cannot be read",
+            ),
+            (
+                vec![("KAFKA_SASL_PASSWORD_FILE", path("empty").as_str())],
+                "is empty",
+            ),
+        ] {
+            let problem = with(&variables).unwrap_err().to_string();
+            assert!(problem.contains(expected), "{problem}");
+        }
+    }
+
+    #[test]
+    fn in_production_a_server_elsewhere_has_to_prove_its_name() {
+        let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
+        let mode = |variables: &[(&str, &str)]| {
+            let mut all = vec![secret];
+            all.extend(variables);
+            with(&all).unwrap().postgres.tls.mode
+        };
+        let production = ("APP_ENV", "production");
+        let remote = ("POSTGRES_HOST", "db.example");
+        assert_eq!(mode(&[production, remote]), TlsMode::VerifyFull);
+        assert_eq!(
+            mode(&[production, ("POSTGRES_HOST", "127.0.0.1,db.example")]),
+            TlsMode::VerifyFull
+        );
+        assert_eq!(mode(&[remote]), TlsMode::Disable);
+        assert_eq!(
+            mode(&[production, ("POSTGRES_HOST", "localhost")]),
+            TlsMode::Disable
+        );
+        assert_eq!(
+            mode(&[production, remote, ("POSTGRES_TLS", "disable")]),
+            TlsMode::Disable
+        );
+        assert_eq!(
+            mode(&[production, remote, ("POSTGRES_TLS", "require")]),
+            TlsMode::Require
+        );
     }
 
     #[test]

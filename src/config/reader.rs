@@ -167,6 +167,15 @@ impl Reader {
         brokers
     }
 
+    /// Hosts and ports, as in redis-1:26379.
+    pub(super) fn addresses(&mut self, setting: &str) -> Vec<(String, u16)> {
+        self.brokers(setting)
+            .iter()
+            .filter_map(|address| address.rsplit_once(':'))
+            .filter_map(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
+            .collect()
+    }
+
     /// Networks as in 10.0.0.0/8, and single addresses.
     pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
         let network = |text: &String| {

@@ -33,6 +33,14 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("redis.username", &["REDIS_USERNAME"]),
     ("redis.password", &["REDIS_PASSWORD"]),
     ("redis.cluster_mode", &["REDIS_CLUSTER_MODE"]),
+    ("redis.sentinels", &["REDIS_SENTINELS"]),
+    ("redis.sentinel_master", &["REDIS_SENTINEL_MASTER"]),
+    ("redis.sentinel_username", &["REDIS_SENTINEL_USERNAME"]),
+    ("redis.sentinel_password", &["REDIS_SENTINEL_PASSWORD"]),
+    ("redis.tls", &["REDIS_TLS"]),
+    ("redis.ca_file", &["REDIS_CA_FILE"]),
+    ("redis.cert_file", &["REDIS_CERT_FILE"]),
+    ("redis.key_file", &["REDIS_KEY_FILE"]),
     ("redis.command_timeout_ms", &["REDIS_COMMAND_TIMEOUT_MS"]),
     ("kafka.brokers", &["KAFKA_BROKERS"]),
     ("kafka.client_id", &["KAFKA_CLIENT_ID"]),
@@ -44,11 +52,18 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("kafka.append_timeout_ms", &["KAFKA_APPEND_TIMEOUT_MS"]),
     ("kafka.tls", &["KAFKA_TLS"]),
     ("kafka.ca_file", &["KAFKA_CA_FILE"]),
+    ("kafka.cert_file", &["KAFKA_CERT_FILE"]),
+    ("kafka.key_file", &["KAFKA_KEY_FILE"]),
     ("kafka.sasl_mechanism", &["KAFKA_SASL_MECHANISM"]),
     ("kafka.sasl_username", &["KAFKA_SASL_USERNAME"]),
     ("kafka.sasl_password", &["KAFKA_SASL_PASSWORD"]),
+    ("kafka.sasl_token_file", &["KAFKA_SASL_TOKEN_FILE"]),
     ("postgres.host", &["POSTGRES_HOST"]),
     ("postgres.port", &["POSTGRES_PORT"]),
+    ("postgres.tls", &["POSTGRES_TLS"]),
+    ("postgres.ca_file", &["POSTGRES_CA_FILE"]),
+    ("postgres.cert_file", &["POSTGRES_CERT_FILE"]),
+    ("postgres.key_file", &["POSTGRES_KEY_FILE"]),
     ("postgres.user", &["POSTGRES_USER"]),
     ("postgres.password", &["POSTGRES_PASSWORD"]),
     ("postgres.database", &["POSTGRES_DB"]),
@@ -93,6 +108,16 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("stress.users", &["STRESS_TEST_USERS"]),
     ("stress.concurrent", &["STRESS_TEST_CONCURRENT"]),
     ("stress.base_url", &["API_BASE_URL"]),
+];
+
+/// The settings that are secrets: each of their variables can be given as the name of a file, in a variable with `_FILE` at
+/// its end, as `JWT_SECRET_FILE=/run/secrets/jwt`.
+pub const SECRETS: &[&str] = &[
+    "redis.password",
+    "redis.sentinel_password",
+    "kafka.sasl_password",
+    "postgres.password",
+    "auth.jwt_secret",
 ];
 
 /// A file to lay over the defaults and the variables to lay over both.
@@ -164,8 +189,41 @@ impl Sources {
             if let Some(value) = value {
                 texts.insert((*setting).to_owned(), value.trim().to_owned());
             }
+            if SECRETS.contains(setting) {
+                for name in *names {
+                    match self.secret_of_file(name, value.is_some()) {
+                        Ok(Some(secret)) => drop(texts.insert((*setting).to_owned(), secret)),
+                        Ok(None) => {}
+                        Err(problem) => problems.push(format!("  {problem}")),
+                    }
+                }
+            }
         }
         (texts, problems)
+    }
+
+    /// The content of the file that `<name>_FILE` names, without the line break at its end. No content is ever in a problem.
+    fn secret_of_file(&self, name: &str, is_set: bool) -> Result<Option<String>, String> {
+        let variable = format!("{name}_FILE");
+        let Some(path) = self
+            .variables
+            .get(&variable)
+            .filter(|path| !path.is_empty())
+        else {
+            return Ok(None);
+        };
+        if is_set {
+            return Err(format!(
+                "{name} and {variable} are both set; set one of them"
+            ));
+        }
+        let content = std::fs::read_to_string(path)
+            .map_err(|error| format!("{variable}: {path} cannot be read: {}", error.kind()))?;
+        let secret = content.trim_end_matches(['\r', '\n']);
+        if secret.is_empty() {
+            return Err(format!("{variable}: {path} is empty"));
+        }
+        Ok(Some(secret.to_owned()))
     }
 }
 

@@ -6,6 +6,8 @@
 mod audit;
 mod connect;
 mod crowd;
+mod ended;
+mod failure;
 mod identity;
 pub mod import;
 pub mod inspect;
@@ -17,7 +19,9 @@ mod schema;
 pub mod seed;
 mod session;
 mod settle;
+mod transport;
 mod users;
+mod watch;
 
 pub use connect::ConnectError;
 
@@ -32,8 +36,8 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId},
     port::{
-        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        Decision, EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
         SettledAttempt, Settlement, StoredUser,
     },
 };
@@ -53,6 +57,7 @@ impl PostgresLedger {
     /// Takes `pool_timeout` and `statement_timeout` at most.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+        connect::refuse_shared_sessions(config, &config.database).await?;
         migrate::check(config, &mut session).await?;
         let id = identity::read(&mut session)
             .await
@@ -60,7 +65,7 @@ impl PostgresLedger {
                 server: format!("{}:{}", config.host, config.port),
                 cause: format!("the table ledger_identity cannot be read: {error}"),
             })?;
-        let pool = SessionPool::new(config).map_err(|error| ConnectError::Refused {
+        let pool = SessionPool::new(config, id).map_err(|error| ConnectError::Refused {
             server: format!("{}:{}", config.host, config.port),
             cause: error.to_string(),
         })?;
@@ -93,7 +98,9 @@ impl Ledger for PostgresLedger {
     }
 
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
-        settle::settle(&mut *self.pool.take().await?, batches).await
+        let mut session = self.pool.take().await?;
+        let code = session.code();
+        settle::settle(&mut session, &code, batches).await
     }
 
     async fn outcomes(
@@ -105,6 +112,18 @@ impl Ledger for PostgresLedger {
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
         Ok(sales::snapshot(&mut *self.pool.take().await?, sale).await?)
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        Ok(ended::to_apply(&mut *self.pool.take().await?, sales, limit).await?)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        Ok(ended::note(&mut *self.pool.take().await?, orders).await?)
     }
 
     async fn heartbeat(

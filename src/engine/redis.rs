@@ -1,22 +1,32 @@
 //! The stock gate on Redis or Redis Cluster: every decision is one Lua script on the keys of one sale.
 //!
-//! Here is the gate itself; `connection` talks to the server, `keys` names what is kept and how it is written,
+//! Here is the gate itself; `connection` is the way to the server or the cluster (`link`, `cluster`, `sentinel`, and below
+//! them `session` and `client`), `failure` says what errors mean, `rights` what a user must be allowed to do, `keys` names what is kept and how it is written,
 //! `scripts` holds the Lua. The operations are by subject: `hold` takes and gives back units, `settle` records what the
 //! ledger decided, `load` opens and closes sales, `results` is what shoppers are told, `read` looks at a sale.
 //! fred is used here and below, nowhere else.
 
+mod client;
+mod cluster;
 mod connection;
+mod failure;
 mod hold;
 pub mod inspect;
 mod keys;
+mod link;
 mod load;
 mod read;
 mod reply;
 mod results;
+mod rights;
+mod sale_call;
 mod scripts;
+mod sentinel;
+mod session;
 mod settle;
 
-pub use connection::ConnectError;
+pub use client::ConnectError;
+pub use rights::rule as acl_rule;
 
 use std::time::Duration;
 
@@ -27,31 +37,28 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleWindow, Settlement,
-        StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms,
+        Settlement, StockGate,
     },
 };
 use connection::Connection;
 
-/// The gate. One connection (on a cluster one a node), which all callers share and which reconnects by itself.
+/// The gate. One connection (on a cluster one a node), which all callers share and which is made anew by itself.
 pub struct RedisGate {
     connection: Connection,
     /// How long a result can be read.
     result_ttl: Duration,
-    /// Whose sales these are.
-    ledger: LedgerId,
 }
 
 impl RedisGate {
     /// Connects, in one bounded attempt. From then on the gate reconnects by itself; while it is disconnected its
     /// methods fail at once.
     pub async fn connect(config: &RedisConfig, result_ttl: Duration) -> Result<Self, ConnectError> {
-        let connection = Connection::open(config).await?;
+        let connection = Box::pin(Connection::open(config)).await?;
         Ok(Self {
             connection,
             result_ttl,
-            ledger: LedgerId::NONE,
         })
     }
 
@@ -60,7 +67,10 @@ impl RedisGate {
     /// [`Ledger::id`]: crate::port::Ledger::id
     #[must_use]
     pub fn of_ledger(self, ledger: LedgerId) -> Self {
-        Self { ledger, ..self }
+        Self {
+            connection: self.connection.of_ledger(ledger),
+            ..self
+        }
     }
 
     /// Says goodbye to the server. Every method fails afterwards.
@@ -102,11 +112,14 @@ impl StockGate for RedisGate {
             if settlement.outcome != Outcome::Rejected
                 || results::is_awaited(&self.connection, sale, attempt.user).await?
             {
-                results.push(settle::result_of(settlement));
+                results.extend(settle::result_of(settlement));
             }
         }
         results::write(&self.connection, self.result_ttl, &results).await?;
-        settle::record(&self.connection, sale, settlements).await
+        let ended = settle::record(&self.connection, sale, settlements).await?;
+        let mut told = results;
+        told.retain(|entry| ended.contains(&entry.user));
+        results::forget(&self.connection, &told).await
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
@@ -137,8 +150,32 @@ impl StockGate for RedisGate {
         read::holders(&self.connection, sale).await
     }
 
-    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
-        load::close_if_restarted(&self.connection, sale).await
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+        load::close(&self.connection, sale, anyway).await
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        load::relist(&self.connection, sale).await
+    }
+
+    /// The results first, as in [`record`](Self::record): the shopper cannot buy again before the second step.
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<bool, GateError> {
+        let told: Vec<_> = ended
+            .iter()
+            .map(|holder| ResultEntry {
+                sale,
+                product,
+                user: holder.user,
+                result: PurchaseResult::Success,
+            })
+            .collect();
+        results::forget(&self.connection, &told).await?;
+        settle::end(&self.connection, sale, ended).await
     }
 
     async fn overdue(
@@ -176,20 +213,20 @@ impl StockGate for RedisGate {
         &self,
         sale: SaleId,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
-        load::open(&self.connection, sale, token, window, remaining, expires).await
+        load::open(&self.connection, sale, token, terms, remaining, expires).await
     }
 
-    async fn set_window(
+    async fn set_terms(
         &self,
         sale: SaleId,
-        window: SaleWindow,
+        terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<(), GateError> {
-        load::set_window(&self.connection, sale, window, expires).await
+    ) -> Result<bool, GateError> {
+        load::set_terms(&self.connection, sale, terms, expires).await
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {

@@ -11,6 +11,8 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 
+use crate::config::{TlsConfig, TlsMode};
+
 /// Whether the server has to prove its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verification {
@@ -18,6 +20,22 @@ pub enum Verification {
     Full,
     /// None: the connection is encrypted, and anybody may be at its other end.
     None,
+}
+
+/// The client's settings for one kind of server, or `None` where connections are not encrypted. Blocks for as long as it takes
+/// to read the certificate files.
+pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError> {
+    let verification = match config.mode {
+        TlsMode::Disable => return Ok(None),
+        TlsMode::Require => Verification::None,
+        TlsMode::VerifyFull => Verification::Full,
+    };
+    let identity = config.identity.as_ref();
+    let files = Files {
+        authorities: config.ca_file.as_deref(),
+        identity: identity.map(|(certificate, key)| (certificate.as_str(), key.as_str())),
+    };
+    client_config(files, verification).map(Some)
 }
 
 /// The files of a client's TLS settings, all in PEM.

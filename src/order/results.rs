@@ -105,7 +105,7 @@ impl Results {
             since,
             answer,
         };
-        let full = |_| GateError::NotAsked("too many questions are waiting".to_owned());
+        let full = |_| GateError::Refused("too many questions are waiting".to_owned());
         self.asked.offer(asked).map_err(full)?;
         let lost = |_| GateError::Unknown("the question was not answered".to_owned());
         answered.await.map_err(lost)?
@@ -132,7 +132,7 @@ async fn ask(gate: &dyn StockGate, batch: Vec<Asked>) {
         .filter(|asked| !asked.answer.is_closed())
         .partition(|asked| asked.since.elapsed() <= LONGEST_WAIT);
     for asked in late {
-        let error = GateError::NotAsked("the questions before took too long".to_owned());
+        let error = GateError::Refused("the questions before took too long".to_owned());
         asked.answer.send(Err(error));
     }
     let questions: Vec<_> = batch.iter().map(|asked| asked.question).collect();

@@ -21,6 +21,7 @@ mod told;
 mod support {
     pub mod api;
     pub mod broker;
+    pub mod cluster;
     pub mod embedded;
     pub mod kafka;
     pub mod postgres;

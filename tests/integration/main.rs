@@ -12,9 +12,18 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod kafka_cluster;
+mod kafka_security;
+mod partitions;
+mod postgres_modes;
+mod redis_cluster;
+mod redis_failover;
+mod redis_rights;
+mod redis_tls;
 mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
+mod terms;
 mod transfer;
 mod worker;

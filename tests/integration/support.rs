@@ -3,12 +3,14 @@
 pub mod api;
 pub mod app;
 pub mod broker;
+pub mod cluster;
 pub mod embedded;
 pub mod kafka;
 pub mod postgres;
 pub mod postgres_server;
 pub mod process;
 pub mod redis;
+pub mod redis_topology;
 pub mod seed;
 pub mod system;
 mod wait;

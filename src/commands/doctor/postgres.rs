@@ -96,6 +96,7 @@ mod tests {
         let config = PostgresConfig {
             host: "postgres".to_owned(),
             port: 5432,
+            tls: crate::config::TlsConfig::NONE,
             user: "user".to_owned(),
             password: Secret::new("password".to_owned()),
             database: "shop".to_owned(),

@@ -150,6 +150,8 @@ mod tests {
             username: None,
             password: None,
             cluster_mode: false,
+            sentinel: None,
+            tls: crate::config::TlsConfig::NONE,
             command_timeout: Duration::from_secs(1),
         };
         let node = Node {

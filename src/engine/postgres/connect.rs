@@ -10,13 +10,22 @@
 use std::{io, time::Duration};
 
 use diesel_async::AsyncPgConnection;
-use tokio_postgres::{NoTls, error::SqlState};
+use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode, error::SqlState};
 
-use super::session::Session;
-use crate::config::PostgresConfig;
+use super::{
+    failure::{self, Retry},
+    session::{Deadline, Session},
+    transport::{self, Connected, Encrypt, PEER_TIMEOUT},
+    watch::{LastCode, PasswordInClear, Watched},
+};
+use crate::{
+    config::{PostgresConfig, TlsMode},
+    engine::tls,
+    ids::LedgerId,
+};
 
-/// How long a peer may leave data unacknowledged.
-const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often two connections are compared: a busy pooler may give them different sessions once.
+const SHARED_LOOKS: usize = 3;
 
 /// How long a transaction of ours may wait for its client: a worker that is paused within one must not hold up the others
 /// for longer.
@@ -38,6 +47,26 @@ pub enum ConnectError {
         "PostgreSQL at {server} does not take the connection: {cause} (POSTGRES_HOST, POSTGRES_PORT, POSTGRES_DB)"
     )]
     Refused { server: String, cause: String },
+    #[error(
+        "PostgreSQL at {server} takes no writes: a standby, or default_transaction_read_only (POSTGRES_HOST)"
+    )]
+    ReadOnly { server: String },
+    /// Another database took its place, as after a wrong failover.
+    #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
+    AnotherLedger { expected: LedgerId, found: LedgerId },
+    #[error(
+        "PostgreSQL at {server} is behind a pooler in transaction mode, which mixes the prepared statements and settings of its clients; \
+         set pool_mode = session for this database in PgBouncer, or connect to PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
+    )]
+    SharedSessions { server: String },
+    #[error("{0} (POSTGRES_CA_FILE, POSTGRES_CERT_FILE, POSTGRES_KEY_FILE)")]
+    Certificates(String),
+    #[error("no TLS with PostgreSQL at {server}: {cause} (POSTGRES_TLS, POSTGRES_CA_FILE)")]
+    Tls { server: String, cause: String },
+    #[error(
+        "PostgreSQL at {server}: {PasswordInClear} (POSTGRES_TLS=verify-full, or scram-sha-256 in pg_hba.conf)"
+    )]
+    PasswordInClear { server: String },
     #[error("database \"{database}\" (POSTGRES_DB) lacks migrations: {}; run `flashsale migrate run`", .names.join(", "))]
     MigrationsMissing {
         database: String,
@@ -50,8 +79,13 @@ impl ConnectError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } => true,
-            Self::Credentials { .. }
+            Self::Unreachable { .. } | Self::ReadOnly { .. } => true,
+            Self::AnotherLedger { .. }
+            | Self::SharedSessions { .. }
+            | Self::Certificates(_)
+            | Self::Tls { .. }
+            | Self::PasswordInClear { .. }
+            | Self::Credentials { .. }
             | Self::DatabaseMissing { .. }
             | Self::Refused { .. }
             | Self::MigrationsMissing { .. } => false,
@@ -59,25 +93,26 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection to this database of the configured server, within `pool_timeout`. A `statement_timeout` of zero
-/// is none.
+/// Opens a connection to this database of the first configured host that takes writes, within `pool_timeout`. A
+/// `statement_timeout` of zero is none.
 pub(super) async fn open(
     config: &PostgresConfig,
     database: &str,
     statement_timeout: Duration,
 ) -> Result<Session, ConnectError> {
     let connecting = async {
-        let (client, connection) = settings(config, database, statement_timeout)
-            .connect(NoTls)
-            .await
-            .map_err(|error| classify(config, database, &error))?;
-        let deadline = Session::drive(connection, statement_timeout);
-        let conn = AsyncPgConnection::try_from(client)
-            .await
-            .map_err(|error| unreachable(config, error.to_string()))?;
-        Ok(Session::new(conn, deadline))
+        let mut last = unreachable(config, "no host is configured".to_owned());
+        for host in transport::hosts(config) {
+            match open_on(host, config, database, statement_timeout).await {
+                Ok(session) => return Ok(session),
+                // The others would answer the same, or nothing can be said of them.
+                Err(error @ ConnectError::Certificates(_)) => return Err(error),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     };
-    // No transaction runs here, so giving up is safe. `connect_timeout` alone would not cover the login.
+    // No transaction runs here, so giving up is safe.
     match tokio::time::timeout(config.pool_timeout, connecting).await {
         Ok(result) => result,
         Err(_) => Err(unreachable(
@@ -87,37 +122,145 @@ pub(super) async fn open(
     }
 }
 
-fn settings(
+async fn open_on(
+    host: &str,
     config: &PostgresConfig,
     database: &str,
     statement_timeout: Duration,
-) -> tokio_postgres::Config {
+) -> Result<Session, ConnectError> {
+    let code = LastCode::default();
+    let (client, deadline) = log_in(host, config, database, &code, statement_timeout).await?;
+    client
+        .batch_execute(&session_settings(statement_timeout))
+        .await
+        .map_err(|error| classify(config, database, &error))?;
+    let conn = AsyncPgConnection::try_from(client)
+        .await
+        .map_err(|error| unreachable(config, error.to_string()))?;
+    let mut session = Session::new(conn, deadline, code);
+    match session.takes_writes().await {
+        Ok(true) => Ok(session),
+        Ok(false) => Err(ConnectError::ReadOnly {
+            server: format!("{host}:{}", config.port),
+        }),
+        Err(error) => Err(unreachable(config, error.to_string())),
+    }
+}
+
+/// A client that is logged in, and the deadline of the task that moves its bytes.
+async fn log_in(
+    host: &str,
+    config: &PostgresConfig,
+    database: &str,
+    code: &LastCode,
+    statement_timeout: Duration,
+) -> Result<(Client, Deadline), ConnectError> {
+    let tls =
+        tls::client(&config.tls).map_err(|error| ConnectError::Certificates(error.to_string()))?;
+    let Connected { stream, is_local } = transport::connect(host, config.port)
+        .await
+        .map_err(|error| unreachable(config, error.to_string()))?;
+    let failed = |error: tokio_postgres::Error| classify(config, database, &error);
+    let mut settings = settings(config, database);
+    if let Some(tls) = tls {
+        settings.ssl_mode(SslMode::Require);
+        let encrypt = Encrypt::new(tls, host, code.clone());
+        let (client, connection) = settings
+            .connect_raw(Watched::opaque(stream), encrypt)
+            .await
+            .map_err(failed)?;
+        Ok((client, Session::drive(connection, statement_timeout)))
+    } else {
+        settings.ssl_mode(SslMode::Disable);
+        let (client, connection) = settings
+            .connect_raw(Watched::new(stream, code.clone(), is_local), NoTls)
+            .await
+            .map_err(failed)?;
+        Ok((client, Session::drive(connection, statement_timeout)))
+    }
+}
+
+fn settings(config: &PostgresConfig, database: &str) -> tokio_postgres::Config {
     let mut settings = tokio_postgres::Config::new();
     settings
-        .host(&config.host)
-        .port(config.port)
         .user(&config.user)
         .password(config.password.reveal())
         .dbname(database)
-        .application_name("flashsale")
-        .connect_timeout(config.pool_timeout)
-        .keepalives(true)
-        .keepalives_idle(PEER_TIMEOUT / 2)
-        .keepalives_interval(PEER_TIMEOUT / 5)
-        .keepalives_retries(3)
-        .tcp_user_timeout(PEER_TIMEOUT)
-        // The server watches us likewise, so that the locks of a worker that was cut off do not outlive it for long.
-        //
-        // It compiles no statements: that takes longer than any of ours. And it looks rows up by their indexes, also in a
-        // table that is small when the statement is prepared: a minute later it may be large, and the plan the same.
-        .options(format!(
-            "-c jit=off -c enable_seqscan=off -c statement_timeout={statement} -c idle_in_transaction_session_timeout={idle} \
-             -c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 -c tcp_user_timeout={peer}",
-            statement = statement_timeout.as_millis(),
-            idle = IDLE_TIMEOUT.as_millis(),
-            peer = PEER_TIMEOUT.as_millis(),
-        ));
+        .application_name("flashsale");
     settings
+}
+
+/// Set by a statement and not by the startup parameter `options`, which PgBouncer refuses.
+///
+/// The server watches us as we watch it, so that the locks of a worker that was cut off do not outlive it for long. It compiles
+/// no statements: that takes longer than any of ours. And it looks rows up by their indexes, also in a table that is small
+/// when the statement is prepared: a minute later it may be large, and the plan the same.
+fn session_settings(statement_timeout: Duration) -> String {
+    format!(
+        "SET jit = off; SET enable_seqscan = off; SET statement_timeout = {statement}; \
+         SET idle_in_transaction_session_timeout = {idle}; SET tcp_keepalives_idle = 5; \
+         SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3; SET tcp_user_timeout = {peer}",
+        statement = statement_timeout.as_millis(),
+        idle = IDLE_TIMEOUT.as_millis(),
+        peer = PEER_TIMEOUT.as_millis(),
+    )
+}
+
+/// Fails when two connections of ours share a session of the server, as behind a pooler in transaction or statement mode:
+/// prepared statements and settings would be mixed up with those of others. A pooler in session mode is fine.
+pub(super) async fn refuse_shared_sessions(
+    config: &PostgresConfig,
+    database: &str,
+) -> Result<(), ConnectError> {
+    let look = async {
+        let mut last = Ok(());
+        for host in transport::hosts(config) {
+            match shares_sessions(host, config, database).await {
+                Ok(false) => return Ok(()),
+                Ok(true) => {
+                    return Err(ConnectError::SharedSessions {
+                        server: format!("{host}:{}", config.port),
+                    });
+                }
+                Err(error) => last = Err(error),
+            }
+        }
+        last
+    };
+    match tokio::time::timeout(config.pool_timeout, look).await {
+        Ok(result) => result,
+        Err(_) => Err(unreachable(
+            config,
+            format!("no answer within {:?}", config.pool_timeout),
+        )),
+    }
+}
+
+async fn shares_sessions(
+    host: &str,
+    config: &PostgresConfig,
+    database: &str,
+) -> Result<bool, ConnectError> {
+    let code = LastCode::default();
+    let limit = config.statement_timeout;
+    let (one, _one) = log_in(host, config, database, &code, limit).await?;
+    let (other, _other) = log_in(host, config, database, &code, limit).await?;
+    for _ in 0..SHARED_LOOKS {
+        let (first, second) = (backend(&one).await, backend(&other).await);
+        if first.is_some() && first == second {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The process of the server that answers. By the simple protocol, which prepares nothing.
+async fn backend(client: &Client) -> Option<String> {
+    let answer = client.simple_query("SELECT pg_backend_pid()").await.ok()?;
+    answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+        _ => None,
+    })
 }
 
 fn server(config: &PostgresConfig) -> String {
@@ -149,10 +292,7 @@ fn classify(
                 server,
                 database: database.to_owned(),
             }
-        } else if ["08", "53", "57"]
-            .iter()
-            .any(|class| code.code().starts_with(class))
-        {
+        } else if is_passing(code) {
             // Starting, stopping, or out of connections.
             ConnectError::Unreachable { server, cause }
         } else {
@@ -160,10 +300,88 @@ fn classify(
         };
     }
     let source = std::error::Error::source(error);
+    let io = source.and_then(<dyn std::error::Error>::downcast_ref::<io::Error>);
+    let inner = io.and_then(io::Error::get_ref);
+    if inner.is_some_and(<dyn std::error::Error + Send + Sync>::is::<PasswordInClear>) {
+        return ConnectError::PasswordInClear { server };
+    }
+    let tls = inner.and_then(<dyn std::error::Error + Send + Sync>::downcast_ref::<rustls::Error>);
+    if let Some(tls) = tls {
+        let cause = tls.to_string();
+        return ConnectError::Tls { server, cause };
+    }
     let cause = source.map_or_else(|| error.to_string(), |source| format!("{error}: {source}"));
-    if error.is_closed() || source.is_some_and(<dyn std::error::Error>::is::<io::Error>) {
+    if error.is_closed() || io.is_some() {
         ConnectError::Unreachable { server, cause }
+    } else if config.tls.mode != TlsMode::Disable {
+        // The library does not tell apart what failed: mostly that the server has no TLS.
+        ConnectError::Tls { server, cause }
     } else {
         ConnectError::Refused { server, cause }
+    }
+}
+
+/// True if a refused login may succeed later.
+fn is_passing(code: &SqlState) -> bool {
+    // A server that does not know a startup parameter, as a pooler that is set up otherwise, answers so for ever.
+    if *code == SqlState::PROTOCOL_VIOLATION {
+        return false;
+    }
+    let bytes = <[u8; 5]>::try_from(code.code().as_bytes());
+    bytes.is_ok_and(|code| failure::verdict(code).retry == Retry::Later)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::config::{Secret, TlsConfig};
+
+    /// A server that asks for the password in clear text, and answers with all that it was sent afterwards.
+    async fn impostor(listener: TcpListener) -> Vec<u8> {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut startup = [0; 1024];
+        assert!(client.read(&mut startup).await.unwrap() > 0);
+        client
+            .write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3])
+            .await
+            .unwrap();
+        let mut sent = Vec::new();
+        client.read_to_end(&mut sent).await.ok();
+        sent
+    }
+
+    #[tokio::test]
+    async fn an_impostor_elsewhere_is_not_told_the_password() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config = PostgresConfig {
+            host: "127.0.0.1".to_owned(),
+            port: address.port(),
+            tls: TlsConfig::NONE,
+            user: "shop".to_owned(),
+            password: Secret::new("hunter22"),
+            database: "shop".to_owned(),
+            pool_size: 2,
+            pool_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+        };
+        let connecting = async {
+            let socket = TcpStream::connect(address).await.unwrap();
+            let is_local = false;
+            let stream = Watched::new(socket, LastCode::default(), is_local);
+            let connected = settings(&config, "shop").connect_raw(stream, NoTls).await;
+            classify(&config, "shop", &connected.err().unwrap())
+        };
+        let (sent, error) = tokio::join!(impostor(listener), connecting);
+        assert!(
+            matches!(error, ConnectError::PasswordInClear { .. }),
+            "{error}"
+        );
+        assert_eq!(sent, b"");
     }
 }

@@ -153,6 +153,8 @@ async fn with_harness<T: Send + 'static>(
     work: impl FnOnce(&mut Harness) -> HarnessResult<T> + Send + 'static,
 ) -> Result<T, MigrateError> {
     let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
+    // The lock below is a session's.
+    connect::refuse_shared_sessions(config, &config.database).await?;
     session
         .batch_execute(LOCK)
         .await

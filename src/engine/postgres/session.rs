@@ -9,21 +9,33 @@ use deadpool::{
     Runtime,
     managed::{BuildError, Manager, Metrics, Object, Pool, RecycleError, RecycleResult},
 };
+use diesel::{QueryResult, QueryableByName, sql_types::Bool};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
 use tokio::{sync::watch, time::Instant};
-use tokio_postgres::{Connection, NoTls, Socket, tls::MakeTlsConnect};
 
 use super::{
     Prepared,
     connect::{self, ConnectError},
+    failure::{self, SessionFate},
+    identity,
+    watch::LastCode,
 };
-use crate::{config::PostgresConfig, port::LedgerError};
+use crate::{config::PostgresConfig, ids::LedgerId, port::LedgerError};
 
 /// When a connection in use is closed, whatever it waits for. `None` while it is idle.
 pub(super) type Deadline = watch::Sender<Option<Instant>>;
 
 /// How long a pooled connection may take to prove that it works before another is taken.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
+
+const TAKES_WRITES: &str = "
+    SELECT NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::boolean AS takes_writes";
+
+#[derive(QueryableByName)]
+struct WritesRow {
+    #[diesel(sql_type = Bool)]
+    takes_writes: bool,
+}
 
 /// A connection and the deadline of the task that drives it.
 ///
@@ -32,17 +44,31 @@ const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Session {
     conn: AsyncPgConnection,
     deadline: Deadline,
+    /// The SQLSTATE of the last error.
+    code: LastCode,
 }
 
 impl Session {
-    pub(super) fn new(conn: AsyncPgConnection, deadline: Deadline) -> Self {
-        Self { conn, deadline }
+    pub(super) fn new(conn: AsyncPgConnection, deadline: Deadline, code: LastCode) -> Self {
+        Self {
+            conn,
+            deadline,
+            code,
+        }
+    }
+
+    /// True unless the server is a standby or takes no writes by its settings. One round trip.
+    pub(super) async fn takes_writes(&mut self) -> QueryResult<bool> {
+        let row: WritesRow = Prepared::new(TAKES_WRITES)
+            .get_result(&mut self.conn)
+            .await?;
+        Ok(row.takes_writes)
     }
 
     /// Starts the task that moves a connection's bytes. It ends with the connection, the session, or past the deadline.
     #[allow(clippy::disallowed_methods)] // ends with its session, so shutdown need not wait for it
     pub(super) fn drive(
-        connection: Connection<Socket, <NoTls as MakeTlsConnect<Socket>>::Stream>,
+        connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
         statement_timeout: Duration,
     ) -> Deadline {
         let (deadline, watched) = watch::channel(deadline(statement_timeout));
@@ -75,6 +101,7 @@ impl Session {
     /// True once the connection cannot be used any more.
     fn is_broken(&mut self) -> bool {
         self.deadline.is_closed()
+            || self.code.get().is_some_and(|code| failure::verdict(code).session == SessionFate::Discard)
             || <AsyncPgConnection as AsyncConnection>::TransactionManager::is_broken_transaction_manager(&mut self.conn)
     }
 }
@@ -117,25 +144,44 @@ async fn passing(mut deadline: watch::Receiver<Option<Instant>>) -> bool {
 }
 
 /// Makes and checks the pool's connections.
-pub(super) struct Sessions(PostgresConfig);
+pub(super) struct Sessions {
+    config: PostgresConfig,
+    /// Of the database that was opened at start.
+    ledger: LedgerId,
+}
 
 impl Manager for Sessions {
     type Type = Session;
     type Error = ConnectError;
 
     async fn create(&self) -> Result<Session, ConnectError> {
-        connect::open(&self.0, &self.0.database, self.0.statement_timeout).await
+        let config = &self.config;
+        let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+        let found =
+            identity::read(&mut session)
+                .await
+                .map_err(|error| ConnectError::Unreachable {
+                    server: format!("{}:{}", config.host, config.port),
+                    cause: error.to_string(),
+                })?;
+        if found == self.ledger {
+            Ok(session)
+        } else {
+            let expected = self.ledger;
+            tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
+            Err(ConnectError::AnotherLedger { expected, found })
+        }
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
         if session.is_broken() {
             return Err(RecycleError::message("closed"));
         }
-        Prepared::new("SELECT 1")
-            .execute(&mut session.conn)
-            .await
-            .map(drop)
-            .map_err(|error| RecycleError::message(error.to_string()))
+        match session.takes_writes().await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RecycleError::message("the server takes no writes")),
+            Err(error) => Err(RecycleError::message(error.to_string())),
+        }
     }
 }
 
@@ -147,8 +193,12 @@ pub(super) struct SessionPool {
 }
 
 impl SessionPool {
-    pub(super) fn new(config: &PostgresConfig) -> Result<Self, BuildError> {
-        let pool = Pool::builder(Sessions(config.clone()))
+    pub(super) fn new(config: &PostgresConfig, ledger: LedgerId) -> Result<Self, BuildError> {
+        let sessions = Sessions {
+            config: config.clone(),
+            ledger,
+        };
+        let pool = Pool::builder(sessions)
             .max_size(config.pool_size)
             .runtime(Runtime::Tokio1)
             .wait_timeout(Some(config.pool_timeout))
@@ -168,6 +218,7 @@ impl SessionPool {
             .get()
             .await
             .map_err(|error| LedgerError(error.to_string()))?;
+        session.code.clear();
         session
             .deadline
             .send_replace(deadline(self.statement_timeout));
@@ -177,6 +228,13 @@ impl SessionPool {
 
 /// A connection in use; back to the pool when dropped.
 pub(super) struct InUse(Object<Sessions>);
+
+impl InUse {
+    /// The SQLSTATE of the last error since the connection was taken.
+    pub(super) fn code(&self) -> LastCode {
+        self.0.code.clone()
+    }
+}
 
 impl Drop for InUse {
     fn drop(&mut self) {

@@ -1,12 +1,11 @@
 //! How the server behind the gate is set up, for `doctor`: each node is asked by a connection of its own, which reads only.
 
-use fred::{
-    clients::Client,
-    interfaces::ClientLike,
-    types::{ClusterHash, CustomCommand},
+use super::{
+    client::{self, Address, ConnectError, Login},
+    connection::PROBE_KEY,
+    reply, rights, sentinel,
+    session::{Failed, Session},
 };
-
-use super::connection::{self, ConnectError};
 use crate::{clock::Clock, config::RedisConfig};
 
 /// Masters that are looked at, of a cluster.
@@ -57,7 +56,15 @@ pub struct Node {
 
 /// Asks the configured server and, if it is one of a cluster, all masters.
 pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspection, ConnectError> {
+    let config = &at_primary(config).await?;
     let (first, cluster, masters) = look(config, clock, true).await?;
+    // What the gate would say at its start, unless it is a matter of where writes go: the checks below say that.
+    if !first.is_clustered && !first.is_replica {
+        match Session::open(config, &Address::of(config), PROBE_KEY).await {
+            Err(error) if !error.is_passing() => return Err(error),
+            _ => {}
+        }
+    }
     let mut nodes = Vec::new();
     for (host, port) in masters.into_iter().take(NODES) {
         let node = RedisConfig {
@@ -73,6 +80,16 @@ pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspecti
     Ok(Inspection { cluster, nodes })
 }
 
+/// The configuration with the primary's address, if Sentinels know it.
+async fn at_primary(config: &RedisConfig) -> Result<RedisConfig, ConnectError> {
+    let mut found = config.clone();
+    if let Some(sentinels) = &config.sentinel {
+        let primary = sentinel::find(config, sentinels).await?;
+        (found.host, found.port) = (primary.host, primary.port);
+    }
+    Ok(found)
+}
+
 type Look = (Node, Option<Cluster>, Vec<(String, u16)>);
 
 /// Looks at one server and, if asked to, at the cluster that it is in: the state, and the addresses of the masters.
@@ -81,19 +98,14 @@ async fn look(
     clock: &dyn Clock,
     at_cluster: bool,
 ) -> Result<Look, ConnectError> {
-    let alone = RedisConfig {
-        cluster_mode: false,
-        ..config.clone()
-    };
-    let client = connection::build(&alone)?;
     let looking = async {
-        client.init().await?;
-        let node = node(config, &client, clock).await?;
+        let session = Session::bare(config, &Address::of(config), Login::of(config)).await?;
+        let node = node(config, &session, clock).await?;
         if !(at_cluster && node.is_clustered) {
             return Ok((node, None, Vec::new()));
         }
-        let state = ask(&client, "CLUSTER", &["INFO"]).await?;
-        let nodes = ask(&client, "CLUSTER", &["NODES"]).await?;
+        let state = ask(config, &session, "CLUSTER", &["INFO"]).await?;
+        let nodes = ask(config, &session, "CLUSTER", &["NODES"]).await?;
         let (masters, failing) = masters(&nodes, &config.host);
         let cluster = Cluster {
             state: value(&state, "cluster_state")
@@ -104,29 +116,44 @@ async fn look(
         };
         Ok((node, Some(cluster), masters))
     };
-    let looked = tokio::time::timeout(config.command_timeout * 4, looking)
+    tokio::time::timeout(client::patience(config), looking)
         .await
-        .unwrap_or_else(|_| Err(ConnectError::Unreachable("no answer in time".to_owned())));
-    // Without this, fred would go on in the background.
-    let _ = tokio::time::timeout(config.command_timeout, client.quit()).await;
-    looked
+        .unwrap_or_else(|_| Err(ConnectError::Unreachable("no answer in time".to_owned())))
 }
 
 async fn node(
     config: &RedisConfig,
-    client: &Client,
+    session: &Session,
     clock: &dyn Clock,
 ) -> Result<Node, ConnectError> {
+    let refused = |failed: Failed| rights::missing_or(config, session, failed);
     let before = clock.now();
-    let time: Vec<i64> = client.custom(command("TIME"), Vec::<String>::new()).await?;
+    let time = session
+        .command("TIME", Vec::new(), false)
+        .await
+        .map_err(refused)?;
     let midway = before + (clock.now() - before) / 2;
-    let there = match time[..] {
+    let parts: Vec<i64> = reply::list(time)
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|part| reply::number(part).ok())
+        .collect();
+    let there = match parts[..] {
         [secs, micros] => secs * 1_000 + micros / 1_000,
         _ => midway.timestamp_millis(),
     };
-    let info = ask(client, "INFO", &["all"]).await?;
+    let info = ask(config, session, "INFO", &["all"]).await?;
     // Managed servers may forbid it.
-    let save: Result<Vec<String>, _> = client.custom(command("CONFIG"), vec!["GET", "save"]).await;
+    let save = session
+        .command("CONFIG", vec!["GET".into(), "save".into()], false)
+        .await;
+    let save = save
+        .ok()
+        .and_then(|pair| reply::list(pair).ok())
+        .and_then(|pair| {
+            let save = pair.get(1)?;
+            reply::text(save).ok().map(|save| !save.is_empty())
+        });
     Ok(Node {
         address: format!("{}:{}", config.host, config.port),
         version: value(&info, "redis_version").unwrap_or_default().to_owned(),
@@ -138,21 +165,27 @@ async fn node(
         max_memory: number(&info, "maxmemory").unwrap_or(0),
         used_memory: number(&info, "used_memory").unwrap_or(0),
         append_only: value(&info, "aof_enabled") == Some("1"),
-        snapshots: save
-            .ok()
-            .and_then(|pair| pair.get(1).map(|save| !save.is_empty())),
+        snapshots: save,
         clients: number(&info, "connected_clients").unwrap_or(0),
         max_clients: number(&info, "maxclients"),
         clock_ahead_ms: there - midway.timestamp_millis(),
     })
 }
 
-async fn ask(client: &Client, name: &'static str, args: &[&str]) -> Result<String, ConnectError> {
-    Ok(client.custom(command(name), args.to_vec()).await?)
-}
-
-fn command(name: &'static str) -> CustomCommand {
-    CustomCommand::new_static(name, ClusterHash::FirstKey, false)
+async fn ask(
+    config: &RedisConfig,
+    session: &Session,
+    name: &'static str,
+    args: &[&str],
+) -> Result<String, ConnectError> {
+    let args = args.iter().map(|arg| (*arg).into()).collect();
+    let answer = session
+        .command(name, args, false)
+        .await
+        .map_err(|failed| rights::missing_or(config, session, failed))?;
+    reply::text(&answer)
+        .map(ToOwned::to_owned)
+        .map_err(|error| ConnectError::Unreachable(error.to_string()))
 }
 
 /// A line `name:value` of an INFO.

@@ -76,9 +76,9 @@ async fn reserve(
     let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
-        Err(GateError::NotAsked(cause)) => {
+        Err(GateError::Refused(cause)) => {
             if LINES.is_due() {
-                tracing::warn!(%sale, attempts = asked.len(), cause, "the gate cannot be asked");
+                tracing::warn!(%sale, attempts = asked.len(), cause, "the gate refused");
             }
             for asked in asked {
                 asked.answer(Err(Refusal::Unavailable));

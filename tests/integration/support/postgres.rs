@@ -136,6 +136,7 @@ pub fn config(database: &str) -> PostgresConfig {
         port: or("POSTGRES_PORT", "25433")
             .parse()
             .expect("POSTGRES_PORT is a port"),
+        tls: flashsale::config::TlsConfig::NONE,
         user: or("POSTGRES_USER", "postgres1"),
         password: Secret::new(or("POSTGRES_PASSWORD", "postgres1")),
         database: database.to_owned(),

@@ -68,6 +68,7 @@ impl PostgresServer {
         PostgresConfig {
             host: "127.0.0.1".to_owned(),
             port: self.port,
+            tls: flashsale::config::TlsConfig::NONE,
             user: USER.to_owned(),
             password: Secret::new("none"),
             database: database.to_owned(),
@@ -89,6 +90,62 @@ impl PostgresServer {
         let (client, connection) = settings.connect(NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// Runs a statement as the superuser.
+    pub async fn admin_sql(&self, statement: &str) {
+        let client = self.admin().await.expect("the server answers");
+        client
+            .batch_execute(statement)
+            .await
+            .unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+
+    /// Sets a parameter of the whole server, or takes it back, for sessions that are open as well.
+    pub async fn set(&self, name: &str, value: Option<&str>) {
+        let client = self.admin().await.expect("the server answers");
+        let statement = match value {
+            Some(value) => format!("ALTER SYSTEM SET {name} = '{value}'"),
+            None => format!("ALTER SYSTEM RESET {name}"),
+        };
+        client.batch_execute(&statement).await.unwrap();
+        client
+            .batch_execute("SELECT pg_reload_conf()")
+            .await
+            .unwrap();
+    }
+
+    /// Puts a file beside the server's data, readable by it alone, and answers with its path.
+    pub fn file(&self, name: &str, content: &[u8]) -> PathBuf {
+        use std::os::unix::fs::PermissionsExt;
+
+        let path = self.dir.join(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if let Some((user, group)) = server_user() {
+            let (user, group) = (user.parse().ok(), group.parse().ok());
+            std::os::unix::fs::chown(&path, user, group).unwrap();
+        }
+        path
+    }
+
+    /// Who may log in how: the lines of `pg_hba.conf`.
+    pub async fn let_in(&self, lines: &str) {
+        // The superuser of the tests must get in whatever is asked of others.
+        let lines = format!("host all postgres 127.0.0.1/32 trust\n{lines}\n");
+        self.file("data/pg_hba.conf", lines.as_bytes());
+        self.admin_sql("SELECT pg_reload_conf()").await;
+    }
+
+    /// Runs a program as the server's user, for as long as what is answered lives.
+    pub fn beside(&self, name: &str, arguments: &[&str]) -> Beside {
+        let mut command = program(name, &self.dir);
+        command.args(arguments).stdout(Stdio::null());
+        Beside(command.spawn().unwrap_or_else(|_| panic!("{name} runs")))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Stops the server and all its backends without closing their connections.
@@ -151,6 +208,16 @@ impl PostgresServer {
     }
 }
 
+/// A program that runs beside the server, as a pooler does.
+pub struct Beside(Child);
+
+impl Drop for Beside {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         let backends = self.backends();
@@ -197,7 +264,8 @@ fn spawn(dir: &Path, port: u16) -> Child {
 
 /// A program of PostgreSQL, as whom it wants to be run: it refuses root.
 fn program(name: &str, dir: &Path) -> Command {
-    let path = programs().join(name);
+    let path = Some(programs().join(name)).filter(|path| path.exists());
+    let path = path.unwrap_or_else(|| PathBuf::from("/usr/sbin").join(name));
     let mut command = match server_user() {
         Some((user, group)) => {
             // It replaces itself by the program, so that the child is the program.

@@ -32,20 +32,29 @@ pub struct RedisServer {
     port: u16,
     dir: PathBuf,
     options: RedisOptions,
+    /// More of the server's arguments.
+    more: Vec<String>,
 }
 
 impl RedisServer {
     pub fn start(options: RedisOptions) -> Self {
+        Self::start_with(options, &[])
+    }
+
+    /// With more of the server's own arguments; `{port}` in them is its port.
+    pub fn start_with(options: RedisOptions, more: &[&str]) -> Self {
+        let more: Vec<String> = more.iter().map(|argument| (*argument).to_owned()).collect();
         let dir = std::env::temp_dir().join(format!("flashsale-redis-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
         // Another process may take the port between our look and the server's start: then look again.
         for _ in 0..5 {
             let port = free_port();
             let mut server = Self {
-                child: spawn(port, &dir, options),
+                child: spawn(port, &dir, options, &more),
                 port,
                 dir: dir.clone(),
                 options,
+                more: more.clone(),
             };
             if server.wait_until_ready() {
                 return server;
@@ -68,8 +77,19 @@ impl RedisServer {
             username: None,
             password: self.options.password.map(Secret::new),
             cluster_mode: false,
+            sentinel: None,
+            tls: flashsale::config::TlsConfig::NONE,
             command_timeout,
         }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where it keeps its data.
+    pub fn dir(&self) -> &std::path::Path {
+        &self.dir
     }
 
     pub fn pid(&self) -> u32 {
@@ -95,7 +115,7 @@ impl RedisServer {
     pub fn restart(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.child = spawn(self.port, &self.dir, self.options);
+        self.child = spawn(self.port, &self.dir, self.options, &self.more);
         assert!(
             self.wait_until_ready(),
             "redis-server does not start again on port {}",
@@ -163,6 +183,8 @@ pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
         username: None,
         password: None,
         cluster_mode: true,
+        sentinel: None,
+        tls: flashsale::config::TlsConfig::NONE,
         command_timeout,
     }
 }
@@ -199,7 +221,7 @@ fn cluster_seed() -> (String, u16) {
     )
 }
 
-fn cli(port: u16, password: Option<&str>, options: &[&str], command: &[&str]) -> String {
+pub fn cli(port: u16, password: Option<&str>, options: &[&str], command: &[&str]) -> String {
     let mut process = Command::new("redis-cli");
     process
         .args(["-h", "127.0.0.1", "-p", &port.to_string()])
@@ -216,7 +238,7 @@ fn cli(port: u16, password: Option<&str>, options: &[&str], command: &[&str]) ->
         .to_owned()
 }
 
-fn spawn(port: u16, dir: &PathBuf, options: RedisOptions) -> Child {
+fn spawn(port: u16, dir: &PathBuf, options: RedisOptions, more: &[String]) -> Child {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
@@ -251,6 +273,10 @@ fn spawn(port: u16, dir: &PathBuf, options: RedisOptions) -> Child {
     if let Some(password) = options.password {
         server.args(["--requirepass", password]);
     }
+    server.args(
+        more.iter()
+            .map(|argument| argument.replace("{port}", &port.to_string())),
+    );
     server
         .stdout(Stdio::from(log))
         .spawn()

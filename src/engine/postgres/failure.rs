@@ -1,0 +1,144 @@
+//! What PostgreSQL's errors mean for a session and for the work on it: one table by SQLSTATE.
+//!
+//! Source of the codes: PostgreSQL documentation, appendix A, "PostgreSQL Error Codes". Texts are never looked at: they
+//! depend on `lc_messages`.
+//!
+//! **Certain or in doubt.** An error that PostgreSQL answers to any statement, COMMIT included, rolls the transaction back:
+//! nothing of it took place. There are two exceptions, 08007 and 40003, and a connection that breaks before the answer. What
+//! is in doubt is found out by repeating: settling compares the offset and the attempts, registration the unique names.
+
+/// Whether a session can be used again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SessionFate {
+    Keep,
+    /// It answers, but it will not do its work: it is on a server that takes no writes, is ending, or has no room.
+    Discard,
+}
+
+/// When the same work may succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Retry {
+    /// At once, in a new transaction: another writer was in the way.
+    AtOnce,
+    /// Later, without anybody changing anything.
+    Later,
+    /// Only once an operator changed something.
+    Never,
+}
+
+/// What a code says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) session: SessionFate,
+    pub(super) retry: Retry,
+}
+
+const fn row(session: SessionFate, retry: Retry) -> Verdict {
+    Verdict { session, retry }
+}
+
+/// The table. Codes come before their class.
+pub(super) fn verdict(code: [u8; 5]) -> Verdict {
+    use Retry::{AtOnce, Later, Never};
+    use SessionFate::{Discard, Keep};
+    let [a, b, ..] = code;
+    match &code {
+        // Between our look-up and our write another transaction settled one of the attempts, or a statement by hand wrote:
+        // unique, foreign key and check violations of our own constraints and triggers.
+        b"23503" | b"23505" | b"23514" => row(Keep, AtOnce),
+        // serialization_failure, deadlock_detected.
+        b"40001" | b"40P01" => row(Keep, AtOnce),
+        // statement_completion_unknown: in doubt.
+        b"40003" => row(Discard, Later),
+        // A server that answers and cannot write. read_only_sql_transaction: a standby, a demoted primary, or
+        // default_transaction_read_only. Another session may be on the new primary.
+        b"25006" => row(Discard, Later),
+        // idle_in_transaction_session_timeout, transaction_timeout: the server has closed, or is about to.
+        b"25P03" | b"25P04" => row(Discard, Later),
+        // cached plan must not change result type, after a migration: the session's prepared statements are old.
+        b"0A000" => row(Discard, Later),
+        // invalid_sql_statement_name, duplicate_prepared_statement: the statements of this session are another's, as behind a
+        // pooler in transaction mode.
+        b"26000" | b"42P05" => row(Discard, Later),
+        // query_canceled by statement_timeout; lock_not_available by lock_timeout; idle_session_timeout closes.
+        b"57014" | b"55P03" => row(Keep, Later),
+        b"57P05" => row(Discard, Later),
+        // database_dropped.
+        b"57P04" => row(Discard, Never),
+        _ => match &[a, b] {
+            // Successful completion, warning, no data: no errors.
+            b"00" | b"01" | b"02" => row(Keep, Later),
+            // Connection exceptions, 08007 transaction_resolution_unknown among them: in doubt, and the connection is gone.
+            b"08" => row(Discard, Later),
+            // Feature not supported, other than above; a trigger or an action in the wrong place; a locator; a grantor.
+            b"03" | b"09" | b"0B" | b"0F" | b"0L" | b"0P" | b"0Z" | b"10" | b"20" => {
+                row(Keep, Never)
+            }
+            // Data and cardinality: the statement is wrong.
+            b"21" | b"22" => row(Keep, Never),
+            // Integrity constraints other than above: not null, exclusion, restrict.
+            b"23" => row(Keep, Never),
+            // Cursor and transaction states: the session is not where we believe it to be.
+            b"24" | b"25" | b"2D" | b"3B" => row(Discard, Later),
+            b"26" | b"34" => row(Discard, Later),
+            b"27" => row(Keep, AtOnce),
+            // The login or what it may do; a name that is not there.
+            b"28" | b"2B" | b"2F" | b"38" | b"39" | b"3D" | b"3F" | b"42" | b"44" => {
+                row(Keep, Never)
+            }
+            // Transaction rollback, other than above.
+            b"40" => row(Keep, AtOnce),
+            // Out of memory, connections, configured limits: nothing of ours caused it. disk_full (53100) refuses writes only.
+            b"53" => row(Discard, Later),
+            // Program limits: the statement is too complex or has too many columns.
+            b"54" => row(Keep, Never),
+            // Object not in the prerequisite state, other than above: as recovery in progress (55000).
+            b"55" => row(Discard, Later),
+            // Operator intervention: admin_shutdown, crash_shutdown, cannot_connect_now.
+            b"57" => row(Discard, Later),
+            // System errors, external to PostgreSQL: I/O; and a snapshot that is too old.
+            b"58" => row(Discard, Later),
+            b"72" => row(Keep, AtOnce),
+            // Configuration file, foreign data, PL/pgSQL (a trigger raised), internal errors: damaged data among them.
+            b"F0" | b"HV" => row(Keep, Never),
+            b"P0" => row(Keep, Never),
+            b"XX" => row(Discard, Later),
+            // A class that the documentation does not have: of an extension, or of a pooler.
+            _ => row(Discard, Later),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_writer_caused_is_tried_again_at_once() {
+        for code in [b"40001", b"40P01", b"23505", b"23503", b"23514"] {
+            assert_eq!(verdict(*code), row(SessionFate::Keep, Retry::AtOnce));
+        }
+    }
+
+    #[test]
+    fn a_session_that_answers_but_cannot_write_is_not_kept() {
+        for code in [
+            b"25006", b"57P01", b"57P02", b"57P03", b"0A000", b"53100", b"53200", b"53300",
+            b"08006", b"58030", b"XX001",
+        ] {
+            assert_eq!(
+                verdict(*code),
+                row(SessionFate::Discard, Retry::Later),
+                "{}",
+                String::from_utf8_lossy(code)
+            );
+        }
+    }
+
+    #[test]
+    fn a_slow_statement_and_a_wrong_one_leave_the_session_whole() {
+        assert_eq!(verdict(*b"57014"), row(SessionFate::Keep, Retry::Later));
+        assert_eq!(verdict(*b"42501"), row(SessionFate::Keep, Retry::Never));
+        assert_eq!(verdict(*b"22001"), row(SessionFate::Keep, Retry::Never));
+    }
+}

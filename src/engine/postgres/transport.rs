@@ -1,0 +1,153 @@
+//! The byte stream to the server: which host, TCP with its timeouts or a Unix socket, TLS. What is said on it is `connect`'s.
+
+use std::{
+    future::Future,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use rustls::ClientConfig;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream, lookup_host},
+};
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::watch::{LastCode, Watched};
+use crate::config::PostgresConfig;
+
+/// How long a peer may leave data unacknowledged.
+pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A socket of either kind.
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connected socket.
+pub(super) struct Connected {
+    pub(super) stream: Socket,
+    /// It does not leave this machine.
+    pub(super) is_local: bool,
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
+            Self::Unix(socket) => Pin::new(socket).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
+            Self::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_flush(context),
+            Self::Unix(socket) => Pin::new(socket).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
+            Self::Unix(socket) => Pin::new(socket).poll_shutdown(context),
+        }
+    }
+}
+
+/// The hosts of the setting, in its order.
+pub(super) fn hosts(config: &PostgresConfig) -> impl Iterator<Item = &str> {
+    let hosts = config.host.split(',').map(str::trim);
+    hosts.filter(|host| !host.is_empty())
+}
+
+/// Connects to one host: to the first of its addresses that answers.
+pub(super) async fn connect(host: &str, port: u16) -> io::Result<Connected> {
+    if host.starts_with('/') {
+        let socket = UnixStream::connect(format!("{host}/.s.PGSQL.{port}")).await?;
+        return Ok(Connected {
+            stream: Socket::Unix(socket),
+            is_local: true,
+        });
+    }
+    let mut problem = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in lookup_host((host, port)).await? {
+        match TcpStream::connect(address).await {
+            Ok(socket) => {
+                socket.set_nodelay(true)?;
+                let options = SockRef::from(&socket);
+                options.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
+                options.set_tcp_keepalive(
+                    &TcpKeepalive::new()
+                        .with_time(PEER_TIMEOUT / 2)
+                        .with_interval(PEER_TIMEOUT / 5)
+                        .with_retries(3),
+                )?;
+                return Ok(Connected {
+                    stream: Socket::Tcp(socket),
+                    is_local: address.ip().is_loopback(),
+                });
+            }
+            Err(error) => problem = error,
+        }
+    }
+    Err(problem)
+}
+
+/// Makes TLS of a stream, and reads along what comes out of it.
+pub(super) struct Encrypt {
+    settings: Arc<ClientConfig>,
+    host: String,
+    code: LastCode,
+}
+
+impl Encrypt {
+    pub(super) fn new(settings: Arc<ClientConfig>, host: &str, code: LastCode) -> Self {
+        Self {
+            settings,
+            host: host.to_owned(),
+            code,
+        }
+    }
+}
+
+type Plain = Watched<Socket>;
+type Rustls = <MakeRustlsConnect as MakeTlsConnect<Plain>>::Stream;
+
+impl TlsConnect<Plain> for Encrypt {
+    type Stream = Watched<Rustls>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
+
+    fn connect(self, stream: Plain) -> Self::Future {
+        Box::pin(async move {
+            let mut maker = MakeRustlsConnect::new(ClientConfig::clone(&self.settings));
+            let connector = MakeTlsConnect::<Plain>::make_tls_connect(&mut maker, &self.host)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+            let encrypted = TlsConnect::<Plain>::connect(connector, stream).await?;
+            Ok(Watched::new(encrypted, self.code, true))
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! Reads along what the server sends, for two things that the client library keeps to itself: the SQLSTATE of its last error,
+//! and that it asks for the password in clear text.
+//!
+//! A backend message is one byte that names its kind, four bytes of length (which count themselves), and its body
+//! (PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats").
+
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_postgres::tls::{ChannelBinding, TlsStream};
+
+/// The body of an error is kept up to here; the SQLSTATE is among its first fields.
+const ERROR_BYTES: usize = 256;
+
+/// Why a connection was given up during its login.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server asks for the password in clear text over a connection that is not encrypted; it was not sent"
+)]
+pub(super) struct PasswordInClear;
+
+/// The SQLSTATE of the last error of a session, shared with whoever watches its stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct LastCode(Arc<AtomicU64>);
+
+impl LastCode {
+    /// The five characters, if an error came since the last [`LastCode::clear`].
+    pub(super) fn get(&self) -> Option<[u8; 5]> {
+        let bytes = self.0.load(Ordering::Acquire).to_be_bytes();
+        let [0, 0, 1, code @ ..] = bytes else {
+            return None;
+        };
+        Some(code)
+    }
+
+    pub(super) fn clear(&self) {
+        self.0.store(0, Ordering::Release);
+    }
+
+    fn set(&self, [a, b, c, d, e]: [u8; 5]) {
+        let bytes = [0, 0, 1, a, b, c, d, e];
+        self.0.store(u64::from_be_bytes(bytes), Ordering::Release);
+    }
+}
+
+/// A stream from the server that is read along.
+pub(super) struct Watched<S> {
+    stream: S,
+    reader: Option<Reader>,
+}
+
+/// Where in the stream of messages the last byte was.
+struct Reader {
+    code: LastCode,
+    may_send_password: bool,
+    head: Vec<u8>,
+    /// Bytes of the body that are still to come.
+    left: usize,
+    body: Vec<u8>,
+}
+
+impl<S> Watched<S> {
+    /// `may_send_password` in clear text: when the connection is encrypted, or does not leave this machine.
+    pub(super) fn new(stream: S, code: LastCode, may_send_password: bool) -> Self {
+        let reader = Reader {
+            code,
+            may_send_password,
+            head: Vec::with_capacity(5),
+            left: 0,
+            body: Vec::new(),
+        };
+        Self {
+            stream,
+            reader: Some(reader),
+        }
+    }
+
+    /// A stream whose bytes are those of TLS.
+    pub(super) fn opaque(stream: S) -> Self {
+        Self {
+            stream,
+            reader: None,
+        }
+    }
+}
+
+impl Reader {
+    fn read(&mut self, mut bytes: &[u8]) -> Result<(), PasswordInClear> {
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let (body, rest) = bytes.split_at(self.left.min(bytes.len()));
+                if self.is_of_interest() {
+                    let room = ERROR_BYTES.saturating_sub(self.body.len());
+                    self.body
+                        .extend_from_slice(body.get(..room).unwrap_or(body));
+                }
+                self.left -= body.len();
+                bytes = rest;
+            } else {
+                let (head, rest) = bytes.split_at((5 - self.head.len()).min(bytes.len()));
+                self.head.extend_from_slice(head);
+                bytes = rest;
+                if let [_, length @ ..] = self.head.as_slice()
+                    && let Ok(length) = <[u8; 4]>::try_from(length)
+                {
+                    self.left = (u32::from_be_bytes(length) as usize).saturating_sub(4);
+                } else {
+                    continue;
+                }
+            }
+            if self.left == 0 {
+                self.judge()?;
+                self.head.clear();
+                self.body.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// Errors and requests to log in.
+    fn is_of_interest(&self) -> bool {
+        matches!(self.head.first(), Some(b'E' | b'R'))
+    }
+
+    /// Looks at a message that is complete.
+    fn judge(&mut self) -> Result<(), PasswordInClear> {
+        match self.head.first() {
+            // AuthenticationCleartextPassword is 3.
+            Some(b'R') if self.body.starts_with(&[0, 0, 0, 3]) && !self.may_send_password => {
+                Err(PasswordInClear)
+            }
+            Some(b'E') => {
+                // Fields: a letter and a text that ends with a zero byte. C is the SQLSTATE.
+                let fields = self.body.split(|byte| *byte == 0);
+                let code = fields
+                    .filter_map(|field| field.strip_prefix(b"C"))
+                    .find_map(|code| <[u8; 5]>::try_from(code).ok());
+                if let Some(code) = code {
+                    self.code.set(code);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
+        if let (Poll::Ready(Ok(())), Some(reader)) = (&polled, &mut self.reader) {
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            if let Err(refused) = reader.read(came) {
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::PermissionDenied,
+                    refused,
+                )));
+            }
+        }
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reader(may_send_password: bool) -> (Reader, LastCode) {
+        let code = LastCode::default();
+        let watched = Watched::new((), code.clone(), may_send_password);
+        (watched.reader.unwrap(), code)
+    }
+
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = u32::try_from(body.len() + 4).unwrap();
+        [&[kind], length.to_be_bytes().as_slice(), body].concat()
+    }
+
+    #[test]
+    fn the_code_of_an_error_is_found_however_its_bytes_arrive() {
+        let stream = [
+            message(b'T', b"a row description of any length"),
+            message(b'Z', b"I"),
+            message(b'E', b"SERROR\0VERROR\0C40P01\0Mdeadlock detected\0\0"),
+            message(b'Z', b"E"),
+        ]
+        .concat();
+        for size in 1..=stream.len() {
+            let (mut reader, code) = reader(false);
+            for part in stream.chunks(size) {
+                reader.read(part).unwrap();
+            }
+            assert_eq!(code.get(), Some(*b"40P01"), "in parts of {size}");
+            code.clear();
+            assert_eq!(code.get(), None);
+        }
+    }
+
+    #[test]
+    fn a_message_without_a_body_ends_with_its_head() {
+        let (mut reader, code) = reader(false);
+        let error = message(b'E', b"C25006\0\0");
+        reader
+            .read(&[message(b'n', b""), message(b'1', b""), error].concat())
+            .unwrap();
+        assert_eq!(code.get(), Some(*b"25006"));
+    }
+
+    #[test]
+    fn a_request_for_the_password_in_clear_is_seen_before_it_is_answered() {
+        let request = message(b'R', &[0, 0, 0, 3]);
+        assert!(reader(false).0.read(&request).is_err());
+        assert!(reader(true).0.read(&request).is_ok());
+        let scram = message(b'R', &[0, 0, 0, 10, b'S', 0, 0]);
+        assert!(reader(false).0.read(&scram).is_ok());
+    }
+}

@@ -1,0 +1,385 @@
+//! The nodes of a Redis Cluster: which slot is where, kept up to date by what nodes answer, and redirections followed.
+//!
+//! A redirected command was not executed, so sending it to where the redirection points is safe. A command whose connection
+//! broke is never sent again.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use fred::{prelude::Value, types::Key, util::redis_keyslot};
+use tokio::{sync::Notify, task::JoinHandle, time::Instant};
+
+use super::{
+    client::{Address, ConnectError, Login},
+    failure::{self, Remedy},
+    link::{Link, Place},
+    reply, rights,
+    session::{Failed, Session},
+};
+use crate::{config::RedisConfig, port::GateError};
+
+/// Slots of every cluster.
+const SLOTS: u16 = 16_384;
+/// Redirections of one command at most: one to a node that moved, one to a node that imports, and some for a second move.
+const REDIRECTIONS: usize = 5;
+/// How long a command is sent again while its keys are on two nodes, or its new node is being connected to.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two such sendings.
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
+/// How often the slots are read: while a node is away (its replica may serve them already), and otherwise.
+const REFRESH: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
+/// A node without slots is forgotten after this time: it may be importing its first one.
+const IDLE_NODE: Duration = Duration::from_mins(1);
+
+/// The links to all nodes that serve slots.
+pub(super) struct Cluster {
+    nodes: Arc<Nodes>,
+    task: JoinHandle<()>,
+}
+
+struct Nodes {
+    config: Arc<RedisConfig>,
+    links: Mutex<BTreeMap<Address, Arc<Link>>>,
+    slots: ArcSwap<SlotMap>,
+    refresh: Notify,
+}
+
+/// A command that can be sent to any connection.
+pub(super) enum Call<'a> {
+    Script(&'a fred::types::scripts::Script, &'a [Key], &'a [Value]),
+    Get(&'a Key),
+}
+
+impl Call<'_> {
+    fn slot(&self) -> u16 {
+        match self {
+            Self::Script(_, keys, _) => keys.first().map_or(0, |key| redis_keyslot(key.as_bytes())),
+            Self::Get(key) => redis_keyslot(key.as_bytes()),
+        }
+    }
+
+    pub(super) async fn send(&self, session: &Session, asking: bool) -> Result<Value, Failed> {
+        match self {
+            Self::Script(script, keys, args) => session.run(script, keys, args, asking).await,
+            Self::Get(key) => {
+                session
+                    .command("GET", vec![key.as_bytes().into()], asking)
+                    .await
+            }
+        }
+    }
+}
+
+impl Cluster {
+    /// Finds the nodes by asking the configured one, and connects to all masters that serve slots.
+    pub(super) async fn open(config: Arc<RedisConfig>) -> Result<Self, ConnectError> {
+        let seed = Address::of(&config);
+        let session = Session::bare(&config, &seed, Login::of(&config)).await?;
+        let map = read_slots(&config, &session).await?;
+        let nodes = Arc::new(Nodes {
+            config,
+            links: Mutex::default(),
+            slots: ArcSwap::from_pointee(SlotMap::default()),
+            refresh: Notify::new(),
+        });
+        nodes.use_map(map);
+        // The first connection finds out what an operator has to change.
+        let first = nodes.slots.load().nodes().into_iter().next();
+        if let Some((address, slot)) = first {
+            Session::open(&nodes.config, &address, &probe_key(slot)).await?;
+        }
+        let deadline = Instant::now() + nodes.config.command_timeout;
+        for link in nodes.serving() {
+            let _ = link.session_by(deadline).await;
+        }
+        // Ends with the gate, which the process's own tasks own.
+        #[allow(clippy::disallowed_methods)]
+        let task = tokio::spawn(Arc::clone(&nodes).keep_map());
+        Ok(Self { nodes, task })
+    }
+
+    /// Sends a command to the node that has its keys.
+    pub(super) async fn call(&self, call: &Call<'_>) -> Result<Value, GateError> {
+        let slot = call.slot();
+        let deadline = Instant::now() + PATIENCE.min(self.nodes.config.command_timeout);
+        let mut session = self.nodes.link_of(slot)?.session()?;
+        let mut asking = false;
+        let mut redirections = 0;
+        loop {
+            let failed = match call.send(&session, asking).await {
+                Ok(answer) => return Ok(answer),
+                Err(failed) => failed,
+            };
+            match failed.failure.remedy {
+                Remedy::Moved | Remedy::Ask if redirections < REDIRECTIONS => {
+                    let Some((_, host, port)) =
+                        failure::redirection(&failed.error, &session.address.host)
+                    else {
+                        return Err(failed.told());
+                    };
+                    redirections += 1;
+                    metrics::counter!("redis_redirections_total").increment(1);
+                    asking = failed.failure.remedy == Remedy::Ask;
+                    let link = self.nodes.link_to(&Address::new(host, port), slot);
+                    if !asking {
+                        self.nodes.moved(slot, &link);
+                    }
+                    session = link.session_by(deadline).await?;
+                }
+                Remedy::Retry if Instant::now() + RETRY_PAUSE < deadline => {
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                    // From the start: the slot may have moved meanwhile.
+                    asking = false;
+                    session = self.nodes.link_of(slot)?.session()?;
+                }
+                Remedy::Discard => {
+                    self.nodes.refresh.notify_one();
+                    return Err(failed.told());
+                }
+                _ => return Err(failed.told()),
+            }
+        }
+    }
+
+    /// Proves that every master that serves slots takes writes. Every one, and not only those with a sale: the results of
+    /// shoppers are spread over all slots, and settlements are not recorded while one of them cannot be written.
+    pub(super) async fn probe(&self) -> Result<(), GateError> {
+        if !self.nodes.slots.load().is_whole() {
+            let cause = "not every slot of the cluster is served".to_owned();
+            return Err(GateError::Refused(cause));
+        }
+        let links = self.nodes.serving();
+        let probes = links.iter().map(|link| link.probe());
+        futures::future::try_join_all(probes).await.map(drop)
+    }
+
+    pub(super) async fn close(&self) {
+        self.task.abort();
+        let links: Vec<_> = self.nodes.lock().values().cloned().collect();
+        futures::future::join_all(links.iter().map(|link| link.close())).await;
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Nodes {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Address, Arc<Link>>> {
+        self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn link_of(&self, slot: u16) -> Result<Arc<Link>, GateError> {
+        self.slots.load().link(slot).ok_or_else(|| {
+            self.refresh.notify_one();
+            GateError::Refused("no node of the cluster serves the sale's slot".to_owned())
+        })
+    }
+
+    /// The link to a node, made if it is new.
+    fn link_to(&self, address: &Address, slot: u16) -> Arc<Link> {
+        let mut links = self.lock();
+        let make = || {
+            Arc::new(Link::begin(
+                Arc::clone(&self.config),
+                Place::At(address.clone()),
+                probe_key(slot),
+            ))
+        };
+        Arc::clone(links.entry(address.clone()).or_insert_with(make))
+    }
+
+    /// What a MOVED says is newer than any map.
+    fn moved(&self, slot: u16, link: &Arc<Link>) {
+        self.slots.rcu(|map| map.with(slot, link));
+        self.refresh.notify_one();
+    }
+
+    /// The links of all masters that serve slots, each once.
+    fn serving(&self) -> Vec<Arc<Link>> {
+        let map = self.slots.load();
+        let mut links: Vec<Arc<Link>> = Vec::new();
+        for (_, _, link) in &map.ranges {
+            if !links.iter().any(|known| Arc::ptr_eq(known, link)) {
+                links.push(Arc::clone(link));
+            }
+        }
+        links
+    }
+
+    fn use_map(&self, found: Vec<(u16, u16, Address)>) {
+        let ranges: Vec<_> = found
+            .iter()
+            .map(|(first, last, address)| (*first, *last, self.link_to(address, *first)))
+            .collect();
+        self.lock().retain(|address, link| {
+            found.iter().any(|(_, _, known)| known == address) || link.since.elapsed() < IDLE_NODE
+        });
+        let addresses = found
+            .into_iter()
+            .map(|(first, _, address)| (address, first));
+        self.slots.store(Arc::new(SlotMap {
+            addresses: addresses.collect(),
+            ranges,
+        }));
+    }
+
+    /// Reads the slots again and again.
+    async fn keep_map(self: Arc<Self>) {
+        let mut turn = 0;
+        loop {
+            let all_up = self.serving().iter().all(|link| link.session().is_ok());
+            let wait = if all_up { REFRESH.1 } else { REFRESH.0 };
+            let _ = tokio::time::timeout(wait, self.refresh.notified()).await;
+            turn += 1;
+            match self.read_map(turn).await {
+                Ok(map) => {
+                    tracing::debug!(?map, "the cluster's slots");
+                    self.use_map(map);
+                }
+                Err(error) => tracing::debug!(%error, "the cluster's slots cannot be read"),
+            }
+            // A storm of redirections must not become a storm of questions.
+            tokio::time::sleep(RETRY_PAUSE * 5).await;
+        }
+    }
+
+    /// Asks a node that is connected, another one each time: one that is cut off from the others knows nothing new. If none
+    /// is, the configured one.
+    async fn read_map(&self, turn: usize) -> Result<Vec<(u16, u16, Address)>, ConnectError> {
+        let up: Vec<_> = self
+            .lock()
+            .values()
+            .filter_map(|link| link.session().ok())
+            .collect();
+        if let Some(session) = turn.checked_rem(up.len()).and_then(|index| up.get(index)) {
+            return read_slots(&self.config, session).await;
+        }
+        let seed = Address::of(&self.config);
+        let session = Session::bare(&self.config, &seed, Login::of(&self.config)).await?;
+        read_slots(&self.config, &session).await
+    }
+}
+
+/// Which node serves which slots.
+#[derive(Default)]
+struct SlotMap {
+    /// First and last slot of a range. Later ones come first in doubt.
+    ranges: Vec<(u16, u16, Arc<Link>)>,
+    /// Each node with one of its slots.
+    addresses: BTreeMap<Address, u16>,
+}
+
+impl SlotMap {
+    fn link(&self, slot: u16) -> Option<Arc<Link>> {
+        let serves = |(first, last, _): &&(u16, u16, Arc<Link>)| (*first..=*last).contains(&slot);
+        self.ranges
+            .iter()
+            .rev()
+            .find(serves)
+            .map(|(_, _, link)| Arc::clone(link))
+    }
+
+    fn with(&self, slot: u16, link: &Arc<Link>) -> Self {
+        let mut ranges = self.ranges.clone();
+        ranges.retain(|(first, last, _)| !(*first == slot && *last == slot));
+        ranges.push((slot, slot, Arc::clone(link)));
+        Self {
+            ranges,
+            addresses: self.addresses.clone(),
+        }
+    }
+
+    fn nodes(&self) -> BTreeMap<Address, u16> {
+        self.addresses.clone()
+    }
+
+    fn is_whole(&self) -> bool {
+        let mut next = 0;
+        let mut ranges: Vec<_> = self
+            .ranges
+            .iter()
+            .map(|(first, last, _)| (*first, *last))
+            .collect();
+        ranges.sort_unstable();
+        for (first, last) in ranges {
+            if first > next {
+                return false;
+            }
+            next = next.max(last + 1);
+        }
+        next == SLOTS
+    }
+}
+
+/// A key in a slot: that of a probe. Found by trying; one in 16,384 fits.
+fn probe_key(slot: u16) -> String {
+    (0_u32..)
+        .map(|number| format!("flashsale:probe:{{{number}}}"))
+        .find(|key| redis_keyslot(key.as_bytes()) == slot)
+        .unwrap_or_default()
+}
+
+/// CLUSTER SLOTS: ranges with their master first.
+async fn read_slots(
+    config: &RedisConfig,
+    session: &Session,
+) -> Result<Vec<(u16, u16, Address)>, ConnectError> {
+    let answer = session
+        .command("CLUSTER", vec!["SLOTS".into()], false)
+        .await
+        .map_err(|failed| {
+            if failure::code(&failed.error) == Some("ERR") {
+                let cause = format!("{}: {}", session.address, failed.error.details());
+                ConnectError::WrongMode(cause)
+            } else {
+                rights::missing_or(config, session, failed)
+            }
+        })?;
+    let unreadable = || ConnectError::Unreachable("CLUSTER SLOTS cannot be read".to_owned());
+    let ranges = reply::list(answer).map_err(|_| unreadable())?;
+    let mut found = Vec::new();
+    for range in ranges {
+        let parts = reply::list(range).map_err(|_| unreadable())?;
+        let [first, last, master, ..] = &parts[..] else {
+            return Err(unreadable());
+        };
+        let slot = |value| {
+            reply::number(value)
+                .ok()
+                .and_then(|slot| u16::try_from(slot).ok())
+        };
+        let node = reply::list(master.clone()).map_err(|_| unreadable())?;
+        let [host, port, ..] = &node[..] else {
+            return Err(unreadable());
+        };
+        let (Some(first), Some(last), Some(port)) = (slot(first), slot(last), slot(port)) else {
+            return Err(unreadable());
+        };
+        // A node that does not know its own name is where it was asked.
+        let host = match reply::text(host) {
+            Ok("" | "?") | Err(_) => session.address.host.as_str(),
+            Ok(host) => host,
+        };
+        found.push((first, last.min(SLOTS - 1), Address::new(host, port)));
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_s_key_is_in_its_slot() {
+        for slot in [0, 1, 5_461, 16_383] {
+            assert_eq!(redis_keyslot(probe_key(slot).as_bytes()), slot);
+        }
+    }
+}

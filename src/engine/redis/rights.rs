@@ -1,0 +1,154 @@
+//! What a user of Redis must be allowed to do, and the check that finds what is missing by name.
+
+use fred::types::Key;
+
+use super::{
+    client::{ConnectError, Login},
+    failure::{self, Outcome},
+    reply,
+    scripts::SCRIPTS,
+    session::{Failed, Session},
+};
+use crate::config::RedisConfig;
+
+/// Commands that the scripts call; `check_rights.lua` calls each of them.
+const IN_SCRIPTS: &[&str] = &[
+    "decrby",
+    "exists",
+    "get",
+    "hdel",
+    "hget",
+    "hincrby",
+    "hlen",
+    "hmget",
+    "hscan",
+    "hset",
+    "incr",
+    "incrby",
+    "info",
+    "pexpire",
+    "pexpireat",
+    "pttl",
+    "set",
+    "time",
+    "unlink",
+    "zadd",
+    "zcard",
+    "zrangebyscore",
+    "zrem",
+];
+
+/// Commands that are sent beside scripts. `script|load` only spares sending texts later, and of `client|id` and `ping` only the
+/// client library is in need, which takes a refusal.
+const BESIDE_SCRIPTS: &[&str] = &["client|id", "eval", "evalsha", "ping", "script|load"];
+
+/// The rule for ACL SETUSER that grants all that is needed, and no more.
+#[must_use]
+pub fn rule(clustered: bool) -> String {
+    let mut rule = "resetkeys ~flashsale:* resetchannels -@all".to_owned();
+    // The last two for `doctor`.
+    let cluster: &[&str] = if clustered {
+        &["cluster|slots", "cluster|info", "cluster|nodes"]
+    } else {
+        &[]
+    };
+    for command in BESIDE_SCRIPTS.iter().chain(IN_SCRIPTS).chain(cluster) {
+        rule.push_str(" +");
+        rule.push_str(command);
+    }
+    rule
+}
+
+/// Fails when the user lacks a right, or the server does not write.
+pub(super) async fn check(
+    config: &RedisConfig,
+    session: &Session,
+    probe_key: &str,
+) -> Result<(), ConnectError> {
+    let keys: Vec<Key> = ["", ":hash", ":set"]
+        .iter()
+        .map(|suffix| format!("{probe_key}{suffix}").into())
+        .collect();
+    let answer = session
+        .run(&SCRIPTS.check_rights, &keys, &[], false)
+        .await
+        .map_err(|failed| missing_or(config, session, failed))?;
+    let names = reply::list(answer)
+        .and_then(|names| {
+            let names: Result<Vec<_>, _> = names
+                .iter()
+                .map(|name| reply::text(name).map(|name| format!("+{name}")))
+                .collect();
+            names
+        })
+        .map_err(|error| ConnectError::Unreachable(error.to_string()))?;
+    if !names.is_empty() {
+        return Err(missing(config, names.join(" ")));
+    }
+    // Not needed now, but as soon as the server has lost a script.
+    session
+        .send_text(&SCRIPTS.probe_write, &keys)
+        .await
+        .map(drop)
+        .map_err(|failed| missing_or(config, session, failed))
+}
+
+/// A refusal for lack of rights, with the rule that grants them; any other error as it is.
+pub(super) fn missing_or(config: &RedisConfig, session: &Session, failed: Failed) -> ConnectError {
+    if failure::code(&failed.error) == Some("NOPERM") && failed.failure.outcome != Outcome::InDoubt
+    {
+        missing(config, failed.error.details().to_owned())
+    } else {
+        ConnectError::at(&session.address, &failed.error)
+    }
+}
+
+fn missing(config: &RedisConfig, missing: String) -> ConnectError {
+    ConnectError::RightsMissing {
+        user: Login::of(config).username.unwrap_or("default").to_owned(),
+        missing,
+        rule: rule(config.cluster_mode),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The commands that a script calls: the first argument of `redis.call`, `redis.pcall`, `call` and `try`.
+    fn called(script: &str) -> BTreeSet<String> {
+        script
+            .split(['\n'])
+            .map(|line| line.split("--").next().unwrap_or_default())
+            .flat_map(|line| {
+                line.split(['(', ' ', '\''])
+                    .collect::<Vec<_>>()
+                    .windows(3)
+                    .map(|words| words.join("\u{0}"))
+                    .collect::<Vec<_>>()
+            })
+            .filter_map(|words| {
+                let mut words = words.split('\u{0}');
+                let function = words.next()?;
+                let is_call = function.ends_with("call") || function == "try";
+                let name = words.find(|word| !word.is_empty())?;
+                (is_call && name.len() > 1 && name.bytes().all(|byte| byte.is_ascii_uppercase()))
+                    .then(|| name.to_lowercase())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_rule_grants_what_the_scripts_call_and_no_more() {
+        let known: BTreeSet<String> = IN_SCRIPTS.iter().map(ToString::to_string).collect();
+        let mut used = BTreeSet::new();
+        for script in SCRIPTS.all() {
+            used.extend(called(script.lua().unwrap()));
+        }
+        assert_eq!(used, known);
+        let checked = called(SCRIPTS.check_rights.lua().unwrap());
+        assert_eq!(checked, known, "check_rights.lua");
+    }
+}

@@ -1,0 +1,38 @@
+-- Calls every command that the scripts call, on keys of its own, and so proves that the user may and that the server writes.
+-- KEYS: a string, a hash and a sorted set. Returns the commands that the user may not call: { command, ... }.
+-- A server that does not write answers with its own error.
+local missing = {}
+local states = { READONLY = true, OOM = true, MISCONF = true, NOREPLICAS = true }
+local function try(command, ...)
+  local reply = redis.pcall(command, ...)
+  if type(reply) == 'table' and reply.err then
+    if states[string.match(reply.err, '^-?(%u+)')] then
+      error(reply)
+    end
+    missing[#missing + 1] = string.lower(command)
+  end
+end
+try('SET', KEYS[1], '1', 'PX', 10000)
+try('GET', KEYS[1])
+try('INCR', KEYS[1])
+try('INCRBY', KEYS[1], 1)
+try('DECRBY', KEYS[1], 2)
+try('EXISTS', KEYS[1])
+try('PTTL', KEYS[1])
+try('PEXPIRE', KEYS[1], 10000)
+try('PEXPIREAT', KEYS[1], '32503680000000')
+try('HSET', KEYS[2], 'a', '1', 'b', '1')
+try('HGET', KEYS[2], 'a')
+try('HMGET', KEYS[2], 'a', 'b')
+try('HLEN', KEYS[2])
+try('HSCAN', KEYS[2], '0', 'COUNT', 1)
+try('HINCRBY', KEYS[2], 'a', 1)
+try('HDEL', KEYS[2], 'a')
+try('ZADD', KEYS[3], 1, 'a')
+try('ZCARD', KEYS[3])
+try('ZRANGEBYSCORE', KEYS[3], '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+try('ZREM', KEYS[3], 'a')
+try('TIME')
+try('INFO', 'server')
+try('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+return missing

@@ -1,0 +1,92 @@
+//! Finds the primary by asking Sentinels, one after the other, each within bounded time.
+
+use super::{
+    client::{Address, ConnectError, Login},
+    reply,
+    session::Session,
+};
+use crate::config::{RedisConfig, SentinelConfig};
+
+/// Connects to the server that a Sentinel names as the primary and that takes writes. A Sentinel may be behind the others:
+/// then the next one is asked.
+pub(super) async fn connect(
+    config: &RedisConfig,
+    probe_key: &str,
+) -> Result<Session, ConnectError> {
+    let Some(sentinels) = &config.sentinel else {
+        return Err(ConnectError::NoPrimary("none is configured".to_owned()));
+    };
+    let mut last = ConnectError::NoPrimary("none is configured".to_owned());
+    let mut tried = Vec::new();
+    for (host, port) in &sentinels.addresses {
+        let sentinel = Address::new(host.clone(), *port);
+        let primary = match primary(config, sentinels, &sentinel).await {
+            Ok(primary) => primary,
+            Err(error) => {
+                last = error;
+                continue;
+            }
+        };
+        if tried.contains(&primary) {
+            continue;
+        }
+        match Session::open(config, &primary, probe_key).await {
+            Ok(session) => return Ok(session),
+            Err(error) => last = error,
+        }
+        tried.push(primary);
+    }
+    Err(last)
+}
+
+/// What the first Sentinel says that says anything.
+pub(super) async fn find(
+    config: &RedisConfig,
+    sentinels: &SentinelConfig,
+) -> Result<Address, ConnectError> {
+    let mut last = ConnectError::NoPrimary("none is configured".to_owned());
+    for (host, port) in &sentinels.addresses {
+        match primary(config, sentinels, &Address::new(host.clone(), *port)).await {
+            Ok(primary) => return Ok(primary),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// What one Sentinel says.
+async fn primary(
+    config: &RedisConfig,
+    sentinels: &SentinelConfig,
+    at: &Address,
+) -> Result<Address, ConnectError> {
+    let login = Login {
+        username: sentinels.username.as_deref(),
+        password: sentinels.password.as_ref(),
+    };
+    let unknown = |cause: String| ConnectError::NoPrimary(format!("{at}: {cause}"));
+    let session = Session::bare(config, at, login)
+        .await
+        .map_err(|error| unknown(error.to_string()))?;
+    let args = vec![
+        "GET-MASTER-ADDR-BY-NAME".into(),
+        sentinels.master.as_str().into(),
+    ];
+    let answer = session
+        .command("SENTINEL", args, false)
+        .await
+        .map_err(|failed| unknown(failed.error.to_string()))?;
+    if answer.is_null() {
+        return Err(unknown(format!("knows no primary {:?}", sentinels.master)));
+    }
+    let unreadable = |_| unknown("its answer cannot be read".to_owned());
+    let parts = reply::list(answer).map_err(unreadable)?;
+    let [host, port] = &parts[..] else {
+        return Err(unknown("its answer cannot be read".to_owned()));
+    };
+    let host = reply::text(host).map_err(unreadable)?;
+    let port = reply::text(port).map_err(unreadable)?;
+    port.parse()
+        .map(|port| Address::new(host, port))
+        .map_err(|_| unknown("its answer cannot be read".to_owned()))
+}
