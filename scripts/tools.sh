@@ -35,7 +35,7 @@ found=$(docker-compose version --short 2>/dev/null) || fail "docker-compose does
 # The list of what is installed is written last, so that an interrupted run starts anew.
 wanted="${PYPI[*]} cargo-machete==$CARGO_MACHETE"
 if [ "$(cat "$DIR/installed" 2>/dev/null)" != "$wanted" ]; then
-    rm -rf "$DIR"/{pypi,bin,installed}
+    rm -rf "${DIR:?}"/{pypi,bin,installed}
     say "installing $wanted"
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
         --target "$DIR/pypi" "${PYPI[@]}"
