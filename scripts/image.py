@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,6 +164,11 @@ def check_manifest(plan, folder):
             subprocess.run(["bash", "-o", "pipefail", "-c", arguments], cwd=work, check=True, timeout=STEP_SECONDS)
     else:
         fail("the first stage never runs cargo")
+    # `cargo metadata` says nothing of a target whose file is missing; `cargo build` refuses it.
+    manifest = tomllib.loads((work / "Cargo.toml").read_text())
+    for kind, place in (("test", "tests"), ("bench", "benches"), ("example", "examples")):
+        for target in manifest.get(kind, []):
+            fail(f"the manifest of the dependency stage names the {kind} {target['name']}, whose file in {place} is not in the context")
     (work / "src").mkdir()
     (work / "src/main.rs").write_text("fn main() {}\n")
     (work / "src/lib.rs").touch()
