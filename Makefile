@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test faults soak mutations bench ci format lint docs packaging image-check services services-down
+.PHONY: help run test faults rolling soak mutations bench ci format lint docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: ## start real servers, then run all tests
 faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (some ten minutes)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --all
+
+rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx: no request fails
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test rolling -- --restarts $(or $(RESTARTS),10)
 
 soak: ## faults at random, sale after sale, for MINUTES (10)
 	@$(SERVICES) up

@@ -57,6 +57,8 @@ pub struct ServerConfig {
     pub stall_timeout: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Between SIGTERM and the closing of the port.
+    pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub startup_timeout: Duration,
 }

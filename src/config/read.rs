@@ -68,6 +68,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         stall_timeout: read.secs("server.stall_timeout_secs", 1..=3_600),
         trusted_proxies: read.networks("server.trusted_proxies"),
         request_timeout: read.millis("server.request_timeout_ms", 100..=600_000),
+        drain_delay: read.secs("server.drain_delay_secs", 0..=600),
         shutdown_timeout: read.secs("server.shutdown_timeout_secs", 1..=3_600),
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
     }

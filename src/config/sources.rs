@@ -24,6 +24,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.stall_timeout_secs", &["STALL_TIMEOUT_SECS"]),
     ("server.trusted_proxies", &["TRUSTED_PROXIES"]),
     ("server.request_timeout_ms", &["REQUEST_TIMEOUT_MS"]),
+    ("server.drain_delay_secs", &["DRAIN_DELAY_SECS"]),
     ("server.shutdown_timeout_secs", &["SHUTDOWN_TIMEOUT_SECS"]),
     ("server.startup_timeout_secs", &["STARTUP_TIMEOUT_SECS"]),
     ("log.level", &["LOG_LEVEL"]),

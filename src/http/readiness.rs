@@ -1,4 +1,4 @@
-//! Whether the servers behind this process answer. Asked at most twice a second, however many probes come.
+//! Whether the servers behind this process answer, and whether its clock is right. Asked at most twice a second, however many probes come.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,10 +9,15 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
-use crate::port::{AttemptLog, Ledger, StockGate};
+use crate::{
+    clock::Clock,
+    port::{AttemptLog, Ledger, StockGate},
+};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// By how much this machine's clock may be off the gate's.
+const LARGEST_OFFSET: Duration = Duration::from_secs(3);
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_millis(500);
 
@@ -33,13 +38,15 @@ pub struct Dependencies {
     pub log: State,
     /// The system of record (PostgreSQL).
     pub ledger: State,
+    /// This machine's clock: `down` if it is known to be off the gate's by more than three seconds.
+    pub clock: State,
 }
 
 impl Dependencies {
     /// Whether all of them answer.
     #[must_use]
     pub fn are_up(self) -> bool {
-        [self.gate, self.log, self.ledger]
+        [self.gate, self.log, self.ledger, self.clock]
             .iter()
             .all(|state| *state == State::Up)
     }
@@ -50,6 +57,7 @@ pub struct Readiness {
     gate: Arc<dyn StockGate>,
     log: Arc<dyn AttemptLog>,
     ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
     last: Mutex<Option<(Instant, Dependencies)>>,
 }
 
@@ -59,11 +67,13 @@ impl Readiness {
         gate: Arc<dyn StockGate>,
         log: Arc<dyn AttemptLog>,
         ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             gate,
             log,
             ledger,
+            clock,
             last: Mutex::default(),
         }
     }
@@ -77,14 +87,42 @@ impl Readiness {
         {
             return dependencies;
         }
-        let (gate, log, ledger) = tokio::join!(
+        let (gate, log, ledger, clock) = tokio::join!(
             ask("gate", self.gate.ping()),
             ask("log", self.log.ping()),
-            ask("ledger", self.ledger.ping())
+            ask("ledger", self.ledger.ping()),
+            self.compare_clocks()
         );
-        let dependencies = Dependencies { gate, log, ledger };
+        let dependencies = Dependencies {
+            gate,
+            log,
+            ledger,
+            clock,
+        };
         *last = Some((Instant::now(), dependencies));
         dependencies
+    }
+}
+
+impl Readiness {
+    /// A gate that does not answer says nothing of this machine's clock.
+    async fn compare_clocks(&self) -> State {
+        let before = self.clock.now();
+        let Ok(Ok(told)) = timeout(PATIENCE, self.gate.now()).await else {
+            return State::Up;
+        };
+        // It was told at some moment between these two.
+        let (ahead, behind) = (before - told, told - self.clock.now());
+        let offset = ahead.max(behind).to_std().unwrap_or_default();
+        if offset <= LARGEST_OFFSET {
+            return State::Up;
+        }
+        let direction = if ahead > behind { "ahead of" } else { "behind" };
+        tracing::warn!(
+            "not ready: this machine's clock is {} s {direction} the stock gate's",
+            offset.as_secs()
+        );
+        State::Down
     }
 }
 
@@ -125,6 +163,7 @@ mod tests {
             gate: State::Up,
             log: State::Up,
             ledger: State::Up,
+            clock: State::Up,
         };
         assert!(up.are_up());
         assert!(
@@ -136,7 +175,7 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
-            r#"{"gate":"up","log":"up","ledger":"up"}"#
+            r#"{"gate":"up","log":"up","ledger":"up","clock":"up"}"#
         );
     }
 }

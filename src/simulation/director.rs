@@ -172,7 +172,7 @@ fn write(world: &World, poison: Poison) {
         .filter_map(|record| match record.entry {
             // Of a real shopper: only one of two records of one id is settled, and the other one is no dead letter.
             LogEntry::Attempt(attempt) if attempt.user.value() < UNKNOWN_USER => Some(attempt),
-            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
+            LogEntry::Attempt(_) | LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
         })
         .collect();
     let any = |attempts: &[Attempt]| {
@@ -309,5 +309,6 @@ fn is_done(world: &World, partition: Partition, record: &LogRecord) -> bool {
     match &record.entry {
         LogEntry::Attempt(attempt) => world.ledger.outcome(attempt.id).is_some(),
         LogEntry::Garbage(_) => is_letter(),
+        LogEntry::OtherLedger(_) => true,
     }
 }

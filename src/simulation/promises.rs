@@ -160,7 +160,7 @@ fn accepted_attempts_ended(
             Some(Outcome::SoldOut) => seen.units_moved || world.ledger.remaining(world.sale) == 0,
             // By an operator, and by nobody else.
             Some(Outcome::Released) => seen.ended.contains(&id),
-            Some(Outcome::Rejected) => false,
+            Some(Outcome::NoAccount | Outcome::Rejected) => false,
             None => is_excused(world, seen, id),
         };
         if !ended_well {

@@ -184,6 +184,10 @@ impl World {
 
     pub(super) fn lose_key(&self, part: Part) {
         let gate = self.gate();
+        // A loading brings everything anew.
+        if !gate.is_open(self.sale) {
+            return;
+        }
         self.seen().key_lost = true;
         self.lose(|| gate.lose(self.sale, part));
     }
@@ -345,7 +349,7 @@ impl World {
 fn attempt_of(record: &LogRecord) -> Option<AttemptId> {
     match &record.entry {
         LogEntry::Attempt(attempt) => Some(attempt.id),
-        LogEntry::Garbage(_) => None,
+        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 

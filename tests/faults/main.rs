@@ -28,6 +28,7 @@ mod support {
     pub mod postgres_server;
     pub mod process;
     pub mod redis;
+    pub mod redis_topology;
     pub mod system;
     mod wait;
     pub mod wire;

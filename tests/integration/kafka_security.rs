@@ -48,6 +48,7 @@ async fn secured() -> (Broker, Topic, KafkaConfig) {
     (broker, topic, tls)
 }
 
+#[allow(clippy::unnecessary_wraps)] // as the configuration has it
 fn login(mechanism: SaslMechanism, user: &str, password: &str) -> Option<SaslConfig> {
     Some(SaslConfig::Password {
         mechanism,
@@ -316,7 +317,7 @@ async fn each_command_needs_no_more_than_its_permissions(
         topic: "others".to_owned(),
         ..own
     };
-    let refused = create_topics(&others).await.err().expect("it may not");
+    let refused = create_topics(&others).await.expect_err("it may not");
     assert!(
         matches!(refused, ConnectError::CreateForbidden(_)),
         "{refused}"

@@ -159,7 +159,7 @@ async fn without_an_open_sale_nothing_is_pressed() {
     let hour = chrono::Duration::hours(1);
     let start = Utc::now() + hour;
     let (sale, _) = system.sale_in(5, start, start + hour).await;
-    api.wait_until_known(sale).await;
+    api.wait_until_known(&system, sale).await;
     let (code, process) = stress(&api.url, &["--users", "2"], &nothing()).await;
     let output = process.output();
     assert_eq!(code, 2, "{output}");
@@ -171,7 +171,7 @@ async fn without_an_open_sale_nothing_is_pressed() {
     let (status, _) = api
         .get("/api/orders/status/1", Some(&Shopper::nobody()))
         .await;
-    assert_eq!(status, 400);
+    assert_eq!(status, 401);
 }
 
 #[tokio::test]

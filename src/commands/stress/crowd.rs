@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     engine::postgres::PostgresLedger,
     ids::UserId,
+    port::Ledger,
     stress::{Target, shoppers::Recruiting},
 };
 
@@ -82,10 +83,13 @@ impl<'a> Crowd<'a> {
                 "of the {users} accounts from {first} on, {there} are there (--first-user, --users)"
             );
         }
-        let tokens = Tokens::new(&config.auth);
+        let tokens = Tokens::new(&config.auth).of_ledger(ledger.id());
         let run = run();
-        // A status is shown to whoever has a token; an account is needed to buy only.
-        let somebody = first_user.or(UserId::new(1)).context("an id is positive")?;
+        // A status is shown to whoever has an account.
+        let anybody = ledger.accounts_after(None, 1).await?.runs.pop();
+        let somebody = first_user
+            .or(anybody.map(|run| run.first))
+            .context("there is no account yet: `flashsale seed` makes some")?;
         Ok(Self {
             first: tokens.issue(somebody, &run, Role::User, now)?,
             users,

@@ -16,7 +16,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    Prepared,
+    Prepared, accounts,
     failure::{self, Retry},
     sales::units,
     watch::LastCode,
@@ -188,6 +188,9 @@ async fn attempt_once(
                 .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
             make_room(conn, &decision.orders, &in_the_way).await?;
             write_orders(conn, &decision.orders).await?;
+            if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
+                accounts::raise(conn, reached.value()).await?;
+            }
             write_attempts(conn, &position.topic, decision.fresh).await?;
             Ok(decision.settlements)
         })

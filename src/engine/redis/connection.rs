@@ -11,6 +11,7 @@ use super::{
     client::{Address, ConnectError},
     cluster::{Call, Cluster},
     link::{Link, Place},
+    session::Failed,
 };
 use crate::{config::RedisConfig, port::GateError};
 
@@ -74,7 +75,7 @@ impl Connection {
             Way::Server(link) => {
                 let session = link.session()?;
                 let answer = call.send(&session, false).await;
-                answer.map_err(|failed| failed.told())
+                answer.map_err(Failed::told)
             }
             Way::Cluster(cluster) => Box::pin(cluster.call(call)).await,
         }

@@ -93,6 +93,7 @@ fn sheet(findings: Vec<Finding>) -> Sheet {
         remaining: 8,
         sold: 2,
         removed: 0,
+        without_unit: 0,
         status: GateStatus::Unknown,
         unsettled: 0,
         dead_letters: 0,

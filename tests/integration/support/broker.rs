@@ -276,14 +276,14 @@ fn security(dir: &std::path::Path, listeners: &[Listener]) -> String {
     );
     for (n, listener) in listeners.iter().enumerate() {
         let name = format!("listener.name.more{n}");
-        properties += &format!(
+        let keys = format!(
             "{name}.ssl.keystore.type=PKCS12\n\
              {name}.ssl.keystore.location={}\n\
              {name}.ssl.keystore.password=changeit\n\
              {name}.ssl.key.password=changeit\n",
             dir.join("broker.p12").display()
         );
-        properties += &match listener.kind {
+        let clients = match listener.kind {
             Kind::Plain => String::new(),
             Kind::Login => format!(
                 "{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,OAUTHBEARER\n\
@@ -303,6 +303,8 @@ fn security(dir: &std::path::Path, listeners: &[Listener]) -> String {
                 dir.join("ca.pem").display()
             ),
         };
+        properties.push_str(&keys);
+        properties.push_str(&clients);
     }
     properties
 }
