@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test faults rolling soak mutations bench ci format lint docs services services-down
+.PHONY: help run test faults rolling soak mutations bench ci format lint docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,17 +38,22 @@ bench: ## measure every path, what growth costs, and the pieces; writes the tabl
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour
 	@scripts/mutations.sh
 
-ci: format lint docs test ## all that has to be green: format, lints, documentation, tests
+ci: format packaging lint docs test ## all that has to be green: format, packaging, lints, documentation, tests
 
 format: ## check the format
 	cargo fmt --check
 
-lint: ## clippy and the scripts' syntax
+lint: ## clippy
 	cargo clippy --all-targets -- -D warnings
-	@for script in scripts/*.sh scripts/services/*.sh .ci/run; do bash -n "$$script"; done
 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+
+packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
+	@scripts/packaging.sh
+
+image-check: ## run the Dockerfile's steps without an engine, from what .dockerignore lets through (some minutes; root)
+	@nice -n 10 scripts/image.py --full
 
 services: ## start PostgreSQL, Redis, Kafka and a Redis Cluster for development
 	@$(SERVICES) up cluster

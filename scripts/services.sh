@@ -4,6 +4,7 @@
 set -euo pipefail
 
 KAFKA_VERSION=4.3.1 # the log's contract tests pass on it with rskafka 0.6; it needs Java 17
+# shellcheck disable=SC2034 # read by scripts/services/kafka.sh
 SLF4J_VERSION=1.7.36
 
 usage() {

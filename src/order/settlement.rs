@@ -384,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_the_id_of_anothers_attempt_is_rejected_and_leaves_the_other_alone() {
+    fn a_record_with_the_id_of_another_attempt_is_rejected_and_leaves_the_other_alone() {
         let (own, stolen) = (attempt(1, 1), attempt(1, 2));
         let decision = decide_one(&[own, stolen, own], &[], known(5)).unwrap();
         assert_eq!(
