@@ -53,7 +53,7 @@ async fn migrations_of_a_file_go_up_and_down_and_up() {
     assert_eq!(system.number("SELECT count(*) FROM users").await, 1);
     let (reset, output) = run(&["migrate", "reset", "--yes"]).await;
     assert!(reset, "{output}");
-    assert_eq!(system.number(TABLES).await, 11);
+    assert_eq!(system.number(TABLES).await, 14);
     assert_eq!(system.number("SELECT count(*) FROM users").await, 0);
 }
 
