@@ -18,6 +18,7 @@ mod readiness;
 mod server;
 mod stream;
 mod table;
+mod upgrade;
 
 pub use answer::{Success, timestamp};
 pub use app::{App, Probes};
