@@ -40,6 +40,7 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
+        api_docs: bool,
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -67,7 +68,7 @@ impl App {
             .app_data(proxies)
             .app_data(Data::new(Docs::new()));
         probes.install(config);
-        table::mount(table::api(), config);
+        table::mount(table::served(api_docs), config);
     }
 }
 

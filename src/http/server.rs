@@ -72,8 +72,9 @@ pub async fn run(
 ) -> io::Result<()> {
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let api_docs = config.api_docs;
     let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), service);
+        app.configure(body_timeout, proxies.clone(), api_docs, service);
     };
     serve(listener, config.http_threads, config, shutdown, configure).await
 }
@@ -121,7 +122,7 @@ fn start(
     let service = move || {
         let config = &config_of_threads;
         let app = Actix::new()
-            .wrap(cors(&config.frontend_origins))
+            .wrap(cors(config))
             .wrap(from_fn(in_shape))
             .configure(configure.clone())
             .into_factory()

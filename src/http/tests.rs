@@ -9,6 +9,7 @@ mod documentation;
 mod failures;
 mod limits;
 mod origins;
+mod upgrades;
 
 use std::{sync::Arc, time::Duration};
 
@@ -58,6 +59,7 @@ fn server_config() -> ServerConfig {
         host: "127.0.0.1".to_owned(),
         port: 0,
         frontend_origins: Vec::new(),
+        api_docs: true,
         http_threads: 1,
         max_connections: 100,
         keep_alive: Duration::from_secs(75),
@@ -117,6 +119,7 @@ impl Server {
         );
         let auth = Arc::new(auth);
         let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+        let api_docs = config.api_docs;
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, stop, move |service| {
@@ -130,7 +133,7 @@ impl Server {
                     .app_data(Data::new(Docs::new()))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
-                table::mount(table::api(), service);
+                table::mount(table::served(api_docs), service);
             })
             .await
         });
