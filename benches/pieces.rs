@@ -28,7 +28,7 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, Holder, Ledger, LoadToken, Member, Offset, Position, PurchaseResult, ResultEntry,
-        ResultQuestion, SaleWindow, SettleBatch, StockGate,
+        ResultQuestion, SaleTerms, SaleWindow, SettleBatch, StockGate,
     },
 };
 use support::{
@@ -249,9 +249,14 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         start: now - HOUR,
         end: now + HOUR,
     };
+    let terms = SaleTerms {
+        version: 1,
+        window,
+        total: units,
+    };
     assert!(gate.begin_load(sale, token, HOUR).await.unwrap());
     assert!(
-        gate.open(sale, token, window, units, now + HOUR * 2)
+        gate.open(sale, token, terms, units, now + HOUR * 2)
             .await
             .unwrap()
     );

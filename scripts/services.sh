@@ -8,17 +8,27 @@ SLF4J_VERSION=1.7.36
 
 usage() {
     cat <<'END'
-Usage: scripts/services.sh up [cluster] | down | status | env
+Usage: scripts/services.sh up [MODE...] | down | status | env [MODE...]
 
   up           start PostgreSQL, Redis and Kafka, installing what is missing
-  up cluster   the same, and a Redis Cluster of three masters
+  up MODE...   the same, and more servers:
+                 cluster           a Redis Cluster of three masters
+                 cluster-replicas  one of three masters with a replica each
+                 redis-replica     a Redis primary with a replica
+                 sentinel          the same, watched by three Sentinels, which call the primary "flashsale"
+                 kafka3            three Kafka brokers: replication factor 3, min.insync.replicas 2
+                 tls               Redis and a Kafka broker that speak TLS, with a certificate authority of their own
   down         stop what was started
   status       say what runs; exit code 1 if PostgreSQL, Redis or Kafka does not
   env          print the exports that point flashsale and its tests at these servers:
                eval "$(scripts/services.sh env)"
+  env MODE...  the same, with the servers as these modes (kafka3, tls) start them
 
 Ports: PG_PORT (25433), REDIS_PORT_OWN (26379), KAFKA_PORT (29093, and the next one for its controller),
-CLUSTER_PORT (27101, and the next two). Data and logs: FLASHSALE_SERVICES_DIR (target/services).
+CLUSTER_PORT (27101, and the next two), REDIS_PAIR_PORT (27121, and the next), SENTINEL_PORT (27131, and the next two),
+REPLICAS_CLUSTER_PORT (27141, and the next five), REDIS_TLS_PORT (27151), KAFKA3_PORT (29103, and the next five),
+KAFKA_TLS_PORT (29111, plain; the next ones with a certificate and with a login). Data and logs: FLASHSALE_SERVICES_DIR
+(target/services).
 END
 }
 
@@ -28,6 +38,8 @@ PG_PORT=${PG_PORT:-25433}
 REDIS_PORT_OWN=${REDIS_PORT_OWN:-26379}
 KAFKA_PORT=${KAFKA_PORT:-29093}
 CLUSTER_PORT=${CLUSTER_PORT:-27101}
+KAFKA3_PORT=${KAFKA3_PORT:-29103}
+KAFKA_TLS_PORT=${KAFKA_TLS_PORT:-29111}
 LIBS=$DIR/kafka-$KAFKA_VERSION/libs
 PATIENCE=60 # seconds for a server to answer
 
@@ -38,7 +50,7 @@ fail() {
 }
 
 # One file a server; each says what it needs, how it is started and which modes it has.
-for part in packages postgres redis kafka; do
+for part in packages tls postgres redis kafka; do
     # shellcheck source=/dev/null
     . "$ROOT/scripts/services/$part.sh"
 done
@@ -94,10 +106,30 @@ servers() {
     echo "postgres $(pg_dir) $PG_PORT"
     echo "redis 127.0.0.1:$REDIS_PORT_OWN $REDIS_PORT_OWN"
     echo "kafka $DIR/kafka/server.properties $KAFKA_PORT"
-    local port
-    for port in $(cluster_ports); do
-        [ ! -f "$DIR/cluster-$port.pid" ] || echo "cluster-$port 127.0.0.1:$port $port"
+    local name rest id
+    while read -r name rest; do
+        [ ! -f "$DIR/$name.pid" ] || echo "$name $rest"
+    done < <(redis_servers_on_demand)
+    for id in 1 2 3; do
+        [ ! -f "$DIR/kafka3-$id.pid" ] || echo "kafka3-$id $DIR/kafka3-$id/server.properties $((KAFKA3_PORT + id - 1))"
     done
+    [ ! -f "$DIR/kafka-tls.pid" ] || echo "kafka-tls $DIR/kafka-tls/server.properties $KAFKA_TLS_PORT"
+}
+
+# One of the modes of `up`; a server adds what it has of it.
+start_mode() {
+    case $1 in
+    cluster) start_cluster ;;
+    cluster-replicas) start_cluster_replicas ;;
+    redis-replica) start_redis_replica ;;
+    sentinel) start_sentinel ;;
+    kafka3) start_kafka3 ;;
+    tls)
+        start_redis_tls
+        start_kafka_tls
+        ;;
+    *) fail "unknown mode: $1 (see scripts/services.sh --help)" ;;
+    esac
 }
 
 up() {
@@ -111,7 +143,10 @@ up() {
     start_kafka 9>&- &
     local kafka=$!
     start_redis 9>&-
-    [ "${1:-}" != cluster ] || start_cluster 9>&-
+    local mode
+    for mode in "$@"; do
+        start_mode "$mode" 9>&-
+    done
     wait $postgres || exit 1
     wait $kafka || exit 1
     status
@@ -124,8 +159,9 @@ status() {
             say "$name answers on 127.0.0.1:$port (pid $pid)"
         else
             say "$name does not run"
-            # The cluster is on demand: a node that is down says so, and is no failure.
-            [[ $name == cluster-* ]] || down=1
+            # Servers on demand: one that is down says so, and is no failure.
+            [[ $name == postgres || $name == redis || $name == kafka ]] || continue
+            down=1
         fi
     done < <(servers)
     [ -z "$down" ]
@@ -154,15 +190,29 @@ export POSTGRES_HOST=127.0.0.1 POSTGRES_PORT=$PG_PORT POSTGRES_USER=postgres1 PO
 export REDIS_HOST=127.0.0.1 REDIS_PORT=$REDIS_PORT_OWN
 export KAFKA_BROKERS=127.0.0.1:$KAFKA_PORT
 export FLASHSALE_TEST_REDIS_CLUSTER=127.0.0.1:$CLUSTER_PORT
+export FLASHSALE_TLS_DIR='$TLS_DIR'
 export FLASHSALE_KAFKA_LIBS='$LIBS'
 END
+    local mode
+    for mode in "$@"; do
+        case $mode in
+        kafka3)
+            echo "export KAFKA_BROKERS=$(kafka3_ports | sed 's/^/127.0.0.1:/' | paste -sd,) KAFKA_REPLICATION_FACTOR=3"
+            ;;
+        tls)
+            echo "export KAFKA_BROKERS=127.0.0.1:$((KAFKA_TLS_PORT + 1)) KAFKA_TLS=verify-full KAFKA_CA_FILE='$TLS_DIR/ca.crt'"
+            echo "export KAFKA_CERT_FILE='$TLS_DIR/client.crt' KAFKA_KEY_FILE='$TLS_DIR/client.key'"
+            echo "export FLASHSALE_TEST_KAFKA_PLAIN=127.0.0.1:$KAFKA_TLS_PORT"
+            ;;
+        esac
+    done
 }
 
 case "${1:-}" in
-up) up "${2:-}" ;;
+up) up "${@:2}" ;;
 down) down ;;
 status) status ;;
-env) env_lines ;;
+env) env_lines "${@:2}" ;;
 -h | --help | help) usage ;;
 *)
     usage >&2

@@ -138,20 +138,23 @@ pub struct KafkaConfig {
     pub partitions: i32,
     pub replication_factor: i16,
     pub append_timeout: Duration,
-    pub tls: bool,
-    pub ca_file: Option<String>,
+    pub tls: TlsConfig,
     pub sasl: Option<SaslConfig>,
 }
 
 /// How to log in to Kafka.
 #[derive(Debug, Clone)]
-pub struct SaslConfig {
-    pub mechanism: SaslMechanism,
-    pub username: String,
-    pub password: Secret,
+pub enum SaslConfig {
+    Password {
+        mechanism: SaslMechanism,
+        username: String,
+        password: Secret,
+    },
+    /// With a token from a file, which is read at each login.
+    OauthBearer { token_file: String },
 }
 
-/// The mechanisms that are supported.
+/// The mechanisms with a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,

@@ -12,12 +12,13 @@ mod log;
 
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
-    GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleWindow, Standing, StockGate,
+    Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, Standing,
+    StockGate,
 };
 pub use ledger::{
-    Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection, SaleListing,
-    SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
+    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
+    SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
 pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{

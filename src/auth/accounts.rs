@@ -84,6 +84,18 @@ impl Ledger for Accounts {
         broken()
     }
 
+    async fn ended_orders(
+        &self,
+        _: &[SaleId],
+        _: u32,
+    ) -> Result<Vec<crate::port::EndedOrder>, LedgerError> {
+        broken()
+    }
+
+    async fn note_ended(&self, _: &[crate::port::EndedOrder]) -> Result<(), LedgerError> {
+        broken()
+    }
+
     async fn heartbeat(
         &self,
         _: &Member,

@@ -84,10 +84,6 @@ async fn servers(config: &Config, processes: u32) -> Vec<Check> {
     }
     match kafka {
         Ok(found) => checks.extend(kafka::judge(&config.kafka, &found)),
-        Err(error @ kafka_engine::inspect::InspectError::Mechanism) => checks.push(
-            Check::warning("kafka", "replicas", error.to_string())
-                .advise("look with kafka-topics.sh --describe and kafka-configs.sh --describe"),
-        ),
         Err(error) => checks.push(Check::failed("kafka", SERVERS, error.to_string())),
     }
     match postgres {

@@ -32,7 +32,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             json: read.choice("log.format", &[("text", false), ("json", true)]),
         },
         redis: redis(&mut read, production),
-        kafka: kafka(&mut read),
+        kafka: kafka(&mut read, production),
         postgres: postgres(&mut read, production),
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
@@ -117,7 +117,7 @@ fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
     })
 }
 
-fn kafka(read: &mut Reader) -> KafkaConfig {
+fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
     let topic = read.topic("kafka.topic");
     let dead_letter_topic = match read.optional("kafka.dead_letter_topic") {
         Some(_) => read.topic("kafka.dead_letter_topic"),
@@ -129,8 +129,12 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
+    let brokers = read.brokers("kafka.brokers");
+    let hosts = brokers.iter().filter_map(|broker| broker.rsplit_once(':'));
+    let hosts: Vec<_> = hosts.map(|(host, _)| host).collect();
+    let tls = tls::read(read, "kafka", &hosts, production);
     KafkaConfig {
-        brokers: read.brokers("kafka.brokers"),
+        brokers,
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
@@ -138,25 +142,44 @@ fn kafka(read: &mut Reader) -> KafkaConfig {
         partitions: read.number("kafka.partitions", 1..=10_000),
         replication_factor: read.number("kafka.replication_factor", 1..=100),
         append_timeout: read.millis("kafka.append_timeout_ms", 50..=60_000),
-        tls: read.flag("kafka.tls"),
-        ca_file: read.optional("kafka.ca_file"),
+        tls,
         sasl: sasl(read),
     }
 }
 
 fn sasl(read: &mut Reader) -> Option<SaslConfig> {
+    /// Which mechanism, before the rest of its settings is read.
+    #[derive(Clone, Copy)]
+    enum Chosen {
+        Password(SaslMechanism),
+        Token,
+    }
+
     read.optional("kafka.sasl_mechanism")?;
-    Some(SaslConfig {
-        mechanism: read.choice(
-            "kafka.sasl_mechanism",
-            &[
-                ("PLAIN", SaslMechanism::Plain),
-                ("SCRAM-SHA-256", SaslMechanism::ScramSha256),
-                ("SCRAM-SHA-512", SaslMechanism::ScramSha512),
-            ],
-        ),
-        username: read.required("kafka.sasl_username"),
-        password: Secret::new(read.required("kafka.sasl_password")),
+    let chosen = read.choice(
+        "kafka.sasl_mechanism",
+        &[
+            ("PLAIN", Chosen::Password(SaslMechanism::Plain)),
+            (
+                "SCRAM-SHA-256",
+                Chosen::Password(SaslMechanism::ScramSha256),
+            ),
+            (
+                "SCRAM-SHA-512",
+                Chosen::Password(SaslMechanism::ScramSha512),
+            ),
+            ("OAUTHBEARER", Chosen::Token),
+        ],
+    );
+    Some(match chosen {
+        Chosen::Password(mechanism) => SaslConfig::Password {
+            mechanism,
+            username: read.required("kafka.sasl_username"),
+            password: Secret::new(read.required("kafka.sasl_password")),
+        },
+        Chosen::Token => SaslConfig::OauthBearer {
+            token_file: read.required("kafka.sasl_token_file"),
+        },
     })
 }
 

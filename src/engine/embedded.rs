@@ -6,6 +6,7 @@
 mod audit;
 mod connect;
 mod directory;
+mod ended;
 pub mod export;
 mod gate;
 mod identity;

@@ -1,19 +1,25 @@
 //! The attempt log on Kafka, through rskafka.
 //!
 //! rskafka waits and retries without end on its own. Here every request is one try on a session with a deadline, and
-//! a session is thrown away at the first sign of trouble, since a connection to a host that went away silently would
-//! otherwise be kept for as long as TCP hopes.
+//! a session is discarded when it does not answer or when `error_table` says so, since a connection to a host that went
+//! away silently would otherwise be kept for as long as TCP hopes.
 
+mod connect_error;
+mod connection;
+mod error_table;
 mod failure;
 pub mod inspect;
 mod letters;
 mod message;
 mod partitioner;
+mod partitions;
+mod security;
 mod session;
 mod topics;
 
 use std::{
     collections::BTreeMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -21,7 +27,7 @@ use async_trait::async_trait;
 use futures::future::{join_all, try_join_all};
 use rskafka::client::partition::{Compression, OffsetAt};
 
-pub use session::ConnectError;
+pub use connect_error::ConnectError;
 pub use topics::{CreatedTopics, create_topics};
 
 use crate::{
@@ -32,15 +38,19 @@ use crate::{
         LogRecord, Offset, Partition, RawRecord,
     },
 };
+use error_table::Append;
 use failure::Failure;
+use partitions::{Partitions, Watch};
+use security::Security;
 use session::{Sessions, retry_pause};
 
 /// How long a read waits for records before it answers with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
 /// How much one read asks for. A record of this service has some 250 bytes.
 const READ_BYTES: i32 = 1 << 20;
-/// Tries of one append within its timeout, when it surely was not written.
-const APPEND_TRIES: u32 = 3;
+/// Tries of one append within its timeout, while it surely is not written. One that is in doubt is tried until the timeout: a
+/// leader that moves leaves only those in doubt that were under way, and once one try succeeds, nothing is in doubt.
+const APPEND_TRIES: u32 = 4;
 /// Reads of an offset below the end that gave nothing, until it counts as a gap in the log.
 const GAP_READS: u32 = 3;
 
@@ -63,8 +73,8 @@ pub struct KafkaLog {
     dead_letter_topic: String,
     /// Whose attempts are appended.
     ledger: LedgerId,
-    partitions: i32,
-    dead_letter_partitions: i32,
+    partitions: Arc<Partitions>,
+    _watch: Watch,
     append_timeout: Duration,
     appends: Sessions,
     reads: Sessions,
@@ -74,25 +84,18 @@ pub struct KafkaLog {
 impl KafkaLog {
     /// Connects once, within the append timeout, and looks the topics up.
     pub async fn connect(config: &KafkaConfig) -> Result<Self, ConnectError> {
-        let questions = Sessions::new(config)?;
-        let partitions = questions
-            .partitions_of(&[&config.topic, &config.dead_letter_topic])
-            .await?;
-        let [partitions, dead_letter_partitions] = partitions[..] else {
-            return Err(ConnectError::Unreachable(
-                "no answer about the topics".to_owned(),
-            ));
-        };
+        let security = Security::new(config)?;
+        let partitions = Arc::new(Partitions::look_up(config, &security).await?);
         Ok(Self {
             topic: config.topic.clone(),
             dead_letter_topic: config.dead_letter_topic.clone(),
             ledger: LedgerId::NONE,
+            _watch: partitions.watch(),
             partitions,
-            dead_letter_partitions,
             append_timeout: config.append_timeout,
-            appends: Sessions::new(config)?,
-            reads: Sessions::new(config)?,
-            questions,
+            appends: Sessions::new(config, &security),
+            reads: Sessions::new(config, &security),
+            questions: Sessions::new(config, &security),
         })
     }
 
@@ -104,8 +107,10 @@ impl KafkaLog {
         Self { ledger, ..self }
     }
 
-    /// Appends records to one partition: tries again while they surely were not written and there is time. They are made for
-    /// each try, which mostly is the only one.
+    /// Appends records to one partition. They are made for each try, which mostly is the only one.
+    ///
+    /// What is in doubt after one try may be written twice by the next one, and counts once. An answer that is certain says
+    /// nothing about earlier tries, so that the whole stays in doubt unless a try succeeds.
     async fn produce(
         &self,
         topic: &str,
@@ -124,18 +129,20 @@ impl KafkaLog {
             let Err(failure) = produce.await else {
                 return Ok(());
             };
-            in_doubt |= !failure.surely_not_written();
-            let too_large = failure.is_too_large();
-            if too_large || tries == APPEND_TRIES || Instant::now() + retry_pause(tries) >= deadline
-            {
-                let cause = failure.to_string();
+            in_doubt |= failure.append() == Append::InDoubt;
+            if failure.is_unknown_partition() {
+                self.partitions.look_soon();
+            }
+            let no_time = Instant::now() + retry_pause(tries) >= deadline;
+            if no_time || failure.is_permanent() || (!in_doubt && tries >= APPEND_TRIES) {
+                let cause = failure.of_append();
                 return Err(NotProduced {
                     cause: if in_doubt {
                         AppendError::Unknown(cause)
                     } else {
                         AppendError::NotWritten(cause)
                     },
-                    too_large,
+                    too_large: failure.is_too_large(),
                 });
             }
             tokio::time::sleep(retry_pause(tries)).await;
@@ -172,8 +179,15 @@ impl KafkaLog {
         Ok(())
     }
 
+    /// Twice: brokers close connections that were idle for long, and a session may be older than a partition. The first question
+    /// finds that out.
     async fn offset(&self, partition: Partition, at: OffsetAt) -> Result<Offset, LogError> {
-        Ok(self.offset_in(&self.topic, partition, at).await?)
+        match self.offset_in(&self.topic, partition, at).await {
+            Err(failure) if !failure.is_permanent() => {
+                Ok(self.offset_in(&self.topic, partition, at).await?)
+            }
+            answer => Ok(answer?),
+        }
     }
 
     async fn offset_in(
@@ -239,14 +253,15 @@ impl AttemptLog for KafkaLog {
     }
 
     fn partitions(&self) -> i32 {
-        self.partitions
+        self.partitions.attempts()
     }
 
     async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>> {
+        let partitions = self.partitions.for_appends();
         let mut by_partition: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
         for (index, attempt) in attempts.iter().enumerate() {
             by_partition
-                .entry(partitioner::partition_of(attempt.user, self.partitions))
+                .entry(partitioner::partition_of(attempt.user, partitions))
                 .or_default()
                 .push(index);
         }
@@ -306,7 +321,9 @@ impl AttemptLog for KafkaLog {
     }
 
     async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
-        let partitions = (0..self.partitions).map(Partition);
+        let look = self.partitions.look().await;
+        look.map_err(|error| LogError::Unavailable(error.to_string()))?;
+        let partitions = (0..self.partitions.attempts()).map(Partition);
         let ends = try_join_all(
             partitions
                 .clone()
@@ -317,9 +334,10 @@ impl AttemptLog for KafkaLog {
     }
 
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+        let partitions = self.partitions.dead_letters().max(1);
         let mut by_partition: BTreeMap<i32, Vec<_>> = BTreeMap::new();
         for letter in letters {
-            let partition = letter.partition.0 % self.dead_letter_partitions;
+            let partition = letter.partition.0 % partitions;
             by_partition.entry(partition).or_default().push(letter);
         }
         for (partition, letters) in by_partition {
@@ -331,7 +349,7 @@ impl AttemptLog for KafkaLog {
     }
 
     fn dead_letter_partitions(&self) -> i32 {
-        self.dead_letter_partitions
+        self.partitions.dead_letters()
     }
 
     async fn dead_letters(
@@ -344,13 +362,8 @@ impl AttemptLog for KafkaLog {
             .map_err(|failure| LogError::Unavailable(format!("dead letters: {failure}")))
     }
 
-    /// Twice: a broker closes connections that were idle for long, and the first question finds that out.
     async fn ping(&self) -> Result<(), LogError> {
-        let ask = || self.offset(Partition(0), OffsetAt::Latest);
-        if ask().await.is_err() {
-            ask().await?;
-        }
-        Ok(())
+        self.offset(Partition(0), OffsetAt::Latest).await.map(drop)
     }
 }
 

@@ -10,6 +10,7 @@ mod leases;
 mod ledger;
 mod log;
 
+pub use super::sale::Part;
 pub use gate::{GateImage, ModelGate};
 pub use ledger::ModelLedger;
 pub use log::ModelLog;

@@ -6,6 +6,7 @@
 mod audit;
 mod connect;
 mod crowd;
+mod ended;
 mod failure;
 mod identity;
 pub mod import;
@@ -35,8 +36,8 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId},
     port::{
-        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        Decision, EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
         SettledAttempt, Settlement, StoredUser,
     },
 };
@@ -111,6 +112,18 @@ impl Ledger for PostgresLedger {
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
         Ok(sales::snapshot(&mut *self.pool.take().await?, sale).await?)
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        Ok(ended::to_apply(&mut *self.pool.take().await?, sales, limit).await?)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        Ok(ended::note(&mut *self.pool.take().await?, orders).await?)
     }
 
     async fn heartbeat(

@@ -19,6 +19,7 @@ mod read;
 mod reply;
 mod results;
 mod rights;
+mod sale_call;
 mod scripts;
 mod sentinel;
 mod session;
@@ -36,9 +37,9 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleWindow, Settlement,
-        StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms,
+        Settlement, StockGate,
     },
 };
 use connection::Connection;
@@ -48,8 +49,6 @@ pub struct RedisGate {
     connection: Connection,
     /// How long a result can be read.
     result_ttl: Duration,
-    /// Whose sales these are.
-    ledger: LedgerId,
 }
 
 impl RedisGate {
@@ -60,7 +59,6 @@ impl RedisGate {
         Ok(Self {
             connection,
             result_ttl,
-            ledger: LedgerId::NONE,
         })
     }
 
@@ -69,7 +67,10 @@ impl RedisGate {
     /// [`Ledger::id`]: crate::port::Ledger::id
     #[must_use]
     pub fn of_ledger(self, ledger: LedgerId) -> Self {
-        Self { ledger, ..self }
+        Self {
+            connection: self.connection.of_ledger(ledger),
+            ..self
+        }
     }
 
     /// Says goodbye to the server. Every method fails afterwards.
@@ -111,11 +112,14 @@ impl StockGate for RedisGate {
             if settlement.outcome != Outcome::Rejected
                 || results::is_awaited(&self.connection, sale, attempt.user).await?
             {
-                results.push(settle::result_of(settlement));
+                results.extend(settle::result_of(settlement));
             }
         }
         results::write(&self.connection, self.result_ttl, &results).await?;
-        settle::record(&self.connection, sale, settlements).await
+        let ended = settle::record(&self.connection, sale, settlements).await?;
+        let mut told = results;
+        told.retain(|entry| ended.contains(&entry.user));
+        results::forget(&self.connection, &told).await
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
@@ -146,8 +150,32 @@ impl StockGate for RedisGate {
         read::holders(&self.connection, sale).await
     }
 
-    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
-        load::close_if_restarted(&self.connection, sale).await
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+        load::close(&self.connection, sale, anyway).await
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        load::relist(&self.connection, sale).await
+    }
+
+    /// The results first, as in [`record`](Self::record): the shopper cannot buy again before the second step.
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<bool, GateError> {
+        let told: Vec<_> = ended
+            .iter()
+            .map(|holder| ResultEntry {
+                sale,
+                product,
+                user: holder.user,
+                result: PurchaseResult::Success,
+            })
+            .collect();
+        results::forget(&self.connection, &told).await?;
+        settle::end(&self.connection, sale, ended).await
     }
 
     async fn overdue(
@@ -185,20 +213,20 @@ impl StockGate for RedisGate {
         &self,
         sale: SaleId,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
-        load::open(&self.connection, sale, token, window, remaining, expires).await
+        load::open(&self.connection, sale, token, terms, remaining, expires).await
     }
 
-    async fn set_window(
+    async fn set_terms(
         &self,
         sale: SaleId,
-        window: SaleWindow,
+        terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<(), GateError> {
-        load::set_window(&self.connection, sale, window, expires).await
+    ) -> Result<bool, GateError> {
+        load::set_terms(&self.connection, sale, terms, expires).await
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {

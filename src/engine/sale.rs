@@ -1,9 +1,13 @@
 //! One sale in a gate that is memory: who holds a unit, what is available, what is pending. The rules, and why the balance
 //! holds, are those of `engine/redis/scripts/record_outcomes.lua`; here they are Rust. No locks, no I/O; time comes in, in
-//! milliseconds.
+//! milliseconds. What an operator changes, and what is done when a part is lost, is in `upkeep`.
+
+mod upkeep;
+
+pub use upkeep::Part;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -13,7 +17,7 @@ use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
         GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
-        ReserveOutcome, SaleWindow, Settlement, Standing,
+        ReserveOutcome, SaleTerms, Settlement, Standing,
     },
 };
 
@@ -29,8 +33,13 @@ pub(super) struct Sale {
     holders: HashMap<Key, Held>,
     /// Those among the holders whose settlement is not recorded, with the time of their reservation or last claim.
     pending: HashMap<UserId, i64>,
-    available: i64,
+    /// `None` once it was lost.
+    available: Option<i64>,
     returns: u64,
+    /// Attempts whose orders the ledger has ended and that were taken out. Whoever settled one may still come to record it.
+    ended: HashSet<AttemptId>,
+    /// True once `pending` was lost: holders may be missing from it.
+    unlisted: bool,
     /// Once it is known.
     product: Option<ProductId>,
     /// When all this is forgotten; `None` before anything is known.
@@ -49,10 +58,12 @@ enum Phase {
     },
     Open {
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
     },
     /// What is held may be out of date: to be settled, and then loaded anew.
     Closed,
+    /// How it stood was lost; what is held was not.
+    Lost,
 }
 
 /// A shopper's id as bytes: unlike a number it needs no alignment, which would cost another seven bytes a holder.
@@ -132,18 +143,18 @@ impl Sale {
         let held = self.holders.get(&attempt.user.into());
         match (settlement.outcome, held) {
             (_, Some(held)) if !held.state.is_pending() => true,
-            (Outcome::Ordered, _) => !matches!(self.phase, Phase::New),
+            (Outcome::Ordered, _) => !matches!(self.phase, Phase::New | Phase::Lost),
             (Outcome::AlreadyOrdered { .. }, Some(held)) => held.attempt == attempt.id,
-            (Outcome::AlreadyOrdered { .. }, None) | (Outcome::SoldOut | Outcome::Rejected, _) => {
-                false
-            }
+            (Outcome::AlreadyOrdered { .. }, None)
+            | (Outcome::SoldOut | Outcome::Released | Outcome::Rejected, _) => false,
         }
     }
 
     pub(super) fn reserve(&mut self, asked: Holder, now: i64) -> ReserveOutcome {
-        let Phase::Open { window, .. } = self.phase else {
+        let (Phase::Open { terms, .. }, Some(available)) = (&self.phase, self.available) else {
             return ReserveOutcome::Closed;
         };
+        let window = terms.window;
         if let Some(held) = self.holders.get_mut(&asked.user.into()) {
             // The same attempt again is a resend: nobody new relies on it, so its release must stay possible.
             if held.state == State::Pending && held.attempt != asked.attempt {
@@ -158,10 +169,10 @@ impl Sale {
             ReserveOutcome::NotStarted
         } else if now >= millis(window.end) {
             ReserveOutcome::Ended
-        } else if self.available <= 0 {
+        } else if available <= 0 {
             ReserveOutcome::SoldOut
         } else {
-            self.available -= 1;
+            self.available = Some(available - 1);
             self.hold(asked.user, asked.attempt, State::Pending);
             self.pending.insert(asked.user, now);
             ReserveOutcome::Reserved
@@ -194,7 +205,14 @@ impl Sale {
         }
     }
 
-    pub(super) fn overdue(&self, now: i64, age: Duration, limit: usize) -> Vec<PendingEntry> {
+    /// An entry without a pending holder names no attempt; a sale that is not open drops it.
+    pub(super) fn overdue(&mut self, now: i64, age: Duration, limit: usize) -> Vec<PendingEntry> {
+        if !self.is_open() {
+            let holders = &self.holders;
+            let pending = |user: &UserId| holders.get(&Key::from(*user));
+            self.pending
+                .retain(|user, _| pending(user).is_some_and(|held| held.state.is_pending()));
+        }
         let latest = now.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX));
         // The oldest so far, never more than are asked for.
         let mut oldest = BTreeSet::new();
@@ -208,7 +226,7 @@ impl Sale {
         }
         let entry = |(since, user): (i64, UserId)| {
             let held = self.holders.get(&user.into())?;
-            Some(PendingEntry {
+            held.state.is_pending().then_some(PendingEntry {
                 user,
                 attempt: held.attempt,
                 since: time(since),
@@ -233,14 +251,19 @@ impl Sale {
     fn record_one(&mut self, settlement: &Settlement) {
         let (user, attempt) = (settlement.attempt.user, settlement.attempt.id);
         let held = self.holders.get(&user.into()).copied();
-        match (settlement.outcome, held) {
+        let outcome = if self.has_ended(settlement) {
+            Outcome::Released
+        } else {
+            settlement.outcome
+        };
+        match (outcome, held) {
             (Outcome::Ordered, Some(held)) if held.state.is_pending() => {
                 self.settle(user, attempt);
             }
             (Outcome::Ordered, None) => match &mut self.phase {
                 // The set of holders has grown: whoever refuses shoppers by heart must look again.
                 Phase::Open { .. } => {
-                    self.available -= 1;
+                    self.move_units(-1);
                     self.returns += 1;
                     self.hold(user, attempt, State::Ordered);
                 }
@@ -249,9 +272,9 @@ impl Sale {
                     self.hold(user, attempt, State::Late);
                 }
                 Phase::Closed => self.hold(user, attempt, State::Late),
-                Phase::New => {}
+                Phase::New | Phase::Lost => {}
             },
-            (Outcome::SoldOut | Outcome::Rejected, Some(held))
+            (Outcome::SoldOut | Outcome::Released | Outcome::Rejected, Some(held))
                 if held.state.is_pending() && held.attempt == attempt =>
             {
                 self.forget(user);
@@ -266,6 +289,7 @@ impl Sale {
             (
                 Outcome::Ordered
                 | Outcome::SoldOut
+                | Outcome::Released
                 | Outcome::Rejected
                 | Outcome::AlreadyOrdered { .. },
                 _,
@@ -277,14 +301,20 @@ impl Sale {
         let pending = self.pending.len() as u64;
         match self.phase {
             Phase::New => GateStatus::Unknown,
-            Phase::Loading { .. } | Phase::Closed => GateStatus::Closed { pending },
-            Phase::Open { window, .. } => GateStatus::Open {
-                window,
-                available: self.available,
-                pending,
-                holders: self.holders.len() as u64,
-                returns: self.returns,
+            Phase::Open { terms, .. } => match self.available {
+                Some(available) => GateStatus::Open {
+                    window: terms.window,
+                    available,
+                    pending,
+                    holders: self.holders.len() as u64,
+                    returns: self.returns,
+                    version: terms.version,
+                    total: signed(terms.total),
+                    complete: !self.unlisted,
+                },
+                None => GateStatus::Closed { pending },
             },
+            Phase::Loading { .. } | Phase::Closed | Phase::Lost => GateStatus::Closed { pending },
         }
     }
 
@@ -313,6 +343,7 @@ impl Sale {
         }
         *self = Self {
             returns: self.returns,
+            ended: std::mem::take(&mut self.ended),
             ..Self::default()
         };
         true
@@ -320,7 +351,7 @@ impl Sale {
 
     pub(super) fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
         match self.phase {
-            Phase::Open { .. } => return false,
+            Phase::Open { .. } if self.available.is_some() => return false,
             // Sent again: what this load has brought since must stay.
             Phase::Loading { token: before, .. } if before == token => return true,
             Phase::Loading { started, .. } => {
@@ -329,7 +360,7 @@ impl Sale {
                     return false;
                 }
             }
-            Phase::Closed | Phase::New => {}
+            Phase::Open { .. } | Phase::Closed | Phase::Lost | Phase::New => {}
         }
         *self = Self {
             phase: Phase::Loading {
@@ -339,6 +370,7 @@ impl Sale {
             },
             expires: Some(now + ABANDONED_AFTER_MS),
             returns: self.returns,
+            ended: std::mem::take(&mut self.ended),
             product: self.product,
             ..Self::default()
         };
@@ -358,6 +390,8 @@ impl Sale {
             return false;
         }
         for holder in holders {
+            // The snapshot is younger than all that ended before this loading began.
+            self.ended.remove(&holder.attempt);
             let held = Held {
                 attempt: holder.attempt,
                 state: State::Ordered,
@@ -377,7 +411,7 @@ impl Sale {
     pub(super) fn open(
         &mut self,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
         micros: i64,
@@ -390,29 +424,13 @@ impl Sale {
                 late,
                 ..
             } if current == token => {
-                self.available = i64::try_from(remaining).unwrap_or(i64::MAX) - late;
+                self.available = Some(signed(remaining) - late);
                 self.returns = u64::try_from(micros).unwrap_or(0).max(self.returns + 1);
-                self.phase = Phase::Open { token, window };
+                self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
                 true
             }
-            Phase::Loading { .. } | Phase::Closed | Phase::New => false,
-        }
-    }
-
-    /// Closes an open sale until it is loaded anew. True if it did so now.
-    pub(super) fn close(&mut self) -> bool {
-        let open = matches!(self.phase, Phase::Open { .. });
-        if open {
-            self.phase = Phase::Closed;
-        }
-        open
-    }
-
-    pub(super) fn set_window(&mut self, new: SaleWindow, expires: DateTime<Utc>) {
-        if let Phase::Open { window, .. } = &mut self.phase {
-            *window = new;
-            self.expires = Some(millis(expires));
+            Phase::Loading { .. } | Phase::Closed | Phase::Lost | Phase::New => false,
         }
     }
 
@@ -432,9 +450,19 @@ impl Sale {
     }
 
     fn give_back(&mut self) {
-        self.available += 1;
+        self.move_units(1);
         self.returns += 1;
     }
+
+    fn move_units(&mut self, units: i64) {
+        if let Some(available) = &mut self.available {
+            *available += units;
+        }
+    }
+}
+
+fn signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn millis(at: DateTime<Utc>) -> i64 {

@@ -120,6 +120,9 @@ pub struct Sheet {
     pub sold: u64,
     /// Orders that were made and have been removed by hand: no promise of ours, but worth knowing.
     pub removed: u64,
+    /// Shoppers whose attempt was logged and settled, and who have no order: no unit was left, or the record was rejected. With a
+    /// gate that never gave away a unit twice there are none.
+    pub without_unit: u64,
     pub status: GateStatus,
     /// Records that are in the log and not settled.
     pub unsettled: u64,

@@ -4,11 +4,13 @@
 //! compare-and-set of the partition's offset inside the ledger's transaction.
 
 mod caretaker;
+mod closing;
 mod partition;
 mod rebuild;
 mod reconcile;
 mod relay;
 mod settler;
+mod terms;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,6 +23,9 @@ use crate::{
     clock::Clock,
     port::{AttemptLog, Lease, Ledger, Member, Partition, Position, StockGate},
 };
+
+/// How often a worker looks whether the log has more or fewer partitions. The log remembers it, so that it costs nothing.
+const LOOK_AT_PARTITIONS: Duration = Duration::from_secs(1);
 
 /// The engines that a shop or a worker works on, and the time.
 #[derive(Clone)]
@@ -52,6 +57,8 @@ pub struct Worker {
     settings: WorkerSettings,
     member: Member,
     settler: Arc<Settler>,
+    /// How many the log had at the last heartbeat.
+    partitions: i32,
     readers: BTreeMap<Partition, Task>,
     caretaker: Option<Task>,
     /// Told to stop, and not through with what they were doing.
@@ -76,6 +83,7 @@ impl Worker {
         Self {
             settler: Arc::new(Settler::new(Arc::clone(&engines.ledger))),
             engines,
+            partitions: 0,
             settings,
             member,
             readers: BTreeMap::new(),
@@ -106,8 +114,7 @@ impl Worker {
                 }
             }
             self.see_off().await;
-            let pause = tokio::time::timeout(self.settings.lease / 3, stop.cancelled());
-            if pause.await.is_ok() {
+            if self.rest(&stop).await {
                 break;
             }
         }
@@ -120,9 +127,26 @@ impl Worker {
         }
     }
 
+    /// Waits until the leases are to be renewed, or the log has more or fewer partitions than before. True when told to stop.
+    async fn rest(&self, stop: &CancellationToken) -> bool {
+        let next = Instant::now() + self.settings.lease / 3;
+        while self.engines.log.partitions() == self.partitions && Instant::now() < next {
+            let look = next.min(Instant::now() + LOOK_AT_PARTITIONS);
+            if tokio::time::timeout_at(look, stop.cancelled())
+                .await
+                .is_ok()
+            {
+                return true;
+            }
+        }
+        stop.is_cancelled()
+    }
+
     /// Renews the leases and brings the running readers in line with them.
     async fn heartbeat(&mut self) -> Result<(), crate::port::LedgerError> {
         let partitions = self.engines.log.partitions();
+        // Before the ledger answers: one that does not must not be asked all the time.
+        self.partitions = partitions;
         let (mut leases, share) = self
             .engines
             .ledger

@@ -15,7 +15,8 @@ pub struct Attempt {
     pub at: DateTime<Utc>,
 }
 
-/// What the ledger decided about an attempt. It never changes: settling the same attempt again answers the same.
+/// What the ledger decided about an attempt. Settling the same attempt again answers the same, with one exception: an order
+/// may end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     /// An order stands for it.
@@ -24,6 +25,8 @@ pub enum Outcome {
     SoldOut,
     /// The shopper has an order in this sale already, made by this other attempt.
     AlreadyOrdered { by: AttemptId },
+    /// An order stood for it and has ended: it was deleted, or set to another status or shopper by hand. It holds no unit.
+    Released,
     /// It names a user, sale or product that the ledger does not know; it is among the dead letters.
     Rejected,
 }

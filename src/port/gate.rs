@@ -2,7 +2,8 @@
 //!
 //! For every sale the gate keeps the units still available, the *holders* (one attempt a shopper) and the *pending*
 //! attempts: held, and not yet recorded as settled. When every settlement is recorded,
-//! `available + pending = remaining units of the ledger`; every operation here keeps that balance.
+//! `available + pending = remaining units of the ledger`; every operation here keeps that balance. At every moment
+//! `available + holders` is the sale's total.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -29,6 +30,33 @@ pub enum GateError {
 pub struct SaleWindow {
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
+}
+
+/// What an operator decides about a sale, as the ledger has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaleTerms {
+    /// Goes up with every change of the others. Settling changes none of them.
+    pub version: u64,
+    pub window: SaleWindow,
+    /// The units that there are: the ledger's initial stock.
+    pub total: u64,
+}
+
+/// Why a sale was closed until it is loaded anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Contradiction {
+    /// The server behind the gate was restarted since the sale was loaded, and may have lost writes.
+    Restarted,
+    /// What says how many units are available was lost.
+    StockLost,
+    /// What says which attempts are pending was lost.
+    PendingLost,
+    /// What says how the sale stands was lost.
+    MetaLost,
+    /// `available + holders` is not the total: the holders were lost, or somebody wrote into the gate.
+    OffBalance,
+    /// The caller had a reason of its own.
+    Told,
 }
 
 /// The answer to one shopper who asks for a unit.
@@ -134,12 +162,38 @@ pub enum GateStatus {
         /// Units that can be reserved now. Below zero while the ledger has sold more than the gate knew.
         available: i64,
         pending: u64,
-        /// Everyone who holds a unit, pending or ordered. At every moment `available + holders` is the initial stock.
+        /// Everyone who holds a unit, pending or ordered. At every moment `available + holders` is the total.
         holders: u64,
         /// Goes up whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
         /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
         returns: u64,
+        /// Of the terms in force; 0 if the sale was loaded by a program that knew no terms.
+        version: u64,
+        /// Of the terms in force. Another number than the ledger's while a change is on its way.
+        total: i64,
+        /// What the gate keeps is complete, as far as one look can tell.
+        complete: bool,
     },
+}
+
+impl GateStatus {
+    /// True if what the gate keeps of an open sale contradicts itself: some of it was lost.
+    #[must_use]
+    pub fn is_contradictory(&self) -> bool {
+        match *self {
+            Self::Open {
+                available,
+                holders,
+                total,
+                complete,
+                ..
+            } => {
+                !complete
+                    || i64::try_from(holders).is_ok_and(|holders| available + holders != total)
+            }
+            Self::Unknown | Self::Closed { .. } => false,
+        }
+    }
 }
 
 /// The hot path. Every method is idempotent by attempt id, because a client may send it twice after a broken connection,
@@ -207,9 +261,24 @@ pub trait StockGate: Send + Sync {
     /// All who hold a unit, in no order; at least those who hold one during the whole call.
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError>;
 
-    /// Closes a sale for good, until it is loaded anew, when the server behind the gate was restarted since it was loaded.
-    /// From the restart on, it answers as a closed one anyway. True if it did so now.
-    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError>;
+    /// Closes a sale until it is loaded anew, when what is kept of it cannot be trusted, or `anyway`. From a restart of the
+    /// server on, a sale answers as a closed one even before this. What it found, if it closed the sale now.
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError>;
+
+    /// Of a closed sale: lists those as pending again who hold a pending attempt and are not listed. How many. A sale that
+    /// lost its list must not be loaded anew before: an attempt may be known here and nowhere else.
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError>;
+
+    /// Takes orders out that the ledger has ended, at most 1,000: each unit can be bought again, the shopper may buy again and
+    /// is not told SUCCESS any more. An order of one of these attempts that is recorded later takes no unit.
+    ///
+    /// False unless the sale is open: then it must be called again, since an older snapshot may bring the holders back.
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<bool, GateError>;
 
     /// Up to `limit` pending attempts that are at least this old, oldest first. Works on closed sales too.
     async fn overdue(
@@ -241,24 +310,26 @@ pub trait StockGate: Send + Sync {
         holders: &[Holder],
     ) -> Result<bool, GateError>;
 
-    /// Opens a loaded sale with the units that the ledger had left when its snapshot was taken, which must be after
-    /// [`StockGate::begin_load`]. What is kept of the sale expires at `expires`. False when superseded.
+    /// Opens a loaded sale with the terms, and the units left, of the ledger's snapshot that the holders came from. It must
+    /// have been taken after [`StockGate::begin_load`]. What is kept of the sale expires at `expires`. False when superseded.
     async fn open(
         &self,
         sale: SaleId,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError>;
 
-    /// Sets the window of an open sale anew.
-    async fn set_window(
+    /// Applies terms to an open sale if their version is newer than that in force: what is available changes by as much as
+    /// the total. More may be given out than the new total; then nothing is available, and the number is below zero.
+    /// True if these terms, or newer ones, are in force.
+    async fn set_terms(
         &self,
         sale: SaleId,
-        window: SaleWindow,
+        terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<(), GateError>;
+    ) -> Result<bool, GateError>;
 
     /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
     /// true at some moment meanwhile. For audits; reads only.

@@ -5,7 +5,9 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Attempt, Decision, Holder, Offset, Outcome, Partition, SaleWindow, Settlement};
+use super::{
+    Attempt, Decision, Holder, Offset, Outcome, Partition, SaleTerms, SaleWindow, Settlement,
+};
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
 /// The ledger did not answer, or answered with an error.
@@ -52,15 +54,50 @@ pub struct SaleListing {
     pub initial_stock: u64,
     /// Units for which no order stands.
     pub remaining_stock: u64,
+    /// Goes up with every change of product, window or `initial_stock`, whoever makes it.
+    pub version: u64,
+}
+
+impl SaleListing {
+    /// What the gate is to apply.
+    #[must_use]
+    pub fn terms(&self) -> SaleTerms {
+        SaleTerms {
+            version: self.version,
+            window: self.window,
+            total: self.initial_stock,
+        }
+    }
 }
 
 /// The state of a sale at one moment.
 #[derive(Debug, Clone)]
 pub struct SaleSnapshot {
+    pub version: u64,
+    pub window: SaleWindow,
     pub initial: u64,
     pub remaining: u64,
     /// Everyone with an order.
     pub holders: Vec<Holder>,
+}
+
+impl SaleSnapshot {
+    /// What the gate is to apply.
+    #[must_use]
+    pub fn terms(&self) -> SaleTerms {
+        SaleTerms {
+            version: self.version,
+            window: self.window,
+            total: self.initial,
+        }
+    }
+}
+
+/// An order that has ended: it was deleted, or set to another status, sale or shopper by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EndedOrder {
+    pub sale: SaleId,
+    pub holder: Holder,
 }
 
 /// A settled attempt beside what stands of it.
@@ -158,7 +195,8 @@ pub trait Ledger: Send + Sync {
 
     /// Settles batches of one group and log, each of another partition, in ONE transaction, all of them or none: moves each partition from `from`
     /// to `to` if it stands at `from` (compare and set), takes units, inserts orders, records the outcome of every attempt.
-    /// For each batch one settlement for each of its attempts, in order; attempts settled before answer as they did then.
+    /// For each batch one settlement for each of its attempts, in order; attempts settled before answer as they did then, or
+    /// [`Outcome::Released`] if their order has ended.
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError>;
 
     /// The outcomes of those of these attempts that are settled.
@@ -169,6 +207,16 @@ pub trait Ledger: Send + Sync {
 
     /// Remaining units and holders of a sale, consistent with each other. `None` when there is no such sale.
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError>;
+
+    /// Orders of these sales that have ended and that the gate is not known to have taken out, at most `limit` a sale.
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError>;
+
+    /// Notes that the gate has taken these out.
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError>;
 
     /// Says that this member lives, renews its leases for `ttl`, forgets members that have been silent for longer, and
     /// leases free partitions up to its fair share. Answers with all that it holds now and its fair share: the live

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fmt};
 
 use super::{Attempt, LetterPage};
 
-/// A partition of the log, from 0. All attempts of one shopper are in one partition.
+/// A partition of the log, from 0. All attempts of one shopper are in one partition, as long as no partitions are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Partition(pub i32);
 
@@ -101,10 +101,12 @@ pub trait AttemptLog: Send + Sync {
     /// The name of the log (Kafka: the topic).
     fn name(&self) -> &str;
 
-    /// How many partitions there are.
+    /// How many partitions there are, as last seen; no I/O. It may change at any time: partitions are added, and a log that is made
+    /// anew may have fewer. An implementation notices within seconds.
     fn partitions(&self) -> i32;
 
-    /// Appends attempts durably; one answer for each, in their order. Attempts of one shopper keep their order.
+    /// Appends attempts durably; one answer for each, in their order. Attempts of one shopper keep their
+    /// order, unless partitions are added in between.
     async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>>;
 
     /// Reads on from an offset; waits a short while for records when there are none yet, then answers with none.
@@ -113,13 +115,14 @@ pub trait AttemptLog: Send + Sync {
     /// The first offset that is still there.
     async fn earliest(&self, partition: Partition) -> Result<Offset, LogError>;
 
-    /// The end of every partition: everything appended before this call is below it.
+    /// The end of every partition that exists now, not only of those that were known before: everything appended before this
+    /// call is below it.
     async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError>;
 
     /// Writes dead letters durably.
     async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError>;
 
-    /// How many partitions the dead letters lie in.
+    /// How many partitions the dead letters lie in, as last seen.
     fn dead_letter_partitions(&self) -> i32;
 
     /// A page of the dead letters in one of their partitions, from an offset on or from the first that is still there.

@@ -271,6 +271,7 @@ mod tests {
             },
             initial_stock: 10,
             remaining_stock: 7,
+            version: 1,
         }
     }
 

@@ -92,6 +92,29 @@ pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
             }
         }
         Event::Poison(poison) => write(world, poison),
+        Event::SetUnits(units) => {
+            world.seen().units_moved = true;
+            let sold = world.ledger.initial(world.sale) - world.ledger.remaining(world.sale);
+            world.ledger.set_initial_stock(world.sale, units.max(sold));
+        }
+        Event::EndOrder(number) => end_order(world, number),
+        Event::LoseKey(part) => world.lose_key(part),
+        Event::ForeignGate => world.hand_gate_over(),
+    }
+}
+
+/// Deletes one of the orders, if there is one.
+fn end_order(world: &World, number: usize) {
+    let orders = world.ledger.orders(world.sale);
+    let Some(user) = orders.keys().nth(number % orders.len().max(1)).copied() else {
+        return;
+    };
+    if let Some(attempt) = world.ledger.end_order(world.sale, user) {
+        world.note(|| format!("the order {} of {user} is deleted", short(attempt)));
+        let mut seen = world.seen();
+        seen.units_moved = true;
+        seen.ended.insert(attempt);
+        seen.ended_of.insert(user);
     }
 }
 
@@ -260,10 +283,18 @@ pub(super) async fn is_quiet(world: &World) -> bool {
         return false;
     }
     let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
-    match world.gate().status(world.sale).await {
+    let status = world.gate().status(world.sale).await;
+    let contradicts = status.as_ref().is_ok_and(GateStatus::is_contradictory);
+    match status {
         Ok(GateStatus::Open {
-            available, pending, ..
-        }) => settled && pending == 0 && available == remaining,
+            available,
+            pending,
+            version,
+            ..
+        }) => {
+            let told = world.ledger.is_told(world.sale, version);
+            settled && told && !contradicts && pending == 0 && available == remaining
+        }
         Ok(GateStatus::Closed { .. } | GateStatus::Unknown) | Err(_) => false,
     }
 }

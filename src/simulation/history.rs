@@ -31,7 +31,8 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
     world.note(|| format!("{plan:?}"));
     // Shoppers, one whom no gate sees, and those who come when all is over.
     let late = plan.shoppers + 2;
-    let last = late + plan.stock;
+    // An operator may add units.
+    let last = late + plan.stock + 3;
     for user in (1..=last).filter_map(shopper) {
         world.ledger.add_shopper(user);
     }

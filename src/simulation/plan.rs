@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::chance::Chance;
+use crate::engine::model::Part;
 
 /// A history to come.
 #[derive(Debug, Clone)]
@@ -88,6 +89,14 @@ pub(super) enum Event {
     },
     MakeLogAnew,
     Poison(Poison),
+    /// An operator sets the units of the sale, by a statement written by hand; no fewer than are sold.
+    SetUnits(u64),
+    /// An operator deletes an order.
+    EndOrder(usize),
+    /// The server forgets one key of the sale.
+    LoseKey(Part),
+    /// What the gate has was loaded from another ledger, whose numbers coincide.
+    ForeignGate,
 }
 
 /// What happens to one process.
@@ -204,9 +213,11 @@ impl Plan {
                 for_ms: c.between(100, 2_500),
             },
             |_, c| Event::Poison(poison(c)),
+            |plan, c| Event::SetUnits(c.between(0, plan.stock + 3)),
+            |_, c| Event::EndOrder(c.index(5)),
         ];
         if servers {
-            kinds.extend::<[Draw; 8]>([
+            kinds.extend::<[Draw; 10]>([
                 |plan, c| {
                     let node = c.index(plan.workers);
                     let down = c.between(50, 2_500);
@@ -229,6 +240,12 @@ impl Plan {
                     for_ms: c.between(100, 2_500),
                 },
                 |_, _| Event::EmptyGate,
+                |_, _| Event::ForeignGate,
+                |_, c| {
+                    Event::LoseKey(
+                        c.pick(&Part::Stock, &[Part::Holders, Part::Pending, Part::Meta]),
+                    )
+                },
                 |_, c| Event::RestartGate {
                     forgets: c.per_mille(300),
                 },

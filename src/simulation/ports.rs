@@ -13,11 +13,12 @@ use crate::{
     engine::model::{ModelGate, ModelLedger, ModelLog},
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, Decision, GateError, GateStatus, Holder,
-        Holding, Lease, Ledger, LedgerError, LetterPage, LoadToken, LogBatch, LogError, Member,
-        NewUser, Offset, Outcome, Partition, PendingEntry, Position, PurchaseResult, Registration,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing, SaleSnapshot, SaleWindow,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StockGate, StoredUser,
+        AppendError, Attempt, AttemptLog, Contradiction, DeadLetter, Decision, EndedOrder,
+        GateError, GateStatus, Holder, Holding, Lease, Ledger, LedgerError, LetterPage, LoadToken,
+        LogBatch, LogError, Member, NewUser, Offset, Outcome, Partition, PendingEntry, Position,
+        PurchaseResult, Registration, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing,
+        SaleSnapshot, SaleTerms, SettleBatch, SettleError, SettledAttempt, Settlement, StockGate,
+        StoredUser,
     },
 };
 
@@ -182,6 +183,11 @@ impl StockGate for RemoteGate {
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
+        let world = &self.connection.world;
+        let now = self.gate.status(sale).await;
+        if now.is_ok_and(|now| now.is_contradictory()) && !world.seen().key_lost {
+            world.broken("the gate's units and holders do not add up".to_owned());
+        }
         of_gate(call!(self.gate.status(sale), || "gate.status".to_owned()))
     }
 
@@ -189,10 +195,29 @@ impl StockGate for RemoteGate {
         of_gate(call!(self.gate.holders(sale), || "gate.holders".to_owned()))
     }
 
-    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
-        of_gate(call!(self.gate.close_if_restarted(sale), || {
-            "gate.close_if_restarted".to_owned()
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+        of_gate(call!(self.gate.close(sale, anyway), || {
+            format!("gate.close(anyway: {anyway})")
         }))
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        of_gate(call!(self.gate.relist(sale), || "gate.relist".to_owned()))
+    }
+
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<bool, GateError> {
+        let (gate, taken) = (Arc::clone(&self.gate), ended.to_vec());
+        let what = || format!("gate.end_orders({})", named(ended));
+        let effect = move || {
+            let (gate, ended) = (Arc::clone(&gate), taken.clone());
+            async move { gate.end_orders(sale, product, &ended).await }
+        };
+        of_gate(self.connection.call(what, told, effect).await)
     }
 
     async fn overdue(
@@ -246,7 +271,7 @@ impl StockGate for RemoteGate {
         &self,
         sale: SaleId,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
@@ -255,7 +280,7 @@ impl StockGate for RemoteGate {
         let effect = move || {
             let (gate, world) = (Arc::clone(&gate), Arc::clone(&world));
             async move {
-                let opened = gate.open(sale, token, window, remaining, expires).await;
+                let opened = gate.open(sale, token, terms, remaining, expires).await;
                 if matches!(opened, Ok(true)) {
                     world.opened();
                 }
@@ -265,14 +290,14 @@ impl StockGate for RemoteGate {
         of_gate(self.connection.call(what, told, effect).await)
     }
 
-    async fn set_window(
+    async fn set_terms(
         &self,
         sale: SaleId,
-        window: SaleWindow,
+        terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<(), GateError> {
-        of_gate(call!(self.gate.set_window(sale, window, expires), || {
-            "gate.set_window".to_owned()
+    ) -> Result<bool, GateError> {
+        of_gate(call!(self.gate.set_terms(sale, terms, expires), || {
+            format!("gate.set_terms({}, {} units)", terms.version, terms.total)
         }))
     }
 
@@ -468,6 +493,35 @@ impl Ledger for RemoteLedger {
         of_ledger(call!(self.ledger.snapshot(sale), || {
             "ledger.snapshot".to_owned()
         }))
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
+        let done = |answer: &Result<Vec<EndedOrder>, LedgerError>| match answer {
+            Ok(ended) => format!("{} ended", ended.len()),
+            Err(error) => error.to_string(),
+        };
+        let effect = move || {
+            let (ledger, sales) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.ended_orders(&sales, limit).await }
+        };
+        let what = || "ledger.ended_orders".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), orders.to_vec());
+        let holders: Vec<_> = orders.iter().map(|order| order.holder).collect();
+        let what = || format!("ledger.note_ended({})", named(&holders));
+        let effect = move || {
+            let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.note_ended(&orders).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
     }
 
     async fn heartbeat(

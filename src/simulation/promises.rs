@@ -67,7 +67,7 @@ fn accepted(seen: &Seen) -> impl Iterator<Item = (UserId, AttemptId)> {
 
 /// Never oversold; one order a shopper is a key of the map.
 fn stored(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
-    let (sold, initial) = (orders.len() as u64, world.plan.stock);
+    let (sold, initial) = (orders.len() as u64, world.ledger.initial(world.sale));
     if sold > initial {
         world.broken(format!("oversold: {sold} orders of {initial} units"));
     }
@@ -88,10 +88,18 @@ fn stored(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
 /// Every unit is sold or can be bought, in the gate too.
 async fn balanced(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
     let gate = world.gate();
+    let status = gate.status(world.sale).await;
     if let Ok(GateStatus::Open {
-        available, pending, ..
-    }) = gate.status(world.sale).await
+        available,
+        pending,
+        total,
+        ..
+    }) = status
     {
+        let initial = i64::try_from(world.ledger.initial(world.sale)).unwrap_or(i64::MAX);
+        if total != initial || status.as_ref().is_ok_and(GateStatus::is_contradictory) {
+            world.broken(format!("of {initial} units the gate has {status:?}"));
+        }
         let holders = gate.holders(world.sale).await.unwrap_or_default();
         let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
         if pending != 0 || available != remaining || !holders.iter().eq(orders.keys()) {
@@ -117,13 +125,14 @@ async fn results_agree(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
             .read_result(user, world.product, Some(world.sale))
             .await;
         let Ok(result) = read else { continue };
+        let ended = world.seen().ended_of.contains(&user);
         let agrees = match result {
             Some(PurchaseResult::Success) => orders.contains_key(&user),
             Some(PurchaseResult::Failed) => !orders.contains_key(&user),
             // Failures are in the gate alone; one that lost something may have forgotten them.
             None => {
                 let erased = |id: &AttemptId| is_excused(world, &world.seen(), *id);
-                !orders.contains_key(&user) && (lost || attempts.iter().any(erased))
+                !orders.contains_key(&user) && (lost || ended || attempts.iter().any(erased))
             }
         };
         if !agrees {
@@ -147,8 +156,10 @@ fn accepted_attempts_ended(
         let ended_well = match outcome {
             Some(Outcome::Ordered) => orders.get(&user) == Some(&id),
             Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),
-            // Units never come back in the ledger, so that none is left now is the proof.
-            Some(Outcome::SoldOut) => world.ledger.remaining(world.sale) == 0,
+            // Unless an operator makes units come back in the ledger, that none is left now is the proof.
+            Some(Outcome::SoldOut) => seen.units_moved || world.ledger.remaining(world.sale) == 0,
+            // By an operator, and by nobody else.
+            Some(Outcome::Released) => seen.ended.contains(&id),
             Some(Outcome::Rejected) => false,
             None => is_excused(world, seen, id),
         };
@@ -184,7 +195,8 @@ fn refused_attempts_came_to_nothing(world: &World, seen: &Seen, broken: &mut Vec
 /// Unknown is not failed: FAILED is the last word about everything that was accepted before.
 fn who_was_told_failed_got_no_order(world: &World, seen: &Seen, broken: &mut Vec<String>) {
     for poll in &seen.polls {
-        if poll.result != Some(PurchaseResult::Failed) {
+        // Who had an order that ended may have had another one before.
+        if poll.result != Some(PurchaseResult::Failed) || seen.ended_of.contains(&poll.user) {
             continue;
         }
         for id in &poll.accepted {
@@ -212,7 +224,8 @@ fn results_never_turn(seen: &Seen, broken: &mut Vec<String>) {
                 told.entry(poll.user).or_insert(poll.asked);
             }
             Some(PurchaseResult::Failed)
-                if told.get(&poll.user).is_some_and(|at| *at < poll.asked) =>
+                if !seen.ended_of.contains(&poll.user)
+                    && told.get(&poll.user).is_some_and(|at| *at < poll.asked) =>
             {
                 broken.push(format!(
                     "shopper {} was told SUCCESS, and FAILED at {} ms",

@@ -141,7 +141,8 @@ impl Shopper {
         let answer = press.answer;
         if let Answer::Accepted(accepted) = answer {
             self.accepted.push(accepted.attempt);
-            if accepted.standing == Standing::Success && !self.has_order() {
+            let ended = self.world.seen().ended.contains(&accepted.attempt);
+            if accepted.standing == Standing::Success && !ended && !self.has_order() {
                 self.world.broken(format!(
                     "shopper {} was told of an order that does not exist",
                     self.user
@@ -174,12 +175,13 @@ impl Shopper {
         };
         self.world
             .note(|| format!("shopper {} is told: {result:?}", self.user));
+        // Of an order that ended, the gate is told a moment later.
+        let ended = self.world.seen().ended_of.contains(&self.user);
         match result {
-            Some(PurchaseResult::Success) if !self.has_order() => self.world.broken(format!(
-                "shopper {} was told SUCCESS without an order",
-                self.user
-            )),
-            Some(PurchaseResult::Failed) if had_order => self.world.broken(format!(
+            Some(PurchaseResult::Success) if !ended && !self.has_order() => self.world.broken(
+                format!("shopper {} was told SUCCESS without an order", self.user),
+            ),
+            Some(PurchaseResult::Failed) if !ended && had_order => self.world.broken(format!(
                 "shopper {} was told FAILED beside an order",
                 self.user
             )),

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use super::{
     chance::Chance,
@@ -19,9 +20,9 @@ use super::{
     shopper::{Poll, Press},
 };
 use crate::{
-    engine::model::{GateImage, ModelGate, ModelLedger, ModelLog},
-    ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
+    engine::model::{GateImage, ModelGate, ModelLedger, ModelLog, Part},
+    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
+    port::{Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
 };
 
 /// The workers' group.
@@ -70,6 +71,14 @@ pub(super) struct Seen {
     pub(super) log_made_anew: bool,
     /// Attempts by another hand, that no gate has seen.
     pub(super) past_the_gate: BTreeSet<AttemptId>,
+    /// Attempts whose orders an operator ended.
+    pub(super) ended: BTreeSet<AttemptId>,
+    /// Whose they were.
+    pub(super) ended_of: BTreeSet<UserId>,
+    /// Units came back, or were added or taken away, by an operator.
+    pub(super) units_moved: bool,
+    /// A key of the gate was lost: what it has may contradict itself.
+    pub(super) key_lost: bool,
 }
 
 impl World {
@@ -91,7 +100,9 @@ impl World {
             },
             initial_stock: plan.stock,
             remaining_stock: plan.stock,
+            version: 1,
         });
+        let server = ModelGate::server(clock).of_ledger(ledger.id());
         Arc::new(Self {
             sale,
             product,
@@ -100,7 +111,7 @@ impl World {
             ids,
             log: Arc::new(ModelLog::new(plan.partitions)),
             ledger,
-            gate: Mutex::new(Arc::new(ModelGate::server(clock))),
+            gate: Mutex::new(Arc::new(server)),
             image: Mutex::default(),
             outside: TaskTracker::new(),
             flying: AtomicUsize::new(0),
@@ -161,7 +172,7 @@ impl World {
         }
         let ends = self.log.ends_now();
         let gate = ModelGate::in_process(self.clock(), Arc::clone(&self.ledger), ends);
-        let gate = Arc::new(gate);
+        let gate = Arc::new(gate.of_ledger(self.ledger.id()));
         self.lose(|| *lock(&self.gate) = Arc::clone(&gate));
         gate
     }
@@ -169,6 +180,18 @@ impl World {
     pub(super) fn empty_gate(&self) {
         let gate = self.gate();
         self.lose(|| gate.empty());
+    }
+
+    pub(super) fn lose_key(&self, part: Part) {
+        let gate = self.gate();
+        self.seen().key_lost = true;
+        self.lose(|| gate.lose(self.sale, part));
+    }
+
+    pub(super) fn hand_gate_over(&self) {
+        let gate = self.gate();
+        let other = LedgerId(Uuid::from_u128(u128::MAX));
+        self.lose(|| gate.hand_over_from(other));
     }
 
     pub(super) fn save_gate(&self) {
@@ -219,8 +242,7 @@ impl World {
 
     /// The attempts that are pending in the gate.
     fn pending(&self) -> BTreeSet<AttemptId> {
-        let entries = self.gate().pending(self.sale);
-        entries.into_iter().map(|entry| entry.attempt).collect()
+        self.gate().pending(self.sale)
     }
 
     /// The attempts that are in the log and not settled.

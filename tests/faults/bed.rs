@@ -70,10 +70,7 @@ impl Bed {
         });
         let database = TestDatabase::create_on(postgres.config("flash_sale")).await;
         let redis_config = redis.config(std::time::Duration::from_secs(2));
-        let kafka = flashsale::config::KafkaConfig {
-            brokers: vec![broker.address()],
-            ..kafka::config()
-        };
+        let kafka = kafka::config_of(vec![broker.address()]);
         let mut system = Servers::of(database, Some(redis), redis_config, kafka).await;
         // The limits of the table are the program's own.
         for hurried in ["WORKER_LEASE_SECS", "WORKER_PENDING_AGE_SECS"] {

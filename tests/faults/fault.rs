@@ -7,7 +7,11 @@ use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 
 use crate::{
     bed::{Bed, Node},
-    support::wire::{Traffic, Wire},
+    support::{
+        redis::{RedisOptions, RedisServer},
+        redis_topology::{quick, replicate},
+        wire::{Traffic, Wire},
+    },
 };
 
 /// How long whatever passes by itself takes.
@@ -42,6 +46,13 @@ pub enum Fault {
     ApiWithoutServers,
     RedisEmptied,
     RedisFromSnapshot,
+    /// The replica becomes the primary, the old primary its replica, and no connection is cut; the address moves later. Then the
+    /// same back.
+    RedisDemoted,
+    /// The primary is killed and its replica takes its place; then it is given back.
+    RedisFailedOver,
+    /// It answers and refuses every write.
+    RedisNotWriting,
     LogCut,
     OutOfConnections,
     /// Two at once: units have to go back, and slowly.
@@ -76,6 +87,9 @@ impl Fault {
             Self::ApiWithoutServers,
             Self::RedisEmptied,
             Self::RedisFromSnapshot,
+            Self::RedisDemoted,
+            Self::RedisFailedOver,
+            Self::RedisNotWriting,
             Self::LogCut,
             Self::OutOfConnections,
             Self::KafkaKilledRedisLate,
@@ -102,7 +116,11 @@ impl Fault {
             | Self::Late(part)
             | Self::Silent(part) => part,
             Self::ApiWithoutServers => Part::Api,
-            Self::RedisEmptied | Self::RedisFromSnapshot => Part::Redis,
+            Self::RedisEmptied
+            | Self::RedisFromSnapshot
+            | Self::RedisDemoted
+            | Self::RedisFailedOver
+            | Self::RedisNotWriting => Part::Redis,
             Self::LogCut | Self::KafkaKilledRedisLate => Part::Kafka,
             Self::OutOfConnections => Part::Postgres,
         }
@@ -127,7 +145,11 @@ impl Fault {
     pub fn reloads_the_gate(self) -> bool {
         matches!(
             self,
-            Self::Killed(Part::Redis) | Self::RedisEmptied | Self::RedisFromSnapshot
+            Self::Killed(Part::Redis)
+                | Self::RedisEmptied
+                | Self::RedisFromSnapshot
+                | Self::RedisDemoted
+                | Self::RedisFailedOver
         )
     }
 
@@ -152,6 +174,28 @@ impl Fault {
                 bed.redis().save();
                 tokio::time::sleep(MEANWHILE).await;
                 bed.redis().restart_from_snapshot();
+            }
+            Self::RedisDemoted => {
+                let spare = spare_of(bed);
+                demoted(bed, &spare, true).await;
+                demoted(bed, &spare, false).await;
+            }
+            Self::RedisFailedOver => {
+                let spare = spare_of(bed);
+                bed.redis().kill();
+                promote(&spare);
+                lead(bed, spare.port());
+                tokio::time::sleep(LASTING).await;
+                bed.redis().restart();
+                replicate(bed.redis(), &spare);
+                demoted(bed, &spare, false).await;
+            }
+            Self::RedisNotWriting => {
+                bed.redis()
+                    .cli(&["CONFIG", "SET", "min-replicas-to-write", "1"]);
+                tokio::time::sleep(LASTING).await;
+                bed.redis()
+                    .cli(&["CONFIG", "SET", "min-replicas-to-write", "0"]);
             }
             Self::LogCut => log_cut(bed).await,
             Self::OutOfConnections => out_of_connections(bed).await,
@@ -189,6 +233,11 @@ impl fmt::Display for Fault {
             Self::ApiWithoutServers => f.write_str("API node: cut from all servers"),
             Self::RedisEmptied => f.write_str("Redis: emptied"),
             Self::RedisFromSnapshot => f.write_str("Redis: restarted from an old snapshot"),
+            Self::RedisDemoted => {
+                f.write_str("Redis: demoted, no connection cut, address moved later")
+            }
+            Self::RedisFailedOver => f.write_str("Redis: killed (-9), its replica promoted"),
+            Self::RedisNotWriting => f.write_str("Redis: answers and refuses writes"),
             Self::LogCut => f.write_str("Kafka: log cut before it was settled"),
             Self::OutOfConnections => f.write_str("PostgreSQL: out of connections"),
             Self::KafkaKilledRedisLate => {
@@ -273,6 +322,40 @@ async fn with_traffic(part: Part, traffic: Traffic, bed: &mut Bed) {
     set(&wires, traffic);
     tokio::time::sleep(LASTING).await;
     set(&wires, Traffic::Flowing);
+}
+
+/// A replica that has all data.
+fn spare_of(bed: &mut Bed) -> RedisServer {
+    let spare = RedisServer::start_with(RedisOptions::default(), &quick());
+    replicate(&spare, bed.redis());
+    spare
+}
+
+fn promote(server: &RedisServer) {
+    assert_eq!(server.cli(&["REPLICAOF", "NO", "ONE"]), "OK");
+}
+
+/// Where Redis is from now on, for connections that are made anew.
+fn lead(bed: &Bed, port: u16) {
+    for wire in wires(bed, |node| &node.redis) {
+        wire.lead_to(port);
+    }
+}
+
+/// The spare server takes the role over, or gives it back; connections stay, and the address moves a while later.
+async fn demoted(bed: &mut Bed, spare: &RedisServer, to_spare: bool) {
+    let own = bed.redis();
+    let (old, new) = if to_spare {
+        (&*own, spare)
+    } else {
+        (spare, &*own)
+    };
+    promote(new);
+    let (port, old_port) = (new.port(), new.port().to_string());
+    assert_eq!(old.cli(&["REPLICAOF", "127.0.0.1", &old_port]), "OK");
+    tokio::time::sleep(MEANWHILE).await;
+    lead(bed, port);
+    tokio::time::sleep(LASTING).await;
 }
 
 /// One of the wires of every node.

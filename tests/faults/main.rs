@@ -21,12 +21,14 @@ mod told;
 mod support {
     pub mod api;
     pub mod broker;
+    pub mod cluster;
     pub mod embedded;
     pub mod kafka;
     pub mod postgres;
     pub mod postgres_server;
     pub mod process;
     pub mod redis;
+    pub mod redis_topology;
     pub mod system;
     mod wait;
     pub mod wire;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::support::{
-    kafka::Topic,
+    kafka::{self, Topic},
     postgres::TestDatabase,
     process::{Process, complaint, free_port},
     system::{Servers, System},
@@ -66,7 +66,9 @@ async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
     let topic = Topic::create().await;
     let database = TestDatabase::missing();
     let mut environment = database.environment();
-    environment.insert("KAFKA_BROKERS".to_owned(), topic.config.brokers.join(","));
+    for (name, value) in kafka::environment(&topic.config) {
+        environment.insert(name.to_owned(), value);
+    }
     environment.insert(
         "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS".to_owned(),
         format!("{}.new", topic.config.topic),

@@ -12,6 +12,9 @@ mod doctor;
 mod embedded;
 mod faults;
 mod http;
+mod kafka_cluster;
+mod kafka_security;
+mod partitions;
 mod postgres_modes;
 mod redis_cluster;
 mod redis_failover;
@@ -21,5 +24,6 @@ mod sale;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
+mod terms;
 mod transfer;
 mod worker;

@@ -3,7 +3,7 @@
 use flashsale::{
     engine::redis::RedisGate,
     ids::{AttemptId, SaleId, UserId},
-    port::{GateStatus, Holder, LoadToken, ReserveOutcome, SaleWindow, StockGate},
+    port::{GateStatus, Holder, LoadToken, ReserveOutcome, SaleTerms, SaleWindow, StockGate},
 };
 use uuid::Uuid;
 
@@ -131,9 +131,13 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     let gate = RedisGate::connect(&config, BACK).await.unwrap();
     let (sale, token) = (SaleId::new(7).unwrap(), LoadToken(Uuid::new_v4()));
     let now = chrono::Utc::now();
-    let window = SaleWindow {
-        start: now - Duration::from_mins(1),
-        end: now + Duration::from_hours(1),
+    let terms = SaleTerms {
+        version: 1,
+        window: SaleWindow {
+            start: now - Duration::from_mins(1),
+            end: now + Duration::from_hours(1),
+        },
+        total: 5,
     };
     let lease = Duration::from_secs(30);
     let holder = |user| Holder {
@@ -142,7 +146,7 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     };
     assert!(gate.begin_load(sale, token, lease).await.unwrap());
     let expires = now + Duration::from_hours(2);
-    assert!(gate.open(sale, token, window, 5, expires).await.unwrap());
+    assert!(gate.open(sale, token, terms, 5, expires).await.unwrap());
     let first = holder(1);
     assert_eq!(
         gate.reserve(sale, &[first]).await.unwrap(),
@@ -181,10 +185,10 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
         gate.reserve(sale, &[holder(2)]).await.unwrap(),
         [ReserveOutcome::Closed]
     );
-    assert!(gate.close_if_restarted(sale).await.unwrap());
+    assert!(gate.close(sale, false).await.unwrap().is_some());
     let token = LoadToken(Uuid::new_v4());
     assert!(gate.begin_load(sale, token, lease).await.unwrap());
-    assert!(gate.open(sale, token, window, 5, expires).await.unwrap());
+    assert!(gate.open(sale, token, terms, 5, expires).await.unwrap());
     assert_eq!(
         gate.reserve(sale, &[holder(3)]).await.unwrap(),
         [ReserveOutcome::Reserved]

@@ -6,7 +6,7 @@ use flashsale::{
     config::{RedisConfig, Secret},
     engine::redis::{ConnectError, RedisGate, acl_rule},
     ids::{AttemptId, SaleId, UserId},
-    port::{GateError, Holder, LoadToken, ReserveOutcome, SaleWindow, StockGate},
+    port::{GateError, Holder, LoadToken, ReserveOutcome, SaleTerms, SaleWindow, StockGate},
 };
 use uuid::Uuid;
 
@@ -114,9 +114,13 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
     let sale = SaleId::new(7).unwrap();
     let token = LoadToken(Uuid::new_v4());
     let now = chrono::Utc::now();
-    let window = SaleWindow {
-        start: now - Duration::from_mins(1),
-        end: now + Duration::from_hours(1),
+    let terms = SaleTerms {
+        version: 1,
+        window: SaleWindow {
+            start: now - Duration::from_mins(1),
+            end: now + Duration::from_hours(1),
+        },
+        total: 5,
     };
     assert!(
         gate.begin_load(sale, token, Duration::from_secs(30))
@@ -124,7 +128,7 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
             .unwrap()
     );
     let expires = now + Duration::from_hours(2);
-    assert!(gate.open(sale, token, window, 5, expires).await.unwrap());
+    assert!(gate.open(sale, token, terms, 5, expires).await.unwrap());
     sale
 }
 

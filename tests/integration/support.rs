@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod broker;
+pub mod cluster;
 pub mod embedded;
 pub mod kafka;
 pub mod postgres;

@@ -52,6 +52,7 @@ fn sale(sheet: &Sheet) -> Value {
         "sold": sheet.sold,
         "remaining": sheet.remaining,
         "removedByHand": sheet.removed,
+        "loggedWithoutOrder": sheet.without_unit,
         "gate": gate(sheet.status),
         "notSettled": sheet.unsettled,
         "deadLetters": sheet.dead_letters,

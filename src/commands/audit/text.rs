@@ -83,6 +83,12 @@ fn sale(sheet: &Sheet) {
     if sheet.removed > 0 {
         println!("          {} orders were removed by hand", sheet.removed);
     }
+    if sheet.without_unit > 0 {
+        println!(
+            "          {} shoppers whose attempt was logged have no order: no unit was left for them",
+            sheet.without_unit
+        );
+    }
     match sheet.status {
         GateStatus::Unknown => {}
         GateStatus::Closed { pending } => {

@@ -17,10 +17,25 @@ pub(super) fn judge(config: &KafkaConfig, found: &Inspection) -> Vec<Check> {
     for topic in &found.topics {
         checks.push(partitions(config, topic));
         checks.push(leaders(topic));
-        checks.push(replicas(topic, found.brokers));
-        checks.push(kept(topic));
+        if topic.settings_hidden {
+            checks.push(hidden(topic));
+        } else {
+            checks.push(replicas(topic, found.brokers));
+            checks.push(kept(topic));
+        }
     }
     checks
+}
+
+fn hidden(topic: &Topic) -> Check {
+    Check::warning(
+        AREA,
+        "settings",
+        format!("{}: this user may not read them", topic.name),
+    )
+    .advise(
+        "let it, with the ACL operation DescribeConfigs, or look with kafka-configs.sh --describe",
+    )
 }
 
 fn partitions(config: &KafkaConfig, topic: &Topic) -> Check {
@@ -131,6 +146,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::{super::report, *};
+    use crate::config::TlsConfig;
 
     fn after(change: impl FnOnce(&mut Topic)) -> Vec<String> {
         let config = KafkaConfig {
@@ -142,8 +158,7 @@ mod tests {
             partitions: 6,
             replication_factor: 3,
             append_timeout: Duration::from_secs(1),
-            tls: false,
-            ca_file: None,
+            tls: TlsConfig::NONE,
             sasl: None,
         };
         let settings = [
@@ -158,6 +173,7 @@ mod tests {
             replicas: 3,
             under_replicated: 0,
             leaderless: 0,
+            settings_hidden: false,
             settings: BTreeMap::from(
                 settings.map(|(name, value)| (name.to_owned(), value.to_owned())),
             ),
@@ -195,6 +211,10 @@ mod tests {
         assert_eq!(
             after(|topic| topic.replicas = 1),
             ["kafka replicas: Failed"]
+        );
+        assert_eq!(
+            after(|topic| topic.settings_hidden = true),
+            ["kafka settings: Warning"]
         );
         assert_eq!(set("min.insync.replicas", "1"), ["kafka replicas: Warning"]);
         assert_eq!(set("min.insync.replicas", "3"), ["kafka replicas: Warning"]);

@@ -143,6 +143,7 @@ mod tests {
             window,
             initial_stock: 10,
             remaining_stock: 10,
+            version: 1,
         };
         let status = GateStatus::Open {
             window,
@@ -150,6 +151,9 @@ mod tests {
             pending: 0,
             returns: 1,
             holders: 0,
+            version: 1,
+            total: 10,
+            complete: true,
         };
         let partition = Progress {
             partition: Partition(0),

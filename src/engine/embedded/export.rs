@@ -109,6 +109,16 @@ fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
         .filter(flash_sales::id.gt(after))
         .order(flash_sales::id)
         .limit(PAGE)
+        // A version is between a ledger and its gate.
+        .select((
+            flash_sales::id,
+            flash_sales::product_id,
+            flash_sales::start_time,
+            flash_sales::end_time,
+            flash_sales::initial_stock,
+            flash_sales::remaining_stock,
+            flash_sales::created_at,
+        ))
         .load::<(i64, i64, i64, i64, i64, i64, i64)>(conn)?;
     let line = |(id, product_id, start, end, initial_stock, remaining_stock, created_at)| {
         let row = SaleRow {

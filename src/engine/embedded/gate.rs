@@ -20,8 +20,9 @@ use crate::{
     engine::sale::Sale,
     ids::{ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow, Settlement, Standing, StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
+        Standing, StockGate,
     },
 };
 
@@ -81,12 +82,18 @@ impl MemoryGate {
     fn untold(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
         let told = |settlement: &Settlement| {
             let attempt = &settlement.attempt;
+            let ended = self.with(id, |sale, _| sale.has_ended(settlement));
+            if ended == Some(true) {
+                return None;
+            }
             let by_holder = self
                 .with(id, |sale, _| sale.tells(settlement))
                 .unwrap_or(false);
             let result = match settlement.outcome {
                 Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
                 Outcome::SoldOut => PurchaseResult::Failed,
+                // The shopper may buy again.
+                Outcome::Released => return None,
                 // Whoever wrote a record that names nothing real may have named a real shopper.
                 Outcome::Rejected => {
                     let awaited = self.with(id, |sale, _| sale.is_pending(attempt.user));
@@ -199,9 +206,32 @@ impl StockGate for MemoryGate {
         Ok(self.with(sale, |sale, _| sale.users()).unwrap_or_default())
     }
 
-    /// Memory is lost with the process or not at all.
-    async fn close_if_restarted(&self, _: SaleId) -> Result<bool, GateError> {
-        Ok(false)
+    /// Memory is lost with the process or not at all; but somebody may have a reason of their own.
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+        let reason = anyway.then_some(Contradiction::Told);
+        Ok(self.with(sale, |sale, _| sale.close(reason)).flatten())
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        Ok(self.with(sale, Sale::relist).unwrap_or(0))
+    }
+
+    /// The results first, as in [`record`](Self::record).
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<bool, GateError> {
+        let told = ended.iter().map(|holder| ResultEntry {
+            sale,
+            product,
+            user: holder.user,
+            result: PurchaseResult::Success,
+        });
+        self.results.forget(told.collect()).await?;
+        let taken = self.with(sale, |sale, _| sale.end_orders(ended));
+        Ok(taken.unwrap_or(false))
     }
 
     async fn overdue(
@@ -250,25 +280,25 @@ impl StockGate for MemoryGate {
         &self,
         sale: SaleId,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let opened = self.with(sale, |sale, _| {
-            sale.open(token, window, remaining, expires, micros)
+            sale.open(token, terms, remaining, expires, micros)
         });
         Ok(opened.unwrap_or(false))
     }
 
-    async fn set_window(
+    async fn set_terms(
         &self,
         sale: SaleId,
-        window: SaleWindow,
+        terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<(), GateError> {
-        self.with(sale, |sale, _| sale.set_window(window, expires));
-        Ok(())
+    ) -> Result<bool, GateError> {
+        let set = self.with(sale, |sale, _| sale.set_terms(terms, expires));
+        Ok(set.unwrap_or(false))
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {

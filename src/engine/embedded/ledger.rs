@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{
-    audit, leases, outcomes, sales, settle,
+    audit, ended, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
     values::millis,
@@ -16,8 +16,8 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId},
     port::{
-        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        Decision, EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
         SettledAttempt, Settlement, StoredUser,
     },
 };
@@ -123,6 +123,24 @@ impl Ledger for SqliteLedger {
             .store
             .read(move |conn| sales::snapshot(conn, sale))
             .await?)
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let sales = sales.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| ended::to_apply(conn, &sales, limit))
+            .await?)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        let (orders, now) = (orders.to_vec(), millis(self.clock.now()));
+        self.write(move |conn| ended::note(conn, &orders, now))
+            .await
     }
 
     async fn heartbeat(

@@ -38,12 +38,24 @@ pub(super) fn find(
     } else {
         None
     };
+    let ended = word == "ORDERED" && !stands(conn, attempt)?;
     let identity = SaleId::new(sale).zip(UserId::new(user));
     Ok(identity.map(|(sale, user)| Settled {
         sale,
         user,
-        outcome: from_word(&word, by),
+        outcome: from_word(&word, ended, by),
     }))
+}
+
+/// True if the attempt has an order.
+fn stands(conn: &mut SqliteConnection, attempt: AttemptId) -> QueryResult<bool> {
+    let order = orders::table
+        .filter(orders::attempt_id.eq(bytes(&attempt)))
+        .filter(orders::status.eq("SUCCESS"))
+        .select(orders::flash_sale_id)
+        .first::<i64>(conn)
+        .optional()?;
+    Ok(order.is_some())
 }
 
 /// The attempt that made the shopper's order in a sale, if there is one.
@@ -54,6 +66,7 @@ pub(super) fn ordered_by(
 ) -> QueryResult<Option<AttemptId>> {
     let attempt = orders::table
         .find((sale, user))
+        .filter(orders::status.eq("SUCCESS"))
         .select(orders::attempt_id)
         .first::<Vec<u8>>(conn)
         .optional()?;

@@ -12,7 +12,7 @@ use crate::{
     port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
 };
 
-type ListingRow = (i64, i64, String, String, i64, i64, i64, i64);
+type ListingRow = (i64, i64, String, String, i64, i64, i64, i64, i64);
 
 /// A stock as the domain counts it; the table's checks keep it from being negative.
 pub(super) fn units(stock: i64) -> u64 {
@@ -47,13 +47,14 @@ pub(super) fn listings(
             flash_sales::end_time,
             flash_sales::initial_stock,
             flash_sales::remaining_stock,
+            flash_sales::version,
         ))
         .load::<ListingRow>(conn)?;
     Ok(rows.into_iter().filter_map(listing).collect())
 }
 
 fn listing(
-    (id, product, product_name, product_description, start, end, initial, remaining): ListingRow,
+    (id, product, product_name, product_description, start, end, initial, remaining, version): ListingRow,
 ) -> Option<SaleListing> {
     Some(SaleListing {
         id: SaleId::new(id)?,
@@ -66,6 +67,7 @@ fn listing(
         },
         initial_stock: units(initial),
         remaining_stock: units(remaining),
+        version: units(version),
     })
 }
 
@@ -74,12 +76,18 @@ pub(super) fn snapshot(
     conn: &mut SqliteConnection,
     sale: SaleId,
 ) -> QueryResult<Option<SaleSnapshot>> {
-    let stock = flash_sales::table
+    let row = flash_sales::table
         .find(sale.value())
-        .select((flash_sales::initial_stock, flash_sales::remaining_stock))
-        .first::<(i64, i64)>(conn)
+        .select((
+            flash_sales::version,
+            flash_sales::start_time,
+            flash_sales::end_time,
+            flash_sales::initial_stock,
+            flash_sales::remaining_stock,
+        ))
+        .first::<(i64, i64, i64, i64, i64)>(conn)
         .optional()?;
-    let Some((initial, remaining)) = stock else {
+    let Some((version, start, end, initial, remaining)) = row else {
         return Ok(None);
     };
     let rows = orders::table
@@ -100,6 +108,11 @@ pub(super) fn snapshot(
         })
         .collect();
     Ok(Some(SaleSnapshot {
+        version: units(version),
+        window: SaleWindow {
+            start: time(start),
+            end: time(end),
+        },
         initial: units(initial),
         remaining: units(remaining),
         holders,

@@ -33,6 +33,7 @@ diesel::table! {
         end_time -> BigInt,
         initial_stock -> BigInt,
         remaining_stock -> BigInt,
+        version -> BigInt,
         created_at -> BigInt,
     }
 }

@@ -119,6 +119,9 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Kno
 
 fn write_down(conn: &mut SqliteConnection, decision: &Decision) -> QueryResult<()> {
     for order in &decision.orders {
+        // A shopper has one row a sale. One that was set to another status by hand makes room.
+        let row = orders::table.find((order.sale.value(), order.user.value()));
+        diesel::delete(row.filter(orders::status.ne("SUCCESS"))).execute(conn)?;
         diesel::insert_into(orders::table)
             .values((
                 orders::flash_sale_id.eq(order.sale.value()),

@@ -2,7 +2,7 @@
 //! image of itself; and a gate that ends with its process, whose results are in the ledger's file.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,12 +13,12 @@ use chrono::{DateTime, Utc};
 use super::ledger::ModelLedger;
 use crate::{
     clock::Clock,
-    engine::sale::Sale,
-    ids::{ProductId, SaleId, UserId},
+    engine::sale::{Part, Sale},
+    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
-        GateError, GateStatus, Holder, Holding, LoadToken, Offset, Outcome, Partition,
-        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleWindow,
-        Settlement, Standing, StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Offset, Outcome,
+        Partition, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
+        SaleTerms, Settlement, Standing, StockGate,
     },
 };
 
@@ -27,6 +27,8 @@ pub(super) type Results = BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)
 
 /// The gate.
 pub struct ModelGate {
+    /// Whose sales these are.
+    ledger: LedgerId,
     clock: Arc<dyn Clock>,
     kind: Kind,
     state: Mutex<State>,
@@ -60,6 +62,8 @@ struct Kept {
     sale: Sale,
     /// The server's run in which the sale was loaded.
     run: u64,
+    /// The ledger that it was loaded from.
+    ledger: Option<LedgerId>,
 }
 
 impl ModelGate {
@@ -67,6 +71,7 @@ impl ModelGate {
     #[must_use]
     pub fn server(clock: Arc<dyn Clock>) -> Self {
         Self {
+            ledger: LedgerId::NONE,
             clock,
             kind: Kind::Server,
             state: Mutex::default(),
@@ -81,10 +86,29 @@ impl ModelGate {
         inherited: BTreeMap<Partition, Offset>,
     ) -> Self {
         Self {
+            ledger: LedgerId::NONE,
             clock,
             kind: Kind::InProcess { ledger, inherited },
             state: Mutex::default(),
         }
+    }
+
+    /// The same gate for the sales of this ledger.
+    #[must_use]
+    pub fn of_ledger(self, ledger: LedgerId) -> Self {
+        Self { ledger, ..self }
+    }
+
+    /// Everything in it was loaded from another ledger, as when a new database is given the server of an old one.
+    pub fn hand_over_from(&self, other: LedgerId) {
+        for kept in self.state().sales.values_mut() {
+            kept.ledger = Some(other);
+        }
+    }
+
+    /// Forgets a part of what it keeps of a sale.
+    pub fn lose(&self, sale: SaleId, part: Part) {
+        self.with(sale, |kept, _| kept.sale.lose(part));
     }
 
     /// Forgets everything, and goes on running.
@@ -114,13 +138,12 @@ impl ModelGate {
 
     /// Every attempt that holds a unit of a sale and is not known to be settled.
     #[must_use]
-    pub fn pending(&self, sale: SaleId) -> Vec<PendingEntry> {
-        self.with(sale, |kept, now| {
-            // However young, by whatever clock.
-            kept.sale
-                .overdue(now.saturating_add(i64::MAX / 2), Duration::ZERO, usize::MAX)
-        })
-        .unwrap_or_default()
+    pub fn pending(&self, sale: SaleId) -> BTreeSet<AttemptId> {
+        // Also those that are not listed because the list was lost.
+        let holdings = self.with_own(sale, |kept, _| kept.sale.holdings());
+        let mut pending = holdings.unwrap_or_default();
+        pending.retain(|holding| holding.standing == Standing::Pending);
+        pending.iter().map(|holding| holding.attempt).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -129,6 +152,13 @@ impl ModelGate {
 
     fn now(&self) -> i64 {
         self.clock.now().timestamp_millis()
+    }
+
+    /// Does something with a sale of this ledger; `None` if it is unknown, or another ledger's.
+    fn with_own<T>(&self, id: SaleId, work: impl FnOnce(&mut Kept, i64) -> T) -> Option<T> {
+        let own = self.ledger;
+        let is_own = |kept: &Kept| kept.ledger.is_none_or(|ledger| ledger == own);
+        self.with(id, |kept, now| is_own(kept).then(|| work(kept, now)))?
     }
 
     /// Does something with a sale; `None` if it is unknown.
@@ -145,24 +175,31 @@ impl ModelGate {
     /// The same, unless the server was restarted since the sale was loaded and may have forgotten something.
     fn with_sure<T>(&self, id: SaleId, work: impl FnOnce(&mut Sale, i64) -> T) -> Option<T> {
         let run = self.state().run;
-        self.with(id, |kept, now| {
+        self.with_own(id, |kept, now| {
             (kept.run == run).then(|| work(&mut kept.sale, now))
         })?
     }
 
     /// How a shopper's unit of a sale stands, if they hold one.
     fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
-        self.with(sale, |kept, _| kept.sale.standing(user))?
+        self.with_own(sale, |kept, _| kept.sale.standing(user))?
     }
 
     fn result_of(&self, settlement: &Settlement) -> Option<ResultEntry> {
         let attempt = &settlement.attempt;
+        let ended = self.with_own(attempt.sale, |kept, _| kept.sale.has_ended(settlement));
+        if ended == Some(true) {
+            return None;
+        }
         let result = match settlement.outcome {
             Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
             Outcome::SoldOut => PurchaseResult::Failed,
+            // The shopper may buy again.
+            Outcome::Released => return None,
             // Whoever wrote a record that names nothing real may have named a real shopper.
             Outcome::Rejected => {
-                let awaited = self.with(attempt.sale, |kept, _| kept.sale.is_pending(attempt.user));
+                let awaited =
+                    self.with_own(attempt.sale, |kept, _| kept.sale.is_pending(attempt.user));
                 if !awaited.unwrap_or(false) {
                     return None;
                 }
@@ -247,7 +284,7 @@ impl StockGate for ModelGate {
     }
 
     async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
-        let outcome = self.with(sale, |kept, _| kept.sale.release(holder));
+        let outcome = self.with_own(sale, |kept, _| kept.sale.release(holder));
         Ok(outcome.unwrap_or(ReleaseOutcome::NotHeld))
     }
 
@@ -258,7 +295,7 @@ impl StockGate for ModelGate {
             .filter_map(|settlement| self.result_of(settlement))
             .collect();
         self.write(&results);
-        self.with(sale, |kept, _| kept.sale.record(settlements));
+        self.with_own(sale, |kept, _| kept.sale.record(settlements));
         Ok(())
     }
 
@@ -286,8 +323,10 @@ impl StockGate for ModelGate {
             return Ok(told(standing));
         }
         // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
-        let known = self.with(of, |_, _| ()).is_some();
-        let in_force = self.with_sure(of, |sale, _| sale.is_open()) == Some(true);
+        let known = self.with_own(of, |_, _| ()).is_some();
+        let in_force = self.with_sure(of, |sale, _| {
+            sale.is_open() && !sale.status().is_contradictory()
+        }) == Some(true);
         Ok((in_force || !known).then_some(result))
     }
 
@@ -295,7 +334,7 @@ impl StockGate for ModelGate {
         if let Some(status) = self.with_sure(sale, |sale, _| sale.status()) {
             return Ok(status);
         }
-        let before = self.with(sale, |kept, _| kept.sale.status());
+        let before = self.with_own(sale, |kept, _| kept.sale.status());
         Ok(match before {
             None | Some(GateStatus::Unknown) => GateStatus::Unknown,
             Some(GateStatus::Open { pending, .. } | GateStatus::Closed { pending }) => {
@@ -305,16 +344,48 @@ impl StockGate for ModelGate {
     }
 
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
-        let users = self.with(sale, |kept, _| kept.sale.users());
+        let users = self.with_own(sale, |kept, _| kept.sale.users());
         let mut users = users.unwrap_or_default();
         users.sort_unstable();
         Ok(users)
     }
 
-    async fn close_if_restarted(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
         let run = self.state().run;
-        let closed = self.with(sale, |kept, _| kept.run != run && kept.sale.close());
-        Ok(closed.unwrap_or(false))
+        let closed = self.with_own(sale, |kept, _| {
+            let reason = if kept.run == run {
+                anyway.then_some(Contradiction::Told)
+            } else {
+                Some(Contradiction::Restarted)
+            };
+            kept.sale.close(reason)
+        });
+        Ok(closed.flatten())
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        let listed = self.with_own(sale, |kept, now| kept.sale.relist(now));
+        Ok(listed.unwrap_or(0))
+    }
+
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<bool, GateError> {
+        let told: Vec<_> = ended
+            .iter()
+            .map(|holder| ResultEntry {
+                sale,
+                product,
+                user: holder.user,
+                result: PurchaseResult::Success,
+            })
+            .collect();
+        self.forget_results(&told).await?;
+        let taken = self.with_sure(sale, |sale, _| sale.end_orders(ended));
+        Ok(taken.unwrap_or(false))
     }
 
     async fn overdue(
@@ -323,12 +394,12 @@ impl StockGate for ModelGate {
         age: Duration,
         limit: usize,
     ) -> Result<Vec<PendingEntry>, GateError> {
-        let entries = self.with(sale, |kept, now| kept.sale.overdue(now, age, limit));
+        let entries = self.with_own(sale, |kept, now| kept.sale.overdue(now, age, limit));
         Ok(entries.unwrap_or_default())
     }
 
     async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
-        let claimed = self.with(sale, |kept, now| {
+        let claimed = self.with_own(sale, |kept, now| {
             let claim = |holder: &Holder| kept.sale.claim(*holder, now);
             holders.iter().map(claim).collect()
         });
@@ -342,12 +413,16 @@ impl StockGate for ModelGate {
         lease: Duration,
     ) -> Result<bool, GateError> {
         self.with(sale, |_, _| ()); // forgets it if its time is over
-        self.state().sales.entry(sale).or_default();
+        if self.with_own(sale, |_, _| ()).is_none() {
+            self.state().sales.insert(sale, Kept::default()); // unknown, or another ledger's
+        }
         let run = self.state().run;
+        let ledger = self.ledger;
         let begun = self.with(sale, |kept, now| {
             let begun = kept.sale.begin_load(token, now, lease);
             if begun {
                 kept.run = run;
+                kept.ledger = Some(ledger);
             }
             begun
         });
@@ -360,7 +435,7 @@ impl StockGate for ModelGate {
         token: LoadToken,
         holders: &[Holder],
     ) -> Result<bool, GateError> {
-        let loaded = self.with(sale, |kept, now| {
+        let loaded = self.with_own(sale, |kept, now| {
             kept.sale.load_holders(token, holders, now)
         });
         Ok(loaded.unwrap_or(false))
@@ -370,27 +445,27 @@ impl StockGate for ModelGate {
         &self,
         sale: SaleId,
         token: LoadToken,
-        window: SaleWindow,
+        terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let run = self.state().run;
-        let opened = self.with(sale, |kept, _| {
+        let opened = self.with_own(sale, |kept, _| {
             // After a restart during the load a part of it may be forgotten.
-            kept.run == run && kept.sale.open(token, window, remaining, expires, micros)
+            kept.run == run && kept.sale.open(token, terms, remaining, expires, micros)
         });
         Ok(opened.unwrap_or(false))
     }
 
-    async fn set_window(
+    async fn set_terms(
         &self,
         sale: SaleId,
-        window: SaleWindow,
+        terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<(), GateError> {
-        self.with(sale, |kept, _| kept.sale.set_window(window, expires));
-        Ok(())
+    ) -> Result<bool, GateError> {
+        let set = self.with_own(sale, |kept, _| kept.sale.set_terms(terms, expires));
+        Ok(set.unwrap_or(false))
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
@@ -431,7 +506,7 @@ impl StockGate for ModelGate {
     }
 
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
-        let unloaded = self.with(sale, |kept, _| kept.sale.unload());
+        let unloaded = self.with_own(sale, |kept, _| kept.sale.unload());
         Ok(unloaded.unwrap_or(true))
     }
 

@@ -55,7 +55,8 @@ impl Leases {
             });
         }
         let mut held = 0;
-        for progress in partitions.values_mut() {
+        let there = |partition: &Partition| partition.0 < count;
+        for (_, progress) in partitions.iter_mut().filter(|(it, _)| there(it)) {
             if let Some(owner) = &mut progress.owner
                 && owner.member == member.id
             {
@@ -63,7 +64,7 @@ impl Leases {
                 held += 1;
             }
         }
-        for progress in partitions.values_mut() {
+        for (_, progress) in partitions.iter_mut().filter(|(it, _)| there(it)) {
             let free = progress
                 .owner
                 .as_ref()
@@ -78,7 +79,7 @@ impl Leases {
         }
         let leases = partitions
             .iter()
-            .filter(|(_, progress)| progress.is_of(&member.id))
+            .filter(|(partition, progress)| there(partition) && progress.is_of(&member.id))
             .map(|(partition, progress)| Lease {
                 partition: *partition,
                 next: progress.next,

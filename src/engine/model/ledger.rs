@@ -18,9 +18,9 @@ use crate::{
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     order::settlement::{self, Known, KnownSale, Settled},
     port::{
-        Attempt, Decision, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
-        Partition, Position, PurchaseResult, Registration, ResultEntry, SaleListing, SaleSnapshot,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser, Verdict,
+        Attempt, Decision, EndedOrder, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset,
+        Outcome, Partition, Position, PurchaseResult, Registration, ResultEntry, SaleListing,
+        SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser, Verdict,
     },
 };
 
@@ -37,6 +37,8 @@ struct Tables {
     sales: BTreeMap<SaleId, SaleListing>,
     orders: BTreeMap<(SaleId, UserId), AttemptId>,
     attempts: BTreeMap<AttemptId, Settled>,
+    /// Orders that ended and are not known to be taken out of the gate.
+    ended: Vec<EndedOrder>,
     leases: Leases,
     /// What shoppers are told, where no server keeps that.
     results: Results,
@@ -79,6 +81,49 @@ impl ModelLedger {
         self.tables().leases.clear();
     }
 
+    /// As by a statement written by hand: the units that there are. False if fewer than the orders.
+    pub fn set_initial_stock(&self, sale: SaleId, units: u64) -> bool {
+        let mut tables = self.tables();
+        let Some(row) = tables.sales.get_mut(&sale) else {
+            return false;
+        };
+        let sold = row.initial_stock - row.remaining_stock;
+        let Some(remaining) = units.checked_sub(sold) else {
+            return false;
+        };
+        row.initial_stock = units;
+        row.remaining_stock = remaining;
+        row.version += 1;
+        true
+    }
+
+    /// As by a statement written by hand: the shopper's order is gone. Its attempt, if there was one.
+    pub fn end_order(&self, sale: SaleId, user: UserId) -> Option<AttemptId> {
+        let mut tables = self.tables();
+        let attempt = tables.orders.remove(&(sale, user))?;
+        if let Some(row) = tables.sales.get_mut(&sale) {
+            row.remaining_stock += 1;
+        }
+        let holder = Holder { user, attempt };
+        tables.ended.push(EndedOrder { sale, holder });
+        Some(attempt)
+    }
+
+    /// True if these are its newest terms, and no ended order is left to be taken out of the gate.
+    #[must_use]
+    pub fn is_told(&self, sale: SaleId, version: u64) -> bool {
+        let tables = self.tables();
+        let newest = tables.sales.get(&sale).map(|row| row.version);
+        newest == Some(version) && tables.ended.iter().all(|order| order.sale != sale)
+    }
+
+    /// The units that a sale has now.
+    #[must_use]
+    pub fn initial(&self, sale: SaleId) -> u64 {
+        let tables = self.tables();
+        tables.sales.get(&sale).map_or(0, |row| row.initial_stock)
+    }
+
     /// Units of a sale for which no order stands.
     #[must_use]
     pub fn remaining(&self, sale: SaleId) -> u64 {
@@ -100,8 +145,7 @@ impl ModelLedger {
     #[must_use]
     pub fn outcome(&self, attempt: AttemptId) -> Option<Outcome> {
         self.tables()
-            .attempts
-            .get(&attempt)
+            .outcome(attempt)
             .map(|settled| settled.outcome)
     }
 
@@ -164,11 +208,27 @@ impl ModelLedger {
 }
 
 impl Tables {
+    /// What is recorded of an attempt, and whether its order still stands.
+    fn outcome(&self, attempt: AttemptId) -> Option<Settled> {
+        let mut settled = *self.attempts.get(&attempt)?;
+        let stands = self.orders.get(&(settled.sale, settled.user)) == Some(&attempt);
+        match settled.outcome {
+            Outcome::Ordered if !stands => settled.outcome = Outcome::Released,
+            // It lost to the order that stands; if that has ended, it still got nothing.
+            Outcome::AlreadyOrdered { .. } => {
+                let by = self.orders.get(&(settled.sale, settled.user)).copied();
+                settled.outcome = by.map_or(Outcome::SoldOut, |by| Outcome::AlreadyOrdered { by });
+            }
+            Outcome::Ordered | Outcome::SoldOut | Outcome::Released | Outcome::Rejected => {}
+        }
+        Some(settled)
+    }
+
     fn look_up(&self, attempts: &[Attempt]) -> Known {
         let mut known = Known::default();
         for attempt in attempts {
-            if let Some(settled) = self.attempts.get(&attempt.id) {
-                known.settled.insert(attempt.id, *settled);
+            if let Some(settled) = self.outcome(attempt.id) {
+                known.settled.insert(attempt.id, settled);
             }
             let shopper = (attempt.sale, attempt.user);
             if let Some(by) = self.orders.get(&shopper) {
@@ -327,7 +387,7 @@ impl Ledger for ModelLedger {
         attempts: &[AttemptId],
     ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
         let tables = self.tables();
-        let outcome = |id: &AttemptId| Some((*id, tables.attempts.get(id)?.outcome));
+        let outcome = |id: &AttemptId| Some((*id, tables.outcome(*id)?.outcome));
         Ok(attempts.iter().filter_map(outcome).collect())
     }
 
@@ -344,10 +404,32 @@ impl Ledger for ModelLedger {
             })
             .collect();
         Ok(Some(SaleSnapshot {
+            version: row.version,
+            window: row.window,
             initial: row.initial_stock,
             remaining: row.remaining_stock,
             holders,
         }))
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let tables = self.tables();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let of = |sale: &SaleId| {
+            let sale = *sale;
+            let of_sale = tables.ended.iter().filter(move |order| order.sale == sale);
+            of_sale.copied().take(limit)
+        };
+        Ok(sales.iter().flat_map(of).collect())
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        self.tables().ended.retain(|order| !orders.contains(order));
+        Ok(())
     }
 
     async fn heartbeat(

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use diesel::{
     prelude::*,
-    sql_types::{Array, Nullable, Text, Uuid as SqlUuid},
+    sql_types::{Array, Bool, Nullable, Text, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -13,9 +13,12 @@ use super::Prepared;
 use crate::{engine::outcome::from_word, ids::AttemptId, port::Outcome};
 
 const OUTCOMES: &str = "
-    SELECT p.attempt_id, p.outcome, o.attempt_id AS ordered_by
+    SELECT p.attempt_id, p.outcome, o.attempt_id AS ordered_by,
+        p.outcome = 'ORDERED' AND NOT EXISTS (
+            SELECT FROM orders WHERE attempt_id = p.attempt_id AND status = 'SUCCESS') AS ended
     FROM purchase_attempts p
     LEFT JOIN orders o ON p.outcome = 'ALREADY_ORDERED' AND o.flash_sale_id = p.flash_sale_id AND o.user_id = p.user_id
+        AND o.status = 'SUCCESS'
     WHERE p.attempt_id = ANY(?)";
 
 #[derive(QueryableByName)]
@@ -26,6 +29,8 @@ struct OutcomeRow {
     outcome: String,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     ordered_by: Option<Uuid>,
+    #[diesel(sql_type = Bool)]
+    ended: bool,
 }
 
 pub(super) async fn read(
@@ -42,7 +47,7 @@ pub(super) async fn read(
         .map(|row| {
             (
                 AttemptId(row.attempt_id),
-                from_word(&row.outcome, row.ordered_by.map(AttemptId)),
+                from_word(&row.outcome, row.ended, row.ordered_by.map(AttemptId)),
             )
         })
         .collect())

@@ -15,7 +15,7 @@ use crate::{
 };
 
 const LISTING: &str = "
-    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock
+    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version
     FROM flash_sales s JOIN products p ON p.id = s.product_id
     WHERE s.end_time > ? OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? ORDER BY end_time DESC, id DESC LIMIT 1)
     ORDER BY s.start_time, s.id";
@@ -41,6 +41,8 @@ struct ListingRow {
     initial_stock: i32,
     #[diesel(sql_type = Integer)]
     remaining_stock: i32,
+    #[diesel(sql_type = BigInt)]
+    version: i64,
 }
 
 #[derive(QueryableByName)]
@@ -54,6 +56,19 @@ struct HolderRow {
 /// A stock as the domain counts it; the table's checks keep it from being negative.
 pub(super) fn units(stock: i32) -> u64 {
     u64::try_from(stock).unwrap_or(0)
+}
+
+/// Everything else counts in milliseconds: a window must come back from the gate as it went there.
+fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
+    SaleWindow {
+        start: start.trunc_subsecs(3),
+        end: end.trunc_subsecs(3),
+    }
+}
+
+/// The table's check keeps it from being negative.
+fn version(version: i64) -> u64 {
+    u64::try_from(version).unwrap_or(0)
 }
 
 pub(super) async fn listings(
@@ -73,13 +88,10 @@ pub(super) async fn listings(
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
-                // Everything else counts in milliseconds: a window must come back from the gate as it went there.
-                window: SaleWindow {
-                    start: row.start_time.trunc_subsecs(3),
-                    end: row.end_time.trunc_subsecs(3),
-                },
+                window: window(row.start_time, row.end_time),
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),
+                version: version(row.version),
             })
         })
         .collect())
@@ -94,13 +106,19 @@ pub(super) async fn snapshot(
         .repeatable_read()
         .read_only()
         .run(async |conn| {
-            let stock = flash_sales::table
+            let row = flash_sales::table
                 .find(sale.value())
-                .select((flash_sales::initial_stock, flash_sales::remaining_stock))
-                .first::<(i32, i32)>(conn)
+                .select((
+                    flash_sales::version,
+                    flash_sales::start_time,
+                    flash_sales::end_time,
+                    flash_sales::initial_stock,
+                    flash_sales::remaining_stock,
+                ))
+                .first::<(i64, DateTime<Utc>, DateTime<Utc>, i32, i32)>(conn)
                 .await
                 .optional()?;
-            let Some((initial, remaining)) = stock else {
+            let Some((number, start, end, initial, remaining)) = row else {
                 return Ok(None);
             };
             let rows: Vec<HolderRow> = Prepared::new(HOLDERS)
@@ -117,6 +135,8 @@ pub(super) async fn snapshot(
                 })
                 .collect();
             Ok(Some(SaleSnapshot {
+                version: version(number),
+                window: window(start, end),
                 initial: units(initial),
                 remaining: units(remaining),
                 holders,

@@ -35,6 +35,7 @@ diesel::table! {
         end_time -> Timestamptz,
         initial_stock -> Integer,
         remaining_stock -> Integer,
+        version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }

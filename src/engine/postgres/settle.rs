@@ -52,6 +52,9 @@ const LOCK_SALES: &str = "
 /// Each is looked up by itself: joined as a whole, a large batch would have the server read all orders ever made.
 const LOOK_UP: &str = "
     SELECT p.outcome, p.flash_sale_id, p.user_id, lost_to.attempt_id AS lost_to, o.attempt_id AS ordered_by,
+        coalesce(o.status <> 'SUCCESS', false) AS in_the_way,
+        CASE WHEN p.outcome = 'ORDERED' THEN NOT EXISTS (
+            SELECT FROM orders WHERE attempt_id = a.attempt_id AND status = 'SUCCESS') ELSE false END AS ended,
         u.id IS NOT NULL AS user_exists
     FROM unnest(?, ?, ?) WITH ORDINALITY AS a (attempt_id, flash_sale_id, user_id, place)
     LEFT JOIN LATERAL (
@@ -59,13 +62,18 @@ const LOOK_UP: &str = "
     ) p ON true
     LEFT JOIN LATERAL (
         SELECT attempt_id FROM orders WHERE p.outcome = 'ALREADY_ORDERED'
-            AND flash_sale_id = p.flash_sale_id AND user_id = p.user_id LIMIT 1
+            AND flash_sale_id = p.flash_sale_id AND user_id = p.user_id AND status = 'SUCCESS' LIMIT 1
     ) lost_to ON true
     LEFT JOIN LATERAL (
-        SELECT attempt_id FROM orders WHERE flash_sale_id = a.flash_sale_id AND user_id = a.user_id LIMIT 1
+        SELECT attempt_id, status FROM orders WHERE flash_sale_id = a.flash_sale_id AND user_id = a.user_id LIMIT 1
     ) o ON true
     LEFT JOIN LATERAL (SELECT id FROM users WHERE id = a.user_id LIMIT 1) u ON true
     ORDER BY a.place";
+
+/// A shopper has one row a sale. One that was set to another status by hand makes room for the new order.
+const MAKE_ROOM: &str = "
+    DELETE FROM orders o USING unnest(?, ?) AS n (flash_sale_id, user_id)
+    WHERE o.flash_sale_id = n.flash_sale_id AND o.user_id = n.user_id AND o.status <> 'SUCCESS'";
 
 const INSERT_ORDERS: &str = "
     INSERT INTO orders (id, user_id, product_id, flash_sale_id, status, attempt_id)
@@ -101,6 +109,12 @@ struct KnownRow {
     lost_to: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     ordered_by: Option<Uuid>,
+    /// The shopper's row in this sale is of another status: no order stands, and a new one takes its place.
+    #[diesel(sql_type = Bool)]
+    in_the_way: bool,
+    /// The order of the attempt has ended.
+    #[diesel(sql_type = Bool)]
+    ended: bool,
     #[diesel(sql_type = Bool)]
     user_exists: bool,
 }
@@ -169,9 +183,10 @@ async fn attempt_once(
             if attempts.is_empty() {
                 return Ok(vec![Vec::new(); batches.len()]);
             }
-            let known = look_up(conn, &attempts).await?;
+            let (known, in_the_way) = look_up(conn, &attempts).await?;
             let decision = settlement::decide(batches, known)
                 .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
+            make_room(conn, &decision.orders, &in_the_way).await?;
             write_orders(conn, &decision.orders).await?;
             write_attempts(conn, &position.topic, decision.fresh).await?;
             Ok(decision.settlements)
@@ -203,7 +218,11 @@ async fn move_offsets(
     Ok(moved == batches.len())
 }
 
-async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryResult<Known> {
+/// What is known of attempts, and the shoppers with a row of another status in their way.
+async fn look_up(
+    conn: &mut AsyncPgConnection,
+    attempts: &[Attempt],
+) -> QueryResult<(Known, BTreeSet<(SaleId, UserId)>)> {
     let sale_ids: BTreeSet<i64> = attempts
         .iter()
         .map(|attempt| attempt.sale.value())
@@ -223,11 +242,14 @@ async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryRes
         sales: sales.iter().filter_map(known_sale).collect(),
         ..Known::default()
     };
+    let mut in_the_way = BTreeSet::new();
     for (attempt, row) in attempts.iter().zip(rows) {
         if row.user_exists {
             known.users.insert(attempt.user);
         }
-        if let Some(by) = row.ordered_by {
+        if row.in_the_way {
+            in_the_way.insert((attempt.sale, attempt.user));
+        } else if let Some(by) = row.ordered_by {
             known
                 .orders
                 .insert((attempt.sale, attempt.user), AttemptId(by));
@@ -237,7 +259,7 @@ async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryRes
             row.user_id.and_then(UserId::new),
         );
         if let (Some(word), (Some(sale), Some(user))) = (row.outcome, identity) {
-            let outcome = outcome::from_word(&word, row.lost_to.map(AttemptId));
+            let outcome = outcome::from_word(&word, row.ended, row.lost_to.map(AttemptId));
             known.settled.insert(
                 attempt.id,
                 Settled {
@@ -248,7 +270,7 @@ async fn look_up(conn: &mut AsyncPgConnection, attempts: &[Attempt]) -> QueryRes
             );
         }
     }
-    Ok(known)
+    Ok((known, in_the_way))
 }
 
 fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
@@ -260,6 +282,27 @@ fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
             remaining: units(row.remaining_stock),
         },
     ))
+}
+
+async fn make_room(
+    conn: &mut AsyncPgConnection,
+    orders: &[Attempt],
+    in_the_way: &BTreeSet<(SaleId, UserId)>,
+) -> QueryResult<()> {
+    if in_the_way.is_empty() {
+        return Ok(());
+    }
+    let mut replaced = orders.to_vec();
+    replaced.retain(|order| in_the_way.contains(&(order.sale, order.user)));
+    if replaced.is_empty() {
+        return Ok(());
+    }
+    Prepared::new(MAKE_ROOM)
+        .bind::<Array<BigInt>, _>(column(&replaced, |order| order.sale.value()))
+        .bind::<Array<BigInt>, _>(column(&replaced, |order| order.user.value()))
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 async fn write_orders(conn: &mut AsyncPgConnection, orders: &[Attempt]) -> QueryResult<()> {

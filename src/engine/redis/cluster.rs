@@ -230,19 +230,20 @@ impl Nodes {
         }));
     }
 
-    /// Reads the slots again and again.
+    /// Reads the slots again and again: soon when a redirection or a node that is away calls for it.
     async fn keep_map(self: Arc<Self>) {
         let mut turn = 0;
+        let mut read = Instant::now();
         loop {
-            let all_up = self.serving().iter().all(|link| link.session().is_ok());
-            let wait = if all_up { REFRESH.1 } else { REFRESH.0 };
-            let _ = tokio::time::timeout(wait, self.refresh.notified()).await;
+            let wanted = tokio::time::timeout(REFRESH.0, self.refresh.notified()).await;
+            let is_down = || self.serving().iter().any(|link| link.session().is_err());
+            if wanted.is_err() && !is_down() && read.elapsed() < REFRESH.1 {
+                continue;
+            }
             turn += 1;
+            read = Instant::now();
             match self.read_map(turn).await {
-                Ok(map) => {
-                    tracing::debug!(?map, "the cluster's slots");
-                    self.use_map(map);
-                }
+                Ok(map) => self.use_map(map),
                 Err(error) => tracing::debug!(%error, "the cluster's slots cannot be read"),
             }
             // A storm of redirections must not become a storm of questions.
@@ -320,7 +321,7 @@ impl SlotMap {
 
 /// A key in a slot: that of a probe. Found by trying; one in 16,384 fits.
 fn probe_key(slot: u16) -> String {
-    (0_u32..)
+    (0_u32..1_000_000)
         .map(|number| format!("flashsale:probe:{{{number}}}"))
         .find(|key| redis_keyslot(key.as_bytes()) == slot)
         .unwrap_or_default()

@@ -11,6 +11,7 @@ use super::{
     client::{Address, ConnectError},
     cluster::{Call, Cluster},
     link::{Link, Place},
+    session::Failed,
 };
 use crate::{config::RedisConfig, port::GateError};
 
@@ -23,6 +24,8 @@ pub(super) struct Connection {
     way: Way,
     /// On a cluster, keys of different sales cannot meet in one script.
     pub(super) clustered: bool,
+    /// Whose sales these are, as the scripts take it.
+    pub(super) ledger: Value,
 }
 
 enum Way {
@@ -45,7 +48,11 @@ impl Connection {
             };
             Way::Server(Box::pin(Link::open(config, place, PROBE_KEY.to_owned())).await?)
         };
-        Ok(Self { way, clustered })
+        Ok(Self {
+            way,
+            clustered,
+            ledger: Value::from(String::new()),
+        })
     }
 
     /// Runs a script where its keys are.
@@ -68,7 +75,7 @@ impl Connection {
             Way::Server(link) => {
                 let session = link.session()?;
                 let answer = call.send(&session, false).await;
-                answer.map_err(|failed| failed.told())
+                answer.map_err(Failed::told)
             }
             Way::Cluster(cluster) => Box::pin(cluster.call(call)).await,
         }

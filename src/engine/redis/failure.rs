@@ -117,6 +117,7 @@ const CODES: &[(&str, Failure)] = &[
 ];
 
 /// An error without a code of the server: fred's own.
+#[allow(clippy::match_same_arms)] // each row has a reason of its own
 fn of_client(kind: &ErrorKind) -> Failure {
     match kind {
         // Nothing was written to a socket (fred: Builder, `Command` arguments, `max_command_buffer_len`).

@@ -6,7 +6,7 @@ use fred::prelude::Value;
 
 use super::{
     connection::Connection,
-    keys::{CALL_SIZE, attempt_arg, parse_attempt, sale_keys, shopper_args, user_arg},
+    keys::{CALL_SIZE, attempt_arg, parse_attempt, shopper_args, user_arg},
     reply::{self, unexpected},
     scripts::SCRIPTS,
 };
@@ -26,10 +26,10 @@ pub(super) async fn reserve(
     if asked.is_empty() {
         return Ok(Vec::new());
     }
-    let args = shopper_args(Vec::new(), asked);
+    let args = shopper_args(connection.args(), asked);
     let answer = reply::list(
         connection
-            .run(&SCRIPTS.attempt_purchase, sale_keys(sale), args)
+            .run_on(&SCRIPTS.attempt_purchase, sale, args)
             .await?,
     )?;
     let mut parts = answer.iter();
@@ -75,9 +75,10 @@ pub(super) async fn release(
     sale: SaleId,
     holder: Holder,
 ) -> Result<ReleaseOutcome, GateError> {
-    let args = vec![user_arg(holder.user), attempt_arg(holder.attempt)];
+    let mut args = connection.args();
+    args.extend([user_arg(holder.user), attempt_arg(holder.attempt)]);
     let answer = connection
-        .run(&SCRIPTS.restore_stock, sale_keys(sale), args)
+        .run_on(&SCRIPTS.restore_stock, sale, args)
         .await?;
     match reply::text(&answer)? {
         "R" => Ok(ReleaseOutcome::Released),
@@ -94,9 +95,9 @@ pub(super) async fn claim(
 ) -> Result<Vec<bool>, GateError> {
     let mut claimed = Vec::with_capacity(holders.len());
     for part in holders.chunks(CALL_SIZE) {
-        let args = shopper_args(Vec::new(), part);
+        let args = shopper_args(connection.args(), part);
         let answer = connection
-            .run(&SCRIPTS.claim_pending, sale_keys(sale), args)
+            .run_on(&SCRIPTS.claim_pending, sale, args)
             .await?;
         let codes = reply::bytes(&answer)?;
         if codes.len() != part.len() {
@@ -115,12 +116,9 @@ pub(super) async fn overdue(
 ) -> Result<Vec<PendingEntry>, GateError> {
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let limit = i64::try_from(limit.min(OVERDUE_AT_MOST)).unwrap_or(0);
-    let args = vec![age_ms.into(), limit.into()];
-    let answer = reply::list(
-        connection
-            .run(&SCRIPTS.overdue, sale_keys(sale), args)
-            .await?,
-    )?;
+    let mut args = connection.args();
+    args.extend([age_ms.into(), limit.into()]);
+    let answer = reply::list(connection.run_on(&SCRIPTS.overdue, sale, args).await?)?;
     answer
         .chunks_exact(3)
         .map(|entry| match entry {

@@ -5,9 +5,12 @@
 //! - `flashsale:{<sale>}:holders`: hash of user id to a state letter and the attempt id. `p` pending, `c` pending and
 //!   claimed, `s` an order stands, `l` an order stands that was recorded while the sale was not open;
 //! - `flashsale:{<sale>}:pending`: sorted set of the users in state `p` or `c`, and of no others, by the time of their
-//!   reservation or last claim (ms). Their attempts are in `holders`;
+//!   reservation or last claim (ms). Their attempts are in `holders`. From the opening on it also has the mark
+//!   `ledger:<id>`, scored infinity: without it, the key was lost;
 //! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
-//!   `load_started` (ms), `token`, `run_id` of the server, `late` and `returns`.
+//!   `load_started` (ms), `token`, `run_id` of the server, `late`, `returns`, `ledger` (whose sale it is), `version` and
+//!   `total` of the terms in force, and `unlisted` while holders of a closed sale may be missing from `pending`;
+//! - `flashsale:{<sale>}:ended`: set of attempts whose orders the ledger has ended and that were taken out.
 //!
 //! Attempt ids are kept as their 16 bytes: shorter than any text, and nothing has to be encoded on the hot path.
 //! Results are under the original service's key, `flashsale:result:<user>:<product>`, outside the sale's slot.
@@ -30,7 +33,7 @@ pub(super) const CALL_SIZE: usize = 400;
 
 /// The keys of a sale, in the order in which the scripts take them.
 pub(super) fn sale_keys(sale: SaleId) -> Vec<Key> {
-    ["stock", "holders", "pending", "meta"]
+    ["stock", "holders", "pending", "meta", "ended"]
         .iter()
         .map(|name| sale_key(sale, name))
         .collect()
@@ -42,6 +45,14 @@ pub(super) fn holders_key(sale: SaleId) -> Key {
 
 pub(super) fn meta_key(sale: SaleId) -> Key {
     sale_key(sale, "meta")
+}
+
+pub(super) fn stock_key(sale: SaleId) -> Key {
+    sale_key(sale, "stock")
+}
+
+pub(super) fn pending_key(sale: SaleId) -> Key {
+    sale_key(sale, "pending")
 }
 
 pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
@@ -154,7 +165,8 @@ mod tests {
                 "flashsale:{7}:stock",
                 "flashsale:{7}:holders",
                 "flashsale:{7}:pending",
-                "flashsale:{7}:meta"
+                "flashsale:{7}:meta",
+                "flashsale:{7}:ended"
             ]
         );
     }

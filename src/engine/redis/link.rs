@@ -10,7 +10,7 @@ use super::{
     client::{Address, ConnectError},
     scripts::SCRIPTS,
     sentinel,
-    session::Session,
+    session::{Failed, Session},
 };
 use crate::{config::RedisConfig, port::GateError};
 
@@ -126,7 +126,7 @@ async fn probe(session: &Session, key: &str) -> Result<(), GateError> {
         .run(&SCRIPTS.probe_write, &keys, &[], false)
         .await
         .map(drop)
-        .map_err(|failed| failed.told())
+        .map_err(Failed::told)
 }
 
 /// Where to connect to.

@@ -7,17 +7,19 @@ use fred::prelude::Value;
 
 use super::{
     connection::Connection,
-    keys::{CALL_SIZE, sale_keys, shopper_args, time_arg},
+    keys::{CALL_SIZE, shopper_args, time_arg},
     reply,
     scripts::SCRIPTS,
 };
 use crate::{
     ids::SaleId,
-    port::{GateError, Holder, LoadToken, SaleWindow},
+    port::{Contradiction, GateError, Holder, LoadToken, SaleTerms},
 };
 
 /// How long an abandoned load stays, in milliseconds. Counted from its last sign of life, so any load is shorter.
 const ABANDONED_MS: i64 = 60 * 60 * 1_000;
+/// Holders that one call looks at to list them again: about a millisecond of the server.
+const RELIST_PAGE: i64 = 1_000;
 
 pub(super) async fn begin(
     connection: &Connection,
@@ -26,12 +28,9 @@ pub(super) async fn begin(
     lease: Duration,
 ) -> Result<bool, GateError> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-    let args = vec![token_arg(token), lease_ms.into(), ABANDONED_MS.into()];
-    reply::yes(
-        &connection
-            .run(&SCRIPTS.begin_load, sale_keys(sale), args)
-            .await?,
-    )
+    let mut args = connection.args();
+    args.extend([token_arg(token), lease_ms.into(), ABANDONED_MS.into()]);
+    reply::yes(&connection.run_on(&SCRIPTS.begin_load, sale, args).await?)
 }
 
 pub(super) async fn add_holders(
@@ -47,12 +46,10 @@ pub(super) async fn add_holders(
         .unwrap_or_default()
         .chunks(CALL_SIZE);
     for part in std::iter::once(first).chain(rest) {
-        let args = shopper_args(vec![token_arg(token), ABANDONED_MS.into()], part);
-        if !reply::yes(
-            &connection
-                .run(&SCRIPTS.load_holders, sale_keys(sale), args)
-                .await?,
-        )? {
+        let mut head = connection.args();
+        head.extend([token_arg(token), ABANDONED_MS.into()]);
+        let args = shopper_args(head, part);
+        if !reply::yes(&connection.run_on(&SCRIPTS.load_holders, sale, args).await?)? {
             return Ok(false);
         }
     }
@@ -63,49 +60,78 @@ pub(super) async fn open(
     connection: &Connection,
     sale: SaleId,
     token: LoadToken,
-    window: SaleWindow,
+    terms: SaleTerms,
     remaining: u64,
     expires: DateTime<Utc>,
 ) -> Result<bool, GateError> {
-    let remaining = i64::try_from(remaining)
-        .map_err(|_| GateError::Unknown("more units than fit".to_owned()))?;
-    let mut args = vec![token_arg(token), remaining.into()];
-    args.extend(window_args(window, expires));
+    let mut args = connection.args();
+    args.extend([token_arg(token), units(remaining)?]);
+    args.extend(terms_args(terms, expires)?);
     reply::yes(
         &connection
-            .run(&SCRIPTS.initialize_stock, sale_keys(sale), args)
+            .run_on(&SCRIPTS.initialize_stock, sale, args)
             .await?,
     )
 }
 
-pub(super) async fn set_window(
+pub(super) async fn set_terms(
     connection: &Connection,
     sale: SaleId,
-    window: SaleWindow,
+    terms: SaleTerms,
     expires: DateTime<Utc>,
-) -> Result<(), GateError> {
-    let args = window_args(window, expires).to_vec();
-    connection
-        .run(&SCRIPTS.set_window, sale_keys(sale), args)
-        .await
-        .map(drop)
+) -> Result<bool, GateError> {
+    let mut args = connection.args();
+    args.extend(terms_args(terms, expires)?);
+    reply::yes(&connection.run_on(&SCRIPTS.set_terms, sale, args).await?)
 }
 
-pub(super) async fn close_if_restarted(
+pub(super) async fn close(
     connection: &Connection,
     sale: SaleId,
-) -> Result<bool, GateError> {
-    reply::yes(
-        &connection
-            .run(&SCRIPTS.close_if_restarted, sale_keys(sale), Vec::new())
-            .await?,
-    )
+    anyway: bool,
+) -> Result<Option<Contradiction>, GateError> {
+    let mut args = connection.args();
+    args.extend([ABANDONED_MS.into(), i64::from(anyway).into()]);
+    let why = connection.run_on(&SCRIPTS.close_sale, sale, args).await?;
+    if why.is_null() {
+        return Ok(None);
+    }
+    Ok(Some(match reply::text(&why)? {
+        "restarted" => Contradiction::Restarted,
+        "stock" => Contradiction::StockLost,
+        "pending" => Contradiction::PendingLost,
+        "meta" => Contradiction::MetaLost,
+        "balance" => Contradiction::OffBalance,
+        "told" => Contradiction::Told,
+        _ => return Err(reply::unexpected("an unknown contradiction")),
+    }))
+}
+
+/// Page by page: as many as there are holders.
+pub(super) async fn relist(connection: &Connection, sale: SaleId) -> Result<u64, GateError> {
+    let mut listed = 0;
+    loop {
+        let mut args = connection.args();
+        args.push(RELIST_PAGE.into());
+        let answer = reply::list(
+            connection
+                .run_on(&SCRIPTS.relist_pending, sale, args)
+                .await?,
+        )?;
+        let [more, found] = answer.as_slice() else {
+            return Err(reply::unexpected("not a page"));
+        };
+        listed += reply::count(found)?;
+        if !reply::yes(more)? {
+            return Ok(listed);
+        }
+    }
 }
 
 pub(super) async fn unload(connection: &Connection, sale: SaleId) -> Result<bool, GateError> {
     reply::yes(
         &connection
-            .run(&SCRIPTS.unload_sale, sale_keys(sale), Vec::new())
+            .run_on(&SCRIPTS.unload_sale, sale, connection.args())
             .await?,
     )
 }
@@ -114,10 +140,18 @@ fn token_arg(token: LoadToken) -> Value {
     token.0.to_string().into()
 }
 
-fn window_args(window: SaleWindow, expires: DateTime<Utc>) -> [Value; 3] {
-    [
-        time_arg(window.start),
-        time_arg(window.end),
+fn units(count: u64) -> Result<Value, GateError> {
+    i64::try_from(count)
+        .map(Value::from)
+        .map_err(|_| GateError::Unknown("more units than fit".to_owned()))
+}
+
+fn terms_args(terms: SaleTerms, expires: DateTime<Utc>) -> Result<[Value; 5], GateError> {
+    Ok([
+        units(terms.version)?,
+        units(terms.total)?,
+        time_arg(terms.window.start),
+        time_arg(terms.window.end),
         time_arg(expires),
-    ]
+    ])
 }

@@ -7,7 +7,7 @@ use fred::{prelude::Value, types::scripts::Script};
 use super::{
     connection::Connection,
     hold::parse_user,
-    keys::{holders_key, parse_attempt, sale_keys},
+    keys::{holders_key, meta_key, parse_attempt},
     reply::{self, unexpected},
     scripts::SCRIPTS,
 };
@@ -22,7 +22,7 @@ const PAGE: i64 = 500;
 pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<GateStatus, GateError> {
     let answer = reply::list(
         connection
-            .run(&SCRIPTS.sale_status, sale_keys(sale), Vec::new())
+            .run_on(&SCRIPTS.sale_status, sale, connection.args())
             .await?,
     )?;
     match answer.as_slice() {
@@ -30,7 +30,17 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
         [pending] => Ok(GateStatus::Closed {
             pending: reply::count(pending)?,
         }),
-        [pending, available, start, end, returns, holders] => Ok(GateStatus::Open {
+        [
+            pending,
+            available,
+            start,
+            end,
+            returns,
+            holders,
+            version,
+            total,
+            mark,
+        ] => Ok(GateStatus::Open {
             window: SaleWindow {
                 start: reply::time(start)?,
                 end: reply::time(end)?,
@@ -39,6 +49,9 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
             pending: reply::count(pending)?,
             holders: reply::count(holders)?,
             returns: reply::count(returns)?,
+            version: reply::count(version)?,
+            total: reply::number(total)?,
+            complete: reply::yes(mark)?,
         }),
         _ => Err(unexpected("not a status")),
     }
@@ -84,10 +97,10 @@ async fn scan(
     let mut all = Vec::new();
     let mut cursor = "0".to_owned();
     loop {
-        let args = vec![cursor.as_str().into(), PAGE.into()];
-        let page = connection
-            .run(script, vec![holders_key(sale)], args)
-            .await?;
+        let mut args = connection.args();
+        args.extend([cursor.as_str().into(), PAGE.into()]);
+        let keys = vec![holders_key(sale), meta_key(sale)];
+        let page = connection.run(script, keys, args).await?;
         let mut page = reply::list(page)?.into_iter();
         let next = page.next().ok_or_else(|| unexpected("no cursor"))?;
         all.extend(page);

@@ -12,7 +12,7 @@ use super::{
     connection::Connection,
     keys::{
         CALL_SIZE, count, format_result, holders_key, meta_key, parse_result, parse_result_of,
-        result_key, result_keys, user_arg,
+        pending_key, result_key, result_keys, stock_key, user_arg,
     },
     reply::{self, unexpected},
     scripts::SCRIPTS,
@@ -264,9 +264,15 @@ async fn standings(
     users: &[UserId],
     results: Vec<Key>,
 ) -> Result<Vec<(Standing, Value)>, GateError> {
-    let mut keys = vec![holders_key(sale), meta_key(sale)];
+    let mut keys = vec![
+        holders_key(sale),
+        meta_key(sale),
+        stock_key(sale),
+        pending_key(sale),
+    ];
     keys.extend(results);
-    let args = users.iter().map(|user| user_arg(*user)).collect();
+    let mut args = connection.args();
+    args.extend(users.iter().map(|user| user_arg(*user)));
     let answer = reply::list(connection.run(&SCRIPTS.user_status, keys, args).await?)?;
     let Some((closed, shoppers)) = answer.split_first() else {
         return Err(unexpected("nothing"));

@@ -94,6 +94,7 @@ pub(super) async fn check(
 }
 
 /// A refusal for lack of rights, with the rule that grants them; any other error as it is.
+#[allow(clippy::needless_pass_by_value)] // for map_err
 pub(super) fn missing_or(config: &RedisConfig, session: &Session, failed: Failed) -> ConnectError {
     if failure::code(&failed.error) == Some("NOPERM") && failed.failure.outcome != Outcome::InDoubt
     {

@@ -4,52 +4,76 @@ use fred::prelude::Value;
 
 use super::{
     connection::Connection,
-    keys::{CALL_SIZE, bytes, sale_keys, user_arg},
+    hold::parse_user,
+    keys::{CALL_SIZE, bytes, shopper_args, user_arg},
+    reply,
     scripts::SCRIPTS,
 };
 use crate::{
-    ids::SaleId,
-    port::{GateError, Outcome, PurchaseResult, ResultEntry, Settlement},
+    ids::{SaleId, UserId},
+    port::{GateError, Holder, Outcome, PurchaseResult, ResultEntry, Settlement},
 };
 
+/// Answers with the users whose order, as told here, has ended meanwhile.
 pub(super) async fn record(
     connection: &Connection,
     sale: SaleId,
     settlements: &[Settlement],
-) -> Result<(), GateError> {
+) -> Result<Vec<UserId>, GateError> {
+    let mut ended = Vec::new();
     for part in settlements.chunks(CALL_SIZE) {
-        let mut args = Vec::with_capacity(part.len() * 2);
+        let mut args = connection.args();
+        args.reserve(part.len() * 2);
         for settlement in part {
             args.push(user_arg(settlement.attempt.user));
             args.push(decision(settlement));
         }
-        connection
-            .run(&SCRIPTS.record_outcomes, sale_keys(sale), args)
+        let answer = connection
+            .run_on(&SCRIPTS.record_outcomes, sale, args)
             .await?;
+        for user in &reply::list(answer)? {
+            ended.push(parse_user(user)?);
+        }
     }
-    Ok(())
+    Ok(ended)
 }
 
-/// What the shopper is told.
-pub(super) fn result_of(settlement: &Settlement) -> ResultEntry {
+/// Takes ended orders out. True if all took effect.
+pub(super) async fn end(
+    connection: &Connection,
+    sale: SaleId,
+    ended: &[Holder],
+) -> Result<bool, GateError> {
+    for part in ended.chunks(CALL_SIZE) {
+        let args = shopper_args(connection.args(), part);
+        if !reply::yes(&connection.run_on(&SCRIPTS.end_orders, sale, args).await?)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What the shopper is told. Nothing of an order that has ended: the shopper may buy again.
+pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
     let result = match settlement.outcome {
         Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
         Outcome::SoldOut | Outcome::Rejected => PurchaseResult::Failed,
+        Outcome::Released => return None,
     };
     let attempt = &settlement.attempt;
-    ResultEntry {
+    Some(ResultEntry {
         sale: attempt.sale,
         product: attempt.product,
         user: attempt.user,
         result,
-    }
+    })
 }
 
 /// A letter, the attempt's id and, if another attempt ordered, that one's.
 fn decision(settlement: &Settlement) -> Value {
     let (letter, by) = match settlement.outcome {
         Outcome::Ordered => (b'O', None),
-        Outcome::SoldOut | Outcome::Rejected => (b'F', None),
+        Outcome::SoldOut | Outcome::Released | Outcome::Rejected => (b'F', None),
         Outcome::AlreadyOrdered { by } => (b'A', Some(by)),
     };
     let mut text = Vec::with_capacity(33);

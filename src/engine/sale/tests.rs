@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     ids::SaleId,
-    port::{Attempt, Settlement},
+    port::{Attempt, Contradiction, SaleWindow, Settlement},
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -30,10 +30,18 @@ fn window() -> SaleWindow {
     }
 }
 
+fn terms(version: u64, total: u64) -> SaleTerms {
+    SaleTerms {
+        version,
+        window: window(),
+        total,
+    }
+}
+
 fn open(stock: u64) -> Sale {
     let mut sale = Sale::default();
     assert!(sale.begin_load(token(1), 0, LEASE));
-    assert!(sale.open(token(1), window(), stock, time(9_000), 0));
+    assert!(sale.open(token(1), terms(1, stock), stock, time(9_000), 0));
     sale
 }
 
@@ -78,7 +86,7 @@ fn a_loading_is_superseded_after_its_lease_and_not_before() {
     assert!(!sale.begin_load(token(2), 29_999, LEASE));
     assert!(sale.begin_load(token(2), 30_000, LEASE));
     assert!(!sale.load_holders(token(1), &[], 30_000));
-    assert!(!sale.open(token(1), window(), 1, time(9_000), 0));
+    assert!(!sale.open(token(1), terms(1, 1), 1, time(9_000), 0));
 }
 
 #[test]
@@ -87,15 +95,15 @@ fn the_oldest_pending_attempts_are_overdue_first() {
     for (user, now) in [(1, 1_300), (2, 1_100), (3, 1_200), (4, 1_900)] {
         sale.reserve(holder(user, 1), now);
     }
-    let overdue = |sale: &Sale, limit| -> Vec<i64> {
+    let overdue = |sale: &mut Sale, limit| -> Vec<i64> {
         let age = Duration::from_millis(500);
         let entries = sale.overdue(1_800, age, limit);
         entries.iter().map(|entry| entry.user.value()).collect()
     };
-    assert_eq!(overdue(&sale, 9), [2, 3, 1]);
-    assert_eq!(overdue(&sale, 2), [2, 3]);
+    assert_eq!(overdue(&mut sale, 9), [2, 3, 1]);
+    assert_eq!(overdue(&mut sale, 2), [2, 3]);
     assert!(sale.claim(holder(2, 1), 1_800));
-    assert_eq!(overdue(&sale, 9), [3, 1], "claimed: new again");
+    assert_eq!(overdue(&mut sale, 9), [3, 1], "claimed: new again");
 }
 
 /// A generator of numbers that a seed fixes (Knuth's constants).
@@ -111,10 +119,12 @@ impl Random {
     }
 }
 
-/// The ledger and its orders.
+/// The ledger, its orders, and those that ended and are not taken out of the gate.
 struct Ledger {
+    version: u64,
     stock: u64,
     orders: BTreeMap<UserId, AttemptId>,
+    ended: Vec<Holder>,
 }
 
 impl Ledger {
@@ -122,7 +132,23 @@ impl Ledger {
         self.stock - self.orders.len() as u64
     }
 
-    fn decide(&mut self, holder: Holder) -> Outcome {
+    fn decide(&mut self, holder: Holder, decided: &mut BTreeMap<AttemptId, Outcome>) -> Outcome {
+        let stands = self.orders.get(&holder.user) == Some(&holder.attempt);
+        match decided.get(&holder.attempt) {
+            Some(Outcome::Ordered) if !stands => return Outcome::Released,
+            Some(Outcome::AlreadyOrdered { .. }) => {
+                let by = self.orders.get(&holder.user).copied();
+                return by.map_or(Outcome::SoldOut, |by| Outcome::AlreadyOrdered { by });
+            }
+            Some(outcome) => return *outcome,
+            None => {}
+        }
+        let outcome = self.decide_first(holder);
+        decided.insert(holder.attempt, outcome);
+        outcome
+    }
+
+    fn decide_first(&mut self, holder: Holder) -> Outcome {
         match self.orders.get(&holder.user) {
             Some(by) if *by == holder.attempt => Outcome::Ordered,
             Some(by) => Outcome::AlreadyOrdered { by: *by },
@@ -135,19 +161,48 @@ impl Ledger {
     }
 }
 
+/// What operators change in the ledger, and what a worker tells the gate of it, soon or late.
+fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
+    match random.below(3) {
+        0 => {
+            let sold = ledger.orders.len() as u64;
+            let before = terms(ledger.version, ledger.stock);
+            ledger.stock = sold + random.below(6);
+            ledger.version += 1;
+            assert!(sale.set_terms(terms(ledger.version, ledger.stock), time(9_000)));
+            // Of a worker with an older listing.
+            assert!(sale.set_terms(before, time(9_000)));
+        }
+        1 => {
+            if let Some(index) = pick(random, ledger.orders.len()) {
+                let user = *ledger.orders.keys().nth(index).unwrap();
+                let attempt = ledger.orders.remove(&user).unwrap();
+                ledger.ended.push(Holder { user, attempt });
+            }
+        }
+        _ => {
+            assert!(sale.end_orders(&ledger.ended));
+            ledger.ended.clear();
+        }
+    }
+}
+
 /// Random presses, releases, claims, settlements told late, twice or never, and loadings at any moment.
 fn history(seed: u64) {
     let mut random = Random(seed);
     let mut ledger = Ledger {
+        version: 1,
         stock: 1 + random.below(6),
         orders: BTreeMap::new(),
+        ended: Vec::new(),
     };
+    let mut decided: BTreeMap<AttemptId, Outcome> = BTreeMap::new();
     let mut sale = open(ledger.stock);
     let mut attempts: Vec<Holder> = Vec::new();
     let mut untold: Vec<Settlement> = Vec::new();
     for step in 0..60 {
         let user = 1 + i64::try_from(random.below(8)).unwrap();
-        match random.below(8) {
+        match random.below(11) {
             0..=2 => {
                 let asked = holder(user, u128::from(step) + 1);
                 if sale.reserve(asked, 1_500) == ReserveOutcome::Reserved {
@@ -170,7 +225,7 @@ fn history(seed: u64) {
             5 => {
                 if let Some(index) = pick(&mut random, attempts.len()) {
                     let attempt = attempts[index];
-                    untold.push(settlement(attempt, ledger.decide(attempt)));
+                    untold.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
                 }
             }
             6 => {
@@ -181,13 +236,17 @@ fn history(seed: u64) {
                     }
                 }
             }
+            7..=9 => operate(&mut random, &mut ledger, &mut sale),
             _ => {
                 // The gate is lost: everything logged is settled first, then it is loaded from a snapshot, and what is
                 // told late comes in between.
                 for attempt in attempts.drain(..) {
-                    untold.push(settlement(attempt, ledger.decide(attempt)));
+                    untold.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
                 }
-                let mut fresh = Sale::default();
+                // A server keeps what it was told of ended orders; they are told again if it forgot.
+                let mut fresh = sale.clone();
+                assert!(fresh.close(Some(Contradiction::Told)).is_some());
+                assert!(!fresh.end_orders(&ledger.ended), "a closed sale confirmed");
                 assert!(fresh.begin_load(token(2), 0, LEASE));
                 let (remaining, holders) = (ledger.remaining(), orders(&ledger));
                 if let Some(index) = pick(&mut random, untold.len()) {
@@ -197,7 +256,13 @@ fn history(seed: u64) {
                 if let Some(index) = pick(&mut random, untold.len()) {
                     fresh.record(&untold[index..=index]);
                 }
-                assert!(fresh.open(token(2), window(), remaining, time(9_000), 0));
+                assert!(fresh.open(
+                    token(2),
+                    terms(ledger.version, ledger.stock),
+                    remaining,
+                    time(9_000),
+                    0
+                ));
                 sale = fresh;
             }
         }
@@ -218,7 +283,7 @@ fn orders(ledger: &Ledger) -> Vec<Holder> {
     ledger.orders.iter().map(holder).collect()
 }
 
-/// `available + pending = remaining + orders that are not counted`.
+/// `available + pending = remaining + orders that are not counted - ended orders that still hold`, and the gate's own sum.
 fn check(sale: &Sale, ledger: &Ledger, seed: u64, step: u64) {
     let GateStatus::Open {
         available, pending, ..
@@ -227,10 +292,20 @@ fn check(sale: &Sale, ledger: &Ledger, seed: u64, step: u64) {
         panic!("seed {seed}: closed");
     };
     let uncounted = ledger.orders.keys().filter(|user| !sale.has_order(**user));
-    let expected = ledger.remaining() + uncounted.count() as u64;
+    // Of each order that ended: held by it, or by an attempt that is counted for it.
+    let ended = sale.users().into_iter();
+    let ended = ended.filter(|user| sale.has_order(*user) && !ledger.orders.contains_key(user));
+    let expected = i64::try_from(ledger.remaining()).unwrap()
+        + i64::try_from(uncounted.count()).unwrap()
+        - i64::try_from(ended.count()).unwrap();
+    assert!(
+        !sale.status().is_contradictory(),
+        "seed {seed}, step {step}: {:?}",
+        sale.status()
+    );
     assert_eq!(
         available + i64::try_from(pending).unwrap(),
-        i64::try_from(expected).unwrap(),
+        expected,
         "seed {seed}, step {step}: available {available}, pending {pending}"
     );
     let listed = sale.holders.values().filter(|held| held.state.is_pending());

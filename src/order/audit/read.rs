@@ -79,6 +79,7 @@ impl Audit {
                 remaining: look.after.remaining,
                 sold: look.after.holders.len() as u64,
                 removed: attempts.removed.len() as u64,
+                without_unit: without_unit(&look, attempts),
                 status: look.status,
                 unsettled: unsettled.get(&listing.id).copied().unwrap_or(0),
                 dead_letters: letters.get(&listing.id).copied().unwrap_or(0),
@@ -256,4 +257,14 @@ impl Audit {
         }
         Ok(counts)
     }
+}
+
+/// Shoppers with a settled attempt, without an order, and without one that was removed by hand.
+fn without_unit(look: &Look, attempts: &Attempts) -> u64 {
+    let orders: BTreeSet<UserId> = look.after.holders.iter().map(|order| order.user).collect();
+    let removed: BTreeSet<UserId> = attempts.removed.iter().map(|order| order.user).collect();
+    let users = attempts.without_order.iter();
+    users
+        .filter(|user| !orders.contains(user) && !removed.contains(user))
+        .count() as u64
 }

@@ -21,6 +21,8 @@ fn holder(id: i64) -> Holder {
 fn books(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
     let holders: Vec<_> = orders.into_iter().map(holder).collect();
     SaleSnapshot {
+        version: 1,
+        window: window(),
         initial,
         remaining: initial - holders.len() as u64,
         holders,
@@ -65,6 +67,9 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
         pending,
         holders,
         returns: 0,
+        version: 1,
+        total: 10,
+        complete: true,
     }
 }
 
@@ -82,11 +87,13 @@ fn sheet(findings: Vec<Finding>) -> Sheet {
             window: window(),
             initial_stock: 10,
             remaining_stock: 8,
+            version: 1,
         },
         initial: 10,
         remaining: 8,
         sold: 2,
         removed: 0,
+        without_unit: 0,
         status: GateStatus::Unknown,
         unsettled: 0,
         dead_letters: 0,

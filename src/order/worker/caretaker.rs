@@ -1,5 +1,6 @@
-//! Looks after every sale, again and again: opens those that the gate does not know, closes those whose gate may have
-//! lost writes, hands what is stuck to the relay, and tells the gate of orders that it was not told of.
+//! Looks after every sale, again and again: opens those that the gate does not know, closes those whose gate cannot be
+//! trusted, tells the gate of new terms, of orders that ended and of orders that it was not told of, and hands what is stuck
+//! to the relay.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -7,18 +8,30 @@ use std::{
 };
 
 use metrics::gauge;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engines, WorkerSettings, rebuild::Rebuild, reconcile::Reconcile, relay::Relay};
+use super::{
+    Engines, WorkerSettings,
+    closing::Closing,
+    rebuild::Rebuild,
+    reconcile::Reconcile,
+    relay::Relay,
+    terms::{Step, Terms, end_orders},
+};
 use crate::{
     ids::SaleId,
-    port::{GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing},
+    port::{
+        EndedOrder, GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing,
+    },
 };
 
 /// How often every sale is looked at.
 const ROUND: Duration = Duration::from_millis(500);
 /// How often while something waits for the log to be settled.
 const WAITING_ROUND: Duration = Duration::from_millis(50);
+/// Orders of a sale that ended, taken out of the gate in one round.
+const ENDED: u32 = 1_000;
 
 /// Why a round could not be finished. The next one tries again.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +44,15 @@ pub(super) enum CareError {
     Ledger(#[from] LedgerError),
 }
 
-/// The ends of the log at some moment. Once it is passed, everything appended before that moment is settled.
-pub(super) struct Barrier(BTreeMap<Partition, Offset>);
+/// How often a barrier that is not passed is compared with the log as it is now.
+const LOWER_EVERY: Duration = Duration::from_secs(5);
+
+/// The ends of the log at some moment, of every partition that existed then. Once it is passed, everything appended before
+/// that moment is settled.
+pub(super) struct Barrier {
+    ends: BTreeMap<Partition, Offset>,
+    compared: Instant,
+}
 
 /// Looks after the sales.
 pub(super) struct Caretaker {
@@ -47,26 +67,47 @@ struct Care {
     relay: Relay,
     rebuild: Rebuild,
     reconcile: Reconcile,
+    terms: Terms,
+    closing: Closing,
 }
 
 impl Barrier {
-    /// Here and now.
+    /// Here and now. The log is asked which partitions it has: one that was added a moment ago may have records, too.
     pub(super) async fn now(engines: &Engines) -> Result<Self, CareError> {
-        Ok(Self(engines.log.ends().await?))
+        Ok(Self {
+            ends: engines.log.ends().await?,
+            compared: Instant::now(),
+        })
     }
 
     /// True once every record before it is settled.
     pub(super) async fn is_passed(
-        &self,
+        &mut self,
         engines: &Engines,
         group: &str,
     ) -> Result<bool, CareError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
         let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
-        Ok(self
-            .0
-            .iter()
-            .all(|(partition, end)| settled(partition) >= *end))
+        let mut ends = self.ends.iter();
+        let passed = ends.all(|(partition, end)| settled(partition) >= *end);
+        if !passed && self.compared.elapsed() >= LOWER_EVERY {
+            self.compared = Instant::now();
+            let now = engines.log.ends().await?;
+            self.lower_to(&now);
+        }
+        Ok(passed)
+    }
+
+    /// A log that was made anew has lost what the barrier waits for: it may have fewer partitions, and ends that are never
+    /// reached again.
+    fn lower_to(&mut self, now: &BTreeMap<Partition, Offset>) {
+        self.ends.retain(|partition, end| match now.get(partition) {
+            Some(there) => {
+                *end = (*end).min(*there);
+                true
+            }
+            None => false,
+        });
     }
 }
 
@@ -112,10 +153,17 @@ impl Caretaker {
             .await?;
         self.sales
             .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
+        let ids: Vec<SaleId> = listings.iter().map(|listing| listing.id).collect();
+        let mut ended: HashMap<SaleId, Vec<EndedOrder>> = HashMap::new();
+        for order in self.engines.ledger.ended_orders(&ids, ENDED).await? {
+            ended.entry(order.sale).or_default().push(order);
+        }
         let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {
             // One sale's trouble (on a cluster, a node that is down) is not another's.
-            match self.look_at(listing).await {
+            let ended = ended.remove(&listing.id).unwrap_or_default();
+            waiting |= ended.len() >= ENDED as usize;
+            match self.look_at(listing, &ended).await {
                 Ok(waits) => waiting |= waits,
                 Err(error) => trouble = Some(error),
             }
@@ -123,64 +171,68 @@ impl Caretaker {
         trouble.map_or(Ok(waiting), Err)
     }
 
-    async fn look_at(&mut self, listing: &SaleListing) -> Result<bool, CareError> {
-        let sale = listing.id;
-        let forgotten = listing.window.end + self.settings.keep <= self.engines.clock.now();
+    async fn look_at(
+        &mut self,
+        listing: &SaleListing,
+        ended: &[EndedOrder],
+    ) -> Result<bool, CareError> {
+        let (engines, settings, sale) = (&self.engines, &self.settings, listing.id);
+        let forgotten = listing.window.end + settings.keep <= engines.clock.now();
         let care = self.sales.entry(sale).or_default();
-        let status = self.engines.gate.status(sale).await?;
+        let status = engines.gate.status(sale).await?;
         show(sale, status);
-        if matches!(status, GateStatus::Closed { .. })
-            && self.engines.gate.close_if_restarted(sale).await?
-        {
-            tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
+        let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
+        if suspicious && care.closing.close(engines, sale, false).await? {
             return Ok(true);
         }
         match status {
             GateStatus::Open {
-                window,
-                available,
-                pending,
-                ..
+                available, pending, ..
             } => {
                 care.rebuild = Rebuild::default();
-                if window != listing.window {
-                    let expires = listing.window.end + self.settings.keep;
-                    self.engines
-                        .gate
-                        .set_window(sale, listing.window, expires)
-                        .await?;
-                    tracing::info!(%sale, start = %listing.window.start, end = %listing.window.end, "the window was changed");
+                match care.terms.step(engines, settings, listing, status).await? {
+                    Step::Agreed => {}
+                    Step::Applied => return Ok(false),
+                    Step::Unknown => return care.closing.close(engines, sale, true).await,
                 }
-                if pending == 0 {
-                    care.relay = Relay::default();
-                    care.reconcile
-                        .step(&self.engines, listing, available)
-                        .await?;
-                    return Ok(false);
+                if !ended.is_empty() {
+                    end_orders(engines, listing, ended).await?;
                 }
-                care.relay
-                    .step(
-                        &self.engines,
-                        &self.settings.group,
-                        listing,
-                        self.settings.pending_age,
-                    )
-                    .await
+                if pending > 0 {
+                    return care
+                        .relay
+                        .step(engines, &settings.group, listing, settings.pending_age)
+                        .await;
+                }
+                care.relay = Relay::default();
+                let group = &settings.group;
+                let differs = ended.is_empty()
+                    && care
+                        .reconcile
+                        .step(engines, group, listing, available)
+                        .await?;
+                if differs {
+                    return care.closing.close(engines, sale, true).await;
+                }
+                Ok(false)
             }
             // What is held must not be forgotten: it is settled before the sale is loaded anew.
             GateStatus::Closed { pending } if pending > 0 => {
                 care.relay
-                    .step(&self.engines, &self.settings.group, listing, Duration::ZERO)
+                    .step(engines, &settings.group, listing, Duration::ZERO)
                     .await?;
                 Ok(true)
             }
             // Nobody would be told anything by it.
-            GateStatus::Closed { .. } | GateStatus::Unknown if forgotten => Ok(false),
+            GateStatus::Closed { .. } | GateStatus::Unknown if forgotten => {
+                if !ended.is_empty() {
+                    engines.ledger.note_ended(ended).await?;
+                }
+                Ok(false)
+            }
             GateStatus::Closed { .. } | GateStatus::Unknown => {
                 care.relay = Relay::default();
-                care.rebuild
-                    .step(&self.engines, &self.settings, listing)
-                    .await?;
+                care.rebuild.step(engines, settings, listing).await?;
                 Ok(true)
             }
         }
@@ -201,4 +253,25 @@ fn show(sale: SaleId, status: GateStatus) {
     gauge!("flashsale_sale_open", "sale" => label.clone()).set(open);
     gauge!("flashsale_sale_available", "sale" => label.clone()).set(available as f64);
     gauge!("flashsale_sale_pending", "sale" => label).set(pending as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ends<const N: usize>(ends: [(i32, i64); N]) -> BTreeMap<Partition, Offset> {
+        ends.map(|(partition, end)| (Partition(partition), Offset(end)))
+            .into()
+    }
+
+    #[test]
+    fn a_barrier_does_not_wait_for_what_a_log_that_was_made_anew_has_lost() {
+        let mut barrier = Barrier {
+            ends: ends([(0, 10), (1, 20), (2, 30)]),
+            compared: Instant::now(),
+        };
+        // Partition 2 is gone, 1 is shorter, 0 went on, and 3 came later.
+        barrier.lower_to(&ends([(0, 15), (1, 5), (3, 7)]));
+        assert_eq!(barrier.ends, ends([(0, 10), (1, 5)]));
+    }
 }

@@ -295,6 +295,7 @@ fn count(settlements: &[Settlement]) {
             Outcome::Ordered => "ordered",
             Outcome::SoldOut => "sold_out",
             Outcome::AlreadyOrdered { .. } => "already_ordered",
+            Outcome::Released => "released",
             Outcome::Rejected => "rejected",
         };
         counter!("flashsale_settled_total", "outcome" => outcome).increment(1);

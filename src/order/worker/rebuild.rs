@@ -28,9 +28,13 @@ impl Rebuild {
         settings: &WorkerSettings,
         listing: &SaleListing,
     ) -> Result<(), CareError> {
-        let barrier = if let Some(barrier) = self.barrier.take() {
+        let mut barrier = if let Some(barrier) = self.barrier.take() {
             barrier
         } else {
+            // Attempts that are known to be pending, but not listed: they are settled first.
+            if engines.gate.relist(listing.id).await? > 0 {
+                return Ok(());
+            }
             let barrier = Barrier::now(engines).await?;
             tracing::info!(sale = %listing.id, "the gate does not have the sale: loading it once the log is settled");
             barrier
@@ -62,9 +66,10 @@ async fn load(
             return Ok(());
         }
     }
-    let expires = listing.window.end + settings.keep;
+    let terms = snapshot.terms();
+    let expires = terms.window.end + settings.keep;
     if gate
-        .open(sale, token, listing.window, snapshot.remaining, expires)
+        .open(sale, token, terms, snapshot.remaining, expires)
         .await?
     {
         counter!("flashsale_gate_loads_total").increment(1);

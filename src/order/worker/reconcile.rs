@@ -1,54 +1,86 @@
 //! Tells the gate of orders that it was never told of. The relay cannot find these: their shoppers are not pending, because
-//! the gate was emptied, or never saw them, and whoever settled them died before it could record them.
+//! the gate was emptied, or never saw them, and whoever settled them died before it could record them. A difference
+//! that they do not explain has the sale loaded anew.
 
 use std::collections::BTreeSet;
 
 use metrics::counter;
 
-use super::{Engines, caretaker::CareError, partition::record};
+use super::{
+    Engines,
+    caretaker::{Barrier, CareError},
+    partition::record,
+};
 use crate::port::{Attempt, Outcome, SaleListing, Settlement};
 
 /// Orders that are recorded with one call.
 const CHUNK: usize = 1_000;
+
+/// So many looks in a row must find a difference that nothing explains, before the sale is loaded anew.
+const LOOKS: u32 = 6;
 
 /// What is under way about one sale.
 #[derive(Default)]
 pub(super) struct Reconcile {
     /// What gate and ledger had left when they were last seen to differ.
     differed: Option<(i64, u64)>,
-    /// A difference that no order explains: units were added by hand.
-    unexplained: Option<i64>,
+    unexplained: Option<Unexplained>,
+}
+
+/// A difference that no order explains.
+struct Unexplained {
+    seen: (i64, u64),
+    looks: u32,
+    /// What was in the log then may explain it.
+    barrier: Barrier,
 }
 
 impl Reconcile {
-    /// Takes the next step for a sale without pending attempts. What differs twice in a row is not on its way.
+    /// Takes the next step for a sale without pending attempts. What differs twice in a row is not on its way. True if
+    /// nothing explains the difference, and the sale must be loaded anew.
     pub(super) async fn step(
         &mut self,
         engines: &Engines,
+        group: &str,
         listing: &SaleListing,
         available: i64,
-    ) -> Result<(), CareError> {
+    ) -> Result<bool, CareError> {
         let remaining = listing.remaining_stock;
-        let difference = available - i64::try_from(remaining).unwrap_or(i64::MAX);
-        if difference == 0 || self.unexplained == Some(difference) {
-            self.differed = None;
-            return Ok(());
+        if i64::try_from(remaining).is_ok_and(|remaining| remaining == available) {
+            *self = Self::default();
+            return Ok(false);
         }
-        let now = Some((available, remaining));
-        if self.differed != now {
-            self.differed = now;
-            return Ok(());
+        let seen = (available, remaining);
+        if let Some(unexplained) = &mut self.unexplained
+            && unexplained.seen == seen
+        {
+            unexplained.looks += 1;
+            let lasts =
+                unexplained.looks >= LOOKS && unexplained.barrier.is_passed(engines, group).await?;
+            if lasts {
+                tracing::warn!(sale = %listing.id, available, remaining, "gate and ledger differ, and nothing explains it");
+                *self = Self::default();
+            }
+            return Ok(lasts);
+        }
+        self.unexplained = None;
+        if self.differed != Some(seen) {
+            self.differed = Some(seen);
+            return Ok(false);
         }
         self.differed = None;
         let told = tell(engines, listing).await?;
         if told == 0 {
-            tracing::warn!(sale = %listing.id, available, remaining, "gate and ledger differ, and no order explains it");
-            self.unexplained = Some(difference);
+            self.unexplained = Some(Unexplained {
+                seen,
+                looks: 0,
+                barrier: Barrier::now(engines).await?,
+            });
         } else {
             counter!("flashsale_orders_reconciled_total").increment(told as u64);
             tracing::warn!(sale = %listing.id, orders = told, "orders that the gate was not told of are recorded");
         }
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -37,7 +37,7 @@ impl Relay {
         listing: &SaleListing,
         age: Duration,
     ) -> Result<bool, CareError> {
-        let watched = if let Some(watched) = self.watched.take() {
+        let mut watched = if let Some(watched) = self.watched.take() {
             watched
         } else {
             let entries = engines.gate.overdue(listing.id, age, LIMIT).await?;

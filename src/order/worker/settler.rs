@@ -150,6 +150,7 @@ mod tests {
             },
             initial_stock: 20_000,
             remaining_stock: 20_000,
+            version: 1,
         });
         for id in 1..=SHOPPERS {
             ledger.add_shopper(UserId::new(id).unwrap());

@@ -29,36 +29,52 @@ struct Listener {
     port: u16,
     /// The port that clients are told to come to.
     advertised: u16,
-    secured: bool,
+    kind: Kind,
+}
+
+/// How clients prove who they are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// With TLS and SASL.
+    Login,
+    /// With TLS and a certificate of their own.
+    Certificate,
 }
 
 impl Listener {
+    fn new(kind: Kind) -> Self {
+        let port = free_port();
+        Self {
+            port,
+            advertised: port,
+            kind,
+        }
+    }
+
     fn protocol(&self) -> &'static str {
-        if self.secured {
-            "SASL_SSL"
-        } else {
-            "PLAINTEXT"
+        match self.kind {
+            Kind::Plain => "PLAINTEXT",
+            Kind::Login => "SASL_SSL",
+            Kind::Certificate => "SSL",
         }
     }
 }
 
-/// A login that a broker with TLS and SASL takes.
+/// A login that a broker with TLS and SASL takes. The certificate of a client is this user's, too.
 pub const LOGIN: (&str, &str) = ("shop", "a password of the tests");
+/// Users besides, whose password is their name, by PLAIN.
+pub const USERS: [&str; 3] = ["serve", "work", "migrate"];
 
 impl Broker {
     pub async fn start() -> Self {
         Self::start_with(&[]).await
     }
 
-    /// With a second listener that wants TLS and a login.
+    /// With a listener that wants TLS and a login, and one that wants TLS and a certificate. Whoever comes to the plain one may
+    /// do everything, and so may the user of `LOGIN`; the others need ACLs.
     pub async fn start_secured() -> Self {
-        let port = free_port();
-        Self::start_with(&[Listener {
-            port,
-            advertised: port,
-            secured: true,
-        }])
-        .await
+        Self::start_with(&[Listener::new(Kind::Login), Listener::new(Kind::Certificate)]).await
     }
 
     /// With a listener behind each of these ports of wires.
@@ -68,7 +84,7 @@ impl Broker {
             .map(|wire| Listener {
                 port: free_port(),
                 advertised: *wire,
-                secured: false,
+                kind: Kind::Plain,
             })
             .collect();
         Self::start_with(&listeners).await
@@ -99,14 +115,23 @@ impl Broker {
             each(&|listener| listener.protocol().to_owned()),
             dir.join("data").display()
         );
-        if let Some(n) = more.iter().position(|listener| listener.secured) {
-            make_certificate(&dir);
-            properties += &secured_listener(&dir, n);
+        let secured = more.iter().any(|listener| listener.kind != Kind::Plain);
+        if secured {
+            make_certificates(&dir);
+            properties += &security(&dir, more);
         }
         fs::write(dir.join("server.properties"), properties).unwrap();
+        let (user, password) = LOGIN;
+        let scram = format!("SCRAM-SHA-256=[name={user},password={password}]");
         let formatted = java("kafka.tools.StorageTool")
             .args(["format", "--cluster-id=4L6g3nShT-eMCtK--X86sw", "-c"])
             .arg(dir.join("server.properties"))
+            .args(
+                secured
+                    .then_some(["--add-scram", &scram])
+                    .into_iter()
+                    .flatten(),
+            )
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
@@ -129,6 +154,27 @@ impl Broker {
     /// Of the listener with TLS and a login.
     pub fn secured_address(&self) -> String {
         format!("127.0.0.1:{}", self.more_ports[0])
+    }
+
+    /// Of the listener with TLS that asks for a certificate.
+    pub fn certified_address(&self) -> String {
+        format!("127.0.0.1:{}", self.more_ports[1])
+    }
+
+    /// PEM files: a client's certificate, and its key.
+    pub fn identity(&self) -> (String, String) {
+        let file = |name: &str| self.dir.join(name).display().to_string();
+        (file("client.pem"), file("client.key"))
+    }
+
+    /// A file of the broker's directory, which goes with it.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
+    /// Of the plain listener.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Of the listeners behind wires, in their order.
@@ -194,15 +240,20 @@ fn run(dir: &std::path::Path) -> Child {
         .expect("java runs")
 }
 
-/// A certificate authority, and a certificate of the broker signed by it.
-fn make_certificate(dir: &std::path::Path) {
-    let script = "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=tests \
+/// A certificate authority, and certificates of the broker and of a client signed by it.
+fn make_certificates(dir: &std::path::Path) {
+    let script = format!(
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 -subj /CN=tests \
         && openssl req -newkey rsa:2048 -nodes -keyout broker.key -out broker.csr -subj /CN=127.0.0.1 \
         && printf 'subjectAltName=IP:127.0.0.1' > san \
         && openssl x509 -req -in broker.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out broker.pem \
-        && openssl pkcs12 -export -in broker.pem -inkey broker.key -out broker.p12 -passout pass:changeit";
+        && openssl pkcs12 -export -in broker.pem -inkey broker.key -out broker.p12 -passout pass:changeit \
+        && openssl req -newkey rsa:2048 -nodes -keyout client.key -out client.csr -subj /CN={} \
+        && openssl x509 -req -in client.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile san -out client.pem",
+        LOGIN.0
+    );
     let made = Command::new("sh")
-        .args(["-c", script])
+        .args(["-c", &script])
         .current_dir(dir)
         .output()
         .expect("sh runs");
@@ -213,17 +264,47 @@ fn make_certificate(dir: &std::path::Path) {
     );
 }
 
-fn secured_listener(dir: &std::path::Path, n: usize) -> String {
+/// Who is let in, and what they may do.
+fn security(dir: &std::path::Path, listeners: &[Listener]) -> String {
     let (user, password) = LOGIN;
-    let listener = format!("listener.name.more{n}");
-    format!(
-        "{listener}.ssl.keystore.type=PKCS12\n\
-         {listener}.ssl.keystore.location={}\n\
-         {listener}.ssl.keystore.password=changeit\n\
-         {listener}.ssl.key.password=changeit\n\
-         {listener}.sasl.enabled.mechanisms=PLAIN\n\
-         {listener}.plain.sasl.jaas.config=\
-         org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\";\n",
-        dir.join("broker.p12").display()
-    )
+    let users = USERS
+        .map(|name| format!(" user_{name}=\"{name}\""))
+        .concat();
+    let mut properties = format!(
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\n\
+         super.users=User:ANONYMOUS;User:{user}\n"
+    );
+    for (n, listener) in listeners.iter().enumerate() {
+        let name = format!("listener.name.more{n}");
+        let keys = format!(
+            "{name}.ssl.keystore.type=PKCS12\n\
+             {name}.ssl.keystore.location={}\n\
+             {name}.ssl.keystore.password=changeit\n\
+             {name}.ssl.key.password=changeit\n",
+            dir.join("broker.p12").display()
+        );
+        let clients = match listener.kind {
+            Kind::Plain => String::new(),
+            Kind::Login => format!(
+                "{name}.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,OAUTHBEARER\n\
+                 {name}.plain.sasl.jaas.config=\
+                 org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}=\"{password}\"{users};\n\
+                 {name}.scram-sha-256.sasl.jaas.config=\
+                 org.apache.kafka.common.security.scram.ScramLoginModule required;\n\
+                 {name}.oauthbearer.sasl.jaas.config=\
+                 org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule required \
+                 unsecuredLoginStringClaim_sub=\"broker\";\n"
+            ),
+            Kind::Certificate => format!(
+                "{name}.ssl.client.auth=required\n\
+                 {name}.ssl.truststore.type=PEM\n\
+                 {name}.ssl.truststore.location={}\n\
+                 {name}.ssl.principal.mapping.rules=RULE:^CN=(.*)$/$1/\n",
+                dir.join("ca.pem").display()
+            ),
+        };
+        properties.push_str(&keys);
+        properties.push_str(&clients);
+    }
+    properties
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use flashsale::{
-    config::KafkaConfig,
+    config::{KafkaConfig, TlsConfig, TlsMode},
     engine::kafka::{KafkaLog, create_topics},
     port::AttemptLog,
 };
@@ -52,7 +52,7 @@ impl Topic {
             record::Record,
         };
 
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -74,7 +74,7 @@ impl Topic {
 
     /// Deletes topics whose names are this one's with something behind.
     pub async fn delete_others(&self, suffixes: &[&str]) {
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -86,7 +86,7 @@ impl Topic {
     }
 
     async fn delete(&self) {
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -117,7 +117,7 @@ impl Topic {
         let mut child = java("org.apache.kafka.tools.ConsoleProducer")
             .args([
                 "--bootstrap-server",
-                &self.config.brokers[0],
+                &plain(&self.config)[0],
                 "--topic",
                 &self.config.topic,
             ])
@@ -139,7 +139,7 @@ impl Topic {
     pub async fn records(&self, topic: &str) -> Vec<(i32, rskafka::record::RecordAndOffset)> {
         use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 
-        let client = rskafka::client::ClientBuilder::new(self.config.brokers.clone())
+        let client = rskafka::client::ClientBuilder::new(plain(&self.config))
             .build()
             .await
             .unwrap();
@@ -177,7 +177,7 @@ pub async fn ends(config: &KafkaConfig) -> Vec<i64> {
 impl Drop for Topic {
     fn drop(&mut self) {
         let (brokers, topics) = (
-            self.config.brokers.clone(),
+            plain(&self.config),
             [
                 self.config.topic.clone(),
                 self.config.dead_letter_topic.clone(),
@@ -207,9 +207,124 @@ impl Drop for Topic {
     }
 }
 
+/// The leader of each partition of a topic, and how many replicas are in sync, as the broker on a port says.
+pub async fn leaders(port: u16, topic: &str) -> Option<Vec<(i32, usize)>> {
+    use kafka_protocol::{
+        messages::{MetadataRequest, TopicName, metadata_request::MetadataRequestTopic},
+        protocol::StrBytes,
+    };
+
+    let name = TopicName(StrBytes::from_string(topic.to_owned()));
+    let topic = MetadataRequestTopic::default().with_name(Some(name));
+    let request = MetadataRequest::default().with_topics(Some(vec![topic]));
+    let answer = ask(port, request, 7);
+    let answer = tokio::time::timeout(Duration::from_secs(1), answer);
+    let answer = answer.await.ok()??;
+    let partitions = &answer.topics.first()?.partitions;
+    let mut leaders: Vec<_> = partitions
+        .iter()
+        .map(|it| (it.partition_index, (it.leader_id.0, it.isr_nodes.len())))
+        .collect();
+    leaders.sort_unstable();
+    Some(leaders.into_iter().map(|(_, leader)| leader).collect())
+}
+
+/// Raises the number of a topic's partitions, as `kafka-topics.sh --alter` does.
+pub async fn add_partitions(port: u16, topic: &str, wanted: i32) {
+    use kafka_protocol::{
+        messages::{
+            CreatePartitionsRequest, TopicName, create_partitions_request::CreatePartitionsTopic,
+        },
+        protocol::StrBytes,
+    };
+
+    let topic = CreatePartitionsTopic::default()
+        .with_name(TopicName(StrBytes::from_string(topic.to_owned())))
+        .with_count(wanted)
+        .with_assignments(None);
+    let request = CreatePartitionsRequest::default()
+        .with_topics(vec![topic])
+        .with_timeout_ms(5_000);
+    let answer = ask(port, request, 1).await.expect("the broker answers");
+    assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
+    let topic = answer.results[0].name.0.to_string();
+    super::wait_until("the broker knows them", Duration::from_secs(5), || async {
+        let count = leaders(port, &topic)
+            .await
+            .map_or(0, |leaders| leaders.len());
+        i32::try_from(count) == Ok(wanted)
+    })
+    .await;
+}
+
+/// Lets a user do this (a code of Kafka's `AclOperation`) with topics whose names begin so, as `kafka-acls.sh --add` does.
+pub async fn allow(port: u16, user: &str, operations: &[i8], topics: &str, prefixed: bool) {
+    use kafka_protocol::{
+        messages::{CreateAclsRequest, create_acls_request::AclCreation},
+        protocol::StrBytes,
+    };
+
+    let text = |text: &str| StrBytes::from_string(text.to_owned());
+    let creations = operations.iter().map(|operation| {
+        AclCreation::default()
+            .with_resource_type(2) // a topic
+            .with_resource_name(text(topics))
+            .with_resource_pattern_type(if prefixed { 4 } else { 3 })
+            .with_principal(text(&format!("User:{user}")))
+            .with_host(text("*"))
+            .with_operation(*operation)
+            .with_permission_type(3) // it is allowed
+    });
+    let request = CreateAclsRequest::default().with_creations(creations.collect());
+    let answer = ask(port, request, 1).await.expect("the broker answers");
+    assert!(
+        answer.results.iter().all(|result| result.error_code == 0),
+        "{answer:?}"
+    );
+}
+
+/// Asks a plain broker one thing that rskafka does not ask for; `None` if there is no proper answer.
+async fn ask<R: kafka_protocol::protocol::Request>(
+    port: u16,
+    request: R,
+    version: i16,
+) -> Option<R::Response> {
+    use bytes::{Bytes, BytesMut};
+    use kafka_protocol::{
+        messages::{RequestHeader, ResponseHeader},
+        protocol::{Decodable, Encodable, HeaderVersion},
+    };
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let header = RequestHeader::default()
+        .with_request_api_key(R::KEY)
+        .with_request_api_version(version)
+        .with_correlation_id(1);
+    let mut message = BytesMut::new();
+    header
+        .encode(&mut message, R::header_version(version))
+        .unwrap();
+    request.encode(&mut message, version).unwrap();
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port))
+        .await
+        .ok()?;
+    stream
+        .write_u32(u32::try_from(message.len()).unwrap())
+        .await
+        .ok()?;
+    stream.write_all(&message).await.ok()?;
+    let mut answer = vec![0; stream.read_u32().await.ok()? as usize];
+    stream.read_exact(&mut answer).await.ok()?;
+    let mut answer = Bytes::from(answer);
+    ResponseHeader::decode(&mut answer, R::Response::header_version(version)).ok()?;
+    R::Response::decode(&mut answer, version).ok()
+}
+
 /// Where Kafka is, as the environment says; the ports of `scripts/services.sh` otherwise.
 pub fn config() -> KafkaConfig {
-    let brokers = std::env::var("KAFKA_BROKERS").unwrap_or_else(|_| "127.0.0.1:29093".to_owned());
+    let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+    let brokers = variable("KAFKA_BROKERS").unwrap_or_else(|| "127.0.0.1:29093".to_owned());
+    let replicas = variable("KAFKA_REPLICATION_FACTOR").unwrap_or_else(|| "1".to_owned());
     KafkaConfig {
         brokers: brokers.split(',').map(str::to_owned).collect(),
         client_id: "flashsale-tests".to_owned(),
@@ -217,12 +332,56 @@ pub fn config() -> KafkaConfig {
         dead_letter_topic: String::new(),
         consumer_group: "flash-sale-worker-group".to_owned(),
         partitions: 3,
-        replication_factor: 1,
+        replication_factor: replicas.parse().unwrap(),
         append_timeout: Duration::from_secs(3),
-        tls: false,
-        ca_file: None,
+        tls: match variable("KAFKA_TLS").as_deref() {
+            Some("verify-full") => TlsConfig {
+                mode: TlsMode::VerifyFull,
+                ca_file: variable("KAFKA_CA_FILE"),
+                identity: variable("KAFKA_CERT_FILE").zip(variable("KAFKA_KEY_FILE")),
+            },
+            _ => TlsConfig::NONE,
+        },
         sasl: None,
     }
+}
+
+/// A broker of the test's own, whatever the environment says about others.
+pub fn config_of(brokers: Vec<String>) -> KafkaConfig {
+    KafkaConfig {
+        brokers,
+        replication_factor: 1,
+        tls: TlsConfig::NONE,
+        ..config()
+    }
+}
+
+/// The same brokers without TLS, for the clients of the tests.
+pub fn plain(config: &KafkaConfig) -> Vec<String> {
+    match std::env::var("FLASHSALE_TEST_KAFKA_PLAIN") {
+        Ok(plain) if config.tls.mode != TlsMode::Disable => vec![plain],
+        _ => config.brokers.clone(),
+    }
+}
+
+/// What processes are told about Kafka.
+pub fn environment(config: &KafkaConfig) -> Vec<(&'static str, String)> {
+    let mut pairs = vec![
+        ("KAFKA_BROKERS", config.brokers.join(",")),
+        ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", config.topic.clone()),
+    ];
+    if config.tls.mode == TlsMode::VerifyFull {
+        pairs.push(("KAFKA_TLS", "verify-full".to_owned()));
+    }
+    let (certificate, key) = config.tls.identity.clone().unzip();
+    for (name, file) in [
+        ("KAFKA_CA_FILE", config.tls.ca_file.clone()),
+        ("KAFKA_CERT_FILE", certificate),
+        ("KAFKA_KEY_FILE", key),
+    ] {
+        pairs.extend(file.map(|file| (name, file)));
+    }
+    pairs
 }
 
 /// A tool of Apache Kafka's own Java client.

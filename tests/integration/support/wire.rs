@@ -28,6 +28,8 @@ pub enum Traffic {
     Cut,
     /// What the server says comes so much later.
     Late(Duration),
+    /// What the client asks comes so much later.
+    AskedLate(Duration),
 }
 
 /// A listening end on loopback, forwarded to a server.
@@ -122,6 +124,7 @@ fn forward(
         while let Ok(size @ 1..) = from.read(&mut buffer).await {
             let due = match *watched.borrow() {
                 Traffic::Late(delay) if replies => Instant::now() + delay,
+                Traffic::AskedLate(delay) if !replies => Instant::now() + delay,
                 _ => Instant::now(),
             };
             if queue.send((due, buffer[..size].to_vec())).await.is_err() {

@@ -1,6 +1,6 @@
 -- Takes a unit for each of many shoppers of one sale, in order.
 -- KEYS: stock, holders, pending, meta.
--- ARGV: the attempt ids, 16 bytes each, in one string; then the user ids.
+-- ARGV: the ledger's id; the attempt ids, 16 bytes each, in one string; then the user ids.
 -- Returns { codes, held... }: one letter a shopper (R reserved, S sold out, N not started, E ended, X closed, H already
 -- held), and for each H, in order, the holder's value as it was found (state letter and attempt id).
 --
@@ -8,10 +8,12 @@
 -- done so far, so that a shopper who comes twice in it is treated as in two calls.
 local call, sub = redis.call, string.sub
 local CHUNK = 3000 -- unpack() puts its values on Lua's stack, which ends at 8,000
-local shoppers = #ARGV - 1
--- After a restart of the server nothing is decided before the sale is loaded anew: writes may be lost.
-local meta = call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id')
-local stock = meta[1] == 'open' and meta[5] == string.match(call('INFO', 'server'), 'run_id:(%x+)')
+local shoppers = #ARGV - 2
+-- After a restart of the server nothing is decided before the sale is loaded anew: writes may be lost. A sale of another
+-- ledger is closed until a worker of this ledger loads it.
+local meta = call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id', 'ledger')
+local stock = meta[1] == 'open' and (not meta[6] or meta[6] == ARGV[1] or meta[6] == '' or ARGV[1] == '')
+  and meta[5] == string.match(call('INFO', 'server'), 'run_id:(%x+)')
   and call('GET', KEYS[1])
 if not stock then
   return { string.rep('X', shoppers) }
@@ -24,11 +26,11 @@ local refusal = (now < tonumber(meta[2]) and 'N') or (now >= tonumber(meta[3]) a
 
 local codes, reply, written, entries, taken = {}, { '' }, {}, {}, 0
 local score = string.format('%.0f', now)
-for first = 2, #ARGV, CHUNK do
+for first = 3, #ARGV, CHUNK do
   local found = call('HMGET', KEYS[2], unpack(ARGV, first, math.min(first + CHUNK - 1, #ARGV)))
   for i = 1, #found do
-    local n = first + i - 2
-    local user = ARGV[n + 1]
+    local n = first + i - 3
+    local user = ARGV[n + 2]
     local holder = written[user] or found[i]
     if holder then
       codes[n] = 'H'
@@ -37,7 +39,7 @@ for first = 2, #ARGV, CHUNK do
       -- The pending entry keeps its time: a shopper who presses on and on must not hold the relay off.
       if string.byte(holder) == 112 then -- 'p'
         local attempt = sub(holder, 2)
-        if attempt ~= sub(ARGV[1], n * 16 - 15, n * 16) then
+        if attempt ~= sub(ARGV[2], n * 16 - 15, n * 16) then
           written[user] = 'c' .. attempt
         end
       end
@@ -48,7 +50,7 @@ for first = 2, #ARGV, CHUNK do
     else
       stock = stock - 1
       taken = taken + 1
-      written[user] = 'p' .. sub(ARGV[1], n * 16 - 15, n * 16)
+      written[user] = 'p' .. sub(ARGV[2], n * 16 - 15, n * 16)
       entries[#entries + 1] = score
       entries[#entries + 1] = user
       codes[n] = 'R'
@@ -69,8 +71,8 @@ if taken > 0 then
   for first = 1, #entries, 2 * CHUNK do
     call('ZADD', KEYS[3], unpack(entries, first, math.min(first + 2 * CHUNK - 1, #entries)))
   end
-  -- Keys that this batch created have no expiry yet; the first reservation creates both.
-  if call('ZCARD', KEYS[3]) == taken then
+  -- Keys that this batch created have no expiry yet. `pending` has its mark besides (initialize_stock.lua).
+  if call('ZCARD', KEYS[3]) <= taken + 1 then
     call('PEXPIREAT', KEYS[2], meta[4])
     call('PEXPIREAT', KEYS[3], meta[4])
   end

@@ -1,8 +1,10 @@
 -- Opens a loaded sale.
--- KEYS: stock, holders, pending, meta. ARGV: token, remaining units of the ledger's snapshot, start, end and expiry (ms).
+-- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, token; of one
+-- snapshot of the ledger: remaining units, version, total (its initial stock), start, end; and expiry (ms).
+-- The entry of `pending` that has no holder marks it: an open sale whose `pending` has none has lost it. It names the ledger.
 -- Returns 1, or 0 when the load was superseded, or the server was restarted during it and may have forgotten a part.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'token', 'run_id', 'late', 'returns')
-if meta[2] ~= ARGV[1] then
+if meta[2] ~= ARGV[2] then
   return 0
 elseif meta[1] == 'open' then
   return 1 -- sent again: units may have been taken since
@@ -13,10 +15,12 @@ end
 -- microseconds, which run ahead of any count.
 local time = redis.call('TIME')
 local returns = math.max(time[1] * 1000000 + time[2], tonumber(meta[5] or 0) + 1)
-redis.call('SET', KEYS[1], string.format('%.0f', ARGV[2] - meta[4]))
-redis.call('HSET', KEYS[4], 'state', 'open', 'start', ARGV[3], 'end', ARGV[4], 'expires', ARGV[5], 'late', 0,
+redis.call('SET', KEYS[1], string.format('%.0f', ARGV[3] - meta[4]))
+redis.call('HSET', KEYS[4], 'state', 'open', 'version', ARGV[4], 'total', ARGV[5],
+  'start', ARGV[6], 'end', ARGV[7], 'expires', ARGV[8], 'late', 0,
   'returns', string.format('%.0f', returns))
-for i = 1, 4 do
-  redis.call('PEXPIREAT', KEYS[i], ARGV[5])
+redis.call('ZADD', KEYS[3], '+inf', 'ledger:' .. ARGV[1])
+for i = 1, 5 do
+  redis.call('PEXPIREAT', KEYS[i], ARGV[8])
 end
 return 1

@@ -1,6 +1,10 @@
 -- One page of the shoppers who hold a unit, without what they hold: half the bytes of a plain HSCAN. Reads only.
--- KEYS: holders. ARGV: cursor, about how many. Returns { next cursor, user id, ... }.
-local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
+-- KEYS: holders, meta. ARGV: the ledger's id, cursor, about how many. Returns { next cursor, user id, ... }.
+local ledger = redis.call('HGET', KEYS[2], 'ledger')
+if ARGV[1] ~= '' and ledger and ledger ~= '' and ledger ~= ARGV[1] then
+  return { '0' }
+end
+local page = redis.call('HSCAN', KEYS[1], ARGV[2], 'COUNT', ARGV[3])
 local reply = { page[1] }
 for i = 1, #page[2], 2 do
   reply[#reply + 1] = page[2][i]

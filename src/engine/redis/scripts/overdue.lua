@@ -1,9 +1,17 @@
--- Lists pending attempts of at least this age, oldest first. Reads only.
--- KEYS: stock, holders, pending, meta. ARGV: age in ms, how many at most.
+-- Lists pending attempts of at least this age, oldest first.
+-- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, age in ms, how many at most.
 -- Returns { user id, attempt id (16 bytes), since in ms, ... }.
+--
+-- An entry without a pending holder (`holders` was lost, and perhaps the order recorded since) names no attempt. It is taken
+-- off a sale that is not open: the attempt is
+-- in the log or was never answered, and a sale is not loaded while entries are left.
+local meta = redis.call('HMGET', KEYS[4], 'state', 'ledger')
+if ARGV[1] ~= '' and meta[2] and meta[2] ~= '' and meta[2] ~= ARGV[1] then
+  return {}
+end
 local time = redis.call('TIME')
-local latest = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[1])
-local entries = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', latest, 'WITHSCORES', 'LIMIT', 0, ARGV[2])
+local latest = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) - ARGV[2])
+local entries = redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', latest, 'WITHSCORES', 'LIMIT', 0, ARGV[3])
 if #entries == 0 then
   return {}
 end
@@ -11,12 +19,18 @@ local users = {}
 for i = 1, #entries, 2 do
   users[#users + 1] = entries[i]
 end
-local found, reply = redis.call('HMGET', KEYS[2], unpack(users)), {}
+local found, reply, orphans = redis.call('HMGET', KEYS[2], unpack(users)), {}, {}
 for i = 1, #found do
-  if found[i] then
+  local state = found[i] and string.sub(found[i], 1, 1)
+  if state == 'p' or state == 'c' then
     reply[#reply + 1] = users[i]
     reply[#reply + 1] = string.sub(found[i], 2)
     reply[#reply + 1] = entries[2 * i]
+  else
+    orphans[#orphans + 1] = users[i]
   end
+end
+if #orphans > 0 and meta[1] ~= 'open' then
+  redis.call('ZREM', KEYS[3], unpack(orphans))
 end
 return reply

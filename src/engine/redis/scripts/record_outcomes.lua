@@ -1,6 +1,7 @@
 -- Records what the ledger decided about attempts of one sale.
--- KEYS: stock, holders, pending, meta. ARGV: pairs of user id and decision. A decision is a letter (O ordered, F failed:
--- sold out or rejected, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, then pairs of user id and decision. A decision is a letter (O ordered, F failed:
+-- sold out, rejected or ended, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- Returns the users whose order, as told here, has ended: no result may say that it stands.
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
 -- s or l. With the sale open, at every moment
@@ -13,6 +14,10 @@
 -- * O, the shopper in s or l: the order is counted already (the ledger holds one order a shopper): nothing.
 -- * F of a pending attempt: its unit moves from pending to stock. Otherwise nothing.
 -- * A of a pending attempt: pending falls by one and the other attempt's order, not counted until now, is.
+-- * The ledger ends an order: R rises by one, and the order leaves. end_orders takes its holder out and stock rises by one,
+--   or finds none; until then the two sides differ by the orders that ended and are not applied.
+-- * O or A of an order that has ended and was applied: whoever settled it was paused in between. Nobody gets a unit for it:
+--   an O of an unknown or another attempt changes nothing, everything else counts as F.
 -- Every rule asks for a state that it then leaves, so a repetition changes nothing.
 --
 -- Loading. begin_load drops everything, then the snapshot (R', and the orders in it) is taken, then the sale opens with
@@ -30,15 +35,20 @@
 -- one, but its unknown shoppers become l: the count is not used any more, since only begin_load leads out of this state.
 local call, sub = redis.call, string.sub
 local CHUNK = 3000
-local meta = call('HMGET', KEYS[4], 'state', 'expires')
-if not meta[1] then
-  return 0
+local meta = call('HMGET', KEYS[4], 'state', 'expires', 'ledger')
+if not meta[1] or (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]) then
+  return {}
+end
+-- Few sales have orders that ended.
+local any_ended = call('EXISTS', KEYS[5]) == 1
+local function has_ended(attempt)
+  return any_ended and call('SISMEMBER', KEYS[5], attempt) == 1
 end
 local stocked = call('EXISTS', KEYS[1]) == 1
 local open = stocked and meta[1] == 'open'
 
 local users = {}
-for i = 1, #ARGV, 2 do
+for i = 2, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
 end
 local holders = {}
@@ -51,14 +61,18 @@ for first = 1, #users, CHUNK do
 end
 
 local changed, settled = {}, {}
-local units, returns, late, added = 0, 0, 0, false
+local units, returns, late, added, ended = 0, 0, 0, false, {}
 for n = 1, #users do
   local user = users[n]
-  local kind = sub(ARGV[2 * n], 1, 1)
-  local attempt = sub(ARGV[2 * n], 2, 17)
+  local decision = ARGV[2 * n + 1]
+  local kind, attempt = sub(decision, 1, 1), sub(decision, 2, 17)
   local holder = holders[user]
   local state = holder and sub(holder, 1, 1)
   local pending = state == 'p' or state == 'c'
+  if kind ~= 'F' and has_ended(kind == 'O' and attempt or sub(decision, 18, 33)) then
+    kind = 'F'
+    ended[#ended + 1] = user
+  end
   if kind == 'O' then
     if pending then
       holders[user] = 's' .. attempt
@@ -82,7 +96,7 @@ for n = 1, #users do
       units = units + 1
       returns = returns + 1
     else
-      holders[user] = 's' .. sub(ARGV[2 * n], 18, 33)
+      holders[user] = 's' .. sub(decision, 18, 33)
     end
   end
 end
@@ -124,4 +138,4 @@ if added then -- it may have created the key
     call('PEXPIRE', KEYS[2], math.max(call('PTTL', KEYS[4]), 1))
   end
 end
-return 1
+return ended

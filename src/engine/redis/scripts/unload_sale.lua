@@ -1,6 +1,9 @@
 -- Forgets a sale of which nothing is pending, as if the server had been emptied of it.
--- KEYS: stock, holders, pending, meta. Returns 1, or 0 when an attempt is pending.
-if redis.call('ZCARD', KEYS[3]) > 0 then
+-- KEYS: stock, holders, pending, meta. ARGV: the ledger's id. Returns 1, or 0 when an attempt is pending.
+local ledger = redis.call('HGET', KEYS[4], 'ledger')
+local foreign = ARGV[1] ~= '' and ledger and ledger ~= '' and ledger ~= ARGV[1]
+local mark = redis.call('ZSCORE', KEYS[3], 'ledger:' .. (ledger or ARGV[1])) and 1 or 0
+if not foreign and redis.call('ZCARD', KEYS[3]) > mark then
   return 0
 end
 redis.call('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])

@@ -1,25 +1,30 @@
 -- How shoppers stand in a sale and, where one server has all keys, the results that were written for them; read at one
 -- moment, so that a settlement in between cannot show an older result. Reads only.
--- KEYS: holders, meta, and perhaps a result for each shopper. ARGV: user ids, as many as may be on Lua's stack (8,000).
--- Returns { 1 while the sale is known and not in force, then for each shopper a state letter or nothing, and the result
+-- KEYS: holders, meta, stock, pending, and perhaps a result for each shopper. ARGV: the ledger's id; user ids, as many as may be on Lua's stack (8,000).
+-- Returns { 1 while the sale is known and not in force (of another ledger: it is not known), then for each shopper a state letter or nothing, and the result
 -- or nothing }. It is not in force while it is being loaded, and from a restart of the server on: then a holder may have
--- been forgotten.
+-- been forgotten. The same holds when its keys contradict each other (close_sale.lua): one of them was lost.
 local call, sub = redis.call, string.sub
-local holders = call('HMGET', KEYS[1], unpack(ARGV))
-local reply, looked = { 0 }, false
-for i = 1, #ARGV do
+local meta = call('HMGET', KEYS[2], 'state', 'run_id', 'ledger', 'total')
+local foreign = ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]
+local holders = foreign and {} or call('HMGET', KEYS[1], unpack(ARGV, 2))
+local reply, looked = { 0 }, foreign
+for i = 1, #ARGV - 1 do
   local holder = holders[i]
   if holder then
     reply[2 * i], reply[2 * i + 1] = sub(holder, 1, 1), ''
   else
     if not looked then
       looked = true
-      local meta = call('HMGET', KEYS[2], 'state', 'run_id')
-      local forgot = meta[1]
-        and (meta[1] ~= 'open' or meta[2] ~= string.match(call('INFO', 'server'), 'run_id:(%x+)'))
+      local mark = 'ledger:' .. (meta[3] or ARGV[1])
+      local stock = meta[4] and call('GET', KEYS[3])
+      local lost = meta[4] and (not stock or stock + call('HLEN', KEYS[1]) ~= tonumber(meta[4])
+        or not call('ZSCORE', KEYS[4], mark))
+      local forgot = not meta[1] and call('ZSCORE', KEYS[4], mark) or meta[1]
+        and (lost or meta[1] ~= 'open' or meta[2] ~= string.match(call('INFO', 'server'), 'run_id:(%x+)'))
       reply[1] = forgot and 1 or 0
     end
-    reply[2 * i], reply[2 * i + 1] = '', KEYS[i + 2] and call('GET', KEYS[i + 2]) or ''
+    reply[2 * i], reply[2 * i + 1] = '', KEYS[i + 4] and call('GET', KEYS[i + 4]) or ''
   end
 end
 return reply

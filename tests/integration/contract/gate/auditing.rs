@@ -9,7 +9,9 @@ use futures::future::join_all;
 
 use super::{
     Engine,
-    scene::{LEASE, Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window},
+    scene::{
+        LEASE, Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window, terms,
+    },
 };
 
 const SUCCESS: PurchaseResult = PurchaseResult::Success;
@@ -85,9 +87,13 @@ pub async fn available_units_and_holders_are_the_initial_stock_at_every_step(eng
     let holders = [new_shopper(), early];
     let loaded = scene.gate.load_holders(scene.sale, token, &holders);
     assert!(loaded.await.unwrap());
-    let opened = scene
-        .gate
-        .open(scene.sale, token, open_window(), 8, in_two_hours());
+    let opened = scene.gate.open(
+        scene.sale,
+        token,
+        terms(open_window(), 10),
+        8,
+        in_two_hours(),
+    );
     assert!(opened.await.unwrap());
     assert_eq!(scene.units().await, 10);
 }

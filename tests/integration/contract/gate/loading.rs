@@ -6,7 +6,7 @@ use flashsale::port::{GateStatus, Holder, Outcome, ReleaseOutcome, ReserveOutcom
 
 use super::{
     Engine,
-    scene::{LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window},
+    scene::{LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window, terms},
 };
 
 pub async fn a_loaded_sale_knows_its_holders(engine: impl Engine) {
@@ -55,14 +55,20 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
     }
     scene
         .gate
-        .set_window(scene.sale, open_window(), in_two_hours())
+        .set_terms(scene.sale, terms(open_window(), 9), in_two_hours())
         .await
         .unwrap();
     assert_eq!(scene.gate.status(scene.sale).await.unwrap(), closed);
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), 3, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 4),
+                3,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -115,7 +121,7 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert!(
         !scene
             .gate
-            .open(scene.sale, old, open_window(), 9, in_two_hours())
+            .open(scene.sale, old, terms(open_window(), 9), 9, in_two_hours())
             .await
             .unwrap()
     );
@@ -146,7 +152,7 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert!(
         !scene
             .gate
-            .open(scene.sale, old, open_window(), 9, in_two_hours())
+            .open(scene.sale, old, terms(open_window(), 9), 9, in_two_hours())
             .await
             .unwrap()
     );
@@ -154,7 +160,7 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert!(
         scene
             .gate
-            .open(scene.sale, new, open_window(), 3, in_two_hours())
+            .open(scene.sale, new, terms(open_window(), 3), 3, in_two_hours())
             .await
             .unwrap()
     );
@@ -202,7 +208,13 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), 5, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 7),
+                5,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -213,7 +225,13 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), 5, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 7),
+                5,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -281,7 +299,13 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), remaining, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 20),
+                remaining,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -337,7 +361,13 @@ pub async fn a_failure_recorded_while_loading_changes_nothing(engine: impl Engin
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), 4, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 5),
+                4,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -383,7 +413,13 @@ pub async fn records_race_a_load_without_harm(engine: impl Engine) {
         assert!(
             scene
                 .gate
-                .open(scene.sale, token, open_window(), 300, in_two_hours())
+                .open(
+                    scene.sale,
+                    token,
+                    terms(open_window(), 500),
+                    300,
+                    in_two_hours()
+                )
                 .await
                 .unwrap()
         );

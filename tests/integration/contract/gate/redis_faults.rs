@@ -10,14 +10,16 @@ use flashsale::{
     engine::redis::{ConnectError, RedisGate},
     ids::SaleId,
     port::{
-        GateError, GateStatus, Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome,
-        ResultEntry, StockGate,
+        Contradiction, GateError, GateStatus, Outcome, PurchaseResult, ReleaseOutcome,
+        ReserveOutcome, ResultEntry, StockGate,
     },
 };
 
 use super::{
     COMMAND_TIMEOUT, Cluster, Engine, RESULT_TTL,
-    scene::{LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window, wait_until},
+    scene::{
+        LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window, terms, wait_until,
+    },
 };
 use crate::support::redis::{RedisOptions, RedisServer, cluster_flush_scripts};
 
@@ -86,7 +88,7 @@ async fn a_restart_closes_the_sale_once_and_keeps_what_is_pending() {
         scene.reserved().await,
         scene.reserved().await,
     );
-    assert!(!scene.gate.close_if_restarted(scene.sale).await.unwrap());
+    assert!(scene.gate.close(scene.sale, false).await.unwrap().is_none());
     let refused = new_shopper().user;
     let entry = ResultEntry {
         sale: scene.sale,
@@ -106,9 +108,10 @@ async fn a_restart_closes_the_sale_once_and_keeps_what_is_pending() {
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Closed);
     assert_eq!(scene.result(refused).await, None);
 
-    assert!(scene.gate.close_if_restarted(scene.sale).await.unwrap());
+    let found = scene.gate.close(scene.sale, false).await.unwrap();
+    assert_eq!(found, Some(Contradiction::Restarted));
     assert!(
-        !scene.gate.close_if_restarted(scene.sale).await.unwrap(),
+        scene.gate.close(scene.sale, false).await.unwrap().is_none(),
         "only once"
     );
     assert_eq!(
@@ -178,7 +181,13 @@ async fn a_load_across_a_restart_is_refused() {
     assert!(
         !scene
             .gate
-            .open(scene.sale, token, open_window(), 5, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 5),
+                5,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -193,7 +202,13 @@ async fn a_load_across_a_restart_is_refused() {
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), 5, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 5),
+                5,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -273,12 +288,18 @@ async fn nothing_of_a_sale_stays_for_ever() {
     assert!(
         scene
             .gate
-            .open(scene.sale, token, open_window(), 9, in_two_hours())
+            .open(
+                scene.sale,
+                token,
+                terms(open_window(), 10),
+                9,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
     scene.remaining = 8;
-    check(3);
+    check(4);
     let holder = scene.reserved().await;
     scene.reserved().await;
     check(4);

@@ -8,8 +8,8 @@ use futures::future::join_all;
 use super::{
     Engine,
     scene::{
-        Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window, wait_until,
-        window_from_now,
+        Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window, terms,
+        wait_until, window_from_now,
     },
 };
 
@@ -229,11 +229,7 @@ pub async fn nobody_gets_a_unit_outside_the_window(engine: impl Engine) {
         scene.reserve(new_shopper()).await,
         ReserveOutcome::NotStarted
     );
-    scene
-        .gate
-        .set_window(scene.sale, window_from_now(-1_200_000, -1), in_two_hours())
-        .await
-        .unwrap();
+    scene.set_window(window_from_now(-1_200_000, -1)).await;
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Ended);
     scene.check_balance().await;
     // The window comes before the stock: what is sold out and over is over.
@@ -248,7 +244,13 @@ pub async fn nobody_gets_a_unit_outside_the_window(engine: impl Engine) {
     assert!(
         scene
             .gate
-            .open(sale, token, window_from_now(-2, -1), 0, in_two_hours())
+            .open(
+                sale,
+                token,
+                terms(window_from_now(-2, -1), 0),
+                0,
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -279,11 +281,7 @@ pub async fn a_sale_opens_by_the_gates_clock(engine: impl Engine) {
 pub async fn a_holder_is_told_so_after_the_end(engine: impl Engine) {
     let scene = Scene::open(engine, 5).await;
     let holder = scene.reserved().await;
-    scene
-        .gate
-        .set_window(scene.sale, window_from_now(-1_200_000, -1), in_two_hours())
-        .await
-        .unwrap();
+    scene.set_window(window_from_now(-1_200_000, -1)).await;
     assert_eq!(scene.reserve(again(holder)).await, held(holder));
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Ended);
     let other = again(holder);
@@ -298,11 +296,7 @@ pub async fn a_moved_window_counts_at_once(engine: impl Engine) {
     let scene = Scene::open(engine, 5).await;
     let holder = scene.reserved().await;
     let window = window_from_now(600_000, 1_200_000);
-    scene
-        .gate
-        .set_window(scene.sale, window, in_two_hours())
-        .await
-        .unwrap();
+    scene.set_window(window).await;
     let GateStatus::Open { window: seen, .. } = scene.gate.status(scene.sale).await.unwrap() else {
         panic!("not open");
     };
@@ -316,11 +310,7 @@ pub async fn a_moved_window_counts_at_once(engine: impl Engine) {
         scene.gate.release(scene.sale, holder).await.unwrap(),
         ReleaseOutcome::Released
     );
-    scene
-        .gate
-        .set_window(scene.sale, open_window(), in_two_hours())
-        .await
-        .unwrap();
+    scene.set_window(open_window()).await;
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Reserved);
     scene.check_balance().await;
 }
@@ -350,12 +340,8 @@ pub async fn an_unknown_sale_is_closed(engine: impl Engine) {
         []
     );
     assert_eq!(scene.gate.holders(scene.sale).await.unwrap(), []);
-    assert!(!scene.gate.close_if_restarted(scene.sale).await.unwrap());
-    scene
-        .gate
-        .set_window(scene.sale, open_window(), in_two_hours())
-        .await
-        .unwrap();
+    assert!(scene.gate.close(scene.sale, true).await.unwrap().is_none());
+    scene.set_window(open_window()).await;
     assert_eq!(scene.gate.reserve(scene.sale, &[]).await.unwrap(), []);
     assert_eq!(
         scene.gate.status(scene.sale).await.unwrap(),

@@ -7,7 +7,9 @@ use flashsale::{
 
 use super::{
     Engine, RESULT_TTL,
-    scene::{LEASE, Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window},
+    scene::{
+        LEASE, Scene, again, in_two_hours, new_sale, new_shopper, new_token, open_window, terms,
+    },
 };
 
 const SUCCESS: Option<PurchaseResult> = Some(PurchaseResult::Success);
@@ -348,7 +350,7 @@ pub async fn nobody_is_told_failed_while_the_sale_is_being_loaded(engine: impl E
         assert_eq!(told, None);
     }
     assert!(
-        gate.open(sale, token, open_window(), 10, in_two_hours())
+        gate.open(sale, token, terms(open_window(), 10), 10, in_two_hours())
             .await
             .unwrap()
     );

@@ -8,7 +8,7 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, GateStatus, Holder, LoadToken, Outcome, PurchaseResult, ReserveOutcome,
-        ResultQuestion, SaleWindow, Settlement, StockGate,
+        ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate,
     },
 };
 use uuid::Uuid;
@@ -53,7 +53,7 @@ impl<E: Engine> Scene<E> {
 
     /// Loads and opens the sale as a worker does.
     pub async fn load(&mut self, remaining: u64, window: SaleWindow, holders: &[Holder]) {
-        let token = new_token();
+        let (token, total) = (new_token(), remaining + holders.len() as u64);
         assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
         assert!(
             self.gate
@@ -63,7 +63,13 @@ impl<E: Engine> Scene<E> {
         );
         assert!(
             self.gate
-                .open(self.sale, token, window, remaining, in_two_hours())
+                .open(
+                    self.sale,
+                    token,
+                    terms(window, total),
+                    remaining,
+                    in_two_hours()
+                )
                 .await
                 .unwrap()
         );
@@ -155,8 +161,31 @@ impl<E: Engine> Scene<E> {
         }
     }
 
-    /// Every settlement is recorded: what is available and what is pending is what the ledger has left.
+    /// Moves the window, with the next version of the terms.
+    pub async fn set_window(&self, window: SaleWindow) {
+        let (version, total) = match self.gate.status(self.sale).await.unwrap() {
+            GateStatus::Open { version, total, .. } => (version, u64::try_from(total).unwrap()),
+            GateStatus::Unknown | GateStatus::Closed { .. } => (0, 0),
+        };
+        self.set_terms(version + 1, window, total).await;
+    }
+
+    /// True if these terms or newer ones are in force.
+    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> bool {
+        let terms = SaleTerms {
+            version,
+            window,
+            total,
+        };
+        let set = self.gate.set_terms(self.sale, terms, in_two_hours());
+        set.await.unwrap()
+    }
+
+    /// Every settlement is recorded: what is available and what is pending is what the ledger has left. And the gate's own
+    /// sum, `available + holders = total`.
     pub async fn check_balance(&self) {
+        let status = self.gate.status(self.sale).await.unwrap();
+        assert!(!status.is_contradictory(), "{status:?}");
         let (available, pending, _) = self.figures().await;
         assert_eq!(
             available + pending,
@@ -191,6 +220,15 @@ pub fn again(holder: Holder) -> Holder {
 
 pub fn new_token() -> LoadToken {
     LoadToken(Uuid::new_v4())
+}
+
+/// The terms of a sale as it is loaded first.
+pub fn terms(window: SaleWindow, total: u64) -> SaleTerms {
+    SaleTerms {
+        version: 1,
+        window,
+        total,
+    }
 }
 
 pub fn open_window() -> SaleWindow {

@@ -50,6 +50,7 @@ impl Bed for ModelBed {
             window: SaleWindow { start, end },
             initial_stock: u64::from(stock),
             remaining_stock: u64::from(stock),
+            version: 1,
         });
         self.sales.lock().unwrap().push((sale, stock));
         sale

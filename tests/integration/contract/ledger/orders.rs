@@ -124,7 +124,6 @@ pub async fn stock_set_by_hand_must_tell_the_truth(bed: &impl SqlBed) {
     for lie in [
         "remaining_stock = 5",
         "remaining_stock = 0",
-        "initial_stock = 6",
         "initial_stock = 0, remaining_stock = 0",
     ] {
         bed.execute(&format!("UPDATE flash_sales SET {lie} WHERE id = {sale}"))
@@ -136,6 +135,21 @@ pub async fn stock_set_by_hand_must_tell_the_truth(bed: &impl SqlBed) {
     ))
     .await
     .unwrap();
+    // Units added to initial_stock alone are left, too.
+    bed.execute(&format!(
+        "UPDATE flash_sales SET initial_stock = 20 WHERE id = {sale}"
+    ))
+    .await
+    .unwrap();
+    let remaining =
+        format!("SELECT CAST(remaining_stock AS BIGINT) FROM flash_sales WHERE id = {sale}");
+    assert_eq!(bed.number(&remaining).await, 19);
+    // Fewer than are sold cannot be.
+    bed.execute(&format!(
+        "UPDATE flash_sales SET initial_stock = 0, remaining_stock = -1 WHERE id = {sale}"
+    ))
+    .await
+    .expect_err("less than is sold");
 }
 
 pub async fn sales_of_one_product_cannot_overlap(bed: &impl SqlBed) {

@@ -3,16 +3,12 @@
 use std::{collections::HashSet, time::Duration};
 
 use flashsale::{
-    config::{KafkaConfig, SaslConfig, SaslMechanism, Secret},
     engine::kafka::KafkaLog,
     port::{AttemptLog, DeadLetter, Offset, Partition, RawRecord},
 };
 
-use super::{Buried, LogBed, attempt, read_all};
-use crate::support::{
-    broker::{Broker, LOGIN},
-    kafka::Topic,
-};
+use super::{Buried, LogBed, attempt};
+use crate::support::kafka::Topic;
 
 /// A topic of its own.
 pub struct KafkaBed {
@@ -136,79 +132,6 @@ async fn a_missing_topic_is_named_with_the_command_that_makes_it() {
         }
         Ok(_) => panic!("there is no such topic"),
     }
-}
-
-#[tokio::test]
-async fn a_cluster_with_tls_and_a_login_is_used_like_any_other() {
-    let broker = Broker::start_secured().await;
-    let topic = Topic::create_on(KafkaConfig {
-        brokers: vec![broker.address()],
-        ..crate::support::kafka::config()
-    })
-    .await;
-    let login = |password: &str| {
-        Some(SaslConfig {
-            mechanism: SaslMechanism::Plain,
-            username: LOGIN.0.to_owned(),
-            password: Secret::new(password),
-        })
-    };
-    let secured = KafkaConfig {
-        brokers: vec![broker.secured_address()],
-        tls: true,
-        ca_file: Some(broker.authorities()),
-        sasl: login(LOGIN.1),
-        ..topic.config.clone()
-    };
-    let log = KafkaLog::connect(&secured).await.unwrap();
-    assert!(
-        log.append(&[attempt(1), attempt(2)])
-            .await
-            .iter()
-            .all(Result::is_ok)
-    );
-    assert_eq!(
-        read_all(&log)
-            .await
-            .iter()
-            .map(|(_, attempts)| attempts.len())
-            .sum::<usize>(),
-        2
-    );
-
-    let wrong_password = KafkaConfig {
-        sasl: login("wrong"),
-        ..secured.clone()
-    };
-    let refused = KafkaLog::connect(&wrong_password)
-        .await
-        .err()
-        .expect("a wrong password is refused");
-    assert!(
-        !refused.is_passing() && refused.to_string().contains("KAFKA_SASL_PASSWORD"),
-        "{refused}"
-    );
-    let not_trusted = KafkaConfig {
-        ca_file: None,
-        ..secured.clone()
-    };
-    assert!(
-        KafkaLog::connect(&not_trusted).await.is_err(),
-        "the system does not know the authority"
-    );
-    let missing = KafkaConfig {
-        ca_file: Some("/nowhere.pem".to_owned()),
-        ..secured
-    };
-    let named = KafkaLog::connect(&missing)
-        .await
-        .err()
-        .expect("there is no such file")
-        .to_string();
-    assert!(
-        named.contains("KAFKA_CA_FILE") && named.contains("/nowhere.pem"),
-        "{named}"
-    );
 }
 
 #[tokio::test]

@@ -35,12 +35,13 @@ pub struct Servers {
 impl Servers {
     /// On a Redis and a Kafka of its own.
     pub async fn start_with_broker(broker: &Broker) -> Self {
+        Self::start_with_kafka(kafka::config_of(vec![broker.address()])).await
+    }
+
+    /// On a Redis of its own and this Kafka.
+    pub async fn start_with_kafka(kafka: KafkaConfig) -> Self {
         let redis = RedisServer::start(RedisOptions::default());
         let config = redis.config(Duration::from_secs(2));
-        let kafka = KafkaConfig {
-            brokers: vec![broker.address()],
-            ..kafka::config()
-        };
         Self::on(Some(redis), config, kafka).await
     }
 
@@ -88,11 +89,6 @@ impl Servers {
             ("REDIS_HOST", redis_config.host.clone()),
             ("REDIS_PORT", redis_config.port.to_string()),
             ("REDIS_CLUSTER_MODE", redis_config.cluster_mode.to_string()),
-            ("KAFKA_BROKERS", topic.config.brokers.join(",")),
-            (
-                "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS",
-                topic.config.topic.clone(),
-            ),
         ];
         environment.extend(super::environment());
         if let Some(sentinel) = &redis_config.sentinel {
@@ -107,6 +103,7 @@ impl Servers {
         environment.extend(
             pairs
                 .into_iter()
+                .chain(kafka::environment(&topic.config))
                 .map(|(name, value)| (name.to_owned(), value)),
         );
         Self {

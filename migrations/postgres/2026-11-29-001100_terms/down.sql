@@ -1,0 +1,11 @@
+LOCK TABLE flash_sales, orders IN ACCESS EXCLUSIVE MODE;
+DROP TRIGGER orders_delete_is_noted ON orders;
+DROP TRIGGER orders_update_is_noted ON orders;
+DROP TRIGGER orders_truncate_is_noted ON orders;
+DROP FUNCTION orders_note_deleted;
+DROP FUNCTION orders_note_changed;
+DROP FUNCTION orders_note_all;
+DROP TABLE released_orders;
+DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
+DROP FUNCTION flash_sales_change_terms;
+ALTER TABLE flash_sales DROP COLUMN version;

@@ -1,0 +1,76 @@
+//! Orders that ended, until the gate has taken them out. Triggers on `orders` write the rows.
+
+use diesel::{
+    SqliteConnection,
+    prelude::*,
+    sql_types::{BigInt, Binary},
+};
+
+use super::{
+    Prepared,
+    values::{attempt_id, bytes},
+};
+use crate::{
+    ids::{SaleId, UserId},
+    port::{EndedOrder, Holder},
+};
+
+/// An order that stands again (its status was set back by hand) has not ended: it is left out, and noted when it ends anew.
+const TO_APPLY: &str = "
+    SELECT attempt_id, user_id FROM released_orders r
+    WHERE flash_sale_id = ? AND applied_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM orders o WHERE o.attempt_id = r.attempt_id
+            AND o.flash_sale_id = r.flash_sale_id AND o.user_id = r.user_id AND o.status = 'SUCCESS')
+    LIMIT ?";
+
+const NOTE: &str = "
+    UPDATE released_orders SET applied_at = ?
+    WHERE attempt_id = ? AND flash_sale_id = ? AND user_id = ? AND applied_at IS NULL";
+
+#[derive(QueryableByName)]
+struct EndedRow {
+    #[diesel(sql_type = Binary)]
+    attempt_id: Vec<u8>,
+    #[diesel(sql_type = BigInt)]
+    user_id: i64,
+}
+
+pub(super) fn to_apply(
+    conn: &mut SqliteConnection,
+    sales: &[SaleId],
+    limit: u32,
+) -> QueryResult<Vec<EndedOrder>> {
+    let mut ended = Vec::new();
+    for sale in sales {
+        let rows: Vec<EndedRow> = Prepared::new(TO_APPLY)
+            .bind::<BigInt, _>(sale.value())
+            .bind::<BigInt, _>(i64::from(limit))
+            .load(conn)?;
+        ended.extend(rows.into_iter().filter_map(|row| {
+            Some(EndedOrder {
+                sale: *sale,
+                holder: Holder {
+                    user: UserId::new(row.user_id)?,
+                    attempt: attempt_id(&row.attempt_id)?,
+                },
+            })
+        }));
+    }
+    Ok(ended)
+}
+
+pub(super) fn note(
+    conn: &mut SqliteConnection,
+    orders: &[EndedOrder],
+    now: i64,
+) -> QueryResult<()> {
+    for order in orders {
+        Prepared::new(NOTE)
+            .bind::<BigInt, _>(now)
+            .bind::<Binary, _>(bytes(&order.holder.attempt).to_vec())
+            .bind::<BigInt, _>(order.sale.value())
+            .bind::<BigInt, _>(order.holder.user.value())
+            .execute(conn)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,276 @@
+//! A connection to one broker for what rskafka does not ask for, or does not say why it failed: TLS, login and a few requests,
+//! one after the other. Its errors are told apart by type and code, and name the settings that are wrong.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, stream::FuturesUnordered};
+use kafka_protocol::{
+    messages::{
+        MetadataRequest, MetadataResponse, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
+        SaslHandshakeRequest, TopicName, metadata_request::MetadataRequestTopic,
+        metadata_response::MetadataResponseTopic,
+    },
+    protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
+};
+use rskafka::client::error::ProtocolError;
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsConnector;
+
+pub(super) use super::security::Security;
+use super::{ConnectError, security};
+
+/// Versions that brokers from 2.1 to 4.x understand.
+const METADATA_VERSION: i16 = 7;
+const SASL_HANDSHAKE_VERSION: i16 = 1;
+const SASL_AUTHENTICATE_VERSION: i16 = 0;
+
+/// An answer with the settings of two topics has some 10 KB; partitions come on top.
+const LONGEST_ANSWER: u32 = 16 << 20;
+/// The first byte of a TLS alert. A plain broker's answer begins with its length, which is far below 0x15000000.
+const TLS_ALERT: u8 = 0x15;
+/// How long one broker is waited for before the next one is tried beside it.
+const NEXT_BROKER: Duration = Duration::from_millis(250);
+/// Messages of one login; SCRAM has three.
+const LOGIN_STEPS: usize = 8;
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+pub(super) struct Connection {
+    stream: Box<dyn Stream>,
+    broker: String,
+    tls: bool,
+    client_id: String,
+    calls: i32,
+}
+
+impl Connection {
+    /// To the first of these brokers that lets the client in. One that does not answer holds up the others a moment only.
+    pub(super) async fn to_any(
+        brokers: &[String],
+        client_id: &str,
+        security: &Security,
+    ) -> Result<Self, ConnectError> {
+        let mut trials: FuturesUnordered<_> = brokers
+            .iter()
+            .zip(0..)
+            .map(|(broker, place)| async move {
+                tokio::time::sleep(NEXT_BROKER * place).await;
+                Self::open(broker, client_id, security).await
+            })
+            .collect();
+        let mut failure = ConnectError::Unreachable("there is no broker".to_owned());
+        let mut refused = false;
+        while let Some(trial) = trials.next().await {
+            match trial {
+                Ok(connection) => return Ok(connection),
+                // A setting that is wrong says more than a broker that is down.
+                Err(error) if !refused => {
+                    refused = !error.is_passing();
+                    failure = error;
+                }
+                Err(_) => {}
+            }
+        }
+        Err(failure)
+    }
+
+    /// With TLS and login, as the settings say.
+    async fn open(
+        broker: &str,
+        client_id: &str,
+        security: &Security,
+    ) -> Result<Self, ConnectError> {
+        let unreachable = |error: std::io::Error| trouble(broker, security.tls().is_some(), &error);
+        let stream = TcpStream::connect(broker).await.map_err(unreachable)?;
+        let stream: Box<dyn Stream> = if let Some(tls) = security.tls() {
+            let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
+            let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())
+                .map_err(|error| ConnectError::Unreachable(format!("{broker}: {error}")))?;
+            let connect = TlsConnector::from(tls).connect(name, stream);
+            Box::new(connect.await.map_err(unreachable)?)
+        } else {
+            Box::new(stream)
+        };
+        let mut connection = Self {
+            stream,
+            broker: broker.to_owned(),
+            tls: security.tls().is_some(),
+            client_id: client_id.to_owned(),
+            calls: 0,
+        };
+        if let Some(login) = security.login().await? {
+            connection.log_in(login).await?;
+        }
+        Ok(connection)
+    }
+
+    async fn log_in(&mut self, mut login: security::Login) -> Result<(), ConnectError> {
+        let mechanism = login.mechanism();
+        let handshake =
+            SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism));
+        let answer = self.call(handshake, SASL_HANDSHAKE_VERSION).await?;
+        if answer.error_code != 0 {
+            let offered: Vec<_> = answer.mechanisms.iter().map(StrBytes::as_str).collect();
+            return Err(ConnectError::MechanismRefused {
+                mechanism,
+                offered: offered.join(", "),
+            });
+        }
+        let mut received: Option<Vec<u8>> = None;
+        for _ in 0..LOGIN_STEPS {
+            let step = login.step(received.as_deref());
+            let Some(message) = step.map_err(ConnectError::CredentialsRefused)? else {
+                return Ok(());
+            };
+            let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(message));
+            let answer = self.call(request, SASL_AUTHENTICATE_VERSION).await?;
+            if let Some(code) = ProtocolError::new(answer.error_code) {
+                let text = answer
+                    .error_message
+                    .map_or_else(String::new, |text| format!(": {}", text.as_str()));
+                return Err(ConnectError::CredentialsRefused(format!("{code:?}{text}")));
+            }
+            received = Some(answer.auth_bytes.to_vec());
+        }
+        Err(ConnectError::CredentialsRefused(
+            "the login does not end".to_owned(),
+        ))
+    }
+
+    pub(super) async fn call<R: Request>(
+        &mut self,
+        request: R,
+        version: i16,
+    ) -> Result<R::Response, ConnectError> {
+        let wrong = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
+        self.calls += 1;
+        let header = RequestHeader::default()
+            .with_request_api_key(R::KEY)
+            .with_request_api_version(version)
+            .with_correlation_id(self.calls)
+            .with_client_id(Some(text(&self.client_id)));
+        let mut message = BytesMut::new();
+        header
+            .encode(&mut message, R::header_version(version))
+            .and_then(|()| request.encode(&mut message, version))
+            .map_err(|error| wrong(&error))?;
+        let length = u32::try_from(message.len()).map_err(|error| wrong(&error))?;
+        let exchange = async {
+            self.stream.write_u32(length).await?;
+            self.stream.write_all(&message).await?;
+            self.stream.flush().await?;
+            let mut head = [0; 4];
+            self.stream.read_exact(&mut head).await?;
+            let length = u32::from_be_bytes(head);
+            if length > LONGEST_ANSWER {
+                return Ok(Err(head[0]));
+            }
+            let mut answer = vec![0; length as usize];
+            self.stream.read_exact(&mut answer).await?;
+            Ok(Ok(answer))
+        };
+        let answer = exchange
+            .await
+            .map_err(|error: std::io::Error| trouble(&self.broker, self.tls, &error))?;
+        let mut answer = match answer {
+            Ok(answer) => Bytes::from(answer),
+            Err(TLS_ALERT) if !self.tls => {
+                return Err(ConnectError::OnlyTls(self.broker.clone()));
+            }
+            Err(_) => return Err(wrong(&format!("{}: this is not Kafka", self.broker))),
+        };
+        ResponseHeader::decode(&mut answer, R::Response::header_version(version))
+            .and_then(|_| R::Response::decode(&mut answer, version))
+            .map_err(|error| wrong(&error))
+    }
+}
+
+/// What an error of a connection means. rustls puts its own error into the one of the stream.
+fn trouble(broker: &str, tls: bool, error: &std::io::Error) -> ConnectError {
+    use rustls::{AlertDescription as Alert, Error as Tls};
+
+    let told = format!("{broker}: {error}");
+    let inner = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<Tls>());
+    match inner {
+        Some(Tls::InvalidCertificate(_)) => ConnectError::NotTrusted(told),
+        Some(Tls::AlertReceived(
+            Alert::CertificateRequired
+            | Alert::BadCertificate
+            | Alert::UnknownCA
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::CertificateRevoked
+            | Alert::UnsupportedCertificate
+            | Alert::AccessDenied
+            | Alert::HandshakeFailure,
+        )) => ConnectError::CertificateRefused(told),
+        Some(Tls::InvalidMessage(_)) => ConnectError::NoTls(broker.to_owned()),
+        _ if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            ConnectError::Unreachable(format!(
+                "{broker} closed the connection: a listener {}, or one that wants a login, does so",
+                if tls { "without TLS" } else { "with TLS" }
+            ))
+        }
+        _ => ConnectError::Unreachable(told),
+    }
+}
+
+/// What brokers say about topics.
+pub(super) struct Metadata(MetadataResponse);
+
+/// Asks about these topics, and does not make them.
+pub(super) async fn metadata_of(
+    connection: &mut Connection,
+    names: &[&String],
+) -> Result<Metadata, ConnectError> {
+    let topics = names
+        .iter()
+        .map(|name| MetadataRequestTopic::default().with_name(Some(TopicName(text(name)))));
+    let request = MetadataRequest::default()
+        .with_allow_auto_topic_creation(false)
+        .with_topics(Some(topics.collect()));
+    connection
+        .call(request, METADATA_VERSION)
+        .await
+        .map(Metadata)
+}
+
+impl Metadata {
+    pub(super) fn brokers(&self) -> usize {
+        self.0.brokers.len()
+    }
+
+    pub(super) fn topic(&self, name: &str) -> Result<&MetadataResponseTopic, ConnectError> {
+        let missing = || ConnectError::TopicMissing(name.to_owned());
+        let named = |topic: &&MetadataResponseTopic| {
+            topic.name.as_ref().is_some_and(|it| it.0.as_str() == name)
+        };
+        let topic = self.0.topics.iter().find(named).ok_or_else(missing)?;
+        match ProtocolError::new(topic.error_code) {
+            None => Ok(topic),
+            Some(ProtocolError::UnknownTopicOrPartition) => Err(missing()),
+            Some(ProtocolError::TopicAuthorizationFailed) => {
+                Err(ConnectError::TopicForbidden(name.to_owned()))
+            }
+            Some(code) => Err(ConnectError::Unreachable(format!("topic {name}: {code:?}"))),
+        }
+    }
+
+    /// How many partitions a topic has.
+    pub(super) fn partitions(&self, name: &str) -> Result<i32, ConnectError> {
+        let count = self.topic(name)?.partitions.len();
+        Ok(i32::try_from(count).unwrap_or(i32::MAX))
+    }
+}
+
+pub(super) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}

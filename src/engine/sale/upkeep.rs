@@ -1,0 +1,119 @@
+//! What happens to a sale beside the shoppers: new terms, orders that end, and parts that are lost.
+
+use chrono::{DateTime, Utc};
+
+use super::{Held, Key, Phase, Sale, millis, signed};
+use crate::{
+    ids::UserId,
+    port::{Contradiction, Holder, Outcome, SaleTerms, Settlement},
+};
+
+/// What is kept of a sale under a key of its own where a server keeps it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Stock,
+    Holders,
+    Pending,
+    Meta,
+}
+
+impl Sale {
+    /// Closes the sale until it is loaded anew, if what is kept of it contradicts itself, or for this reason.
+    pub(in crate::engine) fn close(
+        &mut self,
+        reason: Option<Contradiction>,
+    ) -> Option<Contradiction> {
+        let found = match self.phase {
+            Phase::Lost => Some(Contradiction::MetaLost),
+            Phase::Open { .. } if self.available.is_none() => Some(Contradiction::StockLost),
+            Phase::Open { .. } if self.unlisted => Some(Contradiction::PendingLost),
+            Phase::Open { .. } if self.status().is_contradictory() => {
+                Some(Contradiction::OffBalance)
+            }
+            Phase::Open { .. } => reason,
+            Phase::New | Phase::Loading { .. } | Phase::Closed => None,
+        };
+        if found.is_some() {
+            self.phase = Phase::Closed;
+            self.unlisted = true;
+        }
+        found
+    }
+
+    /// Lists those as pending again who hold a pending attempt, and no longer those who hold none. How many were missing.
+    pub(in crate::engine) fn relist(&mut self, now: i64) -> u64 {
+        if !matches!(self.phase, Phase::Closed) || !self.unlisted {
+            return 0;
+        }
+        self.unlisted = false;
+        let pending = |(key, held): (&Key, &Held)| {
+            let user = UserId::new(i64::from_ne_bytes(key.0))?;
+            held.state.is_pending().then_some(user)
+        };
+        let held: Vec<UserId> = self.holders.iter().filter_map(pending).collect();
+        let before = self.pending.len();
+        for user in held {
+            self.pending.entry(user).or_insert(now);
+        }
+        (self.pending.len() - before) as u64
+    }
+
+    /// Takes the units and holders of ended orders back. False unless the sale is open.
+    pub(in crate::engine) fn end_orders(&mut self, ended: &[Holder]) -> bool {
+        if !self.is_open() || self.available.is_none() {
+            return false;
+        }
+        for holder in ended {
+            self.ended.insert(holder.attempt);
+            let held = self.holders.get(&holder.user.into());
+            if held.is_some_and(|held| held.attempt == holder.attempt) {
+                self.forget(holder.user);
+                self.give_back();
+            }
+        }
+        true
+    }
+
+    /// True if the order that this tells of has ended: whoever settled it was paused in between.
+    pub(in crate::engine) fn has_ended(&self, settlement: &Settlement) -> bool {
+        match settlement.outcome {
+            Outcome::Ordered => self.ended.contains(&settlement.attempt.id),
+            Outcome::AlreadyOrdered { by } => self.ended.contains(&by),
+            Outcome::SoldOut | Outcome::Released | Outcome::Rejected => false,
+        }
+    }
+
+    /// Applies newer terms. True if these, or newer ones, are in force.
+    pub(in crate::engine) fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> bool {
+        let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
+            return false;
+        };
+        if terms.version < new.version {
+            let units = signed(new.total) - signed(terms.total);
+            *terms = new;
+            self.available = Some(available + units);
+            self.expires = Some(millis(expires));
+            if units > 0 {
+                self.returns += 1;
+            }
+        }
+        true
+    }
+
+    /// As if a key of the server had been evicted.
+    pub(in crate::engine) fn lose(&mut self, part: Part) {
+        match part {
+            Part::Stock => self.available = None,
+            Part::Holders => self.holders.clear(),
+            Part::Pending => {
+                self.pending.clear();
+                self.unlisted = true;
+            }
+            Part::Meta => {
+                if !matches!(self.phase, Phase::New) {
+                    self.phase = Phase::Lost;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Brings what changed in the ledger to the gate: a sale's terms, and orders that ended.
+
+use metrics::counter;
+
+use super::{Engines, WorkerSettings, caretaker::CareError};
+use crate::port::{EndedOrder, GateStatus, SaleListing, SaleTerms};
+
+/// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
+const LOOKS: u32 = 6;
+
+/// What is under way about one sale.
+#[derive(Default)]
+pub(super) struct Terms {
+    /// How often in a row the gate had terms that the ledger does not have.
+    unknown: u32,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The gate has the ledger's terms.
+    Agreed,
+    /// It was told of new ones just now.
+    Applied,
+    /// It has terms that the ledger does not have: the ledger was set back to an earlier state. Load the sale anew.
+    Unknown,
+}
+
+impl Terms {
+    /// Takes the next step for an open sale.
+    pub(super) async fn step(
+        &mut self,
+        engines: &Engines,
+        settings: &WorkerSettings,
+        listing: &SaleListing,
+        status: GateStatus,
+    ) -> Result<Step, CareError> {
+        let GateStatus::Open {
+            window,
+            version,
+            total,
+            ..
+        } = status
+        else {
+            return Ok(Step::Agreed);
+        };
+        let terms = listing.terms();
+        if version < terms.version {
+            self.unknown = 0;
+            let expires = terms.window.end + settings.keep;
+            if engines.gate.set_terms(listing.id, terms, expires).await? {
+                let SaleTerms {
+                    version,
+                    window,
+                    total: units,
+                } = terms;
+                tracing::info!(sale = %listing.id, version, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
+            }
+            return Ok(Step::Applied);
+        }
+        let same = version == terms.version
+            && window == terms.window
+            && i64::try_from(terms.total).is_ok_and(|units| units == total);
+        self.unknown = if same { 0 } else { self.unknown + 1 };
+        if self.unknown < LOOKS {
+            return Ok(Step::Agreed);
+        }
+        self.unknown = 0;
+        Ok(Step::Unknown)
+    }
+}
+
+/// Takes orders of one sale that ended out of the gate. Those that it has not confirmed are listed again.
+pub(super) async fn end_orders(
+    engines: &Engines,
+    listing: &SaleListing,
+    ended: &[EndedOrder],
+) -> Result<(), CareError> {
+    let holders: Vec<_> = ended.iter().map(|order| order.holder).collect();
+    let gate = &engines.gate;
+    if gate
+        .end_orders(listing.id, listing.product, &holders)
+        .await?
+    {
+        engines.ledger.note_ended(ended).await?;
+        counter!("flashsale_orders_ended_total").increment(ended.len() as u64);
+        tracing::info!(sale = %listing.id, orders = ended.len(), "orders that ended are taken out of the gate");
+    }
+    Ok(())
+}
