@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test faults soak mutations bench ci format lint docs services services-down
+.PHONY: help run test faults rolling soak mutations bench ci format lint docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,10 @@ test: ## start real servers, then run all tests
 faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (some ten minutes)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --all
+
+rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx: no request fails
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test rolling -- --restarts $(or $(RESTARTS),10)
 
 soak: ## faults at random, sale after sale, for MINUTES (10)
 	@$(SERVICES) up
@@ -34,17 +38,22 @@ bench: ## measure every path, what growth costs, and the pieces; writes the tabl
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour
 	@scripts/mutations.sh
 
-ci: format lint docs test ## all that has to be green: format, lints, documentation, tests
+ci: format packaging lint docs test ## all that has to be green: format, packaging, lints, documentation, tests
 
 format: ## check the format
 	cargo fmt --check
 
-lint: ## clippy and the scripts' syntax
+lint: ## clippy
 	cargo clippy --all-targets -- -D warnings
-	@for script in scripts/*.sh scripts/services/*.sh .ci/run; do bash -n "$$script"; done
 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+
+packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
+	@scripts/packaging.sh
+
+image-check: ## run the Dockerfile's steps without an engine, from what .dockerignore lets through (some minutes; root)
+	@nice -n 10 scripts/image.py --full
 
 services: ## start PostgreSQL, Redis, Kafka and a Redis Cluster for development
 	@$(SERVICES) up cluster

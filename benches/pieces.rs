@@ -208,6 +208,7 @@ impl Shop {
             last: attempts.last().map(|attempt| attempt.id),
             attempts: attempts.to_vec(),
             rejected: Vec::new(),
+            reached: None,
         };
         let settled = self.ledger.settle(&[batch]).await.unwrap().concat();
         assert_eq!(settled.len(), attempts.len());

@@ -8,6 +8,7 @@ started_servers=
 $services status >/dev/null 2>&1 || started_servers=1
 
 pids=()
+# shellcheck disable=SC2329 # called by the trap
 stop() {
     trap '' INT TERM
     [ ${#pids[@]} = 0 ] || kill -TERM "${pids[@]}" 2>/dev/null || true

@@ -4,6 +4,7 @@
 set -euo pipefail
 
 KAFKA_VERSION=4.3.1 # the log's contract tests pass on it with rskafka 0.6; it needs Java 17
+# shellcheck disable=SC2034 # read by scripts/services/kafka.sh
 SLF4J_VERSION=1.7.36
 
 usage() {
@@ -50,7 +51,7 @@ fail() {
 }
 
 # One file a server; each says what it needs, how it is started and which modes it has.
-for part in packages tls postgres redis kafka; do
+for part in packages tls postgres redis kafka proxies; do
     # shellcheck source=/dev/null
     . "$ROOT/scripts/services/$part.sh"
 done
@@ -65,6 +66,8 @@ install_missing() {
     command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     java_works || missing+=(default-jre-headless)
     command -v openssl >/dev/null || missing+=(openssl)
+    proxies_missing
+    command -v faketime >/dev/null || missing+=(faketime)
     [ -f "$LIBS/.complete" ] || command -v mvn >/dev/null || missing+=(maven)
     [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
     java_works || fail "Kafka needs Java 17 or newer; found: $(java -version 2>&1 | head -n 1)"

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::{
-    auth::{Auth, AuthLimits, Passwords, Tokens},
+    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     clock::Clock,
     config::Config,
     http::{self, App, Probes, Readiness},
+    ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Engines, Shop},
+    order::{AttemptLimit, Engines, SettlementLag, Shop},
     port::{AttemptLog, Ledger, StockGate},
 };
 
@@ -54,39 +55,81 @@ pub async fn serve(
         ledger: Arc::clone(&ledger),
         clock: Arc::clone(&clock),
     };
+    let lag = watch_settlement(lifecycle, engines.clone());
     let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
-    let tokens = Arc::new(Tokens::new(&config.auth));
+    let accounts = DirectoryEngines {
+        ledger: Arc::clone(&ledger),
+        gate: Arc::clone(&gate),
+        log: Arc::clone(&log),
+        group: config.kafka.consumer_group.clone(),
+    };
+    let directory = Directory::open(lifecycle, accounts)
+        .await
+        .context("the accounts could not be read")?;
+    // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
+    let issuer = if gate.outlives_process() {
+        ledger.id()
+    } else {
+        LedgerId::NONE
+    };
+    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
     let passwords = Passwords::new(&config.auth)?;
     let auth = Arc::new(Auth::new(
         Arc::clone(&ledger),
+        Arc::clone(&directory),
         AuthLimits::new(&config.limits),
         passwords,
         Arc::clone(&tokens),
         Arc::clone(&clock),
     ));
     let probes = Probes {
-        readiness: Arc::new(Readiness::new(gate, log, ledger)),
+        readiness: Arc::new(Readiness::new(
+            gate,
+            log,
+            ledger,
+            Arc::clone(&clock),
+            lag,
+            config.server.settlement_lag,
+        )),
         clock,
         metrics,
     };
     let attempt_limit = Arc::new(AttemptLimit::new(config.limits.attempts_per_user));
     let app = App {
         auth,
+        directory,
         tokens,
         board: shop.board,
+        calls: shop.calls,
         attempt_limit,
         purchase: shop.purchase,
         results: shop.results,
         probes,
     };
     let listener = port.listen().context("the port cannot be listened on")?;
-    let (server_config, server_stop) = (config.server.clone(), lifecycle.stop().clone());
+    let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
+    let end = lifecycle.stop().clone();
     lifecycle.spawn("http", async move {
-        if let Err(error) = http::run(listener, app, &server_config, server_stop).await {
-            tracing::error!(%error, "serving failed");
+        // Tasks that end when nobody can ask them any more must find that the process is to end.
+        let _until_then = app.clone();
+        match http::run(listener, app, &server_config, ending).await {
+            // HTTP first: what is behind it goes on until the last request is answered.
+            Ok(()) => end.cancel(),
+            Err(error) => tracing::error!(%error, "serving failed"),
         }
     });
     Ok(())
+}
+
+/// Starts to watch how long accepted attempts wait to be settled.
+#[must_use]
+pub fn watch_settlement(lifecycle: &Lifecycle, engines: Engines) -> Arc<SettlementLag> {
+    let lag = Arc::new(SettlementLag::default());
+    let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
+    lifecycle.spawn("settlement lag", async move {
+        watched.watch(&engines, stop).await;
+    });
+    lag
 }

@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod accounts;
+mod directory;
 mod error;
 mod form;
 mod limits;
@@ -13,6 +14,7 @@ pub mod routes;
 mod service;
 mod tokens;
 
+pub use directory::{AccountRefusal, Directory, DirectoryEngines, raise_lost_mark};
 pub use error::AuthError;
 pub use form::{Invalid, LoginForm, RegistrationForm};
 pub use limits::AuthLimits;

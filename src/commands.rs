@@ -89,7 +89,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Audit(audit) => return audit.run(config).await,
-            Command::Stress(stress) => return stress.run(config).await,
+            Command::Stress(stress) => return Box::pin(stress.run(config)).await,
             Command::Serve(serve) => serve.run(config).await,
             Command::Work(work) => work.run(config).await,
             Command::Migrate(migrate) => migrate.run(config).await,

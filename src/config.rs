@@ -59,8 +59,12 @@ pub struct ServerConfig {
     pub stall_timeout: Duration,
     /// Whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Between SIGTERM and the closing of the port.
+    pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub startup_timeout: Duration,
+    /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
+    pub settlement_lag: Duration,
 }
 
 /// What is logged, and how.
@@ -162,6 +166,15 @@ pub enum SaslMechanism {
     ScramSha512,
 }
 
+/// What may stand between this process and PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or a pooler that gives each connection a session of its own.
+    None,
+    /// A pooler that may give each transaction another session.
+    Transaction,
+}
+
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
@@ -169,6 +182,7 @@ pub struct PostgresConfig {
     pub host: String,
     pub port: u16,
     pub tls: TlsConfig,
+    pub pooler: Pooler,
     pub user: String,
     pub password: Secret,
     pub database: String,

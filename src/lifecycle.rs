@@ -1,5 +1,7 @@
 //! How a process runs and ends: every background task is spawned here, so that shutdown waits for it and its death is
 //! seen.
+//!
+//! An API ends in two steps. First it drains: HTTP ends while everything behind it goes on. Then `stop` ends the rest.
 
 use std::{
     any::Any,
@@ -13,11 +15,28 @@ use futures::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// The tasks of one process and the wish to stop them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Lifecycle {
     stop: CancellationToken,
+    ending: Ending,
     tasks: TaskTracker,
     failure: Arc<OnceLock<String>>,
+}
+
+/// The beginning of the end, for what must end before the rest. Both are cancelled with `stop`, too.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// The process is to take no more work.
+    pub drain: CancellationToken,
+    /// Nobody needs to be given time to notice.
+    pub no_delay: CancellationToken,
+}
+
+/// What the first signal begins.
+#[derive(Clone, Copy)]
+enum First {
+    Stop,
+    Drain,
 }
 
 /// Why a process did not end well.
@@ -29,11 +48,33 @@ pub enum UncleanEnd {
     Deadline(Duration),
 }
 
+impl Default for Lifecycle {
+    fn default() -> Self {
+        let stop = CancellationToken::new();
+        let ending = Ending {
+            drain: stop.child_token(),
+            no_delay: stop.child_token(),
+        };
+        Self {
+            stop,
+            ending,
+            tasks: TaskTracker::default(),
+            failure: Arc::default(),
+        }
+    }
+}
+
 impl Lifecycle {
     /// Is cancelled when the process is to end.
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
+    }
+
+    /// Begins when the process is to end, at the latest.
+    #[must_use]
+    pub fn ending(&self) -> &Ending {
+        &self.ending
     }
 
     /// Runs a task for as long as the process. If it ends before the process is to end, or panics, the whole process
@@ -55,25 +96,51 @@ impl Lifecycle {
 
     /// Cancels `stop` on SIGTERM and SIGINT; a second signal ends the process at once.
     pub fn stop_on_signals(&self) -> std::io::Result<()> {
+        self.on_signals(First::Stop)
+    }
+
+    /// Begins to drain on SIGTERM and SIGINT; a second signal ends the process at once. Whoever drains cancels `stop` in
+    /// the end.
+    ///
+    /// SIGINT drains without delay: it comes from a keyboard, where no load balancer has to notice. Service managers and
+    /// orchestrators send SIGTERM.
+    pub fn drain_on_signals(&self) -> std::io::Result<()> {
+        self.on_signals(First::Drain)
+    }
+
+    fn on_signals(&self, first: First) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
 
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
-        let stop = self.stop.clone();
+        let (stop, ending) = (self.stop.clone(), self.ending.clone());
         // Not tracked: it waits for a signal that may never come.
         #[allow(clippy::disallowed_methods)]
         tokio::spawn(async move {
             for last in [false, true] {
-                let name = tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
+                let signal = tokio::select! {
+                    _ = terminate.recv() => SignalKind::terminate(),
+                    _ = interrupt.recv() => SignalKind::interrupt(),
                 };
+                let is_term = signal == SignalKind::terminate();
+                let name = if is_term { "SIGTERM" } else { "SIGINT" };
                 if last {
                     tracing::warn!(signal = name, "second signal: ending at once");
                     std::process::exit(130);
                 }
-                tracing::info!(signal = name, "stopping");
-                stop.cancel();
+                match first {
+                    First::Stop => {
+                        tracing::info!(signal = name, "stopping; a second signal ends at once");
+                        stop.cancel();
+                    }
+                    First::Drain => {
+                        tracing::info!(signal = name, "draining; a second signal ends at once");
+                        if !is_term {
+                            ending.no_delay.cancel();
+                        }
+                        ending.drain.cancel();
+                    }
+                }
             }
         });
         Ok(())

@@ -7,6 +7,7 @@ pub mod audit;
 pub mod dead_letters;
 mod desk;
 mod gather;
+mod lag;
 mod limit;
 mod purchase;
 mod results;
@@ -16,6 +17,7 @@ mod shop;
 mod worker;
 
 pub use desk::Desk;
+pub use lag::SettlementLag;
 pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;

@@ -4,12 +4,14 @@
 //! of record. Here are the traits and the plain types they speak in; the engines that implement them are under
 //! `engine`, and nothing here knows any of them.
 
+mod accounts;
 mod attempt;
 mod gate;
 mod ledger;
 mod letters;
 mod log;
 
+pub use accounts::{AccountChanges, AccountPage, AccountPosition, AccountRun};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,

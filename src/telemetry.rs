@@ -19,12 +19,7 @@ const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 /// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters.
-const QUIETER: &[&str] = &[
-    "rskafka=off",
-    "fred=error",
-    "actix_server=warn",
-    "tokio_postgres=warn",
-];
+const QUIETER: &[&str] = &["rskafka=off", "fred=error", "tokio_postgres=warn"];
 
 /// Lets a line through that would come with every request while a server is down: the first, then one every few seconds.
 pub struct Seldom {

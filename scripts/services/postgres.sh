@@ -3,6 +3,7 @@
 
 pg_bin() {
     local initdb
+    # shellcheck disable=SC2012 # the paths are of packages: no spaces or newlines in them
     for initdb in $(ls -d /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb 2>/dev/null | sort -Vr) "$(command -v initdb || true)"; do
         if [ -x "$initdb" ] && [ -x "$(dirname "$initdb")/postgres" ]; then
             dirname "$initdb"
@@ -56,6 +57,7 @@ END
     fi
     rm -f "$data/data/postmaster.pid"
     : >>"$DIR/postgres.log"
+    # shellcheck disable=SC2046 # several words, or none
     (cd / && exec setsid setpriv $([ "$(id -u)" != 0 ] || echo --reuid "$(pg_user)" --regid "$(id -g "$(pg_user)")" --clear-groups) \
         "$bin/postgres" -D "$data/data" -p "$PG_PORT") >>"$DIR/postgres.log" 2>&1 </dev/null &
     echo $! >"$DIR/postgres.pid"

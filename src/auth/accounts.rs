@@ -1,18 +1,38 @@
 //! A ledger of accounts alone, for tests of what happens before and behind it.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use super::{Directory, DirectoryEngines};
 use crate::{
+    clock::{Clock, SystemClock},
+    engine::model::{ModelGate, ModelLog},
     ids::{AttemptId, LedgerId, SaleId, UserId},
+    lifecycle::Lifecycle,
     port::{
-        Decision, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, Decision, Lease, Ledger, LedgerError, Member,
+        NewUser, Offset, Outcome, Partition, Position, Registration, SaleListing, SaleSnapshot,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
+
+/// A directory of accounts that exist whatever their id.
+pub(crate) fn directory(lifecycle: &Lifecycle, ledger: Arc<dyn Ledger>) -> Arc<Directory> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let engines = DirectoryEngines {
+        ledger,
+        gate: Arc::new(ModelGate::server(clock)),
+        log: Arc::new(ModelLog::new(1)),
+        group: "workers".to_owned(),
+    };
+    Directory::without_memory(lifecycle, engines)
+}
 
 /// Accounts in memory. Whatever is not about accounts answers that the ledger is broken.
 #[derive(Default)]
@@ -28,7 +48,7 @@ impl Ledger for Accounts {
         LedgerId::NONE
     }
 
-    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
+    async fn register(&self, user: &NewUser, _: i64) -> Result<Registration, LedgerError> {
         let mut accounts = self.0.lock().unwrap();
         if accounts
             .iter()
@@ -45,6 +65,48 @@ impl Ledger for Accounts {
         accounts.push(user.clone());
         let id = i64::try_from(accounts.len()).ok().and_then(UserId::new);
         id.map(Registration::Registered).map_or_else(broken, Ok)
+    }
+
+    async fn continue_accounts_above(&self, _: UserId) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    async fn account_changes(
+        &self,
+        _: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let accounts = self.0.lock().unwrap();
+        Ok(AccountChanges {
+            restart: false,
+            removed: Vec::new(),
+            position: AccountPosition {
+                server: String::new(),
+                at: 0,
+                seen: std::collections::BTreeSet::new(),
+                made_at: DateTime::UNIX_EPOCH,
+            },
+            reached: i64::try_from(accounts.len()).unwrap(),
+        })
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        _: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        let count = i64::try_from(self.0.lock().unwrap().len()).unwrap();
+        let ids = (1..=count)
+            .filter_map(UserId::new)
+            .filter(|id| Some(*id) > after);
+        Ok(AccountPage::of(ids.map(|id| (id, DateTime::UNIX_EPOCH))))
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        // Tokens of tests name anybody.
+        Ok(ids.iter().map(|id| (*id, DateTime::UNIX_EPOCH)).collect())
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -64,6 +126,7 @@ impl Ledger for Accounts {
                 username,
                 password_hash,
                 role: "user".to_owned(),
+                created_at: DateTime::UNIX_EPOCH,
             })
         }))
     }
@@ -114,7 +177,7 @@ impl Ledger for Accounts {
     }
 
     async fn progress(&self, _: &str, _: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        broken()
+        Ok(BTreeMap::new())
     }
 
     async fn reposition(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {

@@ -1,6 +1,6 @@
 //! Why registering or logging in did not succeed.
 
-use super::{Invalid, PasswordError, TokenError};
+use super::{AccountRefusal, Invalid, PasswordError, TokenError};
 use crate::{limit::TooMany, port::LedgerError};
 
 /// Why registering or logging in did not succeed.
@@ -21,6 +21,9 @@ pub enum AuthError {
     Password(#[from] PasswordError),
     #[error("signing a token: {0}")]
     Signing(#[source] TokenError),
+    /// Whether an id is free for a new account is not known now.
+    #[error(transparent)]
+    Account(#[from] AccountRefusal),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }

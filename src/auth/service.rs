@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{
-    AuthError, AuthLimits, LoginForm, Passwords, RegistrationForm, Role, Tokens,
+    AuthError, AuthLimits, Directory, LoginForm, Passwords, RegistrationForm, Role, Tokens,
     form::{CompleteLogin, ValidRegistration},
 };
 use crate::{
@@ -31,6 +31,7 @@ pub struct Session {
 /// Registers shoppers and logs them in.
 pub struct Auth {
     ledger: Arc<dyn Ledger>,
+    directory: Arc<Directory>,
     limits: AuthLimits,
     passwords: Passwords,
     tokens: Arc<Tokens>,
@@ -41,6 +42,7 @@ impl Auth {
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
+        directory: Arc<Directory>,
         limits: AuthLimits,
         passwords: Passwords,
         tokens: Arc<Tokens>,
@@ -48,6 +50,7 @@ impl Auth {
     ) -> Self {
         Self {
             ledger,
+            directory,
             limits,
             passwords,
             tokens,
@@ -70,13 +73,17 @@ impl Auth {
             password_hash,
             full_name: valid.full_name,
         };
-        match self.ledger.register(&new).await? {
-            Registration::Registered(user) => Ok(Account {
-                user,
-                username: new.username,
-                email: new.email,
-                full_name: new.full_name,
-            }),
+        let above = self.directory.ids_above().await?;
+        match self.ledger.register(&new, above).await? {
+            Registration::Registered(user) => {
+                self.directory.registered(user).await;
+                Ok(Account {
+                    user,
+                    username: new.username,
+                    email: new.email,
+                    full_name: new.full_name,
+                })
+            }
             Registration::UsernameTaken => Err(AuthError::UsernameTaken),
             Registration::EmailTaken => Err(AuthError::EmailTaken),
         }
@@ -115,9 +122,11 @@ impl Auth {
 
     fn session(&self, user: &StoredUser) -> Result<Session, AuthError> {
         let role = Role::named(&user.role);
+        // This node's clock may be behind the ledger's, and a token older than its account is refused.
+        let now = self.clock.now().max(user.created_at);
         let token = self
             .tokens
-            .issue(user.id, &user.username, role, self.clock.now())
+            .issue(user.id, &user.username, role, now)
             .map_err(AuthError::Signing)?;
         Ok(Session {
             token,

@@ -11,7 +11,10 @@ use jsonwebtoken::{
 };
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::{config::AuthConfig, ids::UserId};
+use crate::{
+    config::AuthConfig,
+    ids::{LedgerId, LedgerTag, UserId},
+};
 
 /// What a bearer may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -43,6 +46,12 @@ pub struct Identity {
     pub user: UserId,
     #[serde(default)]
     pub role: Role,
+    /// When the token was issued, in seconds since 1970. One that does not say may be of any age.
+    #[serde(rename = "iat", default = "unknown_age")]
+    pub issued_at: i64,
+    /// The ledger whose account it is. Older versions and the original service do not say.
+    #[serde(rename = "lid", default, deserialize_with = "ledger")]
+    ledger: Option<LedgerTag>,
 }
 
 /// Why there is no identity, or no token.
@@ -62,6 +71,7 @@ pub struct Tokens {
     verifying: DecodingKey,
     validation: Validation,
     ttl: Duration,
+    ledger: Option<LedgerTag>,
 }
 
 #[derive(Serialize)]
@@ -72,6 +82,8 @@ struct Claims<'a> {
     role: Role,
     iat: i64,
     exp: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lid: Option<String>,
 }
 
 impl Tokens {
@@ -88,6 +100,16 @@ impl Tokens {
             verifying: DecodingKey::from_secret(secret),
             validation,
             ttl: config.token_ttl,
+            ledger: None,
+        }
+    }
+
+    /// The same for the accounts of this ledger: its tokens say so, and those of another ledger are refused.
+    #[must_use]
+    pub fn of_ledger(self, ledger: LedgerId) -> Self {
+        Self {
+            ledger: ledger.tag(),
+            ..self
         }
     }
 
@@ -107,6 +129,7 @@ impl Tokens {
             role,
             iat,
             exp: iat.saturating_add(ttl_secs),
+            lid: self.ledger.map(|ledger| ledger.to_string()),
         };
         encode(&Header::default(), &claims, &self.signing)
             .map_err(|error| TokenError::Unsigned(error.to_string()))
@@ -122,12 +145,24 @@ impl Tokens {
                 }
             })?;
         // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
-        if data.header.crit.is_some() {
+        let is_of_another = self.ledger.is_some()
+            && data.claims.ledger.is_some()
+            && data.claims.ledger != self.ledger;
+        if data.header.crit.is_some() || is_of_another {
             Err(TokenError::Invalid)
         } else {
             Ok(data.claims)
         }
     }
+}
+
+fn unknown_age() -> i64 {
+    i64::MIN
+}
+
+fn ledger<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LedgerTag>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(de::Error::custom)
 }
 
 /// Reads an id that is a text, as we write it, or a number, as some clients' tools do.

@@ -42,7 +42,11 @@ pub(super) struct Migrate {
 #[derive(Debug, Subcommand)]
 enum Step {
     /// Apply what is missing (the default)
-    Run,
+    Run {
+        /// Then grant this role what `serve` and `work` need, so that they run without owning a table
+        #[arg(long, value_name = "ROLE")]
+        grant_to: Option<String>,
+    },
     /// Take the last migration back
     Revert,
     /// Take all migrations back and apply them anew: every row is lost. Redis and the topic still have the old sales and
@@ -58,13 +62,17 @@ enum Step {
 
 impl Migrate {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        let step = self.step.unwrap_or(Step::Run);
+        let step = self.step.unwrap_or(Step::Run { grant_to: None });
         if let Some(directory) = self.place.data_dir(&config)? {
             return tokio::task::spawn_blocking(move || file(&step, &directory)).await?;
         }
         match step {
-            Step::Run => {
+            Step::Run { grant_to } => {
                 run(&config).await?;
+                if let Some(role) = grant_to {
+                    migrate::grant(&config.postgres, &role).await?;
+                    tracing::info!(role, "the rights of serve and work are granted");
+                }
                 if !self.no_topics {
                     topics(&config).await?;
                 }
@@ -91,12 +99,12 @@ impl Migrate {
 
 /// The same for a data file.
 fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
-    if !matches!(step, Step::Run) {
+    if !matches!(step, Step::Run { .. }) {
         must_hold_data(directory)?;
     }
     let mut data = DataFile::open(directory)?;
     match step {
-        Step::Run => report("applied", &data.migrate()?),
+        Step::Run { .. } => report("applied", &data.migrate()?),
         Step::Revert => report("taken back", data.revert()?.as_slice()),
         Step::Reset { yes: false } => refuse_reset(&data.path().display())?,
         Step::Reset { yes: true } => {

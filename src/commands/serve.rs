@@ -26,7 +26,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// file, on disk before a shopper is answered. For a small shop, or a first look.
 ///
 /// GET /health says that the process runs, /health/ready that its servers answer, /api-docs explains every endpoint, and
-/// /metrics is for Prometheus. On SIGTERM or SIGINT what runs is finished first (`SHUTDOWN_TIMEOUT_SECS`).
+/// /metrics is for Prometheus.
+///
+/// On SIGTERM it drains: /health/ready answers 503 and every answer closes its connection, while everything is served for
+/// DRAIN_DELAY_SECS, so that load balancers notice; then what runs is finished (`SHUTDOWN_TIMEOUT_SECS`). SIGINT (Ctrl-C) skips
+/// the delay. A second signal ends at once.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Serve {
@@ -44,7 +48,7 @@ impl Serve {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
-        lifecycle.stop_on_signals()?;
+        lifecycle.drain_on_signals()?;
         // Before anything is waited for: a port that is taken is known at once.
         let port = take_port(
             &config.server.host,
@@ -64,7 +68,7 @@ impl Serve {
         };
         let ports = match &embedded {
             Some(embedded) => embedded.ports(),
-            None => connect::servers(&config, lifecycle.stop()).await?,
+            None => connect::servers(&config, &lifecycle.ending().drain).await?,
         };
         let metrics = Arc::new(move || metrics.render());
         app::serve(&lifecycle, &config, ports, port, metrics).await?;

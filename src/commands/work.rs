@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::connect;
 use crate::{
-    app::Ports,
+    app::{self, Ports},
     clock::SystemClock,
     config::Config,
     http::{self, Probes, Readiness},
@@ -38,21 +38,29 @@ impl Work {
         lifecycle.stop_on_signals()?;
         let ports = connect::servers(&config, lifecycle.stop()).await?;
 
+        let lag = app::watch_settlement(&lifecycle, ports.clone().into());
         if let Some(port) = config.worker.port {
             let port =
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
                     .await?;
             let listener = port.listen()?;
-            let readiness =
-                Readiness::new(ports.gate.clone(), ports.log.clone(), ports.ledger.clone());
+            let readiness = Readiness::new(
+                ports.gate.clone(),
+                ports.log.clone(),
+                ports.ledger.clone(),
+                ports.clock.clone(),
+                lag,
+                config.server.settlement_lag,
+            );
             let probes = Probes {
                 readiness: Arc::new(readiness),
                 clock: Arc::new(SystemClock),
                 metrics: Arc::new(move || metrics.render()),
             };
-            let (server, stop) = (config.server.clone(), lifecycle.stop().clone());
+            // At once, like the worker: nobody sends work to a worker, so nobody has to notice first.
+            let (server, ending) = (config.server.clone(), lifecycle.ending().clone());
             lifecycle.spawn("probes", async move {
-                if let Err(error) = http::run_probes(listener, probes, &server, stop).await {
+                if let Err(error) = http::run_probes(listener, probes, &server, ending).await {
                     tracing::error!(%error, "serving health and metrics failed");
                 }
             });

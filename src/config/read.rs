@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret, SentinelConfig,
-    ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig, reader::Reader, tls,
+    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
+    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
+    reader::Reader, tls,
 };
 
 /// The secret that everybody knows, since it is the default.
@@ -69,8 +70,10 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         stall_timeout: read.secs("server.stall_timeout_secs", 1..=3_600),
         trusted_proxies: read.networks("server.trusted_proxies"),
         request_timeout: read.millis("server.request_timeout_ms", 100..=600_000),
+        drain_delay: read.secs("server.drain_delay_secs", 0..=600),
         shutdown_timeout: read.secs("server.shutdown_timeout_secs", 1..=3_600),
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
+        settlement_lag: read.secs("server.settlement_lag_secs", 0..=86_400),
     }
 }
 
@@ -190,6 +193,10 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     PostgresConfig {
         host,
         tls,
+        pooler: read.choice(
+            "postgres.pooler",
+            &[("none", Pooler::None), ("transaction", Pooler::Transaction)],
+        ),
         port: read.number("postgres.port", 1..=u16::MAX),
         user: read.required("postgres.user"),
         password: Secret::new(read.text("postgres.password")),

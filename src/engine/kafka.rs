@@ -32,10 +32,10 @@ pub use topics::{CreatedTopics, create_topics};
 
 use crate::{
     config::KafkaConfig,
-    ids::LedgerId,
+    ids::{LedgerId, LedgerTag},
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogEntry, LogError,
-        LogRecord, Offset, Partition, RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogError, LogRecord,
+        Offset, Partition,
     },
 };
 use error_table::Append;
@@ -157,7 +157,7 @@ impl KafkaLog {
             let records = |keep_value| {
                 move || -> Vec<_> {
                     let message = |letter: &&DeadLetter| {
-                        message::of_dead_letter(&self.topic, letter, keep_value)
+                        message::of_dead_letter(&self.topic, self.ledger.tag(), letter, keep_value)
                     };
                     part.iter().map(message).collect()
                 }
@@ -217,7 +217,11 @@ impl KafkaLog {
             })
             .await?;
         let next = records.last().map_or(from, |last| Offset(last.offset + 1));
-        let records = records.into_iter().map(log_record).collect();
+        let ours = self.ledger.tag();
+        let records = records
+            .into_iter()
+            .map(|read| log_record(read, ours))
+            .collect();
         Ok(LogBatch {
             records,
             next,
@@ -270,7 +274,9 @@ impl AttemptLog for KafkaLog {
             .map(|(partition, indexes)| async move {
                 let records = || {
                     let attempts = indexes.iter().filter_map(|index| attempts.get(*index));
-                    attempts.map(message::of_attempt).collect()
+                    attempts
+                        .map(|attempt| message::of_attempt(attempt, self.ledger.tag()))
+                        .collect()
                 };
                 let produced = self.produce(&self.topic, partition, records).await;
                 (indexes, produced.map_err(|error| error.cause))
@@ -367,18 +373,12 @@ impl AttemptLog for KafkaLog {
     }
 }
 
-fn log_record(read: rskafka::record::RecordAndOffset) -> LogRecord {
-    let raw = RawRecord {
-        key: read.record.key,
-        value: read.record.value,
-    };
-    let entry = match super::record::decode(&raw) {
-        Ok(attempt) => LogEntry::Attempt(attempt),
-        Err(cause) => LogEntry::Garbage(cause),
-    };
+fn log_record(read: rskafka::record::RecordAndOffset, ours: Option<LedgerTag>) -> LogRecord {
+    let (entry, is_of_ledger, raw) = message::read(read.record, ours);
     LogRecord {
         offset: Offset(read.offset),
         entry,
+        is_of_ledger,
         raw,
     }
 }

@@ -9,6 +9,7 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
         Outcome::Ordered | Outcome::Released => "ORDERED",
         Outcome::SoldOut => "SOLD_OUT",
         Outcome::AlreadyOrdered { .. } => "ALREADY_ORDERED",
+        Outcome::NoAccount => "NO_ACCOUNT",
         Outcome::Rejected => "REJECTED",
     }
 }
@@ -21,6 +22,7 @@ pub(super) fn from_word(word: &str, ended: bool, ordered_by: Option<AttemptId>) 
         ("ALREADY_ORDERED", Some(by)) => Outcome::AlreadyOrdered { by },
         // Somebody deleted the order it lost to. The attempt still got nothing.
         ("ALREADY_ORDERED", None) | ("SOLD_OUT", _) => Outcome::SoldOut,
+        ("NO_ACCOUNT", _) => Outcome::NoAccount,
         _ => Outcome::Rejected,
     }
 }

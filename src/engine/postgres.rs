@@ -3,6 +3,7 @@
 //! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
 //! settling are `order::settlement`'s, and the promises are the schema's (`migrations/`).
 
+mod accounts;
 mod audit;
 mod connect;
 mod crowd;
@@ -20,6 +21,7 @@ pub mod seed;
 mod session;
 mod settle;
 mod transport;
+mod unnamed;
 mod users;
 mod watch;
 
@@ -29,16 +31,16 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel_async::RunQueryDsl;
 
 use self::session::SessionPool;
 use crate::{
     config::PostgresConfig,
-    ids::{AttemptId, LedgerId, SaleId},
+    ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        Decision, EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
-        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -85,8 +87,34 @@ impl Ledger for PostgresLedger {
         self.id
     }
 
-    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
-        Ok(users::register(&mut *self.pool.take().await?, user).await?)
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        Ok(users::register(&mut *self.pool.take().await?, user, above).await?)
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        Ok(accounts::continue_above(&mut *self.pool.take().await?, id.value()).await?)
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        Ok(accounts::changes(&mut *self.pool.take().await?, since).await?)
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        Ok(accounts::page(&mut *self.pool.take().await?, after, limit).await?)
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        Ok(accounts::find(&mut *self.pool.take().await?, ids).await?)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -100,7 +128,13 @@ impl Ledger for PostgresLedger {
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
         let mut session = self.pool.take().await?;
         let code = session.code();
-        settle::settle(&mut session, &code, batches).await
+        settle::settle(
+            &mut session,
+            &code,
+            self.pool.transaction_settings(),
+            batches,
+        )
+        .await
     }
 
     async fn outcomes(
@@ -181,9 +215,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        Prepared::new("SELECT 1")
-            .execute(&mut *self.pool.take().await?)
-            .await?;
-        Ok(())
+        // Taking a session proves that it may write.
+        self.pool.take().await.map(drop)
     }
 }

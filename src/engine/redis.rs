@@ -6,6 +6,7 @@
 //! ledger decided, `load` opens and closes sales, `results` is what shoppers are told, `read` looks at a sale.
 //! fred is used here and below, nowhere else.
 
+mod accounts;
 mod client;
 mod cluster;
 mod connection;
@@ -49,6 +50,8 @@ pub struct RedisGate {
     connection: Connection,
     /// How long a result can be read.
     result_ttl: Duration,
+    /// Whose sales these are.
+    ledger: LedgerId,
 }
 
 impl RedisGate {
@@ -59,6 +62,7 @@ impl RedisGate {
         Ok(Self {
             connection,
             result_ttl,
+            ledger: LedgerId::NONE,
         })
     }
 
@@ -69,6 +73,7 @@ impl RedisGate {
     pub fn of_ledger(self, ledger: LedgerId) -> Self {
         Self {
             connection: self.connection.of_ledger(ledger),
+            ledger,
             ..self
         }
     }
@@ -108,22 +113,31 @@ impl StockGate for RedisGate {
         let mut results = Vec::with_capacity(settlements.len());
         for settlement in settlements {
             let attempt = &settlement.attempt;
-            // Whoever wrote a record that names nothing real may have named a real shopper.
-            if settlement.outcome != Outcome::Rejected
+            // A record that names nothing real may name a real shopper.
+            let names_what_exists =
+                !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected);
+            if names_what_exists
                 || results::is_awaited(&self.connection, sale, attempt.user).await?
             {
                 results.extend(settle::result_of(settlement));
             }
         }
-        results::write(&self.connection, self.result_ttl, &results).await?;
+        let tag = self.ledger.tag();
+        results::write(&self.connection, tag, self.result_ttl, &results).await?;
         let ended = settle::record(&self.connection, sale, settlements).await?;
         let mut told = results;
         told.retain(|entry| ended.contains(&entry.user));
-        results::forget(&self.connection, &told).await
+        results::forget(&self.connection, tag, &told).await
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        results::write(&self.connection, self.result_ttl, results).await
+        results::write(
+            &self.connection,
+            self.ledger.tag(),
+            self.result_ttl,
+            results,
+        )
+        .await
     }
 
     async fn read_result(
@@ -132,14 +146,14 @@ impl StockGate for RedisGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        results::read(&self.connection, user, product, sale).await
+        results::read(&self.connection, self.ledger.tag(), user, product, sale).await
     }
 
     async fn read_results(
         &self,
         asked: &[ResultQuestion],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
-        results::read_many(&self.connection, asked).await
+        results::read_many(&self.connection, self.ledger.tag(), asked).await
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
@@ -174,7 +188,7 @@ impl StockGate for RedisGate {
                 result: PurchaseResult::Success,
             })
             .collect();
-        results::forget(&self.connection, &told).await?;
+        results::forget(&self.connection, self.ledger.tag(), &told).await?;
         settle::end(&self.connection, sale, ended).await
     }
 
@@ -239,15 +253,27 @@ impl StockGate for RedisGate {
         product: ProductId,
         users: &[UserId],
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
-        results::stored(&self.connection, sale, product, users).await
+        results::stored(&self.connection, self.ledger.tag(), sale, product, users).await
     }
 
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        results::forget(&self.connection, results).await
+        results::forget(&self.connection, self.ledger.tag(), results).await
     }
 
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         load::unload(&self.connection, sale).await
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        read::now(&self.connection).await
+    }
+
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        accounts::mark(&self.connection, self.ledger).await
+    }
+
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
+        accounts::raise(&self.connection, self.ledger, to).await
     }
 
     async fn ping(&self) -> Result<(), GateError> {

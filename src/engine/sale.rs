@@ -146,7 +146,9 @@ impl Sale {
             (Outcome::Ordered, _) => !matches!(self.phase, Phase::New | Phase::Lost),
             (Outcome::AlreadyOrdered { .. }, Some(held)) => held.attempt == attempt.id,
             (Outcome::AlreadyOrdered { .. }, None)
-            | (Outcome::SoldOut | Outcome::Released | Outcome::Rejected, _) => false,
+            | (Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected, _) => {
+                false
+            }
         }
     }
 
@@ -237,8 +239,8 @@ impl Sale {
 
     pub(super) fn record(&mut self, settlements: &[Settlement]) {
         for settlement in settlements {
-            // A rejected record may name anything.
-            if settlement.outcome != Outcome::Rejected {
+            // A record that names nothing real may name any product.
+            if !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected) {
                 self.product.get_or_insert(settlement.attempt.product);
             }
             self.record_one(settlement);
@@ -274,9 +276,10 @@ impl Sale {
                 Phase::Closed => self.hold(user, attempt, State::Late),
                 Phase::New | Phase::Lost => {}
             },
-            (Outcome::SoldOut | Outcome::Released | Outcome::Rejected, Some(held))
-                if held.state.is_pending() && held.attempt == attempt =>
-            {
+            (
+                Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected,
+                Some(held),
+            ) if held.state.is_pending() && held.attempt == attempt => {
                 self.forget(user);
                 self.give_back();
             }
@@ -290,6 +293,7 @@ impl Sale {
                 Outcome::Ordered
                 | Outcome::SoldOut
                 | Outcome::Released
+                | Outcome::NoAccount
                 | Outcome::Rejected
                 | Outcome::AlreadyOrdered { .. },
                 _,

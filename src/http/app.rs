@@ -8,18 +8,20 @@ use super::{
     Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
 };
 use crate::{
-    auth::{Auth, Tokens},
+    auth::{Auth, Directory, Tokens},
     clock::Clock,
     order::{AttemptLimit, Desk, Purchase, Results},
-    sale::SaleBoard,
+    sale::{CatalogCalls, SaleBoard},
 };
 
 /// All that the API's handlers work with.
 #[derive(Clone)]
 pub struct App {
     pub auth: Arc<Auth>,
+    pub directory: Arc<Directory>,
     pub tokens: Arc<Tokens>,
     pub board: Arc<SaleBoard>,
+    pub calls: Arc<CatalogCalls>,
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
@@ -45,8 +47,10 @@ impl App {
     ) {
         let Self {
             auth,
+            directory,
             tokens,
             board,
+            calls,
             attempt_limit,
             purchase,
             results,
@@ -58,8 +62,10 @@ impl App {
         actix_web::rt::spawn(deliveries);
         config
             .app_data(Data::from(auth))
+            .app_data(Data::from(directory))
             .app_data(Data::from(tokens))
             .app_data(Data::from(board))
+            .app_data(Data::from(calls))
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))

@@ -9,21 +9,28 @@ use actix_web::{
     http::header::{AUTHORIZATION, CONTENT_LENGTH},
     web::{BytesMut, Data},
 };
-use futures::{StreamExt, future::LocalBoxFuture};
+use futures::{
+    StreamExt,
+    future::{Either, LocalBoxFuture},
+};
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::{ApiError, ErrorCode};
 use crate::{
-    auth::{Identity, Tokens},
+    auth::{Directory, Identity, Tokens},
     ids::UserId,
 };
 
 /// The largest body that is read, bytes. No request needs a tenth of it.
 const BODY_LIMIT: usize = 16 * 1024;
 
-/// The shopper whose valid token came with the request.
+/// The shopper whose valid token came with the request, and whose account exists.
 #[derive(Debug, Clone, Copy)]
 pub struct Shopper(pub UserId);
+
+/// A valid token came with the request, whether its account still exists or not: enough for what everybody is told alike.
+#[derive(Debug, Clone, Copy)]
+pub struct Bearer;
 
 /// The id in the path. Stands behind [`Shopper`] in a handler's arguments, since without a token nothing else is told.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +43,39 @@ pub struct JsonBody<T>(pub T);
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyTimeout(pub Duration);
 
-impl FromRequest for Shopper {
+impl FromRequest for Bearer {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(identify(request).map(|identity| Self(identity.user)))
+        ready(identify(request).map(|_| Self))
+    }
+}
+
+/// The account of the token must exist. Mostly that is known here and now.
+impl FromRequest for Shopper {
+    type Error = ApiError;
+    type Future =
+        Either<Ready<Result<Self, ApiError>>, LocalBoxFuture<'static, Result<Self, ApiError>>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let now = |answer| Either::Left(ready(answer));
+        let identity = match identify(request) {
+            Ok(identity) => identity,
+            Err(error) => return now(Err(error)),
+        };
+        let Some(directory) = request.app_data::<Data<Directory>>() else {
+            return now(Err(ErrorCode::Internal.into()));
+        };
+        let shopper = Self(identity.user);
+        if directory.is_known(&identity) {
+            return now(Ok(shopper));
+        }
+        let directory = Data::clone(directory);
+        Either::Right(Box::pin(async move {
+            directory.admit(&identity).await?;
+            Ok(shopper)
+        }))
     }
 }
 

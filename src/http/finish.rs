@@ -2,6 +2,7 @@
 
 use std::{cell::RefCell, rc::Rc};
 
+use actix_http::ConnectionType;
 use actix_web::{
     Error, HttpResponse,
     body::{BoxBody, MessageBody},
@@ -17,7 +18,11 @@ use actix_web::{
 };
 use metrics::Counter;
 
-use super::{ApiError, ErrorCode, error::wants_problem};
+use super::{
+    ApiError, ErrorCode,
+    drain::{Draining, UnderWay},
+    error::wants_problem,
+};
 
 /// What browsers are told with every answer that does not say otherwise: no guessing of types, no frames, no scripts, no
 /// address of ours to others, no copies. HSTS is for who terminates TLS.
@@ -78,12 +83,18 @@ pub(super) async fn finish<B: MessageBody + 'static>(
 
 /// The outermost middleware: also for what is answered before any route is found, as a refused preflight is.
 pub(super) async fn in_shape<B: MessageBody + 'static>(
+    draining: Draining,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
+    let _under_way = request.request().conn_data().map(UnderWay::begin);
     let answer = next.call(request).await?;
     let mut answer = reshape(answer.map_into_boxed_body(), problem);
+    if draining.has_begun() {
+        let head = answer.response_mut().head_mut();
+        head.set_connection_type(ConnectionType::Close);
+    }
     let headers = answer.headers_mut();
     for (name, value) in SAFETY {
         if !headers.contains_key(&name) {

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
     web::Data,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Readiness, answer::timestamp, readiness::Dependencies};
+use super::{Readiness, answer::timestamp, drain::Draining, readiness::Dependencies};
 use crate::clock::Clock;
 
 /// Renders the metrics.
@@ -28,7 +28,7 @@ pub struct HealthBody {
 /// What the process can do at the moment.
 #[derive(Serialize, ToSchema)]
 pub struct ReadinessBody {
-    /// `ready` or `not_ready`.
+    /// `ready`, `not_ready`, or `draining`: the process is about to end; send it no more.
     #[schema(example = "ready")]
     status: &'static str,
     #[schema(format = DateTime, example = "2024-01-01T00:00:00.000Z")]
@@ -53,27 +53,33 @@ pub async fn live(clock: Data<dyn Clock>) -> HttpResponse {
     get, path = "/health/ready", operation_id = "readiness", tag = "Operation",
     responses(
         (status = 200, description = "All of them answer.", body = ReadinessBody),
-        (status = 503, description = "At least one does not: `status` is `not_ready`.", body = ReadinessBody,
+        (status = 503, description = "At least one does not: `status` is `not_ready`. Or the process is about to end: `draining`.", body = ReadinessBody,
             headers(("Retry-After" = u32, description = "Seconds")))
     )
 )]
-pub async fn ready(readiness: Data<Readiness>, clock: Data<dyn Clock>) -> HttpResponse {
+pub async fn ready(
+    readiness: Data<Readiness>,
+    clock: Data<dyn Clock>,
+    request: HttpRequest,
+) -> HttpResponse {
     let dependencies = readiness.check().await;
-    let timestamp = timestamp(clock.now());
-    if dependencies.are_up() {
-        HttpResponse::Ok().json(ReadinessBody {
-            status: "ready",
-            timestamp,
-            dependencies,
-        })
+    let is_draining = request.app_data().is_some_and(Draining::has_begun);
+    let status = match dependencies.are_up() {
+        _ if is_draining => "draining",
+        true => "ready",
+        false => "not_ready",
+    };
+    let body = ReadinessBody {
+        status,
+        timestamp: timestamp(clock.now()),
+        dependencies,
+    };
+    if status == "ready" {
+        HttpResponse::Ok().json(body)
     } else {
         HttpResponse::ServiceUnavailable()
             .insert_header((header::RETRY_AFTER, HeaderValue::from_static("1")))
-            .json(ReadinessBody {
-                status: "not_ready",
-                timestamp,
-                dependencies,
-            })
+            .json(body)
     }
 }
 

@@ -6,7 +6,7 @@ use actix_web::error::JsonPayloadError;
 
 use super::{ApiError, ErrorCode};
 use crate::{
-    auth::{AuthError, Invalid, PasswordError, TokenError},
+    auth::{AccountRefusal, AuthError, Invalid, PasswordError, TokenError},
     limit::TooMany,
     order::Refusal,
     port::{GateError, LedgerError},
@@ -23,6 +23,7 @@ impl From<AuthError> for ApiError {
             AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
             AuthError::Signing(error) => error.into(),
+            AuthError::Account(refusal) => refusal.into(),
             AuthError::Ledger(error) => error.into(),
         }
     }
@@ -61,6 +62,15 @@ impl From<TokenError> for ApiError {
                 tracing::error!(%error, "no token was issued");
                 ErrorCode::Internal.into()
             }
+        }
+    }
+}
+
+impl From<AccountRefusal> for ApiError {
+    fn from(refusal: AccountRefusal) -> Self {
+        match refusal {
+            AccountRefusal::Unknown => ErrorCode::TokenInvalid.into(),
+            AccountRefusal::Unavailable(_) => unavailable(&refusal),
         }
     }
 }

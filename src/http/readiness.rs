@@ -1,4 +1,4 @@
-//! Whether the servers behind this process answer. Asked at most twice a second, however many probes come.
+//! Whether the servers behind this process answer, and whether its clock is right. Asked at most twice a second, however many probes come.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -9,19 +9,26 @@ use tokio::{
 };
 use utoipa::ToSchema;
 
-use crate::port::{AttemptLog, Ledger, StockGate};
+use crate::{
+    clock::Clock,
+    order::SettlementLag,
+    port::{AttemptLog, Ledger, StockGate},
+};
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// By how much this machine's clock may be off the gate's.
+const LARGEST_OFFSET: Duration = Duration::from_secs(3);
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// Whether a server answers.
+/// Whether a server answers, or work is done in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     Up,
     Down,
+    Late,
 }
 
 /// The state of everything this process depends on.
@@ -33,15 +40,25 @@ pub struct Dependencies {
     pub log: State,
     /// The system of record (PostgreSQL).
     pub ledger: State,
+    /// This machine's clock: `down` if it is known to be off the gate's by more than three seconds.
+    pub clock: State,
+    /// Accepted attempts become orders: `late` when one has been waiting for more than `SETTLEMENT_LAG_SECS`.
+    pub settlement: State,
 }
 
 impl Dependencies {
     /// Whether all of them answer.
     #[must_use]
     pub fn are_up(self) -> bool {
-        [self.gate, self.log, self.ledger]
-            .iter()
-            .all(|state| *state == State::Up)
+        [
+            self.gate,
+            self.log,
+            self.ledger,
+            self.clock,
+            self.settlement,
+        ]
+        .iter()
+        .all(|state| *state == State::Up)
     }
 }
 
@@ -50,6 +67,10 @@ pub struct Readiness {
     gate: Arc<dyn StockGate>,
     log: Arc<dyn AttemptLog>,
     ledger: Arc<dyn Ledger>,
+    clock: Arc<dyn Clock>,
+    lag: Arc<SettlementLag>,
+    /// Zero: however long it takes.
+    lag_limit: Duration,
     last: Mutex<Option<(Instant, Dependencies)>>,
 }
 
@@ -59,11 +80,17 @@ impl Readiness {
         gate: Arc<dyn StockGate>,
         log: Arc<dyn AttemptLog>,
         ledger: Arc<dyn Ledger>,
+        clock: Arc<dyn Clock>,
+        lag: Arc<SettlementLag>,
+        lag_limit: Duration,
     ) -> Self {
         Self {
             gate,
             log,
             ledger,
+            clock,
+            lag,
+            lag_limit,
             last: Mutex::default(),
         }
     }
@@ -77,15 +104,55 @@ impl Readiness {
         {
             return dependencies;
         }
-        let (gate, log, ledger) = tokio::join!(
+        let (gate, log, ledger, clock) = tokio::join!(
             ask("gate", self.gate.ping()),
             ask("log", self.log.ping()),
-            ask("ledger", self.ledger.ping())
+            ask("ledger", self.ledger.ping()),
+            self.compare_clocks()
         );
-        let dependencies = Dependencies { gate, log, ledger };
+        let dependencies = Dependencies {
+            gate,
+            log,
+            ledger,
+            clock,
+            settlement: settlement(self.lag.age(), self.lag_limit),
+        };
         *last = Some((Instant::now(), dependencies));
         dependencies
     }
+}
+
+impl Readiness {
+    /// A gate that does not answer says nothing of this machine's clock.
+    async fn compare_clocks(&self) -> State {
+        let before = self.clock.now();
+        let Ok(Ok(told)) = timeout(PATIENCE, self.gate.now()).await else {
+            return State::Up;
+        };
+        // It was told at some moment between these two.
+        let (ahead, behind) = (before - told, told - self.clock.now());
+        let offset = ahead.max(behind).to_std().unwrap_or_default();
+        if offset <= LARGEST_OFFSET {
+            return State::Up;
+        }
+        let direction = if ahead > behind { "ahead of" } else { "behind" };
+        tracing::warn!(
+            "not ready: this machine's clock is {} s {direction} the stock gate's",
+            offset.as_secs()
+        );
+        State::Down
+    }
+}
+
+fn settlement(age: Duration, limit: Duration) -> State {
+    if limit.is_zero() || age <= limit {
+        return State::Up;
+    }
+    tracing::warn!(
+        oldest_secs = age.as_secs(),
+        "not ready: accepted attempts are not settled (SETTLEMENT_LAG_SECS)"
+    );
+    State::Late
 }
 
 async fn ask<E: std::fmt::Display>(
@@ -125,6 +192,8 @@ mod tests {
             gate: State::Up,
             log: State::Up,
             ledger: State::Up,
+            clock: State::Up,
+            settlement: State::Up,
         };
         assert!(up.are_up());
         assert!(
@@ -136,7 +205,15 @@ mod tests {
         );
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
-            r#"{"gate":"up","log":"up","ledger":"up"}"#
+            r#"{"gate":"up","log":"up","ledger":"up","clock":"up","settlement":"up"}"#
         );
+    }
+
+    #[test]
+    fn settling_is_late_above_the_limit_and_never_without_one() {
+        let secs = Duration::from_secs;
+        assert_eq!(settlement(secs(30), secs(30)), State::Up);
+        assert_eq!(settlement(secs(31), secs(30)), State::Late);
+        assert_eq!(settlement(secs(1_000), secs(0)), State::Up);
     }
 }

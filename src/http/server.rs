@@ -1,30 +1,38 @@
 //! The server: from a listener to its graceful end.
+//!
+//! It runs on actix's HTTP and on threads of its own ([`threads`](super::threads)). `actix-server` resets connections that
+//! wait in the kernel's queue when it stops, and drops a request that has arrived and was not read yet; both would be
+//! failures of a rolling restart.
 
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    thread::available_parallelism,
+    sync::Arc,
     time::Duration,
 };
 
-use actix_http::{HttpService, error::DispatchError};
-use actix_server::Server;
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::{App as Actix, dev::AppConfig, middleware::from_fn, web::ServiceConfig};
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    net::{TcpSocket, lookup_host},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, sleep, timeout_at},
+};
+
+use actix_web::web::ServiceConfig;
 
 use super::{
-    App, Probes, client::TrustedProxies, cors::cors, extract::BodyTimeout, finish::in_shape,
-    stream::Patient,
+    App, Probes,
+    client::TrustedProxies,
+    drain::Draining,
+    extract::BodyTimeout,
+    threads::{Connection, Threads},
 };
-use crate::config::ServerConfig;
+use crate::{config::ServerConfig, lifecycle::Ending};
 
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 8192;
-/// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
-const LINGER: Duration = Duration::from_secs(1);
+/// Pause after accepting failed for a reason that the next connection shares, as when no file descriptor is free.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A port that is ours. Nobody is let in yet: who connects is refused, rather than left without an answer, until it listens.
 pub struct Bound(TcpSocket);
@@ -63,12 +71,12 @@ pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     Err(problem)
 }
 
-/// Serves the API until the token is cancelled; then finishes the requests under way, for as long as set.
+/// Serves the API until `ending` begins; then drains: see [`serve`].
 pub async fn run(
     listener: TcpListener,
     app: App,
     config: &ServerConfig,
-    shutdown: CancellationToken,
+    ending: Ending,
 ) -> io::Result<()> {
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
@@ -76,7 +84,7 @@ pub async fn run(
     let configure = move |service: &mut ServiceConfig| {
         app.configure(body_timeout, proxies.clone(), api_docs, service);
     };
-    serve(listener, config.http_threads, config, shutdown, configure).await
+    serve(listener, config.http_threads, config, ending, configure).await
 }
 
 /// Serves health checks and metrics alone, for processes without the API.
@@ -84,74 +92,132 @@ pub async fn run_probes(
     listener: TcpListener,
     probes: Probes,
     config: &ServerConfig,
-    shutdown: CancellationToken,
+    ending: Ending,
 ) -> io::Result<()> {
-    serve(listener, 1, config, shutdown, move |service| {
+    serve(listener, 1, config, ending, move |service| {
         probes.configure(service);
     })
     .await
 }
 
-/// Serves whatever is configured. `threads` 0 is one a core.
+/// Serves whatever is configured, on `threads` threads; 0 is one a core. Its end has three steps:
+///
+/// 1. For `DRAIN_DELAY_SECS` everything is served as before, new connections too; readiness answers 503, and every answer
+///    closes its connection, so that load balancers send no more and hold no connection that could be closed while they
+///    use it.
+/// 2. Connections that the kernel has completed are accepted, and the port is closed. Idle connections are closed.
+/// 3. Requests under way are answered, for `SHUTDOWN_TIMEOUT_SECS` at most.
 pub(super) async fn serve(
     listener: TcpListener,
     threads: usize,
     config: &ServerConfig,
-    shutdown: CancellationToken,
+    ending: Ending,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
-    start(listener, threads, config, shutdown, configure)?.await
+    let draining = Draining::default();
+    let mut threads = Threads::start(threads, config, draining.clone(), configure).await?;
+    let acceptor = Acceptor {
+        queue: listener.try_clone()?,
+        listener: tokio::net::TcpListener::from_std(listener)?,
+        places: Arc::new(Semaphore::new(config.max_connections)),
+    };
+    let whole = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
+
+    let drain = async {
+        ending.drain.cancelled().await;
+        draining.begin();
+        tokio::select! {
+            () = sleep(config.drain_delay) => {}
+            () = ending.no_delay.cancelled() => {}
+        }
+    };
+    tokio::select! {
+        () = drain => {}
+        ended = acceptor.accept_all(&mut threads) => return ended,
+    }
+
+    let deadline = Instant::now() + config.shutdown_timeout;
+    threads.close_idle();
+    // Each answer closes its connection and frees its place for one that waits.
+    let accepted = timeout_at(deadline, acceptor.accept_queued(&mut threads)).await;
+    let Acceptor {
+        listener,
+        queue,
+        places,
+    } = acceptor;
+    drop((listener, queue));
+    accepted.unwrap_or(Ok(()))?;
+    let all_closed = timeout_at(deadline, places.acquire_many(whole)).await;
+    if all_closed.is_err() {
+        let open = config
+            .max_connections
+            .saturating_sub(places.available_permits());
+        tracing::warn!(open, "connections are cut off: they did not end in time");
+    }
+    threads.end().await;
+    Ok(())
 }
 
-/// Apart from the waiting, since the builder cannot go from thread to thread as a task must.
-///
-/// What `actix_web::HttpServer` does, but with connections that are given up when they stall.
-fn start(
-    listener: TcpListener,
-    threads: usize,
-    config: &ServerConfig,
-    shutdown: CancellationToken,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> io::Result<Server> {
-    let threads = match threads {
-        0 => available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    let builder = Server::build();
-    let (config_of_threads, ending) = (config.clone(), builder.graceful_shutdown_signal());
-    let service = move || {
-        let config = &config_of_threads;
-        let app = Actix::new()
-            .wrap(cors(config))
-            .wrap(from_fn(in_shape))
-            .configure(configure.clone())
-            .into_factory()
-            .map_err(|error| error.error_response());
-        let ending = ending.clone();
-        let http = HttpService::build()
-            .client_request_timeout(config.request_timeout)
-            .client_disconnect_timeout(LINGER)
-            .keep_alive(config.keep_alive)
-            .graceful_shutdown_signal(move || {
-                let ending = ending.clone();
-                async move { ending.notified().await }
-            })
-            .h1(map_config(app, |()| AppConfig::default()));
-        let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
-        let connect = move |stream: TcpStream| async move {
-            // Fails for who is gone already.
-            let _ = stream.set_nodelay(true);
-            let peer = stream.peer_addr().ok();
-            Ok::<_, DispatchError>((Patient::new(stream, stall, keep_alive), peer))
-        };
-        fn_service(connect).and_then(http)
-    };
-    let server = builder
-        .workers(threads)
-        // A limit for each thread.
-        .max_concurrent_connections((config.max_connections / threads).max(1))
-        .shutdown_timeout(config.shutdown_timeout.as_secs())
-        .shutdown_signal(shutdown.cancelled_owned())
-        .listen("http", listener, service)?;
-    Ok(server.run())
+/// Takes connections from the kernel, no more than there are places.
+struct Acceptor {
+    listener: tokio::net::TcpListener,
+    /// The same, to be asked for what it has without waiting.
+    queue: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Acceptor {
+    /// Accepts until a thread is gone.
+    async fn accept_all(&self, threads: &mut Threads) -> io::Result<()> {
+        loop {
+            let place = self.place().await?;
+            match self.listener.accept().await {
+                // Out of this runtime, into its thread's.
+                Ok((stream, peer)) => threads.hand(Connection {
+                    stream: stream.into_std()?,
+                    peer,
+                    place,
+                })?,
+                // Of this connection alone: its client is gone already.
+                Err(error) if is_of_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "connections cannot be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts what the kernel has completed. The port should be closed next, without waiting: what comes in between is
+    /// reset.
+    async fn accept_queued(&self, threads: &mut Threads) -> io::Result<()> {
+        loop {
+            let place = self.place().await?;
+            match self.queue.accept() {
+                Ok((stream, peer)) => threads.hand(Connection {
+                    stream,
+                    peer,
+                    place,
+                })?,
+                Err(error) if is_of_connection(&error) => {}
+                // The queue is empty, or cannot be read.
+                Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        place.map_err(io::Error::other)
+    }
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+    )
 }

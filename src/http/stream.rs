@@ -14,6 +14,13 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+use super::drain::UnderWay;
+
+/// At the end of the process: for the first request of a connection that has brought none yet. Its client connected a
+/// moment ago, and the request is probably on its way.
+const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 use super::upgrade::IgnoreUpgrade;
 
@@ -29,10 +36,20 @@ pub(super) struct Patient<S> {
     deadline: Instant,
     /// Not always set anew with the deadline: that costs more than to look again when it is over.
     timer: Pin<Box<Sleep>>,
+    under_way: UnderWay,
+    closing: Closing,
+}
+
+/// Whether the connection is to be closed when it is idle.
+enum Closing {
+    NotYet(Pin<Box<WaitForCancellationFutureOwned>>),
+    Begun,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
+    /// Nothing came or went yet.
+    Connected,
     /// Bytes came in. More of them are no headway, or a request could come byte by byte.
     Read,
     Written,
@@ -41,8 +58,13 @@ enum Step {
 }
 
 impl<S> Patient<S> {
-    /// `keep_alive` is how long the server keeps an idle connection by itself.
-    pub(super) fn new(stream: S, stall: Duration, keep_alive: Duration) -> Self {
+    /// `keep_alive` is how long the server keeps an idle connection by itself; once `close_idle` is cancelled, none is kept.
+    pub(super) fn new(
+        stream: S,
+        stall: Duration,
+        keep_alive: Duration,
+        close_idle: CancellationToken,
+    ) -> Self {
         let idle = keep_alive.saturating_add(stall);
         let deadline = Instant::now() + idle;
         Self {
@@ -50,10 +72,17 @@ impl<S> Patient<S> {
             upgrade: IgnoreUpgrade::new(),
             stall,
             idle,
-            last: Step::Written,
+            last: Step::Connected,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
+            under_way: UnderWay::default(),
+            closing: Closing::NotYet(Box::pin(close_idle.cancelled_owned())),
         }
+    }
+
+    /// Who answers requests counts them here.
+    pub(super) fn under_way(&self) -> UnderWay {
+        self.under_way.clone()
     }
 
     fn step(&mut self, step: Step) {
@@ -77,6 +106,24 @@ impl<S> Patient<S> {
                 return Poll::Ready(io::ErrorKind::TimedOut.into());
             }
             self.timer.as_mut().reset(self.deadline);
+        }
+    }
+
+    /// Ready when the connection is to be closed: the process ends, and no request is under way. Called when nothing can be
+    /// read, so that no request that has arrived is left.
+    fn poll_idle_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if let Closing::NotYet(close_idle) = &mut self.closing {
+            ready!(close_idle.as_mut().poll(context));
+            self.closing = Closing::Begun;
+            if self.last == Step::Connected {
+                self.deadline = self.deadline.min(Instant::now() + FIRST_REQUEST);
+            }
+        }
+        match self.last {
+            Step::Written if self.under_way.is_none() => Poll::Ready(()),
+            // Part of a request is there, or of an answer: its end closes the connection.
+            // Without any, the deadline ends it.
+            Step::Read | Step::Blocked | Step::Written | Step::Connected => Poll::Pending,
         }
     }
 
@@ -109,6 +156,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if outcome.is_pending() {
+            if this.poll_idle_end(context).is_ready() {
+                // As if the client had closed it.
+                return Poll::Ready(Ok(()));
+            }
             return this.poll_deadline(context).map(Err);
         }
         if let Some(read) = buffer.filled_mut().get_mut(before..) {
@@ -171,7 +222,8 @@ mod tests {
     /// Our end, and the client's; so many bytes go out before the client must read.
     fn connection(buffer: usize, keep_alive: Duration) -> (Patient<DuplexStream>, DuplexStream) {
         let (ours, client) = duplex(buffer);
-        (Patient::new(ours, STALL, keep_alive), client)
+        let close_idle = CancellationToken::new();
+        (Patient::new(ours, STALL, keep_alive, close_idle), client)
     }
 
     /// How long it takes until the connection is given up.

@@ -6,6 +6,7 @@
 mod abuse;
 mod accounts;
 mod documentation;
+mod drain;
 mod failures;
 mod limits;
 mod origins;
@@ -26,10 +27,15 @@ use super::{
     client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
 };
 use crate::{
-    auth::{Auth, AuthLimits, Passwords, Role, Tokens, accounts::Accounts},
+    auth::{
+        Auth, AuthLimits, Passwords, Role, Tokens,
+        accounts::{Accounts, directory},
+    },
     clock::{Clock, SystemClock},
     config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
     ids::UserId,
+    lifecycle::{Ending, Lifecycle},
+    port::Ledger,
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";
@@ -39,6 +45,8 @@ struct Server {
     url: String,
     http: reqwest::Client,
     shutdown: CancellationToken,
+    /// Of the drain: a signal that leaves the delay.
+    drain: CancellationToken,
     running: JoinSet<std::io::Result<()>>,
 }
 
@@ -66,8 +74,10 @@ fn server_config() -> ServerConfig {
         stall_timeout: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
         request_timeout: Duration::from_millis(300),
+        drain_delay: Duration::ZERO,
         shutdown_timeout: Duration::from_secs(5),
         startup_timeout: Duration::from_secs(5),
+        settlement_lag: Duration::ZERO,
     }
 }
 
@@ -106,12 +116,19 @@ impl Server {
         let listener = bound.listen().unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
-        let stop = shutdown.clone();
+        let ending = Ending {
+            drain: shutdown.child_token(),
+            no_delay: shutdown.child_token(),
+        };
+        let drain = ending.drain.clone();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = Arc::new(Tokens::new(&auth_config()));
         let passwords = Passwords::new(&auth_config()).unwrap();
+        let ledger: Arc<dyn Ledger> = Arc::new(Accounts::default());
+        let directory = directory(&Lifecycle::default(), Arc::clone(&ledger));
         let auth = Auth::new(
-            Arc::new(Accounts::default()),
+            ledger,
+            Arc::clone(&directory),
             AuthLimits::new(limits),
             passwords,
             Arc::clone(&tokens),
@@ -122,11 +139,12 @@ impl Server {
         let api_docs = config.api_docs;
         let mut running = JoinSet::new();
         running.spawn(async move {
-            server::serve(listener, 1, &config, stop, move |service| {
+            server::serve(listener, 1, &config, ending, move |service| {
                 let proxies = proxies.clone();
                 let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
                 service
                     .app_data(Data::from(Arc::clone(&auth)))
+                    .app_data(Data::from(Arc::clone(&directory)))
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page))
@@ -141,6 +159,7 @@ impl Server {
             url,
             http: reqwest::Client::new(),
             shutdown,
+            drain,
             running,
         }
     }

@@ -109,6 +109,11 @@ impl DeadLetters {
         let attempt = match &found.entry {
             LogEntry::Attempt(attempt) => *attempt,
             LogEntry::Garbage(cause) => return Err(Undecided::Garbage(cause.clone())),
+            LogEntry::OtherLedger(ledger) => {
+                return Err(Undecided::Garbage(format!(
+                    "it is of another ledger, {ledger}"
+                )));
+            }
         };
         let again = Attempt {
             id: replay_id(attempt.id),

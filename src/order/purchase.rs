@@ -22,7 +22,7 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{Attempt, AttemptLog, Holder, Standing, StockGate},
-    sale::{Admission, SaleBoard},
+    sale::{Admission, CatalogCalls, SaleBoard},
 };
 
 /// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
@@ -76,6 +76,7 @@ pub enum Refusal {
 pub struct Purchase {
     clock: Arc<dyn Clock>,
     board: Arc<SaleBoard>,
+    calls: Arc<CatalogCalls>,
     results: Arc<Results>,
     reserve: Gather<Asked>,
 }
@@ -96,6 +97,7 @@ impl Purchase {
         gate: Arc<dyn StockGate>,
         log: Arc<dyn AttemptLog>,
         board: Arc<SaleBoard>,
+        calls: Arc<CatalogCalls>,
         results: Arc<Results>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -105,6 +107,7 @@ impl Purchase {
         Self {
             clock,
             board,
+            calls,
             results,
             reserve,
         }
@@ -124,7 +127,15 @@ impl Purchase {
     }
 
     async fn decide(&self, desk: &Desk, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
-        let product = match self.board.admit(sale, user) {
+        let mut admission = self.board.admit(sale, user);
+        if admission == Admission::UnknownSale {
+            // It may have been made a moment ago.
+            if !self.calls.read_again().await {
+                return Err(Refusal::Unavailable);
+            }
+            admission = self.board.admit(sale, user);
+        }
+        let product = match admission {
             Admission::AskGate { product } => product,
             Admission::UnknownSale => return Err(Refusal::UnknownSale),
             Admission::NotStarted => return Err(Refusal::NotStarted),
@@ -139,7 +150,7 @@ impl Purchase {
             sale,
             product,
             user,
-            at: self.clock.now(),
+            at: self.board.now(),
         };
         let (answer, answered) = desk.place();
         self.reserve

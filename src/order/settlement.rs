@@ -71,8 +71,9 @@ pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
 /// Decides about batches, one after the other, each in the log's order: an attempt settled before keeps its outcome; a
 /// shopper gets one order a sale; the first come get the units.
 ///
-/// An attempt that names what the ledger does not know is rejected if its batch lists it as `rejected`; with any that is not
-/// listed, nothing is decided and all such attempts are the answer.
+/// An attempt of an account that does not exist is decided as such. One that names a sale or product that the ledger does not
+/// know is rejected if its batch lists it as `rejected`; with any that is not listed, nothing is decided and all such attempts
+/// are the answer.
 ///
 /// A record that carries the id of somebody else's attempt is answered `Rejected` and leaves no trace: burying it by its
 /// id would bury the other attempt with it.
@@ -105,7 +106,9 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
                 let outcome = if cause.is_some() {
                     Outcome::Rejected
                 } else {
-                    match sale_of(attempt, &users, &mut sales) {
+                    match sale_of(attempt, &mut sales) {
+                        // Nobody can own its order.
+                        Ok(_) if !users.contains(&attempt.user) => Outcome::NoAccount,
                         Ok(sale) => outcome_of(attempt, sale, &mut orders, &mut decision.orders),
                         Err(cause) => {
                             if !unsettleable
@@ -153,10 +156,20 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
     }
 }
 
+/// The account above which ids of new accounts have to continue, if an attempt was decided now that has no account: a node of
+/// this ledger knew the account when it logged the attempt, and the ledger may have been set back to before its registration.
+#[must_use]
+pub fn reached_before_set_back(batches: &[SettleBatch], decision: &Decision) -> Option<UserId> {
+    let no_account = |fresh: &Fresh| fresh.settlement.outcome == Outcome::NoAccount;
+    if !decision.fresh.iter().any(no_account) {
+        return None;
+    }
+    batches.iter().filter_map(|batch| batch.reached).max()
+}
+
 /// The sale of an attempt, or why the attempt cannot be settled.
 fn sale_of<'a>(
     attempt: &Attempt,
-    users: &HashSet<UserId>,
     sales: &'a mut HashMap<SaleId, KnownSale>,
 ) -> Result<&'a mut KnownSale, String> {
     let sale = sales
@@ -167,9 +180,6 @@ fn sale_of<'a>(
             "sale {} is of product {}, not of product {}",
             attempt.sale, sale.product, attempt.product
         ));
-    }
-    if !users.contains(&attempt.user) {
-        return Err(format!("there is no user {}", attempt.user));
     }
     Ok(sale)
 }
@@ -218,6 +228,7 @@ mod tests {
             last: None,
             attempts: attempts.to_vec(),
             rejected: rejected.to_vec(),
+            reached: None,
         }
     }
 
@@ -373,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_with_the_id_of_anothers_attempt_is_rejected_and_leaves_the_other_alone() {
+    fn a_record_with_the_id_of_another_attempt_is_rejected_and_leaves_the_other_alone() {
         let (own, stolen) = (attempt(1, 1), attempt(1, 2));
         let decision = decide_one(&[own, stolen, own], &[], known(5)).unwrap();
         assert_eq!(
@@ -405,15 +416,45 @@ mod tests {
             causes,
             [
                 "there is no sale 9",
-                "sale 1 is of product 1, not of product 9",
-                "there is no user 99"
+                "sale 1 is of product 1, not of product 9"
             ]
         );
     }
 
     #[test]
+    fn an_attempt_of_a_deleted_account_takes_no_unit_and_stops_nobody() {
+        let batch = [attempt(1, 99), attempt(2, 2), attempt(1, 99)];
+        let decision = decide_one(&batch, &[], known(1)).unwrap();
+        assert_eq!(
+            outcomes(&decision),
+            [Outcome::NoAccount, Outcome::Ordered, Outcome::NoAccount]
+        );
+        assert_eq!((decision.orders.len(), decision.fresh.len()), (1, 2));
+        assert!(decision.fresh.iter().all(|fresh| fresh.cause.is_none()));
+    }
+
+    #[test]
+    fn an_attempt_without_an_account_keeps_its_outcome_though_the_account_is_there_later() {
+        let one = attempt(1, 1);
+        let mut known = known(5);
+        known.settled.insert(
+            one.id,
+            Settled {
+                sale: one.sale,
+                user: one.user,
+                outcome: Outcome::NoAccount,
+            },
+        );
+        let decision = decide_one(&[one], &[], known).unwrap();
+        assert_eq!(outcomes(&decision), [Outcome::NoAccount]);
+        assert!(decision.orders.is_empty());
+    }
+
+    #[test]
     fn buried_attempts_are_rejected_and_the_rest_is_settled() {
-        let batch = [attempt(1, 99), attempt(2, 2)];
+        let mut no_sale = attempt(1, 1);
+        no_sale.sale = SaleId::new(9).unwrap();
+        let batch = [no_sale, attempt(2, 2)];
         let rejected = decide_one(&batch, &[], known(5)).unwrap_err();
         let decision = decide_one(&batch, &rejected, known(5)).unwrap();
         assert_eq!(outcomes(&decision), [Outcome::Rejected, Outcome::Ordered]);
@@ -422,7 +463,7 @@ mod tests {
             .into_iter()
             .map(|fresh| fresh.cause)
             .collect();
-        assert_eq!(causes, [Some("there is no user 99".to_owned()), None]);
+        assert_eq!(causes, [Some("there is no sale 9".to_owned()), None]);
     }
 
     #[test]

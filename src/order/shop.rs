@@ -6,13 +6,14 @@ use super::{Engines, Purchase, Results};
 use crate::{
     lifecycle::Lifecycle,
     port::LedgerError,
-    sale::{Refresh, SaleBoard},
+    sale::{CatalogCalls, GateClock, Refresh, SaleBoard},
 };
 
 /// What handlers of requests work with.
 #[derive(Clone)]
 pub struct Shop {
     pub board: Arc<SaleBoard>,
+    pub calls: Arc<CatalogCalls>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
 }
@@ -30,12 +31,17 @@ impl Shop {
             ledger,
             clock,
         } = engines;
-        let board = Arc::new(SaleBoard::new(Arc::clone(&clock)));
+        let gate_clock = Arc::new(GateClock::new(Arc::clone(&clock)));
+        // Until it answers, it is asked about everything.
+        let _ = gate_clock.compare(gate.as_ref()).await;
+        let board = Arc::new(SaleBoard::new(Arc::clone(&gate_clock)));
+        let calls = Arc::new(CatalogCalls::default());
         let refresh = Arc::new(Refresh {
             board: Arc::clone(&board),
             ledger,
             gate: Arc::clone(&gate),
-            clock: Arc::clone(&clock),
+            clock: Arc::clone(&gate_clock),
+            calls: Arc::clone(&calls),
             keep,
         });
         refresh.catalog().await?;
@@ -44,6 +50,12 @@ impl Shop {
         let (catalog_stop, stock_stop) = (stop.clone(), stop.clone());
         lifecycle.spawn("catalog", async move {
             catalog.keep_catalog(catalog_stop).await;
+        });
+        let (compared, clock_stop) = (Arc::clone(&gate), stop.clone());
+        lifecycle.spawn("clock", async move {
+            gate_clock
+                .keep_comparing(compared.as_ref(), clock_stop)
+                .await;
         });
         lifecycle.spawn("stock", async move { stock.keep_stock(stock_stop).await });
 
@@ -57,11 +69,13 @@ impl Shop {
             gate,
             log,
             Arc::clone(&board),
+            Arc::clone(&calls),
             Arc::clone(&results),
             clock,
         ));
         Ok(Self {
             board,
+            calls,
             purchase,
             results,
         })

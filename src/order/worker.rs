@@ -12,9 +12,16 @@ mod relay;
 mod settler;
 mod terms;
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
-use metrics::gauge;
+use metrics::{counter, gauge};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -59,10 +66,16 @@ pub struct Worker {
     settler: Arc<Settler>,
     /// How many the log had at the last heartbeat.
     partitions: i32,
-    readers: BTreeMap<Partition, Task>,
+    readers: BTreeMap<Partition, Reader>,
     caretaker: Option<Task>,
     /// Told to stop, and not through with what they were doing.
     leaving: Vec<Task>,
+}
+
+/// A task that reads a partition, and how far it has settled it.
+struct Reader {
+    task: Task,
+    settled: Arc<AtomicI64>,
 }
 
 /// A task that can be told to stop after what it is doing.
@@ -147,6 +160,12 @@ impl Worker {
         let partitions = self.engines.log.partitions();
         // Before the ledger answers: one that does not must not be asked all the time.
         self.partitions = partitions;
+        // Before the leases are read: the ledger is never behind this, unless it was set back.
+        let settled: BTreeMap<_, _> = self
+            .readers
+            .iter()
+            .map(|(partition, reader)| (*partition, reader.settled.load(Ordering::Acquire)))
+            .collect();
         let (mut leases, share) = self
             .engines
             .ledger
@@ -168,7 +187,7 @@ impl Worker {
         for partition in lost {
             tracing::info!(%partition, "partition is given up");
             let reader = self.readers.remove(&partition);
-            self.give_up(reader);
+            self.give_up(reader.map(|reader| reader.task));
         }
         if !surplus.is_empty() {
             self.engines
@@ -177,6 +196,16 @@ impl Worker {
                 .await?;
         }
         for lease in &leases {
+            if settled
+                .get(&lease.partition)
+                .is_some_and(|settled| lease.next.0 < *settled)
+            {
+                // Its records are in the log, and a reader without new ones would never find out.
+                tracing::error!(partition = %lease.partition, offset = %lease.next, "the ledger was set back: its records are read again");
+                counter!("flashsale_ledger_set_back_total").increment(1);
+                let reader = self.readers.remove(&lease.partition);
+                self.give_up(reader.map(|reader| reader.task));
+            }
             self.read(lease);
         }
         self.care(
@@ -195,7 +224,7 @@ impl Worker {
         if self
             .readers
             .get(&lease.partition)
-            .is_some_and(|task| !task.handle.is_finished())
+            .is_some_and(|reader| !reader.task.handle.is_finished())
         {
             return;
         }
@@ -211,10 +240,12 @@ impl Worker {
             position,
             *lease,
         );
+        let settled = reader.settled();
+        let task = spawn(|stop| reader.run(stop));
         let before = self
             .readers
-            .insert(lease.partition, spawn(|stop| reader.run(stop)));
-        self.give_up(before);
+            .insert(lease.partition, Reader { task, settled });
+        self.give_up(before.map(|reader| reader.task));
     }
 
     /// The owner of partition 0 takes care of gate and log; one at a time is enough, more would do no harm.
@@ -256,6 +287,7 @@ impl Worker {
     async fn drop_all(&mut self) {
         let tasks: Vec<_> = std::mem::take(&mut self.readers)
             .into_values()
+            .map(|reader| reader.task)
             .chain(self.caretaker.take())
             .chain(std::mem::take(&mut self.leaving))
             .collect();

@@ -25,9 +25,12 @@ pub enum Outcome {
     SoldOut,
     /// The shopper has an order in this sale already, made by this other attempt.
     AlreadyOrdered { by: AttemptId },
+    /// The account that it names does not exist: it was deleted after the press, or the ledger was set back to a moment
+    /// before its registration.
+    NoAccount,
     /// An order stood for it and has ended: it was deleted, or set to another status or shopper by hand. It holds no unit.
     Released,
-    /// It names a user, sale or product that the ledger does not know; it is among the dead letters.
+    /// It names a sale or product that the ledger does not know; it is among the dead letters.
     Rejected,
 }
 

@@ -351,6 +351,17 @@ pub trait StockGate: Send + Sync {
     /// False, and nothing is forgotten, while an attempt is pending.
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
 
+    /// The time by the gate's clock, which opens and closes sales. On a cluster, of one of its masters: their clocks are to
+    /// be within a second of each other.
+    async fn now(&self) -> Result<DateTime<Utc>, GateError>;
+
+    /// The highest account id that a node of this ledger ever noted here, so that it outlives a ledger that is set back. `None`
+    /// if there is no note: the gate is new to this ledger, or was emptied.
+    async fn account_mark(&self) -> Result<Option<i64>, GateError>;
+
+    /// Notes that account ids up to this one were handed out. A higher note stays.
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError>;
+
     /// Succeeds when the gate takes writes now: a server that only answers is not enough.
     async fn ping(&self) -> Result<(), GateError>;
 }

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    Attempt, Decision, Holder, Offset, Outcome, Partition, SaleTerms, SaleWindow, Settlement,
+    AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, Offset, Outcome,
+    Partition, SaleTerms, SaleWindow, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -41,6 +42,8 @@ pub struct StoredUser {
     pub password_hash: String,
     /// `admin` or `user`.
     pub role: String,
+    /// By the ledger's clock.
+    pub created_at: DateTime<Utc>,
 }
 
 /// A sale with its product, as the catalog shows it.
@@ -162,6 +165,9 @@ pub struct SettleBatch {
     pub attempts: Vec<Attempt>,
     /// Those among them that are dead letters already.
     pub rejected: Vec<Rejection>,
+    /// The highest account among the records that carry this ledger's id. If one of the attempts has no account, the ledger
+    /// was set back: ids of new accounts continue above this one.
+    pub reached: Option<UserId>,
 }
 
 /// Why nothing was settled.
@@ -183,8 +189,31 @@ pub trait Ledger: Send + Sync {
     /// Which ledger this is. Read when the ledger is opened; it never changes.
     fn id(&self) -> LedgerId;
 
-    /// Makes an account with the role `user`.
-    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError>;
+    /// Makes an account with the role `user`. Its id is higher than `above` and than every id that was handed out before, in
+    /// this state of the ledger, also of accounts that were deleted.
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError>;
+
+    /// Sees to it that ids of new accounts are higher than `id`.
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError>;
+
+    /// What became of accounts since a position; with `None`, the position of now.
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError>;
+
+    /// The accounts with the lowest ids above `after`, at most `limit`: fewer only at the end.
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError>;
+
+    /// Those of these accounts that exist, each with the time when it was made.
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError>;
 
     /// The account of this name, whatever its case.
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError>;

@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, fmt};
 
 use super::{Attempt, LetterPage};
+use crate::ids::LedgerTag;
 
 /// A partition of the log, from 0. All attempts of one shopper are in one partition, as long as no partitions are added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +57,9 @@ pub enum LogError {
 pub struct LogRecord {
     pub offset: Offset,
     pub entry: LogEntry,
+    /// It carries the id of this ledger: a node of this ledger wrote it, for an account that it knew. Records of older versions
+    /// and of other producers carry none.
+    pub is_of_ledger: bool,
     /// The record's bytes, for the dead letters.
     pub raw: RawRecord,
 }
@@ -64,6 +68,8 @@ pub struct LogRecord {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogEntry {
     Attempt(Attempt),
+    /// A node of another ledger wrote it: its numbers are those of other sales and shoppers.
+    OtherLedger(LedgerTag),
     /// It cannot be understood, for this cause.
     Garbage(String),
 }

@@ -13,17 +13,18 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 
 use crate::{
-    clock::Clock,
     ids::{ProductId, SaleId, UserId},
     port::{SaleListing, SaleWindow},
 };
 
-/// How far this node's clock may be off the gate's. Within it the gate is asked, since its clock opens the sale.
+use super::GateClock;
+
+/// How far the gate's time may be off what this node takes it for. Within it the gate is asked: its clock opens the sale.
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 /// The gate's stock is not known.
 const UNKNOWN: i64 = i64::MIN;
 
-/// Where a sale stands by the clock of this node.
+/// Where a sale stands by the gate's clock, as this node knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaleStatus {
     Upcoming,
@@ -66,7 +67,7 @@ pub enum Admission {
 
 /// Every sale with its stock.
 pub struct SaleBoard {
-    clock: Arc<dyn Clock>,
+    clock: Arc<GateClock>,
     sales: ArcSwap<BTreeMap<SaleId, Arc<Listed>>>,
 }
 
@@ -89,7 +90,7 @@ pub(super) struct SoldOut {
 impl SaleBoard {
     /// An empty board.
     #[must_use]
-    pub fn new(clock: Arc<dyn Clock>) -> Self {
+    pub fn new(clock: Arc<GateClock>) -> Self {
         Self {
             clock,
             sales: ArcSwap::default(),
@@ -99,7 +100,7 @@ impl SaleBoard {
     /// The sale to show: the active one; else the next to start; else the last that ended.
     #[must_use]
     pub fn current(&self) -> Option<SaleView> {
-        let now = self.clock.now();
+        let now = self.clock.guess();
         let sales = self.sales.load();
         let best = sales.values().min_by_key(|sale| {
             let window = sale.listing.window;
@@ -119,14 +120,16 @@ impl SaleBoard {
         let Some(listed) = sales.get(&sale) else {
             return Admission::UnknownSale;
         };
-        let (now, window) = (self.clock.now(), listed.listing.window);
+        let (product, window) = (listed.listing.product, listed.listing.window);
+        let Some(now) = self.clock.now() else {
+            return Admission::AskGate { product };
+        };
         if now + CLOCK_MARGIN < window.start {
             return Admission::NotStarted;
         }
         if now >= window.end + CLOCK_MARGIN {
             return Admission::Ended;
         }
-        let product = listed.listing.product;
         match &*listed.sold_out.load() {
             // Within the margin of the window only the gate knows whether it is sold out or not open.
             Some(mark)
@@ -143,7 +146,7 @@ impl SaleBoard {
     /// The sale of a product that started last: the one whose result a shopper asks for.
     #[must_use]
     pub fn latest_sale_of(&self, product: ProductId) -> Option<SaleId> {
-        let now = self.clock.now();
+        let now = self.clock.guess();
         let sales = self.sales.load();
         let started = |sale: &&Arc<Listed>| {
             sale.listing.product == product && sale.listing.window.start <= now + CLOCK_MARGIN
@@ -153,6 +156,12 @@ impl SaleBoard {
             .filter(started)
             .max_by_key(|sale| sale.listing.window.start)
             .map(|sale| sale.listing.id)
+    }
+
+    /// The best guess at the gate's time.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.guess()
     }
 
     /// Puts the ledger's sales on the board; what is known of their stock stays.
@@ -177,9 +186,9 @@ impl SaleBoard {
         self.sales.store(Arc::new(listed.collect()));
     }
 
-    /// The sales whose stock is of interest now: open by this node's clock, give or take the margin.
+    /// The sales whose stock is of interest now: open by the gate's clock, give or take the margin.
     pub(super) fn open_sales(&self) -> Vec<Arc<Listed>> {
-        let now = self.clock.now();
+        let now = self.clock.guess();
         let sales = self.sales.load();
         let open = |sale: &&Arc<Listed>| {
             now + CLOCK_MARGIN >= sale.listing.window.start
@@ -243,16 +252,14 @@ fn status(window: SaleWindow, now: DateTime<Utc>) -> SaleStatus {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use tokio::time::Instant;
 
     use super::*;
+    use crate::clock::{Clock, SystemClock};
 
-    struct TestClock(Mutex<DateTime<Utc>>);
-
-    impl Clock for TestClock {
-        fn now(&self) -> DateTime<Utc> {
-            *self.0.lock().unwrap()
-        }
+    /// A gate's clock that says this now.
+    fn set(clock: &GateClock, now: i64) {
+        clock.note(Instant::now(), at(now), SystemClock.now());
     }
 
     fn at(secs: i64) -> DateTime<Utc> {
@@ -275,9 +282,11 @@ mod tests {
         }
     }
 
-    fn board(listings: Vec<SaleListing>) -> (SaleBoard, Arc<TestClock>) {
-        let clock = Arc::new(TestClock(Mutex::new(at(0))));
-        let board = SaleBoard::new(clock.clone());
+    /// Without passing time, so that the clock says what it was set to.
+    fn board(listings: Vec<SaleListing>) -> (SaleBoard, Arc<GateClock>) {
+        let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
+        set(&clock, 0);
+        let board = SaleBoard::new(Arc::clone(&clock));
         board.list(listings);
         (board, clock)
     }
@@ -286,8 +295,8 @@ mod tests {
         (SaleId::new(value).unwrap(), UserId::new(value).unwrap())
     }
 
-    #[test]
-    fn the_active_sale_is_shown_then_the_next_then_the_last() {
+    #[tokio::test(start_paused = true)]
+    async fn the_active_sale_is_shown_then_the_next_then_the_last() {
         let (board, clock) = board(vec![listing(1, 100, 200), listing(2, 300, 400)]);
         for (now, id, expected) in [
             (0, 1, SaleStatus::Upcoming),
@@ -297,14 +306,14 @@ mod tests {
             (300, 2, SaleStatus::Active),
             (400, 2, SaleStatus::Ended),
         ] {
-            *clock.0.lock().unwrap() = at(now);
+            set(&clock, now);
             let view = board.current().unwrap();
             assert_eq!((view.id.value(), view.status), (id, expected), "at {now}");
         }
     }
 
-    #[test]
-    fn near_the_edges_of_the_window_the_gate_decides() {
+    #[tokio::test(start_paused = true)]
+    async fn near_the_edges_of_the_window_the_gate_decides() {
         let (board, clock) = board(vec![listing(1, 100, 200)]);
         let (sale, user) = ids(1);
         let ask = Admission::AskGate {
@@ -318,16 +327,27 @@ mod tests {
             (200, ask),
             (201, Admission::Ended),
         ] {
-            *clock.0.lock().unwrap() = at(now);
+            set(&clock, now);
             assert_eq!(board.admit(sale, user), expected, "at {now}");
         }
         assert_eq!(board.admit(ids(9).0, user), Admission::UnknownSale);
     }
 
-    #[test]
-    fn the_sold_out_mark_refuses_everyone_but_the_holders() {
+    #[tokio::test]
+    async fn without_a_recent_comparison_the_gate_decides() {
+        let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
+        let board = SaleBoard::new(clock);
+        board.list(vec![listing(1, 100, 200)]);
+        let (sale, user) = ids(1);
+        let product = ProductId::new(1).unwrap();
+        assert_eq!(board.admit(sale, user), Admission::AskGate { product });
+        assert_eq!(board.admit(ids(9).0, user), Admission::UnknownSale);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
         let (board, clock) = board(vec![listing(1, 100, 200)]);
-        *clock.0.lock().unwrap() = at(150);
+        set(&clock, 150);
         let product = ProductId::new(1).unwrap();
         let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
         board.open_sales()[0].set_mark(Some(SoldOut {
@@ -342,7 +362,7 @@ mod tests {
             board.admit(ids(1).0, ids(5).1),
             Admission::AskGate { product }
         );
-        *clock.0.lock().unwrap() = at(200);
+        set(&clock, 200);
         assert_eq!(
             board.admit(ids(1).0, ids(4).1),
             Admission::AskGate { product },
@@ -350,10 +370,10 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_refresh_keeps_what_is_known_of_the_stock() {
+    #[tokio::test(start_paused = true)]
+    async fn a_refresh_keeps_what_is_known_of_the_stock() {
         let (board, clock) = board(vec![listing(1, 100, 200)]);
-        *clock.0.lock().unwrap() = at(150);
+        set(&clock, 150);
         assert_eq!(
             board.current().unwrap().remaining_stock,
             7,

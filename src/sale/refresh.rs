@@ -1,18 +1,30 @@
-//! Keeps the board fresh: the catalog from the ledger, the stock from the gate. Requests never wait for it.
+//! Keeps the board fresh: the catalog from the ledger, the stock from the gate. Requests do not wait for it, but those for
+//! a sale that is not on the board.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::future::join_all;
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, sleep_until, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{SaleBoard, board::Listed, board::SoldOut};
-use crate::{
-    clock::Clock,
-    port::{GateError, GateStatus, Ledger, LedgerError, StockGate},
-};
+use super::{GateClock, SaleBoard, board::Listed, board::SoldOut};
+use crate::port::{GateError, GateStatus, Ledger, LedgerError, StockGate};
 
 /// How often the catalog is read.
 const CATALOG_INTERVAL: Duration = Duration::from_secs(1);
+/// Between the beginnings of two readings, however many ask for sales that are not on the board.
+const CATALOG_PAUSE: Duration = Duration::from_millis(100);
+/// How long a request waits for a reading.
+const CATALOG_WAIT: Duration = Duration::from_secs(1);
 /// How often the stock is read: a unit that comes back can be bought within 250 ms.
 const STOCK_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -21,24 +33,69 @@ pub struct Refresh {
     pub board: Arc<SaleBoard>,
     pub ledger: Arc<dyn Ledger>,
     pub gate: Arc<dyn StockGate>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<GateClock>,
+    pub calls: Arc<CatalogCalls>,
     /// How long a sale stays on the board after its end: as long as its results can be read.
     pub keep: Duration,
+}
+
+/// Requests for a sale that is not on the board, and the readings of the catalog that they wait for.
+pub struct CatalogCalls {
+    wanted: Notify,
+    /// Readings that have begun.
+    begun: AtomicU64,
+    /// The last reading that ended, and whether it succeeded.
+    ended: watch::Sender<(u64, bool)>,
+}
+
+impl Default for CatalogCalls {
+    fn default() -> Self {
+        Self {
+            wanted: Notify::new(),
+            begun: AtomicU64::new(0),
+            ended: watch::Sender::new((0, true)),
+        }
+    }
+}
+
+impl CatalogCalls {
+    /// Waits for a reading that begins after this call, which all who wait share. True if the board now has every sale that
+    /// the ledger had at the time of the call; false if the ledger could not be read within a second.
+    pub async fn read_again(&self) -> bool {
+        let mut ended = self.ended.subscribe();
+        let mine = self.begun.load(Ordering::SeqCst) + 1;
+        self.wanted.notify_one();
+        let read = timeout(CATALOG_WAIT, ended.wait_for(|(number, _)| *number >= mine)).await;
+        read.is_ok_and(|ended| ended.is_ok_and(|ended| ended.1))
+    }
 }
 
 impl Refresh {
     /// Reads the catalog once.
     pub async fn catalog(&self) -> Result<(), LedgerError> {
         self.board
-            .list(self.ledger.sales(self.clock.now() - self.keep).await?);
+            .list(self.ledger.sales(self.clock.guess() - self.keep).await?);
         Ok(())
     }
 
-    /// Reads the catalog again and again. While the ledger is away, the board stays as it is.
+    /// Reads the catalog every second, and sooner when a request needs it. While the ledger is away, the board stays as it is.
     pub async fn keep_catalog(&self, stop: CancellationToken) {
         let mut failing = false;
-        while !pause(&stop, CATALOG_INTERVAL).await {
+        let mut last = Instant::now();
+        loop {
+            let wanted = async {
+                self.calls.wanted.notified().await;
+                sleep_until(last + CATALOG_PAUSE).await;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = wanted => {}
+                () = sleep_until(last + CATALOG_INTERVAL) => {}
+            }
+            last = Instant::now();
+            let number = self.calls.begun.fetch_add(1, Ordering::SeqCst) + 1;
             let read = self.catalog().await.map_err(|error| error.to_string());
+            self.calls.ended.send_replace((number, read.is_ok()));
             log_change("the catalog", &mut failing, &read);
         }
     }

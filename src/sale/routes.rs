@@ -4,8 +4,8 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{SaleBoard, SaleStatus, SaleView};
-use crate::http::{ApiError, ErrorCode, Shopper, Success, timestamp};
+use super::{CatalogCalls, SaleBoard, SaleStatus, SaleView};
+use crate::http::{ApiError, Bearer, ErrorCode, Success, timestamp};
 
 /// The sale to look at: the active one, else the next, else the last.
 #[derive(Serialize, ToSchema)]
@@ -76,8 +76,17 @@ impl From<SaleView> for SaleBody {
     responses((status = 200, description = "The active sale; else the next to start; else the last that ended.",
         body = Success<SaleBody>))
 )]
-pub async fn status(_: Shopper, board: Data<SaleBoard>) -> Result<HttpResponse, ApiError> {
-    let sale = board.current().ok_or(ErrorCode::SaleNotFound)?;
+pub async fn status(
+    _: Bearer,
+    board: Data<SaleBoard>,
+    calls: Data<CatalogCalls>,
+) -> Result<HttpResponse, ApiError> {
+    let mut sale = board.current();
+    // The first one may have been made a moment ago.
+    if sale.is_none() && calls.read_again().await {
+        sale = board.current();
+    }
+    let sale = sale.ok_or(ErrorCode::SaleNotFound)?;
     Ok(HttpResponse::Ok().json(Success::new(SaleBody::from(sale))))
 }
 

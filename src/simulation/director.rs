@@ -172,7 +172,7 @@ fn write(world: &World, poison: Poison) {
         .filter_map(|record| match record.entry {
             // Of a real shopper: only one of two records of one id is settled, and the other one is no dead letter.
             LogEntry::Attempt(attempt) if attempt.user.value() < UNKNOWN_USER => Some(attempt),
-            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
+            LogEntry::Attempt(_) | LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
         })
         .collect();
     let any = |attempts: &[Attempt]| {
@@ -234,7 +234,11 @@ fn write(world: &World, poison: Poison) {
     );
     let offset = ends.get(&partition).copied().unwrap_or(Offset(0));
     if dead {
-        world.seen().poison.push((partition, offset));
+        let without_account = attempt
+            .filter(|attempt| attempt.user.value() == UNKNOWN_USER)
+            .map(|attempt| attempt.id);
+        let record = (partition, offset, without_account);
+        world.seen().poison.push(record);
     }
     world.log.write_by_hand(
         partition,
@@ -258,6 +262,14 @@ fn record(attempt: &Attempt) -> String {
     )
 }
 
+/// True if no worker will read the record, and the gate that knew of it has forgotten.
+fn is_erased(world: &World, record: &LogRecord) -> bool {
+    match &record.entry {
+        LogEntry::Attempt(attempt) => world.seen().erased.contains(&attempt.id),
+        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => false,
+    }
+}
+
 /// True when nothing is under way any more: the log is settled, nothing is pending, and the gate has what the ledger has.
 pub(super) async fn is_quiet(world: &World) -> bool {
     use crate::port::{GateStatus, StockGate};
@@ -274,7 +286,7 @@ pub(super) async fn is_quiet(world: &World) -> bool {
             next >= *end
                 && records()
                     .iter()
-                    .all(|record| is_done(world, *partition, record))
+                    .all(|record| is_done(world, *partition, record) || is_erased(world, record))
         } else {
             next == *end
         }
@@ -309,5 +321,6 @@ fn is_done(world: &World, partition: Partition, record: &LogRecord) -> bool {
     match &record.entry {
         LogEntry::Attempt(attempt) => world.ledger.outcome(attempt.id).is_some(),
         LogEntry::Garbage(_) => is_letter(),
+        LogEntry::OtherLedger(_) => true,
     }
 }

@@ -13,12 +13,12 @@ use crate::{
     engine::model::{ModelGate, ModelLedger, ModelLog},
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
-        AppendError, Attempt, AttemptLog, Contradiction, DeadLetter, Decision, EndedOrder,
-        GateError, GateStatus, Holder, Holding, Lease, Ledger, LedgerError, LetterPage, LoadToken,
-        LogBatch, LogError, Member, NewUser, Offset, Outcome, Partition, PendingEntry, Position,
-        PurchaseResult, Registration, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing,
-        SaleSnapshot, SaleTerms, SettleBatch, SettleError, SettledAttempt, Settlement, StockGate,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, AppendError, Attempt, AttemptLog,
+        Contradiction, DeadLetter, Decision, EndedOrder, GateError, GateStatus, Holder, Holding,
+        Lease, Ledger, LedgerError, LetterPage, LoadToken, LogBatch, LogError, Member, NewUser,
+        Offset, Outcome, Partition, PendingEntry, Position, PurchaseResult, Registration,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleListing, SaleSnapshot, SaleTerms,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StockGate, StoredUser,
     },
 };
 
@@ -324,6 +324,22 @@ impl StockGate for RemoteGate {
         self.gate.unload(sale).await
     }
 
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        of_gate(call!(self.gate.now(), || "gate.now()".to_owned()))
+    }
+
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        of_gate(call!(self.gate.account_mark(), || {
+            "gate.account_mark".to_owned()
+        }))
+    }
+
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
+        of_gate(call!(self.gate.raise_account_mark(to), || {
+            format!("gate.raise_account_mark({to})")
+        }))
+    }
+
     async fn ping(&self) -> Result<(), GateError> {
         of_gate(call!(self.gate.ping(), || "gate.ping".to_owned()))
     }
@@ -430,8 +446,63 @@ impl Ledger for RemoteLedger {
         self.ledger.id()
     }
 
-    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
-        self.ledger.register(user).await
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        let (ledger, user) = (Arc::clone(&self.ledger), user.clone());
+        let what = || format!("ledger.register({} above {above})", user.username);
+        let taken = user.clone();
+        let effect = move || {
+            let (ledger, user) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.register(&user, above).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        of_ledger(call!(self.ledger.continue_accounts_above(id), || {
+            format!("ledger.continue_accounts_above({id})")
+        }))
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), since.cloned());
+        let effect = move || {
+            let (ledger, since) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.account_changes(since.as_ref()).await }
+        };
+        let done = |_: &Result<AccountChanges, LedgerError>| "read".to_owned();
+        let what = || "ledger.account_changes".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let effect = move || {
+            let ledger = Arc::clone(&ledger);
+            async move { ledger.accounts_after(after, limit).await }
+        };
+        let done = |_: &Result<AccountPage, LedgerError>| "read".to_owned();
+        let what = || "ledger.accounts_after".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), ids.to_vec());
+        let effect = move || {
+            let (ledger, ids) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.find_accounts(&ids).await }
+        };
+        let what = || "ledger.find_accounts".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {

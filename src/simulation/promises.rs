@@ -160,7 +160,7 @@ fn accepted_attempts_ended(
             Some(Outcome::SoldOut) => seen.units_moved || world.ledger.remaining(world.sale) == 0,
             // By an operator, and by nobody else.
             Some(Outcome::Released) => seen.ended.contains(&id),
-            Some(Outcome::Rejected) => false,
+            Some(Outcome::NoAccount | Outcome::Rejected) => false,
             None => is_excused(world, seen, id),
         };
         if !ended_well {
@@ -269,10 +269,14 @@ fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<Stri
     }
 }
 
-/// What cannot be settled is kept.
+/// What cannot be settled is kept; what names no account is settled as that.
 fn dead_letters_are_kept(world: &World, seen: &Seen, broken: &mut Vec<String>) {
     let letters = world.log.all_dead_letters();
-    for (partition, offset) in &seen.poison {
+    for (partition, offset, without_account) in &seen.poison {
+        let settled = without_account.map(|id| world.ledger.outcome(id));
+        if settled == Some(Some(Outcome::NoAccount)) {
+            continue;
+        }
         let kept = letters
             .iter()
             .any(|letter| letter.partition == *partition && letter.offset == *offset);

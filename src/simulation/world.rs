@@ -22,7 +22,7 @@ use super::{
 use crate::{
     engine::model::{GateImage, ModelGate, ModelLedger, ModelLog, Part},
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
-    port::{Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
+    port::{AttemptLog, Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
 };
 
 /// The workers' group.
@@ -67,7 +67,7 @@ pub(super) struct Seen {
     /// Attempts that were in the log, to be settled, when the gate lost what it had: they come before any new one.
     pub(super) owed: BTreeSet<AttemptId>,
     /// Records of another hand that must end among the dead letters.
-    pub(super) poison: Vec<(Partition, Offset)>,
+    pub(super) poison: Vec<(Partition, Offset, Option<AttemptId>)>,
     pub(super) log_made_anew: bool,
     /// Attempts by another hand, that no gate has seen.
     pub(super) past_the_gate: BTreeSet<AttemptId>,
@@ -184,6 +184,10 @@ impl World {
 
     pub(super) fn lose_key(&self, part: Part) {
         let gate = self.gate();
+        // A loading brings everything anew.
+        if !gate.is_open(self.sale) {
+            return;
+        }
         self.seen().key_lost = true;
         self.lose(|| gate.lose(self.sale, part));
     }
@@ -245,10 +249,19 @@ impl World {
         self.gate().pending(self.sale)
     }
 
-    /// The attempts that are in the log and not settled.
+    /// The attempts that are in the log and not settled. Without those that no worker will read: a log that was made anew and
+    /// has grown past the offset of a worker that reads on looks to it like the old one. Only the gate knows these.
     fn logged(&self) -> BTreeSet<AttemptId> {
+        let passed = self.ledger.progress_of(GROUP, self.log.name());
+        let made_anew = self.seen().log_made_anew;
+        let is_read = |partition: Partition, offset: Offset| {
+            !made_anew || passed.get(&partition).is_none_or(|next| offset >= *next)
+        };
         let partitions = self.log.ends_now().into_keys();
-        let records = partitions.flat_map(|partition| self.log.all(partition));
+        let records = partitions.flat_map(|partition| {
+            let records = self.log.all(partition).into_iter();
+            records.filter(move |record| is_read(partition, record.offset))
+        });
         let attempts = records.filter_map(|record| attempt_of(&record));
         let unsettled = |id: &AttemptId| self.ledger.outcome(*id).is_none();
         attempts.filter(unsettled).collect()
@@ -260,7 +273,7 @@ impl World {
         let mut seen = self.seen();
         let gone = |offset: Offset| records.iter().any(|record| record.offset == offset);
         seen.poison
-            .retain(|(of, offset)| *of != partition || !gone(*offset));
+            .retain(|(of, offset, _)| *of != partition || !gone(*offset));
         for id in records.iter().filter_map(attempt_of) {
             if self.ledger.outcome(id).is_none() {
                 seen.owed.remove(&id);
@@ -345,7 +358,7 @@ impl World {
 fn attempt_of(record: &LogRecord) -> Option<AttemptId> {
     match &record.entry {
         LogEntry::Attempt(attempt) => Some(attempt.id),
-        LogEntry::Garbage(_) => None,
+        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 

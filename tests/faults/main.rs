@@ -144,7 +144,7 @@ async fn run() -> ExitCode {
         let seed = wish.seed.unwrap_or_else(|| u64::from(std::process::id()));
         soak::run(Duration::from_mins(minutes), seed).await;
     } else {
-        return cells(&wish).await;
+        return Box::pin(cells(&wish)).await;
     }
     ExitCode::SUCCESS
 }

@@ -16,14 +16,16 @@ use crate::support::{
 
 const GARBAGE: &str = "no attempt at all";
 
-/// Who has no account yet.
+/// Whose attempt names a product that the sale is not of.
 const STRANGER: i64 = 424_242;
+/// That product, above the sale's own.
+const OTHER_PRODUCT: i64 = 1_000;
 
 fn stranger_s(attempt: AttemptId, sale: i64, product: i64) -> Attempt {
     Attempt {
         id: attempt,
         sale: SaleId::new(sale).unwrap(),
-        product: ProductId::new(product).unwrap(),
+        product: ProductId::new(product + OTHER_PRODUCT).unwrap(),
         user: UserId::new(STRANGER).unwrap(),
         at: chrono::Utc::now(),
     }
@@ -70,6 +72,19 @@ trait Desk: System {
         .await;
     }
 
+    /// What an operator does who finds that the letters are right and the sale is wrong.
+    async fn give_the_sale_the_other_product(&self, sale: i64, product: i64) {
+        let other = product + OTHER_PRODUCT;
+        self.sql(&format!(
+            "INSERT INTO products (id, sku, name, description, price_cents) VALUES ({other}, 'other', 'Other', '', 1)"
+        ))
+        .await;
+        self.sql(&format!(
+            "UPDATE flash_sales SET product_id = {other} WHERE id = {sale}"
+        ))
+        .await;
+    }
+
     async fn decisions(&self) -> i64 {
         self.number("SELECT count(*) FROM dead_letter_decisions")
             .await
@@ -92,12 +107,14 @@ impl Desk for OneProcess {
 
 /// With one letter of garbage and one of the stranger's attempt; nobody is at work. Ends with both decided, and the replay
 /// in the log.
-async fn decide_about_both(system: &impl Desk, attempt: AttemptId) {
+async fn decide_about_both(system: &impl Desk, attempt: AttemptId, sale: i64, product: i64) {
     let list = system.answer(&["list"]).await;
     assert!(list.contains("2 dead letters"), "{list}");
     assert_eq!(list.matches("nothing is decided").count(), 2, "{list}");
     assert!(
-        list.contains(&format!("there is no user {STRANGER}")),
+        list.contains(&format!(
+            "sale {sale} is of product {product}, not of product"
+        )),
         "{list}"
     );
     let (garbage, rejected) = (
@@ -142,7 +159,7 @@ async fn decide_about_both(system: &impl Desk, attempt: AttemptId) {
     assert!(refusal.contains("discarded before"), "{refusal}");
 
     // The outcome of the attempt is a rejection for ever: it is replayed under another id, always the same.
-    system.give_the_stranger_an_account().await;
+    system.give_the_sale_the_other_product(sale, product).await;
     let again = replay_id(attempt);
     for by in ["bob", "carol"] {
         let output = system.answer(&["replay", &rejected, "--by", by]).await;
@@ -190,6 +207,7 @@ async fn letters_on_servers_are_decided_about() {
     let (api, worker) = (system.serve().await, system.work().await);
     let (sale, product) = system.sale(10).await;
     api.wait_until_open(&system, sale).await;
+    system.give_the_stranger_an_account().await;
     let attempt = AttemptId::generate();
     let log = KafkaLog::connect(&system.topic.config).await.unwrap();
     let logged = log.append(&[stranger_s(attempt, sale, product)]).await;
@@ -206,7 +224,7 @@ async fn letters_on_servers_are_decided_about() {
             .output()
             .contains("Dead letters without a decision: 2")
     );
-    decide_about_both(&system, attempt).await;
+    decide_about_both(&system, attempt, sale, product).await;
     let audited = system.run(&["audit"]);
     assert_eq!(audited.end().await.code(), Some(0), "{}", audited.output());
     assert!(
@@ -221,7 +239,9 @@ async fn letters_on_servers_are_decided_about() {
     check_the_replay(&system, sale).await;
     let stranger = Shopper::with_account(STRANGER);
     assert_eq!(
-        api.result(product, &stranger).await.as_deref(),
+        api.result(product + OTHER_PRODUCT, &stranger)
+            .await
+            .as_deref(),
         Some("SUCCESS")
     );
     let rejected = system.letter(&attempt.to_string()).await;
@@ -237,6 +257,7 @@ async fn letters_of_a_data_directory_are_decided_about() {
     api.wait_until_open(&system, sale).await;
     api.process.terminate();
     assert!(api.process.end().await.success());
+    system.give_the_stranger_an_account().await;
     let attempt = AttemptId::generate();
     let engines =
         crate::support::embedded::open(&system.directory(), std::time::Duration::from_mins(1));
@@ -259,7 +280,7 @@ async fn letters_of_a_data_directory_are_decided_about() {
     api.process.terminate();
     assert!(api.process.end().await.success());
 
-    decide_about_both(&system, attempt).await;
+    decide_about_both(&system, attempt, sale, product).await;
     let api = system.serve().await;
     api.wait_until_open(&system, sale).await;
     system.check_promises(sale).await;

@@ -305,7 +305,7 @@ async fn a_sound_system_is_ready<S: System>(app: TestApp<S>) {
     );
     assert_eq!(
         ready.body["dependencies"],
-        json!({"gate": "up", "log": "up", "ledger": "up"})
+        json!({"gate": "up", "log": "up", "ledger": "up", "clock": "up", "settlement": "up"})
     );
 }
 

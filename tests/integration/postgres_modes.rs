@@ -36,7 +36,7 @@ async fn register(ledger: &PostgresLedger, name: &str) -> Result<Registration, S
         password_hash: "none".to_owned(),
         full_name: None,
     };
-    let registered = ledger.register(&user).await;
+    let registered = ledger.register(&user, 0).await;
     registered.map_err(|error| error.to_string())
 }
 

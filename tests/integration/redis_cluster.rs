@@ -2,7 +2,7 @@
 
 use flashsale::{
     engine::redis::RedisGate,
-    ids::{AttemptId, SaleId, UserId},
+    ids::{AttemptId, ProductId, SaleId, UserId},
     port::{GateStatus, Holder, LoadToken, ReserveOutcome, SaleTerms, SaleWindow, StockGate},
 };
 use uuid::Uuid;
@@ -45,7 +45,6 @@ async fn wait_until_accepted(api: &Api, sale: i64, shoppers: &[Shopper]) -> usiz
     for (pressed, shopper) in shoppers.iter().enumerate() {
         let (status, body) = api.attempt(sale, shopper).await;
         if status == 200 {
-            println!("accepted again after {:?}", begun.elapsed());
             return pressed + 1;
         }
         assert_eq!(status, 503, "{body}");
@@ -151,6 +150,13 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     assert_eq!(
         gate.reserve(sale, &[first]).await.unwrap(),
         [ReserveOutcome::Reserved]
+    );
+
+    // All keys of the sale are there: a node that imports answers TRYAGAIN for those that are not.
+    assert!(
+        gate.end_orders(sale, ProductId::new(1).unwrap(), &[holder(9)])
+            .await
+            .unwrap()
     );
 
     let slot = cluster.slot_of(7);

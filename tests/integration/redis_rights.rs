@@ -212,13 +212,13 @@ async fn a_server_that_responds_but_does_not_write_refuses_for_certain() {
             assert_eq!(
                 server.cli(&["ACL", "SETUSER", "default", "-@scripting"]),
                 "OK"
-            )
+            );
         },
         |server| {
             assert_eq!(
                 server.cli(&["ACL", "SETUSER", "default", "+@scripting"]),
                 "OK"
-            )
+            );
         },
     )
     .await;

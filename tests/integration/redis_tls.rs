@@ -20,7 +20,7 @@ use crate::support::{
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A server that speaks TLS on one port and plain text on another, which only this file's `redis-cli` uses.
-async fn server(certificates: &Certificates, clients: &str) -> (RedisServer, u16) {
+fn server(certificates: &Certificates, clients: &str) -> (RedisServer, u16) {
     let port = crate::support::process::free_port();
     let (tls_port, path) = (port.to_string(), |name| certificates.path(name));
     let (ca, certificate, key) = (path("ca.crt"), path("server.crt"), path("server.key"));
@@ -57,7 +57,7 @@ async fn connect(config: &RedisConfig) -> Result<RedisGate, ConnectError> {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
     let certificates = Certificates::make();
-    let (server, port) = server(&certificates, "no").await;
+    let (server, port) = server(&certificates, "no");
     let trusting = |ca: &str, mode| TlsConfig {
         mode,
         ca_file: Some(certificates.path(ca)),
@@ -100,7 +100,7 @@ async fn only_a_server_of_a_trusted_authority_and_the_right_name_is_taken() {
 #[tokio::test]
 async fn a_sale_over_tls_with_a_client_s_certificate() {
     let certificates = Certificates::make();
-    let (server, port) = server(&certificates, "yes").await;
+    let (server, port) = server(&certificates, "yes");
     let tls = TlsConfig {
         mode: TlsMode::VerifyFull,
         ca_file: Some(certificates.path("ca.crt")),

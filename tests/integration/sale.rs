@@ -36,7 +36,7 @@ macro_rules! suite {
             over_http_alone_100_of_1000_new_shoppers_buy_100_units,
             five_attempts_at_once_of_one_shopper_are_one_attempt,
             a_holder_is_told_of_the_purchase_even_when_all_is_sold,
-            a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back,
+            a_shopper_without_an_account_is_refused_before_a_unit_is_taken,
         })+
     };
 }
@@ -257,24 +257,17 @@ async fn a_unit_held_by_a_dead_api_is_found_by_the_relay() {
     assert_eq!(system.check_promises(sale).await.orders, 1);
 }
 
-async fn a_shopper_without_an_account_gets_no_order_and_the_unit_comes_back(system: impl System) {
+async fn a_shopper_without_an_account_is_refused_before_a_unit_is_taken(system: impl System) {
     let (api, _worker) = (system.serve().await, system.worker().await);
     let (sale, product) = system.sale(1).await;
     api.wait_until_open(&system, sale).await;
     let (nobody, somebody) = (Shopper::nobody(), system.shoppers(1).await.remove(0));
-    assert_eq!(api.attempt(sale, &nobody).await.0, 200);
-    wait_until("nobody is told", Duration::from_secs(10), || async {
-        api.result(product, &nobody).await.as_deref() == Some("FAILED")
-    })
-    .await;
-    assert_eq!(
-        system.dead_letter_causes().await,
-        [format!("there is no user {}", nobody.id)]
-    );
-    wait_until("the unit can be bought", Duration::from_secs(5), || async {
-        api.attempt(sale, &somebody).await.0 == 200
-    })
-    .await;
+    let (status, body) = api.attempt(sale, &nobody).await;
+    assert_eq!((status, &body["code"]), (401, &"token_invalid".into()));
+    let path = format!("/api/orders/status/{product}");
+    assert_eq!(api.get(&path, Some(&nobody)).await.0, 401);
+    assert_eq!(system.log_end().await, 0);
+    assert_eq!(api.attempt(sale, &somebody).await.0, 200);
     assert_eq!(system.check_promises(sale).await.orders, 1);
 }
 

@@ -7,9 +7,13 @@ use std::{
 
 use super::*;
 use crate::{
-    auth::{Identity, PasswordError, accounts::Accounts},
+    auth::{
+        PasswordError,
+        accounts::{Accounts, directory},
+    },
     clock::SystemClock,
     config::{AuthConfig, LimitsConfig, Secret},
+    lifecycle::Lifecycle,
 };
 
 /// Where the tests are.
@@ -38,8 +42,10 @@ fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
     };
     let tokens = Arc::new(Tokens::new(&config));
     let passwords = Passwords::new(&config).unwrap();
+    let ledger: Arc<dyn Ledger> = Arc::new(Accounts::default());
     let auth = Auth::new(
-        Arc::new(Accounts::default()),
+        Arc::clone(&ledger),
+        directory(&Lifecycle::default(), ledger),
         AuthLimits::new(limits),
         passwords,
         Arc::clone(&tokens),
@@ -70,13 +76,8 @@ async fn who_registers_can_log_in() {
     let account = register(&auth, "User1", "user1@example.com").await.unwrap();
     let session = login(&auth, "user1", "secret").await.ok().unwrap();
     assert_eq!(session.user, account.user);
-    assert_eq!(
-        tokens.verify(&session.token),
-        Ok(Identity {
-            user: account.user,
-            role: Role::User
-        })
-    );
+    let identity = tokens.verify(&session.token).unwrap();
+    assert_eq!((identity.user, identity.role), (account.user, Role::User));
 }
 
 #[tokio::test]

@@ -95,19 +95,53 @@ fn what_is_issued_is_accepted() {
     let token = tokens()
         .issue(user, "user1", Role::User, SystemClock.now())
         .unwrap();
-    assert_eq!(
-        tokens().verify(&token),
-        Ok(Identity {
-            user,
-            role: Role::User
-        })
-    );
+    assert_eq!(verdict(&token), Ok((7, Role::User)));
     assert_eq!(verdict(&signed(&claims())), Ok((7, Role::Admin)));
     assert_eq!(
         verdict(&with_header(&json!({"alg": "HS256"}), &claims())),
         Ok((7, Role::Admin)),
         "the tests' signer"
     );
+}
+
+fn tokens_of(ledger: u128) -> Tokens {
+    tokens().of_ledger(LedgerId(uuid::Uuid::from_u128(ledger)))
+}
+
+#[test]
+fn a_token_of_another_ledger_is_refused() {
+    let user = UserId::new(7).unwrap();
+    let now = SystemClock.now();
+    let token = tokens_of(0x1a2b_3c4d)
+        .issue(user, "user1", Role::User, now)
+        .unwrap();
+    let identity = tokens_of(0x1a2b_3c4d).verify(&token).unwrap();
+    assert_eq!((identity.user, identity.issued_at), (user, now.timestamp()));
+    assert_eq!(
+        tokens_of(0x1a2b_3c4e).verify(&token),
+        Err(TokenError::Invalid)
+    );
+    // Whoever was not told which ledger it serves takes all.
+    assert!(tokens().verify(&token).is_ok());
+    for wrong in [json!("1a2b3c4"), json!(7), json!(null), json!("")] {
+        let token = signed(&with("lid", wrong.clone()));
+        assert_eq!(
+            tokens_of(0x1a2b_3c4d).verify(&token),
+            Err(TokenError::Invalid),
+            "{wrong}"
+        );
+    }
+}
+
+#[test]
+fn a_token_without_a_ledger_is_taken_with_its_age() {
+    let identity = tokens_of(1)
+        .verify(&signed(&with("iat", json!(99))))
+        .unwrap();
+    assert_eq!(identity.issued_at, 99);
+    // Nothing is younger than a token that does not say.
+    let identity = tokens_of(1).verify(&signed(&without("iat"))).unwrap();
+    assert_eq!(identity.issued_at, i64::MIN);
 }
 
 #[test]

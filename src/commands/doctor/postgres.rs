@@ -90,13 +90,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::Secret;
+    use crate::config::{Pooler, Secret, TlsConfig};
 
     fn after(change: impl FnOnce(&mut Inspection)) -> Vec<String> {
         let config = PostgresConfig {
             host: "postgres".to_owned(),
             port: 5432,
-            tls: crate::config::TlsConfig::NONE,
+            tls: TlsConfig::NONE,
+            pooler: Pooler::None,
             user: "user".to_owned(),
             password: Secret::new("password".to_owned()),
             database: "shop".to_owned(),

@@ -13,6 +13,7 @@ use crate::{
     config::Config,
     engine::postgres::PostgresLedger,
     ids::UserId,
+    port::Ledger,
     stress::{Target, shoppers::Recruiting},
 };
 
@@ -82,7 +83,7 @@ impl<'a> Crowd<'a> {
                 "of the {users} accounts from {first} on, {there} are there (--first-user, --users)"
             );
         }
-        let tokens = Tokens::new(&config.auth);
+        let tokens = Tokens::new(&config.auth).of_ledger(ledger.id());
         let run = run();
         // A status is shown to whoever has a token; an account is needed to buy only.
         let somebody = first_user.or(UserId::new(1)).context("an id is positive")?;

@@ -94,8 +94,8 @@ impl MemoryGate {
                 Outcome::SoldOut => PurchaseResult::Failed,
                 // The shopper may buy again.
                 Outcome::Released => return None,
-                // Whoever wrote a record that names nothing real may have named a real shopper.
-                Outcome::Rejected => {
+                // A record that names nothing real may name a real shopper.
+                Outcome::NoAccount | Outcome::Rejected => {
                     let awaited = self.with(id, |sale, _| sale.is_pending(attempt.user));
                     if !awaited.unwrap_or(false) {
                         return None;
@@ -321,6 +321,20 @@ impl StockGate for MemoryGate {
 
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         Ok(self.with(sale, |sale, _| sale.unload()).unwrap_or(true))
+    }
+
+    /// In one process there is one clock.
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        Ok(self.clock.now())
+    }
+
+    /// No note is needed: nothing here outlives a data file that is set back.
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        Ok(Some(0))
+    }
+
+    async fn raise_account_mark(&self, _: i64) -> Result<(), GateError> {
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), GateError> {

@@ -7,18 +7,19 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{
-    audit, ended, leases, outcomes, sales, settle,
+    accounts, audit, ended, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
     values::millis,
 };
 use crate::{
     clock::Clock,
-    ids::{AttemptId, LedgerId, SaleId},
+    ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        Decision, EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
-        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -73,9 +74,48 @@ impl Ledger for SqliteLedger {
         self.id
     }
 
-    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let user = user.clone();
-        self.write(move |conn| users::register(conn, &user)).await
+        self.write(move |conn| users::register(conn, &user, above))
+            .await
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        self.write(move |conn| accounts::continue_above(conn, id.value()))
+            .await
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let (since, now) = (since.map(|position| position.at), self.clock.now());
+        Ok(self
+            .store
+            .read(move |conn| accounts::changes(conn, since, now))
+            .await?)
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| accounts::page(conn, after, limit))
+            .await?)
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        let ids = ids.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| accounts::find(conn, &ids))
+            .await?)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {

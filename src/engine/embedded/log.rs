@@ -172,6 +172,8 @@ fn log_record((offset, value): (i64, Vec<u8>)) -> LogRecord {
     LogRecord {
         offset: Offset(offset),
         entry,
+        // Log and ledger are one file.
+        is_of_ledger: true,
         raw,
     }
 }

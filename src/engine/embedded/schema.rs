@@ -148,3 +148,10 @@ diesel::table! {
         created_at -> BigInt,
     }
 }
+
+diesel::table! {
+    account_changes (id) {
+        id -> BigInt,
+        user_id -> BigInt,
+    }
+}

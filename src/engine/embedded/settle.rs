@@ -52,7 +52,10 @@ pub(super) fn settle(
         .map(|fresh| &fresh.settlement)
         .filter(|settlement| {
             // Rejected, too: nobody but this system writes into the file's log, so its shopper is the one who pressed.
-            matches!(settlement.outcome, Outcome::SoldOut | Outcome::Rejected)
+            matches!(
+                settlement.outcome,
+                Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected
+            )
         })
         .map(|settlement| ResultEntry {
             user: settlement.attempt.user,

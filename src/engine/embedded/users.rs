@@ -6,14 +6,21 @@ use diesel::{
     result::{DatabaseErrorKind, Error},
 };
 
-use super::schema::users;
+use super::{accounts, schema::users, values::time};
 use crate::{
     ids::UserId,
     port::{NewUser, Registration, StoredUser},
 };
 
-/// Makes an account with the role `user`. Who was first is decided by the unique columns.
-pub(super) fn register(conn: &mut SqliteConnection, user: &NewUser) -> QueryResult<Registration> {
+/// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique columns.
+pub(super) fn register(
+    conn: &mut SqliteConnection,
+    user: &NewUser,
+    above: i64,
+) -> QueryResult<Registration> {
+    if above > 0 {
+        accounts::continue_above(conn, above)?;
+    }
     let inserted = diesel::insert_into(users::table)
         .values((
             users::username.eq(&user.username),
@@ -56,15 +63,19 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
             users::username,
             users::password_hash,
             users::role,
+            users::created_at,
         ))
-        .first::<(i64, String, String, String)>(conn)
+        .first::<(i64, String, String, String, i64)>(conn)
         .optional()?;
-    Ok(row.and_then(|(id, username, password_hash, role)| {
-        UserId::new(id).map(|id| StoredUser {
-            id,
-            username,
-            password_hash,
-            role,
-        })
-    }))
+    Ok(
+        row.and_then(|(id, username, password_hash, role, created_at)| {
+            UserId::new(id).map(|id| StoredUser {
+                id,
+                username,
+                password_hash,
+                role,
+                created_at: time(created_at),
+            })
+        }),
+    )
 }

@@ -2,10 +2,7 @@
 
 use std::time::Instant;
 
-use rskafka::{
-    client::partition::OffsetAt,
-    record::{Record, RecordAndOffset},
-};
+use rskafka::{client::partition::OffsetAt, record::RecordAndOffset};
 
 use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message, session::retry_pause};
 use crate::port::{FoundLetter, LetterId, LetterPage, Offset, Partition};
@@ -59,7 +56,7 @@ impl KafkaLog {
             }
             page.letters = records
                 .into_iter()
-                .map(|read| found(partition, read.offset, read.record))
+                .filter_map(|read| self.found(partition, read))
                 .collect();
         }
         Ok(page)
@@ -82,12 +79,13 @@ impl KafkaLog {
             .await?;
         Ok(records)
     }
-}
 
-fn found(partition: Partition, offset: i64, record: Record) -> FoundLetter {
-    let id = LetterId {
-        partition,
-        offset: Offset(offset),
-    };
-    message::read_dead_letter(id, record)
+    /// A letter, unless it is of another ledger.
+    fn found(&self, partition: Partition, read: RecordAndOffset) -> Option<FoundLetter> {
+        let id = LetterId {
+            partition,
+            offset: Offset(read.offset),
+        };
+        message::read_dead_letter(id, read.record, self.ledger.tag())
+    }
 }

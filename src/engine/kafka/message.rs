@@ -1,32 +1,75 @@
 //! Records as Kafka takes them: key, value, headers. What the value says is `engine::record`'s.
 
-use std::collections::BTreeMap;
-
 use rskafka::record::Record;
 
 use crate::{
     engine::record,
+    ids::LedgerTag,
     port::{Attempt, DeadLetter, FoundLetter, LetterId, LogEntry, Offset, Partition, RawRecord},
 };
 
+/// The last eight digits of the ledger's id.
+const LEDGER: &str = "flashsale.ledger";
 const CAUSE: &str = "flashsale.cause";
 const PARTITION: &str = "flashsale.partition";
 const OFFSET: &str = "flashsale.offset";
 const OMITTED_BYTES: &str = "flashsale.omitted-bytes";
 
-/// The record of an attempt. Its key puts all attempts of one shopper into one partition.
-pub(super) fn of_attempt(attempt: &Attempt) -> Record {
+/// The record of an attempt. Its key puts all attempts of one shopper into one partition. A header says which ledger's
+/// numbers it has.
+pub(super) fn of_attempt(attempt: &Attempt, ledger: Option<LedgerTag>) -> Record {
     Record {
         key: Some(attempt.user.to_string().into_bytes()),
         value: Some(record::encode(attempt)),
-        headers: BTreeMap::new(),
+        headers: ledger.map(ledger_header).into_iter().collect(),
         timestamp: attempt.at,
     }
 }
 
+fn ledger_header(ledger: LedgerTag) -> (String, Vec<u8>) {
+    (LEDGER.to_owned(), ledger.to_string().into_bytes())
+}
+
+/// The ledger that a record names. Older versions, the original service and other producers name none.
+fn ledger_of(record: &Record) -> Result<Option<LedgerTag>, String> {
+    let Some(value) = record.headers.get(LEDGER) else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(value);
+    text.parse()
+        .map(Some)
+        .map_err(|error| format!("header {LEDGER} {text:?} {error}"))
+}
+
+/// What a record says to a ledger, and whether it carries that ledger's id. One of another ledger is not read any further.
+pub(super) fn read(record: Record, ours: Option<LedgerTag>) -> (LogEntry, bool, RawRecord) {
+    let ledger = ledger_of(&record);
+    let raw = RawRecord {
+        key: record.key,
+        value: record.value,
+    };
+    let is_of_ledger = ours.is_some() && ledger == Ok(ours);
+    let entry = match ledger {
+        Ok(Some(ledger)) if ours.is_some_and(|ours| ours != ledger) => {
+            LogEntry::OtherLedger(ledger)
+        }
+        Ok(_) => match record::decode(&raw) {
+            Ok(attempt) => LogEntry::Attempt(attempt),
+            Err(cause) => LogEntry::Garbage(cause),
+        },
+        Err(cause) => LogEntry::Garbage(cause),
+    };
+    (entry, is_of_ledger, raw)
+}
+
 /// A record for the dead letters: the bytes as they came, where from and why in the headers. Without its value when that
 /// is too large to be buried; the headers say where it can be found.
-pub(super) fn of_dead_letter(topic: &str, letter: &DeadLetter, keep_value: bool) -> Record {
+pub(super) fn of_dead_letter(
+    topic: &str,
+    ledger: Option<LedgerTag>,
+    letter: &DeadLetter,
+    keep_value: bool,
+) -> Record {
     let size = letter.raw.value.as_ref().map_or(0, Vec::len);
     let omitted = (!keep_value).then(|| (OMITTED_BYTES, size.to_string()));
     let headers = [
@@ -42,13 +85,23 @@ pub(super) fn of_dead_letter(topic: &str, letter: &DeadLetter, keep_value: bool)
             .into_iter()
             .chain(omitted)
             .map(|(name, value)| (name.to_owned(), value.into_bytes()))
+            .chain(ledger.map(ledger_header))
             .collect(),
         timestamp: letter.buried_at,
     }
 }
 
-/// A dead letter as it was found. One without our headers was put there by another hand, and is its own record.
-pub(super) fn read_dead_letter(id: LetterId, buried: Record) -> FoundLetter {
+/// A dead letter as it was found. One without our headers was put there by another hand, and is its own record. `None` if a
+/// worker of another ledger buried it: replayed here, it would name other sales and shoppers.
+pub(super) fn read_dead_letter(
+    id: LetterId,
+    buried: Record,
+    ours: Option<LedgerTag>,
+) -> Option<FoundLetter> {
+    let ledger = ledger_of(&buried).ok().flatten();
+    if ours.is_some() && ledger.is_some() && ledger != ours {
+        return None;
+    }
     let header = |name: &str| {
         let value = buried.headers.get(name)?;
         Some(String::from_utf8_lossy(value).into_owned())
@@ -61,7 +114,7 @@ pub(super) fn read_dead_letter(id: LetterId, buried: Record) -> FoundLetter {
         key: buried.key,
         value: buried.value,
     };
-    FoundLetter {
+    Some(FoundLetter {
         id,
         entry: match record::decode(&raw) {
             Ok(attempt) => LogEntry::Attempt(attempt),
@@ -75,7 +128,7 @@ pub(super) fn read_dead_letter(id: LetterId, buried: Record) -> FoundLetter {
             buried_at: buried.timestamp,
         },
         omitted_bytes,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -83,17 +136,100 @@ mod tests {
     use chrono::DateTime;
 
     use super::*;
-    use crate::ids::{AttemptId, ProductId, SaleId, UserId};
+    use crate::ids::{ProductId, SaleId, UserId};
 
-    #[test]
-    fn an_attempt_is_keyed_by_its_shopper() {
-        let attempt = Attempt {
-            id: AttemptId::generate(),
+    fn attempt() -> Attempt {
+        Attempt {
+            id: "01990000-0000-7000-8000-000000000001".parse().unwrap(),
             sale: SaleId::new(7).unwrap(),
             product: ProductId::new(1).unwrap(),
             user: UserId::new(42).unwrap(),
-            at: DateTime::UNIX_EPOCH,
+            at: DateTime::from_timestamp_millis(1_767_268_800_123).unwrap(),
+        }
+    }
+
+    #[allow(clippy::unnecessary_wraps)] // as records take it
+    fn tag(text: &str) -> Option<LedgerTag> {
+        Some(text.parse().unwrap())
+    }
+
+    #[test]
+    fn an_attempt_is_keyed_by_its_shopper() {
+        assert_eq!(of_attempt(&attempt(), None).key.unwrap(), b"42");
+    }
+
+    /// Key, headers and value as they are written, a line each.
+    fn written(record: &Record) -> String {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        let headers: Vec<_> = record
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}: {}\n", text(value)))
+            .collect();
+        format!(
+            "{}\n{}{}\n",
+            text(record.key.as_ref().unwrap()),
+            headers.concat(),
+            text(record.value.as_ref().unwrap())
+        )
+    }
+
+    #[test]
+    fn a_record_of_this_version_is_written_as_its_golden_file_says() {
+        let golden = include_str!("../../../tests/golden/record-with-ledger.txt");
+        let record = of_attempt(&attempt(), tag("1a2b3c4d"));
+        assert_eq!(written(&record), golden);
+    }
+
+    #[test]
+    fn a_record_of_another_ledger_is_recognised_and_one_of_none_is_ours() {
+        let (ours, other) = (tag("1a2b3c4d"), tag("00000001"));
+        let read = |written, reader| {
+            let (entry, is_of_ledger, _) = read(of_attempt(&attempt(), written), reader);
+            (entry, is_of_ledger)
         };
-        assert_eq!(of_attempt(&attempt).key.unwrap(), b"42");
+        assert_eq!(read(ours, ours), (LogEntry::Attempt(attempt()), true));
+        assert_eq!(read(None, ours), (LogEntry::Attempt(attempt()), false));
+        assert_eq!(
+            read(other, ours),
+            (LogEntry::OtherLedger(other.unwrap()), false)
+        );
+        // Who was not told which ledger it serves takes all.
+        assert_eq!(read(other, None), (LogEntry::Attempt(attempt()), false));
+    }
+
+    #[test]
+    fn a_ledger_that_cannot_be_read_is_garbage_and_never_skipped() {
+        let mut record = of_attempt(&attempt(), tag("1a2b3c4d"));
+        record.headers.insert(LEDGER.to_owned(), b"mine".to_vec());
+        let (entry, is_of_ledger, _) = read(record, tag("1a2b3c4d"));
+        assert!(matches!(entry, LogEntry::Garbage(cause) if cause.contains("\"mine\"")));
+        assert!(!is_of_ledger);
+    }
+
+    #[test]
+    fn a_dead_letter_of_another_ledger_is_not_found() {
+        let letter = DeadLetter {
+            partition: Partition(1),
+            offset: Offset(2),
+            cause: "there is no sale 7".to_owned(),
+            raw: RawRecord {
+                key: None,
+                value: Some(record::encode(&attempt())),
+            },
+            buried_at: attempt().at,
+        };
+        let id = LetterId {
+            partition: Partition(0),
+            offset: Offset(0),
+        };
+        let (ours, other) = (tag("1a2b3c4d"), tag("00000001"));
+        let found = |ledger| {
+            let buried = of_dead_letter("attempts", ledger, &letter, true);
+            read_dead_letter(id, buried, ours).map(|found| found.letter)
+        };
+        assert_eq!(found(ours), Some(letter.clone()));
+        assert_eq!(found(None), Some(letter.clone()));
+        assert_eq!(found(other), None);
     }
 }

@@ -55,6 +55,7 @@ struct State {
     run: u64,
     sales: BTreeMap<SaleId, Kept>,
     results: Results,
+    account_mark: Option<i64>,
 }
 
 #[derive(Clone, Default)]
@@ -104,6 +105,12 @@ impl ModelGate {
         for kept in self.state().sales.values_mut() {
             kept.ledger = Some(other);
         }
+    }
+
+    /// True if the sale was opened and not closed since.
+    #[must_use]
+    pub fn is_open(&self, sale: SaleId) -> bool {
+        self.with_own(sale, |kept, _| kept.sale.is_open()) == Some(true)
     }
 
     /// Forgets a part of what it keeps of a sale.
@@ -196,8 +203,8 @@ impl ModelGate {
             Outcome::SoldOut => PurchaseResult::Failed,
             // The shopper may buy again.
             Outcome::Released => return None,
-            // Whoever wrote a record that names nothing real may have named a real shopper.
-            Outcome::Rejected => {
+            // A record that names nothing real may name a real shopper.
+            Outcome::NoAccount | Outcome::Rejected => {
                 let awaited =
                     self.with_own(attempt.sale, |kept, _| kept.sale.is_pending(attempt.user));
                 if !awaited.unwrap_or(false) {
@@ -508,6 +515,23 @@ impl StockGate for ModelGate {
     async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
         let unloaded = self.with_own(sale, |kept, _| kept.sale.unload());
         Ok(unloaded.unwrap_or(true))
+    }
+
+    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
+        Ok(self.clock.now())
+    }
+
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        Ok(match self.kind {
+            Kind::Server => self.state().account_mark,
+            Kind::InProcess { .. } => Some(0),
+        })
+    }
+
+    async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
+        let mut state = self.state();
+        state.account_mark = state.account_mark.max(Some(to));
+        Ok(())
     }
 
     async fn ping(&self) -> Result<(), GateError> {

@@ -12,19 +12,21 @@ use crate::{
 type Reading = (String, String);
 
 /// Members and partitions of every reading.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct Leases {
     /// When each member's time runs out, in milliseconds.
     members: BTreeMap<Reading, BTreeMap<String, i64>>,
     partitions: BTreeMap<Reading, BTreeMap<Partition, Progress>>,
 }
 
+#[derive(Clone)]
 struct Progress {
     next: Offset,
     last: Option<AttemptId>,
     owner: Option<Owner>,
 }
 
+#[derive(Clone)]
 struct Owner {
     member: String,
     until: i64,

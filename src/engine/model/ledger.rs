@@ -18,11 +18,16 @@ use crate::{
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     order::settlement::{self, Known, KnownSale, Settled},
     port::{
-        Attempt, Decision, EndedOrder, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset,
-        Outcome, Partition, Position, PurchaseResult, Registration, ResultEntry, SaleListing,
-        SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser, Verdict,
+        AccountChanges, AccountPage, AccountPosition, Attempt, Decision, EndedOrder, Holder, Lease,
+        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, PurchaseResult,
+        Registration, ResultEntry, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser, Verdict,
     },
 };
+
+/// What a ledger has at some moment, to set it back to.
+#[derive(Clone)]
+pub struct LedgerImage(Tables);
 
 /// The ledger.
 pub struct ModelLedger {
@@ -31,9 +36,15 @@ pub struct ModelLedger {
     tables: Mutex<Tables>,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Tables {
     users: BTreeMap<UserId, (StoredUser, String)>,
+    /// The highest id that was handed out.
+    reached: i64,
+    /// Deleted accounts, in order.
+    removed: Vec<UserId>,
+    /// How often it was set back to an earlier state.
+    set_back: u64,
     sales: BTreeMap<SaleId, SaleListing>,
     orders: BTreeMap<(SaleId, UserId), AttemptId>,
     attempts: BTreeMap<AttemptId, Settled>,
@@ -71,9 +82,41 @@ impl ModelLedger {
             username: format!("shopper{id}"),
             password_hash: "-".to_owned(),
             role: "user".to_owned(),
+            created_at: DateTime::UNIX_EPOCH,
         };
         let email = format!("shopper{id}@example.com");
-        self.tables().users.insert(id, (user, email));
+        let mut tables = self.tables();
+        tables.users.insert(id, (user, email));
+        tables.reached = tables.reached.max(id.value());
+    }
+
+    /// Deletes an account, unless an order names it. True if it did.
+    pub fn delete_account(&self, id: UserId) -> bool {
+        let mut tables = self.tables();
+        if tables.orders.keys().any(|(_, user)| *user == id) {
+            return false;
+        }
+        let deleted = tables.users.remove(&id).is_some();
+        if deleted {
+            tables.removed.push(id);
+        }
+        deleted
+    }
+
+    /// What it has now.
+    #[must_use]
+    pub fn image(&self) -> LedgerImage {
+        LedgerImage(self.tables().clone())
+    }
+
+    /// Sets it back to what it had then, as restoring a backup does.
+    pub fn set_back(&self, image: &LedgerImage) {
+        let mut tables = self.tables();
+        let set_back = tables.set_back + 1;
+        *tables = Tables {
+            set_back,
+            ..image.0.clone()
+        };
     }
 
     /// Whoever held leases is gone: a process that has the ledger for itself says so at its start.
@@ -219,7 +262,11 @@ impl Tables {
                 let by = self.orders.get(&(settled.sale, settled.user)).copied();
                 settled.outcome = by.map_or(Outcome::SoldOut, |by| Outcome::AlreadyOrdered { by });
             }
-            Outcome::Ordered | Outcome::SoldOut | Outcome::Released | Outcome::Rejected => {}
+            Outcome::Ordered
+            | Outcome::SoldOut
+            | Outcome::Released
+            | Outcome::NoAccount
+            | Outcome::Rejected => {}
         }
         Some(settled)
     }
@@ -310,7 +357,8 @@ impl Ledger for ModelLedger {
         self.id
     }
 
-    async fn register(&self, user: &NewUser) -> Result<Registration, LedgerError> {
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        let now = self.clock.now();
         let mut tables = self.tables();
         let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
         let mut users = tables.users.values();
@@ -321,17 +369,69 @@ impl Ledger for ModelLedger {
         if users.any(|(_, email)| same(email, &user.email)) {
             return Ok(Registration::EmailTaken);
         }
-        let last = tables.users.keys().last().map_or(0, |id| id.value());
+        let last = tables.reached.max(above);
         let id = UserId::new(last + 1)
             .ok_or_else(|| LedgerError("there is no further id".to_owned()))?;
+        tables.reached = id.value();
         let stored = StoredUser {
             id,
             username: user.username.clone(),
             password_hash: user.password_hash.clone(),
             role: "user".to_owned(),
+            created_at: now,
         };
         tables.users.insert(id, (stored, user.email.clone()));
         Ok(Registration::Registered(id))
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        let mut tables = self.tables();
+        tables.reached = tables.reached.max(id.value());
+        Ok(())
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let tables = self.tables();
+        let server = tables.set_back.to_string();
+        let read = since.map_or(usize::MAX, |position| {
+            usize::try_from(position.at).unwrap_or(usize::MAX)
+        });
+        let removed = tables.removed.iter().skip(read);
+        Ok(AccountChanges {
+            restart: since.is_some_and(|position| position.server != server),
+            removed: removed.map(|id| id.value()..=id.value()).collect(),
+            position: AccountPosition {
+                server,
+                at: tables.removed.len() as u64,
+                seen: BTreeSet::new(),
+                made_at: self.clock.now(),
+            },
+            reached: tables.reached,
+        })
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        let tables = self.tables();
+        let behind = tables.users.iter().filter(|(id, _)| Some(**id) > after);
+        let accounts = behind.map(|(id, (user, _))| (*id, user.created_at));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(AccountPage::of(accounts.take(limit)))
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        let tables = self.tables();
+        let made_at = |id: &UserId| Some((*id, tables.users.get(id)?.0.created_at));
+        Ok(ids.iter().filter_map(made_at).collect())
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -375,6 +475,9 @@ impl Ledger for ModelLedger {
         let known = tables.look_up(&settlement::attempts_of(batches));
         let decision = settlement::decide(batches, known).map_err(SettleError::Unsettleable)?;
         tables.check(&decision)?;
+        if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
+            tables.reached = tables.reached.max(reached.value());
+        }
         tables.write_down(&decision);
         for batch in batches {
             tables.leases.move_to(&batch.position, batch.to, batch.last);

@@ -43,10 +43,15 @@ impl Records {
         Offset(self.first + i64::try_from(self.records.len()).unwrap_or(i64::MAX))
     }
 
-    fn push(&mut self, raw: RawRecord) {
+    fn push(&mut self, raw: RawRecord, is_of_ledger: bool) {
         let entry = entry_of(&raw);
         let offset = self.end();
-        self.records.push_back(LogRecord { offset, entry, raw });
+        self.records.push_back(LogRecord {
+            offset,
+            entry,
+            is_of_ledger,
+            raw,
+        });
     }
 }
 
@@ -70,7 +75,7 @@ impl ModelLog {
     /// Writes a record by another hand.
     pub fn write_by_hand(&self, partition: Partition, raw: RawRecord) {
         if let Some(mut records) = self.records(partition) {
-            records.push(raw);
+            records.push(raw, false);
         }
         self.announce();
     }
@@ -192,10 +197,11 @@ impl AttemptLog for ModelLog {
     async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>> {
         for attempt in attempts {
             if let Some(mut records) = self.records(self.partition_of(attempt.user)) {
-                records.push(RawRecord {
+                let raw = RawRecord {
                     key: Some(attempt.user.to_string().into_bytes()),
                     value: Some(record::encode(attempt)),
-                });
+                };
+                records.push(raw, true);
             }
         }
         self.announce();

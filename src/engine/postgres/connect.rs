@@ -16,10 +16,11 @@ use super::{
     failure::{self, Retry},
     session::{Deadline, Session},
     transport::{self, Connected, Encrypt, PEER_TIMEOUT},
+    unnamed::Unnamed,
     watch::{LastCode, PasswordInClear, Watched},
 };
 use crate::{
-    config::{PostgresConfig, TlsMode},
+    config::{Pooler, PostgresConfig, TlsMode},
     engine::tls,
     ids::LedgerId,
 };
@@ -55,8 +56,9 @@ pub enum ConnectError {
     #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
     AnotherLedger { expected: LedgerId, found: LedgerId },
     #[error(
-        "PostgreSQL at {server} is behind a pooler in transaction mode, which mixes the prepared statements and settings of its clients; \
-         set pool_mode = session for this database in PgBouncer, or connect to PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
+        "PostgreSQL at {server} is behind a pooler in transaction mode, which mixes the prepared statements and settings of its clients: \
+         set POSTGRES_POOLER=transaction (not for `flashsale migrate`), or pool_mode = session for this database in PgBouncer, \
+         or connect to PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
     )]
     SharedSessions { server: String },
     #[error("{0} (POSTGRES_CA_FILE, POSTGRES_CERT_FILE, POSTGRES_KEY_FILE)")]
@@ -100,10 +102,28 @@ pub(super) async fn open(
     database: &str,
     statement_timeout: Duration,
 ) -> Result<Session, ConnectError> {
+    open_for(Purpose::Write, config, database, statement_timeout).await
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A server that takes no writes is of no use.
+    Write,
+    Look,
+}
+
+/// [`open`], for this purpose.
+pub(super) async fn open_for(
+    purpose: Purpose,
+    config: &PostgresConfig,
+    database: &str,
+    statement_timeout: Duration,
+) -> Result<Session, ConnectError> {
     let connecting = async {
         let mut last = unreachable(config, "no host is configured".to_owned());
         for host in transport::hosts(config) {
-            match open_on(host, config, database, statement_timeout).await {
+            match open_on(purpose, host, config, database, statement_timeout).await {
                 Ok(session) => return Ok(session),
                 // The others would answer the same, or nothing can be said of them.
                 Err(error @ ConnectError::Certificates(_)) => return Err(error),
@@ -123,6 +143,7 @@ pub(super) async fn open(
 }
 
 async fn open_on(
+    purpose: Purpose,
     host: &str,
     config: &PostgresConfig,
     database: &str,
@@ -130,14 +151,20 @@ async fn open_on(
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
     let (client, deadline) = log_in(host, config, database, &code, statement_timeout).await?;
-    client
-        .batch_execute(&session_settings(statement_timeout))
-        .await
-        .map_err(|error| classify(config, database, &error))?;
+    // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
+    if config.pooler == Pooler::None {
+        client
+            .batch_execute(&session_settings(statement_timeout))
+            .await
+            .map_err(|error| classify(config, database, &error))?;
+    }
     let conn = AsyncPgConnection::try_from(client)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
     let mut session = Session::new(conn, deadline, code);
+    if purpose == Purpose::Look {
+        return Ok(session);
+    }
     match session.takes_writes().await {
         Ok(true) => Ok(session),
         Ok(false) => Err(ConnectError::ReadOnly {
@@ -155,25 +182,39 @@ async fn log_in(
     code: &LastCode,
     statement_timeout: Duration,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let tls =
-        tls::client(&config.tls).map_err(|error| ConnectError::Certificates(error.to_string()))?;
-    let Connected { stream, is_local } = transport::connect(host, config.port)
+    let connected = transport::connect(host, config.port)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
+    log_in_over(connected, host, config, database, code, statement_timeout).await
+}
+
+/// The same on a socket that is connected.
+async fn log_in_over(
+    Connected { stream, is_local }: Connected,
+    host: &str,
+    config: &PostgresConfig,
+    database: &str,
+    code: &LastCode,
+    statement_timeout: Duration,
+) -> Result<(Client, Deadline), ConnectError> {
+    let tls =
+        tls::client(&config.tls).map_err(|error| ConnectError::Certificates(error.to_string()))?;
+    let is_pooled = config.pooler == Pooler::Transaction;
     let failed = |error: tokio_postgres::Error| classify(config, database, &error);
     let mut settings = settings(config, database);
     if let Some(tls) = tls {
         settings.ssl_mode(SslMode::Require);
-        let encrypt = Encrypt::new(tls, host, code.clone());
+        let encrypt = Encrypt::new(tls, host, code.clone(), is_pooled);
         let (client, connection) = settings
-            .connect_raw(Watched::opaque(stream), encrypt)
+            .connect_raw(stream, encrypt)
             .await
             .map_err(failed)?;
         Ok((client, Session::drive(connection, statement_timeout)))
     } else {
         settings.ssl_mode(SslMode::Disable);
+        let watched = Watched::new(stream, code.clone(), is_local);
         let (client, connection) = settings
-            .connect_raw(Watched::new(stream, code.clone(), is_local), NoTls)
+            .connect_raw(Unnamed::new(watched, is_pooled), NoTls)
             .await
             .map_err(failed)?;
         Ok((client, Session::drive(connection, statement_timeout)))
@@ -190,7 +231,7 @@ fn settings(config: &PostgresConfig, database: &str) -> tokio_postgres::Config {
     settings
 }
 
-/// Set by a statement and not by the startup parameter `options`, which PgBouncer refuses.
+/// Set by a statement and not by the startup parameter `options`, which `PgBouncer` refuses.
 ///
 /// The server watches us as we watch it, so that the locks of a worker that was cut off do not outlive it for long. It compiles
 /// no statements: that takes longer than any of ours. And it looks rows up by their indexes, also in a table that is small
@@ -206,12 +247,25 @@ fn session_settings(statement_timeout: Duration) -> String {
     )
 }
 
+/// The same for one transaction, where a pooler may give the next one another session.
+pub(super) fn transaction_settings(statement_timeout: Duration) -> String {
+    format!(
+        "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {statement}; \
+         SET LOCAL idle_in_transaction_session_timeout = {idle}",
+        statement = statement_timeout.as_millis(),
+        idle = IDLE_TIMEOUT.as_millis(),
+    )
+}
+
 /// Fails when two connections of ours share a session of the server, as behind a pooler in transaction or statement mode:
 /// prepared statements and settings would be mixed up with those of others. A pooler in session mode is fine.
 pub(super) async fn refuse_shared_sessions(
     config: &PostgresConfig,
     database: &str,
 ) -> Result<(), ConnectError> {
+    if config.pooler == Pooler::Transaction {
+        return Ok(());
+    }
     let look = async {
         let mut last = Ok(());
         for host in transport::hosts(config) {
@@ -335,34 +389,22 @@ fn is_passing(code: &SqlState) -> bool {
 mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
-        net::{TcpListener, TcpStream},
+        net::TcpListener,
     };
 
     use super::*;
     use crate::config::{Secret, TlsConfig};
 
-    /// A server that asks for the password in clear text, and answers with all that it was sent afterwards.
-    async fn impostor(listener: TcpListener) -> Vec<u8> {
-        let (mut client, _) = listener.accept().await.unwrap();
-        let mut startup = [0; 1024];
-        assert!(client.read(&mut startup).await.unwrap() > 0);
-        client
-            .write_all(&[b'R', 0, 0, 0, 8, 0, 0, 0, 3])
-            .await
-            .unwrap();
-        let mut sent = Vec::new();
-        client.read_to_end(&mut sent).await.ok();
-        sent
-    }
-
-    #[tokio::test]
-    async fn an_impostor_elsewhere_is_not_told_the_password() {
+    /// Logs in to a server that answers the startup message by a request for the password. What the server got afterwards,
+    /// and what became of the login.
+    async fn ask_for_password(request: &[u8], is_local: bool) -> (Vec<u8>, ConnectError) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let port = listener.local_addr().unwrap().port();
         let config = PostgresConfig {
             host: "127.0.0.1".to_owned(),
-            port: address.port(),
+            port,
             tls: TlsConfig::NONE,
+            pooler: Pooler::None,
             user: "shop".to_owned(),
             password: Secret::new("hunter22"),
             database: "shop".to_owned(),
@@ -370,18 +412,45 @@ mod tests {
             pool_timeout: Duration::from_secs(5),
             statement_timeout: Duration::from_secs(5),
         };
-        let connecting = async {
-            let socket = TcpStream::connect(address).await.unwrap();
-            let is_local = false;
-            let stream = Watched::new(socket, LastCode::default(), is_local);
-            let connected = settings(&config, "shop").connect_raw(stream, NoTls).await;
-            classify(&config, "shop", &connected.err().unwrap())
+        let impostor = async {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut startup = [0; 1024];
+            assert!(socket.read(&mut startup).await.unwrap() > 0);
+            socket.write_all(request).await.unwrap();
+            let mut answer = vec![0; 1024];
+            let size = socket.read(&mut answer).await.unwrap();
+            answer.truncate(size);
+            answer
         };
-        let (sent, error) = tokio::join!(impostor(listener), connecting);
-        assert!(
-            matches!(error, ConnectError::PasswordInClear { .. }),
-            "{error}"
-        );
-        assert_eq!(sent, b"");
+        let login = async {
+            let mut connected = transport::connect("127.0.0.1", port).await.unwrap();
+            connected.is_local = is_local;
+            let code = LastCode::default();
+            let timeout = Duration::from_secs(5);
+            log_in_over(connected, "127.0.0.1", &config, "shop", &code, timeout)
+                .await
+                .err()
+                .unwrap()
+        };
+        tokio::join!(impostor, login)
+    }
+
+    #[tokio::test]
+    async fn an_impostor_elsewhere_gets_neither_the_password_nor_its_hash() {
+        for request in [&b"R\0\0\0\x08\0\0\0\x03"[..], b"R\0\0\0\x0c\0\0\0\x05salt"] {
+            let (answer, error) = ask_for_password(request, false).await;
+            assert_eq!(answer, b"");
+            assert!(
+                matches!(error, ConnectError::PasswordInClear { .. }),
+                "{error}"
+            );
+            assert!(!error.is_passing());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_server_on_this_machine_may_ask_for_the_password() {
+        let (answer, _) = ask_for_password(b"R\0\0\0\x08\0\0\0\x03", true).await;
+        assert_eq!(answer, b"p\0\0\0\x0dhunter22\0");
     }
 }

@@ -38,6 +38,7 @@ const fn row(session: SessionFate, retry: Retry) -> Verdict {
 }
 
 /// The table. Codes come before their class.
+#[allow(clippy::match_same_arms)] // each row has its own reason
 pub(super) fn verdict(code: [u8; 5]) -> Verdict {
     use Retry::{AtOnce, Later, Never};
     use SessionFate::{Discard, Keep};

@@ -8,7 +8,7 @@ use diesel_async::RunQueryDsl;
 
 use super::{
     Prepared,
-    connect::{self, ConnectError},
+    connect::{self, ConnectError, Purpose},
     migrate,
 };
 use crate::{clock::Clock, config::PostgresConfig};
@@ -59,7 +59,7 @@ const GUARDS: [&str; 19] = [
 
 const SERVER: &str = "
     SELECT current_setting('server_version') AS version,
-        pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean AS is_read_only,
+        pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only,
         current_setting('fsync')::boolean AND current_setting('full_page_writes')::boolean
             AND current_setting('synchronous_commit') <> 'off' AS is_durable,
         current_setting('max_connections')::bigint - current_setting('superuser_reserved_connections')::bigint
@@ -123,7 +123,13 @@ pub async fn inspect(
         Err(migrate::MigrateError::Connect(error)) => return Err(error),
         Err(error) => vec![error.to_string()],
     };
-    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    let mut session = connect::open_for(
+        Purpose::Look,
+        config,
+        &config.database,
+        config.statement_timeout,
+    )
+    .await?;
     let refused = |error: diesel::result::Error| ConnectError::Refused {
         server: format!("{}:{}", config.host, config.port),
         cause: error.to_string(),

@@ -11,10 +11,13 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Prepared,
-    connect::{self, ConnectError},
+    connect::{self, ConnectError, Purpose},
     session::Session,
 };
-use crate::{config::PostgresConfig, engine::migration::MigrationState};
+use crate::{
+    config::{Pooler, PostgresConfig},
+    engine::migration::MigrationState,
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
@@ -34,6 +37,11 @@ pub enum MigrateError {
         user: String,
         cause: String,
     },
+    #[error(
+        "migrations need a session of their own, which a pooler in transaction mode does not give (POSTGRES_POOLER): \
+         run `flashsale migrate` with POSTGRES_POOLER=none on PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
+    )]
+    Pooler,
     #[error("migrating: {0}")]
     Failed(String),
 }
@@ -79,6 +87,38 @@ pub async fn run(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
     .await
 }
 
+/// What `serve` and `work` do with the tables, and no more. Row locks need the right to update a column.
+const RIGHTS: &[&str] = &[
+    "SELECT ON __diesel_schema_migrations, ledger_identity, products, account_changes",
+    "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
+    // A row without SUCCESS makes room for the shopper's new order.
+    "SELECT, INSERT, DELETE ON orders",
+    "SELECT, INSERT, UPDATE ON released_orders",
+    "SELECT, UPDATE (remaining_stock, updated_at) ON flash_sales",
+    "SELECT, INSERT, UPDATE ON consumer_partitions",
+    "SELECT, INSERT, UPDATE, DELETE ON consumer_members",
+    "USAGE ON SEQUENCE dead_letter_decisions_id_seq",
+    // Raised above lost accounts after the ledger was set back.
+    "USAGE, SELECT, UPDATE ON SEQUENCE users_id_seq",
+];
+
+/// Grants a role what `serve` and `work` need. It owns nothing and cannot change the schema.
+pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateError> {
+    let role = quoted(role);
+    let mut statements = format!(
+        "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), {}); END $$;",
+        literal(&role)
+    );
+    for rights in RIGHTS {
+        statements.extend(["GRANT ", rights, " TO ", &role, ";"]);
+    }
+    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    session
+        .batch_execute(&statements)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))
+}
+
 /// Reverts the last migration that was applied. Its name, or `None` if there is none.
 pub async fn revert(config: &PostgresConfig) -> Result<Option<String>, MigrateError> {
     with_harness(config, |harness| {
@@ -106,7 +146,13 @@ pub async fn reset(config: &PostgresConfig) -> Result<Vec<String>, MigrateError>
 
 /// All migrations of this version in their order, then those that only the database knows. Changes nothing.
 pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, MigrateError> {
-    let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+    let mut session = connect::open_for(
+        Purpose::Look,
+        config,
+        &config.database,
+        config.statement_timeout,
+    )
+    .await?;
     let applied = applied_versions(&mut session)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
@@ -153,8 +199,11 @@ async fn with_harness<T: Send + 'static>(
     work: impl FnOnce(&mut Harness) -> HarnessResult<T> + Send + 'static,
 ) -> Result<T, MigrateError> {
     let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
-    // The lock below is a session's.
+    // The lock below is a session's, and so is what a migration sets.
     connect::refuse_shared_sessions(config, &config.database).await?;
+    if config.pooler == Pooler::Transaction {
+        return Err(MigrateError::Pooler);
+    }
     session
         .batch_execute(LOCK)
         .await
@@ -239,6 +288,11 @@ fn name_of(version: &MigrationVersion<'_>) -> String {
 /// An identifier in quotes, safe whatever is in it.
 fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+/// A text as SQL spells it, safe whatever is in it.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{
     ops::{Deref, DerefMut},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +21,11 @@ use super::{
     identity,
     watch::LastCode,
 };
-use crate::{config::PostgresConfig, ids::LedgerId, port::LedgerError};
+use crate::{
+    config::{Pooler, PostgresConfig},
+    ids::LedgerId,
+    port::LedgerError,
+};
 
 /// When a connection in use is closed, whatever it waits for. `None` while it is idle.
 pub(super) type Deadline = watch::Sender<Option<Instant>>;
@@ -150,6 +155,24 @@ pub(super) struct Sessions {
     ledger: LedgerId,
 }
 
+impl Sessions {
+    /// Fails when the database is not the one that was opened at start.
+    async fn check_identity(&self, session: &mut Session) -> Result<(), ConnectError> {
+        let found = identity::read(session)
+            .await
+            .map_err(|error| ConnectError::Unreachable {
+                server: format!("{}:{}", self.config.host, self.config.port),
+                cause: error.to_string(),
+            })?;
+        if found == self.ledger {
+            return Ok(());
+        }
+        let expected = self.ledger;
+        tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
+        Err(ConnectError::AnotherLedger { expected, found })
+    }
+}
+
 impl Manager for Sessions {
     type Type = Session;
     type Error = ConnectError;
@@ -157,25 +180,19 @@ impl Manager for Sessions {
     async fn create(&self) -> Result<Session, ConnectError> {
         let config = &self.config;
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
-        let found =
-            identity::read(&mut session)
-                .await
-                .map_err(|error| ConnectError::Unreachable {
-                    server: format!("{}:{}", config.host, config.port),
-                    cause: error.to_string(),
-                })?;
-        if found == self.ledger {
-            Ok(session)
-        } else {
-            let expected = self.ledger;
-            tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
-            Err(ConnectError::AnotherLedger { expected, found })
-        }
+        self.check_identity(&mut session).await?;
+        Ok(session)
     }
 
     async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<ConnectError> {
         if session.is_broken() {
             return Err(RecycleError::message("closed"));
+        }
+        // Behind a pooler in transaction mode the server may be another one by now.
+        if self.config.pooler == Pooler::Transaction {
+            self.check_identity(session)
+                .await
+                .map_err(RecycleError::Backend)?;
         }
         match session.takes_writes().await {
             Ok(true) => Ok(()),
@@ -190,6 +207,8 @@ impl Manager for Sessions {
 pub(super) struct SessionPool {
     pool: Pool<Sessions>,
     statement_timeout: Duration,
+    /// What each transaction sets for itself, where nothing can be set in a session.
+    settings: Option<Arc<str>>,
 }
 
 impl SessionPool {
@@ -208,7 +227,14 @@ impl SessionPool {
         Ok(Self {
             pool,
             statement_timeout: config.statement_timeout,
+            settings: (config.pooler == Pooler::Transaction)
+                .then(|| connect::transaction_settings(config.statement_timeout).into()),
         })
+    }
+
+    /// What each transaction has to set for itself.
+    pub(super) fn transaction_settings(&self) -> Option<&str> {
+        self.settings.as_deref()
     }
 
     /// A connection that works, for one call.

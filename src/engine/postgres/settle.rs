@@ -12,11 +12,11 @@ use diesel::{
     result::Error,
     sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
-use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
 
 use super::{
-    Prepared,
+    Prepared, accounts,
     failure::{self, Retry},
     sales::units,
     watch::LastCode,
@@ -146,12 +146,13 @@ impl Undone {
 pub(super) async fn settle(
     conn: &mut AsyncPgConnection,
     code: &LastCode,
+    settings: Option<&str>,
     batches: &[SettleBatch],
 ) -> Result<Vec<Vec<Settlement>>, SettleError> {
     let mut tries = 1;
     loop {
         code.clear();
-        let undone = match attempt_once(conn, batches).await {
+        let undone = match attempt_once(conn, settings, batches).await {
             Ok(settlements) => return Ok(settlements),
             Err(undone) => undone,
         };
@@ -167,6 +168,7 @@ pub(super) async fn settle(
 
 async fn attempt_once(
     conn: &mut AsyncPgConnection,
+    settings: Option<&str>,
     batches: &[SettleBatch],
 ) -> Result<Vec<Vec<Settlement>>, Undone> {
     let Some(SettleBatch { position, .. }) = batches.first() else {
@@ -176,6 +178,9 @@ async fn attempt_once(
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
+            if let Some(settings) = settings {
+                conn.batch_execute(settings).await?;
+            }
             if !move_offsets(conn, position, batches).await? {
                 return Err(Undone::Settle(SettleError::Fenced));
             }
@@ -188,6 +193,9 @@ async fn attempt_once(
                 .map_err(|causes| Undone::Settle(SettleError::Unsettleable(causes)))?;
             make_room(conn, &decision.orders, &in_the_way).await?;
             write_orders(conn, &decision.orders).await?;
+            if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
+                accounts::raise(conn, reached.value()).await?;
+            }
             write_attempts(conn, &position.topic, decision.fresh).await?;
             Ok(decision.settlements)
         })

@@ -18,7 +18,10 @@ use tokio::{
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::watch::{LastCode, Watched};
+use super::{
+    unnamed::Unnamed,
+    watch::{LastCode, Watched},
+};
 use crate::config::PostgresConfig;
 
 /// How long a peer may leave data unacknowledged.
@@ -121,33 +124,40 @@ pub(super) struct Encrypt {
     settings: Arc<ClientConfig>,
     host: String,
     code: LastCode,
+    is_pooled: bool,
 }
 
 impl Encrypt {
-    pub(super) fn new(settings: Arc<ClientConfig>, host: &str, code: LastCode) -> Self {
+    pub(super) fn new(
+        settings: Arc<ClientConfig>,
+        host: &str,
+        code: LastCode,
+        is_pooled: bool,
+    ) -> Self {
         Self {
             settings,
             host: host.to_owned(),
             code,
+            is_pooled,
         }
     }
 }
 
-type Plain = Watched<Socket>;
-type Rustls = <MakeRustlsConnect as MakeTlsConnect<Plain>>::Stream;
+type Rustls = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
 
-impl TlsConnect<Plain> for Encrypt {
-    type Stream = Watched<Rustls>;
+impl TlsConnect<Socket> for Encrypt {
+    type Stream = Unnamed<Watched<Rustls>>;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
 
-    fn connect(self, stream: Plain) -> Self::Future {
+    fn connect(self, stream: Socket) -> Self::Future {
         Box::pin(async move {
             let mut maker = MakeRustlsConnect::new(ClientConfig::clone(&self.settings));
-            let connector = MakeTlsConnect::<Plain>::make_tls_connect(&mut maker, &self.host)
+            let connector = MakeTlsConnect::<Socket>::make_tls_connect(&mut maker, &self.host)
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
-            let encrypted = TlsConnect::<Plain>::connect(connector, stream).await?;
-            Ok(Watched::new(encrypted, self.code, true))
+            let encrypted = TlsConnect::<Socket>::connect(connector, stream).await?;
+            let watched = Watched::new(encrypted, self.code, true);
+            Ok(Unnamed::new(watched, self.is_pooled))
         })
     }
 }

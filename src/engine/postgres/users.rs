@@ -1,13 +1,14 @@
 //! Accounts. Passwords arrive hashed; checking them is `auth`'s.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     result::{DatabaseErrorKind, Error},
-    sql_types::Text,
+    sql_types::{BigInt, Nullable, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::schema::users;
+use super::{Prepared, accounts, schema::users};
 use crate::{
     ids::UserId,
     port::{NewUser, Registration, StoredUser},
@@ -17,37 +18,77 @@ diesel::define_sql_function! {
     fn lower(text: Text) -> Text;
 }
 
-/// Makes an account with the role `user`. Who was first is decided by the unique indexes.
+/// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
+const REGISTER: &str = "
+    WITH next AS MATERIALIZED (SELECT nextval('users_id_seq') AS id)
+    INSERT INTO users (id, username, email, password_hash, full_name)
+    SELECT id, ?, ?, ?, ? FROM next WHERE id > ?
+    RETURNING id";
+
+/// Tries to register while other writers move the sequence.
+const TRIES: u32 = 5;
+
+#[derive(QueryableByName)]
+struct IdRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique indexes.
 pub(super) async fn register(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    above: i64,
 ) -> QueryResult<Registration> {
-    let inserted = diesel::insert_into(users::table)
-        .values((
-            users::username.eq(&user.username),
-            users::email.eq(&user.email),
-            users::password_hash.eq(&user.password_hash),
-            users::full_name.eq(user.full_name.as_deref()),
-        ))
-        .returning(users::id)
-        .get_result::<i64>(conn)
-        .await;
-    match inserted {
-        Ok(id) => UserId::new(id)
-            .map(Registration::Registered)
-            .ok_or(Error::NotFound),
-        Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
-            match information.constraint_name() {
-                Some("users_username_lower_key") => Ok(Registration::UsernameTaken),
-                Some("users_email_lower_key") => Ok(Registration::EmailTaken),
-                _ => Err(Error::DatabaseError(
-                    DatabaseErrorKind::UniqueViolation,
-                    information,
-                )),
+    for _ in 0..TRIES {
+        match insert(conn, user, above).await {
+            Ok(Some(row)) => {
+                return UserId::new(row.id)
+                    .map(Registration::Registered)
+                    .ok_or(Error::NotFound);
             }
+            // The ledger was set back.
+            Ok(None) => accounts::continue_above(conn, above).await?,
+            Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
+                match information.constraint_name() {
+                    Some("users_username_lower_key") => return Ok(Registration::UsernameTaken),
+                    Some("users_email_lower_key") => return Ok(Registration::EmailTaken),
+                    // An account was made by hand with an id that the sequence had not reached.
+                    Some("users_pkey") => {}
+                    _ => {
+                        return Err(Error::DatabaseError(
+                            DatabaseErrorKind::UniqueViolation,
+                            information,
+                        ));
+                    }
+                }
+            }
+            Err(error) => return Err(error),
         }
-        Err(error) => Err(error),
     }
+    Err(Error::NotFound)
+}
+
+async fn insert(
+    conn: &mut AsyncPgConnection,
+    user: &NewUser,
+    above: i64,
+) -> QueryResult<Option<IdRow>> {
+    conn.build_transaction()
+        .read_committed()
+        .run(async |conn| {
+            accounts::hold_sequence(conn).await?;
+            Prepared::new(REGISTER)
+                .bind::<Text, _>(user.username.clone())
+                .bind::<Text, _>(user.email.clone())
+                .bind::<Text, _>(user.password_hash.clone())
+                .bind::<Nullable<Text>, _>(user.full_name.clone())
+                .bind::<BigInt, _>(above)
+                .get_result(conn)
+                .await
+                .optional()
+        })
+        .await
 }
 
 pub(super) async fn find(
@@ -65,16 +106,20 @@ pub(super) async fn find(
             users::username,
             users::password_hash,
             users::role,
+            users::created_at,
         ))
-        .first::<(i64, String, String, String)>(conn)
+        .first::<(i64, String, String, String, DateTime<Utc>)>(conn)
         .await
         .optional()?;
-    Ok(row.and_then(|(id, username, password_hash, role)| {
-        UserId::new(id).map(|id| StoredUser {
-            id,
-            username,
-            password_hash,
-            role,
-        })
-    }))
+    Ok(
+        row.and_then(|(id, username, password_hash, role, created_at)| {
+            UserId::new(id).map(|id| StoredUser {
+                id,
+                username,
+                password_hash,
+                role,
+                created_at,
+            })
+        }),
+    )
 }

@@ -1,5 +1,5 @@
-//! Reads along what the server sends, for two things that the client library keeps to itself: the SQLSTATE of its last error,
-//! and that it asks for the password in clear text.
+//! Reads along what the server sends, for two things that the client library keeps to itself: the SQLSTATE of its last error
+//! (diesel maps a few codes to kinds and hides the others), and that it asks for the password itself or for its MD5 hash.
 //!
 //! A backend message is one byte that names its kind, four bytes of length (which count themselves), and its body
 //! (PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats").
@@ -23,7 +23,7 @@ const ERROR_BYTES: usize = 256;
 /// Why a connection was given up during its login.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the server asks for the password in clear text over a connection that is not encrypted; it was not sent"
+    "the server asks for the password, or for its MD5 hash, over a connection that is not encrypted; nothing was sent"
 )]
 pub(super) struct PasswordInClear;
 
@@ -45,8 +45,11 @@ impl LastCode {
         self.0.store(0, Ordering::Release);
     }
 
-    fn set(&self, [a, b, c, d, e]: [u8; 5]) {
-        let bytes = [0, 0, 1, a, b, c, d, e];
+    fn set(&self, code: [u8; 5]) {
+        let mut bytes = [0, 0, 1, 0, 0, 0, 0, 0];
+        for (to, from) in bytes.iter_mut().skip(3).zip(code) {
+            *to = from;
+        }
         self.0.store(u64::from_be_bytes(bytes), Ordering::Release);
     }
 }
@@ -54,7 +57,7 @@ impl LastCode {
 /// A stream from the server that is read along.
 pub(super) struct Watched<S> {
     stream: S,
-    reader: Option<Reader>,
+    reader: Reader,
 }
 
 /// Where in the stream of messages the last byte was.
@@ -77,18 +80,7 @@ impl<S> Watched<S> {
             left: 0,
             body: Vec::new(),
         };
-        Self {
-            stream,
-            reader: Some(reader),
-        }
-    }
-
-    /// A stream whose bytes are those of TLS.
-    pub(super) fn opaque(stream: S) -> Self {
-        Self {
-            stream,
-            reader: None,
-        }
+        Self { stream, reader }
     }
 }
 
@@ -133,8 +125,11 @@ impl Reader {
     /// Looks at a message that is complete.
     fn judge(&mut self) -> Result<(), PasswordInClear> {
         match self.head.first() {
-            // AuthenticationCleartextPassword is 3.
-            Some(b'R') if self.body.starts_with(&[0, 0, 0, 3]) && !self.may_send_password => {
+            // AuthenticationCleartextPassword is 3, AuthenticationMD5Password is 5: the hash is as good as the password.
+            Some(b'R')
+                if !self.may_send_password
+                    && matches!(self.body.as_slice(), [0, 0, 0, 3 | 5, ..]) =>
+            {
                 Err(PasswordInClear)
             }
             Some(b'E') => {
@@ -161,9 +156,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
-        if let (Poll::Ready(Ok(())), Some(reader)) = (&polled, &mut self.reader) {
+        if let Poll::Ready(Ok(())) = &polled {
             let came = buffer.filled().get(before..).unwrap_or_default();
-            if let Err(refused) = reader.read(came) {
+            if let Err(refused) = self.reader.read(came) {
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
                     refused,
@@ -205,7 +200,7 @@ mod tests {
     fn reader(may_send_password: bool) -> (Reader, LastCode) {
         let code = LastCode::default();
         let watched = Watched::new((), code.clone(), may_send_password);
-        (watched.reader.unwrap(), code)
+        (watched.reader, code)
     }
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -248,6 +243,8 @@ mod tests {
         let request = message(b'R', &[0, 0, 0, 3]);
         assert!(reader(false).0.read(&request).is_err());
         assert!(reader(true).0.read(&request).is_ok());
+        let hash = message(b'R', &[0, 0, 0, 5, 1, 2, 3, 4]);
+        assert!(reader(false).0.read(&hash).is_err());
         let scram = message(b'R', &[0, 0, 0, 10, b'S', 0, 0]);
         assert!(reader(false).0.read(&scram).is_ok());
     }

@@ -14,6 +14,7 @@
 //!
 //! Attempt ids are kept as their 16 bytes: shorter than any text, and nothing has to be encoded on the hot path.
 //! Results are under the original service's key, `flashsale:result:<user>:<product>`, outside the sale's slot.
+//! `flashsale:accounts:<ledger>` is the highest account id that was handed out.
 
 use std::fmt::Write;
 
@@ -23,8 +24,8 @@ use fred::{prelude::Value, types::Key};
 use uuid::Uuid;
 
 use crate::{
-    ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Holder, PurchaseResult, ResultEntry},
+    ids::{AttemptId, LedgerTag, ProductId, SaleId, UserId},
+    port::{Holder, PurchaseResult},
 };
 
 /// How many shoppers go into one call where any number may come: about a millisecond, in which the server does nothing
@@ -78,6 +79,14 @@ pub(super) fn result_keys(of: impl Iterator<Item = (UserId, ProductId)>) -> Vec<
         .collect()
 }
 
+/// Each ledger has its own: `flashsale:accounts:1a2b3c4d`.
+pub(super) fn account_mark_key(ledger: Option<LedgerTag>) -> Key {
+    match ledger {
+        Some(ledger) => format!("flashsale:accounts:{ledger}").into(),
+        None => "flashsale:accounts".into(),
+    }
+}
+
 fn sale_key(sale: SaleId, name: &str) -> Key {
     format!("flashsale:{{{sale}}}:{name}").into()
 }
@@ -120,30 +129,56 @@ pub(super) fn count(number: usize) -> Value {
     i64::try_from(number).unwrap_or(i64::MAX).into()
 }
 
-/// A result as it is kept: with the sale that it came from.
-pub(super) fn format_result(entry: &ResultEntry) -> Value {
-    let word = match entry.result {
-        PurchaseResult::Success => "SUCCESS",
-        PurchaseResult::Failed => "FAILED",
-    };
-    format!("{word}:{}", entry.sale).into()
+/// A result as it is kept: with the sale that it came from and the ledger whose sale that is.
+///
+/// `SUCCESS:7:1a2b3c4d`, `FAILED@1a2b3c4d:7`. Versions without ledger ids, which may run beside this one during an upgrade,
+/// read the first as a SUCCESS of an unknown sale, and the second as nothing. They would tell a FAILED of an unknown sale
+/// without looking whether its shopper got a unit later, so the word of a FAILED is one that they do not know.
+pub(super) fn format_result(
+    ledger: Option<LedgerTag>,
+    sale: SaleId,
+    result: PurchaseResult,
+) -> String {
+    match (result, ledger) {
+        (PurchaseResult::Success, Some(ledger)) => format!("SUCCESS:{sale}:{ledger}"),
+        (PurchaseResult::Failed, Some(ledger)) => format!("FAILED@{ledger}:{sale}"),
+        (PurchaseResult::Success, None) => format!("SUCCESS:{sale}"),
+        (PurchaseResult::Failed, None) => format!("FAILED:{sale}"),
+    }
 }
 
-/// A kept result and its sale. The original service wrote the bare word.
-pub(super) fn parse_result(text: &str) -> Option<(PurchaseResult, Option<SaleId>)> {
-    let (word, sale) = text.split_once(':').unwrap_or((text, ""));
-    let sale = sale.parse().ok().and_then(SaleId::new);
-    match word {
-        "SUCCESS" => Some((PurchaseResult::Success, sale)),
-        "FAILED" => Some((PurchaseResult::Failed, sale)),
-        _ => None,
+/// A kept result and its sale; `None` if it is of another ledger than `ours`. Versions without ledger ids wrote
+/// `SUCCESS:7` and `FAILED:7`, the original service the bare word: these are taken as ours.
+pub(super) fn parse_result(
+    ours: Option<LedgerTag>,
+    text: &str,
+) -> Option<(PurchaseResult, Option<SaleId>)> {
+    let (head, rest) = text.split_once(':').unwrap_or((text, ""));
+    let (word, before) = head.split_once('@').unwrap_or((head, ""));
+    let (sale, behind) = rest.split_once(':').unwrap_or((rest, ""));
+    let result = match word {
+        "SUCCESS" => PurchaseResult::Success,
+        "FAILED" => PurchaseResult::Failed,
+        _ => return None,
+    };
+    let ledger = if before.is_empty() { behind } else { before };
+    if !ledger.is_empty() {
+        let ledger: LedgerTag = ledger.parse().ok()?;
+        if ours.is_some_and(|ours| ours != ledger) {
+            return None;
+        }
     }
+    Some((result, sale.parse().ok().and_then(SaleId::new)))
 }
 
 /// A kept result, if it is of this sale. Of the original service's bare words, SUCCESS may be of an earlier sale; a FAILED
 /// over an order of this one is wrong whatever it was of.
-pub(super) fn parse_result_of(text: &str, sale: SaleId) -> Option<PurchaseResult> {
-    let (result, of) = parse_result(text)?;
+pub(super) fn parse_result_of(
+    ours: Option<LedgerTag>,
+    text: &str,
+    sale: SaleId,
+) -> Option<PurchaseResult> {
+    let (result, of) = parse_result(ours, text)?;
     let is_of_sale = of.map_or(result == PurchaseResult::Failed, |of| of == sale);
     is_of_sale.then_some(result)
 }
@@ -185,41 +220,80 @@ mod tests {
         assert!(result_keys([].into_iter()).is_empty());
     }
 
-    fn written(result: PurchaseResult, sale: SaleId) -> String {
-        let entry = ResultEntry {
-            sale,
-            product: ProductId::new(1).unwrap(),
-            user: UserId::new(1).unwrap(),
-            result,
-        };
-        format_result(&entry).into_string().unwrap()
+    fn tags() -> (Option<LedgerTag>, Option<LedgerTag>) {
+        (
+            Some("1a2b3c4d".parse().unwrap()),
+            Some("00000001".parse().unwrap()),
+        )
+    }
+
+    const BOTH: [PurchaseResult; 2] = [PurchaseResult::Success, PurchaseResult::Failed];
+
+    #[test]
+    fn results_are_read_with_and_without_their_sale_and_ledger() {
+        let sale = SaleId::new(7).unwrap();
+        let (ours, _) = tags();
+        for result in BOTH {
+            for ledger in [ours, None] {
+                let written = format_result(ledger, sale, result);
+                let read = Some((result, Some(sale)));
+                assert_eq!(parse_result(ours, &written), read, "{written}");
+                assert_eq!(parse_result(None, &written), read, "{written}");
+            }
+        }
+        let (success, failed) = (PurchaseResult::Success, PurchaseResult::Failed);
+        assert_eq!(parse_result(ours, "SUCCESS"), Some((success, None)));
+        assert_eq!(parse_result(ours, "FAILED"), Some((failed, None)));
+        for unknown in ["", "SUCCESSFUL", "SUCCESS:7:x", "FAILED@:x:7"] {
+            assert!(
+                parse_result(ours, unknown).is_none_or(|(_, sale)| sale.is_none()),
+                "{unknown}"
+            );
+        }
     }
 
     #[test]
-    fn results_are_read_with_and_without_their_sale() {
+    fn a_result_of_another_ledger_is_none() {
         let sale = SaleId::new(7).unwrap();
-        for result in [PurchaseResult::Success, PurchaseResult::Failed] {
-            let written = written(result, sale);
-            assert_eq!(parse_result(&written), Some((result, Some(sale))));
+        let (ours, other) = tags();
+        for result in BOTH {
+            let written = format_result(other, sale, result);
+            assert_eq!(parse_result(ours, &written), None);
+            assert_eq!(parse_result_of(ours, &written, sale), None);
         }
-        let (success, failed) = (PurchaseResult::Success, PurchaseResult::Failed);
-        assert_eq!(parse_result("SUCCESS"), Some((success, None)));
-        assert_eq!(parse_result("FAILED"), Some((failed, None)));
-        assert_eq!(parse_result(""), None);
-        assert_eq!(parse_result("SUCCESSFUL"), None);
+    }
+
+    /// What `parse_result` did before results had a ledger.
+    fn read_by_the_version_before(text: &str) -> Option<(PurchaseResult, Option<SaleId>)> {
+        let (word, sale) = text.split_once(':').unwrap_or((text, ""));
+        let sale = sale.parse().ok().and_then(SaleId::new);
+        match word {
+            "SUCCESS" => Some((PurchaseResult::Success, sale)),
+            "FAILED" => Some((PurchaseResult::Failed, sale)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_version_before_tells_no_failed_of_a_sale_that_it_cannot_read() {
+        let sale = SaleId::new(7).unwrap();
+        let read =
+            BOTH.map(|result| read_by_the_version_before(&format_result(tags().0, sale, result)));
+        assert_eq!(read, [Some((PurchaseResult::Success, None)), None]);
     }
 
     #[test]
     fn a_result_of_another_sale_is_none_of_this_one() {
         let (sale, other) = (SaleId::new(7).unwrap(), SaleId::new(77).unwrap());
-        for result in [PurchaseResult::Success, PurchaseResult::Failed] {
-            let text = written(result, sale);
-            assert_eq!(parse_result_of(&text, sale), Some(result));
-            assert_eq!(parse_result_of(&text, other), None);
+        let (ours, _) = tags();
+        for result in BOTH {
+            let text = format_result(ours, sale, result);
+            assert_eq!(parse_result_of(ours, &text, sale), Some(result));
+            assert_eq!(parse_result_of(ours, &text, other), None);
         }
-        assert_eq!(parse_result_of("SUCCESS", sale), None);
+        assert_eq!(parse_result_of(ours, "SUCCESS", sale), None);
         assert_eq!(
-            parse_result_of("FAILED", sale),
+            parse_result_of(ours, "FAILED", sale),
             Some(PurchaseResult::Failed)
         );
     }

@@ -1,4 +1,5 @@
-//! What shoppers are told of a product: the result keys, and how they stand beside what the sale itself knows.
+//! What shoppers are told of a product: the result keys, and how they stand beside what the sale itself knows. A result of
+//! another ledger counts as none, and is overwritten.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -18,7 +19,7 @@ use super::{
     scripts::SCRIPTS,
 };
 use crate::{
-    ids::{ProductId, SaleId, UserId},
+    ids::{LedgerTag, ProductId, SaleId, UserId},
     port::{GateError, PurchaseResult, ResultEntry, ResultQuestion},
 };
 
@@ -26,6 +27,7 @@ use crate::{
 /// different nodes.
 pub(super) async fn write(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     ttl: Duration,
     results: &[ResultEntry],
 ) -> Result<(), GateError> {
@@ -37,6 +39,7 @@ pub(super) async fn write(
         &SCRIPTS.set_user_result,
         &[ttl_secs.into()],
         &by_sale,
+        |entry| vec![format_result(ledger, entry.sale, entry.result).into()],
     )
     .await
 }
@@ -44,17 +47,24 @@ pub(super) async fn write(
 /// Forgets those that still stand like this.
 pub(super) async fn forget(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     results: &[ResultEntry],
 ) -> Result<(), GateError> {
-    call(connection, &SCRIPTS.forget_results, &[], results).await
+    call(connection, &SCRIPTS.forget_results, &[], results, |entry| {
+        [ledger, None]
+            .map(|ledger| format_result(ledger, entry.sale, entry.result).into())
+            .into()
+    })
+    .await
 }
 
-/// Calls a script on results: many a call, on a cluster one.
+/// Calls a script on results: many a call, on a cluster one. `values` are the script's arguments about entries that are alike.
 async fn call(
     connection: &Connection,
     script: &Script,
     head: &[Value],
     results: &[ResultEntry],
+    values: impl Fn(&ResultEntry) -> Vec<Value>,
 ) -> Result<(), GateError> {
     for part in results.chunks(CALL_SIZE) {
         let calls = part
@@ -64,7 +74,7 @@ async fn call(
                 let mut args = head.to_vec();
                 for alike in entries.chunk_by(|a, b| (a.sale, a.result) == (b.sale, b.result)) {
                     args.push(count(alike.len()));
-                    args.extend(alike.first().map(format_result));
+                    args.extend(alike.first().map(&values).into_iter().flatten());
                 }
                 connection.run(script, keys, args)
             });
@@ -76,6 +86,7 @@ async fn call(
 /// Who holds a unit of the sale is told how that stands; everyone else what was written for them.
 pub(super) async fn read(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     user: UserId,
     product: ProductId,
     sale: Option<SaleId>,
@@ -91,12 +102,13 @@ pub(super) async fn read(
         }
         None => (Standing::None, connection.get(key).await?),
     };
-    tell(connection, user, sale, standing, &written).await
+    tell(connection, ledger, user, sale, standing, &written).await
 }
 
 /// The same for many: those who ask about the same sale in one call, where one server has all keys.
 pub(super) async fn read_many(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     asked: &[ResultQuestion],
 ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
     let mut together: BTreeMap<(Option<SaleId>, ProductId), Vec<usize>> = BTreeMap::new();
@@ -116,7 +128,7 @@ pub(super) async fn read_many(
             .collect();
         (
             indexes,
-            read_of_sale(connection, sale, product, &users).await,
+            read_of_sale(connection, ledger, sale, product, &users).await,
         )
     });
     let lost = || Err(GateError::Unknown("no answer to a question".to_owned()));
@@ -133,6 +145,7 @@ pub(super) async fn read_many(
 
 async fn read_of_sale(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     sale: Option<SaleId>,
     product: ProductId,
     users: &[UserId],
@@ -141,7 +154,7 @@ async fn read_of_sale(
         join_all(
             users
                 .iter()
-                .map(|user| read(connection, *user, product, sale)),
+                .map(|user| read(connection, ledger, *user, product, sale)),
         )
     };
     let Some(of) = sale.filter(|_| !connection.clustered) else {
@@ -154,7 +167,7 @@ async fn read_of_sale(
                 .iter()
                 .zip(&standings)
                 .map(|(user, (standing, written))| {
-                    tell(connection, *user, sale, *standing, written)
+                    tell(connection, ledger, *user, sale, *standing, written)
                 });
             join_all(told).await
         }
@@ -165,6 +178,7 @@ async fn read_of_sale(
 /// What a shopper is told, from how they stand in the sale and what was written.
 async fn tell(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     user: UserId,
     sale: Option<SaleId>,
     standing: Standing,
@@ -173,7 +187,7 @@ async fn tell(
     if standing != Standing::None && standing != Standing::Closed {
         return Ok(standing.tells());
     }
-    let Some((result, of)) = parse(written)? else {
+    let Some((result, of)) = parse(ledger, written)? else {
         return Ok(None);
     };
     match of {
@@ -196,6 +210,7 @@ async fn tell(
 /// What was written for these shoppers about this sale, many reads at a time.
 pub(super) async fn stored(
     connection: &Connection,
+    ledger: Option<LedgerTag>,
     sale: SaleId,
     product: ProductId,
     users: &[UserId],
@@ -209,7 +224,7 @@ pub(super) async fn stored(
             results.push(if value.is_null() {
                 None
             } else {
-                parse_result_of(reply::text(&value)?, sale)
+                parse_result_of(ledger, reply::text(&value)?, sale)
             });
         }
     }
@@ -296,10 +311,13 @@ async fn standings(
 }
 
 /// What a key says, and of which sale.
-fn parse(value: &Value) -> Result<Option<(PurchaseResult, Option<SaleId>)>, GateError> {
+fn parse(
+    ledger: Option<LedgerTag>,
+    value: &Value,
+) -> Result<Option<(PurchaseResult, Option<SaleId>)>, GateError> {
     if value.is_null() {
         Ok(None)
     } else {
-        Ok(parse_result(reply::text(value)?))
+        Ok(parse_result(ledger, reply::text(value)?))
     }
 }

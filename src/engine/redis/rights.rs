@@ -29,13 +29,17 @@ const IN_SCRIPTS: &[&str] = &[
     "pexpire",
     "pexpireat",
     "pttl",
+    "sadd",
     "set",
+    "sismember",
+    "srem",
     "time",
     "unlink",
     "zadd",
     "zcard",
     "zrangebyscore",
     "zrem",
+    "zscore",
 ];
 
 /// Commands that are sent beside scripts. `script|load` only spares sending texts later, and of `client|id` and `ping` only the
@@ -65,7 +69,7 @@ pub(super) async fn check(
     session: &Session,
     probe_key: &str,
 ) -> Result<(), ConnectError> {
-    let keys: Vec<Key> = ["", ":hash", ":set"]
+    let keys: Vec<Key> = ["", ":hash", ":sorted", ":set"]
         .iter()
         .map(|suffix| format!("{probe_key}{suffix}").into())
         .collect();

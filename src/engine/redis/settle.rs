@@ -57,7 +57,7 @@ pub(super) async fn end(
 pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
     let result = match settlement.outcome {
         Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
-        Outcome::SoldOut | Outcome::Rejected => PurchaseResult::Failed,
+        Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected => PurchaseResult::Failed,
         Outcome::Released => return None,
     };
     let attempt = &settlement.attempt;
@@ -73,7 +73,9 @@ pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
 fn decision(settlement: &Settlement) -> Value {
     let (letter, by) = match settlement.outcome {
         Outcome::Ordered => (b'O', None),
-        Outcome::SoldOut | Outcome::Released | Outcome::Rejected => (b'F', None),
+        Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected => {
+            (b'F', None)
+        }
         Outcome::AlreadyOrdered { by } => (b'A', Some(by)),
     };
     let mut text = Vec::with_capacity(33);

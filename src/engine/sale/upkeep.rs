@@ -79,7 +79,7 @@ impl Sale {
         match settlement.outcome {
             Outcome::Ordered => self.ended.contains(&settlement.attempt.id),
             Outcome::AlreadyOrdered { by } => self.ended.contains(&by),
-            Outcome::SoldOut | Outcome::Released | Outcome::Rejected => false,
+            Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected => false,
         }
     }
 

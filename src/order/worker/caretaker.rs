@@ -20,6 +20,7 @@ use super::{
     terms::{Step, Terms, end_orders},
 };
 use crate::{
+    auth::raise_lost_mark,
     ids::SaleId,
     port::{
         EndedOrder, GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing,
@@ -157,6 +158,17 @@ impl Caretaker {
         let mut ended: HashMap<SaleId, Vec<EndedOrder>> = HashMap::new();
         for order in self.engines.ledger.ended_orders(&ids, ENDED).await? {
             ended.entry(order.sale).or_default().push(order);
+        }
+        // A node that registers accounts does it as well; here it does not depend on somebody who registers.
+        if let Err(error) = raise_lost_mark(
+            self.engines.ledger.as_ref(),
+            self.engines.gate.as_ref(),
+            self.engines.log.as_ref(),
+            &self.settings.group,
+        )
+        .await
+        {
+            tracing::debug!(%error, "the note of account ids cannot be looked after");
         }
         let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {

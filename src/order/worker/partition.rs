@@ -1,18 +1,29 @@
 //! Reads one partition and settles what it says: log, ledger, gate, in this order.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
 use super::{Engines, settler::Settler};
 use crate::{
-    ids::{AttemptId, SaleId},
+    ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
         Outcome, Position, Rejection, SettleBatch, SettleError, Settlement, StockGate,
     },
+    telemetry::Seldom,
 };
+
+// A new database beside an old topic reads many; metrics count them.
+static FOREIGN_LINES: Seldom = Seldom::new();
 
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -28,6 +39,8 @@ pub(super) struct PartitionReader {
     next: Offset,
     /// The attempt of the record before `next`, as the ledger remembers it; until it is checked.
     unchecked: Option<AttemptId>,
+    /// Everything before it was settled by this reader, or before it: as the ledger confirmed it last.
+    settled: Arc<AtomicI64>,
     /// Cancelled when the reader is to stop.
     stop: CancellationToken,
 }
@@ -58,8 +71,14 @@ impl PartitionReader {
             position,
             next: lease.next,
             unchecked: lease.last,
+            settled: Arc::new(AtomicI64::new(lease.next.0)),
             stop: CancellationToken::new(),
         }
+    }
+
+    /// How far the partition is settled, to be watched.
+    pub(super) fn settled(&self) -> Arc<AtomicI64> {
+        Arc::clone(&self.settled)
     }
 
     /// Reads and settles until told to stop, or fenced out. Stops between batches only.
@@ -133,6 +152,8 @@ impl PartitionReader {
     /// Reads again from the earliest record. Settling is idempotent, so nothing is harmed.
     async fn start_over(&mut self, earliest: Offset) -> Result<(), StepError> {
         counter!("flashsale_log_restarts_total").increment(1);
+        // Before the ledger is behind it.
+        self.settled.store(0, Ordering::Release);
         if !self
             .engines
             .ledger
@@ -159,6 +180,7 @@ impl PartitionReader {
             .filter_map(|record| self.garbage(record))
             .collect();
         self.bury(&garbage).await?;
+        self.pass_over_other_ledgers(&batch.records);
         let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
         let last = batch
             .records
@@ -174,6 +196,7 @@ impl PartitionReader {
             last,
             attempts,
             rejected: Vec::new(),
+            reached: batch.records.iter().filter_map(proven_account).max(),
         };
         let settlements = loop {
             match self.settler.settle(settle.clone(), lags).await {
@@ -195,9 +218,27 @@ impl PartitionReader {
             }
         };
         self.next = batch.next;
+        self.settled.store(self.next.0, Ordering::Release);
         count(&settlements);
         self.record(&settlements).await;
         Ok(())
+    }
+
+    /// Counts the records that nodes of other ledgers wrote: an old topic beside a new database, or a topic that two shops share.
+    /// Nothing comes of them here.
+    fn pass_over_other_ledgers(&self, records: &[LogRecord]) {
+        let mut others = records.iter().filter_map(|record| match &record.entry {
+            LogEntry::OtherLedger(ledger) => Some(ledger),
+            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
+        });
+        let Some(ledger) = others.next() else {
+            return;
+        };
+        let count = 1 + others.count();
+        counter!("flashsale_foreign_records_total").increment(count as u64);
+        if FOREIGN_LINES.is_due() {
+            tracing::warn!(partition = %self.position.partition, records = count, %ledger, "records of another ledger are passed over");
+        }
     }
 
     /// Writes dead letters before the offset moves past them.
@@ -241,7 +282,7 @@ impl PartitionReader {
     fn garbage(&self, record: &LogRecord) -> Option<DeadLetter> {
         match &record.entry {
             LogEntry::Garbage(cause) => Some(self.letter(record, cause)),
-            LogEntry::Attempt(_) => None,
+            LogEntry::Attempt(_) | LogEntry::OtherLedger(_) => None,
         }
     }
 
@@ -285,8 +326,15 @@ pub(super) async fn record(
 fn attempt(record: &LogRecord) -> Option<Attempt> {
     match record.entry {
         LogEntry::Attempt(attempt) => Some(attempt),
-        LogEntry::Garbage(_) => None,
+        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
     }
+}
+
+/// The account of an attempt that a node of this ledger wrote down: it existed then, whatever the ledger knows now.
+fn proven_account(record: &LogRecord) -> Option<UserId> {
+    attempt(record)
+        .filter(|_| record.is_of_ledger)
+        .map(|attempt| attempt.user)
 }
 
 fn count(settlements: &[Settlement]) {
@@ -296,6 +344,7 @@ fn count(settlements: &[Settlement]) {
             Outcome::SoldOut => "sold_out",
             Outcome::AlreadyOrdered { .. } => "already_ordered",
             Outcome::Released => "released",
+            Outcome::NoAccount => "no_account",
             Outcome::Rejected => "rejected",
         };
         counter!("flashsale_settled_total", "outcome" => outcome).increment(1);

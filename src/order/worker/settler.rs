@@ -189,6 +189,7 @@ mod tests {
             last: attempts.last().map(|attempt| attempt.id),
             attempts,
             rejected: Vec::new(),
+            reached: None,
         }
     }
 
@@ -274,7 +275,8 @@ mod tests {
         all(&settler, [batch(0, 0, 1..2)], false).await;
         let mut fenced = batch(1, 0, 2..3);
         fenced.from = Offset(7);
-        let stranger = batch(2, 0, SHOPPERS + 1..SHOPPERS + 2);
+        let mut stranger = batch(2, 0, 2..3);
+        stranger.attempts[0].sale = SaleId::new(99).unwrap();
         let good = [batch(0, 1, 3..4), batch(3, 0, 4..5)];
         let [first, last] = good;
         let mut answers = all(&settler, [first, fenced, stranger, last], false)

@@ -81,6 +81,7 @@ pub async fn read_all(log: &dyn AttemptLog) -> Vec<(Partition, Vec<Attempt>)> {
             attempts.extend(batch.records.into_iter().map(|record| match record.entry {
                 LogEntry::Attempt(attempt) => attempt,
                 LogEntry::Garbage(cause) => panic!("{cause}"),
+                LogEntry::OtherLedger(ledger) => panic!("of ledger {ledger}"),
             }));
             next = batch.next;
         }

@@ -116,9 +116,10 @@ impl Api {
     }
 
     /// Waits until this API knows a sale that is not open: an attempt is refused, and not with 404.
-    pub async fn wait_until_known(&self, sale: i64) {
+    pub async fn wait_until_known(&self, system: &impl System, sale: i64) {
+        let somebody = system.shoppers(1).await.remove(0);
         super::wait_until("the API knows the sale", Duration::from_secs(5), || async {
-            self.attempt(sale, &Shopper::nobody()).await.0 != 404
+            self.attempt(sale, &somebody).await.0 != 404
         })
         .await;
     }

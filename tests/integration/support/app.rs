@@ -80,7 +80,7 @@ impl<S: System> TestApp<S> {
         let (sale, _) = self.system.sale_in(stock, start, end).await;
         match window {
             Window::Open => self.api.wait_until_open(&self.system, sale).await,
-            Window::Upcoming | Window::Ended => self.api.wait_until_known(sale).await,
+            Window::Upcoming | Window::Ended => self.api.wait_until_known(&self.system, sale).await,
         }
         let sale = SaleId::new(sale).unwrap();
         self.sales.lock().unwrap().push((sale, window));

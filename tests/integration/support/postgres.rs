@@ -10,7 +10,7 @@ use std::{
 };
 
 use flashsale::{
-    config::{PostgresConfig, Secret},
+    config::{Pooler, PostgresConfig, Secret, TlsConfig, TlsMode},
     engine::postgres::{PostgresLedger, migrate},
 };
 use tokio::sync::OnceCell;
@@ -44,10 +44,15 @@ impl TestDatabase {
 
     /// A migrated, empty one that this configuration names, on a server of a test's own.
     pub async fn create_on(config: PostgresConfig) -> Self {
-        migrate::ensure_database(&config)
+        // A pooler in transaction mode is no place for migrations.
+        let server = match config.pooler {
+            Pooler::None => config.clone(),
+            Pooler::Transaction => direct(&config),
+        };
+        migrate::ensure_database(&server)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
-        migrate::run(&config)
+        migrate::run(&server)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         Self { config }
@@ -73,8 +78,16 @@ impl TestDatabase {
             ),
             ("POSTGRES_DB", self.config.database.clone()),
         ];
+        let pooler = (self.config.pooler == Pooler::Transaction)
+            .then(|| ("POSTGRES_POOLER", "transaction".to_owned()));
+        let tls = (self.config.tls.mode == TlsMode::VerifyFull)
+            .then(|| ("POSTGRES_TLS", "verify-full".to_owned()));
+        let authorities = self.config.tls.ca_file.clone();
         pairs
             .into_iter()
+            .chain(pooler)
+            .chain(tls)
+            .chain(authorities.map(|file| ("POSTGRES_CA_FILE", file)))
             .map(|(name, value)| (name.to_owned(), value))
             .collect()
     }
@@ -103,7 +116,7 @@ impl TestDatabase {
 
     /// A connection for statements by hand.
     pub async fn client(&self) -> Client {
-        connect(&self.config).await
+        connect(&direct(&self.config)).await
     }
 }
 
@@ -136,13 +149,43 @@ pub fn config(database: &str) -> PostgresConfig {
         port: or("POSTGRES_PORT", "25433")
             .parse()
             .expect("POSTGRES_PORT is a port"),
-        tls: flashsale::config::TlsConfig::NONE,
+        tls: tls(),
+        pooler: match or("POSTGRES_POOLER", "none").as_str() {
+            "transaction" => Pooler::Transaction,
+            _ => Pooler::None,
+        },
         user: or("POSTGRES_USER", "postgres1"),
         password: Secret::new(or("POSTGRES_PASSWORD", "postgres1")),
         database: database.to_owned(),
         pool_size: 8,
         pool_timeout: Duration::from_secs(20),
         statement_timeout: Duration::from_secs(20),
+    }
+}
+
+/// The same server, reached without the pooler and without encryption: for what is not the program's.
+fn direct(config: &PostgresConfig) -> PostgresConfig {
+    // Servers of a test's own have no pooler before them.
+    let port = (config.pooler == Pooler::Transaction)
+        .then(|| std::env::var("FLASHSALE_TEST_POSTGRES_PORT").ok())
+        .flatten();
+    PostgresConfig {
+        port: port.map_or(config.port, |port| port.parse().expect("it is a port")),
+        pooler: Pooler::None,
+        tls: TlsConfig::NONE,
+        ..config.clone()
+    }
+}
+
+/// Set by `make test-tls`.
+fn tls() -> TlsConfig {
+    match std::env::var("POSTGRES_TLS").as_deref() {
+        Ok("verify-full") => TlsConfig {
+            mode: TlsMode::VerifyFull,
+            ca_file: std::env::var("POSTGRES_CA_FILE").ok(),
+            identity: None,
+        },
+        _ => TlsConfig::NONE,
     }
 }
 
@@ -169,7 +212,7 @@ async fn make_template() -> String {
 
 /// Nothing runs at the end of a run, so the next one sweeps up.
 async fn drop_stale() {
-    let client = connect(&config("postgres")).await;
+    let client = connect(&direct(&config("postgres"))).await;
     let names = client
         .query(
             "SELECT datname FROM pg_database WHERE datname ~ '^flashsale_(template|test)_[0-9]+_'",
@@ -196,7 +239,7 @@ async fn drop_stale() {
 async fn admin(config: &PostgresConfig, statement: &str) {
     let config = PostgresConfig {
         database: "postgres".to_owned(),
-        ..config.clone()
+        ..direct(config)
     };
     connect(&config)
         .await

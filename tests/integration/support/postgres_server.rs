@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flashsale::config::{PostgresConfig, Secret};
+use flashsale::config::{Pooler, PostgresConfig, Secret, TlsConfig};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
@@ -68,7 +68,8 @@ impl PostgresServer {
         PostgresConfig {
             host: "127.0.0.1".to_owned(),
             port: self.port,
-            tls: flashsale::config::TlsConfig::NONE,
+            tls: TlsConfig::NONE,
+            pooler: Pooler::None,
             user: USER.to_owned(),
             password: Secret::new("none"),
             database: database.to_owned(),
@@ -90,6 +91,24 @@ impl PostgresServer {
         let (client, connection) = settings.connect(NoTls).await?;
         tokio::spawn(connection);
         Ok(client)
+    }
+
+    /// A connection of the superuser to this database.
+    pub async fn client(&self, database: &str) -> Client {
+        self.client_as("postgres", database).await
+    }
+
+    /// A connection of this role to this database.
+    pub async fn client_as(&self, role: &str, database: &str) -> Client {
+        let mut settings = tokio_postgres::Config::new();
+        settings
+            .host("127.0.0.1")
+            .port(self.port)
+            .user(role)
+            .dbname(database);
+        let (client, connection) = settings.connect(NoTls).await.expect("the server answers");
+        tokio::spawn(connection);
+        client
     }
 
     /// Runs a statement as the superuser.

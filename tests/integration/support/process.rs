@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     io::{BufRead, BufReader, Read},
     net::TcpListener,
     process::{Child, Command, ExitStatus, Stdio},
@@ -27,7 +28,17 @@ pub struct Process {
 impl Process {
     /// Starts the binary with this environment and nothing else.
     pub fn start(arguments: &[&str], environment: &BTreeMap<String, String>) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_flashsale"))
+        let program = env!("CARGO_BIN_EXE_flashsale");
+        Self::start_program(program.as_ref(), arguments, environment)
+    }
+
+    /// The same with another program.
+    pub fn start_program(
+        program: &OsStr,
+        arguments: &[&str],
+        environment: &BTreeMap<String, String>,
+    ) -> Self {
+        let mut child = Command::new(program)
             .args(arguments)
             .env_clear()
             .envs(environment)
@@ -138,6 +149,11 @@ impl Process {
 
     pub fn terminate(&self) {
         self.signal("TERM");
+    }
+
+    /// As Ctrl-C does.
+    pub fn interrupt(&self) {
+        self.signal("INT");
     }
 
     pub fn pause(&self) {

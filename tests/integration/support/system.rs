@@ -197,6 +197,8 @@ fn environment() -> BTreeMap<String, String> {
         ("WORKER_LEASE_SECS", "2"),
         ("WORKER_PENDING_AGE_SECS", "1"),
         ("STARTUP_TIMEOUT_SECS", "20"),
+        // No load balancer has to notice.
+        ("DRAIN_DELAY_SECS", "0"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()

@@ -1,5 +1,5 @@
 -- Calls every command that the scripts call, on keys of its own, and so proves that the user may and that the server writes.
--- KEYS: a string, a hash and a sorted set. Returns the commands that the user may not call: { command, ... }.
+-- KEYS: a string, a hash, a sorted set and a set. Returns the commands that the user may not call: { command, ... }.
 -- A server that does not write answers with its own error.
 local missing = {}
 local states = { READONLY = true, OOM = true, MISCONF = true, NOREPLICAS = true }
@@ -31,8 +31,12 @@ try('HDEL', KEYS[2], 'a')
 try('ZADD', KEYS[3], 1, 'a')
 try('ZCARD', KEYS[3])
 try('ZRANGEBYSCORE', KEYS[3], '-inf', '+inf', 'WITHSCORES', 'LIMIT', 0, 1)
+try('ZSCORE', KEYS[3], 'a')
 try('ZREM', KEYS[3], 'a')
+try('SADD', KEYS[4], 'a')
+try('SISMEMBER', KEYS[4], 'a')
+try('SREM', KEYS[4], 'a')
 try('TIME')
 try('INFO', 'server')
-try('UNLINK', KEYS[1], KEYS[2], KEYS[3])
+try('UNLINK', KEYS[1], KEYS[2], KEYS[3], KEYS[4])
 return missing

@@ -1,6 +1,6 @@
 -- Records what the ledger decided about attempts of one sale.
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, then pairs of user id and decision. A decision is a letter (O ordered, F failed:
--- sold out, rejected or ended, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- sold out, without an account, rejected or ended, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
 -- Returns the users whose order, as told here, has ended: no result may say that it stands.
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state

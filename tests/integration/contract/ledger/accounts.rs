@@ -17,7 +17,7 @@ fn user(username: &str, email: &str) -> NewUser {
 pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl Bed) {
     let ledger = bed.ledger().await;
     let first = ledger
-        .register(&user("Ada", "ada@example.com"))
+        .register(&user("Ada", "ada@example.com"), 0)
         .await
         .unwrap();
     assert!(matches!(first, Registration::Registered(_)));
@@ -27,7 +27,7 @@ pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl Bed) {
         ("ada", "ada@example.com", Registration::UsernameTaken),
     ] {
         assert_eq!(
-            ledger.register(&user(username, email)).await.unwrap(),
+            ledger.register(&user(username, email), 0).await.unwrap(),
             expected,
             "{username} {email}"
         );
@@ -37,7 +37,7 @@ pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl Bed) {
 pub async fn an_account_is_found_whatever_the_case(bed: &impl Bed) {
     let ledger = bed.ledger().await;
     let Registration::Registered(id) = ledger
-        .register(&user("Ada", "ada@example.com"))
+        .register(&user("Ada", "ada@example.com"), 0)
         .await
         .unwrap()
     else {
@@ -58,7 +58,7 @@ pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl Bed) {
         let ledger = ledger.clone();
         async move {
             ledger
-                .register(&user("wanted", &format!("{number}@example.com")))
+                .register(&user("wanted", &format!("{number}@example.com")), 0)
                 .await
                 .unwrap()
         }

@@ -237,6 +237,7 @@ pub async fn settle_with(
         last,
         attempts: attempts.to_vec(),
         rejected: rejected.to_vec(),
+        reached: None,
     };
     let settlements = ledger.settle(&[batch]).await?.concat();
     assert!(

@@ -114,6 +114,7 @@ async fn settle(engines: &Embedded, from: i64, to: i64) {
         last: None,
         attempts: Vec::new(),
         rejected: Vec::new(),
+        reached: None,
     };
     engines.ledger.settle(&[batch]).await.unwrap();
 }

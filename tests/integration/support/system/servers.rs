@@ -28,7 +28,7 @@ pub struct Servers {
     pub database: TestDatabase,
     /// `None` on a cluster that is shared.
     pub redis: Option<RedisServer>,
-    redis_config: RedisConfig,
+    pub redis_config: RedisConfig,
     pub topic: kafka::Topic,
 }
 

@@ -1,0 +1,20 @@
+-- NO_ACCOUNT: the account of the attempt does not exist. SQLite cannot change a check: the table is made anew.
+ALTER TABLE purchase_attempts RENAME TO purchase_attempts_before;
+CREATE TABLE purchase_attempts (
+    attempt_id    BLOB NOT NULL PRIMARY KEY CONSTRAINT purchase_attempts_id_check CHECK (length(attempt_id) = 16),
+    flash_sale_id INTEGER NOT NULL,
+    user_id       INTEGER NOT NULL,
+    product_id    INTEGER NOT NULL,
+    -- By the clock of the process that took it.
+    attempted_at  INTEGER NOT NULL,
+    outcome       TEXT NOT NULL CONSTRAINT purchase_attempts_outcome_check
+        CHECK (outcome IN ('ORDERED', 'SOLD_OUT', 'ALREADY_ORDERED', 'NO_ACCOUNT', 'REJECTED')),
+    -- Of a rejection.
+    cause         TEXT,
+    settled_at    INTEGER NOT NULL DEFAULT (CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER))
+) STRICT, WITHOUT ROWID;
+INSERT INTO purchase_attempts
+    (attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, settled_at)
+SELECT attempt_id, flash_sale_id, user_id, product_id, attempted_at, outcome, cause, settled_at
+FROM purchase_attempts_before;
+DROP TABLE purchase_attempts_before;

@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Checks what is around the code: Dockerfile, compose file, scripts, spelling, dependencies. Stops at the first check that
+# fails; a tool that is missing is installed by scripts/tools.sh, or fails the run.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+scripts/tools.sh
+PATH=$PWD/target/tools/bin:$PATH
+
+check() {
+    printf 'packaging: %s\n' "$1"
+    shift
+    "$@" || {
+        printf 'packaging: failed: %s\n' "$*" >&2
+        exit 1
+    }
+}
+
+# Every shell script of the repository, by name or by first line.
+shell_scripts() {
+    git ls-files -z --cached --others --exclude-standard | while IFS= read -r -d '' file; do
+        [ -f "$file" ] || continue
+        [[ $file == *.sh ]] || head -n 1 "$file" | tr -d '\0' | grep -qE '^#!.*[ /](bash|sh)\b' && printf '%s\n' "$file"
+    done
+    return 0
+}
+
+# The compose file with nothing but the given settings; the machine's own variables and .env do not count.
+compose() {
+    local settings=$1
+    shift
+    env -i PATH="$PATH" HOME="$HOME" docker-compose --env-file "$settings" "$@"
+}
+
+# A setting that is missing stops compose by name: no secret has a default.
+compose_wants_secrets() {
+    local name settings=target/tools/compose.env told
+    for name in POSTGRES_PASSWORD JWT_SECRET; do
+        grep -v "^$name=" .env.example >"$settings"
+        if told=$(compose "$settings" config --quiet 2>&1); then
+            echo "docker-compose.yml: it starts without $name" >&2
+            return 1
+        fi
+        grep -q ": set $name in .env\$" <<<"$told" || { echo "docker-compose.yml: without $name: $told" >&2 && return 1; }
+    done
+}
+
+mapfile -t scripts < <(shell_scripts)
+check hadolint hadolint --no-color Dockerfile
+check "image, the plan" scripts/image.py
+check "shellcheck, ${#scripts[@]} scripts" shellcheck -x "${scripts[@]}"
+check "docker-compose config" compose .env.example config --quiet
+check "docker-compose config, development" compose .env.example --profile development config --quiet
+check "docker-compose, secrets" compose_wants_secrets
+compose .env.example --profile development config >target/tools/compose.yml
+check "docker-compose, ports and limits" awk -f scripts/compose.awk target/tools/compose.yml
+check typos typos
+check "cargo-deny" cargo deny check --hide-inclusion-graph bans licenses sources
+check "cargo-machete" cargo machete

@@ -1,0 +1,145 @@
+//! Whether the account of a token exists, known to each node without asking the ledger for every request.
+//!
+//! A node reads all accounts at its start and, every second, which were removed since and which are new (`sync`). An account
+//! that it does not know is looked up in the ledger, many at a time (`lookup`): one that was made a moment ago, at another
+//! node, works at once.
+//!
+//! A token that is older than its account was given to an account that is no more, whose id was handed out again after the
+//! ledger was set back without a trace: it is refused. And so that this does not come to pass, the highest id that was handed
+//! out is noted in the gate (`marks`), and new accounts continue above it.
+
+mod lookup;
+mod marks;
+mod set;
+mod sync;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use metrics::counter;
+use tokio::sync::mpsc;
+
+pub use marks::raise_lost_mark;
+
+use self::{
+    lookup::{Asked, Lookups},
+    set::AccountSet,
+};
+use super::Identity;
+use crate::{
+    ids::UserId,
+    lifecycle::Lifecycle,
+    port::{AttemptLog, Ledger, LedgerError, StockGate},
+};
+
+/// How long a start waits for all accounts to be read. It goes on behind it; meanwhile accounts are looked up.
+const LOADING: Duration = Duration::from_secs(15);
+
+/// Why a token's account is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccountRefusal {
+    /// It does not exist, or is younger than the token.
+    #[error("the account of the token does not exist")]
+    Unknown,
+    /// It is not known here, and the ledger cannot be asked.
+    #[error("whether the account exists is unknown: {0}")]
+    Unavailable(String),
+}
+
+/// What the directory is kept by.
+pub struct DirectoryEngines {
+    pub ledger: Arc<dyn Ledger>,
+    pub gate: Arc<dyn StockGate>,
+    pub log: Arc<dyn AttemptLog>,
+    /// The group of workers whose progress through the log counts.
+    pub group: String,
+}
+
+/// The accounts that exist.
+pub struct Directory {
+    engines: DirectoryEngines,
+    set: ArcSwap<AccountSet>,
+    lookups: Lookups,
+    /// Counts removals: what was looked up before one may be wrong after it.
+    removals: AtomicU64,
+    /// The highest id that is known to have been handed out, whatever state the ledger is set back to.
+    reached: AtomicI64,
+}
+
+impl Directory {
+    /// Reads the accounts, and starts the tasks that keep them.
+    pub async fn open(
+        lifecycle: &Lifecycle,
+        engines: DirectoryEngines,
+    ) -> Result<Arc<Self>, LedgerError> {
+        let (directory, asked) = Self::new(engines);
+        let position = directory.first_position().await?;
+        directory.start_lookups(lifecycle, asked);
+        let (syncing, stop) = (Arc::clone(&directory), lifecycle.stop().clone());
+        let (loaded, is_loaded) = tokio::sync::oneshot::channel();
+        lifecycle.spawn("accounts", async move {
+            syncing.keep(position, loaded, stop).await;
+        });
+        let _ = tokio::time::timeout(LOADING, is_loaded).await;
+        Ok(directory)
+    }
+
+    /// One that knows no account, and looks each up.
+    #[cfg(test)]
+    pub(super) fn without_memory(lifecycle: &Lifecycle, engines: DirectoryEngines) -> Arc<Self> {
+        let (directory, asked) = Self::new(engines);
+        directory.start_lookups(lifecycle, asked);
+        directory
+    }
+
+    fn new(engines: DirectoryEngines) -> (Arc<Self>, mpsc::Receiver<Asked>) {
+        let (lookups, asked) = Lookups::new();
+        let directory = Self {
+            engines,
+            set: ArcSwap::default(),
+            lookups,
+            removals: AtomicU64::new(0),
+            reached: AtomicI64::new(0),
+        };
+        (Arc::new(directory), asked)
+    }
+
+    fn start_lookups(self: &Arc<Self>, lifecycle: &Lifecycle, asked: mpsc::Receiver<Asked>) {
+        let (looking, stop) = (Arc::clone(self), lifecycle.stop().clone());
+        lifecycle.spawn("account lookups", async move {
+            looking.answer(asked, stop).await;
+        });
+    }
+
+    /// Lets a token's account in if it exists and is not younger than the token. Mostly answered from memory, without a lock.
+    pub async fn admit(&self, identity: &Identity) -> Result<(), AccountRefusal> {
+        if self.is_known(identity) {
+            return Ok(());
+        }
+        let found = self.look_up(identity.user).await?;
+        if found.is_some_and(|made_at| made_at <= identity.issued_at) {
+            return Ok(());
+        }
+        counter!("flashsale_unknown_accounts_total").increment(1);
+        Err(AccountRefusal::Unknown)
+    }
+
+    /// True if memory alone lets the account in.
+    #[must_use]
+    pub fn is_known(&self, identity: &Identity) -> bool {
+        let made_by = self.set.load().made_by(identity.user);
+        made_by.is_some_and(|made_by| made_by <= identity.issued_at)
+    }
+
+    /// An account was made here.
+    pub(super) async fn registered(&self, id: UserId) {
+        self.reached.fetch_max(id.value(), Ordering::Relaxed);
+        self.note_reached().await;
+    }
+}

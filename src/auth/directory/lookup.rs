@@ -1,0 +1,156 @@
+//! Accounts that a node does not know, looked up in the ledger: many with one query, one query at a time, and each account
+//! once for all who ask at the same time. What was found out is kept for a short while.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{AccountRefusal, Directory};
+use crate::ids::UserId;
+
+/// Questions that may wait; further ones are answered that nobody was asked.
+const WAITING: usize = 16_384;
+/// Accounts of one query.
+const AT_ONCE: usize = 1_000;
+/// Queries begin at least so far apart: 50 a second at most, whatever tokens come.
+const PACE: Duration = Duration::from_millis(20);
+/// How long a question may wait for its answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// How long an account counts as missing after it was looked up in vain.
+const MISSING_FOR: Duration = Duration::from_secs(1);
+/// How long a found one is kept here. A removed one is forgotten earlier.
+const FOUND_FOR: Duration = Duration::from_mins(1);
+/// Answers that are kept; when there are more, all are forgotten.
+const KEPT: usize = 65_536;
+
+/// When an account was made, in seconds since 1970; `None` if there is no such account.
+pub(super) type Found = Option<i64>;
+
+type Answer = Result<Found, AccountRefusal>;
+
+pub(super) struct Asked {
+    id: UserId,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// Questions on their way, and what was answered a moment ago.
+pub(super) struct Lookups {
+    queue: mpsc::Sender<Asked>,
+    kept: Mutex<HashMap<UserId, (Found, Instant)>>,
+}
+
+impl Lookups {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Asked>) {
+        let (queue, asked) = mpsc::channel(WAITING);
+        let kept = Mutex::default();
+        (Self { queue, kept }, asked)
+    }
+
+    /// Forgets all answers.
+    pub(super) fn forget(&self) {
+        self.kept().clear();
+    }
+
+    fn answered(&self, id: UserId) -> Option<Found> {
+        let kept = self.kept();
+        let (found, until) = kept.get(&id)?;
+        (Instant::now() < *until).then_some(*found)
+    }
+
+    fn keep(&self, answers: &HashMap<UserId, Found>) {
+        let now = Instant::now();
+        let mut kept = self.kept();
+        if kept.len() + answers.len() > KEPT {
+            kept.clear();
+        }
+        kept.extend(answers.iter().map(|(id, found)| {
+            let period = if found.is_some() {
+                FOUND_FOR
+            } else {
+                MISSING_FOR
+            };
+            (*id, (*found, now + period))
+        }));
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<UserId, (Found, Instant)>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Directory {
+    /// Asks the ledger, unless it was asked a moment ago.
+    pub(super) async fn look_up(&self, id: UserId) -> Answer {
+        if let Some(found) = self.lookups.answered(id) {
+            return Ok(found);
+        }
+        let unavailable = |cause: &str| AccountRefusal::Unavailable(cause.to_owned());
+        let (answer, answered) = oneshot::channel();
+        self.lookups
+            .queue
+            .try_send(Asked { id, answer })
+            .map_err(|_| unavailable("too many accounts are to be looked up"))?;
+        match tokio::time::timeout(PATIENCE, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(unavailable("no answer in time")),
+        }
+    }
+
+    /// Answers what is asked until told to stop.
+    pub(super) async fn answer(&self, mut asked: mpsc::Receiver<Asked>, stop: CancellationToken) {
+        loop {
+            let began = Instant::now();
+            let mut batch = Vec::new();
+            tokio::select! {
+                _ = asked.recv_many(&mut batch, AT_ONCE) => {}
+                () = stop.cancelled() => return,
+            }
+            self.answer_batch(batch).await;
+            tokio::time::sleep_until(began + PACE).await;
+        }
+    }
+
+    async fn answer_batch(&self, mut batch: Vec<Asked>) {
+        batch.retain(|asked| !asked.answer.is_closed());
+        let mut ids: Vec<_> = batch.iter().map(|asked| asked.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return;
+        }
+        let removals = self.removals.load(Ordering::Acquire);
+        let looked = self.engines.ledger.find_accounts(&ids).await;
+        let found = match looked {
+            Ok(found) => found,
+            Err(error) => {
+                for asked in batch {
+                    let refusal = AccountRefusal::Unavailable(error.to_string());
+                    let _ = asked.answer.send(Err(refusal));
+                }
+                return;
+            }
+        };
+        let mut answers: HashMap<UserId, Found> = ids.into_iter().map(|id| (id, None)).collect();
+        answers.extend(
+            found
+                .into_iter()
+                .map(|(id, made_at)| (id, Some(made_at.timestamp()))),
+        );
+        // Removed meanwhile: true when it was looked up, and not to be relied on any longer.
+        if self.removals.load(Ordering::Acquire) == removals {
+            self.lookups.keep(&answers);
+        }
+        for asked in batch {
+            let answer = answers.get(&asked.id).copied().flatten();
+            let _ = asked.answer.send(Ok(answer));
+        }
+    }
+}

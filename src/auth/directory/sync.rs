@@ -1,0 +1,166 @@
+//! Keeps the accounts in memory as the ledger has them.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use metrics::{counter, gauge};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::{Directory, set::AccountSet};
+use crate::{
+    ids::UserId,
+    port::{AccountPosition, LedgerError},
+};
+
+/// How often the ledger is asked what changed.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Accounts that are read with one query: some hundredths of a second of PostgreSQL's time.
+const PAGE: u32 = 50_000;
+
+impl Directory {
+    /// The position of now, and how far ids have come.
+    pub(super) async fn first_position(&self) -> Result<AccountPosition, LedgerError> {
+        let now = self.engines.ledger.account_changes(None).await?;
+        self.reached.fetch_max(now.reached, Ordering::Relaxed);
+        Ok(now.position)
+    }
+
+    /// Reads all accounts, then what changes, until told to stop. While the ledger is away, the accounts stay as they are.
+    pub(super) async fn keep(
+        &self,
+        mut position: AccountPosition,
+        loaded: oneshot::Sender<()>,
+        stop: CancellationToken,
+    ) {
+        let mut loaded = Some(loaded);
+        let mut failing = false;
+        loop {
+            let kept = if loaded.is_some() {
+                self.load().await
+            } else {
+                self.follow(&mut position).await
+            };
+            match kept {
+                Ok(()) => {
+                    if let Some(loaded) = loaded.take() {
+                        // Whoever waited for it may be gone.
+                        let _ = loaded.send(());
+                        continue;
+                    }
+                    if failing {
+                        tracing::info!("the accounts can be read again");
+                    }
+                    failing = false;
+                    self.note_reached().await;
+                }
+                Err(error) => {
+                    if !failing {
+                        tracing::warn!(%error, "the accounts cannot be read; those that are known stay");
+                    }
+                    failing = true;
+                }
+            }
+            if tokio::time::timeout(INTERVAL, stop.cancelled())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+    }
+
+    /// Reads all accounts, page by page, into a new set.
+    async fn load(&self) -> Result<(), LedgerError> {
+        let mut set = AccountSet::default();
+        self.read_above(None, &mut set).await?;
+        tracing::info!(accounts = set.len(), "the accounts are read");
+        self.put(set);
+        Ok(())
+    }
+
+    /// Reads the accounts above an id into a set. True if there were any.
+    async fn read_above(
+        &self,
+        mut after: Option<UserId>,
+        set: &mut AccountSet,
+    ) -> Result<bool, LedgerError> {
+        let first = after;
+        loop {
+            let page = self.engines.ledger.accounts_after(after, PAGE).await?;
+            set.add_page(&page);
+            let Some(last) = page.runs.last() else {
+                break;
+            };
+            after = Some(last.last);
+            if page.len() < u64::from(PAGE) {
+                break;
+            }
+        }
+        Ok(after != first)
+    }
+
+    /// Reads what changed since a position, and moves it.
+    async fn follow(&self, position: &mut AccountPosition) -> Result<(), LedgerError> {
+        let changes = self.engines.ledger.account_changes(Some(position)).await?;
+        self.hold_ids(changes.reached).await?;
+        if changes.restart {
+            tracing::warn!(
+                "the ledger was restarted or set back, or was not read for long: all accounts are read again"
+            );
+            counter!("flashsale_account_reloads_total").increment(1);
+            // What was looked up in another state of the ledger is worth nothing.
+            self.removals.fetch_add(1, Ordering::AcqRel);
+            self.load().await?;
+            self.lookups.forget();
+            *position = changes.position;
+            return Ok(());
+        }
+        let mut set: Option<AccountSet> = None;
+        let current = self.set.load_full();
+        if !changes.removed.is_empty() {
+            self.removals.fetch_add(1, Ordering::AcqRel);
+            let set = set.get_or_insert_with(|| (*current).clone());
+            for ids in &changes.removed {
+                set.remove(ids);
+            }
+            self.lookups.forget();
+        }
+        // Those that another transaction commits later with a lower id are looked up when they come.
+        let mut new = AccountSet::default();
+        let last = set.as_ref().unwrap_or(&current).last();
+        if self.read_above(last, &mut new).await? {
+            set.get_or_insert_with(|| (*current).clone()).merge(&new);
+        }
+        if let Some(set) = set {
+            self.put(set);
+        }
+        *position = changes.position;
+        Ok(())
+    }
+
+    #[allow(clippy::cast_precision_loss)] // a gauge
+    fn put(&self, set: AccountSet) {
+        gauge!("flashsale_accounts_known").set(set.len() as f64);
+        self.set.store(Arc::new(set));
+    }
+
+    /// The ledger has handed out ids up to this one. If they were once higher, it was set back, and new accounts must not get
+    /// the ids of those that are lost.
+    async fn hold_ids(&self, reached: i64) -> Result<(), LedgerError> {
+        let before = self.reached.fetch_max(reached, Ordering::Relaxed);
+        if let Some(lost) = UserId::new(before)
+            && reached < before
+        {
+            tracing::error!(
+                reached,
+                before,
+                "the ledger was set back: ids of new accounts continue above those that are lost"
+            );
+            self.engines.ledger.continue_accounts_above(lost).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! Which accounts exist, for the nodes that keep it in memory; and that no id is handed out twice.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{Array, BigInt, Nullable, Text, Timestamptz},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use super::Prepared;
+use crate::{
+    ids::UserId,
+    port::{AccountChanges, AccountPage, AccountPosition, AccountRun},
+};
+
+/// Whoever registers shares it until the account stands; whoever moves the sequence has it alone, so that the sequence does not
+/// go back behind an id that was taken meanwhile.
+const SHARE_LOCK: &str =
+    "SELECT pg_advisory_xact_lock_shared(hashtextextended('flashsale accounts', 0))";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale accounts', 0))";
+
+/// A sequence is not part of a transaction: this stands even if the transaction is rolled back.
+const RAISE: &str = "
+    SELECT setval('users_id_seq', ?) FROM users_id_seq WHERE last_value < ? OR (last_value = ? AND NOT is_called)";
+
+/// Removals of a transaction that was running, or yet to begin, when the position was made. One statement and one snapshot:
+/// what it does not see was not committed, and its transaction is not below the new position.
+const CHANGES: &str = "
+    SELECT head.at, head.made_at, head.server, head.reached, c.id, c.first_id, c.last_id
+    FROM (
+        SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS at, now() AS made_at,
+            concat_ws(' ', pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database()),
+                'users'::regclass::oid, (SELECT ledger_id FROM ledger_identity)) AS server,
+            (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM users_id_seq) AS reached
+    ) AS head
+    LEFT JOIN account_changes c ON c.changed_by >= ?::text::xid8
+    ORDER BY c.id LIMIT ?";
+
+/// Runs of consecutive ids rather than ids: mostly a handful of rows, however many accounts there are.
+const PAGE: &str = "
+    SELECT min(id) AS first, max(id) AS last, max(created_at) AS newest
+    FROM (
+        SELECT id, created_at, id - row_number() OVER (ORDER BY id) AS run
+        FROM (SELECT id, created_at FROM users WHERE id > ? ORDER BY id LIMIT ?) AS page
+    ) AS runs
+    GROUP BY run ORDER BY first";
+
+const FIND: &str =
+    "SELECT id AS first, id AS last, created_at AS newest FROM users WHERE id = ANY(?)";
+
+/// More removals at once are not read one by one.
+const MOST_CHANGES: usize = 100_000;
+/// A reader that was silent for longer may have missed removals: they are kept for an hour.
+const LONGEST_SILENCE: TimeDelta = TimeDelta::minutes(30);
+/// No transaction has this id.
+const NO_TRANSACTION: u64 = u64::MAX;
+
+#[derive(QueryableByName)]
+struct ChangeRow {
+    #[diesel(sql_type = Text)]
+    at: String,
+    #[diesel(sql_type = Timestamptz)]
+    made_at: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    server: String,
+    #[diesel(sql_type = BigInt)]
+    reached: i64,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    first_id: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_id: Option<i64>,
+}
+
+#[derive(QueryableByName)]
+struct RunRow {
+    #[diesel(sql_type = BigInt)]
+    first: i64,
+    #[diesel(sql_type = BigInt)]
+    last: i64,
+    #[diesel(sql_type = Timestamptz)]
+    newest: DateTime<Utc>,
+}
+
+impl RunRow {
+    fn run(self) -> Option<AccountRun> {
+        Some(AccountRun {
+            first: UserId::new(self.first)?,
+            last: UserId::new(self.last)?,
+            newest: self.newest,
+        })
+    }
+}
+
+pub(super) async fn changes(
+    conn: &mut AsyncPgConnection,
+    since: Option<&AccountPosition>,
+) -> QueryResult<AccountChanges> {
+    let from = since.map_or(NO_TRANSACTION, |position| position.at);
+    let rows: Vec<ChangeRow> = Prepared::new(CHANGES)
+        .bind::<Text, _>(from.to_string())
+        .bind::<BigInt, _>(i64::try_from(MOST_CHANGES + 1).unwrap_or(i64::MAX))
+        .load(conn)
+        .await?;
+    let head = rows
+        .as_slice()
+        .first()
+        .ok_or(diesel::result::Error::NotFound)?;
+    let position = AccountPosition {
+        server: head.server.clone(),
+        at: head.at.parse().unwrap_or(0),
+        seen: rows.iter().filter_map(|row| row.id).collect(),
+        made_at: head.made_at,
+    };
+    let restart = since.is_some_and(|before| {
+        before.server != position.server
+            || before.at > position.at
+            || position.made_at - before.made_at > LONGEST_SILENCE
+            || rows.len() > MOST_CHANGES
+    });
+    let nothing = BTreeSet::new();
+    let seen = since.map_or(&nothing, |before| &before.seen);
+    let removed = rows
+        .iter()
+        .filter(|row| row.id.is_some_and(|id| !seen.contains(&id)))
+        .filter_map(|row| Some(row.first_id?..=row.last_id?))
+        .collect();
+    Ok(AccountChanges {
+        restart,
+        removed,
+        reached: head.reached,
+        position,
+    })
+}
+
+/// Ids that are not positive belong to nobody.
+pub(super) async fn page(
+    conn: &mut AsyncPgConnection,
+    after: Option<UserId>,
+    limit: u32,
+) -> QueryResult<AccountPage> {
+    let rows: Vec<RunRow> = Prepared::new(PAGE)
+        .bind::<BigInt, _>(after.map_or(0, UserId::value))
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    let runs = rows.into_iter().filter_map(RunRow::run).collect();
+    Ok(AccountPage { runs })
+}
+
+pub(super) async fn find(
+    conn: &mut AsyncPgConnection,
+    ids: &[UserId],
+) -> QueryResult<Vec<(UserId, DateTime<Utc>)>> {
+    let rows: Vec<RunRow> = Prepared::new(FIND)
+        .bind::<Array<BigInt>, _>(ids.iter().map(|id| id.value()).collect::<Vec<_>>())
+        .load(conn)
+        .await?;
+    let accounts = rows.into_iter().filter_map(RunRow::run);
+    Ok(accounts.map(|run| (run.first, run.newest)).collect())
+}
+
+/// Sees to it, within a transaction, that ids of new accounts are higher.
+pub(super) async fn raise(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
+    Prepared::new(LOCK).execute(conn).await?;
+    Prepared::new(RAISE)
+        .bind::<BigInt, _>(above)
+        .bind::<BigInt, _>(above)
+        .bind::<BigInt, _>(above)
+        .execute(conn)
+        .await?;
+    Ok(())
+}
+
+/// The same in a transaction of its own.
+pub(super) async fn continue_above(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
+    conn.build_transaction()
+        .read_committed()
+        .run(async |conn| raise(conn, above).await)
+        .await
+}
+
+/// Keeps the sequence from being moved until the end of the transaction.
+pub(super) async fn hold_sequence(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    Prepared::new(SHARE_LOCK).execute(conn).await.map(drop)
+}

@@ -1,0 +1,33 @@
+//! The highest account id that was handed out, noted beside the ledger: should the ledger be set back, ids continue above it.
+
+use fred::types::Key;
+
+use super::{connection::Connection, keys::account_mark_key, reply, scripts::SCRIPTS};
+use crate::{ids::LedgerId, port::GateError};
+
+pub(super) async fn mark(
+    connection: &Connection,
+    ledger: LedgerId,
+) -> Result<Option<i64>, GateError> {
+    let value = connection.get(key(ledger)).await?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    reply::number(&value).map(Some)
+}
+
+pub(super) async fn raise(
+    connection: &Connection,
+    ledger: LedgerId,
+    to: i64,
+) -> Result<(), GateError> {
+    let args = vec![to.into()];
+    connection
+        .run(&SCRIPTS.raise_account_mark, vec![key(ledger)], args)
+        .await
+        .map(drop)
+}
+
+fn key(ledger: LedgerId) -> Key {
+    account_mark_key(ledger.tag())
+}

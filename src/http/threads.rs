@@ -1,0 +1,237 @@
+//! Threads that serve connections: each has its own runtime and its own instance of the application.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpStream},
+    thread::{self, available_parallelism},
+    time::Duration,
+};
+
+use actix_http::{HttpService, error::DispatchError};
+use actix_service::{
+    IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
+};
+use actix_web::{App as Actix, dev::AppConfig, middleware::from_fn, web::ServiceConfig};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    sync::{OwnedSemaphorePermit, mpsc, oneshot},
+    task::spawn_local,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    cors::cors,
+    drain::{Draining, UnderWay},
+    finish::in_shape,
+    stream::Patient,
+};
+use crate::config::ServerConfig;
+
+/// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
+const LINGER: Duration = Duration::from_secs(1);
+/// For a thread to drop what is left on it.
+const THREAD_END: Duration = Duration::from_secs(1);
+
+/// An accepted connection. Its place is free again when it is closed.
+pub(super) struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) peer: SocketAddr,
+    pub(super) place: OwnedSemaphorePermit,
+}
+
+/// The threads, which take connections in turn.
+pub(super) struct Threads {
+    queues: Vec<mpsc::UnboundedSender<Connection>>,
+    next: usize,
+    close_idle: CancellationToken,
+    end: CancellationToken,
+    /// Closed when every thread has ended.
+    ended: mpsc::Receiver<Infallible>,
+}
+
+impl Threads {
+    /// Starts threads, one a core for 0, and returns when each of them can serve.
+    pub(super) async fn start(
+        threads: usize,
+        config: &ServerConfig,
+        draining: Draining,
+        configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    ) -> io::Result<Self> {
+        let threads = match threads {
+            0 => available_parallelism().map_or(1, usize::from),
+            threads => threads,
+        };
+        let (alive, ended) = mpsc::channel(1);
+        let mut all = Self {
+            queues: Vec::with_capacity(threads),
+            next: 0,
+            close_idle: CancellationToken::new(),
+            end: CancellationToken::new(),
+            ended,
+        };
+        for number in 0..threads {
+            // Bounded by the places that connections take before they come here.
+            let (queue, connections) = mpsc::unbounded_channel();
+            let (started, has_started) = oneshot::channel();
+            let thread = Thread {
+                config: config.clone(),
+                draining: draining.clone(),
+                // One a thread: connections look at it often, and do so without a lock that threads share.
+                close_idle: all.close_idle.child_token(),
+                end: all.end.clone(),
+                _alive: alive.clone(),
+            };
+            let configure = configure.clone();
+            thread::Builder::new()
+                .name(format!("http-{number}"))
+                .spawn(move || thread.run(connections, started, configure))?;
+            let started = has_started.await;
+            started.unwrap_or_else(|_| Err(io::Error::other("a thread died at its start")))?;
+            all.queues.push(queue);
+        }
+        Ok(all)
+    }
+
+    /// Gives a connection to the next thread.
+    pub(super) fn hand(&mut self, connection: Connection) -> io::Result<()> {
+        self.next = (self.next + 1) % self.queues.len();
+        let handed = self
+            .queues
+            .get(self.next)
+            .map(|queue| queue.send(connection));
+        match handed {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(io::Error::other("a thread that serves HTTP is gone")),
+        }
+    }
+
+    /// From now on connections are closed as soon as they are idle.
+    pub(super) fn close_idle(&self) {
+        self.close_idle.cancel();
+    }
+
+    /// Ends the threads; connections that are still open are cut off.
+    pub(super) async fn end(mut self) {
+        self.end.cancel();
+        let _ = timeout(THREAD_END, self.ended.recv()).await;
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        self.end.cancel();
+    }
+}
+
+/// One thread.
+struct Thread {
+    config: ServerConfig,
+    draining: Draining,
+    close_idle: CancellationToken,
+    end: CancellationToken,
+    _alive: mpsc::Sender<Infallible>,
+}
+
+impl Thread {
+    fn run(
+        self,
+        connections: mpsc::UnboundedReceiver<Connection>,
+        started: oneshot::Sender<io::Result<()>>,
+        configure: impl Fn(&mut ServiceConfig) + Clone + 'static,
+    ) {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build_local(LocalOptions::default());
+        match runtime {
+            // What is still running on it afterwards is dropped with it.
+            Ok(runtime) => runtime.block_on(self.serve(connections, started, configure)),
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    }
+
+    /// What `actix_web::HttpServer` does with a connection, but on streams that are given up when they stall and closed when
+    /// they are idle at the end.
+    async fn serve(
+        self,
+        mut connections: mpsc::UnboundedReceiver<Connection>,
+        started: oneshot::Sender<io::Result<()>>,
+        configure: impl Fn(&mut ServiceConfig) + 'static,
+    ) {
+        let Self {
+            config,
+            draining,
+            close_idle,
+            end,
+            _alive,
+        } = self;
+        let of_answers = draining.clone();
+        let app = Actix::new()
+            .app_data(draining)
+            .wrap(cors(&config))
+            .wrap(from_fn(move |request, next| {
+                in_shape(of_answers.clone(), request, next)
+            }))
+            .configure(configure)
+            .into_factory()
+            .map_err(|error| error.error_response());
+        let http = HttpService::build()
+            .client_request_timeout(config.request_timeout)
+            .client_disconnect_timeout(LINGER)
+            .keep_alive(config.keep_alive)
+            .on_connect_ext(|stream: &Patient<tokio::net::TcpStream>, data| {
+                data.insert::<UnderWay>(stream.under_way());
+            })
+            .h1(map_config(app, |()| AppConfig::default()));
+        let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
+        let connect = move |(stream, peer): (TcpStream, SocketAddr)| {
+            let stream = patient(stream, stall, keep_alive, &close_idle);
+            async move { Ok::<_, DispatchError>((stream?, Some(peer))) }
+        };
+        let service = match fn_service(connect).and_then(http).new_service(()).await {
+            Ok(service) => service,
+            Err(error) => {
+                let _ = started.send(Err(io::Error::other(format!("{error:?}"))));
+                return;
+            }
+        };
+        let _ = started.send(Ok(()));
+        let serve = async {
+            while let Some(Connection {
+                stream,
+                peer,
+                place,
+            }) = connections.recv().await
+            {
+                let served = service.call((stream, peer));
+                // It ends with the thread, and whoever ends that waits for the place.
+                #[allow(clippy::disallowed_methods)]
+                spawn_local(async move {
+                    // How a connection ends is its client's affair.
+                    let _ = served.await;
+                    drop(place);
+                });
+            }
+        };
+        tokio::select! {
+            () = serve => {}
+            () = end.cancelled() => {}
+        }
+    }
+}
+
+fn patient(
+    stream: TcpStream,
+    stall: Duration,
+    keep_alive: Duration,
+    close_idle: &CancellationToken,
+) -> io::Result<Patient<tokio::net::TcpStream>> {
+    stream.set_nonblocking(true)?;
+    let stream = tokio::net::TcpStream::from_std(stream)?;
+    // Fails for who is gone already.
+    let _ = stream.set_nodelay(true);
+    Ok(Patient::new(stream, stall, keep_alive, close_idle.clone()))
+}

@@ -1,0 +1,81 @@
+//! Which accounts exist, for nodes that keep it in memory: read whole once, then kept current by what was removed.
+
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+use chrono::{DateTime, Utc};
+
+use crate::ids::UserId;
+
+/// Accounts with consecutive ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountRun {
+    pub first: UserId,
+    pub last: UserId,
+    /// When the newest of them was made.
+    pub newest: DateTime<Utc>,
+}
+
+/// Accounts in the order of their ids.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccountPage {
+    pub runs: Vec<AccountRun>,
+}
+
+/// How far the removals of accounts have been read. Only the ledger that made it understands it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPosition {
+    /// Changes when the ledger may have been set back or replaced: what was read before it counts no more.
+    pub server: String,
+    /// Removals before this one have all been read.
+    pub at: u64,
+    /// Removals behind `at` that have been read, too.
+    pub seen: BTreeSet<i64>,
+    /// When it was made, by the ledger's clock.
+    pub made_at: DateTime<Utc>,
+}
+
+/// What became of accounts since a position.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountChanges {
+    /// What was known before may be wrong: everything is to be read again.
+    pub restart: bool,
+    /// Ids whose accounts were deleted, or got another id. One of them may exist again by now.
+    pub removed: Vec<RangeInclusive<i64>>,
+    /// From where to read on.
+    pub position: AccountPosition,
+    /// The highest id that was handed out; 0 if none was. It falls only when the ledger is set back.
+    pub reached: i64,
+}
+
+impl AccountPage {
+    /// How many accounts these are.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        let size = |run: &AccountRun| run.first.value().abs_diff(run.last.value()) + 1;
+        self.runs.iter().map(size).sum()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+
+    /// The runs of accounts, which come in the order of their ids.
+    pub fn of(accounts: impl IntoIterator<Item = (UserId, DateTime<Utc>)>) -> Self {
+        let mut runs: Vec<AccountRun> = Vec::new();
+        for (id, made_at) in accounts {
+            match runs.last_mut() {
+                Some(run) if run.last.value().checked_add(1) == Some(id.value()) => {
+                    run.last = id;
+                    run.newest = run.newest.max(made_at);
+                }
+                _ => runs.push(AccountRun {
+                    first: id,
+                    last: id,
+                    newest: made_at,
+                }),
+            }
+        }
+        Self { runs }
+    }
+}
