@@ -176,15 +176,13 @@ impl IgnoreUpgrade {
         self.line_len = 0;
         self.name_len = 0;
         self.state = match self.state {
-            // Empty lines before a request are allowed.
-            State::RequestLine if empty => State::RequestLine,
+            // Empty lines before a request are allowed; one ends the trailers.
+            State::RequestLine | State::Trailer if empty => State::RequestLine,
             State::Name if empty => self.end_head(),
-            State::ChunkSize(0) | State::ChunkExtension(0) => State::Trailer,
+            State::ChunkSize(0) | State::ChunkExtension(0) | State::Trailer => State::Trailer,
             State::ChunkSize(size) | State::ChunkExtension(size) => {
                 State::Chunk(size.saturating_add(2))
             }
-            State::Trailer if empty => State::RequestLine,
-            State::Trailer => State::Trailer,
             _ => State::Name,
         };
     }
