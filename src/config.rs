@@ -49,6 +49,8 @@ pub struct ServerConfig {
     pub port: u16,
     /// Origins for CORS; `*` for all.
     pub frontend_origins: Vec<String>,
+    /// Whether `/api-docs` is served.
+    pub api_docs: bool,
     pub http_threads: usize,
     /// Of all threads.
     pub max_connections: usize,

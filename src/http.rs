@@ -20,6 +20,7 @@ mod server;
 mod stream;
 mod table;
 mod threads;
+mod upgrade;
 
 pub use answer::{Success, timestamp};
 pub use app::{App, Probes};

@@ -45,8 +45,8 @@ pub struct RegistrationForm {
     /// Unique whatever its case.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// At most 128 bytes.
-    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, format = Password, example = "password123")]
+    /// 6 to 128 bytes of UTF-8, without control characters. JSON Schema counts characters, so it cannot say more than the largest number.
+    #[schema(value_type = String, required = true, min_length = 2, max_length = 128, format = Password, example = "password123")]
     pub password: Option<String>,
     #[schema(max_length = 100, example = "New User")]
     pub full_name: Option<String>,

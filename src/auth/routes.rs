@@ -59,7 +59,7 @@ impl From<Session> for SessionBody {
 
 /// Register a new account.
 #[utoipa::path(
-    post, path = "/api/auth/register", tag = "Accounts", request_body = RegistrationForm,
+    post, path = "/api/auth/register", operation_id = "register", tag = "Accounts", request_body = RegistrationForm,
     responses((status = 201, description = "The account was made.", body = Success<AccountBody>))
 )]
 pub async fn register(
@@ -73,7 +73,7 @@ pub async fn register(
 
 /// Log in and receive a token.
 #[utoipa::path(
-    post, path = "/api/auth/login", tag = "Accounts", request_body = LoginForm,
+    post, path = "/api/auth/login", operation_id = "login", tag = "Accounts", request_body = LoginForm,
     responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
 )]
 pub async fn login(

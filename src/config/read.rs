@@ -63,6 +63,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         host: read.required("server.host"),
         port: read.number("server.port", 0..=u16::MAX),
         frontend_origins: read.origins("server.frontend_url"),
+        api_docs: read.flag("server.api_docs"),
         http_threads: read.number("server.http_threads", 0..=1024),
         max_connections: read.number("server.max_connections", 1..=1_000_000),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),

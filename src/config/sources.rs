@@ -18,6 +18,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.host", &["HOST"]),
     ("server.port", &["PORT"]),
     ("server.frontend_url", &["FRONTEND_URL"]),
+    ("server.api_docs", &["API_DOCS"]),
     ("server.http_threads", &["HTTP_THREADS"]),
     ("server.max_connections", &["MAX_CONNECTIONS"]),
     ("server.keep_alive_secs", &["KEEP_ALIVE_SECS"]),

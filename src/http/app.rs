@@ -42,6 +42,7 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
+        api_docs: bool,
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -73,7 +74,7 @@ impl App {
             .app_data(proxies)
             .app_data(Data::new(Docs::new()));
         probes.install(config);
-        table::mount(table::api(), config);
+        table::mount(table::served(api_docs), config);
     }
 }
 

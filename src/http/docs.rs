@@ -24,7 +24,7 @@ pub(super) struct Docs {
 
 impl Docs {
     pub(super) fn new() -> Self {
-        let ui = Config::from("/api-docs/openapi.json")
+        let ui = Config::from("openapi.json")
             .display_request_duration(true)
             .persist_authorization(true)
             // Without it the page asks a foreign server to check the document.
@@ -36,16 +36,16 @@ impl Docs {
     }
 }
 
-/// To the page, whose files are found relative to the slash at its end.
+/// To the page, whose files are found relative to the slash at its end. Relative, for a proxy may strip a prefix of the path.
 pub(super) async fn index() -> HttpResponse {
     HttpResponse::PermanentRedirect()
-        .insert_header((LOCATION, HeaderValue::from_static("/api-docs/")))
+        .insert_header((LOCATION, HeaderValue::from_static("api-docs/")))
         .finish()
 }
 
 /// The OpenAPI document.
 #[utoipa::path(
-    get, path = "/api-docs/openapi.json", tag = "Operation",
+    get, path = "/api-docs/openapi.json", operation_id = "openapiDocument", tag = "Operation",
     responses((status = 200, description = "This document.", body = Object))
 )]
 pub async fn openapi(docs: Data<Docs>) -> HttpResponse {

@@ -3,13 +3,17 @@
 use std::{fmt, future::Ready, future::ready, time::Duration};
 
 use actix_web::{
-    FromRequest, HttpRequest,
-    dev::{JsonBody as ActixJsonBody, Payload},
-    http::header::AUTHORIZATION,
-    web::Data,
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    error::JsonPayloadError,
+    http::header::{AUTHORIZATION, CONTENT_LENGTH},
+    web::{BytesMut, Data},
 };
-use futures::future::{Either, LocalBoxFuture};
-use serde::de::DeserializeOwned;
+use futures::{
+    StreamExt,
+    future::{Either, LocalBoxFuture},
+};
+use serde::de::{DeserializeOwned, Error as _};
 
 use super::{ApiError, ErrorCode};
 use crate::{
@@ -95,7 +99,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let limit = request
             .app_data::<BodyTimeout>()
             .map_or(Duration::from_secs(5), |limit| limit.0);
-        let body = ActixJsonBody::<T>::new(request, payload, None, true).limit(BODY_LIMIT);
+        let (acceptable, payload) = (acceptable(request), payload.take());
+        let body = async move {
+            acceptable?;
+            parse(&collect(payload).await?).map_err(JsonPayloadError::Deserialize)
+        };
         Box::pin(async move {
             let body = tokio::time::timeout(limit, body)
                 .await
@@ -103,6 +111,48 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
             Ok(Self(body?))
         })
     }
+}
+
+/// Refuses by the head alone: another type, or too long.
+fn acceptable(request: &HttpRequest) -> Result<(), JsonPayloadError> {
+    let is_json = matches!(request.mime_type(), Ok(Some(mime))
+        if mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"));
+    if !is_json {
+        return Err(JsonPayloadError::ContentType);
+    }
+    let length = request.headers().get(CONTENT_LENGTH);
+    let length = length.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
+    match length {
+        Some(length) if length > BODY_LIMIT => Err(JsonPayloadError::OverflowKnownLength {
+            length,
+            limit: BODY_LIMIT,
+        }),
+        _ => Ok(()),
+    }
+}
+
+async fn collect(mut payload: Payload) -> Result<BytesMut, JsonPayloadError> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(JsonPayloadError::Payload)?;
+        if body.len() + chunk.len() > BODY_LIMIT {
+            return Err(JsonPayloadError::Overflow { limit: BODY_LIMIT });
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// An object, with or without a byte order mark (RFC 8259, 8.1, lets a reader ignore it).
+///
+/// serde would also read a struct's fields by their position in an array, which is no form of the contract.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let value = serde_json::from_slice(body)?;
+    if body.trim_ascii_start().first() == Some(&b'[') {
+        return Err(serde_json::Error::custom("an object is expected"));
+    }
+    Ok(value)
 }
 
 fn identify(request: &HttpRequest) -> Result<Identity, ApiError> {

@@ -21,7 +21,7 @@ pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 pub struct HealthBody {
     #[schema(example = "ok")]
     status: &'static str,
-    #[schema(example = "2024-01-01T00:00:00.000Z")]
+    #[schema(format = DateTime, example = "2024-01-01T00:00:00.000Z")]
     timestamp: String,
 }
 
@@ -31,14 +31,14 @@ pub struct ReadinessBody {
     /// `ready`, `not_ready`, or `draining`: the process is about to end; send it no more.
     #[schema(example = "ready")]
     status: &'static str,
-    #[schema(example = "2024-01-01T00:00:00.000Z")]
+    #[schema(format = DateTime, example = "2024-01-01T00:00:00.000Z")]
     timestamp: String,
     dependencies: Dependencies,
 }
 
 /// Whether the process runs. Asks nobody.
 #[utoipa::path(
-    get, path = "/health", tag = "Operation",
+    get, path = "/health", operation_id = "health", tag = "Operation",
     responses((status = 200, description = "It runs.", body = HealthBody))
 )]
 pub async fn live(clock: Data<dyn Clock>) -> HttpResponse {
@@ -50,7 +50,7 @@ pub async fn live(clock: Data<dyn Clock>) -> HttpResponse {
 
 /// Whether the servers that the process depends on answer.
 #[utoipa::path(
-    get, path = "/health/ready", tag = "Operation",
+    get, path = "/health/ready", operation_id = "readiness", tag = "Operation",
     responses(
         (status = 200, description = "All of them answer.", body = ReadinessBody),
         (status = 503, description = "At least one does not: `status` is `not_ready`. Or the process is about to end: `draining`.", body = ReadinessBody,
@@ -85,7 +85,7 @@ pub async fn ready(
 
 /// Counters and gauges in Prometheus' text format.
 #[utoipa::path(
-    get, path = "/metrics", tag = "Operation",
+    get, path = "/metrics", operation_id = "metrics", tag = "Operation",
     responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(page: Data<MetricsPage>) -> HttpResponse {

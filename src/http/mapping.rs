@@ -119,6 +119,13 @@ impl From<JsonPayloadError> for ApiError {
                 ErrorCode::BodyTooLarge.into()
             }
             JsonPayloadError::ContentType => ErrorCode::UnsupportedMediaType.into(),
+            // serde knows no place for what is wrong with the body as a whole.
+            JsonPayloadError::Deserialize(error) if error.is_data() && error.line() == 0 => {
+                Self::saying(
+                    ErrorCode::ValidationFailed,
+                    "The body must be a JSON object.",
+                )
+            }
             JsonPayloadError::Deserialize(error) if error.is_data() => {
                 // The place in the body is of use to the client; serde's words speak of our types.
                 let place = format!("line {}, column {}", error.line(), error.column());

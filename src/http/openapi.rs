@@ -8,7 +8,7 @@ use utoipa::{
     openapi::{
         Content, ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder,
         example::ExampleBuilder,
-        schema::{ObjectBuilder, Type},
+        schema::{ObjectBuilder, Schema, Type},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -54,7 +54,9 @@ Codes do not change; messages may. With `Accept: application/problem+json` the s
         super::docs::openapi,
     ),
     components(schemas(ErrorBody<'static>, ProblemBody<'static>)),
-    modifiers(&Bearer, &Errors)
+    // Where the document is, one up: also under a prefix that a proxy strips.
+    servers((url = "..", description = "The server that the document comes from")),
+    modifiers(&Bearer, &Errors, &Codes)
 )]
 struct Handlers;
 
@@ -63,6 +65,9 @@ struct Bearer;
 
 /// The errors of the table of routes.
 struct Errors;
+
+/// The values of `code`.
+struct Codes;
 
 /// The whole document.
 #[must_use]
@@ -100,6 +105,18 @@ impl Modify for Errors {
                         .insert(status.clone(), RefOr::T(failure(codes)));
                 }
             }
+        }
+    }
+}
+
+impl Modify for Codes {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = &mut document.components.get_or_insert_default().schemas;
+        if let Some(RefOr::T(Schema::Object(body))) = schemas.get_mut("ErrorBody")
+            && let Some(RefOr::T(Schema::Object(code))) = body.properties.get_mut("code")
+        {
+            let codes = ErrorCode::ALL.iter().map(|code| json!(code.code()));
+            code.enum_values = Some(codes.collect());
         }
     }
 }
@@ -179,6 +196,43 @@ mod tests {
             })
             .collect();
         assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn operations_have_ids_of_their_own() {
+        let document = serde_json::to_value(document()).unwrap();
+        let operations = document["paths"].as_object().unwrap().values();
+        let ids: Vec<&str> = operations
+            .flat_map(|item| item.as_object().unwrap().values())
+            .map(|operation| operation["operationId"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            ids.iter().collect::<BTreeSet<_>>().len(),
+            ids.len(),
+            "{ids:?}"
+        );
+    }
+
+    #[test]
+    fn codes_are_enumerated_and_times_are_times() {
+        let document = serde_json::to_value(document()).unwrap();
+        let schemas = &document["components"]["schemas"];
+        let codes = schemas["ErrorBody"]["properties"]["code"]["enum"].as_array();
+        assert_eq!(codes.unwrap().len(), ErrorCode::ALL.len());
+        assert_eq!(
+            schemas["HealthBody"]["properties"]["timestamp"]["format"],
+            "date-time"
+        );
+        for schema in schemas.as_object().unwrap().values() {
+            let Some(fields) = schema["properties"].as_object() else {
+                continue;
+            };
+            for (name, field) in fields {
+                if name.ends_with("Time") || name == "timestamp" {
+                    assert_eq!(field["format"], "date-time", "{name}");
+                }
+            }
+        }
     }
 
     #[test]

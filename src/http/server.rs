@@ -80,8 +80,9 @@ pub async fn run(
 ) -> io::Result<()> {
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let api_docs = config.api_docs;
     let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), service);
+        app.configure(body_timeout, proxies.clone(), api_docs, service);
     };
     serve(listener, config.http_threads, config, ending, configure).await
 }

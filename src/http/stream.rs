@@ -22,9 +22,12 @@ use super::drain::UnderWay;
 /// moment ago, and the request is probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// A stream with a deadline. Whoever made the last step, the other side is to make the next before it.
+use super::upgrade::IgnoreUpgrade;
+
+/// A stream with a deadline, and without offers to upgrade. Whoever made the last step, the other side is to make the next before it.
 pub(super) struct Patient<S> {
     stream: S,
+    upgrade: IgnoreUpgrade,
     /// For an answer to follow its request, or to be taken.
     stall: Duration,
     /// For a request to follow an answer, and to be complete.
@@ -66,6 +69,7 @@ impl<S> Patient<S> {
         let deadline = Instant::now() + idle;
         Self {
             stream,
+            upgrade: IgnoreUpgrade::new(),
             stall,
             idle,
             last: Step::Connected,
@@ -149,6 +153,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if outcome.is_pending() {
             if this.poll_idle_end(context).is_ready() {
@@ -156,6 +161,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
                 return Poll::Ready(Ok(()));
             }
             return this.poll_deadline(context).map(Err);
+        }
+        if let Some(read) = buffer.filled_mut().get_mut(before..) {
+            this.upgrade.apply(read);
         }
         // Who sends on while answers are not taken gains no time.
         if this.last != Step::Blocked {

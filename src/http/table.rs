@@ -129,6 +129,15 @@ pub(super) fn api() -> Vec<Endpoint> {
     table
 }
 
+/// What the API answers, with or without the pages of the documentation.
+pub(super) fn served(api_docs: bool) -> Vec<Endpoint> {
+    let mut table = api();
+    table.retain(|endpoint| {
+        api_docs || (endpoint.path != "/" && !endpoint.path.starts_with("/api-docs"))
+    });
+    table
+}
+
 /// What every process answers.
 pub(super) fn probes() -> Vec<Endpoint> {
     vec![

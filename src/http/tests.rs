@@ -10,6 +10,7 @@ mod drain;
 mod failures;
 mod limits;
 mod origins;
+mod upgrades;
 
 use std::{sync::Arc, time::Duration};
 
@@ -66,6 +67,7 @@ fn server_config() -> ServerConfig {
         host: "127.0.0.1".to_owned(),
         port: 0,
         frontend_origins: Vec::new(),
+        api_docs: true,
         http_threads: 1,
         max_connections: 100,
         keep_alive: Duration::from_secs(75),
@@ -134,6 +136,7 @@ impl Server {
         );
         let auth = Arc::new(auth);
         let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+        let api_docs = config.api_docs;
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, ending, move |service| {
@@ -148,7 +151,7 @@ impl Server {
                     .app_data(Data::new(Docs::new()))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
-                table::mount(table::api(), service);
+                table::mount(table::served(api_docs), service);
             })
             .await
         });

@@ -171,7 +171,7 @@ impl Thread {
         let of_answers = draining.clone();
         let app = Actix::new()
             .app_data(draining)
-            .wrap(cors(&config.frontend_origins))
+            .wrap(cors(&config))
             .wrap(from_fn(move |request, next| {
                 in_shape(of_answers.clone(), request, next)
             }))

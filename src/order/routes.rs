@@ -82,7 +82,7 @@ impl From<Accepted> for Success<AttemptBody> {
 
 /// Attempt to purchase an item in a flash sale. There is no body: the shopper is the token's.
 #[utoipa::path(
-    post, path = "/api/flash-sale/attempt/{saleId}", tag = "Flash sale", security(("bearer" = [])),
+    post, path = "/api/flash-sale/attempt/{saleId}", operation_id = "attemptPurchase", tag = "Flash sale", security(("bearer" = [])),
     params(("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id")),
     responses((status = 200, body = Success<AttemptBody>,
         description = "The attempt counts. Asked again, it is the same attempt, PENDING until its order stands."))
@@ -101,7 +101,7 @@ pub async fn attempt(
 
 /// The shopper's result for a product.
 #[utoipa::path(
-    get, path = "/api/orders/status/{productId}", tag = "Orders", security(("bearer" = [])),
+    get, path = "/api/orders/status/{productId}", operation_id = "orderStatus", tag = "Orders", security(("bearer" = [])),
     params(("productId" = i64, Path, minimum = 1, example = 1, description = "The product's id")),
     responses((status = 200, description = "The purchase succeeded, or failed.", body = Success<ResultBody>))
 )]

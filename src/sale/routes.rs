@@ -14,11 +14,11 @@ pub struct SaleBody {
     #[schema(example = 1)]
     id: i64,
     status: StatusName,
-    #[schema(example = "2024-01-01T00:00:00.000Z")]
+    #[schema(format = DateTime, example = "2024-01-01T00:00:00.000Z")]
     start_time: String,
-    #[schema(example = "2024-01-01T23:59:59.000Z")]
+    #[schema(format = DateTime, example = "2024-01-01T23:59:59.000Z")]
     end_time: String,
-    #[schema(example = "2024-01-01T12:00:00.000Z")]
+    #[schema(format = DateTime, example = "2024-01-01T12:00:00.000Z")]
     current_time: String,
     #[schema(example = 1)]
     product_id: i64,
@@ -72,7 +72,7 @@ impl From<SaleView> for SaleBody {
 
 /// The current flash sale with its product and stock.
 #[utoipa::path(
-    get, path = "/api/flash-sale/status", tag = "Flash sale", security(("bearer" = [])),
+    get, path = "/api/flash-sale/status", operation_id = "saleStatus", tag = "Flash sale", security(("bearer" = [])),
     responses((status = 200, description = "The active sale; else the next to start; else the last that ended.",
         body = Success<SaleBody>))
 )]

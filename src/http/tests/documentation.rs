@@ -49,7 +49,7 @@ async fn swagger_ui_is_found_with_and_without_the_slash() {
         .text()
         .await
         .unwrap();
-    assert!(settings.contains("/api-docs/openapi.json"), "{settings}");
+    assert!(settings.contains("\"openapi.json\""), "{settings}");
     assert!(settings.contains(r#""validatorUrl": "none""#), "{settings}");
 }
 

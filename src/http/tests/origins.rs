@@ -2,7 +2,7 @@
 
 use reqwest::{Method, Response};
 
-use super::{Server, token};
+use super::{Server, no_limits, server_config, token};
 
 async fn preflight(server: &Server, origin: &str) -> Response {
     let url = format!("{}/api/flash-sale/attempt/1", server.url);
@@ -14,7 +14,7 @@ async fn preflight(server: &Server, origin: &str) -> Response {
     request
         .header(
             "access-control-request-headers",
-            "authorization,content-type",
+            "authorization,content-type,traceparent,baggage,sentry-trace,x-request-id,x-requested-with",
         )
         .send()
         .await
@@ -30,6 +30,7 @@ async fn a_known_origin_may_call() {
         let headers = response.headers();
         assert_eq!(headers["access-control-allow-origin"], origin);
         assert_eq!(headers["access-control-max-age"], "3600");
+        assert_eq!(headers["access-control-allow-credentials"], "true");
         let allowed = headers["access-control-allow-headers"]
             .to_str()
             .unwrap()
@@ -104,8 +105,38 @@ async fn a_star_lets_all_in() {
 }
 
 #[tokio::test]
-async fn without_origins_there_is_no_cors() {
+async fn in_development_pages_of_this_machine_may_call() {
     let server = Server::start().await;
+    for origin in [
+        "http://localhost:5173",
+        "https://localhost",
+        "http://127.0.0.1:3001",
+        "http://[::1]:8080",
+    ] {
+        assert_eq!(
+            preflight(&server, origin).await.headers()["access-control-allow-origin"],
+            origin
+        );
+    }
+    for origin in [
+        "http://localhost.evil.example",
+        "http://localhost:x",
+        "http://evil.example",
+        "null",
+    ] {
+        let headers = preflight(&server, origin).await.headers().clone();
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{origin}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn in_production_without_origins_there_is_no_cors() {
+    let mut config = server_config();
+    config.production = true;
+    let server = Server::with(config, &no_limits()).await;
     let response = preflight(&server, "https://shop.example").await;
     assert_eq!(response.status(), 405);
     assert!(

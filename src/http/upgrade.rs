@@ -1,0 +1,233 @@
+//! Upgrades that clients offer are made invisible to actix, since this server accepts none.
+//!
+//! RFC 9110, 7.8: a server may ignore `Upgrade`, and then answers as if it were not there. actix-http 3.20 answers 200 with
+//! `connection: upgrade` instead and closes the connection, and reads the body of `Upgrade: websocket` to the end of the stream
+//! (`h1/decoder.rs`, `h1/codec.rs`). Its codec has no setting for it, so the heads are changed before it reads them: the option
+//! `upgrade` of `Connection` and the value of `Upgrade` get other letters. No byte is added, removed or held back.
+
+/// Follows the framing of one connection's requests, to tell heads from bodies.
+///
+/// Where it disagrees with actix about the framing, actix refuses the request and closes the connection.
+pub(super) struct IgnoreUpgrade {
+    state: State,
+    /// Of the request whose head is read.
+    length: u64,
+    chunked: bool,
+    /// The name of the header that is read, in lower case; names that do not fit are none of ours.
+    name: [u8; NAME],
+    name_len: usize,
+    /// How many letters of `upgrade` the current option of `Connection` has matched; `None` if it is another option.
+    matched: Option<usize>,
+    /// Bytes of the current line, without its end.
+    line_len: usize,
+}
+
+/// The longest name that matters is `transfer-encoding`.
+const NAME: usize = 17;
+const OPTION: &[u8] = b"upgrade";
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    RequestLine,
+    Name,
+    Value(Header),
+    /// The rest of a header that does not matter.
+    Rest,
+    Body(u64),
+    /// The hexadecimal size of a chunk so far.
+    ChunkSize(u64),
+    /// The rest of the line after the size.
+    ChunkExtension(u64),
+    /// The bytes of a chunk and the line end behind them.
+    Chunk(u64),
+    Trailer,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    Connection,
+    Upgrade,
+    ContentLength,
+    TransferEncoding,
+}
+
+impl IgnoreUpgrade {
+    pub(super) fn new() -> Self {
+        Self {
+            state: State::RequestLine,
+            length: 0,
+            chunked: false,
+            name: [0; NAME],
+            name_len: 0,
+            matched: Some(0),
+            line_len: 0,
+        }
+    }
+
+    /// Changes what has just been read.
+    pub(super) fn apply(&mut self, mut bytes: &mut [u8]) {
+        loop {
+            // Bodies and lines that do not matter are skipped at once.
+            let skip = match self.state {
+                State::Body(left) | State::Chunk(left) => {
+                    usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
+                }
+                State::RequestLine | State::Rest | State::Trailer | State::ChunkExtension(_) => {
+                    let end = bytes.iter().position(|byte| *byte == b'\n');
+                    let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+                    self.line_len += line.iter().filter(|byte| **byte != b'\r').count();
+                    line.len()
+                }
+                _ => 0,
+            };
+            let (skipped, rest) = std::mem::take(&mut bytes).split_at_mut(skip);
+            self.skipped(skipped.len() as u64);
+            // A body that is not skipped whole has taken all bytes.
+            let Some((byte, rest)) = rest.split_first_mut() else {
+                return;
+            };
+            self.step(byte);
+            bytes = rest;
+        }
+    }
+
+    fn skipped(&mut self, count: u64) {
+        self.state = match self.state {
+            State::Body(left) if left == count => State::RequestLine,
+            State::Body(left) => State::Body(left - count),
+            State::Chunk(left) if left == count => State::ChunkSize(0),
+            State::Chunk(left) => State::Chunk(left - count),
+            other => other,
+        };
+    }
+
+    fn step(&mut self, byte: &mut u8) {
+        if *byte == b'\n' {
+            self.end_line();
+            return;
+        }
+        if *byte != b'\r' {
+            self.line_len += 1;
+        }
+        match self.state {
+            State::Name if *byte == b':' => self.begin_value(),
+            State::Name => {
+                if let Some(place) = self.name.get_mut(self.name_len) {
+                    *place = byte.to_ascii_lowercase();
+                    if *byte != b'\r' {
+                        self.name_len += 1;
+                    }
+                } else {
+                    self.state = State::Rest;
+                }
+            }
+            State::Value(Header::Connection) => self.option(byte),
+            State::Value(Header::Upgrade) if byte.is_ascii_graphic() => *byte = b'x',
+            State::Value(Header::ContentLength) if byte.is_ascii_digit() => {
+                let digit = u64::from(*byte - b'0');
+                self.length = self.length.saturating_mul(10).saturating_add(digit);
+            }
+            State::Value(Header::TransferEncoding) if byte.eq_ignore_ascii_case(&b'c') => {
+                // `chunked` is the only coding that actix takes besides `identity`, which has no c.
+                self.chunked = true;
+            }
+            State::ChunkSize(size) => {
+                self.state = match char::from(*byte).to_digit(16) {
+                    Some(digit) => {
+                        State::ChunkSize(size.saturating_mul(16).saturating_add(digit.into()))
+                    }
+                    None => State::ChunkExtension(size),
+                };
+            }
+            _ => {}
+        }
+    }
+
+    fn begin_value(&mut self) {
+        self.matched = Some(0);
+        self.state = match self.name.get(..self.name_len).unwrap_or_default() {
+            b"connection" => State::Value(Header::Connection),
+            b"upgrade" => State::Value(Header::Upgrade),
+            b"content-length" => State::Value(Header::ContentLength),
+            b"transfer-encoding" => State::Value(Header::TransferEncoding),
+            _ => State::Rest,
+        };
+    }
+
+    /// One letter of the options of `Connection`. Its last one is changed, so that none before it need be held back.
+    fn option(&mut self, byte: &mut u8) {
+        self.matched = match (*byte, self.matched) {
+            (b',', _) => Some(0),
+            (b' ' | b'\t' | b'\r', matched) => matched,
+            (letter, Some(matched))
+                if OPTION.get(matched) == Some(&letter.to_ascii_lowercase()) =>
+            {
+                if matched + 1 == OPTION.len() {
+                    *byte = b'x';
+                }
+                Some(matched + 1)
+            }
+            _ => None,
+        };
+    }
+
+    fn end_line(&mut self) {
+        let empty = self.line_len == 0;
+        self.line_len = 0;
+        self.name_len = 0;
+        self.state = match self.state {
+            // Empty lines before a request are allowed; one ends the trailers.
+            State::RequestLine | State::Trailer if empty => State::RequestLine,
+            State::Name if empty => self.end_head(),
+            State::ChunkSize(0) | State::ChunkExtension(0) | State::Trailer => State::Trailer,
+            State::ChunkSize(size) | State::ChunkExtension(size) => {
+                State::Chunk(size.saturating_add(2))
+            }
+            _ => State::Name,
+        };
+    }
+
+    fn end_head(&mut self) -> State {
+        let (length, chunked) = (self.length, self.chunked);
+        (self.length, self.chunked) = (0, false);
+        match (chunked, length) {
+            (true, _) => State::ChunkSize(0),
+            (false, 0) => State::RequestLine,
+            (false, length) => State::Body(length),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+
+    /// What actix reads when the bytes come in pieces of this size.
+    fn read(text: &str, piece: usize) -> String {
+        let mut ignore = IgnoreUpgrade::new();
+        let mut bytes = text.as_bytes().to_vec();
+        for piece in bytes.chunks_mut(piece) {
+            ignore.apply(piece);
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn offers_are_changed_in_every_head_and_nothing_else_however_the_bytes_come() {
+        let (length, hex) = (BODY.len(), format!("{:x}", BODY.len()));
+        let ours = |upgrade: &str, to: &str| {
+            format!(
+                "\r\nPOST /upgrade HTTP/1.1\r\nHost: a\r\nCoNNection: keep-alive, {upgrade}, HTTP2-Settings\r\nUPGRADE:{to}\r\n\
+                 X-Connection: upgrade\r\nContent-Length: {length}\r\n\r\n{BODY}\
+                 POST / HTTP/1.1\nConnection:{upgrade}\nTransfer-Encoding: chunked\n\n{hex};a=b\r\n{BODY}\r\n0\r\n\r\n\
+                 GET / HTTP/1.1\r\nConnection: close , {upgrade}\r\nConnection: not-upgrade\r\nUpgrade: {to}\r\n\r\n"
+            )
+        };
+        let (sent, expected) = (ours("Upgrade", "websocket"), ours("Upgradx", "xxxxxxxxx"));
+        for piece in (1..60).chain([sent.len()]) {
+            assert_eq!(read(&sent, piece), expected, "in pieces of {piece} bytes");
+        }
+    }
+}
