@@ -71,7 +71,7 @@ pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     Err(problem)
 }
 
-/// Serves the API until `ending` begins; then drains: see [`serve`].
+/// Serves the API until `ending` begins; then drains: see `serve`.
 pub async fn run(
     listener: TcpListener,
     app: App,
