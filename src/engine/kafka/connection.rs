@@ -162,10 +162,21 @@ impl Connection {
             .map_err(|error| wrong(&error))?;
         let length = u32::try_from(message.len()).map_err(|error| wrong(&error))?;
         let exchange = async {
-            self.stream.write_u32(length).await?;
-            self.stream.write_all(&message).await?;
-            self.stream.flush().await?;
+            let mut sent = length.to_be_bytes().to_vec();
+            sent.extend_from_slice(&message);
+            let written = match self.stream.write_all(&sent).await {
+                Ok(()) => self.stream.flush().await,
+                Err(error) => Err(error),
+            };
             let mut head = [0; 4];
+            if let Err(error) = written {
+                // A broker that refuses our certificate says so after the handshake, and may have closed by now: what it said
+                // is still there to be read, and tells more than that the write failed.
+                return match self.stream.read_exact(&mut head).await {
+                    Err(said) if said.get_ref().is_some() => Err(said),
+                    _ => Err(error),
+                };
+            }
             self.stream.read_exact(&mut head).await?;
             let length = u32::from_be_bytes(head);
             if length > LONGEST_ANSWER {
