@@ -13,40 +13,6 @@ use rustls::{
 
 use crate::config::{TlsConfig, TlsMode};
 
-/// Whether the server has to prove its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verification {
-    /// A certificate of a trusted authority for the name that was connected to.
-    Full,
-    /// None: the connection is encrypted, and anybody may be at its other end.
-    None,
-}
-
-/// The client's settings for one kind of server, or `None` where connections are not encrypted. Blocks for as long as it takes
-/// to read the certificate files.
-pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError> {
-    let verification = match config.mode {
-        TlsMode::Disable => return Ok(None),
-        TlsMode::Require => Verification::None,
-        TlsMode::VerifyFull => Verification::Full,
-    };
-    let identity = config.identity.as_ref();
-    let files = Files {
-        authorities: config.ca_file.as_deref(),
-        identity: identity.map(|(certificate, key)| (certificate.as_str(), key.as_str())),
-    };
-    client_config(files, verification).map(Some)
-}
-
-/// The files of a client's TLS settings, all in PEM.
-#[derive(Debug, Clone, Copy)]
-pub struct Files<'a> {
-    /// Trusted authorities; the system's if `None`.
-    pub authorities: Option<&'a str>,
-    /// The client's certificate, with its chain, and its key.
-    pub identity: Option<(&'a str, &'a str)>,
-}
-
 /// A file that cannot be used, named with its cause. No content of the file is in it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
@@ -58,22 +24,23 @@ pub enum TlsError {
     Provider(String),
 }
 
-/// Reads the files and builds the settings. Blocks for as long as it takes to read them.
-pub fn client_config(
-    files: Files<'_>,
-    verification: Verification,
-) -> Result<Arc<ClientConfig>, TlsError> {
+/// The client's settings for one kind of server, or `None` where connections are not encrypted. Blocks for as long as it takes
+/// to read the certificate files.
+pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| TlsError::Provider(error.to_string()))?;
-    let builder = match verification {
-        Verification::Full => builder.with_root_certificates(authorities(files.authorities)?),
-        Verification::None => builder
+    let builder = match config.mode {
+        TlsMode::Disable => return Ok(None),
+        TlsMode::Require => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider))),
+        TlsMode::VerifyFull => {
+            builder.with_root_certificates(authorities(config.ca_file.as_deref())?)
+        }
     };
-    let config = match files.identity {
+    let settings = match &config.identity {
         None => builder.with_no_client_auth(),
         Some((certificate, key)) => {
             let failed = |file: &str, cause: String| TlsError::Identity {
@@ -88,7 +55,7 @@ pub fn client_config(
                 .map_err(|error| failed(certificate, error.to_string()))?
         }
     };
-    Ok(Arc::new(config))
+    Ok(Some(Arc::new(settings)))
 }
 
 /// The trusted authorities of a file, or of the system.
