@@ -10,7 +10,6 @@ mod error;
 mod form;
 mod limits;
 mod passwords;
-pub mod routes;
 mod service;
 mod tokens;
 

@@ -1,36 +1,25 @@
-//! What all routes share: the server, the table of routes, the shape of answers and errors, probes and documentation.
+//! The kit that routes are made of: the server, the shape of answers and errors, what handlers take from a request.
 //!
-//! Errors of the domain become answers in [`mapping`](self) only; the features' own handlers are in their `routes.rs`.
+//! It knows no feature: which paths there are, and which error of the domain becomes which answer, is said in `api`.
 
 mod answer;
-mod app;
 mod client;
 mod cors;
-mod docs;
 mod drain;
 mod error;
 mod error_code;
 mod extract;
 mod finish;
-mod health;
-mod mapping;
-mod openapi;
-mod readiness;
 mod server;
 mod stream;
-mod table;
 mod threads;
 mod upgrade;
 
 pub use answer::{Success, timestamp};
-pub use app::{App, Probes};
 pub use client::Client;
-pub use error::ApiError;
+pub use drain::Draining;
+pub use error::{ApiError, ErrorBody, ProblemBody};
 pub use error_code::ErrorCode;
-pub use extract::{Bearer, JsonBody, PathId, Shopper};
-pub use openapi::document;
-pub use readiness::Readiness;
-pub use server::{Bound, bind, run, run_probes};
-
-#[cfg(test)]
-mod tests;
+pub use extract::{JsonBody, PathId};
+pub use finish::{Tally, finish};
+pub use server::{Bound, bind, serve};

@@ -10,6 +10,7 @@ mod gate;
 mod ledger;
 mod letters;
 mod log;
+mod ports;
 
 pub use accounts::{AccountChanges, AccountPage, AccountPosition, AccountRun};
 pub use attempt::{Attempt, Outcome, Settlement};
@@ -27,3 +28,4 @@ pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
 };
+pub use ports::Ports;

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{connect, embedded, place::Place};
 use crate::{
-    app,
+    api,
     config::Config,
     http::{self, Bound},
     lifecycle::Lifecycle,
@@ -71,7 +71,7 @@ impl Serve {
             None => connect::servers(&config, &lifecycle.ending().drain).await?,
         };
         let metrics = Arc::new(move || metrics.render());
-        app::serve(&lifecycle, &config, ports, port, metrics).await?;
+        api::serve(&lifecycle, &config, ports, port, metrics).await?;
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
             embedded.announce(&url, &config.auth).await;

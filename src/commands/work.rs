@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::connect;
 use crate::{
-    app::{self, Ports},
+    api::{self, Probes, Readiness},
     clock::SystemClock,
     config::Config,
-    http::{self, Probes, Readiness},
     lifecycle::Lifecycle,
     order::{Worker, WorkerSettings},
+    port::Ports,
     telemetry,
 };
 
@@ -38,7 +38,7 @@ impl Work {
         lifecycle.stop_on_signals()?;
         let ports = connect::servers(&config, lifecycle.stop()).await?;
 
-        let lag = app::watch_settlement(&lifecycle, ports.clone().into());
+        let lag = api::watch_settlement(&lifecycle, ports.clone());
         if let Some(port) = config.worker.port {
             let port =
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
@@ -60,7 +60,7 @@ impl Work {
             // At once, like the worker: nobody sends work to a worker, so nobody has to notice first.
             let (server, ending) = (config.server.clone(), lifecycle.ending().clone());
             lifecycle.spawn("probes", async move {
-                if let Err(error) = http::run_probes(listener, probes, &server, ending).await {
+                if let Err(error) = api::run_probes(listener, probes, &server, ending).await {
                     tracing::error!(%error, "serving health and metrics failed");
                 }
             });
@@ -83,6 +83,6 @@ pub(super) fn spawn_worker(lifecycle: &Lifecycle, config: &Config, ports: Ports)
         keep: config.sale.result_ttl,
     };
     tracing::info!(worker = settings.id, topic = ports.log.name(), "working");
-    let worker = Worker::new(ports.into(), settings);
+    let worker = Worker::new(ports, settings);
     lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
 }

@@ -20,7 +20,6 @@ use tokio::{
 use actix_web::web::ServiceConfig;
 
 use super::{
-    App, Probes,
     client::TrustedProxies,
     drain::Draining,
     extract::BodyTimeout,
@@ -71,35 +70,6 @@ pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     Err(problem)
 }
 
-/// Serves the API until `ending` begins; then drains: see `serve`.
-pub async fn run(
-    listener: TcpListener,
-    app: App,
-    config: &ServerConfig,
-    ending: Ending,
-) -> io::Result<()> {
-    let body_timeout = BodyTimeout(config.request_timeout);
-    let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-    let api_docs = config.api_docs;
-    let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), api_docs, service);
-    };
-    serve(listener, config.http_threads, config, ending, configure).await
-}
-
-/// Serves health checks and metrics alone, for processes without the API.
-pub async fn run_probes(
-    listener: TcpListener,
-    probes: Probes,
-    config: &ServerConfig,
-    ending: Ending,
-) -> io::Result<()> {
-    serve(listener, 1, config, ending, move |service| {
-        probes.configure(service);
-    })
-    .await
-}
-
 /// Serves whatever is configured, on `threads` threads; 0 is one a core. Its end has three steps:
 ///
 /// 1. For `DRAIN_DELAY_SECS` everything is served as before, new connections too; readiness answers 503, and every answer
@@ -107,7 +77,7 @@ pub async fn run_probes(
 ///    use it.
 /// 2. Connections that the kernel has completed are accepted, and the port is closed. Idle connections are closed.
 /// 3. Requests under way are answered, for `SHUTDOWN_TIMEOUT_SECS` at most.
-pub(super) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     threads: usize,
     config: &ServerConfig,
@@ -115,6 +85,12 @@ pub(super) async fn serve(
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
     let draining = Draining::default();
+    let body_timeout = BodyTimeout(config.request_timeout);
+    let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let configure = move |service: &mut ServiceConfig| {
+        service.app_data(body_timeout).app_data(proxies.clone());
+        configure(service);
+    };
     let mut threads = Threads::start(threads, config, draining.clone(), configure).await?;
     let acceptor = Acceptor {
         queue: listener.try_clone()?,

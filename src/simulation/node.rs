@@ -16,7 +16,8 @@ use super::{
 use crate::{
     clock::Clock,
     lifecycle::Lifecycle,
-    order::{Engines, Shop, Worker, WorkerSettings},
+    order::{Shop, Worker, WorkerSettings},
+    port::Ports,
 };
 
 /// How long a process that could not start waits before it is started again.
@@ -173,14 +174,14 @@ impl Node {
         })
     }
 
-    fn engines(&self, running: &Running) -> Engines {
+    fn engines(&self, running: &Running) -> Ports {
         let connection = |server| Connection {
             world: Arc::clone(&self.world),
             process: Arc::clone(&running.process),
             server,
         };
         let clock: Arc<dyn Clock> = running.clock.clone();
-        Engines {
+        Ports {
             gate: Arc::new(RemoteGate {
                 connection: connection(Server::Gate),
                 gate: self.world.gate_for_process(),

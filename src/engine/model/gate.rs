@@ -13,13 +13,13 @@ use chrono::{DateTime, Utc};
 use super::ledger::ModelLedger;
 use crate::{
     clock::Clock,
-    engine::sale::{Part, Sale},
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Offset, Outcome,
         Partition, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
         SaleTerms, Settlement, Standing, StockGate,
     },
+    rules::sale::{Part, Sale},
 };
 
 /// What was written for shoppers.

@@ -16,13 +16,13 @@ use super::{
 use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
-    order::settlement::{self, Known, KnownSale, Settled},
     port::{
         AccountChanges, AccountPage, AccountPosition, Attempt, Decision, EndedOrder, Holder, Lease,
         Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, PurchaseResult,
         Registration, ResultEntry, SaleListing, SaleSnapshot, SettleBatch, SettleError,
         SettledAttempt, Settlement, StoredUser, Verdict,
     },
+    rules::settlement::{self, Known, KnownSale, Settled},
 };
 
 /// What a ledger has at some moment, to set it back to.

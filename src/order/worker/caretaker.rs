@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engines, WorkerSettings,
+    WorkerSettings,
     closing::Closing,
     rebuild::Rebuild,
     reconcile::Reconcile,
@@ -23,7 +23,8 @@ use crate::{
     auth::raise_lost_mark,
     ids::SaleId,
     port::{
-        EndedOrder, GateError, GateStatus, LedgerError, LogError, Offset, Partition, SaleListing,
+        EndedOrder, GateError, GateStatus, LedgerError, LogError, Offset, Partition, Ports,
+        SaleListing,
     },
 };
 
@@ -57,7 +58,7 @@ pub(super) struct Barrier {
 
 /// Looks after the sales.
 pub(super) struct Caretaker {
-    engines: Engines,
+    engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, Care>,
 }
@@ -74,7 +75,7 @@ struct Care {
 
 impl Barrier {
     /// Here and now. The log is asked which partitions it has: one that was added a moment ago may have records, too.
-    pub(super) async fn now(engines: &Engines) -> Result<Self, CareError> {
+    pub(super) async fn now(engines: &Ports) -> Result<Self, CareError> {
         Ok(Self {
             ends: engines.log.ends().await?,
             compared: Instant::now(),
@@ -84,7 +85,7 @@ impl Barrier {
     /// True once every record before it is settled.
     pub(super) async fn is_passed(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         group: &str,
     ) -> Result<bool, CareError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
@@ -113,7 +114,7 @@ impl Barrier {
 }
 
 impl Caretaker {
-    pub(super) fn new(engines: Engines, settings: WorkerSettings) -> Self {
+    pub(super) fn new(engines: Ports, settings: WorkerSettings) -> Self {
         Self {
             engines,
             settings,

@@ -4,8 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 
-use super::{Engines, caretaker::CareError};
-use crate::{ids::SaleId, port::Contradiction};
+use super::caretaker::CareError;
+use crate::{
+    ids::SaleId,
+    port::{Contradiction, Ports},
+};
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
 const LONGEST: TimeDelta = TimeDelta::seconds(60);
@@ -22,7 +25,7 @@ impl Closing {
     /// True if it is closed now.
     pub(super) async fn close(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         sale: SaleId,
         anyway: bool,
     ) -> Result<bool, CareError> {

@@ -12,12 +12,12 @@ use std::{
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
-use super::{Engines, settler::Settler};
+use super::settler::Settler;
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Position, Rejection, SettleBatch, SettleError, Settlement, StockGate,
+        Outcome, Ports, Position, Rejection, SettleBatch, SettleError, Settlement, StockGate,
     },
     telemetry::Seldom,
 };
@@ -33,7 +33,7 @@ const RECORD_TRIES: u32 = 5;
 
 /// Reads one partition for as long as it is leased.
 pub(super) struct PartitionReader {
-    engines: Engines,
+    engines: Ports,
     settler: Arc<Settler>,
     position: Position,
     next: Offset,
@@ -60,7 +60,7 @@ enum StepError {
 
 impl PartitionReader {
     pub(super) fn new(
-        engines: Engines,
+        engines: Ports,
         settler: Arc<Settler>,
         position: Position,
         lease: Lease,

@@ -4,10 +4,10 @@
 use metrics::counter;
 
 use super::{
-    Engines, WorkerSettings,
+    WorkerSettings,
     caretaker::{Barrier, CareError},
 };
-use crate::port::{LoadToken, SaleListing};
+use crate::port::{LoadToken, Ports, SaleListing};
 
 /// Holders that are loaded with one call.
 const CHUNK: usize = 5_000;
@@ -24,7 +24,7 @@ impl Rebuild {
     /// Takes the next step.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
     ) -> Result<(), CareError> {
@@ -49,7 +49,7 @@ impl Rebuild {
 }
 
 async fn load(
-    engines: &Engines,
+    engines: &Ports,
     settings: &WorkerSettings,
     listing: &SaleListing,
 ) -> Result<(), CareError> {

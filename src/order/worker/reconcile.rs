@@ -7,11 +7,10 @@ use std::collections::BTreeSet;
 use metrics::counter;
 
 use super::{
-    Engines,
     caretaker::{Barrier, CareError},
     partition::record,
 };
-use crate::port::{Attempt, Outcome, SaleListing, Settlement};
+use crate::port::{Attempt, Outcome, Ports, SaleListing, Settlement};
 
 /// Orders that are recorded with one call.
 const CHUNK: usize = 1_000;
@@ -40,7 +39,7 @@ impl Reconcile {
     /// nothing explains the difference, and the sale must be loaded anew.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         group: &str,
         listing: &SaleListing,
         available: i64,
@@ -86,7 +85,7 @@ impl Reconcile {
 
 /// Records every order whose shopper the gate does not know; how many. Recording again changes nothing, so that an order
 /// made meanwhile does no harm.
-async fn tell(engines: &Engines, listing: &SaleListing) -> Result<usize, CareError> {
+async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, CareError> {
     let known: BTreeSet<_> = engines
         .gate
         .holders(listing.id)

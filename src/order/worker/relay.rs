@@ -6,11 +6,10 @@ use std::time::Duration;
 use metrics::counter;
 
 use super::{
-    Engines,
     caretaker::{Barrier, CareError},
     partition::record,
 };
-use crate::port::{Attempt, Holder, PendingEntry, SaleListing, Settlement};
+use crate::port::{Attempt, Holder, PendingEntry, Ports, SaleListing, Settlement};
 
 /// Attempts looked into at once.
 const LIMIT: usize = 1_000;
@@ -32,7 +31,7 @@ impl Relay {
     /// Takes the next step. True if it waits for the log to be settled.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         group: &str,
         listing: &SaleListing,
         age: Duration,
@@ -61,7 +60,7 @@ impl Relay {
 
 /// Records the entries that are settled, and appends the others again.
 async fn resolve(
-    engines: &Engines,
+    engines: &Ports,
     listing: &SaleListing,
     entries: &[PendingEntry],
 ) -> Result<(), CareError> {

@@ -4,10 +4,11 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Accepted, AttemptLimit, Desk, Purchase, Results};
+use super::shopper::Shopper;
 use crate::{
-    http::{ApiError, ErrorCode, PathId, Shopper, Success},
+    http::{ApiError, ErrorCode, PathId, Success},
     ids::{ProductId, SaleId},
+    order::{Accepted, AttemptLimit, Desk, Purchase, Results},
     port::{PurchaseResult, Standing},
 };
 

@@ -1,39 +1,20 @@
-//! The API put together on its three ports: what `serve` runs, and what tests run on engines of their choice.
+//! The API put together on its ports and started: what `serve` runs. Processes without it serve the probes alone.
 
-use std::sync::Arc;
+use std::{io, net::TcpListener, sync::Arc};
 
 use anyhow::Context;
 
+use super::{App, Probes, Readiness};
+
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
-    clock::Clock,
-    config::Config,
-    http::{self, App, Probes, Readiness},
+    config::{Config, ServerConfig},
+    http,
     ids::LedgerId,
-    lifecycle::Lifecycle,
-    order::{AttemptLimit, Engines, SettlementLag, Shop},
-    port::{AttemptLog, Ledger, StockGate},
+    lifecycle::{Ending, Lifecycle},
+    order::{AttemptLimit, SettlementLag, Shop},
+    port::Ports,
 };
-
-/// The engines behind the API, and the time.
-#[derive(Clone)]
-pub struct Ports {
-    pub gate: Arc<dyn StockGate>,
-    pub log: Arc<dyn AttemptLog>,
-    pub ledger: Arc<dyn Ledger>,
-    pub clock: Arc<dyn Clock>,
-}
-
-impl From<Ports> for Engines {
-    fn from(ports: Ports) -> Self {
-        Self {
-            gate: ports.gate,
-            log: ports.log,
-            ledger: ports.ledger,
-            clock: ports.clock,
-        }
-    }
-}
 
 /// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in.
 pub async fn serve(
@@ -43,22 +24,16 @@ pub async fn serve(
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<()> {
+    let lag = watch_settlement(lifecycle, ports.clone());
+    let shop = Shop::open(lifecycle, ports.clone(), config.sale.result_ttl)
+        .await
+        .context("the catalog of sales could not be read")?;
     let Ports {
         gate,
         log,
         ledger,
         clock,
     } = ports;
-    let engines = Engines {
-        gate: Arc::clone(&gate),
-        log: Arc::clone(&log),
-        ledger: Arc::clone(&ledger),
-        clock: Arc::clone(&clock),
-    };
-    let lag = watch_settlement(lifecycle, engines.clone());
-    let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
-        .await
-        .context("the catalog of sales could not be read")?;
     let accounts = DirectoryEngines {
         ledger: Arc::clone(&ledger),
         gate: Arc::clone(&gate),
@@ -114,7 +89,10 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        match http::run(listener, app, &server_config, ending).await {
+        let (api, api_docs) = (app, server_config.api_docs);
+        let configure = move |service: &mut _| api.configure(api_docs, service);
+        let threads = server_config.http_threads;
+        match http::serve(listener, threads, &server_config, ending, configure).await {
             // HTTP first: what is behind it goes on until the last request is answered.
             Ok(()) => end.cancel(),
             Err(error) => tracing::error!(%error, "serving failed"),
@@ -123,13 +101,24 @@ pub async fn serve(
     Ok(())
 }
 
+/// Serves health checks and metrics alone, for processes without the API.
+pub async fn run_probes(
+    listener: TcpListener,
+    probes: Probes,
+    config: &ServerConfig,
+    ending: Ending,
+) -> io::Result<()> {
+    let configure = move |service: &mut _| probes.configure(service);
+    http::serve(listener, 1, config, ending, configure).await
+}
+
 /// Starts to watch how long accepted attempts wait to be settled.
 #[must_use]
-pub fn watch_settlement(lifecycle: &Lifecycle, engines: Engines) -> Arc<SettlementLag> {
+pub fn watch_settlement(lifecycle: &Lifecycle, ports: Ports) -> Arc<SettlementLag> {
     let lag = Arc::new(SettlementLag::default());
     let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
     lifecycle.spawn("settlement lag", async move {
-        watched.watch(&engines, stop).await;
+        watched.watch(&ports, stop).await;
     });
     lag
 }

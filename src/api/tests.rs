@@ -23,9 +23,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
-};
+use super::{docs::Docs, health::MetricsPage, openapi::document, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Role, Tokens,
@@ -33,6 +31,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
+    http,
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
     port::Ledger,
@@ -112,7 +111,7 @@ impl Server {
     }
 
     async fn with(config: ServerConfig, limits: &LimitsConfig) -> Self {
-        let bound = server::bind(&config.host, config.port).await.unwrap();
+        let bound = http::bind(&config.host, config.port).await.unwrap();
         let listener = bound.listen().unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -135,12 +134,10 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
         let api_docs = config.api_docs;
         let mut running = JoinSet::new();
         running.spawn(async move {
-            server::serve(listener, 1, &config, ending, move |service| {
-                let proxies = proxies.clone();
+            http::serve(listener, 1, &config, ending, move |service| {
                 let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
                 service
                     .app_data(Data::from(Arc::clone(&auth)))
@@ -148,9 +145,7 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page))
-                    .app_data(Data::new(Docs::new()))
-                    .app_data(proxies)
-                    .app_data(BodyTimeout(Duration::from_millis(300)));
+                    .app_data(Data::new(Docs::new(&document())));
                 table::mount(table::served(api_docs), service);
             })
             .await

@@ -11,7 +11,8 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{
+use super::{accounts, docs, health, orders, sale};
+use crate::http::{
     ApiError,
     ErrorCode::{
         self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
@@ -20,11 +21,8 @@ use super::{
         TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
         ValidationFailed,
     },
-    docs,
-    finish::{Tally, finish},
-    health,
+    Tally, finish,
 };
-use crate::{auth, order, sale};
 
 /// A path with what answers it.
 pub(super) struct Endpoint {
@@ -97,26 +95,21 @@ pub(super) fn api() -> Vec<Endpoint> {
             "attempt",
             "/api/flash-sale/attempt/{saleId}",
             ATTEMPT,
-            order::routes::attempt,
+            orders::attempt,
         ),
         get(
             "order_status",
             "/api/orders/status/{productId}",
             ORDER,
-            order::routes::status,
+            orders::status,
         ),
-        get(
-            "sale_status",
-            "/api/flash-sale/status",
-            SALE,
-            sale::routes::status,
-        ),
-        post("login", "/api/auth/login", LOGIN, auth::routes::login),
+        get("sale_status", "/api/flash-sale/status", SALE, sale::status),
+        post("login", "/api/auth/login", LOGIN, accounts::login),
         post(
             "register",
             "/api/auth/register",
             REGISTER,
-            auth::routes::register,
+            accounts::register,
         ),
     ];
     table.extend(probes());

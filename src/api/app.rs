@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{
-    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
-};
+use super::{docs::Docs, health::MetricsPage, openapi::document, readiness::Readiness, table};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
@@ -38,13 +36,7 @@ pub struct Probes {
 }
 
 impl App {
-    pub(super) fn configure(
-        &self,
-        body_timeout: BodyTimeout,
-        proxies: TrustedProxies,
-        api_docs: bool,
-        config: &mut ServiceConfig,
-    ) {
+    pub(super) fn configure(&self, api_docs: bool, config: &mut ServiceConfig) {
         let Self {
             auth,
             directory,
@@ -70,9 +62,7 @@ impl App {
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
             .app_data(Data::new(desk))
-            .app_data(body_timeout)
-            .app_data(proxies)
-            .app_data(Data::new(Docs::new()));
+            .app_data(Data::new(Docs::new(&document())));
         probes.install(config);
         table::mount(table::served(api_docs), config);
     }

@@ -9,9 +9,10 @@ use actix_web::{
     },
     web::{Bytes, Data, Path},
 };
+use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
-use super::{ApiError, ErrorCode, openapi::document};
+use crate::http::{ApiError, ErrorCode};
 
 /// Swagger UI's own scripts and requests to ourselves, and nothing else; it sets styles and draws images from data.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
@@ -23,14 +24,14 @@ pub(super) struct Docs {
 }
 
 impl Docs {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(document: &OpenApi) -> Self {
         let ui = Config::from("openapi.json")
             .display_request_duration(true)
             .persist_authorization(true)
             // Without it the page asks a foreign server to check the document.
             .validator_url("none");
         Self {
-            document: serde_json::to_vec(&document()).unwrap_or_default().into(),
+            document: serde_json::to_vec(document).unwrap_or_default().into(),
             ui: Arc::new(ui),
         }
     }
