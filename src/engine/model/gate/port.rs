@@ -1,6 +1,6 @@
 //! The port, over what the gate has in memory.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
