@@ -1,6 +1,9 @@
 //! The three ports as a process has them: every call goes over a connection with faults.
 
-use std::{fmt::Debug, sync::Arc};
+use std::{
+    fmt::Debug,
+    sync::{Arc, Mutex},
+};
 
 use super::{
     connection::{Connection, Failure},
@@ -17,8 +20,10 @@ pub(super) struct RemoteGate {
 }
 
 pub(super) struct RemoteLog {
-    pub(super) connection: Connection,
-    pub(super) log: Arc<ModelLog>,
+    connection: Connection,
+    log: Arc<ModelLog>,
+    /// How many partitions there were at the last look, and when that was.
+    looked: Mutex<(i32, u64)>,
 }
 
 pub(super) struct RemoteLedger {

@@ -25,7 +25,7 @@ pub struct ModelGate {
     ledger: LedgerId,
     clock: Arc<dyn Clock>,
     kind: Kind,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 enum Kind {
@@ -48,8 +48,9 @@ struct State {
     /// Counts the restarts of the server.
     run: u64,
     sales: BTreeMap<SaleId, Kept>,
-    results: Results,
-    account_mark: Option<i64>,
+    /// Those of each ledger.
+    results: BTreeMap<LedgerId, Results>,
+    account_marks: BTreeMap<LedgerId, i64>,
 }
 
 #[derive(Clone, Default)]
@@ -69,7 +70,7 @@ impl ModelGate {
             ledger: LedgerId::NONE,
             clock,
             kind: Kind::Server,
-            state: Mutex::default(),
+            state: Arc::default(),
         }
     }
 
@@ -84,7 +85,7 @@ impl ModelGate {
             ledger: LedgerId::NONE,
             clock,
             kind: Kind::InProcess { ledger, inherited },
-            state: Mutex::default(),
+            state: Arc::default(),
         }
     }
 
@@ -92,6 +93,17 @@ impl ModelGate {
     #[must_use]
     pub fn of_ledger(self, ledger: LedgerId) -> Self {
         Self { ledger, ..self }
+    }
+
+    /// The same server as a node of another ledger has it.
+    #[must_use]
+    pub fn beside(&self, ledger: LedgerId) -> Self {
+        Self {
+            ledger,
+            clock: Arc::clone(&self.clock),
+            kind: Kind::Server,
+            state: Arc::clone(&self.state),
+        }
     }
 
     /// Everything in it was loaded from another ledger, as when a new database is given the server of an old one.
@@ -105,6 +117,12 @@ impl ModelGate {
     #[must_use]
     pub fn is_open(&self, sale: SaleId) -> bool {
         self.with_own(sale, |kept, _| kept.sale.is_open()) == Some(true)
+    }
+
+    /// The highest account id that is noted.
+    #[must_use]
+    pub fn noted_accounts(&self) -> Option<i64> {
+        self.state().account_marks.get(&self.ledger).copied()
     }
 
     /// Forgets a part of what it keeps of a sale.
@@ -217,7 +235,7 @@ impl ModelGate {
 
     fn write(&self, entries: &[ResultEntry]) {
         match &self.kind {
-            Kind::Server => write_results(&mut self.state().results, entries),
+            Kind::Server => write_results(self.state().results_of(self.ledger), entries),
             Kind::InProcess { ledger, .. } => ledger.write_results(entries),
         }
     }
@@ -225,7 +243,10 @@ impl ModelGate {
     /// What was written for a shopper, and of which sale.
     fn written(&self, user: UserId, product: ProductId) -> Option<(SaleId, PurchaseResult)> {
         match &self.kind {
-            Kind::Server => self.state().results.get(&(user, product)).copied(),
+            Kind::Server => {
+                let key = (user, product);
+                self.state().results_of(self.ledger).get(&key).copied()
+            }
             Kind::InProcess { ledger, inherited } => {
                 let told = ledger.told(user, product)?;
                 // The shopper may be among those whom an earlier process accepted.
@@ -234,6 +255,12 @@ impl ModelGate {
                 recovered.then_some(told)
             }
         }
+    }
+}
+
+impl State {
+    fn results_of(&mut self, ledger: LedgerId) -> &mut Results {
+        self.results.entry(ledger).or_default()
     }
 }
 

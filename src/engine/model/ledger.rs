@@ -191,6 +191,18 @@ impl ModelLedger {
             .map(|settled| settled.outcome)
     }
 
+    /// The accounts that there are.
+    #[must_use]
+    pub fn accounts(&self) -> Vec<UserId> {
+        self.tables().users.keys().copied().collect()
+    }
+
+    /// The attempts that are settled.
+    #[must_use]
+    pub fn settled_ids(&self) -> Vec<AttemptId> {
+        self.tables().attempts.keys().copied().collect()
+    }
+
     /// How many attempts are settled.
     #[must_use]
     pub fn settled_attempts(&self) -> usize {

@@ -1,13 +1,37 @@
 //! The log over a connection.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
 
 use async_trait::async_trait;
 
-use super::{super::connection::Failure, RemoteLog, attempts, of_log, told};
+use super::{
+    super::{
+        connection::{Connection, Failure},
+        world::lock,
+    },
+    RemoteLog, attempts, of_log, told,
+};
+use crate::engine::model::ModelLog;
 use crate::port::{
     AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogError, Offset, Partition,
 };
+
+/// Milliseconds between two looks at how many partitions there are.
+const LOOK_MS: u64 = 300;
+
+impl RemoteLog {
+    pub(in super::super) fn new(connection: Connection, log: Arc<ModelLog>) -> Self {
+        let looked = (log.partitions(), connection.world.now());
+        Self {
+            connection,
+            log,
+            looked: Mutex::new(looked),
+        }
+    }
+}
 
 #[async_trait]
 impl AttemptLog for RemoteLog {
@@ -15,8 +39,15 @@ impl AttemptLog for RemoteLog {
         self.log.name()
     }
 
+    /// As of the last look: the one that is due is on its way.
     fn partitions(&self) -> i32 {
-        self.log.partitions()
+        let now = self.connection.world.now();
+        let mut looked = lock(&self.looked);
+        let (known, at) = *looked;
+        if now >= at + LOOK_MS {
+            *looked = (self.log.partitions(), now);
+        }
+        known
     }
 
     /// Partition by partition, each with a fate of its own, as a produce request is.

@@ -234,7 +234,8 @@ impl StockGate for ModelGate {
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
         let stored = |user: &UserId| match &self.kind {
             Kind::Server => {
-                let written = self.state().results.get(&(*user, product)).copied();
+                let key = (*user, product);
+                let written = self.state().results_of(self.ledger).get(&key).copied();
                 written.filter(|(of, _)| *of == sale)
             }
             Kind::InProcess { ledger, .. } => {
@@ -249,7 +250,7 @@ impl StockGate for ModelGate {
 
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
         match &self.kind {
-            Kind::Server => forget_results(&mut self.state().results, results),
+            Kind::Server => forget_results(self.state().results_of(self.ledger), results),
             Kind::InProcess { ledger, .. } => ledger.forget_results(results),
         }
         Ok(())
@@ -266,14 +267,15 @@ impl StockGate for ModelGate {
 
     async fn account_mark(&self) -> Result<Option<i64>, GateError> {
         Ok(match self.kind {
-            Kind::Server => self.state().account_mark,
+            Kind::Server => self.noted_accounts(),
             Kind::InProcess { .. } => Some(0),
         })
     }
 
     async fn raise_account_mark(&self, to: i64) -> Result<(), GateError> {
         let mut state = self.state();
-        state.account_mark = state.account_mark.max(Some(to));
+        let mark = state.account_marks.entry(self.ledger).or_default();
+        *mark = to.max(*mark);
         Ok(())
     }
 
