@@ -166,7 +166,8 @@ pub struct SettleBatch {
     /// Those among them that are dead letters already.
     pub rejected: Vec<Rejection>,
     /// The highest account among the records that carry this ledger's id. If one of the attempts has no account, the ledger
-    /// was set back: ids of new accounts continue above this one.
+    /// was set back: ids of new accounts continue above this one. A ledger that has its log in the same file goes back with it,
+    /// and need not.
     pub reached: Option<UserId>,
 }
 

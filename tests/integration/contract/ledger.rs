@@ -43,7 +43,6 @@ macro_rules! suite {
                     one_of_many_who_want_a_name_at_once_gets_it,
                     an_id_is_never_handed_out_again,
                     ids_continue_above_what_the_caller_knows,
-                    ids_continue_above_an_account_that_a_record_proves,
                     removed_accounts_are_told_until_the_position_is_behind_them,
                     accounts_are_read_in_pages_of_runs,
                     accounts_are_looked_up_with_the_time_they_were_made,
@@ -137,3 +136,23 @@ suite!(on_sqlite, super::sqlite::SqliteBed);
 suite!(on_model, super::model::ModelBed);
 sql_suite!(by_hand_on_postgres, super::postgres::PostgresBed);
 sql_suite!(by_hand_on_sqlite, super::sqlite::SqliteBed);
+
+/// Makes a module with what holds of ledgers that can be set back while their log and gate go on. A data file has its log
+/// inside, and nobody else has it open.
+macro_rules! apart_suite {
+    ($engine:ident, $bed:path) => {
+        mod $engine {
+            use $bed as EngineBed;
+
+            contract! { EngineBed:
+                accounts {
+                    ids_continue_above_an_account_that_a_record_proves,
+                    at_a_position_of_another_state_everything_is_read_again,
+                }
+            }
+        }
+    };
+}
+
+apart_suite!(set_back_on_postgres, super::postgres::PostgresBed);
+apart_suite!(set_back_on_model, super::model::ModelBed);

@@ -75,7 +75,8 @@ impl StockGate for ModelGate {
         // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
         let known = self.with_own(of, |_, _| ()).is_some();
         let in_force = self.with_sure(of, |sale, _| {
-            sale.is_open() && !sale.status().is_contradictory()
+            let status = sale.status();
+            matches!(status, GateStatus::Open { .. }) && !status.is_contradictory()
         }) == Some(true);
         Ok((in_force || !known).then_some(result))
     }
@@ -220,7 +221,7 @@ impl StockGate for ModelGate {
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
         let mut holdings = self
-            .with(sale, |kept, _| kept.sale.holdings())
+            .with_own(sale, |kept, _| kept.sale.holdings())
             .unwrap_or_default();
         holdings.sort_unstable_by_key(|holding| holding.user);
         Ok(holdings)

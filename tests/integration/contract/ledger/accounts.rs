@@ -193,13 +193,21 @@ pub async fn removed_accounts_are_told_until_the_position_is_behind_them(bed: &i
     // Another node read nothing since.
     let all = ledger.account_changes(Some(&first.position)).await.unwrap();
     assert_eq!(removed(&all), [1, 2, 4]);
-    // A position of another ledger, or of a state that is lost: nothing that was read counts.
+}
+
+/// Of another ledger, or of a state that is lost.
+pub async fn at_a_position_of_another_state_everything_is_read_again(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    bed.shoppers(1).await;
+    let now = ledger.account_changes(None).await.unwrap();
     let foreign = AccountPosition {
         server: "another".to_owned(),
-        ..first.position
+        ..now.position
     };
     let changes = ledger.account_changes(Some(&foreign)).await.unwrap();
     assert!(changes.restart);
+    let again = ledger.account_changes(Some(&changes.position)).await;
+    assert!(!again.unwrap().restart);
 }
 
 pub async fn accounts_are_read_in_pages_of_runs(bed: &impl Bed) {
