@@ -236,7 +236,9 @@ async fn orders_come_back_from_the_log_when_the_ledger_is_set_back() {
             Some("SUCCESS")
         );
     }
-    assert_eq!(system.balance(sale).await.orders, ORDERS + 1);
+    assert_eq!(system.check_promises(sale).await.orders, ORDERS + 1);
+    let audit = system.run(&["audit"]);
+    assert_eq!(audit.end().await.code(), Some(0), "{}", audit.output());
 }
 
 /// Registers as soon as the ledger is back.
