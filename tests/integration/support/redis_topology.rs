@@ -106,6 +106,15 @@ impl Sentinels {
         }
     }
 
+    /// Gives them a user `looker` with this password, who may ask with this right.
+    pub fn add_user(&self, password: &str, right: &str) {
+        for port in &self.ports {
+            let password = format!(">{password}");
+            let rule = ["ACL", "SETUSER", "looker", "on", &password, "-@all", right];
+            assert_eq!(cli(*port, None, &[], &rule), "OK");
+        }
+    }
+
     /// Tells them to make the replica the primary, as an operator does.
     pub fn fail_over(&self) {
         wait_for("a Sentinel agrees to fail over", || {
