@@ -107,7 +107,9 @@ END
 
 start_postgres_tls() {
     tls_certificate postgres
-    start_postgres_on postgres-tls "$PG_TLS_PORT" "CREATE ROLE onlooker LOGIN PASSWORD 'postgres1' IN ROLE postgres1"
+    # The second right is for tests, which look for sessions that wait and end some.
+    start_postgres_on postgres-tls "$PG_TLS_PORT" "CREATE ROLE onlooker LOGIN PASSWORD 'postgres1' IN ROLE postgres1;
+        GRANT pg_read_all_stats, pg_signal_backend TO postgres1"
 }
 
 # Before the server on PG_PORT: sessions are lent for a transaction. Few of them for each database, so that clients do share.

@@ -20,7 +20,7 @@ const TABLES: i64 = 11;
 
 #[tokio::test]
 async fn migrations_go_up_and_down_and_up() {
-    let database = TestDatabase::empty().await;
+    let database = TestDatabase::empty().await.past_pooler();
     let environment = database.environment();
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE '\\_\\_%'";
     let count = || async { database.query(tables).await[0].get::<_, i64>(0) };
@@ -64,7 +64,7 @@ async fn migrations_go_up_and_down_and_up() {
 #[tokio::test]
 async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
     let topic = Topic::create().await;
-    let database = TestDatabase::missing();
+    let database = TestDatabase::missing().past_pooler();
     let mut environment = database.environment();
     for (name, value) in kafka::environment(&topic.config) {
         environment.insert(name.to_owned(), value);
