@@ -95,7 +95,7 @@ async fn end_without_servers(system: &Servers, lose: impl FnOnce()) {
         worker
     }];
     let (sale, _) = system.sale(50).await;
-    apis[0].wait_until_open(system, sale).await;
+    system.wait_until_open(sale).await;
     let shoppers = system.shoppers(10).await;
     assert_eq!(apis[0].attempt(sale, &shoppers[0]).await.0, 200);
     lose();

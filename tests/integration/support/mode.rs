@@ -102,7 +102,7 @@ pub fn note_own_server(server: &str, what: &str) {
 /// Notes that the test that runs goes past the pooler of the run, if there is one.
 pub fn note_past_pooler() {
     if has_pooler() {
-        note("past the pooler, since it needs a session of its own");
+        note("past the pooler: it needs a session, or the server's own answer");
     }
 }
 

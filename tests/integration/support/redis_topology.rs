@@ -77,7 +77,7 @@ impl Sentinels {
             }
             if let Some(password) = primary.password() {
                 // Of the servers, and their own.
-                settings += &format!("sentinel auth-pass {MASTER} {password}\nrequirepass {password}\n");
+                settings += &format!("sentinel auth-pass {MASTER} \"{password}\"\nrequirepass \"{password}\"\n");
             }
             let file = dir.path().join(format!("{plain_port}.conf"));
             std::fs::write(&file, settings).unwrap();
