@@ -49,6 +49,7 @@ async fn wait_until_accepted(api: &Api, sale: i64, shoppers: &[Shopper]) -> usiz
     for (pressed, shopper) in shoppers.iter().enumerate() {
         let (status, body) = api.attempt(sale, shopper).await;
         if status == 200 {
+            println!("accepted after {:?}", begun.elapsed());
             return pressed + 1;
         }
         assert_eq!(status, 503, "{body}");
