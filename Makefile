@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test faults rolling soak mutations bench ci format lint docs packaging image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations bench ci format lint docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,12 @@ run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops
 test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
 	@eval "$$($(SERVICES) env)" && cargo test
+
+test-tls: ## the integration tests over TLS to PostgreSQL, Redis and Kafka at once
+	@scripts/test_mode.sh tls
+
+test-pgbouncer: ## the integration tests with PgBouncer in transaction mode before PostgreSQL
+	@scripts/test_mode.sh pgbouncer
 
 faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (some ten minutes)
 	@$(SERVICES) up

@@ -14,7 +14,7 @@ use crate::{
     telemetry,
 };
 
-/// For accepted attempts to be appended once the last connection is closed.
+/// For accepted attempts to be appended once the last connection is closed, beyond `SHUTDOWN_TIMEOUT_SECS`.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serve the HTTP API
@@ -71,13 +71,25 @@ impl Serve {
             None => connect::servers(&config, &lifecycle.ending().drain).await?,
         };
         let metrics = Arc::new(move || metrics.render());
-        app::serve(&lifecycle, &config, ports, port, metrics).await?;
+        let starting = app::serve(&lifecycle, &config, ports, port, metrics);
+        if embedded.is_some() {
+            // A data file answers at once, and is closed by nobody else than below.
+            starting.await?;
+        } else {
+            tokio::select! {
+                started = starting => started?,
+                () = lifecycle.ending().drain.cancelled() => anyhow::bail!("stopped before it served"),
+            }
+        }
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
             embedded.announce(&url, &config.auth).await;
         }
         // Connections get the timeout; what they brought in gets a little more to be appended and answered.
-        let end = lifecycle.run(config.server.shutdown_timeout + DRAIN).await;
+        let server = &config.server;
+        let end = lifecycle
+            .run(server.drain_delay, server.shutdown_timeout + DRAIN)
+            .await;
         if let Some(embedded) = embedded {
             embedded.close().await;
         }

@@ -103,7 +103,9 @@ async fn alone(database: &TestDatabase, statements: &[String]) {
     let cut = [
         format!("ALTER DATABASE \"{name}\" ALLOW_CONNECTIONS false"),
         format!(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'"
+            // An autovacuum worker is nobody's to end.
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+             WHERE datname = '{name}' AND backend_type = 'client backend'"
         ),
     ];
     for statement in cut.iter().chain(statements) {

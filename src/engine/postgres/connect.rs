@@ -53,6 +53,13 @@ pub enum ConnectError {
         "PostgreSQL at {server} takes no writes: a standby, or default_transaction_read_only (POSTGRES_HOST)"
     )]
     ReadOnly { server: String },
+    /// `PgBouncer` answers with one code for everything (08P01): a wrong login, a missing database, a server behind it that is
+    /// away. The last one passes.
+    #[error(
+        "the pooler at {server} gives no session: {cause} (POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB; or PostgreSQL behind it \
+         does not answer)"
+    )]
+    Pooler { server: String, cause: String },
     /// Another database took its place, as after a wrong failover.
     #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
     AnotherLedger { expected: LedgerId, found: LedgerId },
@@ -82,7 +89,7 @@ impl ConnectError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::ReadOnly { .. } => true,
+            Self::Unreachable { .. } | Self::ReadOnly { .. } | Self::Pooler { .. } => true,
             Self::AnotherLedger { .. }
             | Self::SharedSessions { .. }
             | Self::Certificates(_)
@@ -356,6 +363,8 @@ fn classify(
                 server,
                 database: database.to_owned(),
             }
+        } else if config.pooler == Pooler::Transaction && *code == SqlState::PROTOCOL_VIOLATION {
+            ConnectError::Pooler { server, cause }
         } else if is_passing(code) {
             // Starting, stopping, or out of connections.
             ConnectError::Unreachable { server, cause }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     kafka::java,
+    mode,
     process::{free_port, send_signal},
     wait_until,
 };
@@ -91,6 +92,7 @@ impl Broker {
     }
 
     async fn start_with(more: &[Listener]) -> Self {
+        mode::note_own_server("KAFKA", "a Kafka of its own, with its own way in");
         let dir = std::env::temp_dir().join(format!("flashsale-kafka-{}", Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
         let (port, controller) = (free_port(), free_port());
