@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -74,7 +74,8 @@ impl Pace {
 pub struct Load {
     pub sale: i64,
     pub product: i64,
-    pub stock: u32,
+    /// All units of the sale, in the end.
+    units: AtomicI64,
     pace: Pace,
     /// A client and an address for each API node.
     apis: Vec<(reqwest::Client, String)>,
@@ -119,7 +120,7 @@ impl Load {
         Arc::new(Self {
             sale,
             product,
-            stock,
+            units: AtomicI64::new(stock.into()),
             pace,
             apis,
             turn: AtomicUsize::new(0),
@@ -127,6 +128,21 @@ impl Load {
             fresh: AtomicUsize::new(0),
             book: Mutex::default(),
         })
+    }
+
+    /// All units of the sale.
+    pub fn units(&self) -> i64 {
+        self.units.load(Ordering::Relaxed)
+    }
+
+    /// More of them or less, in the ledger.
+    pub async fn change_units(&self, bed: &Bed, by: i64) {
+        let change = format!(
+            "UPDATE flash_sales SET initial_stock = initial_stock + {by} WHERE id = {}",
+            self.sale
+        );
+        bed.system.sql(&change).await;
+        self.units.fetch_add(by, Ordering::Relaxed);
     }
 
     pub fn book(&self) -> MutexGuard<'_, Book> {
@@ -249,7 +265,7 @@ impl Load {
         book.registered(sent, reply);
         let (id, token) = (&body["data"]["userId"], &body["data"]["token"]);
         if let (Some(id), Some(token)) = (id.as_str(), token.as_str()) {
-            book.comes_at_once(Shopper {
+            book.comes_new(Shopper {
                 id: id.parse().unwrap(),
                 token: token.to_owned(),
             });

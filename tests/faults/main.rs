@@ -12,6 +12,7 @@ mod fault;
 mod limits;
 mod load;
 mod soak;
+mod strike;
 mod table;
 mod told;
 
@@ -42,7 +43,7 @@ use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    bed::Bed,
+    bed::{Bed, Topology},
     cell::{Row, Setting},
     fault::Fault,
     load::Pace,
@@ -54,7 +55,8 @@ Faults on real servers, under a load of shoppers.
 cargo test --test faults                        the nastiest ones (part of `make test`)
 cargo test --test faults -- --all               all of them; writes the table of docs/RELIABILITY.md (`make faults`)
 cargo test --test faults -- [--all] TEXT...     those whose names contain one of these
-cargo test --test faults -- --soak MINUTES [--seed N]   faults at random, sale after sale (`make soak`)
+cargo test --test faults -- --soak MINUTES [--topology clusters] [--seed N]
+                                                faults at random, sale after sale (`make soak`)
 cargo test --test faults -- --list              their names
 
 Needs PostgreSQL's programs, redis-server and Kafka's jars: scripts/services.sh installs them, and its `env` says where the
@@ -83,6 +85,7 @@ struct Wish {
     list: bool,
     help: bool,
     soak_minutes: Option<u64>,
+    topology: Topology,
     seed: Option<u64>,
     names: Vec<String>,
 }
@@ -93,13 +96,18 @@ impl Wish {
         let mut wish = Self::default();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
-            let mut number = || arguments.next().and_then(|text| text.parse().ok());
+            let mut text = || arguments.next().unwrap_or_default();
+            let mut number = || text().parse().ok();
             match argument.as_str() {
                 "--all" => wish.all = true,
                 "--list" => wish.list = true,
                 "--help" | "-h" => wish.help = true,
                 "--soak" => wish.soak_minutes = Some(number().expect("--soak MINUTES")),
                 "--seed" => wish.seed = Some(number().expect("--seed NUMBER")),
+                "--topology" => {
+                    let known = Topology::named(&text());
+                    wish.topology = known.expect("--topology single, or clusters");
+                }
                 flag if flag.starts_with('-') => {}
                 name => wish.names.push(name.to_lowercase()),
             }
@@ -142,7 +150,7 @@ async fn run() -> ExitCode {
         }
     } else if let Some(minutes) = wish.soak_minutes {
         let seed = wish.seed.unwrap_or_else(|| u64::from(std::process::id()));
-        soak::run(Duration::from_mins(minutes), seed).await;
+        soak::run(Duration::from_mins(minutes), wish.topology, seed).await;
     } else {
         return Box::pin(cells(&wish)).await;
     }
@@ -156,9 +164,10 @@ async fn cells(wish: &Wish) -> ExitCode {
     let (mut bed, mut config) = (None, None);
     let (mut rows, mut failed): (Vec<Row>, Vec<Fault>) = (Vec::new(), Vec::new());
     for fault in &faults {
-        let mut on = match bed.take() {
+        let kept = bed.take();
+        let mut on = match kept.filter(|bed: &Bed| bed.topology == fault.topology()) {
             Some(bed) => bed,
-            None => Bed::start(ACCOUNTS).await,
+            None => Bed::start(fault.topology(), ACCOUNTS).await,
         };
         config = Some(on.config.clone());
         let run = AssertUnwindSafe(cell::run(&mut on, *fault, setting)).catch_unwind();

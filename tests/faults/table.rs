@@ -6,9 +6,10 @@ use flashsale::config::Config;
 
 use crate::{
     cell::{Row, Setting},
-    fault::{Fault, LASTING, Part},
+    fault::{Fault, Part},
     limits,
     load::Pace,
+    strike::LASTING,
     told::Request,
 };
 

@@ -201,6 +201,27 @@ pub fn send_signal(pid: u32, name: &str) {
     );
 }
 
+/// What a process gets whose machine's clock is off by this (`+600s`, `-600s`).
+pub fn with_clock_off_by(offset: &str) -> [(String, String); 4] {
+    // Not the program `faketime`: it would be the process that is stopped, and the node would outlive the test.
+    let library = format!(
+        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+        std::env::consts::ARCH
+    );
+    assert!(
+        std::path::Path::new(&library).exists(),
+        "{library} is missing; scripts/services.sh installs faketime"
+    );
+    [
+        ("LD_PRELOAD", library.as_str()),
+        ("FAKETIME", offset),
+        // Only the wall clock is wrong, as on a real machine.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("DONT_FAKE_MONOTONIC", "1"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+}
+
 /// A port of the loopback interface that nobody listens on.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
