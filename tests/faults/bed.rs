@@ -83,6 +83,8 @@ pub struct Node {
     command: &'static str,
     environment: BTreeMap<String, String>,
     pub process: Process,
+    /// What processes printed that were here before.
+    printed: String,
     /// Where an API listens.
     pub port: Option<u16>,
     redis: Option<Wire>,
@@ -275,7 +277,7 @@ impl Bed {
     /// The last that each process printed.
     pub fn show_output(&self) {
         for (n, node) in self.nodes.iter().enumerate() {
-            let output = node.process.output();
+            let output = node.printed.clone() + &node.process.output();
             let lines: Vec<_> = output.lines().rev().take(SHOWN).collect();
             println!("--- {} ({n}):", node.command);
             for line in lines.iter().rev() {
@@ -346,6 +348,7 @@ impl Node {
             command,
             environment,
             process,
+            printed: String::new(),
             port,
             redis,
             kafka,
@@ -364,6 +367,7 @@ impl Node {
         let mut environment = self.environment.clone();
         environment.extend(more.iter().cloned());
         let (process, port) = run(self.command, &environment).await;
+        self.printed += &(self.process.output() + "\n--- and then\n");
         self.process = process;
         self.port = port;
         if let (Some(front), Some(port)) = (&self.front, port) {

@@ -103,6 +103,12 @@ impl Row {
                 exchange.ended >= hard_time.start || !exchange.reply.is_trouble(),
                 "trouble before the fault: {exchange:?}"
             );
+            assert!(
+                !exchange.reply.is_trouble()
+                    || exchange.sent.request == Request::Registration
+                    || !self.fault.goes_unnoticed(),
+                "it was noticed: {exchange:?}"
+            );
             if exchange.sent.request == Request::Attempt {
                 self.longest = self.longest.max(exchange.took());
             }

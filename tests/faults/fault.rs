@@ -229,6 +229,11 @@ impl Fault {
         }
     }
 
+    /// Whether shoppers must not notice it at all: presses are answered as on a quiet day.
+    pub fn goes_unnoticed(self) -> bool {
+        matches!(self, Self::RolledOver | Self::StockChanged)
+    }
+
     /// For how long it holds up the connection between a shopper and an API by itself.
     pub fn holds_shoppers(self) -> Duration {
         match self {

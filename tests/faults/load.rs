@@ -302,8 +302,8 @@ impl Load {
         }
     }
 
-    /// A rush at the end: everybody who was refused, and whoever else is there, until everything is sold, and everybody
-    /// who pressed knows.
+    /// A rush at the end: everybody who was refused, and whoever else is there, until everything is sold, in the gate and in
+    /// the ledger, and everybody who pressed knows.
     pub async fn sell_out(&self, bed: &Bed) {
         let deadline = Instant::now() + RUSH;
         loop {
@@ -315,8 +315,12 @@ impl Load {
             };
             let fresh = match gate {
                 Some(gate) if gate.available > 0 => CROWD - refused.len(),
-                Some(GateBalance { pending: 0, .. }) if refused.is_empty() => return,
-                // What is pending can come back; a few find out.
+                Some(GateBalance { pending: 0, .. })
+                    if refused.is_empty() && self.is_sold(bed).await =>
+                {
+                    return;
+                }
+                // What is pending can come back, and what the ledger still has; a few find out.
                 _ => FEW,
             };
             let fresh: Vec<_> = std::iter::repeat_with(|| self.next_fresh())
@@ -331,6 +335,15 @@ impl Load {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+
+    /// Whether the ledger has no unit left.
+    async fn is_sold(&self, bed: &Bed) -> bool {
+        let left = format!(
+            "SELECT remaining_stock::bigint FROM flash_sales WHERE id = {}",
+            self.sale
+        );
+        bed.system.number(&left).await == 0
     }
 
     /// Ends the sale, so that the next one is the only one that is open.

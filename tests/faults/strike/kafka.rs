@@ -90,8 +90,7 @@ pub async fn leader_moved(bed: &mut Bed) {
     brokers.broker(leader).terminate();
     brokers.broker(leader).wait_for_end().await;
     brokers.normal_replication();
-    // One broker of three is neither a majority nor two replicas.
-    brokers.broker(dead).restart().await;
+    brokers.start_missing().await;
     brokers.wait_for_replicas(&topic, 2).await;
 }
 

@@ -7,6 +7,7 @@ use futures::future::join_all;
 use super::{LASTING, MEANWHILE};
 use crate::{
     bed::Bed,
+    limits::BACK,
     load::Load,
     support::{
         api::Shopper,
@@ -21,8 +22,6 @@ const READ_ONLY: Duration = Duration::from_secs(8);
 const DELETED: usize = 200;
 /// Within which nodes know a deletion.
 const KNOWN: Duration = Duration::from_secs(5);
-/// Within which the gate has what was changed in the ledger.
-const SOON: Duration = Duration::from_secs(2);
 /// Units that are left when others are taken away, and orders that end.
 const LEFT: i64 = 500;
 const ENDED: usize = 40;
@@ -118,7 +117,7 @@ pub async fn stock_changed(bed: &Bed, load: &Load) {
     tokio::time::sleep(LASTING).await;
     load.change_units(bed, taken + ADDED).await;
     let before = load.book().accepted();
-    wait_until("units that were added are bought", SOON, || async {
+    wait_until("units that were added are bought", BACK, || async {
         load.book().accepted() > before
     })
     .await;

@@ -264,7 +264,7 @@ impl Broker {
     }
 
     pub(super) async fn wait_until_ready(&self) {
-        wait_until("the broker answers", Duration::from_mins(1), || async {
+        wait_until("the broker answers", Duration::from_mins(2), || async {
             let client = rskafka::client::ClientBuilder::new(vec![self.address()])
                 .backoff_config(rskafka::BackoffConfig {
                     deadline: Some(Duration::ZERO),

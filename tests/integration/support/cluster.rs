@@ -106,7 +106,7 @@ impl Cluster {
     /// Waits until every partition has a leader and so many replicas in sync.
     pub async fn wait_for_replicas(&self, topic: &str, in_sync: usize) {
         let what = format!("every partition has {in_sync} replicas in sync");
-        wait_until(&what, Duration::from_secs(40), || async {
+        wait_until(&what, Duration::from_mins(1), || async {
             let leaders = self.leaders(topic).await;
             !leaders.is_empty()
                 && leaders
