@@ -1,22 +1,24 @@
 //! A whole system for faults: servers of its own, two API nodes and two workers, and a wire where one of them talks to
 //! another or to shoppers.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use flashsale::config::{Config, Sources};
 
-use crate::support::{
-    api::{Api, Shopper},
-    broker::Broker,
-    cluster::Cluster,
-    kafka,
-    postgres::TestDatabase,
-    postgres_server::PostgresServer,
-    process::Process,
-    redis::{RedisOptions, RedisServer},
-    redis_topology::OwnCluster,
-    system::{Servers, System},
-    wire::{Traffic, Wire},
+use crate::{
+    node::Node,
+    support::{
+        api::Shopper,
+        broker::Broker,
+        cluster::Cluster,
+        kafka,
+        postgres::TestDatabase,
+        postgres_server::PostgresServer,
+        redis::{RedisOptions, RedisServer},
+        redis_topology::OwnCluster,
+        system::{Servers, System},
+        wire::Wire,
+    },
 };
 
 /// Which of the nodes are APIs; the others are workers.
@@ -76,22 +78,6 @@ pub struct Bed {
 enum Kafka {
     One(Broker),
     Three(Cluster),
-}
-
-/// A process with its wires.
-pub struct Node {
-    command: &'static str,
-    environment: BTreeMap<String, String>,
-    pub process: Process,
-    /// What processes printed that were here before.
-    printed: String,
-    /// Where an API listens.
-    pub port: Option<u16>,
-    redis: Option<Wire>,
-    kafka: Option<Wire>,
-    postgres: Wire,
-    /// Where shoppers come in, at an API.
-    pub front: Option<Wire>,
 }
 
 impl Bed {
@@ -198,10 +184,11 @@ impl Bed {
         self.ledgers += 1;
         let name = format!("flash_sale_{}", self.ledgers);
         self.system.database = TestDatabase::create_on(self.postgres.config(&name)).await;
-        let nodes = self.nodes.iter_mut().map(|node| &mut node.environment);
-        for environment in nodes.chain([&mut self.system.environment]) {
-            environment.insert("POSTGRES_DB".to_owned(), name.clone());
+        for node in &mut self.nodes {
+            node.use_database(&name);
         }
+        let database = ("POSTGRES_DB".to_owned(), name);
+        self.system.environment.extend([database]);
         for (table, next) in [("flash_sales", sale), ("products", product)] {
             let restart = format!("ALTER SEQUENCE {table}_id_seq RESTART WITH {next}");
             self.system.sql(&restart).await;
@@ -277,7 +264,7 @@ impl Bed {
     /// The last that each process printed.
     pub fn show_output(&self) {
         for (n, node) in self.nodes.iter().enumerate() {
-            let output = node.printed.clone() + &node.process.output();
+            let output = node.output();
             let lines: Vec<_> = output.lines().rev().take(SHOWN).collect();
             println!("--- {} ({n}):", node.command);
             for line in lines.iter().rev() {
@@ -318,97 +305,5 @@ impl Drop for Bed {
         if let Some(redis) = &self.system.redis {
             redis.resume();
         }
-    }
-}
-
-impl Node {
-    async fn start(
-        command: &'static str,
-        system: &Servers,
-        redis: Option<Wire>,
-        kafka: Option<Wire>,
-        config: &Config,
-    ) -> Self {
-        let postgres = Wire::to(&config.postgres.host, config.postgres.port).await;
-        let mut environment = system.environment.clone();
-        let mut set = |name: &str, value: String| environment.insert(name.to_owned(), value);
-        set("POSTGRES_PORT", postgres.port.to_string());
-        if let Some(redis) = &redis {
-            set("REDIS_PORT", redis.port.to_string());
-        }
-        if let Some(kafka) = &kafka {
-            set("KAFKA_BROKERS", format!("127.0.0.1:{}", kafka.port));
-        }
-        let (process, port) = run(command, &environment).await;
-        let front = match port {
-            Some(port) => Some(Wire::to("127.0.0.1", port).await),
-            None => None,
-        };
-        Self {
-            command,
-            environment,
-            process,
-            printed: String::new(),
-            port,
-            redis,
-            kafka,
-            postgres,
-            front,
-        }
-    }
-
-    /// Starts another process in the place of one that was killed, as a supervisor would.
-    pub async fn start_again(&mut self) {
-        self.start_again_with(&[]).await;
-    }
-
-    /// The same with more in its environment, this time.
-    pub async fn start_again_with(&mut self, more: &[(String, String)]) {
-        let mut environment = self.environment.clone();
-        environment.extend(more.iter().cloned());
-        let (process, port) = run(self.command, &environment).await;
-        self.printed += &(self.process.output() + "\n--- and then\n");
-        self.process = process;
-        self.port = port;
-        if let (Some(front), Some(port)) = (&self.front, port) {
-            front.lead_to(port);
-        }
-    }
-
-    pub fn redis(&self) -> &Wire {
-        self.redis.as_ref().expect("Redis is behind a wire")
-    }
-
-    pub fn kafka(&self) -> &Wire {
-        self.kafka.as_ref().expect("Kafka is behind a wire")
-    }
-
-    pub fn postgres(&self) -> &Wire {
-        &self.postgres
-    }
-
-    /// Its wires to servers.
-    pub fn to_servers(&self) -> [&Wire; 3] {
-        [self.redis(), self.kafka(), self.postgres()]
-    }
-
-    /// All its wires.
-    pub fn set_all(&self, traffic: Traffic) {
-        for wire in self.to_servers().into_iter().chain(&self.front) {
-            wire.set(traffic);
-        }
-    }
-}
-
-/// Starts a process and waits until it does its work; the port of an API.
-async fn run(command: &str, environment: &BTreeMap<String, String>) -> (Process, Option<u16>) {
-    let process = Process::start(&[command], environment);
-    if command == "serve" {
-        let api = Api::of(process).await;
-        let port = api.url.rsplit(':').next().unwrap().parse().unwrap();
-        (api.process, Some(port))
-    } else {
-        process.wait_for_line("working").await;
-        (process, None)
     }
 }

@@ -11,6 +11,8 @@ mod check;
 mod fault;
 mod limits;
 mod load;
+mod node;
+mod request;
 mod soak;
 mod strike;
 mod table;
@@ -161,7 +163,7 @@ async fn run() -> ExitCode {
 async fn cells(wish: &Wish) -> ExitCode {
     let faults = wish.faults();
     let setting = if wish.all { WHOLE } else { SHORT };
-    let (mut bed, mut config) = (None, None);
+    let mut bed = None;
     let (mut rows, mut failed): (Vec<Row>, Vec<Fault>) = (Vec::new(), Vec::new());
     for fault in &faults {
         let kept = bed.take();
@@ -169,7 +171,7 @@ async fn cells(wish: &Wish) -> ExitCode {
             Some(bed) => bed,
             None => Bed::start(fault.topology(), ACCOUNTS).await,
         };
-        config = Some(on.config.clone());
+        let config = on.config.clone();
         let run = AssertUnwindSafe(cell::run(&mut on, *fault, setting)).catch_unwind();
         if let Ok(row) = run.await {
             println!("ok      {}", row.line());
@@ -180,11 +182,12 @@ async fn cells(wish: &Wish) -> ExitCode {
             on.show_output();
             failed.push(*fault);
         }
+        // After each, so that what was measured stays when a run is ended early.
+        if wish.all {
+            table::write(&rows, &failed, setting, &config);
+        }
     }
     println!("{} of {} faults did no harm", rows.len(), faults.len());
-    if let (true, Some(config)) = (wish.all, config) {
-        table::write(&rows, &failed, setting, &config);
-    }
     if failed.is_empty() {
         ExitCode::SUCCESS
     } else {

@@ -12,12 +12,17 @@ use crate::{
 };
 
 const ACCOUNTS: usize = 24_000;
-const STOCK: u32 = 9_000;
-const PACE: Pace = Pace {
-    attempts: 5,
-    results: 2,
-};
 const FAULTS_A_SALE: usize = 3;
+
+/// Units of a sale, and how fast shoppers come. Clusters are ten servers more on the same machine.
+const fn setting(topology: Topology) -> (u32, Pace) {
+    let (stock, attempts, results) = match topology {
+        Topology::Single => (9_000, 5, 2),
+        Topology::Clusters => (6_000, 3, 1),
+    };
+    (stock, Pace { attempts, results })
+}
+
 /// The pause before a fault, at least and in addition.
 const PAUSE_MS: (u64, u64) = (1_000, 3_000);
 
@@ -42,13 +47,14 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
     );
     let begun = Instant::now();
     let all = Fault::of_a_soak(topology);
+    let (stock, pace) = setting(topology);
     let mut bed = Bed::start(topology, ACCOUNTS).await;
     let mut random = Random(seed);
     let (mut attempts, mut faults, mut sales, mut orders) = (0, 0, 0, 0);
     let mut slowest = (Duration::ZERO, String::new());
     while begun.elapsed() < time {
         bed.renew_tokens();
-        let load = Load::open(&bed, STOCK, PACE).await;
+        let load = Load::open(&bed, stock, pace).await;
         let steady = load.start();
         let mut had = Vec::new();
         for _ in 0..FAULTS_A_SALE {
@@ -60,10 +66,11 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
             load.book().accounts_may_go |= fault.loses_accounts();
             fault.strike(&mut bed, &load).await;
             let over = Instant::now();
-            let normal = load.normal_again(over, limits::BACK).await;
+            let normal = load.normal_again(over, limits::recovery(&bed.config)).await;
             slowest = slowest.max((normal - over, fault.to_string()));
             if fault.mend(&mut bed).await {
-                load.normal_again(Instant::now(), limits::BACK).await;
+                load.normal_again(Instant::now(), limits::recovery(&bed.config))
+                    .await;
             }
         }
         steady.stop().await;

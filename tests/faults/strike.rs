@@ -8,9 +8,10 @@ mod redis;
 use std::time::Duration;
 
 use crate::{
-    bed::{Bed, Node},
+    bed::Bed,
     fault::{Fault, Part},
     load::Load,
+    node::Node,
     support::wire::{Traffic, Wire},
 };
 

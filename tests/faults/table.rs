@@ -39,7 +39,6 @@ pub fn write(rows: &[Row], failed: &[Fault], setting: Setting, config: &Config) 
         _ => format!("{text}\n{HEADING}\n\n{written}\n"),
     };
     fs::write(&path, text).unwrap();
-    println!("written to {}", path.display());
 }
 
 /// The first cell of a row.

@@ -9,6 +9,7 @@ use crate::{
     bed::Bed,
     limits::BACK,
     load::Load,
+    node::Node,
     support::{
         api::Shopper,
         system::{Balance, System},
@@ -68,7 +69,7 @@ pub async fn new_ledger(bed: &mut Bed, load: &Load) {
         node.process.kill();
     }
     bed.change_ledger(load.sale, load.product).await;
-    join_all(bed.nodes.iter_mut().map(crate::bed::Node::start_again)).await;
+    join_all(bed.nodes.iter_mut().map(Node::start_again)).await;
 }
 
 /// The nodes know the accounts; their shoppers press while the deletion gets around, and after that once more.

@@ -4,8 +4,9 @@
 
 use super::{LASTING, MEANWHILE, wires};
 use crate::{
-    bed::{Bed, Node},
+    bed::Bed,
     load::Load,
+    node::Node,
     support::{
         redis::{RedisOptions, RedisServer},
         redis_topology::{quick, replicate, wait_for},

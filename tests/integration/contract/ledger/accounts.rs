@@ -91,7 +91,9 @@ pub async fn runs_of_accounts_end_with_their_block(bed: &impl Bed) {
     assert_eq!(runs, [(*first, end), (start, *last)]);
     assert_eq!(page.len(), known.len() as u64);
 
-    let new = ledger.register(&user("new", "new@example.com"), 0).await;
+    let new = ledger
+        .register(&user("new", "new@example.com"), last.value())
+        .await;
     assert!(matches!(new, Ok(Registration::Registered(_))));
     let later = ledger.accounts_after(None, 10_000).await.unwrap();
     assert_eq!(later.runs[0], page.runs[0]);
