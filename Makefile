@@ -21,7 +21,7 @@ test-tls: ## the integration tests over TLS to PostgreSQL, Redis and Kafka at on
 test-pgbouncer: ## the integration tests with PgBouncer in transaction mode before PostgreSQL
 	@scripts/test_mode.sh pgbouncer
 
-faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (some ten minutes)
+faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (half an hour)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --all
 
@@ -29,9 +29,9 @@ rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test rolling -- --restarts $(or $(RESTARTS),10)
 
-soak: ## faults at random, sale after sale, for MINUTES (10)
+soak: ## faults at random, sale after sale, for MINUTES (10), on TOPOLOGY: single, or clusters (three brokers, a Redis Cluster)
 	@$(SERVICES) up
-	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10)
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10) --topology $(or $(TOPOLOGY),single)
 
 bench: ## measure every path, what growth costs, and the pieces; writes the tables of docs/PERFORMANCE.md (half an hour)
 	@$(SERVICES) up
