@@ -20,7 +20,7 @@ use super::{
     watch::{LastCode, PasswordInClear, Watched},
 };
 use crate::{
-    config::{Pooler, PostgresConfig, TlsMode},
+    config::{Pooler, PostgresConfig, TlsMode, with_port},
     engine::tls,
     ids::LedgerId,
 };
@@ -122,8 +122,8 @@ pub(super) async fn open_for(
 ) -> Result<Session, ConnectError> {
     let connecting = async {
         let mut last = unreachable(config, "no host is configured".to_owned());
-        for host in transport::hosts(config) {
-            match open_on(purpose, host, config, database, statement_timeout).await {
+        for at in config.servers() {
+            match open_on(purpose, &at, config, database, statement_timeout).await {
                 Ok(session) => return Ok(session),
                 // The others would answer the same, or nothing can be said of them.
                 Err(error @ ConnectError::Certificates(_)) => return Err(error),
@@ -144,13 +144,13 @@ pub(super) async fn open_for(
 
 async fn open_on(
     purpose: Purpose,
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     statement_timeout: Duration,
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
-    let (client, deadline) = log_in(host, config, database, &code, statement_timeout).await?;
+    let (client, deadline) = log_in(at, config, database, &code, statement_timeout).await?;
     // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
     if config.pooler == Pooler::None {
         client
@@ -168,7 +168,7 @@ async fn open_on(
     match session.takes_writes().await {
         Ok(true) => Ok(session),
         Ok(false) => Err(ConnectError::ReadOnly {
-            server: format!("{host}:{}", config.port),
+            server: with_port(&at.0, at.1),
         }),
         Err(error) => Err(unreachable(config, error.to_string())),
     }
@@ -176,16 +176,16 @@ async fn open_on(
 
 /// A client that is logged in, and the deadline of the task that moves its bytes.
 async fn log_in(
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     code: &LastCode,
     statement_timeout: Duration,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let connected = transport::connect(host, config.port)
+    let connected = transport::connect(&at.0, at.1)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
-    log_in_over(connected, host, config, database, code, statement_timeout).await
+    log_in_over(connected, &at.0, config, database, code, statement_timeout).await
 }
 
 /// The same on a socket that is connected.
@@ -268,12 +268,12 @@ pub(super) async fn refuse_shared_sessions(
     }
     let look = async {
         let mut last = Ok(());
-        for host in transport::hosts(config) {
-            match shares_sessions(host, config, database).await {
+        for at in config.servers() {
+            match shares_sessions(&at, config, database).await {
                 Ok(false) => return Ok(()),
                 Ok(true) => {
                     return Err(ConnectError::SharedSessions {
-                        server: format!("{host}:{}", config.port),
+                        server: with_port(&at.0, at.1),
                     });
                 }
                 Err(error) => last = Err(error),
@@ -291,14 +291,14 @@ pub(super) async fn refuse_shared_sessions(
 }
 
 async fn shares_sessions(
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
 ) -> Result<bool, ConnectError> {
     let code = LastCode::default();
     let limit = config.statement_timeout;
-    let (one, _one) = log_in(host, config, database, &code, limit).await?;
-    let (other, _other) = log_in(host, config, database, &code, limit).await?;
+    let (one, _one) = log_in(at, config, database, &code, limit).await?;
+    let (other, _other) = log_in(at, config, database, &code, limit).await?;
     for _ in 0..SHARED_LOOKS {
         let (first, second) = (backend(&one).await, backend(&other).await);
         if first.is_some() && first == second {
@@ -317,13 +317,9 @@ async fn backend(client: &Client) -> Option<String> {
     })
 }
 
-fn server(config: &PostgresConfig) -> String {
-    format!("{}:{}", config.host, config.port)
-}
-
 fn unreachable(config: &PostgresConfig, cause: String) -> ConnectError {
     ConnectError::Unreachable {
-        server: server(config),
+        server: config.server(),
         cause,
     }
 }
@@ -333,7 +329,7 @@ fn classify(
     database: &str,
     error: &tokio_postgres::Error,
 ) -> ConnectError {
-    let server = server(config);
+    let server = config.server();
     if let Some(refusal) = error.as_db_error() {
         let cause = refusal.message().to_owned();
         let code = refusal.code();
