@@ -8,6 +8,7 @@ mod embedded;
 mod export;
 mod import;
 mod migrate;
+mod openapi;
 mod place;
 mod seed;
 mod serve;
@@ -59,6 +60,7 @@ enum Command {
     Import(import::Import),
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
+    Openapi(openapi::Openapi),
     Simulate(simulate::Simulate),
 }
 
@@ -80,6 +82,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Simulate(simulate) = cli.command {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
+    // The document does not depend on the configuration.
+    if let Command::Openapi(openapi) = cli.command {
+        return openapi.run().map(|()| ExitCode::SUCCESS);
+    }
     let config = Config::load(&Sources::of_process(cli.config)?)?;
     telemetry::start_logging(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -98,6 +104,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
+            Command::Openapi(openapi) => openapi.run(),
             Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)

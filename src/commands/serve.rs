@@ -8,7 +8,7 @@ use clap::Args;
 use super::{connect, embedded, place::Place};
 use crate::{
     app,
-    config::Config,
+    config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
     telemetry,
@@ -101,9 +101,12 @@ impl Serve {
 
 /// Takes a port; `settings` names what to change if that is not possible.
 pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::Result<Bound> {
-    http::bind(host, port)
-        .await
-        .with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
+    http::bind(host, port).await.with_context(|| {
+        format!(
+            "cannot listen on {} (see {settings})",
+            with_port(host, port)
+        )
+    })
 }
 
 /// What to type into a browser on this machine.
