@@ -42,7 +42,7 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
-        api_docs: bool,
+        (api_docs, metrics): (bool, bool),
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -74,7 +74,7 @@ impl App {
             .app_data(proxies)
             .app_data(Data::new(Docs::new()));
         probes.install(config);
-        table::mount(table::served(api_docs), config);
+        table::mount(table::served(api_docs, metrics), config);
     }
 }
 

@@ -77,6 +77,7 @@ impl Bed {
             system.environment.remove(hurried);
         }
         let config = Config::load(&Sources {
+            intent: flashsale::config::Intent::default(),
             file: None,
             variables: system.environment.clone(),
         })

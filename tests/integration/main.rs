@@ -24,6 +24,7 @@ mod redis_failover;
 mod redis_rights;
 mod redis_tls;
 mod sale;
+mod security;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
