@@ -106,6 +106,8 @@ macro_rules! sql_suite {
                 settling {
                     settling_again_answers_the_same_and_changes_nothing,
                     the_cause_of_a_rejection_is_recorded,
+                    who_was_let_in_before_a_sale_was_shortened_gets_an_order,
+                    of_a_sale_without_a_history_every_time_is_taken,
                 }
             }
         }
