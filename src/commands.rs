@@ -80,6 +80,7 @@ impl Command {
             | Self::Export(_)
             | Self::Import(_)
             | Self::Stress(_)
+            | Self::Openapi(_)
             | Self::Simulate(_) => None,
         };
         Intent {
