@@ -160,7 +160,7 @@ async fn the_same_with_tls_and_a_password_for_servers_and_sentinels() {
     let server = || {
         let [name, value] = quick();
         let more = [name, value, "--masterauth", "a password"];
-        RedisServer::start_over(Some(certificates.of_server()), options, &more)
+        RedisServer::start_over(Some(&certificates.of_server()), options, &more)
     };
     let (primary, replica) = (server(), server());
     replicate(&replica, &primary);

@@ -56,11 +56,11 @@ impl RedisServer {
             mode::note_own_server("REDIS", "a Redis with TLS of its own");
         }
         let tls = ServerTls::of_redis().filter(|_| !has_own_tls);
-        Self::start_over(tls, options, more)
+        Self::start_over(tls.as_ref(), options, more)
     }
 
     /// The same, speaking TLS to clients so, whatever the mode of the run.
-    pub fn start_over(tls: Option<ServerTls>, options: RedisOptions, more: &[&str]) -> Self {
+    pub fn start_over(tls: Option<&ServerTls>, options: RedisOptions, more: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("flashsale-redis-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
         // Another process may take the port between our look and the server's start: then look again.
@@ -79,7 +79,7 @@ impl RedisServer {
                 child: spawn(plain_port, &dir, options, &more),
                 port,
                 plain_port,
-                tls: tls.clone(),
+                tls: tls.cloned(),
                 dir: dir.clone(),
                 options,
                 more,
