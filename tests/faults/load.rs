@@ -41,7 +41,7 @@ const CROWD: usize = 64;
 /// Of them, those who try when there seems to be nothing left.
 const FEW: usize = 4;
 /// For the rush to sell everything.
-const RUSH: Duration = Duration::from_mins(1);
+const RUSH: Duration = Duration::from_mins(3);
 
 static NEXT_NAME: AtomicUsize = AtomicUsize::new(1);
 
