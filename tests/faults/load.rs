@@ -36,6 +36,8 @@ const TICKS_A_REGISTRATION: usize = 10;
 const UNDER_WAY: usize = 10_000;
 /// Nobody waits longer for an answer: longer than every limit.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Connections that were idle for longer are not used again: shorter than a node drains, which closes them at the end.
+const IDLE: Duration = Duration::from_secs(1);
 /// Shoppers who press at once in the rush at the end.
 const CROWD: usize = 64;
 /// Of them, those who try when there seems to be nothing left.
@@ -101,7 +103,10 @@ impl Load {
             .fronts()
             .iter()
             .map(|port| {
-                let client = reqwest::Client::builder().timeout(PATIENCE).build();
+                let client = reqwest::Client::builder()
+                    .timeout(PATIENCE)
+                    .pool_idle_timeout(IDLE)
+                    .build();
                 (client.unwrap(), format!("http://127.0.0.1:{port}"))
             })
             .collect();
