@@ -43,19 +43,18 @@ pub async fn run(bed: &mut Bed, fault: Fault, setting: Setting) -> Row {
     tokio::time::sleep(BEFORE).await;
     load.book().accounts_may_go = fault.loses_accounts();
     let mut blow = Instant::now();
-    let over;
-    if fault == Fault::LedgerNew {
-        // Nothing that was told before counts any more; another sale with the same number takes the place of this one.
+    let over = if fault == Fault::LedgerNew {
         steady.stop().await;
         fault.strike(bed, &load).await;
-        over = Instant::now();
-        blow = over;
+        // Nothing that was told before counts any more; another sale with the same number takes the place of this one.
+        blow = Instant::now();
         load = Load::open(bed, setting.stock, setting.pace).await;
         steady = load.start();
+        blow
     } else {
         fault.strike(bed, &load).await;
-        over = Instant::now();
-    }
+        Instant::now()
+    };
     let normal = load.normal_again(over, limits::BACK).await;
     if fault.mend(bed).await {
         load.normal_again(Instant::now(), limits::BACK).await;

@@ -259,6 +259,17 @@ impl Fault {
         )
     }
 
+    /// Which server loses something that was in it, if one does. An accepted attempt survives each of these, and not always two
+    /// of them one shortly after the other (ARCHITECTURE.md, "Limits").
+    pub fn loses_data_of(self) -> Option<Part> {
+        match self {
+            Self::LogCut => Some(Part::Kafka),
+            Self::LedgerSetBack => Some(Part::Postgres),
+            _ if self.reloads_the_gate() => Some(Part::Redis),
+            _ => None,
+        }
+    }
+
     /// Whether accounts are no more afterwards.
     pub fn loses_accounts(self) -> bool {
         matches!(self, Self::LedgerSetBack | Self::AccountsDeleted)

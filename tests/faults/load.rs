@@ -36,12 +36,14 @@ const TICKS_A_REGISTRATION: usize = 10;
 const UNDER_WAY: usize = 10_000;
 /// Nobody waits longer for an answer: longer than every limit.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Connections that were idle for longer are not used again: shorter than a node drains, which closes them at the end.
+const IDLE: Duration = Duration::from_secs(1);
 /// Shoppers who press at once in the rush at the end.
 const CROWD: usize = 64;
 /// Of them, those who try when there seems to be nothing left.
 const FEW: usize = 4;
 /// For the rush to sell everything.
-const RUSH: Duration = Duration::from_mins(1);
+const RUSH: Duration = Duration::from_mins(3);
 
 static NEXT_NAME: AtomicUsize = AtomicUsize::new(1);
 
@@ -101,7 +103,10 @@ impl Load {
             .fronts()
             .iter()
             .map(|port| {
-                let client = reqwest::Client::builder().timeout(PATIENCE).build();
+                let client = reqwest::Client::builder()
+                    .timeout(PATIENCE)
+                    .pool_idle_timeout(IDLE)
+                    .build();
                 (client.unwrap(), format!("http://127.0.0.1:{port}"))
             })
             .collect();

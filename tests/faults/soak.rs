@@ -37,6 +37,20 @@ impl Random {
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (mixed ^ (mixed >> 31)) % limit
     }
+
+    fn one_of(&mut self, faults: &[Fault]) -> Fault {
+        faults[usize::try_from(self.below(faults.len() as u64)).unwrap()]
+    }
+}
+
+/// The faults that may follow these in a sale: no two servers lose data.
+fn possible(all: &[Fault], had: &[Fault]) -> Vec<Fault> {
+    let lost = had.iter().find_map(|fault| fault.loses_data_of());
+    let fits = |fault: &&Fault| {
+        let losing = fault.loses_data_of();
+        lost.is_none() || losing.is_none() || lost == losing
+    };
+    all.iter().filter(fits).copied().collect()
 }
 
 /// Panics if anything is not as it must be.
@@ -60,7 +74,7 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
         for _ in 0..FAULTS_A_SALE {
             let pause = PAUSE_MS.0 + random.below(PAUSE_MS.1);
             tokio::time::sleep(Duration::from_millis(pause)).await;
-            let fault = all[usize::try_from(random.below(all.len() as u64)).unwrap()];
+            let fault = random.one_of(&possible(&all, &had));
             println!("{:4} s  {fault}", begun.elapsed().as_secs());
             had.push(fault);
             load.book().accounts_may_go |= fault.loses_accounts();
