@@ -110,8 +110,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
     // The document does not depend on the configuration.
-    if let Command::Openapi(openapi) = cli.command {
-        return openapi.run().map(|()| ExitCode::SUCCESS);
+    if let Command::Openapi(_) = cli.command {
+        return openapi::Openapi::run().map(|()| ExitCode::SUCCESS);
     }
     let intent = cli.command.intent();
     let sources = Sources::of_process(cli.config)?;
@@ -133,7 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
-            Command::Openapi(openapi) => openapi.run(),
+            Command::Openapi(_) => openapi::Openapi::run(),
             Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)

@@ -13,7 +13,7 @@ pub(super) struct Openapi {}
 
 impl Openapi {
     #[allow(clippy::print_stdout)] // the command's answer
-    pub(super) fn run(&self) -> anyhow::Result<()> {
+    pub(super) fn run() -> anyhow::Result<()> {
         let document = http::document_text().context("the document cannot be written")?;
         print!("{document}");
         Ok(())

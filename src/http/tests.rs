@@ -5,6 +5,7 @@
 
 mod abuse;
 mod accounts;
+mod clients;
 mod documentation;
 mod drain;
 mod failures;
