@@ -27,3 +27,14 @@ pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
 };
+
+/// A server behind one of the ports did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

@@ -60,6 +60,18 @@ pub struct Identity {
     ledger: Option<LedgerTag>,
 }
 
+impl Identity {
+    /// A shopper's, as a token issued then says it.
+    pub(crate) fn of_shopper(user: UserId, issued_at: i64) -> Self {
+        Self {
+            user,
+            role: Role::User,
+            issued_at,
+            ledger: None,
+        }
+    }
+}
+
 /// Why there is no identity, or no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -164,8 +164,7 @@ async fn open_on(
     until: Instant,
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
-    let (client, deadline) =
-        log_in(at, config, database, &code, statement_timeout, until).await?;
+    let (client, deadline) = log_in(at, config, database, &code, statement_timeout, until).await?;
     // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
     if config.pooler == Pooler::None {
         client
