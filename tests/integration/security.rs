@@ -13,7 +13,7 @@ use tokio::net::TcpSocket;
 
 use crate::support::{
     api::{Api, Shopper},
-    process::{Process, complaint, free_port},
+    process::{Process, free_port},
     system::{OneProcess, System},
     wait_until,
 };
