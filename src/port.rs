@@ -11,7 +11,7 @@ mod ledger;
 mod letters;
 mod log;
 
-pub use accounts::{AccountChanges, AccountPage, AccountPosition, AccountRun};
+pub use accounts::{ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,

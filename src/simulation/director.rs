@@ -212,12 +212,13 @@ fn write(world: &World, poison: Poison) {
         attempts.get(index).copied()
     };
     let clock = world.clock();
+    let window = world.window();
     let fresh = |user: UserId| Attempt {
         id: AttemptId(clock.new_id()),
         sale: world.sale,
         product: world.product,
         user,
-        at: clock.now(),
+        at: window.nearest(clock.now()),
     };
     let stranger = world.plan.shoppers + 1;
     let (attempt, dead) = match poison {

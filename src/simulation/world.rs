@@ -105,10 +105,7 @@ impl World {
             product,
             product_name: "a product".to_owned(),
             product_description: String::new(),
-            window: SaleWindow {
-                start: at(plan.opens),
-                end: at(plan.ends),
-            },
+            window: window(&plan),
             initial_stock: plan.stock,
             remaining_stock: plan.stock,
             version: 1,
@@ -133,6 +130,11 @@ impl World {
             trace: traced.then(Mutex::default),
             plan,
         })
+    }
+
+    /// When the sale is open.
+    pub(super) fn window(&self) -> SaleWindow {
+        window(&self.plan)
     }
 
     /// A clock for another machine.
@@ -272,4 +274,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// An attempt as the trace names it.
 pub(super) fn short(attempt: AttemptId) -> String {
     format!("#{}", attempt.0.as_u128())
+}
+
+fn window(plan: &Plan) -> SaleWindow {
+    SaleWindow {
+        start: at(plan.opens),
+        end: at(plan.ends),
+    }
 }

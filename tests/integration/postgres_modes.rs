@@ -127,6 +127,21 @@ async fn of_several_hosts_the_one_that_takes_writes_is_used() {
     assert_eq!(found.get::<_, i64>(0), 1);
 }
 
+/// As of a machine that is switched off: connecting to it, or its answer, takes all the time that there is.
+#[tokio::test]
+async fn a_host_that_does_not_answer_leaves_time_for_the_next_one() {
+    let server = PostgresServer::start().await;
+    let config = migrated(&server).await;
+    let silent = std::net::TcpListener::bind(("127.0.0.2", server.port())).unwrap();
+    let several = PostgresConfig {
+        host: format!("127.0.0.2,{}", config.host),
+        ..config
+    };
+    let ledger = PostgresLedger::connect(&several).await.unwrap();
+    register(&ledger, "shopper").await.unwrap();
+    drop(silent);
+}
+
 /// Another database in the place of the one that was opened: nothing is read from it or written to it.
 #[tokio::test]
 async fn a_pool_does_not_go_on_with_another_ledger() {

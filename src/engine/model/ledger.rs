@@ -299,6 +299,8 @@ impl Tables {
                 let sale = KnownSale {
                     product: row.product,
                     remaining: row.remaining_stock,
+                    // It never changes here.
+                    admitted: Some(row.window),
                 };
                 known.sales.insert(attempt.sale, sale);
             }

@@ -18,7 +18,8 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Position, Rejection, SettleBatch, SettleError, Settlement, StockGate,
+        Outcome, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
+        Settlement, StockGate,
     },
     telemetry::Seldom,
 };
@@ -333,6 +334,20 @@ pub(super) async fn record(
     gate: &dyn StockGate,
     settlements: &[Settlement],
 ) -> Result<(), crate::port::GateError> {
+    // Accounts that were lost with their orders when the ledger was set back: what they were told then stands no more.
+    let told: Vec<_> = settlements
+        .iter()
+        .filter(|settlement| settlement.outcome == Outcome::NoAccount)
+        .map(|settlement| ResultEntry {
+            sale: settlement.attempt.sale,
+            product: settlement.attempt.product,
+            user: settlement.attempt.user,
+            result: PurchaseResult::Success,
+        })
+        .collect();
+    if !told.is_empty() {
+        gate.forget_results(&told).await?;
+    }
     let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
     for settlement in settlements {
         by_sale

@@ -66,16 +66,17 @@ impl Reconcile {
         }
         self.differed = None;
         let told = tell(engines, listing).await?;
-        if told == 0 {
-            self.unexplained = Some(Unexplained {
-                seen,
-                looks: 0,
-                barrier: Barrier::now(engines).await?,
-            });
-        } else {
+        if told > 0 {
             counter!("flashsale_orders_reconciled_total").increment(told as u64);
             tracing::warn!(sale = %listing.id, orders = told, "orders that the gate was not told of are recorded");
         }
+        // Also of orders that were told: the gate takes none that it was told has ended, and if the same difference stays,
+        // they did not explain it.
+        self.unexplained = Some(Unexplained {
+            seen,
+            looks: 0,
+            barrier: Barrier::now(engines).await?,
+        });
         Ok(false)
     }
 }

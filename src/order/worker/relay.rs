@@ -113,6 +113,7 @@ fn attempt(listing: &SaleListing, entry: &PendingEntry) -> Attempt {
         sale: listing.id,
         product: listing.product,
         user: entry.user,
-        at: entry.since,
+        // The gate notes when it was claimed last, which may be long after the sale.
+        at: listing.window.nearest(entry.since),
     }
 }

@@ -41,6 +41,7 @@ macro_rules! suite {
                     names_and_emails_are_unique_whatever_their_case,
                     an_account_is_found_whatever_the_case,
                     one_of_many_who_want_a_name_at_once_gets_it,
+                    runs_of_accounts_end_with_their_block,
                     an_id_is_never_handed_out_again,
                     ids_continue_above_what_the_caller_knows,
                     removed_accounts_are_told_until_the_position_is_behind_them,
@@ -125,6 +126,8 @@ macro_rules! sql_suite {
                 settling {
                     settling_again_answers_the_same_and_changes_nothing,
                     the_cause_of_a_rejection_is_recorded,
+                    who_was_let_in_before_a_sale_was_shortened_gets_an_order,
+                    of_a_sale_without_a_history_every_time_is_taken,
                 }
             }
         }

@@ -4,8 +4,8 @@ use chrono::{TimeDelta, Utc};
 use flashsale::{
     ids::UserId,
     port::{
-        AccountChanges, AccountPosition, Ledger, NewUser, Offset, Outcome, Registration,
-        SettleBatch,
+        ACCOUNT_BLOCK, AccountChanges, AccountPosition, Ledger, NewUser, Offset, Outcome,
+        Registration, SettleBatch,
     },
 };
 use futures::future::join_all;
@@ -83,6 +83,30 @@ pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl Bed) {
         .filter(|answer| **answer == Registration::UsernameTaken)
         .count();
     assert_eq!((got, refused), (1, 11));
+}
+
+/// Nodes take the newest of a run for the age of all: an account of today must not make those of last year look new.
+pub async fn runs_of_accounts_end_with_their_block(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let known = bed.shoppers(ACCOUNT_BLOCK + 3).await;
+    let page = ledger.accounts_after(None, 10_000).await.unwrap();
+    let runs: Vec<_> = page.runs.iter().map(|run| (run.first, run.last)).collect();
+    let [first, .., last] = &known[..] else {
+        panic!("there are shoppers");
+    };
+    let [end, start] = [ACCOUNT_BLOCK - 1, ACCOUNT_BLOCK].map(|id| UserId::new(id).unwrap());
+    assert_eq!(runs, [(*first, end), (start, *last)]);
+    assert_eq!(page.len(), known.len() as u64);
+
+    let new = ledger
+        .register(&user("new", "new@example.com"), last.value())
+        .await;
+    assert!(matches!(new, Ok(Registration::Registered(_))));
+    let later = ledger.accounts_after(None, 10_000).await.unwrap();
+    assert_eq!(later.runs[0], page.runs[0]);
+    assert!(later.runs[1].newest >= page.runs[1].newest);
+    let after = ledger.accounts_after(Some(end), 10_000).await.unwrap();
+    assert_eq!(after.runs, later.runs[1..]);
 }
 
 async fn made(ledger: &dyn Ledger, name: &str, above: i64) -> UserId {
