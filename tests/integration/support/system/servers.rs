@@ -8,7 +8,7 @@ use uuid::Uuid;
 use flashsale::{
     config::{KafkaConfig, RedisConfig},
     engine::redis::RedisGate,
-    ids::SaleId,
+    ids::{LedgerId, SaleId},
     port::{GateStatus, StockGate},
 };
 
@@ -128,6 +128,13 @@ impl Servers {
             .expect("Redis answers")
     }
 
+    /// Of the database, as it is now.
+    async fn ledger_id(&self) -> LedgerId {
+        let query = "SELECT ledger_id::text FROM ledger_identity";
+        let rows = self.database.query(query).await;
+        LedgerId(rows[0].get::<_, &str>(0).parse().unwrap())
+    }
+
     /// Runs the binary with this system's environment.
     pub fn run(&self, arguments: &[&str]) -> Process {
         self.run_with(arguments, &[])
@@ -190,7 +197,9 @@ impl System for Servers {
     }
 
     async fn gate_balance(&self, sale: i64) -> Option<GateBalance> {
-        match self.gate().await.status(SaleId::new(sale).unwrap()).await {
+        // A sale of this number may be another ledger's.
+        let gate = self.gate().await.of_ledger(self.ledger_id().await);
+        match gate.status(SaleId::new(sale).unwrap()).await {
             Ok(GateStatus::Open {
                 available, pending, ..
             }) => Some(GateBalance { available, pending }),
