@@ -46,6 +46,7 @@ criterion_main!(pieces);
 
 fn tokens(criterion: &mut Criterion) {
     let config = Config::load(&Sources {
+        intent: flashsale::config::Intent::default(),
         file: None,
         variables: std::collections::BTreeMap::new(),
     });

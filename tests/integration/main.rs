@@ -25,6 +25,7 @@ mod redis_rights;
 mod redis_states;
 mod redis_tls;
 mod sale;
+mod security;
 mod shutdown;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well

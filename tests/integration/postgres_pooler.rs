@@ -218,6 +218,14 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
     };
     assert!(PostgresLedger::connect(&config).await.is_err());
     migrate::grant(&owner, "service").await.unwrap();
+    for refused in [
+        migrate::run(&config).await.map(drop),
+        migrate::reset(&config).await.map(drop),
+        migrate::grant(&owner, "nobody").await,
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("--grant-to"), "{refused}");
+    }
     let ledger = PostgresLedger::connect(&config).await.unwrap();
     let sold = sale(&server, 5).await;
     let mut users = Vec::new();

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use flashsale::{config::Secret, engine::redis::RedisGate};
+
 use crate::support::{
     api::{Api, Shopper},
     kafka,
@@ -183,4 +185,28 @@ async fn a_failover_by_sentinels_is_followed() {
     .await;
     press_until_accepted(&api, sale, &mut shoppers, true).await;
     system.check_promises(sale).await;
+}
+
+#[tokio::test]
+async fn sentinels_need_one_right_and_what_they_refuse_is_told_with_its_settings() {
+    let (primary, _replica) = pair();
+    let sentinels = Sentinels::start(&primary);
+    let connect = async |password: &str| {
+        let mut config = sentinels.config(&primary, COMMAND_TIMEOUT);
+        if let Some(sentinel) = &mut config.sentinel {
+            sentinel.username = Some("looker".to_owned());
+            sentinel.password = Some(Secret::new(password));
+        }
+        RedisGate::connect(&config, Duration::from_mins(1)).await
+    };
+    sentinels.add_user("right", "+ping");
+    for password in ["wrong", "right"] {
+        let refused = connect(password).await.err().expect("it is refused");
+        let text = refused.to_string();
+        assert!(!refused.is_passing(), "{text}");
+        assert!(text.contains("REDIS_SENTINEL_PASSWORD"), "{text}");
+        assert!(!text.contains("REDIS_PASSWORD"), "{text}");
+    }
+    sentinels.add_user("right", "+sentinel|get-master-addr-by-name");
+    connect("right").await.unwrap().shutdown().await;
 }

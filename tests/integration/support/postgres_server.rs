@@ -206,6 +206,31 @@ impl PostgresServer {
         self.wait_until_ready().await;
     }
 
+    /// Copies the data of the running server, as an operator backs it up.
+    pub fn back_up(&self) {
+        let made = program("pg_basebackup", &self.dir)
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-U", "postgres", "--checkpoint=fast", "--no-sync", "-D"])
+            .arg(self.dir.join("backup"))
+            .output()
+            .expect("pg_basebackup runs");
+        assert!(
+            made.status.success(),
+            "pg_basebackup: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+
+    /// `kill -9`, and a start with the data of the backup: everything later is lost.
+    pub async fn restore(&mut self) {
+        self.kill();
+        let [data, lost, backup] = ["data", "lost", "backup"].map(|name| self.dir.join(name));
+        fs::rename(&data, &lost).unwrap();
+        fs::rename(backup, data).unwrap();
+        self.restart().await;
+        fs::remove_dir_all(lost).unwrap();
+    }
+
     fn backends(&self) -> Vec<u32> {
         let id = self.child.id();
         let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"));

@@ -130,6 +130,15 @@ impl Sentinels {
         }
     }
 
+    /// Gives them a user `looker` with this password, who may ask with this right.
+    pub fn add_user(&self, password: &str, right: &str) {
+        for port in &self.ports {
+            let password = format!(">{password}");
+            let rule = ["ACL", "SETUSER", "looker", "on", &password, "-@all", right];
+            assert_eq!(cli(*port, None, &[], &rule), "OK");
+        }
+    }
+
     /// Tells them to make the replica the primary, as an operator does.
     pub fn fail_over(&self) {
         wait_for("a Sentinel agrees to fail over", || {
@@ -181,19 +190,24 @@ impl OwnCluster {
         let answer = cli(nodes[0].plain_port(), None, &[], &create);
         assert!(answer.contains("All 16384 slots covered"), "{answer}");
         let cluster = Self { nodes };
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    /// Until every node knows all slots, and every replica has all data.
+    pub fn wait_until_whole(&self) {
         wait_for("the cluster is whole", || {
-            cluster.nodes.iter().all(|node| {
+            self.nodes.iter().all(|node| {
                 let state = node.cli(&["CLUSTER", "INFO"]);
                 state.contains("cluster_state:ok") && state.contains("cluster_slots_ok:16384")
             })
         });
         wait_for("every replica has all data", || {
-            cluster.nodes.iter().all(|node| {
+            self.nodes.iter().all(|node| {
                 let state = node.cli(&["INFO", "replication"]);
                 state.contains("role:master") || state.contains("master_link_status:up")
             })
         });
-        cluster
     }
 
     pub fn config(&self, command_timeout: Duration) -> RedisConfig {
