@@ -67,9 +67,7 @@ async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
     let topic = Topic::create().await;
     let database = TestDatabase::missing().past_pooler();
     let mut environment = database.environment();
-    for (name, value) in kafka::environment(&topic.config) {
-        environment.insert(name.to_owned(), value);
-    }
+    environment.extend(kafka::environment(&topic.config));
     environment.insert(
         "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS".to_owned(),
         format!("{}.new", topic.config.topic),

@@ -49,7 +49,7 @@ async fn wait_until_accepted(api: &Api, sale: i64, shoppers: &[Shopper]) -> usiz
     for (pressed, shopper) in shoppers.iter().enumerate() {
         let (status, body) = api.attempt(sale, shopper).await;
         if status == 200 {
-            println!("accepted after {:?}", begun.elapsed());
+            eprintln!("accepted after {:?}", begun.elapsed());
             return pressed + 1;
         }
         assert_eq!(status, 503, "{body}");
@@ -149,7 +149,7 @@ async fn a_thousand_shoppers_get_what_they_were_told_while_a_slot_moves_and_its_
     });
     let rush = Rush::run(&api, sale, shoppers, known).await;
     let _cluster = disturbing.await.unwrap();
-    println!(
+    eprintln!(
         "nobody was accepted for {:?}; {} refusals, {} in doubt",
         rush.longest_gap(),
         rush.refused,

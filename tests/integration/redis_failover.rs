@@ -92,7 +92,7 @@ async fn after_a_failover_that_cuts_no_connection_the_new_primary_is_found() {
     wire.lead_to(new.port());
     let moved = Instant::now();
     press_until_accepted(&api, sale, &mut shoppers, false).await;
-    println!("accepted {:?} after the address moved", moved.elapsed());
+    eprintln!("accepted {:?} after the address moved", moved.elapsed());
     wait_until("it is ready again", BACK, || async {
         api.get("/health/ready", None).await.0 == 200
     })
@@ -122,7 +122,7 @@ async fn a_sale_whose_primary_is_killed(mut old: RedisServer, new: RedisServer) 
     let rush = Rush::run(&api, sale, shoppers, known).await;
     let _old = killing.await.unwrap();
     assert!(new.cli(&["ROLE"]).starts_with("master"));
-    println!(
+    eprintln!(
         "nobody was accepted for {:?}; {} refusals, {} in doubt",
         rush.longest_gap(),
         rush.refused,

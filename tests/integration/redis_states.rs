@@ -89,7 +89,7 @@ impl Scene {
             self.is_ready().await
         })
         .await;
-        println!("{what} after {:?}", begun.elapsed());
+        eprintln!("{what} after {:?}", begun.elapsed());
         self.system.check_promises(self.sale).await;
     }
 }

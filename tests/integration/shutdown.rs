@@ -128,7 +128,7 @@ async fn end_without_servers(system: &Servers, lose: impl FnOnce()) {
     for process in processes {
         let status = process.end().await;
         let took = begun.elapsed();
-        println!("ended after {took:?} with {status}");
+        eprintln!("ended after {took:?} with {status}");
         let bound = DRAIN_DELAY + SHUTDOWN_TIMEOUT + REST + SLACK;
         assert!(took < bound, "{took:?}:\n{}", process.output());
     }

@@ -66,21 +66,24 @@ impl Sentinels {
             None => plain_ports.clone(),
         };
         let children = plain_ports.iter().zip(&ports).map(|(plain_port, port)| {
-            let mut settings = format!(
+            let own = format!(
                 "port {plain_port}\nbind 127.0.0.1\nsentinel monitor {MASTER} 127.0.0.1 {} 2\n\
-                 sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n",
+                 sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000",
                 primary.port()
             );
             let tls = primary.tls().map(|tls| tls.redis_settings(*port));
-            for (name, value) in tls.into_iter().flatten() {
-                settings += &format!("{name} {value}\n");
-            }
-            if let Some(password) = primary.password() {
-                // Of the servers, and their own.
-                settings += &format!("sentinel auth-pass {MASTER} \"{password}\"\nrequirepass \"{password}\"\n");
-            }
+            let tls = tls.into_iter().flatten();
+            // Of the servers, and their own.
+            let password = primary.password().map(|password| {
+                format!("sentinel auth-pass {MASTER} \"{password}\"\nrequirepass \"{password}\"")
+            });
+            let settings: Vec<_> = [own]
+                .into_iter()
+                .chain(tls.map(|(name, value)| format!("{name} {value}")))
+                .chain(password)
+                .collect();
             let file = dir.path().join(format!("{plain_port}.conf"));
-            std::fs::write(&file, settings).unwrap();
+            std::fs::write(&file, settings.join("\n") + "\n").unwrap();
             Command::new("redis-server")
                 .arg(&file)
                 .arg("--sentinel")
