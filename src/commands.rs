@@ -21,8 +21,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use self::place::Place;
+
 use crate::{
-    config::{Config, Sources},
+    config::{Config, Intent, Sources},
     telemetry,
 };
 
@@ -64,6 +66,31 @@ enum Command {
     Simulate(simulate::Simulate),
 }
 
+impl Command {
+    /// What production judges its configuration by.
+    fn intent(&self) -> Intent {
+        let place = match self {
+            Self::Serve(serve) => Some(&serve.place),
+            Self::Migrate(migrate) => Some(&migrate.place),
+            Self::Seed(seed) => Some(&seed.place),
+            Self::Audit(audit) => Some(&audit.place),
+            Self::DeadLetters(dead_letters) => Some(&dead_letters.place),
+            Self::Doctor(doctor) => Some(&doctor.place),
+            Self::Work(_)
+            | Self::Export(_)
+            | Self::Import(_)
+            | Self::Stress(_)
+            | Self::Openapi(_)
+            | Self::Simulate(_) => None,
+        };
+        Intent {
+            // An export reads a data directory, whatever its arguments.
+            embedded: matches!(self, Self::Export(_)) || place.is_some_and(Place::is_embedded),
+            demo_accounts: matches!(self, Self::Seed(seed) if !seed.force),
+        }
+    }
+}
+
 impl Cli {
     /// The exit code of a command that could not do what it is for.
     #[must_use]
@@ -86,7 +113,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Openapi(_) = cli.command {
         return openapi::Openapi::run().map(|()| ExitCode::SUCCESS);
     }
-    let config = Config::load(&Sources::of_process(cli.config)?)?;
+    let intent = cli.command.intent();
+    let sources = Sources::of_process(cli.config)?;
+    let config = Config::load(&Sources { intent, ..sources })?;
     telemetry::start_logging(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

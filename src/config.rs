@@ -3,6 +3,7 @@
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
 mod address;
+mod production;
 mod read;
 mod reader;
 mod secret;
@@ -10,9 +11,9 @@ mod sources;
 mod tls;
 
 pub use address::with_port;
-pub use read::{KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
+pub use production::{is_known_password, weakness_of_secret};
 pub use secret::Secret;
-pub use sources::{Sources, VARIABLES};
+pub use sources::{Intent, Sources, VARIABLES};
 
 use std::{path::PathBuf, time::Duration};
 
@@ -58,6 +59,12 @@ pub struct ServerConfig {
     pub http_threads: usize,
     /// Of all threads.
     pub max_connections: usize,
+    /// Of one network; wider ones have some times as many, and `trusted_proxies` no limit. `None`: nobody has one.
+    pub max_connections_per_network: Option<usize>,
+    /// Bytes that all connections together may hold of requests that are not answered, beyond a small one each.
+    pub max_buffered: usize,
+    /// Where metrics, and the probes once more, are served on connections of their own; `None`: nowhere.
+    pub metrics: Option<MetricsAddress>,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
     pub stall_timeout: Duration,
@@ -69,6 +76,13 @@ pub struct ServerConfig {
     pub startup_timeout: Duration,
     /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
     pub settlement_lag: Duration,
+}
+
+/// A listener beside the API's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsAddress {
+    pub host: String,
+    pub port: u16,
 }
 
 /// What is logged, and how.
@@ -252,6 +266,7 @@ pub struct LimitsConfig {
     pub registrations_per_address: u32,
     pub registrations_per_account: u32,
     pub attempts_per_user: u32,
+    pub attempts_per_address: u32,
 }
 
 /// The seeded sale, and how long results stay.

@@ -4,6 +4,7 @@
 
 mod answer;
 mod app;
+mod buffered;
 mod client;
 mod cors;
 mod docs;
@@ -11,16 +12,18 @@ mod drain;
 mod error;
 mod error_code;
 mod extract;
+mod farewell;
 mod finish;
+mod framing;
 mod health;
 mod mapping;
+mod networks;
 mod openapi;
 mod readiness;
 mod server;
 mod stream;
 mod table;
 mod threads;
-mod upgrade;
 
 pub use answer::{Success, timestamp};
 pub use app::{App, Probes};

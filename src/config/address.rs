@@ -213,6 +213,7 @@ mod tests {
         let sources = Sources {
             file: None,
             variables,
+            ..Sources::default()
         };
         Config::load(&sources).map_err(|error| error.to_string())
     }

@@ -3,24 +3,20 @@
 use std::path::PathBuf;
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
-    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
-    address::Address, reader::Reader, tls, with_port,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
+    OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
+    Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
+    address::Address, production, reader::Reader, tls, with_port,
 };
 
-/// The secret that everybody knows, since it is the default.
-pub const KNOWN_JWT_SECRET: &str = "your-secret-key-change-in-production";
-/// The same of the database.
-pub const KNOWN_POSTGRES_PASSWORD: &str = "postgres1";
-/// RFC 7518, section 3.2: a key of at least the size of the hash.
-pub const SECRET_BYTES: usize = 32;
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
 /// The ports of servers whose address names none.
 const KAFKA_PORT: u16 = 9092;
 const SENTINEL_PORT: u16 = 26379;
 const DEFAULT_SKU: &str = "FLASH-001";
+/// So many networks can have all their connections, unless it is set how many that are.
+const DEFAULT_NETWORKS: usize = 5;
 
 pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
     let (texts, problems) = sources.texts();
@@ -41,7 +37,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
-        auth: auth(&mut read, production),
+        auth: auth(&mut read),
         limits: limits(&mut read),
         sale: sale(&mut read),
         worker: worker(&mut read),
@@ -54,6 +50,9 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             base_url: read.required("stress.base_url"),
         },
     };
+    if production {
+        production::judge(&config, sources.intent, &mut read);
+    }
     match read.into_problems() {
         none if none.is_empty() => Ok(config),
         problems => Err(ConfigErrors(problems)),
@@ -62,6 +61,11 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
 
 fn server(read: &mut Reader, production: bool) -> ServerConfig {
     let (host, port) = read.listen("server.host", "server.port");
+    let max_connections = read.number("server.max_connections", 1..=1_000_000);
+    let per_network = match read.number("server.max_connections_per_network", 0..=1_000_000) {
+        0 => (max_connections / DEFAULT_NETWORKS).max(1),
+        number => number,
+    };
     ServerConfig {
         production,
         host,
@@ -69,7 +73,10 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
         http_threads: read.number("server.http_threads", 0..=1024),
-        max_connections: read.number("server.max_connections", 1..=1_000_000),
+        max_connections,
+        max_connections_per_network: production.then_some(per_network),
+        max_buffered: read.number::<usize>("server.max_buffered_mib", 1..=65_536) << 20,
+        metrics: metrics_address(read),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),
         stall_timeout: read.secs("server.stall_timeout_secs", 1..=3_600),
         trusted_proxies: read.networks("server.trusted_proxies"),
@@ -79,6 +86,11 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
         settlement_lag: read.secs("server.settlement_lag_secs", 0..=86_400),
     }
+}
+
+fn metrics_address(read: &mut Reader) -> Option<MetricsAddress> {
+    let (host, port) = read.listen("server.metrics_host", "server.metrics_port");
+    (port != 0).then_some(MetricsAddress { host, port })
 }
 
 fn redis(read: &mut Reader, production: bool) -> RedisConfig {
@@ -237,21 +249,9 @@ fn postgres_hosts(read: &mut Reader) -> String {
     hosts.collect::<Vec<_>>().join(",")
 }
 
-fn auth(read: &mut Reader, production: bool) -> AuthConfig {
-    let jwt_secret = read.required("auth.jwt_secret");
-    if production && jwt_secret == KNOWN_JWT_SECRET {
-        read.problem(
-            "auth.jwt_secret",
-            "is the default, which everybody knows; production needs one of its own",
-        );
-    } else if production && jwt_secret.len() < SECRET_BYTES {
-        read.problem(
-            "auth.jwt_secret",
-            &format!("must have {SECRET_BYTES} bytes or more in production"),
-        );
-    }
+fn auth(read: &mut Reader) -> AuthConfig {
     AuthConfig {
-        jwt_secret: Secret::new(jwt_secret),
+        jwt_secret: Secret::new(read.required("auth.jwt_secret")),
         token_ttl: read.lifetime("auth.jwt_expires_in"),
         password_memory_kib: read.number("auth.password_memory_kib", 8..=4_194_304),
         password_passes: read.number("auth.password_passes", 1..=100),
@@ -268,6 +268,7 @@ fn limits(read: &mut Reader) -> LimitsConfig {
         registrations_per_address: limit("limits.registrations_per_address"),
         registrations_per_account: limit("limits.registrations_per_account"),
         attempts_per_user: limit("limits.attempts_per_user"),
+        attempts_per_address: limit("limits.attempts_per_address"),
     }
 }
 
@@ -318,8 +319,8 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         Config::load(&Sources {
-            file: None,
             variables,
+            ..Sources::default()
         })
     }
 
@@ -381,34 +382,6 @@ mod tests {
         assert_eq!(errors.0.len(), named.len(), "{errors}");
         for name in named {
             assert!(errors.to_string().contains(name), "{name} in {errors}");
-        }
-    }
-
-    #[test]
-    fn production_refuses_a_known_or_a_short_secret() {
-        for name in ["NODE_ENV", "APP_ENV"] {
-            let known = with(&[(name, "production")]).unwrap_err().to_string();
-            assert!(
-                known.contains("JWT_SECRET") && known.contains("default"),
-                "{known}"
-            );
-            let short = with(&[
-                (name, "production"),
-                ("JWT_SECRET", "0123456789012345678901234567890"),
-            ])
-            .unwrap_err();
-            assert!(short.to_string().contains("32 bytes"), "{short}");
-            assert!(
-                !short.to_string().contains("0123456789"),
-                "a secret shows in {short}"
-            );
-            assert!(
-                with(&[
-                    (name, "production"),
-                    ("JWT_SECRET", "01234567890123456789012345678901")
-                ])
-                .is_ok()
-            );
         }
     }
 
@@ -477,7 +450,7 @@ mod tests {
     fn in_production_a_server_elsewhere_has_to_prove_its_name() {
         let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
         let mode = |variables: &[(&str, &str)]| {
-            let mut all = vec![secret];
+            let mut all = vec![secret, ("POSTGRES_PASSWORD", "Kd93hSl-own")];
             all.extend(variables);
             with(&all).unwrap().postgres.tls.mode
         };

@@ -26,6 +26,7 @@ mod users;
 mod watch;
 
 pub use connect::ConnectError;
+pub use crowd::Crowd;
 
 use std::{collections::BTreeMap, time::Duration};
 

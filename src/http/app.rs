@@ -40,7 +40,7 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
-        api_docs: bool,
+        (api_docs, metrics): (bool, bool),
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -71,7 +71,7 @@ impl App {
             .app_data(body_timeout)
             .app_data(proxies);
         probes.install(config);
-        table::mount(table::served(api_docs), config);
+        table::mount(table::served(api_docs, metrics), config);
     }
 }
 

@@ -157,7 +157,7 @@ impl Modify for Data {
 }
 
 /// What every request may be answered with: its status, its name among the components, and the answer.
-fn everywhere() -> [(&'static str, &'static str, Response); 5] {
+fn everywhere() -> [(&'static str, &'static str, Response); 7] {
     let bare = |description: &str| ResponseBuilder::new().description(description).build();
     let mut not_allowed = failure(&[ErrorCode::MethodNotAllowed]);
     let allow = header(Type::String, "The methods that the path takes");
@@ -175,11 +175,13 @@ fn everywhere() -> [(&'static str, &'static str, Response); 5] {
             bare("The head of the request did not arrive in time. There is no body."),
         ),
         (
-            "431",
-            "HeadTooLarge",
-            bare("The head of the request is too large. There is no body."),
+            "429",
+            "TooManyConnections",
+            failure(&[ErrorCode::TooManyRequests]),
         ),
+        ("431", "HeadTooLarge", failure(&[ErrorCode::HeadTooLarge])),
         ("500", "Internal", failure(&[ErrorCode::Internal])),
+        ("503", "Busy", failure(&[ErrorCode::Busy])),
     ]
 }
 

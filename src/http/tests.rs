@@ -69,6 +69,9 @@ fn server_config() -> ServerConfig {
         api_docs: true,
         http_threads: 1,
         max_connections: 100,
+        max_connections_per_network: None,
+        max_buffered: 1 << 20,
+        metrics: None,
         keep_alive: Duration::from_secs(75),
         stall_timeout: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
@@ -87,6 +90,7 @@ fn no_limits() -> LimitsConfig {
         registrations_per_address: 0,
         registrations_per_account: 0,
         attempts_per_user: 0,
+        attempts_per_address: 0,
     }
 }
 
@@ -135,7 +139,7 @@ impl Server {
         );
         let auth = Arc::new(auth);
         let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-        let api_docs = config.api_docs;
+        let (api_docs, metrics) = (config.api_docs, !config.production);
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, ending, move |service| {
@@ -149,7 +153,7 @@ impl Server {
                     .app_data(Data::new(page))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
-                table::mount(table::served(api_docs), service);
+                table::mount(table::served(api_docs, metrics), service);
             })
             .await
         });

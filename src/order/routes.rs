@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::{Accepted, AttemptLimit, Desk, Purchase, Results};
 use crate::{
-    http::{ApiError, ErrorCode, PathId, Shopper, Success},
+    http::{ApiError, Client, ErrorCode, PathId, Shopper, Success},
     ids::{ProductId, SaleId},
     port::{PurchaseResult, Standing},
 };
@@ -92,11 +92,12 @@ impl From<Accepted> for Success<AttemptBody> {
 pub async fn attempt(
     shopper: Shopper,
     sale: PathId<SaleId>,
+    client: Client,
     limit: Data<AttemptLimit>,
     purchase: Data<Purchase>,
     desk: Data<Desk>,
 ) -> Result<HttpResponse, ApiError> {
-    limit.check(shopper.0)?;
+    limit.check(shopper.0, client.0)?;
     let accepted = purchase.attempt(&desk, shopper.0, sale.0).await?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
 }
