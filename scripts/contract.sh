@@ -78,7 +78,7 @@ base=http://127.0.0.1:$port
 # Limits are for strangers; the defaults of everything else.
 env -u JWT_SECRET HOST=127.0.0.1 PORT="$port" FLASHSALE_DATA_DIR="$OUT/data" FLASH_SALE_TOTAL_STOCK=1000000 PASSWORD_MEMORY_KIB=64 PASSWORD_PASSES=1 \
     LIMIT_REGISTRATIONS_PER_ADDRESS=0 LIMIT_REGISTRATIONS_PER_ACCOUNT=0 LIMIT_LOGINS_PER_ADDRESS=0 LIMIT_FAILED_LOGINS_PER_ACCOUNT=0 \
-    LIMIT_ATTEMPTS_PER_USER=0 target/debug/flashsale serve --embedded >"$OUT/server.log" 2>&1 &
+    LIMIT_ATTEMPTS_PER_USER=0 LIMIT_ATTEMPTS_PER_ADDRESS=0 target/debug/flashsale serve --embedded >"$OUT/server.log" 2>&1 &
 started+=($!)
 check "the server is ready" answers "$base/health/ready"
 proxy_port=$(free_port)

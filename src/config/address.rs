@@ -210,6 +210,9 @@ mod tests {
         if setting == "REDIS_SENTINELS" {
             variables.insert("REDIS_SENTINEL_MASTER".to_owned(), "shop".to_owned());
         }
+        if setting == "METRICS_HOST" {
+            variables.insert("METRICS_PORT".to_owned(), "9100".to_owned());
+        }
         let sources = Sources {
             file: None,
             variables,
@@ -221,12 +224,20 @@ mod tests {
     /// The setting, what it reads from a configuration, and the port of an address without one.
     type Setting = (&'static str, fn(Config) -> String, u16);
 
-    const SETTINGS: [Setting; 6] = [
+    const SETTINGS: [Setting; 7] = [
         ("HOST", |c| with_port(&c.server.host, c.server.port), 3000),
         (
             "WORKER_HOST",
             |c| with_port(&c.worker.host, c.worker.port.unwrap_or(0)),
             0,
+        ),
+        (
+            "METRICS_HOST",
+            |c| {
+                let listener = c.server.metrics.unwrap();
+                with_port(&listener.host, listener.port)
+            },
+            9100,
         ),
         ("POSTGRES_HOST", |c| c.postgres.server(), 5433),
         (
@@ -300,7 +311,7 @@ mod tests {
                 assert!(error.contains(why), "{setting}={text}: {error}");
             }
             let zero = config(setting, "db:0");
-            let listens = ["HOST", "WORKER_HOST"].contains(&setting);
+            let listens = ["HOST", "METRICS_HOST", "WORKER_HOST"].contains(&setting);
             assert_eq!(zero.is_ok(), listens, "{setting}: 0 takes a free port");
         }
     }

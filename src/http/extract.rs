@@ -6,7 +6,7 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     error::JsonPayloadError,
-    http::header::{AUTHORIZATION, CONTENT_LENGTH},
+    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue},
     web::{BytesMut, Data},
 };
 use futures::{
@@ -99,6 +99,11 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let limit = request
             .app_data::<BodyTimeout>()
             .map_or(Duration::from_secs(5), |limit| limit.0);
+        if is_packed(request) {
+            let packed = "The body must not be compressed: it has a Content-Encoding.";
+            let refusal = ApiError::saying(ErrorCode::UnsupportedMediaType, packed);
+            return Box::pin(ready(Err(refusal)));
+        }
         let (acceptable, payload) = (acceptable(request), payload.take());
         let body = async move {
             acceptable?;
@@ -111,6 +116,13 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
             Ok(Self(body?))
         })
     }
+}
+
+/// A compressed body would be no JSON, which tells its client nothing of the reason (RFC 9110, 15.5.16).
+fn is_packed(request: &HttpRequest) -> bool {
+    let encodings = request.headers().get_all(CONTENT_ENCODING);
+    let mut encodings = encodings.map(HeaderValue::as_bytes);
+    encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
 /// Refuses by the head alone: another type, or too long.

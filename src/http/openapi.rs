@@ -28,7 +28,7 @@ Sells a limited stock in a short time: one item a shopper, never more than there
 **Errors.** Every failure is `{\"success\":false,\"error\":\"<category>\",\"message\":\"<for people>\",\"code\":\"<for programs>\"}`. \
 Codes do not change; messages may. With `Accept: application/problem+json` the same comes as RFC 9457. 429 and 503 carry \
 `Retry-After` in seconds. A path that is not listed here answers 404 `not_found`. Only what is refused before its head is read \
-whole (400, 408, 431) has no body.
+whole (400, 408) has no body.
 
 **Times** are RFC 3339, UTC, with milliseconds. Ids of users are strings, those of sales and products integers.";
 

@@ -6,6 +6,7 @@
 mod abuse;
 mod audit;
 mod cli;
+mod clients;
 mod contract;
 mod dead_letters;
 mod doctor;

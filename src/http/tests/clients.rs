@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{Server, token};
+use super::{Server, failure, token};
 
 /// What Java's `HttpClient` sends with its default settings.
 #[tokio::test]
@@ -159,5 +159,21 @@ async fn a_token_is_read_as_clients_write_the_header() {
         "Bearer ".to_owned(),
     ] {
         assert_eq!(status(wrong.clone()).await, 401, "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn a_compressed_body_is_refused_for_being_compressed() {
+    let server = Server::start().await;
+    for path in ["/api/auth/login", "/api/auth/register"] {
+        let post = |encoding: &str| {
+            let request = server.post(path).header("content-encoding", encoding);
+            request
+                .header("content-type", "application/json")
+                .body("{}")
+        };
+        let message = failure(post("gzip"), 415, "unsupported_media_type").await;
+        assert!(message.contains("Content-Encoding"), "{message}");
+        failure(post("identity"), 400, "validation_failed").await;
     }
 }
