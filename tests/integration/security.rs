@@ -330,7 +330,7 @@ async fn who_registers_and_logs_in_and_who_fails_is_in_the_security_log() {
     let system = OneProcess::start().await;
     let settings = [
         ("LOG_FORMAT", "json"),
-        ("LOG_LEVEL", "error"),
+        ("LOG_LEVEL", "error,flashsale::commands=info"),
         ("LIMIT_FAILED_LOGINS_PER_ACCOUNT", "1"),
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
     ];
