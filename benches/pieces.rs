@@ -9,6 +9,7 @@
 #[allow(dead_code, unused_imports)] // they use more of it
 #[path = "../tests/integration/support"]
 mod support {
+    pub mod mode;
     pub mod postgres;
     pub mod process;
     pub mod redis;

@@ -8,6 +8,7 @@ mod embedded;
 mod export;
 mod import;
 mod migrate;
+mod openapi;
 mod place;
 mod seed;
 mod serve;
@@ -61,6 +62,7 @@ enum Command {
     Import(import::Import),
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
+    Openapi(openapi::Openapi),
     Simulate(simulate::Simulate),
 }
 
@@ -78,6 +80,7 @@ impl Command {
             | Self::Export(_)
             | Self::Import(_)
             | Self::Stress(_)
+            | Self::Openapi(_)
             | Self::Simulate(_) => None,
         };
         Intent {
@@ -106,6 +109,10 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Simulate(simulate) = cli.command {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
+    // The document does not depend on the configuration.
+    if let Command::Openapi(_) = cli.command {
+        return openapi::Openapi::run().map(|()| ExitCode::SUCCESS);
+    }
     let intent = cli.command.intent();
     let sources = Sources::of_process(cli.config)?;
     let config = Config::load(&Sources { intent, ..sources })?;
@@ -126,6 +133,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
+            Command::Openapi(_) => openapi::Openapi::run(),
             Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 //!
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
+mod address;
 mod production;
 mod read;
 mod reader;
@@ -9,6 +10,7 @@ mod secret;
 mod sources;
 mod tls;
 
+pub use address::with_port;
 pub use production::{is_known_password, weakness_of_secret};
 pub use secret::Secret;
 pub use sources::{Intent, Sources, VARIABLES};
@@ -17,6 +19,8 @@ use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
+
+use address::Address;
 
 /// Every problem of a configuration, each naming its setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -192,8 +196,10 @@ pub enum Pooler {
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Hosts, addresses or socket directories, separated by commas: the first one that takes writes is used.
+    /// Hosts, addresses or socket directories, separated by commas, each with a port or without: the first one that takes
+    /// writes is used.
     pub host: String,
+    /// Of those that name none.
     pub port: u16,
     pub tls: TlsConfig,
     pub pooler: Pooler,
@@ -203,6 +209,30 @@ pub struct PostgresConfig {
     pub pool_size: usize,
     pub pool_timeout: Duration,
     pub statement_timeout: Duration,
+}
+
+impl PostgresConfig {
+    /// Every host with its port, in the order of the setting.
+    #[must_use]
+    pub fn servers(&self) -> Vec<(String, u16)> {
+        let hosts = self.host.split(',').map(str::trim);
+        let servers = hosts.filter(|host| !host.is_empty()).map(|host| {
+            match host.parse::<Address>() {
+                Ok(address) => (address.host, address.port.unwrap_or(self.port)),
+                // The directory of a Unix socket; anything else has been refused when the settings were read.
+                Err(_) => (host.to_owned(), self.port),
+            }
+        });
+        servers.collect()
+    }
+
+    /// The same, as an operator is told.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let servers = self.servers();
+        let told = servers.iter().map(|(host, port)| with_port(host, *port));
+        told.collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Where everything is when the engines are embedded.

@@ -31,7 +31,7 @@ pub use client::Client;
 pub use error::ApiError;
 pub use error_code::ErrorCode;
 pub use extract::{Bearer, JsonBody, PathId, Shopper};
-pub use openapi::document;
+pub use openapi::{document, document_text};
 pub use readiness::Readiness;
 pub use server::{Bound, bind, run, run_probes};
 

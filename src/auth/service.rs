@@ -92,17 +92,13 @@ impl Auth {
             password_hash,
             full_name: valid.full_name,
         };
-        let above = self.directory.ids_above().await?;
-        match self.ledger.register(&new, above).await? {
-            Registration::Registered(user) => {
-                self.directory.registered(user).await;
-                Ok(Account {
-                    user,
-                    username: new.username,
-                    email: new.email,
-                    full_name: new.full_name,
-                })
-            }
+        match self.directory.register(&new).await? {
+            Registration::Registered(user) => Ok(Account {
+                user,
+                username: new.username,
+                email: new.email,
+                full_name: new.full_name,
+            }),
             Registration::UsernameTaken => Err(AuthError::UsernameTaken),
             Registration::EmailTaken => Err(AuthError::EmailTaken),
         }

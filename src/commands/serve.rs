@@ -8,13 +8,13 @@ use clap::Args;
 use super::{connect, embedded, place::Place};
 use crate::{
     app,
-    config::Config,
+    config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
     telemetry,
 };
 
-/// For accepted attempts to be appended once the last connection is closed.
+/// For accepted attempts to be appended once the last connection is closed, beyond `SHUTDOWN_TIMEOUT_SECS`.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serve the HTTP API
@@ -84,7 +84,16 @@ impl Serve {
             None => connect::servers(&config, &lifecycle.ending().drain).await?,
         };
         let metrics = Arc::new(move || metrics.render());
-        let probes = app::serve(&lifecycle, &config, ports, port, metrics).await?;
+        let starting = app::serve(&lifecycle, &config, ports, port, metrics);
+        let probes = if embedded.is_some() {
+            // A data file answers at once, and is closed by nobody else than below.
+            starting.await?
+        } else {
+            tokio::select! {
+                started = starting => started?,
+                () = lifecycle.ending().drain.cancelled() => anyhow::bail!("stopped before it served"),
+            }
+        };
         if let Some(metrics_port) = metrics_port {
             let address = metrics_port.address()?;
             app::serve_probes(&lifecycle, &config.server, probes, metrics_port)?;
@@ -99,7 +108,10 @@ impl Serve {
             embedded.announce(&url, &config.auth).await;
         }
         // Connections get the timeout; what they brought in gets a little more to be appended and answered.
-        let end = lifecycle.run(config.server.shutdown_timeout + DRAIN).await;
+        let server = &config.server;
+        let end = lifecycle
+            .run(server.drain_delay, server.shutdown_timeout + DRAIN)
+            .await;
         if let Some(embedded) = embedded {
             embedded.close().await;
         }
@@ -111,9 +123,12 @@ impl Serve {
 
 /// Takes a port; `settings` names what to change if that is not possible.
 pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::Result<Bound> {
-    http::bind(host, port)
-        .await
-        .with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
+    http::bind(host, port).await.with_context(|| {
+        format!(
+            "cannot listen on {} (see {settings})",
+            with_port(host, port)
+        )
+    })
 }
 
 /// What to type into a browser on this machine.

@@ -1,6 +1,6 @@
 //! `flashsale work`: the consumer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use uuid::Uuid;
@@ -61,7 +61,9 @@ impl Work {
         }
 
         spawn_worker(&lifecycle, &config, ports);
-        lifecycle.run(config.server.shutdown_timeout).await?;
+        lifecycle
+            .run(Duration::ZERO, config.server.shutdown_timeout)
+            .await?;
         tracing::info!("stopped");
         Ok(())
     }

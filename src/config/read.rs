@@ -6,11 +6,14 @@ use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
     OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
     Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
-    production, reader::Reader, tls,
+    address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
+/// The ports of servers whose address names none.
+const KAFKA_PORT: u16 = 9092;
+const SENTINEL_PORT: u16 = 26379;
 const DEFAULT_SKU: &str = "FLASH-001";
 /// So many networks can have all their connections, unless it is set how many that are.
 const DEFAULT_NETWORKS: usize = 5;
@@ -57,6 +60,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
 }
 
 fn server(read: &mut Reader, production: bool) -> ServerConfig {
+    let (host, port) = read.listen("server.host", "server.port");
     let max_connections = read.number("server.max_connections", 1..=1_000_000);
     let per_network = match read.number("server.max_connections_per_network", 0..=1_000_000) {
         0 => (max_connections / DEFAULT_NETWORKS).max(1),
@@ -64,8 +68,8 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
     };
     ServerConfig {
         production,
-        host: read.required("server.host"),
-        port: read.number("server.port", 0..=u16::MAX),
+        host,
+        port,
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
         http_threads: read.number("server.http_threads", 0..=1024),
@@ -85,13 +89,12 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
 }
 
 fn metrics_address(read: &mut Reader) -> Option<MetricsAddress> {
-    let host = read.required("server.metrics_host");
-    let port = read.number("server.metrics_port", 0..=u16::MAX);
+    let (host, port) = read.listen("server.metrics_host", "server.metrics_port");
     (port != 0).then_some(MetricsAddress { host, port })
 }
 
 fn redis(read: &mut Reader, production: bool) -> RedisConfig {
-    let host = read.required("redis.host");
+    let (host, port) = read.server("redis.host", "redis.port");
     let sentinel = sentinel(read);
     let tls = match &sentinel {
         None => tls::read(read, "redis", &[&host], production),
@@ -102,7 +105,7 @@ fn redis(read: &mut Reader, production: bool) -> RedisConfig {
     };
     RedisConfig {
         host,
-        port: read.number("redis.port", 1..=u16::MAX),
+        port,
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
@@ -126,7 +129,7 @@ fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
         );
     }
     Some(SentinelConfig {
-        addresses: read.addresses("redis.sentinels"),
+        addresses: read.servers("redis.sentinels", SENTINEL_PORT),
         master: read.required("redis.sentinel_master"),
         username: read.optional("redis.sentinel_username"),
         password: read.optional("redis.sentinel_password").map(Secret::new),
@@ -145,12 +148,14 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
-    let brokers = read.brokers("kafka.brokers");
-    let hosts = brokers.iter().filter_map(|broker| broker.rsplit_once(':'));
-    let hosts: Vec<_> = hosts.map(|(host, _)| host).collect();
+    let brokers = read.servers("kafka.brokers", KAFKA_PORT);
+    let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
     KafkaConfig {
-        brokers,
+        brokers: brokers
+            .iter()
+            .map(|(host, port)| with_port(host, *port))
+            .collect(),
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
@@ -200,8 +205,12 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
 }
 
 fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
-    let host = read.required("postgres.host");
-    let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
+    let host = postgres_hosts(read);
+    let named: Vec<Address> = host
+        .split(',')
+        .filter_map(|host| host.parse().ok())
+        .collect();
+    let hosts: Vec<&str> = named.iter().map(|address| address.host.as_str()).collect();
     let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
         host,
@@ -218,6 +227,26 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
         pool_timeout: read.millis("postgres.pool_timeout_ms", 50..=60_000),
         statement_timeout: read.millis("postgres.statement_timeout_ms", 100..=600_000),
     }
+}
+
+/// Addresses, and directories of Unix sockets.
+fn postgres_hosts(read: &mut Reader) -> String {
+    const SETTING: &str = "postgres.host";
+    let items = read.list(SETTING);
+    if items.is_empty() {
+        read.problem(SETTING, "must name at least one address");
+    }
+    let hosts = items.into_iter().map(|item| {
+        if item.starts_with('/') {
+            return item;
+        }
+        let address = read.parse_address(SETTING, &item);
+        if address.port == Some(0) {
+            read.problem(SETTING, "names port 0, which nobody can connect to");
+        }
+        address.to_string()
+    });
+    hosts.collect::<Vec<_>>().join(",")
 }
 
 fn auth(read: &mut Reader) -> AuthConfig {
@@ -265,10 +294,11 @@ fn sale(read: &mut Reader) -> SaleConfig {
 }
 
 fn worker(read: &mut Reader) -> WorkerConfig {
+    let (host, port) = read.listen("worker.host", "worker.port");
     WorkerConfig {
         enabled: read.flag("worker.enabled"),
-        host: read.required("worker.host"),
-        port: Some(read.number("worker.port", 0..=u16::MAX)).filter(|port| *port != 0),
+        host,
+        port: Some(port).filter(|port| *port != 0),
         lease: read.secs("worker.lease_secs", 1..=3_600),
         pending_age: read.secs("worker.pending_age_secs", 1..=3_600),
     }
@@ -335,7 +365,7 @@ mod tests {
         let errors = with(&[
             ("PORT", "70000"),
             ("ENABLE_CONSUMER", "yes"),
-            ("KAFKA_BROKERS", "kafka"),
+            ("KAFKA_BROKERS", "kafka:nine"),
             ("JWT_EXPIRES_IN", "3600"),
             ("FLASH_SALE_START_TIME", "noon"),
             ("FRONTEND_URL", "shop.example"),

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{
-    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
-};
+use super::{Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, table};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
@@ -71,8 +69,7 @@ impl App {
             .app_data(Data::from(results))
             .app_data(Data::new(desk))
             .app_data(body_timeout)
-            .app_data(proxies)
-            .app_data(Data::new(Docs::new()));
+            .app_data(proxies);
         probes.install(config);
         table::mount(table::served(api_docs, metrics), config);
     }

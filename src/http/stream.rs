@@ -364,7 +364,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_that_is_too_large_is_answered_and_no_more_of_it_is_passed_on() {
         let request = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(120_000));
-        let (answer, passed_on) = sent(&head).await;
+        let (answer, passed_on) = sent(&request).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
         assert!(passed_on <= 16 * 1024, "{passed_on}");
     }

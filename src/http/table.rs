@@ -14,11 +14,11 @@ use actix_web::{
 use super::{
     ApiError,
     ErrorCode::{
-        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, HeadTooLarge, Internal,
-        InvalidCredentials, InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown,
-        RequestTimeout, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
-        TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
-        UsernameTaken, ValidationFailed,
+        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
+        InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, RequestTimeout,
+        ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired, TokenInvalid,
+        TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
+        ValidationFailed,
     },
     docs,
     finish::{Tally, UNMATCHED, finish},
@@ -47,7 +47,6 @@ const REGISTER: &[ErrorCode] = &[
     EmailTaken,
     BodyTooLarge,
     UnsupportedMediaType,
-    HeadTooLarge,
     TooManyRequests,
     Internal,
     Busy,
@@ -61,19 +60,12 @@ const LOGIN: &[ErrorCode] = &[
     RequestTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
-    HeadTooLarge,
     TooManyRequests,
     Internal,
     Busy,
     Unavailable,
 ];
-const SALE: &[ErrorCode] = &[
-    TokenMissing,
-    TokenInvalid,
-    TokenExpired,
-    SaleNotFound,
-    HeadTooLarge,
-];
+const SALE: &[ErrorCode] = &[TokenMissing, TokenInvalid, TokenExpired, SaleNotFound];
 const ATTEMPT: &[ErrorCode] = &[
     InvalidId,
     TokenMissing,
@@ -83,7 +75,6 @@ const ATTEMPT: &[ErrorCode] = &[
     SoldOut,
     NotStarted,
     Ended,
-    HeadTooLarge,
     TooManyRequests,
     SalePreparing,
     Busy,
@@ -96,7 +87,6 @@ const ORDER: &[ErrorCode] = &[
     TokenMissing,
     TokenInvalid,
     TokenExpired,
-    HeadTooLarge,
     Unavailable,
 ];
 

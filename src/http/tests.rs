@@ -5,6 +5,7 @@
 
 mod abuse;
 mod accounts;
+mod clients;
 mod documentation;
 mod drain;
 mod failures;
@@ -23,9 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
-};
+use super::{client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, server, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Role, Tokens,
@@ -152,7 +151,6 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page))
-                    .app_data(Data::new(Docs::new()))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
                 table::mount(table::served(api_docs, metrics), service);

@@ -44,6 +44,11 @@ macro_rules! suite {
             async fn an_order_that_ends_frees_its_unit_and_its_shopper() {
                 super::an_order_that_ends_frees_its_unit_and_its_shopper(<$system>::start().await).await;
             }
+
+            #[tokio::test]
+            async fn an_order_that_stands_again_takes_its_unit_again() {
+                super::an_order_that_stands_again_takes_its_unit_again(<$system>::start().await).await;
+            }
         })+
     };
 }
@@ -204,6 +209,43 @@ async fn an_order_that_ends_frees_its_unit_and_its_shopper(system: impl System) 
     .await;
 }
 
+async fn an_order_that_stands_again_takes_its_unit_again(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let (sale, product) = system.sale(3).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(4).await;
+    all_buy(&api, sale, &shoppers[..1]).await;
+    system.check_promises(sale).await;
+
+    for (status, orders) in [("FAILED", 0), ("SUCCESS", 1)] {
+        system
+            .sql(&format!(
+                "UPDATE orders SET status = '{status}' WHERE flash_sale_id = {sale}"
+            ))
+            .await;
+        assert_eq!(system.check_promises(sale).await.orders, orders, "{status}");
+    }
+    let result = api.result(product, &shoppers[0]).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+    // The same order stands, of somebody else.
+    system
+        .sql(&format!(
+            "UPDATE orders SET user_id = {} WHERE flash_sale_id = {sale}",
+            shoppers[1].id
+        ))
+        .await;
+    wait_until("the first shopper has no order", SOON, || async {
+        api.result(product, &shoppers[0]).await.is_none()
+    })
+    .await;
+    assert_eq!(system.check_promises(sale).await.orders, 1);
+    let result = api.result(product, &shoppers[1]).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+    all_buy(&api, sale, &shoppers[2..]).await;
+    assert_eq!(buy(&api, sale, &shoppers[0]).await, 409);
+    assert_eq!(system.check_promises(sale).await.orders, 3);
+}
+
 #[tokio::test]
 async fn all_orders_of_a_sale_can_end_at_once() {
     let system = Servers::start().await;
@@ -354,7 +396,7 @@ async fn the_gate_of_another_ledger_is_not_mistaken_for_this_one() {
     let (sale, _) = new.sale(1).await;
     let shoppers = new.shoppers(1).await;
     assert_eq!((sale, shoppers[0].id), (old_sale, shopper.id));
-    let (api, _worker) = (new.serve().await, new.work().await);
+    let (api, worker) = (new.serve().await, new.work().await);
     wait_until(
         "the sale is loaded from its own ledger",
         Duration::from_secs(10),
@@ -366,6 +408,8 @@ async fn the_gate_of_another_ledger_is_not_mistaken_for_this_one() {
     )
     .await;
     assert_eq!(new.check_promises(sale).await.orders, 1);
+    // Should the other shop still be there, an operator has to know.
+    worker.wait_for_line("sale of another database").await;
 }
 
 #[tokio::test]
