@@ -151,9 +151,12 @@ impl<S> Patient<S> {
 
     fn turn_away(&mut self, why: TurnedAway) {
         counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
-        let is_in_head = self.framing.is_too_large() || self.framing.head_len() > 0;
+        // Of a request that nobody has begun to answer, or that is not whole yet.
+        let is_unheard = self.framing.is_too_large()
+            || self.framing.head_len() > 0
+            || self.framing.heads() > self.under_way.begun();
         self.held.reduce_to(0);
-        self.farewell = Some(Farewell::new(is_in_head.then(|| why.answer())));
+        self.farewell = Some(Farewell::new(is_unheard.then(|| why.answer())));
     }
 
     /// Keeps what a write came to in mind.
@@ -368,6 +371,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_request_for_which_there_is_no_room_is_answered() {
+        for end in ["", "\r\n\r\n"] {
+            no_room(end).await;
+        }
+    }
+
+    async fn no_room(end: &str) {
         let held = Budget::new(0).nothing();
         let (ours, mut client) = duplex(1_000);
         let mut ours = Patient::new(ours, STALL, LONG, CancellationToken::new(), held);
@@ -379,7 +388,7 @@ mod tests {
             read.len()
         };
         let ask = async {
-            let request = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(12_000));
+            let request = format!("GET / HTTP/1.1\r\nx: {}{end}", "y".repeat(12_000));
             client.write_all(request.as_bytes()).await.unwrap();
             let mut answer = String::new();
             client.read_to_string(&mut answer).await.unwrap();

@@ -217,7 +217,7 @@ fn resident(api: &Api) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_thousand_heads_of_120_kb_that_are_half_sent_hold_little() {
-    use tokio::io::AsyncWriteExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     let system = OneProcess::start().await;
     let api = system.serve_as(&[("REQUEST_TIMEOUT_MS", "60000")]).await;
@@ -230,8 +230,12 @@ async fn two_thousand_heads_of_120_kb_that_are_half_sent_hold_little() {
     let mut held = Vec::new();
     for _ in 0..2_000 {
         let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
-        // It is turned away in the middle of it, or not.
-        let _ = tokio::time::timeout(PATIENCE, stream.write_all(head.as_bytes())).await;
+        // It is turned away in the middle of it.
+        let _ = stream.write_all(head.as_bytes()).await;
+        let mut answer = [0; 12];
+        let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+        read.expect("it is turned away").unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 431");
         held.push(stream);
     }
     let used = resident(&api).saturating_sub(before) / 1_024;
@@ -326,7 +330,7 @@ async fn who_registers_and_logs_in_and_who_fails_is_in_the_security_log() {
     let system = OneProcess::start().await;
     let settings = [
         ("LOG_FORMAT", "json"),
-        ("LOG_LEVEL", "error"),
+        ("LOG_LEVEL", "error,flashsale::commands=info"),
         ("LIMIT_FAILED_LOGINS_PER_ACCOUNT", "1"),
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
     ];

@@ -26,6 +26,8 @@ use crate::{
 
 // A new database beside an old topic reads many; metrics count them.
 static FOREIGN_LINES: Seldom = Seldom::new();
+// Whoever can write the log could fill the disk with them.
+static LETTER_LINES: Seldom = Seldom::new();
 
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -272,7 +274,10 @@ impl PartitionReader {
         }
         self.engines.log.bury(letters).await?;
         for letter in letters {
-            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
+            tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
+        }
+        if let (Some(letter), Some(unsaid)) = (letters.first(), LETTER_LINES.line()) {
+            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), unsaid, "dead letters: `flashsale dead-letters list` shows them");
         }
         counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
         Ok(())
@@ -297,7 +302,7 @@ impl PartitionReader {
             pause *= 2;
         }
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
-        tracing::error!(
+        tracing::warn!(
             settlements = settlements.len(),
             "settlements are left to be recorded by the caretaker"
         );
