@@ -3,13 +3,14 @@
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
-pub(super) const PASSWORD_MAX_BYTES: usize = 128;
+/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes. Lengths are counted in Unicode code
+/// points throughout, as the `minLength` and `maxLength` of JSON Schema are.
+pub(super) const PASSWORD_MAX_CHARS: usize = 128;
 /// What clients of the original service rely on.
-const PASSWORD_MIN_BYTES: usize = 6;
+const PASSWORD_MIN_CHARS: usize = 6;
 const USERNAME_MIN_CHARS: usize = 3;
 const USERNAME_MAX_CHARS: usize = 50;
-const EMAIL_MAX_BYTES: usize = 255;
+const EMAIL_MAX_CHARS: usize = 255;
 const FULL_NAME_MAX_CHARS: usize = 100;
 
 /// What is wrong with a form. The text is for the shopper.
@@ -23,10 +24,10 @@ pub enum Invalid {
         "username must be {USERNAME_MIN_CHARS} to {USERNAME_MAX_CHARS} letters, digits, dots, underscores or hyphens"
     )]
     Username,
-    #[error("email must be a valid address of at most {EMAIL_MAX_BYTES} bytes")]
+    #[error("email must be a valid address of at most {EMAIL_MAX_CHARS} characters")]
     Email,
     #[error(
-        "password must be {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes long, without control characters"
+        "password must be {PASSWORD_MIN_CHARS} to {PASSWORD_MAX_CHARS} characters long, without control characters"
     )]
     Password,
     #[error(
@@ -35,7 +36,8 @@ pub enum Invalid {
     FullName,
 }
 
-/// A request to register. Without `Debug`, since it holds a password.
+// Without `Debug`, since it holds a password.
+/// A request to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationForm {
@@ -45,19 +47,24 @@ pub struct RegistrationForm {
     /// Unique whatever its case.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// 6 to 128 bytes of UTF-8, without control characters. JSON Schema counts characters, so it cannot say more than the largest number.
-    #[schema(value_type = String, required = true, min_length = 2, max_length = 128, format = Password, example = "password123")]
+    /// 6 to 128 characters, without control characters.
+    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", format = Password, example = "password123")]
     pub password: Option<String>,
-    #[schema(max_length = 100, example = "New User")]
+    #[schema(
+        max_length = 100,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "New User"
+    )]
     pub full_name: Option<String>,
 }
 
-/// A request to log in. Without `Debug`, since it holds a password.
+// Without `Debug`, since it holds a password.
+/// A request to log in.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginForm {
-    #[schema(value_type = String, required = true, example = "admin")]
+    #[schema(value_type = String, required = true, min_length = 1, example = "admin")]
     pub username: Option<String>,
-    #[schema(value_type = String, required = true, format = Password, example = "admin123")]
+    #[schema(value_type = String, required = true, min_length = 1, format = Password, example = "admin123")]
     pub password: Option<String>,
 }
 
@@ -78,7 +85,7 @@ pub(super) struct CompleteLogin {
 impl CompleteLogin {
     /// Whether an account with this name and password can exist at all.
     pub(super) fn is_possible(&self) -> bool {
-        is_username(&self.username) && self.password.len() <= PASSWORD_MAX_BYTES
+        is_username(&self.username) && self.password.chars().count() <= PASSWORD_MAX_CHARS
     }
 }
 
@@ -142,13 +149,13 @@ fn is_email(text: &str) -> bool {
     let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
     let parts = text.split_once('@');
     plain
-        && text.len() <= EMAIL_MAX_BYTES
+        && text.chars().count() <= EMAIL_MAX_CHARS
         && parts
             .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
 fn is_password(text: &str) -> bool {
-    (PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES).contains(&text.len())
+    (PASSWORD_MIN_CHARS..=PASSWORD_MAX_CHARS).contains(&text.chars().count())
         && !text.chars().any(char::is_control)
 }
 
@@ -264,7 +271,8 @@ mod tests {
                 "{wrong:?}"
             );
         }
-        for right in ["a@b", "ä@ö.example", &long[1..]] {
+        let wide = format!("{}@b", "ä".repeat(253));
+        for right in ["a@b", "ä@ö.example", &long[1..], &wide] {
             assert_eq!(
                 verdict(|form| form.email = some(right)),
                 Ok(()),
@@ -274,13 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_measured_in_bytes() {
+    fn lengths_are_counted_in_characters() {
         for wrong in [
             "12345",
             "12345\0",
             "tab\there",
+            "äääää",
             &"x".repeat(129),
-            &"ä".repeat(65),
+            &"ä".repeat(129),
         ] {
             assert_eq!(
                 verdict(|form| form.password = some(wrong)),
@@ -288,7 +297,7 @@ mod tests {
                 "{wrong:?}"
             );
         }
-        for right in ["123456", "ääää", &"x".repeat(128), "correct horse"] {
+        for right in ["123456", "ääääää", &"ä".repeat(128), "correct horse"] {
             assert_eq!(
                 verdict(|form| form.password = some(right)),
                 Ok(()),

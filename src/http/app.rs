@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{
-    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
-};
+use super::{Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, table};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
@@ -42,7 +40,7 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
-        api_docs: bool,
+        (api_docs, metrics): (bool, bool),
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -71,10 +69,9 @@ impl App {
             .app_data(Data::from(results))
             .app_data(Data::new(desk))
             .app_data(body_timeout)
-            .app_data(proxies)
-            .app_data(Data::new(Docs::new()));
+            .app_data(proxies);
         probes.install(config);
-        table::mount(table::served(api_docs), config);
+        table::mount(table::served(api_docs, metrics), config);
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
         ValidationFailed,
     },
     docs,
-    finish::{Tally, finish},
+    finish::{Tally, UNMATCHED, finish},
     health,
 };
 use crate::{auth, order, sale};
@@ -129,11 +129,12 @@ pub(super) fn api() -> Vec<Endpoint> {
     table
 }
 
-/// What the API answers, with or without the pages of the documentation.
-pub(super) fn served(api_docs: bool) -> Vec<Endpoint> {
+/// What the API answers, with or without the pages of the documentation and the metrics.
+pub(super) fn served(api_docs: bool, metrics: bool) -> Vec<Endpoint> {
     let mut table = api();
     table.retain(|endpoint| {
-        api_docs || (endpoint.path != "/" && !endpoint.path.starts_with("/api-docs"))
+        let is_docs = endpoint.path == "/" || endpoint.path.starts_with("/api-docs");
+        (api_docs || !is_docs) && (metrics || endpoint.path != "/metrics")
     });
     table
 }
@@ -179,7 +180,7 @@ pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
             config.service(resource);
         }
     }
-    let tally = Tally::new("unmatched");
+    let tally = Tally::new(UNMATCHED);
     let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
     config.default_service(not_found.wrap(from_fn(move |request, next| {
         finish(tally.clone(), request, next)

@@ -31,6 +31,11 @@ macro_rules! suite {
             }
 
             #[tokio::test]
+            async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once() {
+                super::who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(<$system>::start().await).await;
+            }
+
+            #[tokio::test]
             async fn units_added_can_be_bought_at_once() {
                 super::units_added_can_be_bought_at_once(<$system>::start().await).await;
             }
@@ -90,6 +95,30 @@ async fn nobody_who_was_accepted_fails_because_units_were_taken_away(system: imp
         let result = api.result(product, shopper).await;
         assert_eq!(result.as_deref(), Some("SUCCESS"));
     }
+}
+
+async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let now = chrono::Utc::now();
+    let begin = now - Duration::from_hours(2);
+    let (sale, product) = system
+        .sale_in(9, begin, now + Duration::from_hours(1))
+        .await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(9).await;
+    all_buy(&api, sale, &shoppers).await;
+    // As if it had ended an hour before they came.
+    let end = system.instant(now - Duration::from_hours(1));
+    let shorten = format!("UPDATE flash_sales SET end_time = '{end}' WHERE id = {sale}");
+    system.sql(&shorten).await;
+    for shopper in &shoppers {
+        wait_until("the order stands", SOON * 5, || async {
+            api.result(product, shopper).await.as_deref() == Some("SUCCESS")
+        })
+        .await;
+    }
+    assert_eq!(system.balance(sale).await.orders, 9);
+    assert_eq!(system.dead_letter_causes().await, [""; 0]);
 }
 
 async fn units_added_can_be_bought_at_once(system: impl System) {

@@ -46,7 +46,7 @@ impl Directory {
             match kept {
                 Ok(()) => {
                     if let Some(loaded) = loaded.take() {
-                        // Whoever waited for it may be gone.
+                        // The start may have given up waiting.
                         let _ = loaded.send(());
                         continue;
                     }
@@ -54,7 +54,7 @@ impl Directory {
                         tracing::info!("the accounts can be read again");
                     }
                     failing = false;
-                    self.note_reached().await;
+                    self.follow_note(&position.server).await;
                 }
                 Err(error) => {
                     if !failing {

@@ -102,8 +102,9 @@ impl<'a> Crowd<'a> {
                 password_hash: Passwords::new(&config.auth)?
                     .hash_now(&Uuid::new_v4().simple().to_string())?,
                 place: format!(
-                    "{} at {}:{}",
-                    config.postgres.database, config.postgres.host, config.postgres.port
+                    "{} at {}",
+                    config.postgres.database,
+                    config.postgres.server()
                 ),
             },
         })

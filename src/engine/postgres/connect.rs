@@ -21,7 +21,7 @@ use super::{
     watch::{LastCode, PasswordInClear, Watched},
 };
 use crate::{
-    config::{Pooler, PostgresConfig, TlsMode},
+    config::{Pooler, PostgresConfig, TlsMode, with_port},
     engine::tls,
     ids::LedgerId,
 };
@@ -53,6 +53,13 @@ pub enum ConnectError {
         "PostgreSQL at {server} takes no writes: a standby, or default_transaction_read_only (POSTGRES_HOST)"
     )]
     ReadOnly { server: String },
+    /// `PgBouncer` answers with one code for everything (08P01): a wrong login, a missing database, a server behind it that is
+    /// away. The last one passes.
+    #[error(
+        "the pooler at {server} gives no session: {cause} (POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB; or PostgreSQL behind it \
+         does not answer)"
+    )]
+    Pooler { server: String, cause: String },
     /// Another database took its place, as after a wrong failover.
     #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
     AnotherLedger { expected: LedgerId, found: LedgerId },
@@ -82,7 +89,7 @@ impl ConnectError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::ReadOnly { .. } => true,
+            Self::Unreachable { .. } | Self::ReadOnly { .. } | Self::Pooler { .. } => true,
             Self::AnotherLedger { .. }
             | Self::SharedSessions { .. }
             | Self::Certificates(_)
@@ -122,8 +129,8 @@ pub(super) async fn open_for(
     statement_timeout: Duration,
 ) -> Result<Session, ConnectError> {
     let mut last = unreachable(config, "no host is configured".to_owned());
-    for (host, until) in hosts_until(config) {
-        let opening = open_on(purpose, host, config, database, statement_timeout, until);
+    for (at, until) in servers_until(config) {
+        let opening = open_on(purpose, &at, config, database, statement_timeout, until);
         // No transaction runs here, so giving up is safe.
         match tokio::time::timeout_at(until, opening).await {
             Ok(Ok(session)) => return Ok(session),
@@ -136,29 +143,28 @@ pub(super) async fn open_for(
     Err(last)
 }
 
-/// The hosts of the setting, each with the time until which it is waited for: `pool_timeout` for all, of which a host that is
+/// The servers of the setting, each with the time until which it is waited for: `pool_timeout` for all, of which a host that is
 /// switched off, and so answers nothing at all, takes its share only. The next one may be the new primary.
-fn hosts_until(config: &PostgresConfig) -> impl Iterator<Item = (&str, Instant)> {
+fn servers_until(config: &PostgresConfig) -> impl Iterator<Item = ((String, u16), Instant)> {
     let deadline = Instant::now() + config.pool_timeout;
-    let hosts: Vec<&str> = transport::hosts(config).collect();
-    let count = hosts.len();
-    hosts.into_iter().enumerate().map(move |(place, host)| {
+    let servers = config.servers();
+    let count = servers.len();
+    servers.into_iter().enumerate().map(move |(place, server)| {
         let left = u32::try_from(count - place).unwrap_or(u32::MAX);
-        (host, Instant::now() + (deadline - Instant::now()) / left)
+        (server, Instant::now() + (deadline - Instant::now()) / left)
     })
 }
 
 async fn open_on(
     purpose: Purpose,
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     statement_timeout: Duration,
     until: Instant,
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
-    let (client, deadline) =
-        log_in(host, config, database, &code, statement_timeout, until).await?;
+    let (client, deadline) = log_in(at, config, database, &code, statement_timeout, until).await?;
     // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
     if config.pooler == Pooler::None {
         client
@@ -176,7 +182,7 @@ async fn open_on(
     match session.takes_writes().await {
         Ok(true) => Ok(session),
         Ok(false) => Err(ConnectError::ReadOnly {
-            server: format!("{host}:{}", config.port),
+            server: with_port(&at.0, at.1),
         }),
         Err(error) => Err(unreachable(config, error.to_string())),
     }
@@ -184,17 +190,17 @@ async fn open_on(
 
 /// A client that is logged in, and the deadline of the task that moves its bytes.
 async fn log_in(
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     code: &LastCode,
     statement_timeout: Duration,
     until: Instant,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let connected = transport::connect(host, config.port, until)
+    let connected = transport::connect(&at.0, at.1, until)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
-    log_in_over(connected, host, config, database, code, statement_timeout).await
+    log_in_over(connected, &at.0, config, database, code, statement_timeout).await
 }
 
 /// The same on a socket that is connected.
@@ -276,13 +282,13 @@ pub(super) async fn refuse_shared_sessions(
         return Ok(());
     }
     let mut last = Ok(());
-    for (host, until) in hosts_until(config) {
-        let looking = shares_sessions(host, config, database, until);
+    for (at, until) in servers_until(config) {
+        let looking = shares_sessions(&at, config, database, until);
         match tokio::time::timeout_at(until, looking).await {
             Ok(Ok(false)) => return Ok(()),
             Ok(Ok(true)) => {
                 return Err(ConnectError::SharedSessions {
-                    server: format!("{host}:{}", config.port),
+                    server: with_port(&at.0, at.1),
                 });
             }
             Ok(Err(error)) => last = Err(error),
@@ -293,15 +299,15 @@ pub(super) async fn refuse_shared_sessions(
 }
 
 async fn shares_sessions(
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     until: Instant,
 ) -> Result<bool, ConnectError> {
     let code = LastCode::default();
     let limit = config.statement_timeout;
-    let (one, _one) = log_in(host, config, database, &code, limit, until).await?;
-    let (other, _other) = log_in(host, config, database, &code, limit, until).await?;
+    let (one, _one) = log_in(at, config, database, &code, limit, until).await?;
+    let (other, _other) = log_in(at, config, database, &code, limit, until).await?;
     for _ in 0..SHARED_LOOKS {
         let (first, second) = (backend(&one).await, backend(&other).await);
         if first.is_some() && first == second {
@@ -320,13 +326,9 @@ async fn backend(client: &Client) -> Option<String> {
     })
 }
 
-fn server(config: &PostgresConfig) -> String {
-    format!("{}:{}", config.host, config.port)
-}
-
 fn unreachable(config: &PostgresConfig, cause: String) -> ConnectError {
     ConnectError::Unreachable {
-        server: server(config),
+        server: config.server(),
         cause,
     }
 }
@@ -343,7 +345,7 @@ fn classify(
     database: &str,
     error: &tokio_postgres::Error,
 ) -> ConnectError {
-    let server = server(config);
+    let server = config.server();
     if let Some(refusal) = error.as_db_error() {
         let cause = refusal.message().to_owned();
         let code = refusal.code();
@@ -356,6 +358,8 @@ fn classify(
                 server,
                 database: database.to_owned(),
             }
+        } else if config.pooler == Pooler::Transaction && *code == SqlState::PROTOCOL_VIOLATION {
+            ConnectError::Pooler { server, cause }
         } else if is_passing(code) {
             // Starting, stopping, or out of connections.
             ConnectError::Unreachable { server, cause }

@@ -178,7 +178,7 @@ pub(super) async fn check(
     let applied = applied_versions(session)
         .await
         .map_err(|error| ConnectError::Unreachable {
-            server: format!("{}:{}", config.host, config.port),
+            server: config.server(),
             cause: error.to_string(),
         })?;
     let database = config.database.clone();

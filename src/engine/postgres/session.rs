@@ -170,7 +170,7 @@ impl Sessions {
         let found = identity::read(session)
             .await
             .map_err(|error| ConnectError::Unreachable {
-                server: format!("{}:{}", self.config.host, self.config.port),
+                server: self.config.server(),
                 cause: error.to_string(),
             })?;
         if found == self.ledger {

@@ -23,7 +23,6 @@ use super::{
     unnamed::Unnamed,
     watch::{LastCode, Watched},
 };
-use crate::config::PostgresConfig;
 
 /// How long a peer may leave data unacknowledged.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,12 +78,6 @@ impl AsyncWrite for Socket {
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(context),
         }
     }
-}
-
-/// The hosts of the setting, in its order.
-pub(super) fn hosts(config: &PostgresConfig) -> impl Iterator<Item = &str> {
-    let hosts = config.host.split(',').map(str::trim);
-    hosts.filter(|host| !host.is_empty())
 }
 
 /// Connects to one host: to the first of its addresses that answers. One that is switched off answers nothing, and takes its

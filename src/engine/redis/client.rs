@@ -14,7 +14,7 @@ use fred::{
 
 use super::failure::{self, Lasting};
 use crate::{
-    config::{RedisConfig, Secret},
+    config::{RedisConfig, Secret, with_port},
     engine::tls,
 };
 
@@ -44,7 +44,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        f.write_str(&with_port(&self.host, self.port))
     }
 }
 

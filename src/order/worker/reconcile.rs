@@ -6,12 +6,8 @@ use std::collections::BTreeSet;
 
 use metrics::counter;
 
-use super::{
-    Engines,
-    caretaker::{Barrier, CareError},
-    partition::record,
-};
-use crate::port::{Attempt, Outcome, SaleListing, Settlement};
+use super::{Engines, caretaker::Barrier, partition::record};
+use crate::port::{Attempt, Outcome, PortError, SaleListing, Settlement};
 
 /// Orders that are recorded with one call.
 const CHUNK: usize = 1_000;
@@ -44,7 +40,7 @@ impl Reconcile {
         group: &str,
         listing: &SaleListing,
         available: i64,
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let remaining = listing.remaining_stock;
         if i64::try_from(remaining).is_ok_and(|remaining| remaining == available) {
             *self = Self::default();
@@ -87,7 +83,7 @@ impl Reconcile {
 
 /// Records every order whose shopper the gate does not know; how many. Recording again changes nothing, so that an order
 /// made meanwhile does no harm.
-async fn tell(engines: &Engines, listing: &SaleListing) -> Result<usize, CareError> {
+async fn tell(engines: &Engines, listing: &SaleListing) -> Result<usize, PortError> {
     let known: BTreeSet<_> = engines
         .gate
         .holders(listing.id)
