@@ -214,35 +214,39 @@ async fn an_order_that_stands_again_takes_its_unit_again(system: impl System) {
     let (sale, product) = system.sale(3).await;
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(4).await;
+    let [first, second, ..] = &shoppers[..] else {
+        panic!("four shoppers");
+    };
     all_buy(&api, sale, &shoppers[..1]).await;
     system.check_promises(sale).await;
 
-    for (status, orders) in [("FAILED", 0), ("SUCCESS", 1)] {
-        system
-            .sql(&format!(
-                "UPDATE orders SET status = '{status}' WHERE flash_sale_id = {sale}"
-            ))
-            .await;
-        assert_eq!(system.check_promises(sale).await.orders, orders, "{status}");
-    }
-    let result = api.result(product, &shoppers[0]).await;
-    assert_eq!(result.as_deref(), Some("SUCCESS"));
-    // The same order stands, of somebody else.
-    system
-        .sql(&format!(
-            "UPDATE orders SET user_id = {} WHERE flash_sale_id = {sale}",
-            shoppers[1].id
-        ))
+    let change = async |what: &str| {
+        let change = format!("UPDATE orders SET {what} WHERE flash_sale_id = {sale}");
+        system.sql(&change).await;
+    };
+    let ended = async || {
+        wait_until("it has ended in the gate", SOON, || async {
+            let gate = system.gate_balance(sale).await;
+            gate.is_some_and(|gate| gate.available == 3)
+        })
         .await;
-    wait_until("the first shopper has no order", SOON, || async {
-        api.result(product, &shoppers[0]).await.is_none()
-    })
-    .await;
+        assert_eq!(api.result(product, first).await, None);
+    };
+    change("status = 'FAILED'").await;
+    ended().await;
+    change("status = 'SUCCESS'").await;
     assert_eq!(system.check_promises(sale).await.orders, 1);
-    let result = api.result(product, &shoppers[1]).await;
+    let result = api.result(product, first).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+
+    // Or of somebody else.
+    change(&format!("user_id = {}", second.id)).await;
+    ended().await;
+    assert_eq!(system.check_promises(sale).await.orders, 1);
+    let result = api.result(product, second).await;
     assert_eq!(result.as_deref(), Some("SUCCESS"));
     all_buy(&api, sale, &shoppers[2..]).await;
-    assert_eq!(buy(&api, sale, &shoppers[0]).await, 409);
+    assert_eq!(buy(&api, sale, first).await, 409);
     assert_eq!(system.check_promises(sale).await.orders, 3);
 }
 

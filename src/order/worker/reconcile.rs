@@ -70,11 +70,11 @@ impl Reconcile {
             counter!("flashsale_orders_reconciled_total").increment(told as u64);
             tracing::warn!(sale = %listing.id, orders = told, "orders that the gate was not told of are recorded");
         }
-        // Also of orders that were told: the gate takes none that it was told has ended, and if the same difference stays,
-        // they did not explain it.
+        // Also of orders that were told: the gate takes none that it was told has ended. If it differs as before at the next
+        // look, they are such orders, which stand again.
         self.unexplained = Some(Unexplained {
             seen,
-            looks: 0,
+            looks: if told > 0 { LOOKS } else { 0 },
             barrier: Barrier::now(engines).await?,
         });
         Ok(false)
