@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::{
+    account_key::AccountKey,
     config::LimitsConfig,
     limit::{Limiter, Network, TooMany},
 };
@@ -40,8 +41,8 @@ pub(super) struct LoginCharge<'a> {
     of_account: u32,
 }
 
-/// A name as it was sent, whatever its case.
-type Account = String;
+/// A name as it was sent, in whichever spelling.
+type Account = AccountKey;
 
 impl AuthLimits {
     #[must_use]
@@ -60,7 +61,7 @@ impl AuthLimits {
 
     pub(super) fn registration(&self, username: &str, from: Network) -> Result<(), TooMany> {
         self.registrations_by_network.take(&from, 1)?;
-        let account = username.to_ascii_lowercase();
+        let account = AccountKey::of(username);
         self.registrations_by_name.take(&account, 1)
     }
 
@@ -71,7 +72,7 @@ impl AuthLimits {
     /// it usually has. The owner needs no more, from wherever.
     pub(super) fn login(&self, username: &str, from: Network) -> Result<LoginCharge<'_>, TooMany> {
         self.logins_by_network.take(&from, self.failed_counts)?;
-        let account = username.to_ascii_lowercase();
+        let account = AccountKey::of(username);
         let is_attacked = self.failures_by_account.take(&account, 1).is_err();
         let (of_account, of_pair) = if is_attacked {
             (0, self.failures.burst())
