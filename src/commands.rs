@@ -11,6 +11,7 @@ mod migrate;
 mod place;
 mod seed;
 mod serve;
+mod settings;
 mod simulate;
 mod stress;
 mod work;
@@ -80,8 +81,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Simulate(simulate) = cli.command {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
-    let config = Config::load(&Sources::of_process(cli.config)?)?;
+    let sources = Sources::of_process(cli.config)?;
+    let (config, unused) = Config::load_for(&sources, &settings::used_by(&cli.command))?;
     telemetry::start_logging(&config.log);
+    for problem in unused {
+        tracing::warn!("not used by this command, but wrong: {}", problem.trim());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -51,6 +51,8 @@ pub struct ServerConfig {
     pub frontend_origins: Vec<String>,
     /// Whether `/api-docs` is served.
     pub api_docs: bool,
+    /// Whether refused attempts are answered with the original service's 400.
+    pub original_status_codes: bool,
     pub http_threads: usize,
     /// Of all threads.
     pub max_connections: usize,
@@ -222,6 +224,8 @@ pub struct LimitsConfig {
     pub registrations_per_address: u32,
     pub registrations_per_account: u32,
     pub attempts_per_user: u32,
+    /// Whether limits by address hold for clients on this machine, too.
+    pub loopback: bool,
 }
 
 /// The seeded sale, and how long results stay.
@@ -259,6 +263,12 @@ pub struct StressConfig {
 impl Config {
     /// Reads defaults, file and environment, and checks them; all problems are reported at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        read::config(sources)
+        Self::load_for(sources, &[""]).map(|(config, _)| config)
+    }
+
+    /// The same for who uses some settings only: those whose names in the file begin with one of `used`. What is wrong with
+    /// others is no error and comes with the configuration; they then have some valid value.
+    pub fn load_for(sources: &Sources, used: &[&str]) -> Result<(Self, Vec<String>), ConfigErrors> {
+        read::config(sources, used)
     }
 }

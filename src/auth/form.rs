@@ -1,12 +1,13 @@
 //! What shoppers send to register and to log in, and the rules for it. Pure.
 
+use email_address::EmailAddress;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 /// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
 pub(super) const PASSWORD_MAX_BYTES: usize = 128;
 /// What clients of the original service rely on.
-const PASSWORD_MIN_BYTES: usize = 6;
+const PASSWORD_MIN_CHARS: usize = 6;
 const USERNAME_MIN_CHARS: usize = 3;
 const USERNAME_MAX_CHARS: usize = 50;
 const EMAIL_MAX_BYTES: usize = 255;
@@ -23,12 +24,14 @@ pub enum Invalid {
         "username must be {USERNAME_MIN_CHARS} to {USERNAME_MAX_CHARS} letters, digits, dots, underscores or hyphens"
     )]
     Username,
-    #[error("email must be a valid address of at most {EMAIL_MAX_BYTES} bytes")]
+    #[error("Invalid email format")]
     Email,
-    #[error(
-        "password must be {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes long, without control characters"
-    )]
-    Password,
+    #[error("Password must be at least {PASSWORD_MIN_CHARS} characters long")]
+    PasswordTooShort,
+    #[error("Password must be at most {PASSWORD_MAX_BYTES} bytes long")]
+    PasswordTooLong,
+    #[error("Password must not contain control characters")]
+    PasswordControls,
     #[error(
         "fullName must be at most {FULL_NAME_MAX_CHARS} characters, without control characters"
     )]
@@ -45,8 +48,8 @@ pub struct RegistrationForm {
     /// Unique whatever its case.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// 6 to 128 bytes of UTF-8, without control characters. JSON Schema counts characters, so it cannot say more than the largest number.
-    #[schema(value_type = String, required = true, min_length = 2, max_length = 128, format = Password, example = "password123")]
+    /// At least 6 characters and at most 128 bytes of UTF-8, without control characters. JSON Schema counts characters, of which these may be fewer than 128.
+    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, format = Password, example = "password123")]
     pub password: Option<String>,
     #[schema(max_length = 100, example = "New User")]
     pub full_name: Option<String>,
@@ -96,7 +99,7 @@ impl TryFrom<RegistrationForm> for ValidRegistration {
         let full_name = present(form.full_name);
         check(is_username(&username), Invalid::Username)?;
         check(is_email(&email), Invalid::Email)?;
-        check(is_password(&password), Invalid::Password)?;
+        check_password(&password)?;
         check(
             full_name.as_deref().is_none_or(is_full_name),
             Invalid::FullName,
@@ -137,19 +140,30 @@ fn is_username(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Plausible, no more: whether mail arrives there, only mail can tell.
+/// An address of RFC 5322 and 6531 at a domain of two or more labels, without quotes, blanks or a display name. Whether mail
+/// arrives there, only mail can tell.
 fn is_email(text: &str) -> bool {
-    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    let parts = text.split_once('@');
-    plain
-        && text.len() <= EMAIL_MAX_BYTES
-        && parts
-            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+    let options = email_address::Options::default()
+        .with_required_tld()
+        .without_display_text()
+        .without_domain_literal();
+    text.len() <= EMAIL_MAX_BYTES
+        && !text
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == '"')
+        && EmailAddress::parse_with_options(text, options).is_ok()
 }
 
-fn is_password(text: &str) -> bool {
-    (PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES).contains(&text.len())
-        && !text.chars().any(char::is_control)
+fn check_password(text: &str) -> Result<(), Invalid> {
+    check(
+        text.chars().count() >= PASSWORD_MIN_CHARS,
+        Invalid::PasswordTooShort,
+    )?;
+    check(text.len() <= PASSWORD_MAX_BYTES, Invalid::PasswordTooLong)?;
+    check(
+        !text.chars().any(char::is_control),
+        Invalid::PasswordControls,
+    )
 }
 
 fn is_full_name(text: &str) -> bool {
@@ -245,7 +259,8 @@ mod tests {
 
     #[test]
     fn emails_are_plausible() {
-        let long = format!("{}@b", "x".repeat(254));
+        let host = format!("{0}.{0}.{0}.b", "x".repeat(60));
+        let long = format!("{}@{host}", "x".repeat(65));
         for wrong in [
             "x",
             "@",
@@ -256,6 +271,21 @@ mod tests {
             "a@b\n",
             "a\0@b",
             "a@\u{a0}b",
+            "a@b",
+            "a@localhost",
+            "a@b.",
+            "a@.b",
+            "a@b..c",
+            "a@-b.c",
+            "a@b-.c",
+            ".a@b.c",
+            "a..b@c.d",
+            "a@[192.0.2.1]",
+            "Ada <a@b.c>",
+            "\"a b\"@c.d",
+            "\"a\"@c.d",
+            "a,b@c.d",
+            "mailto:a@b.c",
             long.as_str(),
         ] {
             assert_eq!(
@@ -264,7 +294,14 @@ mod tests {
                 "{wrong:?}"
             );
         }
-        for right in ["a@b", "ä@ö.example", &long[1..]] {
+        for right in [
+            "a@b.c",
+            "a+b_c.d@e-f.example",
+            "ä@ö.example",
+            "o'neil@shop.co.uk",
+            "1@2.example",
+            &long[1..],
+        ] {
             assert_eq!(
                 verdict(|form| form.email = some(right)),
                 Ok(()),
@@ -274,21 +311,23 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_measured_in_bytes() {
-        for wrong in [
-            "12345",
-            "12345\0",
-            "tab\there",
-            &"x".repeat(129),
-            &"ä".repeat(65),
+    fn passwords_have_six_characters_and_no_more_bytes_than_are_hashed() {
+        use Invalid::{PasswordControls, PasswordTooLong, PasswordTooShort};
+        for (wrong, cause) in [
+            ("12345", PasswordTooShort),
+            ("ääääü", PasswordTooShort),
+            ("12345\0", PasswordControls),
+            ("tab\there", PasswordControls),
+            (&"x".repeat(129), PasswordTooLong),
+            (&"ä".repeat(65), PasswordTooLong),
         ] {
             assert_eq!(
                 verdict(|form| form.password = some(wrong)),
-                Err(Invalid::Password),
+                Err(cause),
                 "{wrong:?}"
             );
         }
-        for right in ["123456", "ääää", &"x".repeat(128), "correct horse"] {
+        for right in ["123456", "ääääää", &"x".repeat(128), "correct horse"] {
             assert_eq!(
                 verdict(|form| form.password = some(right)),
                 Ok(()),

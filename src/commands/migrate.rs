@@ -62,6 +62,11 @@ enum Step {
 }
 
 impl Migrate {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run { grant_to: None });
         if let Some(directory) = self.place.data_dir(&config)? {

@@ -29,6 +29,11 @@ pub(super) struct Seed {
 }
 
 impl Seed {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.place.data_dir(&config)? {
             let seed = move || {

@@ -116,6 +116,11 @@ fn rate(text: &str) -> Result<f64, String> {
 }
 
 impl Stress {
+    /// True if it also asks the servers behind the API.
+    pub(super) fn uses_servers(&self) -> bool {
+        self.audit || self.mint_tokens
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let clock = SystemClock;
         let url = self.url.as_ref().unwrap_or(&config.stress.base_url);
@@ -125,7 +130,7 @@ impl Stress {
         if let Err(error) = connection.connect().await {
             bail!("{url} cannot be reached: {error}");
         }
-        let ports = if self.audit || self.mint_tokens {
+        let ports = if self.uses_servers() {
             Some(connect::servers(&config, &CancellationToken::new()).await?)
         } else {
             None

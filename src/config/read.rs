@@ -19,7 +19,11 @@ pub const SECRET_BYTES: usize = 32;
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
 const DEFAULT_SKU: &str = "FLASH-001";
 
-pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
+/// The configuration, and what is wrong with settings that are not used.
+pub(super) fn config(
+    sources: &Sources,
+    used: &[&str],
+) -> Result<(Config, Vec<String>), ConfigErrors> {
     let (texts, problems) = sources.texts();
     let mut read = Reader::new(texts, problems);
     let production = read.choice(
@@ -39,7 +43,7 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
         auth: auth(&mut read, production),
-        limits: limits(&mut read),
+        limits: limits(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
         operator: OperatorConfig {
@@ -51,9 +55,11 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
             base_url: read.required("stress.base_url"),
         },
     };
-    match read.into_problems() {
-        none if none.is_empty() => Ok(config),
-        problems => Err(ConfigErrors(problems)),
+    let (problems, unused) = read.into_problems(used);
+    if problems.is_empty() {
+        Ok((config, unused))
+    } else {
+        Err(ConfigErrors(problems))
     }
 }
 
@@ -64,6 +70,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         port: read.number("server.port", 0..=u16::MAX),
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
+        original_status_codes: read.flag("server.original_status_codes"),
         http_threads: read.number("server.http_threads", 0..=1024),
         max_connections: read.number("server.max_connections", 1..=1_000_000),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),
@@ -230,7 +237,11 @@ fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     }
 }
 
-fn limits(read: &mut Reader) -> LimitsConfig {
+fn limits(read: &mut Reader, production: bool) -> LimitsConfig {
+    let loopback = read.choice(
+        "limits.loopback",
+        &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+    );
     let mut limit = |setting| read.number(setting, 0..=1_000_000);
     LimitsConfig {
         logins_per_address: limit("limits.logins_per_address"),
@@ -238,6 +249,7 @@ fn limits(read: &mut Reader) -> LimitsConfig {
         registrations_per_address: limit("limits.registrations_per_address"),
         registrations_per_account: limit("limits.registrations_per_account"),
         attempts_per_user: limit("limits.attempts_per_user"),
+        loopback: loopback.unwrap_or(production),
     }
 }
 
@@ -351,6 +363,48 @@ mod tests {
         for name in named {
             assert!(errors.to_string().contains(name), "{name} in {errors}");
         }
+    }
+
+    #[test]
+    fn a_wrong_setting_stops_those_only_who_use_it() {
+        let variables = [
+            ("FLASH_SALE_START_TIME", "noon"),
+            ("PORT", "x"),
+            ("JWT_EXPIRES_IN", "soon"),
+        ];
+        let sources = Sources {
+            file: None,
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+        };
+        let stopped_by = |used: &[&str]| match Config::load_for(&sources, used) {
+            Ok((_, unused)) => (0, unused.len()),
+            Err(errors) => (errors.0.len(), 0),
+        };
+        assert_eq!(stopped_by(&["postgres."]), (0, 3));
+        assert_eq!(stopped_by(&["postgres.", "server."]), (1, 0));
+        assert_eq!(stopped_by(&["sale.", "auth."]), (2, 0));
+        assert_eq!(stopped_by(&["sale.result_ttl_secs"]), (0, 3));
+        assert_eq!(stopped_by(&[""]), (3, 0));
+        let unreadable = Sources {
+            file: Some("/nowhere.toml".into()),
+            variables: [].into(),
+        };
+        assert!(Config::load_for(&unreadable, &[]).is_err(), "all use it");
+    }
+
+    #[test]
+    fn limits_by_address_stand_back_on_this_machine_in_development() {
+        let loopback = |variables: &[(&str, &str)]| {
+            let mut all = vec![("JWT_SECRET", "0123456789abcdef0123456789abcdef")];
+            all.extend(variables);
+            with(&all).unwrap().limits.loopback
+        };
+        let production = ("APP_ENV", "production");
+        assert!(!loopback(&[]) && loopback(&[production]));
+        assert!(loopback(&[("LIMIT_LOOPBACK", "true")]));
+        assert!(!loopback(&[production, ("LIMIT_LOOPBACK", "false")]));
     }
 
     #[test]

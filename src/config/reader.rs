@@ -13,17 +13,25 @@ use super::VARIABLES;
 /// Hands out settings and gathers what is wrong with them. A wrong one reads as some valid value, never to be used.
 pub(super) struct Reader {
     texts: BTreeMap<String, String>,
-    problems: Vec<String>,
+    /// Each with its setting; without one, it concerns all.
+    problems: Vec<(Option<String>, String)>,
 }
 
 impl Reader {
     pub(super) fn new(texts: BTreeMap<String, String>, problems: Vec<String>) -> Self {
+        let problems = problems.into_iter().map(|text| (None, text)).collect();
         Self { texts, problems }
     }
 
-    /// What was wrong.
-    pub(super) fn into_problems(self) -> Vec<String> {
-        self.problems
+    /// What was wrong with the settings that are used, whose names begin with one of these, and with the others.
+    pub(super) fn into_problems(self, used: &[&str]) -> (Vec<String>, Vec<String>) {
+        let is_used = |setting: &str| used.iter().any(|name| setting.starts_with(name));
+        let (used, unused): (Vec<_>, Vec<_>) = self
+            .problems
+            .into_iter()
+            .partition(|(setting, _)| setting.as_deref().is_none_or(is_used));
+        let texts = |problems: Vec<(_, String)>| problems.into_iter().map(|(_, text)| text);
+        (texts(used).collect(), texts(unused).collect())
     }
 
     /// Adds a problem, named as the operator knows the setting.
@@ -32,8 +40,8 @@ impl Reader {
             .iter()
             .find(|(name, _)| *name == setting)
             .map_or(&[][..], |(_, names)| names);
-        self.problems
-            .push(format!("  {} ({setting}) {what}", names.join(" or ")));
+        let text = format!("  {} ({setting}) {what}", names.join(" or "));
+        self.problems.push((Some(setting.to_owned()), text));
     }
 
     pub(super) fn text(&self, setting: &str) -> String {

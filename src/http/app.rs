@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 
 use super::{
-    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
+    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage,
+    statuses::Statuses, table,
 };
 use crate::{
     auth::{Auth, Directory, Tokens},
@@ -43,6 +44,7 @@ impl App {
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
         api_docs: bool,
+        statuses: Statuses,
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -74,14 +76,14 @@ impl App {
             .app_data(proxies)
             .app_data(Data::new(Docs::new()));
         probes.install(config);
-        table::mount(table::served(api_docs), config);
+        table::mount(table::served(api_docs), statuses, config);
     }
 }
 
 impl Probes {
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         self.clone().install(config);
-        table::mount(table::probes(), config);
+        table::mount(table::probes(), Statuses::Ours, config);
     }
 
     fn install(self, config: &mut ServiceConfig) {

@@ -24,6 +24,7 @@ use super::{
     client::TrustedProxies,
     drain::Draining,
     extract::BodyTimeout,
+    statuses::Statuses,
     threads::{Connection, Threads},
 };
 use crate::{config::ServerConfig, lifecycle::Ending};
@@ -81,8 +82,9 @@ pub async fn run(
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
     let api_docs = config.api_docs;
+    let statuses = Statuses::new(config.original_status_codes);
     let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), api_docs, service);
+        app.configure(body_timeout, proxies.clone(), api_docs, statuses, service);
     };
     serve(listener, config.http_threads, config, ending, configure).await
 }

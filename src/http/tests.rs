@@ -24,7 +24,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
+    client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server,
+    statuses::Statuses, table,
 };
 use crate::{
     auth::{
@@ -68,6 +69,7 @@ fn server_config() -> ServerConfig {
         port: 0,
         frontend_origins: Vec::new(),
         api_docs: true,
+        original_status_codes: false,
         http_threads: 1,
         max_connections: 100,
         keep_alive: Duration::from_secs(75),
@@ -88,6 +90,7 @@ fn no_limits() -> LimitsConfig {
         registrations_per_address: 0,
         registrations_per_account: 0,
         attempts_per_user: 0,
+        loopback: true,
     }
 }
 
@@ -137,6 +140,7 @@ impl Server {
         let auth = Arc::new(auth);
         let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
         let api_docs = config.api_docs;
+        let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, ending, move |service| {
@@ -151,7 +155,7 @@ impl Server {
                     .app_data(Data::new(Docs::new()))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
-                table::mount(table::served(api_docs), service);
+                table::mount(table::served(api_docs), statuses, service);
             })
             .await
         });

@@ -15,6 +15,17 @@ impl From<IpAddr> for Network {
     }
 }
 
+impl Network {
+    /// True for this machine: 127.0.0.0/8 and the /64 of ::1, in which nobody else is.
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        match self.0 {
+            IpAddr::V4(address) => address.is_loopback(),
+            IpAddr::V6(address) => address.is_unspecified(),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -28,6 +28,7 @@ fn auth() -> (Auth, Arc<Tokens>) {
         registrations_per_address: 0,
         registrations_per_account: 0,
         attempts_per_user: 0,
+        loopback: true,
     })
 }
 
@@ -136,6 +137,7 @@ fn limits() -> LimitsConfig {
         registrations_per_address: 3,
         registrations_per_account: 3,
         attempts_per_user: 0,
+        loopback: true,
     }
 }
 
