@@ -75,8 +75,8 @@ pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateErr
     }
 }
 
-/// From this migration on, the keys of accounts decide who has a name: they are computed before.
-const ACCOUNTS_BY_KEY: &str = "2026-11-29-002020";
+/// From this migration on, the keys of accounts decide who has a name: they are computed before. Versions are names without dashes.
+const ACCOUNTS_BY_KEY: &str = "20261129002020";
 
 /// Applies what is pending, each migration in a transaction, and computes the keys of accounts that have none. What was done, and
 /// which accounts clash.
