@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 mod directory;
 mod error;
 mod form;
+mod guessable;
 mod limits;
 mod passwords;
 pub mod routes;

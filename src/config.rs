@@ -2,6 +2,7 @@
 //!
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
+mod env_file;
 mod read;
 mod reader;
 mod secret;
@@ -214,6 +215,8 @@ pub struct AuthConfig {
     pub password_passes: u32,
     pub password_threads: usize,
     pub password_queue: usize,
+    /// Whether passwords that are guessed first are refused at registration.
+    pub password_blocklist: bool,
 }
 
 /// How often is too often; 0 is no limit.

@@ -32,3 +32,5 @@ pub mod sale;
 pub mod simulation;
 pub mod stress;
 pub mod telemetry;
+pub mod terminal;
+mod unicode;

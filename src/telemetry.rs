@@ -1,6 +1,7 @@
 //! Logs and metrics of a process.
 
 use std::{
+    fmt,
     io::IsTerminal,
     sync::{
         LazyLock,
@@ -10,9 +11,13 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt,
+    fmt::format::{Writer, debug_fn},
+};
 
-use crate::config::TelemetryConfig;
+use crate::{config::TelemetryConfig, terminal::Plain};
 
 /// Bounds of the buckets of every `…_seconds` histogram.
 const SECONDS: &[f64] = &[
@@ -68,7 +73,7 @@ pub fn start_logging(config: &TelemetryConfig) {
             }
         }
     }
-    let log = fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -76,8 +81,23 @@ pub fn start_logging(config: &TelemetryConfig) {
     let _ = if config.json {
         log.json().try_init()
     } else {
-        log.with_target(false).try_init()
+        let fields = debug_fn(write_field).delimited(" ");
+        log.with_target(false).fmt_fields(fields).try_init()
     };
+}
+
+/// A field of a line for people. Whatever is in it, the line is one, and a terminal obeys nothing of it.
+fn write_field(
+    writer: &mut Writer<'_>,
+    field: &tracing::field::Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    let value = Plain(format!("{value:?}"));
+    match (field.name(), writer.has_ansi_escapes()) {
+        ("message", _) => write!(writer, "{value}"),
+        (name, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
+        (name, false) => write!(writer, "{name}={value}"),
+    }
 }
 
 /// Starts counting; the handle renders what was counted.

@@ -4,8 +4,13 @@ use email_address::EmailAddress;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
+use super::guessable::is_reserved;
+use crate::unicode::{opaque_string, unseen};
+
 /// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
 pub(super) const PASSWORD_MAX_BYTES: usize = 128;
+/// As it was sent. In the composed form, in which it is measured, text has at least a third of its bytes (é of three bytes has two).
+const PASSWORD_MAX_SENT_BYTES: usize = 3 * PASSWORD_MAX_BYTES;
 /// What clients of the original service rely on.
 const PASSWORD_MIN_CHARS: usize = 6;
 const USERNAME_MIN_CHARS: usize = 3;
@@ -24,31 +29,37 @@ pub enum Invalid {
         "username must be {USERNAME_MIN_CHARS} to {USERNAME_MAX_CHARS} letters, digits, dots, underscores or hyphens"
     )]
     Username,
+    #[error("username is reserved")]
+    UsernameReserved,
     #[error("Invalid email format")]
     Email,
+    #[error("email must not contain invisible, direction or control characters")]
+    EmailUnseen,
     #[error("Password must be at least {PASSWORD_MIN_CHARS} characters long")]
     PasswordTooShort,
     #[error("Password must be at most {PASSWORD_MAX_BYTES} bytes long")]
     PasswordTooLong,
-    #[error("Password must not contain control characters")]
+    #[error("Password must not contain invisible, direction or control characters")]
     PasswordControls,
-    #[error(
-        "fullName must be at most {FULL_NAME_MAX_CHARS} characters, without control characters"
-    )]
+    #[error("Password is one of the first that are guessed; choose another one")]
+    PasswordGuessable,
+    #[error("fullName must be at most {FULL_NAME_MAX_CHARS} characters")]
     FullName,
+    #[error("fullName must not contain invisible, direction or control characters")]
+    FullNameUnseen,
 }
 
 /// A request to register. Without `Debug`, since it holds a password.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationForm {
-    /// Letters, digits, dots, underscores and hyphens; unique whatever its case.
+    /// Letters, digits, dots, underscores and hyphens; unique whatever its case. Names like `admin` and `support` are reserved.
     #[schema(value_type = String, required = true, min_length = 3, max_length = 50, pattern = "^[A-Za-z0-9._-]+$", example = "newuser")]
     pub username: Option<String>,
-    /// Unique whatever its case.
+    /// Unique whatever its case, also beyond ASCII, without invisible, direction or control characters.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// At least 6 characters and at most 128 bytes of UTF-8, without control characters. JSON Schema counts characters, of which these may be fewer than 128.
+    /// At least 6 characters and at most 128 bytes of UTF-8 in composed form (NFC), without invisible or control characters. Compared as RFC 8265 says (OpaqueString). JSON Schema counts characters, of which these may be fewer than 128.
     #[schema(value_type = String, required = true, min_length = 6, max_length = 128, format = Password, example = "password123")]
     pub password: Option<String>,
     #[schema(max_length = 100, example = "New User")]
@@ -81,7 +92,21 @@ pub(super) struct CompleteLogin {
 impl CompleteLogin {
     /// Whether an account with this name and password can exist at all.
     pub(super) fn is_possible(&self) -> bool {
-        is_username(&self.username) && self.password.len() <= PASSWORD_MAX_BYTES
+        is_username(&self.username) && !self.spellings().is_empty()
+    }
+
+    /// What may have been hashed: the password as it is compared and, if that differs, as it was sent, which accounts of earlier
+    /// versions have. Two at most, and how many depends on what was sent alone.
+    pub(super) fn spellings(&self) -> Vec<String> {
+        if self.password.len() > PASSWORD_MAX_SENT_BYTES {
+            return Vec::new();
+        }
+        let mut spellings: Vec<String> = opaque_string(&self.password).into_iter().collect();
+        if !spellings.contains(&self.password) {
+            spellings.push(self.password.clone());
+        }
+        spellings.retain(|password| password.len() <= PASSWORD_MAX_BYTES);
+        spellings
     }
 }
 
@@ -98,12 +123,17 @@ impl TryFrom<RegistrationForm> for ValidRegistration {
         };
         let full_name = present(form.full_name);
         check(is_username(&username), Invalid::Username)?;
+        check(!is_reserved(&username), Invalid::UsernameReserved)?;
+        check(unseen(&email).is_none(), Invalid::EmailUnseen)?;
         check(is_email(&email), Invalid::Email)?;
-        check_password(&password)?;
-        check(
-            full_name.as_deref().is_none_or(is_full_name),
-            Invalid::FullName,
-        )?;
+        let password = checked_password(&password)?;
+        if let Some(name) = full_name.as_deref() {
+            check(
+                name.chars().count() <= FULL_NAME_MAX_CHARS,
+                Invalid::FullName,
+            )?;
+            check(unseen(name).is_none(), Invalid::FullNameUnseen)?;
+        }
         Ok(Self {
             username,
             email,
@@ -154,20 +184,20 @@ fn is_email(text: &str) -> bool {
         && EmailAddress::parse_with_options(text, options).is_ok()
 }
 
-fn check_password(text: &str) -> Result<(), Invalid> {
+/// The password as it is hashed.
+fn checked_password(text: &str) -> Result<String, Invalid> {
     check(
-        text.chars().count() >= PASSWORD_MIN_CHARS,
-        Invalid::PasswordTooShort,
+        text.len() <= PASSWORD_MAX_SENT_BYTES,
+        Invalid::PasswordTooLong,
     )?;
-    check(text.len() <= PASSWORD_MAX_BYTES, Invalid::PasswordTooLong)?;
-    check(
-        !text.chars().any(char::is_control),
-        Invalid::PasswordControls,
-    )
-}
-
-fn is_full_name(text: &str) -> bool {
-    text.chars().count() <= FULL_NAME_MAX_CHARS && !text.chars().any(char::is_control)
+    let short = text.chars().count() < PASSWORD_MIN_CHARS;
+    check(!short, Invalid::PasswordTooShort)?;
+    let password = opaque_string(text).ok_or(Invalid::PasswordControls)?;
+    let short = password.chars().count() < PASSWORD_MIN_CHARS;
+    check(!short, Invalid::PasswordTooShort)?;
+    let long = password.len() > PASSWORD_MAX_BYTES;
+    check(!long, Invalid::PasswordTooLong)?;
+    Ok(password)
 }
 
 #[cfg(test)]
@@ -268,8 +298,6 @@ mod tests {
             "@b",
             "a@b@c",
             "a b@c",
-            "a@b\n",
-            "a\0@b",
             "a@\u{a0}b",
             "a@b",
             "a@localhost",
@@ -338,17 +366,91 @@ mod tests {
 
     #[test]
     fn full_names_are_measured_in_characters() {
-        for wrong in ["a\0", "a\nb", &"ä".repeat(101)] {
+        assert_eq!(
+            verdict(|form| form.full_name = some(&"ä".repeat(101))),
+            Err(Invalid::FullName)
+        );
+        for unseen in ["a\0", "a\nb", "a\u{1b}[2Jb", "a\u{202e}b", "a\u{200b}b"] {
             assert_eq!(
-                verdict(|form| form.full_name = some(wrong)),
-                Err(Invalid::FullName),
-                "{wrong:?}"
+                verdict(|form| form.full_name = some(unseen)),
+                Err(Invalid::FullNameUnseen),
+                "{unseen:?}"
             );
         }
         assert_eq!(
             verdict(|form| form.full_name = some(&"ä".repeat(100))),
             Ok(())
         );
+    }
+
+    #[test]
+    fn emails_have_no_characters_that_nobody_sees() {
+        for c in [
+            '\0', '\n', '\u{1b}', '\u{ad}', '\u{200b}', '\u{200d}', '\u{202e}', '\u{2060}',
+            '\u{2066}', '\u{feff}',
+        ] {
+            for email in [format!("a{c}@b.example"), format!("a@b{c}.example")] {
+                assert_eq!(
+                    verdict(|form| form.email = some(&email)),
+                    Err(Invalid::EmailUnseen),
+                    "{email:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_given_by_nobody() {
+        for name in ["admin", "Root", "SUPPORT", "ad-min"] {
+            assert_eq!(
+                verdict(|form| form.username = some(name)),
+                Err(Invalid::UsernameReserved),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_password_is_hashed_in_its_composed_form() {
+        let hashed = |password: &str| {
+            let mut form = form();
+            form.password = some(password);
+            ValidRegistration::try_from(form).map(|valid| valid.password)
+        };
+        assert_eq!(
+            hashed("Pa\u{308}sswo\u{308}rd").ok().as_deref(),
+            Some("Pässwörd")
+        );
+        // 64 letters of two bytes, typed as 64 letters and 64 marks.
+        let long = hashed(&"a\u{308}".repeat(64)).ok();
+        assert_eq!(long, Some("ä".repeat(64)));
+        for (password, cause) in [
+            ("a\u{308}".repeat(65), Invalid::PasswordTooLong),
+            ("a\u{308}".repeat(3), Invalid::PasswordTooShort),
+            ("secret\u{200b}".to_owned(), Invalid::PasswordControls),
+            ("\u{202e}secret".to_owned(), Invalid::PasswordControls),
+        ] {
+            assert_eq!(hashed(&password).err(), Some(cause), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_tries_two_spellings_at_most() {
+        let spellings = |password: &str| {
+            let login = CompleteLogin {
+                username: "ada".to_owned(),
+                password: password.to_owned(),
+            };
+            login.spellings()
+        };
+        assert_eq!(spellings("secret"), ["secret"]);
+        assert_eq!(spellings("Pässwörd"), ["Pässwörd"]);
+        assert_eq!(spellings("a\u{308}bc"), ["äbc", "a\u{308}bc"]);
+        // Of an account of an earlier version.
+        assert_eq!(spellings("❤\u{fe0f}"), ["❤\u{fe0f}"]);
+        assert_eq!(spellings(&"a\u{308}".repeat(64)), ["ä".repeat(64)]);
+        assert!(spellings(&"x".repeat(129)).is_empty());
+        assert!(spellings(&"a\u{308}".repeat(1_000)).is_empty());
     }
 
     #[test]

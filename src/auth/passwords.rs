@@ -38,6 +38,8 @@ pub struct Passwords {
     places: Arc<Semaphore>,
     /// Compared with when there is no account, so that the time does not tell.
     nobody: Arc<str>,
+    /// New passwords must not be among the first that are guessed.
+    pub(super) refuses_guessable: bool,
 }
 
 impl Passwords {
@@ -64,6 +66,7 @@ impl Passwords {
             turns: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(places)),
             nobody,
+            refuses_guessable: config.password_blocklist,
         })
     }
 
@@ -79,16 +82,22 @@ impl Passwords {
         hash(&self.argon2, password).map_err(failed)
     }
 
-    /// Whether this is the password of the stored hash. Without one it takes as long, and says no.
+    /// Whether one of these spellings is the password of the stored hash. Without a hash it takes as long as with a wrong
+    /// password, and says no.
     pub async fn verify(
         &self,
-        password: String,
+        spellings: Vec<String>,
         stored: Option<String>,
     ) -> Result<bool, PasswordError> {
         let nobody = Arc::clone(&self.nobody);
-        let compare = move |argon2: &Argon2<'_>| match stored {
-            Some(stored) => verify(argon2, &password, &stored),
-            None => verify(argon2, &password, &nobody).map(|_| false),
+        let compare = move |argon2: &Argon2<'_>| -> Result<bool, HashError> {
+            let hash = stored.as_deref().unwrap_or(&nobody);
+            for password in &spellings {
+                if verify(argon2, password, hash)? && stored.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         };
         self.run(compare).await?.map_err(failed)
     }
@@ -202,6 +211,7 @@ mod tests {
             password_passes: 1,
             password_threads: threads,
             password_queue: queue,
+            password_blocklist: false,
         })
         .unwrap()
     }
@@ -218,17 +228,22 @@ mod tests {
         );
         assert!(
             passwords
-                .verify("secret".to_owned(), Some(hash.clone()))
+                .verify(vec!["secret".to_owned()], Some(hash.clone()))
                 .await
                 .unwrap()
         );
         assert!(
             !passwords
-                .verify("Secret".to_owned(), Some(hash.clone()))
+                .verify(vec!["Secret".to_owned()], Some(hash.clone()))
                 .await
                 .unwrap()
         );
-        assert!(!passwords.verify(String::new(), Some(hash)).await.unwrap());
+        assert!(
+            !passwords
+                .verify(vec![String::new()], Some(hash))
+                .await
+                .unwrap()
+        );
     }
 
     #[tokio::test]
@@ -236,7 +251,7 @@ mod tests {
         let passwords = passwords(1, 1);
         assert!(
             !passwords
-                .verify("nobody has this password".to_owned(), None)
+                .verify(vec!["nobody has this password".to_owned()], None)
                 .await
                 .unwrap()
         );
@@ -245,7 +260,9 @@ mod tests {
     #[tokio::test]
     async fn a_hash_of_another_kind_is_an_error() {
         let stored = Some("$2b$10$abcdefghijklmnopqrstuv".to_owned());
-        let answer = passwords(1, 1).verify("secret".to_owned(), stored).await;
+        let answer = passwords(1, 1)
+            .verify(vec!["secret".to_owned()], stored)
+            .await;
         assert!(matches!(answer, Err(PasswordError::Hashing(_))));
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::{
     AuthError, AuthLimits, Directory, LoginForm, Passwords, RegistrationForm, Role, Tokens,
-    form::{CompleteLogin, ValidRegistration},
+    form::{CompleteLogin, Invalid, ValidRegistration},
+    guessable::is_guessable,
 };
 use crate::{
     clock::Clock,
@@ -66,6 +67,11 @@ impl Auth {
     ) -> Result<Account, AuthError> {
         let valid = ValidRegistration::try_from(form)?;
         self.limits.registration(&valid.username, from)?;
+        if self.passwords.refuses_guessable
+            && is_guessable(&valid.password, &valid.username, &valid.email)
+        {
+            return Err(Invalid::PasswordGuessable.into());
+        }
         let password_hash = self.passwords.hash(valid.password).await?;
         let new = NewUser {
             username: valid.username,
@@ -89,8 +95,8 @@ impl Auth {
         }
     }
 
-    /// A token for whoever knows the password. Costs one hash whatever comes, so that nobody can measure which accounts
-    /// exist.
+    /// A token for whoever knows the password. How many hashes it costs depends on what was sent alone, so that nobody can
+    /// measure which accounts exist: one, and a second for a wrong password that is not in its composed form.
     pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
@@ -102,18 +108,14 @@ impl Auth {
     }
 
     async fn compare(&self, login: CompleteLogin) -> Result<Session, AuthError> {
-        let found = if login.is_possible() {
-            self.ledger.find_user(&login.username).await?
+        let (found, spellings) = if login.is_possible() {
+            let found = self.ledger.find_user(&login.username).await?;
+            (found, login.spellings())
         } else {
-            None
-        };
-        let password = if login.is_possible() {
-            login.password
-        } else {
-            String::new()
+            (None, vec![String::new()])
         };
         let stored = found.as_ref().map(|user| user.password_hash.clone());
-        let fits = self.passwords.verify(password, stored).await?;
+        let fits = self.passwords.verify(spellings, stored).await?;
         match found {
             Some(user) if fits => self.session(&user),
             _ => Err(AuthError::WrongCredentials),

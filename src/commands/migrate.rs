@@ -21,6 +21,7 @@ use crate::{
         },
     },
     port::{AccountName, KeyClash},
+    terminal::say,
 };
 
 /// Bring the database's schema and Kafka's topics up to date
@@ -152,7 +153,6 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 async fn topics(config: &Config) -> anyhow::Result<()> {
     let (create, stop) = (|| create_topics(&config.kafka), CancellationToken::new());
     let patience = config.server.startup_timeout;
@@ -165,7 +165,7 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
     )
     .await?
     {
-        println!(
+        say!(
             "topic {topic}: {}, {partitions} partitions",
             if new { "made" } else { "there" }
         );
@@ -173,10 +173,9 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
     for migration in migrations {
-        println!(
+        say!(
             "{} {}",
             if migration.applied {
                 "applied"
@@ -197,7 +196,6 @@ fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn report_migrated(migrated: &Migrated) {
     report("applied", &migrated.applied);
     let clashes = &migrated.clashes;
@@ -211,22 +209,21 @@ fn report_migrated(migrated: &Migrated) {
             AccountName::Username => "username",
             AccountName::Email => "email",
         };
-        println!(
+        say!(
             "{kind} {name:?} of account {other} and {its_name:?} of account {holder} are one name: account {holder} has it, \
              account {other} keeps working; rename one"
         );
     }
     if clashes.count > clashes.first.len() as u64 {
-        println!("{} such accounts in all", clashes.count);
+        say!("{} such accounts in all", clashes.count);
     }
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn report(what: &str, migrations: &[String]) {
     for migration in migrations {
-        println!("{what}: {migration}");
+        say!("{what}: {migration}");
     }
     if migrations.is_empty() {
-        println!("nothing {what}");
+        say!("nothing {what}");
     }
 }

@@ -13,6 +13,7 @@ use crate::{
         embedded::DataFile,
         postgres::{ConnectError, PostgresLedger, seed::seed},
     },
+    terminal::{Plain, say},
 };
 
 /// Make demo accounts, products and a sale to try things out with
@@ -62,12 +63,11 @@ impl Seed {
     }
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn report(seeded: &[Seeded]) {
     for seeded in seeded {
-        println!(
+        say!(
             "{}: {}",
-            seeded.what,
+            Plain(&seeded.what),
             if seeded.created { "made" } else { "there" }
         );
     }

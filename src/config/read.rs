@@ -1,6 +1,6 @@
 //! From texts to a [`Config`], with every check; nothing stops at the first problem.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
@@ -15,6 +15,9 @@ pub const KNOWN_JWT_SECRET: &str = "your-secret-key-change-in-production";
 pub const KNOWN_POSTGRES_PASSWORD: &str = "postgres1";
 /// RFC 7518, section 3.2: a key of at least the size of the hash.
 pub const SECRET_BYTES: usize = 32;
+/// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
+const TOKEN_LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(30 * 24);
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
 const DEFAULT_SKU: &str = "FLASH-001";
@@ -52,7 +55,7 @@ pub(super) fn config(
         stress: StressConfig {
             users: read.number("stress.users", 1..=10_000_000),
             concurrent: read.number("stress.concurrent", 1..=50_000),
-            base_url: read.required("stress.base_url"),
+            base_url: read.base_url("stress.base_url"),
         },
     };
     let (problems, unused) = read.into_problems(used);
@@ -66,7 +69,7 @@ pub(super) fn config(
 fn server(read: &mut Reader, production: bool) -> ServerConfig {
     ServerConfig {
         production,
-        host: read.required("server.host"),
+        host: read.host("server.host"),
         port: read.number("server.port", 0..=u16::MAX),
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
@@ -85,7 +88,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
 }
 
 fn redis(read: &mut Reader, production: bool) -> RedisConfig {
-    let host = read.required("redis.host");
+    let host = read.host("redis.host");
     let sentinel = sentinel(read);
     let tls = match &sentinel {
         None => tls::read(read, "redis", &[&host], production),
@@ -194,7 +197,7 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
 }
 
 fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
-    let host = read.required("postgres.host");
+    let host = read.host("postgres.host");
     let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
     let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
@@ -229,11 +232,17 @@ fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     }
     AuthConfig {
         jwt_secret: Secret::new(jwt_secret),
-        token_ttl: read.lifetime("auth.jwt_expires_in"),
+        token_ttl: read.lifetime("auth.jwt_expires_in", TOKEN_LIFETIMES),
         password_memory_kib: read.number("auth.password_memory_kib", 8..=4_194_304),
         password_passes: read.number("auth.password_passes", 1..=100),
         password_threads: read.number("auth.password_threads", 0..=1024),
         password_queue: read.number("auth.password_queue", 1..=100_000),
+        password_blocklist: read
+            .choice(
+                "auth.password_blocklist",
+                &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+            )
+            .unwrap_or(production),
     }
 }
 
@@ -277,7 +286,7 @@ fn sale(read: &mut Reader) -> SaleConfig {
 fn worker(read: &mut Reader) -> WorkerConfig {
     WorkerConfig {
         enabled: read.flag("worker.enabled"),
-        host: read.required("worker.host"),
+        host: read.host("worker.host"),
         port: Some(read.number("worker.port", 0..=u16::MAX)).filter(|port| *port != 0),
         lease: read.secs("worker.lease_secs", 1..=3_600),
         pending_age: read.secs("worker.pending_age_secs", 1..=3_600),
@@ -286,8 +295,6 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{
         super::{TlsMode, VARIABLES},
         *,

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use ipnet::IpNet;
 
 use super::VARIABLES;
@@ -67,10 +67,10 @@ impl Reader {
             Ok(number) if range.contains(&number) => number,
             _ => {
                 let what = format!(
-                    "must be a whole number from {} to {}, not {:?}",
+                    "must be a whole number from {} to {}, not {}",
                     range.start(),
                     range.end(),
-                    self.text(setting)
+                    shown(&self.text(setting))
                 );
                 self.problem(setting, &what);
                 *range.start()
@@ -99,7 +99,7 @@ impl Reader {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
             self.problem(
                 setting,
-                &format!("must be one of {}, not {text:?}", names.join(", ")),
+                &format!("must be one of {}, not {}", names.join(", "), shown(&text)),
             );
         }
         #[allow(clippy::indexing_slicing)] // the choices are literals in this file
@@ -115,32 +115,38 @@ impl Reader {
     }
 
     /// A lifetime with its unit. A bare number is refused: libraries disagree whether it means seconds or milliseconds.
-    pub(super) fn lifetime(&mut self, setting: &str) -> Duration {
+    pub(super) fn lifetime(&mut self, setting: &str, range: RangeInclusive<Duration>) -> Duration {
         let text = self.text(setting);
+        let bare = text.bytes().all(|b| b.is_ascii_digit());
         match humantime::parse_duration(&text) {
-            Ok(lifetime)
-                if lifetime >= Duration::from_secs(1)
-                    && !text.bytes().all(|b| b.is_ascii_digit()) =>
-            {
-                lifetime
-            }
+            Ok(lifetime) if range.contains(&lifetime) && !bare => lifetime,
             _ => {
-                self.problem(
-                    setting,
-                    &format!("must be a time with its unit, as 1h, 24h or 7d, not {text:?}"),
+                let what = format!(
+                    "must be a time with its unit, as 1h, 24h or 7d, from {} to {}, not {}",
+                    humantime::format_duration(*range.start()),
+                    humantime::format_duration(*range.end()),
+                    shown(&text)
                 );
-                Duration::from_secs(1)
+                self.problem(setting, &what);
+                *range.start()
             }
         }
     }
 
     pub(super) fn instant(&mut self, setting: &str) -> Option<DateTime<Utc>> {
         let text = self.optional(setting)?;
-        let instant = DateTime::parse_from_rfc3339(&text).ok();
+        // What every server can store, and no slip of the keyboard.
+        let years = 2000..=2199;
+        let instant = DateTime::parse_from_rfc3339(&text)
+            .ok()
+            .filter(|instant| years.contains(&instant.year()));
         if instant.is_none() {
             self.problem(
                 setting,
-                &format!("must be a time as in 2026-01-01T12:00:00Z, not {text:?}"),
+                &format!(
+                    "must be a time from 2000 to 2199, as in 2026-01-01T12:00:00Z, not {}",
+                    shown(&text)
+                ),
             );
         }
         instant.map(|instant| instant.to_utc())
@@ -161,14 +167,14 @@ impl Reader {
         let legal = |broker: &String| {
             broker.rsplit_once(':').is_some_and(|(host, port)| {
                 !host.is_empty()
-                    && !host.contains('/')
+                    && !host.contains(['/', '@'])
                     && port.parse::<u16>().is_ok_and(|port| port > 0)
             })
         };
         if brokers.is_empty() || !brokers.iter().all(legal) {
             let what = format!(
-                "must be host:port, comma-separated, not {:?}",
-                self.text(setting)
+                "must be host:port, comma-separated, not {}",
+                shown(&self.text(setting))
             );
             self.problem(setting, &what);
         }
@@ -184,6 +190,27 @@ impl Reader {
             .collect()
     }
 
+    /// A host, or several. The place is often taken for one of an address with a password.
+    pub(super) fn host(&mut self, setting: &str) -> String {
+        let host = self.required(setting);
+        if holds_login(&host) {
+            self.problem(
+                setting,
+                "must be a host name or an address, without a scheme, a user or a password",
+            );
+        }
+        host
+    }
+
+    /// The address of an API. A login in it would stand in every message and page of a run.
+    pub(super) fn base_url(&mut self, setting: &str) -> String {
+        let url = self.required(setting);
+        if url.contains('@') {
+            self.problem(setting, "must be an address without a user or a password");
+        }
+        url
+    }
+
     /// Networks as in 10.0.0.0/8, and single addresses.
     pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
         let network = |text: &String| {
@@ -193,8 +220,8 @@ impl Reader {
         let networks: Option<Vec<IpNet>> = self.list(setting).iter().map(network).collect();
         networks.unwrap_or_else(|| {
             let what = format!(
-                "must be networks or addresses as in 10.0.0.0/8, comma-separated, not {:?}",
-                self.text(setting)
+                "must be networks or addresses as in 10.0.0.0/8, comma-separated, not {}",
+                shown(&self.text(setting))
             );
             self.problem(setting, &what);
             Vec::new()
@@ -208,12 +235,12 @@ impl Reader {
                 || origin
                     .strip_prefix("https://")
                     .or_else(|| origin.strip_prefix("http://"))
-                    .is_some_and(|host| !host.is_empty() && !host.contains('/'))
+                    .is_some_and(|host| !host.is_empty() && !host.contains(['/', '@']))
         };
         if !origins.iter().all(legal) {
             let what = format!(
-                "must be origins as in https://shop.example, without a path, comma-separated, not {:?}",
-                self.text(setting)
+                "must be origins as in https://shop.example, without a path, comma-separated, not {}",
+                shown(&self.text(setting))
             );
             self.problem(setting, &what);
         }
@@ -228,4 +255,21 @@ impl Reader {
             .filter(|i| !i.is_empty())
             .collect()
     }
+}
+
+/// A wrong value as a problem shows it. What may hold a password, as an address does, is not shown, and of a long one its length.
+fn shown(text: &str) -> String {
+    const SHOWN: usize = 60;
+    if holds_login(text) {
+        return "what is set (not shown, since it may hold a password)".to_owned();
+    }
+    match text.chars().count() {
+        0..=SHOWN => format!("{text:?}"),
+        length => format!("a text of {length} characters"),
+    }
+}
+
+/// True for an address with a scheme or a user.
+fn holds_login(text: &str) -> bool {
+    text.contains("://") || text.trim_start_matches('@').contains('@')
 }

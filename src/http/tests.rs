@@ -59,6 +59,7 @@ fn auth_config() -> AuthConfig {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     }
 }
 

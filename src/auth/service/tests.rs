@@ -40,6 +40,7 @@ fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     };
     let tokens = Arc::new(Tokens::new(&config));
     let passwords = Passwords::new(&config).unwrap();

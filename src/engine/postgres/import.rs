@@ -5,7 +5,7 @@ mod read_back;
 
 use diesel::{
     QueryableByName,
-    result::{DatabaseErrorKind, Error},
+    result::Error,
     sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -69,30 +69,12 @@ pub enum ImportError {
     },
     #[error(transparent)]
     Read(#[from] transfer::ReadError),
-    /// The data file folds the case of ASCII letters only.
-    #[error(
-        "two accounts of the export differ in the case of their email alone: {0}; rename one, and export again"
-    )]
-    EmailTwice(String),
     #[error("importing: {0}")]
-    Sql(Error),
+    Sql(#[from] Error),
     #[error("importing: {0}")]
     Line(#[from] std::io::Error),
     #[error("the export was not read to its end")]
     NoEnd,
-}
-
-impl From<Error> for ImportError {
-    fn from(error: Error) -> Self {
-        match &error {
-            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)
-                if information.constraint_name() == Some("users_email_key_key") =>
-            {
-                Self::EmailTwice(information.details().unwrap_or_default().to_owned())
-            }
-            _ => Self::Sql(error),
-        }
-    }
 }
 
 /// What the reader of a file passes on.
