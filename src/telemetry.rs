@@ -120,4 +120,42 @@ mod tests {
         let seldom = Seldom::new();
         assert_eq!((0..1_000).filter(|_| seldom.is_due()).count(), 1);
     }
+
+    /// Where a test's lines go.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_line_of_text_is_obeyed_by_a_terminal() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .finish();
+        let hostile = "a\u{1b}[2J\u{7}\r\u{9b}b\u{202e}c\nforged";
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(error = %hostile, text = hostile, debug = ?hostile, "said {hostile}");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            !text.trim_end().chars().any(crate::terminal::is_obeyed),
+            "{text:?}"
+        );
+        assert_eq!(text.matches("forged").count(), 4, "{text}");
+        assert!(text.contains("error=a\\u{1b}[2J"), "{text}");
+    }
 }

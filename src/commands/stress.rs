@@ -72,25 +72,25 @@ pub(super) struct Stress {
     #[arg(long, value_name = "ID")]
     sale: Option<SaleId>,
     /// How often every shopper presses
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_most::<1_000_000>)]
     presses: NonZeroU32,
     /// Presses a second, whatever the answers do; without it, as fast as answers come
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
     /// End the presses after so long, even if some are left
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = at_most::<86_400>)]
     seconds: Option<NonZeroU32>,
     /// Threads that press
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
     /// For an answer, in seconds
-    #[arg(long, value_name = "SECS", default_value = "30")]
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = at_most::<3_600>)]
     timeout: NonZeroU32,
     /// For all shoppers to be made, in seconds
-    #[arg(long, value_name = "SECS", default_value = "600")]
+    #[arg(long, value_name = "SECS", default_value = "600", value_parser = at_most::<86_400>)]
     setup_timeout: NonZeroU32,
     /// For all results to be there, in seconds
-    #[arg(long, value_name = "SECS", default_value = "60")]
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = at_most::<86_400>)]
     settle_timeout: NonZeroU32,
     /// Add the accounts to the database and sign their tokens; implies --audit
     #[arg(long)]
@@ -113,6 +113,14 @@ fn rate(text: &str) -> Result<f64, String> {
     let rate = text.parse().ok();
     rate.filter(|rate: &f64| (0.001..=10_000_000.0).contains(rate))
         .ok_or_else(|| "must be a number above 0, at most 10000000".to_owned())
+}
+
+/// A whole number from 1.
+fn at_most<const MOST: u32>(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number: &NonZeroU32| number.get() <= MOST)
+        .ok_or_else(|| format!("must be a whole number from 1 to {MOST}"))
 }
 
 impl Stress {

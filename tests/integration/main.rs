@@ -24,9 +24,11 @@ mod redis_failover;
 mod redis_rights;
 mod redis_tls;
 mod sale;
+mod secrets;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
+mod terminal;
 mod terms;
 mod transfer;
 mod worker;
