@@ -6,6 +6,10 @@ use utoipa::ToSchema;
 
 /// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
 pub(super) const PASSWORD_MAX_BYTES: usize = 128;
+/// Of a password to log in with. The original service took longer ones, and its accounts came along.
+const LOGIN_PASSWORD_MAX_BYTES: usize = 1024;
+/// The same of names: whatever its accounts are called, they are found.
+const LOGIN_NAME_MAX_CHARS: usize = 255;
 /// What clients of the original service rely on.
 const PASSWORD_MIN_CHARS: usize = 6;
 const USERNAME_MIN_CHARS: usize = 3;
@@ -79,9 +83,11 @@ pub(super) struct CompleteLogin {
 }
 
 impl CompleteLogin {
-    /// Whether an account with this name and password can exist at all.
+    /// Whether an account with this name and password can exist at all, also one that registration would not make today.
     pub(super) fn is_possible(&self) -> bool {
-        is_username(&self.username) && self.password.len() <= PASSWORD_MAX_BYTES
+        self.username.chars().count() <= LOGIN_NAME_MAX_CHARS
+            && !self.username.contains('\0')
+            && self.password.len() <= LOGIN_PASSWORD_MAX_BYTES
     }
 }
 
@@ -357,8 +363,18 @@ mod tests {
             username: username.to_owned(),
             password,
         };
-        assert!(login("admin", "x".repeat(128)).is_possible());
-        assert!(!login("admin", "x".repeat(129)).is_possible());
+        for name in [
+            "admin",
+            "joe@shop.com",
+            "ab",
+            "Ada Lovelace",
+            "ада",
+            &"ä".repeat(255),
+        ] {
+            assert!(login(name, "x".repeat(1024)).is_possible(), "{name}");
+        }
+        assert!(!login("admin", "x".repeat(1025)).is_possible());
+        assert!(!login(&"ä".repeat(256), "secret".to_owned()).is_possible());
         assert!(!login("adm\0in", "admin123".to_owned()).is_possible());
     }
 }

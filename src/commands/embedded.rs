@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::{place::must_hold_data, work::spawn_worker};
 use crate::{
     app::Ports,
-    auth::Passwords,
+    auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
     engine::{
@@ -184,8 +184,10 @@ async fn has_demo_logins(ledger: &dyn Ledger, auth: &AuthConfig) -> bool {
         return false;
     };
     let password = account.password.to_owned();
-    let verified = passwords.verify(password, Some(user.password_hash)).await;
-    verified.unwrap_or(false)
+    let verified = passwords
+        .verify(account.username, password, user.password_hash)
+        .await;
+    matches!(verified, Ok(Fit::Yes | Fit::Outdated))
 }
 
 fn logins() -> String {

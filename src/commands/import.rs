@@ -1,6 +1,12 @@
-//! `flashsale import`: loads what `export` wrote into PostgreSQL.
+//! `flashsale import`: loads what `export` wrote, or the database of the original service, into PostgreSQL.
 
-use std::{fs::File, io::BufReader, path::PathBuf};
+mod original;
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use clap::Args;
@@ -13,7 +19,7 @@ use crate::{
     engine::{
         postgres::{
             ConnectError, PostgresLedger,
-            import::{Fed, import},
+            import::{Fed, Finish, import},
         },
         transfer,
     },
@@ -22,42 +28,96 @@ use crate::{
 /// Rows that are read ahead.
 const AHEAD: usize = 10_000;
 
-/// Load an export into PostgreSQL
+/// Load an export, or the database of the original service, into PostgreSQL
 ///
 /// Into a database that has its schema (`flashsale migrate`) and nothing else yet. All ids stay as they are. It happens in
-/// one transaction: what the database has then is read back and compared with the counts and checksums of the file, and
-/// if anything differs nothing is taken over.
+/// one transaction: what the database has then is read back and compared with the counts and checksums of what was read,
+/// and if anything differs nothing is taken over.
+///
+/// --from-original reads a database of the service that this one replaces, and changes nothing there: accounts, products,
+/// sales and orders. What our constraints refuse is named row by row, all of it at once; --propose writes a file of changes
+/// that would solve it, to be looked at and given back with --changes. docs/COMPATIBILITY.md goes through it step by step.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Import {
     /// The file that `flashsale export` wrote
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
+    #[arg(
+        value_name = "FILE",
+        required_unless_present = "from_original",
+        conflicts_with = "from_original"
+    )]
+    file: Option<PathBuf>,
+    /// The original service's database, on the server of ORIGINAL_POSTGRES_HOST (ours if that is not set)
+    #[arg(long, value_name = "DATABASE")]
+    from_original: Option<String>,
+    /// With --from-original: change rows on their way, as this file says
+    #[arg(long, value_name = "FILE", requires = "from_original")]
+    changes: Option<PathBuf>,
+    /// With --from-original: write changes that would solve what is named
+    #[arg(long, value_name = "FILE", requires = "from_original")]
+    propose: Option<PathBuf>,
+    /// Do it all and take it back at the end
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Import {
-    #[allow(clippy::print_stdout)] // the command's answer
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        let name = self.file.display().to_string();
-        let file = File::open(&self.file).with_context(|| format!("cannot read {name}"))?;
-        patiently(
-            "PostgreSQL",
-            config.server.startup_timeout,
-            &CancellationToken::new(),
-            || PostgresLedger::connect(&config.postgres),
-            ConnectError::is_passing,
-        )
-        .await?;
-        let (rows, fed) = mpsc::channel(AHEAD);
-        let reading = tokio::task::spawn_blocking(move || feed(file, &rows));
-        let imported = import(&config.postgres, fed).await;
-        reading.await?;
-        let seals = imported.with_context(|| format!("nothing was taken over from {name}"))?;
-        println!(
-            "{}: {seals}; counts and checksums are those of {name}",
-            config.postgres.database
-        );
-        Ok(())
+        let finish = if self.dry_run {
+            Finish::RollBack
+        } else {
+            Finish::Commit
+        };
+        match (&self.file, &self.from_original) {
+            (Some(file), None) => load_file(file, &config, finish).await,
+            (None, Some(database)) => {
+                let files = original::Files {
+                    changes: self.changes.as_deref(),
+                    propose: self.propose.as_deref(),
+                };
+                original::load(database, files, &config, finish).await
+            }
+            // clap lets no other pass.
+            _ => anyhow::bail!("name a file, or the original's database with --from-original"),
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
+async fn load_file(path: &Path, config: &Config, finish: Finish) -> anyhow::Result<()> {
+    let name = path.display().to_string();
+    let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
+    connect(config).await?;
+    let (rows, fed) = mpsc::channel(AHEAD);
+    let reading = tokio::task::spawn_blocking(move || feed(file, &rows));
+    let imported = import(&config.postgres, fed, finish).await;
+    reading.await?;
+    let seals = imported.with_context(|| format!("nothing was taken over from {name}"))?;
+    println!(
+        "{}: {seals}; counts and checksums are those of {name}",
+        config.postgres.database
+    );
+    say_dry(finish);
+    Ok(())
+}
+
+/// The database of ours is there, and up to date.
+async fn connect(config: &Config) -> anyhow::Result<()> {
+    patiently(
+        "PostgreSQL",
+        config.server.startup_timeout,
+        &CancellationToken::new(),
+        || PostgresLedger::connect(&config.postgres),
+        ConnectError::is_passing,
+    )
+    .await?;
+    Ok(())
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
+fn say_dry(finish: Finish) {
+    if finish == Finish::RollBack {
+        println!("dry run: all of it was taken back, and nothing is changed");
     }
 }
 

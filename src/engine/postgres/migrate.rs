@@ -12,6 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Prepared,
     connect::{self, ConnectError, Purpose},
+    original,
     session::Session,
 };
 use crate::{
@@ -91,6 +92,8 @@ pub async fn run(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
 const RIGHTS: &[&str] = &[
     "SELECT ON __diesel_schema_migrations, ledger_identity, products, account_changes",
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
+    // A bcrypt of the original service is replaced at the next login.
+    "UPDATE (password_hash, updated_at) ON users",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",
@@ -156,6 +159,7 @@ pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, Migr
     let applied = applied_versions(&mut session)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    refuse_original(config, &mut session, &applied).await?;
     Ok(compare(&applied))
 }
 
@@ -171,6 +175,7 @@ pub(super) async fn check(
             server: format!("{}:{}", config.host, config.port),
             cause: error.to_string(),
         })?;
+    refuse_original(config, session, &applied).await?;
     let database = config.database.clone();
     let names: Vec<String> = compare(&applied)
         .into_iter()
@@ -208,6 +213,10 @@ async fn with_harness<T: Send + 'static>(
         .batch_execute(LOCK)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    let applied = applied_versions(&mut session)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    refuse_original(config, &mut session, &applied).await?;
     // The lock is the session's: it goes when the connection does, also if this process dies.
     tokio::task::spawn_blocking(move || {
         let (conn, deadline) = session.into_parts();
@@ -218,6 +227,28 @@ async fn with_harness<T: Send + 'static>(
     })
     .await
     .map_err(|error| MigrateError::Failed(error.to_string()))?
+}
+
+/// Fails on a database of the original service. It stays as it is; ours is another one beside it.
+async fn refuse_original(
+    config: &PostgresConfig,
+    session: &mut Session,
+    applied: &BTreeSet<String>,
+) -> Result<(), ConnectError> {
+    // One of ours has migrations, and its tables are not looked at.
+    if !applied.is_empty() {
+        return Ok(());
+    }
+    match original::is_original(session).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(ConnectError::OriginalSchema {
+            database: config.database.clone(),
+        }),
+        Err(error) => Err(ConnectError::Unreachable {
+            server: format!("{}:{}", config.host, config.port),
+            cause: error.to_string(),
+        }),
+    }
 }
 
 #[derive(diesel::QueryableByName)]

@@ -39,6 +39,7 @@ macro_rules! suite {
                     names_and_emails_are_unique_whatever_their_case,
                     an_account_is_found_whatever_the_case,
                     one_of_many_who_want_a_name_at_once_gets_it,
+                    a_password_hash_is_replaced_unless_another_was_first,
                 }
                 auditing {
                     decisions_are_kept_in_their_order_log_by_log,
