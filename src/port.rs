@@ -11,7 +11,9 @@ mod ledger;
 mod letters;
 mod log;
 
-pub use accounts::{AccountChanges, AccountPage, AccountPosition, AccountRun};
+pub use accounts::{
+    AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash, KeyPage,
+};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use crate::{
+    account_key::AccountKey,
     config::LimitsConfig,
     limit::{Limiter, Network, TooMany},
 };
@@ -43,8 +44,8 @@ pub(super) struct LoginCharge<'a> {
     of_account: u32,
 }
 
-/// A name as it was sent, whatever its case.
-type Account = String;
+/// A name as it was sent, in whichever spelling.
+type Account = AccountKey;
 
 impl AuthLimits {
     #[must_use]
@@ -74,7 +75,7 @@ impl AuthLimits {
     pub(super) fn registration(&self, username: &str, from: Network) -> Result<(), TooMany> {
         self.registrations_by_network
             .take(&from, self.uses_of(from, 1))?;
-        let account = username.to_ascii_lowercase();
+        let account = AccountKey::of(username);
         self.registrations_by_name.take(&account, 1)
     }
 
@@ -86,7 +87,7 @@ impl AuthLimits {
     pub(super) fn login(&self, username: &str, from: Network) -> Result<LoginCharge<'_>, TooMany> {
         let of_network = self.uses_of(from, self.failed_counts);
         self.logins_by_network.take(&from, of_network)?;
-        let account = username.to_ascii_lowercase();
+        let account = AccountKey::of(username);
         let is_attacked = self.failures_by_account.take(&account, 1).is_err();
         let (of_account, of_pair) = if is_attacked {
             (0, self.failures.burst())

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::{
+    account_key::AccountKey,
     config::{AuthConfig, Secret},
     telemetry::Seldom,
 };
@@ -157,7 +158,7 @@ impl Passwords {
         let mut digest = Sha256::new();
         digest.update(self.secret.reveal());
         digest.update([0]);
-        digest.update(name.to_lowercase());
+        digest.update(AccountKey::of(name).as_str());
         digest.finalize().first().is_some_and(|byte| byte % 2 == 0)
     }
 

@@ -14,12 +14,13 @@ use crate::{
     engine::{
         embedded::DataFile,
         kafka::{self, create_topics},
-        migration::MigrationState,
+        migration::{Migrated, MigrationState},
         postgres::{
             ConnectError,
             migrate::{self, MigrateError},
         },
     },
+    port::{AccountName, KeyClash},
 };
 
 /// Bring the database's schema and Kafka's topics up to date
@@ -91,7 +92,7 @@ impl Migrate {
             Step::Reset { yes: false } => refuse_reset(&config.postgres.database),
             Step::Reset { yes: true } => {
                 report("taken back", &migrate::reset(&config.postgres).await?);
-                report("applied", &migrate::run(&config.postgres).await?);
+                report_migrated(&migrate::run(&config.postgres).await?);
                 Ok(())
             }
             Step::Status => list(
@@ -109,12 +110,12 @@ fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
     }
     let mut data = DataFile::open(directory)?;
     match step {
-        Step::Run { .. } => report("applied", &data.migrate()?),
+        Step::Run { .. } => report_migrated(&data.migrate()?),
         Step::Revert => report("taken back", data.revert()?.as_slice()),
         Step::Reset { yes: false } => refuse_reset(&data.path().display())?,
         Step::Reset { yes: true } => {
             report("taken back", &data.reset()?);
-            report("applied", &data.migrate()?);
+            report_migrated(&data.migrate()?);
         }
         Step::Status => {
             let command = format!(
@@ -147,7 +148,7 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     {
         tracing::info!(database = config.postgres.database, "the database is made");
     }
-    report("applied", &migrate::run(&config.postgres).await?);
+    report_migrated(&migrate::run(&config.postgres).await?);
     Ok(())
 }
 
@@ -194,6 +195,30 @@ fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
         "migrations missing: {missing}; run `{command}`"
     );
     Ok(())
+}
+
+#[allow(clippy::print_stdout)] // the command's answer
+fn report_migrated(migrated: &Migrated) {
+    report("applied", &migrated.applied);
+    let clashes = &migrated.clashes;
+    for KeyClash {
+        kind,
+        holder: (holder, its_name),
+        other: (other, name),
+    } in &clashes.first
+    {
+        let kind = match kind {
+            AccountName::Username => "username",
+            AccountName::Email => "email",
+        };
+        println!(
+            "{kind} {name:?} of account {other} and {its_name:?} of account {holder} are one name: account {holder} has it, \
+             account {other} keeps working; rename one"
+        );
+    }
+    if clashes.count > clashes.first.len() as u64 {
+        println!("{} such accounts in all", clashes.count);
+    }
 }
 
 #[allow(clippy::print_stdout)] // the command's answer

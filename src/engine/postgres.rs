@@ -12,6 +12,7 @@ mod failure;
 mod identity;
 pub mod import;
 pub mod inspect;
+mod keys;
 mod leases;
 pub mod migrate;
 pub mod original;
@@ -38,7 +39,7 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
         LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser,
@@ -116,6 +117,10 @@ impl Ledger for PostgresLedger {
         ids: &[UserId],
     ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
         Ok(accounts::find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {
+        Ok(keys::set_missing(&mut *self.pool.take().await?, after, limit).await?)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {

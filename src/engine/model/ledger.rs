@@ -14,6 +14,7 @@ use super::{
     leases::Leases,
 };
 use crate::{
+    account_key::AccountKey,
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     order::settlement::{self, Known, KnownSale, Settled},
@@ -360,7 +361,7 @@ impl Ledger for ModelLedger {
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let now = self.clock.now();
         let mut tables = self.tables();
-        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        let same = |one: &str, other: &str| AccountKey::of(one) == AccountKey::of(other);
         let mut users = tables.users.values();
         if users.any(|(known, _)| same(&known.username, &user.username)) {
             return Ok(Registration::UsernameTaken);
@@ -435,11 +436,11 @@ impl Ledger for ModelLedger {
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
-        let tables = self.tables();
+        let (tables, key) = (self.tables(), AccountKey::of(username));
         let found = tables
             .users
             .values()
-            .find(|(user, _)| user.username.eq_ignore_ascii_case(username));
+            .find(|(user, _)| AccountKey::of(&user.username) == key);
         Ok(found.map(|(user, _)| user.clone()))
     }
 

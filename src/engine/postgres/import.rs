@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Prepared, connect, migrate};
 use crate::{
+    account_key::AccountKey,
     config::PostgresConfig,
     engine::transfer::{self, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
 };
@@ -28,8 +29,8 @@ const COUNT: &str = "
         (SELECT count(*) FROM flash_sales) AS sales, (SELECT count(*) FROM orders) AS orders";
 
 const USERS: &str = "
-    INSERT INTO users (id, username, email, password_hash, full_name, role, created_at)
-    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)";
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at)
+    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const PRODUCTS: &str = "
     INSERT INTO products (id, sku, name, description, price_cents, created_at)
@@ -96,7 +97,7 @@ impl From<Error> for ImportError {
     fn from(error: Error) -> Self {
         match &error {
             Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)
-                if information.constraint_name() == Some("users_email_lower_key") =>
+                if information.constraint_name() == Some("users_email_key_key") =>
             {
                 Self::EmailTwice(information.details().unwrap_or_default().to_owned())
             }
@@ -206,6 +207,8 @@ impl Batch {
                 .bind::<Array<BigInt>, _>(column(&users, |row| row.id))
                 .bind::<Array<Text>, _>(column(&users, |row| row.username.clone()))
                 .bind::<Array<Text>, _>(column(&users, |row| row.email.clone()))
+                .bind::<Array<Text>, _>(column(&users, |row| key(&row.username)))
+                .bind::<Array<Text>, _>(column(&users, |row| key(&row.email)))
                 .bind::<Array<Text>, _>(column(&users, |row| row.password_hash.clone()))
                 .bind::<Array<Nullable<Text>>, _>(column(&users, |row| row.full_name.clone()))
                 .bind::<Array<Text>, _>(column(&users, |row| row.role.clone()))
@@ -250,6 +253,10 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+fn key(name: &str) -> String {
+    AccountKey::of(name).into()
 }
 
 /// One column of rows to be unnested.

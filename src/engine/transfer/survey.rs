@@ -9,6 +9,7 @@ use super::{
     ProductRow, SaleRow, UserRow,
     changes::{Changes, NewUserChange, OrderChange},
 };
+use crate::account_key::AccountKey;
 
 /// The widths of columns, in characters.
 const USERNAME_CHARS: usize = 255;
@@ -314,7 +315,7 @@ impl Names {
 
 /// What accounts are told apart by.
 fn key(name: &str) -> String {
-    name.to_lowercase()
+    AccountKey::of(name).into()
 }
 
 /// The beginning of a text that is too long for its column, with room for an id behind it.
