@@ -45,6 +45,8 @@ const DEFAULT_LIMITS: &[(&str, &str)] = &[
     ("LIMIT_REGISTRATIONS_PER_ADDRESS", ""),
     ("LIMIT_REGISTRATIONS_PER_ACCOUNT", ""),
     ("LIMIT_ATTEMPTS_PER_USER", ""),
+    // A hundred registrations at once wait for five connections on a machine that runs other tests as well.
+    ("POSTGRES_POOL_TIMEOUT_MS", "30000"),
 ];
 
 async fn its_programs_get_through_with_their_default_settings(system: impl System) {
