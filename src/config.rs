@@ -31,6 +31,8 @@ pub struct Config {
     pub redis: RedisConfig,
     pub kafka: KafkaConfig,
     pub postgres: PostgresConfig,
+    /// Where the database of the original service is, for `import --from-original`, which names it.
+    pub original: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,

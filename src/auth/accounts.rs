@@ -130,6 +130,22 @@ impl Ledger for Accounts {
         }))
     }
 
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let mut accounts = self.0.lock().unwrap();
+        let index = usize::try_from(user.value() - 1).unwrap();
+        let stored = accounts
+            .get_mut(index)
+            .filter(|account| account.password_hash == old);
+        Ok(stored
+            .map(|account| new.clone_into(&mut account.password_hash))
+            .is_some())
+    }
+
     async fn sales(&self, _: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
         broken()
     }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use metrics::counter;
+
 use super::{
-    AuthError, AuthLimits, Directory, LoginForm, Passwords, RegistrationForm, Role, Tokens,
+    AuthError, AuthLimits, Directory, Fit, LoginForm, Passwords, RegistrationForm, Role, Tokens,
     form::{CompleteLogin, Invalid, ValidRegistration},
     guessable::is_guessable,
 };
@@ -12,6 +14,7 @@ use crate::{
     ids::UserId,
     limit::Network,
     port::{Ledger, NewUser, Registration, StoredUser},
+    telemetry::Seldom,
 };
 
 /// An account as its owner sees it.
@@ -114,11 +117,46 @@ impl Auth {
         } else {
             (None, vec![String::new()])
         };
-        let stored = found.as_ref().map(|user| user.password_hash.clone());
-        let fits = self.passwords.verify(spellings, stored).await?;
-        match found {
-            Some(user) if fits => self.session(&user),
-            _ => Err(AuthError::WrongCredentials),
+        let Some(user) = found else {
+            self.passwords.refuse(&login.username, spellings).await?;
+            return Err(AuthError::WrongCredentials);
+        };
+        let stored = user.password_hash.clone();
+        let (name, passwords) = (&login.username, &self.passwords);
+        // In the form in which new passwords are hashed, if it has that.
+        let password = spellings.first().cloned().unwrap_or_default();
+        match passwords.verify(name, spellings, stored).await? {
+            Fit::No => Err(AuthError::WrongCredentials),
+            Fit::Yes => self.session(&user),
+            Fit::Outdated => {
+                self.renew(&user, password).await;
+                self.session(&user)
+            }
+        }
+    }
+
+    /// Puts a hash of ours in the place of an outdated one. When too many are waiting to be hashed, a later login does it.
+    async fn renew(&self, user: &StoredUser, password: String) {
+        let renewed = match self.passwords.hash(password).await {
+            Ok(hash) => self
+                .ledger
+                .replace_password_hash(user.id, &user.password_hash, &hash)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match renewed {
+            // Otherwise another login, or its owner, was first.
+            Ok(is_replaced) if is_replaced => {
+                counter!("flashsale_passwords_renewed_total").increment(1)
+            }
+            Ok(_) => {}
+            Err(error) => {
+                static LINES: Seldom = Seldom::new();
+                if LINES.is_due() {
+                    tracing::warn!(error, "a bcrypt hash stays until the next login");
+                }
+            }
         }
     }
 

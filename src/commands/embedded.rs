@@ -10,7 +10,7 @@ use anyhow::Context;
 use super::{place::must_hold_data, work::spawn_worker};
 use crate::{
     app::Ports,
-    auth::Passwords,
+    auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
     engine::{
@@ -185,9 +185,9 @@ async fn has_demo_logins(ledger: &dyn Ledger, auth: &AuthConfig) -> bool {
     };
     let password = account.password.to_owned();
     let verified = passwords
-        .verify(vec![password], Some(user.password_hash))
+        .verify(account.username, vec![password], user.password_hash)
         .await;
-    verified.unwrap_or(false)
+    matches!(verified, Ok(Fit::Yes | Fit::Outdated))
 }
 
 fn logins() -> String {

@@ -47,7 +47,8 @@ const STATUS_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// It buys: the units are gone, and the accounts stay. Run it before the sale, on a sale made for it.
 ///
-/// Shoppers register and log in, which a system lets one address do 60 and 600 times a minute. For more than a few hundred,
+/// Shoppers register and log in, which a system lets one address do 60 and 600 times a minute, but in development the machine
+/// that it runs on. For more than a few hundred from elsewhere,
 /// start `serve` with LIMIT_REGISTRATIONS_PER_ADDRESS=0 and LIMIT_LOGINS_PER_ADDRESS=0. Or use --mint-tokens where the
 /// settings of the deployment are at hand: it adds accounts stress-RUN-N, which nobody can log in to, to the PostgreSQL
 /// database that POSTGRES_* names, also in production, and signs their tokens with JWT_SECRET. --first-user N uses the

@@ -33,6 +33,7 @@ pub(super) fn config(
         "server.environment",
         &[("development", false), ("production", true)],
     );
+    let postgres = postgres(&mut read, production);
     let config = Config {
         server: server(&mut read, production),
         log: TelemetryConfig {
@@ -41,7 +42,8 @@ pub(super) fn config(
         },
         redis: redis(&mut read, production),
         kafka: kafka(&mut read, production),
-        postgres: postgres(&mut read, production),
+        original: original(&mut read, production, &postgres),
+        postgres,
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
@@ -217,6 +219,33 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     }
 }
 
+/// The server of the original's database: ours, but for what is set.
+fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> PostgresConfig {
+    let host = read.optional("original.host");
+    let is_set = |read: &Reader, setting| read.optional(setting).is_some();
+    PostgresConfig {
+        tls: match &host {
+            Some(host) => tls::read(read, "postgres", &[host], production),
+            None => ours.tls.clone(),
+        },
+        host: host.unwrap_or_else(|| ours.host.clone()),
+        port: if is_set(read, "original.port") {
+            read.number("original.port", 1..=u16::MAX)
+        } else {
+            ours.port
+        },
+        user: read
+            .optional("original.user")
+            .unwrap_or_else(|| ours.user.clone()),
+        password: read
+            .optional("original.password")
+            .map_or_else(|| ours.password.clone(), Secret::new),
+        // It is read in one transaction.
+        pooler: Pooler::None,
+        ..ours.clone()
+    }
+}
+
 fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     let jwt_secret = read.required("auth.jwt_secret");
     if production && jwt_secret == KNOWN_JWT_SECRET {
@@ -327,6 +356,38 @@ mod tests {
             (config.sale.total_stock, config.worker.enabled),
             (1000, true)
         );
+    }
+
+    /// Its README's list, which is its `.env.example`, and its stress client's.
+    #[test]
+    fn the_env_file_of_the_original_is_taken_as_it_is_shipped() {
+        let config = with(&[
+            ("PORT", "3000"),
+            ("NODE_ENV", "development"),
+            ("REDIS_HOST", "localhost"),
+            ("REDIS_PORT", "6379"),
+            ("REDIS_PASSWORD", ""),
+            ("REDIS_CLUSTER_MODE", "false"),
+            ("KAFKA_BROKERS", "localhost:9092"),
+            ("KAFKA_CLIENT_ID", "flash-sale-api"),
+            ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", "flashsale.attempts"),
+            ("KAFKA_CONSUMER_GROUP", "flash-sale-worker-group"),
+            ("POSTGRES_HOST", "localhost"),
+            ("POSTGRES_PORT", "5433"),
+            ("POSTGRES_USER", "postgres1"),
+            ("POSTGRES_PASSWORD", "postgres1"),
+            ("POSTGRES_DB", "flash_sale"),
+            ("FLASH_SALE_START_TIME", "2024-01-01T00:00:00Z"),
+            ("FLASH_SALE_END_TIME", "2024-01-01T23:59:59Z"),
+            ("FLASH_SALE_PRODUCT_ID", "flash-sale-product-001"),
+            ("FLASH_SALE_TOTAL_STOCK", "1000"),
+            ("JWT_SECRET", "your-secret-key-change-in-production"),
+            ("JWT_EXPIRES_IN", "24h"),
+            ("ENABLE_CONSUMER", "true"),
+            ("STRESS_TEST_USERS", "100"),
+            ("STRESS_TEST_CONCURRENT", "50"),
+        ]);
+        assert_eq!(config.unwrap().sale.product_sku, "FLASH-001");
     }
 
     #[test]
@@ -531,6 +592,29 @@ mod tests {
             mode(&[production, remote, ("POSTGRES_TLS", "require")]),
             TlsMode::Require
         );
+    }
+
+    #[test]
+    fn the_originals_server_is_ours_but_for_what_is_set() {
+        let ours = with(&[("POSTGRES_PORT", "5432"), ("POSTGRES_USER", "shop")]).unwrap();
+        let of = |config: &PostgresConfig| {
+            let password = config.password.reveal().to_owned();
+            (
+                config.host.clone(),
+                config.port,
+                config.user.clone(),
+                password,
+            )
+        };
+        assert_eq!(of(&ours.original), of(&ours.postgres));
+        let other = with(&[
+            ("ORIGINAL_POSTGRES_HOST", "db.old"),
+            ("ORIGINAL_POSTGRES_PORT", "5433"),
+            ("ORIGINAL_POSTGRES_USER", "reader"),
+            ("ORIGINAL_POSTGRES_PASSWORD", "secret"),
+        ]);
+        let expected = ("db.old".into(), 5433, "reader".into(), "secret".into());
+        assert_eq!(of(&other.unwrap().original), expected);
     }
 
     #[test]

@@ -88,6 +88,10 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         "postgres.statement_timeout_ms",
         &["POSTGRES_STATEMENT_TIMEOUT_MS"],
     ),
+    ("original.host", &["ORIGINAL_POSTGRES_HOST"]),
+    ("original.port", &["ORIGINAL_POSTGRES_PORT"]),
+    ("original.user", &["ORIGINAL_POSTGRES_USER"]),
+    ("original.password", &["ORIGINAL_POSTGRES_PASSWORD"]),
     ("embedded.data_dir", &["FLASHSALE_DATA_DIR"]),
     ("auth.jwt_secret", &["JWT_SECRET"]),
     ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
@@ -134,6 +138,7 @@ pub const SECRETS: &[&str] = &[
     "redis.sentinel_password",
     "kafka.sasl_password",
     "postgres.password",
+    "original.password",
     "auth.jwt_secret",
 ];
 

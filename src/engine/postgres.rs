@@ -15,6 +15,7 @@ pub mod inspect;
 mod keys;
 mod leases;
 pub mod migrate;
+pub mod original;
 mod outcomes;
 mod sales;
 mod schema;
@@ -124,6 +125,15 @@ impl Ledger for PostgresLedger {
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         Ok(users::find(&mut *self.pool.take().await?, username).await?)
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        Ok(users::replace_hash(&mut *self.pool.take().await?, user, old, new).await?)
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {

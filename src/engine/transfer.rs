@@ -1,7 +1,9 @@
 //! The form in which one ledger hands its data to another: lines of JSON, described in `docs/EXPORT.md`. Here are the
 //! rows, how they are written and read, and what proves that nothing is missing. No ledger is known here.
 
+pub mod changes;
 mod names;
+pub mod survey;
 
 pub use names::{Clashes, InvalidRename, Names, Renames};
 

@@ -226,6 +226,14 @@ pub trait Ledger: Send + Sync {
     /// exact username.
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError>;
 
+    /// Puts another password hash in the place of this one. False if the account has another by now, or is gone.
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError>;
+
     /// All sales that end after `since`, and the last one that ended before it, by start.
     /// Windows are to the millisecond, as the gate keeps them.
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;

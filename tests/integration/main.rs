@@ -16,6 +16,7 @@ mod identity;
 mod kafka_cluster;
 mod kafka_security;
 mod nodes;
+mod original;
 mod partitions;
 mod postgres_modes;
 mod postgres_pooler;

@@ -131,6 +131,17 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.write(move |conn| users::replace_hash(conn, user, &old, &new))
+            .await
+    }
+
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
         Ok(self
             .store

@@ -90,3 +90,18 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
         }),
     )
 }
+
+/// True if the account had the old hash.
+pub(super) fn replace_hash(
+    conn: &mut SqliteConnection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> QueryResult<bool> {
+    let with_old =
+        users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
+    let changed = diesel::update(with_old)
+        .set(users::password_hash.eq(new))
+        .execute(conn)?;
+    Ok(changed == 1)
+}

@@ -444,6 +444,20 @@ impl Ledger for ModelLedger {
         Ok(found.map(|(user, _)| user.clone()))
     }
 
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let mut tables = self.tables();
+        let stored = tables.users.get_mut(&user).map(|(user, _)| user);
+        let stored = stored.filter(|user| user.password_hash == old);
+        Ok(stored
+            .map(|user| new.clone_into(&mut user.password_hash))
+            .is_some())
+    }
+
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
         let tables = self.tables();
         let ended = |sale: &&SaleListing| sale.window.end <= since;

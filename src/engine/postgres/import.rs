@@ -75,6 +75,17 @@ pub enum ImportError {
     Line(#[from] std::io::Error),
     #[error("the export was not read to its end")]
     NoEnd,
+    /// What a dry run ends with, so that everything is taken back.
+    #[error("dry run")]
+    DryRun(Seals),
+}
+
+/// What becomes of a transaction in which nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    Commit,
+    /// A dry run: everything is taken back.
+    RollBack,
 }
 
 /// What the reader of a file passes on.
@@ -90,6 +101,7 @@ pub enum Fed {
 pub async fn import(
     config: &PostgresConfig,
     mut rows: mpsc::Receiver<Fed>,
+    finish: Finish,
 ) -> Result<Seals, ImportError> {
     // No limit on a statement: a lock may have to be waited for, and a batch may be slow.
     let mut session = connect::open(config, &config.database, std::time::Duration::ZERO).await?;
@@ -98,7 +110,7 @@ pub async fn import(
     session
         .batch_execute("SET idle_in_transaction_session_timeout = '60s'")
         .await?;
-    session
+    let imported = session
         .build_transaction()
         .read_committed()
         .run(async |conn| {
@@ -106,12 +118,20 @@ pub async fn import(
             let there: CountRow = Prepared::new(COUNT).get_result(conn).await?;
             there.must_be_none()?;
             let expected = write(conn, &mut rows).await?;
-            Prepared::new(SEQUENCES).execute(conn).await?;
             let found = read_back::seals(conn).await?;
             expected.compare(&found)?;
+            if finish == Finish::RollBack {
+                return Err(ImportError::DryRun(found));
+            }
+            // Last: what is set here is not taken back with the rest.
+            Prepared::new(SEQUENCES).execute(conn).await?;
             Ok(found)
         })
-        .await
+        .await;
+    match imported {
+        Err(ImportError::DryRun(found)) => Ok(found),
+        imported => imported,
+    }
 }
 
 async fn write(

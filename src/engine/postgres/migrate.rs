@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Prepared,
     connect::{self, ConnectError, Purpose},
-    keys,
+    keys, original,
     session::Session,
 };
 use crate::{
@@ -130,6 +130,8 @@ const RIGHTS: &[&str] = &[
     // The keys of accounts that were made without them.
     "UPDATE (username_key, email_key) ON users",
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
+    // A bcrypt of the original service is replaced at the next login.
+    "UPDATE (password_hash, updated_at) ON users",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",
@@ -195,6 +197,7 @@ pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, Migr
     let applied = applied_versions(&mut session)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    refuse_original(config, &mut session, &applied).await?;
     Ok(compare(&applied))
 }
 
@@ -210,6 +213,7 @@ pub(super) async fn check(
             server: format!("{}:{}", config.host, config.port),
             cause: error.to_string(),
         })?;
+    refuse_original(config, session, &applied).await?;
     let database = config.database.clone();
     let names: Vec<String> = compare(&applied)
         .into_iter()
@@ -247,6 +251,10 @@ async fn with_harness<T: Send + 'static>(
         .batch_execute(LOCK)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    let applied = applied_versions(&mut session)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    refuse_original(config, &mut session, &applied).await?;
     // The lock is the session's: it goes when the connection does, also if this process dies.
     tokio::task::spawn_blocking(move || {
         let (conn, deadline) = session.into_parts();
@@ -257,6 +265,28 @@ async fn with_harness<T: Send + 'static>(
     })
     .await
     .map_err(|error| MigrateError::Failed(error.to_string()))?
+}
+
+/// Fails on a database of the original service. It stays as it is; ours is another one beside it.
+async fn refuse_original(
+    config: &PostgresConfig,
+    session: &mut Session,
+    applied: &BTreeSet<String>,
+) -> Result<(), ConnectError> {
+    // One of ours has migrations, and its tables are not looked at.
+    if !applied.is_empty() {
+        return Ok(());
+    }
+    match original::is_original(session).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(ConnectError::OriginalSchema {
+            database: config.database.clone(),
+        }),
+        Err(error) => Err(ConnectError::Unreachable {
+            server: format!("{}:{}", config.host, config.port),
+            cause: error.to_string(),
+        }),
+    }
 }
 
 #[derive(diesel::QueryableByName)]

@@ -131,3 +131,22 @@ pub(super) async fn find(
         }),
     )
 }
+
+/// True if the account had the old hash.
+pub(super) async fn replace_hash(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> QueryResult<bool> {
+    let with_old =
+        users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
+    let changed = diesel::update(with_old)
+        .set((
+            users::password_hash.eq(new),
+            users::updated_at.eq(diesel::dsl::now),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
+}

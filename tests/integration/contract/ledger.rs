@@ -41,6 +41,7 @@ macro_rules! suite {
                     spellings_of_a_name_are_one_account,
                     one_of_many_who_want_a_name_at_once_gets_it,
                     one_of_many_spellings_of_an_email_at_once_gets_it,
+                    a_password_hash_is_replaced_unless_another_was_first,
                 }
                 auditing {
                     decisions_are_kept_in_their_order_log_by_log,

@@ -1,6 +1,9 @@
 //! Accounts: who has a name already.
 
-use flashsale::port::{AccountName, KeyClash, KeyPage, Ledger, NewUser, Registration};
+use flashsale::{
+    ids::UserId,
+    port::{AccountName, KeyClash, KeyPage, Ledger, NewUser, Registration},
+};
 use futures::future::join_all;
 
 use super::{Bed, bed::SqlBed};
@@ -73,6 +76,26 @@ pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl Bed) {
         .filter(|answer| **answer == Registration::UsernameTaken)
         .count();
     assert_eq!((got, refused), (1, 11));
+}
+
+pub async fn a_password_hash_is_replaced_unless_another_was_first(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let Registration::Registered(id) = ledger
+        .register(&user("Ada", "ada@example.com"), 0)
+        .await
+        .unwrap()
+    else {
+        panic!("not registered");
+    };
+    let replaced = join_all(["one", "two"].map(|new| ledger.replace_password_hash(id, "-", new)));
+    let replaced: Vec<bool> = replaced.await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(replaced.iter().filter(|is| **is).count(), 1, "{replaced:?}");
+    let stored = ledger.find_user("ada").await.unwrap().unwrap();
+    let first = if replaced[0] { "one" } else { "two" };
+    assert_eq!(stored.password_hash, first);
+    let nobody = UserId::new(id.value() + 1).unwrap();
+    let replaced = ledger.replace_password_hash(nobody, "-", "new").await;
+    assert!(!replaced.unwrap());
 }
 
 /// Pairs of spellings that are one name, as they may stand in an email.
