@@ -21,6 +21,7 @@ use crate::{
         },
         transfer::changes::{Change, Changes},
     },
+    terminal::{Plain, say},
 };
 
 /// Problems that are printed; the others are counted.
@@ -33,7 +34,6 @@ pub(super) struct Files<'a> {
     pub propose: Option<&'a Path>,
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 pub(super) async fn load(
     database: &str,
     files: Files<'_>,
@@ -59,7 +59,7 @@ pub(super) async fn load(
     let ((), imported) = tokio::join!(feeding, importing);
     let seals =
         imported.with_context(|| format!("nothing was taken over from database {database}"))?;
-    println!(
+    say!(
         "{}: {seals}; counts and checksums are those of database {database}",
         config.postgres.database
     );
@@ -69,22 +69,21 @@ pub(super) async fn load(
 }
 
 /// What whoever reads the counts should know.
-#[allow(clippy::print_stdout)] // the command's answer
 fn tell(found: &Found) {
     if found.pending > 0 {
-        println!(
+        say!(
             "PENDING orders: {}. They hold no unit, and become SUCCESS if the topic still has their records and units are left",
             found.pending
         );
     }
     if found.failed > 0 {
-        println!(
+        say!(
             "FAILED orders: {}. They hold no unit, and stay so",
             found.failed
         );
     }
     if found.without_login > 0 {
-        println!(
+        say!(
             "accounts with neither a bcrypt nor an argon2 hash: {}. Nobody can log in to them",
             found.without_login
         );
@@ -92,14 +91,13 @@ fn tell(found: &Found) {
 }
 
 /// Names all problems and, if asked to, writes what would solve them.
-#[allow(clippy::print_stdout)] // the command's answer
 fn refuse(found: &Found, propose: Option<&Path>) -> anyhow::Result<()> {
     for problem in found.problems.iter().take(PRINTED) {
-        println!("{}", problem);
+        say!("{}", Plain(problem));
     }
     let count = found.problems.len();
     if count > PRINTED {
-        println!("and {} more", count - PRINTED);
+        say!("and {} more", count - PRINTED);
     }
     let named = format!(
         "nothing was taken over: {count} {} in the way",
