@@ -85,7 +85,7 @@ fn sale(sheet: &Sheet) {
     }
     if sheet.without_unit > 0 {
         println!(
-            "          {} shoppers whose attempt was logged have no order: no unit was left for them",
+            "          {} shoppers whose attempt was logged have no order: no unit was left for them, or no account",
             sheet.without_unit
         );
     }
