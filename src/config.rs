@@ -2,21 +2,26 @@
 //!
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
+mod address;
 mod env_file;
+mod production;
 mod read;
 mod reader;
 mod secret;
 mod sources;
 mod tls;
 
-pub use read::{KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
+pub use address::with_port;
+pub use production::{is_known_password, weakness_of_secret};
 pub use secret::Secret;
-pub use sources::{Sources, VARIABLES};
+pub use sources::{Intent, Sources, VARIABLES};
 
 use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
+
+use address::Address;
 
 /// Every problem of a configuration, each naming its setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +64,12 @@ pub struct ServerConfig {
     pub http_threads: usize,
     /// Of all threads.
     pub max_connections: usize,
+    /// Of one network; wider ones have some times as many, and `trusted_proxies` no limit. `None`: nobody has one.
+    pub max_connections_per_network: Option<usize>,
+    /// Bytes that all connections together may hold of requests that are not answered, beyond a small one each.
+    pub max_buffered: usize,
+    /// Where metrics, and the probes once more, are served on connections of their own; `None`: nowhere.
+    pub metrics: Option<MetricsAddress>,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
     pub stall_timeout: Duration,
@@ -70,6 +81,13 @@ pub struct ServerConfig {
     pub startup_timeout: Duration,
     /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
     pub settlement_lag: Duration,
+}
+
+/// A listener beside the API's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsAddress {
+    pub host: String,
+    pub port: u16,
 }
 
 /// What is logged, and how.
@@ -183,8 +201,10 @@ pub enum Pooler {
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Hosts, addresses or socket directories, separated by commas: the first one that takes writes is used.
+    /// Hosts, addresses or socket directories, separated by commas, each with a port or without: the first one that takes
+    /// writes is used.
     pub host: String,
+    /// Of those that name none.
     pub port: u16,
     pub tls: TlsConfig,
     pub pooler: Pooler,
@@ -194,6 +214,30 @@ pub struct PostgresConfig {
     pub pool_size: usize,
     pub pool_timeout: Duration,
     pub statement_timeout: Duration,
+}
+
+impl PostgresConfig {
+    /// Every host with its port, in the order of the setting.
+    #[must_use]
+    pub fn servers(&self) -> Vec<(String, u16)> {
+        let hosts = self.host.split(',').map(str::trim);
+        let servers = hosts.filter(|host| !host.is_empty()).map(|host| {
+            match host.parse::<Address>() {
+                Ok(address) => (address.host, address.port.unwrap_or(self.port)),
+                // The directory of a Unix socket; anything else has been refused when the settings were read.
+                Err(_) => (host.to_owned(), self.port),
+            }
+        });
+        servers.collect()
+    }
+
+    /// The same, as an operator is told.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let servers = self.servers();
+        let told = servers.iter().map(|(host, port)| with_port(host, *port));
+        told.collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Where everything is when the engines are embedded.
@@ -229,6 +273,7 @@ pub struct LimitsConfig {
     pub registrations_per_address: u32,
     pub registrations_per_account: u32,
     pub attempts_per_user: u32,
+    pub attempts_per_address: u32,
     /// Whether limits by address hold for clients on this machine, too.
     pub loopback: bool,
 }

@@ -108,7 +108,7 @@ impl FromStr for AttemptId {
 ///
 /// Sale and user numbers of two ledgers coincide; this id tells a gate, a log record or a token of another ledger from
 /// one of this ledger. A restored backup keeps the id of the database it was taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId(pub Uuid);
 
 impl LedgerId {

@@ -7,6 +7,7 @@
 //!   one
 //! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
 //! - [`limit`]: rate limits with a bounded memory, for the domain
+//! - [`security`]: the security log: who did what from where
 //! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`simulation`]: whole histories under faults, from a seed, on the models
@@ -29,6 +30,7 @@ pub mod limit;
 pub mod order;
 pub mod port;
 pub mod sale;
+pub mod security;
 pub mod simulation;
 pub mod stress;
 pub mod telemetry;

@@ -12,7 +12,8 @@ mod letters;
 mod log;
 
 pub use accounts::{
-    AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash, KeyPage,
+    ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
+    KeyPage,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
@@ -29,3 +30,14 @@ pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
 };
+
+/// A server behind one of the ports did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

@@ -23,13 +23,22 @@ use crate::{config::TelemetryConfig, terminal::Plain};
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters.
-const QUIETER: &[&str] = &["rskafka=off", "fred=error", "tokio_postgres=warn"];
+/// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters: actix-http has a line at
+/// ERROR for every request that is not HTTP. The security log is written whatever the level of the rest.
+const UNLESS_NAMED: &[&str] = &[
+    "rskafka=off",
+    "fred=error",
+    "tokio_postgres=warn",
+    "actix_http=off",
+    "security=info",
+];
 
 /// Lets a line through that would come with every request while a server is down: the first, then one every few seconds.
 pub struct Seldom {
     /// When the last one came through, in milliseconds since the first look; 0: never.
     last_ms: AtomicU64,
+    /// Those that did not come through since.
+    unsaid: AtomicU64,
 }
 
 impl Seldom {
@@ -40,20 +49,32 @@ impl Seldom {
     pub const fn new() -> Self {
         Self {
             last_ms: AtomicU64::new(0),
+            unsaid: AtomicU64::new(0),
         }
     }
 
     /// True if it is time for a line.
     pub fn is_due(&self) -> bool {
+        self.line().is_some()
+    }
+
+    /// If it is time for a line: how many were not let through since the last one.
+    pub fn line(&self) -> Option<u64> {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
         let last = self.last_ms.load(Ordering::Relaxed);
         let pause = u64::try_from(Self::PAUSE.as_millis()).unwrap_or(u64::MAX);
-        (last == 0 || now.saturating_sub(last) >= pause)
+        let is_due = (last == 0 || now.saturating_sub(last) >= pause)
             && self
                 .last_ms
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+                .is_ok();
+        if is_due {
+            Some(self.unsaid.swap(0, Ordering::Relaxed))
+        } else {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            None
+        }
     }
 }
 
@@ -65,14 +86,8 @@ impl Default for Seldom {
 
 /// Logs from now on, to standard error: standard output is for what a command answers.
 pub fn start_logging(config: &TelemetryConfig) {
-    let mut filter = EnvFilter::new(&config.level);
-    if !config.level.contains([',', '=']) {
-        for directive in QUIETER {
-            if let Ok(directive) = directive.parse() {
-                filter = filter.add_directive(directive);
-            }
-        }
-    }
+    // What the setting says of one of them comes later and counts.
+    let filter = EnvFilter::new(format!("{},{}", UNLESS_NAMED.join(","), config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -23,7 +23,7 @@ use crate::{
     },
 };
 
-/// A directory of accounts that exist whatever their id.
+/// A directory in which every account exists.
 pub(crate) fn directory(lifecycle: &Lifecycle, ledger: Arc<dyn Ledger>) -> Arc<Directory> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let engines = DirectoryEngines {
@@ -35,7 +35,7 @@ pub(crate) fn directory(lifecycle: &Lifecycle, ledger: Arc<dyn Ledger>) -> Arc<D
     Directory::without_memory(lifecycle, engines)
 }
 
-/// Accounts in memory. Whatever is not about accounts answers that the ledger is broken.
+/// Accounts in memory. All other calls answer that the ledger is broken.
 #[derive(Default)]
 pub(crate) struct Accounts(Mutex<Vec<NewUser>>);
 

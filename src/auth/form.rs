@@ -7,19 +7,18 @@ use utoipa::ToSchema;
 use super::guessable::is_reserved;
 use crate::unicode::{opaque_string, unseen};
 
-/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
-pub(super) const PASSWORD_MAX_BYTES: usize = 128;
-/// As it was sent. In the composed form, in which it is measured, text has at least a third of its bytes (é of three bytes has two).
-const PASSWORD_MAX_SENT_BYTES: usize = 3 * PASSWORD_MAX_BYTES;
+/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes. Lengths are counted in Unicode code
+/// points throughout, as the `minLength` and `maxLength` of JSON Schema are.
+pub(super) const PASSWORD_MAX_CHARS: usize = 128;
 /// Of a password to log in with. The original service took longer ones, and its accounts came along.
-const LOGIN_PASSWORD_MAX_BYTES: usize = 1024;
+const LOGIN_PASSWORD_MAX_CHARS: usize = 1024;
 /// The same of names: whatever its accounts are called, they are found.
 const LOGIN_NAME_MAX_CHARS: usize = 255;
 /// What clients of the original service rely on.
 const PASSWORD_MIN_CHARS: usize = 6;
 const USERNAME_MIN_CHARS: usize = 3;
 const USERNAME_MAX_CHARS: usize = 50;
-const EMAIL_MAX_BYTES: usize = 255;
+const EMAIL_MAX_CHARS: usize = 255;
 const FULL_NAME_MAX_CHARS: usize = 100;
 
 /// What is wrong with a form. The text is for the shopper.
@@ -41,7 +40,7 @@ pub enum Invalid {
     EmailUnseen,
     #[error("Password must be at least {PASSWORD_MIN_CHARS} characters long")]
     PasswordTooShort,
-    #[error("Password must be at most {PASSWORD_MAX_BYTES} bytes long")]
+    #[error("Password must be at most {PASSWORD_MAX_CHARS} characters long")]
     PasswordTooLong,
     #[error("Password must not contain invisible, direction or control characters")]
     PasswordControls,
@@ -53,7 +52,8 @@ pub enum Invalid {
     FullNameUnseen,
 }
 
-/// A request to register. Without `Debug`, since it holds a password.
+// Without `Debug`, since it holds a password.
+/// A request to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationForm {
@@ -63,19 +63,24 @@ pub struct RegistrationForm {
     /// Unique whatever its case, also beyond ASCII, without invisible, direction or control characters.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// At least 6 characters and at most 128 bytes of UTF-8 in composed form (NFC), without invisible or control characters. Compared as RFC 8265 says (OpaqueString). JSON Schema counts characters, of which these may be fewer than 128.
-    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, format = Password, example = "password123")]
+    /// 6 to 128 characters, without control, direction or invisible characters. Compared as RFC 8265 says (OpaqueString).
+    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", format = Password, example = "password123")]
     pub password: Option<String>,
-    #[schema(max_length = 100, example = "New User")]
+    #[schema(
+        max_length = 100,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "New User"
+    )]
     pub full_name: Option<String>,
 }
 
-/// A request to log in. Without `Debug`, since it holds a password.
+// Without `Debug`, since it holds a password.
+/// A request to log in.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginForm {
-    #[schema(value_type = String, required = true, example = "admin")]
+    #[schema(value_type = String, required = true, min_length = 1, example = "admin")]
     pub username: Option<String>,
-    #[schema(value_type = String, required = true, format = Password, example = "admin123")]
+    #[schema(value_type = String, required = true, min_length = 1, format = Password, example = "admin123")]
     pub password: Option<String>,
 }
 
@@ -104,7 +109,7 @@ impl CompleteLogin {
     /// What may have been hashed: the password as it is compared and, if that differs, as it was sent, which accounts of earlier
     /// versions have. Two at most, and how many depends on what was sent alone.
     pub(super) fn spellings(&self) -> Vec<String> {
-        if self.password.len() > LOGIN_PASSWORD_MAX_BYTES {
+        if self.password.chars().count() > LOGIN_PASSWORD_MAX_CHARS {
             return Vec::new();
         }
         let mut spellings: Vec<String> = opaque_string(&self.password).into_iter().collect();
@@ -182,7 +187,7 @@ fn is_email(text: &str) -> bool {
         .with_required_tld()
         .without_display_text()
         .without_domain_literal();
-    text.len() <= EMAIL_MAX_BYTES
+    text.chars().count() <= EMAIL_MAX_CHARS
         && !text
             .chars()
             .any(|c| c.is_whitespace() || c.is_control() || c == '"')
@@ -191,17 +196,13 @@ fn is_email(text: &str) -> bool {
 
 /// The password as it is hashed.
 fn checked_password(text: &str) -> Result<String, Invalid> {
-    check(
-        text.len() <= PASSWORD_MAX_SENT_BYTES,
-        Invalid::PasswordTooLong,
-    )?;
-    let short = text.chars().count() < PASSWORD_MIN_CHARS;
-    check(!short, Invalid::PasswordTooShort)?;
+    let length = text.chars().count();
+    check(length >= PASSWORD_MIN_CHARS, Invalid::PasswordTooShort)?;
+    check(length <= PASSWORD_MAX_CHARS, Invalid::PasswordTooLong)?;
     let password = opaque_string(text).ok_or(Invalid::PasswordControls)?;
-    let short = password.chars().count() < PASSWORD_MIN_CHARS;
-    check(!short, Invalid::PasswordTooShort)?;
-    let long = password.len() > PASSWORD_MAX_BYTES;
-    check(!long, Invalid::PasswordTooLong)?;
+    let length = password.chars().count();
+    check(length >= PASSWORD_MIN_CHARS, Invalid::PasswordTooShort)?;
+    check(length <= PASSWORD_MAX_CHARS, Invalid::PasswordTooLong)?;
     Ok(password)
 }
 
@@ -344,15 +345,15 @@ mod tests {
     }
 
     #[test]
-    fn passwords_have_six_characters_and_no_more_bytes_than_are_hashed() {
+    fn passwords_have_6_to_128_characters() {
         use Invalid::{PasswordControls, PasswordTooLong, PasswordTooShort};
         for (wrong, cause) in [
             ("12345", PasswordTooShort),
-            ("ääääü", PasswordTooShort),
+            ("äääää", PasswordTooShort),
             ("12345\0", PasswordControls),
             ("tab\there", PasswordControls),
             (&"x".repeat(129), PasswordTooLong),
-            (&"ä".repeat(65), PasswordTooLong),
+            (&"ä".repeat(129), PasswordTooLong),
         ] {
             assert_eq!(
                 verdict(|form| form.password = some(wrong)),
@@ -360,7 +361,7 @@ mod tests {
                 "{wrong:?}"
             );
         }
-        for right in ["123456", "ääääää", &"x".repeat(128), "correct horse"] {
+        for right in ["123456", "ääääää", &"ä".repeat(128), "correct horse"] {
             assert_eq!(
                 verdict(|form| form.password = some(right)),
                 Ok(()),

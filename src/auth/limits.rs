@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{
     account_key::AccountKey,
     config::LimitsConfig,
-    limit::{Limiter, Network, TooMany},
+    limit::{Limiter, Network, NetworkLimiter, TooMany},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -21,9 +21,9 @@ const ATTACKERS: u32 = 10;
 
 /// The limits of registering and logging in.
 pub struct AuthLimits {
-    registrations_by_network: Limiter,
+    registrations_by_network: NetworkLimiter,
     registrations_by_name: Limiter,
-    logins_by_network: Limiter,
+    logins_by_network: NetworkLimiter,
     /// As how many logins of its network a failed one counts.
     failed_counts: u32,
     /// Failures of one network with one account.
@@ -51,9 +51,9 @@ impl AuthLimits {
     #[must_use]
     pub fn new(config: &LimitsConfig) -> Self {
         let failures = config.failed_logins_per_account;
-        let logins_by_network = Limiter::new(config.logins_per_address, MINUTE);
+        let logins_by_network = NetworkLimiter::new(config.logins_per_address, MINUTE);
         Self {
-            registrations_by_network: Limiter::new(config.registrations_per_address, MINUTE),
+            registrations_by_network: NetworkLimiter::new(config.registrations_per_address, MINUTE),
             registrations_by_name: Limiter::new(config.registrations_per_account, MINUTE),
             failed_counts: FAILED_COUNTS.min(logins_by_network.burst()).max(1),
             logins_by_network,
@@ -74,7 +74,7 @@ impl AuthLimits {
 
     pub(super) fn registration(&self, username: &str, from: Network) -> Result<(), TooMany> {
         self.registrations_by_network
-            .take(&from, self.uses_of(from, 1))?;
+            .take(from, self.uses_of(from, 1))?;
         let account = AccountKey::of(username);
         self.registrations_by_name.take(&account, 1)
     }
@@ -86,7 +86,7 @@ impl AuthLimits {
     /// it usually has. The owner needs no more, from wherever.
     pub(super) fn login(&self, username: &str, from: Network) -> Result<LoginCharge<'_>, TooMany> {
         let of_network = self.uses_of(from, self.failed_counts);
-        self.logins_by_network.take(&from, of_network)?;
+        self.logins_by_network.take(from, of_network)?;
         let account = AccountKey::of(username);
         let is_attacked = self.failures_by_account.take(&account, 1).is_err();
         let (of_account, of_pair) = if is_attacked {
@@ -99,7 +99,7 @@ impl AuthLimits {
             // A password that is not looked at is no failure of the account.
             self.failures_by_account.give_back(&account, of_account);
             self.logins_by_network
-                .give_back(&from, of_network.saturating_sub(1));
+                .give_back(from, of_network.saturating_sub(1));
             return Err(refused);
         }
         Ok(LoginCharge {
@@ -129,7 +129,7 @@ impl LoginCharge<'_> {
         limits.failures_by_account.give_back(&account, of_account);
         limits
             .logins_by_network
-            .give_back(&from, of_network.saturating_sub(1));
+            .give_back(from, of_network.saturating_sub(1));
     }
 }
 
@@ -147,11 +147,13 @@ mod tests {
             registrations_per_account: 2,
             attempts_per_user: 0,
             loopback: true,
+            attempts_per_address: 0,
         })
     }
 
+    /// Each in a /24 of its own.
     fn network(number: u32) -> Network {
-        IpAddr::from(number.to_be_bytes()).into()
+        IpAddr::from((number << 8).to_be_bytes()).into()
     }
 
     /// How many wrong passwords in a row are looked at.
@@ -216,6 +218,25 @@ mod tests {
             (0..1_000).filter(|n| limits.login(&format!("user{n}"), network(1)).is_ok());
         assert_eq!(looked_at.count(), 30);
         assert!(limits.login("user1", network(2)).is_ok());
+    }
+
+    #[test]
+    fn a_whole_48_has_the_tries_of_sixteen_networks() {
+        let limits = limits(600, 20);
+        let networks = (0..1_000)
+            .map(|n: u16| Network::from(IpAddr::from([0x2001, 0xdb8, 1, n * 65, 0, 0, 0, 1])));
+        let looked_at = networks
+            .clone()
+            .enumerate()
+            .filter(|(n, from)| limits.login(&format!("user{n}"), *from).is_ok())
+            .count();
+        let registered = networks
+            .enumerate()
+            .filter(|(n, from)| limits.registration(&format!("user{n}"), *from).is_ok())
+            .count();
+        // A few come back while they are counted.
+        assert!((30 * 16..30 * 20).contains(&looked_at), "{looked_at}");
+        assert!((5 * 16..5 * 20).contains(&registered), "{registered}");
     }
 
     #[test]

@@ -58,8 +58,10 @@ impl From<Session> for SessionBody {
 }
 
 /// Register a new account.
+///
+/// The username and the e-mail address must be free, whatever the case of their letters.
 #[utoipa::path(
-    post, path = "/api/auth/register", operation_id = "register", tag = "Accounts",
+    post, path = "/api/auth/register", operation_id = "register", security(()), tag = "Accounts",
     request_body(content((RegistrationForm = "application/json"), (RegistrationForm = "application/x-www-form-urlencoded"))),
     responses((status = 201, description = "The account was made.", body = Success<AccountBody>))
 )]
@@ -73,8 +75,10 @@ pub async fn register(
 }
 
 /// Log in and receive a token.
+///
+/// The answer to a wrong password is the same as to an unknown username.
 #[utoipa::path(
-    post, path = "/api/auth/login", operation_id = "login", tag = "Accounts",
+    post, path = "/api/auth/login", operation_id = "login", security(()), tag = "Accounts",
     request_body(content((LoginForm = "application/json"), (LoginForm = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
 )]

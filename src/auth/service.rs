@@ -5,7 +5,8 @@ use std::sync::Arc;
 use metrics::counter;
 
 use super::{
-    AuthError, AuthLimits, Directory, Fit, LoginForm, Passwords, RegistrationForm, Role, Tokens,
+    AuthError, AuthLimits, Directory, Fit, LoginForm, PasswordError, Passwords, RegistrationForm,
+    Role, Tokens,
     form::{CompleteLogin, Invalid, ValidRegistration},
     guessable::is_guessable,
 };
@@ -14,6 +15,7 @@ use crate::{
     ids::UserId,
     limit::Network,
     port::{Ledger, NewUser, Registration, StoredUser},
+    security::{self, Event},
     telemetry::Seldom,
 };
 
@@ -68,6 +70,21 @@ impl Auth {
         form: RegistrationForm,
         from: Network,
     ) -> Result<Account, AuthError> {
+        let who = form.username.clone().unwrap_or_default();
+        let outcome = self.make_account(form, from).await;
+        let word = word(outcome.as_ref().err());
+        counter!("flashsale_registrations_total", "outcome" => word).increment(1);
+        if !matches!(outcome, Err(AuthError::Invalid(_))) {
+            security::note(Event::Registration, word, &who, Some(from), "");
+        }
+        outcome
+    }
+
+    async fn make_account(
+        &self,
+        form: RegistrationForm,
+        from: Network,
+    ) -> Result<Account, AuthError> {
         let valid = ValidRegistration::try_from(form)?;
         self.limits.registration(&valid.username, from)?;
         if self.passwords.refuses_guessable
@@ -82,17 +99,13 @@ impl Auth {
             password_hash,
             full_name: valid.full_name,
         };
-        let above = self.directory.ids_above().await?;
-        match self.ledger.register(&new, above).await? {
-            Registration::Registered(user) => {
-                self.directory.registered(user).await;
-                Ok(Account {
-                    user,
-                    username: new.username,
-                    email: new.email,
-                    full_name: new.full_name,
-                })
-            }
+        match self.directory.register(&new).await? {
+            Registration::Registered(user) => Ok(Account {
+                user,
+                username: new.username,
+                email: new.email,
+                full_name: new.full_name,
+            }),
             Registration::UsernameTaken => Err(AuthError::UsernameTaken),
             Registration::EmailTaken => Err(AuthError::EmailTaken),
         }
@@ -101,6 +114,21 @@ impl Auth {
     /// A token for whoever knows the password. How many hashes it costs depends on what was sent alone, so that nobody can
     /// measure which accounts exist: one, and a second for a wrong password that is not in its composed form.
     pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
+        let who = form.username.clone().unwrap_or_default();
+        let outcome = self.let_in(form, from).await;
+        let word = word(outcome.as_ref().err());
+        counter!("flashsale_logins_total", "outcome" => word).increment(1);
+        match &outcome {
+            Err(AuthError::Invalid(_)) => {}
+            Err(AuthError::TooMany(_)) => {
+                security::note(Event::LockOut, word, &who, Some(from), "");
+            }
+            Ok(_) | Err(_) => security::note(Event::Login, word, &who, Some(from), ""),
+        }
+        outcome
+    }
+
+    async fn let_in(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
@@ -172,6 +200,21 @@ impl Auth {
             token,
             user: user.id,
         })
+    }
+}
+
+/// What came of it, for metrics and the security log.
+fn word(failure: Option<&AuthError>) -> &'static str {
+    match failure {
+        None => "ok",
+        Some(AuthError::Invalid(_)) => "invalid",
+        Some(AuthError::UsernameTaken) => "username_taken",
+        Some(AuthError::EmailTaken) => "email_taken",
+        Some(AuthError::WrongCredentials) => "wrong_credentials",
+        Some(AuthError::TooMany(_)) => "too_many",
+        Some(AuthError::Password(PasswordError::Busy)) => "busy",
+        Some(AuthError::Password(PasswordError::Hashing(_)) | AuthError::Signing(_)) => "failed",
+        Some(AuthError::Account(_) | AuthError::Ledger(_)) => "unavailable",
     }
 }
 

@@ -65,7 +65,7 @@ pub(super) struct Audit {
     #[arg(long, requires = "repair")]
     yes: bool,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// A remedy of a sale, and what came of it: `None` if it was not tried.

@@ -48,7 +48,7 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "N", default_value_t = 4)]
     processes: u32,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl Doctor {

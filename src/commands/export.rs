@@ -74,7 +74,9 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
         }
     };
     lifecycle.stop().cancel();
-    let end = lifecycle.run(config.server.shutdown_timeout).await;
+    let end = lifecycle
+        .run(Duration::ZERO, config.server.shutdown_timeout)
+        .await;
     let directory = running.close().await;
     // Why it ended early comes first: that is also why nothing was settled.
     end?;

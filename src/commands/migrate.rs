@@ -38,7 +38,7 @@ pub(super) struct Migrate {
     #[arg(long, global = true)]
     no_topics: bool,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 #[derive(Debug, Subcommand)]

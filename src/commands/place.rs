@@ -20,7 +20,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// True with --embedded.
+    /// Whether no server is used.
     pub(super) fn is_embedded(&self) -> bool {
         self.embedded
     }

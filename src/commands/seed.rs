@@ -21,12 +21,15 @@ use crate::{
 /// Accounts admin (password admin123) and user1 to user3 (password123), products FLASH-001 to FLASH-003, and a sale of
 /// FLASH-001, open from now for 24 hours with 1000 units unless FLASH_SALE_START_TIME, FLASH_SALE_END_TIME,
 /// FLASH_SALE_PRODUCT_ID or FLASH_SALE_TOTAL_STOCK say otherwise. What is there already stays as it is, so that running it
-/// again changes nothing. Not for production: everybody knows these passwords.
+/// again changes nothing. Refused with NODE_ENV=production, since everybody knows these passwords, unless --force is given.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Seed {
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
+    /// Make them in production, too
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 impl Seed {

@@ -18,6 +18,8 @@ const EMBEDDED: &[&str] = &[
 const WORKER: &[&str] = &[
     "worker.",
     "server.max_connections",
+    "server.max_buffered_mib",
+    "server.metrics_",
     "server.keep_alive_secs",
     "server.stall_timeout_secs",
     "server.request_timeout_ms",
@@ -32,14 +34,11 @@ const SEED: &[&str] = &["sale.", "auth.password_"];
 pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
     let place = |embedded: bool| if embedded { EMBEDDED } else { SERVERS };
     let more: Vec<&[&str]> = match command {
-        Command::Serve(serve) if serve.is_embedded() => vec![
-            EMBEDDED,
-            WORKER,
-            SEED,
-            &["server.", "auth.", "limits.", "metrics."],
-        ],
-        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits.", "metrics."]],
-        Command::Work(_) => vec![SERVERS, WORKER, &["metrics."]],
+        Command::Serve(serve) if serve.is_embedded() => {
+            vec![EMBEDDED, WORKER, SEED, &["server.", "auth.", "limits."]]
+        }
+        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits."]],
+        Command::Work(_) => vec![SERVERS, WORKER],
         Command::Migrate(migrate) => vec![if migrate.is_embedded() {
             EMBEDDED
         } else {
@@ -63,7 +62,7 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         Command::Doctor(_) => vec![SERVERS, WORKER, &["server.", "auth.", "limits."]],
         Command::Stress(stress) if stress.uses_servers() => vec![SERVERS, &["stress.", "auth."]],
         Command::Stress(_) => vec![&["stress."]],
-        Command::Simulate(_) => vec![],
+        Command::Openapi(_) | Command::Simulate(_) => vec![],
     };
     ALWAYS.iter().chain(more.concat().iter()).copied().collect()
 }

@@ -3,24 +3,23 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
-    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
-    reader::Reader, tls,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
+    OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
+    Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
+    address::Address, production, reader::Reader, tls, with_port,
 };
 
-/// The secret that everybody knows, since it is the default.
-pub const KNOWN_JWT_SECRET: &str = "your-secret-key-change-in-production";
-/// The same of the database.
-pub const KNOWN_POSTGRES_PASSWORD: &str = "postgres1";
-/// RFC 7518, section 3.2: a key of at least the size of the hash.
-pub const SECRET_BYTES: usize = 32;
 /// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
 const TOKEN_LIFETIMES: RangeInclusive<Duration> =
     Duration::from_mins(1)..=Duration::from_hours(30 * 24);
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
+/// The ports of servers whose address names none.
+const KAFKA_PORT: u16 = 9092;
+const SENTINEL_PORT: u16 = 26379;
 const DEFAULT_SKU: &str = "FLASH-001";
+/// So many networks can have all their connections, unless it is set how many that are.
+const DEFAULT_NETWORKS: usize = 5;
 
 /// The configuration, and what is wrong with settings that are not used.
 pub(super) fn config(
@@ -60,6 +59,11 @@ pub(super) fn config(
             base_url: read.base_url("stress.base_url"),
         },
     };
+    if production {
+        // What production refuses, no part of a deployment is to run with.
+        read.concern_all();
+        production::judge(&config, sources.intent, &mut read);
+    }
     let (problems, unused) = read.into_problems(used);
     if problems.is_empty() {
         Ok((config, unused))
@@ -69,15 +73,24 @@ pub(super) fn config(
 }
 
 fn server(read: &mut Reader, production: bool) -> ServerConfig {
+    let (host, port) = read.listen("server.host", "server.port");
+    let max_connections = read.number("server.max_connections", 1..=1_000_000);
+    let per_network = match read.number("server.max_connections_per_network", 0..=1_000_000) {
+        0 => (max_connections / DEFAULT_NETWORKS).max(1),
+        number => number,
+    };
     ServerConfig {
         production,
-        host: read.host("server.host"),
-        port: read.number("server.port", 0..=u16::MAX),
+        host,
+        port,
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
         original_status_codes: read.flag("server.original_status_codes"),
         http_threads: read.number("server.http_threads", 0..=1024),
-        max_connections: read.number("server.max_connections", 1..=1_000_000),
+        max_connections,
+        max_connections_per_network: production.then_some(per_network),
+        max_buffered: read.number::<usize>("server.max_buffered_mib", 1..=65_536) << 20,
+        metrics: metrics_address(read),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),
         stall_timeout: read.secs("server.stall_timeout_secs", 1..=3_600),
         trusted_proxies: read.networks("server.trusted_proxies"),
@@ -89,8 +102,13 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
     }
 }
 
+fn metrics_address(read: &mut Reader) -> Option<MetricsAddress> {
+    let (host, port) = read.listen("server.metrics_host", "server.metrics_port");
+    (port != 0).then_some(MetricsAddress { host, port })
+}
+
 fn redis(read: &mut Reader, production: bool) -> RedisConfig {
-    let host = read.host("redis.host");
+    let (host, port) = read.server("redis.host", "redis.port");
     let sentinel = sentinel(read);
     let tls = match &sentinel {
         None => tls::read(read, "redis", &[&host], production),
@@ -101,7 +119,7 @@ fn redis(read: &mut Reader, production: bool) -> RedisConfig {
     };
     RedisConfig {
         host,
-        port: read.number("redis.port", 1..=u16::MAX),
+        port,
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
@@ -125,7 +143,7 @@ fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
         );
     }
     Some(SentinelConfig {
-        addresses: read.addresses("redis.sentinels"),
+        addresses: read.servers("redis.sentinels", SENTINEL_PORT),
         master: read.required("redis.sentinel_master"),
         username: read.optional("redis.sentinel_username"),
         password: read.optional("redis.sentinel_password").map(Secret::new),
@@ -144,12 +162,14 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
-    let brokers = read.brokers("kafka.brokers");
-    let hosts = brokers.iter().filter_map(|broker| broker.rsplit_once(':'));
-    let hosts: Vec<_> = hosts.map(|(host, _)| host).collect();
+    let brokers = read.servers("kafka.brokers", KAFKA_PORT);
+    let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
     KafkaConfig {
-        brokers,
+        brokers: brokers
+            .iter()
+            .map(|(host, port)| with_port(host, *port))
+            .collect(),
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
@@ -199,8 +219,12 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
 }
 
 fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
-    let host = read.host("postgres.host");
-    let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
+    let host = postgres_hosts(read);
+    let named: Vec<Address> = host
+        .split(',')
+        .filter_map(|host| host.parse().ok())
+        .collect();
+    let hosts: Vec<&str> = named.iter().map(|address| address.host.as_str()).collect();
     let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
         host,
@@ -246,21 +270,29 @@ fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> Postg
     }
 }
 
-fn auth(read: &mut Reader, production: bool) -> AuthConfig {
-    let jwt_secret = read.required("auth.jwt_secret");
-    if production && jwt_secret == KNOWN_JWT_SECRET {
-        read.problem(
-            "auth.jwt_secret",
-            "is the default, which everybody knows; production needs one of its own",
-        );
-    } else if production && jwt_secret.len() < SECRET_BYTES {
-        read.problem(
-            "auth.jwt_secret",
-            &format!("must have {SECRET_BYTES} bytes or more in production"),
-        );
+/// Addresses, and directories of Unix sockets.
+fn postgres_hosts(read: &mut Reader) -> String {
+    const SETTING: &str = "postgres.host";
+    let items = read.list(SETTING);
+    if items.is_empty() {
+        read.problem(SETTING, "must name at least one address");
     }
+    let hosts = items.into_iter().map(|item| {
+        if item.starts_with('/') {
+            return item;
+        }
+        let address = read.parse_address(SETTING, &item);
+        if address.port == Some(0) {
+            read.problem(SETTING, "names port 0, which nobody can connect to");
+        }
+        address.to_string()
+    });
+    hosts.collect::<Vec<_>>().join(",")
+}
+
+fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     AuthConfig {
-        jwt_secret: Secret::new(jwt_secret),
+        jwt_secret: Secret::new(read.required("auth.jwt_secret")),
         token_ttl: read.lifetime("auth.jwt_expires_in", TOKEN_LIFETIMES),
         password_memory_kib: read.number("auth.password_memory_kib", 8..=4_194_304),
         password_passes: read.number("auth.password_passes", 1..=100),
@@ -287,6 +319,7 @@ fn limits(read: &mut Reader, production: bool) -> LimitsConfig {
         registrations_per_address: limit("limits.registrations_per_address"),
         registrations_per_account: limit("limits.registrations_per_account"),
         attempts_per_user: limit("limits.attempts_per_user"),
+        attempts_per_address: limit("limits.attempts_per_address"),
         loopback: loopback.unwrap_or(production),
     }
 }
@@ -313,10 +346,11 @@ fn sale(read: &mut Reader) -> SaleConfig {
 }
 
 fn worker(read: &mut Reader) -> WorkerConfig {
+    let (host, port) = read.listen("worker.host", "worker.port");
     WorkerConfig {
         enabled: read.flag("worker.enabled"),
-        host: read.host("worker.host"),
-        port: Some(read.number("worker.port", 0..=u16::MAX)).filter(|port| *port != 0),
+        host,
+        port: Some(port).filter(|port| *port != 0),
         lease: read.secs("worker.lease_secs", 1..=3_600),
         pending_age: read.secs("worker.pending_age_secs", 1..=3_600),
     }
@@ -335,8 +369,8 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         Config::load(&Sources {
-            file: None,
             variables,
+            ..Sources::default()
         })
     }
 
@@ -413,7 +447,7 @@ mod tests {
         let errors = with(&[
             ("PORT", "70000"),
             ("ENABLE_CONSUMER", "yes"),
-            ("KAFKA_BROKERS", "kafka"),
+            ("KAFKA_BROKERS", "kafka:nine"),
             ("JWT_EXPIRES_IN", "3600"),
             ("FLASH_SALE_START_TIME", "noon"),
             ("FRONTEND_URL", "shop.example"),
@@ -441,10 +475,10 @@ mod tests {
             ("JWT_EXPIRES_IN", "soon"),
         ];
         let sources = Sources {
-            file: None,
             variables: variables
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .into(),
+            ..Sources::default()
         };
         let stopped_by = |used: &[&str]| match Config::load_for(&sources, used) {
             Ok((_, unused)) => (0, unused.len()),
@@ -457,7 +491,7 @@ mod tests {
         assert_eq!(stopped_by(&[""]), (3, 0));
         let unreadable = Sources {
             file: Some("/nowhere.toml".into()),
-            variables: [].into(),
+            ..Sources::default()
         };
         assert!(Config::load_for(&unreadable, &[]).is_err(), "all use it");
     }
@@ -465,7 +499,10 @@ mod tests {
     #[test]
     fn limits_by_address_stand_back_on_this_machine_in_development() {
         let loopback = |variables: &[(&str, &str)]| {
-            let mut all = vec![("JWT_SECRET", "0123456789abcdef0123456789abcdef")];
+            let mut all = vec![
+                ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+                ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+            ];
             all.extend(variables);
             with(&all).unwrap().limits.loopback
         };
@@ -473,34 +510,6 @@ mod tests {
         assert!(!loopback(&[]) && loopback(&[production]));
         assert!(loopback(&[("LIMIT_LOOPBACK", "true")]));
         assert!(!loopback(&[production, ("LIMIT_LOOPBACK", "false")]));
-    }
-
-    #[test]
-    fn production_refuses_a_known_or_a_short_secret() {
-        for name in ["NODE_ENV", "APP_ENV"] {
-            let known = with(&[(name, "production")]).unwrap_err().to_string();
-            assert!(
-                known.contains("JWT_SECRET") && known.contains("default"),
-                "{known}"
-            );
-            let short = with(&[
-                (name, "production"),
-                ("JWT_SECRET", "0123456789012345678901234567890"),
-            ])
-            .unwrap_err();
-            assert!(short.to_string().contains("32 bytes"), "{short}");
-            assert!(
-                !short.to_string().contains("0123456789"),
-                "a secret shows in {short}"
-            );
-            assert!(
-                with(&[
-                    (name, "production"),
-                    ("JWT_SECRET", "01234567890123456789012345678901")
-                ])
-                .is_ok()
-            );
-        }
     }
 
     #[test]
@@ -568,7 +577,7 @@ mod tests {
     fn in_production_a_server_elsewhere_has_to_prove_its_name() {
         let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
         let mode = |variables: &[(&str, &str)]| {
-            let mut all = vec![secret];
+            let mut all = vec![secret, ("POSTGRES_PASSWORD", "Kd93hSl-own")];
             all.extend(variables);
             with(&all).unwrap().postgres.tls.mode
         };

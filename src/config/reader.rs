@@ -1,26 +1,37 @@
 //! Reads one setting at a time, of each kind there is; nothing stops at the first problem.
 
-use std::{
-    collections::BTreeMap, fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
 use chrono::{DateTime, Datelike, Utc};
 use ipnet::IpNet;
 
-use super::VARIABLES;
+use super::{
+    VARIABLES,
+    address::{self, Address},
+};
 
 /// Hands out settings and gathers what is wrong with them. A wrong one reads as some valid value, never to be used.
 pub(super) struct Reader {
     texts: BTreeMap<String, String>,
     /// Each with its setting; without one, it concerns all.
     problems: Vec<(Option<String>, String)>,
+    /// Whether what is found from now on concerns all.
+    concerns_all: bool,
 }
 
 impl Reader {
     pub(super) fn new(texts: BTreeMap<String, String>, problems: Vec<String>) -> Self {
         let problems = problems.into_iter().map(|text| (None, text)).collect();
-        Self { texts, problems }
+        Self {
+            texts,
+            problems,
+            concerns_all: false,
+        }
+    }
+
+    /// Problems from now on stop everybody, whichever settings they use.
+    pub(super) fn concern_all(&mut self) {
+        self.concerns_all = true;
     }
 
     /// What was wrong with the settings that are used, whose names begin with one of these, and with the others.
@@ -41,7 +52,8 @@ impl Reader {
             .find(|(name, _)| *name == setting)
             .map_or(&[][..], |(_, names)| names);
         let text = format!("  {} ({setting}) {what}", names.join(" or "));
-        self.problems.push((Some(setting.to_owned()), text));
+        let setting = (!self.concerns_all).then(|| setting.to_owned());
+        self.problems.push((setting, text));
     }
 
     pub(super) fn text(&self, setting: &str) -> String {
@@ -162,44 +174,63 @@ impl Reader {
         topic
     }
 
-    pub(super) fn brokers(&mut self, setting: &str) -> Vec<String> {
-        let brokers = self.list(setting);
-        let legal = |broker: &String| {
-            broker.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty()
-                    && !host.contains(['/', '@'])
-                    && port.parse::<u16>().is_ok_and(|port| port > 0)
-            })
-        };
-        if brokers.is_empty() || !brokers.iter().all(legal) {
+    /// Where to listen: a port in the address stands above the setting of the port.
+    pub(super) fn listen(&mut self, host: &str, port: &str) -> (String, u16) {
+        let own = self.number(port, 0..=u16::MAX);
+        let address = self.address(host);
+        (address.host, address.port.unwrap_or(own))
+    }
+
+    /// A server to connect to: a port in the address stands above the setting of the port.
+    pub(super) fn server(&mut self, host: &str, port: &str) -> (String, u16) {
+        let own = self.number(port, 1..=u16::MAX);
+        let address = self.address(host);
+        if address.port == Some(0) {
+            self.problem(host, "names port 0, which nobody can connect to");
+        }
+        (address.host, address.port.unwrap_or(own))
+    }
+
+    /// Servers, comma-separated; `port` is that of those which name none.
+    pub(super) fn servers(&mut self, setting: &str, port: u16) -> Vec<(String, u16)> {
+        let items = self.list(setting);
+        if items.is_empty() {
+            self.problem(setting, "must name at least one address");
+        }
+        let mut servers = Vec::new();
+        for item in items {
+            let address = self.parse_address(setting, &item);
+            if address.port == Some(0) {
+                self.problem(setting, "names port 0, which nobody can connect to");
+            }
+            servers.push((address.host, address.port.unwrap_or(port)));
+        }
+        servers
+    }
+
+    fn address(&mut self, setting: &str) -> Address {
+        let text = self.required(setting);
+        if text.is_empty() {
+            return Address {
+                host: text,
+                port: None,
+            };
+        }
+        self.parse_address(setting, &text)
+    }
+
+    pub(super) fn parse_address(&mut self, setting: &str, text: &str) -> Address {
+        text.parse().unwrap_or_else(|error| {
             let what = format!(
-                "must be host:port, comma-separated, not {}",
-                shown(&self.text(setting))
+                "must be a host name or an IP address as in db.example, 10.0.0.7 or [::1], with or without :port, not {}: {error}",
+                shown(text)
             );
             self.problem(setting, &what);
-        }
-        brokers
-    }
-
-    /// Hosts and ports, as in redis-1:26379.
-    pub(super) fn addresses(&mut self, setting: &str) -> Vec<(String, u16)> {
-        self.brokers(setting)
-            .iter()
-            .filter_map(|address| address.rsplit_once(':'))
-            .filter_map(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-            .collect()
-    }
-
-    /// A host, or several. The place is often taken for one of an address with a password.
-    pub(super) fn host(&mut self, setting: &str) -> String {
-        let host = self.required(setting);
-        if holds_login(&host) {
-            self.problem(
-                setting,
-                "must be a host name or an address, without a scheme, a user or a password",
-            );
-        }
-        host
+            Address {
+                host: String::new(),
+                port: None,
+            }
+        })
     }
 
     /// The address of an API. A login in it would stand in every message and page of a run.
@@ -214,13 +245,19 @@ impl Reader {
     /// Networks as in 10.0.0.0/8, and single addresses.
     pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
         let network = |text: &String| {
-            let single = || text.parse::<IpAddr>().map(IpNet::from).ok();
-            text.parse::<IpNet>().ok().or_else(single)
+            let (ip, prefix) = text
+                .split_once('/')
+                .map_or((&**text, None), |(ip, n)| (ip, Some(n)));
+            let ip = address::ip(ip)?;
+            match prefix {
+                Some(prefix) => IpNet::new(ip, prefix.parse().ok()?).ok(),
+                None => Some(IpNet::from(ip)),
+            }
         };
         let networks: Option<Vec<IpNet>> = self.list(setting).iter().map(network).collect();
         networks.unwrap_or_else(|| {
             let what = format!(
-                "must be networks or addresses as in 10.0.0.0/8, comma-separated, not {}",
+                "must be networks or IP addresses as in 10.0.0.0/8, 192.0.2.7 or [fd00::]/8, without names and ports, comma-separated, not {}",
                 shown(&self.text(setting))
             );
             self.problem(setting, &what);

@@ -32,6 +32,13 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.original_status_codes", &["ORIGINAL_STATUS_CODES"]),
     ("server.http_threads", &["HTTP_THREADS"]),
     ("server.max_connections", &["MAX_CONNECTIONS"]),
+    (
+        "server.max_connections_per_network",
+        &["MAX_CONNECTIONS_PER_NETWORK"],
+    ),
+    ("server.max_buffered_mib", &["MAX_BUFFERED_MIB"]),
+    ("server.metrics_host", &["METRICS_HOST"]),
+    ("server.metrics_port", &["METRICS_PORT"]),
     ("server.keep_alive_secs", &["KEEP_ALIVE_SECS"]),
     ("server.stall_timeout_secs", &["STALL_TIMEOUT_SECS"]),
     ("server.trusted_proxies", &["TRUSTED_PROXIES"]),
@@ -114,6 +121,10 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         &["LIMIT_REGISTRATIONS_PER_ACCOUNT"],
     ),
     ("limits.attempts_per_user", &["LIMIT_ATTEMPTS_PER_USER"]),
+    (
+        "limits.attempts_per_address",
+        &["LIMIT_ATTEMPTS_PER_ADDRESS"],
+    ),
     ("limits.loopback", &["LIMIT_LOOPBACK"]),
     ("sale.start_time", &["FLASH_SALE_START_TIME"]),
     ("sale.end_time", &["FLASH_SALE_END_TIME"]),
@@ -147,6 +158,17 @@ pub const SECRETS: &[&str] = &[
 pub struct Sources {
     pub file: Option<PathBuf>,
     pub variables: BTreeMap<String, String>,
+    /// What is about to be done with the configuration, as far as production refuses it.
+    pub intent: Intent,
+}
+
+/// What a command does that decides which settings matter in production.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Intent {
+    /// It uses no server: what production refuses about the servers' settings is of no account.
+    pub embedded: bool,
+    /// It makes accounts whose passwords everybody knows.
+    pub demo_accounts: bool,
 }
 
 impl Sources {
@@ -186,7 +208,11 @@ impl Sources {
         }
         variables.extend(environment);
         let file = file.or_else(|| variables.get("FLASHSALE_CONFIG").map(PathBuf::from));
-        Ok(Self { file, variables })
+        Ok(Self {
+            file,
+            variables,
+            intent: Intent::default(),
+        })
     }
 
     /// The text of every setting by its name in the file, and every problem on the way there.

@@ -108,6 +108,7 @@ impl DataFile {
     /// The same, in a directory that is ours already.
     pub fn open_in(directory: DataDirectory) -> Result<Self, OpenError> {
         let file = directory.file();
+        directory.keep_files_private()?;
         wal::check(&file)?;
         directory.make_file().map_err(|error| OpenError::File {
             file: file.clone(),

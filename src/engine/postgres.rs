@@ -28,6 +28,7 @@ mod users;
 mod watch;
 
 pub use connect::ConnectError;
+pub use crowd::Crowd;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -66,11 +67,11 @@ impl PostgresLedger {
         let id = identity::read(&mut session)
             .await
             .map_err(|error| ConnectError::Refused {
-                server: format!("{}:{}", config.host, config.port),
+                server: config.server(),
                 cause: format!("the table ledger_identity cannot be read: {error}"),
             })?;
         let pool = SessionPool::new(config, id).map_err(|error| ConnectError::Refused {
-            server: format!("{}:{}", config.host, config.port),
+            server: config.server(),
             cause: error.to_string(),
         })?;
         Ok(Self { id, pool })

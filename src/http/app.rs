@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 
 use super::{
-    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage,
+    Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage,
     statuses::Statuses, table,
 };
 use crate::{
@@ -43,7 +43,7 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
-        api_docs: bool,
+        (api_docs, metrics): (bool, bool),
         statuses: Statuses,
         config: &mut ServiceConfig,
     ) {
@@ -73,10 +73,9 @@ impl App {
             .app_data(Data::from(results))
             .app_data(Data::new(desk))
             .app_data(body_timeout)
-            .app_data(proxies)
-            .app_data(Data::new(Docs::new()));
+            .app_data(proxies);
         probes.install(config);
-        table::mount(table::served(api_docs), statuses, config);
+        table::mount(table::served(api_docs, metrics), statuses, config);
     }
 }
 

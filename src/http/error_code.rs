@@ -67,6 +67,8 @@ error_codes! {
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",
         "The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded).";
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large",
+        "The head of the request is larger than 16 KiB.";
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too Many Requests",
         "That was too often. Please try again later.";
     /// Nothing is known beyond the log, and nothing is told.

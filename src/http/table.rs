@@ -14,14 +14,14 @@ use actix_web::{
 use super::{
     ApiError,
     ErrorCode::{
-        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
-        InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, RequestTimeout,
-        ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired, TokenInvalid,
-        TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
-        ValidationFailed,
+        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, HeadTooLarge, Internal,
+        InvalidCredentials, InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown,
+        RequestTimeout, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
+        TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
+        UsernameTaken, ValidationFailed,
     },
     docs,
-    finish::{Tally, finish},
+    finish::{Tally, UNMATCHED, finish},
     health,
     statuses::Statuses,
 };
@@ -48,6 +48,7 @@ const REGISTER: &[ErrorCode] = &[
     EmailTaken,
     BodyTooLarge,
     UnsupportedMediaType,
+    HeadTooLarge,
     TooManyRequests,
     Internal,
     Busy,
@@ -61,12 +62,19 @@ const LOGIN: &[ErrorCode] = &[
     RequestTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
+    HeadTooLarge,
     TooManyRequests,
     Internal,
     Busy,
     Unavailable,
 ];
-const SALE: &[ErrorCode] = &[TokenMissing, TokenInvalid, TokenExpired, SaleNotFound];
+const SALE: &[ErrorCode] = &[
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    SaleNotFound,
+    HeadTooLarge,
+];
 const ATTEMPT_PATH: &str = "/api/flash-sale/attempt/{saleId}";
 const ATTEMPT: &[ErrorCode] = &[
     InvalidId,
@@ -77,6 +85,7 @@ const ATTEMPT: &[ErrorCode] = &[
     SoldOut,
     NotStarted,
     Ended,
+    HeadTooLarge,
     TooManyRequests,
     SalePreparing,
     Busy,
@@ -89,6 +98,7 @@ const ORDER: &[ErrorCode] = &[
     TokenMissing,
     TokenInvalid,
     TokenExpired,
+    HeadTooLarge,
     Unavailable,
 ];
 
@@ -126,11 +136,12 @@ pub(super) fn api() -> Vec<Endpoint> {
     table
 }
 
-/// What the API answers, with or without the pages of the documentation.
-pub(super) fn served(api_docs: bool) -> Vec<Endpoint> {
+/// What the API answers, with or without the pages of the documentation and the metrics.
+pub(super) fn served(api_docs: bool, metrics: bool) -> Vec<Endpoint> {
     let mut table = api();
     table.retain(|endpoint| {
-        api_docs || (endpoint.path != "/" && !endpoint.path.starts_with("/api-docs"))
+        let is_docs = endpoint.path == "/" || endpoint.path.starts_with("/api-docs");
+        (api_docs || !is_docs) && (metrics || endpoint.path != "/metrics")
     });
     table
 }
@@ -183,7 +194,7 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
             config.service(resource);
         }
     }
-    let tally = Tally::new("unmatched");
+    let tally = Tally::new(UNMATCHED);
     let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
     config.default_service(not_found.wrap(from_fn(move |request, next| {
         finish(tally.clone(), Statuses::Ours, request, next)

@@ -156,7 +156,7 @@ impl Purchase {
             sale,
             product,
             user,
-            at: self.board.now(),
+            at: self.board.moment_in(sale),
         };
         let (answer, answered) = desk.place();
         self.reserve

@@ -38,21 +38,35 @@ pub struct Row {
 
 /// Runs it; panics if anything is not as it must be.
 pub async fn run(bed: &mut Bed, fault: Fault, setting: Setting) -> Row {
-    let load = Load::open(bed, setting.stock, setting.pace).await;
-    let steady = load.start();
+    let mut load = Load::open(bed, setting.stock, setting.pace).await;
+    let mut steady = load.start();
     tokio::time::sleep(BEFORE).await;
-    let blow = Instant::now();
-    fault.strike(bed).await;
-    let over = Instant::now();
-    let recovery = limits::recovery(&bed.config);
-    let normal = load.normal_again(over, recovery).await;
+    load.book().accounts_may_go = fault.loses_accounts();
+    let mut blow = Instant::now();
+    let over = if fault == Fault::LedgerNew {
+        steady.stop().await;
+        fault.strike(bed, &load).await;
+        // Nothing that was told before counts any more; another sale with the same number takes the place of this one.
+        blow = Instant::now();
+        load = Load::open(bed, setting.stock, setting.pace).await;
+        steady = load.start();
+        blow
+    } else {
+        fault.strike(bed, &load).await;
+        Instant::now()
+    };
+    let normal = load.normal_again(over, limits::BACK).await;
+    if fault.mend(bed).await {
+        load.normal_again(Instant::now(), limits::BACK).await;
+    }
+    let mended = Instant::now();
     steady.stop().await;
     load.sell_out(bed).await;
-    let outcome = check::check(bed, &load, fault.reloads_the_gate()).await;
+    let outcome = check::check(bed, &load, &[fault]).await;
     bed.assert_whole().await;
     load.end(bed).await;
 
-    let settled_within = (over - blow) + recovery;
+    let settled_within = (mended - blow) + limits::recovery(&bed.config);
     assert!(
         outcome.last_order_after <= settled_within,
         "an order after {:?}, not within {settled_within:?}",
@@ -87,6 +101,12 @@ impl Row {
             assert!(
                 exchange.ended >= hard_time.start || !exchange.reply.is_trouble(),
                 "trouble before the fault: {exchange:?}"
+            );
+            assert!(
+                !exchange.reply.is_trouble()
+                    || exchange.sent.request == Request::Registration
+                    || !self.fault.goes_unnoticed(),
+                "it was noticed: {exchange:?}"
             );
             if exchange.sent.request == Request::Attempt {
                 self.longest = self.longest.max(exchange.took());

@@ -23,9 +23,12 @@ mod postgres_pooler;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;
+mod redis_states;
 mod redis_tls;
 mod sale;
 mod secrets;
+mod security;
+mod shutdown;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;

@@ -31,6 +31,11 @@ macro_rules! suite {
             }
 
             #[tokio::test]
+            async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once() {
+                super::who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(<$system>::start().await).await;
+            }
+
+            #[tokio::test]
             async fn units_added_can_be_bought_at_once() {
                 super::units_added_can_be_bought_at_once(<$system>::start().await).await;
             }
@@ -38,6 +43,11 @@ macro_rules! suite {
             #[tokio::test]
             async fn an_order_that_ends_frees_its_unit_and_its_shopper() {
                 super::an_order_that_ends_frees_its_unit_and_its_shopper(<$system>::start().await).await;
+            }
+
+            #[tokio::test]
+            async fn an_order_that_stands_again_takes_its_unit_again() {
+                super::an_order_that_stands_again_takes_its_unit_again(<$system>::start().await).await;
             }
         })+
     };
@@ -85,6 +95,30 @@ async fn nobody_who_was_accepted_fails_because_units_were_taken_away(system: imp
         let result = api.result(product, shopper).await;
         assert_eq!(result.as_deref(), Some("SUCCESS"));
     }
+}
+
+async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let now = chrono::Utc::now();
+    let begin = now - Duration::from_hours(2);
+    let (sale, product) = system
+        .sale_in(9, begin, now + Duration::from_hours(1))
+        .await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(9).await;
+    all_buy(&api, sale, &shoppers).await;
+    // As if it had ended an hour before they came.
+    let end = system.instant(now - Duration::from_hours(1));
+    let shorten = format!("UPDATE flash_sales SET end_time = '{end}' WHERE id = {sale}");
+    system.sql(&shorten).await;
+    for shopper in &shoppers {
+        wait_until("the order stands", SOON * 5, || async {
+            api.result(product, shopper).await.as_deref() == Some("SUCCESS")
+        })
+        .await;
+    }
+    assert_eq!(system.balance(sale).await.orders, 9);
+    assert_eq!(system.dead_letter_causes().await, [""; 0]);
 }
 
 async fn units_added_can_be_bought_at_once(system: impl System) {
@@ -173,6 +207,43 @@ async fn an_order_that_ends_frees_its_unit_and_its_shopper(system: impl System) 
         system.number(&open).await == 0
     })
     .await;
+}
+
+async fn an_order_that_stands_again_takes_its_unit_again(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let (sale, product) = system.sale(3).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(4).await;
+    all_buy(&api, sale, &shoppers[..1]).await;
+    system.check_promises(sale).await;
+
+    for (status, orders) in [("FAILED", 0), ("SUCCESS", 1)] {
+        system
+            .sql(&format!(
+                "UPDATE orders SET status = '{status}' WHERE flash_sale_id = {sale}"
+            ))
+            .await;
+        assert_eq!(system.check_promises(sale).await.orders, orders, "{status}");
+    }
+    let result = api.result(product, &shoppers[0]).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+    // The same order stands, of somebody else.
+    system
+        .sql(&format!(
+            "UPDATE orders SET user_id = {} WHERE flash_sale_id = {sale}",
+            shoppers[1].id
+        ))
+        .await;
+    wait_until("the first shopper has no order", SOON, || async {
+        api.result(product, &shoppers[0]).await.is_none()
+    })
+    .await;
+    assert_eq!(system.check_promises(sale).await.orders, 1);
+    let result = api.result(product, &shoppers[1]).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+    all_buy(&api, sale, &shoppers[2..]).await;
+    assert_eq!(buy(&api, sale, &shoppers[0]).await, 409);
+    assert_eq!(system.check_promises(sale).await.orders, 3);
 }
 
 #[tokio::test]
@@ -325,7 +396,7 @@ async fn the_gate_of_another_ledger_is_not_mistaken_for_this_one() {
     let (sale, _) = new.sale(1).await;
     let shoppers = new.shoppers(1).await;
     assert_eq!((sale, shoppers[0].id), (old_sale, shopper.id));
-    let (api, _worker) = (new.serve().await, new.work().await);
+    let (api, worker) = (new.serve().await, new.work().await);
     wait_until(
         "the sale is loaded from its own ledger",
         Duration::from_secs(10),
@@ -337,6 +408,8 @@ async fn the_gate_of_another_ledger_is_not_mistaken_for_this_one() {
     )
     .await;
     assert_eq!(new.check_promises(sale).await.orders, 1);
+    // Should the other shop still be there, an operator has to know.
+    worker.wait_for_line("sale of another database").await;
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ impl Directory {
             match kept {
                 Ok(()) => {
                     if let Some(loaded) = loaded.take() {
-                        // Whoever waited for it may be gone.
+                        // The start may have given up waiting.
                         let _ = loaded.send(());
                         continue;
                     }
@@ -60,7 +60,7 @@ impl Directory {
                         tracing::info!("the accounts can be read again");
                     }
                     failing = false;
-                    self.note_reached().await;
+                    self.follow_note(&position.server).await;
                     if Instant::now() >= keys_due {
                         keys_due = Instant::now() + KEYS_INTERVAL;
                         keys_after = self.set_missing_keys(keys_after).await;

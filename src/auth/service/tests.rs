@@ -29,6 +29,7 @@ fn auth() -> (Auth, Arc<Tokens>) {
         registrations_per_account: 0,
         attempts_per_user: 0,
         loopback: true,
+        attempts_per_address: 0,
     })
 }
 
@@ -139,6 +140,7 @@ fn limits() -> LimitsConfig {
         registrations_per_account: 3,
         attempts_per_user: 0,
         loopback: true,
+        attempts_per_address: 0,
     }
 }
 

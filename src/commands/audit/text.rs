@@ -86,7 +86,7 @@ fn sale(sheet: &Sheet) {
     }
     if sheet.without_unit > 0 {
         say!(
-            "          {} shoppers whose attempt was logged have no order: no unit was left for them",
+            "          {} shoppers whose attempt was logged have no order: no unit was left for them, or no account",
             sheet.without_unit
         );
     }

@@ -36,6 +36,8 @@ diesel::table! {
         initial_stock -> BigInt,
         remaining_stock -> BigInt,
         version -> BigInt,
+        admitted_from -> Nullable<BigInt>,
+        admitted_until -> Nullable<BigInt>,
         created_at -> BigInt,
     }
 }

@@ -43,6 +43,13 @@ pub enum MigrateError {
          run `flashsale migrate` with POSTGRES_POOLER=none on PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
     )]
     Pooler,
+    #[error(
+        "user \"{user}\" (POSTGRES_USER) may not change the schema: {cause}; run `flashsale migrate` as the owner of the tables, \
+         and give other users their rights with --grant-to"
+    )]
+    Rights { user: String, cause: String },
+    #[error("the rights cannot be granted to role \"{role}\" (--grant-to): {cause}")]
+    Grant { role: String, cause: String },
     #[error("migrating: {0}")]
     Failed(String),
 }
@@ -144,8 +151,8 @@ const RIGHTS: &[&str] = &[
 ];
 
 /// Grants a role what `serve` and `work` need. It owns nothing and cannot change the schema.
-pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateError> {
-    let role = quoted(role);
+pub async fn grant(config: &PostgresConfig, to: &str) -> Result<(), MigrateError> {
+    let role = quoted(to);
     let mut statements = format!(
         "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), {}); END $$;",
         literal(&role)
@@ -157,7 +164,10 @@ pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateErr
     session
         .batch_execute(&statements)
         .await
-        .map_err(|error| MigrateError::Failed(error.to_string()))
+        .map_err(|error| MigrateError::Grant {
+            role: to.to_owned(),
+            cause: error.to_string(),
+        })
 }
 
 /// Reverts the last migration that was applied. Its name, or `None` if there is none.
@@ -210,7 +220,7 @@ pub(super) async fn check(
     let applied = applied_versions(session)
         .await
         .map_err(|error| ConnectError::Unreachable {
-            server: format!("{}:{}", config.host, config.port),
+            server: config.server(),
             cause: error.to_string(),
         })?;
     refuse_original(config, session, &applied).await?;
@@ -256,10 +266,19 @@ async fn with_harness<T: Send + 'static>(
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
     refuse_original(config, &mut session, &applied).await?;
     // The lock is the session's: it goes when the connection does, also if this process dies.
+    let (user, code) = (config.user.clone(), session.code());
     tokio::task::spawn_blocking(move || {
         let (conn, deadline) = session.into_parts();
         let mut harness = Harness::new(conn);
-        let result = work(&mut harness).map_err(|error| MigrateError::Failed(error.to_string()));
+        let result = work(&mut harness).map_err(|error| {
+            let cause = error.to_string();
+            // insufficient_privilege
+            if code.get() == Some(*b"42501") {
+                MigrateError::Rights { user, cause }
+            } else {
+                MigrateError::Failed(cause)
+            }
+        });
         drop((harness, deadline));
         result
     })

@@ -25,7 +25,9 @@ use crate::{
     engine::{outcome, record},
     ids::{AttemptId, ProductId, SaleId, UserId},
     order::settlement::{self, Fresh, Known, KnownSale, Settled},
-    port::{Attempt, LedgerError, Outcome, Position, SettleBatch, SettleError, Settlement},
+    port::{
+        Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
+    },
 };
 
 /// How often batches are tried when other writers get in the way.
@@ -44,7 +46,8 @@ const MOVE_OFFSETS: &str = "
 
 /// In one order for everybody, so that batches queue up instead of deadlocking.
 const LOCK_SALES: &str = "
-    SELECT id, product_id, remaining_stock FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
+    SELECT id, product_id, remaining_stock, admitted_from, admitted_until
+    FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
 
 /// One row for each attempt, in order. A statement of its own after the lock, so that it sees what those who held the
 /// lock before have committed.
@@ -95,6 +98,10 @@ struct SaleRow {
     product_id: i64,
     #[diesel(sql_type = Integer)]
     remaining_stock: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    admitted_from: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    admitted_until: Option<DateTime<Utc>>,
 }
 
 #[derive(QueryableByName)]
@@ -294,11 +301,16 @@ async fn look_up(
 
 fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
     let product = ProductId::new(row.product_id)?;
+    let admitted = row
+        .admitted_from
+        .zip(row.admitted_until)
+        .map(|(start, end)| SaleWindow { start, end });
     Some((
         SaleId::new(row.id)?,
         KnownSale {
             product,
             remaining: units(row.remaining_stock),
+            admitted,
         },
     ))
 }

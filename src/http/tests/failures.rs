@@ -31,6 +31,51 @@ async fn unknown_paths_are_404() {
 }
 
 #[tokio::test]
+async fn a_path_has_one_spelling_only() {
+    let server = Server::start().await;
+    let raw = async |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        server.raw(&request).await
+    };
+    for target in [
+        "/%6detrics",
+        "/metric%73",
+        "//metrics",
+        "/./metrics",
+        "/x/../metrics",
+        "/metrics/.",
+        "/api-docs//",
+        "/api-docs/..%2fmetrics",
+        "/api-docs/%2e%2e/metrics",
+        "/metrics%2f",
+        "/metrics%00",
+        "/api/./flash-sale/status",
+        "/api/orders/status/%31",
+        "//api/flash-sale/status",
+        "http://x//metrics",
+    ] {
+        let answer = raw(target).await;
+        let is_404 = answer.starts_with("HTTP/1.1 404") && answer.contains("not_found");
+        assert!(is_404, "{target}: {answer}");
+    }
+    // What a proxy takes for another path, and the framework for the same.
+    for target in ["/metrics#", "/metrics#/", "/health?x#y"] {
+        let answer = raw(target).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+    }
+    for target in [
+        "/metrics",
+        "/metrics?a=//%6d",
+        "http://x/metrics",
+        "/health/",
+        "/api-docs/",
+    ] {
+        let answer = raw(target).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{target}: {answer}");
+    }
+}
+
+#[tokio::test]
 async fn wrong_methods_are_405_and_told_the_right_ones() {
     let server = Server::start().await;
     for (path, allow) in [

@@ -5,12 +5,14 @@ mod accounts;
 mod auditing;
 mod bed;
 mod catalog;
+mod ending;
 mod leases;
 mod model;
 mod orders;
 mod postgres;
 mod settling;
 mod sqlite;
+mod terms;
 
 use self::bed::Bed;
 
@@ -42,6 +44,14 @@ macro_rules! suite {
                     one_of_many_who_want_a_name_at_once_gets_it,
                     one_of_many_spellings_of_an_email_at_once_gets_it,
                     a_password_hash_is_replaced_unless_another_was_first,
+                    runs_of_accounts_end_with_their_block,
+                    an_id_is_never_handed_out_again,
+                    ids_continue_above_what_the_caller_knows,
+                    ids_continue_above_an_account_that_a_record_proves,
+                    removed_accounts_are_told_until_the_position_is_behind_them,
+                    accounts_are_read_in_pages_of_runs,
+                    accounts_are_looked_up_with_the_time_they_were_made,
+                    an_attempt_without_an_account_ends_as_that_and_takes_no_unit,
                 }
                 auditing {
                     decisions_are_kept_in_their_order_log_by_log,
@@ -51,6 +61,18 @@ macro_rules! suite {
                     a_window_is_listed_to_the_millisecond,
                     a_snapshot_adds_up_while_orders_are_being_made,
                     an_unknown_sale_has_no_snapshot,
+                }
+                ending {
+                    an_ended_order_is_listed_until_the_gate_has_taken_it_out,
+                    an_attempt_whose_order_ended_is_answered_as_released,
+                    a_shopper_whose_order_ended_buys_again,
+                    an_attempt_that_lost_to_an_order_that_ended_got_nothing,
+                    ended_orders_are_listed_sale_by_sale_up_to_the_limit,
+                }
+                terms {
+                    a_change_of_units_is_a_new_version,
+                    settling_is_no_change_of_terms,
+                    a_snapshot_has_terms_and_units_of_one_moment,
                 }
                 settling {
                     first_come_first_served_until_it_is_sold_out,
@@ -114,6 +136,8 @@ macro_rules! sql_suite {
                 settling {
                     settling_again_answers_the_same_and_changes_nothing,
                     the_cause_of_a_rejection_is_recorded,
+                    who_was_let_in_before_a_sale_was_shortened_gets_an_order,
+                    of_a_sale_without_a_history_every_time_is_taken,
                 }
             }
         }

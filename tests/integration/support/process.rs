@@ -207,6 +207,26 @@ pub fn free_port() -> u16 {
     listener.local_addr().unwrap().port()
 }
 
+/// The environment of a process whose machine's clock is off. By the first two, timers see the wrong clock as well; the others
+/// leave them the right one, as on a real machine.
+pub fn faketime(offset: &str) -> Vec<(&'static str, String)> {
+    // Not the program `faketime`: it would be the process that is stopped, and the node would outlive the test.
+    let library = format!(
+        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+        std::env::consts::ARCH
+    );
+    assert!(
+        std::path::Path::new(&library).exists(),
+        "{library} is missing; scripts/services.sh installs faketime"
+    );
+    vec![
+        ("LD_PRELOAD", library),
+        ("FAKETIME", offset.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
+}
+
 /// Keeps the lines of a pipe in each of these places.
 fn keep(pipe: impl Read + Send + 'static, places: Vec<Lines>) -> JoinHandle<()> {
     std::thread::spawn(move || {

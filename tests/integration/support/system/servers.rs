@@ -16,7 +16,7 @@ use super::{GateBalance, System};
 use crate::support::{
     api::Api,
     broker::Broker,
-    kafka,
+    kafka, mode,
     postgres::TestDatabase,
     process::Process,
     redis::{RedisOptions, RedisServer, cluster_config},
@@ -99,13 +99,19 @@ impl Servers {
                 .collect();
             environment.insert("REDIS_SENTINELS".to_owned(), addresses.join(","));
             environment.insert("REDIS_SENTINEL_MASTER".to_owned(), sentinel.master.clone());
+            if let Some(password) = &sentinel.password {
+                environment.insert(
+                    "REDIS_SENTINEL_PASSWORD".to_owned(),
+                    password.reveal().to_owned(),
+                );
+            }
         }
-        environment.extend(
-            pairs
-                .into_iter()
-                .chain(kafka::environment(&topic.config))
-                .map(|(name, value)| (name.to_owned(), value)),
-        );
+        if let Some(password) = &redis_config.password {
+            environment.insert("REDIS_PASSWORD".to_owned(), password.reveal().to_owned());
+        }
+        environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
+        environment.extend(mode::tls_environment("REDIS", &redis_config.tls));
+        environment.extend(kafka::environment(&topic.config));
         Self {
             environment,
             database,
