@@ -12,6 +12,7 @@ mod openapi;
 mod place;
 mod seed;
 mod serve;
+mod settings;
 mod simulate;
 mod stress;
 mod work;
@@ -115,8 +116,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     }
     let intent = cli.command.intent();
     let sources = Sources::of_process(cli.config)?;
-    let config = Config::load(&Sources { intent, ..sources })?;
+    let sources = Sources { intent, ..sources };
+    let (config, unused) = Config::load_for(&sources, &settings::used_by(&cli.command))?;
     telemetry::start_logging(&config.log);
+    for problem in unused {
+        tracing::warn!("not used by this command, but wrong: {}", problem.trim());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

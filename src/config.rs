@@ -3,6 +3,7 @@
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
 mod address;
+mod env_file;
 mod production;
 mod read;
 mod reader;
@@ -35,6 +36,8 @@ pub struct Config {
     pub redis: RedisConfig,
     pub kafka: KafkaConfig,
     pub postgres: PostgresConfig,
+    /// Where the database of the original service is, for `import --from-original`, which names it.
+    pub original: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
@@ -56,6 +59,8 @@ pub struct ServerConfig {
     pub frontend_origins: Vec<String>,
     /// Whether `/api-docs` is served.
     pub api_docs: bool,
+    /// Whether refused attempts are answered with the original service's 400.
+    pub original_status_codes: bool,
     pub http_threads: usize,
     /// Of all threads.
     pub max_connections: usize,
@@ -256,6 +261,8 @@ pub struct AuthConfig {
     pub password_passes: u32,
     pub password_threads: usize,
     pub password_queue: usize,
+    /// Whether passwords that are guessed first are refused at registration.
+    pub password_blocklist: bool,
 }
 
 /// How often is too often; 0 is no limit.
@@ -267,6 +274,8 @@ pub struct LimitsConfig {
     pub registrations_per_account: u32,
     pub attempts_per_user: u32,
     pub attempts_per_address: u32,
+    /// Whether limits by address hold for clients on this machine, too.
+    pub loopback: bool,
 }
 
 /// The seeded sale, and how long results stay.
@@ -304,6 +313,12 @@ pub struct StressConfig {
 impl Config {
     /// Reads defaults, file and environment, and checks them; all problems are reported at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        read::config(sources)
+        Self::load_for(sources, &[""]).map(|(config, _)| config)
+    }
+
+    /// The same for who uses some settings only: those whose names in the file begin with one of `used`. What is wrong with
+    /// others is no error and comes with the configuration; they then have some valid value.
+    pub fn load_for(sources: &Sources, used: &[&str]) -> Result<(Self, Vec<String>), ConfigErrors> {
+        read::config(sources, used)
     }
 }

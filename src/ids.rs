@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// What is wrong with the text of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a whole number from 1 to {}", i64::MAX)]
+#[error("must be a positive integer")]
 pub struct InvalidId;
 
 /// Defines a positive integer id, as PostgreSQL's `BIGINT` sequences hand them out.

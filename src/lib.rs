@@ -1,6 +1,7 @@
 //! `flashsale`: takes the second in which a sale opens.
 //!
-//! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`] and [`clock`] below them
+//! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`], [`account_key`] and [`clock`] below
+//!   them
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
 //! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, embedded in one process, and as models; the domain never names
 //!   one
@@ -15,6 +16,7 @@
 //!
 //! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.
 
+pub mod account_key;
 pub mod app;
 pub mod auth;
 pub mod clock;
@@ -32,3 +34,5 @@ pub mod security;
 pub mod simulation;
 pub mod stress;
 pub mod telemetry;
+pub mod terminal;
+mod unicode;

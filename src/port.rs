@@ -11,7 +11,10 @@ mod ledger;
 mod letters;
 mod log;
 
-pub use accounts::{ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun};
+pub use accounts::{
+    ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
+    KeyPage,
+};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,

@@ -1,6 +1,7 @@
 //! Logs and metrics of a process.
 
 use std::{
+    fmt,
     io::IsTerminal,
     sync::{
         LazyLock,
@@ -10,9 +11,13 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt,
+    fmt::format::{Writer, debug_fn},
+};
 
-use crate::config::TelemetryConfig;
+use crate::{config::TelemetryConfig, terminal::Plain};
 
 /// Bounds of the buckets of every `…_seconds` histogram.
 const SECONDS: &[f64] = &[
@@ -83,7 +88,7 @@ impl Default for Seldom {
 pub fn start_logging(config: &TelemetryConfig) {
     // What the setting says of one of them comes later and counts.
     let filter = EnvFilter::new(format!("{},{}", UNLESS_NAMED.join(","), config.level));
-    let log = fmt()
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -91,8 +96,23 @@ pub fn start_logging(config: &TelemetryConfig) {
     let _ = if config.json {
         log.json().try_init()
     } else {
-        log.with_target(false).try_init()
+        let fields = debug_fn(write_field).delimited(" ");
+        log.with_target(false).fmt_fields(fields).try_init()
     };
+}
+
+/// A field of a line for people. Whatever is in it, the line is one, and a terminal obeys nothing of it.
+fn write_field(
+    writer: &mut Writer<'_>,
+    field: &tracing::field::Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    let value = Plain(format!("{value:?}"));
+    match (field.name(), writer.has_ansi_escapes()) {
+        ("message", _) => write!(writer, "{value}"),
+        (name, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
+        (name, false) => write!(writer, "{name}={value}"),
+    }
 }
 
 /// Starts counting; the handle renders what was counted.
@@ -114,5 +134,43 @@ mod tests {
     fn of_many_lines_the_first_is_let_through() {
         let seldom = Seldom::new();
         assert_eq!((0..1_000).filter(|_| seldom.is_due()).count(), 1);
+    }
+
+    /// Where a test's lines go.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_line_of_text_is_obeyed_by_a_terminal() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .finish();
+        let hostile = "a\u{1b}[2J\u{7}\r\u{9b}b\u{202e}c\nforged";
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(error = %hostile, text = hostile, debug = ?hostile, "said {hostile}");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            !text.trim_end().chars().any(crate::terminal::is_obeyed),
+            "{text:?}"
+        );
+        assert_eq!(text.matches("forged").count(), 4, "{text}");
+        assert!(text.contains("error=a\\u{1b}[2J"), "{text}");
     }
 }

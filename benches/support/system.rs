@@ -136,6 +136,7 @@ pub fn token(user: usize) -> String {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     });
     let user = UserId::new(i64::try_from(user).unwrap()).unwrap();
     tokens

@@ -52,6 +52,11 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let mut checks = settings::judge(&config);
         if let Some(directory) = self.place.data_dir(&config)? {

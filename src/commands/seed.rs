@@ -13,6 +13,7 @@ use crate::{
         embedded::DataFile,
         postgres::{ConnectError, PostgresLedger, seed::seed},
     },
+    terminal::{Plain, say},
 };
 
 /// Make demo accounts, products and a sale to try things out with
@@ -32,6 +33,11 @@ pub(super) struct Seed {
 }
 
 impl Seed {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.place.data_dir(&config)? {
             let seed = move || {
@@ -60,12 +66,11 @@ impl Seed {
     }
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn report(seeded: &[Seeded]) {
     for seeded in seeded {
-        println!(
+        say!(
             "{}: {}",
-            seeded.what,
+            Plain(&seeded.what),
             if seeded.created { "made" } else { "there" }
         );
     }

@@ -45,6 +45,11 @@ pub(super) struct Serve {
 }
 
 impl Serve {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();

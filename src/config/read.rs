@@ -1,6 +1,6 @@
 //! From texts to a [`Config`], with every check; nothing stops at the first problem.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
@@ -9,6 +9,9 @@ use super::{
     address::Address, production, reader::Reader, tls, with_port,
 };
 
+/// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
+const TOKEN_LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(30 * 24);
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
 /// The ports of servers whose address names none.
@@ -18,13 +21,18 @@ const DEFAULT_SKU: &str = "FLASH-001";
 /// So many networks can have all their connections, unless it is set how many that are.
 const DEFAULT_NETWORKS: usize = 5;
 
-pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
+/// The configuration, and what is wrong with settings that are not used.
+pub(super) fn config(
+    sources: &Sources,
+    used: &[&str],
+) -> Result<(Config, Vec<String>), ConfigErrors> {
     let (texts, problems) = sources.texts();
     let mut read = Reader::new(texts, problems);
     let production = read.choice(
         "server.environment",
         &[("development", false), ("production", true)],
     );
+    let postgres = postgres(&mut read, production);
     let config = Config {
         server: server(&mut read, production),
         log: TelemetryConfig {
@@ -33,12 +41,13 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         },
         redis: redis(&mut read, production),
         kafka: kafka(&mut read, production),
-        postgres: postgres(&mut read, production),
+        original: original(&mut read, production, &postgres),
+        postgres,
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
-        auth: auth(&mut read),
-        limits: limits(&mut read),
+        auth: auth(&mut read, production),
+        limits: limits(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
         operator: OperatorConfig {
@@ -47,15 +56,19 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         stress: StressConfig {
             users: read.number("stress.users", 1..=10_000_000),
             concurrent: read.number("stress.concurrent", 1..=50_000),
-            base_url: read.required("stress.base_url"),
+            base_url: read.base_url("stress.base_url"),
         },
     };
     if production {
+        // What production refuses, no part of a deployment is to run with.
+        read.concern_all();
         production::judge(&config, sources.intent, &mut read);
     }
-    match read.into_problems() {
-        none if none.is_empty() => Ok(config),
-        problems => Err(ConfigErrors(problems)),
+    let (problems, unused) = read.into_problems(used);
+    if problems.is_empty() {
+        Ok((config, unused))
+    } else {
+        Err(ConfigErrors(problems))
     }
 }
 
@@ -72,6 +85,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         port,
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
+        original_status_codes: read.flag("server.original_status_codes"),
         http_threads: read.number("server.http_threads", 0..=1024),
         max_connections,
         max_connections_per_network: production.then_some(per_network),
@@ -229,6 +243,33 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     }
 }
 
+/// The server of the original's database: ours, but for what is set.
+fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> PostgresConfig {
+    let host = read.optional("original.host");
+    let is_set = |read: &Reader, setting| read.optional(setting).is_some();
+    PostgresConfig {
+        tls: match &host {
+            Some(host) => tls::read(read, "postgres", &[host], production),
+            None => ours.tls.clone(),
+        },
+        host: host.unwrap_or_else(|| ours.host.clone()),
+        port: if is_set(read, "original.port") {
+            read.number("original.port", 1..=u16::MAX)
+        } else {
+            ours.port
+        },
+        user: read
+            .optional("original.user")
+            .unwrap_or_else(|| ours.user.clone()),
+        password: read
+            .optional("original.password")
+            .map_or_else(|| ours.password.clone(), Secret::new),
+        // It is read in one transaction.
+        pooler: Pooler::None,
+        ..ours.clone()
+    }
+}
+
 /// Addresses, and directories of Unix sockets.
 fn postgres_hosts(read: &mut Reader) -> String {
     const SETTING: &str = "postgres.host";
@@ -249,18 +290,28 @@ fn postgres_hosts(read: &mut Reader) -> String {
     hosts.collect::<Vec<_>>().join(",")
 }
 
-fn auth(read: &mut Reader) -> AuthConfig {
+fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     AuthConfig {
         jwt_secret: Secret::new(read.required("auth.jwt_secret")),
-        token_ttl: read.lifetime("auth.jwt_expires_in"),
+        token_ttl: read.lifetime("auth.jwt_expires_in", TOKEN_LIFETIMES),
         password_memory_kib: read.number("auth.password_memory_kib", 8..=4_194_304),
         password_passes: read.number("auth.password_passes", 1..=100),
         password_threads: read.number("auth.password_threads", 0..=1024),
         password_queue: read.number("auth.password_queue", 1..=100_000),
+        password_blocklist: read
+            .choice(
+                "auth.password_blocklist",
+                &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+            )
+            .unwrap_or(production),
     }
 }
 
-fn limits(read: &mut Reader) -> LimitsConfig {
+fn limits(read: &mut Reader, production: bool) -> LimitsConfig {
+    let loopback = read.choice(
+        "limits.loopback",
+        &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+    );
     let mut limit = |setting| read.number(setting, 0..=1_000_000);
     LimitsConfig {
         logins_per_address: limit("limits.logins_per_address"),
@@ -269,6 +320,7 @@ fn limits(read: &mut Reader) -> LimitsConfig {
         registrations_per_account: limit("limits.registrations_per_account"),
         attempts_per_user: limit("limits.attempts_per_user"),
         attempts_per_address: limit("limits.attempts_per_address"),
+        loopback: loopback.unwrap_or(production),
     }
 }
 
@@ -306,8 +358,6 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{
         super::{TlsMode, VARIABLES},
         *,
@@ -340,6 +390,38 @@ mod tests {
             (config.sale.total_stock, config.worker.enabled),
             (1000, true)
         );
+    }
+
+    /// Its README's list, which is its `.env.example`, and its stress client's.
+    #[test]
+    fn the_env_file_of_the_original_is_taken_as_it_is_shipped() {
+        let config = with(&[
+            ("PORT", "3000"),
+            ("NODE_ENV", "development"),
+            ("REDIS_HOST", "localhost"),
+            ("REDIS_PORT", "6379"),
+            ("REDIS_PASSWORD", ""),
+            ("REDIS_CLUSTER_MODE", "false"),
+            ("KAFKA_BROKERS", "localhost:9092"),
+            ("KAFKA_CLIENT_ID", "flash-sale-api"),
+            ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", "flashsale.attempts"),
+            ("KAFKA_CONSUMER_GROUP", "flash-sale-worker-group"),
+            ("POSTGRES_HOST", "localhost"),
+            ("POSTGRES_PORT", "5433"),
+            ("POSTGRES_USER", "postgres1"),
+            ("POSTGRES_PASSWORD", "postgres1"),
+            ("POSTGRES_DB", "flash_sale"),
+            ("FLASH_SALE_START_TIME", "2024-01-01T00:00:00Z"),
+            ("FLASH_SALE_END_TIME", "2024-01-01T23:59:59Z"),
+            ("FLASH_SALE_PRODUCT_ID", "flash-sale-product-001"),
+            ("FLASH_SALE_TOTAL_STOCK", "1000"),
+            ("JWT_SECRET", "your-secret-key-change-in-production"),
+            ("JWT_EXPIRES_IN", "24h"),
+            ("ENABLE_CONSUMER", "true"),
+            ("STRESS_TEST_USERS", "100"),
+            ("STRESS_TEST_CONCURRENT", "50"),
+        ]);
+        assert_eq!(config.unwrap().sale.product_sku, "FLASH-001");
     }
 
     #[test]
@@ -383,6 +465,51 @@ mod tests {
         for name in named {
             assert!(errors.to_string().contains(name), "{name} in {errors}");
         }
+    }
+
+    #[test]
+    fn a_wrong_setting_stops_those_only_who_use_it() {
+        let variables = [
+            ("FLASH_SALE_START_TIME", "noon"),
+            ("PORT", "x"),
+            ("JWT_EXPIRES_IN", "soon"),
+        ];
+        let sources = Sources {
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..Sources::default()
+        };
+        let stopped_by = |used: &[&str]| match Config::load_for(&sources, used) {
+            Ok((_, unused)) => (0, unused.len()),
+            Err(errors) => (errors.0.len(), 0),
+        };
+        assert_eq!(stopped_by(&["postgres."]), (0, 3));
+        assert_eq!(stopped_by(&["postgres.", "server."]), (1, 0));
+        assert_eq!(stopped_by(&["sale.", "auth."]), (2, 0));
+        assert_eq!(stopped_by(&["sale.result_ttl_secs"]), (0, 3));
+        assert_eq!(stopped_by(&[""]), (3, 0));
+        let unreadable = Sources {
+            file: Some("/nowhere.toml".into()),
+            ..Sources::default()
+        };
+        assert!(Config::load_for(&unreadable, &[]).is_err(), "all use it");
+    }
+
+    #[test]
+    fn limits_by_address_stand_back_on_this_machine_in_development() {
+        let loopback = |variables: &[(&str, &str)]| {
+            let mut all = vec![
+                ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+                ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+            ];
+            all.extend(variables);
+            with(&all).unwrap().limits.loopback
+        };
+        let production = ("APP_ENV", "production");
+        assert!(!loopback(&[]) && loopback(&[production]));
+        assert!(loopback(&[("LIMIT_LOOPBACK", "true")]));
+        assert!(!loopback(&[production, ("LIMIT_LOOPBACK", "false")]));
     }
 
     #[test]
@@ -474,6 +601,29 @@ mod tests {
             mode(&[production, remote, ("POSTGRES_TLS", "require")]),
             TlsMode::Require
         );
+    }
+
+    #[test]
+    fn the_originals_server_is_ours_but_for_what_is_set() {
+        let ours = with(&[("POSTGRES_PORT", "5432"), ("POSTGRES_USER", "shop")]).unwrap();
+        let of = |config: &PostgresConfig| {
+            let password = config.password.reveal().to_owned();
+            (
+                config.host.clone(),
+                config.port,
+                config.user.clone(),
+                password,
+            )
+        };
+        assert_eq!(of(&ours.original), of(&ours.postgres));
+        let other = with(&[
+            ("ORIGINAL_POSTGRES_HOST", "db.old"),
+            ("ORIGINAL_POSTGRES_PORT", "5433"),
+            ("ORIGINAL_POSTGRES_USER", "reader"),
+            ("ORIGINAL_POSTGRES_PASSWORD", "secret"),
+        ]);
+        let expected = ("db.old".into(), 5433, "reader".into(), "secret".into());
+        assert_eq!(of(&other.unwrap().original), expected);
     }
 
     #[test]

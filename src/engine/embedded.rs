@@ -11,6 +11,7 @@ mod ended;
 pub mod export;
 mod gate;
 mod identity;
+mod keys;
 mod leases;
 mod ledger;
 mod log;

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, table};
+use super::{
+    Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage,
+    statuses::Statuses, table,
+};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
@@ -41,6 +44,7 @@ impl App {
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
         (api_docs, metrics): (bool, bool),
+        statuses: Statuses,
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -71,14 +75,14 @@ impl App {
             .app_data(body_timeout)
             .app_data(proxies);
         probes.install(config);
-        table::mount(table::served(api_docs, metrics), config);
+        table::mount(table::served(api_docs, metrics), statuses, config);
     }
 }
 
 impl Probes {
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         self.clone().install(config);
-        table::mount(table::probes(), config);
+        table::mount(table::probes(), Statuses::Ours, config);
     }
 
     fn install(self, config: &mut ServiceConfig) {

@@ -22,6 +22,7 @@ use super::{
     ApiError, ErrorCode,
     drain::{Draining, UnderWay},
     error::wants_problem,
+    statuses::Statuses,
 };
 
 /// What browsers are told with every answer that does not say otherwise: no guessing of types, no frames, no scripts, no
@@ -72,12 +73,13 @@ impl Tally {
 /// The middleware around every route.
 pub(super) async fn finish<B: MessageBody + 'static>(
     tally: Rc<Tally>,
+    statuses: Statuses,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
     let answer = match next.call(request).await {
-        Ok(answer) => reshape(answer.map_into_boxed_body(), problem),
+        Ok(answer) => reshape(answer.map_into_boxed_body(), problem, statuses),
         Err(error) => return Err(error),
     };
     tally.count(answer.status());
@@ -98,7 +100,7 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
         Tally::new(UNMATCHED).count(StatusCode::NOT_FOUND);
         request.error_response(ApiError::from(ErrorCode::NotFound))
     };
-    let mut answer = reshape(answer, problem);
+    let mut answer = reshape(answer, problem, Statuses::Ours);
     if draining.has_begun() {
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
@@ -131,13 +133,19 @@ fn is_canonical(path: &str) -> bool {
 }
 
 /// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.
-fn reshape(answer: ServiceResponse, problem: bool) -> ServiceResponse {
+fn reshape(mut answer: ServiceResponse, problem: bool, statuses: Statuses) -> ServiceResponse {
     let Some(error) = answer.response().error() else {
         return answer;
     };
     let better = match error.as_error::<ApiError>() {
-        Some(ours) if problem => ours.problem(),
-        Some(_) => return answer,
+        Some(ours) => match (problem, statuses.instead(ours.code())) {
+            (true, instead) => ours.problem(instead.unwrap_or(ours.code().status())),
+            (false, None) => return answer,
+            (false, Some(status)) => {
+                *answer.response_mut().status_mut() = status;
+                return answer;
+            }
+        },
         None => foreign(error, problem),
     };
     answer.into_response(better)
@@ -155,7 +163,7 @@ fn foreign(error: &Error, problem: bool) -> HttpResponse {
     }
     let ours = ApiError::from(code);
     if problem {
-        ours.problem()
+        ours.problem(code.status())
     } else {
         HttpResponse::from_error(ours)
     }

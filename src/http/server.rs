@@ -27,6 +27,7 @@ use super::{
     extract::BodyTimeout,
     farewell::TurnedAway,
     networks::{Crowded, Networks},
+    statuses::Statuses,
     threads::{Connection, Threads},
 };
 use crate::{config::ServerConfig, lifecycle::Ending, telemetry::Seldom};
@@ -87,8 +88,9 @@ pub async fn run(
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
     // In production metrics are for the inside: `run_probes` serves them there.
     let optional = (config.api_docs, !config.production);
+    let statuses = Statuses::new(config.original_status_codes);
     let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), optional, service);
+        app.configure(body_timeout, proxies.clone(), optional, statuses, service);
     };
     serve(listener, config.http_threads, config, ending, configure).await
 }

@@ -24,7 +24,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, server, table};
+use super::{
+    client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, server, statuses::Statuses,
+    table,
+};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Role, Tokens,
@@ -57,6 +60,7 @@ fn auth_config() -> AuthConfig {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     }
 }
 
@@ -67,6 +71,7 @@ fn server_config() -> ServerConfig {
         port: 0,
         frontend_origins: Vec::new(),
         api_docs: true,
+        original_status_codes: false,
         http_threads: 1,
         max_connections: 100,
         max_connections_per_network: None,
@@ -91,6 +96,7 @@ fn no_limits() -> LimitsConfig {
         registrations_per_account: 0,
         attempts_per_user: 0,
         attempts_per_address: 0,
+        loopback: true,
     }
 }
 
@@ -140,6 +146,7 @@ impl Server {
         let auth = Arc::new(auth);
         let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
         let (api_docs, metrics) = (config.api_docs, !config.production);
+        let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, ending, move |service| {
@@ -153,7 +160,7 @@ impl Server {
                     .app_data(Data::new(page))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
-                table::mount(table::served(api_docs, metrics), service);
+                table::mount(table::served(api_docs, metrics), statuses, service);
             })
             .await
         });

@@ -60,6 +60,7 @@ mod tests {
             registrations_per_account: 0,
             attempts_per_user: 6,
             attempts_per_address: 60,
+            loopback: true,
         });
         let [one, other] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
         assert_eq!(pressed(&limit, 1..2, one), 6, "of a shopper");

@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{Attempt, AttemptLog, Holder, Standing, StockGate},
+    port::{Attempt, AttemptLog, Holder, SaleWindow, Standing, StockGate},
     sale::{Admission, CatalogCalls, SaleBoard},
 };
 
@@ -124,6 +124,12 @@ impl Purchase {
         let outcome = self.decide(desk, user, sale).await;
         counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
         outcome
+    }
+
+    /// When a sale takes attempts, as this node knows it.
+    #[must_use]
+    pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
+        self.board.window_of(sale)
     }
 
     async fn decide(&self, desk: &Desk, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {

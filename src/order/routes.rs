@@ -98,7 +98,9 @@ pub async fn attempt(
     desk: Data<Desk>,
 ) -> Result<HttpResponse, ApiError> {
     limit.check(shopper.0, client.0)?;
-    let accepted = purchase.attempt(&desk, shopper.0, sale.0).await?;
+    let outcome = purchase.attempt(&desk, shopper.0, sale.0).await;
+    let accepted = outcome
+        .map_err(|refusal| ApiError::of_attempt(refusal, sale.0, purchase.window_of(sale.0)))?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
 }
 

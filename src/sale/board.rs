@@ -158,6 +158,13 @@ impl SaleBoard {
             .map(|sale| sale.listing.id)
     }
 
+    /// When a sale takes attempts, if it is on the board.
+    #[must_use]
+    pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
+        let sales = self.sales.load();
+        sales.get(&sale).map(|listed| listed.listing.window)
+    }
+
     /// The best guess at the gate's time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

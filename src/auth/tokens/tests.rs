@@ -19,6 +19,7 @@ fn tokens() -> Tokens {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     })
 }
 

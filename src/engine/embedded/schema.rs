@@ -11,6 +11,8 @@ diesel::table! {
         full_name -> Nullable<Text>,
         role -> Text,
         created_at -> BigInt,
+        username_key -> Nullable<Text>,
+        email_key -> Nullable<Text>,
     }
 }
 

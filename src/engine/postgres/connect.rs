@@ -82,6 +82,11 @@ pub enum ConnectError {
         database: String,
         names: Vec<String>,
     },
+    #[error(
+        "database \"{database}\" (POSTGRES_DB) is one of the original service: leave it as it is, set POSTGRES_DB to a new name, \
+         run `flashsale migrate`, then `flashsale import --from-original {database}` (docs/COMPATIBILITY.md)"
+    )]
+    OriginalSchema { database: String },
 }
 
 impl ConnectError {
@@ -98,7 +103,8 @@ impl ConnectError {
             | Self::Credentials { .. }
             | Self::DatabaseMissing { .. }
             | Self::Refused { .. }
-            | Self::MigrationsMissing { .. } => false,
+            | Self::MigrationsMissing { .. }
+            | Self::OriginalSchema { .. } => false,
         }
     }
 }

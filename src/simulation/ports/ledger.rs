@@ -85,6 +85,15 @@ impl Ledger for RemoteLedger {
         self.ledger.find_user(username).await
     }
 
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        self.ledger.replace_password_hash(user, old, new).await
+    }
+
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
         let ledger = Arc::clone(&self.ledger);
         let done = |_: &Result<Vec<SaleListing>, LedgerError>| "listed".to_owned();

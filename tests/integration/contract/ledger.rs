@@ -40,7 +40,10 @@ macro_rules! suite {
                 accounts {
                     names_and_emails_are_unique_whatever_their_case,
                     an_account_is_found_whatever_the_case,
+                    spellings_of_a_name_are_one_account,
                     one_of_many_who_want_a_name_at_once_gets_it,
+                    one_of_many_spellings_of_an_email_at_once_gets_it,
+                    a_password_hash_is_replaced_unless_another_was_first,
                     runs_of_accounts_end_with_their_block,
                     an_id_is_never_handed_out_again,
                     ids_continue_above_what_the_caller_knows,
@@ -111,6 +114,12 @@ macro_rules! sql_suite {
             use $bed as EngineBed;
 
             contract! { EngineBed:
+                accounts {
+                    accounts_made_by_hand_are_known_by_their_keys,
+                    the_older_of_two_accounts_with_one_key_has_it_and_both_log_in,
+                    a_key_that_becomes_free_goes_to_the_account_without_one,
+                    a_changed_name_has_a_changed_key,
+                }
                 orders {
                     an_order_too_many_written_by_hand_is_refused,
                     a_second_order_written_by_hand_is_refused,

@@ -169,6 +169,7 @@ fn token(user: i64) -> String {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     });
     let user = UserId::new(user).unwrap();
     tokens

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 use super::ModelLedger;
 use crate::{
+    account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     order::settlement::{self, Settled},
     port::{
@@ -29,7 +30,7 @@ impl Ledger for ModelLedger {
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let now = self.clock.now();
         let mut tables = self.tables();
-        let same = |one: &str, other: &str| one.eq_ignore_ascii_case(other);
+        let same = |one: &str, other: &str| AccountKey::of(one) == AccountKey::of(other);
         let mut users = tables.users.values();
         if users.any(|(known, _)| same(&known.username, &user.username)) {
             return Ok(Registration::UsernameTaken);
@@ -104,12 +105,26 @@ impl Ledger for ModelLedger {
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
-        let tables = self.tables();
+        let (tables, key) = (self.tables(), AccountKey::of(username));
         let found = tables
             .users
             .values()
-            .find(|(user, _)| user.username.eq_ignore_ascii_case(username));
+            .find(|(user, _)| AccountKey::of(&user.username) == key);
         Ok(found.map(|(user, _)| user.clone()))
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let mut tables = self.tables();
+        let stored = tables.users.get_mut(&user).map(|(user, _)| user);
+        let stored = stored.filter(|user| user.password_hash == old);
+        Ok(stored
+            .map(|user| new.clone_into(&mut user.password_hash))
+            .is_some())
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
