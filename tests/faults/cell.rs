@@ -55,9 +55,9 @@ pub async fn run(bed: &mut Bed, fault: Fault, setting: Setting) -> Row {
         fault.strike(bed, &load).await;
         Instant::now()
     };
-    let normal = load.normal_again(over, limits::BACK).await;
+    let normal = load.normal_again(bed, over).await;
     if fault.mend(bed).await {
-        load.normal_again(Instant::now(), limits::BACK).await;
+        load.normal_again(bed, Instant::now()).await;
     }
     let mended = Instant::now();
     steady.stop().await;

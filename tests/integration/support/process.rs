@@ -201,6 +201,14 @@ pub fn send_signal(pid: u32, name: &str) {
     );
 }
 
+/// The same to a process that may have ended by itself.
+pub fn signal_if_there(pid: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// What a process gets whose machine's clock is off by this (`+600s`, `-600s`).
 pub fn with_clock_off_by(offset: &str) -> [(String, String); 4] {
     // Not the program `faketime`: it would be the process that is stopped, and the node would outlive the test.

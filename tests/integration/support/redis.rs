@@ -11,7 +11,7 @@ use std::{
 use flashsale::config::{RedisConfig, Secret};
 use uuid::Uuid;
 
-use super::process::{free_port, send_signal};
+use super::process::{free_port, send_signal, signal_if_there};
 
 /// How long a server may take to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -102,7 +102,8 @@ impl RedisServer {
     }
 
     pub fn resume(&self) {
-        send_signal(self.child.id(), "CONT");
+        // Where it is asked for to clean up, the server may have been killed.
+        signal_if_there(self.child.id(), "CONT");
     }
 
     /// `kill -9`.
