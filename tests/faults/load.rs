@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bed::Bed,
+    limits, pressure,
     request::exchange,
     support::{
         api::Shopper,
@@ -280,8 +281,10 @@ impl Load {
 
     /// Waits for a second without trouble after this moment, in which at least a quarter of the usual attempts were
     /// answered. When it began.
-    pub async fn normal_again(&self, from: Instant, patience: Duration) -> Instant {
+    pub async fn normal_again(&self, bed: &Bed, from: Instant) -> Instant {
         const SECOND: Duration = Duration::from_secs(1);
+        let longest = limits::recovery(&bed.config);
+        let waited = pressure::waited();
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let now = Instant::now();
@@ -301,9 +304,11 @@ impl Load {
                 }
                 last.cloned()
             };
+            let stolen = pressure::waited().saturating_sub(waited);
+            let (took, own) = (now - from, (now - from).saturating_sub(stolen));
             assert!(
-                now < from + patience,
-                "not normal again after {patience:?}: {trouble:?}"
+                own <= limits::BACK + SECOND && took <= longest,
+                "not normal again after {took:?}, of which {stolen:?} somebody waited for a CPU: {trouble:?}"
             );
         }
     }

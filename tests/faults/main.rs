@@ -12,6 +12,7 @@ mod fault;
 mod limits;
 mod load;
 mod node;
+mod pressure;
 mod request;
 mod soak;
 mod strike;

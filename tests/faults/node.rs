@@ -11,6 +11,9 @@ use crate::support::{
     wire::{Traffic, Wire},
 };
 
+/// A port where nobody listens.
+const NOWHERE: u16 = 1;
+
 /// A process with its wires.
 pub struct Node {
     pub command: &'static str,
@@ -60,6 +63,14 @@ impl Node {
             kafka,
             postgres,
             front,
+        }
+    }
+
+    /// `kill -9`. Shoppers do not get to whoever takes the port meanwhile.
+    pub fn kill(&self) {
+        self.process.kill();
+        if let Some(front) = &self.front {
+            front.lead_to(NOWHERE);
         }
     }
 

@@ -80,11 +80,10 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
             load.book().accounts_may_go |= fault.loses_accounts();
             fault.strike(&mut bed, &load).await;
             let over = Instant::now();
-            let normal = load.normal_again(over, limits::recovery(&bed.config)).await;
+            let normal = load.normal_again(&bed, over).await;
             slowest = slowest.max((normal - over, fault.to_string()));
             if fault.mend(&mut bed).await {
-                load.normal_again(Instant::now(), limits::recovery(&bed.config))
-                    .await;
+                load.normal_again(&bed, Instant::now()).await;
             }
         }
         steady.stop().await;

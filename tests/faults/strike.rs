@@ -102,7 +102,7 @@ async fn killed(part: Part, bed: &mut Bed) {
             return bed.postgres.restart().await;
         }
     };
-    node.process.kill();
+    node.kill();
     tokio::time::sleep(AWAY).await;
     node.start_again().await;
 }

@@ -23,9 +23,9 @@ pub async fn rolled_over(bed: &mut Bed) {
 /// Ten minutes behind: tokens that it issues would be older than the accounts they are for.
 pub async fn clock_wrong(bed: &mut Bed) {
     let node = &mut bed.nodes[0];
-    node.process.kill();
+    node.kill();
     node.start_again_with(&faketime("-600s")).await;
     tokio::time::sleep(LASTING).await;
-    node.process.kill();
+    node.kill();
     node.start_again().await;
 }

@@ -66,7 +66,7 @@ pub async fn set_back(bed: &mut Bed) {
 /// All processes are killed and started on another database, whose sale, product and accounts have the same numbers.
 pub async fn new_ledger(bed: &mut Bed, load: &Load) {
     for node in &bed.nodes {
-        node.process.kill();
+        node.kill();
     }
     bed.change_ledger(load.sale, load.product).await;
     join_all(bed.nodes.iter_mut().map(Node::start_again)).await;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::{
     mode,
-    process::{free_port, send_signal},
+    process::{free_port, send_signal, signal_if_there},
 };
 
 /// How long the server may take to answer after its start.
@@ -187,7 +187,8 @@ impl PostgresServer {
         for backend in self.backends() {
             signal_if_there(backend, "CONT");
         }
-        send_signal(self.child.id(), "CONT");
+        // Where it is asked for to clean up, the server may have been killed.
+        signal_if_there(self.child.id(), "CONT");
     }
 
     /// `kill -9`, of the backends as well.
@@ -279,14 +280,6 @@ impl Drop for PostgresServer {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-/// A backend may end by itself just then.
-fn signal_if_there(pid: u32, name: &str) {
-    let _ = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
 }
 
 fn spawn(dir: &Path, port: u16) -> Child {

@@ -201,6 +201,14 @@ pub fn send_signal(pid: u32, name: &str) {
     );
 }
 
+/// The same to a process that may have ended by itself.
+pub fn signal_if_there(pid: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// A port of the loopback interface that nobody listens on.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");

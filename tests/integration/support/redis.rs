@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{
     mode::{self, ServerTls},
-    process::{free_port, send_signal},
+    process::{free_port, send_signal, signal_if_there},
 };
 
 /// How long a server may take to answer after its start.
@@ -147,7 +147,8 @@ impl RedisServer {
     }
 
     pub fn resume(&self) {
-        send_signal(self.child.id(), "CONT");
+        // Where it is asked for to clean up, the server may have been killed.
+        signal_if_there(self.child.id(), "CONT");
     }
 
     /// `kill -9`.
