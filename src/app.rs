@@ -7,7 +7,7 @@ use anyhow::Context;
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     clock::Clock,
-    config::Config,
+    config::{Config, ServerConfig},
     http::{self, App, Probes, Readiness},
     ids::LedgerId,
     lifecycle::Lifecycle,
@@ -35,14 +35,15 @@ impl From<Ports> for Engines {
     }
 }
 
-/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in.
+/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in. Answers what the
+/// probes work with, for a listener of their own.
 pub async fn serve(
     lifecycle: &Lifecycle,
     config: &Config,
     ports: Ports,
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Probes> {
     let Ports {
         gate,
         log,
@@ -96,7 +97,12 @@ pub async fn serve(
         clock,
         metrics,
     };
-    let attempt_limit = Arc::new(AttemptLimit::new(config.limits.attempts_per_user));
+    let mut limits = config.limits.clone();
+    if !config.server.production {
+        // A developer's load comes from one address.
+        limits.attempts_per_address = 0;
+    }
+    let attempt_limit = Arc::new(AttemptLimit::new(&limits));
     let app = App {
         auth,
         directory,
@@ -106,7 +112,7 @@ pub async fn serve(
         attempt_limit,
         purchase: shop.purchase,
         results: shop.results,
-        probes,
+        probes: probes.clone(),
     };
     let listener = port.listen().context("the port cannot be listened on")?;
     let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
@@ -118,6 +124,26 @@ pub async fn serve(
             // HTTP first: what is behind it goes on until the last request is answered.
             Ok(()) => end.cancel(),
             Err(error) => tracing::error!(%error, "serving failed"),
+        }
+    });
+    Ok(probes)
+}
+
+/// Serves health checks and metrics alone on a port, as a task of `lifecycle`.
+pub fn serve_probes(
+    lifecycle: &Lifecycle,
+    config: &ServerConfig,
+    probes: Probes,
+    port: http::Bound,
+) -> anyhow::Result<()> {
+    let listener = port.listen().context("the port cannot be listened on")?;
+    let (config, ending) = (config.clone(), lifecycle.ending().clone());
+    let stop = lifecycle.stop().clone();
+    lifecycle.spawn("probes", async move {
+        match http::run_probes(listener, probes, &config, ending).await {
+            // They may end before the process does, and must not take it down.
+            Ok(()) => stop.cancelled().await,
+            Err(error) => tracing::error!(%error, "serving health and metrics failed"),
         }
     });
     Ok(())

@@ -4,6 +4,7 @@
 
 mod answer;
 mod app;
+mod buffered;
 mod client;
 mod cors;
 mod docs;
@@ -11,24 +12,27 @@ mod drain;
 mod error;
 mod error_code;
 mod extract;
+mod farewell;
 mod finish;
+mod framing;
 mod health;
 mod mapping;
+mod networks;
 mod openapi;
 mod readiness;
 mod server;
+mod statuses;
 mod stream;
 mod table;
 mod threads;
-mod upgrade;
 
 pub use answer::{Success, timestamp};
 pub use app::{App, Probes};
 pub use client::Client;
 pub use error::ApiError;
 pub use error_code::ErrorCode;
-pub use extract::{Bearer, JsonBody, PathId, Shopper};
-pub use openapi::document;
+pub use extract::{Bearer, Fields, PathId, Shopper};
+pub use openapi::{document, document_text};
 pub use readiness::Readiness;
 pub use server::{Bound, bind, run, run_probes};
 

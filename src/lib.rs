@@ -1,11 +1,13 @@
 //! `flashsale`: takes the second in which a sale opens.
 //!
-//! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`] and [`clock`] below them
+//! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`], [`account_key`] and [`clock`] below
+//!   them
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
 //! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, embedded in one process, and as models; the domain never names
 //!   one
 //! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
 //! - [`limit`]: rate limits with a bounded memory, for the domain
+//! - [`security`]: the security log: who did what from where
 //! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`simulation`]: whole histories under faults, from a seed, on the models
@@ -14,6 +16,7 @@
 //!
 //! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.
 
+pub mod account_key;
 pub mod app;
 pub mod auth;
 pub mod clock;
@@ -27,6 +30,9 @@ pub mod limit;
 pub mod order;
 pub mod port;
 pub mod sale;
+pub mod security;
 pub mod simulation;
 pub mod stress;
 pub mod telemetry;
+pub mod terminal;
+mod unicode;

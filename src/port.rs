@@ -11,7 +11,10 @@ mod ledger;
 mod letters;
 mod log;
 
-pub use accounts::{ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun};
+pub use accounts::{
+    ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
+    KeyPage,
+};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
@@ -27,3 +30,14 @@ pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
 };
+
+/// A server behind one of the ports did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

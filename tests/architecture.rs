@@ -160,7 +160,15 @@ fn features_depend_on_each_other_in_one_direction() {
 
 #[test]
 fn the_environment_is_read_by_the_configuration_only() {
-    only_in(&["env::var", "env::vars", "dotenvy"], &["config/"]);
+    only_in(&["env::var", "env::vars"], &["config/"]);
+}
+
+#[test]
+fn what_is_printed_passes_the_terminal_s_filter() {
+    only_in(
+        &["println!", "print!(", "stdout()", "stderr()"],
+        &["terminal.rs", "telemetry.rs", "commands/stress/progress.rs"],
+    );
 }
 
 #[test]

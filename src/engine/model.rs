@@ -12,5 +12,5 @@ mod log;
 
 pub use super::sale::Part;
 pub use gate::{GateImage, ModelGate};
-pub use ledger::ModelLedger;
+pub use ledger::{LedgerImage, ModelLedger};
 pub use log::ModelLog;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 
 use super::{
-    Readiness, client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, table,
+    Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage,
+    statuses::Statuses, table,
 };
 use crate::{
     auth::{Auth, Directory, Tokens},
@@ -42,7 +43,8 @@ impl App {
         &self,
         body_timeout: BodyTimeout,
         proxies: TrustedProxies,
-        api_docs: bool,
+        (api_docs, metrics): (bool, bool),
+        statuses: Statuses,
         config: &mut ServiceConfig,
     ) {
         let Self {
@@ -71,17 +73,16 @@ impl App {
             .app_data(Data::from(results))
             .app_data(Data::new(desk))
             .app_data(body_timeout)
-            .app_data(proxies)
-            .app_data(Data::new(Docs::new()));
+            .app_data(proxies);
         probes.install(config);
-        table::mount(table::served(api_docs), config);
+        table::mount(table::served(api_docs, metrics), statuses, config);
     }
 }
 
 impl Probes {
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         self.clone().install(config);
-        table::mount(table::probes(), config);
+        table::mount(table::probes(), Statuses::Ours, config);
     }
 
     fn install(self, config: &mut ServiceConfig) {

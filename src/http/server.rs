@@ -5,12 +5,13 @@
 //! failures of a rolling restart.
 
 use std::{
-    io,
-    net::{SocketAddr, TcpListener},
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::Duration,
 };
 
+use metrics::counter;
 use tokio::{
     net::{TcpSocket, lookup_host},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -24,13 +25,18 @@ use super::{
     client::TrustedProxies,
     drain::Draining,
     extract::BodyTimeout,
+    farewell::TurnedAway,
+    networks::{Crowded, Networks},
+    statuses::Statuses,
     threads::{Connection, Threads},
 };
-use crate::{config::ServerConfig, lifecycle::Ending};
+use crate::{config::ServerConfig, lifecycle::Ending, telemetry::Seldom};
 
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 8192;
+/// Connections of those who watch a process.
+const PROBES: usize = 256;
 /// Pause after accepting failed for a reason that the next connection shares, as when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -80,21 +86,29 @@ pub async fn run(
 ) -> io::Result<()> {
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-    let api_docs = config.api_docs;
+    // In production metrics are for the inside: `run_probes` serves them there.
+    let optional = (config.api_docs, !config.production);
+    let statuses = Statuses::new(config.original_status_codes);
     let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), api_docs, service);
+        app.configure(body_timeout, proxies.clone(), optional, statuses, service);
     };
     serve(listener, config.http_threads, config, ending, configure).await
 }
 
-/// Serves health checks and metrics alone, for processes without the API.
+/// Serves health checks and metrics alone, on connections of their own: nobody who takes all of the API's keeps those out that
+/// watch it.
 pub async fn run_probes(
     listener: TcpListener,
     probes: Probes,
     config: &ServerConfig,
     ending: Ending,
 ) -> io::Result<()> {
-    serve(listener, 1, config, ending, move |service| {
+    let config = ServerConfig {
+        max_connections: PROBES,
+        max_connections_per_network: None,
+        ..config.clone()
+    };
+    serve(listener, 1, &config, ending, move |service| {
         probes.configure(service);
     })
     .await
@@ -120,6 +134,7 @@ pub(super) async fn serve(
         queue: listener.try_clone()?,
         listener: tokio::net::TcpListener::from_std(listener)?,
         places: Arc::new(Semaphore::new(config.max_connections)),
+        networks: Networks::new(config.max_connections_per_network, &config.trusted_proxies),
     };
     let whole = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
 
@@ -144,6 +159,7 @@ pub(super) async fn serve(
         listener,
         queue,
         places,
+        networks: _,
     } = acceptor;
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
@@ -164,6 +180,7 @@ struct Acceptor {
     /// The same, to be asked for what it has without waiting.
     queue: TcpListener,
     places: Arc<Semaphore>,
+    networks: Networks,
 }
 
 impl Acceptor {
@@ -173,11 +190,7 @@ impl Acceptor {
             let place = self.place().await?;
             match self.listener.accept().await {
                 // Out of this runtime, into its thread's.
-                Ok((stream, peer)) => threads.hand(Connection {
-                    stream: stream.into_std()?,
-                    peer,
-                    place,
-                })?,
+                Ok((stream, peer)) => self.hand(threads, stream.into_std()?, peer, place)?,
                 // Of this connection alone: its client is gone already.
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
@@ -194,14 +207,32 @@ impl Acceptor {
         loop {
             let place = self.place().await?;
             match self.queue.accept() {
-                Ok((stream, peer)) => threads.hand(Connection {
-                    stream,
-                    peer,
-                    place,
-                })?,
+                Ok((stream, peer)) => self.hand(threads, stream, peer, place)?,
                 Err(error) if is_of_connection(&error) => {}
                 // The queue is empty, or cannot be read.
                 Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives a connection to a thread, unless its network has enough of them.
+    fn hand(
+        &self,
+        threads: &mut Threads,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<()> {
+        match self.networks.enter(peer.ip()) {
+            Ok(seat) => threads.hand(Connection {
+                stream,
+                peer,
+                place,
+                seat,
+            }),
+            Err(crowded) => {
+                turn_away(&stream, crowded);
+                Ok(())
             }
         }
     }
@@ -210,6 +241,26 @@ impl Acceptor {
         let place = Arc::clone(&self.places).acquire_owned().await;
         place.map_err(io::Error::other)
     }
+}
+
+/// Says why, if the client can read it before the connection is gone.
+fn turn_away(mut stream: &TcpStream, crowded: Crowded) {
+    static LINES: Seldom = Seldom::new();
+    let why = TurnedAway::NetworkCrowded;
+    counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
+    if let Some(unsaid) = LINES.line() {
+        let (_, network) = crowded.prefix;
+        tracing::warn!(
+            %network,
+            open = crowded.open,
+            unsaid,
+            "a network has as many connections as it may have (MAX_CONNECTIONS_PER_NETWORK); if it is a load balancer, name it in TRUSTED_PROXIES"
+        );
+    }
+    // It fits into the buffer of a new connection, and nobody is waited for.
+    let _ = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.write(why.answer()));
 }
 
 fn is_of_connection(error: &io::Error) -> bool {

@@ -5,6 +5,7 @@
 
 mod abuse;
 mod accounts;
+mod clients;
 mod documentation;
 mod drain;
 mod failures;
@@ -24,7 +25,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    client::TrustedProxies, docs::Docs, extract::BodyTimeout, health::MetricsPage, server, table,
+    client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, server, statuses::Statuses,
+    table,
 };
 use crate::{
     auth::{
@@ -58,6 +60,7 @@ fn auth_config() -> AuthConfig {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     }
 }
 
@@ -68,8 +71,12 @@ fn server_config() -> ServerConfig {
         port: 0,
         frontend_origins: Vec::new(),
         api_docs: true,
+        original_status_codes: false,
         http_threads: 1,
         max_connections: 100,
+        max_connections_per_network: None,
+        max_buffered: 1 << 20,
+        metrics: None,
         keep_alive: Duration::from_secs(75),
         stall_timeout: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
@@ -88,6 +95,8 @@ fn no_limits() -> LimitsConfig {
         registrations_per_address: 0,
         registrations_per_account: 0,
         attempts_per_user: 0,
+        attempts_per_address: 0,
+        loopback: true,
     }
 }
 
@@ -136,7 +145,8 @@ impl Server {
         );
         let auth = Arc::new(auth);
         let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-        let api_docs = config.api_docs;
+        let (api_docs, metrics) = (config.api_docs, !config.production);
+        let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
             server::serve(listener, 1, &config, ending, move |service| {
@@ -148,10 +158,9 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page))
-                    .app_data(Data::new(Docs::new()))
                     .app_data(proxies)
                     .app_data(BodyTimeout(Duration::from_millis(300)));
-                table::mount(table::served(api_docs), service);
+                table::mount(table::served(api_docs, metrics), statuses, service);
             })
             .await
         });

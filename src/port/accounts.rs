@@ -51,6 +51,32 @@ pub struct AccountChanges {
     pub reached: i64,
 }
 
+/// One of the two names of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountName {
+    Username,
+    Email,
+}
+
+/// Two accounts whose names have one key. It is the holder's; the other account has none, and is found by its exact username.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyClash {
+    pub kind: AccountName,
+    /// Its id and the name as it is written there.
+    pub holder: (i64, String),
+    pub other: (i64, String),
+}
+
+/// What came of setting missing keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyPage {
+    /// The last account that was looked at; `None`: there were none.
+    pub last: Option<i64>,
+    /// How many keys were set.
+    pub set: u64,
+    pub clashes: Vec<KeyClash>,
+}
+
 impl AccountRun {
     fn continues_with(&self, id: UserId) -> bool {
         self.last.value().checked_add(1) == Some(id.value()) && id.value() % ACCOUNT_BLOCK != 0

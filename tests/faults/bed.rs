@@ -149,6 +149,7 @@ impl Bed {
         let drain = ("DRAIN_DELAY_SECS".to_owned(), DRAIN_DELAY_SECS.to_owned());
         system.environment.extend([drain]);
         let config = Config::load(&Sources {
+            intent: flashsale::config::Intent::default(),
             file: None,
             variables: system.environment.clone(),
         })

@@ -28,6 +28,7 @@ mod support {
     pub mod cluster;
     pub mod embedded;
     pub mod kafka;
+    pub mod mode;
     pub mod postgres;
     pub mod postgres_server;
     pub mod process;

@@ -83,9 +83,12 @@ impl Node {
     }
 
     /// The same with more in its environment, this time.
-    pub async fn start_again_with(&mut self, more: &[(String, String)]) {
+    pub async fn start_again_with(&mut self, more: &[(&'static str, String)]) {
         let mut environment = self.environment.clone();
-        environment.extend(more.iter().cloned());
+        environment.extend(
+            more.iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone())),
+        );
         let (process, port) = run(self.command, &environment).await;
         self.printed += &(self.process.output() + "\n--- and then\n");
         self.process = process;

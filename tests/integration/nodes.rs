@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use crate::support::{
     api::Api,
-    process::{Process, with_clock_off_by},
+    process::faketime,
     system::{Servers, System},
     wait_until,
 };
@@ -108,9 +108,12 @@ async fn questions_about_unknown_sales_put_no_load_on_the_ledger() {
 
 /// A node whose machine's clock is off.
 async fn serve_at(system: &Servers, offset: &str) -> Api {
-    let mut environment = system.environment.clone();
-    environment.extend(with_clock_off_by(offset));
-    Api::of(Process::start(&["serve"], &environment)).await
+    let clock_off = faketime(offset);
+    let clock_off: Vec<_> = clock_off
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    system.serve_with(&clock_off).await
 }
 
 async fn a_node_whose_clock_is_off(offset: &str, seconds: f64) {

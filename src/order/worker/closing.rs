@@ -4,8 +4,11 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 
-use super::{Engines, caretaker::CareError};
-use crate::{ids::SaleId, port::Contradiction};
+use super::Engines;
+use crate::{
+    ids::SaleId,
+    port::{Contradiction, PortError},
+};
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
 const LONGEST: TimeDelta = TimeDelta::seconds(60);
@@ -25,7 +28,7 @@ impl Closing {
         engines: &Engines,
         sale: SaleId,
         anyway: bool,
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let now = engines.clock.now();
         if !self.is_due(now) {
             return Ok(false);

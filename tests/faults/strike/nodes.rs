@@ -1,7 +1,7 @@
 //! Faults of processes that a deployment or a machine makes.
 
 use super::LASTING;
-use crate::{bed::Bed, support::process::with_clock_off_by};
+use crate::{bed::Bed, support::process::faketime};
 
 /// Each is told to end and replaced once it has ended. New connections of shoppers go to the other API node as soon as one
 /// drains, as a load balancer does that asks for its readiness.
@@ -24,7 +24,7 @@ pub async fn rolled_over(bed: &mut Bed) {
 pub async fn clock_wrong(bed: &mut Bed) {
     let node = &mut bed.nodes[0];
     node.kill();
-    node.start_again_with(&with_clock_off_by("-600s")).await;
+    node.start_again_with(&faketime("-600s")).await;
     tokio::time::sleep(LASTING).await;
     node.kill();
     node.start_again().await;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::{
     kafka::java,
+    mode,
     process::{free_port, send_signal},
     wait_until,
 };
@@ -95,6 +96,7 @@ impl Broker {
     }
 
     async fn start_with(more: &[Listener]) -> Self {
+        mode::note_own_server("KAFKA", "a Kafka of its own, with its own way in");
         let mut broker = Self::prepare(more.iter().map(|listener| listener.port).collect());
         let (dir, port, controller) = (broker.dir.clone(), broker.port, free_port());
         let each = |of: &dyn Fn(&Listener) -> String| -> String {

@@ -13,7 +13,10 @@ use flashsale::config::{Pooler, PostgresConfig, Secret, TlsConfig};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::process::{free_port, send_signal, signal_if_there};
+use super::{
+    mode,
+    process::{free_port, send_signal, signal_if_there},
+};
 
 /// How long the server may take to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +36,10 @@ pub struct PostgresServer {
 
 impl PostgresServer {
     pub async fn start() -> Self {
+        mode::note_own_server(
+            "POSTGRES",
+            "a PostgreSQL of its own, reached directly and without TLS",
+        );
         let dir = std::env::temp_dir().join(format!("flashsale-postgres-{}", Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
         if let Some((user, group)) = server_user() {

@@ -209,8 +209,15 @@ pub fn signal_if_there(pid: u32, name: &str) {
         .status();
 }
 
-/// What a process gets whose machine's clock is off by this (`+600s`, `-600s`).
-pub fn with_clock_off_by(offset: &str) -> [(String, String); 4] {
+/// A port of the loopback interface that nobody listens on.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().unwrap().port()
+}
+
+/// The environment of a process whose machine's clock is off. By the first two, timers see the wrong clock as well; the others
+/// leave them the right one, as on a real machine.
+pub fn faketime(offset: &str) -> Vec<(&'static str, String)> {
     // Not the program `faketime`: it would be the process that is stopped, and the node would outlive the test.
     let library = format!(
         "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
@@ -220,20 +227,12 @@ pub fn with_clock_off_by(offset: &str) -> [(String, String); 4] {
         std::path::Path::new(&library).exists(),
         "{library} is missing; scripts/services.sh installs faketime"
     );
-    [
-        ("LD_PRELOAD", library.as_str()),
-        ("FAKETIME", offset),
-        // Only the wall clock is wrong, as on a real machine.
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-        ("DONT_FAKE_MONOTONIC", "1"),
+    vec![
+        ("LD_PRELOAD", library),
+        ("FAKETIME", offset.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
     ]
-    .map(|(name, value)| (name.to_owned(), value.to_owned()))
-}
-
-/// A port of the loopback interface that nobody listens on.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
-    listener.local_addr().unwrap().port()
 }
 
 /// Keeps the lines of a pipe in each of these places.
