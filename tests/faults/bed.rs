@@ -139,7 +139,11 @@ impl Bed {
         accounts: usize,
     ) -> Self {
         // The limits of the table are the program's own.
-        for hurried in ["WORKER_LEASE_SECS", "WORKER_PENDING_AGE_SECS"] {
+        for hurried in [
+            "WORKER_LEASE_SECS",
+            "WORKER_PENDING_AGE_SECS",
+            "STARTUP_TIMEOUT_SECS",
+        ] {
             system.environment.remove(hurried);
         }
         let drain = ("DRAIN_DELAY_SECS".to_owned(), DRAIN_DELAY_SECS.to_owned());

@@ -47,7 +47,7 @@ pub async fn check(bed: &Bed, load: &Load, had: &[Fault]) -> Outcome {
             let has_account = accounts.contains(user);
             assert!(has_account || may_be_gone, "shopper {user} is gone");
             assert!(
-                !(has_account && told.unknown),
+                !(has_account && book.unknown.contains(user)),
                 "shopper {user} was told 401 and has an account"
             );
             if !has_account || book.ended.contains(user) {
@@ -107,10 +107,9 @@ pub async fn audit(bed: &Bed, arguments: &[&str]) {
 async fn press_again(load: &Load) {
     let some: Vec<_> = {
         let book = load.book();
-        let told = book
-            .told
-            .iter()
-            .filter(|(id, told)| told.succeeded && !told.unknown && !book.ended.contains(id));
+        let told = book.told.iter().filter(|(id, told)| {
+            told.succeeded && !book.unknown.contains(id) && !book.ended.contains(id)
+        });
         told.take(IMPATIENT).map(|(id, _)| *id).collect()
     };
     for id in some {

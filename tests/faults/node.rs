@@ -1,6 +1,6 @@
 //! A process of the system: an API node or a worker, with a wire where it talks to a server or to shoppers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use flashsale::config::Config;
 
@@ -10,6 +10,9 @@ use crate::support::{
     system::Servers,
     wire::{Traffic, Wire},
 };
+
+/// How long a process may take to start: longer than it waits for its servers.
+const START: Duration = Duration::from_secs(90);
 
 /// A port where nobody listens.
 const NOWHERE: u16 = 1;
@@ -134,12 +137,17 @@ impl Node {
 /// Starts a process and waits until it does its work; the port of an API.
 async fn run(command: &str, environment: &BTreeMap<String, String>) -> (Process, Option<u16>) {
     let process = Process::start(&[command], environment);
+    let line = if command == "serve" {
+        "serving http://"
+    } else {
+        "working"
+    };
+    process.wait_for_line_within(line, START).await;
     if command == "serve" {
         let api = Api::of(process).await;
         let port = api.url.rsplit(':').next().unwrap().parse().unwrap();
         (api.process, Some(port))
     } else {
-        process.wait_for_line("working").await;
         (process, None)
     }
 }

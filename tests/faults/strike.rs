@@ -44,7 +44,7 @@ impl Fault {
             Self::RedisEmptied => redis::emptied(bed),
             Self::RedisFromSnapshot => redis::from_snapshot(bed).await,
             Self::RedisDemoted => redis::demoted(bed).await,
-            Self::RedisFailedOver => redis::failed_over(bed).await,
+            Self::RedisFailedOver => redis::failed_over(bed),
             Self::RedisNotWriting => redis::not_writing(bed).await,
             Self::RedisKeyLost => redis::key_lost(bed, load),
             Self::RedisSlotMoved => redis::slot_moved(bed, load).await,

@@ -63,8 +63,6 @@ pub struct Told {
     /// That the sale is sold out, or that the purchase failed.
     pub failed: bool,
     pub succeeded: bool,
-    /// That the account does not exist.
-    pub unknown: bool,
 }
 
 /// The book of one sale.
@@ -76,6 +74,8 @@ pub struct Book {
     pub violations: Vec<String>,
     /// Whose orders were ended by an operator, so that nothing they were told before counts any more.
     pub ended: BTreeSet<i64>,
+    /// Who was told that the account does not exist.
+    pub unknown: BTreeSet<i64>,
     /// Accounts may go: somebody who registered may not be able to log in.
     pub accounts_may_go: bool,
     /// The accounts that were made meanwhile.
@@ -164,7 +164,9 @@ impl Book {
                 }
             }
             (409, "sold_out") => told.failed = true,
-            (401, "token_invalid") => told.unknown = true,
+            (401, "token_invalid") => {
+                self.unknown.insert(shopper.id);
+            }
             (503, code) => {
                 told.in_doubt |= code == "outcome_unknown";
                 let pause = match reply {
@@ -193,7 +195,9 @@ impl Book {
                 Some("FAILED") => told.failed = true,
                 _ => self.violations.push(format!("a result: {body}")),
             },
-            (401, "token_invalid") => told.unknown = true,
+            (401, "token_invalid") => {
+                self.unknown.insert(shopper.id);
+            }
             (400, "result_not_found") | (0 | 408 | 503, _) => self.waiting.push_back(shopper),
             _ => self.violations.push(format!("a result: {reply:?}")),
         }

@@ -90,7 +90,7 @@ pub async fn accounts_deleted(bed: &Bed, load: &Load) {
     tokio::time::sleep_until(known.into()).await;
     join_all(deleted.iter().map(|shopper| load.press(shopper.clone()))).await;
     let book = load.book();
-    let is_refused = |shopper: &&Shopper| book.told[&shopper.id].unknown;
+    let is_refused = |shopper: &&Shopper| book.unknown.contains(&shopper.id);
     assert_eq!(deleted.iter().filter(is_refused).count(), DELETED);
 }
 

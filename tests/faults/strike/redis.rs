@@ -30,7 +30,7 @@ pub async fn demoted(bed: &mut Bed) {
     bed.spare = Some(spare);
 }
 
-pub async fn failed_over(bed: &mut Bed) {
+pub fn failed_over(bed: &mut Bed) {
     let spare = spare_of(bed);
     bed.redis().kill();
     promote(&spare);
