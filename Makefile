@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test faults rolling soak mutations bench ci format lint docs packaging image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations bench ci format lint openapi contract docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,7 +15,13 @@ test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
 	@eval "$$($(SERVICES) env)" && cargo test
 
-faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (some ten minutes)
+test-tls: ## the integration tests over TLS to PostgreSQL, Redis and Kafka at once
+	@scripts/test_mode.sh tls
+
+test-pgbouncer: ## the integration tests with PgBouncer in transaction mode before PostgreSQL
+	@scripts/test_mode.sh pgbouncer
+
+faults: ## every fault on real servers, under load; writes the table of docs/RELIABILITY.md (half an hour)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --all
 
@@ -23,9 +29,9 @@ rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test rolling -- --restarts $(or $(RESTARTS),10)
 
-soak: ## faults at random, sale after sale, for MINUTES (10)
+soak: ## faults at random, sale after sale, for MINUTES (10), on TOPOLOGY: single, or clusters (three brokers, a Redis Cluster)
 	@$(SERVICES) up
-	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10)
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10) --topology $(or $(TOPOLOGY),single)
 
 bench: ## measure every path, what growth costs, and the pieces; writes the tables of docs/PERFORMANCE.md (half an hour)
 	@$(SERVICES) up
@@ -38,13 +44,19 @@ bench: ## measure every path, what growth costs, and the pieces; writes the tabl
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour
 	@scripts/mutations.sh
 
-ci: format packaging lint docs test ## all that has to be green: format, packaging, lints, documentation, tests
+ci: format packaging lint docs test contract ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients
 
 format: ## check the format
 	cargo fmt --check
 
 lint: ## clippy
 	cargo clippy --all-targets -- -D warnings
+
+openapi: ## write the OpenAPI document of the code to docs/openapi.json
+	@cargo run --quiet -- openapi >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
+	@scripts/contract.sh
 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet

@@ -9,6 +9,7 @@
 #[allow(dead_code, unused_imports)] // they use more of it
 #[path = "../tests/integration/support"]
 mod support {
+    pub mod mode;
     pub mod postgres;
     pub mod process;
     pub mod redis;
@@ -45,6 +46,7 @@ criterion_main!(pieces);
 
 fn tokens(criterion: &mut Criterion) {
     let config = Config::load(&Sources {
+        intent: flashsale::config::Intent::default(),
         file: None,
         variables: std::collections::BTreeMap::new(),
     });

@@ -18,18 +18,23 @@ Usage: scripts/services.sh up [MODE...] | down | status | env [MODE...]
                  redis-replica     a Redis primary with a replica
                  sentinel          the same, watched by three Sentinels, which call the primary "flashsale"
                  kafka3            three Kafka brokers: replication factor 3, min.insync.replicas 2
-                 tls               Redis and a Kafka broker that speak TLS, with a certificate authority of their own
+                 tls               PostgreSQL, Redis, a Redis Cluster and a Kafka broker that speak TLS, with a certificate
+                                   authority of their own
+                 pgbouncer         PgBouncer in transaction mode before PostgreSQL
+                 proxies           HAProxy and nginx, with config/haproxy.cfg and config/nginx.conf, before two nodes that you
+                                   start (`PORT=3001 flashsale serve`, `PORT=3002 flashsale serve`)
   down         stop what was started
   status       say what runs; exit code 1 if PostgreSQL, Redis or Kafka does not
   env          print the exports that point flashsale and its tests at these servers:
                eval "$(scripts/services.sh env)"
-  env MODE...  the same, with the servers as these modes (kafka3, tls) start them
+  env MODE...  the same, with the servers as these modes start them
 
 Ports: PG_PORT (25433), REDIS_PORT_OWN (26379), KAFKA_PORT (29093, and the next one for its controller),
 CLUSTER_PORT (27101, and the next two), REDIS_PAIR_PORT (27121, and the next), SENTINEL_PORT (27131, and the next two),
-REPLICAS_CLUSTER_PORT (27141, and the next five), REDIS_TLS_PORT (27151), KAFKA3_PORT (29103, and the next five),
-KAFKA_TLS_PORT (29111, plain; the next ones with a certificate and with a login). Data and logs: FLASHSALE_SERVICES_DIR
-(target/services).
+REPLICAS_CLUSTER_PORT (27141, and the next five), REDIS_TLS_PORT (27151), CLUSTER_TLS_PORT (27161, and the next two; plain
+ports 10 higher), KAFKA3_PORT (29103, and the next five), KAFKA_TLS_PORT (29111, plain; the next ones with a certificate and
+with a login), PG_TLS_PORT (25434), PGBOUNCER_PORT (25435), HAPROXY_PORT (28080), NGINX_PORT (28081), NODE_PORTS (3001 3002). Data
+and logs: FLASHSALE_SERVICES_DIR (target/services).
 END
 }
 
@@ -62,7 +67,7 @@ install_missing() {
     local missing=()
     [ -n "$(pg_bin)" ] || missing+=(postgresql postgresql-contrib)
     command -v redis-server >/dev/null && command -v redis-cli >/dev/null || missing+=(redis-server)
-    # The tests start a pooler of their own before a server of their own.
+    # The tests start a pooler of their own before a server of their own, too.
     command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
     java_works || missing+=(default-jre-headless)
     command -v openssl >/dev/null || missing+=(openssl)
@@ -106,13 +111,18 @@ wait_for() {
 
 # name, what its command line contains, port
 servers() {
-    echo "postgres $(pg_dir) $PG_PORT"
+    echo "postgres $(pg_dir)/data $PG_PORT"
     echo "redis 127.0.0.1:$REDIS_PORT_OWN $REDIS_PORT_OWN"
     echo "kafka $DIR/kafka/server.properties $KAFKA_PORT"
     local name rest id
     while read -r name rest; do
         [ ! -f "$DIR/$name.pid" ] || echo "$name $rest"
-    done < <(redis_servers_on_demand)
+    done < <(
+        # Those before others first, as they are stopped in this order.
+        proxies_on_demand
+        redis_servers_on_demand
+        postgres_servers_on_demand
+    )
     for id in 1 2 3; do
         [ ! -f "$DIR/kafka3-$id.pid" ] || echo "kafka3-$id $DIR/kafka3-$id/server.properties $((KAFKA3_PORT + id - 1))"
     done
@@ -128,8 +138,15 @@ start_mode() {
     sentinel) start_sentinel ;;
     kafka3) start_kafka3 ;;
     tls)
+        start_postgres_tls
         start_redis_tls
+        start_cluster_tls
         start_kafka_tls
+        ;;
+    pgbouncer) start_pgbouncer ;;
+    proxies)
+        start_haproxy
+        start_nginx
         ;;
     *) fail "unknown mode: $1 (see scripts/services.sh --help)" ;;
     esac
@@ -198,17 +215,40 @@ export FLASHSALE_KAFKA_LIBS='$LIBS'
 END
     local mode
     for mode in "$@"; do
-        case $mode in
-        kafka3)
-            echo "export KAFKA_BROKERS=$(kafka3_ports | sed 's/^/127.0.0.1:/' | paste -sd,) KAFKA_REPLICATION_FACTOR=3"
-            ;;
-        tls)
-            echo "export KAFKA_BROKERS=127.0.0.1:$((KAFKA_TLS_PORT + 1)) KAFKA_TLS=verify-full KAFKA_CA_FILE='$TLS_DIR/ca.crt'"
-            echo "export KAFKA_CERT_FILE='$TLS_DIR/client.crt' KAFKA_KEY_FILE='$TLS_DIR/client.key'"
-            echo "export FLASHSALE_TEST_KAFKA_PLAIN=127.0.0.1:$KAFKA_TLS_PORT"
-            ;;
-        esac
+        env_of_mode "$mode"
     done
+}
+
+# What a mode changes of that.
+env_of_mode() {
+    local ca="'$TLS_DIR/ca.crt'" certificate="'$TLS_DIR/client.crt'" key="'$TLS_DIR/client.key'"
+    case $1 in
+    cluster) echo "export REDIS_PORT=$CLUSTER_PORT REDIS_CLUSTER_MODE=true" ;;
+    cluster-replicas) echo "export REDIS_PORT=$REPLICAS_CLUSTER_PORT REDIS_CLUSTER_MODE=true" ;;
+    redis-replica) echo "export REDIS_PORT=$REDIS_PAIR_PORT" ;;
+    sentinel)
+        echo "export REDIS_SENTINELS=$(sentinel_ports | sed 's/^/127.0.0.1:/' | paste -sd,) REDIS_SENTINEL_MASTER=$SENTINEL_MASTER"
+        ;;
+    kafka3)
+        echo "export KAFKA_BROKERS=$(kafka3_ports | sed 's/^/127.0.0.1:/' | paste -sd,) KAFKA_REPLICATION_FACTOR=3"
+        ;;
+    tls)
+        echo "export POSTGRES_PORT=$PG_TLS_PORT POSTGRES_TLS=verify-full POSTGRES_CA_FILE=$ca"
+        echo "export REDIS_PORT=$REDIS_TLS_PORT REDIS_TLS=verify-full REDIS_CA_FILE=$ca REDIS_CERT_FILE=$certificate REDIS_KEY_FILE=$key"
+        echo "export KAFKA_BROKERS=127.0.0.1:$((KAFKA_TLS_PORT + 1)) KAFKA_TLS=verify-full KAFKA_CA_FILE=$ca"
+        echo "export KAFKA_CERT_FILE=$certificate KAFKA_KEY_FILE=$key"
+        # For what tests look at past the program.
+        echo "export FLASHSALE_TEST_KAFKA_PLAIN=127.0.0.1:$KAFKA_TLS_PORT FLASHSALE_TEST_POSTGRES_USER=onlooker"
+        echo "export FLASHSALE_TEST_REDIS_CLUSTER=127.0.0.1:$((CLUSTER_TLS_PORT + 10)) FLASHSALE_TEST_REDIS_CLUSTER_TLS=127.0.0.1:$CLUSTER_TLS_PORT"
+        ;;
+    pgbouncer)
+        echo "export POSTGRES_PORT=$PGBOUNCER_PORT POSTGRES_POOLER=transaction FLASHSALE_TEST_POSTGRES_PORT=$PG_PORT"
+        ;;
+    proxies)
+        echo "export TRUSTED_PROXIES=127.0.0.1 HAPROXY_URL=http://127.0.0.1:$HAPROXY_PORT NGINX_URL=http://127.0.0.1:$NGINX_PORT"
+        ;;
+    *) fail "unknown mode: $1 (see scripts/services.sh --help)" ;;
+    esac
 }
 
 case "${1:-}" in

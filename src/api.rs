@@ -17,8 +17,8 @@ mod shopper;
 mod table;
 
 pub use app::{App, Probes};
-pub use assemble::{run_probes, serve, watch_settlement};
-pub use openapi::document;
+pub use assemble::{serve, serve_probes, watch_settlement};
+pub use openapi::{document, document_text};
 pub use readiness::Readiness;
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub(crate) mod accounts;
 mod directory;
 mod error;
 mod form;
+mod guessable;
 mod limits;
 mod passwords;
 mod service;
@@ -17,6 +18,6 @@ pub use directory::{AccountRefusal, Directory, DirectoryEngines, raise_lost_mark
 pub use error::AuthError;
 pub use form::{Invalid, LoginForm, RegistrationForm};
 pub use limits::AuthLimits;
-pub use passwords::{PasswordError, Passwords};
+pub use passwords::{BCRYPT_COSTS, Fit, PasswordError, Passwords, bcrypt_cost, is_comparable};
 pub use service::{Account, Auth, Session};
 pub use tokens::{Identity, Role, TokenError, Tokens};

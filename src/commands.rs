@@ -8,9 +8,11 @@ mod embedded;
 mod export;
 mod import;
 mod migrate;
+mod openapi;
 mod place;
 mod seed;
 mod serve;
+mod settings;
 mod simulate;
 mod stress;
 mod work;
@@ -20,8 +22,10 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
+use self::place::Place;
+
 use crate::{
-    config::{Config, Sources},
+    config::{Config, Intent, Sources},
     telemetry,
 };
 
@@ -59,7 +63,33 @@ enum Command {
     Import(import::Import),
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
+    Openapi(openapi::Openapi),
     Simulate(simulate::Simulate),
+}
+
+impl Command {
+    /// What production judges its configuration by.
+    fn intent(&self) -> Intent {
+        let place = match self {
+            Self::Serve(serve) => Some(&serve.place),
+            Self::Migrate(migrate) => Some(&migrate.place),
+            Self::Seed(seed) => Some(&seed.place),
+            Self::Audit(audit) => Some(&audit.place),
+            Self::DeadLetters(dead_letters) => Some(&dead_letters.place),
+            Self::Doctor(doctor) => Some(&doctor.place),
+            Self::Work(_)
+            | Self::Export(_)
+            | Self::Import(_)
+            | Self::Stress(_)
+            | Self::Openapi(_)
+            | Self::Simulate(_) => None,
+        };
+        Intent {
+            // An export reads a data directory, whatever its arguments.
+            embedded: matches!(self, Self::Export(_)) || place.is_some_and(Place::is_embedded),
+            demo_accounts: matches!(self, Self::Seed(seed) if !seed.force),
+        }
+    }
 }
 
 impl Cli {
@@ -80,8 +110,18 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     if let Command::Simulate(simulate) = cli.command {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
-    let config = Config::load(&Sources::of_process(cli.config)?)?;
+    // The document does not depend on the configuration.
+    if let Command::Openapi(_) = cli.command {
+        return openapi::Openapi::run().map(|()| ExitCode::SUCCESS);
+    }
+    let intent = cli.command.intent();
+    let sources = Sources::of_process(cli.config)?;
+    let sources = Sources { intent, ..sources };
+    let (config, unused) = Config::load_for(&sources, &settings::used_by(&cli.command))?;
     telemetry::start_logging(&config.log);
+    for problem in unused {
+        tracing::warn!("not used by this command, but wrong: {}", problem.trim());
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -98,6 +138,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
+            Command::Openapi(_) => openapi::Openapi::run(),
             Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)

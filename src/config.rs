@@ -2,20 +2,26 @@
 //!
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
+mod address;
+mod env_file;
+mod production;
 mod read;
 mod reader;
 mod secret;
 mod sources;
 mod tls;
 
-pub use read::{KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
+pub use address::with_port;
+pub use production::{is_known_password, weakness_of_secret};
 pub use secret::Secret;
-pub use sources::{Sources, VARIABLES};
+pub use sources::{Intent, Sources, VARIABLES};
 
 use std::{path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
+
+use address::Address;
 
 /// Every problem of a configuration, each naming its setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +36,8 @@ pub struct Config {
     pub redis: RedisConfig,
     pub kafka: KafkaConfig,
     pub postgres: PostgresConfig,
+    /// Where the database of the original service is, for `import --from-original`, which names it.
+    pub original: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
     pub limits: LimitsConfig,
@@ -51,9 +59,17 @@ pub struct ServerConfig {
     pub frontend_origins: Vec<String>,
     /// Whether `/api-docs` is served.
     pub api_docs: bool,
+    /// Whether refused attempts are answered with the original service's 400.
+    pub original_status_codes: bool,
     pub http_threads: usize,
     /// Of all threads.
     pub max_connections: usize,
+    /// Of one network; wider ones have some times as many, and `trusted_proxies` no limit. `None`: nobody has one.
+    pub max_connections_per_network: Option<usize>,
+    /// Bytes that all connections together may hold of requests that are not answered, beyond a small one each.
+    pub max_buffered: usize,
+    /// Where metrics, and the probes once more, are served on connections of their own; `None`: nowhere.
+    pub metrics: Option<MetricsAddress>,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
     pub stall_timeout: Duration,
@@ -65,6 +81,13 @@ pub struct ServerConfig {
     pub startup_timeout: Duration,
     /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
     pub settlement_lag: Duration,
+}
+
+/// A listener beside the API's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsAddress {
+    pub host: String,
+    pub port: u16,
 }
 
 /// What is logged, and how.
@@ -178,8 +201,10 @@ pub enum Pooler {
 /// Where the ledger is.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Hosts, addresses or socket directories, separated by commas: the first one that takes writes is used.
+    /// Hosts, addresses or socket directories, separated by commas, each with a port or without: the first one that takes
+    /// writes is used.
     pub host: String,
+    /// Of those that name none.
     pub port: u16,
     pub tls: TlsConfig,
     pub pooler: Pooler,
@@ -189,6 +214,30 @@ pub struct PostgresConfig {
     pub pool_size: usize,
     pub pool_timeout: Duration,
     pub statement_timeout: Duration,
+}
+
+impl PostgresConfig {
+    /// Every host with its port, in the order of the setting.
+    #[must_use]
+    pub fn servers(&self) -> Vec<(String, u16)> {
+        let hosts = self.host.split(',').map(str::trim);
+        let servers = hosts.filter(|host| !host.is_empty()).map(|host| {
+            match host.parse::<Address>() {
+                Ok(address) => (address.host, address.port.unwrap_or(self.port)),
+                // The directory of a Unix socket; anything else has been refused when the settings were read.
+                Err(_) => (host.to_owned(), self.port),
+            }
+        });
+        servers.collect()
+    }
+
+    /// The same, as an operator is told.
+    #[must_use]
+    pub fn server(&self) -> String {
+        let servers = self.servers();
+        let told = servers.iter().map(|(host, port)| with_port(host, *port));
+        told.collect::<Vec<_>>().join(",")
+    }
 }
 
 /// Where everything is when the engines are embedded.
@@ -212,6 +261,8 @@ pub struct AuthConfig {
     pub password_passes: u32,
     pub password_threads: usize,
     pub password_queue: usize,
+    /// Whether passwords that are guessed first are refused at registration.
+    pub password_blocklist: bool,
 }
 
 /// How often is too often; 0 is no limit.
@@ -222,6 +273,9 @@ pub struct LimitsConfig {
     pub registrations_per_address: u32,
     pub registrations_per_account: u32,
     pub attempts_per_user: u32,
+    pub attempts_per_address: u32,
+    /// Whether limits by address hold for clients on this machine, too.
+    pub loopback: bool,
 }
 
 /// The seeded sale, and how long results stay.
@@ -259,6 +313,12 @@ pub struct StressConfig {
 impl Config {
     /// Reads defaults, file and environment, and checks them; all problems are reported at once.
     pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        read::config(sources)
+        Self::load_for(sources, &[""]).map(|(config, _)| config)
+    }
+
+    /// The same for who uses some settings only: those whose names in the file begin with one of `used`. What is wrong with
+    /// others is no error and comes with the configuration; they then have some valid value.
+    pub fn load_for(sources: &Sources, used: &[&str]) -> Result<(Self, Vec<String>), ConfigErrors> {
+        read::config(sources, used)
     }
 }

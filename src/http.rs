@@ -3,23 +3,28 @@
 //! It knows no feature: which paths there are, and which error of the domain becomes which answer, is said in `api`.
 
 mod answer;
+mod buffered;
 mod client;
 mod cors;
 mod drain;
 mod error;
 mod error_code;
 mod extract;
+mod farewell;
 mod finish;
+mod framing;
+mod networks;
 mod server;
+mod statuses;
 mod stream;
 mod threads;
-mod upgrade;
 
 pub use answer::{Success, timestamp};
 pub use client::Client;
 pub use drain::Draining;
 pub use error::{ApiError, ErrorBody, ProblemBody};
 pub use error_code::ErrorCode;
-pub use extract::{JsonBody, PathId};
-pub use finish::{Tally, finish};
+pub use extract::{Fields, PathId};
+pub use finish::{Tally, UNMATCHED, finish};
 pub use server::{Bound, bind, serve};
+pub use statuses::Statuses;

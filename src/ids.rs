@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 /// What is wrong with the text of an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("must be a whole number from 1 to {}", i64::MAX)]
+#[error("must be a positive integer")]
 pub struct InvalidId;
 
 /// Defines a positive integer id, as PostgreSQL's `BIGINT` sequences hand them out.
@@ -108,7 +108,7 @@ impl FromStr for AttemptId {
 ///
 /// Sale and user numbers of two ledgers coincide; this id tells a gate, a log record or a token of another ledger from
 /// one of this ledger. A restored backup keeps the id of the database it was taken from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId(pub Uuid);
 
 impl LedgerId {

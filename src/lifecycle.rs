@@ -146,11 +146,20 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Waits for the end: until `stop` is cancelled, then at most `deadline` for the tasks.
-    pub async fn run(self, deadline: Duration) -> Result<(), UncleanEnd> {
-        self.stop.cancelled().await;
-        self.tasks.close();
-        let in_time = tokio::time::timeout(deadline, self.tasks.wait()).await;
+    /// Waits for the end: until it begins, for the delay of a drain, then at most `deadline` for everything, what drains
+    /// included. So the process ends in time whatever its tasks wait for.
+    pub async fn run(self, delay: Duration, deadline: Duration) -> Result<(), UncleanEnd> {
+        self.ending.drain.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(delay) => {}
+            () = self.ending.no_delay.cancelled() => {}
+        }
+        let end = async {
+            self.stop.cancelled().await;
+            self.tasks.close();
+            self.tasks.wait().await;
+        };
+        let in_time = tokio::time::timeout(deadline, end).await;
         match self.failure.get() {
             Some(cause) => Err(UncleanEnd::TaskDied(cause.clone())),
             None if in_time.is_err() => Err(UncleanEnd::Deadline(deadline)),
@@ -173,7 +182,7 @@ mod tests {
     async fn a_task_that_ends_by_itself_takes_the_process_down() {
         let lifecycle = Lifecycle::default();
         lifecycle.spawn("short", async {});
-        let end = lifecycle.run(Duration::from_secs(5)).await;
+        let end = lifecycle.run(Duration::ZERO, Duration::from_secs(5)).await;
         assert_eq!(
             end,
             Err(UncleanEnd::TaskDied(
@@ -186,7 +195,7 @@ mod tests {
     async fn a_panic_takes_the_process_down() {
         let lifecycle = Lifecycle::default();
         lifecycle.spawn("broken", async { panic!("boom") });
-        let end = lifecycle.run(Duration::from_secs(5)).await;
+        let end = lifecycle.run(Duration::ZERO, Duration::from_secs(5)).await;
         assert_eq!(
             end,
             Err(UncleanEnd::TaskDied(
@@ -202,8 +211,22 @@ mod tests {
         lifecycle.stop().cancel();
         let deadline = Duration::from_millis(10);
         assert_eq!(
-            lifecycle.run(deadline).await,
+            lifecycle.run(Duration::ZERO, deadline).await,
             Err(UncleanEnd::Deadline(deadline))
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_that_never_ends_is_cut_off_after_its_delay_and_the_deadline() {
+        let lifecycle = Lifecycle::default();
+        let ending = lifecycle.ending().clone();
+        ending.drain.cancel();
+        let (delay, deadline) = (Duration::from_secs(5), Duration::from_secs(15));
+        let begun = tokio::time::Instant::now();
+        assert_eq!(
+            lifecycle.run(delay, deadline).await,
+            Err(UncleanEnd::Deadline(deadline))
+        );
+        assert_eq!(begun.elapsed(), delay + deadline);
     }
 }

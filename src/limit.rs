@@ -2,6 +2,7 @@
 //!
 //! Counts are this process's own and in memory: asking a server about every request is what the limits are to prevent.
 
+mod by_network;
 mod memory;
 mod network;
 
@@ -17,8 +18,9 @@ use governor::{
     middleware::NoOpMiddleware,
 };
 
+pub use by_network::NetworkLimiter;
 use memory::Memory;
-pub use network::Network;
+pub use network::{Network, Prefix, Reach};
 
 /// Refused. The same would be let in after so long, if nothing else comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use flashsale::commands;
+use flashsale::{commands, terminal};
 
 fn main() -> ExitCode {
     let cli = commands::Cli::parse();
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     match commands::run(cli) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("flashsale: {error:#}");
+            terminal::complain(&format!("flashsale: {error:#}"));
             failure
         }
     }

@@ -12,7 +12,10 @@ mod letters;
 mod log;
 mod ports;
 
-pub use accounts::{AccountChanges, AccountPage, AccountPosition, AccountRun};
+pub use accounts::{
+    ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
+    KeyPage,
+};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
@@ -29,3 +32,14 @@ pub use log::{
     Partition, RawRecord,
 };
 pub use ports::Ports;
+
+/// A server behind one of the ports did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum PortError {
+    #[error(transparent)]
+    Gate(#[from] GateError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}

@@ -1,6 +1,7 @@
 //! Logs and metrics of a process.
 
 use std::{
+    fmt,
     io::IsTerminal,
     sync::{
         LazyLock,
@@ -10,21 +11,34 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::{EnvFilter, fmt};
+use tracing_subscriber::{
+    EnvFilter,
+    field::MakeExt,
+    fmt::format::{Writer, debug_fn},
+};
 
-use crate::config::TelemetryConfig;
+use crate::{config::TelemetryConfig, terminal::Plain};
 
 /// Bounds of the buckets of every `…_seconds` histogram.
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters.
-const QUIETER: &[&str] = &["rskafka=off", "fred=error", "tokio_postgres=warn"];
+/// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters: actix-http has a line at
+/// ERROR for every request that is not HTTP. The security log is written whatever the level of the rest.
+const UNLESS_NAMED: &[&str] = &[
+    "rskafka=off",
+    "fred=error",
+    "tokio_postgres=warn",
+    "actix_http=off",
+    "security=info",
+];
 
 /// Lets a line through that would come with every request while a server is down: the first, then one every few seconds.
 pub struct Seldom {
     /// When the last one came through, in milliseconds since the first look; 0: never.
     last_ms: AtomicU64,
+    /// Those that did not come through since.
+    unsaid: AtomicU64,
 }
 
 impl Seldom {
@@ -35,20 +49,32 @@ impl Seldom {
     pub const fn new() -> Self {
         Self {
             last_ms: AtomicU64::new(0),
+            unsaid: AtomicU64::new(0),
         }
     }
 
     /// True if it is time for a line.
     pub fn is_due(&self) -> bool {
+        self.line().is_some()
+    }
+
+    /// If it is time for a line: how many were not let through since the last one.
+    pub fn line(&self) -> Option<u64> {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
         let last = self.last_ms.load(Ordering::Relaxed);
         let pause = u64::try_from(Self::PAUSE.as_millis()).unwrap_or(u64::MAX);
-        (last == 0 || now.saturating_sub(last) >= pause)
+        let is_due = (last == 0 || now.saturating_sub(last) >= pause)
             && self
                 .last_ms
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+                .is_ok();
+        if is_due {
+            Some(self.unsaid.swap(0, Ordering::Relaxed))
+        } else {
+            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            None
+        }
     }
 }
 
@@ -60,15 +86,9 @@ impl Default for Seldom {
 
 /// Logs from now on, to standard error: standard output is for what a command answers.
 pub fn start_logging(config: &TelemetryConfig) {
-    let mut filter = EnvFilter::new(&config.level);
-    if !config.level.contains([',', '=']) {
-        for directive in QUIETER {
-            if let Ok(directive) = directive.parse() {
-                filter = filter.add_directive(directive);
-            }
-        }
-    }
-    let log = fmt()
+    // What the setting says of one of them comes later and counts.
+    let filter = EnvFilter::new(format!("{},{}", UNLESS_NAMED.join(","), config.level));
+    let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
@@ -76,8 +96,23 @@ pub fn start_logging(config: &TelemetryConfig) {
     let _ = if config.json {
         log.json().try_init()
     } else {
-        log.with_target(false).try_init()
+        let fields = debug_fn(write_field).delimited(" ");
+        log.with_target(false).fmt_fields(fields).try_init()
     };
+}
+
+/// A field of a line for people. Whatever is in it, the line is one, and a terminal obeys nothing of it.
+fn write_field(
+    writer: &mut Writer<'_>,
+    field: &tracing::field::Field,
+    value: &dyn fmt::Debug,
+) -> fmt::Result {
+    let value = Plain(format!("{value:?}"));
+    match (field.name(), writer.has_ansi_escapes()) {
+        ("message", _) => write!(writer, "{value}"),
+        (name, true) => write!(writer, "\u{1b}[3m{name}\u{1b}[0m\u{1b}[2m=\u{1b}[0m{value}"),
+        (name, false) => write!(writer, "{name}={value}"),
+    }
 }
 
 /// Starts counting; the handle renders what was counted.
@@ -99,5 +134,43 @@ mod tests {
     fn of_many_lines_the_first_is_let_through() {
         let seldom = Seldom::new();
         assert_eq!((0..1_000).filter(|_| seldom.is_due()).count(), 1);
+    }
+
+    /// Where a test's lines go.
+    #[derive(Clone, Default)]
+    struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_line_of_text_is_obeyed_by_a_terminal() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .fmt_fields(debug_fn(write_field).delimited(" "))
+            .finish();
+        let hostile = "a\u{1b}[2J\u{7}\r\u{9b}b\u{202e}c\nforged";
+        tracing::subscriber::with_default(log, || {
+            tracing::warn!(error = %hostile, text = hostile, debug = ?hostile, "said {hostile}");
+        });
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+        assert!(
+            !text.trim_end().chars().any(crate::terminal::is_obeyed),
+            "{text:?}"
+        );
+        assert_eq!(text.matches("forged").count(), 4, "{text}");
+        assert!(text.contains("error=a\\u{1b}[2J"), "{text}");
     }
 }

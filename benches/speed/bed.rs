@@ -185,6 +185,7 @@ pub fn tokens() -> Tokens {
     let variables = [("JWT_SECRET", SECRET)];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let sources = Sources {
+        intent: flashsale::config::Intent::default(),
         file: None,
         variables: variables.into(),
     };

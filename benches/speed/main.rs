@@ -31,6 +31,7 @@ mod support {
     pub mod broker;
     pub mod embedded;
     pub mod kafka;
+    pub mod mode;
     pub mod postgres;
     pub mod process;
     pub mod redis;

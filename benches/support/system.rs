@@ -12,7 +12,11 @@ use std::{
 };
 
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
-use jsonwebtoken::{EncodingKey, Header, encode};
+use flashsale::{
+    auth::{Role, Tokens},
+    config::{AuthConfig, Secret},
+    ids::UserId,
+};
 
 /// What signs the tokens; that of the integration tests, on whose systems some measure.
 pub const SECRET: &str = "a secret of the tests with more than 32 bytes";
@@ -125,14 +129,19 @@ impl Drop for Server {
 }
 
 pub fn token(user: usize) -> String {
-    let exp = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
+    let tokens = Tokens::new(&AuthConfig {
+        jwt_secret: Secret::new(SECRET),
+        token_ttl: Duration::from_hours(1),
+        password_memory_kib: 64,
+        password_passes: 1,
+        password_threads: 1,
+        password_queue: 1,
+        password_blocklist: false,
+    });
+    let user = UserId::new(i64::try_from(user).unwrap()).unwrap();
+    tokens
+        .issue(user, "shopper", Role::User, chrono::Utc::now())
         .unwrap()
-        .as_secs()
-        + 3_600;
-    let claims = serde_json::json!({"userId": user.to_string(), "username": "shopper", "role": "user", "iat": exp - 3_600, "exp": exp});
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
-    encode(&Header::default(), &claims, &key).unwrap()
 }
 
 /// A keep-alive connection that asks and waits for the answer.

@@ -1,11 +1,12 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # sourced by scripts/services.sh, which sets and reads the shared variables
 # Redis: one server; on demand a cluster of three masters (with or without replicas), a primary with a replica, Sentinels, and
-# a server over TLS.
+# a server and a cluster over TLS.
 
 REDIS_PAIR_PORT=${REDIS_PAIR_PORT:-27121}         # the primary; its replica has the next one
 SENTINEL_PORT=${SENTINEL_PORT:-27131}             # and the next two
 REPLICAS_CLUSTER_PORT=${REPLICAS_CLUSTER_PORT:-27141} # and the next five
 REDIS_TLS_PORT=${REDIS_TLS_PORT:-27151}
+CLUSTER_TLS_PORT=${CLUSTER_TLS_PORT:-27161} # and the next two; plain ports 10 higher
 SENTINEL_MASTER=flashsale
 
 start_redis_on() {
@@ -23,20 +24,28 @@ start_redis_on() {
 start_redis() { start_redis_on redis "$REDIS_PORT_OWN" --databases 1024 --appendonly yes; }
 
 cluster_ports() { seq "$CLUSTER_PORT" $((CLUSTER_PORT + 2)); }
+tls_cluster_ports() { seq "$CLUSTER_TLS_PORT" $((CLUSTER_TLS_PORT + 2)); }
 replicas_cluster_ports() { seq "$REPLICAS_CLUSTER_PORT" $((REPLICAS_CLUSTER_PORT + 5)); }
 cluster_is_whole() { redis-cli -h 127.0.0.1 -p "$1" cluster info | grep -q cluster_state:ok; }
 
 # Name of the cluster, replicas of each master, ports.
 start_cluster_on() {
-    local name=$1 replicas=$2 first=$3 port nodes=()
+    local name=$1 replicas=$2 port nodes=()
     shift 2
     for port in "$@"; do
         start_redis_on "$name-$port" "$port" --appendonly no --cluster-enabled yes --cluster-node-timeout 2000 \
             --cluster-port $((port + 1000)) # the default, 10000 above, is among the ports of outgoing connections
         nodes+=("127.0.0.1:$port")
     done
-    if ! redis-cli -h 127.0.0.1 -p "$first" cluster info | grep -q "cluster_known_nodes:${#nodes[@]}"; then
-        redis-cli --cluster create "${nodes[@]}" --cluster-replicas "$replicas" --cluster-yes >"$DIR/$name.log" 2>&1 || {
+    join_cluster "$name" "$replicas" "${nodes[@]}"
+}
+
+# Makes a cluster of nodes that run: its name, replicas of each master, addresses.
+join_cluster() {
+    local name=$1 replicas=$2 first=${3##*:}
+    shift 2
+    if ! redis-cli -h 127.0.0.1 -p "$first" cluster info | grep -q "cluster_known_nodes:$#"; then
+        redis-cli --cluster create "$@" --cluster-replicas "$replicas" --cluster-yes >"$DIR/$name.log" 2>&1 || {
             tail -n 5 "$DIR/$name.log" >&2
             fail "the Redis Cluster could not be made"
         }
@@ -48,6 +57,20 @@ start_cluster_on() {
 start_cluster() { start_cluster_on cluster 0 $(cluster_ports); }
 # shellcheck disable=SC2046
 start_cluster_replicas() { start_cluster_on cluster-replicas 1 $(replicas_cluster_ports); }
+
+# Each node speaks TLS on one port, which is the one that it names to clients over TLS, and plain text on another, for redis-cli.
+start_cluster_tls() {
+    tls_certificate redis
+    local name=cluster-tls port plain nodes=()
+    for port in $(tls_cluster_ports); do
+        plain=$((port + 10))
+        nodes+=("127.0.0.1:$plain")
+        start_redis_on "$name-$plain" "$plain" --appendonly no --cluster-enabled yes --cluster-node-timeout 2000 \
+            --cluster-port $((plain + 1000)) --tls-port "$port" --tls-cluster yes --tls-replication yes --tls-auth-clients optional \
+            --tls-ca-cert-file "$TLS_DIR/ca.crt" --tls-cert-file "$TLS_DIR/redis.crt" --tls-key-file "$TLS_DIR/redis.key"
+    done
+    join_cluster $name 0 "${nodes[@]}"
+}
 
 has_all_data() { redis-cli -h 127.0.0.1 -p "$1" info replication | grep -q -e role:master -e master_link_status:up; }
 
@@ -113,4 +136,5 @@ redis_servers_on_demand() {
     echo "redis-replica 127.0.0.1:$((REDIS_PAIR_PORT + 1)) $((REDIS_PAIR_PORT + 1))"
     echo "redis-primary 127.0.0.1:$REDIS_PAIR_PORT $REDIS_PAIR_PORT"
     echo "redis-tls $DIR/redis-tls $REDIS_TLS_PORT"
+    for port in $(tls_cluster_ports); do echo "cluster-tls-$((port + 10)) 127.0.0.1:$((port + 10)) $port"; done
 }

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::{Account, Auth, LoginForm, RegistrationForm, Session},
-    http::{ApiError, Client, JsonBody, Success},
+    http::{ApiError, Client, Fields, Success},
 };
 
 /// A new account.
@@ -60,13 +60,16 @@ impl From<Session> for SessionBody {
 }
 
 /// Register a new account.
+///
+/// The username and the e-mail address must be free, whatever the case of their letters.
 #[utoipa::path(
-    post, path = "/api/auth/register", operation_id = "register", tag = "Accounts", request_body = RegistrationForm,
+    post, path = "/api/auth/register", operation_id = "register", security(()), tag = "Accounts",
+    request_body(content((RegistrationForm = "application/json"), (RegistrationForm = "application/x-www-form-urlencoded"))),
     responses((status = 201, description = "The account was made.", body = Success<AccountBody>))
 )]
 pub async fn register(
     client: Client,
-    form: JsonBody<RegistrationForm>,
+    form: Fields<RegistrationForm>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let account = auth.register(form.0, client.0).await?;
@@ -74,13 +77,16 @@ pub async fn register(
 }
 
 /// Log in and receive a token.
+///
+/// The answer to a wrong password is the same as to an unknown username.
 #[utoipa::path(
-    post, path = "/api/auth/login", operation_id = "login", tag = "Accounts", request_body = LoginForm,
+    post, path = "/api/auth/login", operation_id = "login", security(()), tag = "Accounts",
+    request_body(content((LoginForm = "application/json"), (LoginForm = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
 )]
 pub async fn login(
     client: Client,
-    form: JsonBody<LoginForm>,
+    form: Fields<LoginForm>,
     auth: Data<Auth>,
 ) -> Result<HttpResponse, ApiError> {
     let session = auth.login(form.0, client.0).await?;

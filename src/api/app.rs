@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{docs::Docs, health::MetricsPage, openapi::document, readiness::Readiness, table};
+use super::{health::MetricsPage, readiness::Readiness, table};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
+    http::Statuses,
     order::{AttemptLimit, Desk, Purchase, Results},
     sale::{CatalogCalls, SaleBoard},
 };
@@ -36,7 +37,13 @@ pub struct Probes {
 }
 
 impl App {
-    pub(super) fn configure(&self, api_docs: bool, config: &mut ServiceConfig) {
+    /// Hangs up the table. `api_docs` and `metrics` say whether these optional pages are part of it.
+    pub(super) fn configure(
+        &self,
+        (api_docs, metrics): (bool, bool),
+        statuses: Statuses,
+        config: &mut ServiceConfig,
+    ) {
         let Self {
             auth,
             directory,
@@ -61,17 +68,16 @@ impl App {
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
-            .app_data(Data::new(desk))
-            .app_data(Data::new(Docs::new(&document())));
+            .app_data(Data::new(desk));
         probes.install(config);
-        table::mount(table::served(api_docs), config);
+        table::mount(table::served(api_docs, metrics), statuses, config);
     }
 }
 
 impl Probes {
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         self.clone().install(config);
-        table::mount(table::probes(), config);
+        table::mount(table::probes(), Statuses::Ours, config);
     }
 
     fn install(self, config: &mut ServiceConfig) {

@@ -1,6 +1,6 @@
 //! The API put together on its ports and started: what `serve` runs. Processes without it serve the probes alone.
 
-use std::{io, net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -9,21 +9,25 @@ use super::{App, Probes, Readiness};
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     config::{Config, ServerConfig},
-    http,
+    http::{self, Statuses},
     ids::LedgerId,
-    lifecycle::{Ending, Lifecycle},
+    lifecycle::Lifecycle,
     order::{AttemptLimit, SettlementLag, Shop},
     port::Ports,
 };
 
-/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in.
+/// Connections of those who watch a process.
+const PROBES: usize = 256;
+
+/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in. Answers what the
+/// probes work with, for a listener of their own.
 pub async fn serve(
     lifecycle: &Lifecycle,
     config: &Config,
     ports: Ports,
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Probes> {
     let lag = watch_settlement(lifecycle, ports.clone());
     let shop = Shop::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
@@ -71,7 +75,12 @@ pub async fn serve(
         clock,
         metrics,
     };
-    let attempt_limit = Arc::new(AttemptLimit::new(config.limits.attempts_per_user));
+    let mut limits = config.limits.clone();
+    if !config.server.production {
+        // A developer's load comes from one address.
+        limits.attempts_per_address = 0;
+    }
+    let attempt_limit = Arc::new(AttemptLimit::new(&limits));
     let app = App {
         auth,
         directory,
@@ -81,7 +90,7 @@ pub async fn serve(
         attempt_limit,
         purchase: shop.purchase,
         results: shop.results,
-        probes,
+        probes: probes.clone(),
     };
     let listener = port.listen().context("the port cannot be listened on")?;
     let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
@@ -89,8 +98,10 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        let (api, api_docs) = (app, server_config.api_docs);
-        let configure = move |service: &mut _| api.configure(api_docs, service);
+        // In production metrics are for the inside: `serve_probes` serves them there.
+        let optional = (server_config.api_docs, !server_config.production);
+        let statuses = Statuses::new(server_config.original_status_codes);
+        let configure = move |service: &mut _| app.configure(optional, statuses, service);
         let threads = server_config.http_threads;
         match http::serve(listener, threads, &server_config, ending, configure).await {
             // HTTP first: what is behind it goes on until the last request is answered.
@@ -98,18 +109,34 @@ pub async fn serve(
             Err(error) => tracing::error!(%error, "serving failed"),
         }
     });
-    Ok(())
+    Ok(probes)
 }
 
-/// Serves health checks and metrics alone, for processes without the API.
-pub async fn run_probes(
-    listener: TcpListener,
-    probes: Probes,
+/// Serves health checks and metrics alone on a port, as a task of `lifecycle`, on connections of their own: nobody who takes all of
+/// the API's keeps those out that watch it.
+pub fn serve_probes(
+    lifecycle: &Lifecycle,
     config: &ServerConfig,
-    ending: Ending,
-) -> io::Result<()> {
-    let configure = move |service: &mut _| probes.configure(service);
-    http::serve(listener, 1, config, ending, configure).await
+    probes: Probes,
+    port: http::Bound,
+) -> anyhow::Result<()> {
+    let listener = port.listen().context("the port cannot be listened on")?;
+    let config = ServerConfig {
+        max_connections: PROBES,
+        max_connections_per_network: None,
+        ..config.clone()
+    };
+    let ending = lifecycle.ending().clone();
+    let stop = lifecycle.stop().clone();
+    lifecycle.spawn("probes", async move {
+        let configure = move |service: &mut _| probes.configure(service);
+        match http::serve(listener, 1, &config, ending, configure).await {
+            // They may end before the process does, and must not take it down.
+            Ok(()) => stop.cancelled().await,
+            Err(error) => tracing::error!(%error, "serving health and metrics failed"),
+        }
+    });
+    Ok(())
 }
 
 /// Starts to watch how long accepted attempts wait to be settled.

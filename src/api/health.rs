@@ -39,9 +39,11 @@ pub struct ReadinessBody {
     dependencies: Dependencies,
 }
 
-/// Whether the process runs. Asks nobody.
+/// Whether the process runs.
+///
+/// It asks no other server, so that it answers while they are down.
 #[utoipa::path(
-    get, path = "/health", operation_id = "health", tag = "Operation",
+    get, path = "/health", operation_id = "health", security(()), tag = "Operation",
     responses((status = 200, description = "It runs.", body = HealthBody))
 )]
 pub async fn live(clock: Data<dyn Clock>) -> HttpResponse {
@@ -52,8 +54,10 @@ pub async fn live(clock: Data<dyn Clock>) -> HttpResponse {
 }
 
 /// Whether the servers that the process depends on answer.
+///
+/// For load balancers: 503 while requests should go elsewhere.
 #[utoipa::path(
-    get, path = "/health/ready", operation_id = "readiness", tag = "Operation",
+    get, path = "/health/ready", operation_id = "readiness", security(()), tag = "Operation",
     responses(
         (status = 200, description = "All of them answer.", body = ReadinessBody),
         (status = 503, description = "At least one does not: `status` is `not_ready`. Or the process is about to end: `draining`.", body = ReadinessBody,
@@ -86,9 +90,11 @@ pub async fn ready(
     }
 }
 
-/// Counters and gauges in Prometheus' text format.
+/// Counters and gauges of this process.
+///
+/// In Prometheus' text format 0.0.4.
 #[utoipa::path(
-    get, path = "/metrics", operation_id = "metrics", tag = "Operation",
+    get, path = "/metrics", operation_id = "metrics", security(()), tag = "Operation",
     responses((status = 200, description = "All metrics.", body = String, content_type = "text/plain"))
 )]
 pub async fn metrics(page: Data<MetricsPage>) -> HttpResponse {

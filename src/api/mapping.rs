@@ -4,10 +4,11 @@
 
 use crate::{
     auth::{AccountRefusal, AuthError, Invalid, PasswordError, TokenError},
-    http::{ApiError, ErrorCode},
+    http::{ApiError, ErrorCode, timestamp},
+    ids::SaleId,
     limit::TooMany,
     order::Refusal,
-    port::{GateError, LedgerError},
+    port::{GateError, LedgerError, SaleWindow},
     telemetry::Seldom,
 };
 
@@ -107,6 +108,32 @@ impl From<Refusal> for ApiError {
             Refusal::Unavailable => ErrorCode::Unavailable.into(),
             Refusal::OutcomeUnknown => ErrorCode::OutcomeUnknown.into(),
         }
+    }
+}
+
+impl ApiError {
+    /// The same of an attempt, in the original's words: with the sale and its times.
+    #[must_use]
+    pub fn of_attempt(refusal: Refusal, sale: SaleId, window: Option<SaleWindow>) -> Self {
+        let (code, message) = match (refusal, window) {
+            (Refusal::UnknownSale, _) => (
+                ErrorCode::SaleNotFound,
+                format!("Flash sale with ID {sale} not found."),
+            ),
+            (Refusal::NotStarted, Some(window)) => (
+                ErrorCode::NotStarted,
+                format!(
+                    "Flash sale is not yet active. Start time: {}",
+                    timestamp(window.start)
+                ),
+            ),
+            (Refusal::Ended, Some(window)) => (
+                ErrorCode::Ended,
+                format!("Flash sale has ended. End time: {}", timestamp(window.end)),
+            ),
+            (refusal, _) => return refusal.into(),
+        };
+        Self::saying(code, message)
     }
 }
 

@@ -23,15 +23,15 @@ Sells a limited stock in a short time: one item a shopper, never more than there
 
 **Errors.** Every failure is `{\"success\":false,\"error\":\"<category>\",\"message\":\"<for people>\",\"code\":\"<for programs>\"}`. \
 Codes do not change; messages may. With `Accept: application/problem+json` the same comes as RFC 9457. 429 and 503 carry \
-`Retry-After` in seconds. Beyond the errors listed with each request, any path may answer 404 `not_found`, and 405 \
-`method_not_allowed` with `Allow`.
+`Retry-After` in seconds. A path that is not listed here answers 404 `not_found`. Only what is refused before its head is read \
+whole (400, 408) has no body.
 
 **Times** are RFC 3339, UTC, with milliseconds. Ids of users are strings, those of sales and products integers.";
 
 /// What the handlers say of themselves.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Flash sale", description = ABOUT),
+    info(title = "Flash sale", description = ABOUT, contact(name = "The operator of this server")),
     tags(
         (name = "Accounts", description = "Registering and logging in"),
         (name = "Flash sale", description = "The sale, and buying in it"),
@@ -52,7 +52,7 @@ Codes do not change; messages may. With `Accept: application/problem+json` the s
     components(schemas(ErrorBody<'static>, ProblemBody<'static>)),
     // Where the document is, one up: also under a prefix that a proxy strips.
     servers((url = "..", description = "The server that the document comes from")),
-    modifiers(&Bearer, &Errors, &Codes)
+    modifiers(&Bearer, &Errors, &Codes, &Data)
 )]
 struct Handlers;
 
@@ -65,10 +65,18 @@ struct Errors;
 /// The values of `code`.
 struct Codes;
 
+/// The `data` of an answer by the name of its schema, which utoipa writes out instead: a client's generator makes one type of it.
+struct Data;
+
 /// The whole document.
 #[must_use]
 pub fn document() -> utoipa::openapi::OpenApi {
     Handlers::openapi()
+}
+
+/// The same as text, as it is kept in docs/openapi.json.
+pub fn document_text() -> serde_json::Result<String> {
+    serde_json::to_string_pretty(&document()).map(|text| text + "\n")
 }
 
 impl Modify for Bearer {
@@ -82,6 +90,12 @@ impl Modify for Bearer {
 
 impl Modify for Errors {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let components = document.components.get_or_insert_default();
+        for (_, name, response) in everywhere() {
+            components
+                .responses
+                .insert(name.to_owned(), response.into());
+        }
         for endpoint in table::api() {
             let Some(path) = document.paths.paths.get_mut(endpoint.path) else {
                 continue;
@@ -100,6 +114,12 @@ impl Modify for Errors {
                         .responses
                         .insert(status.clone(), RefOr::T(failure(codes)));
                 }
+                for (status, name, _) in everywhere() {
+                    let responses = &mut operation.responses.responses;
+                    responses
+                        .entry(status.to_owned())
+                        .or_insert_with(|| RefOr::Ref(Ref::from_response_name(name)));
+                }
             }
         }
     }
@@ -115,6 +135,50 @@ impl Modify for Codes {
             code.enum_values = Some(codes.collect());
         }
     }
+}
+
+impl Modify for Data {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let schemas = &mut document.components.get_or_insert_default().schemas;
+        let names: Vec<String> = schemas.keys().cloned().collect();
+        for name in names {
+            let data = name.strip_prefix("Success_");
+            if let Some(data) = data.filter(|data| schemas.contains_key(*data)).map(schema)
+                && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)
+            {
+                answer.properties.insert("data".to_owned(), data.into());
+            }
+        }
+    }
+}
+
+/// What every request may be answered with: its status, its name among the components, and the answer.
+fn everywhere() -> [(&'static str, &'static str, Response); 7] {
+    let bare = |description: &str| ResponseBuilder::new().description(description).build();
+    let mut not_allowed = failure(&[ErrorCode::MethodNotAllowed]);
+    let allow = header(Type::String, "The methods that the path takes");
+    not_allowed.headers.insert("Allow".to_owned(), allow.into());
+    [
+        (
+            "400",
+            "Unreadable",
+            bare("The request cannot be read as HTTP. There is no body."),
+        ),
+        ("405", "MethodNotAllowed", not_allowed),
+        (
+            "408",
+            "HeadTooSlow",
+            bare("The head of the request did not arrive in time. There is no body."),
+        ),
+        (
+            "429",
+            "TooManyConnections",
+            failure(&[ErrorCode::TooManyRequests]),
+        ),
+        ("431", "HeadTooLarge", failure(&[ErrorCode::HeadTooLarge])),
+        ("500", "Internal", failure(&[ErrorCode::Internal])),
+        ("503", "Busy", failure(&[ErrorCode::Busy])),
+    ]
 }
 
 /// The answer of one status, which these errors share.
@@ -192,6 +256,21 @@ mod tests {
             })
             .collect();
         assert_eq!(ours, theirs);
+    }
+
+    /// So that a change of the contract is seen in review, and clients can be generated without a running server.
+    #[test]
+    fn the_document_is_the_committed_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        let document = document_text().unwrap();
+        let mut lines = committed.lines().zip(document.lines()).enumerate();
+        let differs = lines.find(|(_, (committed, document))| committed != document);
+        assert!(
+            committed == document,
+            "docs/openapi.json is not the document of this code (first difference: {differs:?}).\n\
+             If the contract is meant to change: make openapi"
+        );
     }
 
     #[test]

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::shopper::Shopper;
 use crate::{
-    http::{ApiError, ErrorCode, PathId, Success},
+    http::{ApiError, Client, ErrorCode, PathId, Success},
     ids::{ProductId, SaleId},
     order::{Accepted, AttemptLimit, Desk, Purchase, Results},
     port::{PurchaseResult, Standing},
@@ -20,7 +20,7 @@ const BOUGHT: &str = "You have already purchased this item.";
 #[serde(rename_all = "camelCase")]
 pub struct AttemptBody {
     /// Stays the same however often the shopper asks.
-    #[schema(example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")]
+    #[schema(format = "uuid", example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")]
     attempt_id: String,
     status: AttemptStatus,
 }
@@ -81,7 +81,9 @@ impl From<Accepted> for Success<AttemptBody> {
     }
 }
 
-/// Attempt to purchase an item in a flash sale. There is no body: the shopper is the token's.
+/// Attempt to purchase an item in a flash sale.
+///
+/// The shopper is the token's; a body is not read. Pressing again is safe: one shopper has one attempt in a sale.
 #[utoipa::path(
     post, path = "/api/flash-sale/attempt/{saleId}", operation_id = "attemptPurchase", tag = "Flash sale", security(("bearer" = [])),
     params(("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id")),
@@ -91,16 +93,21 @@ impl From<Accepted> for Success<AttemptBody> {
 pub async fn attempt(
     shopper: Shopper,
     sale: PathId<SaleId>,
+    client: Client,
     limit: Data<AttemptLimit>,
     purchase: Data<Purchase>,
     desk: Data<Desk>,
 ) -> Result<HttpResponse, ApiError> {
-    limit.check(shopper.0)?;
-    let accepted = purchase.attempt(&desk, shopper.0, sale.0).await?;
+    limit.check(shopper.0, client.0)?;
+    let outcome = purchase.attempt(&desk, shopper.0, sale.0).await;
+    let accepted = outcome
+        .map_err(|refusal| ApiError::of_attempt(refusal, sale.0, purchase.window_of(sale.0)))?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
 }
 
 /// The shopper's result for a product.
+///
+/// 400 `result_not_found` until the attempt is settled, mostly within a second.
 #[utoipa::path(
     get, path = "/api/orders/status/{productId}", operation_id = "orderStatus", tag = "Orders", security(("bearer" = [])),
     params(("productId" = i64, Path, minimum = 1, example = 1, description = "The product's id")),

@@ -74,6 +74,8 @@ impl From<SaleView> for SaleBody {
 }
 
 /// The current flash sale with its product and stock.
+///
+/// Its times are those of the server: `currentTime` lets a page count down without a clock of its own.
 #[utoipa::path(
     get, path = "/api/flash-sale/status", operation_id = "saleStatus", tag = "Flash sale", security(("bearer" = [])),
     responses((status = 200, description = "The active sale; else the next to start; else the last that ended.",

@@ -21,7 +21,7 @@ use crate::http::{
         TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
         ValidationFailed,
     },
-    Tally, finish,
+    Statuses, Tally, UNMATCHED, finish,
 };
 
 /// A path with what answers it.
@@ -64,6 +64,7 @@ const LOGIN: &[ErrorCode] = &[
     Unavailable,
 ];
 const SALE: &[ErrorCode] = &[TokenMissing, TokenInvalid, TokenExpired, SaleNotFound];
+const ATTEMPT_PATH: &str = "/api/flash-sale/attempt/{saleId}";
 const ATTEMPT: &[ErrorCode] = &[
     InvalidId,
     TokenMissing,
@@ -91,12 +92,7 @@ const ORDER: &[ErrorCode] = &[
 /// What the API answers. The router looks from the top: what comes by the thousand is first.
 pub(super) fn api() -> Vec<Endpoint> {
     let mut table = vec![
-        post(
-            "attempt",
-            "/api/flash-sale/attempt/{saleId}",
-            ATTEMPT,
-            orders::attempt,
-        ),
+        post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt),
         get(
             "order_status",
             "/api/orders/status/{productId}",
@@ -122,11 +118,12 @@ pub(super) fn api() -> Vec<Endpoint> {
     table
 }
 
-/// What the API answers, with or without the pages of the documentation.
-pub(super) fn served(api_docs: bool) -> Vec<Endpoint> {
+/// What the API answers, with or without the pages of the documentation and the metrics.
+pub(super) fn served(api_docs: bool, metrics: bool) -> Vec<Endpoint> {
     let mut table = api();
     table.retain(|endpoint| {
-        api_docs || (endpoint.path != "/" && !endpoint.path.starts_with("/api-docs"))
+        let is_docs = endpoint.path == "/" || endpoint.path.starts_with("/api-docs");
+        (api_docs || !is_docs) && (metrics || endpoint.path != "/metrics")
     });
     table
 }
@@ -141,7 +138,9 @@ pub(super) fn probes() -> Vec<Endpoint> {
 }
 
 /// Hangs the table up: each path once, the wrong methods answered with 405, all other paths with 404.
-pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
+///
+/// `statuses` is what refused attempts are answered with.
+pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut ServiceConfig) {
     for Endpoint {
         name,
         method,
@@ -157,6 +156,11 @@ pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
         };
         let refuse = move || async move { Err::<&str, _>(ApiError::method_not_allowed(allow)) };
         let tally = Tally::new(name);
+        let statuses = if path == ATTEMPT_PATH {
+            statuses
+        } else {
+            Statuses::Ours
+        };
         // Express, on which the original runs, takes a trailing slash for the same path. A resource of its own: the router
         // compares a plain path, but searches in a set of them.
         let slashed = path.starts_with("/api/") || path.starts_with("/health");
@@ -167,15 +171,15 @@ pub(super) fn mount(table: Vec<Endpoint>, config: &mut ServiceConfig) {
                 .route(route())
                 .default_service(web::to(refuse))
                 .wrap(from_fn(move |request, next| {
-                    finish(Rc::clone(&tally), request, next)
+                    finish(Rc::clone(&tally), statuses, request, next)
                 }));
             config.service(resource);
         }
     }
-    let tally = Tally::new("unmatched");
+    let tally = Tally::new(UNMATCHED);
     let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
     config.default_service(not_found.wrap(from_fn(move |request, next| {
-        finish(tally.clone(), request, next)
+        finish(tally.clone(), Statuses::Ours, request, next)
     })));
 }
 

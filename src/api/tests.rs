@@ -5,6 +5,7 @@
 
 mod abuse;
 mod accounts;
+mod clients;
 mod documentation;
 mod drain;
 mod failures;
@@ -23,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{docs::Docs, health::MetricsPage, openapi::document, table};
+use super::{health::MetricsPage, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Role, Tokens,
@@ -31,7 +32,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
-    http,
+    http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
     port::Ledger,
@@ -57,6 +58,7 @@ fn auth_config() -> AuthConfig {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     }
 }
 
@@ -67,8 +69,12 @@ fn server_config() -> ServerConfig {
         port: 0,
         frontend_origins: Vec::new(),
         api_docs: true,
+        original_status_codes: false,
         http_threads: 1,
         max_connections: 100,
+        max_connections_per_network: None,
+        max_buffered: 1 << 20,
+        metrics: None,
         keep_alive: Duration::from_secs(75),
         stall_timeout: Duration::from_secs(30),
         trusted_proxies: Vec::new(),
@@ -87,6 +93,8 @@ fn no_limits() -> LimitsConfig {
         registrations_per_address: 0,
         registrations_per_account: 0,
         attempts_per_user: 0,
+        attempts_per_address: 0,
+        loopback: true,
     }
 }
 
@@ -134,7 +142,8 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let api_docs = config.api_docs;
+        let (api_docs, metrics) = (config.api_docs, !config.production);
+        let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
             http::serve(listener, 1, &config, ending, move |service| {
@@ -144,9 +153,8 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&directory)))
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
-                    .app_data(Data::new(page))
-                    .app_data(Data::new(Docs::new(&document())));
-                table::mount(table::served(api_docs), service);
+                    .app_data(Data::new(page));
+                table::mount(table::served(api_docs, metrics), statuses, service);
             })
             .await
         });

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Directory, DirectoryEngines};
 use crate::{
+    account_key::AccountKey,
     clock::{Clock, SystemClock},
     engine::model::{ModelGate, ModelLog},
     ids::{AttemptId, LedgerId, SaleId, UserId},
@@ -22,7 +23,7 @@ use crate::{
     },
 };
 
-/// A directory of accounts that exist whatever their id.
+/// A directory in which every account exists.
 pub(crate) fn directory(lifecycle: &Lifecycle, ledger: Arc<dyn Ledger>) -> Arc<Directory> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let engines = DirectoryEngines {
@@ -34,7 +35,7 @@ pub(crate) fn directory(lifecycle: &Lifecycle, ledger: Arc<dyn Ledger>) -> Arc<D
     Directory::without_memory(lifecycle, engines)
 }
 
-/// Accounts in memory. Whatever is not about accounts answers that the ledger is broken.
+/// Accounts in memory. All other calls answer that the ledger is broken.
 #[derive(Default)]
 pub(crate) struct Accounts(Mutex<Vec<NewUser>>);
 
@@ -50,16 +51,14 @@ impl Ledger for Accounts {
 
     async fn register(&self, user: &NewUser, _: i64) -> Result<Registration, LedgerError> {
         let mut accounts = self.0.lock().unwrap();
+        let same = |one: &str, other: &str| AccountKey::of(one) == AccountKey::of(other);
         if accounts
             .iter()
-            .any(|known| known.username.eq_ignore_ascii_case(&user.username))
+            .any(|known| same(&known.username, &user.username))
         {
             return Ok(Registration::UsernameTaken);
         }
-        if accounts
-            .iter()
-            .any(|known| known.email.eq_ignore_ascii_case(&user.email))
-        {
+        if accounts.iter().any(|known| same(&known.email, &user.email)) {
             return Ok(Registration::EmailTaken);
         }
         accounts.push(user.clone());
@@ -118,7 +117,7 @@ impl Ledger for Accounts {
         let known = accounts
             .iter()
             .zip(1..)
-            .find(|(known, _)| known.username.eq_ignore_ascii_case(username));
+            .find(|(known, _)| AccountKey::of(&known.username) == AccountKey::of(username));
         Ok(known.and_then(|(known, id)| {
             let (username, password_hash) = (known.username.clone(), known.password_hash.clone());
             Some(StoredUser {
@@ -129,6 +128,22 @@ impl Ledger for Accounts {
                 created_at: DateTime::UNIX_EPOCH,
             })
         }))
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let mut accounts = self.0.lock().unwrap();
+        let index = usize::try_from(user.value() - 1).unwrap();
+        let stored = accounts
+            .get_mut(index)
+            .filter(|account| account.password_hash == old);
+        Ok(stored
+            .map(|account| new.clone_into(&mut account.password_hash))
+            .is_some())
     }
 
     async fn sales(&self, _: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {

@@ -16,12 +16,12 @@ mod sync;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, AtomicU64},
     },
     time::Duration,
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use metrics::counter;
 use tokio::sync::mpsc;
 
@@ -33,7 +33,6 @@ use self::{
 };
 use super::Identity;
 use crate::{
-    ids::UserId,
     lifecycle::Lifecycle,
     port::{AttemptLog, Ledger, LedgerError, StockGate},
 };
@@ -68,8 +67,12 @@ pub struct Directory {
     lookups: Lookups,
     /// Counts removals: what was looked up before one may be wrong after it.
     removals: AtomicU64,
-    /// The highest id that is known to have been handed out, whatever state the ledger is set back to.
+    /// The highest id that is known to have been handed out. A ledger that is set back does not lower it.
     reached: AtomicI64,
+    /// The state of the ledger ([`AccountPosition::server`]) before the gate's note of ids was read last.
+    ///
+    /// [`AccountPosition::server`]: crate::port::AccountPosition::server
+    noted_in: ArcSwapOption<String>,
 }
 
 impl Directory {
@@ -106,6 +109,7 @@ impl Directory {
             lookups,
             removals: AtomicU64::new(0),
             reached: AtomicI64::new(0),
+            noted_in: ArcSwapOption::empty(),
         };
         (Arc::new(directory), asked)
     }
@@ -135,11 +139,5 @@ impl Directory {
     pub fn is_known(&self, identity: &Identity) -> bool {
         let made_by = self.set.load().made_by(identity.user);
         made_by.is_some_and(|made_by| made_by <= identity.issued_at)
-    }
-
-    /// An account was made here.
-    pub(super) async fn registered(&self, id: UserId) {
-        self.reached.fetch_max(id.value(), Ordering::Relaxed);
-        self.note_reached().await;
     }
 }

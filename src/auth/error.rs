@@ -13,7 +13,7 @@ pub enum AuthError {
     #[error("Email already exists")]
     EmailTaken,
     /// No such account, or not its password: nobody is told which.
-    #[error("Invalid username or password")]
+    #[error("Invalid credentials")]
     WrongCredentials,
     #[error(transparent)]
     TooMany(#[from] TooMany),

@@ -1,15 +1,24 @@
 //! What shoppers send to register and to log in, and the rules for it. Pure.
 
+use email_address::EmailAddress;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes.
-pub(super) const PASSWORD_MAX_BYTES: usize = 128;
+use super::guessable::is_reserved;
+use crate::unicode::{opaque_string, unseen};
+
+/// Longer ones are refused before they are hashed, so that nobody makes us hash megabytes. Lengths are counted in Unicode code
+/// points throughout, as the `minLength` and `maxLength` of JSON Schema are.
+pub(super) const PASSWORD_MAX_CHARS: usize = 128;
+/// Of a password to log in with. The original service took longer ones, and its accounts came along.
+const LOGIN_PASSWORD_MAX_CHARS: usize = 1024;
+/// The same of names: whatever its accounts are called, they are found.
+const LOGIN_NAME_MAX_CHARS: usize = 255;
 /// What clients of the original service rely on.
-const PASSWORD_MIN_BYTES: usize = 6;
+const PASSWORD_MIN_CHARS: usize = 6;
 const USERNAME_MIN_CHARS: usize = 3;
 const USERNAME_MAX_CHARS: usize = 50;
-const EMAIL_MAX_BYTES: usize = 255;
+const EMAIL_MAX_CHARS: usize = 255;
 const FULL_NAME_MAX_CHARS: usize = 100;
 
 /// What is wrong with a form. The text is for the shopper.
@@ -23,41 +32,55 @@ pub enum Invalid {
         "username must be {USERNAME_MIN_CHARS} to {USERNAME_MAX_CHARS} letters, digits, dots, underscores or hyphens"
     )]
     Username,
-    #[error("email must be a valid address of at most {EMAIL_MAX_BYTES} bytes")]
+    #[error("username is reserved")]
+    UsernameReserved,
+    #[error("Invalid email format")]
     Email,
-    #[error(
-        "password must be {PASSWORD_MIN_BYTES} to {PASSWORD_MAX_BYTES} bytes long, without control characters"
-    )]
-    Password,
-    #[error(
-        "fullName must be at most {FULL_NAME_MAX_CHARS} characters, without control characters"
-    )]
+    #[error("email must not contain invisible, direction or control characters")]
+    EmailUnseen,
+    #[error("Password must be at least {PASSWORD_MIN_CHARS} characters long")]
+    PasswordTooShort,
+    #[error("Password must be at most {PASSWORD_MAX_CHARS} characters long")]
+    PasswordTooLong,
+    #[error("Password must not contain invisible, direction or control characters")]
+    PasswordControls,
+    #[error("Password is one of the first that are guessed; choose another one")]
+    PasswordGuessable,
+    #[error("fullName must be at most {FULL_NAME_MAX_CHARS} characters")]
     FullName,
+    #[error("fullName must not contain invisible, direction or control characters")]
+    FullNameUnseen,
 }
 
-/// A request to register. Without `Debug`, since it holds a password.
+// Without `Debug`, since it holds a password.
+/// A request to register.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RegistrationForm {
-    /// Letters, digits, dots, underscores and hyphens; unique whatever its case.
+    /// Letters, digits, dots, underscores and hyphens; unique whatever its case. Names like `admin` and `support` are reserved.
     #[schema(value_type = String, required = true, min_length = 3, max_length = 50, pattern = "^[A-Za-z0-9._-]+$", example = "newuser")]
     pub username: Option<String>,
-    /// Unique whatever its case.
+    /// Unique whatever its case, also beyond ASCII, without invisible, direction or control characters.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// 6 to 128 bytes of UTF-8, without control characters. JSON Schema counts characters, so it cannot say more than the largest number.
-    #[schema(value_type = String, required = true, min_length = 2, max_length = 128, format = Password, example = "password123")]
+    /// 6 to 128 characters, without control, direction or invisible characters. Compared as RFC 8265 says (OpaqueString).
+    #[schema(value_type = String, required = true, min_length = 6, max_length = 128, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", format = Password, example = "password123")]
     pub password: Option<String>,
-    #[schema(max_length = 100, example = "New User")]
+    #[schema(
+        max_length = 100,
+        pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$",
+        example = "New User"
+    )]
     pub full_name: Option<String>,
 }
 
-/// A request to log in. Without `Debug`, since it holds a password.
+// Without `Debug`, since it holds a password.
+/// A request to log in.
 #[derive(Deserialize, ToSchema)]
 pub struct LoginForm {
-    #[schema(value_type = String, required = true, example = "admin")]
+    #[schema(value_type = String, required = true, min_length = 1, example = "admin")]
     pub username: Option<String>,
-    #[schema(value_type = String, required = true, format = Password, example = "admin123")]
+    #[schema(value_type = String, required = true, min_length = 1, format = Password, example = "admin123")]
     pub password: Option<String>,
 }
 
@@ -76,9 +99,24 @@ pub(super) struct CompleteLogin {
 }
 
 impl CompleteLogin {
-    /// Whether an account with this name and password can exist at all.
+    /// Whether an account with this name and password can exist at all, also one that registration would not make today.
     pub(super) fn is_possible(&self) -> bool {
-        is_username(&self.username) && self.password.len() <= PASSWORD_MAX_BYTES
+        self.username.chars().count() <= LOGIN_NAME_MAX_CHARS
+            && !self.username.contains('\0')
+            && !self.spellings().is_empty()
+    }
+
+    /// What may have been hashed: the password as it is compared and, if that differs, as it was sent, which accounts of earlier
+    /// versions have. Two at most, and how many depends on what was sent alone.
+    pub(super) fn spellings(&self) -> Vec<String> {
+        if self.password.chars().count() > LOGIN_PASSWORD_MAX_CHARS {
+            return Vec::new();
+        }
+        let mut spellings: Vec<String> = opaque_string(&self.password).into_iter().collect();
+        if !spellings.contains(&self.password) {
+            spellings.push(self.password.clone());
+        }
+        spellings
     }
 }
 
@@ -95,12 +133,17 @@ impl TryFrom<RegistrationForm> for ValidRegistration {
         };
         let full_name = present(form.full_name);
         check(is_username(&username), Invalid::Username)?;
+        check(!is_reserved(&username), Invalid::UsernameReserved)?;
+        check(unseen(&email).is_none(), Invalid::EmailUnseen)?;
         check(is_email(&email), Invalid::Email)?;
-        check(is_password(&password), Invalid::Password)?;
-        check(
-            full_name.as_deref().is_none_or(is_full_name),
-            Invalid::FullName,
-        )?;
+        let password = checked_password(&password)?;
+        if let Some(name) = full_name.as_deref() {
+            check(
+                name.chars().count() <= FULL_NAME_MAX_CHARS,
+                Invalid::FullName,
+            )?;
+            check(unseen(name).is_none(), Invalid::FullNameUnseen)?;
+        }
         Ok(Self {
             username,
             email,
@@ -137,23 +180,30 @@ fn is_username(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
-/// Plausible, no more: whether mail arrives there, only mail can tell.
+/// An address of RFC 5322 and 6531 at a domain of two or more labels, without quotes, blanks or a display name. Whether mail
+/// arrives there, only mail can tell.
 fn is_email(text: &str) -> bool {
-    let plain = !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    let parts = text.split_once('@');
-    plain
-        && text.len() <= EMAIL_MAX_BYTES
-        && parts
-            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+    let options = email_address::Options::default()
+        .with_required_tld()
+        .without_display_text()
+        .without_domain_literal();
+    text.chars().count() <= EMAIL_MAX_CHARS
+        && !text
+            .chars()
+            .any(|c| c.is_whitespace() || c.is_control() || c == '"')
+        && EmailAddress::parse_with_options(text, options).is_ok()
 }
 
-fn is_password(text: &str) -> bool {
-    (PASSWORD_MIN_BYTES..=PASSWORD_MAX_BYTES).contains(&text.len())
-        && !text.chars().any(char::is_control)
-}
-
-fn is_full_name(text: &str) -> bool {
-    text.chars().count() <= FULL_NAME_MAX_CHARS && !text.chars().any(char::is_control)
+/// The password as it is hashed.
+fn checked_password(text: &str) -> Result<String, Invalid> {
+    let length = text.chars().count();
+    check(length >= PASSWORD_MIN_CHARS, Invalid::PasswordTooShort)?;
+    check(length <= PASSWORD_MAX_CHARS, Invalid::PasswordTooLong)?;
+    let password = opaque_string(text).ok_or(Invalid::PasswordControls)?;
+    let length = password.chars().count();
+    check(length >= PASSWORD_MIN_CHARS, Invalid::PasswordTooShort)?;
+    check(length <= PASSWORD_MAX_CHARS, Invalid::PasswordTooLong)?;
+    Ok(password)
 }
 
 #[cfg(test)]
@@ -245,7 +295,8 @@ mod tests {
 
     #[test]
     fn emails_are_plausible() {
-        let long = format!("{}@b", "x".repeat(254));
+        let host = format!("{0}.{0}.{0}.b", "x".repeat(60));
+        let long = format!("{}@{host}", "x".repeat(65));
         for wrong in [
             "x",
             "@",
@@ -253,9 +304,22 @@ mod tests {
             "@b",
             "a@b@c",
             "a b@c",
-            "a@b\n",
-            "a\0@b",
             "a@\u{a0}b",
+            "a@b",
+            "a@localhost",
+            "a@b.",
+            "a@.b",
+            "a@b..c",
+            "a@-b.c",
+            "a@b-.c",
+            ".a@b.c",
+            "a..b@c.d",
+            "a@[192.0.2.1]",
+            "Ada <a@b.c>",
+            "\"a b\"@c.d",
+            "\"a\"@c.d",
+            "a,b@c.d",
+            "mailto:a@b.c",
             long.as_str(),
         ] {
             assert_eq!(
@@ -264,7 +328,14 @@ mod tests {
                 "{wrong:?}"
             );
         }
-        for right in ["a@b", "ä@ö.example", &long[1..]] {
+        for right in [
+            "a@b.c",
+            "a+b_c.d@e-f.example",
+            "ä@ö.example",
+            "o'neil@shop.co.uk",
+            "1@2.example",
+            &long[1..],
+        ] {
             assert_eq!(
                 verdict(|form| form.email = some(right)),
                 Ok(()),
@@ -274,21 +345,23 @@ mod tests {
     }
 
     #[test]
-    fn passwords_are_measured_in_bytes() {
-        for wrong in [
-            "12345",
-            "12345\0",
-            "tab\there",
-            &"x".repeat(129),
-            &"ä".repeat(65),
+    fn passwords_have_6_to_128_characters() {
+        use Invalid::{PasswordControls, PasswordTooLong, PasswordTooShort};
+        for (wrong, cause) in [
+            ("12345", PasswordTooShort),
+            ("äääää", PasswordTooShort),
+            ("12345\0", PasswordControls),
+            ("tab\there", PasswordControls),
+            (&"x".repeat(129), PasswordTooLong),
+            (&"ä".repeat(129), PasswordTooLong),
         ] {
             assert_eq!(
                 verdict(|form| form.password = some(wrong)),
-                Err(Invalid::Password),
+                Err(cause),
                 "{wrong:?}"
             );
         }
-        for right in ["123456", "ääää", &"x".repeat(128), "correct horse"] {
+        for right in ["123456", "ääääää", &"ä".repeat(128), "correct horse"] {
             assert_eq!(
                 verdict(|form| form.password = some(right)),
                 Ok(()),
@@ -299,11 +372,15 @@ mod tests {
 
     #[test]
     fn full_names_are_measured_in_characters() {
-        for wrong in ["a\0", "a\nb", &"ä".repeat(101)] {
+        assert_eq!(
+            verdict(|form| form.full_name = some(&"ä".repeat(101))),
+            Err(Invalid::FullName)
+        );
+        for unseen in ["a\0", "a\nb", "a\u{1b}[2Jb", "a\u{202e}b", "a\u{200b}b"] {
             assert_eq!(
-                verdict(|form| form.full_name = some(wrong)),
-                Err(Invalid::FullName),
-                "{wrong:?}"
+                verdict(|form| form.full_name = some(unseen)),
+                Err(Invalid::FullNameUnseen),
+                "{unseen:?}"
             );
         }
         assert_eq!(
@@ -313,13 +390,91 @@ mod tests {
     }
 
     #[test]
+    fn emails_have_no_characters_that_nobody_sees() {
+        for c in [
+            '\0', '\n', '\u{1b}', '\u{ad}', '\u{200b}', '\u{200d}', '\u{202e}', '\u{2060}',
+            '\u{2066}', '\u{feff}',
+        ] {
+            for email in [format!("a{c}@b.example"), format!("a@b{c}.example")] {
+                assert_eq!(
+                    verdict(|form| form.email = some(&email)),
+                    Err(Invalid::EmailUnseen),
+                    "{email:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn reserved_names_are_given_by_nobody() {
+        for name in ["admin", "Root", "SUPPORT", "ad-min"] {
+            assert_eq!(
+                verdict(|form| form.username = some(name)),
+                Err(Invalid::UsernameReserved),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_password_is_hashed_in_its_composed_form() {
+        let hashed = |password: &str| {
+            let mut form = form();
+            form.password = some(password);
+            ValidRegistration::try_from(form).map(|valid| valid.password)
+        };
+        assert_eq!(
+            hashed("Pa\u{308}sswo\u{308}rd").ok().as_deref(),
+            Some("Pässwörd")
+        );
+        // 64 letters of two bytes, typed as 64 letters and 64 marks.
+        let long = hashed(&"a\u{308}".repeat(64)).ok();
+        assert_eq!(long, Some("ä".repeat(64)));
+        for (password, cause) in [
+            ("a\u{308}".repeat(65), Invalid::PasswordTooLong),
+            ("a\u{308}".repeat(3), Invalid::PasswordTooShort),
+            ("secret\u{200b}".to_owned(), Invalid::PasswordControls),
+            ("\u{202e}secret".to_owned(), Invalid::PasswordControls),
+        ] {
+            assert_eq!(hashed(&password).err(), Some(cause), "{password:?}");
+        }
+    }
+
+    #[test]
+    fn a_login_tries_two_spellings_at_most() {
+        let spellings = |password: &str| {
+            let login = CompleteLogin {
+                username: "ada".to_owned(),
+                password: password.to_owned(),
+            };
+            login.spellings()
+        };
+        assert_eq!(spellings("secret"), ["secret"]);
+        assert_eq!(spellings("Pässwörd"), ["Pässwörd"]);
+        assert_eq!(spellings("a\u{308}bc"), ["äbc", "a\u{308}bc"]);
+        // Of an account of an earlier version.
+        assert_eq!(spellings("❤\u{fe0f}"), ["❤\u{fe0f}"]);
+        assert!(spellings(&"a\u{308}".repeat(1_000)).is_empty());
+    }
+
+    #[test]
     fn a_login_that_no_account_can_have_is_known_without_a_look() {
         let login = |username: &str, password: String| CompleteLogin {
             username: username.to_owned(),
             password,
         };
-        assert!(login("admin", "x".repeat(128)).is_possible());
-        assert!(!login("admin", "x".repeat(129)).is_possible());
+        for name in [
+            "admin",
+            "joe@shop.com",
+            "ab",
+            "Ada Lovelace",
+            "ада",
+            &"ä".repeat(255),
+        ] {
+            assert!(login(name, "x".repeat(1024)).is_possible(), "{name}");
+        }
+        assert!(!login("admin", "x".repeat(1025)).is_possible());
+        assert!(!login(&"ä".repeat(256), "secret".to_owned()).is_possible());
         assert!(!login("adm\0in", "admin123".to_owned()).is_possible());
     }
 }

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use crate::{
+    account_key::AccountKey,
     config::LimitsConfig,
-    limit::{Limiter, Network, TooMany},
+    limit::{Limiter, Network, NetworkLimiter, TooMany},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -20,15 +21,17 @@ const ATTACKERS: u32 = 10;
 
 /// The limits of registering and logging in.
 pub struct AuthLimits {
-    registrations_by_network: Limiter,
+    registrations_by_network: NetworkLimiter,
     registrations_by_name: Limiter,
-    logins_by_network: Limiter,
+    logins_by_network: NetworkLimiter,
     /// As how many logins of its network a failed one counts.
     failed_counts: u32,
     /// Failures of one network with one account.
     failures: Limiter,
     /// Failures of all networks with one account.
     failures_by_account: Limiter,
+    /// Whether what counts by network counts for clients on this machine, too.
+    loopback: bool,
 }
 
 /// A login that was let in. It counts as failed until it is known to be none.
@@ -36,31 +39,43 @@ pub(super) struct LoginCharge<'a> {
     limits: &'a AuthLimits,
     account: Account,
     from: Network,
+    of_network: u32,
     of_pair: u32,
     of_account: u32,
 }
 
-/// A name as it was sent, whatever its case.
-type Account = String;
+/// A name as it was sent, in whichever spelling.
+type Account = AccountKey;
 
 impl AuthLimits {
     #[must_use]
     pub fn new(config: &LimitsConfig) -> Self {
         let failures = config.failed_logins_per_account;
-        let logins_by_network = Limiter::new(config.logins_per_address, MINUTE);
+        let logins_by_network = NetworkLimiter::new(config.logins_per_address, MINUTE);
         Self {
-            registrations_by_network: Limiter::new(config.registrations_per_address, MINUTE),
+            registrations_by_network: NetworkLimiter::new(config.registrations_per_address, MINUTE),
             registrations_by_name: Limiter::new(config.registrations_per_account, MINUTE),
             failed_counts: FAILED_COUNTS.min(logins_by_network.burst()).max(1),
             logins_by_network,
             failures: Limiter::new(failures, FAILURES),
             failures_by_account: Limiter::new(failures.saturating_mul(ATTACKERS), FAILURES),
+            loopback: config.loopback,
+        }
+    }
+
+    /// So many uses of a network; none if it is this machine, and that does not count.
+    fn uses_of(&self, from: Network, uses: u32) -> u32 {
+        if self.loopback || !from.is_loopback() {
+            uses
+        } else {
+            0
         }
     }
 
     pub(super) fn registration(&self, username: &str, from: Network) -> Result<(), TooMany> {
-        self.registrations_by_network.take(&from, 1)?;
-        let account = username.to_ascii_lowercase();
+        self.registrations_by_network
+            .take(from, self.uses_of(from, 1))?;
+        let account = AccountKey::of(username);
         self.registrations_by_name.take(&account, 1)
     }
 
@@ -70,8 +85,9 @@ impl AuthLimits {
     /// network. When they come from many, the account is under attack, and a network has a single try instead of all that
     /// it usually has. The owner needs no more, from wherever.
     pub(super) fn login(&self, username: &str, from: Network) -> Result<LoginCharge<'_>, TooMany> {
-        self.logins_by_network.take(&from, self.failed_counts)?;
-        let account = username.to_ascii_lowercase();
+        let of_network = self.uses_of(from, self.failed_counts);
+        self.logins_by_network.take(from, of_network)?;
+        let account = AccountKey::of(username);
         let is_attacked = self.failures_by_account.take(&account, 1).is_err();
         let (of_account, of_pair) = if is_attacked {
             (0, self.failures.burst())
@@ -83,13 +99,14 @@ impl AuthLimits {
             // A password that is not looked at is no failure of the account.
             self.failures_by_account.give_back(&account, of_account);
             self.logins_by_network
-                .give_back(&from, self.failed_counts - 1);
+                .give_back(from, of_network.saturating_sub(1));
             return Err(refused);
         }
         Ok(LoginCharge {
             limits: self,
             account,
             from,
+            of_network,
             of_pair,
             of_account,
         })
@@ -104,6 +121,7 @@ impl LoginCharge<'_> {
             limits,
             account,
             from,
+            of_network,
             of_pair,
             of_account,
         } = self;
@@ -111,7 +129,7 @@ impl LoginCharge<'_> {
         limits.failures_by_account.give_back(&account, of_account);
         limits
             .logins_by_network
-            .give_back(&from, limits.failed_counts - 1);
+            .give_back(from, of_network.saturating_sub(1));
     }
 }
 
@@ -128,11 +146,14 @@ mod tests {
             registrations_per_address: 5,
             registrations_per_account: 2,
             attempts_per_user: 0,
+            loopback: true,
+            attempts_per_address: 0,
         })
     }
 
+    /// Each in a /24 of its own.
     fn network(number: u32) -> Network {
-        IpAddr::from(number.to_be_bytes()).into()
+        IpAddr::from((number << 8).to_be_bytes()).into()
     }
 
     /// How many wrong passwords in a row are looked at.
@@ -200,12 +221,63 @@ mod tests {
     }
 
     #[test]
+    fn a_whole_48_has_the_tries_of_sixteen_networks() {
+        let limits = limits(600, 20);
+        let networks = (0..1_000)
+            .map(|n: u16| Network::from(IpAddr::from([0x2001, 0xdb8, 1, n * 65, 0, 0, 0, 1])));
+        let looked_at = networks
+            .clone()
+            .enumerate()
+            .filter(|(n, from)| limits.login(&format!("user{n}"), *from).is_ok())
+            .count();
+        let registered = networks
+            .enumerate()
+            .filter(|(n, from)| limits.registration(&format!("user{n}"), *from).is_ok())
+            .count();
+        // A few come back while they are counted.
+        assert!((30 * 16..30 * 20).contains(&looked_at), "{looked_at}");
+        assert!((5 * 16..5 * 20).contains(&registered), "{registered}");
+    }
+
+    #[test]
     fn registrations_are_limited_by_network_and_by_name() {
         let limits = limits(0, 0);
         let register = |name: &str, from| limits.registration(name, network(from)).is_ok();
         assert!(register("user1", 1) && register("USER1", 1) && !register("user1", 1));
         assert!(!register("user1", 2) && register("user2", 1) && register("user3", 1));
         assert!(!register("user4", 1) && register("user4", 2));
+    }
+
+    #[test]
+    fn this_machine_is_limited_unless_that_is_off_and_nobody_else_is_let_off() {
+        let local: Vec<Network> = ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"]
+            .map(|address| address.parse::<IpAddr>().unwrap().into())
+            .into();
+        for from in &local {
+            let (with, mut without) = (limits(600, 0), limits(600, 0));
+            without.loopback = false;
+            let registered = |limits: &AuthLimits, from| {
+                (0..100)
+                    .take_while(|n| limits.registration(&format!("user{n}"), from).is_ok())
+                    .count()
+            };
+            assert_eq!(registered(&with, *from), 5);
+            assert_eq!(registered(&without, *from), 100);
+            assert_eq!(registered(&without, network(0xcb00_7105)), 5);
+            assert_eq!(failed(&with, "user1", *from), 30);
+            assert_eq!(failed(&without, "user1", *from), 10_000);
+            assert!(right(&without, "user1", *from));
+            assert_eq!(failed(&without, "user1", network(0xcb00_7105)), 30);
+        }
+        let guessed = AuthLimits {
+            loopback: false,
+            ..limits(0, 20)
+        };
+        assert_eq!(
+            failed(&guessed, "user1", local[0]),
+            20,
+            "the account's own limit stays"
+        );
     }
 
     #[test]

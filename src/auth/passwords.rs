@@ -1,19 +1,44 @@
 //! Hashing passwords with argon2id, beside the threads that serve requests and never more at once than set.
 
+mod stored;
+
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::available_parallelism,
     time::Duration,
 };
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
-    password_hash::{Error as HashError, PasswordHasher, PasswordVerifier, phc::PasswordHash},
+    password_hash::{Error as HashError, PasswordHasher},
 };
+use sha2::{Digest, Sha256};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::config::AuthConfig;
+use crate::{
+    account_key::AccountKey,
+    config::{AuthConfig, Secret},
+    telemetry::Seldom,
+};
+
+pub use stored::{BCRYPT_COSTS, bcrypt_cost, is_comparable};
+
+/// A bcrypt hash of cost 10, as the original service made them. It belongs to nobody.
+const NOBODYS_BCRYPT: &str = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
+
+/// Whether a password is that of a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    No,
+    Yes,
+    /// It is, and the hash is one of the original service: ours should take its place.
+    Outdated,
+}
 
 /// Why a password was not hashed or compared.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +63,12 @@ pub struct Passwords {
     places: Arc<Semaphore>,
     /// Compared with when there is no account, so that the time does not tell.
     nobody: Arc<str>,
+    /// New passwords must not be among the first that are guessed.
+    pub(super) refuses_guessable: bool,
+    /// Whether an account with a bcrypt hash has logged in here. Comparing with one takes twice as long.
+    knows_bcrypt: AtomicBool,
+    /// Of all nodes of a deployment the same.
+    secret: Secret,
 }
 
 impl Passwords {
@@ -64,6 +95,9 @@ impl Passwords {
             turns: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(places)),
             nobody,
+            refuses_guessable: config.password_blocklist,
+            knows_bcrypt: AtomicBool::new(false),
+            secret: config.jwt_secret.clone(),
         })
     }
 
@@ -79,18 +113,58 @@ impl Passwords {
         hash(&self.argon2, password).map_err(failed)
     }
 
-    /// Whether this is the password of the stored hash. Without one it takes as long, and says no.
+    /// Whether one of these spellings is the password of the stored hash, which is that of the account with this name.
     pub async fn verify(
         &self,
-        password: String,
-        stored: Option<String>,
-    ) -> Result<bool, PasswordError> {
-        let nobody = Arc::clone(&self.nobody);
-        let compare = move |argon2: &Argon2<'_>| match stored {
-            Some(stored) => verify(argon2, &password, &stored),
-            None => verify(argon2, &password, &nobody).map(|_| false),
+        name: &str,
+        spellings: Vec<String>,
+        stored: String,
+    ) -> Result<Fit, PasswordError> {
+        if !is_comparable(&stored) {
+            static LINES: Seldom = Seldom::new();
+            if LINES.is_due() {
+                tracing::warn!(
+                    "an account has neither an argon2 hash nor a bcrypt of cost 4 to 14: nobody can log in to it"
+                );
+            }
+            return self.refuse(name, spellings).await.map(|()| Fit::No);
+        }
+        if bcrypt_cost(&stored).is_some() {
+            self.knows_bcrypt.store(true, Ordering::Relaxed);
+        }
+        self.run(move |argon2| compare_any(argon2, &spellings, &stored))
+            .await?
+            .map_err(failed)
+    }
+
+    /// What [`verify`](Self::verify) costs with a wrong password, for a name that no account has.
+    ///
+    /// Where some accounts still have a bcrypt hash, logins to them take longer. So half of all other names take as long,
+    /// always the same half on every node: the time says nothing about a name.
+    pub async fn refuse(&self, name: &str, spellings: Vec<String>) -> Result<(), PasswordError> {
+        let stored = self.nobodys(name);
+        let refuse = move |argon2: &Argon2<'_>| {
+            let each = |password| stored::compare(argon2, password, &stored).map(drop);
+            spellings.iter().map(String::as_str).try_for_each(each)
         };
-        self.run(compare).await?.map_err(failed)
+        self.run(refuse).await?.map_err(failed)
+    }
+
+    /// The hash that is compared with for a name that no account has.
+    fn nobodys(&self, name: &str) -> Arc<str> {
+        if self.knows_bcrypt.load(Ordering::Relaxed) && self.is_of_one_half(name) {
+            NOBODYS_BCRYPT.into()
+        } else {
+            Arc::clone(&self.nobody)
+        }
+    }
+
+    fn is_of_one_half(&self, name: &str) -> bool {
+        let mut digest = Sha256::new();
+        digest.update(self.secret.reveal());
+        digest.update([0]);
+        digest.update(AccountKey::of(name).as_str());
+        digest.finalize().first().is_some_and(|byte| byte % 2 == 0)
     }
 
     /// Has no place for anybody any more.
@@ -124,6 +198,17 @@ impl Passwords {
         self.threads.send(job).map_err(|_| died())?;
         answered.await.map_err(|_| died())
     }
+}
+
+/// The first spelling that fits.
+fn compare_any(argon2: &Argon2<'_>, spellings: &[String], stored: &str) -> Result<Fit, HashError> {
+    for password in spellings {
+        match stored::compare(argon2, password, stored)? {
+            Fit::No => {}
+            fit => return Ok(fit),
+        }
+    }
+    Ok(Fit::No)
 }
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -173,15 +258,6 @@ fn hash(argon2: &Argon2<'_>, password: &str) -> Result<String, HashError> {
         .map(|hash| hash.to_string())
 }
 
-fn verify(argon2: &Argon2<'_>, password: &str, stored: &str) -> Result<bool, HashError> {
-    let stored = PasswordHash::new(stored)?;
-    match argon2.verify_password(password.as_bytes(), &stored) {
-        Ok(()) => Ok(true),
-        Err(HashError::PasswordInvalid) => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 #[allow(clippy::needless_pass_by_value)] // so that it fits map_err
 fn failed(error: HashError) -> PasswordError {
     PasswordError::Hashing(error.to_string())
@@ -202,6 +278,7 @@ mod tests {
             password_passes: 1,
             password_threads: threads,
             password_queue: queue,
+            password_blocklist: false,
         })
         .unwrap()
     }
@@ -216,37 +293,57 @@ mod tests {
             passwords.hash("secret".to_owned()).await.unwrap(),
             "salts differ"
         );
-        assert!(
-            passwords
-                .verify("secret".to_owned(), Some(hash.clone()))
-                .await
-                .unwrap()
-        );
-        assert!(
-            !passwords
-                .verify("Secret".to_owned(), Some(hash.clone()))
-                .await
-                .unwrap()
-        );
-        assert!(!passwords.verify(String::new(), Some(hash)).await.unwrap());
+        for (password, expected) in [("secret", Fit::Yes), ("Secret", Fit::No), ("", Fit::No)] {
+            let fit = passwords
+                .verify("user1", vec![password.to_owned()], hash.clone())
+                .await;
+            assert_eq!(fit.unwrap(), expected, "{password}");
+        }
+    }
+
+    /// Those of a hundred names without an account that are compared with a bcrypt hash.
+    fn take_long(passwords: &Passwords, spelt: fn(usize) -> String) -> Vec<usize> {
+        let is_long = |n: &usize| bcrypt_cost(&passwords.nobodys(&spelt(*n))) == Some(10);
+        (0..100).filter(is_long).collect()
     }
 
     #[tokio::test]
-    async fn without_an_account_no_password_fits() {
+    async fn where_some_hashes_take_longer_half_of_the_names_without_an_account_do() {
+        let (one, other) = (passwords(1, 1), passwords(1, 1));
+        assert_eq!(take_long(&one, |n| format!("nobody{n}")), [0; 0]);
+        for node in [&one, &other] {
+            let stored = NOBODYS_BCRYPT.to_owned();
+            let fit = node
+                .verify("user1", vec!["secret".to_owned()], stored)
+                .await;
+            assert_eq!(fit.unwrap(), Fit::No);
+        }
+        let long = take_long(&one, |n| format!("nobody{n}"));
+        assert!((25..=75).contains(&long.len()), "{long:?}");
+        assert_eq!(take_long(&other, |n| format!("NOBODY{n}")), long);
+        one.refuse("nobody", vec!["secret".to_owned()])
+            .await
+            .unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_no_hash_costs_as_much_as_no_account_and_fits_nothing() {
         let passwords = passwords(1, 1);
+        for stored in [
+            "",
+            "-",
+            "none",
+            "$2b$31$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy",
+        ] {
+            let fit = passwords.verify("user1", vec!["-".to_owned()], stored.to_owned());
+            assert_eq!(fit.await.unwrap(), Fit::No, "{stored}");
+        }
+        passwords.fill();
+        let busy = passwords.verify("user1", vec!["-".to_owned()], "-".to_owned());
         assert!(
-            !passwords
-                .verify("nobody has this password".to_owned(), None)
-                .await
-                .unwrap()
+            matches!(busy.await, Err(PasswordError::Busy)),
+            "it is hashed"
         );
-    }
-
-    #[tokio::test]
-    async fn a_hash_of_another_kind_is_an_error() {
-        let stored = Some("$2b$10$abcdefghijklmnopqrstuv".to_owned());
-        let answer = passwords(1, 1).verify("secret".to_owned(), stored).await;
-        assert!(matches!(answer, Err(PasswordError::Hashing(_))));
     }
 
     #[tokio::test]

@@ -2,15 +2,21 @@
 
 use std::sync::Arc;
 
+use metrics::counter;
+
 use super::{
-    AuthError, AuthLimits, Directory, LoginForm, Passwords, RegistrationForm, Role, Tokens,
-    form::{CompleteLogin, ValidRegistration},
+    AuthError, AuthLimits, Directory, Fit, LoginForm, PasswordError, Passwords, RegistrationForm,
+    Role, Tokens,
+    form::{CompleteLogin, Invalid, ValidRegistration},
+    guessable::is_guessable,
 };
 use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
     port::{Ledger, NewUser, Registration, StoredUser},
+    security::{self, Event},
+    telemetry::Seldom,
 };
 
 /// An account as its owner sees it.
@@ -64,8 +70,28 @@ impl Auth {
         form: RegistrationForm,
         from: Network,
     ) -> Result<Account, AuthError> {
+        let who = form.username.clone().unwrap_or_default();
+        let outcome = self.make_account(form, from).await;
+        let word = word(outcome.as_ref().err());
+        counter!("flashsale_registrations_total", "outcome" => word).increment(1);
+        if !matches!(outcome, Err(AuthError::Invalid(_))) {
+            security::note(Event::Registration, word, &who, Some(from), "");
+        }
+        outcome
+    }
+
+    async fn make_account(
+        &self,
+        form: RegistrationForm,
+        from: Network,
+    ) -> Result<Account, AuthError> {
         let valid = ValidRegistration::try_from(form)?;
         self.limits.registration(&valid.username, from)?;
+        if self.passwords.refuses_guessable
+            && is_guessable(&valid.password, &valid.username, &valid.email)
+        {
+            return Err(Invalid::PasswordGuessable.into());
+        }
         let password_hash = self.passwords.hash(valid.password).await?;
         let new = NewUser {
             username: valid.username,
@@ -73,25 +99,36 @@ impl Auth {
             password_hash,
             full_name: valid.full_name,
         };
-        let above = self.directory.ids_above().await?;
-        match self.ledger.register(&new, above).await? {
-            Registration::Registered(user) => {
-                self.directory.registered(user).await;
-                Ok(Account {
-                    user,
-                    username: new.username,
-                    email: new.email,
-                    full_name: new.full_name,
-                })
-            }
+        match self.directory.register(&new).await? {
+            Registration::Registered(user) => Ok(Account {
+                user,
+                username: new.username,
+                email: new.email,
+                full_name: new.full_name,
+            }),
             Registration::UsernameTaken => Err(AuthError::UsernameTaken),
             Registration::EmailTaken => Err(AuthError::EmailTaken),
         }
     }
 
-    /// A token for whoever knows the password. Costs one hash whatever comes, so that nobody can measure which accounts
-    /// exist.
+    /// A token for whoever knows the password. How many hashes it costs depends on what was sent alone, so that nobody can
+    /// measure which accounts exist: one, and a second for a wrong password that is not in its composed form.
     pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
+        let who = form.username.clone().unwrap_or_default();
+        let outcome = self.let_in(form, from).await;
+        let word = word(outcome.as_ref().err());
+        counter!("flashsale_logins_total", "outcome" => word).increment(1);
+        match &outcome {
+            Err(AuthError::Invalid(_)) => {}
+            Err(AuthError::TooMany(_)) => {
+                security::note(Event::LockOut, word, &who, Some(from), "");
+            }
+            Ok(_) | Err(_) => security::note(Event::Login, word, &who, Some(from), ""),
+        }
+        outcome
+    }
+
+    async fn let_in(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
@@ -102,21 +139,52 @@ impl Auth {
     }
 
     async fn compare(&self, login: CompleteLogin) -> Result<Session, AuthError> {
-        let found = if login.is_possible() {
-            self.ledger.find_user(&login.username).await?
+        let (found, spellings) = if login.is_possible() {
+            let found = self.ledger.find_user(&login.username).await?;
+            (found, login.spellings())
         } else {
-            None
+            (None, vec![String::new()])
         };
-        let password = if login.is_possible() {
-            login.password
-        } else {
-            String::new()
+        let Some(user) = found else {
+            self.passwords.refuse(&login.username, spellings).await?;
+            return Err(AuthError::WrongCredentials);
         };
-        let stored = found.as_ref().map(|user| user.password_hash.clone());
-        let fits = self.passwords.verify(password, stored).await?;
-        match found {
-            Some(user) if fits => self.session(&user),
-            _ => Err(AuthError::WrongCredentials),
+        let stored = user.password_hash.clone();
+        let (name, passwords) = (&login.username, &self.passwords);
+        // In the form in which new passwords are hashed, if it has that.
+        let password = spellings.first().cloned().unwrap_or_default();
+        match passwords.verify(name, spellings, stored).await? {
+            Fit::No => Err(AuthError::WrongCredentials),
+            Fit::Yes => self.session(&user),
+            Fit::Outdated => {
+                self.renew(&user, password).await;
+                self.session(&user)
+            }
+        }
+    }
+
+    /// Puts a hash of ours in the place of an outdated one. When too many are waiting to be hashed, a later login does it.
+    async fn renew(&self, user: &StoredUser, password: String) {
+        let renewed = match self.passwords.hash(password).await {
+            Ok(hash) => self
+                .ledger
+                .replace_password_hash(user.id, &user.password_hash, &hash)
+                .await
+                .map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        match renewed {
+            // Otherwise another login, or its owner, was first.
+            Ok(is_replaced) if is_replaced => {
+                counter!("flashsale_passwords_renewed_total").increment(1)
+            }
+            Ok(_) => {}
+            Err(error) => {
+                static LINES: Seldom = Seldom::new();
+                if LINES.is_due() {
+                    tracing::warn!(error, "a bcrypt hash stays until the next login");
+                }
+            }
         }
     }
 
@@ -132,6 +200,21 @@ impl Auth {
             token,
             user: user.id,
         })
+    }
+}
+
+/// What came of it, for metrics and the security log.
+fn word(failure: Option<&AuthError>) -> &'static str {
+    match failure {
+        None => "ok",
+        Some(AuthError::Invalid(_)) => "invalid",
+        Some(AuthError::UsernameTaken) => "username_taken",
+        Some(AuthError::EmailTaken) => "email_taken",
+        Some(AuthError::WrongCredentials) => "wrong_credentials",
+        Some(AuthError::TooMany(_)) => "too_many",
+        Some(AuthError::Password(PasswordError::Busy)) => "busy",
+        Some(AuthError::Password(PasswordError::Hashing(_)) | AuthError::Signing(_)) => "failed",
+        Some(AuthError::Account(_) | AuthError::Ledger(_)) => "unavailable",
     }
 }
 

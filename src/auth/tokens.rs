@@ -3,6 +3,8 @@
 //! Its tokens are accepted when the secret is the same: without a role they are a shopper's. Nothing but HS256 is ever
 //! accepted, whatever a token's header asks for.
 
+mod hmac;
+
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -47,11 +49,27 @@ pub struct Identity {
     #[serde(default)]
     pub role: Role,
     /// When the token was issued, in seconds since 1970. One that does not say may be of any age.
-    #[serde(rename = "iat", default = "unknown_age")]
+    #[serde(
+        rename = "iat",
+        default = "unknown_age",
+        deserialize_with = "numeric_date"
+    )]
     pub issued_at: i64,
     /// The ledger whose account it is. Older versions and the original service do not say.
     #[serde(rename = "lid", default, deserialize_with = "ledger")]
     ledger: Option<LedgerTag>,
+}
+
+impl Identity {
+    /// A shopper's, as a token issued then says it.
+    pub(crate) fn of_shopper(user: UserId, issued_at: i64) -> Self {
+        Self {
+            user,
+            role: Role::User,
+            issued_at,
+            ledger: None,
+        }
+    }
 }
 
 /// Why there is no identity, or no token.
@@ -89,6 +107,7 @@ struct Claims<'a> {
 impl Tokens {
     #[must_use]
     pub fn new(config: &AuthConfig) -> Self {
+        hmac::install();
         let secret = config.jwt_secret.reveal().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
@@ -163,6 +182,36 @@ fn unknown_age() -> i64 {
 fn ledger<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<LedgerTag>, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map(Some).map_err(de::Error::custom)
+}
+
+/// Reads seconds since 1970, which may have a fraction (RFC 7519, section 2: `NumericDate`).
+fn numeric_date<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    struct Visitor;
+
+    impl de::Visitor<'_> for Visitor {
+        type Value = i64;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("seconds since 1970")
+        }
+
+        fn visit_i64<E: de::Error>(self, secs: i64) -> Result<i64, E> {
+            Ok(secs)
+        }
+
+        fn visit_u64<E: de::Error>(self, secs: u64) -> Result<i64, E> {
+            i64::try_from(secs).map_err(E::custom)
+        }
+
+        fn visit_f64<E: de::Error>(self, secs: f64) -> Result<i64, E> {
+            // Rounded down. A number that fits no i64 becomes the nearest that does, which is as far from now.
+            #[allow(clippy::cast_possible_truncation)]
+            let whole = secs.floor() as i64;
+            Ok(whole)
+        }
+    }
+
+    deserializer.deserialize_any(Visitor)
 }
 
 /// Reads an id that is a text, as we write it, or a number, as some clients' tools do.

@@ -63,7 +63,7 @@ pub(super) struct Audit {
     #[arg(long, requires = "repair")]
     yes: bool,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 /// A remedy of a sale, and what came of it: `None` if it was not tried.
@@ -74,6 +74,11 @@ pub(super) struct Repair {
 }
 
 impl Audit {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         if let Some(directory) = self.place.data_dir(&config)? {
             let engines = embedded::look_into(&config, directory).await?;

@@ -76,7 +76,11 @@ where
     let deadline = Instant::now() + patience;
     let mut waiting = false;
     loop {
-        let error = match connect().await {
+        let connected = tokio::select! {
+            connected = connect() => connected,
+            () = stop.cancelled() => anyhow::bail!("stopped while waiting for {server}"),
+        };
+        let error = match connected {
             Ok(connected) => {
                 if waiting {
                     tracing::info!("{server} is there");

@@ -14,6 +14,7 @@ use crate::{
     lifecycle::Lifecycle,
     order::dead_letters::{DeadLetters as Letters, Decider, Replay},
     port::{LetterId, Offset, Partition},
+    security::{self, Event},
 };
 
 /// See, replay or discard records that could not be settled
@@ -29,7 +30,7 @@ pub(super) struct DeadLetters {
     #[command(subcommand)]
     step: Step,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +94,11 @@ impl Who {
 }
 
 impl DeadLetters {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.place.data_dir(&config)? {
             let engines = embedded::look_into(&config, directory).await?;
@@ -142,7 +148,9 @@ impl Step {
                 for id in ids {
                     let found = letters.find(id).await.with_context(|| called(id))?;
                     let replay = letters.replay(&found, &decider).await;
-                    print::replayed(id, replay.with_context(|| called(id))?);
+                    let replay = replay.with_context(|| called(id))?;
+                    note("replayed", &decider, id);
+                    print::replayed(id, replay);
                 }
                 Ok(())
             }
@@ -157,12 +165,18 @@ impl Step {
                     let found = letters.find(id).await.with_context(|| called(id))?;
                     let discard = letters.discard(&found, &decider).await;
                     discard.with_context(|| called(id))?;
+                    note("discarded", &decider, id);
                     print::discarded(id);
                 }
                 Ok(())
             }
         }
     }
+}
+
+fn note(outcome: &str, decider: &Decider, letter: LetterId) {
+    let about = letter.to_string();
+    security::note(Event::DeadLetter, outcome, &decider.by, None, &about);
 }
 
 fn called(letter: LetterId) -> String {

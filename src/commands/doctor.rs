@@ -48,10 +48,15 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "N", default_value_t = 4)]
     processes: u32,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 impl Doctor {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let mut checks = settings::judge(&config);
         if let Some(directory) = self.place.data_dir(&config)? {

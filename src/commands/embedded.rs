@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use super::{place::must_hold_data, work::spawn_worker};
 use crate::{
-    auth::Passwords,
+    auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
     engine::{
@@ -18,6 +18,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     port::{Ledger, Ports, SaleListing},
+    terminal::{Plain, say},
 };
 
 /// The one group of workers that a data file knows.
@@ -138,31 +139,30 @@ impl Running {
     }
 
     /// Tells whoever started it where to look.
-    #[allow(clippy::print_stdout)] // the command's answer
     pub(super) async fn announce(&self, url: &str, auth: &AuthConfig) {
         let ports = self.ports();
         let now = self.clock.now();
         let sales = ports.ledger.sales(now).await.unwrap_or_default();
         let current = sales.iter().find(|sale| sale.window.end > now);
 
-        println!("\n  API            {url}");
-        println!("  Documentation  {url}/api-docs");
+        say!("\n  API            {url}");
+        say!("  Documentation  {url}/api-docs");
         if has_demo_logins(ports.ledger.as_ref(), auth).await {
-            println!("  Logins         {}", logins());
+            say!("  Logins         {}", logins());
         }
         match current {
-            Some(sale) => println!("  Sale           {}", described(sale)),
-            None => println!(
+            Some(sale) => say!("  Sale           {}", described(sale)),
+            None => say!(
                 "  Sale           none; a row of flash_sales makes one, or `flashsale seed` while this is stopped"
             ),
         }
-        println!("  Data           {}", self.file.display());
+        say!("  Data           {}", Plain(self.file.display()));
         if self.seeded.is_some() {
-            println!(
+            say!(
                 "                 new: demo accounts, products and a sale were made (--no-seed leaves it empty)"
             );
         }
-        println!("  Ctrl-C stops it; the data stays.\n");
+        say!("  Ctrl-C stops it; the data stays.\n");
     }
 
     /// The directory, which is ours until it is dropped.
@@ -183,8 +183,10 @@ async fn has_demo_logins(ledger: &dyn Ledger, auth: &AuthConfig) -> bool {
         return false;
     };
     let password = account.password.to_owned();
-    let verified = passwords.verify(password, Some(user.password_hash)).await;
-    verified.unwrap_or(false)
+    let verified = passwords
+        .verify(account.username, vec![password], user.password_hash)
+        .await;
+    matches!(verified, Ok(Fit::Yes | Fit::Outdated))
 }
 
 fn logins() -> String {
@@ -198,6 +200,9 @@ fn described(sale: &SaleListing) -> String {
     let end = sale.window.end.format("%FT%TZ");
     format!(
         "{}: {} of {} units of {} left, until {end}",
-        sale.id, sale.remaining_stock, sale.initial_stock, sale.product_name
+        sale.id,
+        sale.remaining_stock,
+        sale.initial_stock,
+        Plain(&sale.product_name)
     )
 }

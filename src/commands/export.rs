@@ -22,6 +22,7 @@ use crate::{
     },
     lifecycle::Lifecycle,
     port::Ports,
+    terminal::{Plain, say},
 };
 
 /// How long accepted attempts are waited for that are not settled yet.
@@ -73,7 +74,9 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
         }
     };
     lifecycle.stop().cancel();
-    let end = lifecycle.run(config.server.shutdown_timeout).await;
+    let end = lifecycle
+        .run(Duration::ZERO, config.server.shutdown_timeout)
+        .await;
     let directory = running.close().await;
     // Why it ended early comes first: that is also why nothing was settled.
     end?;
@@ -88,7 +91,6 @@ async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
         .all(|(partition, end)| end.0 == 0 || progress.get(partition) >= Some(end)))
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn write(directory: DataDirectory, out: &Path) -> anyhow::Result<()> {
     let mut data = DataFile::open_in(directory)?;
     // Under another name until it is whole.
@@ -109,7 +111,7 @@ fn write(directory: DataDirectory, out: &Path) -> anyhow::Result<()> {
     let seals = whole.inspect_err(|_| {
         let _ = fs::remove_file(unfinished);
     })?;
-    println!("{}: {seals}", out.display());
+    say!("{}: {seals}", Plain(out.display()));
     Ok(())
 }
 

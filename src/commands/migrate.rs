@@ -14,12 +14,14 @@ use crate::{
     engine::{
         embedded::DataFile,
         kafka::{self, create_topics},
-        migration::MigrationState,
+        migration::{Migrated, MigrationState},
         postgres::{
             ConnectError,
             migrate::{self, MigrateError},
         },
     },
+    port::{AccountName, KeyClash},
+    terminal::say,
 };
 
 /// Bring the database's schema and Kafka's topics up to date
@@ -36,7 +38,7 @@ pub(super) struct Migrate {
     #[arg(long, global = true)]
     no_topics: bool,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,6 +63,11 @@ enum Step {
 }
 
 impl Migrate {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run { grant_to: None });
         if let Some(directory) = self.place.data_dir(&config)? {
@@ -86,7 +93,7 @@ impl Migrate {
             Step::Reset { yes: false } => refuse_reset(&config.postgres.database),
             Step::Reset { yes: true } => {
                 report("taken back", &migrate::reset(&config.postgres).await?);
-                report("applied", &migrate::run(&config.postgres).await?);
+                report_migrated(&migrate::run(&config.postgres).await?);
                 Ok(())
             }
             Step::Status => list(
@@ -104,12 +111,12 @@ fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
     }
     let mut data = DataFile::open(directory)?;
     match step {
-        Step::Run { .. } => report("applied", &data.migrate()?),
+        Step::Run { .. } => report_migrated(&data.migrate()?),
         Step::Revert => report("taken back", data.revert()?.as_slice()),
         Step::Reset { yes: false } => refuse_reset(&data.path().display())?,
         Step::Reset { yes: true } => {
             report("taken back", &data.reset()?);
-            report("applied", &data.migrate()?);
+            report_migrated(&data.migrate()?);
         }
         Step::Status => {
             let command = format!(
@@ -142,11 +149,10 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     {
         tracing::info!(database = config.postgres.database, "the database is made");
     }
-    report("applied", &migrate::run(&config.postgres).await?);
+    report_migrated(&migrate::run(&config.postgres).await?);
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 async fn topics(config: &Config) -> anyhow::Result<()> {
     let (create, stop) = (|| create_topics(&config.kafka), CancellationToken::new());
     let patience = config.server.startup_timeout;
@@ -159,7 +165,7 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
     )
     .await?
     {
-        println!(
+        say!(
             "topic {topic}: {}, {partitions} partitions",
             if new { "made" } else { "there" }
         );
@@ -167,10 +173,9 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
     for migration in migrations {
-        println!(
+        say!(
             "{} {}",
             if migration.applied {
                 "applied"
@@ -191,12 +196,34 @@ fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
+fn report_migrated(migrated: &Migrated) {
+    report("applied", &migrated.applied);
+    let clashes = &migrated.clashes;
+    for KeyClash {
+        kind,
+        holder: (holder, its_name),
+        other: (other, name),
+    } in &clashes.first
+    {
+        let kind = match kind {
+            AccountName::Username => "username",
+            AccountName::Email => "email",
+        };
+        say!(
+            "{kind} {name:?} of account {other} and {its_name:?} of account {holder} are one name: account {holder} has it, \
+             account {other} keeps working; rename one"
+        );
+    }
+    if clashes.count > clashes.first.len() as u64 {
+        say!("{} such accounts in all", clashes.count);
+    }
+}
+
 fn report(what: &str, migrations: &[String]) {
     for migration in migrations {
-        println!("{what}: {migration}");
+        say!("{what}: {migration}");
     }
     if migrations.is_empty() {
-        println!("nothing {what}");
+        say!("nothing {what}");
     }
 }

@@ -20,6 +20,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Whether no server is used.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.embedded
+    }
+
     /// The data directory; `None` when the system is on its servers.
     pub(super) fn data_dir(&self, config: &Config) -> anyhow::Result<Option<PathBuf>> {
         // clap's `requires` does not see an --embedded before a subcommand.

@@ -13,6 +13,7 @@ use crate::{
         embedded::DataFile,
         postgres::{ConnectError, PostgresLedger, seed::seed},
     },
+    terminal::{Plain, say},
 };
 
 /// Make demo accounts, products and a sale to try things out with
@@ -20,15 +21,23 @@ use crate::{
 /// Accounts admin (password admin123) and user1 to user3 (password123), products FLASH-001 to FLASH-003, and a sale of
 /// FLASH-001, open from now for 24 hours with 1000 units unless FLASH_SALE_START_TIME, FLASH_SALE_END_TIME,
 /// FLASH_SALE_PRODUCT_ID or FLASH_SALE_TOTAL_STOCK say otherwise. What is there already stays as it is, so that running it
-/// again changes nothing. Not for production: everybody knows these passwords.
+/// again changes nothing. Refused with NODE_ENV=production, since everybody knows these passwords, unless --force is given.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Seed {
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
+    /// Make them in production, too
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 impl Seed {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.place.data_dir(&config)? {
             let seed = move || {
@@ -57,12 +66,11 @@ impl Seed {
     }
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 fn report(seeded: &[Seeded]) {
     for seeded in seeded {
-        println!(
+        say!(
             "{}: {}",
-            seeded.what,
+            Plain(&seeded.what),
             if seeded.created { "made" } else { "there" }
         );
     }

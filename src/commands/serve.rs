@@ -8,13 +8,13 @@ use clap::Args;
 use super::{connect, embedded, place::Place};
 use crate::{
     api,
-    config::Config,
+    config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
     telemetry,
 };
 
-/// For accepted attempts to be appended once the last connection is closed.
+/// For accepted attempts to be appended once the last connection is closed, beyond `SHUTDOWN_TIMEOUT_SECS`.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serve the HTTP API
@@ -38,13 +38,18 @@ pub(super) struct Serve {
     #[arg(long)]
     port: Option<u16>,
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
     /// With --embedded: leave an empty data file empty, without demo data; always so with APP_ENV=production
     #[arg(long, requires = "embedded")]
     no_seed: bool,
 }
 
 impl Serve {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.place.is_embedded()
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
@@ -56,7 +61,20 @@ impl Serve {
             "HOST and PORT",
         )
         .await?;
+        let metrics_port = match &config.server.metrics {
+            Some(metrics) => {
+                let settings = "METRICS_HOST and METRICS_PORT";
+                Some(take_port(&metrics.host, metrics.port, settings).await?)
+            }
+            None => None,
+        };
         let address = port.address()?;
+        if !config.server.production && !address.ip().is_loopback() {
+            tracing::warn!(
+                %address,
+                "development on an address that other machines reach: known secrets are taken and limits stand back; set NODE_ENV=production, or HOST=127.0.0.1"
+            );
+        }
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
         let embedded = match self.place.data_dir(&config)? {
             Some(directory) => {
@@ -71,13 +89,34 @@ impl Serve {
             None => connect::servers(&config, &lifecycle.ending().drain).await?,
         };
         let metrics = Arc::new(move || metrics.render());
-        api::serve(&lifecycle, &config, ports, port, metrics).await?;
+        let starting = api::serve(&lifecycle, &config, ports, port, metrics);
+        let probes = if embedded.is_some() {
+            // A data file answers at once, and is closed by nobody else than below.
+            starting.await?
+        } else {
+            tokio::select! {
+                started = starting => started?,
+                () = lifecycle.ending().drain.cancelled() => anyhow::bail!("stopped before it served"),
+            }
+        };
+        if let Some(metrics_port) = metrics_port {
+            let address = metrics_port.address()?;
+            api::serve_probes(&lifecycle, &config.server, probes, metrics_port)?;
+            tracing::info!(%address, "serving health and metrics");
+        } else if config.server.production {
+            tracing::warn!(
+                "metrics are not served: in production they have a port of their own, METRICS_PORT"
+            );
+        }
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
             embedded.announce(&url, &config.auth).await;
         }
         // Connections get the timeout; what they brought in gets a little more to be appended and answered.
-        let end = lifecycle.run(config.server.shutdown_timeout + DRAIN).await;
+        let server = &config.server;
+        let end = lifecycle
+            .run(server.drain_delay, server.shutdown_timeout + DRAIN)
+            .await;
         if let Some(embedded) = embedded {
             embedded.close().await;
         }
@@ -89,9 +128,12 @@ impl Serve {
 
 /// Takes a port; `settings` names what to change if that is not possible.
 pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::Result<Bound> {
-    http::bind(host, port)
-        .await
-        .with_context(|| format!("cannot listen on {host}:{port} (see {settings})"))
+    http::bind(host, port).await.with_context(|| {
+        format!(
+            "cannot listen on {} (see {settings})",
+            with_port(host, port)
+        )
+    })
 }
 
 /// What to type into a browser on this machine.

@@ -7,6 +7,7 @@ use clap::Args;
 use uuid::Uuid;
 
 use crate::simulation::{self, Soak};
+use crate::terminal::say;
 
 /// Failed histories that are told; a soak stops there.
 const MOST_FAILURES: usize = 10;
@@ -30,13 +31,12 @@ pub(super) struct Simulate {
 }
 
 impl Simulate {
-    #[allow(clippy::print_stdout)] // the command's answer
     pub(super) fn run(self) -> anyhow::Result<()> {
         // Low seeds are those of the tests; so far up nobody has been.
         let seed = self.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
         if self.trace {
             let report = simulation::play(seed, true);
-            println!("{}", report.told());
+            say!("{}", report.told());
             if report.broken.is_empty() {
                 return Ok(());
             }
@@ -45,8 +45,8 @@ impl Simulate {
         let started = Instant::now();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let soak = simulation::soak(seed, self.histories.get(), threads, MOST_FAILURES);
-        println!("{}", summary(&soak));
-        println!(
+        say!("{}", summary(&soak));
+        say!(
             "from seed {seed} on, in {} ms",
             started.elapsed().as_millis()
         );
@@ -54,9 +54,9 @@ impl Simulate {
             return Ok(());
         };
         for failure in &soak.failures {
-            println!("seed {}: {}", failure.seed, failure.broken.join("; "));
+            say!("seed {}: {}", failure.seed, failure.broken.join("; "));
         }
-        println!("{}", simulation::play(first.seed, true).told());
+        say!("{}", simulation::play(first.seed, true).told());
         bail!("promises were broken in {} histories", soak.failures.len());
     }
 }

@@ -47,7 +47,8 @@ const STATUS_PAUSE: Duration = Duration::from_millis(250);
 ///
 /// It buys: the units are gone, and the accounts stay. Run it before the sale, on a sale made for it.
 ///
-/// Shoppers register and log in, which a system lets one address do 60 and 600 times a minute. For more than a few hundred,
+/// Shoppers register and log in, which a system lets one address do 60 and 600 times a minute, but in development the machine
+/// that it runs on. For more than a few hundred from elsewhere,
 /// start `serve` with LIMIT_REGISTRATIONS_PER_ADDRESS=0 and LIMIT_LOGINS_PER_ADDRESS=0. Or use --mint-tokens where the
 /// settings of the deployment are at hand: it adds accounts stress-RUN-N, which nobody can log in to, to the PostgreSQL
 /// database that POSTGRES_* names, also in production, and signs their tokens with JWT_SECRET. --first-user N uses the
@@ -72,25 +73,25 @@ pub(super) struct Stress {
     #[arg(long, value_name = "ID")]
     sale: Option<SaleId>,
     /// How often every shopper presses
-    #[arg(long, value_name = "N", default_value = "1")]
+    #[arg(long, value_name = "N", default_value = "1", value_parser = at_most::<1_000_000>)]
     presses: NonZeroU32,
     /// Presses a second, whatever the answers do; without it, as fast as answers come
     #[arg(long, value_name = "R", value_parser = rate)]
     rate: Option<f64>,
     /// End the presses after so long, even if some are left
-    #[arg(long, value_name = "SECS")]
+    #[arg(long, value_name = "SECS", value_parser = at_most::<86_400>)]
     seconds: Option<NonZeroU32>,
     /// Threads that press
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: u16,
     /// For an answer, in seconds
-    #[arg(long, value_name = "SECS", default_value = "30")]
+    #[arg(long, value_name = "SECS", default_value = "30", value_parser = at_most::<3_600>)]
     timeout: NonZeroU32,
     /// For all shoppers to be made, in seconds
-    #[arg(long, value_name = "SECS", default_value = "600")]
+    #[arg(long, value_name = "SECS", default_value = "600", value_parser = at_most::<86_400>)]
     setup_timeout: NonZeroU32,
     /// For all results to be there, in seconds
-    #[arg(long, value_name = "SECS", default_value = "60")]
+    #[arg(long, value_name = "SECS", default_value = "60", value_parser = at_most::<86_400>)]
     settle_timeout: NonZeroU32,
     /// Add the accounts to the database and sign their tokens; implies --audit
     #[arg(long)]
@@ -115,7 +116,20 @@ fn rate(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "must be a number above 0, at most 10000000".to_owned())
 }
 
+/// A whole number from 1.
+fn at_most<const MOST: u32>(text: &str) -> Result<NonZeroU32, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number: &NonZeroU32| number.get() <= MOST)
+        .ok_or_else(|| format!("must be a whole number from 1 to {MOST}"))
+}
+
 impl Stress {
+    /// True if it also asks the servers behind the API.
+    pub(super) fn uses_servers(&self) -> bool {
+        self.audit || self.mint_tokens
+    }
+
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         let clock = SystemClock;
         let url = self.url.as_ref().unwrap_or(&config.stress.base_url);
@@ -125,7 +139,7 @@ impl Stress {
         if let Err(error) = connection.connect().await {
             bail!("{url} cannot be reached: {error}");
         }
-        let ports = if self.audit || self.mint_tokens {
+        let ports = if self.uses_servers() {
             Some(connect::servers(&config, &CancellationToken::new()).await?)
         } else {
             None

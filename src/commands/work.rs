@@ -1,6 +1,6 @@
 //! `flashsale work`: the consumer.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use clap::Args;
 use uuid::Uuid;
@@ -43,7 +43,6 @@ impl Work {
             let port =
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
                     .await?;
-            let listener = port.listen()?;
             let readiness = Readiness::new(
                 ports.gate.clone(),
                 ports.log.clone(),
@@ -57,17 +56,14 @@ impl Work {
                 clock: Arc::new(SystemClock),
                 metrics: Arc::new(move || metrics.render()),
             };
-            // At once, like the worker: nobody sends work to a worker, so nobody has to notice first.
-            let (server, ending) = (config.server.clone(), lifecycle.ending().clone());
-            lifecycle.spawn("probes", async move {
-                if let Err(error) = api::run_probes(listener, probes, &server, ending).await {
-                    tracing::error!(%error, "serving health and metrics failed");
-                }
-            });
+            // It ends at once, like the worker: nobody sends work to a worker, so nobody has to notice first.
+            api::serve_probes(&lifecycle, &config.server, probes, port)?;
         }
 
         spawn_worker(&lifecycle, &config, ports);
-        lifecycle.run(config.server.shutdown_timeout).await?;
+        lifecycle
+            .run(Duration::ZERO, config.server.shutdown_timeout)
+            .await?;
         tracing::info!("stopped");
         Ok(())
     }

@@ -1,31 +1,38 @@
 //! From texts to a [`Config`], with every check; nothing stops at the first problem.
 
-use std::path::PathBuf;
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, OperatorConfig,
-    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
-    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
-    reader::Reader, tls,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
+    OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
+    Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
+    address::Address, production, reader::Reader, tls, with_port,
 };
 
-/// The secret that everybody knows, since it is the default.
-pub const KNOWN_JWT_SECRET: &str = "your-secret-key-change-in-production";
-/// The same of the database.
-pub const KNOWN_POSTGRES_PASSWORD: &str = "postgres1";
-/// RFC 7518, section 3.2: a key of at least the size of the hash.
-pub const SECRET_BYTES: usize = 32;
+/// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
+const TOKEN_LIFETIMES: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(30 * 24);
 /// The original's example configuration names a product that its own data does not have.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
+/// The ports of servers whose address names none.
+const KAFKA_PORT: u16 = 9092;
+const SENTINEL_PORT: u16 = 26379;
 const DEFAULT_SKU: &str = "FLASH-001";
+/// So many networks can have all their connections, unless it is set how many that are.
+const DEFAULT_NETWORKS: usize = 5;
 
-pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
+/// The configuration, and what is wrong with settings that are not used.
+pub(super) fn config(
+    sources: &Sources,
+    used: &[&str],
+) -> Result<(Config, Vec<String>), ConfigErrors> {
     let (texts, problems) = sources.texts();
     let mut read = Reader::new(texts, problems);
     let production = read.choice(
         "server.environment",
         &[("development", false), ("production", true)],
     );
+    let postgres = postgres(&mut read, production);
     let config = Config {
         server: server(&mut read, production),
         log: TelemetryConfig {
@@ -34,12 +41,13 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         },
         redis: redis(&mut read, production),
         kafka: kafka(&mut read, production),
-        postgres: postgres(&mut read, production),
+        original: original(&mut read, production, &postgres),
+        postgres,
         embedded: EmbeddedConfig {
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
         auth: auth(&mut read, production),
-        limits: limits(&mut read),
+        limits: limits(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
         operator: OperatorConfig {
@@ -48,24 +56,41 @@ pub(super) fn config(sources: &Sources) -> Result<Config, ConfigErrors> {
         stress: StressConfig {
             users: read.number("stress.users", 1..=10_000_000),
             concurrent: read.number("stress.concurrent", 1..=50_000),
-            base_url: read.required("stress.base_url"),
+            base_url: read.base_url("stress.base_url"),
         },
     };
-    match read.into_problems() {
-        none if none.is_empty() => Ok(config),
-        problems => Err(ConfigErrors(problems)),
+    if production {
+        // What production refuses, no part of a deployment is to run with.
+        read.concern_all();
+        production::judge(&config, sources.intent, &mut read);
+    }
+    let (problems, unused) = read.into_problems(used);
+    if problems.is_empty() {
+        Ok((config, unused))
+    } else {
+        Err(ConfigErrors(problems))
     }
 }
 
 fn server(read: &mut Reader, production: bool) -> ServerConfig {
+    let (host, port) = read.listen("server.host", "server.port");
+    let max_connections = read.number("server.max_connections", 1..=1_000_000);
+    let per_network = match read.number("server.max_connections_per_network", 0..=1_000_000) {
+        0 => (max_connections / DEFAULT_NETWORKS).max(1),
+        number => number,
+    };
     ServerConfig {
         production,
-        host: read.required("server.host"),
-        port: read.number("server.port", 0..=u16::MAX),
+        host,
+        port,
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
+        original_status_codes: read.flag("server.original_status_codes"),
         http_threads: read.number("server.http_threads", 0..=1024),
-        max_connections: read.number("server.max_connections", 1..=1_000_000),
+        max_connections,
+        max_connections_per_network: production.then_some(per_network),
+        max_buffered: read.number::<usize>("server.max_buffered_mib", 1..=65_536) << 20,
+        metrics: metrics_address(read),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),
         stall_timeout: read.secs("server.stall_timeout_secs", 1..=3_600),
         trusted_proxies: read.networks("server.trusted_proxies"),
@@ -77,8 +102,13 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
     }
 }
 
+fn metrics_address(read: &mut Reader) -> Option<MetricsAddress> {
+    let (host, port) = read.listen("server.metrics_host", "server.metrics_port");
+    (port != 0).then_some(MetricsAddress { host, port })
+}
+
 fn redis(read: &mut Reader, production: bool) -> RedisConfig {
-    let host = read.required("redis.host");
+    let (host, port) = read.server("redis.host", "redis.port");
     let sentinel = sentinel(read);
     let tls = match &sentinel {
         None => tls::read(read, "redis", &[&host], production),
@@ -89,7 +119,7 @@ fn redis(read: &mut Reader, production: bool) -> RedisConfig {
     };
     RedisConfig {
         host,
-        port: read.number("redis.port", 1..=u16::MAX),
+        port,
         username: read.optional("redis.username"),
         password: read.optional("redis.password").map(Secret::new),
         cluster_mode: read.flag("redis.cluster_mode"),
@@ -113,7 +143,7 @@ fn sentinel(read: &mut Reader) -> Option<SentinelConfig> {
         );
     }
     Some(SentinelConfig {
-        addresses: read.addresses("redis.sentinels"),
+        addresses: read.servers("redis.sentinels", SENTINEL_PORT),
         master: read.required("redis.sentinel_master"),
         username: read.optional("redis.sentinel_username"),
         password: read.optional("redis.sentinel_password").map(Secret::new),
@@ -132,12 +162,14 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
-    let brokers = read.brokers("kafka.brokers");
-    let hosts = brokers.iter().filter_map(|broker| broker.rsplit_once(':'));
-    let hosts: Vec<_> = hosts.map(|(host, _)| host).collect();
+    let brokers = read.servers("kafka.brokers", KAFKA_PORT);
+    let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
     KafkaConfig {
-        brokers,
+        brokers: brokers
+            .iter()
+            .map(|(host, port)| with_port(host, *port))
+            .collect(),
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
@@ -187,8 +219,12 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
 }
 
 fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
-    let host = read.required("postgres.host");
-    let hosts: Vec<&str> = host.split(',').map(str::trim).collect();
+    let host = postgres_hosts(read);
+    let named: Vec<Address> = host
+        .split(',')
+        .filter_map(|host| host.parse().ok())
+        .collect();
+    let hosts: Vec<&str> = named.iter().map(|address| address.host.as_str()).collect();
     let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
         host,
@@ -207,30 +243,75 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     }
 }
 
-fn auth(read: &mut Reader, production: bool) -> AuthConfig {
-    let jwt_secret = read.required("auth.jwt_secret");
-    if production && jwt_secret == KNOWN_JWT_SECRET {
-        read.problem(
-            "auth.jwt_secret",
-            "is the default, which everybody knows; production needs one of its own",
-        );
-    } else if production && jwt_secret.len() < SECRET_BYTES {
-        read.problem(
-            "auth.jwt_secret",
-            &format!("must have {SECRET_BYTES} bytes or more in production"),
-        );
+/// The server of the original's database: ours, but for what is set.
+fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> PostgresConfig {
+    let host = read.optional("original.host");
+    let is_set = |read: &Reader, setting| read.optional(setting).is_some();
+    PostgresConfig {
+        tls: match &host {
+            Some(host) => tls::read(read, "postgres", &[host], production),
+            None => ours.tls.clone(),
+        },
+        host: host.unwrap_or_else(|| ours.host.clone()),
+        port: if is_set(read, "original.port") {
+            read.number("original.port", 1..=u16::MAX)
+        } else {
+            ours.port
+        },
+        user: read
+            .optional("original.user")
+            .unwrap_or_else(|| ours.user.clone()),
+        password: read
+            .optional("original.password")
+            .map_or_else(|| ours.password.clone(), Secret::new),
+        // It is read in one transaction.
+        pooler: Pooler::None,
+        ..ours.clone()
     }
+}
+
+/// Addresses, and directories of Unix sockets.
+fn postgres_hosts(read: &mut Reader) -> String {
+    const SETTING: &str = "postgres.host";
+    let items = read.list(SETTING);
+    if items.is_empty() {
+        read.problem(SETTING, "must name at least one address");
+    }
+    let hosts = items.into_iter().map(|item| {
+        if item.starts_with('/') {
+            return item;
+        }
+        let address = read.parse_address(SETTING, &item);
+        if address.port == Some(0) {
+            read.problem(SETTING, "names port 0, which nobody can connect to");
+        }
+        address.to_string()
+    });
+    hosts.collect::<Vec<_>>().join(",")
+}
+
+fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     AuthConfig {
-        jwt_secret: Secret::new(jwt_secret),
-        token_ttl: read.lifetime("auth.jwt_expires_in"),
+        jwt_secret: Secret::new(read.required("auth.jwt_secret")),
+        token_ttl: read.lifetime("auth.jwt_expires_in", TOKEN_LIFETIMES),
         password_memory_kib: read.number("auth.password_memory_kib", 8..=4_194_304),
         password_passes: read.number("auth.password_passes", 1..=100),
         password_threads: read.number("auth.password_threads", 0..=1024),
         password_queue: read.number("auth.password_queue", 1..=100_000),
+        password_blocklist: read
+            .choice(
+                "auth.password_blocklist",
+                &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+            )
+            .unwrap_or(production),
     }
 }
 
-fn limits(read: &mut Reader) -> LimitsConfig {
+fn limits(read: &mut Reader, production: bool) -> LimitsConfig {
+    let loopback = read.choice(
+        "limits.loopback",
+        &[("auto", None), ("true", Some(true)), ("false", Some(false))],
+    );
     let mut limit = |setting| read.number(setting, 0..=1_000_000);
     LimitsConfig {
         logins_per_address: limit("limits.logins_per_address"),
@@ -238,6 +319,8 @@ fn limits(read: &mut Reader) -> LimitsConfig {
         registrations_per_address: limit("limits.registrations_per_address"),
         registrations_per_account: limit("limits.registrations_per_account"),
         attempts_per_user: limit("limits.attempts_per_user"),
+        attempts_per_address: limit("limits.attempts_per_address"),
+        loopback: loopback.unwrap_or(production),
     }
 }
 
@@ -263,10 +346,11 @@ fn sale(read: &mut Reader) -> SaleConfig {
 }
 
 fn worker(read: &mut Reader) -> WorkerConfig {
+    let (host, port) = read.listen("worker.host", "worker.port");
     WorkerConfig {
         enabled: read.flag("worker.enabled"),
-        host: read.required("worker.host"),
-        port: Some(read.number("worker.port", 0..=u16::MAX)).filter(|port| *port != 0),
+        host,
+        port: Some(port).filter(|port| *port != 0),
         lease: read.secs("worker.lease_secs", 1..=3_600),
         pending_age: read.secs("worker.pending_age_secs", 1..=3_600),
     }
@@ -274,8 +358,6 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::{
         super::{TlsMode, VARIABLES},
         *,
@@ -287,8 +369,8 @@ mod tests {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect();
         Config::load(&Sources {
-            file: None,
             variables,
+            ..Sources::default()
         })
     }
 
@@ -308,6 +390,38 @@ mod tests {
             (config.sale.total_stock, config.worker.enabled),
             (1000, true)
         );
+    }
+
+    /// Its README's list, which is its `.env.example`, and its stress client's.
+    #[test]
+    fn the_env_file_of_the_original_is_taken_as_it_is_shipped() {
+        let config = with(&[
+            ("PORT", "3000"),
+            ("NODE_ENV", "development"),
+            ("REDIS_HOST", "localhost"),
+            ("REDIS_PORT", "6379"),
+            ("REDIS_PASSWORD", ""),
+            ("REDIS_CLUSTER_MODE", "false"),
+            ("KAFKA_BROKERS", "localhost:9092"),
+            ("KAFKA_CLIENT_ID", "flash-sale-api"),
+            ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", "flashsale.attempts"),
+            ("KAFKA_CONSUMER_GROUP", "flash-sale-worker-group"),
+            ("POSTGRES_HOST", "localhost"),
+            ("POSTGRES_PORT", "5433"),
+            ("POSTGRES_USER", "postgres1"),
+            ("POSTGRES_PASSWORD", "postgres1"),
+            ("POSTGRES_DB", "flash_sale"),
+            ("FLASH_SALE_START_TIME", "2024-01-01T00:00:00Z"),
+            ("FLASH_SALE_END_TIME", "2024-01-01T23:59:59Z"),
+            ("FLASH_SALE_PRODUCT_ID", "flash-sale-product-001"),
+            ("FLASH_SALE_TOTAL_STOCK", "1000"),
+            ("JWT_SECRET", "your-secret-key-change-in-production"),
+            ("JWT_EXPIRES_IN", "24h"),
+            ("ENABLE_CONSUMER", "true"),
+            ("STRESS_TEST_USERS", "100"),
+            ("STRESS_TEST_CONCURRENT", "50"),
+        ]);
+        assert_eq!(config.unwrap().sale.product_sku, "FLASH-001");
     }
 
     #[test]
@@ -333,7 +447,7 @@ mod tests {
         let errors = with(&[
             ("PORT", "70000"),
             ("ENABLE_CONSUMER", "yes"),
-            ("KAFKA_BROKERS", "kafka"),
+            ("KAFKA_BROKERS", "kafka:nine"),
             ("JWT_EXPIRES_IN", "3600"),
             ("FLASH_SALE_START_TIME", "noon"),
             ("FRONTEND_URL", "shop.example"),
@@ -354,31 +468,48 @@ mod tests {
     }
 
     #[test]
-    fn production_refuses_a_known_or_a_short_secret() {
-        for name in ["NODE_ENV", "APP_ENV"] {
-            let known = with(&[(name, "production")]).unwrap_err().to_string();
-            assert!(
-                known.contains("JWT_SECRET") && known.contains("default"),
-                "{known}"
-            );
-            let short = with(&[
-                (name, "production"),
-                ("JWT_SECRET", "0123456789012345678901234567890"),
-            ])
-            .unwrap_err();
-            assert!(short.to_string().contains("32 bytes"), "{short}");
-            assert!(
-                !short.to_string().contains("0123456789"),
-                "a secret shows in {short}"
-            );
-            assert!(
-                with(&[
-                    (name, "production"),
-                    ("JWT_SECRET", "01234567890123456789012345678901")
-                ])
-                .is_ok()
-            );
-        }
+    fn a_wrong_setting_stops_those_only_who_use_it() {
+        let variables = [
+            ("FLASH_SALE_START_TIME", "noon"),
+            ("PORT", "x"),
+            ("JWT_EXPIRES_IN", "soon"),
+        ];
+        let sources = Sources {
+            variables: variables
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into(),
+            ..Sources::default()
+        };
+        let stopped_by = |used: &[&str]| match Config::load_for(&sources, used) {
+            Ok((_, unused)) => (0, unused.len()),
+            Err(errors) => (errors.0.len(), 0),
+        };
+        assert_eq!(stopped_by(&["postgres."]), (0, 3));
+        assert_eq!(stopped_by(&["postgres.", "server."]), (1, 0));
+        assert_eq!(stopped_by(&["sale.", "auth."]), (2, 0));
+        assert_eq!(stopped_by(&["sale.result_ttl_secs"]), (0, 3));
+        assert_eq!(stopped_by(&[""]), (3, 0));
+        let unreadable = Sources {
+            file: Some("/nowhere.toml".into()),
+            ..Sources::default()
+        };
+        assert!(Config::load_for(&unreadable, &[]).is_err(), "all use it");
+    }
+
+    #[test]
+    fn limits_by_address_stand_back_on_this_machine_in_development() {
+        let loopback = |variables: &[(&str, &str)]| {
+            let mut all = vec![
+                ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+                ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+            ];
+            all.extend(variables);
+            with(&all).unwrap().limits.loopback
+        };
+        let production = ("APP_ENV", "production");
+        assert!(!loopback(&[]) && loopback(&[production]));
+        assert!(loopback(&[("LIMIT_LOOPBACK", "true")]));
+        assert!(!loopback(&[production, ("LIMIT_LOOPBACK", "false")]));
     }
 
     #[test]
@@ -446,7 +577,7 @@ mod tests {
     fn in_production_a_server_elsewhere_has_to_prove_its_name() {
         let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
         let mode = |variables: &[(&str, &str)]| {
-            let mut all = vec![secret];
+            let mut all = vec![secret, ("POSTGRES_PASSWORD", "Kd93hSl-own")];
             all.extend(variables);
             with(&all).unwrap().postgres.tls.mode
         };
@@ -470,6 +601,29 @@ mod tests {
             mode(&[production, remote, ("POSTGRES_TLS", "require")]),
             TlsMode::Require
         );
+    }
+
+    #[test]
+    fn the_originals_server_is_ours_but_for_what_is_set() {
+        let ours = with(&[("POSTGRES_PORT", "5432"), ("POSTGRES_USER", "shop")]).unwrap();
+        let of = |config: &PostgresConfig| {
+            let password = config.password.reveal().to_owned();
+            (
+                config.host.clone(),
+                config.port,
+                config.user.clone(),
+                password,
+            )
+        };
+        assert_eq!(of(&ours.original), of(&ours.postgres));
+        let other = with(&[
+            ("ORIGINAL_POSTGRES_HOST", "db.old"),
+            ("ORIGINAL_POSTGRES_PORT", "5433"),
+            ("ORIGINAL_POSTGRES_USER", "reader"),
+            ("ORIGINAL_POSTGRES_PASSWORD", "secret"),
+        ]);
+        let expected = ("db.old".into(), 5433, "reader".into(), "secret".into());
+        assert_eq!(of(&other.unwrap().original), expected);
     }
 
     #[test]

@@ -1,29 +1,48 @@
 //! Reads one setting at a time, of each kind there is; nothing stops at the first problem.
 
-use std::{
-    collections::BTreeMap, fmt::Display, net::IpAddr, ops::RangeInclusive, str::FromStr,
-    time::Duration,
-};
+use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use ipnet::IpNet;
 
-use super::VARIABLES;
+use super::{
+    VARIABLES,
+    address::{self, Address},
+};
 
 /// Hands out settings and gathers what is wrong with them. A wrong one reads as some valid value, never to be used.
 pub(super) struct Reader {
     texts: BTreeMap<String, String>,
-    problems: Vec<String>,
+    /// Each with its setting; without one, it concerns all.
+    problems: Vec<(Option<String>, String)>,
+    /// Whether what is found from now on concerns all.
+    concerns_all: bool,
 }
 
 impl Reader {
     pub(super) fn new(texts: BTreeMap<String, String>, problems: Vec<String>) -> Self {
-        Self { texts, problems }
+        let problems = problems.into_iter().map(|text| (None, text)).collect();
+        Self {
+            texts,
+            problems,
+            concerns_all: false,
+        }
     }
 
-    /// What was wrong.
-    pub(super) fn into_problems(self) -> Vec<String> {
-        self.problems
+    /// Problems from now on stop everybody, whichever settings they use.
+    pub(super) fn concern_all(&mut self) {
+        self.concerns_all = true;
+    }
+
+    /// What was wrong with the settings that are used, whose names begin with one of these, and with the others.
+    pub(super) fn into_problems(self, used: &[&str]) -> (Vec<String>, Vec<String>) {
+        let is_used = |setting: &str| used.iter().any(|name| setting.starts_with(name));
+        let (used, unused): (Vec<_>, Vec<_>) = self
+            .problems
+            .into_iter()
+            .partition(|(setting, _)| setting.as_deref().is_none_or(is_used));
+        let texts = |problems: Vec<(_, String)>| problems.into_iter().map(|(_, text)| text);
+        (texts(used).collect(), texts(unused).collect())
     }
 
     /// Adds a problem, named as the operator knows the setting.
@@ -32,8 +51,9 @@ impl Reader {
             .iter()
             .find(|(name, _)| *name == setting)
             .map_or(&[][..], |(_, names)| names);
-        self.problems
-            .push(format!("  {} ({setting}) {what}", names.join(" or ")));
+        let text = format!("  {} ({setting}) {what}", names.join(" or "));
+        let setting = (!self.concerns_all).then(|| setting.to_owned());
+        self.problems.push((setting, text));
     }
 
     pub(super) fn text(&self, setting: &str) -> String {
@@ -59,10 +79,10 @@ impl Reader {
             Ok(number) if range.contains(&number) => number,
             _ => {
                 let what = format!(
-                    "must be a whole number from {} to {}, not {:?}",
+                    "must be a whole number from {} to {}, not {}",
                     range.start(),
                     range.end(),
-                    self.text(setting)
+                    shown(&self.text(setting))
                 );
                 self.problem(setting, &what);
                 *range.start()
@@ -91,7 +111,7 @@ impl Reader {
             let names: Vec<_> = choices.iter().map(|(name, _)| *name).collect();
             self.problem(
                 setting,
-                &format!("must be one of {}, not {text:?}", names.join(", ")),
+                &format!("must be one of {}, not {}", names.join(", "), shown(&text)),
             );
         }
         #[allow(clippy::indexing_slicing)] // the choices are literals in this file
@@ -107,32 +127,38 @@ impl Reader {
     }
 
     /// A lifetime with its unit. A bare number is refused: libraries disagree whether it means seconds or milliseconds.
-    pub(super) fn lifetime(&mut self, setting: &str) -> Duration {
+    pub(super) fn lifetime(&mut self, setting: &str, range: RangeInclusive<Duration>) -> Duration {
         let text = self.text(setting);
+        let bare = text.bytes().all(|b| b.is_ascii_digit());
         match humantime::parse_duration(&text) {
-            Ok(lifetime)
-                if lifetime >= Duration::from_secs(1)
-                    && !text.bytes().all(|b| b.is_ascii_digit()) =>
-            {
-                lifetime
-            }
+            Ok(lifetime) if range.contains(&lifetime) && !bare => lifetime,
             _ => {
-                self.problem(
-                    setting,
-                    &format!("must be a time with its unit, as 1h, 24h or 7d, not {text:?}"),
+                let what = format!(
+                    "must be a time with its unit, as 1h, 24h or 7d, from {} to {}, not {}",
+                    humantime::format_duration(*range.start()),
+                    humantime::format_duration(*range.end()),
+                    shown(&text)
                 );
-                Duration::from_secs(1)
+                self.problem(setting, &what);
+                *range.start()
             }
         }
     }
 
     pub(super) fn instant(&mut self, setting: &str) -> Option<DateTime<Utc>> {
         let text = self.optional(setting)?;
-        let instant = DateTime::parse_from_rfc3339(&text).ok();
+        // What every server can store, and no slip of the keyboard.
+        let years = 2000..=2199;
+        let instant = DateTime::parse_from_rfc3339(&text)
+            .ok()
+            .filter(|instant| years.contains(&instant.year()));
         if instant.is_none() {
             self.problem(
                 setting,
-                &format!("must be a time as in 2026-01-01T12:00:00Z, not {text:?}"),
+                &format!(
+                    "must be a time from 2000 to 2199, as in 2026-01-01T12:00:00Z, not {}",
+                    shown(&text)
+                ),
             );
         }
         instant.map(|instant| instant.to_utc())
@@ -148,45 +174,91 @@ impl Reader {
         topic
     }
 
-    pub(super) fn brokers(&mut self, setting: &str) -> Vec<String> {
-        let brokers = self.list(setting);
-        let legal = |broker: &String| {
-            broker.rsplit_once(':').is_some_and(|(host, port)| {
-                !host.is_empty()
-                    && !host.contains('/')
-                    && port.parse::<u16>().is_ok_and(|port| port > 0)
-            })
-        };
-        if brokers.is_empty() || !brokers.iter().all(legal) {
-            let what = format!(
-                "must be host:port, comma-separated, not {:?}",
-                self.text(setting)
-            );
-            self.problem(setting, &what);
-        }
-        brokers
+    /// Where to listen: a port in the address stands above the setting of the port.
+    pub(super) fn listen(&mut self, host: &str, port: &str) -> (String, u16) {
+        let own = self.number(port, 0..=u16::MAX);
+        let address = self.address(host);
+        (address.host, address.port.unwrap_or(own))
     }
 
-    /// Hosts and ports, as in redis-1:26379.
-    pub(super) fn addresses(&mut self, setting: &str) -> Vec<(String, u16)> {
-        self.brokers(setting)
-            .iter()
-            .filter_map(|address| address.rsplit_once(':'))
-            .filter_map(|(host, port)| Some((host.to_owned(), port.parse().ok()?)))
-            .collect()
+    /// A server to connect to: a port in the address stands above the setting of the port.
+    pub(super) fn server(&mut self, host: &str, port: &str) -> (String, u16) {
+        let own = self.number(port, 1..=u16::MAX);
+        let address = self.address(host);
+        if address.port == Some(0) {
+            self.problem(host, "names port 0, which nobody can connect to");
+        }
+        (address.host, address.port.unwrap_or(own))
+    }
+
+    /// Servers, comma-separated; `port` is that of those which name none.
+    pub(super) fn servers(&mut self, setting: &str, port: u16) -> Vec<(String, u16)> {
+        let items = self.list(setting);
+        if items.is_empty() {
+            self.problem(setting, "must name at least one address");
+        }
+        let mut servers = Vec::new();
+        for item in items {
+            let address = self.parse_address(setting, &item);
+            if address.port == Some(0) {
+                self.problem(setting, "names port 0, which nobody can connect to");
+            }
+            servers.push((address.host, address.port.unwrap_or(port)));
+        }
+        servers
+    }
+
+    fn address(&mut self, setting: &str) -> Address {
+        let text = self.required(setting);
+        if text.is_empty() {
+            return Address {
+                host: text,
+                port: None,
+            };
+        }
+        self.parse_address(setting, &text)
+    }
+
+    pub(super) fn parse_address(&mut self, setting: &str, text: &str) -> Address {
+        text.parse().unwrap_or_else(|error| {
+            let what = format!(
+                "must be a host name or an IP address as in db.example, 10.0.0.7 or [::1], with or without :port, not {}: {error}",
+                shown(text)
+            );
+            self.problem(setting, &what);
+            Address {
+                host: String::new(),
+                port: None,
+            }
+        })
+    }
+
+    /// The address of an API. A login in it would stand in every message and page of a run.
+    pub(super) fn base_url(&mut self, setting: &str) -> String {
+        let url = self.required(setting);
+        if url.contains('@') {
+            self.problem(setting, "must be an address without a user or a password");
+        }
+        url
     }
 
     /// Networks as in 10.0.0.0/8, and single addresses.
     pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
         let network = |text: &String| {
-            let single = || text.parse::<IpAddr>().map(IpNet::from).ok();
-            text.parse::<IpNet>().ok().or_else(single)
+            let (ip, prefix) = text
+                .split_once('/')
+                .map_or((&**text, None), |(ip, n)| (ip, Some(n)));
+            let ip = address::ip(ip)?;
+            match prefix {
+                Some(prefix) => IpNet::new(ip, prefix.parse().ok()?).ok(),
+                None => Some(IpNet::from(ip)),
+            }
         };
         let networks: Option<Vec<IpNet>> = self.list(setting).iter().map(network).collect();
         networks.unwrap_or_else(|| {
             let what = format!(
-                "must be networks or addresses as in 10.0.0.0/8, comma-separated, not {:?}",
-                self.text(setting)
+                "must be networks or IP addresses as in 10.0.0.0/8, 192.0.2.7 or [fd00::]/8, without names and ports, comma-separated, not {}",
+                shown(&self.text(setting))
             );
             self.problem(setting, &what);
             Vec::new()
@@ -200,12 +272,12 @@ impl Reader {
                 || origin
                     .strip_prefix("https://")
                     .or_else(|| origin.strip_prefix("http://"))
-                    .is_some_and(|host| !host.is_empty() && !host.contains('/'))
+                    .is_some_and(|host| !host.is_empty() && !host.contains(['/', '@']))
         };
         if !origins.iter().all(legal) {
             let what = format!(
-                "must be origins as in https://shop.example, without a path, comma-separated, not {:?}",
-                self.text(setting)
+                "must be origins as in https://shop.example, without a path, comma-separated, not {}",
+                shown(&self.text(setting))
             );
             self.problem(setting, &what);
         }
@@ -220,4 +292,21 @@ impl Reader {
             .filter(|i| !i.is_empty())
             .collect()
     }
+}
+
+/// A wrong value as a problem shows it. What may hold a password, as an address does, is not shown, and of a long one its length.
+fn shown(text: &str) -> String {
+    const SHOWN: usize = 60;
+    if holds_login(text) {
+        return "what is set (not shown, since it may hold a password)".to_owned();
+    }
+    match text.chars().count() {
+        0..=SHOWN => format!("{text:?}"),
+        length => format!("a text of {length} characters"),
+    }
+}
+
+/// True for an address with a scheme or a user.
+fn holds_login(text: &str) -> bool {
+    text.contains("://") || text.trim_start_matches('@').contains('@')
 }

@@ -4,10 +4,20 @@
 
 use std::{
     collections::BTreeMap,
+    fs::File,
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
-use super::ConfigErrors;
+use super::{ConfigErrors, env_file};
+
+/// Of the working directory.
+const ENV_FILE: &str = ".env";
+/// Far more than every setting takes.
+const FILE_BYTES: u64 = 1024 * 1024;
+const SECRET_FILE_BYTES: u64 = 64 * 1024;
+/// No setting is longer.
+const TEXT_BYTES: usize = 64 * 1024;
 
 /// The defaults, with an explanation of every setting.
 pub(super) const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -19,8 +29,16 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.port", &["PORT"]),
     ("server.frontend_url", &["FRONTEND_URL"]),
     ("server.api_docs", &["API_DOCS"]),
+    ("server.original_status_codes", &["ORIGINAL_STATUS_CODES"]),
     ("server.http_threads", &["HTTP_THREADS"]),
     ("server.max_connections", &["MAX_CONNECTIONS"]),
+    (
+        "server.max_connections_per_network",
+        &["MAX_CONNECTIONS_PER_NETWORK"],
+    ),
+    ("server.max_buffered_mib", &["MAX_BUFFERED_MIB"]),
+    ("server.metrics_host", &["METRICS_HOST"]),
+    ("server.metrics_port", &["METRICS_PORT"]),
     ("server.keep_alive_secs", &["KEEP_ALIVE_SECS"]),
     ("server.stall_timeout_secs", &["STALL_TIMEOUT_SECS"]),
     ("server.trusted_proxies", &["TRUSTED_PROXIES"]),
@@ -77,6 +95,10 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         "postgres.statement_timeout_ms",
         &["POSTGRES_STATEMENT_TIMEOUT_MS"],
     ),
+    ("original.host", &["ORIGINAL_POSTGRES_HOST"]),
+    ("original.port", &["ORIGINAL_POSTGRES_PORT"]),
+    ("original.user", &["ORIGINAL_POSTGRES_USER"]),
+    ("original.password", &["ORIGINAL_POSTGRES_PASSWORD"]),
     ("embedded.data_dir", &["FLASHSALE_DATA_DIR"]),
     ("auth.jwt_secret", &["JWT_SECRET"]),
     ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
@@ -84,6 +106,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("auth.password_passes", &["PASSWORD_PASSES"]),
     ("auth.password_threads", &["PASSWORD_THREADS"]),
     ("auth.password_queue", &["PASSWORD_QUEUE"]),
+    ("auth.password_blocklist", &["PASSWORD_BLOCKLIST"]),
     ("limits.logins_per_address", &["LIMIT_LOGINS_PER_ADDRESS"]),
     (
         "limits.failed_logins_per_account",
@@ -98,6 +121,11 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         &["LIMIT_REGISTRATIONS_PER_ACCOUNT"],
     ),
     ("limits.attempts_per_user", &["LIMIT_ATTEMPTS_PER_USER"]),
+    (
+        "limits.attempts_per_address",
+        &["LIMIT_ATTEMPTS_PER_ADDRESS"],
+    ),
+    ("limits.loopback", &["LIMIT_LOOPBACK"]),
     ("sale.start_time", &["FLASH_SALE_START_TIME"]),
     ("sale.end_time", &["FLASH_SALE_END_TIME"]),
     ("sale.product_id", &["FLASH_SALE_PRODUCT_ID"]),
@@ -121,6 +149,7 @@ pub const SECRETS: &[&str] = &[
     "redis.sentinel_password",
     "kafka.sasl_password",
     "postgres.password",
+    "original.password",
     "auth.jwt_secret",
 ];
 
@@ -129,6 +158,17 @@ pub const SECRETS: &[&str] = &[
 pub struct Sources {
     pub file: Option<PathBuf>,
     pub variables: BTreeMap<String, String>,
+    /// What is about to be done with the configuration, as far as production refuses it.
+    pub intent: Intent,
+}
+
+/// What a command does that decides which settings matter in production.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Intent {
+    /// It uses no server: what production refuses about the servers' settings is of no account.
+    pub embedded: bool,
+    /// It makes accounts whose passwords everybody knows.
+    pub demo_accounts: bool,
 }
 
 impl Sources {
@@ -137,29 +177,42 @@ impl Sources {
     /// `file` comes from the command line; without one, from `FLASHSALE_CONFIG`.
     #[allow(clippy::disallowed_methods)] // the one place that may
     pub fn of_process(file: Option<PathBuf>) -> Result<Self, ConfigErrors> {
-        let environment: BTreeMap<String, String> = std::env::vars_os()
-            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-            .collect();
-        let production = ["APP_ENV", "NODE_ENV"]
-            .iter()
-            .filter_map(|name| environment.get(*name))
-            .find(|value| !value.is_empty())
-            .is_some_and(|value| value == "production");
-        let mut variables = BTreeMap::new();
-        if !production && Path::new(".env").exists() {
-            let problem = |error: dotenvy::Error| ConfigErrors(vec![format!(".env: {error}")]);
-            for line in dotenvy::from_path_iter(".env").map_err(problem)? {
-                let (name, value) = line.map_err(problem)?;
-                variables.insert(name, value);
+        let mut environment = BTreeMap::new();
+        let mut problems = Vec::new();
+        for (name, value) in std::env::vars_os() {
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) if value.is_empty() => {}
+                Ok(value) => drop(environment.insert(name, value)),
+                Err(_) if is_ours(&name) => problems.push(format!("  {name} is not UTF-8")),
+                Err(_) => {}
             }
         }
-        variables.extend(
-            environment
-                .into_iter()
-                .filter(|(_, value)| !value.is_empty()),
-        );
+        let named = environment.get("FLASHSALE_CONFIG").map(PathBuf::from);
+        let mut variables = BTreeMap::new();
+        if !is_production(&environment, file.as_deref().or(named.as_deref())) {
+            match read_bounded(Path::new(ENV_FILE), FILE_BYTES) {
+                Ok(content) => {
+                    let (of_file, wrong) = env_file::read(&content, ENV_FILE, is_ours);
+                    variables.extend(of_file);
+                    problems.extend(wrong);
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => problems.push(format!("  {ENV_FILE}: {error}")),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(ConfigErrors(problems));
+        }
+        variables.extend(environment);
         let file = file.or_else(|| variables.get("FLASHSALE_CONFIG").map(PathBuf::from));
-        Ok(Self { file, variables })
+        Ok(Self {
+            file,
+            variables,
+            intent: Intent::default(),
+        })
     }
 
     /// The text of every setting by its name in the file, and every problem on the way there.
@@ -174,15 +227,11 @@ impl Sources {
             &mut problems,
         );
         if let Some(path) = &self.file {
-            match std::fs::read_to_string(path) {
-                Ok(content) => lay(
-                    &mut texts,
-                    &content,
-                    &path.display().to_string(),
-                    false,
-                    &mut problems,
-                ),
-                Err(error) => problems.push(format!("{}: {error}", path.display())),
+            let origin = path.display().to_string();
+            match read_bounded(path, FILE_BYTES).map(String::from_utf8) {
+                Ok(Ok(content)) => lay(&mut texts, &content, &origin, false, &mut problems),
+                Ok(Err(_)) => problems.push(format!("  {origin} is not UTF-8")),
+                Err(error) => problems.push(format!("  {origin}: {error}")),
             }
         }
         for (setting, names) in VARIABLES {
@@ -203,6 +252,14 @@ impl Sources {
                 }
             }
         }
+        for (setting, text) in &mut texts {
+            if text.len() > TEXT_BYTES || text.contains('\0') {
+                problems.push(format!(
+                    "  {setting} is longer than {TEXT_BYTES} bytes, or has a NUL character"
+                ));
+                text.clear();
+            }
+        }
         (texts, problems)
     }
 
@@ -221,13 +278,83 @@ impl Sources {
                 "{name} and {variable} are both set; set one of them"
             ));
         }
-        let content = std::fs::read_to_string(path)
+        let content = read_bounded(Path::new(path), SECRET_FILE_BYTES)
             .map_err(|error| format!("{variable}: {path} cannot be read: {}", error.kind()))?;
+        let content =
+            String::from_utf8(content).map_err(|_| format!("{variable}: {path} is not UTF-8"))?;
         let secret = content.trim_end_matches(['\r', '\n']);
         if secret.is_empty() {
             return Err(format!("{variable}: {path} is empty"));
         }
         Ok(Some(secret.to_owned()))
+    }
+}
+
+/// True for a variable that is read here. LOGNAME and USER are other programs', too.
+fn is_ours(name: &str) -> bool {
+    let is_variable = |name: &str| {
+        VARIABLES
+            .iter()
+            .any(|(_, names)| names.contains(&name) && !["LOGNAME", "USER"].contains(&name))
+    };
+    name == "FLASHSALE_CONFIG"
+        || is_variable(name)
+        || name.strip_suffix("_FILE").is_some_and(is_variable)
+}
+
+/// Whether the environment or, if it does not say, the file says production. Whatever the case: a `.env` that a developer left behind
+/// must not be read there.
+fn is_production(environment: &BTreeMap<String, String>, file: Option<&Path>) -> bool {
+    let said = ["APP_ENV", "NODE_ENV"]
+        .iter()
+        .find_map(|name| {
+            environment
+                .get(*name)
+                .filter(|value| !value.trim().is_empty())
+        })
+        .cloned();
+    let of_file = || {
+        let content = String::from_utf8(read_bounded(file?, FILE_BYTES).ok()?).ok()?;
+        let table = content.parse::<toml::Table>().ok()?;
+        let said = table.get("server")?.get("environment")?.as_str()?;
+        Some(said.to_owned())
+    };
+    said.or_else(of_file)
+        .is_some_and(|said| said.trim().eq_ignore_ascii_case("production"))
+}
+
+/// The content of a file of at most so many bytes: one without an end, as /dev/zero, is refused.
+fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut content = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > most {
+        return Err(io::Error::new(
+            ErrorKind::FileTooLarge,
+            format!("is larger than {most} bytes"),
+        ));
+    }
+    Ok(content)
+}
+
+/// Where a TOML text is broken: the line, and the setting if it is one of ours. The parser's own words show the line.
+fn place_in(toml: &str, at: usize) -> String {
+    let before = toml.get(..at).unwrap_or(toml);
+    let number = before.matches('\n').count() + 1;
+    let lines: Vec<&str> = toml.lines().take(number).collect();
+    let section = lines.iter().rev().find_map(|line| {
+        let section = line.trim().strip_prefix('[')?;
+        section.split(']').next()
+    });
+    let name = lines
+        .last()
+        .and_then(|line| line.split('=').next())
+        .unwrap_or_default()
+        .trim();
+    let setting = format!("{}.{name}", section.unwrap_or_default().trim());
+    if VARIABLES.iter().any(|(known, _)| *known == setting) {
+        format!("line {number}, at {setting},")
+    } else {
+        format!("line {number}")
     }
 }
 
@@ -241,7 +368,10 @@ fn lay(
 ) {
     let table = match toml.parse::<toml::Table>() {
         Ok(table) => table,
-        Err(error) => return problems.push(format!("{origin}: {}", error.message())),
+        Err(error) => {
+            let place = place_in(toml, error.span().map_or(0, |span| span.start));
+            return problems.push(format!("  {origin}: {place} is not TOML"));
+        }
     };
     for (section, content) in table {
         let toml::Value::Table(settings) = content else {

@@ -11,6 +11,7 @@ mod ended;
 pub mod export;
 mod gate;
 mod identity;
+mod keys;
 mod leases;
 mod ledger;
 mod log;
@@ -107,6 +108,7 @@ impl DataFile {
     /// The same, in a directory that is ours already.
     pub fn open_in(directory: DataDirectory) -> Result<Self, OpenError> {
         let file = directory.file();
+        directory.keep_files_private()?;
         wal::check(&file)?;
         directory.make_file().map_err(|error| OpenError::File {
             file: file.clone(),

@@ -12,5 +12,5 @@ mod log;
 
 pub use crate::rules::sale::Part;
 pub use gate::{GateImage, ModelGate};
-pub use ledger::ModelLedger;
+pub use ledger::{LedgerImage, ModelLedger};
 pub use log::ModelLog;

@@ -12,8 +12,10 @@ mod failure;
 mod identity;
 pub mod import;
 pub mod inspect;
+mod keys;
 mod leases;
 pub mod migrate;
+pub mod original;
 mod outcomes;
 mod sales;
 mod schema;
@@ -26,6 +28,7 @@ mod users;
 mod watch;
 
 pub use connect::ConnectError;
+pub use crowd::Crowd;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,7 +40,7 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
         LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser,
@@ -64,11 +67,11 @@ impl PostgresLedger {
         let id = identity::read(&mut session)
             .await
             .map_err(|error| ConnectError::Refused {
-                server: format!("{}:{}", config.host, config.port),
+                server: config.server(),
                 cause: format!("the table ledger_identity cannot be read: {error}"),
             })?;
         let pool = SessionPool::new(config, id).map_err(|error| ConnectError::Refused {
-            server: format!("{}:{}", config.host, config.port),
+            server: config.server(),
             cause: error.to_string(),
         })?;
         Ok(Self { id, pool })
@@ -117,8 +120,21 @@ impl Ledger for PostgresLedger {
         Ok(accounts::find(&mut *self.pool.take().await?, ids).await?)
     }
 
+    async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {
+        Ok(keys::set_missing(&mut *self.pool.take().await?, after, limit).await?)
+    }
+
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         Ok(users::find(&mut *self.pool.take().await?, username).await?)
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        Ok(users::replace_hash(&mut *self.pool.take().await?, user, old, new).await?)
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {

@@ -101,6 +101,11 @@ pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
     })
 }
 
+/// True for an attempt whose record carries no id, as those of the original service.
+pub(super) fn is_without_id(attempt: &Attempt) -> bool {
+    attempt.id == derived_id(attempt.user, attempt.sale, attempt.at)
+}
+
 /// The id of an attempt that was logged without one: the same record gives the same id however often it is read.
 fn derived_id(user: UserId, sale: SaleId, at: DateTime<Utc>) -> AttemptId {
     let content = format!("{user}/{sale}/{}", at.timestamp_millis());
@@ -171,6 +176,8 @@ mod tests {
             assert_eq!(decode(&raw(original)), Ok(Attempt { id, ..attempt() }));
         }
         assert_eq!(id.to_string(), "f8992d73-1159-5873-8dc5-b3a898143d4c");
+        assert!(is_without_id(&Attempt { id, ..attempt() }));
+        assert!(!is_without_id(&attempt()));
     }
 
     #[test]

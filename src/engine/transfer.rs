@@ -1,6 +1,12 @@
 //! The form in which one ledger hands its data to another: lines of JSON, described in `docs/EXPORT.md`. Here are the
 //! rows, how they are written and read, and what proves that nothing is missing. No ledger is known here.
 
+pub mod changes;
+mod names;
+pub mod survey;
+
+pub use names::{Clashes, InvalidRename, Names, Renames};
+
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
@@ -126,6 +132,10 @@ pub enum ReadError {
     Newer { line: u64, found: u32 },
     #[error("the file is cut off: its last line is missing")]
     CutOff,
+    #[error(transparent)]
+    Clashes(#[from] Clashes),
+    #[error("--rename names accounts that are not in the export: {0}")]
+    NoSuchAccount(String),
     #[error(
         "the {kind} are not those that were exported: {} rows where {} were, or one was changed",
         .found.rows, .expected.rows

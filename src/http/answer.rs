@@ -4,7 +4,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// `{"success":true,"data":…}`, with a message where the original service has one.
+/// `{"success":true,"data":…}`, with a `message` where there is one for people.
 #[derive(Serialize, ToSchema)]
 #[allow(clippy::struct_field_names)] // the field is the contract's
 pub struct Success<T> {
@@ -12,6 +12,7 @@ pub struct Success<T> {
     #[schema(example = true)]
     success: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     message: Option<&'static str>,
     data: T,
 }

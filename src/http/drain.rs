@@ -23,27 +23,41 @@ impl Draining {
     }
 }
 
-/// The number of requests of one connection that are being answered.
+/// The requests of one connection that came to be answered.
 #[derive(Clone, Default)]
-pub(super) struct UnderWay(Rc<Cell<u32>>);
+pub(super) struct UnderWay(Rc<Requests>);
+
+#[derive(Default)]
+struct Requests {
+    now: Cell<u32>,
+    /// Since the connection was made.
+    begun: Cell<u64>,
+}
 
 /// A request that is being answered.
 pub(super) struct OneUnderWay(UnderWay);
 
 impl UnderWay {
     pub(super) fn begin(&self) -> OneUnderWay {
-        self.0.set(self.0.get() + 1);
+        let Self(requests) = self;
+        requests.now.set(requests.now.get() + 1);
+        requests.begun.set(requests.begun.get() + 1);
         OneUnderWay(self.clone())
     }
 
     pub(super) fn is_none(&self) -> bool {
-        self.0.get() == 0
+        self.0.now.get() == 0
+    }
+
+    /// How many there were, those that are answered included.
+    pub(super) fn begun(&self) -> u64 {
+        self.0.begun.get()
     }
 }
 
 impl Drop for OneUnderWay {
     fn drop(&mut self) {
-        let UnderWay(count) = &self.0;
-        count.set(count.get() - 1);
+        let UnderWay(requests) = &self.0;
+        requests.now.set(requests.now.get() - 1);
     }
 }

@@ -111,15 +111,16 @@ impl ApiError {
     }
 
     /// The answer as RFC 9457 has it.
-    pub(super) fn problem(&self) -> HttpResponse {
+    pub(super) fn problem(&self, status: StatusCode) -> HttpResponse {
         let problem = ProblemBody {
             kind: format!("urn:flashsale:error:{}", self.code.code()),
             title: self.code.category(),
-            status: self.code.status().as_u16(),
+            status: status.as_u16(),
             detail: &self.message,
             body: self.body(),
         };
         self.answer(
+            status,
             "application/problem+json",
             serde_json::to_string(&problem).unwrap_or_default(),
         )
@@ -132,15 +133,16 @@ impl ApiError {
                 .unwrap_or_default()
                 .into(),
         };
-        self.answer("application/json", body)
+        self.answer(self.code.status(), "application/json", body)
     }
 
     fn answer(
         &self,
+        status: StatusCode,
         content_type: &'static str,
         body: impl Into<Cow<'static, str>>,
     ) -> HttpResponse {
-        let mut answer = HttpResponse::build(self.code.status());
+        let mut answer = HttpResponse::build(status);
         answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(content_type)));
         if let Some(secs) = self
             .retry_after

@@ -47,13 +47,14 @@ error_codes! {
     BadRequest = "bad_request", BAD_REQUEST, "Bad Request", "The request cannot be understood.";
     InvalidJson = "invalid_json", BAD_REQUEST, "Bad Request", "The body is not valid JSON.";
     ValidationFailed = "validation_failed", BAD_REQUEST, "Validation error", "A field of the body is missing or of the wrong type.";
-    InvalidId = "invalid_id", BAD_REQUEST, "Bad Request", "An id must be a whole number from 1 to 9223372036854775807.";
+    InvalidId = "invalid_id", BAD_REQUEST, "Validation error", "An id must be a positive integer";
     ResultNotFound = "result_not_found", BAD_REQUEST, "Bad Request",
         "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
-    TokenMissing = "token_missing", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
+    TokenMissing = "token_missing", UNAUTHORIZED, "Unauthorized",
+        "No token provided. Please send it in the header Authorization: Bearer <token>.";
     TokenInvalid = "token_invalid", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     TokenExpired = "token_expired", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
-    InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Unauthorized", "Invalid username or password";
+    InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Unauthorized", "Invalid credentials";
     NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
     SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
@@ -61,11 +62,13 @@ error_codes! {
     UsernameTaken = "username_taken", CONFLICT, "Conflict", "Username already exists";
     EmailTaken = "email_taken", CONFLICT, "Conflict", "Email already exists";
     SoldOut = "sold_out", CONFLICT, "Conflict", "Sorry, the item is out of stock.";
-    NotStarted = "not_started", CONFLICT, "Conflict", "The flash sale has not started yet.";
-    Ended = "ended", GONE, "Gone", "The flash sale has ended.";
+    NotStarted = "not_started", CONFLICT, "Conflict", "Flash sale is not yet active.";
+    Ended = "ended", GONE, "Gone", "Flash sale has ended.";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",
-        "The body must be JSON, with Content-Type: application/json.";
+        "The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded).";
+    HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large",
+        "The head of the request is larger than 16 KiB.";
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too Many Requests",
         "That was too often. Please try again later.";
     /// Nothing is known beyond the log, and nothing is told.

@@ -3,10 +3,14 @@
 use std::{fmt, future::Ready, future::ready, time::Duration};
 
 use actix_web::{
-    FromRequest, HttpMessage, HttpRequest, dev::Payload, error::JsonPayloadError,
-    http::header::CONTENT_LENGTH, web::BytesMut,
+    FromRequest, HttpMessage, HttpRequest,
+    dev::Payload,
+    error::JsonPayloadError,
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue},
+    web::BytesMut,
 };
 use futures::{StreamExt, future::LocalBoxFuture};
+use percent_encoding::percent_decode;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::{ApiError, ErrorCode};
@@ -18,8 +22,15 @@ const BODY_LIMIT: usize = 16 * 1024;
 #[derive(Debug, Clone, Copy)]
 pub struct PathId<T>(pub T);
 
-/// A JSON body, within the limits of size and time.
-pub struct JsonBody<T>(pub T);
+/// A body with fields, as JSON or as a form (`application/x-www-form-urlencoded`), within the limits of size and time.
+pub struct Fields<T>(pub T);
+
+/// How a body is written.
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Form,
+}
 
 /// How long a body may take.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +48,7 @@ impl<T: std::str::FromStr<Err: fmt::Display>> FromRequest for PathId<T> {
     }
 }
 
-impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
+impl<T: DeserializeOwned + 'static> FromRequest for Fields<T> {
     type Error = ApiError;
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
@@ -45,10 +56,20 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
         let limit = request
             .app_data::<BodyTimeout>()
             .map_or(Duration::from_secs(5), |limit| limit.0);
+        if is_packed(request) {
+            let packed = "The body must not be compressed: it has a Content-Encoding.";
+            let refusal = ApiError::saying(ErrorCode::UnsupportedMediaType, packed);
+            return Box::pin(ready(Err(refusal)));
+        }
         let (acceptable, payload) = (acceptable(request), payload.take());
         let body = async move {
-            acceptable?;
-            parse(&collect(payload).await?).map_err(JsonPayloadError::Deserialize)
+            let format = acceptable?;
+            let body = collect(payload).await?;
+            match format {
+                Format::Json => parse(&body)
+                    .map_err(|error| ApiError::from(JsonPayloadError::Deserialize(error))),
+                Format::Form => parse_form(&body),
+            }
         };
         Box::pin(async move {
             let body = tokio::time::timeout(limit, body)
@@ -59,13 +80,25 @@ impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
     }
 }
 
+/// A compressed body would be no JSON, which tells its client nothing of the reason (RFC 9110, 15.5.16).
+fn is_packed(request: &HttpRequest) -> bool {
+    let encodings = request.headers().get_all(CONTENT_ENCODING);
+    let mut encodings = encodings.map(HeaderValue::as_bytes);
+    encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
+}
+
 /// Refuses by the head alone: another type, or too long.
-fn acceptable(request: &HttpRequest) -> Result<(), JsonPayloadError> {
-    let is_json = matches!(request.mime_type(), Ok(Some(mime))
-        if mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json"));
-    if !is_json {
-        return Err(JsonPayloadError::ContentType);
-    }
+fn acceptable(request: &HttpRequest) -> Result<Format, JsonPayloadError> {
+    let mime = request.mime_type().ok().flatten();
+    let format = match &mime {
+        Some(mime) if mime.essence_str() == "application/x-www-form-urlencoded" => Format::Form,
+        Some(mime)
+            if mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json") =>
+        {
+            Format::Json
+        }
+        Some(_) | None => return Err(JsonPayloadError::ContentType),
+    };
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
     match length {
@@ -73,7 +106,7 @@ fn acceptable(request: &HttpRequest) -> Result<(), JsonPayloadError> {
             length,
             limit: BODY_LIMIT,
         }),
-        _ => Ok(()),
+        _ => Ok(format),
     }
 }
 
@@ -99,6 +132,19 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
         return Err(serde_json::Error::custom("an object is expected"));
     }
     Ok(value)
+}
+
+/// Fields as browsers send a form. Bytes that are no UTF-8 would be replaced, and two passwords could become the same.
+fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if percent_decode(body).decode_utf8().is_err() {
+        return Err(ErrorCode::BadRequest.into());
+    }
+    serde_urlencoded::from_bytes(body).map_err(|_| {
+        ApiError::saying(
+            ErrorCode::ValidationFailed,
+            "The form has a field more than once.",
+        )
+    })
 }
 
 impl From<JsonPayloadError> for ApiError {

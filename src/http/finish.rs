@@ -22,11 +22,12 @@ use super::{
     ApiError, ErrorCode,
     drain::{Draining, UnderWay},
     error::wants_problem,
+    statuses::Statuses,
 };
 
 /// What browsers are told with every answer that does not say otherwise: no guessing of types, no frames, no scripts, no
 /// address of ours to others, no copies. HSTS is for who terminates TLS.
-const SAFETY: [(HeaderName, HeaderValue); 5] = [
+pub(super) const SAFETY: [(HeaderName, HeaderValue); 5] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (
@@ -39,6 +40,9 @@ const SAFETY: [(HeaderName, HeaderValue); 5] = [
 
 /// The name of the counter of answers, by route and status.
 const REQUESTS: &str = "flashsale_http_requests_total";
+
+/// The route of what has none.
+pub const UNMATCHED: &str = "unmatched";
 
 /// Counts one route's answers. The counters are looked up once for each status, not for each request.
 pub struct Tally {
@@ -69,12 +73,13 @@ impl Tally {
 /// The middleware around every route.
 pub async fn finish<B: MessageBody + 'static>(
     tally: Rc<Tally>,
+    statuses: Statuses,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
     let answer = match next.call(request).await {
-        Ok(answer) => reshape(answer.map_into_boxed_body(), problem),
+        Ok(answer) => reshape(answer.map_into_boxed_body(), problem, statuses),
         Err(error) => return Err(error),
     };
     tally.count(answer.status());
@@ -89,8 +94,13 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
     let _under_way = request.request().conn_data().map(UnderWay::begin);
-    let answer = next.call(request).await?;
-    let mut answer = reshape(answer.map_into_boxed_body(), problem);
+    let answer = if is_canonical(request.path()) {
+        next.call(request).await?.map_into_boxed_body()
+    } else {
+        Tally::new(UNMATCHED).count(StatusCode::NOT_FOUND);
+        request.error_response(ApiError::from(ErrorCode::NotFound))
+    };
+    let mut answer = reshape(answer, problem, Statuses::Ours);
     if draining.has_begun() {
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
@@ -104,14 +114,44 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
     Ok(answer)
 }
 
+/// What every shopper may ask for.
+const OPEN_PATHS: [&str; 3] = ["/api/auth/", "/api/flash-sale/", "/api/orders/"];
+
+/// Whether a path is written in the only way that is answered (RFC 3986, 6.2.2): no empty segment, none that stands for another,
+/// no escape of a letter that needs none. The router would decode `/%6detrics`, and a proxy that keeps `/metrics` inside may not.
+/// Shoppers' paths are open to everybody, so that an escape in them hides nothing, and some clients escape every id.
+///
+/// Escapes of other letters are in none of our paths; what comes in the place of an id is looked at there.
+fn is_canonical(path: &str) -> bool {
+    let bytes = path.as_bytes();
+    let segments_are_plain = bytes.windows(2).all(|pair| !matches!(pair, b"//" | b"/."));
+    let needs_escape = |escape: &[u8]| {
+        let digits = escape
+            .get(1..3)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
+        let letter = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        letter.is_none_or(|letter| !letter.is_ascii_alphanumeric() && !b"-._~".contains(&letter))
+    };
+    let mut escapes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
+    let is_open = OPEN_PATHS.iter().any(|open| path.starts_with(open));
+    segments_are_plain
+        && (is_open || escapes.all(|(place, _)| bytes.get(place..).is_none_or(needs_escape)))
+}
+
 /// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.
-fn reshape(answer: ServiceResponse, problem: bool) -> ServiceResponse {
+fn reshape(mut answer: ServiceResponse, problem: bool, statuses: Statuses) -> ServiceResponse {
     let Some(error) = answer.response().error() else {
         return answer;
     };
     let better = match error.as_error::<ApiError>() {
-        Some(ours) if problem => ours.problem(),
-        Some(_) => return answer,
+        Some(ours) => match (problem, statuses.instead(ours.code())) {
+            (true, instead) => ours.problem(instead.unwrap_or(ours.code().status())),
+            (false, None) => return answer,
+            (false, Some(status)) => {
+                *answer.response_mut().status_mut() = status;
+                return answer;
+            }
+        },
         None => foreign(error, problem),
     };
     answer.into_response(better)
@@ -129,7 +169,7 @@ fn foreign(error: &Error, problem: bool) -> HttpResponse {
     }
     let ours = ApiError::from(code);
     if problem {
-        ours.problem()
+        ours.problem(code.status())
     } else {
         HttpResponse::from_error(ours)
     }

@@ -5,12 +5,13 @@
 //! failures of a rolling restart.
 
 use std::{
-    io,
-    net::{SocketAddr, TcpListener},
+    io::{self, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     sync::Arc,
     time::Duration,
 };
 
+use metrics::counter;
 use tokio::{
     net::{TcpSocket, lookup_host},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -23,9 +24,11 @@ use super::{
     client::TrustedProxies,
     drain::Draining,
     extract::BodyTimeout,
+    farewell::TurnedAway,
+    networks::{Crowded, Networks},
     threads::{Connection, Threads},
 };
-use crate::{config::ServerConfig, lifecycle::Ending};
+use crate::{config::ServerConfig, lifecycle::Ending, telemetry::Seldom};
 
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
 /// (`net.core.somaxconn`).
@@ -96,6 +99,7 @@ pub async fn serve(
         queue: listener.try_clone()?,
         listener: tokio::net::TcpListener::from_std(listener)?,
         places: Arc::new(Semaphore::new(config.max_connections)),
+        networks: Networks::new(config.max_connections_per_network, &config.trusted_proxies),
     };
     let whole = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
 
@@ -120,6 +124,7 @@ pub async fn serve(
         listener,
         queue,
         places,
+        networks: _,
     } = acceptor;
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
@@ -140,6 +145,7 @@ struct Acceptor {
     /// The same, to be asked for what it has without waiting.
     queue: TcpListener,
     places: Arc<Semaphore>,
+    networks: Networks,
 }
 
 impl Acceptor {
@@ -149,11 +155,7 @@ impl Acceptor {
             let place = self.place().await?;
             match self.listener.accept().await {
                 // Out of this runtime, into its thread's.
-                Ok((stream, peer)) => threads.hand(Connection {
-                    stream: stream.into_std()?,
-                    peer,
-                    place,
-                })?,
+                Ok((stream, peer)) => self.hand(threads, stream.into_std()?, peer, place)?,
                 // Of this connection alone: its client is gone already.
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
@@ -170,14 +172,32 @@ impl Acceptor {
         loop {
             let place = self.place().await?;
             match self.queue.accept() {
-                Ok((stream, peer)) => threads.hand(Connection {
-                    stream,
-                    peer,
-                    place,
-                })?,
+                Ok((stream, peer)) => self.hand(threads, stream, peer, place)?,
                 Err(error) if is_of_connection(&error) => {}
                 // The queue is empty, or cannot be read.
                 Err(_) => return Ok(()),
+            }
+        }
+    }
+
+    /// Gives a connection to a thread, unless its network has enough of them.
+    fn hand(
+        &self,
+        threads: &mut Threads,
+        stream: TcpStream,
+        peer: SocketAddr,
+        place: OwnedSemaphorePermit,
+    ) -> io::Result<()> {
+        match self.networks.enter(peer.ip()) {
+            Ok(seat) => threads.hand(Connection {
+                stream,
+                peer,
+                place,
+                seat,
+            }),
+            Err(crowded) => {
+                turn_away(&stream, crowded);
+                Ok(())
             }
         }
     }
@@ -186,6 +206,26 @@ impl Acceptor {
         let place = Arc::clone(&self.places).acquire_owned().await;
         place.map_err(io::Error::other)
     }
+}
+
+/// Says why, if the client can read it before the connection is gone.
+fn turn_away(mut stream: &TcpStream, crowded: Crowded) {
+    static LINES: Seldom = Seldom::new();
+    let why = TurnedAway::NetworkCrowded;
+    counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
+    if let Some(unsaid) = LINES.line() {
+        let (_, network) = crowded.prefix;
+        tracing::warn!(
+            %network,
+            open = crowded.open,
+            unsaid,
+            "a network has as many connections as it may have (MAX_CONNECTIONS_PER_NETWORK); if it is a load balancer, name it in TRUSTED_PROXIES"
+        );
+    }
+    // It fits into the buffer of a new connection, and nobody is waited for.
+    let _ = stream
+        .set_nonblocking(true)
+        .and_then(|()| stream.write(why.answer()));
 }
 
 fn is_of_connection(error: &io::Error) -> bool {

@@ -10,24 +10,32 @@ use std::{
     time::Duration,
 };
 
+use metrics::counter;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::drain::UnderWay;
+use super::{
+    buffered::Held,
+    drain::UnderWay,
+    farewell::{Farewell, TurnedAway},
+    framing::Framing,
+};
 
 /// At the end of the process: for the first request of a connection that has brought none yet. Its client connected a
 /// moment ago, and the request is probably on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-use super::upgrade::IgnoreUpgrade;
-
-/// A stream with a deadline, and without offers to upgrade. Whoever made the last step, the other side is to make the next before it.
+/// A stream with a deadline and with limits to what is read, and without what this server does not take. Whoever made the last step, the other side is to make the next before it.
 pub(super) struct Patient<S> {
     stream: S,
-    upgrade: IgnoreUpgrade,
+    framing: Framing,
+    /// Read, and not known to be answered.
+    held: Held,
+    /// Once no more is read: how the connection ends.
+    farewell: Option<Farewell>,
     /// For an answer to follow its request, or to be taken.
     stall: Duration,
     /// For a request to follow an answer, and to be complete.
@@ -64,12 +72,15 @@ impl<S> Patient<S> {
         stall: Duration,
         keep_alive: Duration,
         close_idle: CancellationToken,
+        held: Held,
     ) -> Self {
         let idle = keep_alive.saturating_add(stall);
         let deadline = Instant::now() + idle;
         Self {
             stream,
-            upgrade: IgnoreUpgrade::new(),
+            framing: Framing::new(),
+            held,
+            farewell: None,
             stall,
             idle,
             last: Step::Connected,
@@ -127,6 +138,27 @@ impl<S> Patient<S> {
         }
     }
 
+    /// Why what has just been read is not passed on, if it is not.
+    fn too_much(&mut self, bytes: usize) -> Option<TurnedAway> {
+        if self.framing.is_too_large() {
+            Some(TurnedAway::HeadTooLarge)
+        } else if self.held.add(bytes) {
+            None
+        } else {
+            Some(TurnedAway::BuffersFull)
+        }
+    }
+
+    fn turn_away(&mut self, why: TurnedAway) {
+        counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
+        // Of a request that nobody has begun to answer, or that is not whole yet.
+        let is_unheard = self.framing.is_too_large()
+            || self.framing.head_len() > 0
+            || self.framing.heads() > self.under_way.begun();
+        self.held.reduce_to(0);
+        self.farewell = Some(Farewell::new(is_unheard.then(|| why.answer())));
+    }
+
     /// Keeps what a write came to in mind.
     fn written<T>(
         &mut self,
@@ -140,6 +172,10 @@ impl<S> Patient<S> {
             }
             outcome @ Poll::Ready(_) => {
                 self.step(Step::Written);
+                // Every request that was read has come to be answered, and what it brought is gone with it.
+                if self.framing.heads() == self.under_way.begun() {
+                    self.held.reduce_to(self.framing.head_len());
+                }
                 outcome
             }
         }
@@ -153,6 +189,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.farewell.is_some() {
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if outcome.is_pending() {
@@ -163,7 +202,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
             return this.poll_deadline(context).map(Err);
         }
         if let Some(read) = buffer.filled_mut().get_mut(before..) {
-            this.upgrade.apply(read);
+            this.framing.apply(read);
+            let bytes = read.len();
+            if let Some(why) = this.too_much(bytes) {
+                // As if the client had closed it. What was asked before is answered; then `poll_shutdown` says why.
+                buffer.set_filled(before);
+                this.turn_away(why);
+                return Poll::Ready(Ok(()));
+            }
         }
         // Who sends on while answers are not taken gains no time.
         if this.last != Step::Blocked {
@@ -173,7 +219,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -189,7 +235,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
+        let this = self.get_mut();
+        let mut stream = Pin::new(&mut this.stream);
+        match &mut this.farewell {
+            Some(farewell) => farewell.poll(stream, context),
+            None => stream.as_mut().poll_shutdown(context),
+        }
     }
 
     fn poll_write_vectored(
@@ -214,16 +265,19 @@ mod tests {
         time::{sleep, timeout},
     };
 
-    use super::*;
+    use super::{super::buffered::Budget, *};
 
     const STALL: Duration = Duration::from_millis(600);
     const LONG: Duration = Duration::from_mins(1);
+    const BUDGET: usize = 16 * 1024;
 
     /// Our end, and the client's; so many bytes go out before the client must read.
     fn connection(buffer: usize, keep_alive: Duration) -> (Patient<DuplexStream>, DuplexStream) {
         let (ours, client) = duplex(buffer);
         let close_idle = CancellationToken::new();
-        (Patient::new(ours, STALL, keep_alive, close_idle), client)
+        let held = Budget::new(BUDGET).nothing();
+        let ours = Patient::new(ours, STALL, keep_alive, close_idle, held);
+        (ours, client)
     }
 
     /// How long it takes until the connection is given up.
@@ -283,5 +337,65 @@ mod tests {
             ours.write_all(b"x").await.unwrap();
             client.read_u8().await.unwrap();
         }
+    }
+
+    /// What the client gets when it sends this and reads, and how many bytes of it were passed on.
+    async fn sent(head: &str) -> (String, usize) {
+        let (mut ours, mut client) = connection(1_000, LONG);
+        let serve = async {
+            let mut read = Vec::new();
+            ours.read_to_end(&mut read).await.unwrap();
+            ours.shutdown().await.unwrap();
+            drop(ours);
+            read.len()
+        };
+        let ask = async {
+            client.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (passed_on, answer) = timeout(LONG / 2, async { tokio::join!(serve, ask) })
+            .await
+            .expect("it ends");
+        (answer, passed_on)
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_too_large_is_answered_and_no_more_of_it_is_passed_on() {
+        let request = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(120_000));
+        let (answer, passed_on) = sent(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
+        assert!(passed_on <= 16 * 1024, "{passed_on}");
+    }
+
+    #[tokio::test]
+    async fn a_request_for_which_there_is_no_room_is_answered() {
+        for end in ["", "\r\n\r\n"] {
+            no_room(end).await;
+        }
+    }
+
+    async fn no_room(end: &str) {
+        let held = Budget::new(0).nothing();
+        let (ours, mut client) = duplex(1_000);
+        let mut ours = Patient::new(ours, STALL, LONG, CancellationToken::new(), held);
+        let serve = async {
+            let mut read = Vec::new();
+            ours.read_to_end(&mut read).await.unwrap();
+            ours.shutdown().await.unwrap();
+            drop(ours);
+            read.len()
+        };
+        let ask = async {
+            let request = format!("GET / HTTP/1.1\r\nx: {}{end}", "y".repeat(12_000));
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let (passed_on, answer) = tokio::join!(serve, ask);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(passed_on <= 8 * 1024, "{passed_on}");
     }
 }

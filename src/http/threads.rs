@@ -13,6 +13,7 @@ use actix_service::{
     IntoServiceFactory, Service, ServiceFactory, ServiceFactoryExt, fn_service, map_config,
 };
 use actix_web::{App as Actix, dev::AppConfig, middleware::from_fn, web::ServiceConfig};
+use metrics::counter;
 use tokio::{
     runtime::{Builder, LocalOptions},
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
@@ -22,23 +23,26 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    buffered::{Budget, Held},
     cors::cors,
     drain::{Draining, UnderWay},
     finish::in_shape,
+    networks::Seat,
     stream::Patient,
 };
-use crate::config::ServerConfig;
+use crate::{config::ServerConfig, telemetry::Seldom};
 
 /// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
 /// For a thread to drop what is left on it.
 const THREAD_END: Duration = Duration::from_secs(1);
 
-/// An accepted connection. Its place is free again when it is closed.
+/// An accepted connection. Its place, and that of its network, are free again when it is closed.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
     pub(super) place: OwnedSemaphorePermit,
+    pub(super) seat: Seat,
 }
 
 /// The threads, which take connections in turn.
@@ -64,6 +68,7 @@ impl Threads {
             threads => threads,
         };
         let (alive, ended) = mpsc::channel(1);
+        let budget = Budget::new(config.max_buffered);
         let mut all = Self {
             queues: Vec::with_capacity(threads),
             next: 0,
@@ -78,6 +83,7 @@ impl Threads {
             let thread = Thread {
                 config: config.clone(),
                 draining: draining.clone(),
+                budget: budget.clone(),
                 // One a thread: connections look at it often, and do so without a lock that threads share.
                 close_idle: all.close_idle.child_token(),
                 end: all.end.clone(),
@@ -129,6 +135,7 @@ impl Drop for Threads {
 struct Thread {
     config: ServerConfig,
     draining: Draining,
+    budget: Budget,
     close_idle: CancellationToken,
     end: CancellationToken,
     _alive: mpsc::Sender<Infallible>,
@@ -164,6 +171,7 @@ impl Thread {
         let Self {
             config,
             draining,
+            budget,
             close_idle,
             end,
             _alive,
@@ -188,7 +196,7 @@ impl Thread {
             .h1(map_config(app, |()| AppConfig::default()));
         let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
         let connect = move |(stream, peer): (TcpStream, SocketAddr)| {
-            let stream = patient(stream, stall, keep_alive, &close_idle);
+            let stream = patient(stream, stall, keep_alive, &close_idle, budget.nothing());
             async move { Ok::<_, DispatchError>((stream?, Some(peer))) }
         };
         let service = match fn_service(connect).and_then(http).new_service(()).await {
@@ -204,15 +212,17 @@ impl Thread {
                 stream,
                 peer,
                 place,
+                seat,
             }) = connections.recv().await
             {
                 let served = service.call((stream, peer));
                 // It ends with the thread, and whoever ends that waits for the place.
                 #[allow(clippy::disallowed_methods)]
                 spawn_local(async move {
-                    // How a connection ends is its client's affair.
-                    let _ = served.await;
-                    drop(place);
+                    if let Err(error) = served.await {
+                        note_end(&error, peer);
+                    }
+                    drop((place, seat));
                 });
             }
         };
@@ -223,15 +233,40 @@ impl Thread {
     }
 }
 
+/// How a connection ends is its client's affair, and nothing that an operator must act on: what is not HTTP is counted, and told
+/// now and then.
+fn note_end(error: &DispatchError, peer: SocketAddr) {
+    static LINES: Seldom = Seldom::new();
+    match error {
+        DispatchError::Parse(error) => {
+            counter!("flashsale_http_turned_away_total", "reason" => "malformed").increment(1);
+            if let Some(unsaid) = LINES.line() {
+                tracing::info!(%peer, %error, unsaid, "a request that is not HTTP was answered 400");
+            }
+        }
+        DispatchError::InternalError => {
+            tracing::error!(%peer, "the HTTP server lost track of a connection");
+        }
+        _ => tracing::debug!(%peer, %error, "a connection ended"),
+    }
+}
+
 fn patient(
     stream: TcpStream,
     stall: Duration,
     keep_alive: Duration,
     close_idle: &CancellationToken,
+    held: Held,
 ) -> io::Result<Patient<tokio::net::TcpStream>> {
     stream.set_nonblocking(true)?;
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Fails for who is gone already.
     let _ = stream.set_nodelay(true);
-    Ok(Patient::new(stream, stall, keep_alive, close_idle.clone()))
+    Ok(Patient::new(
+        stream,
+        stall,
+        keep_alive,
+        close_idle.clone(),
+        held,
+    ))
 }

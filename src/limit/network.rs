@@ -1,17 +1,82 @@
-//! The part of an address that its owner cannot change at will.
+//! Where a request comes from: an address, and the networks that its owner may have to choose other addresses from.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
-/// One client's network: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its addresses has all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// One client's network: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its addresses has all. It
+/// remembers the whole address, for logs; two are equal if their networks are.
+#[derive(Debug, Clone, Copy)]
 pub struct Network(IpAddr);
+
+/// How far a network reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reach {
+    /// The /32 of IPv4, the /64 of IPv6: one line, one machine, or a company behind one address.
+    Own,
+    /// The /56 of IPv6, which many providers give to one household. IPv4 has none.
+    Site,
+    /// The /24 of IPv4, the /48 of IPv6: what is sold or routed as a whole.
+    Block,
+}
+
+/// A network of one reach, as a key to count by.
+pub type Prefix = (Reach, IpAddr);
+
+impl Network {
+    /// The address itself, IPv4 as such also if it came over an IPv6 socket.
+    #[must_use]
+    pub fn address(self) -> IpAddr {
+        self.0
+    }
+
+    /// True for this machine.
+    #[must_use]
+    pub fn is_loopback(self) -> bool {
+        self.0.is_loopback()
+    }
+
+    /// The networks that it is in, from the narrowest to the widest.
+    pub fn prefixes(self) -> impl Iterator<Item = Prefix> {
+        let own = (Reach::Own, self.prefix(32, 64));
+        let site = self.0.is_ipv6().then(|| (Reach::Site, self.prefix(32, 56)));
+        let block = (Reach::Block, self.prefix(24, 48));
+        [Some(own), site, Some(block)].into_iter().flatten()
+    }
+
+    /// The first bits of the address, the rest zero.
+    fn prefix(self, v4_bits: u32, v6_bits: u32) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX << (u32::BITS - v4_bits);
+                Ipv4Addr::from_bits(address.to_bits() & mask).into()
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX << (u128::BITS - v6_bits);
+                Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            }
+        }
+    }
+}
 
 impl From<IpAddr> for Network {
     fn from(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.into(),
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
-        })
+        Self(address.to_canonical())
+    }
+}
+
+impl PartialEq for Network {
+    fn eq(&self, other: &Self) -> bool {
+        self.prefix(32, 64) == other.prefix(32, 64)
+    }
+}
+
+impl Eq for Network {}
+
+impl Hash for Network {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.prefix(32, 64).hash(state);
     }
 }
 
@@ -37,5 +102,25 @@ mod tests {
     fn an_ipv4_address_is_the_same_on_an_ipv6_socket() {
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
         assert_ne!(network("::ffff:192.0.2.1"), network("::ffff:192.0.2.2"));
+    }
+
+    #[test]
+    fn every_network_is_in_wider_ones() {
+        let told = |address| {
+            let prefixes = network(address).prefixes();
+            prefixes
+                .map(|(reach, prefix)| format!("{reach:?} {prefix}"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told("192.0.2.77"), ["Own 192.0.2.77", "Block 192.0.2.0"]);
+        assert_eq!(told("::ffff:192.0.2.77"), told("192.0.2.77"));
+        assert_eq!(
+            told("2001:db8:1:2345:6:7:8:9"),
+            [
+                "Own 2001:db8:1:2345::",
+                "Site 2001:db8:1:2300::",
+                "Block 2001:db8:1::"
+            ]
+        );
     }
 }

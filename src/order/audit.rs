@@ -12,12 +12,14 @@
 //!   two, recording an order keeps its holder, or takes a unit for a holder who was not known, and a sale is opened so.
 //!   Together with the next two this is the balance of `docs/ARCHITECTURE.md`, `available + pending = remaining + orders
 //!   not yet counted`, and unlike that it needs only one server to be read.
-//! - Whoever is ordered in the gate has an order *after*: the gate is told after the commit, and orders do not go away.
-//! - Whoever is told SUCCESS has an order *after*, for the same reason.
-//! - Whoever has an order *before* is known to an open gate, or will be as soon as the worker that settled it has told the
-//!   gate. And whoever has one *before* and is not pending is not told FAILED, or not for long. These two lag behind while
-//!   a worker is about to record; so whatever is suspicious is looked at several times, and only what was found every time
-//!   is reported.
+//! - A holder who is ordered in the gate has an order *after*: the gate is told after the commit. An order that an operator
+//!   ends stays in the gate until the workers have taken it out, within two seconds.
+//! - A shopper who is told SUCCESS has an order *after*, with the same exception.
+//! - A shopper with an order *before* is known to an open gate, or will be as soon as the worker that settled it has told
+//!   the gate. And a shopper with an order *before* who is not pending is not told FAILED, or not for long.
+//!
+//! The last three lag behind while a worker is about to record or to take out; so a suspicion is looked at several times,
+//! and only what was found every time is reported.
 //!
 //! An attempt that is pending explains itself: sooner or later it is settled and recorded, by the relay if by nobody else.
 //! Old pending entries are the relay's business, not the audit's.

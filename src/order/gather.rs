@@ -108,7 +108,7 @@ mod tests {
         lifecycle.stop().cancel();
         drop(gather);
         lifecycle
-            .run(std::time::Duration::from_secs(5))
+            .run(std::time::Duration::ZERO, std::time::Duration::from_secs(5))
             .await
             .unwrap();
         assert_eq!(*sizes.lock().unwrap(), [1, 6, 4]);

@@ -1,23 +1,70 @@
-//! How often one shopper presses "buy".
+//! How often one shopper presses "buy", and one network altogether.
 
 use std::time::Duration;
 
 use crate::{
+    config::LimitsConfig,
     ids::UserId,
-    limit::{Limiter, TooMany},
+    limit::{Limiter, Network, NetworkLimiter, TooMany},
 };
 
-/// The limit of attempts of one shopper, whichever the sale.
-pub struct AttemptLimit(Limiter);
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The limits of attempts, whichever the sale.
+pub struct AttemptLimit {
+    by_user: Limiter,
+    /// Many accounts behind one network are a company, or somebody with many accounts.
+    by_network: NetworkLimiter,
+}
 
 impl AttemptLimit {
-    /// So many a minute; 0 lets every attempt through.
     #[must_use]
-    pub fn new(per_minute: u32) -> Self {
-        Self(Limiter::new(per_minute, Duration::from_mins(1)))
+    pub fn new(config: &LimitsConfig) -> Self {
+        Self {
+            by_user: Limiter::new(config.attempts_per_user, MINUTE),
+            by_network: NetworkLimiter::new(config.attempts_per_address, MINUTE),
+        }
     }
 
-    pub fn check(&self, user: UserId) -> Result<(), TooMany> {
-        self.0.take(&user, 1)
+    /// Lets an attempt through, or not. Who presses too often does not use up the network's. This machine has no limit as a
+    /// network: whoever presses from it is a test, or a proxy that was not named in `TRUSTED_PROXIES`.
+    pub fn check(&self, user: UserId, from: Network) -> Result<(), TooMany> {
+        self.by_user.take(&user, 1)?;
+        if from.is_loopback() {
+            return Ok(());
+        }
+        self.by_network.take(from, 1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    fn pressed(limit: &AttemptLimit, users: std::ops::Range<i64>, from: IpAddr) -> usize {
+        let users = users.filter_map(UserId::new);
+        users
+            .flat_map(|user| std::iter::repeat_n(user, 10))
+            .filter(|user| limit.check(*user, from.into()).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn many_accounts_of_one_network_share_its_allowance() {
+        let limit = AttemptLimit::new(&LimitsConfig {
+            logins_per_address: 0,
+            failed_logins_per_account: 0,
+            registrations_per_address: 0,
+            registrations_per_account: 0,
+            attempts_per_user: 6,
+            attempts_per_address: 60,
+            loopback: true,
+        });
+        let [one, other] = [[192, 0, 2, 1], [198, 51, 100, 1]].map(IpAddr::from);
+        assert_eq!(pressed(&limit, 1..2, one), 6, "of a shopper");
+        assert_eq!(pressed(&limit, 2..1_000, one), 54, "of the network");
+        assert_eq!(pressed(&limit, 1_001..1_002, other), 6, "of another one");
     }
 }

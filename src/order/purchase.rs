@@ -21,7 +21,7 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{Attempt, AttemptLog, Holder, Standing, StockGate},
+    port::{Attempt, AttemptLog, Holder, SaleWindow, Standing, StockGate},
     sale::{Admission, CatalogCalls, SaleBoard},
 };
 
@@ -126,6 +126,12 @@ impl Purchase {
         outcome
     }
 
+    /// When a sale takes attempts, as this node knows it.
+    #[must_use]
+    pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
+        self.board.window_of(sale)
+    }
+
     async fn decide(&self, desk: &Desk, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
         let mut admission = self.board.admit(sale, user);
         if admission == Admission::UnknownSale {
@@ -150,7 +156,7 @@ impl Purchase {
             sale,
             product,
             user,
-            at: self.board.now(),
+            at: self.board.moment_in(sale),
         };
         let (answer, answered) = desk.place();
         self.reserve

@@ -6,7 +6,11 @@ use chrono::{DateTime, Utc};
 
 use crate::ids::UserId;
 
-/// Accounts with consecutive ids.
+/// Ids of a block. Runs of accounts do not reach beyond theirs, so that when the newest of a run was made says something about
+/// all of them: a token that is younger is of an account that existed.
+pub const ACCOUNT_BLOCK: i64 = 512;
+
+/// Accounts with consecutive ids of one block.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountRun {
     pub first: UserId,
@@ -47,6 +51,38 @@ pub struct AccountChanges {
     pub reached: i64,
 }
 
+/// One of the two names of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AccountName {
+    Username,
+    Email,
+}
+
+/// Two accounts whose names have one key. It is the holder's; the other account has none, and is found by its exact username.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyClash {
+    pub kind: AccountName,
+    /// Its id and the name as it is written there.
+    pub holder: (i64, String),
+    pub other: (i64, String),
+}
+
+/// What came of setting missing keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyPage {
+    /// The last account that was looked at; `None`: there were none.
+    pub last: Option<i64>,
+    /// How many keys were set.
+    pub set: u64,
+    pub clashes: Vec<KeyClash>,
+}
+
+impl AccountRun {
+    fn continues_with(&self, id: UserId) -> bool {
+        self.last.value().checked_add(1) == Some(id.value()) && id.value() % ACCOUNT_BLOCK != 0
+    }
+}
+
 impl AccountPage {
     /// How many accounts these are.
     #[must_use]
@@ -65,7 +101,7 @@ impl AccountPage {
         let mut runs: Vec<AccountRun> = Vec::new();
         for (id, made_at) in accounts {
             match runs.last_mut() {
-                Some(run) if run.last.value().checked_add(1) == Some(id.value()) => {
+                Some(run) if run.continues_with(id) => {
                     run.last = id;
                     run.newest = run.newest.max(made_at);
                 }

@@ -11,7 +11,8 @@ pub struct Attempt {
     pub sale: SaleId,
     pub product: ProductId,
     pub user: UserId,
-    /// When the API node took it, by that node's clock; millisecond precision. For people, never for decisions.
+    /// When it was let in, within its sale's window as the writer of the record knew it; millisecond precision. The gate decided by
+    /// its own clock. A record whose time no window of its sale ever had is somebody else's: see `rules::settlement`.
     pub at: DateTime<Utc>,
 }
 

@@ -6,7 +6,7 @@
 //! `available + holders` is the sale's total.
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
@@ -30,6 +30,16 @@ pub enum GateError {
 pub struct SaleWindow {
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
+}
+
+impl SaleWindow {
+    /// The moment within it that is nearest to another, to the millisecond: when somebody whom the gate let in must have come,
+    /// if another clock says otherwise.
+    #[must_use]
+    pub fn nearest(&self, moment: DateTime<Utc>) -> DateTime<Utc> {
+        let last = self.end - TimeDelta::milliseconds(1);
+        moment.min(last).max(self.start)
+    }
 }
 
 /// What an operator decides about a sale, as the ledger has it.

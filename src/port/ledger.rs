@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, Offset, Outcome,
-    Partition, SaleTerms, SaleWindow, Settlement,
+    AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, KeyPage, Offset,
+    Outcome, Partition, SaleTerms, SaleWindow, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -26,7 +26,8 @@ pub struct NewUser {
     pub full_name: Option<String>,
 }
 
-/// What came of making an account. Usernames and emails are unique whatever their case.
+/// What came of making an account. Usernames and emails are unique by their
+/// [`AccountKey`](crate::account_key::AccountKey).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Registration {
     Registered(UserId),
@@ -166,7 +167,8 @@ pub struct SettleBatch {
     /// Those among them that are dead letters already.
     pub rejected: Vec<Rejection>,
     /// The highest account among the records that carry this ledger's id. If one of the attempts has no account, the ledger
-    /// was set back: ids of new accounts continue above this one.
+    /// was set back: ids of new accounts continue above this one. A ledger that has its log in the same file goes back with it,
+    /// and need not.
     pub reached: Option<UserId>,
 }
 
@@ -215,8 +217,23 @@ pub trait Ledger: Send + Sync {
         ids: &[UserId],
     ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError>;
 
-    /// The account of this name, whatever its case.
+    /// Computes the keys of accounts that have none, of those with the lowest ids above `after`, at most `limit`: of accounts
+    /// made by hand, or by a version without keys. A ledger that computes every key when it makes an account has none.
+    async fn set_missing_keys(&self, _after: i64, _limit: u32) -> Result<KeyPage, LedgerError> {
+        Ok(KeyPage::default())
+    }
+
+    /// The account whose username has the key of this one. An account without a key, since an older one has it, is found by its
+    /// exact username.
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError>;
+
+    /// Puts another password hash in the place of this one. False if the account has another by now, or is gone.
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError>;
 
     /// All sales that end after `since`, and the last one that ended before it, by start.
     /// Windows are to the millisecond, as the gate keeps them.

@@ -4,9 +4,11 @@
 
 use std::collections::{HashMap, HashSet};
 
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, Outcome, Partition, Rejection, SettleBatch, Settlement},
+    port::{Attempt, Outcome, Partition, Rejection, SaleWindow, SettleBatch, Settlement},
 };
 
 /// What the ledger knows of the batches that it settles together, read under the locks of their sales.
@@ -36,7 +38,14 @@ pub struct KnownSale {
     pub product: ProductId,
     /// Units for which no order stands.
     pub remaining: u64,
+    /// From the earliest start to the latest end that it ever had; `None` if that is not known, as of sales that are older
+    /// than this column. Not the window of now: who was let in before it was shortened gets an order all the same.
+    pub admitted: Option<SaleWindow>,
 }
+
+/// By how much the clocks of those who write records may be off. Ours write a time within the window; the original service
+/// and other producers write that of their machine.
+const CLOCKS: TimeDelta = TimeDelta::minutes(5);
 
 /// What is to be written down and what to answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +81,7 @@ pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
 /// shopper gets one order a sale; the first come get the units.
 ///
 /// An attempt of an account that does not exist is decided as such. One that names a sale or product that the ledger does not
-/// know is rejected if its batch lists it as `rejected`; with any that is not listed, nothing is decided and all such attempts
+/// know, or a time at which its sale was never open, is rejected if its batch lists it as `rejected`; with any that is not listed, nothing is decided and all such attempts
 /// are the answer.
 ///
 /// A record that carries the id of somebody else's attempt is answered `Rejected` and leaves no trace: burying it by its
@@ -181,6 +190,18 @@ fn sale_of<'a>(
             attempt.sale, sale.product, attempt.product
         ));
     }
+    if let Some(SaleWindow { start, end }) = sale.admitted
+        && (start - attempt.at > CLOCKS || attempt.at - end >= CLOCKS)
+    {
+        let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
+        return Err(format!(
+            "its time {} is outside of sale {}, which was open from {} to {} at the most",
+            time(attempt.at),
+            attempt.sale,
+            time(start),
+            time(end)
+        ));
+    }
     Ok(sale)
 }
 
@@ -212,8 +233,13 @@ fn outcome_of(
 mod tests {
     use super::*;
     use crate::port::{Offset, Position};
-    use chrono::DateTime;
     use uuid::Uuid;
+
+    /// The first second of 1970.
+    const WINDOW: SaleWindow = SaleWindow {
+        start: DateTime::UNIX_EPOCH,
+        end: DateTime::from_timestamp_nanos(1_000_000_000),
+    };
 
     /// Records of one partition.
     fn batch(partition: i32, attempts: &[Attempt], rejected: &[Rejection]) -> SettleBatch {
@@ -259,6 +285,7 @@ mod tests {
                 KnownSale {
                     product: ProductId::new(1).unwrap(),
                     remaining,
+                    admitted: Some(WINDOW),
                 },
             )]),
             ..Known::default()
@@ -419,6 +446,52 @@ mod tests {
                 "sale 1 is of product 1, not of product 9"
             ]
         );
+    }
+
+    #[test]
+    fn a_record_of_a_time_at_which_the_sale_was_never_open_is_rejected_with_its_cause() {
+        let minutes = TimeDelta::minutes;
+        let at = |id, user, at| Attempt {
+            at,
+            ..attempt(id, user)
+        };
+        let batch = [
+            at(1, 1, WINDOW.start - minutes(5) - TimeDelta::milliseconds(1)),
+            at(2, 2, WINDOW.start - minutes(5)),
+            at(3, 3, WINDOW.end + minutes(5) - TimeDelta::milliseconds(1)),
+            at(4, 4, WINDOW.end + minutes(5)),
+        ];
+        let rejected = decide_one(&batch, &[], known(9)).unwrap_err();
+        let causes: Vec<_> = rejected.iter().map(|found| found.cause.as_str()).collect();
+        assert_eq!(
+            causes,
+            [
+                "its time 1969-12-31T23:54:59.999Z is outside of sale 1, which was open from 1970-01-01T00:00:00.000Z to 1970-01-01T00:00:01.000Z at the most",
+                "its time 1970-01-01T00:05:01.000Z is outside of sale 1, which was open from 1970-01-01T00:00:00.000Z to 1970-01-01T00:00:01.000Z at the most",
+            ]
+        );
+        let decision = decide_one(&batch, &rejected, known(9)).unwrap();
+        let expected = [
+            Outcome::Rejected,
+            Outcome::Ordered,
+            Outcome::Ordered,
+            Outcome::Rejected,
+        ];
+        assert_eq!(outcomes(&decision), expected);
+    }
+
+    #[test]
+    fn where_it_is_not_known_when_a_sale_was_open_every_time_is_taken() {
+        let mut known = known(9);
+        for sale in known.sales.values_mut() {
+            sale.admitted = None;
+        }
+        let late = Attempt {
+            at: WINDOW.end + TimeDelta::days(9),
+            ..attempt(1, 1)
+        };
+        let decision = decide_one(&[late], &[], known).unwrap();
+        assert_eq!(outcomes(&decision), [Outcome::Ordered]);
     }
 
     #[test]

@@ -158,10 +158,26 @@ impl SaleBoard {
             .map(|sale| sale.listing.id)
     }
 
+    /// When a sale takes attempts, if it is on the board.
+    #[must_use]
+    pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
+        let sales = self.sales.load();
+        sales.get(&sale).map(|listed| listed.listing.window)
+    }
+
     /// The best guess at the gate's time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.clock.guess()
+    }
+
+    /// When an attempt is made that the gate may let in: the best guess at its time, within the sale's window. If the gate lets
+    /// it in, it was open by the gate's clock, whatever this machine's says.
+    #[must_use]
+    pub fn moment_in(&self, sale: SaleId) -> DateTime<Utc> {
+        let (now, sales) = (self.now(), self.sales.load());
+        let listed = sales.get(&sale);
+        listed.map_or(now, |sale| sale.listing.window.nearest(now))
     }
 
     /// Puts the ledger's sales on the board; what is known of their stock stays.

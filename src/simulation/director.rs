@@ -1,12 +1,16 @@
 //! Makes the events of a plan happen, and brings everything up again when the time for faults is over.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 
 use super::{
     node::{Node, Role},
     plan::{Blow, Event, Kind, Poison, Server},
+    shopper::newcomer,
     world::{World, shopper, short},
 };
 use crate::{
@@ -55,7 +59,7 @@ impl System {
     pub(super) fn serves(&self) -> bool {
         self.apis.iter().all(|node| {
             node.running()
-                .is_some_and(|running| running.shop().is_some())
+                .is_some_and(|running| running.front().is_some())
         })
     }
 
@@ -100,6 +104,18 @@ pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
         Event::EndOrder(number) => end_order(world, number),
         Event::LoseKey(part) => world.lose_key(part),
         Event::ForeignGate => world.hand_gate_over(),
+        Event::SaveLedger => world.save_ledger(),
+        Event::SetLedgerBack => world.set_ledger_back(),
+        Event::AddPartition => world.log.add_partition(),
+        Event::DeleteAccount(number) => {
+            if let Some(user) = shopper(number)
+                && world.ledger.delete_account(user)
+            {
+                world.note(|| format!("the account of shopper {user} is deleted"));
+                world.seen().without_account.insert(user);
+            }
+        }
+        Event::Register(number) => register(world, system, number),
     }
 }
 
@@ -116,6 +132,22 @@ fn end_order(world: &World, number: usize) {
         seen.ended.insert(attempt);
         seen.ended_of.insert(user);
     }
+}
+
+/// Somebody registers at a node and shops from then on.
+fn register(world: &Arc<World>, system: &System, number: usize) {
+    let Some(node) = system.apis.get(number).and_then(|node| node.running()) else {
+        return;
+    };
+    let (world, nodes) = (Arc::clone(world), system.apis.clone());
+    let chance = world.chance().fork();
+    world.flying.fetch_add(1, Ordering::Relaxed);
+    world.outside.clone().spawn(async move {
+        if let Some(shopper) = newcomer(&world, nodes, &node, chance).await {
+            shopper.run().await;
+        }
+        world.flying.fetch_sub(1, Ordering::Relaxed);
+    });
 }
 
 /// Makes something happen to one process.
@@ -180,12 +212,13 @@ fn write(world: &World, poison: Poison) {
         attempts.get(index).copied()
     };
     let clock = world.clock();
+    let window = world.window();
     let fresh = |user: UserId| Attempt {
         id: AttemptId(clock.new_id()),
         sale: world.sale,
         product: world.product,
         user,
-        at: clock.now(),
+        at: window.nearest(clock.now()),
     };
     let stranger = world.plan.shoppers + 1;
     let (attempt, dead) = match poison {
@@ -291,7 +324,7 @@ pub(super) async fn is_quiet(world: &World) -> bool {
             next == *end
         }
     });
-    if world.flying.load(std::sync::atomic::Ordering::Relaxed) > 0 {
+    if world.flying.load(Ordering::Relaxed) > 0 {
         return false;
     }
     let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);

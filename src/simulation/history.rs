@@ -1,6 +1,6 @@
 //! One history from its beginning to its judgement.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use tokio::time::sleep;
@@ -8,13 +8,14 @@ use tokio::time::sleep;
 use super::{
     Report, Tally,
     chance::Chance,
+    clock::at,
     director::{System, happen, is_quiet},
     plan::Plan,
     promises,
     shopper::{Answer, Shopper},
     world::{World, shopper},
 };
-use crate::{order::Refusal, port::Standing};
+use crate::{ids::UserId, order::Refusal, port::Standing};
 
 /// How long the system may take to become quiet once the faults are over. Most of it is for a loading that died, which
 /// nobody may supersede for 10 s.
@@ -35,22 +36,26 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
     let last = late + plan.stock + 3;
     for user in (1..=last).filter_map(shopper) {
         world.ledger.add_shopper(user);
+        world.seen().registered.insert(user);
     }
     let system = System::start(&world);
-    let mut make = |number| {
-        Some(Shopper {
-            world: Arc::clone(&world),
-            nodes: system.apis.clone(),
-            user: shopper(number)?,
-            chance: chance.fork(),
-            accepted: Vec::new(),
-        })
+    let mut make = |user, issued_at| Shopper {
+        world: Arc::clone(&world),
+        nodes: system.apis.clone(),
+        user,
+        issued_at,
+        chance: chance.fork(),
+        accepted: Vec::new(),
     };
+    let first = at(0).timestamp();
     let shopping: Vec<_> = (1..=plan.shoppers)
-        .filter_map(&mut make)
-        .map(|shopper| world.outside.spawn(shopper.run()))
+        .filter_map(shopper)
+        .map(|user| world.outside.spawn(make(user, first).run()))
         .collect();
-    let mut latecomers: Vec<_> = (late..=last).filter_map(&mut make).collect();
+    let mut latecomers: Vec<_> = (late..=last)
+        .filter_map(shopper)
+        .map(|user| make(user, first))
+        .collect();
 
     for (when, event) in &plan.events {
         sleep(Duration::from_millis(when.saturating_sub(world.now()))).await;
@@ -73,6 +78,9 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
     }
 
     let became_quiet = become_quiet(&world, &system).await;
+    if became_quiet {
+        tokens_without_account_take_no_unit(&world, &mut make).await;
+    }
     if became_quiet && world.now() + 10_000 < plan.ends {
         sell_the_rest(&world, &mut latecomers).await;
         become_quiet(&world, &system).await;
@@ -117,6 +125,31 @@ async fn become_quiet(world: &World, system: &System) -> bool {
         HEALING.as_secs()
     ));
     false
+}
+
+/// Shoppers whose accounts were deleted, or lost, press again: they are refused before a unit is taken.
+async fn tokens_without_account_take_no_unit(
+    world: &World,
+    make: &mut impl FnMut(UserId, i64) -> Shopper,
+) {
+    let there: BTreeSet<UserId> = world.ledger.accounts().into_iter().collect();
+    let gone: Vec<_> = {
+        let seen = world.seen();
+        let gone = seen.without_account.iter().copied();
+        gone.filter(|user| !there.contains(user)).collect()
+    };
+    for user in gone {
+        let mut shopper = make(user, i64::MAX);
+        let mut waited = Duration::ZERO;
+        while shopper.press().await != Answer::NoAccount {
+            if waited >= SEEN_WITHIN {
+                world.broken(format!("shopper {user} has no account and is not refused"));
+                break;
+            }
+            sleep(LOOK).await;
+            waited += LOOK;
+        }
+    }
 }
 
 /// Every unit is sold or can be bought: as many latecomers as there are units get one, and the next does not.

@@ -14,6 +14,7 @@ use super::{
     world::{GROUP, World, lock},
 };
 use crate::{
+    auth::{Directory, DirectoryEngines},
     clock::Clock,
     lifecycle::Lifecycle,
     order::{Shop, Worker, WorkerSettings},
@@ -45,13 +46,20 @@ pub(super) struct Node {
     state: Mutex<(u32, i64)>,
 }
 
+/// What an API node works with once it serves.
+#[derive(Clone)]
+pub(super) struct Front {
+    pub(super) shop: Shop,
+    pub(super) directory: Arc<Directory>,
+}
+
 /// A process that runs.
 pub(super) struct Running {
     pub(super) process: Arc<Process>,
     pub(super) clock: Arc<SimulatedClock>,
     lifecycle: Lifecycle,
     /// Once it serves.
-    shop: Mutex<Option<Shop>>,
+    front: Mutex<Option<Front>>,
     /// True once it was told to stop.
     stopping: Mutex<bool>,
 }
@@ -95,7 +103,7 @@ impl Node {
             process: Arc::clone(&process),
             clock,
             lifecycle: Lifecycle::default(),
-            shop: Mutex::default(),
+            front: Mutex::default(),
             stopping: Mutex::default(),
         });
         *running = Some(Arc::clone(&started));
@@ -107,13 +115,8 @@ impl Node {
         if self.role != Role::Worker {
             let (started, engines) = (Arc::clone(&started), engines.clone());
             self.world.outside.spawn(async move {
-                // Its supervisor starts it anew until it comes up.
-                loop {
-                    match Shop::open(&started.lifecycle, engines.clone(), KEPT).await {
-                        Ok(shop) => break *lock(&started.shop) = Some(shop),
-                        Err(_) => tokio::time::sleep(RESTART).await,
-                    }
-                }
+                let front = Front::open(&started.lifecycle, engines).await;
+                *lock(&started.front) = Some(front);
             });
         }
         if self.role != Role::Api {
@@ -148,7 +151,7 @@ impl Node {
             .note(|| format!("{} is told to stop", running.process.name));
         *lock(&running.stopping) = true;
         // New requests are refused; those under way are served.
-        *lock(&running.shop) = None;
+        *lock(&running.front) = None;
         running.lifecycle.stop().cancel();
         tokio::time::sleep(grace).await;
         let mut now = lock(&self.running);
@@ -186,10 +189,10 @@ impl Node {
                 connection: connection(Server::Gate),
                 gate: self.world.gate_for_process(),
             }),
-            log: Arc::new(RemoteLog {
-                connection: connection(Server::Log),
-                log: Arc::clone(&self.world.log),
-            }),
+            log: Arc::new(RemoteLog::new(
+                connection(Server::Log),
+                Arc::clone(&self.world.log),
+            )),
             ledger: Arc::new(RemoteLedger {
                 connection: connection(Server::Ledger),
                 ledger: Arc::clone(&self.world.ledger),
@@ -199,9 +202,33 @@ impl Node {
     }
 }
 
+impl Front {
+    /// Tries until it comes up, as a supervisor does that starts the process anew.
+    async fn open(lifecycle: &Lifecycle, engines: Ports) -> Self {
+        let accounts = || DirectoryEngines {
+            ledger: Arc::clone(&engines.ledger),
+            gate: Arc::clone(&engines.gate),
+            log: Arc::clone(&engines.log),
+            group: GROUP.to_owned(),
+        };
+        let directory = loop {
+            match Directory::open(lifecycle, accounts()).await {
+                Ok(directory) => break directory,
+                Err(_) => tokio::time::sleep(RESTART).await,
+            }
+        };
+        loop {
+            match Shop::open(lifecycle, engines.clone(), KEPT).await {
+                Ok(shop) => return Self { shop, directory },
+                Err(_) => tokio::time::sleep(RESTART).await,
+            }
+        }
+    }
+}
+
 impl Running {
-    /// The shop, while it is open.
-    pub(super) fn shop(&self) -> Option<Shop> {
-        lock(&self.shop).clone()
+    /// What requests are served with, while they are.
+    pub(super) fn front(&self) -> Option<Front> {
+        lock(&self.front).clone()
     }
 }

@@ -97,6 +97,16 @@ pub(super) enum Event {
     LoseKey(Part),
     /// What the gate has was loaded from another ledger, whose numbers coincide.
     ForeignGate,
+    /// A backup of the ledger is made.
+    SaveLedger,
+    /// The ledger is set back to its last backup, while everything else goes on.
+    SetLedgerBack,
+    /// The log gets one partition more.
+    AddPartition,
+    /// An operator deletes the account of this shopper, if there is no order of theirs.
+    DeleteAccount(u64),
+    /// Somebody registers at the API node of this number, and shops.
+    Register(usize),
 }
 
 /// What happens to one process.
@@ -215,9 +225,11 @@ impl Plan {
             |_, c| Event::Poison(poison(c)),
             |plan, c| Event::SetUnits(c.between(0, plan.stock + 3)),
             |_, c| Event::EndOrder(c.index(5)),
+            |plan, c| Event::DeleteAccount(c.between(1, plan.shoppers)),
+            |plan, c| Event::Register(c.index(plan.apis)),
         ];
         if servers {
-            kinds.extend::<[Draw; 10]>([
+            kinds.extend::<[Draw; 12]>([
                 |plan, c| {
                     let node = c.index(plan.workers);
                     let down = c.between(50, 2_500);
@@ -241,6 +253,8 @@ impl Plan {
                 },
                 |_, _| Event::EmptyGate,
                 |_, _| Event::ForeignGate,
+                |_, _| Event::SetLedgerBack,
+                |_, _| Event::AddPartition,
                 |_, c| {
                     Event::LoseKey(
                         c.pick(&Part::Stock, &[Part::Holders, Part::Pending, Part::Meta]),
@@ -271,14 +285,30 @@ impl Plan {
                     chance.between(0, self.active)
                 };
                 let event = draw(self, chance);
-                if matches!(event, Event::RestartGate { forgets: false }) {
-                    let before = when.saturating_sub(chance.between(0, 1_500));
-                    self.events.push((before, Event::SaveGate));
-                }
+                self.prepare(event, when, chance);
                 self.events.push((when, event));
             }
         }
         self.events.sort_by_key(|(when, _)| *when);
+    }
+
+    /// Adds what comes before an event: the image that a server is set back to.
+    fn prepare(&mut self, event: Event, when: u64, chance: &mut Chance) {
+        match event {
+            Event::RestartGate { forgets: false } => {
+                let before = when.saturating_sub(chance.between(0, 1_500));
+                self.events.push((before, Event::SaveGate));
+            }
+            Event::SetLedgerBack => {
+                let before = when.saturating_sub(chance.between(0, 1_500));
+                self.events.push((before, Event::SaveLedger));
+                // That an account is lost comes to light when another gets its id.
+                let made = chance.between(0, self.active);
+                let node = chance.index(self.apis);
+                self.events.push((made, Event::Register(node)));
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn calls(&self, server: Server) -> Calls {
@@ -311,9 +341,13 @@ fn calls(chance: &mut Chance, remote: bool, timeout: u64) -> Calls {
     }
 }
 
-/// Up to what a gate's margin allows for, mostly.
+/// Below the margin around a sale's window, mostly; seconds or minutes else.
 fn skew(chance: &mut Chance) -> i64 {
-    let most = if chance.per_mille(800) { 900 } else { 20_000 };
+    let most = match chance.between(1, 10) {
+        1..=6 => 900,
+        7..=8 => 20_000,
+        _ => 1_200_000,
+    };
     i64::try_from(chance.between(0, 2 * most)).unwrap_or(0) - i64::try_from(most).unwrap_or(0)
 }
 

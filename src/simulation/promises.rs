@@ -126,14 +126,29 @@ async fn results_agree(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
             .await;
         let Ok(result) = read else { continue };
         let ended = world.seen().ended_of.contains(&user);
+        // Nobody can ask for the result of an account that does not exist.
+        if world.seen().without_account.contains(&user) {
+            continue;
+        }
+        let erased = || {
+            let erased = |id: &AttemptId| is_excused(world, &world.seen(), *id);
+            attempts.iter().any(erased)
+        };
+        let lost_to_another = || {
+            let sold_out = |id: &AttemptId| world.ledger.outcome(*id) == Some(Outcome::SoldOut);
+            attempts.iter().any(sold_out)
+        };
         let agrees = match result {
-            Some(PurchaseResult::Success) => orders.contains_key(&user),
+            // The shopper was told of an order that the ledger lost since. It is not in the log any more, or its unit went
+            // to another: one whose order an operator had ended, which the restored ledger does not know.
+            Some(PurchaseResult::Success) => {
+                orders.contains_key(&user)
+                    || world.seen().lost_orders_of.contains(&user)
+                        && (erased() || lost_to_another())
+            }
             Some(PurchaseResult::Failed) => !orders.contains_key(&user),
             // Failures are in the gate alone; one that lost something may have forgotten them.
-            None => {
-                let erased = |id: &AttemptId| is_excused(world, &world.seen(), *id);
-                !orders.contains_key(&user) && (lost || ended || attempts.iter().any(erased))
-            }
+            None => !orders.contains_key(&user) && (lost || ended || erased()),
         };
         if !agrees {
             world.broken(format!(
@@ -160,7 +175,8 @@ fn accepted_attempts_ended(
             Some(Outcome::SoldOut) => seen.units_moved || world.ledger.remaining(world.sale) == 0,
             // By an operator, and by nobody else.
             Some(Outcome::Released) => seen.ended.contains(&id),
-            Some(Outcome::NoAccount | Outcome::Rejected) => false,
+            Some(Outcome::NoAccount) => seen.without_account.contains(&user),
+            Some(Outcome::Rejected) => false,
             None => is_excused(world, seen, id),
         };
         if !ended_well {

@@ -5,13 +5,15 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     chance::Chance,
-    node::{Node, Running},
+    node::{Front, Node, Running},
     world::{World, short},
 };
 use crate::{
+    auth::{AccountRefusal, Identity},
+    clock::Clock,
     ids::{AttemptId, UserId},
     order::{Accepted, Desk, Refusal},
-    port::{PurchaseResult, Standing},
+    port::{NewUser, PurchaseResult, Registration, Standing},
 };
 
 /// How long a shopper waits for an answer.
@@ -32,6 +34,8 @@ pub(super) struct Press {
 pub(super) enum Answer {
     Accepted(Accepted),
     Refused(Refusal),
+    /// The token's account does not exist.
+    NoAccount,
     /// Nobody was there; nothing was sent.
     NotServed,
     /// The connection broke, or the answer did not come.
@@ -53,6 +57,8 @@ pub(super) struct Shopper {
     pub(super) world: Arc<World>,
     pub(super) nodes: Vec<Arc<Node>>,
     pub(super) user: UserId,
+    /// When the shopper's token was issued, in seconds since 1970.
+    pub(super) issued_at: i64,
     pub(super) chance: Chance,
     pub(super) accepted: Vec<AttemptId>,
 }
@@ -88,7 +94,7 @@ impl Shopper {
                         return;
                     }
                 }
-                Answer::Refused(_) | Answer::NotServed | Answer::Lost => {
+                Answer::Refused(_) | Answer::NoAccount | Answer::NotServed | Answer::Lost => {
                     if self.chance.per_mille(300) {
                         self.poll().await;
                     }
@@ -118,7 +124,7 @@ impl Shopper {
     /// One press.
     pub(super) async fn press(&mut self) -> Answer {
         let node = self.any_node();
-        let press = press(&self.world, node, self.user).await;
+        let press = press(&self.world, node, self.identity()).await;
         self.remember(press)
     }
 
@@ -126,8 +132,8 @@ impl Shopper {
     async fn press_twice(&mut self) -> Answer {
         let (one, other) = (self.any_node(), self.any_node());
         let presses = futures::future::join(
-            press(&self.world, one, self.user),
-            press(&self.world, other, self.user),
+            press(&self.world, one, self.identity()),
+            press(&self.world, other, self.identity()),
         );
         let (one, other) = presses.await;
         let other = self.remember(other);
@@ -139,9 +145,16 @@ impl Shopper {
 
     fn remember(&mut self, press: Press) -> Answer {
         let answer = press.answer;
+        self.check_window(&press);
+        if answer == Answer::NoAccount && !self.world.seen().without_account.contains(&self.user) {
+            self.world.broken(format!(
+                "shopper {} was told that their account does not exist",
+                self.user
+            ));
+        }
         if let Answer::Accepted(accepted) = answer {
             self.accepted.push(accepted.attempt);
-            let ended = self.world.seen().ended.contains(&accepted.attempt);
+            let ended = self.world.seen().ended.contains(&accepted.attempt) || self.lost_order();
             if accepted.standing == Standing::Success && !ended && !self.has_order() {
                 self.world.broken(format!(
                     "shopper {} was told of an order that does not exist",
@@ -153,30 +166,49 @@ impl Shopper {
         answer
     }
 
+    /// The gate's clock opens and closes the sale, whatever the clock of the node says.
+    fn check_window(&self, press: &Press) {
+        let (opens, ends) = (self.world.plan.opens, self.world.plan.ends);
+        let wrong = match press.answer {
+            Answer::Refused(Refusal::NotStarted) => press.asked >= opens,
+            Answer::Refused(Refusal::Ended) => press.answered < ends,
+            _ => false,
+        };
+        if wrong {
+            self.world.broken(format!(
+                "shopper {} was answered {:?} at {} ms",
+                self.user, press.answer, press.answered
+            ));
+        }
+    }
+
     /// Asks for the result once.
     pub(super) async fn poll(&mut self) -> Option<PurchaseResult> {
         let running = self.any_node()?;
-        let shop = running.shop()?;
+        let Front { shop, directory } = running.front()?;
+        let identity = self.identity();
         let (asked, accepted) = (self.world.now(), self.accepted.clone());
         let had_order = self.has_order();
         let question = async {
+            running.process.running().await;
+            directory.admit(&identity).await.ok()?;
             let result = shop
                 .results
                 .of(&Desk::default(), self.user, self.world.product)
                 .await;
             running.process.running().await;
-            result
+            result.ok()
         };
         let result = tokio::select! {
             biased;
-            result = question => result.ok()?,
+            result = question => result?,
             () = running.process.death() => return None,
             () = tokio::time::sleep(PATIENCE) => return None,
         };
         self.world
             .note(|| format!("shopper {} is told: {result:?}", self.user));
         // Of an order that ended, the gate is told a moment later.
-        let ended = self.world.seen().ended_of.contains(&self.user);
+        let ended = self.world.seen().ended_of.contains(&self.user) || self.lost_order();
         match result {
             Some(PurchaseResult::Success) if !ended && !self.has_order() => self.world.broken(
                 format!("shopper {} was told SUCCESS without an order", self.user),
@@ -194,6 +226,15 @@ impl Shopper {
             accepted,
         });
         result
+    }
+
+    fn identity(&self) -> Identity {
+        Identity::of_shopper(self.user, self.issued_at)
+    }
+
+    /// The ledger was set back to before an order of theirs: until it comes back from the log, gate and ledger differ.
+    fn lost_order(&self) -> bool {
+        self.world.seen().lost_orders_of.contains(&self.user)
     }
 
     fn has_order(&self) -> bool {
@@ -214,14 +255,19 @@ impl Shopper {
 }
 
 /// One press at a node, as HTTP would bring it.
-async fn press(world: &World, node: Option<Arc<Running>>, user: UserId) -> Press {
-    let asked = world.now();
+async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) -> Press {
+    let (asked, user) = (world.now(), identity.user);
     let (mut own, mut answer) = (None, Answer::NotServed);
     if let Some(running) = node
-        && let Some(shop) = running.shop()
+        && let Some(Front { shop, directory }) = running.front()
     {
         let question = async {
             running.process.running().await;
+            match directory.admit(&identity).await {
+                Ok(()) => {}
+                Err(AccountRefusal::Unknown) => return Answer::NoAccount,
+                Err(AccountRefusal::Unavailable(_)) => return Answer::NotServed,
+            }
             running.clock.take_last_id();
             let desk = Desk::default();
             let attempt = shop.purchase.attempt(&desk, user, world.sale);
@@ -238,11 +284,11 @@ async fn press(world: &World, node: Option<Arc<Running>>, user: UserId) -> Press
                 std::task::Poll::Pending => attempt.await,
             };
             running.process.running().await;
-            answer
+            answer.map_or_else(Answer::Refused, Answer::Accepted)
         };
         answer = tokio::select! {
             biased;
-            answer = question => answer.map_or_else(Answer::Refused, Answer::Accepted),
+            answer = question => answer,
             () = running.process.death() => Answer::Lost,
             () = tokio::time::sleep(PATIENCE) => Answer::Lost,
         };
@@ -263,4 +309,59 @@ async fn press(world: &World, node: Option<Arc<Running>>, user: UserId) -> Press
         answered: world.now(),
         answer,
     }
+}
+
+/// Somebody who registers at a node, and comes with the token of that account. `None` if it comes to nothing.
+pub(super) async fn newcomer(
+    world: &Arc<World>,
+    nodes: Vec<Arc<Node>>,
+    at: &Arc<Running>,
+    chance: Chance,
+) -> Option<Shopper> {
+    let Front { directory, .. } = at.front()?;
+    let name = format!("newcomer{}", world.clock().new_id().as_u128());
+    let new = NewUser {
+        email: format!("{name}@example.com"),
+        username: name,
+        password_hash: "-".to_owned(),
+        full_name: None,
+    };
+    let registered = async {
+        let made = directory.register(&new).await;
+        at.process.running().await;
+        made
+    };
+    let made = tokio::select! {
+        biased;
+        made = registered => made.ok()?,
+        () = at.process.death() => return None,
+        () = tokio::time::sleep(PATIENCE) => return None,
+    };
+    let Registration::Registered(user) = made else {
+        return None;
+    };
+    world.note(|| format!("shopper {user} is registered at {}", at.process.name));
+    let (again, forgotten) = {
+        let mut seen = world.seen();
+        (
+            !seen.registered.insert(user),
+            seen.forgotten.contains(&user),
+        )
+    };
+    if again {
+        if !forgotten {
+            world.broken(format!("the id {user} was handed out twice"));
+        }
+        return None;
+    }
+    // A token is never older than its account, whatever the node's clock says.
+    let issued_at = at.clock.now().max(world.clock().now()).timestamp();
+    Some(Shopper {
+        world: Arc::clone(world),
+        nodes,
+        user,
+        issued_at,
+        chance,
+        accepted: Vec::new(),
+    })
 }

@@ -1,5 +1,7 @@
 //! The world of one history: its time, its chances, the engines that everybody shares, and what was seen.
 
+mod losses;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -10,7 +12,6 @@ use std::{
 
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use super::{
     chance::Chance,
@@ -20,9 +21,9 @@ use super::{
     shopper::{Poll, Press},
 };
 use crate::{
-    engine::model::{GateImage, ModelGate, ModelLedger, ModelLog, Part},
-    ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
-    port::{AttemptLog, Ledger, LogEntry, LogRecord, Offset, Partition, SaleListing, SaleWindow},
+    engine::model::{GateImage, LedgerImage, ModelGate, ModelLedger, ModelLog},
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{Ledger, Offset, Partition, SaleListing, SaleWindow},
 };
 
 /// The workers' group.
@@ -41,6 +42,7 @@ pub(super) struct World {
     /// The gate that holds now: of the server, or of the process that runs.
     gate: Mutex<Arc<ModelGate>>,
     image: Mutex<GateImage>,
+    backup: Mutex<Option<LedgerImage>>,
     /// What is on its way between machines, and the shoppers: nothing that a process owns.
     pub(super) outside: TaskTracker,
     /// Calls that are still to take effect although nobody waits for them.
@@ -79,6 +81,15 @@ pub(super) struct Seen {
     pub(super) units_moved: bool,
     /// A key of the gate was lost: what it has may contradict itself.
     pub(super) key_lost: bool,
+    /// Shoppers whose accounts were deleted, or were lost when the ledger was set back.
+    pub(super) without_account: BTreeSet<UserId>,
+    /// Shoppers whose orders were lost when the ledger was set back.
+    pub(super) lost_orders_of: BTreeSet<UserId>,
+    pub(super) ledger_set_back: bool,
+    /// Ids of accounts of which a shopper was told.
+    pub(super) registered: BTreeSet<UserId>,
+    /// Those among them that gate and ledger have both lost: they may be handed out again.
+    pub(super) forgotten: BTreeSet<UserId>,
 }
 
 impl World {
@@ -94,10 +105,7 @@ impl World {
             product,
             product_name: "a product".to_owned(),
             product_description: String::new(),
-            window: SaleWindow {
-                start: at(plan.opens),
-                end: at(plan.ends),
-            },
+            window: window(&plan),
             initial_stock: plan.stock,
             remaining_stock: plan.stock,
             version: 1,
@@ -113,6 +121,7 @@ impl World {
             ledger,
             gate: Mutex::new(Arc::new(server)),
             image: Mutex::default(),
+            backup: Mutex::default(),
             outside: TaskTracker::new(),
             flying: AtomicUsize::new(0),
             faults: AtomicBool::new(true),
@@ -121,6 +130,11 @@ impl World {
             trace: traced.then(Mutex::default),
             plan,
         })
+    }
+
+    /// When the sale is open.
+    pub(super) fn window(&self) -> SaleWindow {
+        window(&self.plan)
     }
 
     /// A clock for another machine.
@@ -175,113 +189,6 @@ impl World {
         let gate = Arc::new(gate.of_ledger(self.ledger.id()));
         self.lose(|| *lock(&self.gate) = Arc::clone(&gate));
         gate
-    }
-
-    pub(super) fn empty_gate(&self) {
-        let gate = self.gate();
-        self.lose(|| gate.empty());
-    }
-
-    pub(super) fn lose_key(&self, part: Part) {
-        let gate = self.gate();
-        // A loading brings everything anew.
-        if !gate.is_open(self.sale) {
-            return;
-        }
-        self.seen().key_lost = true;
-        self.lose(|| gate.lose(self.sale, part));
-    }
-
-    pub(super) fn hand_gate_over(&self) {
-        let gate = self.gate();
-        let other = LedgerId(Uuid::from_u128(u128::MAX));
-        self.lose(|| gate.hand_over_from(other));
-    }
-
-    pub(super) fn save_gate(&self) {
-        *lock(&self.image) = self.gate().image();
-    }
-
-    pub(super) fn restart_gate(&self, forgets: bool) {
-        let gate = self.gate();
-        let image = if forgets {
-            GateImage::default()
-        } else {
-            lock(&self.image).clone()
-        };
-        self.lose(|| gate.restart_from(&image));
-    }
-
-    /// Does something that makes the gate forget; notes what has no trace any more after it, and what came back.
-    fn lose(&self, work: impl FnOnce()) {
-        let before = self.pending();
-        work();
-        let after = self.pending();
-        let logged = self.logged();
-        let traced = |attempt: &AttemptId| {
-            logged.contains(attempt) || self.ledger.outcome(*attempt).is_some()
-        };
-        let now = self.now();
-        let mut seen = self.seen();
-        seen.gate_losses.push(now);
-        seen.erased
-            .extend(before.difference(&after).filter(|id| !traced(id)));
-        seen.resurrected.extend(after.difference(&before));
-        seen.owed.extend(logged);
-    }
-
-    /// The gate opens the sale: whatever was accepted before it lost its memory must be settled by now, or its units are
-    /// given away twice.
-    pub(super) fn opened(&self) {
-        let owed = std::mem::take(&mut self.seen().owed);
-        for attempt in owed {
-            if self.ledger.outcome(attempt).is_none() && !self.seen().log_made_anew {
-                self.broken(format!(
-                    "the sale was opened before {} was settled, which was in the log",
-                    short(attempt)
-                ));
-            }
-        }
-    }
-
-    /// The attempts that are pending in the gate.
-    fn pending(&self) -> BTreeSet<AttemptId> {
-        self.gate().pending(self.sale)
-    }
-
-    /// The attempts that are in the log and not settled. Without those that no worker will read: a log that was made anew and
-    /// has grown past the offset of a worker that reads on looks to it like the old one. Only the gate knows these.
-    fn logged(&self) -> BTreeSet<AttemptId> {
-        let passed = self.ledger.progress_of(GROUP, self.log.name());
-        let made_anew = self.seen().log_made_anew;
-        let is_read = |partition: Partition, offset: Offset| {
-            !made_anew || passed.get(&partition).is_none_or(|next| offset >= *next)
-        };
-        let partitions = self.log.ends_now().into_keys();
-        let records = partitions.flat_map(|partition| {
-            let records = self.log.all(partition).into_iter();
-            records.filter(move |record| is_read(partition, record.offset))
-        });
-        let attempts = records.filter_map(|record| attempt_of(&record));
-        let unsettled = |id: &AttemptId| self.ledger.outcome(*id).is_none();
-        attempts.filter(unsettled).collect()
-    }
-
-    /// Notes that records were destroyed.
-    pub(super) fn destroyed(&self, partition: Partition, records: &[LogRecord]) {
-        let (pending, logged) = (self.pending(), self.logged());
-        let mut seen = self.seen();
-        let gone = |offset: Offset| records.iter().any(|record| record.offset == offset);
-        seen.poison
-            .retain(|(of, offset, _)| *of != partition || !gone(*offset));
-        for id in records.iter().filter_map(attempt_of) {
-            if self.ledger.outcome(id).is_none() {
-                seen.owed.remove(&id);
-                if !pending.contains(&id) && !logged.contains(&id) {
-                    seen.erased.insert(id);
-                }
-            }
-        }
     }
 
     pub(super) fn has_faults(&self) -> bool {
@@ -355,13 +262,6 @@ impl World {
     }
 }
 
-fn attempt_of(record: &LogRecord) -> Option<AttemptId> {
-    match &record.entry {
-        LogEntry::Attempt(attempt) => Some(attempt.id),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
-    }
-}
-
 /// The shopper of this number, from 1.
 pub(super) fn shopper(number: u64) -> Option<UserId> {
     UserId::new(i64::try_from(number).ok()?)
@@ -374,4 +274,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// An attempt as the trace names it.
 pub(super) fn short(attempt: AttemptId) -> String {
     format!("#{}", attempt.0.as_u128())
+}
+
+fn window(plan: &Plan) -> SaleWindow {
+    SaleWindow {
+        start: at(plan.opens),
+        end: at(plan.ends),
+    }
 }

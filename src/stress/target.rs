@@ -46,7 +46,13 @@ pub(super) enum Stream {
 impl Target {
     /// Finds out where a base URL leads. Asks the resolver, and nothing else.
     pub fn new(url: &str) -> Result<Self, TargetError> {
-        let wrong = || TargetError::NotAUrl(url.to_owned());
+        // One with a user may have a password.
+        let shown = if url.contains('@') {
+            "what was given, with a user in it,"
+        } else {
+            url
+        };
+        let wrong = || TargetError::NotAUrl(shown.to_owned());
         let (scheme, rest) = url.trim().split_once("://").ok_or_else(wrong)?;
         let port = match scheme.to_ascii_lowercase().as_str() {
             "http" => 80,

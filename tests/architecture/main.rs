@@ -34,7 +34,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "auth",
-        &["clock", "config", "ids", "lifecycle", "limit", "port"],
+        &[
+            "account_key",
+            "clock",
+            "config",
+            "ids",
+            "lifecycle",
+            "limit",
+            "port",
+            "security",
+            "telemetry",
+            "unicode",
+        ],
     ),
     (
         "commands",
@@ -53,15 +64,25 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lifecycle",
             "order",
             "port",
+            "security",
             "simulation",
             "stress",
             "telemetry",
+            "terminal",
         ],
     ),
-    ("engine", &["config", "ids", "port"]),
+    ("engine", &["account_key", "config", "ids", "port"]),
     (
         "engine::embedded",
-        &["clock", "config", "engine", "ids", "port", "rules"],
+        &[
+            "account_key",
+            "clock",
+            "config",
+            "engine",
+            "ids",
+            "port",
+            "rules",
+        ],
     ),
     (
         "engine::kafka",
@@ -69,11 +90,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "engine::model",
-        &["clock", "engine", "ids", "port", "rules"],
+        &["account_key", "clock", "engine", "ids", "port", "rules"],
     ),
     (
         "engine::postgres",
-        &["clock", "config", "engine", "ids", "port", "rules"],
+        &[
+            "account_key",
+            "clock",
+            "config",
+            "engine",
+            "ids",
+            "port",
+            "rules",
+            "telemetry",
+        ],
     ),
     (
         "engine::redis",
@@ -85,6 +115,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "auth",
             "clock",
+            "config",
             "ids",
             "lifecycle",
             "limit",
@@ -96,9 +127,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("port", &["clock", "ids"]),
     ("rules", &["ids", "port"]),
     ("sale", &["clock", "ids", "port"]),
+    ("security", &["limit"]),
     (
         "simulation",
         &[
+            "auth",
             "clock",
             "engine::model",
             "ids",
@@ -109,7 +142,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("stress", &["ids"]),
-    ("telemetry", &["config"]),
+    ("telemetry", &["config", "terminal"]),
 ];
 
 /// What code that is compiled for tests may import besides.

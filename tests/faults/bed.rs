@@ -1,20 +1,24 @@
-//! A whole system for faults: servers of its own, two API nodes and two workers, and a wire wherever one of them talks to
+//! A whole system for faults: servers of its own, two API nodes and two workers, and a wire where one of them talks to
 //! another or to shoppers.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use flashsale::config::{Config, Sources};
 
-use crate::support::{
-    api::{Api, Shopper},
-    broker::Broker,
-    kafka,
-    postgres::TestDatabase,
-    postgres_server::PostgresServer,
-    process::Process,
-    redis::{RedisOptions, RedisServer},
-    system::{Servers, System},
-    wire::{Traffic, Wire},
+use crate::{
+    node::Node,
+    support::{
+        api::Shopper,
+        broker::Broker,
+        cluster::Cluster,
+        kafka,
+        postgres::TestDatabase,
+        postgres_server::PostgresServer,
+        redis::{RedisOptions, RedisServer},
+        redis_topology::OwnCluster,
+        system::{Servers, System},
+        wire::Wire,
+    },
 };
 
 /// Which of the nodes are APIs; the others are workers.
@@ -27,32 +31,65 @@ const ACCOUNTS_AT_ONCE: usize = 4_000;
 /// Lines of a process that are shown after a failure.
 const SHOWN: usize = 60;
 
+/// How long Redis may take to answer a command.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Long enough for kept connections of shoppers to end with an answer.
+const DRAIN_DELAY_SECS: &str = "2";
+
+/// Which servers there are, besides a PostgreSQL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Topology {
+    /// A Redis and a broker, with wires before them.
+    #[default]
+    Single,
+    /// A Redis Cluster of three masters with a replica each, and three brokers, of which two confirm each record. Nodes talk
+    /// to them without wires, since they find them by themselves.
+    Clusters,
+}
+
+impl Topology {
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "single" => Some(Self::Single),
+            "clusters" => Some(Self::Clusters),
+            _ => None,
+        }
+    }
+}
+
 /// The system. Fields are dropped in this order: processes before their servers.
 pub struct Bed {
+    pub topology: Topology,
     pub nodes: Vec<Node>,
     pub shoppers: Arc<Vec<Shopper>>,
     /// The limits that the processes have.
     pub config: Config,
     pub system: Servers,
-    pub broker: Broker,
+    /// The Redis that has the role of `system.redis` for a while.
+    pub spare: Option<RedisServer>,
+    redis_cluster: Option<OwnCluster>,
+    kafka: Kafka,
     pub postgres: PostgresServer,
+    /// How many ledgers there were.
+    ledgers: usize,
 }
 
-/// A process with its wires.
-pub struct Node {
-    command: &'static str,
-    environment: BTreeMap<String, String>,
-    pub process: Process,
-    pub redis: Wire,
-    pub kafka: Wire,
-    pub postgres: Wire,
-    /// Where shoppers come in, at an API.
-    pub front: Option<Wire>,
+enum Kafka {
+    One(Broker),
+    Three(Cluster),
 }
 
 impl Bed {
     /// With so many accounts.
-    pub async fn start(accounts: usize) -> Self {
+    pub async fn start(topology: Topology, accounts: usize) -> Self {
+        match topology {
+            Topology::Single => Self::start_single(accounts).await,
+            Topology::Clusters => Self::start_clusters(accounts).await,
+        }
+    }
+
+    async fn start_single(accounts: usize) -> Self {
         let mut kafka_wires = Vec::new();
         for _ in 0..NODES {
             // Led to the broker as soon as there is one: it has to know their ports first.
@@ -68,40 +105,140 @@ impl Bed {
             durable: true,
             ..RedisOptions::default()
         });
+        let mut wires = Vec::new();
+        for kafka in kafka_wires {
+            let redis = Wire::to("127.0.0.1", redis.port()).await;
+            wires.push((Some(redis), Some(kafka)));
+        }
         let database = TestDatabase::create_on(postgres.config("flash_sale")).await;
-        let redis_config = redis.config(std::time::Duration::from_secs(2));
+        let redis_config = redis.config(COMMAND_TIMEOUT);
         let kafka = kafka::config_of(vec![broker.address()]);
-        let mut system = Servers::of(database, Some(redis), redis_config, kafka).await;
+        let system = Servers::of(database, Some(redis), redis_config, kafka).await;
+        let servers = (None, Kafka::One(broker), postgres);
+        Self::on(Topology::Single, system, servers, wires, accounts).await
+    }
+
+    async fn start_clusters(accounts: usize) -> Self {
+        let (brokers, postgres) = tokio::join!(Cluster::start(), PostgresServer::start());
+        let redis = OwnCluster::start(1);
+        let database = TestDatabase::create_on(postgres.config("flash_sale")).await;
+        let redis_config = redis.config(COMMAND_TIMEOUT);
+        let system = Servers::of(database, None, redis_config, brokers.config()).await;
+        let topic = system.topic.config.topic.clone();
+        brokers.wait_for_replicas(&topic, 3).await;
+        let servers = (Some(redis), Kafka::Three(brokers), postgres);
+        let wires = (0..NODES).map(|_| (None, None)).collect();
+        Self::on(Topology::Clusters, system, servers, wires, accounts).await
+    }
+
+    async fn on(
+        topology: Topology,
+        mut system: Servers,
+        (redis_cluster, kafka, postgres): (Option<OwnCluster>, Kafka, PostgresServer),
+        wires: Vec<(Option<Wire>, Option<Wire>)>,
+        accounts: usize,
+    ) -> Self {
         // The limits of the table are the program's own.
-        for hurried in ["WORKER_LEASE_SECS", "WORKER_PENDING_AGE_SECS"] {
+        for hurried in [
+            "WORKER_LEASE_SECS",
+            "WORKER_PENDING_AGE_SECS",
+            "STARTUP_TIMEOUT_SECS",
+        ] {
             system.environment.remove(hurried);
         }
+        let drain = ("DRAIN_DELAY_SECS".to_owned(), DRAIN_DELAY_SECS.to_owned());
+        system.environment.extend([drain]);
         let config = Config::load(&Sources {
+            intent: flashsale::config::Intent::default(),
             file: None,
             variables: system.environment.clone(),
         })
         .unwrap();
         let mut nodes = Vec::new();
-        for (n, kafka) in kafka_wires.into_iter().enumerate() {
+        for (n, (redis, kafka)) in wires.into_iter().enumerate() {
             let command = if APIS.contains(&n) { "serve" } else { "work" };
-            nodes.push(Node::start(command, &system, kafka, &config).await);
+            nodes.push(Node::start(command, &system, redis, kafka, &config).await);
         }
-        let mut shoppers = Vec::new();
-        while shoppers.len() < accounts {
-            shoppers.extend(system.shoppers(ACCOUNTS_AT_ONCE).await);
-        }
-        Self {
+        let mut bed = Self {
+            topology,
             nodes,
-            shoppers: Arc::new(shoppers),
+            shoppers: Arc::default(),
             config,
             system,
-            broker,
+            spare: None,
+            redis_cluster,
+            kafka,
             postgres,
+            ledgers: 1,
+        };
+        bed.make_accounts(accounts).await;
+        bed
+    }
+
+    async fn make_accounts(&mut self, accounts: usize) {
+        let mut shoppers = Vec::new();
+        while shoppers.len() < accounts {
+            shoppers.extend(self.system.shoppers(ACCOUNTS_AT_ONCE).await);
         }
+        self.shoppers = Arc::new(shoppers);
+    }
+
+    /// Puts a new, empty database in the place of the old one, for processes that are started from now on. Its first sale and
+    /// product will have these numbers, and its accounts those of before.
+    pub async fn change_ledger(&mut self, sale: i64, product: i64) {
+        self.ledgers += 1;
+        let name = format!("flash_sale_{}", self.ledgers);
+        self.system.database = TestDatabase::create_on(self.postgres.config(&name)).await;
+        for node in &mut self.nodes {
+            node.use_database(&name);
+        }
+        let database = ("POSTGRES_DB".to_owned(), name);
+        self.system.environment.extend([database]);
+        for (table, next) in [("flash_sales", sale), ("products", product)] {
+            let restart = format!("ALTER SEQUENCE {table}_id_seq RESTART WITH {next}");
+            self.system.sql(&restart).await;
+        }
+        let before = Arc::clone(&self.shoppers);
+        self.make_accounts(before.len()).await;
+        let ids = |of: &[Shopper]| of.iter().map(|shopper| shopper.id).collect::<Vec<_>>();
+        assert_eq!(ids(&before), ids(&self.shoppers));
     }
 
     pub fn redis(&mut self) -> &mut RedisServer {
         self.system.redis.as_mut().expect("it is our own")
+    }
+
+    pub fn redis_ref(&self) -> &RedisServer {
+        self.system.redis.as_ref().expect("it is our own")
+    }
+
+    pub fn redis_cluster(&mut self) -> &mut OwnCluster {
+        self.redis_cluster.as_mut().expect("there is a cluster")
+    }
+
+    /// The answer of the Redis that has a sale.
+    pub fn redis_cli(&self, sale: i64, command: &[&str]) -> String {
+        match (&self.system.redis, &self.redis_cluster) {
+            (Some(redis), _) => redis.cli(command),
+            (None, Some(cluster)) => {
+                cluster.nodes[cluster.owner(cluster.slot_of(sale))].cli(command)
+            }
+            (None, None) => panic!("there is no Redis"),
+        }
+    }
+
+    pub fn broker(&mut self) -> &mut Broker {
+        match &mut self.kafka {
+            Kafka::One(broker) => broker,
+            Kafka::Three(_) => panic!("there are three"),
+        }
+    }
+
+    pub fn brokers(&mut self) -> &mut Cluster {
+        match &mut self.kafka {
+            Kafka::One(_) => panic!("there is one"),
+            Kafka::Three(brokers) => brokers,
+        }
     }
 
     /// Tokens are good for an hour only.
@@ -132,7 +269,7 @@ impl Bed {
     /// The last that each process printed.
     pub fn show_output(&self) {
         for (n, node) in self.nodes.iter().enumerate() {
-            let output = node.process.output();
+            let output = node.output();
             let lines: Vec<_> = output.lines().rev().take(SHOWN).collect();
             println!("--- {} ({n}):", node.command);
             for line in lines.iter().rev() {
@@ -152,15 +289,10 @@ impl Bed {
             );
         }
         for port in self.fronts() {
-            crate::support::wait_until(
-                "an API is ready",
-                std::time::Duration::from_secs(10),
-                || async {
-                    let answer =
-                        reqwest::get(format!("http://127.0.0.1:{port}/health/ready")).await;
-                    answer.is_ok_and(|answer| answer.status() == 200)
-                },
-            )
+            crate::support::wait_until("an API is ready", Duration::from_secs(10), || async {
+                let answer = reqwest::get(format!("http://127.0.0.1:{port}/health/ready")).await;
+                answer.is_ok_and(|answer| answer.status() == 200)
+            })
             .await;
         }
     }
@@ -169,71 +301,14 @@ impl Bed {
 impl Drop for Bed {
     /// After a fault that was not ended: whatever is paused would neither end nor answer those who wait for it.
     fn drop(&mut self) {
-        self.broker.resume();
         self.postgres.resume();
-        self.redis().resume();
-    }
-}
-
-impl Node {
-    async fn start(command: &'static str, system: &Servers, kafka: Wire, config: &Config) -> Self {
-        let redis = Wire::to(&config.redis.host, config.redis.port).await;
-        let postgres = Wire::to(&config.postgres.host, config.postgres.port).await;
-        let mut environment = system.environment.clone();
-        for (name, value) in [
-            ("REDIS_PORT", redis.port.to_string()),
-            ("POSTGRES_PORT", postgres.port.to_string()),
-            ("KAFKA_BROKERS", format!("127.0.0.1:{}", kafka.port)),
-        ] {
-            environment.insert(name.to_owned(), value);
+        if let Kafka::One(broker) = &self.kafka
+            && broker.is_running()
+        {
+            broker.resume();
         }
-        let (process, port) = run(command, &environment).await;
-        let front = match port {
-            Some(port) => Some(Wire::to("127.0.0.1", port).await),
-            None => None,
-        };
-        Self {
-            command,
-            environment,
-            process,
-            redis,
-            kafka,
-            postgres,
-            front,
+        if let Some(redis) = &self.system.redis {
+            redis.resume();
         }
-    }
-
-    /// Starts another process in the place of one that was killed, as a supervisor would.
-    pub async fn start_again(&mut self) {
-        let (process, port) = run(self.command, &self.environment).await;
-        self.process = process;
-        if let (Some(front), Some(port)) = (&self.front, port) {
-            front.lead_to(port);
-        }
-    }
-
-    /// Its wires to servers.
-    pub fn to_servers(&self) -> [&Wire; 3] {
-        [&self.redis, &self.kafka, &self.postgres]
-    }
-
-    /// All its wires.
-    pub fn set_all(&self, traffic: Traffic) {
-        for wire in self.to_servers().into_iter().chain(&self.front) {
-            wire.set(traffic);
-        }
-    }
-}
-
-/// Starts a process and waits until it does its work; the port of an API.
-async fn run(command: &str, environment: &BTreeMap<String, String>) -> (Process, Option<u16>) {
-    let process = Process::start(&[command], environment);
-    if command == "serve" {
-        let api = Api::of(process).await;
-        let port = api.url.rsplit(':').next().unwrap().parse().unwrap();
-        (api.process, Some(port))
-    } else {
-        process.wait_for_line("working").await;
-        (process, None)
     }
 }

@@ -1,10 +1,13 @@
 //! What must hold when a sale is over: the promises in gate and ledger, and that everybody was told the truth.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 
-use crate::{bed::Bed, load::Load, support::system::System};
+use crate::{bed::Bed, fault::Fault, load::Load, support::system::System};
 
 /// Shoppers of the check who press once more.
 const IMPATIENT: usize = 20;
@@ -18,16 +21,20 @@ pub struct Outcome {
     pub last_order_after: Duration,
 }
 
-/// Waits until the system is quiet and checks everything. `may_fail`: whether who was accepted may find nothing left.
-pub async fn check(bed: &Bed, load: &Load, may_fail: bool) -> Outcome {
+/// Waits until the system is quiet and checks everything that must hold after these faults.
+pub async fn check(bed: &Bed, load: &Load, had: &[Fault]) -> Outcome {
+    // Whether who was accepted may find nothing left, and whose account exists no more.
+    let may_fail = had.iter().any(|fault| fault.reloads_the_gate());
+    let may_be_gone = had.iter().any(|fault| fault.loses_accounts());
     let balance = bed.system.check_promises(load.sale).await;
     assert_eq!(
         (balance.orders, balance.remaining),
-        (i64::from(load.stock), 0),
+        (load.units(), 0),
         "everything can be sold: {balance:?}"
     );
     load.ask_all().await;
     let orders = orders(bed, load.sale).await;
+    let accounts = accounts(bed).await;
     let outcome = {
         let book = load.book();
         let mut outcome = Outcome {
@@ -37,6 +44,15 @@ pub async fn check(bed: &Bed, load: &Load, may_fail: bool) -> Outcome {
         };
         for (user, told) in &book.told {
             let order = orders.get(user);
+            let has_account = accounts.contains(user);
+            assert!(has_account || may_be_gone, "shopper {user} is gone");
+            assert!(
+                !(has_account && book.unknown.contains(user)),
+                "shopper {user} was told 401 and has an account"
+            );
+            if !has_account || book.ended.contains(user) {
+                continue;
+            }
             if let Some((attempt, at)) = &told.accepted {
                 outcome.accepted += 1;
                 if let Some((ordered, created)) = order {
@@ -72,6 +88,8 @@ pub async fn check(bed: &Bed, load: &Load, may_fail: bool) -> Outcome {
         outcome
     };
     press_again(load).await;
+    let letters = bed.system.dead_letter_causes().await;
+    assert!(letters.is_empty(), "dead letters: {letters:?}");
     audit(bed, &["--sale", &load.sale.to_string()]).await;
     let book = load.book();
     assert!(book.violations.is_empty(), "{:#?}", book.violations);
@@ -89,7 +107,9 @@ pub async fn audit(bed: &Bed, arguments: &[&str]) {
 async fn press_again(load: &Load) {
     let some: Vec<_> = {
         let book = load.book();
-        let told = book.told.iter().filter(|(_, told)| told.succeeded);
+        let told = book.told.iter().filter(|(id, told)| {
+            told.succeeded && !book.unknown.contains(id) && !book.ended.contains(id)
+        });
         told.take(IMPATIENT).map(|(id, _)| *id).collect()
     };
     for id in some {
@@ -103,7 +123,7 @@ async fn press_again(load: &Load) {
 async fn orders(bed: &Bed, sale: i64) -> BTreeMap<i64, (String, DateTime<Utc>)> {
     let query = format!(
         "SELECT user_id, attempt_id::text, (extract(epoch FROM created_at) * 1000)::bigint \
-         FROM orders WHERE flash_sale_id = {sale}"
+         FROM orders WHERE flash_sale_id = {sale} AND status = 'SUCCESS'"
     );
     let rows = bed.system.database.query(&query).await;
     let order = |row: &tokio_postgres::Row| {
@@ -111,4 +131,10 @@ async fn orders(bed: &Bed, sale: i64) -> BTreeMap<i64, (String, DateTime<Utc>)> 
         (row.get(0), (row.get(1), created))
     };
     rows.iter().map(order).collect()
+}
+
+/// The accounts that exist.
+async fn accounts(bed: &Bed) -> BTreeSet<i64> {
+    let rows = bed.system.database.query("SELECT id FROM users").await;
+    rows.iter().map(|row| row.get(0)).collect()
 }

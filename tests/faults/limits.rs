@@ -48,7 +48,11 @@ pub fn answer(request: Request, fault: Fault, config: &Config) -> Duration {
     waits + fault.holds_shoppers() + SLACK
 }
 
-/// How long after a fault everything is to be normal, and whatever was accepted until then to be settled: dead workers'
+/// How long after a fault everything may take to be normal again, with no operator at work, on a machine that has CPUs to
+/// spare: the time in which processes wait for one is not counted.
+pub const BACK: Duration = Duration::from_secs(10);
+
+/// How long after a fault whatever was accepted may take to be settled, and everything to be normal on any machine: dead workers'
 /// leases run out and are taken over, a reader's pause passes, what is pending is looked into.
 pub fn recovery(config: &Config) -> Duration {
     config.worker.lease * 4 / 3 + LONGEST_PAUSE + config.worker.pending_age + START

@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     bed::Bed,
+    limits, pressure,
+    request::exchange,
     support::{
         api::Shopper,
         system::{GateBalance, System},
@@ -35,12 +37,14 @@ const TICKS_A_REGISTRATION: usize = 10;
 const UNDER_WAY: usize = 10_000;
 /// Nobody waits longer for an answer: longer than every limit.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Connections that were idle for longer are not used again: shorter than a node drains, which closes them at the end.
+const IDLE: Duration = Duration::from_secs(1);
 /// Shoppers who press at once in the rush at the end.
 const CROWD: usize = 64;
 /// Of them, those who try when there seems to be nothing left.
 const FEW: usize = 4;
 /// For the rush to sell everything.
-const RUSH: Duration = Duration::from_mins(1);
+const RUSH: Duration = Duration::from_mins(3);
 
 static NEXT_NAME: AtomicUsize = AtomicUsize::new(1);
 
@@ -74,7 +78,8 @@ impl Pace {
 pub struct Load {
     pub sale: i64,
     pub product: i64,
-    pub stock: u32,
+    /// All units of the sale, in the end.
+    units: AtomicI64,
     pace: Pace,
     /// A client and an address for each API node.
     apis: Vec<(reqwest::Client, String)>,
@@ -99,7 +104,10 @@ impl Load {
             .fronts()
             .iter()
             .map(|port| {
-                let client = reqwest::Client::builder().timeout(PATIENCE).build();
+                let client = reqwest::Client::builder()
+                    .timeout(PATIENCE)
+                    .pool_idle_timeout(IDLE)
+                    .build();
                 (client.unwrap(), format!("http://127.0.0.1:{port}"))
             })
             .collect();
@@ -119,7 +127,7 @@ impl Load {
         Arc::new(Self {
             sale,
             product,
-            stock,
+            units: AtomicI64::new(stock.into()),
             pace,
             apis,
             turn: AtomicUsize::new(0),
@@ -127,6 +135,21 @@ impl Load {
             fresh: AtomicUsize::new(0),
             book: Mutex::default(),
         })
+    }
+
+    /// All units of the sale.
+    pub fn units(&self) -> i64 {
+        self.units.load(Ordering::Relaxed)
+    }
+
+    /// More of them or less, in the ledger.
+    pub async fn change_units(&self, bed: &Bed, by: i64) {
+        let change = format!(
+            "UPDATE flash_sales SET initial_stock = initial_stock + {by} WHERE id = {}",
+            self.sale
+        );
+        bed.system.sql(&change).await;
+        self.units.fetch_add(by, Ordering::Relaxed);
     }
 
     pub fn book(&self) -> MutexGuard<'_, Book> {
@@ -249,7 +272,7 @@ impl Load {
         book.registered(sent, reply);
         let (id, token) = (&body["data"]["userId"], &body["data"]["token"]);
         if let (Some(id), Some(token)) = (id.as_str(), token.as_str()) {
-            book.comes_at_once(Shopper {
+            book.comes_new(Shopper {
                 id: id.parse().unwrap(),
                 token: token.to_owned(),
             });
@@ -258,8 +281,10 @@ impl Load {
 
     /// Waits for a second without trouble after this moment, in which at least a quarter of the usual attempts were
     /// answered. When it began.
-    pub async fn normal_again(&self, from: Instant, patience: Duration) -> Instant {
+    pub async fn normal_again(&self, bed: &Bed, from: Instant) -> Instant {
         const SECOND: Duration = Duration::from_secs(1);
+        let longest = limits::recovery(&bed.config);
+        let waited = pressure::waited();
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let now = Instant::now();
@@ -279,15 +304,17 @@ impl Load {
                 }
                 last.cloned()
             };
+            let stolen = pressure::waited().saturating_sub(waited);
+            let (took, own) = (now - from, (now - from).saturating_sub(stolen));
             assert!(
-                now < from + patience,
-                "not normal again after {patience:?}: {trouble:?}"
+                own <= limits::BACK + SECOND && took <= longest,
+                "not normal again after {took:?}, of which {stolen:?} somebody waited for a CPU: {trouble:?}"
             );
         }
     }
 
-    /// A rush at the end: everybody who was refused, and whoever else is there, until everything is sold, and everybody
-    /// who pressed knows.
+    /// A rush at the end: everybody who was refused, and whoever else is there, until everything is sold, in the gate and in
+    /// the ledger, and everybody who pressed knows.
     pub async fn sell_out(&self, bed: &Bed) {
         let deadline = Instant::now() + RUSH;
         loop {
@@ -299,8 +326,12 @@ impl Load {
             };
             let fresh = match gate {
                 Some(gate) if gate.available > 0 => CROWD - refused.len(),
-                Some(GateBalance { pending: 0, .. }) if refused.is_empty() => return,
-                // What is pending can come back; a few find out.
+                Some(GateBalance { pending: 0, .. })
+                    if refused.is_empty() && self.is_sold(bed).await =>
+                {
+                    return;
+                }
+                // What is pending can come back, and what the ledger still has; a few find out.
                 _ => FEW,
             };
             let fresh: Vec<_> = std::iter::repeat_with(|| self.next_fresh())
@@ -315,6 +346,15 @@ impl Load {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+    }
+
+    /// Whether the ledger has no unit left.
+    async fn is_sold(&self, bed: &Bed) -> bool {
+        let left = format!(
+            "SELECT remaining_stock::bigint FROM flash_sales WHERE id = {}",
+            self.sale
+        );
+        bed.system.number(&left).await == 0
     }
 
     /// Ends the sale, so that the next one is the only one that is open.
@@ -347,34 +387,5 @@ impl Steady {
     pub async fn stop(self) {
         self.stop.cancel();
         self.task.await.unwrap();
-    }
-}
-
-/// Sends a request, and reads whatever comes back.
-async fn exchange(request: reqwest::RequestBuilder) -> (Reply, Value) {
-    let answer = async {
-        let response = request.send().await?;
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after").cloned();
-        Ok::<_, reqwest::Error>((status, retry_after, response.text().await?))
-    };
-    match answer.await {
-        Err(error) if error.is_timeout() => (Reply::Nothing, Value::Null),
-        Err(_) => (Reply::Broken, Value::Null),
-        Ok((status, retry_after, text)) => {
-            let body: Value = serde_json::from_str(&text).unwrap_or_default();
-            let code = body["code"].as_str().map(str::to_owned);
-            let retry_after = retry_after.and_then(|secs| secs.to_str().ok()?.parse().ok());
-            let reply = Reply::Answer {
-                status,
-                // A body that is not ours has no code that is expected.
-                code: code.unwrap_or_else(|| {
-                    let fine = body["success"] == true || text.is_empty();
-                    if fine { "" } else { "not in the contract" }.to_owned()
-                }),
-                retry_after,
-            };
-            (reply, body)
-        }
     }
 }

@@ -11,7 +11,11 @@ mod check;
 mod fault;
 mod limits;
 mod load;
+mod node;
+mod pressure;
+mod request;
 mod soak;
+mod strike;
 mod table;
 mod told;
 
@@ -24,6 +28,7 @@ mod support {
     pub mod cluster;
     pub mod embedded;
     pub mod kafka;
+    pub mod mode;
     pub mod postgres;
     pub mod postgres_server;
     pub mod process;
@@ -42,7 +47,7 @@ use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    bed::Bed,
+    bed::{Bed, Topology},
     cell::{Row, Setting},
     fault::Fault,
     load::Pace,
@@ -53,8 +58,9 @@ Faults on real servers, under a load of shoppers.
 
 cargo test --test faults                        the nastiest ones (part of `make test`)
 cargo test --test faults -- --all               all of them; writes the table of docs/RELIABILITY.md (`make faults`)
-cargo test --test faults -- [--all] TEXT...     those whose names contain one of these
-cargo test --test faults -- --soak MINUTES [--seed N]   faults at random, sale after sale (`make soak`)
+cargo test --test faults -- --all TEXT...       those whose names contain one of these; replaces their rows
+cargo test --test faults -- --soak MINUTES [--topology clusters] [--seed N]
+                                                faults at random, sale after sale (`make soak`)
 cargo test --test faults -- --list              their names
 
 Needs PostgreSQL's programs, redis-server and Kafka's jars: scripts/services.sh installs them, and its `env` says where the
@@ -83,6 +89,7 @@ struct Wish {
     list: bool,
     help: bool,
     soak_minutes: Option<u64>,
+    topology: Topology,
     seed: Option<u64>,
     names: Vec<String>,
 }
@@ -93,13 +100,18 @@ impl Wish {
         let mut wish = Self::default();
         let mut arguments = arguments;
         while let Some(argument) = arguments.next() {
-            let mut number = || arguments.next().and_then(|text| text.parse().ok());
+            let mut text = || arguments.next().unwrap_or_default();
+            let mut number = || text().parse().ok();
             match argument.as_str() {
                 "--all" => wish.all = true,
                 "--list" => wish.list = true,
                 "--help" | "-h" => wish.help = true,
                 "--soak" => wish.soak_minutes = Some(number().expect("--soak MINUTES")),
                 "--seed" => wish.seed = Some(number().expect("--seed NUMBER")),
+                "--topology" => {
+                    let known = Topology::named(&text());
+                    wish.topology = known.expect("--topology single, or clusters");
+                }
                 flag if flag.starts_with('-') => {}
                 name => wish.names.push(name.to_lowercase()),
             }
@@ -142,7 +154,7 @@ async fn run() -> ExitCode {
         }
     } else if let Some(minutes) = wish.soak_minutes {
         let seed = wish.seed.unwrap_or_else(|| u64::from(std::process::id()));
-        soak::run(Duration::from_mins(minutes), seed).await;
+        soak::run(Duration::from_mins(minutes), wish.topology, seed).await;
     } else {
         return Box::pin(cells(&wish)).await;
     }
@@ -153,14 +165,15 @@ async fn run() -> ExitCode {
 async fn cells(wish: &Wish) -> ExitCode {
     let faults = wish.faults();
     let setting = if wish.all { WHOLE } else { SHORT };
-    let (mut bed, mut config) = (None, None);
+    let mut bed = None;
     let (mut rows, mut failed): (Vec<Row>, Vec<Fault>) = (Vec::new(), Vec::new());
     for fault in &faults {
-        let mut on = match bed.take() {
+        let kept = bed.take();
+        let mut on = match kept.filter(|bed: &Bed| bed.topology == fault.topology()) {
             Some(bed) => bed,
-            None => Bed::start(ACCOUNTS).await,
+            None => Bed::start(fault.topology(), ACCOUNTS).await,
         };
-        config = Some(on.config.clone());
+        let config = on.config.clone();
         let run = AssertUnwindSafe(cell::run(&mut on, *fault, setting)).catch_unwind();
         if let Ok(row) = run.await {
             println!("ok      {}", row.line());
@@ -171,13 +184,15 @@ async fn cells(wish: &Wish) -> ExitCode {
             on.show_output();
             failed.push(*fault);
         }
+        // After each, so that what was measured stays when a run is ended early.
+        if wish.all {
+            table::write(&rows, &failed, setting, &config);
+        }
     }
     println!("{} of {} faults did no harm", rows.len(), faults.len());
-    if !failed.is_empty() {
-        return ExitCode::FAILURE;
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     }
-    if let (true, true, Some(config)) = (wish.all, wish.names.is_empty(), config) {
-        table::write(&rows, setting, &config);
-    }
-    ExitCode::SUCCESS
 }

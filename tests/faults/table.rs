@@ -1,14 +1,15 @@
 //! The table of docs/RELIABILITY.md, written by the run itself.
 
-use std::{fmt::Write, fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, fs, path::PathBuf, time::Duration};
 
 use flashsale::config::Config;
 
 use crate::{
     cell::{Row, Setting},
-    fault::{Fault, LASTING, Part},
+    fault::{Fault, Part},
     limits,
     load::Pace,
+    strike::LASTING,
     told::Request,
 };
 
@@ -16,11 +17,21 @@ const HEADING: &str = "## Faults on real servers";
 const BEGIN: &str = "<!-- Written by `make faults`; changes by hand are lost. -->";
 const END: &str = "<!-- End of what `make faults` writes. -->";
 
-/// Puts the table between the marks of its section; makes what is missing.
-pub fn write(rows: &[Row], setting: Setting, config: &Config) {
+/// Puts the table between the marks of its section; makes what is missing. Rows of faults that were not run stay as they are,
+/// those of faults that did harm go.
+pub fn write(rows: &[Row], failed: &[Fault], setting: Setting, config: &Config) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/RELIABILITY.md");
     let text = fs::read_to_string(&path).unwrap_or_else(|_| "# Reliability\n".to_owned());
-    let written = format!("{BEGIN}\n{}{END}", render(rows, setting, config));
+    let before = text.split(BEGIN).nth(1).unwrap_or_default();
+    let mut lines: BTreeMap<String, String> = before
+        .lines()
+        .filter_map(|line| Some((name_of(line)?.to_owned(), line.to_owned())))
+        .collect();
+    for fault in failed {
+        lines.remove(&fault.to_string());
+    }
+    lines.extend(rows.iter().map(|row| (row.fault.to_string(), row.cells())));
+    let written = format!("{BEGIN}\n{}{END}", render(&lines, setting, config));
     let text = match (text.find(BEGIN), text.find(END)) {
         (Some(begin), Some(end)) => {
             format!("{}{written}{}", &text[..begin], &text[end + END.len()..])
@@ -28,13 +39,18 @@ pub fn write(rows: &[Row], setting: Setting, config: &Config) {
         _ => format!("{text}\n{HEADING}\n\n{written}\n"),
     };
     fs::write(&path, text).unwrap();
-    println!("written to {}", path.display());
 }
 
-fn render(rows: &[Row], setting: Setting, config: &Config) -> String {
+/// The first cell of a row.
+fn name_of(line: &str) -> Option<&str> {
+    let (name, _) = line.strip_prefix("| ")?.split_once(" | ")?;
+    Some(name)
+}
+
+fn render(lines: &BTreeMap<String, String>, setting: Setting, config: &Config) -> String {
     let mut text = format!(
         "Load: {} attempts, {} questions about results and {} registrations a second, over two API nodes. Each sale has {} units, \
-         and every one was sold in the end. What lasts, lasts {} s.\n\n",
+         and every one was sold in the end. What lasts, lasts {} s unless it says otherwise.\n\n",
         setting.pace.attempts_a_second(),
         setting.pace.results_a_second(),
         Pace::registrations_a_second(),
@@ -43,36 +59,43 @@ fn render(rows: &[Row], setting: Setting, config: &Config) -> String {
     );
     text += "| what happens | answers to attempts until all is normal | other answers than 200 and 201 to the rest | longest wait for an attempt (limit) | normal after | last order after |\n";
     text += "| --- | --- | --- | --- | --- | --- |\n";
-    for row in rows {
-        let _ = writeln!(
-            text,
-            "| {} | {} | {} | {} ({}) | {} | {} |",
-            row.fault,
-            row.attempts(),
-            row.rest(),
-            secs(row.longest),
-            secs(row.limit),
-            secs(row.normal_after),
-            secs(row.outcome.last_order_after)
-        );
+    for fault in Fault::all() {
+        if let Some(line) = lines.get(&fault.to_string()) {
+            let _ = writeln!(text, "{line}");
+        }
     }
     let answer = |request, part| secs(limits::answer(request, Fault::Killed(part), config));
     let _ = write!(
         text,
         "\nLimits, from the configured timeouts: an attempt {} when Redis is hit, {} when Kafka is, {} otherwise; a result {}; \
          a registration {}. Where the fault itself holds the connection between shopper and API, its own time comes on top. \
-         Normal again, and everything accepted settled, within {} of the end of the fault.\n",
+         Normal again within {} of the end of the fault, and everything accepted settled within {}.\n",
         answer(Request::Attempt, Part::Redis),
         answer(Request::Attempt, Part::Kafka),
         answer(Request::Attempt, Part::Worker),
         answer(Request::Result, Part::Redis),
         answer(Request::Registration, Part::Postgres),
+        secs(limits::BACK),
         secs(limits::recovery(config)),
     );
     text
 }
 
 impl Row {
+    /// Its row of the table.
+    fn cells(&self) -> String {
+        format!(
+            "| {} | {} | {} | {} ({}) | {} | {} |",
+            self.fault,
+            self.attempts(),
+            self.rest(),
+            secs(self.longest),
+            secs(self.limit),
+            secs(self.normal_after),
+            secs(self.outcome.last_order_after)
+        )
+    }
+
     /// One line for whoever watches.
     pub fn line(&self) -> String {
         format!(

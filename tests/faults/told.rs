@@ -1,7 +1,7 @@
 //! What shoppers were told: every answer for the table, and what each shopper may rely on.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -72,6 +72,14 @@ pub struct Book {
     pub told: BTreeMap<i64, Told>,
     /// What should never have been answered.
     pub violations: Vec<String>,
+    /// Whose orders were ended by an operator, so that nothing they were told before counts any more.
+    pub ended: BTreeSet<i64>,
+    /// Who was told that the account does not exist.
+    pub unknown: BTreeSet<i64>,
+    /// Accounts may go: somebody who registered may not be able to log in.
+    pub accounts_may_go: bool,
+    /// The accounts that were made meanwhile.
+    new: BTreeSet<i64>,
     /// Who comes again, and when.
     again: VecDeque<(Instant, Shopper)>,
     /// Who was accepted and has no result yet.
@@ -156,6 +164,9 @@ impl Book {
                 }
             }
             (409, "sold_out") => told.failed = true,
+            (401, "token_invalid") => {
+                self.unknown.insert(shopper.id);
+            }
             (503, code) => {
                 told.in_doubt |= code == "outcome_unknown";
                 let pause = match reply {
@@ -184,6 +195,9 @@ impl Book {
                 Some("FAILED") => told.failed = true,
                 _ => self.violations.push(format!("a result: {body}")),
             },
+            (401, "token_invalid") => {
+                self.unknown.insert(shopper.id);
+            }
             (400, "result_not_found") | (0 | 408 | 503, _) => self.waiting.push_back(shopper),
             _ => self.violations.push(format!("a result: {reply:?}")),
         }
@@ -193,14 +207,28 @@ impl Book {
     /// The answer to somebody new. A new shopper presses as soon as there is an account.
     pub fn registered(&mut self, sent: Sent, reply: Reply) {
         // A registration or login that broke off may have happened: this shopper gives up.
-        if !matches!(reply.status(), 0 | 200 | 201 | 408 | 503) {
+        let is_expected = matches!(reply.status(), 0 | 200 | 201 | 408 | 503)
+            || (reply.status() == 401 && self.accounts_may_go);
+        if !is_expected {
             self.violations.push(format!("a registration: {reply:?}"));
         }
         self.note(sent, reply);
     }
 
-    pub fn comes_at_once(&mut self, shopper: Shopper) {
+    /// Somebody made an account, and presses at once.
+    pub fn comes_new(&mut self, shopper: Shopper) {
+        if !self.new.insert(shopper.id) {
+            let id = shopper.id;
+            self.violations
+                .push(format!("two accounts have the id {id}"));
+        }
         self.again.push_front((Instant::now(), shopper));
+    }
+
+    /// How many were accepted so far.
+    pub fn accepted(&self) -> usize {
+        let told = self.told.values();
+        told.filter(|told| told.accepted.is_some()).count()
     }
 
     fn note(&mut self, sent: Sent, reply: Reply) {

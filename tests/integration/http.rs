@@ -173,15 +173,13 @@ async fn a_sale_has_its_window<S: System>(app: TestApp<S>) {
         app.sale(5, Window::Ended).await,
     );
     let early = attempt(&app, &shopper, upcoming).await;
-    assert_failure(
-        &early,
-        409,
-        "Conflict",
-        "not_started",
-        "The flash sale has not started yet.",
-    );
+    let [start, _] = app.window_of(upcoming);
+    let message = format!("Flash sale is not yet active. Start time: {start}");
+    assert_failure(&early, 409, "Conflict", "not_started", &message);
     let late = attempt(&app, &shopper, ended).await;
-    assert_failure(&late, 410, "Gone", "ended", "The flash sale has ended.");
+    let [_, end] = app.window_of(ended);
+    let message = format!("Flash sale has ended. End time: {end}");
+    assert_failure(&late, 410, "Gone", "ended", &message);
     app.assert_promises().await;
 }
 
@@ -189,20 +187,17 @@ async fn what_is_not_there_is_404_and_what_is_no_id_400<S: System>(app: TestApp<
     let shopper = app.register("shopper").await;
     for sale in ["999999", "9223372036854775807"] {
         let unknown = attempt(&app, &shopper, sale).await;
-        assert_failure(
-            &unknown,
-            404,
-            "Not Found",
-            "sale_not_found",
-            "No flash sale found",
-        );
+        let message = format!("Flash sale with ID {sale} not found.");
+        assert_failure(&unknown, 404, "Not Found", "sale_not_found", &message);
     }
     for id in ["0", "-1", "x", "9223372036854775808"] {
-        assert_eq!(attempt(&app, &shopper, id).await.body["code"], "invalid_id");
-        assert_eq!(
-            order_status(&app, &shopper, id).await.body["code"],
-            "invalid_id"
-        );
+        for (answer, name) in [
+            (attempt(&app, &shopper, id).await, "saleId"),
+            (order_status(&app, &shopper, id).await, "productId"),
+        ] {
+            let message = format!("{name} must be a positive integer");
+            assert_failure(&answer, 400, "Validation error", "invalid_id", &message);
+        }
     }
     let nothing = order_status(&app, &shopper, 999_999).await;
     assert_failure(&nothing, 400, "Bad Request", "result_not_found", NO_RESULT);

@@ -57,15 +57,15 @@ async fn who_is_told_unavailable_while_a_leader_moves_gets_no_order() {
     // The broker that leads nothing that matters is dead; what the others replicate is late.
     let leader = cluster.leaders(&topic).await[0].0;
     let dead = if leader == 3 { 2 } else { leader + 1 };
-    cluster.kill(dead);
+    cluster.broker(dead).kill();
     cluster.wait_for_replicas(&topic, 2).await;
     cluster.slow_replication(LATE);
 
     let presses = tokio::spawn(press(Arc::clone(&api), sale, shoppers));
     tokio::time::sleep(PRESSED_WITHIN / 2).await;
-    cluster.terminate(leader);
+    cluster.broker(leader).terminate();
     let told = presses.await.unwrap();
-    cluster.wait_for_end(leader).await;
+    cluster.broker(leader).wait_for_end().await;
     cluster.normal_replication();
     cluster.start_missing().await;
     cluster.wait_for_replicas(&topic, 3).await;

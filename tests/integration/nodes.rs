@@ -7,7 +7,7 @@ use futures::future::join_all;
 
 use crate::support::{
     api::Api,
-    process::Process,
+    process::faketime,
     system::{Servers, System},
     wait_until,
 };
@@ -108,27 +108,12 @@ async fn questions_about_unknown_sales_put_no_load_on_the_ledger() {
 
 /// A node whose machine's clock is off.
 async fn serve_at(system: &Servers, offset: &str) -> Api {
-    let mut environment = system.environment.clone();
-    // Not the program `faketime`: it would be the process that is stopped, and the node would outlive the test.
-    let library = format!(
-        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
-        std::env::consts::ARCH
-    );
-    assert!(
-        std::path::Path::new(&library).exists(),
-        "{library} is missing; scripts/services.sh installs faketime"
-    );
-    environment.extend(
-        [
-            ("LD_PRELOAD", library.as_str()),
-            ("FAKETIME", offset),
-            // Only the wall clock is wrong, as on a real machine.
-            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-            ("DONT_FAKE_MONOTONIC", "1"),
-        ]
-        .map(|(name, value)| (name.to_owned(), value.to_owned())),
-    );
-    Api::of(Process::start(&["serve"], &environment)).await
+    let clock_off = faketime(offset);
+    let clock_off: Vec<_> = clock_off
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    system.serve_with(&clock_off).await
 }
 
 async fn a_node_whose_clock_is_off(offset: &str, seconds: f64) {

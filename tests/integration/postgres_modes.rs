@@ -17,6 +17,7 @@ use crate::support::{
     postgres_server::{Beside, PostgresServer},
     process::free_port,
     wait_until,
+    wire::Wire,
 };
 
 /// After a fault everything works again within this time, with no operator at work.
@@ -97,17 +98,48 @@ async fn sessions_that_began_read_only_are_not_kept() {
 
 #[tokio::test]
 async fn of_several_hosts_the_one_that_takes_writes_is_used() {
-    let (one, other) = tokio::join!(PostgresServer::start(), PostgresServer::start());
-    let config = migrated(&other).await;
-    // Nobody listens on the second loopback address.
-    let hosts = format!("127.0.0.2,{}", config.host);
+    let (standby, primary) = tokio::join!(PostgresServer::start(), PostgresServer::start());
+    migrated(&primary).await;
+    let config = migrated(&standby).await;
+    standby
+        .set("default_transaction_read_only", Some("on"))
+        .await;
+    // All hosts have one port. Nobody listens on the first address, and the second one takes no writes.
+    let third = format!("127.0.0.3:{}", standby.port());
+    let _wire = Wire::at(&third, "127.0.0.1", primary.port()).await;
     let several = PostgresConfig {
-        host: hosts,
+        host: "127.0.0.2, 127.0.0.1,127.0.0.3".to_owned(),
+        ..config
+    };
+    wait_until("the setting holds for new sessions", BACK, || async {
+        let standby = standby.config("shop");
+        let refused = PostgresLedger::connect(&standby).await.err();
+        matches!(refused, Some(ConnectError::ReadOnly { .. }))
+    })
+    .await;
+    let ledger = PostgresLedger::connect(&several).await.unwrap();
+    register(&ledger, "shopper").await.unwrap();
+    let there = primary.client("shop").await;
+    let found = there
+        .query_one("SELECT count(*) FROM users", &[])
+        .await
+        .unwrap();
+    assert_eq!(found.get::<_, i64>(0), 1);
+}
+
+/// As of a machine that is switched off: connecting to it, or its answer, takes all the time that there is.
+#[tokio::test]
+async fn a_host_that_does_not_answer_leaves_time_for_the_next_one() {
+    let server = PostgresServer::start().await;
+    let config = migrated(&server).await;
+    let silent = std::net::TcpListener::bind(("127.0.0.2", server.port())).unwrap();
+    let several = PostgresConfig {
+        host: format!("127.0.0.2,{}", config.host),
         ..config
     };
     let ledger = PostgresLedger::connect(&several).await.unwrap();
     register(&ledger, "shopper").await.unwrap();
-    drop(one);
+    drop(silent);
 }
 
 /// Another database in the place of the one that was opened: nothing is read from it or written to it.

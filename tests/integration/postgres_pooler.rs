@@ -134,7 +134,8 @@ async fn pooler(server: &PostgresServer) -> (Beside, u16) {
     let users = server.file("users.txt", b"\"shop\" \"none\"\n");
     let settings = format!(
         "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-         unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 3\n",
+         unix_socket_dir =\nauth_type = trust\nauth_file = {}\npool_mode = transaction\ndefault_pool_size = 3\n\
+         server_login_retry = 1\n",
         server.port(),
         users.display()
     );
@@ -178,6 +179,35 @@ async fn a_sale_through_pgbouncer_in_transaction_mode_mixes_no_statements() {
 }
 
 #[tokio::test]
+async fn a_pooler_whose_server_is_away_is_waited_for_and_the_line_names_what_else_it_may_be() {
+    let mut server = PostgresServer::start().await;
+    let direct = migrated(&server).await;
+    let (_pooler, port) = pooler(&server).await;
+    let config = PostgresConfig {
+        port,
+        pooler: Pooler::Transaction,
+        ..direct
+    };
+    let wrong = PostgresConfig {
+        database: "nowhere".to_owned(),
+        ..config.clone()
+    };
+    server.kill();
+    let away = PostgresLedger::connect(&config).await.err().unwrap();
+    assert!(away.is_passing(), "{away}");
+    server.restart().await;
+    let missing = PostgresLedger::connect(&wrong).await.err().unwrap();
+    for name in ["POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"] {
+        assert!(missing.to_string().contains(name), "{missing}");
+    }
+    // PgBouncer tries again by itself, some seconds after it failed.
+    wait_until("it connects", Duration::from_secs(30), || async {
+        PostgresLedger::connect(&config).await.is_ok()
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grants() {
     let server = PostgresServer::start().await;
     let owner = migrated(&server).await;
@@ -188,6 +218,14 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
     };
     assert!(PostgresLedger::connect(&config).await.is_err());
     migrate::grant(&owner, "service").await.unwrap();
+    for refused in [
+        migrate::run(&config).await.map(drop),
+        migrate::reset(&config).await.map(drop),
+        migrate::grant(&owner, "nobody").await,
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("--grant-to"), "{refused}");
+    }
     let ledger = PostgresLedger::connect(&config).await.unwrap();
     let sold = sale(&server, 5).await;
     let mut users = Vec::new();

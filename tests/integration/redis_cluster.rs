@@ -7,7 +7,10 @@ use flashsale::{
 };
 use uuid::Uuid;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use futures::{StreamExt, stream};
 
@@ -16,6 +19,7 @@ use crate::support::{
     kafka,
     postgres::TestDatabase,
     redis_topology::{OwnCluster, wait_for},
+    rush::{Known, Rush},
     system::{Servers, System},
     wait_until,
 };
@@ -45,6 +49,7 @@ async fn wait_until_accepted(api: &Api, sale: i64, shoppers: &[Shopper]) -> usiz
     for (pressed, shopper) in shoppers.iter().enumerate() {
         let (status, body) = api.attempt(sale, shopper).await;
         if status == 200 {
+            eprintln!("accepted after {:?}", begun.elapsed());
             return pressed + 1;
         }
         assert_eq!(status, 503, "{body}");
@@ -73,12 +78,7 @@ async fn a_sale_goes_on_while_its_slot_moves_and_a_master_dies() {
     // Half of the sale's keys on each node: its scripts cannot run anywhere, and that is a certain refusal.
     let slot = cluster.slot_of(sale);
     let from = cluster.owner(slot);
-    let to = (0..3)
-        // Not the one that every process asks for the others.
-        .find(|node| {
-            ![from, 0].contains(node) && cluster.nodes[*node].cli(&["ROLE"]).starts_with("master")
-        })
-        .unwrap();
+    let to = cluster.another_master(from);
     cluster.begin_migration(slot, from, to);
     assert_eq!(cluster.move_keys(slot, from, to, 1), 1);
     let (halfway, rest) = rest.split_at(20);
@@ -121,6 +121,50 @@ async fn a_sale_goes_on_while_its_slot_moves_and_a_master_dies() {
     );
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (400, 0));
+}
+
+/// The sale's slot is moved key by key after the first hundred, and its new master is killed after the second.
+#[tokio::test]
+async fn a_thousand_shoppers_get_what_they_were_told_while_a_slot_moves_and_its_master_is_killed() {
+    let mut cluster = OwnCluster::start(1);
+    let system = system_on(&cluster).await;
+    let (api, _worker) = (system.serve().await, system.work().await);
+    let (sale, product) = system.sale(400).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(1_000).await;
+    let known = Known::default();
+    let watched = Known::clone(&known);
+    let disturbing = tokio::task::spawn_blocking(move || {
+        let known = |wanted| wait_for("so many know", || watched.load(Ordering::Relaxed) >= wanted);
+        known(100);
+        let slot = cluster.slot_of(sale);
+        let from = cluster.owner(slot);
+        let to = cluster.another_master(from);
+        cluster.begin_migration(slot, from, to);
+        while cluster.move_keys(slot, from, to, 1) > 0 {}
+        cluster.end_migration(slot, from, to);
+        known(watched.load(Ordering::Relaxed) + 100);
+        cluster.nodes[to].kill();
+        cluster
+    });
+    let rush = Rush::run(&api, sale, shoppers, known).await;
+    let _cluster = disturbing.await.unwrap();
+    eprintln!(
+        "nobody was accepted for {:?}; {} refusals, {} in doubt",
+        rush.longest_gap(),
+        rush.refused,
+        rush.in_doubt
+    );
+    assert!(rush.refused > 0, "nobody noticed");
+    let balance = system.check_promises(sale).await;
+    assert_eq!((balance.orders, balance.remaining), (400, 0));
+    assert_eq!((rush.accepted.len(), rush.sold_out), (400, 600));
+    for (shopper, _) in rush.accepted.iter().step_by(40) {
+        wait_until("the shopper is told", BACK, || async {
+            api.result(product, shopper).await.as_deref() == Some("SUCCESS")
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

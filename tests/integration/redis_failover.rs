@@ -1,13 +1,19 @@
 //! A primary that gives its role to a replica, with and without cut connections, under a running sale.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use flashsale::{config::Secret, engine::redis::RedisGate};
 
 use crate::support::{
     api::{Api, Shopper},
     kafka,
     postgres::TestDatabase,
     redis::{RedisOptions, RedisServer},
-    redis_topology::{Sentinels, quick, replicate},
+    redis_topology::{Certificates, Sentinels, quick, replicate, wait_for},
+    rush::{Known, Rush},
     system::{Servers, System},
     wait_until,
     wire::Wire,
@@ -86,7 +92,7 @@ async fn after_a_failover_that_cuts_no_connection_the_new_primary_is_found() {
     wire.lead_to(new.port());
     let moved = Instant::now();
     press_until_accepted(&api, sale, &mut shoppers, false).await;
-    println!("accepted {:?} after the address moved", moved.elapsed());
+    eprintln!("accepted {:?} after the address moved", moved.elapsed());
     wait_until("it is ready again", BACK, || async {
         api.get("/health/ready", None).await.0 == 200
     })
@@ -95,37 +101,70 @@ async fn after_a_failover_that_cuts_no_connection_the_new_primary_is_found() {
     assert_eq!(balance.orders, 11);
 }
 
-#[tokio::test]
-async fn sentinels_lead_to_the_new_primary_after_a_kill_and_1000_shoppers_get_what_they_were_told()
-{
-    let (mut old, new) = pair();
+/// 1,000 shoppers press for 300 units on a primary that is killed after the first hundred of them.
+async fn a_sale_whose_primary_is_killed(mut old: RedisServer, new: RedisServer) {
     let sentinels = Sentinels::start(&old);
     let config = sentinels.config(&old, COMMAND_TIMEOUT);
     let system = Servers::of(TestDatabase::create().await, None, config, kafka::config()).await;
     let (api, _worker) = (system.serve().await, system.work().await);
-    let (sale, _) = system.sale(300).await;
+    let (sale, product) = system.sale(300).await;
     api.wait_until_open(&system, sale).await;
-    let mut shoppers = system.shoppers(1_000).await.into_iter();
-    for shopper in shoppers.by_ref().take(50) {
-        assert_eq!(api.attempt(sale, &shopper).await.0, 200);
-    }
-    old.kill();
-    let killed = Instant::now();
-    press_until_accepted(&api, sale, &mut shoppers, true).await;
-    println!("accepted {:?} after the kill", killed.elapsed());
+    let shoppers = system.shoppers(1_000).await;
+    let known = Known::default();
+    let watched = Known::clone(&known);
+    let killing = tokio::task::spawn_blocking(move || {
+        wait_for("a hundred are accepted", || {
+            watched.load(Ordering::Relaxed) >= 100
+        });
+        old.kill();
+        old
+    });
+    let rush = Rush::run(&api, sale, shoppers, known).await;
+    let _old = killing.await.unwrap();
     assert!(new.cli(&["ROLE"]).starts_with("master"));
-    let answers =
-        futures::future::join_all(shoppers.collect::<Vec<_>>().into_iter().map(|shopper| {
-            let api = &api;
-            async move { api.attempt(sale, &shopper).await.0 }
-        }))
-        .await;
-    assert!(
-        answers.iter().all(|status| [200, 409].contains(status)),
-        "{answers:?}"
+    eprintln!(
+        "nobody was accepted for {:?}; {} refusals, {} in doubt",
+        rush.longest_gap(),
+        rush.refused,
+        rush.in_doubt
     );
+    assert!(rush.refused > 0, "nobody noticed the kill");
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (300, 0));
+    assert_eq!((rush.accepted.len(), rush.sold_out), (300, 700));
+    for (shopper, _) in rush.accepted.iter().step_by(30) {
+        wait_until("the shopper is told", BACK, || async {
+            api.result(product, shopper).await.as_deref() == Some("SUCCESS")
+        })
+        .await;
+    }
+    wait_until("it is ready", BACK, || async {
+        api.get("/health/ready", None).await.0 == 200
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_thousand_shoppers_get_what_they_were_told_while_the_primary_of_sentinels_is_killed() {
+    let (old, new) = pair();
+    a_sale_whose_primary_is_killed(old, new).await;
+}
+
+#[tokio::test]
+async fn the_same_with_tls_and_a_password_for_servers_and_sentinels() {
+    let certificates = Certificates::make();
+    let options = RedisOptions {
+        password: Some("a password"),
+        ..RedisOptions::default()
+    };
+    let server = || {
+        let [name, value] = quick();
+        let more = [name, value, "--masterauth", "a password"];
+        RedisServer::start_over(Some(&certificates.of_server()), options, &more)
+    };
+    let (primary, replica) = (server(), server());
+    replicate(&replica, &primary);
+    a_sale_whose_primary_is_killed(primary, replica).await;
 }
 
 #[tokio::test]
@@ -146,4 +185,28 @@ async fn a_failover_by_sentinels_is_followed() {
     .await;
     press_until_accepted(&api, sale, &mut shoppers, true).await;
     system.check_promises(sale).await;
+}
+
+#[tokio::test]
+async fn sentinels_need_one_right_and_what_they_refuse_is_told_with_its_settings() {
+    let (primary, _replica) = pair();
+    let sentinels = Sentinels::start(&primary);
+    let connect = async |password: &str| {
+        let mut config = sentinels.config(&primary, COMMAND_TIMEOUT);
+        if let Some(sentinel) = &mut config.sentinel {
+            sentinel.username = Some("looker".to_owned());
+            sentinel.password = Some(Secret::new(password));
+        }
+        RedisGate::connect(&config, Duration::from_mins(1)).await
+    };
+    sentinels.add_user("right", "+ping");
+    for password in ["wrong", "right"] {
+        let refused = connect(password).await.err().expect("it is refused");
+        let text = refused.to_string();
+        assert!(!refused.is_passing(), "{text}");
+        assert!(text.contains("REDIS_SENTINEL_PASSWORD"), "{text}");
+        assert!(!text.contains("REDIS_PASSWORD"), "{text}");
+    }
+    sentinels.add_user("right", "+sentinel|get-master-addr-by-name");
+    connect("right").await.unwrap().shutdown().await;
 }

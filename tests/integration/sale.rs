@@ -278,9 +278,10 @@ async fn old_records_are_settled_and_garbage_goes_to_the_dead_letters() {
     let (sale, product) = system.sale(5).await;
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(2).await;
+    let now = chrono::Utc::now().timestamp_millis();
     let old = |shopper: &Shopper| {
         format!(
-            r#"{{"userId":"{}","productId":{product},"saleId":{sale},"timestamp":"2026-01-01T12:00:00.000Z"}}"#,
+            r#"{{"userId":"{}","productId":{product},"saleId":{sale},"timestamp":{now}}}"#,
             shopper.id
         )
     };
@@ -317,6 +318,44 @@ async fn old_records_are_settled_and_garbage_goes_to_the_dead_letters() {
     assert_eq!(causes.len(), 2);
     assert!(causes[0].starts_with("not an attempt"), "{causes:?}");
     assert_eq!(causes[1], "there is no sale 987654321");
+}
+
+#[tokio::test]
+async fn a_record_of_a_time_at_which_the_sale_was_not_open_is_no_order() {
+    let system = Servers::start().await;
+    let (api, _worker) = (system.serve().await, system.work().await);
+    let (sale, product) = system.sale(5).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(3).await;
+    let now = chrono::Utc::now();
+    let of = |shopper: &Shopper, at: chrono::DateTime<chrono::Utc>| {
+        format!(
+            r#"{{"userId":"{}","productId":{product},"saleId":{sale},"timestamp":{}}}"#,
+            shopper.id,
+            at.timestamp_millis()
+        )
+    };
+    let records = [
+        of(&shoppers[0], now - Duration::from_hours(1)),
+        of(&shoppers[1], now + Duration::from_hours(2)),
+        of(&shoppers[2], now),
+    ];
+    system.topic.produce_with_apache_s_client(&[
+        ("1", &records[0]),
+        ("1", &records[1]),
+        ("1", &records[2]),
+    ]);
+    assert_eq!(results(&api, product, &shoppers[2..]).await, (1, 0));
+    let balance = system.check_promises(sale).await;
+    assert_eq!((balance.orders, balance.remaining), (1, 4));
+    let causes = system.dead_letter_causes().await;
+    assert_eq!(causes.len(), 2, "{causes:?}");
+    for cause in causes {
+        let expected = format!("is outside of sale {sale}, which was open from");
+        assert!(cause.contains(&expected), "{cause}");
+    }
+    let recorded = "SELECT count(*) FROM purchase_attempts WHERE outcome = 'REJECTED' AND cause LIKE 'its time%'";
+    assert_eq!(system.number(recorded).await, 2);
 }
 
 #[tokio::test]

@@ -126,6 +126,21 @@ async fn minted_shoppers_buy_at_a_rate_and_servers_are_audited() {
     assert_eq!(told["results"]["success"], 300, "the same orders");
     assert_eq!(system.number(accounts).await, 400, "none was added");
 
+    // As with a ledger whose clock is ahead of this machine's, or when adding accounts took a while.
+    let young = "INSERT INTO users (username, email, password_hash, created_at) \
+        SELECT 'young-' || n, n || '@young.invalid', '-', now() + interval '1 hour' FROM generate_series(1, 3) AS n";
+    system.sql(young).await;
+    let youngest = system.number("SELECT max(id) - 2 FROM users").await;
+    let youngest = ["--first-user", &youngest.to_string(), "--users", "3"].map(str::to_owned);
+    let arguments: Vec<_> = std::iter::once("--mint-tokens")
+        .chain(youngest.iter().map(String::as_str))
+        .collect();
+    let (_, told) = document(&api.url, &arguments, &system.environment).await;
+    assert_eq!(told["answers"][0]["code"], "sold_out", "{told:#}");
+    system
+        .sql("DELETE FROM users WHERE username LIKE 'young-%'")
+        .await;
+
     let more = ["--mint-tokens", "--first-user", &first, "--users", "401"];
     let (code, process) = stress(&api.url, &more, &system.environment).await;
     let output = process.output();

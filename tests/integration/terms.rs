@@ -31,6 +31,11 @@ macro_rules! suite {
             }
 
             #[tokio::test]
+            async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once() {
+                super::who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(<$system>::start().await).await;
+            }
+
+            #[tokio::test]
             async fn units_added_can_be_bought_at_once() {
                 super::units_added_can_be_bought_at_once(<$system>::start().await).await;
             }
@@ -38,6 +43,11 @@ macro_rules! suite {
             #[tokio::test]
             async fn an_order_that_ends_frees_its_unit_and_its_shopper() {
                 super::an_order_that_ends_frees_its_unit_and_its_shopper(<$system>::start().await).await;
+            }
+
+            #[tokio::test]
+            async fn an_order_that_stands_again_takes_its_unit_again() {
+                super::an_order_that_stands_again_takes_its_unit_again(<$system>::start().await).await;
             }
         })+
     };
@@ -85,6 +95,30 @@ async fn nobody_who_was_accepted_fails_because_units_were_taken_away(system: imp
         let result = api.result(product, shopper).await;
         assert_eq!(result.as_deref(), Some("SUCCESS"));
     }
+}
+
+async fn who_was_accepted_gets_an_order_though_the_sale_is_shortened_at_once(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let now = chrono::Utc::now();
+    let begin = now - Duration::from_hours(2);
+    let (sale, product) = system
+        .sale_in(9, begin, now + Duration::from_hours(1))
+        .await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(9).await;
+    all_buy(&api, sale, &shoppers).await;
+    // As if it had ended an hour before they came.
+    let end = system.instant(now - Duration::from_hours(1));
+    let shorten = format!("UPDATE flash_sales SET end_time = '{end}' WHERE id = {sale}");
+    system.sql(&shorten).await;
+    for shopper in &shoppers {
+        wait_until("the order stands", SOON * 5, || async {
+            api.result(product, shopper).await.as_deref() == Some("SUCCESS")
+        })
+        .await;
+    }
+    assert_eq!(system.balance(sale).await.orders, 9);
+    assert_eq!(system.dead_letter_causes().await, [""; 0]);
 }
 
 async fn units_added_can_be_bought_at_once(system: impl System) {
@@ -173,6 +207,47 @@ async fn an_order_that_ends_frees_its_unit_and_its_shopper(system: impl System) 
         system.number(&open).await == 0
     })
     .await;
+}
+
+async fn an_order_that_stands_again_takes_its_unit_again(system: impl System) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let (sale, product) = system.sale(3).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(4).await;
+    let [first, second, ..] = &shoppers[..] else {
+        panic!("four shoppers");
+    };
+    all_buy(&api, sale, &shoppers[..1]).await;
+    system.check_promises(sale).await;
+
+    let change = async |what: &str| {
+        let change = format!("UPDATE orders SET {what} WHERE flash_sale_id = {sale}");
+        system.sql(&change).await;
+    };
+    let ended = async || {
+        wait_until("it has ended in the gate", SOON, || async {
+            let gate = system.gate_balance(sale).await;
+            gate.is_some_and(|gate| gate.available == 3)
+        })
+        .await;
+        assert_eq!(api.result(product, first).await, None);
+    };
+    change("status = 'FAILED'").await;
+    ended().await;
+    change("status = 'SUCCESS'").await;
+    assert_eq!(system.check_promises(sale).await.orders, 1);
+    let result = api.result(product, first).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+
+    // Or of somebody else.
+    change(&format!("user_id = {}", second.id)).await;
+    ended().await;
+    assert_eq!(system.check_promises(sale).await.orders, 1);
+    let result = api.result(product, second).await;
+    assert_eq!(result.as_deref(), Some("SUCCESS"));
+    all_buy(&api, sale, &shoppers[2..]).await;
+    assert_eq!(buy(&api, sale, first).await, 409);
+    assert_eq!(system.check_promises(sale).await.orders, 3);
 }
 
 #[tokio::test]
@@ -283,20 +358,28 @@ async fn terms_that_the_ledger_does_not_have_are_replaced() {
     let (api, worker) = (system.serve().await, system.work().await);
     let (sale, _) = system.sale(10).await;
     api.wait_until_open(&system, sale).await;
-    // As after the ledger was set back: the gate has a version that the ledger has not reached.
+    // As after the ledger was set back: the gate has a version that the ledger has not reached, and everything else agrees.
     let redis = system.redis.as_ref().unwrap();
-    let key = |name: &str| format!("flashsale:{{{sale}}}:{name}");
-    redis.cli(&["HSET", &key("meta"), "version", "9", "total", "13"]);
-    redis.cli(&["INCRBY", &key("stock"), "3"]);
+    let meta = format!("flashsale:{{{sale}}}:meta");
+    redis.cli(&["HSET", &meta, "version", "9"]);
     worker.wait_for_line("closed until it is loaded anew").await;
     wait_until("the ledger's terms are in force", SOON, || async {
+        redis.cli(&["HGET", &meta, "version"]) == "1"
+    })
+    .await;
+    // Or later terms would count as older ones.
+    system
+        .sql(&format!(
+            "UPDATE flash_sales SET initial_stock = 12 WHERE id = {sale}"
+        ))
+        .await;
+    wait_until("later terms are in force", SOON, || async {
         system
             .gate_balance(sale)
             .await
-            .is_some_and(|gate| gate.available == 10)
+            .is_some_and(|gate| gate.available == 12)
     })
     .await;
-    assert_eq!(redis.cli(&["HGET", &key("meta"), "version"]), "1");
 }
 
 #[tokio::test]
@@ -325,7 +408,7 @@ async fn the_gate_of_another_ledger_is_not_mistaken_for_this_one() {
     let (sale, _) = new.sale(1).await;
     let shoppers = new.shoppers(1).await;
     assert_eq!((sale, shoppers[0].id), (old_sale, shopper.id));
-    let (api, _worker) = (new.serve().await, new.work().await);
+    let (api, worker) = (new.serve().await, new.work().await);
     wait_until(
         "the sale is loaded from its own ledger",
         Duration::from_secs(10),
@@ -337,6 +420,8 @@ async fn the_gate_of_another_ledger_is_not_mistaken_for_this_one() {
     )
     .await;
     assert_eq!(new.check_promises(sale).await.orders, 1);
+    // Should the other shop still be there, an operator has to know.
+    worker.wait_for_line("sale of another database").await;
 }
 
 #[tokio::test]

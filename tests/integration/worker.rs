@@ -126,6 +126,25 @@ async fn a_topic_that_was_made_anew_is_read_from_its_beginning() {
 }
 
 #[tokio::test]
+async fn a_topic_that_was_made_anew_while_its_worker_slept_is_read_from_its_beginning() {
+    let system = Servers::start().await;
+    let (sale, product) = system.sale(60).await;
+    let shoppers = system.shoppers(60).await;
+    let worker = system.work().await;
+    a_backlog(&system, &shoppers[..30], sale, product).await;
+    system.check_promises(sale).await;
+
+    // It wakes with its reader at an offset that is there again, with another record before it.
+    worker.pause();
+    system.topic.recreate().await;
+    a_backlog(&system, &shoppers, sale, product).await;
+    worker.resume();
+    worker.wait_for_line("made anew").await;
+    let balance = system.check_promises(sale).await;
+    assert_eq!((balance.orders, balance.remaining), (60, 0));
+}
+
+#[tokio::test]
 async fn a_disabled_consumer_says_so_and_ends_well() {
     let none = BTreeMap::from([("ENABLE_CONSUMER".to_owned(), "false".to_owned())]);
     let worker = Process::start(&["work"], &none);

@@ -18,6 +18,7 @@ mod support {
     pub mod broker;
     pub mod embedded;
     pub mod kafka;
+    pub mod mode;
     pub mod postgres;
     pub mod postgres_server;
     pub mod process;

@@ -2,12 +2,12 @@
 LOCK TABLE flash_sales, orders IN ACCESS EXCLUSIVE MODE;
 
 -- The version of a sale's terms: product, window and initial_stock. Every change of them increases it, also one by a
--- statement written by hand; the workers apply to the gate whatever is newer than what the gate has. Settling changes
+-- statement written by hand; the workers apply to the gate the terms that are newer than its own. Settling changes
 -- remaining_stock only, and no version.
 ALTER TABLE flash_sales ADD COLUMN version BIGINT NOT NULL DEFAULT 1
     CONSTRAINT flash_sales_version_check CHECK (version >= 1);
 
--- Units for which no order stands follow initial_stock: to add ten units, add ten to initial_stock. Whoever changes both
+-- Units for which no order stands follow initial_stock: to add ten units, add ten to initial_stock. A change of both
 -- columns is checked by flash_sales_stock_is_true, which fires later (PostgreSQL fires triggers by name). Less than the SUCCESS
 -- orders is refused by the check on remaining_stock.
 CREATE FUNCTION flash_sales_change_terms() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -27,8 +27,8 @@ CREATE TRIGGER flash_sales_update_changes_terms BEFORE UPDATE ON flash_sales
         IS DISTINCT FROM (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.version))
     EXECUTE FUNCTION flash_sales_change_terms();
 
--- Orders that ended: SUCCESS once, and deleted, or set to another status, sale, shopper or attempt. Whoever does it, the row
--- here comes with the same transaction; the workers take these orders out of the gate, and say so in applied_at.
+-- Orders that ended: SUCCESS once, and deleted, or set to another status, sale, shopper or attempt. The row here comes
+-- with the same transaction, also when it is done by hand; the workers take these orders out of the gate, and say so in applied_at.
 CREATE TABLE released_orders (
     attempt_id    UUID NOT NULL,
     flash_sale_id BIGINT NOT NULL,

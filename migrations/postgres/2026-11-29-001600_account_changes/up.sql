@@ -14,7 +14,7 @@ CREATE TABLE account_changes (
 CREATE INDEX account_changes_changed_by_idx ON account_changes (changed_by);
 CREATE INDEX account_changes_changed_at_idx ON account_changes (changed_at);
 
--- Whoever may delete an account needs no rights on the table. Rows older than an hour go: a node that did not read for half an
+-- A role that may delete accounts needs no rights on this table. Rows older than an hour go: a node that did not read for half an
 -- hour reads all accounts again.
 CREATE FUNCTION users_note_deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN

@@ -1,5 +1,5 @@
 -- The version of a sale's terms: product, window and initial_stock. Every change of them increases it, also one by a
--- statement written by hand; the worker applies to the gate whatever is newer than what the gate has. Settling changes
+-- statement written by hand; the worker applies to the gate the terms that are newer than its own. Settling changes
 -- remaining_stock only, and no version.
 ALTER TABLE flash_sales ADD COLUMN version INTEGER NOT NULL DEFAULT 1
     CONSTRAINT flash_sales_version_check CHECK (version >= 1);
@@ -36,8 +36,8 @@ BEGIN
     UPDATE flash_sales SET remaining_stock = remaining_stock + (NEW.initial_stock - OLD.initial_stock) WHERE id = NEW.id;
 END;
 
--- Orders that ended: SUCCESS once, and deleted, or set to another status, sale, shopper or attempt. Whoever does it, the row
--- here comes with the same transaction; the worker takes these orders out of the gate, and says so in applied_at.
+-- Orders that ended: SUCCESS once, and deleted, or set to another status, sale, shopper or attempt. The row here comes
+-- with the same transaction, also when it is done by hand; the worker takes these orders out of the gate, and says so in applied_at.
 CREATE TABLE released_orders (
     attempt_id    BLOB NOT NULL CONSTRAINT released_orders_attempt_id_check CHECK (length(attempt_id) = 16),
     flash_sale_id INTEGER NOT NULL,

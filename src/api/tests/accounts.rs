@@ -130,7 +130,50 @@ async fn a_failed_login_is_the_same_for_everybody() {
             .json(&json!({"username": username, "password": password}));
         assert_eq!(
             failure(login, 401, "invalid_credentials").await,
-            "Invalid username or password"
+            "Invalid credentials"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_form_of_a_browser_is_as_good_as_json() {
+    let server = Server::start().await;
+    let form = |path: &str, body: &'static str| {
+        server
+            .post(path)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(body)
+    };
+    let body = "username=newuser&email=new%2Buser%40example.com&password=p%C3%A4ss+word%26&fullName=New+User";
+    let made = form(REGISTER, body).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let expected = r#"{"success":true,"data":{"userId":"1","username":"newuser","email":"new+user@example.com","fullName":"New User"}}"#;
+    assert_eq!(made.text().await.unwrap(), expected);
+    let login = form(LOGIN, "username=newuser&password=p%C3%A4ss+word%26");
+    assert_eq!(login.send().await.unwrap().status(), 200);
+    let login = json!({"username": "newuser", "password": "p\u{e4}ss word&"});
+    let login = server.post(LOGIN).json(&login);
+    assert_eq!(login.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_registration_is_told_in_the_originals_words() {
+    let server = Server::start().await;
+    for (field, wrong, message) in [
+        ("email", "a@b", "Invalid email format"),
+        ("email", "nobody", "Invalid email format"),
+        (
+            "password",
+            "12345",
+            "Password must be at least 6 characters long",
+        ),
+    ] {
+        let mut form = new_user();
+        form[field] = json!(wrong);
+        let request = server.post(REGISTER).json(&form);
+        let response = request.try_clone().unwrap().send().await.unwrap();
+        let body: Value = response.json().await.unwrap();
+        assert_eq!(body["error"], "Validation error");
+        assert_eq!(failure(request, 400, "validation_failed").await, message);
     }
 }

@@ -1,5 +1,8 @@
 //! Swagger UI, the document, health and metrics as they are served.
 
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 use serde_json::Value;
 
 use super::Server;
@@ -22,10 +25,13 @@ async fn swagger_ui_is_found_with_and_without_the_slash() {
                 .starts_with("text/html")
         );
         let html = page.text().await.unwrap();
+        assert!(html.contains(r#"name="viewport""#), "it fits a phone");
         for file in [
             "swagger-ui.css",
+            "page.css",
             "swagger-ui-bundle.js",
             "swagger-initializer.js",
+            "favicon-32x32.png",
         ] {
             assert!(html.contains(file), "{file}");
             let file = server
@@ -36,6 +42,7 @@ async fn swagger_ui_is_found_with_and_without_the_slash() {
             assert_eq!(file.status(), 200);
             assert!(!file.bytes().await.unwrap().is_empty());
         }
+        assert!(!html.contains("standalone"), "there is no top bar");
         assert!(
             !html.contains("<script>"),
             "the policy lets no inline scripts run"
@@ -50,7 +57,50 @@ async fn swagger_ui_is_found_with_and_without_the_slash() {
         .await
         .unwrap();
     assert!(settings.contains("\"openapi.json\""), "{settings}");
-    assert!(settings.contains(r#""validatorUrl": "none""#), "{settings}");
+    assert!(settings.contains("validatorUrl: null"), "{settings}");
+}
+
+#[tokio::test]
+async fn the_page_is_sent_packed_and_only_when_it_is_new() {
+    let server = Server::start().await;
+    for file in ["", "openapi.json", "swagger-ui-bundle.js", "swagger-ui.css"] {
+        let path = format!("/api-docs/{file}");
+        let plain = server.get(&path).send().await.unwrap();
+        assert!(!plain.headers().contains_key("content-encoding"), "{file}");
+        let plain_tag = plain.headers()["etag"].clone();
+        let plain = plain.bytes().await.unwrap();
+
+        let packed = || {
+            let request = server.get(&path);
+            request.header("accept-encoding", "gzip, deflate, br, zstd")
+        };
+        let answer = packed().send().await.unwrap();
+        let headers = answer.headers().clone();
+        assert_eq!(headers["content-encoding"], "gzip", "{file}");
+        let vary = headers["vary"].to_str().unwrap();
+        assert!(vary.contains("accept-encoding"), "{vary}");
+        assert_ne!(headers["etag"], plain_tag, "other bytes, another tag");
+        let gzip = answer.bytes().await.unwrap();
+        assert!(gzip.len() < plain.len(), "{file}");
+        let mut unpacked = Vec::new();
+        GzDecoder::new(&gzip[..])
+            .read_to_end(&mut unpacked)
+            .unwrap();
+        assert!(unpacked == plain, "{file}: both are the same file");
+
+        let again = packed().header("if-none-match", &headers["etag"]);
+        let again = again.send().await.unwrap();
+        assert_eq!(again.status(), 304, "{file}");
+        assert_eq!(again.headers()["etag"], headers["etag"]);
+        assert!(again.bytes().await.unwrap().is_empty());
+        let other = packed().header("if-none-match", "\"other\"");
+        assert_eq!(other.send().await.unwrap().status(), 200, "{file}");
+    }
+    let refuses = server
+        .get("/api-docs/")
+        .header("accept-encoding", "gzip;q=0");
+    let answer = refuses.send().await.unwrap();
+    assert!(!answer.headers().contains_key("content-encoding"));
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ async fn preflight(server: &Server, origin: &str) -> Response {
     request
         .header(
             "access-control-request-headers",
-            "authorization,content-type,traceparent,baggage,sentry-trace,x-request-id,x-requested-with",
+            "authorization,content-type,traceparent,baggage,sentry-trace,x-request-id,x-requested-with,x-datadog-trace-id,x-b3-traceid",
         )
         .send()
         .await
@@ -36,7 +36,7 @@ async fn a_known_origin_may_call() {
             .unwrap()
             .to_lowercase();
         assert!(
-            allowed.contains("authorization") && allowed.contains("content-type"),
+            allowed.contains("authorization") && allowed.contains("x-datadog-trace-id"),
             "{allowed}"
         );
     }

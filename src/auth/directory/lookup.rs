@@ -20,7 +20,7 @@ use crate::ids::UserId;
 const WAITING: usize = 16_384;
 /// Accounts of one query.
 const AT_ONCE: usize = 1_000;
-/// Queries begin at least so far apart: 50 a second at most, whatever tokens come.
+/// Minimum time between the beginnings of two queries: 50 queries a second at most, however many unknown accounts are asked for.
 const PACE: Duration = Duration::from_millis(20);
 /// How long a question may wait for its answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -65,9 +65,15 @@ impl Lookups {
         (Instant::now() < *until).then_some(*found)
     }
 
-    fn keep(&self, answers: &HashMap<UserId, Found>) {
+    /// Unless an account was removed after the ledger was asked: what was true then is not to be relied on. `is_current` is
+    /// asked under the lock that [`Lookups::forget`] takes after a removal is noted: either it sees the removal, or what is
+    /// kept here is forgotten.
+    fn keep(&self, answers: &HashMap<UserId, Found>, is_current: impl FnOnce() -> bool) {
         let now = Instant::now();
         let mut kept = self.kept();
+        if !is_current() {
+            return;
+        }
         if kept.len() + answers.len() > KEPT {
             kept.clear();
         }
@@ -110,8 +116,9 @@ impl Directory {
             let began = Instant::now();
             let mut batch = Vec::new();
             tokio::select! {
-                _ = asked.recv_many(&mut batch, AT_ONCE) => {}
+                biased; // a chance less for a simulated history
                 () = stop.cancelled() => return,
+                _ = asked.recv_many(&mut batch, AT_ONCE) => {}
             }
             self.answer_batch(batch).await;
             tokio::time::sleep_until(began + PACE).await;
@@ -144,13 +151,35 @@ impl Directory {
                 .into_iter()
                 .map(|(id, made_at)| (id, Some(made_at.timestamp()))),
         );
-        // Removed meanwhile: true when it was looked up, and not to be relied on any longer.
-        if self.removals.load(Ordering::Acquire) == removals {
-            self.lookups.keep(&answers);
-        }
+        let is_current = || self.removals.load(Ordering::Acquire) == removals;
+        self.lookups.keep(&answers, is_current);
         for asked in batch {
             let answer = answers.get(&asked.id).copied().flatten();
             let _ = asked.answer.send(Ok(answer));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_looked_up_before_a_removal_is_not_kept_after_it() {
+        let (lookups, _asked) = Lookups::new();
+        let id = UserId::new(7).unwrap();
+        let answers = HashMap::from([(id, Some(1))]);
+        lookups.keep(&answers, || false);
+        assert_eq!(lookups.answered(id), None);
+        // A removal that comes while this is decided waits until the answers are kept, and then forgets them.
+        let mut is_locked = false;
+        lookups.keep(&answers, || {
+            is_locked = lookups.kept.try_lock().is_err();
+            true
+        });
+        assert!(is_locked);
+        assert_eq!(lookups.answered(id), Some(Some(1)));
+        lookups.forget();
+        assert_eq!(lookups.answered(id), None);
     }
 }

@@ -3,21 +3,10 @@
 //! When the note is lost (the gate was emptied), the log decides: once everything in it is settled, the ledger's ids continue
 //! above every account that a record names, and the note is made anew.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
-use super::{AccountRefusal, Directory};
-use crate::port::{AttemptLog, GateError, Ledger, LedgerError, LogError, Offset, StockGate};
-
-/// Why the note could not be looked after.
-#[derive(Debug, thiserror::Error)]
-pub enum MarkError {
-    #[error(transparent)]
-    Gate(#[from] GateError),
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
+use super::{super::AuthError, AccountRefusal, Directory};
+use crate::port::{AttemptLog, Ledger, NewUser, Offset, PortError, Registration, StockGate};
 
 /// Makes the note anew if it is lost and the log is settled as far as it goes now; the note, if there is one.
 pub async fn raise_lost_mark(
@@ -25,7 +14,7 @@ pub async fn raise_lost_mark(
     gate: &dyn StockGate,
     log: &dyn AttemptLog,
     group: &str,
-) -> Result<Option<i64>, MarkError> {
+) -> Result<Option<i64>, PortError> {
     if let Some(mark) = gate.account_mark().await? {
         return Ok(Some(mark));
     }
@@ -44,10 +33,19 @@ pub async fn raise_lost_mark(
 }
 
 impl Directory {
+    /// Makes an account. No account ever had its id, also not in a state of the ledger that is lost.
+    pub async fn register(&self, new: &NewUser) -> Result<Registration, AuthError> {
+        let above = self.ids_above().await?;
+        let made = self.engines.ledger.register(new, above).await?;
+        if let Registration::Registered(id) = made {
+            self.reached.fetch_max(id.value(), Ordering::Relaxed);
+            self.note_reached().await;
+        }
+        Ok(made)
+    }
+
     /// The id above which a new account's has to be.
-    ///
-    /// While the gate cannot be asked, what this node knows has to do: it read the note at least once a second before.
-    pub(in crate::auth) async fn ids_above(&self) -> Result<i64, AccountRefusal> {
+    async fn ids_above(&self) -> Result<i64, AccountRefusal> {
         let engines = &self.engines;
         let (ledger, gate, log) = (&engines.ledger, &engines.gate, &engines.log);
         let mark =
@@ -58,22 +56,116 @@ impl Directory {
             Ok(None) => Err(AccountRefusal::Unavailable(
                 "the gate lost its note of account ids, and the log is not settled yet".to_owned(),
             )),
-            Err(MarkError::Gate(_)) => Ok(known),
+            Err(PortError::Gate(_)) => self.is_in_noted_state().await.map(|()| known),
             Err(error) => Err(AccountRefusal::Unavailable(error.to_string())),
         }
     }
 
-    /// Notes in the gate how far ids have come, if it does not have that yet, and learns what it has.
-    pub(super) async fn note_reached(&self) {
+    /// While the gate cannot be asked, this node knows enough only if the ledger was not set back since it read the note: ids
+    /// that other nodes have noted since then would be handed out again.
+    async fn is_in_noted_state(&self) -> Result<(), AccountRefusal> {
+        let unavailable = |cause: String| AccountRefusal::Unavailable(cause);
+        let now = self.engines.ledger.account_changes(None).await;
+        let server = now
+            .map_err(|error| unavailable(error.to_string()))?
+            .position
+            .server;
+        let noted_in = self.noted_in.load();
+        if noted_in.as_deref() == Some(&server) {
+            return Ok(());
+        }
+        Err(unavailable(
+            "the gate cannot be asked how far account ids have come, and the ledger was restarted or set back".to_owned(),
+        ))
+    }
+
+    /// Notes in the gate how far ids have come, if it does not have that yet, and learns what it has. `state` is that of the
+    /// ledger, read before.
+    pub(super) async fn follow_note(&self, state: &str) {
+        if self.note_reached().await {
+            self.noted_in.store(Some(Arc::new(state.to_owned())));
+        }
+    }
+
+    /// The same without a state. False if the gate has no note, or does not answer.
+    async fn note_reached(&self) -> bool {
         let engines = &self.engines;
         // Without it, it is lost, and made anew only when the log is settled; or the gate is away, and asked again.
         let Ok(Some(mark)) = engines.gate.account_mark().await else {
-            return;
+            return false;
         };
         let reached = self.reached.fetch_max(mark, Ordering::Relaxed).max(mark);
         if reached > mark {
             // What cannot be noted now is noted a second later.
             let _ = engines.gate.raise_account_mark(reached).await;
         }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::{
+        clock::SystemClock,
+        engine::model::{ModelGate, ModelLedger, ModelLog},
+        ids::{AttemptId, ProductId, SaleId, UserId},
+        port::{Attempt, Member, Partition, Position, SettleBatch},
+    };
+
+    const GROUP: &str = "workers";
+
+    /// The record of an account that the ledger does not know, as the first of a log.
+    async fn lost_account(log: &ModelLog) -> Attempt {
+        let attempt = Attempt {
+            id: AttemptId::generate(),
+            sale: SaleId::new(1).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            user: UserId::new(40).unwrap(),
+            at: DateTime::UNIX_EPOCH,
+        };
+        log.append(&[attempt]).await.remove(0).unwrap();
+        attempt
+    }
+
+    #[tokio::test]
+    async fn a_lost_note_is_made_anew_once_the_log_is_settled() {
+        let (clock, log) = (Arc::new(SystemClock), ModelLog::new(2));
+        let (ledger, gate) = (ModelLedger::new(clock.clone()), ModelGate::server(clock));
+        let raise = || raise_lost_mark(&ledger, &gate, &log, GROUP);
+        let attempt = lost_account(&log).await;
+        assert_eq!(raise().await.unwrap(), None, "the log is not settled");
+        assert_eq!(gate.account_mark().await.unwrap(), None);
+
+        let member = Member {
+            group: GROUP.to_owned(),
+            topic: log.name().to_owned(),
+            id: "worker".to_owned(),
+        };
+        let lease = std::time::Duration::from_mins(1);
+        ledger.heartbeat(&member, 2, lease).await.unwrap();
+        assert_eq!(raise().await.unwrap(), None, "nor yet");
+        let settled = SettleBatch {
+            position: Position {
+                group: GROUP.to_owned(),
+                topic: log.name().to_owned(),
+                partition: Partition(0),
+            },
+            from: Offset(0),
+            to: Offset(1),
+            last: Some(attempt.id),
+            attempts: Vec::new(),
+            rejected: Vec::new(),
+            reached: None,
+        };
+        ledger.settle(&[settled]).await.unwrap();
+        ledger.continue_accounts_above(attempt.user).await.unwrap();
+        assert_eq!(raise().await.unwrap(), Some(40));
+        assert_eq!(gate.account_mark().await.unwrap(), Some(40));
+        // Once it is there, the log is not asked any more.
+        lost_account(&log).await;
+        assert_eq!(raise().await.unwrap(), Some(40));
     }
 }

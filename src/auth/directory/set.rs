@@ -7,11 +7,9 @@ use std::{collections::HashMap, ops::RangeInclusive};
 
 use crate::{
     ids::UserId,
-    port::{AccountPage, AccountRun},
+    port::{ACCOUNT_BLOCK as BLOCK, AccountPage, AccountRun},
 };
 
-/// Ids of a block.
-const BLOCK: i64 = 512;
 const WORD: i64 = 64;
 
 /// The accounts that exist.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use metrics::{counter, gauge};
-use tokio::sync::oneshot;
+use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Directory, set::AccountSet};
@@ -17,6 +17,11 @@ use crate::{
 
 /// How often the ledger is asked what changed.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How often accounts without keys are looked for: those made by hand, or by a version without keys.
+const KEYS_INTERVAL: Duration = Duration::from_mins(1);
+/// Accounts without keys that are looked at in one statement, and how many statements follow each other.
+const KEYS_AT_ONCE: u32 = 1_000;
+const KEY_PAGES: u32 = 10;
 /// Accounts that are read with one query: some hundredths of a second of PostgreSQL's time.
 const PAGE: u32 = 50_000;
 
@@ -37,6 +42,7 @@ impl Directory {
     ) {
         let mut loaded = Some(loaded);
         let mut failing = false;
+        let (mut keys_due, mut keys_after) = (Instant::now(), None);
         loop {
             let kept = if loaded.is_some() {
                 self.load().await
@@ -46,7 +52,7 @@ impl Directory {
             match kept {
                 Ok(()) => {
                     if let Some(loaded) = loaded.take() {
-                        // Whoever waited for it may be gone.
+                        // The start may have given up waiting.
                         let _ = loaded.send(());
                         continue;
                     }
@@ -54,7 +60,11 @@ impl Directory {
                         tracing::info!("the accounts can be read again");
                     }
                     failing = false;
-                    self.note_reached().await;
+                    self.follow_note(&position.server).await;
+                    if Instant::now() >= keys_due {
+                        keys_due = Instant::now() + KEYS_INTERVAL;
+                        keys_after = self.set_missing_keys(keys_after).await;
+                    }
                 }
                 Err(error) => {
                     if !failing {
@@ -70,6 +80,38 @@ impl Directory {
                 return;
             }
         }
+    }
+
+    /// Computes keys of accounts that have none, above `after`. From where to go on next time.
+    async fn set_missing_keys(&self, after: Option<i64>) -> Option<i64> {
+        let mut last = after;
+        for _ in 0..KEY_PAGES {
+            let from = last.unwrap_or(i64::MIN);
+            match self
+                .engines
+                .ledger
+                .set_missing_keys(from, KEYS_AT_ONCE)
+                .await
+            {
+                Ok(page) => {
+                    if page.set > 0 {
+                        tracing::info!(
+                            keys = page.set,
+                            "keys of accounts were missing and are set"
+                        );
+                    }
+                    last = page.last;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "accounts lack keys, and they cannot be set; run `flashsale migrate`");
+                    return after;
+                }
+            }
+            if last.is_none() {
+                break;
+            }
+        }
+        last
     }
 
     /// Reads all accounts, page by page, into a new set.

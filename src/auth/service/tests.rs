@@ -28,6 +28,8 @@ fn auth() -> (Auth, Arc<Tokens>) {
         registrations_per_address: 0,
         registrations_per_account: 0,
         attempts_per_user: 0,
+        loopback: true,
+        attempts_per_address: 0,
     })
 }
 
@@ -39,6 +41,7 @@ fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
+        password_blocklist: false,
     };
     let tokens = Arc::new(Tokens::new(&config));
     let passwords = Passwords::new(&config).unwrap();
@@ -136,6 +139,8 @@ fn limits() -> LimitsConfig {
         registrations_per_address: 3,
         registrations_per_account: 3,
         attempts_per_user: 0,
+        loopback: true,
+        attempts_per_address: 0,
     }
 }
 
@@ -213,4 +218,53 @@ async fn a_password_over_the_length_is_refused_before_it_is_hashed() {
     ));
     let refused = register(129).await;
     assert!(matches!(refused, Err(AuthError::Invalid(_))), "{refused:?}");
+}
+
+/// The stored hash of an account.
+async fn stored(auth: &Auth, username: &str) -> String {
+    let found = auth.ledger.find_user(username).await.unwrap();
+    found.unwrap().password_hash
+}
+
+#[tokio::test]
+async fn an_account_of_the_original_logs_in_and_gets_a_hash_of_ours() {
+    let (auth, _) = auth();
+    for (username, password) in [
+        ("joe@shop.com", "joe's"),
+        ("ab", "x"),
+        ("Lo Ser", "pässword"),
+    ] {
+        let account = NewUser {
+            username: username.to_owned(),
+            email: format!("{username}@example.com"),
+            password_hash: bcrypt::hash(password, 4).unwrap(),
+            full_name: None,
+        };
+        auth.ledger.register(&account, 0).await.unwrap();
+        let wrong = login(&auth, username, "wrong").await;
+        assert!(matches!(wrong, Err(AuthError::WrongCredentials)));
+        assert_eq!(stored(&auth, username).await, account.password_hash);
+        assert!(login(&auth, username, password).await.is_ok(), "{username}");
+        let renewed = stored(&auth, username).await;
+        assert!(renewed.starts_with("$argon2id$"), "{renewed}");
+        assert!(login(&auth, username, password).await.is_ok());
+        assert!(login(&auth, username, "wrong").await.is_err());
+        assert_eq!(stored(&auth, username).await, renewed, "once");
+    }
+}
+
+#[tokio::test]
+async fn an_account_without_a_hash_is_no_error_and_nobody_s() {
+    let (auth, _) = auth();
+    let account = NewUser {
+        username: "nobody".to_owned(),
+        email: "nobody@example.com".to_owned(),
+        password_hash: "-".to_owned(),
+        full_name: None,
+    };
+    auth.ledger.register(&account, 0).await.unwrap();
+    for password in ["-", "secret"] {
+        let refused = login(&auth, "nobody", password).await;
+        assert!(matches!(refused, Err(AuthError::WrongCredentials)));
+    }
 }

@@ -6,13 +6,12 @@ use super::Repair;
 use crate::{
     order::audit::{Finding, LogSheet, Mended, Remedy, Report, Sheet},
     port::GateStatus,
+    terminal::print_json,
 };
 
-#[allow(clippy::print_stdout)] // the command's answer
 pub(super) fn print(report: &Report, repairs: Option<&Vec<Repair>>) -> anyhow::Result<()> {
     let document = document(report, repairs);
-    println!("{}", serde_json::to_string_pretty(&document)?);
-    Ok(())
+    Ok(print_json(&document)?)
 }
 
 pub(in super::super) fn document(report: &Report, repairs: Option<&Vec<Repair>>) -> Value {

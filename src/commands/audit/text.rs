@@ -1,11 +1,10 @@
 //! An audit for people.
 
-#![allow(clippy::print_stdout)] // the command's answer
-
 use super::{Repair, json::kind};
 use crate::{
     order::audit::{Finding, LogSheet, Mended, Remedy, Report, Sheet},
     port::GateStatus,
+    terminal::{Plain, say},
 };
 
 /// Findings of one kind and sale that are printed; JSON has them all.
@@ -19,16 +18,16 @@ pub(in super::super) fn report(report: &Report) {
     let broken: usize = report.sheets.iter().map(|sheet| sheet.findings.len()).sum();
     let broken = broken + report.log.cut().count();
     if broken == 0 {
-        println!("\nEvery promise holds.");
+        say!("\nEvery promise holds.");
     } else {
-        println!("\nBROKEN: {broken} findings.");
+        say!("\nBROKEN: {broken} findings.");
     }
 }
 
 pub(super) fn repairs(repairs: &[Repair]) {
-    println!("\nRepairs");
+    say!("\nRepairs");
     if repairs.is_empty() {
-        println!("  nothing that can safely be mended");
+        say!("  nothing that can safely be mended");
     }
     for repair in repairs {
         let came = match repair.came {
@@ -36,19 +35,19 @@ pub(super) fn repairs(repairs: &[Repair]) {
             Some(Mended::Done) => "done",
             Some(Mended::NotYet(cause)) => cause,
         };
-        println!(
+        say!(
             "  sale {}: {} ({came})",
             repair.sale,
             remedy(&repair.remedy)
         );
     }
     if repairs.iter().any(|repair| repair.came.is_none()) {
-        println!("Nothing was changed; --repair --yes does it.");
+        say!("Nothing was changed; --repair --yes does it.");
     }
 }
 
 pub(super) fn hint() {
-    println!("--repair lists what can safely be mended.");
+    say!("--repair lists what can safely be mended.");
 }
 
 /// Everything that breaks a promise, in words.
@@ -69,46 +68,48 @@ pub(in super::super) fn findings(report: &Report) -> Vec<String> {
 fn sale(sheet: &Sheet) {
     let listing = &sheet.listing;
     let day = |at: chrono::DateTime<chrono::Utc>| at.format("%FT%TZ").to_string();
-    println!(
+    say!(
         "Sale {}: {}, {} to {}",
         listing.id,
-        listing.product_name,
+        Plain(&listing.product_name),
         day(listing.window.start),
         day(listing.window.end)
     );
-    println!(
+    say!(
         "  ledger  {} initial, {} sold, {} remaining",
-        sheet.initial, sheet.sold, sheet.remaining
+        sheet.initial,
+        sheet.sold,
+        sheet.remaining
     );
     if sheet.removed > 0 {
-        println!("          {} orders were removed by hand", sheet.removed);
+        say!("          {} orders were removed by hand", sheet.removed);
     }
     if sheet.without_unit > 0 {
-        println!(
-            "          {} shoppers whose attempt was logged have no order: no unit was left for them",
+        say!(
+            "          {} shoppers whose attempt was logged have no order: no unit was left for them, or no account",
             sheet.without_unit
         );
     }
     match sheet.status {
         GateStatus::Unknown => {}
         GateStatus::Closed { pending } => {
-            println!("  gate    closed, being loaded; {pending} pending");
+            say!("  gate    closed, being loaded; {pending} pending");
         }
         GateStatus::Open {
             available,
             pending,
             holders,
             ..
-        } => println!(
+        } => say!(
             "  gate    {available} available, {pending} pending, {} ordered",
             holders.saturating_sub(pending)
         ),
     }
     if sheet.unsettled > 0 {
-        println!("  log     {} records not settled yet", sheet.unsettled);
+        say!("  log     {} records not settled yet", sheet.unsettled);
     }
     if sheet.dead_letters > 0 {
-        println!("  dead letters without a decision: {}", sheet.dead_letters);
+        say!("  dead letters without a decision: {}", sheet.dead_letters);
     }
     let mut kinds: Vec<&str> = Vec::new();
     for finding in &sheet.findings {
@@ -119,33 +120,34 @@ fn sale(sheet: &Sheet) {
     for one in kinds {
         let of_kind = || sheet.findings.iter().filter(|finding| kind(finding) == one);
         for finding in of_kind().take(SHOWN) {
-            println!("  BROKEN  {}", described(finding));
+            say!("  BROKEN  {}", described(finding));
         }
         let more = of_kind().count().saturating_sub(SHOWN);
         if more > 0 {
-            println!("          and {more} more like this");
+            say!("          and {more} more like this");
         }
     }
 }
 
 fn log(log: &LogSheet) {
-    println!(
+    say!(
         "Log {}: {} records not settled yet",
-        log.name, log.unsettled
+        Plain(&log.name),
+        log.unsettled
     );
     if log.unread > 0 {
-        println!(
+        say!(
             "  {} of them were not looked at: they count for no sale above",
             log.unread
         );
     }
     for (partition, missing) in log.cut() {
-        println!(
+        say!(
             "  BROKEN  partition {partition}: {missing} records were deleted before they were settled (see the topic's retention)"
         );
     }
     let more = if log.more_letters { " or more" } else { "" };
-    println!(
+    say!(
         "Dead letters without a decision: {}{more}",
         log.dead_letters
     );

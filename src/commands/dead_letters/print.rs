@@ -1,13 +1,12 @@
 //! Dead letters for people.
 
-#![allow(clippy::print_stdout)] // the command's answer
-
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Replay;
 use crate::port::{Decision, FoundLetter, LetterId, Verdict};
+use crate::terminal::{Plain, is_obeyed, say};
 
 /// Characters of a record in a list.
 const SHORT: usize = 100;
@@ -15,10 +14,10 @@ const SHORT: usize = 100;
 /// A letter in a list: three lines.
 pub(super) fn line(found: &FoundLetter, decision: Option<&Decision>) {
     head(found);
-    println!("  {}", short(found));
+    say!("  {}", short(found));
     match decision {
-        Some(decision) => println!("  {}", decided(decision)),
-        None => println!("  nothing is decided"),
+        Some(decision) => say!("  {}", decided(decision)),
+        None => say!("  nothing is decided"),
     }
 }
 
@@ -26,35 +25,35 @@ pub(super) fn line(found: &FoundLetter, decision: Option<&Decision>) {
 pub(super) fn whole(found: &FoundLetter, decisions: &[Decision]) {
     head(found);
     for decision in decisions {
-        println!("  {}", decided(decision));
+        say!("  {}", decided(decision));
     }
     if decisions.is_empty() {
-        println!("  nothing is decided");
+        say!("  nothing is decided");
     }
     let raw = &found.letter.raw;
     if let Some(bytes) = found.omitted_bytes {
-        println!(
+        say!(
             "  the record was too large to be buried whole: {bytes} bytes of its value are not here"
         );
         return;
     }
     match raw.key.as_deref() {
-        Some(key) => println!("  key:\n{}", text_or_hex(key)),
-        None => println!("  no key"),
+        Some(key) => say!("  key:\n{}", text_or_hex(key)),
+        None => say!("  no key"),
     }
     match raw.value.as_deref() {
-        Some(value) => println!("  value:\n{}", text_or_hex(value)),
-        None => println!("  no value"),
+        Some(value) => say!("  value:\n{}", text_or_hex(value)),
+        None => say!("  no value"),
     }
 }
 
 pub(super) fn replayed(letter: LetterId, replay: Replay) {
     match replay {
         Replay::Appended(attempt) => {
-            println!("{letter}: replayed as attempt {attempt}; a worker settles it");
+            say!("{letter}: replayed as attempt {attempt}; a worker settles it");
         }
         Replay::Settled(attempt, outcome) => {
-            println!(
+            say!(
                 "{letter}: was replayed before, as attempt {attempt}, and is settled: {outcome:?}"
             );
         }
@@ -62,22 +61,22 @@ pub(super) fn replayed(letter: LetterId, replay: Replay) {
 }
 
 pub(super) fn discarded(letter: LetterId) {
-    println!("{letter}: discarded");
+    say!("{letter}: discarded");
 }
 
 pub(super) fn count(count: u64) {
-    println!("{count} dead letters");
+    say!("{count} dead letters");
 }
 
 fn head(found: &FoundLetter) {
     let letter = &found.letter;
-    println!(
+    say!(
         "{}  of record {}:{}, buried {}: {}",
         found.id,
         letter.partition,
         letter.offset,
         instant(letter.buried_at),
-        letter.cause.escape_debug()
+        Plain(&letter.cause)
     );
 }
 
@@ -89,10 +88,10 @@ fn decided(decision: &Decision) -> String {
     let reason = decision
         .reason
         .as_deref()
-        .map(|reason| format!(": {reason}"));
+        .map(|reason| format!(": {}", Plain(reason)));
     format!(
         "{what} by {}, {}{}",
-        decision.by,
+        Plain(&decision.by),
         instant(decision.at),
         reason.unwrap_or_default()
     )
@@ -111,26 +110,18 @@ fn short(found: &FoundLetter) -> String {
         return "(no value)".to_owned();
     };
     let text = String::from_utf8_lossy(value);
-    let mut short: String = text
-        .chars()
-        .take(SHORT)
-        .flat_map(char::escape_debug)
-        .collect();
-    if text.chars().nth(SHORT).is_some() {
-        short.push('…');
-    }
-    // Quotes are what records are full of, and harm no terminal.
-    short.replace("\\\"", "\"").replace("\\'", "'")
+    let end = text
+        .char_indices()
+        .nth(SHORT)
+        .map_or(text.len(), |(at, _)| at);
+    let more = if end < text.len() { "…" } else { "" };
+    format!("{}{more}", Plain(text.get(..end).unwrap_or_default()))
 }
 
 /// Text as it is, if a terminal can show it; else sixteen bytes a line in hexadecimal.
 fn text_or_hex(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text)
-            if !text
-                .chars()
-                .any(|c| c.is_control() && c != '\n' && c != '\t') =>
-        {
+        Ok(text) if !text.chars().any(|c| is_obeyed(c) && c != '\n' && c != '\t') => {
             text.to_owned()
         }
         _ => {

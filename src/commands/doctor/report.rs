@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::terminal::{self, Plain, say};
+
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -26,7 +28,7 @@ pub(super) struct Check {
 
 impl Check {
     fn new(verdict: Verdict, area: &'static str, name: &'static str, mut found: String) -> Self {
-        // A line stays a line whatever a server said.
+        // What a server said may have several lines.
         if found.contains(['\n', '\r']) {
             found = found.replace(['\n', '\r'], " ");
         }
@@ -78,10 +80,9 @@ pub(super) fn clock(area: &'static str, ahead_ms: i64, matters: &str) -> Check {
     }
 }
 
-#[allow(clippy::print_stdout)] // the command's answer
 pub(super) fn print(checks: &[Check], json: bool) -> anyhow::Result<()> {
     if json {
-        println!("{}", serde_json::to_string_pretty(checks)?);
+        terminal::print_json(&checks)?;
         return Ok(());
     }
     for check in checks {
@@ -92,11 +93,13 @@ pub(super) fn print(checks: &[Check], json: bool) -> anyhow::Result<()> {
         };
         let advice = check.advice.as_ref();
         let advice = advice
-            .map(|advice| format!("; {advice}"))
+            .map(|advice| format!("; {}", Plain(advice)))
             .unwrap_or_default();
-        println!(
+        say!(
             "{verdict:<8} {:<11} {:<13} {}{advice}",
-            check.area, check.name, check.found
+            check.area,
+            check.name,
+            Plain(&check.found)
         );
     }
     Ok(())

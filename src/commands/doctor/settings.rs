@@ -1,34 +1,21 @@
 //! Secrets that are known, weak or missing.
 
 use super::report::Check;
-use crate::config::{Config, KNOWN_JWT_SECRET, KNOWN_POSTGRES_PASSWORD, SECRET_BYTES};
+use crate::config::{Config, is_known_password, weakness_of_secret};
 
 const AREA: &str = "settings";
 
 /// What every system needs.
 pub(super) fn judge(config: &Config) -> Vec<Check> {
     let secret = config.auth.jwt_secret.reveal();
-    let length = secret.len();
-    let tokens = if secret == KNOWN_JWT_SECRET {
-        Check::failed(
+    let tokens = match weakness_of_secret(secret) {
+        Some(weakness) => Check::failed(
             AREA,
             "JWT_SECRET",
-            "is the default, with which anybody can forge a token".to_owned(),
+            format!("{weakness}: whoever has it can forge a token"),
         )
-        .advise("set one of your own, e.g. from `openssl rand -base64 32`")
-    } else if length < SECRET_BYTES {
-        Check::warning(
-            AREA,
-            "JWT_SECRET",
-            format!("has {length} bytes, under {SECRET_BYTES}"),
-        )
-        .advise("set a longer one, e.g. from `openssl rand -base64 32`")
-    } else {
-        Check::ok(
-            AREA,
-            "JWT_SECRET",
-            format!("is not the default, {length} bytes"),
-        )
+        .advise("set one of your own, e.g. from `openssl rand -base64 32`"),
+        None => Check::ok(AREA, "JWT_SECRET", format!("{} bytes", secret.len())),
     };
     let mode = if config.server.production {
         Check::ok(AREA, "NODE_ENV", "production".to_owned())
@@ -41,11 +28,19 @@ pub(super) fn judge(config: &Config) -> Vec<Check> {
 
 /// What a system on servers needs, too.
 pub(super) fn judge_servers(config: &Config) -> Vec<Check> {
-    let password = if config.postgres.password.reveal() == KNOWN_POSTGRES_PASSWORD {
-        Check::warning(AREA, "POSTGRES_PASSWORD", "is the default".to_owned())
-            .advise("set one of your own")
+    let password = if is_known_password(config.postgres.password.reveal()) {
+        Check::warning(
+            AREA,
+            "POSTGRES_PASSWORD",
+            "is the default, or an obvious one".to_owned(),
+        )
+        .advise("set one of your own")
     } else {
-        Check::ok(AREA, "POSTGRES_PASSWORD", "is not the default".to_owned())
+        Check::ok(
+            AREA,
+            "POSTGRES_PASSWORD",
+            "is not an obvious one".to_owned(),
+        )
     };
     let redis = if config.redis.password.is_none() {
         Check::warning(AREA, "REDIS_PASSWORD", "is not set".to_owned())

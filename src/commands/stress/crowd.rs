@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::{super::connect, progress};
 use crate::{
     auth::{Passwords, Role, Tokens},
     config::Config,
-    engine::postgres::PostgresLedger,
+    engine::postgres::{Crowd as Accounts, PostgresLedger},
     ids::UserId,
     port::Ledger,
     stress::{Target, shoppers::Recruiting},
@@ -36,7 +36,8 @@ enum Source<'a> {
     Minted {
         ledger: PostgresLedger,
         tokens: Box<Tokens>,
-        first_user: Option<UserId>,
+        /// Accounts that are there already.
+        existing: Option<Accounts>,
         now: DateTime<Utc>,
         /// Of a password that nobody knows.
         password_hash: String,
@@ -76,13 +77,15 @@ impl<'a> Crowd<'a> {
         now: DateTime<Utc>,
     ) -> anyhow::Result<Self> {
         let ledger = connect::ledger(config, &CancellationToken::new()).await?;
-        if let Some(first) = first_user {
-            let there = ledger.count_crowd(first, users).await?;
-            ensure!(
-                there == u64::from(users),
-                "of the {users} accounts from {first} on, {there} are there (--first-user, --users)"
-            );
-        }
+        let existing = match first_user {
+            None => None,
+            Some(first) => match ledger.find_crowd(first, users).await? {
+                Ok(accounts) => Some(accounts),
+                Err(there) => bail!(
+                    "of the {users} accounts from {first} on, {there} are there (--first-user, --users)"
+                ),
+            },
+        };
         let tokens = Tokens::new(&config.auth).of_ledger(ledger.id());
         let run = run();
         // A status is shown to whoever has a token; an account is needed to buy only.
@@ -94,13 +97,14 @@ impl<'a> Crowd<'a> {
             source: Source::Minted {
                 ledger,
                 tokens: Box::new(tokens),
-                first_user,
+                existing,
                 now,
                 password_hash: Passwords::new(&config.auth)?
                     .hash_now(&Uuid::new_v4().simple().to_string())?,
                 place: format!(
-                    "{} at {}:{}",
-                    config.postgres.database, config.postgres.host, config.postgres.port
+                    "{} at {}",
+                    config.postgres.database,
+                    config.postgres.server()
                 ),
             },
         })
@@ -122,21 +126,21 @@ impl<'a> Crowd<'a> {
             Source::Minted {
                 ledger,
                 tokens,
-                first_user,
+                existing,
                 now,
                 password_hash,
                 place,
             } => {
-                let users = match first_user {
-                    Some(first) => (first.value()..)
-                        .take(self.users as usize)
-                        .filter_map(UserId::new)
-                        .collect(),
+                let accounts = match existing {
+                    Some(accounts) => accounts.clone(),
                     None => self.add(ledger, password_hash, place).await?,
                 };
                 let name = format!("stress-{}", self.run);
-                let issue = |user| tokens.issue(user, &name, Role::User, *now);
-                Ok(users.into_iter().map(issue).collect::<Result<_, _>>()?)
+                // A token that is older than its account is refused, and `now` is from before they were added.
+                let at = accounts.newest.max(*now);
+                let issue = |user| tokens.issue(user, &name, Role::User, at);
+                let users = accounts.users.into_iter();
+                Ok(users.map(issue).collect::<Result<_, _>>()?)
             }
         }
     }
@@ -174,7 +178,7 @@ impl<'a> Crowd<'a> {
         ledger: &PostgresLedger,
         password_hash: &str,
         place: &str,
-    ) -> anyhow::Result<Vec<UserId>> {
+    ) -> anyhow::Result<Accounts> {
         let name = format!("stress-{}", self.run);
         let bar = progress::bar("accounts", self.users.into());
         bar.say(&format!(

@@ -6,6 +6,7 @@ use super::{
     super::audit,
     outcome::{Outcome, QUANTILES, buckets, millis},
 };
+use crate::terminal::print_json;
 
 /// Shown as help.
 pub(super) const SCHEMA: &str = "\
@@ -26,10 +27,8 @@ JSON document:
   promises          list of name, state (kept, broken, unknown), found
   audit             the document of `flashsale audit --json`; null without one";
 
-#[allow(clippy::print_stdout)] // the command's answer
 pub(super) fn print(outcome: &Outcome) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(&document(outcome))?);
-    Ok(())
+    Ok(print_json(&document(outcome))?)
 }
 
 fn document(outcome: &Outcome) -> Value {

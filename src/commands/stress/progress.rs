@@ -11,6 +11,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::terminal;
+
 /// How often a bar is drawn that counts what happens far more often.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -64,7 +66,7 @@ impl Bar {
 
     /// Prints a line above the bar, or without one.
     pub(super) fn say(&self, line: &str) {
-        self.0.suspend(|| eprintln!("{line}"));
+        self.0.suspend(|| terminal::complain(line));
     }
 }
 

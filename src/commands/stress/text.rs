@@ -1,7 +1,5 @@
 //! A run for people.
 
-#![allow(clippy::print_stdout)] // the command's answer
-
 use std::fmt::Write;
 
 use super::{
@@ -9,14 +7,15 @@ use super::{
     outcome::{Outcome, QUANTILES, buckets, millis},
 };
 use crate::stress::promises::Standing;
+use crate::terminal::{Plain, say};
 
 /// Of the longest bar of the chart.
 const BAR_CHARS: u64 = 40;
 
 pub(super) fn print(outcome: &Outcome) {
-    println!("{}", page(outcome));
+    say!("{}", page(outcome));
     if let Some(Ok(report)) = outcome.audited.as_ref().map(|audited| &audited.0) {
-        println!("\nAudit");
+        say!("\nAudit");
         audit::text::report(report);
     }
 }
@@ -26,7 +25,10 @@ fn page(outcome: &Outcome) -> String {
     let settings = &outcome.settings;
     lines.push(format!(
         "Sale {} at {}: {}, {} units",
-        settings.sale, settings.url, settings.product_name, settings.initial_stock
+        settings.sale,
+        Plain(&settings.url),
+        Plain(&settings.product_name),
+        settings.initial_stock
     ));
     lines.push(format!("  {}", described(outcome)));
     figures(outcome, &mut lines);
@@ -34,7 +36,7 @@ fn page(outcome: &Outcome) -> String {
     lines.push("\nAnswers".to_owned());
     for (status, code, count) in outcome.answers() {
         lines.push(
-            format!("  {count:>9}  {status} {code}")
+            format!("  {count:>9}  {status} {}", Plain(code))
                 .trim_end()
                 .to_owned(),
         );
@@ -51,7 +53,8 @@ fn page(outcome: &Outcome) -> String {
         };
         lines.push(format!(
             "  {standing:<8} {}: {}",
-            promise.title, promise.found
+            promise.title,
+            Plain(&promise.found)
         ));
     }
     lines.join("\n")

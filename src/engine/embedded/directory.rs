@@ -1,18 +1,32 @@
 //! The data directory: one process at a time has it, and its owner alone can read it. Nothing here knows what is in the
 //! file.
+//!
+//! Password hashes are in it, and whoever can write it owns the shop: a directory that everybody can write is refused, files are
+//! made with 0600, and a link that somebody planted under one of our names is never followed.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
+
+use rustix::fs::OFlags;
 
 use super::OpenError;
 
 pub(super) const FILE: &str = "flashsale.db";
+/// What SQLite keeps beside the file.
+const BESIDE: &[&str] = &["-wal", "-shm", "-journal"];
 /// Says who has the directory, for whoever is refused.
 const HOLDER: &str = "flashsale.pid";
+/// Of [`HOLDER`]: more digits no process id has.
+const PID_BYTES: u64 = 20;
+
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+/// What anybody but the owner may do with a file.
+const NOT_OWNER: u32 = 0o077;
 
 /// A directory that is ours until this is dropped, or the process ends in whatever way.
 #[derive(Debug)]
@@ -25,36 +39,43 @@ pub struct DataDirectory {
 impl DataDirectory {
     /// Makes the directory if it is missing, and takes it.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let unusable = |cause: io::Error| OpenError::Directory {
+        let unusable = |cause: String| OpenError::Directory {
             path: path.to_owned(),
-            cause: cause.to_string(),
+            cause,
         };
-        // Password hashes are in it.
+        let failed = |cause: io::Error| unusable(cause.to_string());
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
         let is_new = !path.exists();
-        private.create(path).map_err(unusable)?;
-        if is_new && let Some(parent) = path.canonicalize().map_err(unusable)?.parent() {
+        private.create(path).map_err(failed)?;
+        if is_new && let Some(parent) = path.canonicalize().map_err(failed)?.parent() {
             // Or a power cut could take the directory with all that is in it.
             File::open(parent)
                 .and_then(|parent| parent.sync_all())
-                .map_err(unusable)?;
+                .map_err(failed)?;
         }
-        let handle = File::open(path).map_err(unusable)?;
+        let handle = File::open(path).map_err(failed)?;
+        let mode = handle.metadata().map_err(failed)?.permissions().mode();
+        if mode & OTHERS_WRITE != 0 {
+            return Err(unusable(format!(
+                "every user of this machine can write it (mode {:o}); look at what is in it, then chmod 700",
+                mode & 0o7777
+            )));
+        }
+        if mode & GROUP_WRITES != 0 {
+            tracing::warn!(directory = %path.display(), "the group of the data directory can write it");
+        }
         match handle.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let pid = fs::read_to_string(path.join(HOLDER)).unwrap_or_default();
-                let pid = pid.trim();
                 return Err(OpenError::InUse {
                     path: path.to_owned(),
-                    pid: if pid.is_empty() { "unknown" } else { pid }.to_owned(),
+                    pid: holder(path).unwrap_or_else(|| "unknown".to_owned()),
                 });
             }
-            Err(TryLockError::Error(cause)) => return Err(unusable(cause)),
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
         }
-        let pid = format!("{}\n", std::process::id());
-        fs::write(path.join(HOLDER), pid).map_err(unusable)?;
+        write_holder(path).map_err(|cause| unusable(format!("{HOLDER}: {cause}")))?;
         Ok(Self {
             path: path.to_owned(),
             handle,
@@ -64,6 +85,18 @@ impl DataDirectory {
     /// The data file.
     pub(super) fn file(&self) -> PathBuf {
         self.path.join(FILE)
+    }
+
+    /// Sees to it that the file, and what SQLite keeps beside it, are files of their own that their owner alone can use, if
+    /// they are there.
+    pub(super) fn keep_files_private(&self) -> Result<(), OpenError> {
+        for suffix in [""].iter().chain(BESIDE) {
+            let mut name = self.file().into_os_string();
+            name.push(suffix);
+            let file = PathBuf::from(name);
+            keep_private(&file).map_err(|cause| OpenError::File { file, cause })?;
+        }
+        Ok(())
     }
 
     /// Makes the file if it is missing, empty, and the directory's entry durable.
@@ -79,4 +112,63 @@ impl DataDirectory {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Makes the file anew: one that is there may be a link to somebody else's file, or a pipe.
+fn write_holder(directory: &Path) -> io::Result<()> {
+    let path = directory.join(HOLDER);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?
+        .write_all(format!("{}\n", std::process::id()).as_bytes())
+}
+
+/// The process that has the directory, if its file says so.
+fn holder(directory: &Path) -> Option<String> {
+    let mut text = String::new();
+    open_itself(&directory.join(HOLDER))
+        .ok()?
+        .take(PID_BYTES)
+        .read_to_string(&mut text)
+        .ok()?;
+    let pid = text.trim();
+    (!pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit())).then(|| pid.to_owned())
+}
+
+/// Takes from everybody else what they may do with a file. A link, or what is no file, is refused.
+fn keep_private(path: &Path) -> Result<(), String> {
+    let file = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+        Ok(found) if found.is_symlink() => {
+            return Err("it is a symbolic link, which is not followed".to_owned());
+        }
+        Ok(found) if !found.is_file() => return Err("it is not a file".to_owned()),
+        Ok(_) => open_itself(path).map_err(|error| error.to_string())?,
+    };
+    let mode = file
+        .metadata()
+        .map_err(|error| error.to_string())?
+        .permissions()
+        .mode();
+    if mode & NOT_OWNER != 0 {
+        file.set_permissions(Permissions::from_mode(mode & 0o700))
+            .map_err(|error| format!("others can use it, and that cannot be changed: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Opens a file to be read, not what a link points to, and without waiting for the other end of a pipe.
+fn open_itself(path: &Path) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    OpenOptions::new()
+        .read(true)
+        .custom_flags(flags.bits().cast_signed())
+        .open(path)
 }

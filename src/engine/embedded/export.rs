@@ -68,6 +68,16 @@ fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
         .filter(users::id.gt(after))
         .order(users::id)
         .limit(PAGE)
+        // Whoever takes them over computes the keys.
+        .select((
+            users::id,
+            users::username,
+            users::email,
+            users::password_hash,
+            users::full_name,
+            users::role,
+            users::created_at,
+        ))
         .load::<(i64, String, String, String, Option<String>, String, i64)>(conn)?;
     let line = |(id, username, email, password_hash, full_name, role, created_at)| {
         let row = UserRow {

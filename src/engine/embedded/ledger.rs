@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{
-    accounts, audit, ended, leases, outcomes, sales, settle,
+    accounts, audit, ended, keys, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
     values::millis,
@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
         LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser,
@@ -118,12 +118,28 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
+    async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {
+        self.write(move |conn| keys::set_missing(conn, after, limit))
+            .await
+    }
+
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         let username = username.to_owned();
         Ok(self
             .store
             .read(move |conn| users::find(conn, &username))
             .await?)
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.write(move |conn| users::replace_hash(conn, user, &old, &new))
+            .await
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {

@@ -8,16 +8,17 @@ use diesel::{
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{DataFile, OpenError};
-use crate::engine::migration::MigrationState;
+use super::{DataFile, OpenError, keys};
+use crate::engine::migration::{KEYS_AT_ONCE, Migrated, MigrationState};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 type HarnessResult<T> = diesel::migration::Result<T>;
 
 impl DataFile {
-    /// Applies what is pending, each migration in a transaction. The names of those applied now.
-    pub fn migrate(&mut self) -> Result<Vec<String>, OpenError> {
+    /// Applies what is pending, each migration in a transaction, and computes the keys of accounts that have none. What was done,
+    /// and which accounts clash.
+    pub fn migrate(&mut self) -> Result<Migrated, OpenError> {
         let newer = self.with(|conn| Ok(unknown(&applied(conn)?)))?;
         if !newer.is_empty() {
             return Err(OpenError::Newer {
@@ -26,12 +27,19 @@ impl DataFile {
             });
         }
         self.with(|conn| {
-            let mut names = Vec::new();
+            let mut migrated = Migrated::default();
             for migration in conn.pending_migrations(MIGRATIONS)? {
                 conn.run_migration(&migration)?;
-                names.push(migration.name().to_string());
+                migrated.applied.push(migration.name().to_string());
             }
-            Ok(names)
+            let mut after = Some(i64::MIN);
+            while let Some(last) = after {
+                let page =
+                    conn.immediate_transaction(|conn| keys::set_missing(conn, last, KEYS_AT_ONCE))?;
+                after = page.last;
+                migrated.clashes.add(page.clashes);
+            }
+            Ok(migrated)
         })
     }
 

@@ -11,6 +11,8 @@ diesel::table! {
         full_name -> Nullable<Text>,
         role -> Text,
         created_at -> BigInt,
+        username_key -> Nullable<Text>,
+        email_key -> Nullable<Text>,
     }
 }
 
@@ -34,6 +36,8 @@ diesel::table! {
         initial_stock -> BigInt,
         remaining_stock -> BigInt,
         version -> BigInt,
+        admitted_from -> Nullable<BigInt>,
+        admitted_until -> Nullable<BigInt>,
         created_at -> BigInt,
     }
 }

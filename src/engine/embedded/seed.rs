@@ -11,6 +11,7 @@ use super::{
     values::millis,
 };
 use crate::{
+    account_key::AccountKey,
     config::SaleConfig,
     engine::demo::{ACCOUNTS, Account, DemoSale, InvalidSale, PRODUCTS, Product, Seeded},
 };
@@ -71,11 +72,13 @@ fn seed_account<E: Display>(
     account: Account,
     hash: &dyn Fn(&str) -> Result<String, E>,
 ) -> Result<Seeded, SeedError> {
+    let username_key = AccountKey::of(account.username);
+    let email_key = AccountKey::of(account.email);
     let there = users::table
         .filter(
-            users::username
-                .eq(account.username)
-                .or(users::email.eq(account.email)),
+            users::username_key
+                .eq(username_key.as_str())
+                .or(users::email_key.eq(email_key.as_str())),
         )
         .select(users::id)
         .first::<i64>(conn)
@@ -88,6 +91,8 @@ fn seed_account<E: Display>(
         .values((
             users::username.eq(account.username),
             users::email.eq(account.email),
+            users::username_key.eq(username_key.as_str()),
+            users::email_key.eq(email_key.as_str()),
             users::password_hash.eq(hash),
             users::role.eq(account.role),
         ))

@@ -12,14 +12,14 @@ use super::{
     outcomes, results,
     sales::units,
     schema::{consumer_partitions, flash_sales, orders, purchase_attempts, users},
-    values::{bytes, millis},
+    values::{bytes, millis, time},
 };
 use crate::{
     engine::outcome,
     ids::{ProductId, SaleId},
     port::{
-        Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SettleBatch, SettleError,
-        Settlement,
+        Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SaleWindow, SettleBatch,
+        SettleError, Settlement,
     },
     rules::settlement::{self, Decision, Known, KnownSale},
 };
@@ -90,14 +90,27 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Kno
     for sale in sales {
         let row = flash_sales::table
             .find(sale.value())
-            .select((flash_sales::product_id, flash_sales::remaining_stock))
-            .first::<(i64, i64)>(conn)
+            .select((
+                flash_sales::product_id,
+                flash_sales::remaining_stock,
+                flash_sales::admitted_from,
+                flash_sales::admitted_until,
+            ))
+            .first::<(i64, i64, Option<i64>, Option<i64>)>(conn)
             .optional()?;
-        if let Some((product, remaining)) = row
+        if let Some((product, remaining, from, until)) = row
             && let Some(product) = ProductId::new(product)
         {
-            let remaining = units(remaining);
-            known.sales.insert(sale, KnownSale { product, remaining });
+            let admitted = from.zip(until).map(|(from, until)| SaleWindow {
+                start: time(from),
+                end: time(until),
+            });
+            let row = KnownSale {
+                product,
+                remaining: units(remaining),
+                admitted,
+            };
+            known.sales.insert(sale, row);
         }
     }
     for attempt in attempts {

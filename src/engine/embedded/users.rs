@@ -8,6 +8,7 @@ use diesel::{
 
 use super::{accounts, schema::users, values::time};
 use crate::{
+    account_key::AccountKey,
     ids::UserId,
     port::{NewUser, Registration, StoredUser},
 };
@@ -25,6 +26,8 @@ pub(super) fn register(
         .values((
             users::username.eq(&user.username),
             users::email.eq(&user.email),
+            users::username_key.eq(AccountKey::of(&user.username).as_str()),
+            users::email_key.eq(AccountKey::of(&user.email).as_str()),
             users::password_hash.eq(&user.password_hash),
             users::full_name.eq(user.full_name.as_deref()),
         ))
@@ -54,10 +57,18 @@ pub(super) fn register(
     }
 }
 
-/// Whatever the case: the column compares without it.
 pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<Option<StoredUser>> {
+    let exact = users::username_key
+        .is_null()
+        .and(users::username.eq(username));
     let row = users::table
-        .filter(users::username.eq(username))
+        .filter(
+            users::username_key
+                .eq(AccountKey::of(username).as_str())
+                .or(exact),
+        )
+        // Who wrote the name exactly as the account without a key has it means that one.
+        .order(users::username_key.is_not_null())
         .select((
             users::id,
             users::username,
@@ -78,4 +89,19 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
             })
         }),
     )
+}
+
+/// True if the account had the old hash.
+pub(super) fn replace_hash(
+    conn: &mut SqliteConnection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> QueryResult<bool> {
+    let with_old =
+        users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
+    let changed = diesel::update(with_old)
+        .set(users::password_hash.eq(new))
+        .execute(conn)?;
+    Ok(changed == 1)
 }

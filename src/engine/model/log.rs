@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,9 +26,14 @@ const READ_WAIT: Duration = Duration::from_millis(500);
 /// Records of one read at most: few, so that a reader works in several batches.
 const READ_RECORDS: usize = 500;
 
+/// Partitions that a log can have.
+const MOST_PARTITIONS: usize = 16;
+
 /// The log.
 pub struct ModelLog {
-    partitions: Vec<Mutex<Records>>,
+    partitions: [Mutex<Records>; MOST_PARTITIONS],
+    /// How many of them there are.
+    count: AtomicUsize,
     dead_letters: Mutex<BTreeMap<(Partition, Offset), DeadLetter>>,
     /// Wakes whoever waits for records, in the order of waiting.
     appended: Notify,
@@ -63,13 +71,23 @@ fn entry_of(raw: &RawRecord) -> LogEntry {
 }
 
 impl ModelLog {
+    /// With this many partitions, 16 at most.
     #[must_use]
     pub fn new(partitions: i32) -> Self {
+        let count = usize::try_from(partitions).unwrap_or(0);
         Self {
-            partitions: (0..partitions).map(|_| Mutex::default()).collect(),
+            partitions: std::array::from_fn(|_| Mutex::default()),
+            count: AtomicUsize::new(count.min(MOST_PARTITIONS)),
             dead_letters: Mutex::default(),
             appended: Notify::new(),
         }
+    }
+
+    /// Adds a partition, unless there are 16. Shoppers' attempts go into other partitions from now on.
+    pub fn add_partition(&self) {
+        let count = self.count.load(Ordering::Relaxed);
+        self.count
+            .store((count + 1).min(MOST_PARTITIONS), Ordering::Relaxed);
     }
 
     /// Writes a record by another hand.
@@ -141,7 +159,8 @@ impl ModelLog {
 
     fn records(&self, partition: Partition) -> Option<MutexGuard<'_, Records>> {
         let index = usize::try_from(partition.0).ok()?;
-        let records = self.partitions.get(index)?;
+        let there = self.partitions.get(..self.count.load(Ordering::Relaxed))?;
+        let records = there.get(index)?;
         Some(records.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -191,7 +210,7 @@ impl AttemptLog for ModelLog {
     }
 
     fn partitions(&self) -> i32 {
-        i32::try_from(self.partitions.len()).unwrap_or(i32::MAX)
+        i32::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(i32::MAX)
     }
 
     async fn append(&self, attempts: &[Attempt]) -> Vec<Result<(), AppendError>> {

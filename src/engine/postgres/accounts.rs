@@ -12,7 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::Prepared;
 use crate::{
     ids::UserId,
-    port::{AccountChanges, AccountPage, AccountPosition, AccountRun},
+    port::{ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun},
 };
 
 /// Whoever registers shares it until the account stands; whoever moves the sequence has it alone, so that the sequence does not
@@ -38,14 +38,14 @@ const CHANGES: &str = "
     LEFT JOIN account_changes c ON c.changed_by >= ?::text::xid8
     ORDER BY c.id LIMIT ?";
 
-/// Runs of consecutive ids rather than ids: mostly a handful of rows, however many accounts there are.
+/// Runs of consecutive ids of a block rather than ids: mostly a row for each block.
 const PAGE: &str = "
     SELECT min(id) AS first, max(id) AS last, max(created_at) AS newest
     FROM (
-        SELECT id, created_at, id - row_number() OVER (ORDER BY id) AS run
+        SELECT id, created_at, id - row_number() OVER (ORDER BY id) AS run, id / ? AS block
         FROM (SELECT id, created_at FROM users WHERE id > ? ORDER BY id LIMIT ?) AS page
     ) AS runs
-    GROUP BY run ORDER BY first";
+    GROUP BY run, block ORDER BY first";
 
 const FIND: &str =
     "SELECT id AS first, id AS last, created_at AS newest FROM users WHERE id = ANY(?)";
@@ -143,6 +143,7 @@ pub(super) async fn page(
     limit: u32,
 ) -> QueryResult<AccountPage> {
     let rows: Vec<RunRow> = Prepared::new(PAGE)
+        .bind::<BigInt, _>(ACCOUNT_BLOCK)
         .bind::<BigInt, _>(after.map_or(0, UserId::value))
         .bind::<BigInt, _>(i64::from(limit))
         .load(conn)

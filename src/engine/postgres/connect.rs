@@ -10,6 +10,7 @@
 use std::{io, time::Duration};
 
 use diesel_async::AsyncPgConnection;
+use tokio::time::Instant;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage, config::SslMode, error::SqlState};
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     watch::{LastCode, PasswordInClear, Watched},
 };
 use crate::{
-    config::{Pooler, PostgresConfig, TlsMode},
+    config::{Pooler, PostgresConfig, TlsMode, with_port},
     engine::tls,
     ids::LedgerId,
 };
@@ -52,6 +53,13 @@ pub enum ConnectError {
         "PostgreSQL at {server} takes no writes: a standby, or default_transaction_read_only (POSTGRES_HOST)"
     )]
     ReadOnly { server: String },
+    /// `PgBouncer` answers with one code for everything (08P01): a wrong login, a missing database, a server behind it that is
+    /// away. The last one passes.
+    #[error(
+        "the pooler at {server} gives no session: {cause} (POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB; or PostgreSQL behind it \
+         does not answer)"
+    )]
+    Pooler { server: String, cause: String },
     /// Another database took its place, as after a wrong failover.
     #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
     AnotherLedger { expected: LedgerId, found: LedgerId },
@@ -74,6 +82,11 @@ pub enum ConnectError {
         database: String,
         names: Vec<String>,
     },
+    #[error(
+        "database \"{database}\" (POSTGRES_DB) is one of the original service: leave it as it is, set POSTGRES_DB to a new name, \
+         run `flashsale migrate`, then `flashsale import --from-original {database}` (docs/COMPATIBILITY.md)"
+    )]
+    OriginalSchema { database: String },
 }
 
 impl ConnectError {
@@ -81,7 +94,7 @@ impl ConnectError {
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::ReadOnly { .. } => true,
+            Self::Unreachable { .. } | Self::ReadOnly { .. } | Self::Pooler { .. } => true,
             Self::AnotherLedger { .. }
             | Self::SharedSessions { .. }
             | Self::Certificates(_)
@@ -90,7 +103,8 @@ impl ConnectError {
             | Self::Credentials { .. }
             | Self::DatabaseMissing { .. }
             | Self::Refused { .. }
-            | Self::MigrationsMissing { .. } => false,
+            | Self::MigrationsMissing { .. }
+            | Self::OriginalSchema { .. } => false,
         }
     }
 }
@@ -120,37 +134,43 @@ pub(super) async fn open_for(
     database: &str,
     statement_timeout: Duration,
 ) -> Result<Session, ConnectError> {
-    let connecting = async {
-        let mut last = unreachable(config, "no host is configured".to_owned());
-        for host in transport::hosts(config) {
-            match open_on(purpose, host, config, database, statement_timeout).await {
-                Ok(session) => return Ok(session),
-                // The others would answer the same, or nothing can be said of them.
-                Err(error @ ConnectError::Certificates(_)) => return Err(error),
-                Err(error) => last = error,
-            }
+    let mut last = unreachable(config, "no host is configured".to_owned());
+    for (at, until) in servers_until(config) {
+        let opening = open_on(purpose, &at, config, database, statement_timeout, until);
+        // No transaction runs here, so giving up is safe.
+        match tokio::time::timeout_at(until, opening).await {
+            Ok(Ok(session)) => return Ok(session),
+            // The others would answer the same.
+            Ok(Err(error @ ConnectError::Certificates(_))) => return Err(error),
+            Ok(Err(error)) => last = error,
+            Err(_) => last = no_answer(config),
         }
-        Err(last)
-    };
-    // No transaction runs here, so giving up is safe.
-    match tokio::time::timeout(config.pool_timeout, connecting).await {
-        Ok(result) => result,
-        Err(_) => Err(unreachable(
-            config,
-            format!("no answer within {:?}", config.pool_timeout),
-        )),
     }
+    Err(last)
+}
+
+/// The servers of the setting, each with the time until which it is waited for: `pool_timeout` for all, of which a host that is
+/// switched off, and so answers nothing at all, takes its share only. The next one may be the new primary.
+fn servers_until(config: &PostgresConfig) -> impl Iterator<Item = ((String, u16), Instant)> {
+    let deadline = Instant::now() + config.pool_timeout;
+    let servers = config.servers();
+    let count = servers.len();
+    servers.into_iter().enumerate().map(move |(place, server)| {
+        let left = u32::try_from(count - place).unwrap_or(u32::MAX);
+        (server, Instant::now() + (deadline - Instant::now()) / left)
+    })
 }
 
 async fn open_on(
     purpose: Purpose,
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     statement_timeout: Duration,
+    until: Instant,
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
-    let (client, deadline) = log_in(host, config, database, &code, statement_timeout).await?;
+    let (client, deadline) = log_in(at, config, database, &code, statement_timeout, until).await?;
     // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
     if config.pooler == Pooler::None {
         client
@@ -168,7 +188,7 @@ async fn open_on(
     match session.takes_writes().await {
         Ok(true) => Ok(session),
         Ok(false) => Err(ConnectError::ReadOnly {
-            server: format!("{host}:{}", config.port),
+            server: with_port(&at.0, at.1),
         }),
         Err(error) => Err(unreachable(config, error.to_string())),
     }
@@ -176,16 +196,17 @@ async fn open_on(
 
 /// A client that is logged in, and the deadline of the task that moves its bytes.
 async fn log_in(
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
     code: &LastCode,
     statement_timeout: Duration,
+    until: Instant,
 ) -> Result<(Client, Deadline), ConnectError> {
-    let connected = transport::connect(host, config.port)
+    let connected = transport::connect(&at.0, at.1, until)
         .await
         .map_err(|error| unreachable(config, error.to_string()))?;
-    log_in_over(connected, host, config, database, code, statement_timeout).await
+    log_in_over(connected, &at.0, config, database, code, statement_timeout).await
 }
 
 /// The same on a socket that is connected.
@@ -266,39 +287,33 @@ pub(super) async fn refuse_shared_sessions(
     if config.pooler == Pooler::Transaction {
         return Ok(());
     }
-    let look = async {
-        let mut last = Ok(());
-        for host in transport::hosts(config) {
-            match shares_sessions(host, config, database).await {
-                Ok(false) => return Ok(()),
-                Ok(true) => {
-                    return Err(ConnectError::SharedSessions {
-                        server: format!("{host}:{}", config.port),
-                    });
-                }
-                Err(error) => last = Err(error),
+    let mut last = Ok(());
+    for (at, until) in servers_until(config) {
+        let looking = shares_sessions(&at, config, database, until);
+        match tokio::time::timeout_at(until, looking).await {
+            Ok(Ok(false)) => return Ok(()),
+            Ok(Ok(true)) => {
+                return Err(ConnectError::SharedSessions {
+                    server: with_port(&at.0, at.1),
+                });
             }
+            Ok(Err(error)) => last = Err(error),
+            Err(_) => last = Err(no_answer(config)),
         }
-        last
-    };
-    match tokio::time::timeout(config.pool_timeout, look).await {
-        Ok(result) => result,
-        Err(_) => Err(unreachable(
-            config,
-            format!("no answer within {:?}", config.pool_timeout),
-        )),
     }
+    last
 }
 
 async fn shares_sessions(
-    host: &str,
+    at: &(String, u16),
     config: &PostgresConfig,
     database: &str,
+    until: Instant,
 ) -> Result<bool, ConnectError> {
     let code = LastCode::default();
     let limit = config.statement_timeout;
-    let (one, _one) = log_in(host, config, database, &code, limit).await?;
-    let (other, _other) = log_in(host, config, database, &code, limit).await?;
+    let (one, _one) = log_in(at, config, database, &code, limit, until).await?;
+    let (other, _other) = log_in(at, config, database, &code, limit, until).await?;
     for _ in 0..SHARED_LOOKS {
         let (first, second) = (backend(&one).await, backend(&other).await);
         if first.is_some() && first == second {
@@ -317,15 +332,18 @@ async fn backend(client: &Client) -> Option<String> {
     })
 }
 
-fn server(config: &PostgresConfig) -> String {
-    format!("{}:{}", config.host, config.port)
-}
-
 fn unreachable(config: &PostgresConfig, cause: String) -> ConnectError {
     ConnectError::Unreachable {
-        server: server(config),
+        server: config.server(),
         cause,
     }
+}
+
+fn no_answer(config: &PostgresConfig) -> ConnectError {
+    unreachable(
+        config,
+        format!("no answer within {:?}", config.pool_timeout),
+    )
 }
 
 fn classify(
@@ -333,7 +351,7 @@ fn classify(
     database: &str,
     error: &tokio_postgres::Error,
 ) -> ConnectError {
-    let server = server(config);
+    let server = config.server();
     if let Some(refusal) = error.as_db_error() {
         let cause = refusal.message().to_owned();
         let code = refusal.code();
@@ -346,6 +364,8 @@ fn classify(
                 server,
                 database: database.to_owned(),
             }
+        } else if config.pooler == Pooler::Transaction && *code == SqlState::PROTOCOL_VIOLATION {
+            ConnectError::Pooler { server, cause }
         } else if is_passing(code) {
             // Starting, stopping, or out of connections.
             ConnectError::Unreachable { server, cause }
@@ -423,7 +443,10 @@ mod tests {
             answer
         };
         let login = async {
-            let mut connected = transport::connect("127.0.0.1", port).await.unwrap();
+            let mut connected =
+                transport::connect("127.0.0.1", port, Instant::now() + Duration::from_secs(5))
+                    .await
+                    .unwrap();
             connected.is_local = is_local;
             let code = LastCode::default();
             let timeout = Duration::from_secs(5);

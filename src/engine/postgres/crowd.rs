@@ -1,8 +1,9 @@
 //! Accounts in bulk, for `flashsale stress`: shoppers nobody can log in as, if nobody knows the password of their hash.
 
+use chrono::{DateTime, Utc};
 use diesel::{
     QueryResult, QueryableByName,
-    sql_types::{BigInt, Text},
+    sql_types::{BigInt, Nullable, Text, Timestamptz},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -15,14 +16,32 @@ const AT_ONCE: u32 = 5_000;
 const ADD: &str = "
     INSERT INTO users (username, email, password_hash)
     SELECT name, name || '@stress.invalid', ? FROM (SELECT ? || '-' || n AS name FROM generate_series(?, ?) AS n) AS names
-    RETURNING id";
+    RETURNING id, created_at";
 
-const COUNT: &str = "SELECT count(*) AS id FROM users WHERE id >= ? AND id < ?";
+const COUNT: &str =
+    "SELECT count(*) AS number, max(created_at) AS newest FROM users WHERE id >= ? AND id < ?";
+
+/// Accounts, and when the newest of them was made, by the ledger's clock: an older token of one of them is refused.
+#[derive(Debug, Clone, Default)]
+pub struct Crowd {
+    pub users: Vec<UserId>,
+    pub newest: DateTime<Utc>,
+}
 
 #[derive(QueryableByName)]
-struct NumberRow {
+struct AddedRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct CountRow {
+    #[diesel(sql_type = BigInt)]
+    number: i64,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    newest: Option<DateTime<Utc>>,
 }
 
 impl PostgresLedger {
@@ -34,8 +53,8 @@ impl PostgresLedger {
         password_hash: &str,
         count: u32,
         on_added: impl Fn(u32),
-    ) -> Result<Vec<UserId>, LedgerError> {
-        let mut ids = Vec::new();
+    ) -> Result<Crowd, LedgerError> {
+        let mut crowd = Crowd::default();
         let mut added = 0;
         while added < count {
             let last = count.min(added + AT_ONCE);
@@ -46,22 +65,35 @@ impl PostgresLedger {
                 last,
             )
             .await?;
-            ids.extend(batch.into_iter().filter_map(|row| UserId::new(row.id)));
+            for row in batch {
+                crowd.users.extend(UserId::new(row.id));
+                crowd.newest = crowd.newest.max(row.created_at);
+            }
             added = last;
             on_added(added);
         }
-        Ok(ids)
+        Ok(crowd)
     }
 
-    /// How many accounts have an id from `first` on, of `count` ids.
-    pub async fn count_crowd(&self, first: UserId, count: u32) -> Result<u64, LedgerError> {
+    /// The accounts from `first` on, which must be all of `count` ids; otherwise how many there are.
+    pub async fn find_crowd(
+        &self,
+        first: UserId,
+        count: u32,
+    ) -> Result<Result<Crowd, u64>, LedgerError> {
         let end = first.value().saturating_add(i64::from(count));
-        let row: NumberRow = Prepared::new(COUNT)
+        let row: CountRow = Prepared::new(COUNT)
             .bind::<BigInt, _>(first.value())
             .bind::<BigInt, _>(end)
             .get_result(&mut *self.pool.take().await?)
             .await?;
-        Ok(row.id.unsigned_abs())
+        if row.number != i64::from(count) {
+            return Ok(Err(row.number.unsigned_abs()));
+        }
+        Ok(Ok(Crowd {
+            users: (first.value()..end).filter_map(UserId::new).collect(),
+            newest: row.newest.unwrap_or_default(),
+        }))
     }
 }
 
@@ -70,7 +102,7 @@ async fn add(
     (name, password_hash): (&str, &str),
     first: u32,
     last: u32,
-) -> QueryResult<Vec<NumberRow>> {
+) -> QueryResult<Vec<AddedRow>> {
     Prepared::new(ADD)
         .bind::<Text, _>(password_hash.to_owned())
         .bind::<Text, _>(name.to_owned())

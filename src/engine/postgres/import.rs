@@ -5,7 +5,7 @@ mod read_back;
 
 use diesel::{
     QueryableByName,
-    result::{DatabaseErrorKind, Error},
+    result::Error,
     sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{Prepared, connect, migrate};
 use crate::{
+    account_key::AccountKey,
     config::PostgresConfig,
     engine::transfer::{self, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
 };
@@ -28,8 +29,8 @@ const COUNT: &str = "
         (SELECT count(*) FROM flash_sales) AS sales, (SELECT count(*) FROM orders) AS orders";
 
 const USERS: &str = "
-    INSERT INTO users (id, username, email, password_hash, full_name, role, created_at)
-    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?)";
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at)
+    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const PRODUCTS: &str = "
     INSERT INTO products (id, sku, name, description, price_cents, created_at)
@@ -68,30 +69,23 @@ pub enum ImportError {
     },
     #[error(transparent)]
     Read(#[from] transfer::ReadError),
-    /// The data file folds the case of ASCII letters only.
-    #[error(
-        "two accounts of the export differ in the case of their email alone: {0}; rename one, and export again"
-    )]
-    EmailTwice(String),
     #[error("importing: {0}")]
-    Sql(Error),
+    Sql(#[from] Error),
     #[error("importing: {0}")]
     Line(#[from] std::io::Error),
     #[error("the export was not read to its end")]
     NoEnd,
+    /// What a dry run ends with, so that everything is taken back.
+    #[error("dry run")]
+    DryRun(Seals),
 }
 
-impl From<Error> for ImportError {
-    fn from(error: Error) -> Self {
-        match &error {
-            Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)
-                if information.constraint_name() == Some("users_email_lower_key") =>
-            {
-                Self::EmailTwice(information.details().unwrap_or_default().to_owned())
-            }
-            _ => Self::Sql(error),
-        }
-    }
+/// What becomes of a transaction in which nothing failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Finish {
+    Commit,
+    /// A dry run: everything is taken back.
+    RollBack,
 }
 
 /// What the reader of a file passes on.
@@ -107,6 +101,7 @@ pub enum Fed {
 pub async fn import(
     config: &PostgresConfig,
     mut rows: mpsc::Receiver<Fed>,
+    finish: Finish,
 ) -> Result<Seals, ImportError> {
     // No limit on a statement: a lock may have to be waited for, and a batch may be slow.
     let mut session = connect::open(config, &config.database, std::time::Duration::ZERO).await?;
@@ -115,7 +110,7 @@ pub async fn import(
     session
         .batch_execute("SET idle_in_transaction_session_timeout = '60s'")
         .await?;
-    session
+    let imported = session
         .build_transaction()
         .read_committed()
         .run(async |conn| {
@@ -123,12 +118,20 @@ pub async fn import(
             let there: CountRow = Prepared::new(COUNT).get_result(conn).await?;
             there.must_be_none()?;
             let expected = write(conn, &mut rows).await?;
-            Prepared::new(SEQUENCES).execute(conn).await?;
             let found = read_back::seals(conn).await?;
             expected.compare(&found)?;
+            if finish == Finish::RollBack {
+                return Err(ImportError::DryRun(found));
+            }
+            // Last: what is set here is not taken back with the rest.
+            Prepared::new(SEQUENCES).execute(conn).await?;
             Ok(found)
         })
-        .await
+        .await;
+    match imported {
+        Err(ImportError::DryRun(found)) => Ok(found),
+        imported => imported,
+    }
 }
 
 async fn write(
@@ -186,6 +189,8 @@ impl Batch {
                 .bind::<Array<BigInt>, _>(column(&users, |row| row.id))
                 .bind::<Array<Text>, _>(column(&users, |row| row.username.clone()))
                 .bind::<Array<Text>, _>(column(&users, |row| row.email.clone()))
+                .bind::<Array<Text>, _>(column(&users, |row| key(&row.username)))
+                .bind::<Array<Text>, _>(column(&users, |row| key(&row.email)))
                 .bind::<Array<Text>, _>(column(&users, |row| row.password_hash.clone()))
                 .bind::<Array<Nullable<Text>>, _>(column(&users, |row| row.full_name.clone()))
                 .bind::<Array<Text>, _>(column(&users, |row| row.role.clone()))
@@ -230,6 +235,10 @@ impl Batch {
         }
         Ok(())
     }
+}
+
+fn key(name: &str) -> String {
+    AccountKey::of(name).into()
 }
 
 /// One column of rows to be unnested.

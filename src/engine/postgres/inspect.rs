@@ -131,7 +131,7 @@ pub async fn inspect(
     )
     .await?;
     let refused = |error: diesel::result::Error| ConnectError::Refused {
-        server: format!("{}:{}", config.host, config.port),
+        server: config.server(),
         cause: error.to_string(),
     };
     let before = clock.now();

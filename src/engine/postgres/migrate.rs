@@ -12,11 +12,12 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Prepared,
     connect::{self, ConnectError, Purpose},
+    keys, original,
     session::Session,
 };
 use crate::{
     config::{Pooler, PostgresConfig},
-    engine::migration::MigrationState,
+    engine::migration::{KEYS_AT_ONCE, Migrated, MigrationState},
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
@@ -42,6 +43,13 @@ pub enum MigrateError {
          run `flashsale migrate` with POSTGRES_POOLER=none on PostgreSQL itself (POSTGRES_HOST, POSTGRES_PORT)"
     )]
     Pooler,
+    #[error(
+        "user \"{user}\" (POSTGRES_USER) may not change the schema: {cause}; run `flashsale migrate` as the owner of the tables, \
+         and give other users their rights with --grant-to"
+    )]
+    Rights { user: String, cause: String },
+    #[error("the rights cannot be granted to role \"{role}\" (--grant-to): {cause}")]
+    Grant { role: String, cause: String },
     #[error("migrating: {0}")]
     Failed(String),
 }
@@ -74,11 +82,47 @@ pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateErr
     }
 }
 
-/// Applies what is pending, each migration in a transaction. The names of those applied now.
-pub async fn run(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
-    with_harness(config, |harness| {
+/// From this migration on, the keys of accounts decide who has a name: they are computed before. Versions are names without dashes.
+const ACCOUNTS_BY_KEY: &str = "20261129002020";
+
+/// Applies what is pending, each migration in a transaction, and computes the keys of accounts that have none. What was done, and
+/// which accounts clash.
+pub async fn run(config: &PostgresConfig) -> Result<Migrated, MigrateError> {
+    let mut migrated = Migrated {
+        applied: run_while(config, |version| version < ACCOUNTS_BY_KEY).await?,
+        ..Migrated::default()
+    };
+    migrated.set_keys(config).await?;
+    migrated.applied.extend(run_while(config, |_| true).await?);
+    Ok(migrated)
+}
+
+impl Migrated {
+    async fn set_keys(&mut self, config: &PostgresConfig) -> Result<(), MigrateError> {
+        let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+        let mut after = Some(i64::MIN);
+        while let Some(last) = after {
+            let page = keys::set_missing(&mut session, last, KEYS_AT_ONCE)
+                .await
+                .map_err(|error| MigrateError::Failed(error.to_string()))?;
+            after = page.last;
+            self.clashes.add(page.clashes);
+        }
+        Ok(())
+    }
+}
+
+/// Applies the pending migrations in their order while `wanted` of their versions. The names of those applied now.
+async fn run_while(
+    config: &PostgresConfig,
+    wanted: fn(&str) -> bool,
+) -> Result<Vec<String>, MigrateError> {
+    with_harness(config, move |harness| {
         let mut applied = Vec::new();
         for migration in harness.pending_migrations(MIGRATIONS)? {
+            if !wanted(&migration.name().version().to_string()) {
+                break;
+            }
             harness.run_migration(&migration)?;
             applied.push(migration.name().to_string());
         }
@@ -90,7 +134,11 @@ pub async fn run(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
 /// What `serve` and `work` do with the tables, and no more. Row locks need the right to update a column.
 const RIGHTS: &[&str] = &[
     "SELECT ON __diesel_schema_migrations, ledger_identity, products, account_changes",
+    // The keys of accounts that were made without them.
+    "UPDATE (username_key, email_key) ON users",
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
+    // A bcrypt of the original service is replaced at the next login.
+    "UPDATE (password_hash, updated_at) ON users",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",
@@ -103,8 +151,8 @@ const RIGHTS: &[&str] = &[
 ];
 
 /// Grants a role what `serve` and `work` need. It owns nothing and cannot change the schema.
-pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateError> {
-    let role = quoted(role);
+pub async fn grant(config: &PostgresConfig, to: &str) -> Result<(), MigrateError> {
+    let role = quoted(to);
     let mut statements = format!(
         "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), {}); END $$;",
         literal(&role)
@@ -116,7 +164,10 @@ pub async fn grant(config: &PostgresConfig, role: &str) -> Result<(), MigrateErr
     session
         .batch_execute(&statements)
         .await
-        .map_err(|error| MigrateError::Failed(error.to_string()))
+        .map_err(|error| MigrateError::Grant {
+            role: to.to_owned(),
+            cause: error.to_string(),
+        })
 }
 
 /// Reverts the last migration that was applied. Its name, or `None` if there is none.
@@ -156,6 +207,7 @@ pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, Migr
     let applied = applied_versions(&mut session)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    refuse_original(config, &mut session, &applied).await?;
     Ok(compare(&applied))
 }
 
@@ -168,9 +220,10 @@ pub(super) async fn check(
     let applied = applied_versions(session)
         .await
         .map_err(|error| ConnectError::Unreachable {
-            server: format!("{}:{}", config.host, config.port),
+            server: config.server(),
             cause: error.to_string(),
         })?;
+    refuse_original(config, session, &applied).await?;
     let database = config.database.clone();
     let names: Vec<String> = compare(&applied)
         .into_iter()
@@ -208,16 +261,51 @@ async fn with_harness<T: Send + 'static>(
         .batch_execute(LOCK)
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    let applied = applied_versions(&mut session)
+        .await
+        .map_err(|error| MigrateError::Failed(error.to_string()))?;
+    refuse_original(config, &mut session, &applied).await?;
     // The lock is the session's: it goes when the connection does, also if this process dies.
+    let (user, code) = (config.user.clone(), session.code());
     tokio::task::spawn_blocking(move || {
         let (conn, deadline) = session.into_parts();
         let mut harness = Harness::new(conn);
-        let result = work(&mut harness).map_err(|error| MigrateError::Failed(error.to_string()));
+        let result = work(&mut harness).map_err(|error| {
+            let cause = error.to_string();
+            // insufficient_privilege
+            if code.get() == Some(*b"42501") {
+                MigrateError::Rights { user, cause }
+            } else {
+                MigrateError::Failed(cause)
+            }
+        });
         drop((harness, deadline));
         result
     })
     .await
     .map_err(|error| MigrateError::Failed(error.to_string()))?
+}
+
+/// Fails on a database of the original service. It stays as it is; ours is another one beside it.
+async fn refuse_original(
+    config: &PostgresConfig,
+    session: &mut Session,
+    applied: &BTreeSet<String>,
+) -> Result<(), ConnectError> {
+    // One of ours has migrations, and its tables are not looked at.
+    if !applied.is_empty() {
+        return Ok(());
+    }
+    match original::is_original(session).await {
+        Ok(false) => Ok(()),
+        Ok(true) => Err(ConnectError::OriginalSchema {
+            database: config.database.clone(),
+        }),
+        Err(error) => Err(ConnectError::Unreachable {
+            server: format!("{}:{}", config.host, config.port),
+            cause: error.to_string(),
+        }),
+    }
 }
 
 #[derive(diesel::QueryableByName)]

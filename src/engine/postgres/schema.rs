@@ -12,6 +12,8 @@ diesel::table! {
         role -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        username_key -> Nullable<Text>,
+        email_key -> Nullable<Text>,
     }
 }
 

@@ -11,6 +11,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Prepared, connect, migrate};
 use crate::{
+    account_key::AccountKey,
     config::{PostgresConfig, SaleConfig},
     engine::demo::{ACCOUNTS, Account, DemoSale, InvalidSale, PRODUCTS, Product, Seeded},
 };
@@ -18,11 +19,10 @@ use crate::{
 /// One seed job at a time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale seed', 0))";
 
-const FIND_ACCOUNT: &str =
-    "SELECT id FROM users WHERE lower(username) = lower(?) OR lower(email) = lower(?)";
+const FIND_ACCOUNT: &str = "SELECT id FROM users WHERE username_key = ? OR email_key = ?";
 
 const ADD_ACCOUNT: &str = "
-    INSERT INTO users (username, email, password_hash, role) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    INSERT INTO users (username, email, username_key, email_key, password_hash, role) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 
 const ADD_PRODUCT: &str = "
     INSERT INTO products (sku, name, description, price_cents) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
@@ -90,9 +90,11 @@ async fn seed_account<E: Display>(
     account: Account,
     hash: &(dyn Fn(&str) -> Result<String, E> + Send + Sync),
 ) -> Result<Seeded, SeedError> {
+    let username_key = String::from(AccountKey::of(account.username));
+    let email_key = String::from(AccountKey::of(account.email));
     let there = Prepared::new(FIND_ACCOUNT)
-        .bind::<Text, _>(account.username)
-        .bind::<Text, _>(account.email);
+        .bind::<Text, _>(username_key.clone())
+        .bind::<Text, _>(email_key.clone());
     if there.get_result::<IdRow>(conn).await.optional()?.is_some() {
         return Ok(account.seeded(false));
     }
@@ -100,6 +102,8 @@ async fn seed_account<E: Display>(
     let added = Prepared::new(ADD_ACCOUNT)
         .bind::<Text, _>(account.username)
         .bind::<Text, _>(account.email)
+        .bind::<Text, _>(username_key)
+        .bind::<Text, _>(email_key)
         .bind::<Text, _>(hash)
         .bind::<Text, _>(account.role)
         .execute(conn)

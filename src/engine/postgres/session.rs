@@ -25,7 +25,11 @@ use crate::{
     config::{Pooler, PostgresConfig},
     ids::LedgerId,
     port::LedgerError,
+    telemetry::Seldom,
 };
+
+// Every call finds it out anew.
+static LINES: Seldom = Seldom::new();
 
 /// When a connection in use is closed, whatever it waits for. `None` while it is idle.
 pub(super) type Deadline = watch::Sender<Option<Instant>>;
@@ -98,6 +102,11 @@ impl Session {
         deadline
     }
 
+    /// The SQLSTATE of the last error, to be watched.
+    pub(super) fn code(&self) -> LastCode {
+        self.code.clone()
+    }
+
     /// The connection, and what it lives by: it is closed when the deadline is dropped.
     pub(super) fn into_parts(self) -> (AsyncPgConnection, Deadline) {
         (self.conn, self.deadline)
@@ -161,14 +170,16 @@ impl Sessions {
         let found = identity::read(session)
             .await
             .map_err(|error| ConnectError::Unreachable {
-                server: format!("{}:{}", self.config.host, self.config.port),
+                server: self.config.server(),
                 cause: error.to_string(),
             })?;
         if found == self.ledger {
             return Ok(());
         }
         let expected = self.ledger;
-        tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
+        if LINES.is_due() {
+            tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
+        }
         Err(ConnectError::AnotherLedger { expected, found })
     }
 }

@@ -22,9 +22,11 @@ use super::{
     watch::LastCode,
 };
 use crate::{
-    engine::outcome,
+    engine::{outcome, record},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, LedgerError, Position, SettleBatch, SettleError, Settlement},
+    port::{
+        Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
+    },
     rules::settlement::{self, Fresh, Known, KnownSale, Settled},
 };
 
@@ -44,7 +46,8 @@ const MOVE_OFFSETS: &str = "
 
 /// In one order for everybody, so that batches queue up instead of deadlocking.
 const LOCK_SALES: &str = "
-    SELECT id, product_id, remaining_stock FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
+    SELECT id, product_id, remaining_stock, admitted_from, admitted_until
+    FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
 
 /// One row for each attempt, in order. A statement of its own after the lock, so that it sees what those who held the
 /// lock before have committed.
@@ -52,7 +55,7 @@ const LOCK_SALES: &str = "
 /// Each is looked up by itself: joined as a whole, a large batch would have the server read all orders ever made.
 const LOOK_UP: &str = "
     SELECT p.outcome, p.flash_sale_id, p.user_id, lost_to.attempt_id AS lost_to, o.attempt_id AS ordered_by,
-        coalesce(o.status <> 'SUCCESS', false) AS in_the_way,
+        coalesce(o.status <> 'SUCCESS', false) AS in_the_way, coalesce(o.status = 'FAILED', false) AS failed,
         CASE WHEN p.outcome = 'ORDERED' THEN NOT EXISTS (
             SELECT FROM orders WHERE attempt_id = a.attempt_id AND status = 'SUCCESS') ELSE false END AS ended,
         u.id IS NOT NULL AS user_exists
@@ -95,6 +98,10 @@ struct SaleRow {
     product_id: i64,
     #[diesel(sql_type = Integer)]
     remaining_stock: i32,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    admitted_from: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    admitted_until: Option<DateTime<Utc>>,
 }
 
 #[derive(QueryableByName)]
@@ -112,6 +119,9 @@ struct KnownRow {
     /// The shopper's row in this sale is of another status: no order stands, and a new one takes its place.
     #[diesel(sql_type = Bool)]
     in_the_way: bool,
+    /// That status is FAILED.
+    #[diesel(sql_type = Bool)]
+    failed: bool,
     /// The order of the attempt has ended.
     #[diesel(sql_type = Bool)]
     ended: bool,
@@ -276,6 +286,14 @@ async fn look_up(
                     outcome,
                 },
             );
+        } else if row.failed && record::is_without_id(attempt) {
+            // The original service logged it, and told its shopper FAILED: nobody gets an order after that.
+            let settled = Settled {
+                sale: attempt.sale,
+                user: attempt.user,
+                outcome: Outcome::SoldOut,
+            };
+            known.settled.insert(attempt.id, settled);
         }
     }
     Ok((known, in_the_way))
@@ -283,11 +301,16 @@ async fn look_up(
 
 fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
     let product = ProductId::new(row.product_id)?;
+    let admitted = row
+        .admitted_from
+        .zip(row.admitted_until)
+        .map(|(start, end)| SaleWindow { start, end });
     Some((
         SaleId::new(row.id)?,
         KnownSale {
             product,
             remaining: units(row.remaining_stock),
+            admitted,
         },
     ))
 }

@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
+    time::{Instant, timeout},
 };
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -22,7 +23,6 @@ use super::{
     unnamed::Unnamed,
     watch::{LastCode, Watched},
 };
-use crate::config::PostgresConfig;
 
 /// How long a peer may leave data unacknowledged.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -80,14 +80,9 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// The hosts of the setting, in its order.
-pub(super) fn hosts(config: &PostgresConfig) -> impl Iterator<Item = &str> {
-    let hosts = config.host.split(',').map(str::trim);
-    hosts.filter(|host| !host.is_empty())
-}
-
-/// Connects to one host: to the first of its addresses that answers.
-pub(super) async fn connect(host: &str, port: u16) -> io::Result<Connected> {
+/// Connects to one host: to the first of its addresses that answers. One that is switched off answers nothing, and takes its
+/// share of the time only.
+pub(super) async fn connect(host: &str, port: u16, until: Instant) -> io::Result<Connected> {
     if host.starts_with('/') {
         let socket = UnixStream::connect(format!("{host}/.s.PGSQL.{port}")).await?;
         return Ok(Connected {
@@ -96,9 +91,13 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Connected> {
         });
     }
     let mut problem = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
-    for address in lookup_host((host, port)).await? {
-        match TcpStream::connect(address).await {
-            Ok(socket) => {
+    let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+    let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
+    for address in addresses {
+        let share = until.saturating_duration_since(Instant::now()) / left.max(1);
+        left = left.saturating_sub(1);
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => {
                 socket.set_nodelay(true)?;
                 let options = SockRef::from(&socket);
                 options.set_tcp_user_timeout(Some(PEER_TIMEOUT))?;
@@ -113,7 +112,8 @@ pub(super) async fn connect(host: &str, port: u16) -> io::Result<Connected> {
                     is_local: address.ip().is_loopback(),
                 });
             }
-            Err(error) => problem = error,
+            Ok(Err(error)) => problem = error,
+            Err(late) => problem = late.into(),
         }
     }
     Err(problem)

@@ -10,19 +10,16 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{Prepared, accounts, schema::users};
 use crate::{
+    account_key::AccountKey,
     ids::UserId,
     port::{NewUser, Registration, StoredUser},
 };
 
-diesel::define_sql_function! {
-    fn lower(text: Text) -> Text;
-}
-
 /// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
 const REGISTER: &str = "
     WITH next AS MATERIALIZED (SELECT nextval('users_id_seq') AS id)
-    INSERT INTO users (id, username, email, password_hash, full_name)
-    SELECT id, ?, ?, ?, ? FROM next WHERE id > ?
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name)
+    SELECT id, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
 /// Tries to register while other writers move the sequence.
@@ -51,8 +48,8 @@ pub(super) async fn register(
             Ok(None) => accounts::continue_above(conn, above).await?,
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
                 match information.constraint_name() {
-                    Some("users_username_lower_key") => return Ok(Registration::UsernameTaken),
-                    Some("users_email_lower_key") => return Ok(Registration::EmailTaken),
+                    Some("users_username_key_key") => return Ok(Registration::UsernameTaken),
+                    Some("users_email_key_key") => return Ok(Registration::EmailTaken),
                     // An account was made by hand with an id that the sequence had not reached.
                     Some("users_pkey") => {}
                     _ => {
@@ -81,6 +78,8 @@ async fn insert(
             Prepared::new(REGISTER)
                 .bind::<Text, _>(user.username.clone())
                 .bind::<Text, _>(user.email.clone())
+                .bind::<Text, _>(String::from(AccountKey::of(&user.username)))
+                .bind::<Text, _>(String::from(AccountKey::of(&user.email)))
                 .bind::<Text, _>(user.password_hash.clone())
                 .bind::<Nullable<Text>, _>(user.full_name.clone())
                 .bind::<BigInt, _>(above)
@@ -99,8 +98,17 @@ pub(super) async fn find(
     if username.contains('\0') {
         return Ok(None);
     }
+    let exact = users::username_key
+        .is_null()
+        .and(users::username.eq(username));
     let row = users::table
-        .filter(lower(users::username).eq(lower(username)))
+        .filter(
+            users::username_key
+                .eq(AccountKey::of(username).as_str())
+                .or(exact),
+        )
+        // Who wrote the name exactly as the account without a key has it means that one.
+        .order(users::username_key.is_not_null())
         .select((
             users::id,
             users::username,
@@ -122,4 +130,23 @@ pub(super) async fn find(
             })
         }),
     )
+}
+
+/// True if the account had the old hash.
+pub(super) async fn replace_hash(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    old: &str,
+    new: &str,
+) -> QueryResult<bool> {
+    let with_old =
+        users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
+    let changed = diesel::update(with_old)
+        .set((
+            users::password_hash.eq(new),
+            users::updated_at.eq(diesel::dsl::now),
+        ))
+        .execute(conn)
+        .await?;
+    Ok(changed == 1)
 }

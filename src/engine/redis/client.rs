@@ -14,7 +14,7 @@ use fred::{
 
 use super::failure::{self, Lasting};
 use crate::{
-    config::{RedisConfig, Secret},
+    config::{RedisConfig, Secret, with_port},
     engine::tls,
 };
 
@@ -44,7 +44,7 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        f.write_str(&with_port(&self.host, self.port))
     }
 }
 
@@ -81,6 +81,12 @@ pub enum ConnectError {
         "no Sentinel names the primary ({0}); see REDIS_SENTINELS, REDIS_SENTINEL_MASTER, REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD"
     )]
     NoPrimary(String),
+    /// The Sentinels answer and refuse the user, the password or the question. Trying again will not help.
+    #[error(
+        "a Sentinel refuses the user ({0}); see REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD; \
+         the user needs no more than +sentinel|get-master-addr-by-name"
+    )]
+    SentinelRefuses(String),
     /// The server does not answer, or is not ready.
     #[error(
         "Redis cannot be reached ({0}); see REDIS_HOST, REDIS_PORT, REDIS_TLS and REDIS_CLUSTER_MODE"
@@ -96,6 +102,7 @@ impl ConnectError {
             Self::NotWriting(_) | Self::NoPrimary(_) | Self::Unreachable(_) => true,
             Self::CredentialsRefused(_)
             | Self::RightsMissing { .. }
+            | Self::SentinelRefuses(_)
             | Self::WrongMode(_)
             | Self::Tls(_) => false,
         }

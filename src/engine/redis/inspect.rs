@@ -6,7 +6,10 @@ use super::{
     reply, rights, sentinel,
     session::{Failed, Session},
 };
-use crate::{clock::Clock, config::RedisConfig};
+use crate::{
+    clock::Clock,
+    config::{RedisConfig, with_port},
+};
 
 /// Masters that are looked at, of a cluster.
 const NODES: usize = 100;
@@ -155,7 +158,7 @@ async fn node(
             reply::text(save).ok().map(|save| !save.is_empty())
         });
     Ok(Node {
-        address: format!("{}:{}", config.host, config.port),
+        address: with_port(&config.host, config.port),
         version: value(&info, "redis_version").unwrap_or_default().to_owned(),
         is_replica: value(&info, "role") == Some("slave"),
         is_clustered: value(&info, "cluster_enabled") == Some("1"),

@@ -148,11 +148,16 @@ pub(super) fn format_result(
 }
 
 /// A kept result and its sale; `None` if it is of another ledger than `ours`. Versions without ledger ids wrote
-/// `SUCCESS:7` and `FAILED:7`, the original service the bare word: these are taken as ours.
+/// `SUCCESS:7` and `FAILED:7`, the original service `1` and `0`: these are taken as ours.
 pub(super) fn parse_result(
     ours: Option<LedgerTag>,
     text: &str,
 ) -> Option<(PurchaseResult, Option<SaleId>)> {
+    match text {
+        "1" => return Some((PurchaseResult::Success, None)),
+        "0" => return Some((PurchaseResult::Failed, None)),
+        _ => {}
+    }
     let (head, rest) = text.split_once(':').unwrap_or((text, ""));
     let (word, before) = head.split_once('@').unwrap_or((head, ""));
     let (sale, behind) = rest.split_once(':').unwrap_or((rest, ""));
@@ -171,7 +176,7 @@ pub(super) fn parse_result(
     Some((result, sale.parse().ok().and_then(SaleId::new)))
 }
 
-/// A kept result, if it is of this sale. Of the original service's bare words, SUCCESS may be of an earlier sale; a FAILED
+/// A kept result, if it is of this sale. Of results without a sale, SUCCESS may be of an earlier one; a FAILED
 /// over an order of this one is wrong whatever it was of.
 pub(super) fn parse_result_of(
     ours: Option<LedgerTag>,
@@ -244,7 +249,19 @@ mod tests {
         let (success, failed) = (PurchaseResult::Success, PurchaseResult::Failed);
         assert_eq!(parse_result(ours, "SUCCESS"), Some((success, None)));
         assert_eq!(parse_result(ours, "FAILED"), Some((failed, None)));
-        for unknown in ["", "SUCCESSFUL", "SUCCESS:7:x", "FAILED@:x:7"] {
+        assert_eq!(parse_result(ours, "1"), Some((success, None)));
+        assert_eq!(parse_result(ours, "0"), Some((failed, None)));
+        for unknown in [
+            "",
+            "2",
+            "10",
+            "01",
+            "1:7",
+            "-1",
+            "SUCCESSFUL",
+            "SUCCESS:7:x",
+            "FAILED@:x:7",
+        ] {
             assert!(
                 parse_result(ours, unknown).is_none_or(|(_, sale)| sale.is_none()),
                 "{unknown}"
@@ -292,6 +309,11 @@ mod tests {
             assert_eq!(parse_result_of(ours, &text, other), None);
         }
         assert_eq!(parse_result_of(ours, "SUCCESS", sale), None);
+        assert_eq!(parse_result_of(ours, "1", sale), None);
+        assert_eq!(
+            parse_result_of(ours, "0", sale),
+            Some(PurchaseResult::Failed)
+        );
         assert_eq!(
             parse_result_of(ours, "FAILED", sale),
             Some(PurchaseResult::Failed)

@@ -30,7 +30,19 @@ pub(super) async fn begin(
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let mut args = connection.args();
     args.extend([token_arg(token), lease_ms.into(), ABANDONED_MS.into()]);
-    reply::yes(&connection.run_on(&SCRIPTS.begin_load, sale, args).await?)
+    let answer = connection.run_on(&SCRIPTS.begin_load, sale, args).await?;
+    if answer.is_integer() {
+        return reply::yes(&answer);
+    }
+    let ledger = reply::text(&answer)?;
+    metrics::counter!("flashsale_gate_foreign_sales_total").increment(1);
+    tracing::warn!(
+        %sale,
+        ledger,
+        "Redis had this sale of another database, which is replaced. If that shop still sells, give each a Redis of its own \
+         (REDIS_HOST): on one they take the sale from each other"
+    );
+    Ok(true)
 }
 
 pub(super) async fn add_holders(

@@ -203,6 +203,8 @@ async fn tell(
                 standing => standing.tells(),
             })
         }
+        // The original service said so, of whichever sale. While that is being loaded, nobody knows who has a unit of it.
+        None if result == PurchaseResult::Failed && standing == Standing::Closed => Ok(None),
         _ => Ok(Some(result)),
     }
 }

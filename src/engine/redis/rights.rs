@@ -156,4 +156,23 @@ mod tests {
         let checked = called(SCRIPTS.check_rights.lua().unwrap());
         assert_eq!(checked, known, "check_rights.lua");
     }
+
+    /// The command of `docs/OPERATIONS.md`, as a shell reads it.
+    #[test]
+    fn the_operations_page_grants_the_rule() {
+        let page = include_str!("../../../docs/OPERATIONS.md");
+        let (_, command) = page.split_once("ACL SETUSER flashsale on ").unwrap();
+        let (command, _) = command.split_once("```").unwrap();
+        let words: Vec<String> = command
+            .replace("\\\n", " ")
+            .replace('\'', "")
+            .lines()
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .skip(1)
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(words.join(" "), rule(false));
+    }
 }

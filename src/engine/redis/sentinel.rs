@@ -2,7 +2,7 @@
 
 use super::{
     client::{Address, ConnectError, Login},
-    reply,
+    failure, reply,
     session::Session,
 };
 use crate::config::{RedisConfig, SentinelConfig};
@@ -67,7 +67,12 @@ async fn primary(
     let unknown = |cause: String| ConnectError::NoPrimary(format!("{at}: {cause}"));
     let session = Session::bare(config, at, login)
         .await
-        .map_err(|error| unknown(error.to_string()))?;
+        .map_err(|error| match error {
+            ConnectError::CredentialsRefused(cause) => ConnectError::SentinelRefuses(cause),
+            ConnectError::Tls(_) => error,
+            ConnectError::Unreachable(cause) => ConnectError::NoPrimary(cause),
+            other => unknown(other.to_string()),
+        })?;
     let args = vec![
         "GET-MASTER-ADDR-BY-NAME".into(),
         sentinels.master.as_str().into(),
@@ -75,7 +80,12 @@ async fn primary(
     let answer = session
         .command("SENTINEL", args, false)
         .await
-        .map_err(|failed| unknown(failed.error.to_string()))?;
+        .map_err(|failed| match failure::code(&failed.error) {
+            Some("NOPERM" | "NOAUTH") => {
+                ConnectError::SentinelRefuses(format!("{at}: {}", failed.error.details()))
+            }
+            _ => unknown(failed.error.to_string()),
+        })?;
     if answer.is_null() {
         return Err(unknown(format!("knows no primary {:?}", sentinels.master)));
     }

@@ -22,10 +22,7 @@ use super::{
 use crate::{
     auth::raise_lost_mark,
     ids::SaleId,
-    port::{
-        EndedOrder, GateError, GateStatus, LedgerError, LogError, Offset, Partition, Ports,
-        SaleListing,
-    },
+    port::{EndedOrder, GateStatus, Offset, Partition, PortError, Ports, SaleListing},
 };
 
 /// How often every sale is looked at.
@@ -34,17 +31,6 @@ const ROUND: Duration = Duration::from_millis(500);
 const WAITING_ROUND: Duration = Duration::from_millis(50);
 /// Orders of a sale that ended, taken out of the gate in one round.
 const ENDED: u32 = 1_000;
-
-/// Why a round could not be finished. The next one tries again.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CareError {
-    #[error(transparent)]
-    Gate(#[from] GateError),
-    #[error(transparent)]
-    Log(#[from] LogError),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
 
 /// How often a barrier that is not passed is compared with the log as it is now.
 const LOWER_EVERY: Duration = Duration::from_secs(5);
@@ -75,7 +61,7 @@ struct Care {
 
 impl Barrier {
     /// Here and now. The log is asked which partitions it has: one that was added a moment ago may have records, too.
-    pub(super) async fn now(engines: &Ports) -> Result<Self, CareError> {
+    pub(super) async fn now(engines: &Ports) -> Result<Self, PortError> {
         Ok(Self {
             ends: engines.log.ends().await?,
             compared: Instant::now(),
@@ -87,7 +73,7 @@ impl Barrier {
         &mut self,
         engines: &Ports,
         group: &str,
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
         let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
         let mut ends = self.ends.iter();
@@ -147,7 +133,7 @@ impl Caretaker {
     }
 
     /// Looks at every sale once. True if something waits for the log to be settled.
-    async fn round(&mut self) -> Result<bool, CareError> {
+    async fn round(&mut self) -> Result<bool, PortError> {
         let listings = self
             .engines
             .ledger
@@ -188,7 +174,7 @@ impl Caretaker {
         &mut self,
         listing: &SaleListing,
         ended: &[EndedOrder],
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let (engines, settings, sale) = (&self.engines, &self.settings, listing.id);
         let forgotten = listing.window.end + settings.keep <= engines.clock.now();
         let care = self.sales.entry(sale).or_default();

@@ -4,10 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 
-use super::caretaker::CareError;
 use crate::{
     ids::SaleId,
-    port::{Contradiction, Ports},
+    port::{Contradiction, PortError, Ports},
 };
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
@@ -28,7 +27,7 @@ impl Closing {
         engines: &Ports,
         sale: SaleId,
         anyway: bool,
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let now = engines.clock.now();
         if !self.is_due(now) {
             return Ok(false);

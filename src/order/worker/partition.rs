@@ -10,6 +10,7 @@ use std::{
 };
 
 use metrics::{counter, gauge};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::settler::Settler;
@@ -17,13 +18,16 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Ports, Position, Rejection, SettleBatch, SettleError, Settlement, StockGate,
+        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
+        Settlement, StockGate,
     },
     telemetry::Seldom,
 };
 
 // A new database beside an old topic reads many; metrics count them.
 static FOREIGN_LINES: Seldom = Seldom::new();
+// Whoever can write the log could fill the disk with them.
+static LETTER_LINES: Seldom = Seldom::new();
 
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -31,14 +35,21 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// Tries to record settlements in the gate. What is not recorded then is found by the relay, or by reconciling.
 const RECORD_TRIES: u32 = 5;
 
+/// Records that come so long after the last ones are taken only if the log is the one that was read before. In a shorter time
+/// no topic is deleted, made anew and filled again.
+const KNOWN_FOR: Duration = Duration::from_millis(250);
+
 /// Reads one partition for as long as it is leased.
 pub(super) struct PartitionReader {
     engines: Ports,
     settler: Arc<Settler>,
     position: Position,
     next: Offset,
-    /// The attempt of the record before `next`, as the ledger remembers it; until it is checked.
-    unchecked: Option<AttemptId>,
+    /// The attempt of the record before `next`, if it is one.
+    last: Option<AttemptId>,
+    /// When records came last of a log that was known to be the one that was read before. `None` at first and after a
+    /// failure.
+    known: Option<Instant>,
     /// Everything before it was settled by this reader, or before it: as the ledger confirmed it last.
     settled: Arc<AtomicI64>,
     /// Cancelled when the reader is to stop.
@@ -70,7 +81,8 @@ impl PartitionReader {
             settler,
             position,
             next: lease.next,
-            unchecked: lease.last,
+            last: lease.last,
+            known: None,
             settled: Arc::new(AtomicI64::new(lease.next.0)),
             stop: CancellationToken::new(),
         }
@@ -93,6 +105,7 @@ impl PartitionReader {
                     return;
                 }
                 Err(error) => {
+                    self.known = None;
                     counter!("flashsale_worker_failures_total").increment(1);
                     tracing::warn!(partition = %self.position.partition, offset = %self.next, %error, "will be tried again");
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
@@ -103,54 +116,65 @@ impl PartitionReader {
     }
 
     async fn step(&mut self) -> Result<(), StepError> {
-        if let Some(last) = self.unchecked {
-            self.check_log(last).await?;
-            self.unchecked = None;
+        if self.known.is_none() {
+            if self.is_another_log().await? {
+                return self.start_over().await;
+            }
+            self.known = Some(Instant::now());
         }
-        match self
+        let read = self
             .engines
             .log
             .read(self.position.partition, self.next)
-            .await
-        {
-            Ok(batch) => self.settle(batch).await,
+            .await;
+        match read {
+            Ok(batch) => {
+                if !batch.records.is_empty() {
+                    let is_known = self.known.is_some_and(|at| at.elapsed() < KNOWN_FOR);
+                    if !is_known && self.is_another_log().await? {
+                        return self.start_over().await;
+                    }
+                    self.known = Some(Instant::now());
+                }
+                self.settle(batch).await
+            }
             Err(LogError::OutOfRange {
                 asked,
                 earliest,
                 end,
             }) => {
                 tracing::error!(partition = %self.position.partition, %asked, %earliest, %end, "the log was cut or made anew");
-                self.start_over(earliest).await
+                self.start_over_at(earliest).await
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Makes sure that the log is still the one that was read: the record before the next one is the one that was settled
-    /// last. If not, the topic was made anew, and its records are not yet settled whatever the offset says.
-    async fn check_log(&mut self, last: AttemptId) -> Result<(), StepError> {
+    /// True if the log is not the one that was read: the record before the next one is not the one that was settled last. The
+    /// topic was made anew, and its records are not yet settled whatever the offset says.
+    async fn is_another_log(&self) -> Result<bool, StepError> {
+        let Some(last) = self.last else {
+            return Ok(false);
+        };
         let before = Offset(self.next.0 - 1);
         match self.engines.log.read(self.position.partition, before).await {
-            Ok(batch) => match batch.records.first() {
-                Some(LogRecord {
-                    offset,
-                    entry: LogEntry::Attempt(found),
-                    ..
-                }) if *offset == before && found.id != last => {
-                    tracing::error!(partition = %self.position.partition, offset = %before, "the log was made anew");
-                    let earliest = self.engines.log.earliest(self.position.partition).await?;
-                    self.start_over(earliest).await
-                }
-                _ => Ok(()),
-            },
+            Ok(batch) => Ok(batch.records.first().is_some_and(|record| {
+                record.offset == before && attempt(record).is_some_and(|attempt| attempt.id != last)
+            })),
             // Cut by retention up to the next record, or shorter than it: reading on tells.
-            Err(LogError::OutOfRange { .. }) => Ok(()),
+            Err(LogError::OutOfRange { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
     }
 
+    async fn start_over(&mut self) -> Result<(), StepError> {
+        tracing::error!(partition = %self.position.partition, offset = %self.next, "the log was made anew");
+        let earliest = self.engines.log.earliest(self.position.partition).await?;
+        self.start_over_at(earliest).await
+    }
+
     /// Reads again from the earliest record. Settling is idempotent, so nothing is harmed.
-    async fn start_over(&mut self, earliest: Offset) -> Result<(), StepError> {
+    async fn start_over_at(&mut self, earliest: Offset) -> Result<(), StepError> {
         counter!("flashsale_log_restarts_total").increment(1);
         // Before the ledger is behind it.
         self.settled.store(0, Ordering::Release);
@@ -164,6 +188,7 @@ impl PartitionReader {
         }
         tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");
         self.next = earliest;
+        self.last = None;
         Ok(())
     }
 
@@ -218,6 +243,7 @@ impl PartitionReader {
             }
         };
         self.next = batch.next;
+        self.last = last;
         self.settled.store(self.next.0, Ordering::Release);
         count(&settlements);
         self.record(&settlements).await;
@@ -248,7 +274,10 @@ impl PartitionReader {
         }
         self.engines.log.bury(letters).await?;
         for letter in letters {
-            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
+            tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
+        }
+        if let (Some(letter), Some(unsaid)) = (letters.first(), LETTER_LINES.line()) {
+            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), unsaid, "dead letters: `flashsale dead-letters list` shows them");
         }
         counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
         Ok(())
@@ -273,7 +302,7 @@ impl PartitionReader {
             pause *= 2;
         }
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
-        tracing::error!(
+        tracing::warn!(
             settlements = settlements.len(),
             "settlements are left to be recorded by the caretaker"
         );
@@ -310,6 +339,20 @@ pub(super) async fn record(
     gate: &dyn StockGate,
     settlements: &[Settlement],
 ) -> Result<(), crate::port::GateError> {
+    // Accounts that were lost with their orders when the ledger was set back: what they were told then stands no more.
+    let told: Vec<_> = settlements
+        .iter()
+        .filter(|settlement| settlement.outcome == Outcome::NoAccount)
+        .map(|settlement| ResultEntry {
+            sale: settlement.attempt.sale,
+            product: settlement.attempt.product,
+            user: settlement.attempt.user,
+            result: PurchaseResult::Success,
+        })
+        .collect();
+    if !told.is_empty() {
+        gate.forget_results(&told).await?;
+    }
     let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
     for settlement in settlements {
         by_sale

@@ -3,11 +3,8 @@
 
 use metrics::counter;
 
-use super::{
-    WorkerSettings,
-    caretaker::{Barrier, CareError},
-};
-use crate::port::{LoadToken, Ports, SaleListing};
+use super::{WorkerSettings, caretaker::Barrier};
+use crate::port::{LoadToken, PortError, Ports, SaleListing};
 
 /// Holders that are loaded with one call.
 const CHUNK: usize = 5_000;
@@ -27,7 +24,7 @@ impl Rebuild {
         engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
-    ) -> Result<(), CareError> {
+    ) -> Result<(), PortError> {
         let mut barrier = if let Some(barrier) = self.barrier.take() {
             barrier
         } else {
@@ -52,7 +49,7 @@ async fn load(
     engines: &Ports,
     settings: &WorkerSettings,
     listing: &SaleListing,
-) -> Result<(), CareError> {
+) -> Result<(), PortError> {
     let (sale, gate) = (listing.id, &engines.gate);
     let token = LoadToken(engines.clock.new_id());
     if !gate.begin_load(sale, token, LOAD_LEASE).await? {

@@ -6,11 +6,8 @@ use std::collections::BTreeSet;
 
 use metrics::counter;
 
-use super::{
-    caretaker::{Barrier, CareError},
-    partition::record,
-};
-use crate::port::{Attempt, Outcome, Ports, SaleListing, Settlement};
+use super::{caretaker::Barrier, partition::record};
+use crate::port::{Attempt, Outcome, PortError, Ports, SaleListing, Settlement};
 
 /// Orders that are recorded with one call.
 const CHUNK: usize = 1_000;
@@ -43,7 +40,7 @@ impl Reconcile {
         group: &str,
         listing: &SaleListing,
         available: i64,
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let remaining = listing.remaining_stock;
         if i64::try_from(remaining).is_ok_and(|remaining| remaining == available) {
             *self = Self::default();
@@ -69,23 +66,24 @@ impl Reconcile {
         }
         self.differed = None;
         let told = tell(engines, listing).await?;
-        if told == 0 {
-            self.unexplained = Some(Unexplained {
-                seen,
-                looks: 0,
-                barrier: Barrier::now(engines).await?,
-            });
-        } else {
+        if told > 0 {
             counter!("flashsale_orders_reconciled_total").increment(told as u64);
             tracing::warn!(sale = %listing.id, orders = told, "orders that the gate was not told of are recorded");
         }
+        // Also of orders that were told: the gate takes none that it was told has ended. If it differs as before at the next
+        // look, they are such orders, which stand again.
+        self.unexplained = Some(Unexplained {
+            seen,
+            looks: if told > 0 { LOOKS } else { 0 },
+            barrier: Barrier::now(engines).await?,
+        });
         Ok(false)
     }
 }
 
 /// Records every order whose shopper the gate does not know; how many. Recording again changes nothing, so that an order
 /// made meanwhile does no harm.
-async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, CareError> {
+async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError> {
     let known: BTreeSet<_> = engines
         .gate
         .holders(listing.id)

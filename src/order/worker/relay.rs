@@ -5,11 +5,8 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::{
-    caretaker::{Barrier, CareError},
-    partition::record,
-};
-use crate::port::{Attempt, Holder, PendingEntry, Ports, SaleListing, Settlement};
+use super::{caretaker::Barrier, partition::record};
+use crate::port::{Attempt, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement};
 
 /// Attempts looked into at once.
 const LIMIT: usize = 1_000;
@@ -35,7 +32,7 @@ impl Relay {
         group: &str,
         listing: &SaleListing,
         age: Duration,
-    ) -> Result<bool, CareError> {
+    ) -> Result<bool, PortError> {
         let mut watched = if let Some(watched) = self.watched.take() {
             watched
         } else {
@@ -63,7 +60,7 @@ async fn resolve(
     engines: &Ports,
     listing: &SaleListing,
     entries: &[PendingEntry],
-) -> Result<(), CareError> {
+) -> Result<(), PortError> {
     let ids: Vec<_> = entries.iter().map(|entry| entry.attempt).collect();
     let outcomes = engines.ledger.outcomes(&ids).await?;
     let (settled, lost): (Vec<_>, Vec<_>) = entries
@@ -116,6 +113,7 @@ fn attempt(listing: &SaleListing, entry: &PendingEntry) -> Attempt {
         sale: listing.id,
         product: listing.product,
         user: entry.user,
-        at: entry.since,
+        // The gate notes when it was claimed last, which may be long after the sale.
+        at: listing.window.nearest(entry.since),
     }
 }

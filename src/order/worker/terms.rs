@@ -2,8 +2,8 @@
 
 use metrics::counter;
 
-use super::{WorkerSettings, caretaker::CareError};
-use crate::port::{EndedOrder, GateStatus, Ports, SaleListing, SaleTerms};
+use super::WorkerSettings;
+use crate::port::{EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms};
 
 /// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
 const LOOKS: u32 = 6;
@@ -34,7 +34,7 @@ impl Terms {
         settings: &WorkerSettings,
         listing: &SaleListing,
         status: GateStatus,
-    ) -> Result<Step, CareError> {
+    ) -> Result<Step, PortError> {
         let GateStatus::Open {
             window,
             version,
@@ -75,7 +75,7 @@ pub(super) async fn end_orders(
     engines: &Ports,
     listing: &SaleListing,
     ended: &[EndedOrder],
-) -> Result<(), CareError> {
+) -> Result<(), PortError> {
     let holders: Vec<_> = ended.iter().map(|order| order.holder).collect();
     let gate = &engines.gate;
     if gate

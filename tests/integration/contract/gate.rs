@@ -5,19 +5,25 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
 
 mod auditing;
+mod closing;
+mod ending;
+mod identity;
 mod loading;
+mod losses;
 mod model;
 mod recording;
 mod redis_faults;
 mod reserving;
 mod results;
 mod scene;
+mod terms;
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flashsale::{
-    engine::{embedded::Embedded, redis::RedisGate},
+    engine::{embedded::Embedded, model::Part, redis::RedisGate},
+    ids::{LedgerId, SaleId},
     port::StockGate,
 };
 use tempfile::TempDir;
@@ -49,6 +55,17 @@ pub trait Engine: Send + Sync + Sized {
 pub struct Single {
     server: RedisServer,
     gate: Arc<RedisGate>,
+}
+
+/// The name of a sale's key.
+fn key(sale: SaleId, part: Part) -> String {
+    let name = match part {
+        Part::Stock => "stock",
+        Part::Holders => "holders",
+        Part::Pending => "pending",
+        Part::Meta => "meta",
+    };
+    format!("flashsale:{{{sale}}}:{name}")
 }
 
 #[async_trait]
@@ -137,6 +154,40 @@ impl Engine for InMemory {
     }
 }
 
+/// An engine that is a server, shared by many nodes: it keeps a sale under several keys, of which one can be lost.
+#[async_trait]
+pub trait Server: Engine {
+    /// The same gate as nodes of this ledger have it.
+    async fn of_ledger(&self, ledger: LedgerId) -> Arc<dyn StockGate>;
+
+    fn lose(&self, sale: SaleId, part: Part);
+}
+
+#[async_trait]
+impl Server for Single {
+    async fn of_ledger(&self, ledger: LedgerId) -> Arc<dyn StockGate> {
+        let config = self.server.config(COMMAND_TIMEOUT);
+        let gate = RedisGate::connect(&config, RESULT_TTL).await;
+        Arc::new(gate.expect("the server is up").of_ledger(ledger))
+    }
+
+    fn lose(&self, sale: SaleId, part: Part) {
+        assert_eq!(self.server.cli(&["DEL", &key(sale, part)]), "1");
+    }
+}
+
+#[async_trait]
+impl Server for Cluster {
+    async fn of_ledger(&self, ledger: LedgerId) -> Arc<dyn StockGate> {
+        let gate = RedisGate::connect(&cluster_config(COMMAND_TIMEOUT), RESULT_TTL).await;
+        Arc::new(gate.expect("the cluster is up").of_ledger(ledger))
+    }
+
+    fn lose(&self, sale: SaleId, part: Part) {
+        assert_eq!(cluster_cli(&["DEL", &key(sale, part)]), "1");
+    }
+}
+
 macro_rules! suite {
     ($engine_name:ident, $engine:ty) => {
         mod $engine_name {
@@ -196,6 +247,24 @@ macro_rules! suite {
                 results_of_the_original_service_are_read,
                 results_are_forgotten_after_their_time,
             ]);
+            suite!(@tests $engine, terms: [
+                newer_terms_add_and_take_units,
+                older_terms_change_nothing,
+                terms_are_in_force_in_an_open_sale_only,
+                terms_sent_by_many_at_once_end_as_the_newest,
+            ]);
+            suite!(@tests $engine, ending: [
+                an_ended_order_frees_its_unit_and_its_shopper,
+                an_ended_order_that_is_recorded_later_takes_no_unit,
+                orders_end_in_an_open_sale_only,
+                an_order_that_ended_before_a_load_can_come_back_with_its_snapshot,
+                a_thousand_orders_end_in_one_call,
+                a_released_attempt_gives_its_unit_back_and_says_nothing,
+            ]);
+            suite!(@tests $engine, closing: [
+                a_sound_sale_is_closed_only_if_told,
+                a_closed_sale_keeps_its_pending_attempts_until_they_are_settled,
+            ]);
             suite!(@tests $engine, auditing: [
                 available_units_and_holders_are_the_initial_stock_at_every_step,
                 available_units_and_holders_add_up_while_shoppers_come_and_go,
@@ -221,3 +290,29 @@ suite!(on_a_cluster, Cluster);
 suite!(in_memory, InMemory);
 suite!(on_a_model_server, model::ModelServer);
 suite!(on_a_model_process, model::ModelProcess);
+
+/// What only a server can show.
+macro_rules! server_suite {
+    ($engine_name:ident, $engine:ty) => {
+        mod $engine_name {
+            use super::*;
+
+            suite!(@tests $engine, losses: [
+                a_sale_that_lost_its_stock_is_closed,
+                a_sale_that_lost_its_holders_is_closed,
+                a_sale_that_lost_its_pending_attempts_lists_them_again,
+                a_sale_that_lost_its_meta_lists_its_pending_attempts_again,
+            ]);
+            suite!(@tests $engine, identity: [
+                the_note_of_account_ids_only_rises,
+                the_note_of_account_ids_is_each_ledger_s_own,
+                a_result_of_another_ledger_reads_as_none,
+                a_sale_of_another_ledger_is_unknown_until_it_is_loaded,
+            ]);
+        }
+    };
+}
+
+server_suite!(keys_on_a_single_server, Single);
+server_suite!(keys_on_a_cluster, Cluster);
+server_suite!(keys_on_a_model_server, model::ModelServer);

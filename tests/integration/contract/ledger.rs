@@ -5,12 +5,14 @@ mod accounts;
 mod auditing;
 mod bed;
 mod catalog;
+mod ending;
 mod leases;
 mod model;
 mod orders;
 mod postgres;
 mod settling;
 mod sqlite;
+mod terms;
 
 use self::bed::Bed;
 
@@ -38,7 +40,17 @@ macro_rules! suite {
                 accounts {
                     names_and_emails_are_unique_whatever_their_case,
                     an_account_is_found_whatever_the_case,
+                    spellings_of_a_name_are_one_account,
                     one_of_many_who_want_a_name_at_once_gets_it,
+                    one_of_many_spellings_of_an_email_at_once_gets_it,
+                    a_password_hash_is_replaced_unless_another_was_first,
+                    runs_of_accounts_end_with_their_block,
+                    an_id_is_never_handed_out_again,
+                    ids_continue_above_what_the_caller_knows,
+                    removed_accounts_are_told_until_the_position_is_behind_them,
+                    accounts_are_read_in_pages_of_runs,
+                    accounts_are_looked_up_with_the_time_they_were_made,
+                    an_attempt_without_an_account_ends_as_that_and_takes_no_unit,
                 }
                 auditing {
                     decisions_are_kept_in_their_order_log_by_log,
@@ -48,6 +60,18 @@ macro_rules! suite {
                     a_window_is_listed_to_the_millisecond,
                     a_snapshot_adds_up_while_orders_are_being_made,
                     an_unknown_sale_has_no_snapshot,
+                }
+                ending {
+                    an_ended_order_is_listed_until_the_gate_has_taken_it_out,
+                    an_attempt_whose_order_ended_is_answered_as_released,
+                    a_shopper_whose_order_ended_buys_again,
+                    an_attempt_that_lost_to_an_order_that_ended_got_nothing,
+                    ended_orders_are_listed_sale_by_sale_up_to_the_limit,
+                }
+                terms {
+                    a_change_of_units_is_a_new_version,
+                    settling_is_no_change_of_terms,
+                    a_snapshot_has_terms_and_units_of_one_moment,
                 }
                 settling {
                     first_come_first_served_until_it_is_sold_out,
@@ -90,6 +114,12 @@ macro_rules! sql_suite {
             use $bed as EngineBed;
 
             contract! { EngineBed:
+                accounts {
+                    accounts_made_by_hand_are_known_by_their_keys,
+                    the_older_of_two_accounts_with_one_key_has_it_and_both_log_in,
+                    a_key_that_becomes_free_goes_to_the_account_without_one,
+                    a_changed_name_has_a_changed_key,
+                }
                 orders {
                     an_order_too_many_written_by_hand_is_refused,
                     a_second_order_written_by_hand_is_refused,
@@ -105,6 +135,8 @@ macro_rules! sql_suite {
                 settling {
                     settling_again_answers_the_same_and_changes_nothing,
                     the_cause_of_a_rejection_is_recorded,
+                    who_was_let_in_before_a_sale_was_shortened_gets_an_order,
+                    of_a_sale_without_a_history_every_time_is_taken,
                 }
             }
         }
@@ -116,3 +148,23 @@ suite!(on_sqlite, super::sqlite::SqliteBed);
 suite!(on_model, super::model::ModelBed);
 sql_suite!(by_hand_on_postgres, super::postgres::PostgresBed);
 sql_suite!(by_hand_on_sqlite, super::sqlite::SqliteBed);
+
+/// Makes a module with what holds of ledgers that can be set back while their log and gate go on. A data file has its log
+/// inside, and nobody else has it open.
+macro_rules! apart_suite {
+    ($engine:ident, $bed:path) => {
+        mod $engine {
+            use $bed as EngineBed;
+
+            contract! { EngineBed:
+                accounts {
+                    ids_continue_above_an_account_that_a_record_proves,
+                    at_a_position_of_another_state_everything_is_read_again,
+                }
+            }
+        }
+    };
+}
+
+apart_suite!(set_back_on_postgres, super::postgres::PostgresBed);
+apart_suite!(set_back_on_model, super::model::ModelBed);

@@ -1,9 +1,9 @@
 //! One process has a directory; one that cannot be used is refused in one clear line.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{Seek, SeekFrom, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -61,6 +61,61 @@ async fn nobody_but_the_owner_can_read_what_is_made() {
         let mut file = system.file().into_os_string();
         file.push(suffix);
         assert_eq!(mode(Path::new(&file)), 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn a_directory_that_everybody_can_write_is_refused() {
+    let system = OneProcess::start().await;
+    let allow = |mode| fs::set_permissions(system.directory(), Permissions::from_mode(mode));
+    allow(0o707).unwrap();
+    for command in ["serve", "migrate", "seed"] {
+        let complaint = is_refused(&system.run(&[command]), &system.directory()).await;
+        assert!(complaint.contains("every user"), "{complaint}");
+    }
+    allow(0o755).unwrap();
+    system.serve().await;
+}
+
+#[tokio::test]
+async fn files_that_others_could_use_are_the_owner_s_alone_again() {
+    let system = OneProcess::start().await;
+    fs::set_permissions(system.file(), Permissions::from_mode(0o666)).unwrap();
+    let _api = system.serve().await;
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&system.file()), 0o600);
+    assert_eq!(mode(&system.directory().join("flashsale.pid")), 0o600);
+}
+
+#[tokio::test]
+async fn a_planted_link_is_never_followed() {
+    let system = OneProcess::start().await;
+    let victim = system.home().join("somebody-else-s");
+    fs::write(&victim, "precious").unwrap();
+    let pid = system.directory().join("flashsale.pid");
+    let _ = fs::remove_file(&pid);
+    symlink(&victim, &pid).unwrap();
+    let first = system.serve().await;
+    assert!(!fs::symlink_metadata(&pid).unwrap().is_symlink());
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+
+    // Nor does the one that is refused read it to everybody.
+    fs::remove_file(&pid).unwrap();
+    symlink(&victim, &pid).unwrap();
+    let complaint = is_refused(&system.run(&["serve"]), &system.directory()).await;
+    assert!(!complaint.contains("precious"), "{complaint}");
+    drop(first);
+
+    for suffix in ["", "-wal"] {
+        let system = OneProcess::start().await;
+        let mut file = system.file().into_os_string();
+        file.push(suffix);
+        let file = PathBuf::from(file);
+        let _ = fs::remove_file(&file);
+        symlink(&victim, &file).unwrap();
+        let complaint = is_refused(&system.run(&["serve"]), &file).await;
+        assert!(complaint.contains("symbolic link"), "{complaint}");
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 }
 

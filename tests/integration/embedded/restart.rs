@@ -96,7 +96,8 @@ async fn nobody_is_told_failed_before_what_was_accepted_is_settled() {
     let user = shoppers[0].id;
     // Refused first, accepted later, and killed before that was settled.
     let record = format!(
-        r#"{{"userId":"{user}","productId":{product},"saleId":{sale},"timestamp":"2026-11-25T12:00:00.000Z"}}"#
+        r#"{{"userId":"{user}","productId":{product},"saleId":{sale},"timestamp":{}}}"#,
+        chrono::Utc::now().timestamp_millis()
     );
     let later = system.instant(chrono::Utc::now() + PATIENCE * 100);
     for statement in [

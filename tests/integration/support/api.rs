@@ -3,6 +3,11 @@
 use std::time::Duration;
 
 use chrono::Utc;
+use flashsale::{
+    auth::{Role, Tokens},
+    config::{AuthConfig, Secret},
+    ids::UserId,
+};
 use serde_json::{Value, json};
 
 use super::{process::Process, system::System};
@@ -157,14 +162,17 @@ impl Shopper {
 
 /// A token as the API makes them.
 fn token(user: i64) -> String {
-    use jsonwebtoken::{EncodingKey, Header, encode};
-
-    let now = Utc::now().timestamp();
-    let claims = json!({"userId": user.to_string(), "username": format!("user{user}"), "role": "user", "iat": now, "exp": now + 3600});
-    encode(
-        &Header::default(),
-        &claims,
-        &EncodingKey::from_secret(JWT_SECRET.as_bytes()),
-    )
-    .unwrap()
+    let tokens = Tokens::new(&AuthConfig {
+        jwt_secret: Secret::new(JWT_SECRET),
+        token_ttl: Duration::from_hours(1),
+        password_memory_kib: 64,
+        password_passes: 1,
+        password_threads: 1,
+        password_queue: 1,
+        password_blocklist: false,
+    });
+    let user = UserId::new(user).unwrap();
+    tokens
+        .issue(user, &format!("user{user}"), Role::User, Utc::now())
+        .unwrap()
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Utc;
+use chrono::{DateTime, SecondsFormat, Utc};
 use flashsale::ids::{ProductId, SaleId, UserId};
 
 use super::{
@@ -19,7 +19,7 @@ pub struct TestApp<S: System> {
     pub http: reqwest::Client,
     api: Api,
     system: S,
-    sales: Mutex<Vec<(SaleId, Window)>>,
+    sales: Mutex<Vec<(SaleId, Window, [DateTime<Utc>; 2])>>,
     _worker: S::Worker,
 }
 
@@ -83,8 +83,16 @@ impl<S: System> TestApp<S> {
             Window::Upcoming | Window::Ended => self.api.wait_until_known(&self.system, sale).await,
         }
         let sale = SaleId::new(sale).unwrap();
-        self.sales.lock().unwrap().push((sale, window));
+        let listed = (sale, window, [start, end]);
+        self.sales.lock().unwrap().push(listed);
         sale
+    }
+
+    /// Start and end of a sale, as the API writes them.
+    pub fn window_of(&self, sale: SaleId) -> [String; 2] {
+        let sales = self.sales.lock().unwrap();
+        let (_, _, window) = sales.iter().find(|(id, ..)| *id == sale).unwrap();
+        window.map(|at| at.to_rfc3339_opts(SecondsFormat::Millis, true))
     }
 
     pub async fn product_of(&self, sale: SaleId) -> ProductId {
@@ -95,7 +103,7 @@ impl<S: System> TestApp<S> {
     /// Of every open sale so far.
     pub async fn assert_promises(&self) {
         let sales = self.sales.lock().unwrap().clone();
-        for (sale, window) in sales {
+        for (sale, window, _) in sales {
             if window == Window::Open {
                 self.system.check_promises(sale.value()).await;
             }

@@ -4,20 +4,25 @@ use std::{
     fs,
     path::PathBuf,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use uuid::Uuid;
 
 use super::{
     kafka::java,
+    mode,
     process::{free_port, send_signal},
     wait_until,
 };
 
-/// A broker that is its own controller, on free ports of the loopback interface. Killed, and its data deleted, on drop.
+/// How long a broker may take to end by itself.
+const PATIENCE_FOR_AN_END: Duration = Duration::from_secs(20);
+
+/// A broker that is also a controller, on free ports of the loopback interface. Killed, and its data deleted, on drop.
 pub struct Broker {
-    child: Child,
+    /// `None` while it does not run.
+    child: Option<Child>,
     dir: PathBuf,
     port: u16,
     /// Of listeners besides that one.
@@ -91,9 +96,9 @@ impl Broker {
     }
 
     async fn start_with(more: &[Listener]) -> Self {
-        let dir = std::env::temp_dir().join(format!("flashsale-kafka-{}", Uuid::new_v4()));
-        fs::create_dir_all(&dir).unwrap();
-        let (port, controller) = (free_port(), free_port());
+        mode::note_own_server("KAFKA", "a Kafka of its own, with its own way in");
+        let mut broker = Self::prepare(more.iter().map(|listener| listener.port).collect());
+        let (dir, port, controller) = (broker.dir.clone(), broker.port, free_port());
         let each = |of: &dyn Fn(&Listener) -> String| -> String {
             let texts = more.iter().enumerate();
             let texts: Vec<_> = texts
@@ -107,44 +112,69 @@ impl Broker {
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{port}{}\ncontroller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{}\n\
-             inter.broker.listener.name=PLAINTEXT\n\
-             log.dirs={}\nauto.create.topics.enable=false\noffsets.topic.replication.factor=1\n\
-             broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
+             inter.broker.listener.name=PLAINTEXT\n",
             each(&|listener| at(listener.port)),
             each(&|listener| at(listener.advertised)),
             each(&|listener| listener.protocol().to_owned()),
-            dir.join("data").display()
         );
         let secured = more.iter().any(|listener| listener.kind != Kind::Plain);
         if secured {
             make_certificates(&dir);
             properties += &security(&dir, more);
         }
-        fs::write(dir.join("server.properties"), properties).unwrap();
         let (user, password) = LOGIN;
         let scram = format!("SCRAM-SHA-256=[name={user},password={password}]");
-        let formatted = java("kafka.tools.StorageTool")
-            .args(["format", "--cluster-id=4L6g3nShT-eMCtK--X86sw", "-c"])
-            .arg(dir.join("server.properties"))
-            .args(
-                secured
-                    .then_some(["--add-scram", &scram])
-                    .into_iter()
-                    .flatten(),
-            )
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .expect("java runs");
-        assert!(formatted.success(), "Kafka's storage cannot be formatted");
-        let broker = Self {
-            child: run(&dir),
-            dir,
-            port,
-            more_ports: more.iter().map(|listener| listener.port).collect(),
+        let more = if secured {
+            vec!["--add-scram", &scram]
+        } else {
+            Vec::new()
         };
+        finish_formatting(broker.format(&properties, &more));
+        broker.run();
         broker.wait_until_ready().await;
         broker
+    }
+
+    /// One that is neither formatted nor running, with ports of listeners besides the plain one.
+    pub(super) fn prepare(more_ports: Vec<u16>) -> Self {
+        let dir = std::env::temp_dir().join(format!("flashsale-kafka-{}", Uuid::new_v4()));
+        fs::create_dir_all(&dir).unwrap();
+        Self {
+            child: None,
+            dir,
+            port: free_port(),
+            more_ports,
+        }
+    }
+
+    /// Begins to format its storage for these properties, which say all but what every broker of the tests has.
+    pub(super) fn format(&self, properties: &str, more: &[&str]) -> Child {
+        let properties = format!(
+            "{properties}log.dirs={}\nauto.create.topics.enable=false\n\
+             offsets.topic.replication.factor=1\n\
+             broker.session.timeout.ms=3000\nbroker.heartbeat.interval.ms=500\n",
+            self.dir.join("data").display()
+        );
+        let file = self.dir.join("server.properties");
+        fs::write(&file, properties).unwrap();
+        java("kafka.tools.StorageTool")
+            .args(["format", "--cluster-id=4L6g3nShT-eMCtK--X86sw", "-c"])
+            .arg(file)
+            .args(more)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("java runs")
+    }
+
+    pub(super) fn run(&mut self) {
+        let child = java("kafka.Kafka")
+            .arg(self.dir.join("server.properties"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("java runs");
+        self.child = Some(child);
     }
 
     pub fn address(&self) -> String {
@@ -187,28 +217,56 @@ impl Broker {
         self.dir.join("ca.pem").display().to_string()
     }
 
+    /// Whether it was started and not stopped since.
+    pub fn is_running(&self) -> bool {
+        self.child.is_some()
+    }
+
     pub fn pause(&self) {
-        send_signal(self.child.id(), "STOP");
+        self.signal("STOP");
     }
 
     pub fn resume(&self) {
-        send_signal(self.child.id(), "CONT");
+        self.signal("CONT");
+    }
+
+    /// SIGTERM: a broker of several hands its partitions over, and ends.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let child = self.child.as_ref().expect("the broker runs");
+        send_signal(child.id(), name);
     }
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let mut child = self.child.take().expect("the broker runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Waits for the end of a broker that was told to end, and kills it if it takes too long.
+    pub async fn wait_for_end(&mut self) {
+        let deadline = Instant::now() + PATIENCE_FOR_AN_END;
+        let mut child = self.child.take().expect("the broker ran");
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Starts it again, on the same ports and data.
     pub async fn restart(&mut self) {
-        self.child = run(&self.dir);
+        self.run();
         self.wait_until_ready().await;
     }
 
-    async fn wait_until_ready(&self) {
-        wait_until("the broker answers", Duration::from_mins(1), || async {
+    pub(super) async fn wait_until_ready(&self) {
+        wait_until("the broker answers", Duration::from_mins(2), || async {
             let client = rskafka::client::ClientBuilder::new(vec![self.address()])
                 .backoff_config(rskafka::BackoffConfig {
                     deadline: Some(Duration::ZERO),
@@ -225,19 +283,20 @@ impl Broker {
 
 impl Drop for Broker {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
         let _ = fs::remove_dir_all(&self.dir);
     }
 }
 
-fn run(dir: &std::path::Path) -> Child {
-    java("kafka.Kafka")
-        .arg(dir.join("server.properties"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("java runs")
+/// Waits until a storage is formatted.
+pub(super) fn finish_formatting(mut format: Child) {
+    assert!(
+        format.wait().unwrap().success(),
+        "Kafka's storage cannot be formatted"
+    );
 }
 
 /// A certificate authority, and certificates of the broker and of a client signed by it.

@@ -334,14 +334,7 @@ pub fn config() -> KafkaConfig {
         partitions: 3,
         replication_factor: replicas.parse().unwrap(),
         append_timeout: Duration::from_secs(3),
-        tls: match variable("KAFKA_TLS").as_deref() {
-            Some("verify-full") => TlsConfig {
-                mode: TlsMode::VerifyFull,
-                ca_file: variable("KAFKA_CA_FILE"),
-                identity: variable("KAFKA_CERT_FILE").zip(variable("KAFKA_KEY_FILE")),
-            },
-            _ => TlsConfig::NONE,
-        },
+        tls: super::mode::tls("KAFKA"),
         sasl: None,
     }
 }
@@ -365,22 +358,15 @@ pub fn plain(config: &KafkaConfig) -> Vec<String> {
 }
 
 /// What processes are told about Kafka.
-pub fn environment(config: &KafkaConfig) -> Vec<(&'static str, String)> {
+pub fn environment(config: &KafkaConfig) -> Vec<(String, String)> {
     let mut pairs = vec![
-        ("KAFKA_BROKERS", config.brokers.join(",")),
-        ("KAFKA_TOPIC_FLASH_SALE_ATTEMPTS", config.topic.clone()),
+        ("KAFKA_BROKERS".to_owned(), config.brokers.join(",")),
+        (
+            "KAFKA_TOPIC_FLASH_SALE_ATTEMPTS".to_owned(),
+            config.topic.clone(),
+        ),
     ];
-    if config.tls.mode == TlsMode::VerifyFull {
-        pairs.push(("KAFKA_TLS", "verify-full".to_owned()));
-    }
-    let (certificate, key) = config.tls.identity.clone().unzip();
-    for (name, file) in [
-        ("KAFKA_CA_FILE", config.tls.ca_file.clone()),
-        ("KAFKA_CERT_FILE", certificate),
-        ("KAFKA_KEY_FILE", key),
-    ] {
-        pairs.extend(file.map(|file| (name, file)));
-    }
+    pairs.extend(super::mode::tls_environment("KAFKA", &config.tls));
     pairs
 }
 

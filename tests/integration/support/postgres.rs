@@ -10,11 +10,13 @@ use std::{
 };
 
 use flashsale::{
-    config::{Pooler, PostgresConfig, Secret, TlsConfig, TlsMode},
+    config::{Pooler, PostgresConfig, Secret, TlsConfig},
     engine::postgres::{PostgresLedger, migrate},
 };
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls, Row};
+
+use super::mode;
 
 /// Templates of earlier runs are dropped when they are this old.
 const STALE_SECS: u64 = 1800;
@@ -45,10 +47,7 @@ impl TestDatabase {
     /// A migrated, empty one that this configuration names, on a server of a test's own.
     pub async fn create_on(config: PostgresConfig) -> Self {
         // A pooler in transaction mode is no place for migrations.
-        let server = match config.pooler {
-            Pooler::None => config.clone(),
-            Pooler::Transaction => direct(&config),
-        };
+        let server = unpooled(&config);
         migrate::ensure_database(&server)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
@@ -80,15 +79,11 @@ impl TestDatabase {
         ];
         let pooler = (self.config.pooler == Pooler::Transaction)
             .then(|| ("POSTGRES_POOLER", "transaction".to_owned()));
-        let tls = (self.config.tls.mode == TlsMode::VerifyFull)
-            .then(|| ("POSTGRES_TLS", "verify-full".to_owned()));
-        let authorities = self.config.tls.ca_file.clone();
         pairs
             .into_iter()
             .chain(pooler)
-            .chain(tls)
-            .chain(authorities.map(|file| ("POSTGRES_CA_FILE", file)))
             .map(|(name, value)| (name.to_owned(), value))
+            .chain(mode::tls_environment("POSTGRES", &self.config.tls))
             .collect()
     }
 
@@ -106,6 +101,14 @@ impl TestDatabase {
         Self {
             config: config(&fresh_name("test")),
         }
+    }
+
+    /// The same database past the pooler that a run may have: for what needs a session of its own, as migrations do. Noted.
+    #[must_use]
+    pub fn past_pooler(mut self) -> Self {
+        mode::note_past_pooler();
+        self.config = unpooled(&self.config);
+        self
     }
 
     pub async fn ledger(&self) -> PostgresLedger {
@@ -149,7 +152,7 @@ pub fn config(database: &str) -> PostgresConfig {
         port: or("POSTGRES_PORT", "25433")
             .parse()
             .expect("POSTGRES_PORT is a port"),
-        tls: tls(),
+        tls: mode::tls("POSTGRES"),
         pooler: match or("POSTGRES_POOLER", "none").as_str() {
             "transaction" => Pooler::Transaction,
             _ => Pooler::None,
@@ -165,6 +168,14 @@ pub fn config(database: &str) -> PostgresConfig {
 
 /// The same server, reached without the pooler and without encryption: for what is not the program's.
 fn direct(config: &PostgresConfig) -> PostgresConfig {
+    PostgresConfig {
+        tls: TlsConfig::NONE,
+        ..unpooled(config)
+    }
+}
+
+/// The same server, reached without the pooler: for what needs a session of its own.
+pub fn unpooled(config: &PostgresConfig) -> PostgresConfig {
     // Servers of a test's own have no pooler before them.
     let port = (config.pooler == Pooler::Transaction)
         .then(|| std::env::var("FLASHSALE_TEST_POSTGRES_PORT").ok())
@@ -172,20 +183,7 @@ fn direct(config: &PostgresConfig) -> PostgresConfig {
     PostgresConfig {
         port: port.map_or(config.port, |port| port.parse().expect("it is a port")),
         pooler: Pooler::None,
-        tls: TlsConfig::NONE,
         ..config.clone()
-    }
-}
-
-/// Set by `make test-tls`.
-fn tls() -> TlsConfig {
-    match std::env::var("POSTGRES_TLS").as_deref() {
-        Ok("verify-full") => TlsConfig {
-            mode: TlsMode::VerifyFull,
-            ca_file: std::env::var("POSTGRES_CA_FILE").ok(),
-            identity: None,
-        },
-        _ => TlsConfig::NONE,
     }
 }
 
@@ -252,10 +250,15 @@ async fn admin(config: &PostgresConfig, statement: &str) {
 
 async fn connect(config: &PostgresConfig) -> Client {
     let mut settings = tokio_postgres::Config::new();
+    // Where the program's role gets in over TLS alone, another one looks on in its place.
+    let onlooker = mode::onlooker(config.port);
+    if onlooker.is_some() {
+        settings.options(format!("-c role={}", config.user));
+    }
     settings
         .host(&config.host)
         .port(config.port)
-        .user(&config.user)
+        .user(onlooker.as_deref().unwrap_or(&config.user))
         .password(config.password.reveal())
         .dbname(&config.database);
     let (client, connection) = settings.connect(NoTls).await.unwrap_or_else(|error| {

@@ -13,7 +13,10 @@ use flashsale::config::{Pooler, PostgresConfig, Secret, TlsConfig};
 use tokio_postgres::{Client, NoTls};
 use uuid::Uuid;
 
-use super::process::{free_port, send_signal};
+use super::{
+    mode,
+    process::{free_port, send_signal, signal_if_there},
+};
 
 /// How long the server may take to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +36,10 @@ pub struct PostgresServer {
 
 impl PostgresServer {
     pub async fn start() -> Self {
+        mode::note_own_server(
+            "POSTGRES",
+            "a PostgreSQL of its own, reached directly and without TLS",
+        );
         let dir = std::env::temp_dir().join(format!("flashsale-postgres-{}", Uuid::new_v4()));
         fs::create_dir_all(&dir).unwrap();
         if let Some((user, group)) = server_user() {
@@ -180,7 +187,8 @@ impl PostgresServer {
         for backend in self.backends() {
             signal_if_there(backend, "CONT");
         }
-        send_signal(self.child.id(), "CONT");
+        // Where it is asked for to clean up, the server may have been killed.
+        signal_if_there(self.child.id(), "CONT");
     }
 
     /// `kill -9`, of the backends as well.
@@ -197,6 +205,31 @@ impl PostgresServer {
     pub async fn restart(&mut self) {
         self.child = spawn(&self.dir, self.port);
         self.wait_until_ready().await;
+    }
+
+    /// Copies the data of the running server, as an operator backs it up.
+    pub fn back_up(&self) {
+        let made = program("pg_basebackup", &self.dir)
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-U", "postgres", "--checkpoint=fast", "--no-sync", "-D"])
+            .arg(self.dir.join("backup"))
+            .output()
+            .expect("pg_basebackup runs");
+        assert!(
+            made.status.success(),
+            "pg_basebackup: {}",
+            String::from_utf8_lossy(&made.stderr)
+        );
+    }
+
+    /// `kill -9`, and a start with the data of the backup: everything later is lost.
+    pub async fn restore(&mut self) {
+        self.kill();
+        let [data, lost, backup] = ["data", "lost", "backup"].map(|name| self.dir.join(name));
+        fs::rename(&data, &lost).unwrap();
+        fs::rename(backup, data).unwrap();
+        self.restart().await;
+        fs::remove_dir_all(lost).unwrap();
     }
 
     fn backends(&self) -> Vec<u32> {
@@ -247,14 +280,6 @@ impl Drop for PostgresServer {
         }
         let _ = fs::remove_dir_all(&self.dir);
     }
-}
-
-/// A backend may end by itself just then.
-fn signal_if_there(pid: u32, name: &str) {
-    let _ = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
-        .stderr(Stdio::null())
-        .status();
 }
 
 fn spawn(dir: &Path, port: u16) -> Child {

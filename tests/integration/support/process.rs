@@ -201,10 +201,38 @@ pub fn send_signal(pid: u32, name: &str) {
     );
 }
 
+/// The same to a process that may have ended by itself.
+pub fn signal_if_there(pid: u32, name: &str) {
+    let _ = Command::new("kill")
+        .args([&format!("-{name}"), &pid.to_string()])
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// A port of the loopback interface that nobody listens on.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
     listener.local_addr().unwrap().port()
+}
+
+/// The environment of a process whose machine's clock is off. By the first two, timers see the wrong clock as well; the others
+/// leave them the right one, as on a real machine.
+pub fn faketime(offset: &str) -> Vec<(&'static str, String)> {
+    // Not the program `faketime`: it would be the process that is stopped, and the node would outlive the test.
+    let library = format!(
+        "/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1",
+        std::env::consts::ARCH
+    );
+    assert!(
+        std::path::Path::new(&library).exists(),
+        "{library} is missing; scripts/services.sh installs faketime"
+    );
+    vec![
+        ("LD_PRELOAD", library),
+        ("FAKETIME", offset.to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
+        ("DONT_FAKE_MONOTONIC", "1".to_owned()),
+    ]
 }
 
 /// Keeps the lines of a pipe in each of these places.

@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flashsale::config::{RedisConfig, Secret};
+use flashsale::config::{RedisConfig, Secret, TlsConfig, TlsMode};
 use uuid::Uuid;
 
-use super::process::{free_port, send_signal};
+use super::{
+    mode::{self, ServerTls},
+    process::{free_port, send_signal, signal_if_there},
+};
 
 /// How long a server may take to answer after its start.
 const START_TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +32,12 @@ pub struct RedisOptions {
 /// A private server on a free port of the loopback interface. Killed, and its data deleted, on drop.
 pub struct RedisServer {
     child: Child,
+    /// Where clients are served; over TLS in a run that wants that.
     port: u16,
+    /// Where `redis-cli` is served, without TLS. Mostly the same.
+    plain_port: u16,
+    /// How it speaks TLS, if it does.
+    tls: Option<ServerTls>,
     dir: PathBuf,
     options: RedisOptions,
     /// More of the server's arguments.
@@ -41,20 +49,40 @@ impl RedisServer {
         Self::start_with(options, &[])
     }
 
-    /// With more of the server's own arguments; `{port}` in them is its port.
+    /// With more of the server's own arguments. A server that gets TLS by them is left alone by the mode of the run.
     pub fn start_with(options: RedisOptions, more: &[&str]) -> Self {
-        let more: Vec<String> = more.iter().map(|argument| (*argument).to_owned()).collect();
+        let has_own_tls = more.contains(&"--tls-port");
+        if has_own_tls {
+            mode::note_own_server("REDIS", "a Redis with TLS of its own");
+        }
+        let tls = ServerTls::of_redis().filter(|_| !has_own_tls);
+        Self::start_over(tls.as_ref(), options, more)
+    }
+
+    /// The same, speaking TLS to clients so, whatever the mode of the run.
+    pub fn start_over(tls: Option<&ServerTls>, options: RedisOptions, more: &[&str]) -> Self {
         let dir = std::env::temp_dir().join(format!("flashsale-redis-{}", Uuid::new_v4()));
         std::fs::create_dir_all(&dir).expect("the temporary directory can be written");
         // Another process may take the port between our look and the server's start: then look again.
         for _ in 0..5 {
-            let port = free_port();
+            let mut more: Vec<String> =
+                more.iter().map(|argument| (*argument).to_owned()).collect();
+            let plain_port = free_port();
+            let port = if tls.is_some() {
+                free_port()
+            } else {
+                plain_port
+            };
+            let settings = tls.iter().flat_map(|tls| tls.redis_settings(port));
+            more.extend(settings.flat_map(|(name, value)| [format!("--{name}"), value]));
             let mut server = Self {
-                child: spawn(port, &dir, options, &more),
+                child: spawn(plain_port, &dir, options, &more),
                 port,
+                plain_port,
+                tls: tls.cloned(),
                 dir: dir.clone(),
                 options,
-                more: more.clone(),
+                more,
             };
             if server.wait_until_ready() {
                 return server;
@@ -78,13 +106,30 @@ impl RedisServer {
             password: self.options.password.map(Secret::new),
             cluster_mode: false,
             sentinel: None,
-            tls: flashsale::config::TlsConfig::NONE,
+            tls: self
+                .tls
+                .as_ref()
+                .map_or(TlsConfig::NONE, |tls| tls.client.clone()),
             command_timeout,
         }
     }
 
+    /// Where clients and other servers come to.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where `redis-cli` comes to.
+    pub fn plain_port(&self) -> u16 {
+        self.plain_port
+    }
+
+    pub fn tls(&self) -> Option<&ServerTls> {
+        self.tls.as_ref()
+    }
+
+    pub fn password(&self) -> Option<&'static str> {
+        self.options.password
     }
 
     /// Where it keeps its data.
@@ -102,7 +147,8 @@ impl RedisServer {
     }
 
     pub fn resume(&self) {
-        send_signal(self.child.id(), "CONT");
+        // Where it is asked for to clean up, the server may have been killed.
+        signal_if_there(self.child.id(), "CONT");
     }
 
     /// `kill -9`.
@@ -113,9 +159,18 @@ impl RedisServer {
 
     /// Starts the server again, on the same port and data; kills it before if it runs.
     pub fn restart(&mut self) {
+        self.begin_restart();
+        self.end_restart();
+    }
+
+    /// The same, without waiting until it has read its data.
+    pub fn begin_restart(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        self.child = spawn(self.port, &self.dir, self.options, &self.more);
+        self.child = spawn(self.plain_port, &self.dir, self.options, &self.more);
+    }
+
+    pub fn end_restart(&mut self) {
         assert!(
             self.wait_until_ready(),
             "redis-server does not start again on port {}",
@@ -148,7 +203,7 @@ impl RedisServer {
 
     /// The answer of `redis-cli` to a command, without the newline.
     pub fn cli(&self, command: &[&str]) -> String {
-        cli(self.port, self.options.password, &[], command)
+        cli(self.plain_port, self.options.password, &[], command)
     }
 
     fn wait_until_ready(&mut self) -> bool {
@@ -176,7 +231,11 @@ impl Drop for RedisServer {
 
 /// Any node of the Redis Cluster that `scripts/services.sh up cluster` starts.
 pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
-    let (host, port) = cluster_seed();
+    let tls = mode::tls("REDIS");
+    let (host, port) = match tls.mode {
+        TlsMode::Disable => cluster_seed(),
+        _ => seed("FLASHSALE_TEST_REDIS_CLUSTER_TLS", "127.0.0.1:27161"),
+    };
     RedisConfig {
         host,
         port,
@@ -184,7 +243,7 @@ pub fn cluster_config(command_timeout: Duration) -> RedisConfig {
         password: None,
         cluster_mode: true,
         sentinel: None,
-        tls: flashsale::config::TlsConfig::NONE,
+        tls,
         command_timeout,
     }
 }
@@ -207,18 +266,18 @@ pub fn cluster_flush_scripts() {
     assert!(answer.contains("OK"), "{answer}");
 }
 
-#[allow(clippy::disallowed_methods)] // where the cluster is, is the environment's to say
+/// A node for `redis-cli`.
 fn cluster_seed() -> (String, u16) {
-    let seed = std::env::var("FLASHSALE_TEST_REDIS_CLUSTER")
-        .unwrap_or_else(|_| "127.0.0.1:27101".to_owned());
-    let (host, port) = seed
+    seed("FLASHSALE_TEST_REDIS_CLUSTER", "127.0.0.1:27101")
+}
+
+#[allow(clippy::disallowed_methods)] // where the cluster is, is the environment's to say
+fn seed(variable: &str, default: &str) -> (String, u16) {
+    let seed = std::env::var(variable).unwrap_or_else(|_| default.to_owned());
+    let address = seed
         .rsplit_once(':')
-        .expect("FLASHSALE_TEST_REDIS_CLUSTER is host:port");
-    (
-        host.to_owned(),
-        port.parse()
-            .expect("FLASHSALE_TEST_REDIS_CLUSTER is host:port"),
-    )
+        .and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+    address.unwrap_or_else(|| panic!("{variable} is host:port"))
 }
 
 pub fn cli(port: u16, password: Option<&str>, options: &[&str], command: &[&str]) -> String {
@@ -273,11 +332,8 @@ fn spawn(port: u16, dir: &PathBuf, options: RedisOptions, more: &[String]) -> Ch
     if let Some(password) = options.password {
         server.args(["--requirepass", password]);
     }
-    server.args(
-        more.iter()
-            .map(|argument| argument.replace("{port}", &port.to_string())),
-    );
     server
+        .args(more)
         .stdout(Stdio::from(log))
         .spawn()
         .expect("redis-server is missing: install the package redis-server")

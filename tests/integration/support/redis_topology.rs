@@ -8,9 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use flashsale::config::{RedisConfig, SentinelConfig};
+use flashsale::config::{RedisConfig, Secret, SentinelConfig, TlsConfig, TlsMode};
 
 use super::{
+    mode::ServerTls,
     process::free_port,
     redis::{RedisOptions, RedisServer, cli},
 };
@@ -45,47 +46,70 @@ pub fn quick() -> [&'static str; 2] {
     ["--repl-diskless-sync-delay", "0"]
 }
 
-/// Three Sentinels that watch a primary.
+/// Three Sentinels that watch a primary, and speak TLS and ask for a password if it does.
 pub struct Sentinels {
     children: Vec<Child>,
+    /// For `redis-cli`.
+    plain_ports: Vec<u16>,
+    /// For clients.
     ports: Vec<u16>,
-    dir: tempfile::TempDir,
+    password: Option<&'static str>,
+    _dir: tempfile::TempDir,
 }
 
 impl Sentinels {
     pub fn start(primary: &RedisServer) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut sentinels = Self {
-            children: Vec::new(),
-            ports: Vec::new(),
-            dir,
+        let plain_ports: Vec<_> = (0..3).map(|_| free_port()).collect();
+        let ports = match primary.tls() {
+            Some(_) => (0..3).map(|_| free_port()).collect(),
+            None => plain_ports.clone(),
         };
-        for number in 0..3 {
-            let port = free_port();
-            let file = sentinels.dir.path().join(format!("{number}.conf"));
-            let settings = format!(
-                "port {port}\nbind 127.0.0.1\nsentinel monitor {MASTER} 127.0.0.1 {} 2\n\
-                 sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n",
+        let children = plain_ports.iter().zip(&ports).map(|(plain_port, port)| {
+            let own = format!(
+                "port {plain_port}\nbind 127.0.0.1\nsentinel monitor {MASTER} 127.0.0.1 {} 2\n\
+                 sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000",
                 primary.port()
             );
-            std::fs::write(&file, settings).unwrap();
-            let child = Command::new("redis-server")
+            let tls = primary.tls().map(|tls| tls.redis_settings(*port));
+            let tls = tls.into_iter().flatten();
+            // Of the servers, and their own.
+            let password = primary.password().map(|password| {
+                format!("sentinel auth-pass {MASTER} \"{password}\"\nrequirepass \"{password}\"")
+            });
+            let settings: Vec<_> = [own]
+                .into_iter()
+                .chain(tls.map(|(name, value)| format!("{name} {value}")))
+                .chain(password)
+                .collect();
+            let file = dir.path().join(format!("{plain_port}.conf"));
+            std::fs::write(&file, settings.join("\n") + "\n").unwrap();
+            Command::new("redis-server")
                 .arg(&file)
                 .arg("--sentinel")
                 .stdout(Stdio::null())
                 .spawn()
-                .expect("redis-server is missing: install the package redis-server");
-            sentinels.children.push(child);
-            sentinels.ports.push(port);
-        }
+                .expect("redis-server is missing: install the package redis-server")
+        });
+        let sentinels = Self {
+            children: children.collect(),
+            plain_ports,
+            ports,
+            password: primary.password(),
+            _dir: dir,
+        };
         wait_for("the Sentinels know each other and the replica", || {
-            sentinels.ports.iter().all(|port| {
-                let found = cli(*port, None, &[], &["SENTINEL", "MASTER", MASTER]);
+            sentinels.plain_ports.iter().all(|port| {
+                let found = sentinels.cli(*port, &["SENTINEL", "MASTER", MASTER]);
                 let value = |name| found.lines().skip_while(|line| *line != name).nth(1);
                 value("num-other-sentinels") == Some("2") && value("num-slaves") == Some("1")
             })
         });
         sentinels
+    }
+
+    fn cli(&self, port: u16, command: &[&str]) -> String {
+        cli(port, self.password, &[], command)
     }
 
     pub fn config(&self, of: &RedisServer, command_timeout: Duration) -> RedisConfig {
@@ -100,16 +124,25 @@ impl Sentinels {
                     .collect(),
                 master: MASTER.to_owned(),
                 username: None,
-                password: None,
+                password: self.password.map(Secret::new),
             }),
             ..of.config(command_timeout)
+        }
+    }
+
+    /// Gives them a user `looker` with this password, who may ask with this right.
+    pub fn add_user(&self, password: &str, right: &str) {
+        for port in &self.ports {
+            let password = format!(">{password}");
+            let rule = ["ACL", "SETUSER", "looker", "on", &password, "-@all", right];
+            assert_eq!(cli(*port, None, &[], &rule), "OK");
         }
     }
 
     /// Tells them to make the replica the primary, as an operator does.
     pub fn fail_over(&self) {
         wait_for("a Sentinel agrees to fail over", || {
-            cli(self.ports[0], None, &[], &["SENTINEL", "FAILOVER", MASTER]) == "OK"
+            self.cli(self.plain_ports[0], &["SENTINEL", "FAILOVER", MASTER]) == "OK"
         });
     }
 }
@@ -148,28 +181,33 @@ impl OwnCluster {
             .collect();
         let addresses: Vec<_> = nodes
             .iter()
-            .map(|node| format!("127.0.0.1:{}", node.port()))
+            .map(|node| format!("127.0.0.1:{}", node.plain_port()))
             .collect();
         let mut create = vec!["--cluster", "create"];
         create.extend(addresses.iter().map(String::as_str));
         let count = replicas.to_string();
         create.extend(["--cluster-replicas", &count, "--cluster-yes"]);
-        let answer = cli(nodes[0].port(), None, &[], &create);
+        let answer = cli(nodes[0].plain_port(), None, &[], &create);
         assert!(answer.contains("All 16384 slots covered"), "{answer}");
         let cluster = Self { nodes };
+        cluster.wait_until_whole();
+        cluster
+    }
+
+    /// Until every node knows all slots, and every replica has all data.
+    pub fn wait_until_whole(&self) {
         wait_for("the cluster is whole", || {
-            cluster.nodes.iter().all(|node| {
+            self.nodes.iter().all(|node| {
                 let state = node.cli(&["CLUSTER", "INFO"]);
                 state.contains("cluster_state:ok") && state.contains("cluster_slots_ok:16384")
             })
         });
         wait_for("every replica has all data", || {
-            cluster.nodes.iter().all(|node| {
+            self.nodes.iter().all(|node| {
                 let state = node.cli(&["INFO", "replication"]);
                 state.contains("role:master") || state.contains("master_link_status:up")
             })
         });
-        cluster
     }
 
     pub fn config(&self, command_timeout: Duration) -> RedisConfig {
@@ -195,7 +233,15 @@ impl OwnCluster {
             let is_range = part[2] == "127.0.0.1" && (first..=last).contains(&slot);
             is_range.then(|| part[3].parse().ok())?
         })?;
-        self.nodes.iter().position(|node| node.port() == port)
+        self.nodes.iter().position(|node| node.plain_port() == port)
+    }
+
+    /// A master besides this one, and not the node that every process asks for the others.
+    pub fn another_master(&self, besides: usize) -> usize {
+        let is_master = |node: &usize| self.nodes[*node].cli(&["ROLE"]).starts_with("master");
+        (1..self.nodes.len())
+            .find(|node| *node != besides && is_master(node))
+            .expect("there are three masters")
     }
 
     /// The slot of a sale's keys.
@@ -284,6 +330,20 @@ impl Certificates {
             "openssl is missing: install the package openssl"
         );
         Self { dir }
+    }
+
+    /// How a server speaks TLS with them, and clients with it.
+    pub fn of_server(&self) -> ServerTls {
+        ServerTls {
+            certificate: self.path("server.crt"),
+            key: self.path("server.key"),
+            authority: self.path("ca.crt"),
+            client: TlsConfig {
+                mode: TlsMode::VerifyFull,
+                ca_file: Some(self.path("ca.crt")),
+                identity: Some((self.path("client.crt"), self.path("client.key"))),
+            },
+        }
     }
 
     pub fn path(&self, name: &str) -> String {

@@ -42,7 +42,12 @@ pub struct Wire {
 
 impl Wire {
     pub async fn to(host: &str, port: u16) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at("127.0.0.1:0", host, port).await
+    }
+
+    /// One that begins at this address.
+    pub async fn at(own: &str, host: &str, port: u16) -> Self {
+        let listener = TcpListener::bind(own).await.unwrap();
         let own_port = listener.local_addr().unwrap().port();
         let (traffic, watched) = watch::channel(Traffic::Flowing);
         let (server, address) = watch::channel(format!("{host}:{port}"));

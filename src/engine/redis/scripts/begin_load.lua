@@ -1,7 +1,8 @@
 -- Starts loading a sale: drops what was held of it and closes it until initialize_stock opens it.
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, token, lease in ms, ms that an abandoned load may stay.
 -- What another ledger left is dropped, whatever its state. `ended` of this ledger stays: see record_outcomes.lua.
--- Returns 1, or 0 when the sale is open or another load is younger than the lease.
+-- Returns 1 or, when the sale of another ledger was dropped, that ledger's id; 0 when the sale is open or another load is
+-- younger than the lease.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'token', 'load_started', 'ledger')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -24,4 +25,4 @@ redis.call('HDEL', KEYS[4], 'start', 'end', 'expires', 'version', 'total', 'unli
 redis.call('HSET', KEYS[4], 'state', 'loading', 'token', ARGV[2], 'load_started', string.format('%.0f', now),
   'run_id', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)'), 'late', 0, 'ledger', ARGV[1])
 redis.call('PEXPIRE', KEYS[4], ARGV[4])
-return 1
+return foreign and meta[4] or 1

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flashsale::{
     clock::{Clock, SystemClock},
-    engine::model::{ModelGate, ModelLedger},
+    engine::model::{ModelGate, ModelLedger, Part},
+    ids::{LedgerId, SaleId},
     port::StockGate,
 };
 
-use super::Engine;
+use super::{Engine, Server};
 
 /// As a server is.
 pub struct ModelServer(Arc<ModelGate>);
@@ -59,5 +60,16 @@ impl Engine for ModelProcess {
     /// It keeps results for as long as a history lasts.
     fn result_ttl_secs(&self, _: &str) -> Option<i64> {
         None
+    }
+}
+
+#[async_trait]
+impl Server for ModelServer {
+    async fn of_ledger(&self, ledger: LedgerId) -> Arc<dyn StockGate> {
+        Arc::new(self.0.beside(ledger))
+    }
+
+    fn lose(&self, sale: SaleId, part: Part) {
+        self.0.lose(sale, part);
     }
 }

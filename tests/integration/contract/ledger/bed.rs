@@ -39,6 +39,15 @@ pub trait Bed: Sized {
 
     async fn sale_at(&self, stock: u32, start: DateTime<Utc>, end: DateTime<Utc>) -> SaleId;
 
+    /// Deletes an account, as an operator does.
+    async fn delete_account(&self, user: UserId);
+
+    /// Deletes the order of a shopper, as an operator does.
+    async fn end_order(&self, sale: SaleId, user: UserId);
+
+    /// Sets how many units there are, as an operator does.
+    async fn set_units(&self, sale: SaleId, units: u32);
+
     /// How many orders there are.
     async fn orders(&self) -> i64;
 
@@ -92,6 +101,25 @@ macro_rules! by_sql {
             end: chrono::DateTime<chrono::Utc>,
         ) -> flashsale::ids::SaleId {
             $crate::contract::ledger::bed::insert_sale(self, stock, start, end).await
+        }
+
+        async fn delete_account(&self, user: flashsale::ids::UserId) {
+            let statement = format!("DELETE FROM users WHERE id = {user}");
+            assert_eq!(self.execute(&statement).await, Ok(1));
+        }
+
+        async fn end_order(&self, sale: flashsale::ids::SaleId, user: flashsale::ids::UserId) {
+            let of = format!("flash_sale_id = {sale} AND user_id = {user}");
+            let statement = format!("DELETE FROM orders WHERE {of}");
+            assert_eq!(self.execute(&statement).await, Ok(1));
+        }
+
+        async fn set_units(&self, sale: flashsale::ids::SaleId, units: u32) {
+            let set = format!(
+                "initial_stock = {units}, remaining_stock = remaining_stock + ({units} - initial_stock)"
+            );
+            let statement = format!("UPDATE flash_sales SET {set} WHERE id = {sale}");
+            assert_eq!(self.execute(&statement).await, Ok(1));
         }
 
         async fn orders(&self) -> i64 {
@@ -159,9 +187,10 @@ pub async fn query_promises(bed: &impl SqlBed) {
             "SELECT count(*) FROM (SELECT 1 FROM orders GROUP BY flash_sale_id, user_id HAVING count(*) > 1) twice",
         ),
         (
-            "an attempt recorded as ordered has its order",
+            "an attempt recorded as ordered has its order, unless that has ended",
             "SELECT count(*) FROM purchase_attempts p WHERE outcome = 'ORDERED' AND NOT EXISTS
-             (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id AND o.user_id = p.user_id)",
+             (SELECT 1 FROM orders o WHERE o.attempt_id = p.attempt_id AND o.user_id = p.user_id)
+             AND NOT EXISTS (SELECT 1 FROM released_orders r WHERE r.attempt_id = p.attempt_id)",
         ),
         (
             "an attempt recorded as failed has none",

@@ -15,7 +15,7 @@ use super::bed::{Bed, next_id};
 /// A ledger, and the sales that were made in it.
 pub struct ModelBed {
     ledger: Arc<ModelLedger>,
-    sales: Mutex<Vec<(SaleId, u32)>>,
+    sales: Mutex<Vec<SaleId>>,
 }
 
 impl Bed for ModelBed {
@@ -52,15 +52,25 @@ impl Bed for ModelBed {
             remaining_stock: u64::from(stock),
             version: 1,
         });
-        self.sales.lock().unwrap().push((sale, stock));
+        self.sales.lock().unwrap().push(sale);
         sale
+    }
+
+    async fn delete_account(&self, user: UserId) {
+        assert!(self.ledger.delete_account(user));
+    }
+
+    async fn end_order(&self, sale: SaleId, user: UserId) {
+        assert!(self.ledger.end_order(sale, user).is_some());
+    }
+
+    async fn set_units(&self, sale: SaleId, units: u32) {
+        assert!(self.ledger.set_initial_stock(sale, u64::from(units)));
     }
 
     async fn orders(&self) -> i64 {
         let sales = self.sales.lock().unwrap();
-        let orders = sales
-            .iter()
-            .map(|(sale, _)| self.ledger.orders(*sale).len());
+        let orders = sales.iter().map(|sale| self.ledger.orders(*sale).len());
         i64::try_from(orders.sum::<usize>()).unwrap()
     }
 
@@ -69,10 +79,10 @@ impl Bed for ModelBed {
     }
 
     async fn check_promises(&self) {
-        for (sale, stock) in self.sales.lock().unwrap().iter() {
+        for sale in self.sales.lock().unwrap().iter() {
             let orders = self.ledger.orders(*sale);
             let remaining = self.ledger.remaining(*sale);
-            assert_eq!(orders.len() as u64 + remaining, u64::from(*stock));
+            assert_eq!(orders.len() as u64 + remaining, self.ledger.initial(*sale));
             for attempt in orders.values() {
                 let outcome = self.ledger.outcome(*attempt);
                 assert_eq!(outcome, Some(flashsale::port::Outcome::Ordered));

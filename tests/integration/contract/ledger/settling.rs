@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
+    clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Attempt, Ledger, Offset, Outcome, Partition, Rejection, SettleBatch, SettleError},
 };
@@ -297,6 +299,63 @@ pub async fn the_cause_of_a_rejection_is_recorded(bed: &impl SqlBed) {
         .unwrap();
     let causes = "SELECT count(*) FROM purchase_attempts WHERE cause LIKE 'there is no sale%'";
     assert_eq!(bed.number(causes).await, 1);
+}
+
+/// An attempt of the first shopper at a moment.
+fn attempt_at(sale: SaleId, user: UserId, at: DateTime<Utc>) -> Attempt {
+    Attempt {
+        at,
+        ..attempt(sale, user)
+    }
+}
+
+pub async fn who_was_let_in_before_a_sale_was_shortened_gets_an_order(bed: &impl SqlBed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(5).await;
+    let now = SystemClock.now();
+    let hours = TimeDelta::hours;
+    let sale = bed.sale_at(5, now - hours(3), now + hours(3)).await;
+    make_partitions(&*ledger, 1).await;
+    // Longer to both sides, then shorter than ever; by hand, in two steps and in one.
+    for (start, end) in [(-9, 3), (-9, 9), (-1, 1)] {
+        let set = format!(
+            "UPDATE flash_sales SET start_time = '{}', end_time = '{}' WHERE id = {sale}",
+            bed.instant(now + hours(start)),
+            bed.instant(now + hours(end))
+        );
+        bed.execute(&set).await.unwrap();
+    }
+    let batch: Vec<_> = [-10, -8, 0, 8, 10]
+        .into_iter()
+        .zip(&users)
+        .map(|(at, user)| attempt_at(sale, *user, now + hours(at)))
+        .collect();
+    let Err(SettleError::Unsettleable(rejected)) = settle(&*ledger, 0, 0, &batch).await else {
+        panic!("it was settled");
+    };
+    let found: Vec<_> = rejected.iter().map(|found| found.attempt).collect();
+    assert_eq!(found, [batch[0].id, batch[4].id]);
+    let outcomes = settle_with(&*ledger, 0, 0, &batch, &rejected).await;
+    let (ordered, not) = (Outcome::Ordered, Outcome::Rejected);
+    assert_eq!(outcomes.unwrap(), [not, ordered, ordered, ordered, not]);
+}
+
+pub async fn of_a_sale_without_a_history_every_time_is_taken(bed: &impl SqlBed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let forget = "UPDATE flash_sales SET admitted_from = NULL, admitted_until = NULL";
+    bed.execute(forget).await.unwrap();
+    let ago = SystemClock.now() - TimeDelta::days(90);
+    let outcomes = settle(&*ledger, 0, 0, &[attempt_at(sale, users[0], ago)]).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
+    // A change begins none: what it was before stays unknown.
+    let end = bed.instant(SystemClock.now() + TimeDelta::days(1));
+    let longer = format!("UPDATE flash_sales SET end_time = '{end}' WHERE id = {sale}");
+    bed.execute(&longer).await.unwrap();
+    let outcomes = settle(&*ledger, 0, 1, &[attempt_at(sale, users[1], ago)]).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
 }
 
 pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl Bed) {

@@ -29,6 +29,11 @@ impl OneProcess {
         }
     }
 
+    /// The folder that its data directory is in.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     pub fn directory(&self) -> PathBuf {
         self.home.path().join("data")
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use flashsale::{
     config::{KafkaConfig, RedisConfig},
     engine::redis::RedisGate,
-    ids::SaleId,
+    ids::{LedgerId, SaleId},
     port::{GateStatus, StockGate},
 };
 
@@ -16,7 +16,7 @@ use super::{GateBalance, System};
 use crate::support::{
     api::Api,
     broker::Broker,
-    kafka,
+    kafka, mode,
     postgres::TestDatabase,
     process::Process,
     redis::{RedisOptions, RedisServer, cluster_config},
@@ -99,13 +99,19 @@ impl Servers {
                 .collect();
             environment.insert("REDIS_SENTINELS".to_owned(), addresses.join(","));
             environment.insert("REDIS_SENTINEL_MASTER".to_owned(), sentinel.master.clone());
+            if let Some(password) = &sentinel.password {
+                environment.insert(
+                    "REDIS_SENTINEL_PASSWORD".to_owned(),
+                    password.reveal().to_owned(),
+                );
+            }
         }
-        environment.extend(
-            pairs
-                .into_iter()
-                .chain(kafka::environment(&topic.config))
-                .map(|(name, value)| (name.to_owned(), value)),
-        );
+        if let Some(password) = &redis_config.password {
+            environment.insert("REDIS_PASSWORD".to_owned(), password.reveal().to_owned());
+        }
+        environment.extend(pairs.map(|(name, value)| (name.to_owned(), value)));
+        environment.extend(mode::tls_environment("REDIS", &redis_config.tls));
+        environment.extend(kafka::environment(&topic.config));
         Self {
             environment,
             database,
@@ -120,6 +126,13 @@ impl Servers {
         RedisGate::connect(&self.redis_config, Duration::from_hours(1))
             .await
             .expect("Redis answers")
+    }
+
+    /// Of the database, as it is now.
+    async fn ledger_id(&self) -> LedgerId {
+        let query = "SELECT ledger_id::text FROM ledger_identity";
+        let rows = self.database.query(query).await;
+        LedgerId(rows[0].get::<_, &str>(0).parse().unwrap())
     }
 
     /// Runs the binary with this system's environment.
@@ -184,7 +197,9 @@ impl System for Servers {
     }
 
     async fn gate_balance(&self, sale: i64) -> Option<GateBalance> {
-        match self.gate().await.status(SaleId::new(sale).unwrap()).await {
+        // A sale of this number may be another ledger's.
+        let gate = self.gate().await.of_ledger(self.ledger_id().await);
+        match gate.status(SaleId::new(sale).unwrap()).await {
             Ok(GateStatus::Open {
                 available, pending, ..
             }) => Some(GateBalance { available, pending }),

@@ -1,14 +1,19 @@
-//! Upgrades that clients offer are made invisible to actix, since this server accepts none.
+//! Follows the framing of one connection's requests: measures their heads, and makes what this server does not take invisible to
+//! actix.
 //!
+//! Upgrades that clients offer: this server accepts none.
 //! RFC 9110, 7.8: a server may ignore `Upgrade`, and then answers as if it were not there. actix-http 3.20 answers 200 with
 //! `connection: upgrade` instead and closes the connection, and reads the body of `Upgrade: websocket` to the end of the stream
 //! (`h1/decoder.rs`, `h1/codec.rs`). Its codec has no setting for it, so the heads are changed before it reads them: the option
 //! `upgrade` of `Connection` and the value of `Upgrade` get other letters. No byte is added, removed or held back.
+//!
+//! A fragment in a request's target: RFC 9112, 3.2, has none. The `http` crate drops it, so that `/metrics#` would be `/metrics` here
+//! and another path for a proxy. It gets a letter that no target may have.
 
-/// Follows the framing of one connection's requests, to tell heads from bodies.
+/// Where in one connection's requests the bytes are that come next.
 ///
 /// Where it disagrees with actix about the framing, actix refuses the request and closes the connection.
-pub(super) struct IgnoreUpgrade {
+pub(super) struct Framing {
     state: State,
     /// Of the request whose head is read.
     length: u64,
@@ -20,7 +25,17 @@ pub(super) struct IgnoreUpgrade {
     matched: Option<usize>,
     /// Bytes of the current line, without its end.
     line_len: usize,
+    /// Bytes of the head that is read, the empty lines before it included; 0 within a body.
+    head_len: usize,
+    /// Whole heads so far.
+    heads: u64,
+    too_large: bool,
 }
+
+/// The largest head of a request that is read, bytes, as nginx and Node.js have it. No client of this service needs a tenth of it.
+pub(super) const HEAD_LIMIT: usize = 16 * 1024;
+/// No target of a request may have it: DEL.
+const ILLEGAL: u8 = 0x7f;
 
 /// The longest name that matters is `transfer-encoding`.
 const NAME: usize = 17;
@@ -51,7 +66,7 @@ enum Header {
     TransferEncoding,
 }
 
-impl IgnoreUpgrade {
+impl Framing {
     pub(super) fn new() -> Self {
         Self {
             state: State::RequestLine,
@@ -61,7 +76,25 @@ impl IgnoreUpgrade {
             name_len: 0,
             matched: Some(0),
             line_len: 0,
+            head_len: 0,
+            heads: 0,
+            too_large: false,
         }
+    }
+
+    /// Bytes of the head that has not come to its end; 0 between requests and within a body.
+    pub(super) fn head_len(&self) -> usize {
+        self.head_len
+    }
+
+    /// How many whole heads there were.
+    pub(super) fn heads(&self) -> u64 {
+        self.heads
+    }
+
+    /// True once a head was larger than [`HEAD_LIMIT`], whether it came to its end or not.
+    pub(super) fn is_too_large(&self) -> bool {
+        self.too_large || self.head_len > HEAD_LIMIT
     }
 
     /// Changes what has just been read.
@@ -74,13 +107,22 @@ impl IgnoreUpgrade {
                 }
                 State::RequestLine | State::Rest | State::Trailer | State::ChunkExtension(_) => {
                     let end = bytes.iter().position(|byte| *byte == b'\n');
-                    let line = bytes.get(..end.unwrap_or(bytes.len())).unwrap_or_default();
+                    let end = end.unwrap_or(bytes.len());
+                    let line = bytes.get_mut(..end).unwrap_or_default();
+                    if self.state == State::RequestLine {
+                        for byte in line.iter_mut().filter(|byte| **byte == b'#') {
+                            *byte = ILLEGAL;
+                        }
+                    }
                     self.line_len += line.iter().filter(|byte| **byte != b'\r').count();
                     line.len()
                 }
                 _ => 0,
             };
             let (skipped, rest) = std::mem::take(&mut bytes).split_at_mut(skip);
+            if matches!(self.state, State::RequestLine | State::Rest) {
+                self.head_len += skipped.len();
+            }
             self.skipped(skipped.len() as u64);
             // A body that is not skipped whole has taken all bytes.
             let Some((byte, rest)) = rest.split_first_mut() else {
@@ -102,6 +144,12 @@ impl IgnoreUpgrade {
     }
 
     fn step(&mut self, byte: &mut u8) {
+        if matches!(
+            self.state,
+            State::RequestLine | State::Name | State::Value(_) | State::Rest
+        ) {
+            self.head_len += 1;
+        }
         if *byte == b'\n' {
             self.end_line();
             return;
@@ -188,6 +236,9 @@ impl IgnoreUpgrade {
     }
 
     fn end_head(&mut self) -> State {
+        self.heads += 1;
+        self.too_large |= self.head_len > HEAD_LIMIT;
+        self.head_len = 0;
         let (length, chunked) = (self.length, self.chunked);
         (self.length, self.chunked) = (0, false);
         match (chunked, length) {
@@ -206,12 +257,60 @@ mod tests {
 
     /// What actix reads when the bytes come in pieces of this size.
     fn read(text: &str, piece: usize) -> String {
-        let mut ignore = IgnoreUpgrade::new();
+        let mut framing = Framing::new();
         let mut bytes = text.as_bytes().to_vec();
         for piece in bytes.chunks_mut(piece) {
-            ignore.apply(piece);
+            framing.apply(piece);
         }
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn heads_are_measured_and_bodies_are_not() {
+        let head = |bytes: usize| {
+            let begin = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\nx: ";
+            let rest = bytes - begin.len() - "\r\n\r\n".len();
+            format!("{begin}{}\r\n\r\n", "y".repeat(rest))
+        };
+        let body = "z".repeat(100_000);
+        let is_too_large = |text: &str, piece: usize| {
+            let mut framing = Framing::new();
+            let mut bytes = text.as_bytes().to_vec();
+            for piece in bytes.chunks_mut(piece) {
+                framing.apply(piece);
+            }
+            framing.is_too_large()
+        };
+        for piece in [1, 1_000, 1_000_000] {
+            let whole = format!("{}{body}", head(HEAD_LIMIT)).repeat(3);
+            assert!(!is_too_large(&whole, piece));
+            assert!(is_too_large(
+                &format!("{whole}{}", head(HEAD_LIMIT + 1)),
+                piece
+            ));
+            let half = format!("{whole}GET /{}", "x".repeat(HEAD_LIMIT));
+            assert!(is_too_large(&half, piece), "before its end");
+            assert!(
+                is_too_large(&"\r\n".repeat(HEAD_LIMIT), piece),
+                "empty lines"
+            );
+            assert!(is_too_large(
+                &format!("GET / HTTP/1.1\r\n{}", "a:\r\n".repeat(HEAD_LIMIT / 4)),
+                piece
+            ));
+        }
+        let mut framing = Framing::new();
+        framing.apply(&mut format!("{}{body}GET / HT", head(1_000)).into_bytes());
+        assert_eq!((framing.heads(), framing.head_len()), (1, 8));
+    }
+
+    #[test]
+    fn a_fragment_makes_a_target_illegal_and_is_let_be_elsewhere() {
+        let sent = "GET /metrics# HTTP/1.1\r\nHost: a#b\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
+        let expected = sent.replacen('#', "\u{7f}", 1);
+        for piece in 1..sent.len() {
+            assert_eq!(read(sent, piece), expected);
+        }
     }
 
     #[test]

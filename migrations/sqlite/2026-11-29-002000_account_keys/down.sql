@@ -1,0 +1,10 @@
+DROP TRIGGER users_update_sets_email_key;
+DROP TRIGGER users_update_sets_username_key;
+DROP TRIGGER users_insert_sets_email_key;
+DROP TRIGGER users_insert_sets_username_key;
+DROP INDEX users_without_username_key_idx;
+DROP INDEX users_without_key_idx;
+DROP INDEX users_email_key_key;
+DROP INDEX users_username_key_key;
+ALTER TABLE users DROP COLUMN email_key;
+ALTER TABLE users DROP COLUMN username_key;

@@ -1,0 +1,68 @@
+//! Which settings each command uses. A wrong value stops the commands that use it, and no other: the sale's times in an old
+//! `.env` are nothing to `audit`.
+
+use super::Command;
+
+/// What every command uses: how it logs, and whether known secrets are refused.
+const ALWAYS: &[&str] = &["log.", "server.environment", "server.startup_timeout_secs"];
+/// The three servers.
+const SERVERS: &[&str] = &["postgres.", "redis.", "kafka.", "sale.result_ttl_secs"];
+/// A data directory, with the worker beside whatever uses it.
+const EMBEDDED: &[&str] = &[
+    "embedded.",
+    "kafka.consumer_group",
+    "sale.result_ttl_secs",
+    "server.shutdown_timeout_secs",
+];
+/// The worker and its own listener.
+const WORKER: &[&str] = &[
+    "worker.",
+    "server.max_connections",
+    "server.max_buffered_mib",
+    "server.metrics_",
+    "server.keep_alive_secs",
+    "server.stall_timeout_secs",
+    "server.request_timeout_ms",
+    "server.drain_delay_secs",
+    "server.shutdown_timeout_secs",
+    "server.settlement_lag_secs",
+];
+/// Demo data.
+const SEED: &[&str] = &["sale.", "auth.password_"];
+
+/// The settings that a command uses, by the beginnings of their names.
+pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
+    let place = |embedded: bool| if embedded { EMBEDDED } else { SERVERS };
+    let more: Vec<&[&str]> = match command {
+        Command::Serve(serve) if serve.is_embedded() => {
+            vec![EMBEDDED, WORKER, SEED, &["server.", "auth.", "limits."]]
+        }
+        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits."]],
+        Command::Work(_) => vec![SERVERS, WORKER],
+        Command::Migrate(migrate) => vec![if migrate.is_embedded() {
+            EMBEDDED
+        } else {
+            &["postgres.", "kafka."]
+        }],
+        Command::Seed(seed) => vec![
+            if seed.is_embedded() {
+                EMBEDDED
+            } else {
+                &["postgres."]
+            },
+            SEED,
+        ],
+        Command::Audit(audit) => vec![place(audit.is_embedded())],
+        Command::DeadLetters(letters) => vec![place(letters.is_embedded()), &["operator."]],
+        Command::Export(_) => vec![EMBEDDED, &["worker."]],
+        Command::Import(_) => vec![&["postgres.", "original."]],
+        Command::Doctor(doctor) if doctor.is_embedded() => {
+            vec![EMBEDDED, WORKER, &["server.", "auth.", "limits."]]
+        }
+        Command::Doctor(_) => vec![SERVERS, WORKER, &["server.", "auth.", "limits."]],
+        Command::Stress(stress) if stress.uses_servers() => vec![SERVERS, &["stress.", "auth."]],
+        Command::Stress(_) => vec![&["stress."]],
+        Command::Openapi(_) | Command::Simulate(_) => vec![],
+    };
+    ALWAYS.iter().chain(more.concat().iter()).copied().collect()
+}

@@ -1,0 +1,297 @@
+//! What production refuses: secrets that everybody knows or can guess, passwords sent in clear, accounts with known passwords.
+//! Each by the name of its setting, together with every other problem of the configuration.
+
+use super::{Config, Intent, SaslConfig, SaslMechanism, TlsMode, reader::Reader, tls::is_local};
+
+/// RFC 7518, section 3.2: a key of at least the size of the hash.
+const SECRET_BYTES: usize = 32;
+/// 32 hexadecimal digits by chance have fewer different ones once in a million million times.
+const SECRET_VARIETY: usize = 8;
+/// A shorter text repeated has no more in it than once.
+const SECRET_PERIOD: usize = 16;
+
+/// In examples of this project, of the original service, and of others; in lower case.
+const EXAMPLE_SECRETS: &[&str] = &[
+    "your-secret-key",
+    "your_secret_key",
+    "your-super-secret",
+    "your-256-bit-secret",
+    "change-in-production",
+    "change-me",
+    "change_me",
+    "changeme",
+    "secret-key-here",
+];
+
+/// The default, the ones of images and guides, and the first that everybody tries; in lower case.
+const KNOWN_PASSWORDS: &[&str] = &[
+    "postgres1",
+    "postgres",
+    "postgres123",
+    "postgresql",
+    "password",
+    "password1",
+    "password123",
+    "passw0rd",
+    "admin",
+    "admin123",
+    "root",
+    "secret",
+    "test",
+    "example",
+    "changeme",
+    "change-me",
+    "change_me",
+    "mysecretpassword",
+    "your-password",
+    "your_password",
+    "flashsale",
+    "flash_sale",
+    "flash-sale",
+    "123456",
+    "12345678",
+    "123456789",
+    "qwerty",
+    "letmein",
+];
+
+/// Why a secret is too weak to sign tokens with, if it is.
+#[must_use]
+pub fn weakness_of_secret(secret: &str) -> Option<String> {
+    let bytes = secret.as_bytes();
+    let lower = secret.to_ascii_lowercase();
+    if EXAMPLE_SECRETS
+        .iter()
+        .any(|example| lower.contains(example))
+    {
+        return Some("is an example, which everybody knows".to_owned());
+    }
+    if bytes.len() < SECRET_BYTES {
+        return Some(format!(
+            "has {} bytes; it must have {SECRET_BYTES} or more",
+            bytes.len()
+        ));
+    }
+    let mut distinct = bytes.to_vec();
+    distinct.sort_unstable();
+    distinct.dedup();
+    if distinct.len() < SECRET_VARIETY {
+        return Some(format!(
+            "has {} different bytes; it must have {SECRET_VARIETY} or more",
+            distinct.len()
+        ));
+    }
+    let repeats = |period: usize| {
+        bytes
+            .iter()
+            .zip(bytes.iter().skip(period))
+            .all(|(a, b)| a == b)
+    };
+    (1..SECRET_PERIOD)
+        .any(repeats)
+        .then(|| "repeats a shorter text".to_owned())
+}
+
+/// True for a password that is among the first to be tried. An empty one is none: it stands for another way to log in.
+#[must_use]
+pub fn is_known_password(password: &str) -> bool {
+    KNOWN_PASSWORDS.contains(&password.to_ascii_lowercase().as_str())
+}
+
+/// Adds what production refuses to the problems.
+pub(super) fn judge(config: &Config, intent: Intent, read: &mut Reader) {
+    if let Some(weakness) = weakness_of_secret(config.auth.jwt_secret.reveal()) {
+        read.problem(
+            "auth.jwt_secret",
+            &format!(
+                "{weakness}; production needs one of its own, e.g. from `openssl rand -base64 32`"
+            ),
+        );
+    }
+    if intent.demo_accounts {
+        read.problem(
+            "server.environment",
+            "is production, where `seed` would make admin with the password admin123, which everybody knows (--force makes it all the same)",
+        );
+    }
+    if !intent.embedded {
+        judge_servers(config, read);
+    }
+}
+
+fn judge_servers(config: &Config, read: &mut Reader) {
+    let postgres = &config.postgres;
+    let password = postgres.password.reveal();
+    let is_own_name = [&postgres.user, &postgres.database]
+        .iter()
+        .any(|name| name.eq_ignore_ascii_case(password));
+    if is_known_password(password) || is_own_name {
+        read.problem(
+            "postgres.password",
+            "is the default, an obvious one, or the name of the user or database; production needs one of its own",
+        );
+    }
+    let sends_in_clear = match &config.kafka.sasl {
+        Some(SaslConfig::Password { mechanism, .. }) => *mechanism == SaslMechanism::Plain,
+        Some(SaslConfig::OauthBearer { .. }) => true,
+        None => false,
+    };
+    let hosts = config.kafka.brokers.iter();
+    let are_local = hosts
+        .filter_map(|broker| broker.rsplit_once(':'))
+        .all(|(host, _)| is_local(host));
+    if sends_in_clear && config.kafka.tls.mode == TlsMode::Disable && !are_local {
+        read.problem(
+            "kafka.sasl_mechanism",
+            "sends the password or token in clear, since KAFKA_TLS is off and a broker is on another machine; use TLS, or SCRAM",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{ConfigErrors, Sources},
+        *,
+    };
+
+    const GOOD: &[(&str, &str)] = &[
+        ("NODE_ENV", "production"),
+        ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+        ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+    ];
+
+    fn load(intent: Intent, variables: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+        let all = GOOD.iter().chain(variables);
+        Config::load(&Sources {
+            variables: all
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
+            intent,
+            ..Sources::default()
+        })
+    }
+
+    /// The problems of production with these variables.
+    fn problems(variables: &[(&str, &str)]) -> Vec<String> {
+        load(Intent::default(), variables).map_or_else(|errors| errors.0, |_| Vec::new())
+    }
+
+    #[test]
+    fn everything_that_is_refused_is_said_at_once() {
+        let variables = [
+            ("JWT_SECRET", "your-secret-key-change-in-production"),
+            ("POSTGRES_PASSWORD", "postgres1"),
+            ("KAFKA_BROKERS", "kafka.example:9092"),
+            ("KAFKA_TLS", "disable"),
+            ("KAFKA_SASL_MECHANISM", "PLAIN"),
+            ("KAFKA_SASL_USERNAME", "shop"),
+            ("KAFKA_SASL_PASSWORD", "Pq71xTz"),
+        ];
+        let intent = Intent {
+            demo_accounts: true,
+            ..Intent::default()
+        };
+        let told = load(intent, &variables).unwrap_err();
+        assert_eq!(told.0.len(), 4, "{told}");
+        let text = told.to_string();
+        for expected in [
+            "JWT_SECRET",
+            "POSTGRES_PASSWORD",
+            "KAFKA_SASL_MECHANISM",
+            "seed",
+            "--force",
+        ] {
+            assert!(text.contains(expected), "{expected} in {text}");
+        }
+        for secret in ["postgres1", "Pq71xTz", "your-secret"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        // Development takes them all.
+        let development = [&variables[..], &[("NODE_ENV", "development")]].concat();
+        assert!(load(intent, &development).is_ok());
+    }
+
+    #[test]
+    fn a_secret_that_can_be_guessed_is_refused() {
+        let long = "x9".repeat(40);
+        for (weak, why) in [
+            ("your-secret-key-change-in-production", "example"),
+            ("My-Company-CHANGE-ME-9a8b7c6d5e4f3a2b1c", "example"),
+            ("0123456789abcdef0123456789abcde", "31 bytes"),
+            (&"a".repeat(32), "1 different"),
+            (&"ab".repeat(64), "2 different"),
+            (&long, "2 different"),
+            (&"password".repeat(4), "7 different"),
+            (&"12345678".repeat(5), "repeats"),
+            (&"0123456789".repeat(4), "repeats"),
+        ] {
+            let told = problems(&[("JWT_SECRET", weak)]);
+            assert!(
+                told.len() == 1 && told[0].contains("JWT_SECRET") && told[0].contains(why),
+                "{weak}: {told:?}"
+            );
+            assert!(!told[0].contains(weak), "a secret shows in {told:?}");
+        }
+        for good in [
+            "0123456789abcdef0123456789abcdef",
+            "8KQ2m1uB3v9xq0cJ7nZr5tYwLhGfDsAa",
+            "correct horse battery staple, and more of it",
+        ] {
+            assert_eq!(problems(&[("JWT_SECRET", good)]), [""; 0], "{good}");
+        }
+    }
+
+    #[test]
+    fn a_database_password_that_can_be_guessed_is_refused() {
+        for weak in [
+            "postgres1",
+            "Postgres",
+            "password",
+            "admin123",
+            "changeme",
+            "shopdb",
+            "SHOP",
+        ] {
+            let variables = [
+                ("POSTGRES_PASSWORD", weak),
+                ("POSTGRES_USER", "shop"),
+                ("POSTGRES_DB", "shopdb"),
+            ];
+            let told = problems(&variables);
+            assert!(
+                told.len() == 1 && told[0].contains("POSTGRES_PASSWORD"),
+                "{weak}: {told:?}"
+            );
+        }
+        // Without a database there is no password.
+        let embedded = Intent {
+            embedded: true,
+            ..Intent::default()
+        };
+        assert!(load(embedded, &[("POSTGRES_PASSWORD", "postgres1")]).is_ok());
+    }
+
+    #[test]
+    fn no_password_goes_to_another_machine_in_clear() {
+        let with = |mechanism, brokers, tls| {
+            let variables = [
+                ("KAFKA_SASL_MECHANISM", mechanism),
+                ("KAFKA_BROKERS", brokers),
+                ("KAFKA_TLS", tls),
+                ("KAFKA_SASL_USERNAME", "shop"),
+                ("KAFKA_SASL_PASSWORD", "Pq71xTz"),
+                ("KAFKA_SASL_TOKEN_FILE", "/run/token"),
+            ];
+            problems(&variables).len()
+        };
+        let mixed = "localhost:9092,kafka.example:9092";
+        assert_eq!(with("PLAIN", mixed, "disable"), 1);
+        assert_eq!(with("OAUTHBEARER", mixed, "disable"), 1);
+        assert_eq!(with("SCRAM-SHA-256", mixed, "disable"), 0);
+        assert_eq!(with("PLAIN", "127.0.0.1:9092,[::1]:9093", "disable"), 0);
+        for tls in ["require", "verify-full", "auto"] {
+            assert_eq!(with("PLAIN", mixed, tls), 0, "{tls}");
+        }
+    }
+}

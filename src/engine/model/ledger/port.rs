@@ -1,0 +1,311 @@
+//! The port, over the tables.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::ModelLedger;
+use crate::{
+    account_key::AccountKey,
+    ids::{AttemptId, LedgerId, SaleId, UserId},
+    port::{
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser, Verdict,
+    },
+    rules::settlement::{self, Settled},
+};
+
+#[async_trait]
+impl Ledger for ModelLedger {
+    fn id(&self) -> LedgerId {
+        self.id
+    }
+
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        let same = |one: &str, other: &str| AccountKey::of(one) == AccountKey::of(other);
+        let mut users = tables.users.values();
+        if users.any(|(known, _)| same(&known.username, &user.username)) {
+            return Ok(Registration::UsernameTaken);
+        }
+        let mut users = tables.users.values();
+        if users.any(|(_, email)| same(email, &user.email)) {
+            return Ok(Registration::EmailTaken);
+        }
+        let last = tables.reached.max(above);
+        let id = UserId::new(last + 1)
+            .ok_or_else(|| LedgerError("there is no further id".to_owned()))?;
+        tables.reached = id.value();
+        let stored = StoredUser {
+            id,
+            username: user.username.clone(),
+            password_hash: user.password_hash.clone(),
+            role: "user".to_owned(),
+            created_at: now,
+        };
+        tables.users.insert(id, (stored, user.email.clone()));
+        Ok(Registration::Registered(id))
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        let mut tables = self.tables();
+        tables.reached = tables.reached.max(id.value());
+        Ok(())
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let tables = self.tables();
+        let server = tables.set_back.to_string();
+        let read = since.map_or(usize::MAX, |position| {
+            usize::try_from(position.at).unwrap_or(usize::MAX)
+        });
+        let removed = tables.removed.iter().skip(read);
+        Ok(AccountChanges {
+            restart: since.is_some_and(|position| position.server != server),
+            removed: removed.map(|id| id.value()..=id.value()).collect(),
+            position: AccountPosition {
+                server,
+                at: tables.removed.len() as u64,
+                seen: BTreeSet::new(),
+                made_at: self.clock.now(),
+            },
+            reached: tables.reached,
+        })
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        let tables = self.tables();
+        let behind = tables.users.iter().filter(|(id, _)| Some(**id) > after);
+        let accounts = behind.map(|(id, (user, _))| (*id, user.created_at));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(AccountPage::of(accounts.take(limit)))
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        let tables = self.tables();
+        let made_at = |id: &UserId| Some((*id, tables.users.get(id)?.0.created_at));
+        Ok(ids.iter().filter_map(made_at).collect())
+    }
+
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        let (tables, key) = (self.tables(), AccountKey::of(username));
+        let found = tables
+            .users
+            .values()
+            .find(|(user, _)| AccountKey::of(&user.username) == key);
+        Ok(found.map(|(user, _)| user.clone()))
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        let mut tables = self.tables();
+        let stored = tables.users.get_mut(&user).map(|(user, _)| user);
+        let stored = stored.filter(|user| user.password_hash == old);
+        Ok(stored
+            .map(|user| new.clone_into(&mut user.password_hash))
+            .is_some())
+    }
+
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        let tables = self.tables();
+        let ended = |sale: &&SaleListing| sale.window.end <= since;
+        let last = tables
+            .sales
+            .values()
+            .filter(ended)
+            .max_by_key(|sale| sale.window.end)
+            .map(|sale| sale.id);
+        let mut listed: Vec<_> = tables
+            .sales
+            .values()
+            .filter(|sale| !ended(sale) || Some(sale.id) == last)
+            .cloned()
+            .collect();
+        listed.sort_by_key(|sale| sale.window.start);
+        Ok(listed)
+    }
+
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let mut tables = self.tables();
+        let mut moved = BTreeSet::new();
+        let is_there = |batch: &SettleBatch| {
+            moved.insert(batch.position.partition)
+                && tables.leases.is_at(&batch.position, batch.from)
+        };
+        if !batches.iter().all(is_there) {
+            return Err(SettleError::Fenced);
+        }
+        let known = tables.look_up(&settlement::attempts_of(batches));
+        let decision = settlement::decide(batches, known).map_err(SettleError::Unsettleable)?;
+        tables.check(&decision)?;
+        if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
+            tables.reached = tables.reached.max(reached.value());
+        }
+        tables.write_down(&decision);
+        for batch in batches {
+            tables.leases.move_to(&batch.position, batch.to, batch.last);
+        }
+        Ok(decision.settlements)
+    }
+
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        let tables = self.tables();
+        let outcome = |id: &AttemptId| Some((*id, tables.outcome(*id)?.outcome));
+        Ok(attempts.iter().filter_map(outcome).collect())
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        let tables = self.tables();
+        let Some(row) = tables.sales.get(&sale) else {
+            return Ok(None);
+        };
+        let of_sale = tables.orders.iter().filter(|((of, _), _)| *of == sale);
+        let holders = of_sale
+            .map(|((_, user), attempt)| Holder {
+                user: *user,
+                attempt: *attempt,
+            })
+            .collect();
+        Ok(Some(SaleSnapshot {
+            version: row.version,
+            window: row.window,
+            initial: row.initial_stock,
+            remaining: row.remaining_stock,
+            holders,
+        }))
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let tables = self.tables();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let of = |sale: &SaleId| {
+            let sale = *sale;
+            let of_sale = tables.ended.iter().filter(move |order| order.sale == sale);
+            of_sale.copied().take(limit)
+        };
+        Ok(sales.iter().flat_map(of).collect())
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        self.tables().ended.retain(|order| !orders.contains(order));
+        Ok(())
+    }
+
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (now, until) = (self.millis(), self.millis_in(ttl));
+        let leases = &mut self.tables().leases;
+        Ok(leases.heartbeat(member, partitions, now, until))
+    }
+
+    async fn hand_back(
+        &self,
+        member: &Member,
+        partitions: &[Partition],
+    ) -> Result<(), LedgerError> {
+        self.tables().leases.hand_back(member, Some(partitions));
+        Ok(())
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        self.tables().leases.leave(member);
+        Ok(())
+    }
+
+    async fn progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        Ok(self.progress_of(group, topic))
+    }
+
+    async fn reposition(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<bool, LedgerError> {
+        let leases = &mut self.tables().leases;
+        let there = leases.is_at(position, from);
+        if there {
+            leases.move_to(position, to, None);
+        }
+        Ok(there)
+    }
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        let tables = self.tables();
+        let behind = tables.attempts.iter().filter(|(id, _)| Some(**id) > after);
+        let row = |(id, settled): (&AttemptId, &Settled)| SettledAttempt {
+            attempt: *id,
+            sale: settled.sale,
+            user: settled.user,
+            ordered: settled.outcome == Outcome::Ordered,
+            has_order: tables.orders.get(&(settled.sale, settled.user)) == Some(id),
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(behind.map(row).take(limit).collect())
+    }
+
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+        let has_reason = decision
+            .reason
+            .as_ref()
+            .is_some_and(|text| !text.is_empty());
+        if decision.verdict == Verdict::Discarded && !has_reason {
+            return Err(LedgerError(
+                "nothing is discarded without a reason".to_owned(),
+            ));
+        }
+        let noted = (log.to_owned(), decision.clone());
+        self.tables().decisions.push(noted);
+        Ok(())
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+        let tables = self.tables();
+        let of_log = tables.decisions.iter().filter(|(name, _)| name == log);
+        Ok(of_log.map(|(_, decision)| decision.clone()).collect())
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        Ok(())
+    }
+}

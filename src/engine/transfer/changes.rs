@@ -1,0 +1,276 @@
+//! Changes to rows on their way into the database: what its constraints refuse is changed by a file that the operator has
+//! looked at. Lines of JSON; docs/COMPATIBILITY.md describes them.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufRead},
+};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{OrderRow, ProductRow, SaleRow, UserRow};
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Change {
+    User(UserChange),
+    /// An account that orders name and that does not exist. Nobody can log in to it.
+    NewUser(NewUserChange),
+    Product(ProductChange),
+    Sale(SaleChange),
+    Order(OrderChange),
+}
+
+/// What is set is changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UserChange {
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub email: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub full_name: Option<String>,
+    /// `user` or `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    User,
+    Admin,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct NewUserChange {
+    pub id: i64,
+    pub username: String,
+    pub email: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ProductChange {
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sku: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price_cents: Option<i64>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SaleChange {
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_stock: Option<i64>,
+}
+
+/// An order by its id in the other database.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct OrderChange {
+    pub id: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub product_id: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order_uuid: Option<Uuid>,
+    /// Leave it behind: its unit is for sale again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip: bool,
+}
+
+/// Why a file of changes is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangesError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("line {line} is not a change: {cause}")]
+    Line { line: u64, cause: String },
+    #[error("line {line}: there is a change of this row before")]
+    Twice { line: u64 },
+}
+
+/// All changes, by the rows that they concern.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub users: BTreeMap<i64, UserChange>,
+    pub new_users: BTreeMap<i64, NewUserChange>,
+    pub products: BTreeMap<i64, ProductChange>,
+    pub sales: BTreeMap<i64, SaleChange>,
+    pub orders: BTreeMap<i64, OrderChange>,
+}
+
+impl Changes {
+    /// Reads lines of JSON; empty lines are passed over.
+    pub fn read(source: impl BufRead) -> Result<Self, ChangesError> {
+        let mut changes = Self::default();
+        for (line, text) in (1..).zip(source.lines()) {
+            let text = text?;
+            if text.trim().is_empty() {
+                continue;
+            }
+            let change = serde_json::from_str(&text).map_err(|error| ChangesError::Line {
+                line,
+                cause: error.to_string(),
+            })?;
+            if !changes.add(change) {
+                return Err(ChangesError::Twice { line });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// False if there is one of the same row.
+    pub fn add(&mut self, change: Change) -> bool {
+        match change {
+            Change::User(change) => self.users.insert(change.id, change).is_none(),
+            Change::NewUser(change) => self.new_users.insert(change.id, change).is_none(),
+            Change::Product(change) => self.products.insert(change.id, change).is_none(),
+            Change::Sale(change) => self.sales.insert(change.id, change).is_none(),
+            Change::Order(change) => self.orders.insert(change.id, change).is_none(),
+        }
+    }
+
+    pub fn user(&self, row: &mut UserRow) {
+        let Some(change) = self.users.get(&row.id) else {
+            return;
+        };
+        set(&mut row.username, change.username.as_ref());
+        set(&mut row.email, change.email.as_ref());
+        if change.full_name.is_some() {
+            row.full_name.clone_from(&change.full_name);
+        }
+        match change.role {
+            Some(Role::User) => "user".clone_into(&mut row.role),
+            Some(Role::Admin) => "admin".clone_into(&mut row.role),
+            None => {}
+        }
+    }
+
+    pub fn product(&self, row: &mut ProductRow) {
+        if let Some(change) = self.products.get(&row.id) {
+            set(&mut row.sku, change.sku.as_ref());
+            set(&mut row.name, change.name.as_ref());
+            set(&mut row.price_cents, change.price_cents.as_ref());
+        }
+    }
+
+    pub fn sale(&self, row: &mut SaleRow) {
+        if let Some(change) = self.sales.get(&row.id) {
+            set(&mut row.start_time, change.start_time.as_ref());
+            set(&mut row.end_time, change.end_time.as_ref());
+            set(&mut row.initial_stock, change.initial_stock.as_ref());
+        }
+    }
+
+    /// False if the order is to be left behind.
+    pub fn order(&self, id: i64, row: &mut OrderRow) -> bool {
+        let Some(change) = self.orders.get(&id) else {
+            return true;
+        };
+        set(&mut row.product_id, change.product_id.as_ref());
+        set(&mut row.attempt_id, change.order_uuid.as_ref());
+        !change.skip
+    }
+}
+
+impl NewUserChange {
+    /// The account, with a password hash that no password has.
+    #[must_use]
+    pub fn row(&self, created_at: DateTime<Utc>) -> UserRow {
+        UserRow {
+            id: self.id,
+            username: self.username.clone(),
+            email: self.email.clone(),
+            password_hash: "-".to_owned(),
+            full_name: None,
+            role: "user".to_owned(),
+            created_at,
+        }
+    }
+}
+
+fn set<T: Clone>(field: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        field.clone_from(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Changes, ChangesError> {
+        Changes::read(text.as_bytes())
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let lines = [
+            r#"{"user":{"id":8,"username":"joe-8"}}"#,
+            r#"{"user":{"id":9,"email":"a@b.c","fullName":"A","role":"admin"}}"#,
+            r#"{"newUser":{"id":99,"username":"user-99","email":"user-99@invalid"}}"#,
+            r#"{"product":{"id":1,"priceCents":990}}"#,
+            r#"{"sale":{"id":3,"endTime":"2026-01-01T12:00:00Z","initialStock":5}}"#,
+            r#"{"order":{"id":4,"productId":2}}"#,
+            r#"{"order":{"id":5,"skip":true}}"#,
+        ];
+        for line in lines {
+            let change: Change = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&change).unwrap(), line);
+        }
+        let changes = read(&format!("\n{}\n\n", lines.join("\n"))).unwrap();
+        assert_eq!((changes.users.len(), changes.orders.len()), (2, 2));
+    }
+
+    #[test]
+    fn a_file_that_says_something_else_is_refused_with_its_line() {
+        for wrong in [
+            "x",
+            "{}",
+            r#"{"user":{"username":"joe"}}"#,
+            r#"{"user":{"id":"8"}}"#,
+            r#"{"user":{"id":8,"name":"joe"}}"#,
+            r#"{"user":{"id":8,"role":"owner"}}"#,
+            r#"{"account":{"id":8}}"#,
+            r#"{"sale":{"id":3,"endTime":"noon"}}"#,
+        ] {
+            let refused = read(&format!("\n{wrong}\n")).unwrap_err().to_string();
+            assert!(refused.starts_with("line 2 is not"), "{wrong}: {refused}");
+        }
+        let twice = "{\"user\":{\"id\":8,\"email\":\"a\"}}\n{\"user\":{\"id\":8}}";
+        assert!(matches!(read(twice), Err(ChangesError::Twice { line: 2 })));
+    }
+
+    #[test]
+    fn a_change_is_of_its_row_and_of_what_it_names() {
+        let changes = read(r#"{"user":{"id":8,"username":"joe-8"}}"#).unwrap();
+        let account = |id| {
+            let new = NewUserChange {
+                id,
+                username: "Joe".to_owned(),
+                email: "joe@example.com".to_owned(),
+            };
+            let mut row = new.row(DateTime::UNIX_EPOCH);
+            changes.user(&mut row);
+            (row.username, row.email)
+        };
+        let email = "joe@example.com".to_owned();
+        assert_eq!(account(8), ("joe-8".to_owned(), email.clone()));
+        assert_eq!(account(9), ("Joe".to_owned(), email));
+    }
+}

@@ -1,0 +1,481 @@
+//! What the database would refuse of another service's rows: all of it at once, row by row, each with a change that would
+//! solve it. Pure; rows come with the operator's changes applied.
+
+use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+
+use super::{
+    ProductRow, SaleRow, UserRow,
+    changes::{Changes, NewUserChange, OrderChange},
+};
+use crate::account_key::AccountKey;
+
+/// The widths of columns, in characters.
+const USERNAME_CHARS: usize = 255;
+const EMAIL_CHARS: usize = 255;
+const FULL_NAME_CHARS: usize = 255;
+const SKU_CHARS: usize = 100;
+const PRODUCT_NAME_CHARS: usize = 255;
+/// The column is an INTEGER.
+const MOST_UNITS: i64 = i32::MAX as i64;
+
+/// Looks at rows, kind by kind, and gathers what is wrong with them.
+pub struct Survey {
+    problems: Vec<String>,
+    /// The operator's changes, and those that would solve the problems.
+    proposals: Changes,
+    usernames: Names,
+    emails: Names,
+    sales: Vec<SaleRow>,
+}
+
+/// Who has which name, by its key.
+struct Names {
+    kind: &'static str,
+    /// The account, and the name where it differs from its key.
+    seen: HashMap<String, (i64, Option<Box<str>>)>,
+    /// Accounts whose name another has.
+    late: Vec<(i64, String)>,
+}
+
+impl Survey {
+    /// With the operator's changes, which the proposals go on with.
+    #[must_use]
+    pub fn new(changes: &Changes) -> Self {
+        let names = |kind| Names {
+            kind,
+            seen: HashMap::new(),
+            late: Vec::new(),
+        };
+        Self {
+            problems: Vec::new(),
+            proposals: changes.clone(),
+            usernames: names("username"),
+            emails: names("email"),
+            sales: Vec::new(),
+        }
+    }
+
+    pub fn user(&mut self, row: &UserRow) {
+        let id = row.id;
+        self.check_id("user", id);
+        let of = |what: String| format!("user {id}: {what}");
+        if key(&row.username).is_empty() {
+            self.problems.push(of("the username is empty".to_owned()));
+            self.change_user(id).username = Some(format!("user-{id}"));
+        } else if let Some(short) = shortened(&row.username, USERNAME_CHARS) {
+            self.problems.push(of(too_long("username", USERNAME_CHARS)));
+            self.change_user(id).username = Some(format!("{short}-{id}"));
+        } else if let Some(clash) = self.usernames.add(id, &row.username) {
+            self.problems.push(clash);
+        }
+        if row.email.is_empty() {
+            self.problems.push(of("the email is empty".to_owned()));
+            self.change_user(id).email = Some(format!("user-{id}@invalid"));
+        } else if shortened(&row.email, EMAIL_CHARS).is_some() {
+            self.problems.push(of(too_long("email", EMAIL_CHARS)));
+            self.change_user(id).email = Some(format!("user-{id}@invalid"));
+        } else if let Some(clash) = self.emails.add(id, &row.email) {
+            self.problems.push(clash);
+        }
+        let full_name = row.full_name.as_deref().unwrap_or_default();
+        if let Some(short) = shortened(full_name, FULL_NAME_CHARS) {
+            self.problems
+                .push(of(too_long("fullName", FULL_NAME_CHARS)));
+            self.change_user(id).full_name = Some(short);
+        }
+    }
+
+    /// An account that these orders name and that does not exist.
+    pub fn missing_user(&mut self, id: i64, orders: &[i64]) {
+        let (word, named) = (
+            if orders.len() == 1 { "order" } else { "orders" },
+            listed(orders),
+        );
+        self.problems
+            .push(format!("{word} {named}: user {id} does not exist"));
+        if id < 1 {
+            for order in orders {
+                self.change_order(*order).skip = true;
+            }
+            return;
+        }
+        self.proposals.new_users.insert(
+            id,
+            NewUserChange {
+                id,
+                username: format!("user-{id}"),
+                email: format!("user-{id}@invalid"),
+            },
+        );
+    }
+
+    pub fn product(&mut self, row: &ProductRow) {
+        let id = row.id;
+        self.check_id("product", id);
+        if let Some(short) = shortened(&row.sku, SKU_CHARS) {
+            let what = too_long("sku", SKU_CHARS);
+            self.problems.push(format!("product {id}: {what}"));
+            let change = self.proposals.products.entry(id).or_default();
+            (change.id, change.sku) = (id, Some(format!("{short}-{id}")));
+        }
+        if let Some(short) = shortened(&row.name, PRODUCT_NAME_CHARS) {
+            let what = too_long("name", PRODUCT_NAME_CHARS);
+            self.problems.push(format!("product {id}: {what}"));
+            let change = self.proposals.products.entry(id).or_default();
+            (change.id, change.name) = (id, Some(short));
+        }
+        if row.price_cents < 0 {
+            self.problems
+                .push(format!("product {id}: priceCents is below 0"));
+        }
+    }
+
+    /// A sale and how many SUCCESS orders it has.
+    pub fn sale(&mut self, row: SaleRow, sold: i64) {
+        let id = row.id;
+        self.check_id("sale", id);
+        if row.initial_stock > MOST_UNITS {
+            self.problems.push(format!(
+                "sale {id}: {} units are more than {MOST_UNITS}",
+                row.initial_stock
+            ));
+            self.change_sale(id).initial_stock = Some(MOST_UNITS);
+        } else if sold > row.initial_stock {
+            self.problems.push(format!(
+                "sale {id}: {sold} SUCCESS orders of {} units: it was oversold",
+                row.initial_stock
+            ));
+            self.change_sale(id).initial_stock = Some(sold);
+        }
+        self.sales.push(row);
+    }
+
+    /// An order that names another product than its sale.
+    pub fn other_product(&mut self, order: i64, product: i64, of_sale: i64) {
+        self.problems.push(format!(
+            "order {order}: it names product {product}, and its sale product {of_sale}"
+        ));
+        self.change_order(order).product_id = Some(of_sale);
+    }
+
+    /// An order with the UUID of an earlier one.
+    pub fn uuid_twice(&mut self, order: i64, uuid: uuid::Uuid, instead: uuid::Uuid) {
+        self.problems.push(format!(
+            "order {order}: its order_uuid {uuid} is that of another order"
+        ));
+        self.change_order(order).order_uuid = Some(instead);
+    }
+
+    /// An account that the changes make, of an id that another one has.
+    pub fn exists_already(&mut self, id: i64) {
+        self.problems
+            .push(format!("the changes make user {id}, who exists"));
+    }
+
+    /// A change of something that is not there.
+    pub fn idle_change(&mut self, what: &str, id: i64) {
+        self.problems.push(format!(
+            "the changes name {what} {id}, which does not exist"
+        ));
+    }
+
+    /// All problems, and the changes that would solve them.
+    #[must_use]
+    pub fn end(mut self) -> (Vec<String>, Changes) {
+        for (id, name) in std::mem::take(&mut self.usernames.late) {
+            let free = (0..).map(|n| match n {
+                0 => format!("{name}-{id}"),
+                n => format!("{name}-{id}-{n}"),
+            });
+            let free = self.usernames.first_free(id, free);
+            self.change_user(id).username = free;
+        }
+        for (id, email) in std::mem::take(&mut self.emails.late) {
+            let (name, host) = email.rsplit_once('@').unwrap_or((&email, "invalid"));
+            let free = (0..).map(|n| match n {
+                0 => format!("{name}+{id}@{host}"),
+                n => format!("{name}+{id}-{n}@{host}"),
+            });
+            let free = self.emails.first_free(id, free);
+            self.change_user(id).email = free;
+        }
+        self.windows();
+        (self.problems, self.proposals)
+    }
+
+    /// Every sale ends after its start, and before the next one of its product starts.
+    fn windows(&mut self) {
+        let mut by_product: BTreeMap<i64, Vec<SaleRow>> = BTreeMap::new();
+        for sale in std::mem::take(&mut self.sales) {
+            by_product.entry(sale.product_id).or_default().push(sale);
+        }
+        for sales in by_product.values_mut() {
+            for sale in sales.iter_mut() {
+                if sale.end_time <= sale.start_time {
+                    self.problems.push(format!(
+                        "sale {}: it ends at {} and starts at {}",
+                        sale.id,
+                        time(sale.end_time),
+                        time(sale.start_time)
+                    ));
+                    sale.end_time = sale.start_time + TimeDelta::seconds(1);
+                    self.change_sale(sale.id).end_time = Some(sale.end_time);
+                }
+            }
+            sales.sort_by_key(|sale| (sale.start_time, sale.id));
+            let mut before: Option<&mut SaleRow> = None;
+            for sale in sales {
+                if let Some(before) = before.as_deref_mut()
+                    && before.end_time > sale.start_time
+                {
+                    self.problems.push(format!(
+                        "sales {} and {} of product {}: the one ends at {}, and the other starts at {}",
+                        before.id,
+                        sale.id,
+                        sale.product_id,
+                        time(before.end_time),
+                        time(sale.start_time)
+                    ));
+                    if before.start_time < sale.start_time {
+                        before.end_time = sale.start_time;
+                        self.change_sale(before.id).end_time = Some(before.end_time);
+                    } else {
+                        sale.start_time = before.end_time;
+                        sale.end_time = sale.end_time.max(sale.start_time + TimeDelta::seconds(1));
+                        let (start, end) = (sale.start_time, sale.end_time);
+                        let change = self.change_sale(sale.id);
+                        (change.start_time, change.end_time) = (Some(start), Some(end));
+                    }
+                }
+                before = Some(sale);
+            }
+        }
+    }
+
+    fn check_id(&mut self, what: &str, id: i64) {
+        if id < 1 {
+            self.problems
+                .push(format!("{what} {id}: an id must be 1 or more"));
+        }
+    }
+
+    fn change_user(&mut self, id: i64) -> &mut super::changes::UserChange {
+        let change = self.proposals.users.entry(id).or_default();
+        change.id = id;
+        change
+    }
+
+    fn change_sale(&mut self, id: i64) -> &mut super::changes::SaleChange {
+        let change = self.proposals.sales.entry(id).or_default();
+        change.id = id;
+        change
+    }
+
+    fn change_order(&mut self, id: i64) -> &mut OrderChange {
+        let change = self.proposals.orders.entry(id).or_default();
+        change.id = id;
+        change
+    }
+}
+
+impl Names {
+    /// Notes who has a name; what to say if another account has it already.
+    fn add(&mut self, id: i64, name: &str) -> Option<String> {
+        let key = key(name);
+        match self.seen.entry(key) {
+            Entry::Vacant(free) => {
+                let spelt = (free.key() != name).then(|| name.into());
+                free.insert((id, spelt));
+                None
+            }
+            Entry::Occupied(taken) => {
+                let (holder, spelt) = taken.get();
+                let held = spelt.as_deref().unwrap_or(taken.key());
+                let kind = self.kind;
+                let clash =
+                    format!("user {id}: the {kind} {name:?} is that of user {holder}, {held:?}");
+                self.late.push((id, name.to_owned()));
+                Some(clash)
+            }
+        }
+    }
+
+    /// The first of these that nobody has, which this account has from now on.
+    fn first_free(&mut self, id: i64, names: impl Iterator<Item = String>) -> Option<String> {
+        // Each name is another one, so that one of them is free.
+        let free = names
+            .take(self.seen.len() + 1)
+            .find(|name| !self.seen.contains_key(&key(name)))?;
+        self.seen.insert(key(&free), (id, None));
+        Some(free)
+    }
+}
+
+/// What accounts are told apart by.
+fn key(name: &str) -> String {
+    AccountKey::of(name).into()
+}
+
+/// The beginning of a text that is too long for its column, with room for an id behind it.
+fn shortened(text: &str, most: usize) -> Option<String> {
+    let is_too_long = text.chars().nth(most).is_some();
+    is_too_long.then(|| text.chars().take(most - 21).collect())
+}
+
+fn too_long(what: &str, most: usize) -> String {
+    format!("the {what} has more than {most} characters")
+}
+
+fn time(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The first ten.
+fn listed(ids: &[i64]) -> String {
+    let first: Vec<String> = ids.iter().take(10).map(ToString::to_string).collect();
+    let more = ids.len() - first.len();
+    let more = (more > 0).then(|| format!(" and {more} more"));
+    first.join(", ") + &more.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(id: i64, username: &str, email: &str) -> UserRow {
+        let new = NewUserChange {
+            id,
+            username: username.to_owned(),
+            email: email.to_owned(),
+        };
+        new.row(DateTime::UNIX_EPOCH)
+    }
+
+    fn sale(id: i64, start: i64, end: i64, initial_stock: i64) -> SaleRow {
+        let at = |secs| DateTime::from_timestamp(secs, 0).unwrap();
+        SaleRow {
+            id,
+            product_id: 1,
+            start_time: at(start),
+            end_time: at(end),
+            initial_stock,
+            remaining_stock: initial_stock,
+            created_at: at(0),
+        }
+    }
+
+    fn surveyed(
+        changes: &Changes,
+        users: &[UserRow],
+        sales: &[(SaleRow, i64)],
+    ) -> (Vec<String>, Changes) {
+        let mut survey = Survey::new(changes);
+        for row in users {
+            let mut row = row.clone();
+            changes.user(&mut row);
+            survey.user(&row);
+        }
+        for (row, sold) in sales {
+            let mut row = row.clone();
+            changes.sale(&mut row);
+            survey.sale(row, *sold);
+        }
+        survey.end()
+    }
+
+    /// The problems; their proposals must solve all of them.
+    fn problems(users: &[UserRow], sales: &[(SaleRow, i64)]) -> Vec<String> {
+        let (problems, proposals) = surveyed(&Changes::default(), users, sales);
+        let (left, _) = surveyed(&proposals, users, sales);
+        assert_eq!(left, Vec::<String>::new(), "{proposals:?}");
+        problems
+    }
+
+    #[test]
+    fn names_that_are_one_are_named_row_by_row_and_renamed() {
+        let found = problems(
+            &[
+                user(1, "Joe", "joe@shop.com"),
+                user(2, "joe", "JOE@shop.com"),
+                user(3, "JOE", "joe+2@shop.com"),
+                user(4, "joe-2", "Ä@x.y"),
+                user(5, "other", "ä@x.y"),
+            ],
+            &[],
+        );
+        assert_eq!(
+            found,
+            [
+                r#"user 2: the username "joe" is that of user 1, "Joe""#,
+                r#"user 2: the email "JOE@shop.com" is that of user 1, "joe@shop.com""#,
+                r#"user 3: the username "JOE" is that of user 1, "Joe""#,
+                r#"user 5: the email "ä@x.y" is that of user 4, "Ä@x.y""#,
+            ]
+        );
+    }
+
+    #[test]
+    fn names_that_no_column_takes_are_shortened() {
+        let long = "x".repeat(256);
+        let found = problems(
+            &[
+                user(1, "", ""),
+                user(2, &long, &long),
+                user(3, &long[1..], &long[1..]),
+            ],
+            &[],
+        );
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert_eq!(found[0], "user 1: the username is empty");
+        assert_eq!(found[3], "user 2: the email has more than 255 characters");
+    }
+
+    #[test]
+    fn an_oversold_sale_gets_the_units_that_were_promised() {
+        let found = problems(&[], &[(sale(1, 0, 10, 5), 7), (sale(2, 20, 30, 5), 5)]);
+        assert_eq!(
+            found,
+            ["sale 1: 7 SUCCESS orders of 5 units: it was oversold"]
+        );
+        let found = problems(&[], &[(sale(1, 0, 10, i64::MAX), 0)]);
+        assert!(found[0].contains("are more than 2147483647"), "{found:?}");
+    }
+
+    #[test]
+    fn sales_of_a_product_follow_each_other() {
+        let found = problems(
+            &[],
+            &[
+                (sale(1, 0, 100, 1), 0),
+                (sale(2, 50, 60, 1), 0),
+                (sale(3, 50, 70, 1), 0),
+                (sale(4, 55, 65, 1), 0),
+                (sale(5, 200, 200, 1), 0),
+                (sale(6, 300, 290, 1), 0),
+                (sale(7, 301, 310, 1), 0),
+            ],
+        );
+        assert!(found.len() >= 5, "{found:#?}");
+        let touching = [(sale(1, 0, 100, 1), 0), (sale(2, 100, 200, 1), 0)];
+        assert_eq!(problems(&[], &touching), Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_account_that_orders_name_and_nobody_has_is_proposed_to_be_made() {
+        let mut survey = Survey::new(&Changes::default());
+        survey.missing_user(99, &(1..=12).collect::<Vec<_>>());
+        survey.missing_user(0, &[13]);
+        let (problems, proposals) = survey.end();
+        assert_eq!(
+            problems,
+            [
+                "orders 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 and 2 more: user 99 does not exist",
+                "order 13: user 0 does not exist",
+            ]
+        );
+        assert_eq!(proposals.new_users[&99].username, "user-99");
+        assert!(proposals.orders[&13].skip);
+    }
+}

@@ -1,0 +1,280 @@
+//! The ledger over a connection.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settlements, told};
+use crate::{
+    ids::{AttemptId, LedgerId, SaleId, UserId},
+    port::{
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
+    },
+};
+
+#[async_trait]
+impl Ledger for RemoteLedger {
+    fn id(&self) -> LedgerId {
+        self.ledger.id()
+    }
+
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        let (ledger, user) = (Arc::clone(&self.ledger), user.clone());
+        let what = || format!("ledger.register({} above {above})", user.username);
+        let taken = user.clone();
+        let effect = move || {
+            let (ledger, user) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.register(&user, above).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        of_ledger(call!(self.ledger.continue_accounts_above(id), || {
+            format!("ledger.continue_accounts_above({id})")
+        }))
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), since.cloned());
+        let effect = move || {
+            let (ledger, since) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.account_changes(since.as_ref()).await }
+        };
+        let done = |_: &Result<AccountChanges, LedgerError>| "read".to_owned();
+        let what = || "ledger.account_changes".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let effect = move || {
+            let ledger = Arc::clone(&ledger);
+            async move { ledger.accounts_after(after, limit).await }
+        };
+        let done = |_: &Result<AccountPage, LedgerError>| "read".to_owned();
+        let what = || "ledger.accounts_after".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn find_accounts(
+        &self,
+        ids: &[UserId],
+    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), ids.to_vec());
+        let effect = move || {
+            let (ledger, ids) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.find_accounts(&ids).await }
+        };
+        let what = || "ledger.find_accounts".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        self.ledger.find_user(username).await
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, LedgerError> {
+        self.ledger.replace_password_hash(user, old, new).await
+    }
+
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let done = |_: &Result<Vec<SaleListing>, LedgerError>| "listed".to_owned();
+        let effect = move || {
+            let ledger = Arc::clone(&ledger);
+            async move { ledger.sales(since).await }
+        };
+        let what = || "ledger.sales".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let what = || {
+            let settled: Vec<_> = batches
+                .iter()
+                .map(|batch| {
+                    let (partition, from, to) = (batch.position.partition, batch.from, batch.to);
+                    let settled = attempts(&batch.attempts);
+                    format!("{partition} from {from} to {to}: {settled}")
+                })
+                .collect();
+            format!("ledger.settle({})", settled.join("; "))
+        };
+        let done = |answer: &Result<Vec<Vec<Settlement>>, SettleError>| match answer {
+            Ok(settled) => settlements(&settled.concat()),
+            Err(error) => error.to_string(),
+        };
+        let (ledger, taken) = (Arc::clone(&self.ledger), batches.to_vec());
+        let effect = move || {
+            let (ledger, batches) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.settle(&batches).await }
+        };
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn outcomes(
+        &self,
+        asked: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), asked.to_vec());
+        let what = || {
+            let names: Vec<_> = asked.iter().map(|id| short(*id)).collect();
+            format!("ledger.outcomes({})", names.join(", "))
+        };
+        let effect = move || {
+            let (ledger, asked) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.outcomes(&asked).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        of_ledger(call!(self.ledger.snapshot(sale), || {
+            "ledger.snapshot".to_owned()
+        }))
+    }
+
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
+        let done = |answer: &Result<Vec<EndedOrder>, LedgerError>| match answer {
+            Ok(ended) => format!("{} ended", ended.len()),
+            Err(error) => error.to_string(),
+        };
+        let effect = move || {
+            let (ledger, sales) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.ended_orders(&sales, limit).await }
+        };
+        let what = || "ledger.ended_orders".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), orders.to_vec());
+        let holders: Vec<_> = orders.iter().map(|order| order.holder).collect();
+        let what = || format!("ledger.note_ended({})", named(&holders));
+        let effect = move || {
+            let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.note_ended(&orders).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), member.clone());
+        let what = || format!("ledger.heartbeat({})", member.id);
+        let effect = move || {
+            let (ledger, member) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.heartbeat(&member, partitions, ttl).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn hand_back(
+        &self,
+        member: &Member,
+        partitions: &[Partition],
+    ) -> Result<(), LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let (member, partitions) = (member.clone(), partitions.to_vec());
+        let effect = move || {
+            let (ledger, member, partitions) =
+                (Arc::clone(&ledger), member.clone(), partitions.clone());
+            async move { ledger.hand_back(&member, &partitions).await }
+        };
+        let what = || "ledger.hand_back".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        let (ledger, member) = (Arc::clone(&self.ledger), member.clone());
+        let effect = move || {
+            let (ledger, member) = (Arc::clone(&ledger), member.clone());
+            async move { ledger.leave(&member).await }
+        };
+        let what = || "ledger.leave".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn progress(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        let effect = move || {
+            let (ledger, group, topic) = (Arc::clone(&ledger), group.clone(), topic.clone());
+            async move { ledger.progress(&group, &topic).await }
+        };
+        let what = || "ledger.progress".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn reposition(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<bool, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
+        let what = || {
+            format!(
+                "ledger.reposition({} from {from} to {to})",
+                position.partition
+            )
+        };
+        let effect = move || {
+            let (ledger, position) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.reposition(&position, from, to).await }
+        };
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    // What audits and operators ask: not simulated.
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        self.ledger.settled(after, limit).await
+    }
+
+    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+        self.ledger.note_decision(log, decision).await
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+        self.ledger.decisions(log).await
+    }
+
+    async fn ping(&self) -> Result<(), LedgerError> {
+        of_ledger(call!(self.ledger.ping(), || "ledger.ping".to_owned()))
+    }
+}

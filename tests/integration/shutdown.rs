@@ -1,0 +1,183 @@
+//! SIGTERM to processes whose servers are all gone: they end within the time that docs/OPERATIONS.md gives, by themselves.
+
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    api::Api,
+    broker::Broker,
+    kafka,
+    postgres::TestDatabase,
+    postgres_server::PostgresServer,
+    process::{Process, faketime},
+    redis::{RedisOptions, RedisServer},
+    system::{Servers, System},
+    wait_until,
+};
+
+const DRAIN_DELAY: Duration = Duration::from_secs(1);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+/// What docs/OPERATIONS.md adds to both.
+const REST: Duration = Duration::from_secs(5);
+/// For a busy machine to take notice.
+const SLACK: Duration = Duration::from_secs(1);
+/// How long a node may take to say that it is not ready.
+const NOTICED: Duration = Duration::from_secs(10);
+
+/// Servers of a test's own, which are paused or killed together.
+struct OwnServers {
+    redis: RedisServer,
+    postgres: PostgresServer,
+    broker: Broker,
+}
+
+impl OwnServers {
+    async fn start() -> (Self, Servers) {
+        let servers = Self {
+            redis: RedisServer::start(RedisOptions::default()),
+            postgres: PostgresServer::start().await,
+            broker: Broker::start().await,
+        };
+        let database = TestDatabase::create_on(servers.postgres.config("shop")).await;
+        let redis = servers.redis.config(Duration::from_secs(2));
+        let kafka = kafka::config_of(vec![servers.broker.address()]);
+        let mut system = Servers::of(database, None, redis, kafka).await;
+        for (name, period) in [
+            ("DRAIN_DELAY_SECS", DRAIN_DELAY),
+            ("SHUTDOWN_TIMEOUT_SECS", SHUTDOWN_TIMEOUT),
+        ] {
+            let secs = period.as_secs().to_string();
+            system.environment.insert(name.to_owned(), secs);
+        }
+        (servers, system)
+    }
+
+    fn pause(&self) {
+        self.redis.pause();
+        self.postgres.pause();
+        self.broker.pause();
+    }
+
+    fn resume(&self) {
+        self.redis.resume();
+        self.postgres.resume();
+        self.broker.resume();
+    }
+
+    fn kill(&mut self) {
+        self.redis.kill();
+        self.postgres.kill();
+        self.broker.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.redis.restart();
+        self.postgres.restart().await;
+        self.broker.restart().await;
+    }
+}
+
+/// Nodes and a worker that have noticed what became of their servers, with presses under way.
+async fn end_without_servers(system: &Servers, lose: impl FnOnce()) {
+    let clock_off = faketime("+600s");
+    let clock_off: Vec<_> = clock_off
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    // `faketime` shifts the clock that timers use as well, unless told not to.
+    let apis = [
+        system.serve().await,
+        system.serve_with(&clock_off[..2]).await,
+        system.serve_with(&clock_off).await,
+    ];
+    let workers = [system.work().await, {
+        let worker = system.run_with(&["work"], &clock_off[..2]);
+        worker.wait_for_line("working").await;
+        worker
+    }];
+    let (sale, _) = system.sale(50).await;
+    system.wait_until_open(sale).await;
+    let shoppers = system.shoppers(10).await;
+    assert_eq!(apis[0].attempt(sale, &shoppers[0]).await.0, 200);
+    lose();
+    for api in &apis {
+        wait_until("the node is not ready", NOTICED, || async {
+            api.get("/health/ready", None).await.0 == 503
+        })
+        .await;
+    }
+    let presses: Vec<_> = apis
+        .iter()
+        .flat_map(|api| shoppers.iter().map(move |shopper| (api, shopper)))
+        .map(|(api, shopper)| {
+            let press = api
+                .http
+                .post(format!("{}/api/flash-sale/attempt/{sale}", api.url))
+                .bearer_auth(&shopper.token);
+            tokio::spawn(press.send())
+        })
+        .collect();
+    let processes: Vec<&Process> = apis
+        .iter()
+        .map(|api| &api.process)
+        .chain(&workers)
+        .collect();
+    for process in &processes {
+        process.terminate();
+    }
+    let begun = Instant::now();
+    for process in processes {
+        let status = process.end().await;
+        let took = begun.elapsed();
+        eprintln!("ended after {took:?} with {status}");
+        let bound = DRAIN_DELAY + SHUTDOWN_TIMEOUT + REST + SLACK;
+        assert!(took < bound, "{took:?}:\n{}", process.output());
+    }
+    for press in presses {
+        press.abort();
+    }
+}
+
+#[tokio::test]
+async fn processes_end_in_time_while_all_their_servers_are_paused_or_dead() {
+    let (mut servers, system) = OwnServers::start().await;
+    end_without_servers(&system, || servers.pause()).await;
+    servers.resume();
+    end_without_servers(&system, || servers.kill()).await;
+    servers.restart().await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_processes_at_once_while_all_their_servers_are_paused() {
+    let (servers, system) = OwnServers::start().await;
+    let long = [
+        ("DRAIN_DELAY_SECS", "600"),
+        ("SHUTDOWN_TIMEOUT_SECS", "600"),
+    ];
+    let api = system.serve_with(&long).await;
+    let worker = system.run_with(&["work"], &long);
+    worker.wait_for_line("working").await;
+    servers.pause();
+    // One that waits for its servers at its start.
+    let starting = system.run_with(&["serve"], &long);
+    wait_until("the node is not ready", NOTICED, || async {
+        api.get("/health/ready", None).await.0 == 503
+    })
+    .await;
+    let Api { process: api, .. } = api;
+    for process in [&api, &worker, &starting] {
+        process.terminate();
+    }
+    // The worker has nothing that it has to wait for.
+    for process in [&api, &starting] {
+        process.wait_for_line("a second signal ends at once").await;
+    }
+    let begun = Instant::now();
+    for process in [&api, &worker, &starting] {
+        if process.is_running() {
+            process.terminate();
+        }
+        process.end().await;
+        assert!(begun.elapsed() < SLACK * 2, "{}", process.output());
+    }
+    servers.resume();
+}
