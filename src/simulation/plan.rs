@@ -285,25 +285,30 @@ impl Plan {
                     chance.between(0, self.active)
                 };
                 let event = draw(self, chance);
-                match event {
-                    Event::RestartGate { forgets: false } => {
-                        let before = when.saturating_sub(chance.between(0, 1_500));
-                        self.events.push((before, Event::SaveGate));
-                    }
-                    Event::SetLedgerBack => {
-                        let before = when.saturating_sub(chance.between(0, 1_500));
-                        self.events.push((before, Event::SaveLedger));
-                        // Of what is lost, accounts come to light when others get their ids.
-                        let made = chance.between(0, self.active);
-                        let node = chance.index(self.apis);
-                        self.events.push((made, Event::Register(node)));
-                    }
-                    _ => {}
-                }
+                self.prepare(event, when, chance);
                 self.events.push((when, event));
             }
         }
         self.events.sort_by_key(|(when, _)| *when);
+    }
+
+    /// Adds what comes before an event: the image that a server is set back to.
+    fn prepare(&mut self, event: Event, when: u64, chance: &mut Chance) {
+        match event {
+            Event::RestartGate { forgets: false } => {
+                let before = when.saturating_sub(chance.between(0, 1_500));
+                self.events.push((before, Event::SaveGate));
+            }
+            Event::SetLedgerBack => {
+                let before = when.saturating_sub(chance.between(0, 1_500));
+                self.events.push((before, Event::SaveLedger));
+                // That an account is lost comes to light when another gets its id.
+                let made = chance.between(0, self.active);
+                let node = chance.index(self.apis);
+                self.events.push((made, Event::Register(node)));
+            }
+            _ => {}
+        }
     }
 
     pub(super) fn calls(&self, server: Server) -> Calls {

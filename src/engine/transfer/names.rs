@@ -201,7 +201,7 @@ mod tests {
             [
                 "2 username account-2 # \"ada\" is \"Ada\" of account 1",
                 "2 email account-2@renamed.invalid # \"müller@x\" is \"MÜLLER@x\" of account 1",
-                "3 email account-3@renamed.invalid # \"Mu\u{308}ller@x\" is \"MÜLLER@x\" of account 1",
+                "3 email account-3@renamed.invalid # \"Mu\\u{308}ller@x\" is \"MÜLLER@x\" of account 1",
             ]
         );
         let mut renames = Renames::parse(&lines.join("\n")).unwrap();

@@ -50,7 +50,9 @@ async fn a_path_has_one_spelling_only() {
         "/metrics%2f",
         "/metrics%00",
         "/api/./flash-sale/status",
-        "/api/orders/status/%31",
+        "/%61pi/orders/status/1",
+        "/api/orders/..%2f..%2f..%2fmetrics",
+        "/api/orders/%2e%2e/%2e%2e/metrics",
         "//api/flash-sale/status",
         "http://x//metrics",
     ] {
