@@ -18,6 +18,7 @@ impl Draining {
         self.0.store(true, Ordering::Relaxed);
     }
 
+    #[must_use]
     pub fn has_begun(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -101,6 +101,7 @@ impl ApiError {
         self.code
     }
 
+    #[must_use]
     pub fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
             success: false,

@@ -51,6 +51,7 @@ pub struct Tally {
 }
 
 impl Tally {
+    #[must_use]
     pub fn new(route: &'static str) -> Rc<Self> {
         Rc::new(Self {
             route,

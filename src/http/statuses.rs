@@ -14,6 +14,7 @@ pub enum Statuses {
 }
 
 impl Statuses {
+    #[must_use]
     pub fn new(is_original: bool) -> Self {
         if is_original {
             Self::Original
@@ -23,6 +24,7 @@ impl Statuses {
     }
 
     /// The status that is sent instead of the code's own, if it is another one.
+    #[must_use]
     pub fn instead(self, code: ErrorCode) -> Option<StatusCode> {
         let is_refusal = matches!(
             code,

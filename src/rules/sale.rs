@@ -107,37 +107,45 @@ impl State {
 }
 
 impl Sale {
+    #[must_use]
     pub fn is_expired(&self, now: i64) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
+    #[must_use]
     pub fn is_of(&self, product: ProductId) -> bool {
         self.product == Some(product)
     }
 
+    #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open { .. })
     }
 
+    #[must_use]
     pub fn is_loading(&self) -> bool {
         matches!(self.phase, Phase::Loading { .. })
     }
 
+    #[must_use]
     pub fn is_pending(&self, user: UserId) -> bool {
         self.standing(user) == Some(Standing::Pending)
     }
 
+    #[must_use]
     pub fn has_order(&self, user: UserId) -> bool {
         self.standing(user) == Some(Standing::Success)
     }
 
     /// How the shopper's unit stands, if they hold one.
+    #[must_use]
     pub fn standing(&self, user: UserId) -> Option<Standing> {
         let held = self.holders.get(&user.into())?;
         Some(held.state.standing())
     }
 
     /// True if, once this is recorded, the holder tells the shopper's result.
+    #[must_use]
     pub fn tells(&self, settlement: &Settlement) -> bool {
         let attempt = &settlement.attempt;
         let held = self.holders.get(&attempt.user.into());
@@ -301,6 +309,7 @@ impl Sale {
         }
     }
 
+    #[must_use]
     pub fn status(&self) -> GateStatus {
         let pending = self.pending.len() as u64;
         match self.phase {
@@ -322,6 +331,7 @@ impl Sale {
         }
     }
 
+    #[must_use]
     pub fn users(&self) -> Vec<UserId> {
         self.holders
             .keys()
@@ -329,6 +339,7 @@ impl Sale {
             .collect()
     }
 
+    #[must_use]
     pub fn holdings(&self) -> Vec<Holding> {
         let holding = |(key, held): (&Key, &Held)| {
             Some(Holding {

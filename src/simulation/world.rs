@@ -55,6 +55,7 @@ pub(super) struct World {
 
 /// What was seen from outside, for the judgement.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // each is one thing that was seen
 pub(super) struct Seen {
     pub(super) presses: Vec<Press>,
     pub(super) polls: Vec<Poll>,

@@ -72,7 +72,7 @@ impl Visitor<'_> {
                     colons = 0;
                 }
                 TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
-                    colons += 1
+                    colons += 1;
                 }
                 TokenTree::Group(group) => {
                     self.written(&path, line);

@@ -165,13 +165,13 @@ impl Sources {
             .rev()
             .find(|end| self.by_module.contains_key(&path[..*end]))?;
         let (module, rest) = path.split_at(end);
-        if let Some(name) = rest.first() {
-            if let Some(target) = self.exports.get(&(module.to_vec(), name.clone())) {
-                let mut target = target.clone();
-                target.extend_from_slice(&rest[1..]);
-                if let Some(found) = self.resolve(&target, depth - 1) {
-                    return Some(found);
-                }
+        if let Some(name) = rest.first()
+            && let Some(target) = self.exports.get(&(module.to_vec(), name.clone()))
+        {
+            let mut target = target.clone();
+            target.extend_from_slice(&rest[1..]);
+            if let Some(found) = self.resolve(&target, depth - 1) {
+                return Some(found);
             }
         }
         self.by_module.get(module).copied()

@@ -32,7 +32,7 @@ const BEGIN: &str = "
     SET idle_in_transaction_session_timeout = '10min';
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Its tables as they are told apart from ours, which call it start_time.
+/// Its tables as they are told apart from ours, which call it `start_time`.
 const IS_ORIGINAL: &str = "
     SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('flash_sales') AND attname = 'start_at')
         AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('orders') AND attname = 'sale_id') AS there";

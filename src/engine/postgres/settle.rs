@@ -105,6 +105,7 @@ struct SaleRow {
 }
 
 #[derive(QueryableByName)]
+#[allow(clippy::struct_excessive_bools)] // a row of a query
 struct KnownRow {
     #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,

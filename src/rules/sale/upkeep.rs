@@ -72,6 +72,7 @@ impl Sale {
     }
 
     /// True if the order that this tells of has ended: whoever settled it was paused in between.
+    #[must_use]
     pub fn has_ended(&self, settlement: &Settlement) -> bool {
         match settlement.outcome {
             Outcome::Ordered => self.ended.contains(&settlement.attempt.id),
