@@ -101,7 +101,7 @@ impl ApiError {
         self.code
     }
 
-    pub(super) fn body(&self) -> ErrorBody<'_> {
+    pub fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
             success: false,
             error: self.code.category(),

@@ -23,7 +23,6 @@ use super::{
     session::Session,
 };
 use crate::{
-    auth::is_comparable,
     config::PostgresConfig,
     engine::transfer::{Line, Sealer, changes::Changes, survey::Survey},
 };
@@ -147,8 +146,12 @@ impl Original {
         })
     }
 
-    /// Looks at every row, with these changes.
-    pub async fn survey(&mut self, changes: &Changes) -> Result<Found, OriginalError> {
+    /// Looks at every row, with these changes. `is_comparable` says whether a password can be compared with a stored hash.
+    pub async fn survey(
+        &mut self,
+        changes: &Changes,
+        is_comparable: fn(&str) -> bool,
+    ) -> Result<Found, OriginalError> {
         let mut survey = Survey::new(changes);
         let mut idle = Idle::new(changes);
         let (mut without_login, mut made) = (0, BTreeSet::new());
