@@ -198,7 +198,7 @@ async fn without_an_open_sale_nothing_is_pressed() {
 async fn limits_of_the_system_are_waited_for() {
     let system = OneProcess::start().await;
     let limit = ("LIMIT_REGISTRATIONS_PER_ADDRESS", "60");
-    let api = system.serve_as(&[limit]).await;
+    let api = system.serve_as(&[limit, ("LIMIT_LOOPBACK", "true")]).await;
     let (sale, _) = system.sale(1).await;
     api.wait_until_open(&system, sale).await;
     let (code, process) = stress(&api.url, &["--users", "62"], &nothing()).await;
@@ -211,7 +211,7 @@ async fn limits_of_the_system_are_waited_for() {
 async fn limits_that_take_too_long_are_named() {
     let system = OneProcess::start().await;
     let limit = ("LIMIT_REGISTRATIONS_PER_ADDRESS", "2");
-    let api = system.serve_as(&[limit]).await;
+    let api = system.serve_as(&[limit, ("LIMIT_LOOPBACK", "true")]).await;
     let (sale, _) = system.sale(1).await;
     api.wait_until_open(&system, sale).await;
     let arguments = ["--users", "5", "--setup-timeout", "3"];
