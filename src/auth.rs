@@ -11,7 +11,6 @@ mod form;
 mod guessable;
 mod limits;
 mod passwords;
-pub mod routes;
 mod service;
 mod tokens;
 

@@ -11,7 +11,6 @@ pub mod postgres;
 mod prepared;
 mod record;
 pub mod redis;
-mod sale;
 pub mod tls;
 pub mod transfer;
 mod verdict;

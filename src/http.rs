@@ -1,13 +1,11 @@
-//! What all routes share: the server, the table of routes, the shape of answers and errors, probes and documentation.
+//! The kit that routes are made of: the server, the shape of answers and errors, what handlers take from a request.
 //!
-//! Errors of the domain become answers in [`mapping`](self) only; the features' own handlers are in their `routes.rs`.
+//! It knows no feature: which paths there are, and which error of the domain becomes which answer, is said in `api`.
 
 mod answer;
-mod app;
 mod buffered;
 mod client;
 mod cors;
-mod docs;
 mod drain;
 mod error;
 mod error_code;
@@ -15,26 +13,18 @@ mod extract;
 mod farewell;
 mod finish;
 mod framing;
-mod health;
-mod mapping;
 mod networks;
-mod openapi;
-mod readiness;
 mod server;
 mod statuses;
 mod stream;
-mod table;
 mod threads;
 
 pub use answer::{Success, timestamp};
-pub use app::{App, Probes};
 pub use client::Client;
-pub use error::ApiError;
+pub use drain::Draining;
+pub use error::{ApiError, ErrorBody, ProblemBody};
 pub use error_code::ErrorCode;
-pub use extract::{Bearer, Fields, PathId, Shopper};
-pub use openapi::{document, document_text};
-pub use readiness::Readiness;
-pub use server::{Bound, bind, run, run_probes};
-
-#[cfg(test)]
-mod tests;
+pub use extract::{Fields, PathId};
+pub use finish::{Tally, UNMATCHED, finish};
+pub use server::{Bound, bind, serve};
+pub use statuses::Statuses;

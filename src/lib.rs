@@ -5,10 +5,11 @@
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
 //! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, embedded in one process, and as models; the domain never names
 //!   one
-//! - [`http`]: the server, the table of routes, answers and errors; handlers are in the features' `routes`
+//! - [`rules`]: pure decisions that several engines share: settlement, and a sale's stock in memory
+//! - [`http`]: the kit that routes are made of: the server, the shape of answers and errors
+//! - [`api`]: the HTTP contract above the domain: table of routes, handlers, answers to errors, OpenAPI document
 //! - [`limit`]: rate limits with a bounded memory, for the domain
 //! - [`security`]: the security log: who did what from where
-//! - [`app`]: the API put together on its ports
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`simulation`]: whole histories under faults, from a seed, on the models
 //! - [`stress`]: load on a running system over HTTP, and what its shoppers were told
@@ -17,7 +18,7 @@
 //! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.
 
 pub mod account_key;
-pub mod app;
+pub mod api;
 pub mod auth;
 pub mod clock;
 pub mod commands;
@@ -29,6 +30,7 @@ pub mod lifecycle;
 pub mod limit;
 pub mod order;
 pub mod port;
+pub mod rules;
 pub mod sale;
 pub mod security;
 pub mod simulation;

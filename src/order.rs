@@ -11,8 +11,6 @@ mod lag;
 mod limit;
 mod purchase;
 mod results;
-pub mod routes;
-pub mod settlement;
 mod shop;
 mod worker;
 
@@ -22,4 +20,4 @@ pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use results::Results;
 pub use shop::Shop;
-pub use worker::{Engines, Worker, WorkerSettings};
+pub use worker::{Worker, WorkerSettings};

@@ -10,6 +10,7 @@ mod gate;
 mod ledger;
 mod letters;
 mod log;
+mod ports;
 
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
@@ -30,6 +31,7 @@ pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
 };
+pub use ports::Ports;
 
 /// A server behind one of the ports did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

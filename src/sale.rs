@@ -6,7 +6,6 @@
 mod board;
 mod gate_clock;
 mod refresh;
-pub mod routes;
 
 pub use board::{Admission, SaleBoard, SaleStatus, SaleView};
 pub use gate_clock::GateClock;

@@ -14,6 +14,7 @@ use std::{
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use flashsale::{
     auth::{Role, Tokens},
+    clock::{Clock, SystemClock},
     config::{AuthConfig, Secret},
     ids::UserId,
 };
@@ -140,7 +141,7 @@ pub fn token(user: usize) -> String {
     });
     let user = UserId::new(i64::try_from(user).unwrap()).unwrap();
     tokens
-        .issue(user, "shopper", Role::User, chrono::Utc::now())
+        .issue(user, "shopper", Role::User, SystemClock.now())
         .unwrap()
 }
 

@@ -63,7 +63,7 @@ pub struct RegistrationForm {
     /// Unique whatever its case, also beyond ASCII, without invisible, direction or control characters.
     #[schema(value_type = String, required = true, max_length = 255, format = Email, example = "newuser@example.com")]
     pub email: Option<String>,
-    /// 6 to 128 characters, without control, direction or invisible characters. Compared as RFC 8265 says (OpaqueString).
+    /// 6 to 128 characters, without control, direction or invisible characters. Compared as RFC 8265 says (`OpaqueString`).
     #[schema(value_type = String, required = true, min_length = 6, max_length = 128, pattern = "^[^\\u0000-\\u001f\\u007f-\\u009f]*$", format = Password, example = "password123")]
     pub password: Option<String>,
     #[schema(

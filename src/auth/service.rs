@@ -176,7 +176,7 @@ impl Auth {
         match renewed {
             // Otherwise another login, or its owner, was first.
             Ok(is_replaced) if is_replaced => {
-                counter!("flashsale_passwords_renewed_total").increment(1)
+                counter!("flashsale_passwords_renewed_total").increment(1);
             }
             Ok(_) => {}
             Err(error) => {

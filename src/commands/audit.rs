@@ -12,13 +12,11 @@ use crate::{
     config::Config,
     ids::SaleId,
     lifecycle::Lifecycle,
-    order::{
-        Engines,
-        audit::{
-            Audit as Auditor, Mended, Remedy, Report,
-            repair::{is_beyond_repair, plan},
-        },
+    order::audit::{
+        Audit as Auditor, Mended, Remedy, Report,
+        repair::{is_beyond_repair, plan},
     },
+    port::Ports,
 };
 
 /// The exit code when it could not be found out whether the promises hold.
@@ -84,7 +82,7 @@ impl Audit {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         if let Some(directory) = self.place.data_dir(&config)? {
             let engines = embedded::look_into(&config, directory).await?;
-            let code = self.audit(&config, engines.ports().into()).await;
+            let code = self.audit(&config, engines.ports()).await;
             drop(engines.close().await);
             return code;
         }
@@ -93,12 +91,12 @@ impl Audit {
         let stop = lifecycle.stop();
         let ports = connect::servers(&config, stop).await?;
         tokio::select! {
-            code = self.audit(&config, ports.into()) => code,
+            code = self.audit(&config, ports) => code,
             () = stop.cancelled() => anyhow::bail!("stopped"),
         }
     }
 
-    async fn audit(&self, config: &Config, engines: Engines) -> anyhow::Result<ExitCode> {
+    async fn audit(&self, config: &Config, engines: Ports) -> anyhow::Result<ExitCode> {
         let auditor = auditor(config, engines);
         let mut report = auditor.run(self.sale).await?;
         let mut repairs = Vec::new();
@@ -133,7 +131,7 @@ impl Audit {
     }
 }
 
-pub(super) fn auditor(config: &Config, engines: Engines) -> Auditor {
+pub(super) fn auditor(config: &Config, engines: Ports) -> Auditor {
     Auditor {
         engines,
         group: config.kafka.consumer_group.clone(),

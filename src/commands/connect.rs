@@ -6,11 +6,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    app::Ports,
     clock::SystemClock,
     config::Config,
     engine::{kafka, kafka::KafkaLog, postgres, postgres::PostgresLedger, redis, redis::RedisGate},
-    port::Ledger,
+    port::{Ledger, Ports},
 };
 
 /// The pause between two tries.

@@ -9,7 +9,6 @@ use anyhow::Context;
 
 use super::{place::must_hold_data, work::spawn_worker};
 use crate::{
-    app::Ports,
     auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
@@ -18,7 +17,7 @@ use crate::{
         embedded::{DataDirectory, DataFile, Embedded},
     },
     lifecycle::Lifecycle,
-    port::{Ledger, SaleListing},
+    port::{Ledger, Ports, SaleListing},
     terminal::{Plain, say},
 };
 

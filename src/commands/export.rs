@@ -14,7 +14,6 @@ use tokio::time::Instant;
 
 use super::{embedded, place::must_hold_data};
 use crate::{
-    app::Ports,
     clock::{Clock, SystemClock},
     config::Config,
     engine::{
@@ -22,6 +21,7 @@ use crate::{
         transfer::{Seals, Writer},
     },
     lifecycle::Lifecycle,
+    port::Ports,
     terminal::{Plain, say},
 };
 

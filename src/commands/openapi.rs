@@ -3,7 +3,7 @@
 use anyhow::Context;
 use clap::Args;
 
-use crate::http;
+use crate::api;
 
 /// Print the OpenAPI document of the API
 ///
@@ -14,7 +14,7 @@ pub(super) struct Openapi {}
 impl Openapi {
     #[allow(clippy::print_stdout)] // the command's answer
     pub(super) fn run() -> anyhow::Result<()> {
-        let document = http::document_text().context("the document cannot be written")?;
+        let document = api::document_text().context("the document cannot be written")?;
         print!("{document}");
         Ok(())
     }

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{connect, embedded, place::Place};
 use crate::{
-    app,
+    api,
     config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
@@ -89,7 +89,7 @@ impl Serve {
             None => connect::servers(&config, &lifecycle.ending().drain).await?,
         };
         let metrics = Arc::new(move || metrics.render());
-        let starting = app::serve(&lifecycle, &config, ports, port, metrics);
+        let starting = api::serve(&lifecycle, &config, ports, port, metrics);
         let probes = if embedded.is_some() {
             // A data file answers at once, and is closed by nobody else than below.
             starting.await?
@@ -101,7 +101,7 @@ impl Serve {
         };
         if let Some(metrics_port) = metrics_port {
             let address = metrics_port.address()?;
-            app::serve_probes(&lifecycle, &config.server, probes, metrics_port)?;
+            api::serve_probes(&lifecycle, &config.server, probes, metrics_port)?;
             tracing::info!(%address, "serving health and metrics");
         } else if config.server.production {
             tracing::warn!(

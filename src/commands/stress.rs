@@ -17,10 +17,10 @@ use tokio_util::sync::CancellationToken;
 use self::outcome::{Audited, Outcome, Settings};
 use super::{audit, connect};
 use crate::{
-    app::Ports,
     clock::{Clock, SystemClock},
     config::Config,
     ids::{ProductId, SaleId, UserId},
+    port::Ports,
     stress::{
         Connection, Load, Plan, Target,
         api::{self, Refusal, Sale},
@@ -404,7 +404,7 @@ async fn remaining(
 
 async fn audit_sale(config: &Config, ports: Ports, sale: SaleId) -> Audited {
     let _bar = progress::waiting("auditing");
-    let auditor = audit::auditor(config, ports.into());
+    let auditor = audit::auditor(config, ports);
     let report = auditor.run(Some(sale)).await;
     Audited(report.map_err(|error| error.to_string()))
 }

@@ -7,12 +7,12 @@ use uuid::Uuid;
 
 use super::connect;
 use crate::{
-    app::{self, Ports},
+    api::{self, Probes, Readiness},
     clock::SystemClock,
     config::Config,
-    http::{Probes, Readiness},
     lifecycle::Lifecycle,
     order::{Worker, WorkerSettings},
+    port::Ports,
     telemetry,
 };
 
@@ -38,7 +38,7 @@ impl Work {
         lifecycle.stop_on_signals()?;
         let ports = connect::servers(&config, lifecycle.stop()).await?;
 
-        let lag = app::watch_settlement(&lifecycle, ports.clone().into());
+        let lag = api::watch_settlement(&lifecycle, ports.clone());
         if let Some(port) = config.worker.port {
             let port =
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
@@ -57,7 +57,7 @@ impl Work {
                 metrics: Arc::new(move || metrics.render()),
             };
             // It ends at once, like the worker: nobody sends work to a worker, so nobody has to notice first.
-            app::serve_probes(&lifecycle, &config.server, probes, port)?;
+            api::serve_probes(&lifecycle, &config.server, probes, port)?;
         }
 
         spawn_worker(&lifecycle, &config, ports);
@@ -79,6 +79,6 @@ pub(super) fn spawn_worker(lifecycle: &Lifecycle, config: &Config, ports: Ports)
         keep: config.sale.result_ttl,
     };
     tracing::info!(worker = settings.id, topic = ports.log.name(), "working");
-    let worker = Worker::new(ports.into(), settings);
+    let worker = Worker::new(ports, settings);
     lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
 }

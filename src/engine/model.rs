@@ -1,8 +1,8 @@
 //! The three ports as models: plain maps in memory that answer at once. For simulations, which need engines that are
 //! exact, deterministic and can be looked into and damaged; they pass the same contract suites as the real ones.
 //!
-//! A gate's rules about one sale are those of the embedded gate (`engine::sale`), what becomes of logged attempts is
-//! decided by `order::settlement`, records are written as every log writes them: what is simulated is the product. There
+//! A gate's rules about one sale are those of the embedded gate (`rules::sale`), what becomes of logged attempts is
+//! decided by `rules::settlement`, records are written as every log writes them: what is simulated is the product. There
 //! are no threads here, no I/O, and no map whose order is chance.
 
 mod gate;
@@ -10,7 +10,7 @@ mod leases;
 mod ledger;
 mod log;
 
-pub use super::sale::Part;
+pub use crate::rules::sale::Part;
 pub use gate::{GateImage, ModelGate};
 pub use ledger::{LedgerImage, ModelLedger};
 pub use log::ModelLog;

@@ -1,7 +1,7 @@
 //! The ledger in PostgreSQL. Here is the implementation of the port, call by call; what each does is in the modules.
 //!
 //! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
-//! settling are `order::settlement`'s, and the promises are the schema's (`migrations/`).
+//! settling are `rules::settlement`'s, and the promises are the schema's (`migrations/`).
 
 mod accounts;
 mod audit;

@@ -11,14 +11,15 @@ use std::{
 
 /// Whether the process is on its way to its end: every answer then closes its connection, and readiness is 503.
 #[derive(Clone, Default)]
-pub(super) struct Draining(Arc<AtomicBool>);
+pub struct Draining(Arc<AtomicBool>);
 
 impl Draining {
     pub(super) fn begin(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn has_begun(&self) -> bool {
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -101,7 +101,8 @@ impl ApiError {
         self.code
     }
 
-    pub(super) fn body(&self) -> ErrorBody<'_> {
+    #[must_use]
+    pub fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
             success: false,
             error: self.code.category(),

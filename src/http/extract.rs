@@ -1,4 +1,4 @@
-//! What handlers take from a request: who asks, which id, which body.
+//! What handlers take from a request: which id, which body.
 
 use std::{fmt, future::Ready, future::ready, time::Duration};
 
@@ -6,34 +6,19 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     dev::Payload,
     error::JsonPayloadError,
-    http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue},
-    web::{BytesMut, Data},
+    http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue},
+    web::BytesMut,
 };
-use futures::{
-    StreamExt,
-    future::{Either, LocalBoxFuture},
-};
+use futures::{StreamExt, future::LocalBoxFuture};
 use percent_encoding::percent_decode;
 use serde::de::{DeserializeOwned, Error as _};
 
 use super::{ApiError, ErrorCode};
-use crate::{
-    auth::{Directory, Identity, Tokens},
-    ids::UserId,
-};
 
 /// The largest body that is read, bytes. No request needs a tenth of it.
 const BODY_LIMIT: usize = 16 * 1024;
 
-/// The shopper whose valid token came with the request, and whose account exists.
-#[derive(Debug, Clone, Copy)]
-pub struct Shopper(pub UserId);
-
-/// A valid token came with the request, whether its account still exists or not: enough for what everybody is told alike.
-#[derive(Debug, Clone, Copy)]
-pub struct Bearer;
-
-/// The id in the path. Stands behind [`Shopper`] in a handler's arguments, since without a token nothing else is told.
+/// The id in the path. Stands behind the shopper in a handler's arguments, since without a token nothing else is told.
 #[derive(Debug, Clone, Copy)]
 pub struct PathId<T>(pub T);
 
@@ -50,42 +35,6 @@ enum Format {
 /// How long a body may take.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyTimeout(pub Duration);
-
-impl FromRequest for Bearer {
-    type Error = ApiError;
-    type Future = Ready<Result<Self, ApiError>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(identify(request).map(|_| Self))
-    }
-}
-
-/// The account of the token must exist. Mostly that is known here and now.
-impl FromRequest for Shopper {
-    type Error = ApiError;
-    type Future =
-        Either<Ready<Result<Self, ApiError>>, LocalBoxFuture<'static, Result<Self, ApiError>>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let now = |answer| Either::Left(ready(answer));
-        let identity = match identify(request) {
-            Ok(identity) => identity,
-            Err(error) => return now(Err(error)),
-        };
-        let Some(directory) = request.app_data::<Data<Directory>>() else {
-            return now(Err(ErrorCode::Internal.into()));
-        };
-        let shopper = Self(identity.user);
-        if directory.is_known(&identity) {
-            return now(Ok(shopper));
-        }
-        let directory = Data::clone(directory);
-        Either::Right(Box::pin(async move {
-            directory.admit(&identity).await?;
-            Ok(shopper)
-        }))
-    }
-}
 
 impl<T: std::str::FromStr<Err: fmt::Display>> FromRequest for PathId<T> {
     type Error = ApiError;
@@ -198,18 +147,31 @@ fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     })
 }
 
-fn identify(request: &HttpRequest) -> Result<Identity, ApiError> {
-    let header = request
-        .headers()
-        .get(AUTHORIZATION)
-        .ok_or(ErrorCode::TokenMissing)?;
-    let header = header.to_str().map_err(|_| ErrorCode::TokenInvalid)?;
-    let (scheme, token) = header.split_once(' ').ok_or(ErrorCode::TokenMissing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(ErrorCode::TokenMissing.into());
+impl From<JsonPayloadError> for ApiError {
+    fn from(error: JsonPayloadError) -> Self {
+        match error {
+            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
+                ErrorCode::BodyTooLarge.into()
+            }
+            JsonPayloadError::ContentType => ErrorCode::UnsupportedMediaType.into(),
+            // serde knows no place for what is wrong with the body as a whole.
+            JsonPayloadError::Deserialize(error) if error.is_data() && error.line() == 0 => {
+                Self::saying(
+                    ErrorCode::ValidationFailed,
+                    "The body must be a JSON object.",
+                )
+            }
+            JsonPayloadError::Deserialize(error) if error.is_data() => {
+                // The place in the body is of use to the client; serde's words speak of our types.
+                let place = format!("line {}, column {}", error.line(), error.column());
+                Self::saying(
+                    ErrorCode::ValidationFailed,
+                    format!("The body has a field of the wrong type, at {place}."),
+                )
+            }
+            JsonPayloadError::Deserialize(_) => ErrorCode::InvalidJson.into(),
+            // Not ours, and open to more: what it adds is about a broken request.
+            _ => ErrorCode::BadRequest.into(),
+        }
     }
-    let tokens = request
-        .app_data::<Data<Tokens>>()
-        .ok_or(ErrorCode::Internal)?;
-    Ok(tokens.verify(token.trim())?)
 }

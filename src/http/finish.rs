@@ -42,16 +42,17 @@ pub(super) const SAFETY: [(HeaderName, HeaderValue); 5] = [
 const REQUESTS: &str = "flashsale_http_requests_total";
 
 /// The route of what has none.
-pub(super) const UNMATCHED: &str = "unmatched";
+pub const UNMATCHED: &str = "unmatched";
 
 /// Counts one route's answers. The counters are looked up once for each status, not for each request.
-pub(super) struct Tally {
+pub struct Tally {
     route: &'static str,
     counters: RefCell<Vec<(StatusCode, Counter)>>,
 }
 
 impl Tally {
-    pub(super) fn new(route: &'static str) -> Rc<Self> {
+    #[must_use]
+    pub fn new(route: &'static str) -> Rc<Self> {
         Rc::new(Self {
             route,
             counters: RefCell::default(),
@@ -71,7 +72,7 @@ impl Tally {
 }
 
 /// The middleware around every route.
-pub(super) async fn finish<B: MessageBody + 'static>(
+pub async fn finish<B: MessageBody + 'static>(
     tally: Rc<Tally>,
     statuses: Statuses,
     request: ServiceRequest,

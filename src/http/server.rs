@@ -21,13 +21,11 @@ use tokio::{
 use actix_web::web::ServiceConfig;
 
 use super::{
-    App, Probes,
     client::TrustedProxies,
     drain::Draining,
     extract::BodyTimeout,
     farewell::TurnedAway,
     networks::{Crowded, Networks},
-    statuses::Statuses,
     threads::{Connection, Threads},
 };
 use crate::{config::ServerConfig, lifecycle::Ending, telemetry::Seldom};
@@ -35,8 +33,6 @@ use crate::{config::ServerConfig, lifecycle::Ending, telemetry::Seldom};
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 8192;
-/// Connections of those who watch a process.
-const PROBES: usize = 256;
 /// Pause after accepting failed for a reason that the next connection shares, as when no file descriptor is free.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
@@ -77,43 +73,6 @@ pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     Err(problem)
 }
 
-/// Serves the API until `ending` begins; then drains: see `serve`.
-pub async fn run(
-    listener: TcpListener,
-    app: App,
-    config: &ServerConfig,
-    ending: Ending,
-) -> io::Result<()> {
-    let body_timeout = BodyTimeout(config.request_timeout);
-    let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-    // In production metrics are for the inside: `run_probes` serves them there.
-    let optional = (config.api_docs, !config.production);
-    let statuses = Statuses::new(config.original_status_codes);
-    let configure = move |service: &mut ServiceConfig| {
-        app.configure(body_timeout, proxies.clone(), optional, statuses, service);
-    };
-    serve(listener, config.http_threads, config, ending, configure).await
-}
-
-/// Serves health checks and metrics alone, on connections of their own: nobody who takes all of the API's keeps those out that
-/// watch it.
-pub async fn run_probes(
-    listener: TcpListener,
-    probes: Probes,
-    config: &ServerConfig,
-    ending: Ending,
-) -> io::Result<()> {
-    let config = ServerConfig {
-        max_connections: PROBES,
-        max_connections_per_network: None,
-        ..config.clone()
-    };
-    serve(listener, 1, &config, ending, move |service| {
-        probes.configure(service);
-    })
-    .await
-}
-
 /// Serves whatever is configured, on `threads` threads; 0 is one a core. Its end has three steps:
 ///
 /// 1. For `DRAIN_DELAY_SECS` everything is served as before, new connections too; readiness answers 503, and every answer
@@ -121,7 +80,7 @@ pub async fn run_probes(
 ///    use it.
 /// 2. Connections that the kernel has completed are accepted, and the port is closed. Idle connections are closed.
 /// 3. Requests under way are answered, for `SHUTDOWN_TIMEOUT_SECS` at most.
-pub(super) async fn serve(
+pub async fn serve(
     listener: TcpListener,
     threads: usize,
     config: &ServerConfig,
@@ -129,6 +88,12 @@ pub(super) async fn serve(
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
     let draining = Draining::default();
+    let body_timeout = BodyTimeout(config.request_timeout);
+    let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let configure = move |service: &mut ServiceConfig| {
+        service.app_data(body_timeout).app_data(proxies.clone());
+        configure(service);
+    };
     let mut threads = Threads::start(threads, config, draining.clone(), configure).await?;
     let acceptor = Acceptor {
         queue: listener.try_clone()?,

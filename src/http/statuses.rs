@@ -6,7 +6,7 @@ use super::ErrorCode;
 
 /// Which status a refused attempt is answered with. Bodies are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Statuses {
+pub enum Statuses {
     /// That of the code: 404, 409, 410.
     Ours,
     /// 400, whatever the reason (`ORIGINAL_STATUS_CODES`). What may succeed in a moment, 429 and 503, stays what it is.
@@ -14,7 +14,8 @@ pub(super) enum Statuses {
 }
 
 impl Statuses {
-    pub(super) fn new(is_original: bool) -> Self {
+    #[must_use]
+    pub fn new(is_original: bool) -> Self {
         if is_original {
             Self::Original
         } else {
@@ -23,7 +24,8 @@ impl Statuses {
     }
 
     /// The status that is sent instead of the code's own, if it is another one.
-    pub(super) fn instead(self, code: ErrorCode) -> Option<StatusCode> {
+    #[must_use]
+    pub fn instead(self, code: ErrorCode) -> Option<StatusCode> {
         let is_refusal = matches!(
             code,
             ErrorCode::SoldOut | ErrorCode::NotStarted | ErrorCode::Ended | ErrorCode::SaleNotFound

@@ -11,10 +11,9 @@ use metrics::gauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Engines;
 use crate::{
     ids::SaleId,
-    port::{GateError, LedgerError},
+    port::{GateError, LedgerError, Ports},
 };
 
 /// How often the gate is asked.
@@ -41,7 +40,7 @@ impl SettlementLag {
 
     /// Looks again and again. While the gate is away, the age stays as it was; while the ledger is away, so does the list of
     /// sales.
-    pub async fn watch(&self, engines: &Engines, stop: CancellationToken) {
+    pub async fn watch(&self, engines: &Ports, stop: CancellationToken) {
         let mut sales = Vec::new();
         let mut listed: Option<Instant> = None;
         loop {
@@ -71,7 +70,7 @@ impl SettlementLag {
 }
 
 /// The sales that have begun and are not long over.
-async fn list(engines: &Engines) -> Result<Vec<SaleId>, LedgerError> {
+async fn list(engines: &Ports) -> Result<Vec<SaleId>, LedgerError> {
     let now = engines.clock.now();
     let since = now - AFTER_END;
     let listings = engines.ledger.sales(since).await?;
@@ -83,7 +82,7 @@ async fn list(engines: &Engines) -> Result<Vec<SaleId>, LedgerError> {
 
 /// The age of the oldest pending attempt of these sales. A worker that claims an attempt anew makes it young again, but only
 /// after every record before it was settled.
-async fn oldest(engines: &Engines, sales: &[SaleId]) -> Result<Duration, GateError> {
+async fn oldest(engines: &Ports, sales: &[SaleId]) -> Result<Duration, GateError> {
     let mut oldest = Duration::ZERO;
     for sale in sales {
         for entry in engines.gate.overdue(*sale, YOUNG, 1).await? {

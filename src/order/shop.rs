@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engines, Purchase, Results};
+use super::{Purchase, Results};
 use crate::{
     lifecycle::Lifecycle,
-    port::LedgerError,
+    port::{LedgerError, Ports},
     sale::{CatalogCalls, GateClock, Refresh, SaleBoard},
 };
 
@@ -22,10 +22,10 @@ impl Shop {
     /// Reads the catalog once and starts what runs in the background. Sales stay on the board for `keep` after their end.
     pub async fn open(
         lifecycle: &Lifecycle,
-        engines: Engines,
+        engines: Ports,
         keep: Duration,
     ) -> Result<Self, LedgerError> {
-        let Engines {
+        let Ports {
             gate,
             log,
             ledger,

@@ -26,22 +26,10 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::{caretaker::Caretaker, partition::PartitionReader, settler::Settler};
-use crate::{
-    clock::Clock,
-    port::{AttemptLog, Lease, Ledger, Member, Partition, Position, StockGate},
-};
+use crate::port::{Lease, Member, Partition, Ports, Position};
 
 /// How often a worker looks whether the log has more or fewer partitions. The log remembers it, so that it costs nothing.
 const LOOK_AT_PARTITIONS: Duration = Duration::from_secs(1);
-
-/// The engines that a shop or a worker works on, and the time.
-#[derive(Clone)]
-pub struct Engines {
-    pub gate: Arc<dyn StockGate>,
-    pub log: Arc<dyn AttemptLog>,
-    pub ledger: Arc<dyn Ledger>,
-    pub clock: Arc<dyn Clock>,
-}
 
 /// How a worker works.
 #[derive(Debug, Clone)]
@@ -60,7 +48,7 @@ pub struct WorkerSettings {
 
 /// A consumer process.
 pub struct Worker {
-    engines: Engines,
+    engines: Ports,
     settings: WorkerSettings,
     member: Member,
     settler: Arc<Settler>,
@@ -86,7 +74,7 @@ struct Task {
 
 impl Worker {
     #[must_use]
-    pub fn new(engines: Engines, settings: WorkerSettings) -> Self {
+    pub fn new(engines: Ports, settings: WorkerSettings) -> Self {
         let topic = engines.log.name().to_owned();
         let member = Member {
             group: settings.group.clone(),

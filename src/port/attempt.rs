@@ -12,7 +12,7 @@ pub struct Attempt {
     pub product: ProductId,
     pub user: UserId,
     /// When it was let in, within its sale's window as the writer of the record knew it; millisecond precision. The gate decided by
-    /// its own clock. A record whose time no window of its sale ever had is somebody else's: see `order::settlement`.
+    /// its own clock. A record whose time no window of its sale ever had is somebody else's: see `rules::settlement`.
     pub at: DateTime<Utc>,
 }
 

@@ -17,7 +17,8 @@ use crate::{
     auth::{Directory, DirectoryEngines},
     clock::Clock,
     lifecycle::Lifecycle,
-    order::{Engines, Shop, Worker, WorkerSettings},
+    order::{Shop, Worker, WorkerSettings},
+    port::Ports,
 };
 
 /// How long a process that could not start waits before it is started again.
@@ -176,14 +177,14 @@ impl Node {
         })
     }
 
-    fn engines(&self, running: &Running) -> Engines {
+    fn engines(&self, running: &Running) -> Ports {
         let connection = |server| Connection {
             world: Arc::clone(&self.world),
             process: Arc::clone(&running.process),
             server,
         };
         let clock: Arc<dyn Clock> = running.clock.clone();
-        Engines {
+        Ports {
             gate: Arc::new(RemoteGate {
                 connection: connection(Server::Gate),
                 gate: self.world.gate_for_process(),
@@ -203,7 +204,7 @@ impl Node {
 
 impl Front {
     /// Tries until it comes up, as a supervisor does that starts the process anew.
-    async fn open(lifecycle: &Lifecycle, engines: Engines) -> Self {
+    async fn open(lifecycle: &Lifecycle, engines: Ports) -> Self {
         let accounts = || DirectoryEngines {
             ledger: Arc::clone(&engines.ledger),
             gate: Arc::clone(&engines.gate),

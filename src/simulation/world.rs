@@ -55,6 +55,7 @@ pub(super) struct World {
 
 /// What was seen from outside, for the judgement.
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools)] // each is one thing that was seen
 pub(super) struct Seen {
     pub(super) presses: Vec<Press>,
     pub(super) polls: Vec<Poll>,
@@ -85,7 +86,6 @@ pub(super) struct Seen {
     pub(super) without_account: BTreeSet<UserId>,
     /// Shoppers whose orders were lost when the ledger was set back.
     pub(super) lost_orders_of: BTreeSet<UserId>,
-    pub(super) ledger_set_back: bool,
     /// Ids of accounts of which a shopper was told.
     pub(super) registered: BTreeSet<UserId>,
     /// Those among them that gate and ledger have both lost: they may be handed out again.

@@ -13,10 +13,8 @@ use flashsale::{
     clock::SystemClock,
     engine::kafka::KafkaLog,
     ids::SaleId,
-    order::{
-        Engines,
-        audit::{Audit, Finding},
-    },
+    order::audit::{Audit, Finding},
+    port::Ports,
 };
 use futures::future::join_all;
 use serde_json::Value;
@@ -71,7 +69,7 @@ async fn buy(api: &Api, sale: i64, shoppers: &[Shopper]) {
 
 /// An audit that looks once.
 async fn auditor(system: &Servers) -> Audit {
-    let engines = Engines {
+    let engines = Ports {
         gate: Arc::new(system.gate().await),
         log: Arc::new(KafkaLog::connect(&system.topic.config).await.unwrap()),
         ledger: Arc::new(system.database.ledger().await),

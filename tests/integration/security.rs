@@ -227,7 +227,7 @@ async fn two_thousand_heads_of_120_kb_that_are_half_sent_hold_little() {
         "GET /health HTTP/1.1\r\nhost: x\r\nx: {}",
         "y".repeat(120_000)
     );
-    let mut held = Vec::new();
+    let mut streams = Vec::new();
     for _ in 0..2_000 {
         let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
         // It is turned away in the middle of it.
@@ -236,7 +236,7 @@ async fn two_thousand_heads_of_120_kb_that_are_half_sent_hold_little() {
         let read = tokio::time::timeout(PATIENCE, stream.read_exact(&mut answer)).await;
         read.expect("it is turned away").unwrap();
         assert_eq!(&answer, b"HTTP/1.1 431");
-        held.push(stream);
+        streams.push(stream);
     }
     let used = resident(&api).saturating_sub(before) / 1_024;
     // 255 MiB when heads were read up to 128 KiB.

@@ -1,5 +1,7 @@
 //! Text from outside reaches no terminal with anything that it would obey: ESC, BEL, CR, and what turns text around.
 
+use std::fmt::Write as _;
+
 use chrono::{TimeDelta, Utc};
 
 use crate::support::system::{OneProcess, System};
@@ -22,7 +24,10 @@ fn is_safe(command: &[&str], output: &str) {
 
 /// The text as SQL takes it, whatever is in it.
 fn sql(text: &str) -> String {
-    let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = text.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     format!("CAST(X'{hex}' AS TEXT)")
 }
 

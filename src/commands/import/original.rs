@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::{AHEAD, connect, say_dry};
 use crate::{
+    auth,
     config::{Config, PostgresConfig},
     engine::{
         postgres::{
@@ -49,7 +50,7 @@ pub(super) async fn load(
     let mut original = Original::open(&source).await.context(
         "the original's database (ORIGINAL_POSTGRES_HOST, _PORT, _USER, _PASSWORD; where not set, those of POSTGRES)",
     )?;
-    let found = original.survey(&changes).await?;
+    let found = original.survey(&changes, auth::is_comparable).await?;
     if !found.problems.is_empty() {
         return refuse(&found, files.propose);
     }

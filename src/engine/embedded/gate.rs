@@ -1,6 +1,6 @@
 //! The stock gate in memory. It ends with its process and is loaded anew from the ledger at the next start.
 //!
-//! Here is the port; what happens to one sale is decided in `engine::sale`, by the same rules as in Redis's scripts.
+//! Here is the port; what happens to one sale is decided in `rules::sale`, by the same rules as in Redis's scripts.
 
 use std::{
     collections::HashMap,
@@ -17,13 +17,13 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    engine::sale::Sale,
     ids::{ProductId, SaleId, UserId},
     port::{
         Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
         PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
         Standing, StockGate,
     },
+    rules::sale::Sale,
 };
 
 /// The gate in memory.

@@ -11,8 +11,8 @@ use super::{
 use crate::{
     engine::outcome::from_word,
     ids::{AttemptId, SaleId, UserId},
-    order::settlement::Settled,
     port::Outcome,
+    rules::settlement::Settled,
 };
 
 /// What was recorded of an attempt, if anything.

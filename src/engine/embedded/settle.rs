@@ -1,5 +1,5 @@
 //! Settling batches, as one piece of the store's work: all of it is written, or nothing. What becomes of each attempt is
-//! decided by `order::settlement`; here is what that needs to know and how the decision is written down.
+//! decided by `rules::settlement`; here is what that needs to know and how the decision is written down.
 //!
 //! One writer at a time: what is looked up here stands until the decision is written. Units are taken by the triggers on
 //! `orders`, for every writer alike; the decision sees to it that those never have to refuse.
@@ -17,11 +17,11 @@ use super::{
 use crate::{
     engine::outcome,
     ids::{ProductId, SaleId},
-    order::settlement::{self, Decision, Known, KnownSale},
     port::{
         Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SaleWindow, SettleBatch,
         SettleError, Settlement,
     },
+    rules::settlement::{self, Decision, Known, KnownSale},
 };
 
 impl From<Error> for SettleError {

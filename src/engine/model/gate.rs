@@ -11,9 +11,9 @@ use std::{
 use super::ledger::ModelLedger;
 use crate::{
     clock::Clock,
-    engine::sale::{Part, Sale},
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{Offset, Outcome, Partition, PurchaseResult, ResultEntry, Settlement, Standing},
+    rules::sale::{Part, Sale},
 };
 
 /// What was written for shoppers.

@@ -17,11 +17,11 @@ use super::{
 use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
-    order::settlement::{self, Known, KnownSale, Settled},
     port::{
         Attempt, Decision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
         PurchaseResult, ResultEntry, SaleListing, Settlement, StoredUser,
     },
+    rules::settlement::{self, Known, KnownSale, Settled},
 };
 
 /// What a ledger has at some moment, to set it back to.

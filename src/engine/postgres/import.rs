@@ -77,7 +77,7 @@ pub enum ImportError {
     NoEnd,
     /// What a dry run ends with, so that everything is taken back.
     #[error("dry run")]
-    DryRun(Seals),
+    DryRun(Box<Seals>),
 }
 
 /// What becomes of a transaction in which nothing failed.
@@ -121,7 +121,7 @@ pub async fn import(
             let found = read_back::seals(conn).await?;
             expected.compare(&found)?;
             if finish == Finish::RollBack {
-                return Err(ImportError::DryRun(found));
+                return Err(ImportError::DryRun(Box::new(found)));
             }
             // Last: what is set here is not taken back with the rest.
             Prepared::new(SEQUENCES).execute(conn).await?;
@@ -129,7 +129,7 @@ pub async fn import(
         })
         .await;
     match imported {
-        Err(ImportError::DryRun(found)) => Ok(found),
+        Err(ImportError::DryRun(found)) => Ok(*found),
         imported => imported,
     }
 }

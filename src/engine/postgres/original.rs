@@ -23,7 +23,6 @@ use super::{
     session::Session,
 };
 use crate::{
-    auth::is_comparable,
     config::PostgresConfig,
     engine::transfer::{Line, Sealer, changes::Changes, survey::Survey},
 };
@@ -33,7 +32,7 @@ const BEGIN: &str = "
     SET idle_in_transaction_session_timeout = '10min';
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Its tables as they are told apart from ours, which call it start_time.
+/// Its tables as they are told apart from ours, which call it `start_time`.
 const IS_ORIGINAL: &str = "
     SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('flash_sales') AND attname = 'start_at')
         AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('orders') AND attname = 'sale_id') AS there";
@@ -147,8 +146,12 @@ impl Original {
         })
     }
 
-    /// Looks at every row, with these changes.
-    pub async fn survey(&mut self, changes: &Changes) -> Result<Found, OriginalError> {
+    /// Looks at every row, with these changes. `is_comparable` says whether a password can be compared with a stored hash.
+    pub async fn survey(
+        &mut self,
+        changes: &Changes,
+        is_comparable: fn(&str) -> bool,
+    ) -> Result<Found, OriginalError> {
         let mut survey = Survey::new(changes);
         let mut idle = Idle::new(changes);
         let (mut without_login, mut made) = (0, BTreeSet::new());

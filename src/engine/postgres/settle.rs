@@ -1,5 +1,5 @@
 //! Settling batches in one transaction, by a handful of statements however many attempts there are. What becomes of each
-//! attempt is decided by `order::settlement`; here is what that needs to know and how the decision is written down.
+//! attempt is decided by `rules::settlement`; here is what that needs to know and how the decision is written down.
 //!
 //! Units are taken, and what orders name is checked, by the triggers on `orders`, for every writer alike; the lock on the
 //! sale's row and the decision made under it see to it that those never have to refuse.
@@ -24,10 +24,10 @@ use super::{
 use crate::{
     engine::{outcome, record},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    order::settlement::{self, Fresh, Known, KnownSale, Settled},
     port::{
         Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
     },
+    rules::settlement::{self, Fresh, Known, KnownSale, Settled},
 };
 
 /// How often batches are tried when other writers get in the way.
@@ -105,6 +105,7 @@ struct SaleRow {
 }
 
 #[derive(QueryableByName)]
+#[allow(clippy::struct_excessive_bools)] // a row of a query
 struct KnownRow {
     #[diesel(sql_type = Nullable<Text>)]
     outcome: Option<String>,

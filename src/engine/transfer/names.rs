@@ -110,11 +110,13 @@ impl Names {
         );
     }
 
+    #[must_use]
     pub fn has_clashes(&self) -> bool {
         !self.clashes.is_empty()
     }
 
     /// All that were found.
+    #[must_use]
     pub fn into_clashes(self) -> Option<Clashes> {
         Some(Clashes(self.clashes)).filter(|clashes| !clashes.0.is_empty())
     }
@@ -193,7 +195,9 @@ mod tests {
     #[test]
     fn all_clashes_are_named_and_the_lines_resolve_them() {
         let mut names = Names::default();
-        users().iter().for_each(|user| names.add(user));
+        for user in &users() {
+            names.add(user);
+        }
         let text = names.into_clashes().unwrap().to_string();
         let lines: Vec<&str> = text.lines().skip(1).collect();
         assert_eq!(

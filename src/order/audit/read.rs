@@ -12,10 +12,9 @@ use super::{
 };
 use crate::{
     ids::{SaleId, UserId},
-    order::Engines,
     port::{
-        FoundLetter, GateError, LedgerError, LogEntry, LogError, Offset, Partition, SaleListing,
-        SaleSnapshot,
+        FoundLetter, GateError, LedgerError, LogEntry, LogError, Offset, Partition, Ports,
+        SaleListing, SaleSnapshot,
     },
 };
 
@@ -28,7 +27,7 @@ const LETTERS: usize = 100_000;
 
 /// An audit of a system.
 pub struct Audit {
-    pub engines: Engines,
+    pub engines: Ports,
     /// Whose progress through the log counts.
     pub group: String,
     /// How often a suspicious sale is looked at until it is reported.
@@ -223,7 +222,7 @@ impl Audit {
 
     /// Dead letters without a decision, by their sales.
     async fn letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
-        let Engines { log, ledger, .. } = &self.engines;
+        let Ports { log, ledger, .. } = &self.engines;
         let decided: BTreeSet<_> = ledger
             .decisions(log.name())
             .await?

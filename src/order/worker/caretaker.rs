@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Engines, WorkerSettings,
+    WorkerSettings,
     closing::Closing,
     rebuild::Rebuild,
     reconcile::Reconcile,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     auth::raise_lost_mark,
     ids::SaleId,
-    port::{EndedOrder, GateStatus, Offset, Partition, PortError, SaleListing},
+    port::{EndedOrder, GateStatus, Offset, Partition, PortError, Ports, SaleListing},
 };
 
 /// How often every sale is looked at.
@@ -44,7 +44,7 @@ pub(super) struct Barrier {
 
 /// Looks after the sales.
 pub(super) struct Caretaker {
-    engines: Engines,
+    engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, Care>,
 }
@@ -61,7 +61,7 @@ struct Care {
 
 impl Barrier {
     /// Here and now. The log is asked which partitions it has: one that was added a moment ago may have records, too.
-    pub(super) async fn now(engines: &Engines) -> Result<Self, PortError> {
+    pub(super) async fn now(engines: &Ports) -> Result<Self, PortError> {
         Ok(Self {
             ends: engines.log.ends().await?,
             compared: Instant::now(),
@@ -71,7 +71,7 @@ impl Barrier {
     /// True once every record before it is settled.
     pub(super) async fn is_passed(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         group: &str,
     ) -> Result<bool, PortError> {
         let progress = engines.ledger.progress(group, engines.log.name()).await?;
@@ -100,7 +100,7 @@ impl Barrier {
 }
 
 impl Caretaker {
-    pub(super) fn new(engines: Engines, settings: WorkerSettings) -> Self {
+    pub(super) fn new(engines: Ports, settings: WorkerSettings) -> Self {
         Self {
             engines,
             settings,

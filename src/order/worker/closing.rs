@@ -4,10 +4,9 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::counter;
 
-use super::Engines;
 use crate::{
     ids::SaleId,
-    port::{Contradiction, PortError},
+    port::{Contradiction, PortError, Ports},
 };
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
@@ -25,7 +24,7 @@ impl Closing {
     /// True if it is closed now.
     pub(super) async fn close(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         sale: SaleId,
         anyway: bool,
     ) -> Result<bool, PortError> {

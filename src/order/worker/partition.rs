@@ -13,12 +13,12 @@ use metrics::{counter, gauge};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Engines, settler::Settler};
+use super::settler::Settler;
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
+        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
         Settlement, StockGate,
     },
     telemetry::Seldom,
@@ -41,7 +41,7 @@ const KNOWN_FOR: Duration = Duration::from_millis(250);
 
 /// Reads one partition for as long as it is leased.
 pub(super) struct PartitionReader {
-    engines: Engines,
+    engines: Ports,
     settler: Arc<Settler>,
     position: Position,
     next: Offset,
@@ -71,7 +71,7 @@ enum StepError {
 
 impl PartitionReader {
     pub(super) fn new(
-        engines: Engines,
+        engines: Ports,
         settler: Arc<Settler>,
         position: Position,
         lease: Lease,

@@ -3,8 +3,8 @@
 
 use metrics::counter;
 
-use super::{Engines, WorkerSettings, caretaker::Barrier};
-use crate::port::{LoadToken, PortError, SaleListing};
+use super::{WorkerSettings, caretaker::Barrier};
+use crate::port::{LoadToken, PortError, Ports, SaleListing};
 
 /// Holders that are loaded with one call.
 const CHUNK: usize = 5_000;
@@ -21,7 +21,7 @@ impl Rebuild {
     /// Takes the next step.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
     ) -> Result<(), PortError> {
@@ -46,7 +46,7 @@ impl Rebuild {
 }
 
 async fn load(
-    engines: &Engines,
+    engines: &Ports,
     settings: &WorkerSettings,
     listing: &SaleListing,
 ) -> Result<(), PortError> {

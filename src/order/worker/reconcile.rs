@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use metrics::counter;
 
-use super::{Engines, caretaker::Barrier, partition::record};
-use crate::port::{Attempt, Outcome, PortError, SaleListing, Settlement};
+use super::{caretaker::Barrier, partition::record};
+use crate::port::{Attempt, Outcome, PortError, Ports, SaleListing, Settlement};
 
 /// Orders that are recorded with one call.
 const CHUNK: usize = 1_000;
@@ -36,7 +36,7 @@ impl Reconcile {
     /// nothing explains the difference, and the sale must be loaded anew.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         group: &str,
         listing: &SaleListing,
         available: i64,
@@ -83,7 +83,7 @@ impl Reconcile {
 
 /// Records every order whose shopper the gate does not know; how many. Recording again changes nothing, so that an order
 /// made meanwhile does no harm.
-async fn tell(engines: &Engines, listing: &SaleListing) -> Result<usize, PortError> {
+async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError> {
     let known: BTreeSet<_> = engines
         .gate
         .holders(listing.id)

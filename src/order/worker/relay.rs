@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::{Engines, caretaker::Barrier, partition::record};
-use crate::port::{Attempt, Holder, PendingEntry, PortError, SaleListing, Settlement};
+use super::{caretaker::Barrier, partition::record};
+use crate::port::{Attempt, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement};
 
 /// Attempts looked into at once.
 const LIMIT: usize = 1_000;
@@ -28,7 +28,7 @@ impl Relay {
     /// Takes the next step. True if it waits for the log to be settled.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         group: &str,
         listing: &SaleListing,
         age: Duration,
@@ -57,7 +57,7 @@ impl Relay {
 
 /// Records the entries that are settled, and appends the others again.
 async fn resolve(
-    engines: &Engines,
+    engines: &Ports,
     listing: &SaleListing,
     entries: &[PendingEntry],
 ) -> Result<(), PortError> {

@@ -2,8 +2,8 @@
 
 use metrics::counter;
 
-use super::{Engines, WorkerSettings};
-use crate::port::{EndedOrder, GateStatus, PortError, SaleListing, SaleTerms};
+use super::WorkerSettings;
+use crate::port::{EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms};
 
 /// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
 const LOOKS: u32 = 6;
@@ -30,7 +30,7 @@ impl Terms {
     /// Takes the next step for an open sale.
     pub(super) async fn step(
         &mut self,
-        engines: &Engines,
+        engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
         status: GateStatus,
@@ -72,7 +72,7 @@ impl Terms {
 
 /// Takes orders of one sale that ended out of the gate. Those that it has not confirmed are listed again.
 pub(super) async fn end_orders(
-    engines: &Engines,
+    engines: &Ports,
     listing: &SaleListing,
     ended: &[EndedOrder],
 ) -> Result<(), PortError> {

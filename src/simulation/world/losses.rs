@@ -63,7 +63,6 @@ impl World {
         let kept = self.ledger.orders(self.sale);
         let (pending, logged) = (self.pending(), self.logged());
         let mut seen = self.seen();
-        seen.ledger_set_back = true;
         let lost = settled
             .iter()
             .filter(|id| self.ledger.outcome(**id).is_none());

@@ -164,19 +164,28 @@ async fn a_file_with_a_damaged_header_is_refused() {
 
 #[tokio::test]
 async fn a_file_with_a_damaged_page_is_refused() {
-    // Rows of a table, entries of an index, the head of a page.
-    for (place, from, bytes) in [
-        ("users", 3_000, 1_000),
-        ("sqlite_autoindex_users_1", 3_500, 500),
-        ("flash_sales", 0, 8),
+    // Rows of a table (a page of type 13), entries of an index (10), the head of a page.
+    for (kind, holds, from, bytes) in [
+        (13, "$argon2id$", 3_000, 1_000),
+        (10, "user1@", 3_500, 500),
+        (13, "FLASH-001", 0, 8),
     ] {
         let system = a_used_file().await;
-        let page = format!(
-            "SELECT (rootpage - 1) * page_size FROM sqlite_schema, pragma_page_size WHERE name = '{place}'"
-        );
-        let page = u64::try_from(system.number(&page).await).unwrap();
+        let page = page_with(&system, kind, holds);
         damage_is_found(&system, page + from, bytes).await;
     }
+}
+
+/// Where the first page of this type begins that holds this text (<https://sqlite.org/fileformat.html>, 1.6).
+fn page_with(system: &OneProcess, kind: u8, holds: &str) -> u64 {
+    const PAGE: usize = 4_096;
+    let file = fs::read(system.file()).unwrap();
+    let mut pages = file.chunks(PAGE);
+    let page = pages.position(|page| {
+        let mut texts = page.windows(holds.len());
+        page[0] == kind && texts.any(|text| text == holds.as_bytes())
+    });
+    (page.unwrap() * PAGE) as u64
 }
 
 /// The log beside the file of a process that was killed: accepted attempts stand in it alone.

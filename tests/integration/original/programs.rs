@@ -21,7 +21,7 @@ pub struct Report {
 }
 
 fn client() -> Client {
-    let client = Client::builder().timeout(Duration::from_secs(60));
+    let client = Client::builder().timeout(Duration::from_mins(1));
     client.build().unwrap()
 }
 

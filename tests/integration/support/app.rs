@@ -13,13 +13,16 @@ use super::{
     system::System,
 };
 
+/// A sale, how its window was asked for, and its start and end.
+type Listed = (SaleId, Window, [DateTime<Utc>; 2]);
+
 /// A running system with its API's address.
 pub struct TestApp<S: System> {
     pub url: String,
     pub http: reqwest::Client,
     api: Api,
     system: S,
-    sales: Mutex<Vec<(SaleId, Window, [DateTime<Utc>; 2])>>,
+    sales: Mutex<Vec<Listed>>,
     _worker: S::Worker,
 }
 

@@ -12,13 +12,13 @@ use super::ModelLedger;
 use crate::{
     account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
-    order::settlement::{self, Settled},
     port::{
         AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
         LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser, Verdict,
     },
+    rules::settlement::{self, Settled},
 };
 
 #[async_trait]

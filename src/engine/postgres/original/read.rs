@@ -260,6 +260,7 @@ struct Sale {
 }
 
 #[derive(QueryableByName)]
+#[allow(clippy::struct_field_names)] // its columns
 struct Order {
     #[diesel(sql_type = BigInt)]
     id: i64,

@@ -91,10 +91,10 @@ pub async fn terms_are_in_force_in_an_open_sale_only(engine: impl Engine) {
 
 pub async fn terms_sent_by_many_at_once_end_as_the_newest(engine: impl Engine) {
     let mut scene = Scene::open(engine, 100).await;
-    let versions = (2..40).map(|version| (version, 100 + version * 7 % 13));
-    let newest = 100 + 39 * 7 % 13;
+    let total = |version| 101 + version * 7 % 13;
+    let newest = total(39);
     let window = open_window();
-    let setting = versions.map(|(version, total)| scene.set_terms(version, window, total));
+    let setting = (2..40).map(|version| scene.set_terms(version, window, total(version)));
     assert!(join_all(setting).await.into_iter().all(|set| set));
     assert_eq!(in_force(&scene).await, (39, i64::try_from(newest).unwrap()));
     scene.remaining = i64::try_from(newest).unwrap();

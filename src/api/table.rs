@@ -11,7 +11,8 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
-use super::{
+use super::{accounts, docs, health, orders, sale};
+use crate::http::{
     ApiError,
     ErrorCode::{
         self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
@@ -20,12 +21,8 @@ use super::{
         TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
         ValidationFailed,
     },
-    docs,
-    finish::{Tally, UNMATCHED, finish},
-    health,
-    statuses::Statuses,
+    Statuses, Tally, UNMATCHED, finish,
 };
-use crate::{auth, order, sale};
 
 /// A path with what answers it.
 pub(super) struct Endpoint {
@@ -95,25 +92,20 @@ const ORDER: &[ErrorCode] = &[
 /// What the API answers. The router looks from the top: what comes by the thousand is first.
 pub(super) fn api() -> Vec<Endpoint> {
     let mut table = vec![
-        post("attempt", ATTEMPT_PATH, ATTEMPT, order::routes::attempt),
+        post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt),
         get(
             "order_status",
             "/api/orders/status/{productId}",
             ORDER,
-            order::routes::status,
+            orders::status,
         ),
-        get(
-            "sale_status",
-            "/api/flash-sale/status",
-            SALE,
-            sale::routes::status,
-        ),
-        post("login", "/api/auth/login", LOGIN, auth::routes::login),
+        get("sale_status", "/api/flash-sale/status", SALE, sale::status),
+        post("login", "/api/auth/login", LOGIN, accounts::login),
         post(
             "register",
             "/api/auth/register",
             REGISTER,
-            auth::routes::register,
+            accounts::register,
         ),
     ];
     table.extend(probes());

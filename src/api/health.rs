@@ -10,8 +10,11 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Readiness, answer::timestamp, drain::Draining, readiness::Dependencies};
-use crate::clock::Clock;
+use super::readiness::{Dependencies, Readiness};
+use crate::{
+    clock::Clock,
+    http::{Draining, timestamp},
+};
 
 /// Renders the metrics.
 pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;

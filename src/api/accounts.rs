@@ -4,8 +4,10 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Account, Auth, LoginForm, RegistrationForm, Session};
-use crate::http::{ApiError, Client, Fields, Success};
+use crate::{
+    auth::{Account, Auth, LoginForm, RegistrationForm, Session},
+    http::{ApiError, Client, Fields, Success},
+};
 
 /// A new account.
 #[derive(Serialize, ToSchema)]

@@ -13,12 +13,8 @@ use utoipa::{
     },
 };
 
-use super::{
-    ApiError, ErrorCode,
-    error::{ErrorBody, ProblemBody},
-    table,
-};
-use crate::{auth, order, sale};
+use super::{accounts, docs, health, orders, sale, table};
+use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
 Sells a limited stock in a short time: one item a shopper, never more than there are.
@@ -43,15 +39,15 @@ whole (400, 408) has no body.
         (name = "Operation", description = "For those who run the service"),
     ),
     paths(
-        auth::routes::register,
-        auth::routes::login,
-        sale::routes::status,
-        order::routes::attempt,
-        order::routes::status,
-        super::health::live,
-        super::health::ready,
-        super::health::metrics,
-        super::docs::openapi,
+        accounts::register,
+        accounts::login,
+        sale::status,
+        orders::attempt,
+        orders::status,
+        health::live,
+        health::ready,
+        health::metrics,
+        docs::openapi,
     ),
     components(schemas(ErrorBody<'static>, ProblemBody<'static>)),
     // Where the document is, one up: also under a prefix that a proxy strips.

@@ -28,7 +28,7 @@ const SPARE: usize = 4_096;
 
 /// A sale. A holder costs 26 bytes of a table that is half to seven eighths full: 55 MB for a million.
 #[derive(Default, Clone)]
-pub(super) struct Sale {
+pub struct Sale {
     phase: Phase,
     holders: HashMap<Key, Held>,
     /// Those among the holders whose settlement is not recorded, with the time of their reservation or last claim.
@@ -107,38 +107,46 @@ impl State {
 }
 
 impl Sale {
-    pub(super) fn is_expired(&self, now: i64) -> bool {
+    #[must_use]
+    pub fn is_expired(&self, now: i64) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    pub(super) fn is_of(&self, product: ProductId) -> bool {
+    #[must_use]
+    pub fn is_of(&self, product: ProductId) -> bool {
         self.product == Some(product)
     }
 
-    pub(super) fn is_open(&self) -> bool {
+    #[must_use]
+    pub fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open { .. })
     }
 
-    pub(super) fn is_loading(&self) -> bool {
+    #[must_use]
+    pub fn is_loading(&self) -> bool {
         matches!(self.phase, Phase::Loading { .. })
     }
 
-    pub(super) fn is_pending(&self, user: UserId) -> bool {
+    #[must_use]
+    pub fn is_pending(&self, user: UserId) -> bool {
         self.standing(user) == Some(Standing::Pending)
     }
 
-    pub(super) fn has_order(&self, user: UserId) -> bool {
+    #[must_use]
+    pub fn has_order(&self, user: UserId) -> bool {
         self.standing(user) == Some(Standing::Success)
     }
 
     /// How the shopper's unit stands, if they hold one.
-    pub(super) fn standing(&self, user: UserId) -> Option<Standing> {
+    #[must_use]
+    pub fn standing(&self, user: UserId) -> Option<Standing> {
         let held = self.holders.get(&user.into())?;
         Some(held.state.standing())
     }
 
     /// True if, once this is recorded, the holder tells the shopper's result.
-    pub(super) fn tells(&self, settlement: &Settlement) -> bool {
+    #[must_use]
+    pub fn tells(&self, settlement: &Settlement) -> bool {
         let attempt = &settlement.attempt;
         let held = self.holders.get(&attempt.user.into());
         match (settlement.outcome, held) {
@@ -152,7 +160,7 @@ impl Sale {
         }
     }
 
-    pub(super) fn reserve(&mut self, asked: Holder, now: i64) -> ReserveOutcome {
+    pub fn reserve(&mut self, asked: Holder, now: i64) -> ReserveOutcome {
         let (Phase::Open { terms, .. }, Some(available)) = (&self.phase, self.available) else {
             return ReserveOutcome::Closed;
         };
@@ -181,7 +189,7 @@ impl Sale {
         }
     }
 
-    pub(super) fn release(&mut self, holder: Holder) -> ReleaseOutcome {
+    pub fn release(&mut self, holder: Holder) -> ReleaseOutcome {
         match self.holders.get(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt => match held.state {
                 State::Claimed => ReleaseOutcome::Claimed,
@@ -196,7 +204,7 @@ impl Sale {
         }
     }
 
-    pub(super) fn claim(&mut self, holder: Holder, now: i64) -> bool {
+    pub fn claim(&mut self, holder: Holder, now: i64) -> bool {
         match self.holders.get_mut(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt && held.state.is_pending() => {
                 held.state = State::Claimed;
@@ -208,7 +216,7 @@ impl Sale {
     }
 
     /// An entry without a pending holder names no attempt; a sale that is not open drops it.
-    pub(super) fn overdue(&mut self, now: i64, age: Duration, limit: usize) -> Vec<PendingEntry> {
+    pub fn overdue(&mut self, now: i64, age: Duration, limit: usize) -> Vec<PendingEntry> {
         if !self.is_open() {
             let holders = &self.holders;
             let pending = |user: &UserId| holders.get(&Key::from(*user));
@@ -237,7 +245,7 @@ impl Sale {
         oldest.into_iter().filter_map(entry).collect()
     }
 
-    pub(super) fn record(&mut self, settlements: &[Settlement]) {
+    pub fn record(&mut self, settlements: &[Settlement]) {
         for settlement in settlements {
             // A record that names nothing real may name any product.
             if !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected) {
@@ -301,7 +309,8 @@ impl Sale {
         }
     }
 
-    pub(super) fn status(&self) -> GateStatus {
+    #[must_use]
+    pub fn status(&self) -> GateStatus {
         let pending = self.pending.len() as u64;
         match self.phase {
             Phase::New => GateStatus::Unknown,
@@ -322,14 +331,16 @@ impl Sale {
         }
     }
 
-    pub(super) fn users(&self) -> Vec<UserId> {
+    #[must_use]
+    pub fn users(&self) -> Vec<UserId> {
         self.holders
             .keys()
             .filter_map(|key| UserId::new(i64::from_ne_bytes(key.0)))
             .collect()
     }
 
-    pub(super) fn holdings(&self) -> Vec<Holding> {
+    #[must_use]
+    pub fn holdings(&self) -> Vec<Holding> {
         let holding = |(key, held): (&Key, &Held)| {
             Some(Holding {
                 user: UserId::new(i64::from_ne_bytes(key.0))?,
@@ -341,7 +352,7 @@ impl Sale {
     }
 
     /// Forgets everything, unless something is pending.
-    pub(super) fn unload(&mut self) -> bool {
+    pub fn unload(&mut self) -> bool {
         if !self.pending.is_empty() {
             return false;
         }
@@ -353,7 +364,7 @@ impl Sale {
         true
     }
 
-    pub(super) fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
+    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
         match self.phase {
             Phase::Open { .. } if self.available.is_some() => return false,
             // Sent again: what this load has brought since must stay.
@@ -381,7 +392,7 @@ impl Sale {
         true
     }
 
-    pub(super) fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
+    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
         let Phase::Loading {
             token: current,
             late,
@@ -412,7 +423,7 @@ impl Sale {
 
     /// `micros` is the clock: `returns` never takes a value that it had before, even in an earlier process, and
     /// microseconds run ahead of any count.
-    pub(super) fn open(
+    pub fn open(
         &mut self,
         token: LoadToken,
         terms: SaleTerms,

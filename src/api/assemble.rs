@@ -1,39 +1,23 @@
-//! The API put together on its three ports: what `serve` runs, and what tests run on engines of their choice.
+//! The API put together on its ports and started: what `serve` runs. Processes without it serve the probes alone.
 
 use std::sync::Arc;
 
 use anyhow::Context;
 
+use super::{App, Probes, Readiness};
+
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
-    clock::Clock,
     config::{Config, ServerConfig},
-    http::{self, App, Probes, Readiness},
+    http::{self, Statuses},
     ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Engines, SettlementLag, Shop},
-    port::{AttemptLog, Ledger, StockGate},
+    order::{AttemptLimit, SettlementLag, Shop},
+    port::Ports,
 };
 
-/// The engines behind the API, and the time.
-#[derive(Clone)]
-pub struct Ports {
-    pub gate: Arc<dyn StockGate>,
-    pub log: Arc<dyn AttemptLog>,
-    pub ledger: Arc<dyn Ledger>,
-    pub clock: Arc<dyn Clock>,
-}
-
-impl From<Ports> for Engines {
-    fn from(ports: Ports) -> Self {
-        Self {
-            gate: ports.gate,
-            log: ports.log,
-            ledger: ports.ledger,
-            clock: ports.clock,
-        }
-    }
-}
+/// Connections of those who watch a process.
+const PROBES: usize = 256;
 
 /// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in. Answers what the
 /// probes work with, for a listener of their own.
@@ -44,22 +28,16 @@ pub async fn serve(
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<Probes> {
+    let lag = watch_settlement(lifecycle, ports.clone());
+    let shop = Shop::open(lifecycle, ports.clone(), config.sale.result_ttl)
+        .await
+        .context("the catalog of sales could not be read")?;
     let Ports {
         gate,
         log,
         ledger,
         clock,
     } = ports;
-    let engines = Engines {
-        gate: Arc::clone(&gate),
-        log: Arc::clone(&log),
-        ledger: Arc::clone(&ledger),
-        clock: Arc::clone(&clock),
-    };
-    let lag = watch_settlement(lifecycle, engines.clone());
-    let shop = Shop::open(lifecycle, engines, config.sale.result_ttl)
-        .await
-        .context("the catalog of sales could not be read")?;
     let accounts = DirectoryEngines {
         ledger: Arc::clone(&ledger),
         gate: Arc::clone(&gate),
@@ -120,7 +98,12 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        match http::run(listener, app, &server_config, ending).await {
+        // In production metrics are for the inside: `serve_probes` serves them there.
+        let optional = (server_config.api_docs, !server_config.production);
+        let statuses = Statuses::new(server_config.original_status_codes);
+        let configure = move |service: &mut _| app.configure(optional, statuses, service);
+        let threads = server_config.http_threads;
+        match http::serve(listener, threads, &server_config, ending, configure).await {
             // HTTP first: what is behind it goes on until the last request is answered.
             Ok(()) => end.cancel(),
             Err(error) => tracing::error!(%error, "serving failed"),
@@ -129,7 +112,8 @@ pub async fn serve(
     Ok(probes)
 }
 
-/// Serves health checks and metrics alone on a port, as a task of `lifecycle`.
+/// Serves health checks and metrics alone on a port, as a task of `lifecycle`, on connections of their own: nobody who takes all of
+/// the API's keeps those out that watch it.
 pub fn serve_probes(
     lifecycle: &Lifecycle,
     config: &ServerConfig,
@@ -137,10 +121,16 @@ pub fn serve_probes(
     port: http::Bound,
 ) -> anyhow::Result<()> {
     let listener = port.listen().context("the port cannot be listened on")?;
-    let (config, ending) = (config.clone(), lifecycle.ending().clone());
+    let config = ServerConfig {
+        max_connections: PROBES,
+        max_connections_per_network: None,
+        ..config.clone()
+    };
+    let ending = lifecycle.ending().clone();
     let stop = lifecycle.stop().clone();
     lifecycle.spawn("probes", async move {
-        match http::run_probes(listener, probes, &config, ending).await {
+        let configure = move |service: &mut _| probes.configure(service);
+        match http::serve(listener, 1, &config, ending, configure).await {
             // They may end before the process does, and must not take it down.
             Ok(()) => stop.cancelled().await,
             Err(error) => tracing::error!(%error, "serving health and metrics failed"),
@@ -151,11 +141,11 @@ pub fn serve_probes(
 
 /// Starts to watch how long accepted attempts wait to be settled.
 #[must_use]
-pub fn watch_settlement(lifecycle: &Lifecycle, engines: Engines) -> Arc<SettlementLag> {
+pub fn watch_settlement(lifecycle: &Lifecycle, ports: Ports) -> Arc<SettlementLag> {
     let lag = Arc::new(SettlementLag::default());
     let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
     lifecycle.spawn("settlement lag", async move {
-        watched.watch(&engines, stop).await;
+        watched.watch(&ports, stop).await;
     });
     lag
 }

@@ -4,10 +4,11 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Accepted, AttemptLimit, Desk, Purchase, Results};
+use super::shopper::Shopper;
 use crate::{
-    http::{ApiError, Client, ErrorCode, PathId, Shopper, Success},
+    http::{ApiError, Client, ErrorCode, PathId, Success},
     ids::{ProductId, SaleId},
+    order::{Accepted, AttemptLimit, Desk, Purchase, Results},
     port::{PurchaseResult, Standing},
 };
 

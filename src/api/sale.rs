@@ -4,8 +4,11 @@ use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{CatalogCalls, SaleBoard, SaleStatus, SaleView};
-use crate::http::{ApiError, Bearer, ErrorCode, Success, timestamp};
+use super::shopper::Bearer;
+use crate::{
+    http::{ApiError, ErrorCode, Success, timestamp},
+    sale::{CatalogCalls, SaleBoard, SaleStatus, SaleView},
+};
 
 /// The sale to look at: the active one, else the next, else the last.
 #[derive(Serialize, ToSchema)]

@@ -2,11 +2,9 @@
 //!
 //! What the client must not see is logged here, once.
 
-use actix_web::error::JsonPayloadError;
-
-use super::{ApiError, ErrorCode, timestamp};
 use crate::{
     auth::{AccountRefusal, AuthError, Invalid, PasswordError, TokenError},
+    http::{ApiError, ErrorCode, timestamp},
     ids::SaleId,
     limit::TooMany,
     order::Refusal,
@@ -136,35 +134,6 @@ impl ApiError {
             (refusal, _) => return refusal.into(),
         };
         Self::saying(code, message)
-    }
-}
-
-impl From<JsonPayloadError> for ApiError {
-    fn from(error: JsonPayloadError) -> Self {
-        match error {
-            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-                ErrorCode::BodyTooLarge.into()
-            }
-            JsonPayloadError::ContentType => ErrorCode::UnsupportedMediaType.into(),
-            // serde knows no place for what is wrong with the body as a whole.
-            JsonPayloadError::Deserialize(error) if error.is_data() && error.line() == 0 => {
-                Self::saying(
-                    ErrorCode::ValidationFailed,
-                    "The body must be a JSON object.",
-                )
-            }
-            JsonPayloadError::Deserialize(error) if error.is_data() => {
-                // The place in the body is of use to the client; serde's words speak of our types.
-                let place = format!("line {}, column {}", error.line(), error.column());
-                Self::saying(
-                    ErrorCode::ValidationFailed,
-                    format!("The body has a field of the wrong type, at {place}."),
-                )
-            }
-            JsonPayloadError::Deserialize(_) => ErrorCode::InvalidJson.into(),
-            // Not ours, and open to more: what it adds is about a broken request.
-            _ => ErrorCode::BadRequest.into(),
-        }
     }
 }
 

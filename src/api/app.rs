@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{
-    Readiness, client::TrustedProxies, extract::BodyTimeout, health::MetricsPage,
-    statuses::Statuses, table,
-};
+use super::{health::MetricsPage, readiness::Readiness, table};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
+    http::Statuses,
     order::{AttemptLimit, Desk, Purchase, Results},
     sale::{CatalogCalls, SaleBoard},
 };
@@ -39,10 +37,9 @@ pub struct Probes {
 }
 
 impl App {
+    /// Hangs up the table. `api_docs` and `metrics` say whether these optional pages are part of it.
     pub(super) fn configure(
         &self,
-        body_timeout: BodyTimeout,
-        proxies: TrustedProxies,
         (api_docs, metrics): (bool, bool),
         statuses: Statuses,
         config: &mut ServiceConfig,
@@ -71,9 +68,7 @@ impl App {
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
-            .app_data(Data::new(desk))
-            .app_data(body_timeout)
-            .app_data(proxies);
+            .app_data(Data::new(desk));
         probes.install(config);
         table::mount(table::served(api_docs, metrics), statuses, config);
     }

@@ -19,7 +19,8 @@ use actix_web::{
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use sha2::{Digest, Sha256};
 
-use super::{ApiError, ErrorCode, openapi::document};
+use super::openapi::document;
+use crate::http::{ApiError, ErrorCode};
 
 /// Swagger UI's own scripts and requests to ourselves, and nothing else; it sets styles and draws images from data.
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";

@@ -19,10 +19,7 @@ pub enum Part {
 
 impl Sale {
     /// Closes the sale until it is loaded anew, if what is kept of it contradicts itself, or for this reason.
-    pub(in crate::engine) fn close(
-        &mut self,
-        reason: Option<Contradiction>,
-    ) -> Option<Contradiction> {
+    pub fn close(&mut self, reason: Option<Contradiction>) -> Option<Contradiction> {
         let found = match self.phase {
             Phase::Lost => Some(Contradiction::MetaLost),
             Phase::Open { .. } if self.available.is_none() => Some(Contradiction::StockLost),
@@ -41,7 +38,7 @@ impl Sale {
     }
 
     /// Lists those as pending again who hold a pending attempt, and no longer those who hold none. How many were missing.
-    pub(in crate::engine) fn relist(&mut self, now: i64) -> u64 {
+    pub fn relist(&mut self, now: i64) -> u64 {
         if !matches!(self.phase, Phase::Closed) || !self.unlisted {
             return 0;
         }
@@ -59,7 +56,7 @@ impl Sale {
     }
 
     /// Takes the units and holders of ended orders back. False unless the sale is open.
-    pub(in crate::engine) fn end_orders(&mut self, ended: &[Holder]) -> bool {
+    pub fn end_orders(&mut self, ended: &[Holder]) -> bool {
         if !self.is_open() || self.available.is_none() {
             return false;
         }
@@ -75,7 +72,8 @@ impl Sale {
     }
 
     /// True if the order that this tells of has ended: whoever settled it was paused in between.
-    pub(in crate::engine) fn has_ended(&self, settlement: &Settlement) -> bool {
+    #[must_use]
+    pub fn has_ended(&self, settlement: &Settlement) -> bool {
         match settlement.outcome {
             Outcome::Ordered => self.ended.contains(&settlement.attempt.id),
             Outcome::AlreadyOrdered { by } => self.ended.contains(&by),
@@ -84,7 +82,7 @@ impl Sale {
     }
 
     /// Applies newer terms. True if these, or newer ones, are in force.
-    pub(in crate::engine) fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> bool {
+    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> bool {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
             return false;
         };
@@ -101,7 +99,7 @@ impl Sale {
     }
 
     /// As if a key of the server had been evicted.
-    pub(in crate::engine) fn lose(&mut self, part: Part) {
+    pub fn lose(&mut self, part: Part) {
         match part {
             Part::Stock => self.available = None,
             Part::Holders => self.holders.clear(),

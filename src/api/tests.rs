@@ -24,10 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    client::TrustedProxies, extract::BodyTimeout, health::MetricsPage, server, statuses::Statuses,
-    table,
-};
+use super::{health::MetricsPage, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Role, Tokens,
@@ -35,6 +32,7 @@ use crate::{
     },
     clock::{Clock, SystemClock},
     config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
+    http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
     port::Ledger,
@@ -121,7 +119,7 @@ impl Server {
     }
 
     async fn with(config: ServerConfig, limits: &LimitsConfig) -> Self {
-        let bound = server::bind(&config.host, config.port).await.unwrap();
+        let bound = http::bind(&config.host, config.port).await.unwrap();
         let listener = bound.listen().unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -144,22 +142,18 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
         let (api_docs, metrics) = (config.api_docs, !config.production);
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
-            server::serve(listener, 1, &config, ending, move |service| {
-                let proxies = proxies.clone();
+            http::serve(listener, 1, &config, ending, move |service| {
                 let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
                 service
                     .app_data(Data::from(Arc::clone(&auth)))
                     .app_data(Data::from(Arc::clone(&directory)))
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
-                    .app_data(Data::new(page))
-                    .app_data(proxies)
-                    .app_data(BodyTimeout(Duration::from_millis(300)));
+                    .app_data(Data::new(page));
                 table::mount(table::served(api_docs, metrics), statuses, service);
             })
             .await

@@ -1,0 +1,145 @@
+//! What each file imports: `use` items, nested ones too, and paths written out in code and in the arguments of macros.
+
+use std::collections::BTreeSet;
+
+use proc_macro2::{TokenStream, TokenTree};
+use syn::{
+    ItemMod, ItemUse, Macro, Path,
+    visit::{self, Visit},
+};
+
+use crate::sources::{OUTSIDE, Sources, is_test, names};
+
+/// One path that a file names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Import {
+    /// From the root of the crate; of other crates with [`OUTSIDE`] first.
+    pub path: Vec<String>,
+    pub line: usize,
+    /// In code that is compiled for tests only.
+    pub test: bool,
+    /// By a `use` with a visibility, which makes the name known elsewhere.
+    pub export: bool,
+}
+
+/// All that the file of `module` names.
+pub fn imports(sources: &Sources, module: &[String], syntax: &syn::File) -> BTreeSet<Import> {
+    let mut visitor = Visitor {
+        sources,
+        module: module.to_vec(),
+        inline: Vec::new(),
+        test: sources.is_test(module),
+        found: BTreeSet::new(),
+    };
+    visitor.visit_file(syntax);
+    visitor.found
+}
+
+struct Visitor<'a> {
+    sources: &'a Sources,
+    module: Vec<String>,
+    /// Inline modules that are open, `mod tests { … }`.
+    inline: Vec<String>,
+    test: bool,
+    found: BTreeSet<Import>,
+}
+
+impl Visitor<'_> {
+    fn note(&mut self, path: &[String], line: usize, export: bool) {
+        let module = [self.module.clone(), self.inline.clone()].concat();
+        let path = self.sources.absolute(&module, path);
+        self.found.insert(Import {
+            path,
+            line,
+            test: self.test,
+            export,
+        });
+    }
+
+    fn tokens(&mut self, tokens: TokenStream) {
+        let mut path: Vec<String> = Vec::new();
+        let mut line = 0;
+        let mut colons = 0;
+        for token in tokens {
+            match token {
+                TokenTree::Ident(ident) => {
+                    if colons != 2 {
+                        self.written(&path, line);
+                        path.clear();
+                        line = ident.span().start().line;
+                    }
+                    path.push(ident.to_string());
+                    colons = 0;
+                }
+                TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
+                    colons += 1;
+                }
+                TokenTree::Group(group) => {
+                    self.written(&path, line);
+                    path.clear();
+                    colons = 0;
+                    self.tokens(group.stream());
+                }
+                _ => {
+                    self.written(&path, line);
+                    path.clear();
+                    colons = 0;
+                }
+            }
+        }
+        self.written(&path, line);
+    }
+
+    /// A path in code. One segment is a name of this file, or one that a `use` has made known.
+    fn written(&mut self, path: &[String], line: usize) {
+        if path.len() > 1 {
+            self.note(path, line, false);
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Visitor<'_> {
+    fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        let line = item.use_token.span.start().line;
+        let export = !matches!(item.vis, syn::Visibility::Inherited);
+        for (path, _) in names(item) {
+            self.note(&path, line, export);
+        }
+    }
+
+    fn visit_item_mod(&mut self, module: &'ast ItemMod) {
+        if module.content.is_none() {
+            return;
+        }
+        let before = self.test;
+        self.test |= is_test(&module.attrs);
+        self.inline.push(module.ident.to_string());
+        visit::visit_item_mod(self, module);
+        self.inline.pop();
+        self.test = before;
+    }
+
+    fn visit_path(&mut self, path: &'ast Path) {
+        let segments: Vec<String> = path
+            .segments
+            .iter()
+            .map(|part| part.ident.to_string())
+            .collect();
+        let line = path.segments[0].ident.span().start().line;
+        self.written(&segments, line);
+        visit::visit_path(self, path);
+    }
+
+    fn visit_macro(&mut self, called: &'ast Macro) {
+        self.visit_path(&called.path);
+        self.tokens(called.tokens.clone());
+    }
+}
+
+impl Import {
+    /// The path in another crate, if it leaves this one.
+    pub fn outside(&self) -> Option<Vec<&str>> {
+        let (first, rest) = self.path.split_first()?;
+        (first == OUTSIDE).then(|| rest.iter().map(String::as_str).collect())
+    }
+}

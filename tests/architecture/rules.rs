@@ -1,0 +1,183 @@
+//! The rules: which module may import which, which crates belong where. Each returns what breaks it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::sources::Sources;
+
+/// One line for each breach, `file:line: what is wrong`.
+pub type Breaches = Vec<String>;
+
+/// Every import from one unit to another: `(from, to)` to the places that have it.
+type Edges = BTreeMap<(String, String), Vec<String>>;
+
+/// The unit that a file belongs to: its first module, and the engines each for itself.
+pub fn unit(name: &str) -> String {
+    let path = name.strip_suffix(".rs").unwrap_or(name);
+    let mut parts = path.split('/');
+    let first = parts.next().unwrap_or_default();
+    match (first, parts.next()) {
+        ("engine", Some(child)) if ENGINES.contains(&child) => format!("engine::{child}"),
+        _ => first.to_owned(),
+    }
+}
+
+const ENGINES: [&str; 5] = ["embedded", "kafka", "model", "postgres", "redis"];
+
+fn edges(sources: &Sources, test: bool) -> Edges {
+    let mut edges = Edges::new();
+    for file in &sources.files {
+        for import in &file.imports {
+            let Some(target) = sources.definition(&import.path) else {
+                continue;
+            };
+            let (from, to) = (unit(&file.name), unit(&sources.files[target].name));
+            if from != to && import.test == test {
+                let place = format!("{}:{}: {}", file.name, import.line, import.path.join("::"));
+                edges.entry((from, to)).or_default().push(place);
+            }
+        }
+    }
+    edges
+}
+
+fn is_allowed(table: &[(&str, &[&str])], from: &str, to: &str) -> bool {
+    table
+        .iter()
+        .any(|(unit, allowed)| *unit == from && allowed.contains(&to))
+}
+
+/// Imports that the table does not allow, in code (`test` false) or in code that is compiled for tests only.
+pub fn imports_outside_the_table(
+    sources: &Sources,
+    table: &[(&str, &[&str])],
+    for_tests: &[(&str, &[&str])],
+) -> Breaches {
+    let code = edges(sources, false)
+        .into_iter()
+        .filter(|((from, to), _)| !is_allowed(table, from, to));
+    let tests = edges(sources, true)
+        .into_iter()
+        .filter(|((from, to), _)| !is_allowed(table, from, to) && !is_allowed(for_tests, from, to));
+    code.chain(tests)
+        .flat_map(|((from, to), places)| {
+            places
+                .into_iter()
+                .map(move |place| format!("{place} ({from} may not import {to})"))
+        })
+        .collect()
+}
+
+/// Lines of the table that no import needs any more: the table stays the whole list, not more.
+pub fn lines_without_an_import(
+    sources: &Sources,
+    table: &[(&str, &[&str])],
+    test: bool,
+) -> Breaches {
+    let edges = edges(sources, test);
+    let mut breaches = Breaches::new();
+    for (from, allowed) in table {
+        for to in *allowed {
+            if !edges.contains_key(&((*from).to_owned(), (*to).to_owned())) {
+                breaches.push(format!("{from} imports nothing from {to}"));
+            }
+        }
+    }
+    breaches
+}
+
+/// Names of another crate (or of `std::env`) outside the files whose name begins with one of `places`.
+pub fn crate_outside_its_places(sources: &Sources, name: &[&str], places: &[&str]) -> Breaches {
+    let mut breaches = Breaches::new();
+    for file in &sources.files {
+        if places.iter().any(|place| file.name.starts_with(place)) || sources.is_test(&file.module)
+        {
+            continue;
+        }
+        for import in &file.imports {
+            if import.outside().is_some_and(|path| path.starts_with(name)) {
+                breaches.push(format!(
+                    "{}:{}: {}",
+                    file.name,
+                    import.line,
+                    name.join("::")
+                ));
+            }
+        }
+    }
+    breaches
+}
+
+/// Units that import each other in a circle, in code.
+pub fn circles_of_units(sources: &Sources) -> Breaches {
+    let edges = edges(sources, false);
+    let pairs = edges.keys().cloned().collect::<BTreeSet<_>>();
+    circles(&pairs)
+}
+
+/// Files that import each other in a circle, in code. Re-exports do not count: who imports a name imports the file that
+/// defines it.
+pub fn circles_of_files(sources: &Sources) -> Breaches {
+    let mut pairs = BTreeSet::new();
+    for file in &sources.files {
+        for import in &file.imports {
+            if import.test || import.export {
+                continue;
+            }
+            if let Some(target) = sources.definition(&import.path) {
+                let target = &sources.files[target].name;
+                if *target != file.name {
+                    pairs.insert((file.name.clone(), target.clone()));
+                }
+            }
+        }
+    }
+    circles(&pairs)
+}
+
+/// Groups in which each member reaches each other one.
+fn circles(pairs: &BTreeSet<(String, String)>) -> Breaches {
+    let names: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
+    let reached: BTreeMap<&String, BTreeSet<&String>> = names
+        .iter()
+        .map(|name| (*name, reachable(name, pairs)))
+        .collect();
+    let mut groups = BTreeSet::new();
+    for name in &names {
+        let group: Vec<&str> = reached[name]
+            .iter()
+            .filter(|other| reached[**other].contains(name))
+            .map(|other| other.as_str())
+            .collect();
+        if group.len() > 1 {
+            groups.insert(group.join(" "));
+        }
+    }
+    groups.into_iter().collect()
+}
+
+fn reachable<'a>(from: &'a String, pairs: &'a BTreeSet<(String, String)>) -> BTreeSet<&'a String> {
+    let mut reached = BTreeSet::new();
+    let mut next = vec![from];
+    while let Some(name) = next.pop() {
+        for (_, to) in pairs.iter().filter(|(start, _)| start == name) {
+            if reached.insert(to) {
+                next.push(to);
+            }
+        }
+    }
+    reached
+}
+
+/// Files without a first line that says what they hold, and names that say nothing.
+pub fn files_without_a_purpose(sources: &Sources) -> Breaches {
+    let vague = ["mod", "utils", "helpers", "common"];
+    sources
+        .files
+        .iter()
+        .filter(|file| {
+            let stem = file.name.rsplit('/').next().unwrap_or_default();
+            !file.text.starts_with("//!") || vague.contains(&stem.trim_end_matches(".rs"))
+        })
+        .map(|file| format!("{}:1: does not say what it holds", file.name))
+        .collect()
+}
