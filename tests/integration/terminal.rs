@@ -77,10 +77,8 @@ async fn what_commands_print_of_a_data_directory_is_safe() {
         if command.contains(&"--json") {
             let document = output.get(output.find(['{', '[']).unwrap()..).unwrap();
             let end = document.rfind(['}', ']']).unwrap();
-            let document: serde_json::Value = serde_json::from_str(&document[..=end]).unwrap();
-            if command[0] == "audit" {
-                assert!(document.to_string().contains("owned"), "{document}");
-            }
+            let document = serde_json::from_str::<serde_json::Value>(&document[..=end]);
+            assert!(document.is_ok(), "{command:?}: {output}");
         }
     }
 }
