@@ -345,8 +345,9 @@ async fn a_difference_that_nothing_explains_has_the_sale_loaded_anew() {
     // A holder who never was: the gate's own sum is right.
     let redis = system.redis.as_ref().unwrap();
     let key = |name: &str| format!("flashsale:{{{sale}}}:{name}");
-    redis.cli(&["HSET", &key("holders"), "777777", "s0123456789abcdef"]);
-    redis.cli(&["DECR", &key("stock")]);
+    let both =
+        "redis.call('HSET', KEYS[1], '777777', 's0123456789abcdef'); redis.call('DECR', KEYS[2])";
+    redis.cli(&["EVAL", both, "2", &key("holders"), &key("stock")]);
     worker.wait_for_line("nothing explains it").await;
     assert_eq!(system.check_promises(sale).await.orders, 2);
     assert_eq!(redis.cli(&["HLEN", &key("holders")]), "2");
