@@ -114,12 +114,19 @@ pub trait System: Sized + Send + Sync {
             rows.join(", ")
         ))
         .await;
-        let first = self
-            .number(&format!(
-                "SELECT min(id) FROM users WHERE username LIKE '{names}%'"
-            ))
-            .await;
-        (first..).take(count).map(Shopper::with_account).collect()
+        let of_these = format!("FROM users WHERE username LIKE '{names}%'");
+        let first = self.number(&format!("SELECT min(id) {of_these}")).await;
+        let last = self.number(&format!("SELECT max(id) {of_these}")).await;
+        let mut ids: Vec<i64> = (first..=last).collect();
+        if ids.len() > count {
+            // Somebody registered meanwhile, and has an id among theirs.
+            ids = vec![first];
+            while ids.len() < count {
+                let next = format!("SELECT min(id) {of_these} AND id > {}", ids[ids.len() - 1]);
+                ids.push(self.number(&next).await);
+            }
+        }
+        ids.into_iter().map(Shopper::with_account).collect()
     }
 
     async fn wait_until_open(&self, sale: i64) {
