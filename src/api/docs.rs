@@ -4,12 +4,14 @@
 //! would ask for other documents, and names what Swagger UI leaves without a name for screen readers.
 
 use std::{
+    convert::Infallible,
     io::{Read, Write},
     sync::{Arc, LazyLock, OnceLock},
 };
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    body::SizedStream,
     http::header::{
         ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
         ETAG, Encoding, EntityTag, Header, HeaderValue, IfNoneMatch, LOCATION, VARY,
@@ -17,6 +19,7 @@ use actix_web::{
     web::{Bytes, Path},
 };
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+use futures::{Stream, stream};
 use sha2::{Digest, Sha256};
 
 use super::openapi::document;
@@ -26,6 +29,9 @@ use crate::http::{ApiError, ErrorCode};
 const POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'";
 /// Browsers ask every time whether their copy is the current one: after an upgrade, page and document fit together at once.
 const CACHING: &str = "no-cache";
+
+/// Bytes of a file that are handed to a connection at once.
+const PIECE: usize = 16 * 1024;
 
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
@@ -129,9 +135,9 @@ impl File {
         answer.content_type(self.content_type);
         if gzip {
             answer.insert_header((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-            answer.body(self.gzip.clone())
+            answer.body(in_pieces(self.gzip.clone()))
         } else {
-            answer.body(self.plain())
+            answer.body(in_pieces(self.plain()))
         }
     }
 }
@@ -149,6 +155,16 @@ pub(super) async fn index() -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((LOCATION, HeaderValue::from_static("api-docs/")))
         .finish()
+}
+
+/// The same bytes, passed on piece by piece as the client reads: a body of one piece would be copied whole into the buffer of each
+/// connection, and a thousand clients that do not read would hold hundreds of megabytes.
+fn in_pieces(content: Bytes) -> SizedStream<impl Stream<Item = Result<Bytes, Infallible>>> {
+    let length = content.len();
+    let pieces = (0..length)
+        .step_by(PIECE)
+        .map(move |start| Ok(content.slice(start..length.min(start + PIECE))));
+    SizedStream::new(length as u64, stream::iter(pieces))
 }
 
 /// The OpenAPI document.
