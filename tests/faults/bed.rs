@@ -125,7 +125,7 @@ impl Bed {
         let redis_config = redis.config(COMMAND_TIMEOUT);
         let system = Servers::of(database, None, redis_config, brokers.config()).await;
         let topic = system.topic.config.topic.clone();
-        brokers.wait_for_replicas(&topic, 3).await;
+        brokers.wait_for_replicas(&topic, 3..=3).await;
         let servers = (Some(redis), Kafka::Three(brokers), postgres);
         let wires = (0..NODES).map(|_| (None, None)).collect();
         Self::on(Topology::Clusters, system, servers, wires, accounts).await

@@ -48,7 +48,7 @@ async fn who_is_told_unavailable_while_a_leader_moves_gets_no_order() {
     let mut cluster = Cluster::start().await;
     let system = Servers::start_with_kafka(cluster.config()).await;
     let topic = system.topic.config.topic.clone();
-    cluster.wait_for_replicas(&topic, 3).await;
+    cluster.wait_for_replicas(&topic, 3..=3).await;
     let (api, worker) = (Arc::new(system.serve().await), system.work().await);
     let (sale, _) = system.sale(2_000).await;
     api.wait_until_open(&system, sale).await;
@@ -58,7 +58,7 @@ async fn who_is_told_unavailable_while_a_leader_moves_gets_no_order() {
     let leader = cluster.leaders(&topic).await[0].0;
     let dead = if leader == 3 { 2 } else { leader + 1 };
     cluster.broker(dead).kill();
-    cluster.wait_for_replicas(&topic, 2).await;
+    cluster.wait_for_replicas(&topic, 2..=2).await;
     cluster.slow_replication(LATE);
 
     let presses = tokio::spawn(press(Arc::clone(&api), sale, shoppers));
@@ -68,7 +68,7 @@ async fn who_is_told_unavailable_while_a_leader_moves_gets_no_order() {
     cluster.broker(leader).wait_for_end().await;
     cluster.normal_replication();
     cluster.start_missing().await;
-    cluster.wait_for_replicas(&topic, 3).await;
+    cluster.wait_for_replicas(&topic, 3..=3).await;
 
     let accepted = told.iter().filter(|told| told.status == 200).count();
     wait_until(

@@ -73,7 +73,7 @@ pub async fn leader_killed(bed: &mut Bed) {
     let brokers = bed.brokers();
     let leader = brokers.leaders(&topic).await[0].0;
     brokers.broker(leader).kill();
-    brokers.wait_for_replicas(&topic, 2).await;
+    brokers.wait_for_replicas(&topic, 2..=2).await;
 }
 
 /// The scene in which records that are answered with an error may be written: the leader has appended them, and hands over
@@ -84,19 +84,19 @@ pub async fn leader_moved(bed: &mut Bed) {
     let leader = brokers.leaders(&topic).await[0].0;
     let dead = if leader == 3 { 2 } else { leader + 1 };
     brokers.broker(dead).kill();
-    brokers.wait_for_replicas(&topic, 2).await;
+    brokers.wait_for_replicas(&topic, 2..=2).await;
     brokers.slow_replication(LATE);
     tokio::time::sleep(LASTING).await;
     brokers.broker(leader).terminate();
     brokers.broker(leader).wait_for_end().await;
     brokers.normal_replication();
     brokers.start_missing().await;
-    brokers.wait_for_replicas(&topic, 2).await;
+    brokers.wait_for_replicas(&topic, 2..=3).await;
 }
 
 pub async fn start_missing(bed: &mut Bed) {
     let topic = bed.system.topic.config.topic.clone();
     let brokers = bed.brokers();
     brokers.start_missing().await;
-    brokers.wait_for_replicas(&topic, 3).await;
+    brokers.wait_for_replicas(&topic, 3..=3).await;
 }

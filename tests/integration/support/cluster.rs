@@ -1,6 +1,6 @@
 //! Three Kafka brokers of a test's own, each also a controller, with a wire in front of each for what the others fetch from it.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use flashsale::config::KafkaConfig;
 use futures::future::join_all;
@@ -104,14 +104,14 @@ impl Cluster {
     }
 
     /// Waits until every partition has a leader and so many replicas in sync.
-    pub async fn wait_for_replicas(&self, topic: &str, in_sync: usize) {
-        let what = format!("every partition has {in_sync} replicas in sync");
+    pub async fn wait_for_replicas(&self, topic: &str, in_sync: RangeInclusive<usize>) {
+        let what = format!("every partition has {in_sync:?} replicas in sync");
         wait_until(&what, Duration::from_mins(1), || async {
             let leaders = self.leaders(topic).await;
             !leaders.is_empty()
                 && leaders
                     .iter()
-                    .all(|(id, count)| *id > 0 && *count == in_sync)
+                    .all(|(id, count)| *id > 0 && in_sync.contains(count))
         })
         .await;
     }
