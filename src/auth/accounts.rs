@@ -70,6 +70,10 @@ impl Ledger for Accounts {
         Ok(())
     }
 
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        broken()
+    }
+
     async fn account_changes(
         &self,
         _: Option<&AccountPosition>,

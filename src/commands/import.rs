@@ -19,7 +19,7 @@ use crate::{
     engine::{
         postgres::{
             ConnectError, PostgresLedger,
-            import::{Fed, Finish, import},
+            import::{Fed, Finish, Windows, import},
         },
         transfer::{self, Line, Names, ReadError, Renames, Sealer, Seals},
     },
@@ -112,7 +112,7 @@ async fn load_file(
     connect(config).await?;
     let (rows, fed) = mpsc::channel(AHEAD);
     let reading = tokio::task::spawn_blocking(move || feed(file, renames, &rows));
-    let imported = import(&config.postgres, fed, finish).await;
+    let imported = import(&config.postgres, fed, Windows::OfNow, finish).await;
     reading.await?;
     let seals = imported.with_context(|| format!("nothing was taken over from {name}"))?;
     say!(

@@ -4,6 +4,7 @@
 //! settling are `rules::settlement`'s, and the promises are the schema's (`migrations/`).
 
 mod accounts;
+mod admission;
 mod audit;
 mod connect;
 mod crowd;
@@ -96,6 +97,10 @@ impl Ledger for PostgresLedger {
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
         Ok(accounts::continue_above(&mut *self.pool.take().await?, id.value()).await?)
+    }
+
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        Ok(admission::forget(&mut *self.pool.take().await?).await?)
     }
 
     async fn account_changes(

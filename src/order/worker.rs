@@ -55,6 +55,9 @@ pub struct Worker {
     /// How many the log had at the last heartbeat.
     partitions: i32,
     readers: BTreeMap<Partition, Reader>,
+    /// How far partitions were settled whose readers were dropped because the ledger did not answer: it may be set back
+    /// meanwhile.
+    dropped: BTreeMap<Partition, i64>,
     caretaker: Option<Task>,
     /// Told to stop, and not through with what they were doing.
     leaving: Vec<Task>,
@@ -88,6 +91,7 @@ impl Worker {
             settings,
             member,
             readers: BTreeMap::new(),
+            dropped: BTreeMap::new(),
             caretaker: None,
             leaving: Vec::new(),
         }
@@ -149,17 +153,35 @@ impl Worker {
         // Before the ledger answers: one that does not must not be asked all the time.
         self.partitions = partitions;
         // Before the leases are read: the ledger is never behind this, unless it was set back.
-        let settled: BTreeMap<_, _> = self
-            .readers
-            .iter()
-            .map(|(partition, reader)| (*partition, reader.settled.load(Ordering::Acquire)))
-            .collect();
+        let settled = self.settled();
         let (mut leases, share) = self
             .engines
             .ledger
             .heartbeat(&self.member, partitions, self.settings.lease)
             .await?;
         leases.sort_by_key(|lease| lease.partition);
+        let mut set_back = Vec::new();
+        for lease in &leases {
+            if settled
+                .get(&lease.partition)
+                .is_some_and(|settled| lease.next.0 < *settled)
+            {
+                // Its records are in the log, and a reader without new ones would never find out.
+                tracing::error!(partition = %lease.partition, offset = %lease.next, "the ledger was set back: its records are read again");
+                set_back.push(lease.partition);
+            }
+        }
+        if !set_back.is_empty() {
+            // Before any partition is read again, and again until it is done: records of a sale that was made longer since
+            // would be rejected.
+            self.engines.ledger.forget_admission_windows().await?;
+            counter!("flashsale_ledger_set_back_total").increment(set_back.len() as u64);
+        }
+        for partition in set_back {
+            let reader = self.readers.remove(&partition);
+            self.give_up(reader.map(|reader| reader.task));
+        }
+        self.dropped.clear();
         let surplus: Vec<_> = leases
             .split_off(share.min(leases.len()))
             .iter()
@@ -184,16 +206,6 @@ impl Worker {
                 .await?;
         }
         for lease in &leases {
-            if settled
-                .get(&lease.partition)
-                .is_some_and(|settled| lease.next.0 < *settled)
-            {
-                // Its records are in the log, and a reader without new ones would never find out.
-                tracing::error!(partition = %lease.partition, offset = %lease.next, "the ledger was set back: its records are read again");
-                counter!("flashsale_ledger_set_back_total").increment(1);
-                let reader = self.readers.remove(&lease.partition);
-                self.give_up(reader.map(|reader| reader.task));
-            }
             self.read(lease);
         }
         self.care(
@@ -204,6 +216,16 @@ impl Worker {
         #[allow(clippy::cast_precision_loss)] // partitions
         gauge!("flashsale_partitions_owned").set(leases.len() as f64);
         Ok(())
+    }
+
+    /// How far each partition was settled that is read, or was read when the ledger stopped to answer.
+    fn settled(&self) -> BTreeMap<Partition, i64> {
+        let readers = self.readers.iter();
+        let read =
+            readers.map(|(partition, reader)| (*partition, reader.settled.load(Ordering::Acquire)));
+        let mut settled = self.dropped.clone();
+        settled.extend(read);
+        settled
     }
 
     /// Reads a leased partition, if it is not being read.
@@ -273,6 +295,7 @@ impl Worker {
     }
 
     async fn drop_all(&mut self) {
+        self.dropped = self.settled();
         let tasks: Vec<_> = std::mem::take(&mut self.readers)
             .into_values()
             .map(|reader| reader.task)

@@ -245,6 +245,10 @@ pub trait Ledger: Send + Sync {
     /// [`Outcome::Released`] if their order has ended.
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError>;
 
+    /// Forgets when the sales were open, so that every time of an attempt is taken: the ledger was set back, and may have lost
+    /// that a sale was made longer. Changes no terms. What is forgotten stays so.
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError>;
+
     /// The outcomes of those of these attempts that are settled.
     async fn outcomes(
         &self,

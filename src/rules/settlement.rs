@@ -81,8 +81,8 @@ pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
 /// shopper gets one order a sale; the first come get the units.
 ///
 /// An attempt of an account that does not exist is decided as such. One that names a sale or product that the ledger does not
-/// know, or a time at which its sale was never open, is rejected if its batch lists it as `rejected`; with any that is not listed, nothing is decided and all such attempts
-/// are the answer.
+/// know, or, without a standing order of its shopper, a time at which its sale was never open, is rejected if its batch lists
+/// it as `rejected`; with any that is not listed, nothing is decided and all such attempts are the answer.
 ///
 /// A record that carries the id of somebody else's attempt is answered `Rejected` and leaves no trace: burying it by its
 /// id would bury the other attempt with it.
@@ -115,10 +115,13 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
                 let outcome = if cause.is_some() {
                     Outcome::Rejected
                 } else {
-                    match sale_of(attempt, &mut sales) {
-                        // Nobody can own its order.
-                        Ok(_) if !users.contains(&attempt.user) => Outcome::NoAccount,
-                        Ok(sale) => outcome_of(attempt, sale, &mut orders, &mut decision.orders),
+                    let outcome = sale_of(attempt, &mut sales).and_then(|sale| {
+                        let has_account = users.contains(&attempt.user);
+                        let made = &mut decision.orders;
+                        outcome_of(attempt, sale, has_account, &mut orders, made)
+                    });
+                    match outcome {
+                        Ok(outcome) => outcome,
                         Err(cause) => {
                             if !unsettleable
                                 .iter()
@@ -190,6 +193,11 @@ fn sale_of<'a>(
             attempt.sale, sale.product, attempt.product
         ));
     }
+    Ok(sale)
+}
+
+/// Why no order can be made of an attempt at its time.
+fn must_have_been_let_in(attempt: &Attempt, sale: &KnownSale) -> Result<(), String> {
     if let Some(SaleWindow { start, end }) = sale.admitted
         && (start - attempt.at > CLOCKS || attempt.at - end >= CLOCKS)
     {
@@ -202,31 +210,37 @@ fn sale_of<'a>(
             time(end)
         ));
     }
-    Ok(sale)
+    Ok(())
 }
 
-/// The outcome of an attempt that can be settled; an order made is noted in `orders` and `made`.
+/// The outcome of an attempt, or why it cannot be settled; an order made is noted in `orders` and `made`. The time of an
+/// attempt counts only where no order stands: an order that was taken over, or made before the window was cut by hand, is
+/// the answer whatever the time.
 fn outcome_of(
     attempt: &Attempt,
     sale: &mut KnownSale,
+    has_account: bool,
     orders: &mut HashMap<(SaleId, UserId), AttemptId>,
     made: &mut Vec<Attempt>,
-) -> Outcome {
+) -> Result<Outcome, String> {
     let shopper = (attempt.sale, attempt.user);
     match orders.get(&shopper) {
         // Its order stands although the attempt was never recorded: somebody wrote the order by hand.
-        Some(by) if *by == attempt.id => Outcome::Ordered,
-        Some(by) => Outcome::AlreadyOrdered { by: *by },
-        None => match sale.remaining.checked_sub(1) {
-            Some(rest) => {
-                sale.remaining = rest;
-                orders.insert(shopper, attempt.id);
-                made.push(*attempt);
-                Outcome::Ordered
-            }
-            None => Outcome::SoldOut,
-        },
+        Some(by) if *by == attempt.id => return Ok(Outcome::Ordered),
+        Some(by) => return Ok(Outcome::AlreadyOrdered { by: *by }),
+        None => must_have_been_let_in(attempt, sale)?,
     }
+    if !has_account {
+        // Nobody can own its order.
+        return Ok(Outcome::NoAccount);
+    }
+    let Some(rest) = sale.remaining.checked_sub(1) else {
+        return Ok(Outcome::SoldOut);
+    };
+    sale.remaining = rest;
+    orders.insert(shopper, attempt.id);
+    made.push(*attempt);
+    Ok(Outcome::Ordered)
 }
 
 #[cfg(test)]
@@ -478,6 +492,29 @@ mod tests {
             Outcome::Rejected,
         ];
         assert_eq!(outcomes(&decision), expected);
+    }
+
+    #[test]
+    fn a_record_of_a_shopper_with_an_order_is_answered_by_the_order_whatever_its_time() {
+        let late = WINDOW.end + TimeDelta::days(9);
+        let batch = [attempt(1, 1), attempt(2, 1), attempt(3, 2)].map(|attempt| Attempt {
+            at: late,
+            ..attempt
+        });
+        let mut known = known(5);
+        for ordered in [batch[0], batch[2]] {
+            let shopper = (ordered.sale, ordered.user);
+            known.orders.insert(shopper, ordered.id);
+        }
+        let decision = decide_one(&batch, &[], known).unwrap();
+        let by = batch[0].id;
+        let expected = [
+            Outcome::Ordered,
+            Outcome::AlreadyOrdered { by },
+            Outcome::Ordered,
+        ];
+        assert_eq!(outcomes(&decision), expected);
+        assert!(decision.orders.is_empty());
     }
 
     #[test]

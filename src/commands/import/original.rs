@@ -17,7 +17,7 @@ use crate::{
     config::{Config, PostgresConfig},
     engine::{
         postgres::{
-            import::{Finish, import},
+            import::{Finish, Windows, import},
             original::{Found, Original},
         },
         transfer::changes::{Change, Changes},
@@ -56,7 +56,7 @@ pub(super) async fn load(
     }
     let (rows, fed) = mpsc::channel(AHEAD);
     let feeding = original.feed(&changes, rows);
-    let importing = import(&config.postgres, fed, finish);
+    let importing = import(&config.postgres, fed, Windows::Unknown, finish);
     let ((), imported) = tokio::join!(feeding, importing);
     let seals =
         imported.with_context(|| format!("nothing was taken over from database {database}"))?;

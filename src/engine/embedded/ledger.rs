@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{
-    accounts, audit, ended, keys, leases, outcomes, sales, settle,
+    accounts, admission, audit, ended, keys, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
     values::millis,
@@ -83,6 +83,10 @@ impl Ledger for SqliteLedger {
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
         self.write(move |conn| accounts::continue_above(conn, id.value()))
             .await
+    }
+
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        self.write(admission::forget).await
     }
 
     async fn account_changes(

@@ -19,7 +19,7 @@ use crate::{
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         Attempt, Decision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
-        PurchaseResult, ResultEntry, SaleListing, Settlement, StoredUser,
+        PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement, StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
 };
@@ -45,6 +45,8 @@ struct Tables {
     /// How often it was set back to an earlier state.
     set_back: u64,
     sales: BTreeMap<SaleId, SaleListing>,
+    /// When each sale was open, from its earliest start to its latest end; none where that is not known.
+    admitted: BTreeMap<SaleId, SaleWindow>,
     orders: BTreeMap<(SaleId, UserId), AttemptId>,
     attempts: BTreeMap<AttemptId, Settled>,
     /// Orders that ended and are not known to be taken out of the gate.
@@ -71,7 +73,9 @@ impl ModelLedger {
     pub fn add_sale(&self, mut sale: SaleListing) {
         sale.window.start = sale.window.start.trunc_subsecs(3);
         sale.window.end = sale.window.end.trunc_subsecs(3);
-        self.tables().sales.insert(sale.id, sale);
+        let mut tables = self.tables();
+        tables.admitted.insert(sale.id, sale.window);
+        tables.sales.insert(sale.id, sale);
     }
 
     /// Makes the account of a shopper.
@@ -299,8 +303,7 @@ impl Tables {
                 let sale = KnownSale {
                     product: row.product,
                     remaining: row.remaining_stock,
-                    // It never changes here.
-                    admitted: Some(row.window),
+                    admitted: self.admitted.get(&attempt.sale).copied(),
                 };
                 known.sales.insert(attempt.sale, sale);
             }

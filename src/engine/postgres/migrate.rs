@@ -142,7 +142,8 @@ const RIGHTS: &[&str] = &[
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",
-    "SELECT, UPDATE (remaining_stock, updated_at) ON flash_sales",
+    // The windows are forgotten after the ledger was set back.
+    "SELECT, UPDATE (remaining_stock, updated_at, admitted_from, admitted_until) ON flash_sales",
     "SELECT, INSERT, UPDATE ON consumer_partitions",
     "SELECT, INSERT, UPDATE, DELETE ON consumer_members",
     "USAGE ON SEQUENCE dead_letter_decisions_id_seq",

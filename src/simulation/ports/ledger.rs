@@ -39,6 +39,12 @@ impl Ledger for RemoteLedger {
         }))
     }
 
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        of_ledger(call!(self.ledger.forget_admission_windows(), || {
+            "ledger.forget_admission_windows".to_owned()
+        }))
+    }
+
     async fn account_changes(
         &self,
         since: Option<&AccountPosition>,

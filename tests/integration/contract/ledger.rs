@@ -87,6 +87,8 @@ macro_rules! suite {
                     a_batch_of_garbage_only_moves_the_offset,
                     batches_of_several_partitions_are_settled_together,
                     of_batches_settled_together_all_stand_or_none,
+                    a_standing_order_is_the_answer_whatever_the_time_of_a_record,
+                    where_windows_are_forgotten_every_time_is_taken_and_no_terms_change,
                     outcomes_are_found_by_attempt,
                     a_partition_is_repositioned_only_from_where_it_stands,
                     batches_over_several_sales_in_any_order_do_not_deadlock,
@@ -136,6 +138,7 @@ macro_rules! sql_suite {
                     settling_again_answers_the_same_and_changes_nothing,
                     the_cause_of_a_rejection_is_recorded,
                     who_was_let_in_before_a_sale_was_shortened_gets_an_order,
+                    an_order_that_was_taken_over_is_the_answer_whatever_the_time_of_its_record,
                     of_a_sale_without_a_history_every_time_is_taken,
                 }
             }

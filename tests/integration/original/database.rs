@@ -28,11 +28,11 @@ const SCHEMA: &str = "
         sale_id BIGINT NOT NULL REFERENCES flash_sales (id) ON DELETE CASCADE, user_id BIGINT NOT NULL, attempt_payload JSONB,
         created_at TIMESTAMPTZ NOT NULL DEFAULT now())";
 
-/// A shop with an open sale (1, product 1, six units) and two that are over (2 and 3, product 2) and overlap.
+/// A shop with an open sale (1, product 1, six units), whose start was moved to after its first orders, and two that are over (2 and 3, product 2) and overlap.
 const ROWS: &str = "
     INSERT INTO products (sku, name, description) VALUES ('FLASH-001', 'Premium Smartphone', 'Latest'), ('FLASH-002', 'Watch', NULL);
     INSERT INTO flash_sales (product_id, start_at, end_at, initial_stock, remaining_stock, metadata) VALUES
-        (1, now() - interval '1 hour', now() + interval '1 day', 6, 6, '{\"note\": \"x\"}'),
+        (1, now() - interval '10 minutes', now() + interval '1 day', 6, 6, '{\"note\": \"x\"}'),
         (2, now() - interval '3 days', now() - interval '2 days', 1, 1, NULL),
         (2, now() - interval '60 hours', now() - interval '1 day', 9, 9, NULL);
     INSERT INTO orders (sale_id, product_id, user_id, status, processed_at) VALUES

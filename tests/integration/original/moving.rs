@@ -41,7 +41,7 @@ async fn hash_of(system: &Servers, id: i64) -> String {
     system.database.query(&query).await[0].get(0)
 }
 
-/// Accepted by the original's API and not seen by its worker, or seen long ago.
+/// Accepted by the original's API and not seen by its worker, or seen long ago: before the sale's window was cut.
 fn log_as_the_original(system: &Servers) {
     let at = Utc::now() - chrono::Duration::minutes(30);
     let text = at.to_rfc3339_opts(SecondsFormat::Millis, true);
@@ -196,6 +196,11 @@ async fn a_shop_moves_with_its_database_its_topic_its_redis_and_its_tokens() {
         system.number(failed).await,
         1,
         "who was told FAILED gets no order"
+    );
+
+    assert!(
+        system.dead_letter_causes().await.is_empty(),
+        "nobody noted when the sale was open before"
     );
 
     // Its tokens and its results.

@@ -60,6 +60,11 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        self.tables().admitted.clear();
+        Ok(())
+    }
+
     async fn account_changes(
         &self,
         since: Option<&AccountPosition>,

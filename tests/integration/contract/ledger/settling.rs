@@ -340,13 +340,71 @@ pub async fn who_was_let_in_before_a_sale_was_shortened_gets_an_order(bed: &impl
     assert_eq!(outcomes.unwrap(), [not, ordered, ordered, ordered, not]);
 }
 
+pub async fn a_standing_order_is_the_answer_whatever_the_time_of_a_record(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let first = attempt(sale, users[0]);
+    settle(&*ledger, 0, 0, &[first]).await.unwrap();
+    let ago = SystemClock.now() - TimeDelta::days(90);
+    let again = [attempt_at(sale, users[0], ago), first];
+    let outcomes = settle(&*ledger, 0, 1, &again).await.unwrap();
+    let by = first.id;
+    assert_eq!(outcomes, [Outcome::AlreadyOrdered { by }, Outcome::Ordered]);
+    // Without an order the time counts.
+    let other = [attempt_at(sale, users[1], ago)];
+    let refused = settle(&*ledger, 0, 3, &other).await;
+    assert!(
+        matches!(refused, Err(SettleError::Unsettleable(_))),
+        "{refused:?}"
+    );
+    assert_eq!(bed.orders().await, 1);
+}
+
+pub async fn an_order_that_was_taken_over_is_the_answer_whatever_the_time_of_its_record(
+    bed: &impl SqlBed,
+) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(1).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let ago = SystemClock.now() - TimeDelta::days(90);
+    let record = attempt_at(sale, users[0], ago);
+    bed.order(sale, sale.value(), users[0], record.id, "SUCCESS")
+        .await
+        .unwrap();
+    let outcomes = settle(&*ledger, 0, 0, &[record]).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
+}
+
+pub async fn where_windows_are_forgotten_every_time_is_taken_and_no_terms_change(bed: &impl Bed) {
+    let ledger = bed.ledger().await;
+    let users = bed.shoppers(2).await;
+    let sale = bed.sale(5).await;
+    make_partitions(&*ledger, 1).await;
+    let ago = SystemClock.now() - TimeDelta::days(90);
+    let batches = [[attempt_at(sale, users[0], ago)], [attempt(sale, users[1])]];
+    let refused = settle(&*ledger, 0, 0, &batches[0]).await;
+    assert!(
+        matches!(refused, Err(SettleError::Unsettleable(_))),
+        "{refused:?}"
+    );
+    let terms = ledger.snapshot(sale).await.unwrap().unwrap().terms();
+    for (from, batch) in (0..).zip(&batches) {
+        ledger.forget_admission_windows().await.unwrap();
+        let outcomes = settle(&*ledger, 0, from, batch).await;
+        assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
+    }
+    assert_eq!(ledger.snapshot(sale).await.unwrap().unwrap().terms(), terms);
+}
+
 pub async fn of_a_sale_without_a_history_every_time_is_taken(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
     make_partitions(&*ledger, 1).await;
-    let forget = "UPDATE flash_sales SET admitted_from = NULL, admitted_until = NULL";
-    bed.execute(forget).await.unwrap();
+    ledger.forget_admission_windows().await.unwrap();
     let ago = SystemClock.now() - TimeDelta::days(90);
     let outcomes = settle(&*ledger, 0, 0, &[attempt_at(sale, users[0], ago)]).await;
     assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
