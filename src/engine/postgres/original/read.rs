@@ -104,11 +104,11 @@ impl Original {
     pub(super) async fn feed_rows(
         &mut self,
         changes: &Changes,
+        sold: &BTreeMap<i64, i64>,
         rows: &mpsc::Sender<Fed>,
     ) -> Result<Sealer, OriginalError> {
         let mut sealer = Sealer::default();
-        let sold = self.sold(changes).await?;
-        match self.feed_all(changes, &sold, rows, &mut sealer).await {
+        match self.feed_all(changes, sold, rows, &mut sealer).await {
             Ok(Ok(()) | Err(Gone)) => Ok(sealer),
             Err(error) => Err(error),
         }
