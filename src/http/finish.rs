@@ -95,7 +95,8 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
-    let _under_way = request.request().conn_data().map(UnderWay::begin);
+    let under_way = request.request().conn_data::<UnderWay>();
+    let under_way = under_way.map(|all| (all.clone(), all.begin()));
     let answer = if is_canonical(request.path()) {
         next.call(request).await?.map_into_boxed_body()
     } else {
@@ -103,7 +104,9 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
         request.error_response(ApiError::from(ErrorCode::NotFound))
     };
     let mut answer = reshape(answer, problem, Statuses::Ours);
-    if draining.has_begun() {
+    // Nothing more is read then, and a client must not send its next request.
+    let is_cut_off = under_way.as_ref().is_some_and(|(all, _)| all.is_cut_off());
+    if is_cut_off || draining.has_begun() {
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
