@@ -319,3 +319,16 @@ async fn a_failure_of_the_framework_says_nothing_of_the_inside() {
         "An unexpected error occurred."
     );
 }
+
+#[tokio::test]
+async fn nobody_is_connected_to_another_server() {
+    let server = Server::start().await;
+    for target in ["x:80", "/health"] {
+        let request = format!(
+            "CONNECT {target} HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        let answer = server.raw(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
+}
