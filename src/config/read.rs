@@ -5,8 +5,8 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
     OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
-    Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, WorkerConfig,
-    address::Address, production, reader::Reader, tls, with_port,
+    Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig,
+    WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
@@ -219,12 +219,9 @@ fn sasl(read: &mut Reader) -> Option<SaslConfig> {
 }
 
 fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
-    let host = postgres_hosts(read);
-    let named: Vec<Address> = host
-        .split(',')
-        .filter_map(|host| host.parse().ok())
-        .collect();
-    let hosts: Vec<&str> = named.iter().map(|address| address.host.as_str()).collect();
+    let host = postgres_hosts(read, "postgres.host");
+    let named = named_hosts(&host);
+    let hosts: Vec<&str> = named.iter().map(String::as_str).collect();
     let tls = tls::read(read, "postgres", &hosts, production);
     PostgresConfig {
         host,
@@ -245,12 +242,18 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
 
 /// The server of the original's database: ours, but for what is set.
 fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> PostgresConfig {
-    let host = read.optional("original.host");
+    let host = read
+        .optional("original.host")
+        .map(|_| postgres_hosts(read, "original.host"));
     let is_set = |read: &Reader, setting| read.optional(setting).is_some();
     PostgresConfig {
         tls: match &host {
-            Some(host) => tls::read(read, "postgres", &[host], production),
-            None => ours.tls.clone(),
+            // One setting for both: what is wrong with it was told of ours.
+            Some(host) if read.text("postgres.tls").eq_ignore_ascii_case("auto") => TlsConfig {
+                mode: tls::automatic(named_hosts(host), production),
+                ..ours.tls.clone()
+            },
+            Some(_) | None => ours.tls.clone(),
         },
         host: host.unwrap_or_else(|| ours.host.clone()),
         port: if is_set(read, "original.port") {
@@ -271,23 +274,28 @@ fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> Postg
 }
 
 /// Addresses, and directories of Unix sockets.
-fn postgres_hosts(read: &mut Reader) -> String {
-    const SETTING: &str = "postgres.host";
-    let items = read.list(SETTING);
+fn postgres_hosts(read: &mut Reader, setting: &str) -> String {
+    let items = read.list(setting);
     if items.is_empty() {
-        read.problem(SETTING, "must name at least one address");
+        read.problem(setting, "must name at least one address");
     }
     let hosts = items.into_iter().map(|item| {
         if item.starts_with('/') {
             return item;
         }
-        let address = read.parse_address(SETTING, &item);
+        let address = read.parse_address(setting, &item);
         if address.port == Some(0) {
-            read.problem(SETTING, "names port 0, which nobody can connect to");
+            read.problem(setting, "names port 0, which nobody can connect to");
         }
         address.to_string()
     });
     hosts.collect::<Vec<_>>().join(",")
+}
+
+/// Those of `postgres_hosts` without their ports and without sockets, which are always on this machine.
+fn named_hosts(hosts: &str) -> Vec<String> {
+    let addresses = hosts.split(',').filter_map(|host| host.parse().ok());
+    addresses.map(|address: Address| address.host).collect()
 }
 
 fn auth(read: &mut Reader, production: bool) -> AuthConfig {
@@ -624,6 +632,33 @@ mod tests {
         ]);
         let expected = ("db.old".into(), 5433, "reader".into(), "secret".into());
         assert_eq!(of(&other.unwrap().original), expected);
+    }
+
+    #[test]
+    fn the_originals_server_proves_its_name_as_ours_does() {
+        let mode = |host, tls| {
+            let config = with(&[
+                ("APP_ENV", "production"),
+                ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
+                ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+                ("ORIGINAL_POSTGRES_HOST", host),
+                ("POSTGRES_TLS", tls),
+            ]);
+            let config = config.unwrap();
+            (config.postgres.tls.mode, config.original.tls.mode)
+        };
+        let local = TlsMode::Disable;
+        for host in ["127.0.0.1:5433", "[::1]:5433", "localhost,[::1]", "/run/x"] {
+            assert_eq!(mode(host, "auto"), (local, local), "{host}");
+        }
+        for host in ["db.old", "127.0.0.1,db.old:5433"] {
+            assert_eq!(mode(host, "auto"), (local, TlsMode::VerifyFull), "{host}");
+            assert_eq!(mode(host, "disable"), (local, local), "{host}");
+            let require = TlsMode::Require;
+            assert_eq!(mode(host, "require"), (require, require), "{host}");
+        }
+        let wrong = with(&[("ORIGINAL_POSTGRES_HOST", "db"), ("POSTGRES_TLS", "yes")]);
+        assert_eq!(wrong.unwrap_err().0.len(), 1, "it is told once");
     }
 
     #[test]

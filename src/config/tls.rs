@@ -27,13 +27,7 @@ pub(super) fn read(
             ("false", Some(TlsMode::Disable)),
         ],
     );
-    let must_verify = production && !hosts.iter().all(|host| is_local(host));
-    let automatic = if must_verify {
-        TlsMode::VerifyFull
-    } else {
-        TlsMode::Disable
-    };
-    let mode = chosen.unwrap_or(automatic);
+    let mode = chosen.unwrap_or_else(|| automatic(hosts, production));
     let ca_file = read.optional(&setting("ca_file"));
     let identity = match (
         read.optional(&setting("cert_file")),
@@ -60,6 +54,19 @@ pub(super) fn read(
         mode,
         ca_file,
         identity,
+    }
+}
+
+/// What `auto` is for these servers.
+pub(super) fn automatic<H: AsRef<str>>(
+    hosts: impl IntoIterator<Item = H>,
+    production: bool,
+) -> TlsMode {
+    let mut hosts = hosts.into_iter();
+    if production && !hosts.all(|host| is_local(host.as_ref())) {
+        TlsMode::VerifyFull
+    } else {
+        TlsMode::Disable
     }
 }
 

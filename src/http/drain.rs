@@ -33,6 +33,8 @@ struct Requests {
     now: Cell<u32>,
     /// Since the connection was made.
     begun: Cell<u64>,
+    /// Whether there was no room for more of what they bring.
+    cut_off: Cell<bool>,
 }
 
 /// A request that is being answered.
@@ -53,6 +55,17 @@ impl UnderWay {
     /// How many there were, those that are answered included.
     pub(super) fn begun(&self) -> u64 {
         self.0.begun.get()
+    }
+}
+
+impl UnderWay {
+    /// Notes that no more is read for want of room.
+    pub(super) fn cut_off(&self) {
+        self.0.cut_off.set(true);
+    }
+
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.0.cut_off.get()
     }
 }
 

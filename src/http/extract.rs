@@ -13,7 +13,7 @@ use futures::{StreamExt, future::LocalBoxFuture};
 use percent_encoding::percent_decode;
 use serde::de::{DeserializeOwned, Error as _};
 
-use super::{ApiError, ErrorCode};
+use super::{ApiError, ErrorCode, drain::UnderWay};
 
 /// The largest body that is read, bytes. No request needs a tenth of it.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -62,9 +62,18 @@ impl<T: DeserializeOwned + 'static> FromRequest for Fields<T> {
             return Box::pin(ready(Err(refusal)));
         }
         let (acceptable, payload) = (acceptable(request), payload.take());
+        let under_way = request.conn_data::<UnderWay>().cloned();
         let body = async move {
             let format = acceptable?;
-            let body = collect(payload).await?;
+            let body = match collect(payload).await {
+                // The stream ended for want of room, which is no fault of the client.
+                Err(JsonPayloadError::Payload(_))
+                    if under_way.is_some_and(|connection| connection.is_cut_off()) =>
+                {
+                    return Err(ErrorCode::Busy.into());
+                }
+                body => body?,
+            };
             match format {
                 Format::Json => parse(&body)
                     .map_err(|error| ApiError::from(JsonPayloadError::Deserialize(error))),

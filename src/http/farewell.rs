@@ -77,7 +77,8 @@ pub(super) struct Farewell {
     left: &'static [u8],
     closed: bool,
     thrown_away: usize,
-    timer: Pin<Box<Sleep>>,
+    /// From the moment on at which the connection is ended; what was asked before may take its time to be answered.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Farewell {
@@ -87,7 +88,7 @@ impl Farewell {
             left: answer.unwrap_or_default(),
             closed: false,
             thrown_away: 0,
-            timer: Box::pin(sleep(LINGER)),
+            timer: None,
         }
     }
 
@@ -97,7 +98,8 @@ impl Farewell {
         mut stream: Pin<&mut S>,
         context: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.timer.as_mut().poll(context).is_ready() {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if timer.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
         while !self.left.is_empty() {

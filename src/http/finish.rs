@@ -17,6 +17,7 @@ use actix_web::{
     middleware::Next,
 };
 use metrics::Counter;
+use percent_encoding::percent_decode_str;
 
 use super::{
     ApiError, ErrorCode,
@@ -94,7 +95,8 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
-    let _under_way = request.request().conn_data().map(UnderWay::begin);
+    let under_way = request.request().conn_data::<UnderWay>();
+    let under_way = under_way.map(|all| (all.clone(), all.begin()));
     let answer = if is_canonical(request.path()) {
         next.call(request).await?.map_into_boxed_body()
     } else {
@@ -102,7 +104,9 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
         request.error_response(ApiError::from(ErrorCode::NotFound))
     };
     let mut answer = reshape(answer, problem, Statuses::Ours);
-    if draining.has_begun() {
+    // Nothing more is read then, and a client must not send its next request.
+    let is_cut_off = under_way.as_ref().is_some_and(|(all, _)| all.is_cut_off());
+    if is_cut_off || draining.has_begun() {
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
@@ -115,12 +119,15 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
     Ok(answer)
 }
 
-/// What every shopper may ask for.
-const OPEN_PATHS: [&str; 3] = ["/api/auth/", "/api/flash-sale/", "/api/orders/"];
+/// Behind these comes an id, and nothing else.
+const ID_PATHS: [&str; 2] = ["/api/flash-sale/attempt/", "/api/orders/status/"];
+/// The path that tells every shopper of the sale, and whose letters clients escape. An attempt or a login has one spelling only:
+/// a proxy may limit it by its path.
+const STATUS_PATH: &str = "/api/flash-sale/status";
 
 /// Whether a path is written in the only way that is answered (RFC 3986, 6.2.2): no empty segment, none that stands for another,
 /// no escape of a letter that needs none. The router would decode `/%6detrics`, and a proxy that keeps `/metrics` inside may not.
-/// Shoppers' paths are open to everybody, so that an escape in them hides nothing, and some clients escape every id.
+/// Some clients escape every letter of an id, and of the path that is asked for most: there an escape hides nothing.
 ///
 /// Escapes of other letters are in none of our paths; what comes in the place of an id is looked at there.
 fn is_canonical(path: &str) -> bool {
@@ -134,9 +141,12 @@ fn is_canonical(path: &str) -> bool {
         letter.is_none_or(|letter| !letter.is_ascii_alphanumeric() && !b"-._~".contains(&letter))
     };
     let mut escapes = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'%');
-    let is_open = OPEN_PATHS.iter().any(|open| path.starts_with(open));
+    let may_escape = || {
+        ID_PATHS.iter().any(|prefix| path.starts_with(prefix))
+            || percent_decode_str(path.strip_suffix('/').unwrap_or(path)).eq(STATUS_PATH.bytes())
+    };
     segments_are_plain
-        && (is_open || escapes.all(|(place, _)| bytes.get(place..).is_none_or(needs_escape)))
+        && (escapes.all(|(place, _)| bytes.get(place..).is_none_or(needs_escape)) || may_escape())
 }
 
 /// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.

@@ -9,10 +9,14 @@
 //!
 //! A fragment in a request's target: RFC 9112, 3.2, has none. The `http` crate drops it, so that `/metrics#` would be `/metrics` here
 //! and another path for a proxy. It gets a letter that no target may have.
+//!
+//! `CONNECT`: this server is no proxy. actix takes all that follows its head for its body, to the end of the stream, where other
+//! requests would be counted here. The last letter of the method becomes one that no method may have, so that it is answered 400.
 
 /// Where in one connection's requests the bytes are that come next.
 ///
-/// Where it disagrees with actix about the framing, actix refuses the request and closes the connection.
+/// Where it disagrees with actix about the framing, actix refuses the request and closes the connection. `CONNECT`, the only
+/// method with a framing of its own in requests, is refused by what is changed in it.
 pub(super) struct Framing {
     state: State,
     /// Of the request whose head is read.
@@ -23,6 +27,8 @@ pub(super) struct Framing {
     name_len: usize,
     /// How many letters of `upgrade` the current option of `Connection` has matched; `None` if it is another option.
     matched: Option<usize>,
+    /// How many letters of `CONNECT` the request line began with.
+    connect: usize,
     /// Bytes of the current line, without its end.
     line_len: usize,
     /// Bytes of the head that is read, the empty lines before it included; 0 within a body.
@@ -34,12 +40,13 @@ pub(super) struct Framing {
 
 /// The largest head of a request that is read, bytes, as nginx and Node.js have it. No client of this service needs a tenth of it.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
-/// No target of a request may have it: DEL.
+/// No method and no target of a request may have it: DEL.
 const ILLEGAL: u8 = 0x7f;
 
 /// The longest name that matters is `transfer-encoding`.
 const NAME: usize = 17;
 const OPTION: &[u8] = b"upgrade";
+const CONNECT: &[u8] = b"CONNECT";
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -75,6 +82,7 @@ impl Framing {
             name: [0; NAME],
             name_len: 0,
             matched: Some(0),
+            connect: 0,
             line_len: 0,
             head_len: 0,
             heads: 0,
@@ -113,6 +121,7 @@ impl Framing {
                         for byte in line.iter_mut().filter(|byte| **byte == b'#') {
                             *byte = ILLEGAL;
                         }
+                        self.method(line);
                     }
                     self.line_len += line.iter().filter(|byte| **byte != b'\r').count();
                     line.len()
@@ -130,6 +139,19 @@ impl Framing {
             };
             self.step(byte);
             bytes = rest;
+        }
+    }
+
+    /// Spoils the method `CONNECT` in a piece of a request line, before it is counted.
+    fn method(&mut self, line: &mut [u8]) {
+        let rest = CONNECT.len().saturating_sub(self.line_len);
+        for (place, byte) in (self.line_len..).zip(line.iter_mut().take(rest)) {
+            if self.connect == place && CONNECT.get(place) == Some(byte) {
+                self.connect += 1;
+                if self.connect == CONNECT.len() {
+                    *byte = ILLEGAL;
+                }
+            }
         }
     }
 
@@ -223,6 +245,7 @@ impl Framing {
         let empty = self.line_len == 0;
         self.line_len = 0;
         self.name_len = 0;
+        self.connect = 0;
         self.state = match self.state {
             // Empty lines before a request are allowed; one ends the trailers.
             State::RequestLine | State::Trailer if empty => State::RequestLine,
@@ -308,6 +331,16 @@ mod tests {
     fn a_fragment_makes_a_target_illegal_and_is_let_be_elsewhere() {
         let sent = "GET /metrics# HTTP/1.1\r\nHost: a#b\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
         let expected = sent.replacen('#', "\u{7f}", 1);
+        for piece in 1..sent.len() {
+            assert_eq!(read(sent, piece), expected);
+        }
+    }
+
+    #[test]
+    fn connect_is_no_method_in_any_request_and_other_methods_are_let_be() {
+        let sent = "\r\nGET /CONNECT HTTP/1.1\r\nCONNECT: a\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nCONNECT \nCONNEC / HTTP/1.1\r\n\r\n\
+                    CCONNECT / HTTP/1.1\r\n\r\nCONNECT a:1 HTTP/1.1\r\n\r\n";
+        let expected = sent.replace("CONNECT a:1", "CONNEC\u{7f} a:1");
         for piece in 1..sent.len() {
             assert_eq!(read(sent, piece), expected);
         }

@@ -155,6 +155,9 @@ impl<S> Patient<S> {
         let is_unheard = self.framing.is_too_large()
             || self.framing.head_len() > 0
             || self.framing.heads() > self.under_way.begun();
+        if why == TurnedAway::BuffersFull {
+            self.under_way.cut_off();
+        }
         self.held.reduce_to(0);
         self.farewell = Some(Farewell::new(is_unheard.then(|| why.answer())));
     }
@@ -172,8 +175,9 @@ impl<S> Patient<S> {
             }
             outcome @ Poll::Ready(_) => {
                 self.step(Step::Written);
-                // Every request that was read has come to be answered, and what it brought is gone with it.
-                if self.framing.heads() == self.under_way.begun() {
+                // Every request that was read is answered, and what it brought is gone with it. What is written while one is
+                // under way belongs to an earlier one, or asks for its body.
+                if self.under_way.is_none() && self.framing.heads() == self.under_way.begun() {
                     self.held.reduce_to(self.framing.head_len());
                 }
                 outcome
@@ -337,6 +341,53 @@ mod tests {
             ours.write_all(b"x").await.unwrap();
             client.read_u8().await.unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn a_body_stays_charged_until_its_request_is_answered_whatever_else_is_written() {
+        for answered in [false, true] {
+            let (mut ours, mut client) = connection(1_000, LONG);
+            let head = "POST / HTTP/1.1\r\ncontent-length: 100000\r\n\r\n";
+            let request = format!("{head}{}", "x".repeat(50_000));
+            let serve = async {
+                ours.read_exact(&mut [0; 12_000]).await.unwrap();
+                let request = ours.under_way().begin();
+                let under_way = (!answered).then_some(request);
+                ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+                let mut rest = Vec::new();
+                ours.read_to_end(&mut rest).await.unwrap();
+                assert!(ours.under_way().is_cut_off());
+                drop((ours, under_way));
+                12_000 + rest.len()
+            };
+            // It ends with an error once nobody reads.
+            let (passed_on, _) = tokio::join!(serve, client.write_all(request.as_bytes()));
+            let is_bounded = passed_on <= 8 * 1024 + BUDGET;
+            assert_eq!(is_bounded, !answered, "{passed_on}");
+        }
+    }
+
+    /// What was asked before may take longer to be answered than a client is waited for at the end.
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_told_why_however_long_the_answer_before_took() {
+        let (ours, mut client) = duplex(1_000);
+        let held = Budget::new(0).nothing();
+        let mut ours = Patient::new(ours, STALL, LONG, CancellationToken::new(), held);
+        let serve = async {
+            ours.read_to_end(&mut Vec::new()).await.unwrap();
+            sleep(Duration::from_secs(5)).await;
+            ours.shutdown().await.unwrap();
+            drop(ours);
+        };
+        let ask = async {
+            let request = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(12_000));
+            client.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let ((), answer) = tokio::join!(serve, ask);
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }
 
     /// What the client gets when it sends this and reads, and how many bytes of it were passed on.

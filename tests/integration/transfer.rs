@@ -2,6 +2,10 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
+use flashsale::engine::{
+    postgres::import::{self, Fed, Finish},
+    transfer::Sealer,
+};
 use serde_json::json;
 
 use crate::support::{
@@ -267,4 +271,26 @@ async fn what_cannot_be_exported_or_imported_is_said_in_one_line() {
         let said = process.output();
         assert!(said.contains(cause) && said.lines().count() == 1, "{said}");
     }
+}
+
+#[tokio::test]
+async fn an_import_that_waits_for_rows_is_not_taken_for_one_that_stopped() {
+    let database = TestDatabase::create().await;
+    let (rows, fed) = tokio::sync::mpsc::channel(1);
+    let importing = import::import(&database.config, fed, Finish::Commit);
+    let waiting = async {
+        // Silent since its last statement; the server ends one that is silent for a minute.
+        let heard = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+            AND state = 'idle in transaction' AND state_change > xact_start + interval '2 s'";
+        wait_until(
+            "it gives a sign of life",
+            Duration::from_secs(30),
+            || async { database.query(heard).await[0].get::<_, i64>(0) == 1 },
+        )
+        .await;
+        let end = Fed::End(Sealer::default().seals());
+        assert!(rows.send(end).await.is_ok());
+    };
+    let (imported, ()) = tokio::join!(importing, waiting);
+    assert_eq!(imported.unwrap(), Sealer::default().seals());
 }

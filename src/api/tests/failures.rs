@@ -51,6 +51,12 @@ async fn a_path_has_one_spelling_only() {
         "/metrics%00",
         "/api/./flash-sale/status",
         "/%61pi/orders/status/1",
+        "/api/auth/log%69n",
+        "/api/auth/registe%72",
+        "/api/flash-sale/%61ttempt/1",
+        "/api/flash-sale/attempt%2f1",
+        "/api/flash-sale%2fst%61tus",
+        "/api/orders/st%61tus/1",
         "/api/orders/..%2f..%2f..%2fmetrics",
         "/api/orders/%2e%2e/%2e%2e/metrics",
         "//api/flash-sale/status",
@@ -64,6 +70,16 @@ async fn a_path_has_one_spelling_only() {
     for target in ["/metrics#", "/metrics#/", "/health?x#y"] {
         let answer = raw(target).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+    }
+    // The token is what is missing: the path is read.
+    for target in [
+        "/api/orders/status/%31",
+        "/api/flash-sale/st%61tus",
+        "/api/flash-sale/%73%74%61%74%75%73",
+    ] {
+        let answer = raw(target).await;
+        let is_401 = answer.starts_with("HTTP/1.1 401") && answer.contains("token_missing");
+        assert!(is_401, "{target}: {answer}");
     }
     for target in [
         "/metrics",
@@ -302,4 +318,17 @@ async fn a_failure_of_the_framework_says_nothing_of_the_inside() {
         failure(request, 500, "internal").await,
         "An unexpected error occurred."
     );
+}
+
+#[tokio::test]
+async fn nobody_is_connected_to_another_server() {
+    let server = Server::start().await;
+    for target in ["x:80", "/health"] {
+        let request = format!(
+            "CONNECT {target} HTTP/1.1\r\nhost: x\r\n\r\nGET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+        );
+        let answer = server.raw(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 400"), "{target}: {answer}");
+        assert_eq!(answer.matches("HTTP/1.1").count(), 1, "{answer}");
+    }
 }

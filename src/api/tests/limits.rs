@@ -320,3 +320,36 @@ async fn the_server_ends_when_told_and_finishes_what_runs() {
     let ended = timeout(Duration::from_secs(5), server.running.join_next());
     assert!(matches!(ended.await.expect("it ends"), Some(Ok(Ok(())))));
 }
+
+#[tokio::test]
+async fn a_body_for_which_there_is_no_room_is_answered_503_in_the_middle_of_it() {
+    let config = ServerConfig {
+        max_buffered: 0,
+        request_timeout: Duration::from_secs(5),
+        ..server_config()
+    };
+    let server = Server::with(config, &no_limits()).await;
+    let address = server.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+                content-length: 16000\r\nexpect: 100-continue\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let go_on = b"HTTP/1.1 100 Continue\r\n\r\n";
+    let mut answer = vec![0; go_on.len()];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer, go_on, "its handler waits for the body");
+    stream.write_all(&[b' '; 15_000]).await.unwrap();
+    answer.clear();
+    let read = stream.read_to_end(&mut answer);
+    let read = tokio::time::timeout(Duration::from_secs(5), read).await;
+    read.expect("the connection ends").unwrap();
+    let answer = String::from_utf8(answer).unwrap().to_lowercase();
+    assert!(answer.starts_with("http/1.1 503 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert!(answer.contains("\r\nretry-after: 1\r\n"), "{answer}");
+    assert_eq!(
+        answer.matches("http/1.1").count(),
+        1,
+        "one answer: {answer}"
+    );
+}

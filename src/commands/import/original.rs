@@ -55,7 +55,7 @@ pub(super) async fn load(
         return refuse(&found, files.propose);
     }
     let (rows, fed) = mpsc::channel(AHEAD);
-    let feeding = original.feed(&changes, rows);
+    let feeding = original.feed(&changes, &found.sold, rows);
     let importing = import(&config.postgres, fed, Windows::Unknown, finish);
     let ((), imported) = tokio::join!(feeding, importing);
     let seals =

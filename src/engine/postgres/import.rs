@@ -3,13 +3,15 @@
 
 mod read_back;
 
+use std::time::Duration;
+
 use diesel::{
     QueryableByName,
     result::Error,
     sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use super::{Prepared, admission, connect, migrate};
 use crate::{
@@ -52,6 +54,11 @@ const SEQUENCES: &str = "
     SELECT setval('users_id_seq', greatest((SELECT max(id) FROM users), 1), EXISTS (SELECT 1 FROM users)),
         setval('products_id_seq', greatest((SELECT max(id) FROM products), 1), EXISTS (SELECT 1 FROM products)),
         setval('flash_sales_id_seq', greatest((SELECT max(id) FROM flash_sales), 1), EXISTS (SELECT 1 FROM flash_sales))";
+
+/// The transaction ends, and its lock with it, when its client is silent for so long: a process or a machine that stopped.
+const LIMIT_SILENCE: &str = "SET idle_in_transaction_session_timeout = '60s'";
+/// A client that waits for rows is not silent: the source may sort all its orders before the first one comes.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
@@ -114,12 +121,9 @@ pub async fn import(
     finish: Finish,
 ) -> Result<Seals, ImportError> {
     // No limit on a statement: a lock may have to be waited for, and a batch may be slow.
-    let mut session = connect::open(config, &config.database, std::time::Duration::ZERO).await?;
+    let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
     migrate::check(config, &mut session).await?;
-    // A slow disk may let the transaction wait for rows.
-    session
-        .batch_execute("SET idle_in_transaction_session_timeout = '60s'")
-        .await?;
+    session.batch_execute(LIMIT_SILENCE).await?;
     let imported = session
         .build_transaction()
         .read_committed()
@@ -152,7 +156,7 @@ async fn write(
     rows: &mut mpsc::Receiver<Fed>,
 ) -> Result<Seals, ImportError> {
     let mut batch = Batch::default();
-    while let Some(fed) = rows.recv().await {
+    while let Some(fed) = next(conn, rows).await? {
         let row = match fed {
             Fed::Row(row) => row,
             Fed::Broken(error) => return Err(error.into()),
@@ -166,6 +170,20 @@ async fn write(
         }
     }
     Err(ImportError::NoEnd)
+}
+
+/// What the source passes on next, however long that takes.
+async fn next(
+    conn: &mut AsyncPgConnection,
+    rows: &mut mpsc::Receiver<Fed>,
+) -> Result<Option<Fed>, ImportError> {
+    loop {
+        // Nothing is lost when waiting is given up. A source that has an end of its own ends the loop.
+        match timeout(SIGN_OF_LIFE, rows.recv()).await {
+            Ok(fed) => return Ok(fed),
+            Err(_) => conn.batch_execute("SELECT").await?,
+        }
+    }
 }
 
 /// Rows that wait to be written. They come kind by kind, and a batch writes its kinds in that order.

@@ -111,6 +111,8 @@ pub struct Found {
     pub failed: i64,
     /// Accounts that nobody can log in to, whatever the password: their hash is none.
     pub without_login: u64,
+    /// How many SUCCESS orders each sale has, without those that stay behind.
+    pub sold: BTreeMap<i64, i64>,
 }
 
 /// A database of the original service, in one snapshot.
@@ -195,6 +197,7 @@ impl Original {
             pending: left.pending,
             failed: left.failed,
             without_login,
+            sold,
         })
     }
 
@@ -268,9 +271,15 @@ impl Original {
         Ok(sold)
     }
 
-    /// Passes on all rows with these changes, as an export has them, until the end or until nobody wants more.
-    pub async fn feed(mut self, changes: &Changes, rows: mpsc::Sender<Fed>) {
-        let end = match self.feed_rows(changes, &rows).await {
+    /// Passes on all rows with these changes, as an export has them, until the end or until nobody wants more. `sold` is what
+    /// the survey with the same changes found.
+    pub async fn feed(
+        mut self,
+        changes: &Changes,
+        sold: &BTreeMap<i64, i64>,
+        rows: mpsc::Sender<Fed>,
+    ) {
+        let end = match self.feed_rows(changes, sold, &rows).await {
             Ok(sealer) => Fed::End(sealer.seals()),
             Err(error) => Fed::Broken(std::io::Error::other(error).into()),
         };

@@ -350,3 +350,33 @@ async fn what_is_no_database_of_the_original_is_not_imported() {
         "{said}"
     );
 }
+
+#[tokio::test]
+async fn a_proposed_account_whose_names_are_taken_is_solved_by_the_next_proposal() {
+    let (system, original) = (Servers::start().await, empty().await);
+    let rows = "
+        INSERT INTO users (username, email, password_hash) VALUES ('user-99', 'user-99@invalid', 'none');
+        INSERT INTO products (sku, name) VALUES ('A', 'a');
+        INSERT INTO flash_sales (product_id, start_at, end_at, initial_stock, remaining_stock)
+            VALUES (1, now() - interval '2 hours', now() - interval '1 hour', 6, 6);
+        INSERT INTO orders (sale_id, product_id, user_id, status) VALUES (1, 1, 99, 'SUCCESS')";
+    original.client().await.batch_execute(rows).await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let file = |name| directory.path().join(name).display().to_string();
+    let (first, second) = (file("first"), file("second"));
+
+    let (imported, said) = import(&system, &original, &["--propose", &first]).await;
+    assert!(
+        !imported && said.contains("user 99 does not exist"),
+        "{said}"
+    );
+    let both = ["--changes", &first, "--propose", &second];
+    let (imported, said) = import(&system, &original, &both).await;
+    let clash = r#"user 99: the username "user-99" is that of user 1, "user-99""#;
+    assert!(!imported && said.contains(clash), "{said}");
+    let (imported, said) = import(&system, &original, &["--changes", &second]).await;
+    assert!(imported && said.contains("2 users"), "{said}");
+    let made = "SELECT username || ' ' || email FROM users WHERE id = 99";
+    let made: String = system.database.query(made).await[0].get(0);
+    assert_eq!(made, "user-99-99 user-99+99@invalid");
+}

@@ -104,11 +104,11 @@ impl Original {
     pub(super) async fn feed_rows(
         &mut self,
         changes: &Changes,
+        sold: &BTreeMap<i64, i64>,
         rows: &mpsc::Sender<Fed>,
     ) -> Result<Sealer, OriginalError> {
         let mut sealer = Sealer::default();
-        let sold = self.sold(changes).await?;
-        match self.feed_all(changes, &sold, rows, &mut sealer).await {
+        match self.feed_all(changes, sold, rows, &mut sealer).await {
             Ok(Ok(()) | Err(Gone)) => Ok(sealer),
             Err(error) => Err(error),
         }
@@ -201,15 +201,24 @@ impl<'c> Accounts<'c> {
         for row in rows {
             let mut user = UserRow::from(row);
             while let Some(new) = self.made.next_if(|new| new.id <= user.id) {
-                users.push(new.row(there.now));
+                users.push(self.row(new, there.now));
             }
             self.changes.user(&mut user);
             users.push(user);
         }
-        if self.is_over {
-            users.extend(self.made.by_ref().map(|new| new.row(there.now)));
+        while self.is_over
+            && let Some(new) = self.made.next()
+        {
+            users.push(self.row(new, there.now));
         }
         Ok(Some(users))
+    }
+
+    /// A made account is changed as any other: what clashes with it may have been found after it was proposed.
+    fn row(&self, new: &NewUserChange, now: DateTime<Utc>) -> UserRow {
+        let mut user = new.row(now);
+        self.changes.user(&mut user);
+        user
     }
 }
 
