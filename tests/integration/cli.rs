@@ -84,7 +84,7 @@ async fn a_process_of_the_version_before_knows_a_taken_name_by_its_index() {
 }
 
 #[tokio::test]
-async fn longer_usernames_build_neither_the_table_nor_an_index_anew() {
+async fn longer_usernames_build_no_index_anew_and_leave_no_session_with_the_old_type() {
     let database = TestDatabase::create().await.past_pooler();
     let environment = database.environment();
     let is_longer = async || {
@@ -106,7 +106,13 @@ async fn longer_usernames_build_neither_the_table_nor_an_index_anew() {
         }
     }
     let before = files().await;
+    // As a process of the version before, whose prepared statements select the column.
+    let [old, other] = [database.client().await, database.client().await];
+    let name = "SET application_name = 'flashsale'";
+    old.batch_execute(name).await.unwrap();
     assert!(run(&["migrate", "--no-topics"], &environment).await.0);
+    assert!(old.simple_query("SELECT 1").await.is_err(), "it is ended");
+    assert!(other.simple_query("SELECT 1").await.is_ok());
     assert!(is_longer().await);
     let after = files().await;
     let kept = before

@@ -13,3 +13,20 @@ DROP TRIGGER users_update_sets_keys ON users;
 ALTER TABLE users ALTER COLUMN username TYPE VARCHAR(255);
 CREATE TRIGGER users_update_sets_keys BEFORE UPDATE OF username, email ON users
     FOR EACH ROW EXECUTE FUNCTION users_set_keys();
+
+-- Processes of the version before (they call themselves flashsale, without a version) keep prepared statements that select the
+-- column: "cached plan must not change result type" would be the answer to each of their logins for good. They replace a session
+-- that is ended, and can prepare the statement only after this transaction, which has the table locked. A role that may not end
+-- them leaves them as they are.
+DO $$
+DECLARE
+    session INTEGER;
+BEGIN
+    FOR session IN SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'flashsale' LOOP
+        BEGIN
+            PERFORM pg_terminate_backend(session);
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE WARNING 'session % cannot be ended: its process has to be restarted', session;
+        END;
+    END LOOP;
+END $$;
