@@ -268,9 +268,13 @@ async fn a_login_does_not_wait_in_the_queue_again_to_renew_its_hash() {
     let (end_last, last) = mpsc::channel();
     // One thread, and who waits for it has it in this order.
     let is_queued = async |free| {
-        while auth.passwords.free_places() > free {
-            tokio::task::yield_now().await;
-        }
+        let queued = async {
+            while auth.passwords.free_places() > free {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = Duration::from_secs(5);
+        tokio::time::timeout(patience, queued).await.unwrap();
     };
     let queue = async {
         is_queued(2).await;

@@ -22,8 +22,8 @@ const REGISTER: &str = "
     SELECT id, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
-/// The unique indexes on the keys. They have the names under which the version before had its own ones on lower(); their first
-/// names are those between two migrations.
+/// The unique indexes on the keys: their names, which the version before gave to its own ones on `lower()`, and those that they have
+/// between two migrations.
 const USERNAME_INDEXES: [&str; 2] = ["users_username_lower_key", "users_username_key_key"];
 const EMAIL_INDEXES: [&str; 2] = ["users_email_lower_key", "users_email_key_key"];
 
