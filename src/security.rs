@@ -1,8 +1,8 @@
 //! The security log: who did what from where, and whether it was let through. One line an event under the target `security`, for
 //! people and for what reads logs by machine.
 //!
-//! Nothing secret comes here: no password, no token, and of what a client sent only the name, shortened and escaped, so that it
-//! cannot end a line or pretend to be another field.
+//! Nothing secret comes here: no password, no token, and of what a client sent only the name, shortened. The log (`telemetry`)
+//! escapes it, so that it cannot end a line or pretend to be another field.
 //!
 //! A flood does not fill the disk: one network has its share of an event's lines, and all together have another. The next line
 //! says how many were left out; metrics count them all.
@@ -91,9 +91,9 @@ pub fn note(event: Event, outcome: &str, who: &str, from: Option<Network>, about
     let Some(left_out) = THROTTLE.line(event, from) else {
         return;
     };
-    let (event, who) = (event.name(), plain(who));
+    let (event, who) = (event.name(), shortened(who));
     let address = from.map_or_else(|| "local".to_owned(), |from| from.address().to_string());
-    let about = plain(about);
+    let about = shortened(about);
     tracing::info!(
         target: "security",
         event,
@@ -106,22 +106,12 @@ pub fn note(event: Event, outcome: &str, who: &str, from: Option<Network>, about
     );
 }
 
-/// A name in one piece of one line: shortened, with everything escaped that a terminal or a reader of logs gives a meaning to.
-fn plain(name: &str) -> String {
-    let mut plain: String = name
-        .chars()
-        .take(NAME_CHARS)
-        .flat_map(|letter| {
-            let harmless = letter == '\'' || letter == '"';
-            let escaped = (!harmless).then(|| letter.escape_debug());
-            let itself = harmless.then_some(letter);
-            escaped.into_iter().flatten().chain(itself)
-        })
-        .collect();
+fn shortened(name: &str) -> String {
+    let mut shortened: String = name.chars().take(NAME_CHARS).collect();
     if name.chars().nth(NAME_CHARS).is_some() {
-        plain.push('…');
+        shortened.push('…');
     }
-    plain
+    shortened
 }
 
 #[cfg(test)]
@@ -165,18 +155,9 @@ mod tests {
     }
 
     #[test]
-    fn a_name_cannot_pretend_to_be_more_than_a_name() {
-        for (name, expected) in [
-            ("joe", "joe"),
-            ("joe\nsecurity event=login", "joe\\nsecurity event=login"),
-            ("\u{1b}[2Jjoe", "\\u{1b}[2Jjoe"),
-            ("a\u{202e}b", "a\\u{202e}b"),
-            ("o'neil \"x\" \\", "o'neil \"x\" \\\\"),
-            ("müller", "müller"),
-        ] {
-            assert_eq!(plain(name), expected);
-        }
-        let long = plain(&"x".repeat(10_000));
-        assert_eq!(long.chars().count(), 65);
+    fn of_a_long_name_the_beginning_is_logged() {
+        let whole = "ü".repeat(NAME_CHARS);
+        assert_eq!(shortened(&whole), whole);
+        assert_eq!(shortened(&format!("{whole}x")), format!("{whole}…"));
     }
 }

@@ -11,13 +11,21 @@ use std::{
 };
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::{
     EnvFilter,
     field::MakeExt,
-    fmt::format::{Writer, debug_fn},
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Writer, debug_fn},
+    },
+    registry::LookupSpan,
 };
 
-use crate::{config::TelemetryConfig, terminal::Plain};
+use crate::{
+    config::TelemetryConfig,
+    terminal::{Plain, shown_json},
+};
 
 /// Bounds of the buckets of every `…_seconds` histogram.
 const SECONDS: &[f64] = &[
@@ -94,11 +102,33 @@ pub fn start_logging(config: &TelemetryConfig) {
         .with_ansi(std::io::stderr().is_terminal());
     // A second call in one process (tests) keeps the first.
     let _ = if config.json {
-        log.json().try_init()
+        log.json().map_event_format(SafeJson).try_init()
     } else {
         let fields = debug_fn(write_field).delimited(" ");
         log.with_target(false).fmt_fields(fields).try_init()
     };
+}
+
+/// A line for machines in which also characters are escaped that JSON leaves and a terminal obeys.
+struct SafeJson<F>(F);
+
+impl<S, N, F> FormatEvent<S, N> for SafeJson<F>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = String::new();
+        self.0
+            .format_event(context, Writer::new(&mut line), event)?;
+        writer.write_str(&shown_json(&line))
+    }
 }
 
 /// A field of a line for people. Whatever is in it, the line is one, and a terminal obeys nothing of it.
@@ -151,15 +181,60 @@ mod tests {
         }
     }
 
-    #[test]
-    fn nothing_in_a_line_of_text_is_obeyed_by_a_terminal() {
-        let lines = Lines::default();
+    fn text_log(lines: &Lines) -> impl Subscriber + Send + Sync + use<> {
         let writer = lines.clone();
-        let log = tracing_subscriber::fmt()
+        tracing_subscriber::fmt()
             .with_ansi(false)
             .with_writer(move || writer.clone())
             .fmt_fields(debug_fn(write_field).delimited(" "))
-            .finish();
+            .finish()
+    }
+
+    fn json_log(lines: &Lines) -> impl Subscriber + Send + Sync + use<> {
+        let writer = lines.clone();
+        tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .json()
+            .map_event_format(SafeJson)
+            .finish()
+    }
+
+    #[test]
+    fn a_hostile_name_is_escaped_once_in_the_security_log() {
+        use crate::security::{Event, note};
+        let hostile = "joe\u{1b}[2J\u{202e}\n\"x\\";
+        let [text, json] = [false, true].map(|is_json| {
+            let lines = Lines::default();
+            let write = || note(Event::DeadLetter, "ok", hostile, None, hostile);
+            if is_json {
+                tracing::subscriber::with_default(json_log(&lines), write);
+            } else {
+                tracing::subscriber::with_default(text_log(&lines), write);
+            }
+            String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+        });
+        for line in [&text, &json] {
+            assert_eq!(line.lines().count(), 1, "{line}");
+            assert!(
+                !line.trim_end().chars().any(crate::terminal::is_obeyed),
+                "{line:?}"
+            );
+        }
+        let escaped = r#""joe\u{1b}[2J\u{202e}\n\"x\\""#;
+        for field in ["who", "about"] {
+            assert!(text.contains(&format!("{field}={escaped}")), "{text}");
+        }
+        assert!(json.contains(r"joe\u001b[2J\u202e\n"), "{json}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        for field in ["who", "about"] {
+            assert_eq!(json["fields"][field], hostile, "{json}");
+        }
+    }
+
+    #[test]
+    fn nothing_in_a_line_of_text_is_obeyed_by_a_terminal() {
+        let lines = Lines::default();
+        let log = text_log(&lines);
         let hostile = "a\u{1b}[2J\u{7}\r\u{9b}b\u{202e}c\nforged";
         tracing::subscriber::with_default(log, || {
             tracing::warn!(error = %hostile, text = hostile, debug = ?hostile, "said {hostile}");

@@ -49,6 +49,13 @@ pub fn complain(lines: &str) {
 /// Prints a document of JSON. Characters that a terminal obeys are escaped as JSON does.
 pub fn print_json(document: &impl Serialize) -> serde_json::Result<()> {
     let text = serde_json::to_string_pretty(document)?;
+    let _ = writeln!(io::stdout(), "{}", shown_json(&text));
+    Ok(())
+}
+
+/// JSON as it may be printed: in its strings, what a terminal obeys is escaped as JSON does. The line breaks are those between them.
+#[must_use]
+pub fn shown_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if is_obeyed(c) && c != '\n' {
@@ -60,8 +67,7 @@ pub fn print_json(document: &impl Serialize) -> serde_json::Result<()> {
             safe.push(c);
         }
     }
-    let _ = writeln!(io::stdout(), "{safe}");
-    Ok(())
+    safe
 }
 
 /// Lines as they may be printed. Line breaks and tabs are ours.

@@ -18,7 +18,7 @@ use argon2::{
     password_hash::{Error as HashError, PasswordHasher},
 };
 use sha2::{Digest, Sha256};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::{
     account_key::AccountKey,
@@ -108,6 +108,19 @@ impl Passwords {
             .map_err(failed)
     }
 
+    /// The hash of a password, if a thread is free to make it now; `None` if all are busy or others wait for them.
+    pub async fn hash_if_idle(&self, password: String) -> Result<Option<String>, PasswordError> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let turn = Arc::clone(&self.turns).try_acquire_owned();
+        let (Ok(place), Ok(turn)) = (place, turn) else {
+            return Ok(None);
+        };
+        self.run_now((place, turn), move |argon2| hash(argon2, &password))
+            .await?
+            .map_err(failed)
+            .map(Some)
+    }
+
     /// The hash of a password, here and now: for jobs that have nothing else to do.
     pub fn hash_now(&self, password: &str) -> Result<String, PasswordError> {
         hash(&self.argon2, password).map_err(failed)
@@ -173,8 +186,22 @@ impl Passwords {
         self.places.close();
     }
 
-    /// Runs this on one of the hashing threads when it is its turn. The permits go with the work, since a shopper who hangs up
-    /// ends the waiting but not the work.
+    /// Keeps a hashing thread busy until the other end is dropped.
+    #[cfg(test)]
+    pub(super) async fn occupy(&self, until: mpsc::Receiver<()>) -> Result<(), PasswordError> {
+        self.run(move |_| {
+            until.recv().ok();
+        })
+        .await
+    }
+
+    /// How many more may be hashed or wait.
+    #[cfg(test)]
+    pub(super) fn free_places(&self) -> usize {
+        self.places.available_permits()
+    }
+
+    /// Runs this on one of the hashing threads when it is its turn.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Argon2<'_>) -> T + Send + 'static,
@@ -187,10 +214,20 @@ impl Passwords {
             .await
             .map_err(|_| PasswordError::Busy)?
             .map_err(|_| PasswordError::Busy)?;
+        self.run_now((place, turn), work).await
+    }
+
+    /// Runs this on one of the hashing threads. The permits go with the work, since a shopper who hangs up ends the waiting but
+    /// not the work.
+    async fn run_now<T: Send + 'static>(
+        &self,
+        permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+        work: impl FnOnce(&Argon2<'_>) -> T + Send + 'static,
+    ) -> Result<T, PasswordError> {
         let (argon2, (answer, answered)) = (self.argon2.clone(), oneshot::channel());
         let job: Job = Box::new(move || {
             let result = work(&argon2);
-            drop((turn, place));
+            drop(permits);
             // Whoever hung up does not need it.
             let _ = answer.send(result);
         });

@@ -163,10 +163,12 @@ impl Auth {
         }
     }
 
-    /// Puts a hash of ours in the place of an outdated one. When too many are waiting to be hashed, a later login does it.
+    /// Puts a hash of ours in the place of an outdated one. When no thread is free for it, a later login does it: this one does not
+    /// wait in the queue a second time.
     async fn renew(&self, user: &StoredUser, password: String) {
-        let renewed = match self.passwords.hash(password).await {
-            Ok(hash) => self
+        let renewed = match self.passwords.hash_if_idle(password).await {
+            Ok(None) => return,
+            Ok(Some(hash)) => self
                 .ledger
                 .replace_password_hash(user.id, &user.password_hash, &hash)
                 .await

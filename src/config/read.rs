@@ -367,7 +367,7 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{TlsMode, VARIABLES},
+        super::{TlsMode, VARIABLES, sources::SECRETS},
         *,
     };
 
@@ -547,6 +547,32 @@ mod tests {
         ])
         .unwrap();
         assert!(!format!("{config:?}").contains("hunter22"));
+    }
+
+    #[test]
+    fn secrets_keep_the_blanks_around_them_and_other_settings_do_not() {
+        let blanks = " \t x \u{a0}";
+        for setting in SECRETS {
+            for name in VARIABLES
+                .iter()
+                .filter(|(known, _)| known == setting)
+                .flat_map(|(_, names)| *names)
+            {
+                let value = |content: &str| {
+                    let variables = [((*name).to_owned(), content.to_owned())].into();
+                    let sources = Sources {
+                        variables,
+                        ..Sources::default()
+                    };
+                    sources.texts().0[*setting].clone()
+                };
+                assert_eq!(value(blanks), blanks, "{name}");
+                assert_eq!(value(" x\r\n"), " x", "{name}");
+            }
+        }
+        let config = with(&[("POSTGRES_PASSWORD", " x "), ("POSTGRES_USER", " x ")]).unwrap();
+        assert_eq!(config.postgres.password.reveal(), " x ");
+        assert_eq!(config.postgres.user, "x");
     }
 
     #[test]

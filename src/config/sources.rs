@@ -240,7 +240,13 @@ impl Sources {
                 .filter_map(|name| self.variables.get(*name))
                 .find(|value| !value.is_empty());
             if let Some(value) = value {
-                texts.insert((*setting).to_owned(), value.trim().to_owned());
+                // A password may begin and end with blanks. A line break at its end is cut off, as in a file.
+                let text = if SECRETS.contains(setting) {
+                    value.trim_end_matches(['\r', '\n'])
+                } else {
+                    value.trim()
+                };
+                texts.insert((*setting).to_owned(), text.to_owned());
             }
             if SECRETS.contains(setting) {
                 for name in *names {

@@ -64,6 +64,69 @@ async fn migrations_go_up_and_down_and_up() {
 }
 
 #[tokio::test]
+async fn a_process_of_the_version_before_knows_a_taken_name_by_its_index() {
+    let database = TestDatabase::create().await;
+    let client = database.client().await;
+    let insert = "INSERT INTO users (username, email, password_hash) VALUES ($1, $2, '-')";
+    client
+        .execute(insert, &[&"Joe", &"joe@example.com"])
+        .await
+        .unwrap();
+    for (username, email, index) in [
+        ("JOE", "other@example.com", "users_username_lower_key"),
+        ("other", "JOE@example.com", "users_email_lower_key"),
+    ] {
+        let refused = client.execute(insert, &[&username, &email]).await;
+        let refused = refused.unwrap_err();
+        let violated = refused.as_db_error().and_then(|error| error.constraint());
+        assert_eq!(violated, Some(index));
+    }
+}
+
+#[tokio::test]
+async fn longer_usernames_build_no_index_anew_and_leave_no_session_with_the_old_type() {
+    let database = TestDatabase::create().await.past_pooler();
+    let environment = database.environment();
+    let is_longer = async || {
+        let length = "SELECT atttypmod - 4 FROM pg_attribute WHERE attrelid = 'users'::regclass AND attname = 'username'";
+        database.query(length).await[0].get::<_, i32>(0) == 255
+    };
+    // By their files, which change when they are written anew; a name may change.
+    let files = async || {
+        let files = "SELECT oid, relfilenode FROM pg_class
+            WHERE oid = 'users'::regclass OR oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = 'users'::regclass)";
+        let rows = database.query(files).await;
+        rows.iter()
+            .map(|row| (row.get(0), row.get(1)))
+            .collect::<BTreeMap<u32, u32>>()
+    };
+    for _ in 0..MIGRATIONS {
+        if is_longer().await {
+            assert!(run(&["migrate", "revert"], &environment).await.0);
+        }
+    }
+    let before = files().await;
+    // As a process of the version before, whose prepared statements select the column.
+    let [old, other] = [database.client().await, database.client().await];
+    let name = "SET application_name = 'flashsale'";
+    old.batch_execute(name).await.unwrap();
+    assert!(run(&["migrate", "--no-topics"], &environment).await.0);
+    assert!(old.simple_query("SELECT 1").await.is_err(), "it is ended");
+    assert!(other.simple_query("SELECT 1").await.is_ok());
+    assert!(is_longer().await);
+    let after = files().await;
+    let kept = before
+        .iter()
+        .filter(|(oid, _)| after.contains_key(oid))
+        .collect::<Vec<_>>();
+    // The table and its three unique indexes are still there.
+    assert!(kept.len() >= 4, "{before:?} {after:?}");
+    for (oid, file) in kept {
+        assert_eq!(after[oid], *file, "relation {oid}");
+    }
+}
+
+#[tokio::test]
 async fn migrate_makes_the_database_and_the_topics_and_two_at_once_agree() {
     let topic = Topic::create().await;
     let database = TestDatabase::missing().past_pooler();

@@ -359,7 +359,7 @@ async fn who_registers_and_logs_in_and_who_fails_is_in_the_security_log() {
             line(
                 "login",
                 "wrong_credentials",
-                "evil\\nname \"x\"",
+                "evil\nname \"x\"",
                 "2001:db8::7"
             ),
         ]

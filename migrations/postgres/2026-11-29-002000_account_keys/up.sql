@@ -1,8 +1,9 @@
 -- Keys by which accounts are told apart: one for all spellings of a name, computed by the program (src/account_key.rs), since
 -- lower() depends on the database's locale. NULL: not computed yet, or an older account has the key.
 --
--- Three migrations, so that reading and settling wait for none of them: this one is instant, the second only reads the table, and
--- before the third `flashsale migrate` computes the keys of the existing accounts, in batches that each stand by themselves.
+-- Four migrations, so that reading and settling wait for none of them: this one and the third (002020) are instant, the second and
+-- the fourth build indexes, for which registrations wait. Before the third `flashsale migrate` computes the keys of the existing
+-- accounts, in batches that each stand by themselves.
 ALTER TABLE users ADD COLUMN username_key TEXT, ADD COLUMN email_key TEXT;
 
 -- For statements that do not name the keys: those written by hand, and those of processes of the version before. The key of an

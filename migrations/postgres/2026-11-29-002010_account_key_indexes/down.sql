@@ -1,4 +1,3 @@
-DROP INDEX users_without_username_key_idx;
 DROP INDEX users_without_key_idx;
 DROP INDEX users_email_key_key;
 DROP INDEX users_username_key_key;

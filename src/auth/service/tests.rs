@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr},
+    sync::mpsc,
     time::Duration,
 };
 
@@ -40,7 +41,7 @@ fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
         password_memory_kib: 64,
         password_passes: 1,
         password_threads: 1,
-        password_queue: 1,
+        password_queue: 2,
         password_blocklist: false,
     };
     let tokens = Arc::new(Tokens::new(&config));
@@ -251,6 +252,57 @@ async fn an_account_of_the_original_logs_in_and_gets_a_hash_of_ours() {
         assert!(login(&auth, username, "wrong").await.is_err());
         assert_eq!(stored(&auth, username).await, renewed, "once");
     }
+}
+
+#[tokio::test]
+async fn a_login_does_not_wait_in_the_queue_again_to_renew_its_hash() {
+    let (auth, _) = auth();
+    let account = NewUser {
+        username: "joe".to_owned(),
+        email: "joe@example.com".to_owned(),
+        password_hash: bcrypt::hash("secret", 4).unwrap(),
+        full_name: None,
+    };
+    auth.ledger.register(&account, 0).await.unwrap();
+    let (end_first, first) = mpsc::channel();
+    let (end_last, last) = mpsc::channel();
+    // One thread, and who waits for it has it in this order.
+    let is_queued = async |free| {
+        let queued = async {
+            while auth.passwords.free_places() > free {
+                tokio::task::yield_now().await;
+            }
+        };
+        let patience = Duration::from_secs(5);
+        tokio::time::timeout(patience, queued).await.unwrap();
+    };
+    let queue = async {
+        is_queued(2).await;
+        let login = login(&auth, "joe", "secret");
+        let others = async {
+            is_queued(1).await;
+            let last = auth.passwords.occupy(last);
+            let start = async {
+                is_queued(0).await;
+                drop(end_first);
+            };
+            tokio::join!(last, start).0
+        };
+        let in_time = async {
+            let session = tokio::time::timeout(Duration::from_secs(5), login).await;
+            drop(end_last);
+            session
+        };
+        tokio::join!(in_time, others)
+    };
+    let (occupied, (session, others)) = tokio::join!(auth.passwords.occupy(first), queue);
+    assert!(occupied.is_ok() && others.is_ok());
+    let session = session.expect("the login has its answer while another password is hashed");
+    assert!(session.is_ok());
+    assert_eq!(stored(&auth, "joe").await, account.password_hash);
+    assert!(login(&auth, "joe", "secret").await.is_ok());
+    let renewed = stored(&auth, "joe").await;
+    assert!(renewed.starts_with("$argon2id$"), "{renewed}");
 }
 
 #[tokio::test]

@@ -242,13 +242,16 @@ async fn log_in_over(
     }
 }
 
+/// With the version, so that a migration can tell our sessions from those of the version before.
+const APPLICATION: &str = concat!("flashsale/", env!("CARGO_PKG_VERSION"));
+
 fn settings(config: &PostgresConfig, database: &str) -> tokio_postgres::Config {
     let mut settings = tokio_postgres::Config::new();
     settings
         .user(&config.user)
         .password(config.password.reveal())
         .dbname(database)
-        .application_name("flashsale");
+        .application_name(APPLICATION);
     settings
 }
 

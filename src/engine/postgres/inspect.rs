@@ -35,8 +35,9 @@ pub struct Inspection {
 }
 
 /// What makes the promises true whoever writes.
-const GUARDS: [&str; 19] = [
-    "users_username_key_key",
+const GUARDS: [&str; 20] = [
+    "users_username_lower_key",
+    "users_email_lower_key",
     "flash_sales_remaining_stock_check",
     "flash_sales_no_overlap",
     "flash_sales_insert_stock_is_true",

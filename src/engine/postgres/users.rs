@@ -22,6 +22,11 @@ const REGISTER: &str = "
     SELECT id, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
+/// The unique indexes on the keys: their names, which the version before gave to its own ones on `lower()`, and those that they have
+/// between two migrations.
+const USERNAME_INDEXES: [&str; 2] = ["users_username_lower_key", "users_username_key_key"];
+const EMAIL_INDEXES: [&str; 2] = ["users_email_lower_key", "users_email_key_key"];
+
 /// Tries to register while other writers move the sequence.
 const TRIES: u32 = 5;
 
@@ -48,8 +53,12 @@ pub(super) async fn register(
             Ok(None) => accounts::continue_above(conn, above).await?,
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
                 match information.constraint_name() {
-                    Some("users_username_key_key") => return Ok(Registration::UsernameTaken),
-                    Some("users_email_key_key") => return Ok(Registration::EmailTaken),
+                    Some(name) if USERNAME_INDEXES.contains(&name) => {
+                        return Ok(Registration::UsernameTaken);
+                    }
+                    Some(name) if EMAIL_INDEXES.contains(&name) => {
+                        return Ok(Registration::EmailTaken);
+                    }
                     // An account was made by hand with an id that the sequence had not reached.
                     Some("users_pkey") => {}
                     _ => {

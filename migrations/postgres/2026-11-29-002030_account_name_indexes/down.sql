@@ -1,0 +1,2 @@
+DROP INDEX users_without_username_key_idx;
+DROP INDEX users_username_lower_idx;
