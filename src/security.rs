@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn of_a_long_name_the_beginning_is_logged() {
-        let whole = "ü".repeat(NAME_CHARS);
+        let whole = "\u{1b}".repeat(NAME_CHARS);
         assert_eq!(shortened(&whole), whole);
         assert_eq!(shortened(&format!("{whole}x")), format!("{whole}…"));
     }
