@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use flashsale::engine::{
-    postgres::import::{self, Fed, Finish},
+    postgres::import::{self, Fed, Finish, Windows},
     transfer::Sealer,
 };
 use serde_json::json;
@@ -277,7 +277,7 @@ async fn what_cannot_be_exported_or_imported_is_said_in_one_line() {
 async fn an_import_that_waits_for_rows_is_not_taken_for_one_that_stopped() {
     let database = TestDatabase::create().await;
     let (rows, fed) = tokio::sync::mpsc::channel(1);
-    let importing = import::import(&database.config, fed, Finish::Commit);
+    let importing = import::import(&database.config, fed, Windows::OfNow, Finish::Commit);
     let waiting = async {
         // Silent since its last statement; the server ends one that is silent for a minute.
         let heard = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
