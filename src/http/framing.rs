@@ -340,7 +340,7 @@ mod tests {
     fn connect_is_no_method_in_any_request_and_other_methods_are_let_be() {
         let sent = "\r\nGET /CONNECT HTTP/1.1\r\nCONNECT: a\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nCONNECT \nCONNEC / HTTP/1.1\r\n\r\n\
                     CCONNECT / HTTP/1.1\r\n\r\nCONNECT a:1 HTTP/1.1\r\n\r\n";
-        let expected = sent.replace("CONNECT a:1", "CONNEC\u{7f} a:1");
+        let expected = sent.replace("T a:1", "\u{7f} a:1");
         for piece in 1..sent.len() {
             assert_eq!(read(sent, piece), expected);
         }
