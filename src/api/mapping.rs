@@ -114,7 +114,14 @@ impl From<Refusal> for ApiError {
 impl ApiError {
     /// The same of an attempt, in the original's words: with the sale and its times.
     #[must_use]
-    pub fn of_attempt(refusal: Refusal, sale: SaleId, window: Option<SaleWindow>) -> Self {
+    pub fn of_attempt(
+        refusal: Refusal,
+        sale: SaleId,
+        window: impl FnOnce() -> Option<SaleWindow>,
+    ) -> Self {
+        // Most refusals, as when a sale is sold out, need no window.
+        let needs_window = matches!(refusal, Refusal::NotStarted | Refusal::Ended);
+        let window = if needs_window { window() } else { None };
         let (code, message) = match (refusal, window) {
             (Refusal::UnknownSale, _) => (
                 ErrorCode::SaleNotFound,
