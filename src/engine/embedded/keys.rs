@@ -1,12 +1,29 @@
 //! The keys of accounts that were made without them: by hand, or before there were keys.
 
-use diesel::{SqliteConnection, prelude::*};
+use diesel::{
+    SqliteConnection,
+    prelude::*,
+    sql_types::{BigInt, Text},
+};
 
-use super::schema::users;
+use super::{Prepared, schema::users};
 use crate::{
     account_key::AccountKey,
     port::{AccountName, KeyClash, KeyPage},
 };
+
+const USERNAME_HOLDER: &str = "SELECT id, username AS name FROM users WHERE username_key = ?";
+const EMAIL_HOLDER: &str = "SELECT id, email AS name FROM users WHERE email_key = ?";
+const SET_USERNAME_KEY: &str = "UPDATE users SET username_key = ? WHERE id = ?";
+const SET_EMAIL_KEY: &str = "UPDATE users SET email_key = ? WHERE id = ?";
+
+#[derive(QueryableByName)]
+struct HolderRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    name: String,
+}
 
 /// Sets the missing keys of the accounts with the lowest ids above `after`. The oldest account of a key gets it, unless another
 /// one has it.
@@ -34,63 +51,42 @@ pub(super) fn set_missing(
     };
     for (id, username, email, username_key, email_key) in rows {
         if username_key.is_none() {
-            set_username_key(conn, id, username, &mut page)?;
+            set_key(conn, AccountName::Username, id, username, &mut page)?;
         }
         if email_key.is_none() {
-            set_email_key(conn, id, email, &mut page)?;
+            set_key(conn, AccountName::Email, id, email, &mut page)?;
         }
     }
     Ok(page)
 }
 
-fn set_username_key(
+/// Gives the account the key of its name, unless another one has it.
+fn set_key(
     conn: &mut SqliteConnection,
+    kind: AccountName,
     id: i64,
     name: String,
     page: &mut KeyPage,
 ) -> QueryResult<()> {
+    let (holder, set_key) = match kind {
+        AccountName::Username => (USERNAME_HOLDER, SET_USERNAME_KEY),
+        AccountName::Email => (EMAIL_HOLDER, SET_EMAIL_KEY),
+    };
     let key = AccountKey::of(&name);
-    let holder = users::table
-        .filter(users::username_key.eq(key.as_str()))
-        .select((users::id, users::username))
-        .first::<(i64, String)>(conn)
+    let holder: Option<HolderRow> = Prepared::new(holder)
+        .bind::<Text, _>(key.as_str().to_owned())
+        .get_result(conn)
         .optional()?;
     match holder {
         Some(holder) => page.clashes.push(KeyClash {
-            kind: AccountName::Username,
-            holder,
+            kind,
+            holder: (holder.id, holder.name),
             other: (id, name),
         }),
         None => {
-            page.set += diesel::update(users::table.find(id))
-                .set(users::username_key.eq(key.as_str()))
-                .execute(conn)? as u64;
-        }
-    }
-    Ok(())
-}
-
-fn set_email_key(
-    conn: &mut SqliteConnection,
-    id: i64,
-    name: String,
-    page: &mut KeyPage,
-) -> QueryResult<()> {
-    let key = AccountKey::of(&name);
-    let holder = users::table
-        .filter(users::email_key.eq(key.as_str()))
-        .select((users::id, users::email))
-        .first::<(i64, String)>(conn)
-        .optional()?;
-    match holder {
-        Some(holder) => page.clashes.push(KeyClash {
-            kind: AccountName::Email,
-            holder,
-            other: (id, name),
-        }),
-        None => {
-            page.set += diesel::update(users::table.find(id))
-                .set(users::email_key.eq(key.as_str()))
+            page.set += Prepared::new(set_key)
+                .bind::<Text, _>(key.as_str().to_owned())
+                .bind::<BigInt, _>(id)
                 .execute(conn)? as u64;
         }
     }
