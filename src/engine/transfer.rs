@@ -2,6 +2,7 @@
 //! rows, how they are written and read, and what proves that nothing is missing. No ledger is known here.
 
 pub mod changes;
+mod holders;
 mod names;
 pub mod survey;
 

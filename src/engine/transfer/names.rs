@@ -1,15 +1,9 @@
 //! Names of accounts that are taken over: which of them are one by their key, and new names for them from a file. Pure.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    fmt,
-};
+use std::{collections::BTreeMap, fmt};
 
-use super::UserRow;
-use crate::{
-    account_key::AccountKey,
-    port::{AccountName, KeyClash},
-};
+use super::{UserRow, holders::Holders};
+use crate::port::{AccountName, KeyClash};
 
 /// New names, each for a name of an account.
 ///
@@ -26,16 +20,9 @@ pub struct InvalidRename(pub u64);
 /// Finds names that are one, as the accounts come.
 #[derive(Default)]
 pub struct Names {
-    usernames: HashMap<AccountKey, Holder>,
-    emails: HashMap<AccountKey, Holder>,
+    usernames: Holders,
+    emails: Holders,
     clashes: Vec<KeyClash>,
-}
-
-/// The first account of a key.
-struct Holder {
-    id: i64,
-    /// `None`: its name is its key, as most are.
-    name: Option<Box<str>>,
 }
 
 /// Why accounts are not taken over: names that older accounts of the same shop have. Its text has a line for each, as a file of
@@ -94,20 +81,18 @@ impl Renames {
 
 impl Names {
     pub fn add(&mut self, user: &UserRow) {
-        take(
-            &mut self.usernames,
-            &mut self.clashes,
-            AccountName::Username,
-            user.id,
-            &user.username,
-        );
-        take(
-            &mut self.emails,
-            &mut self.clashes,
-            AccountName::Email,
-            user.id,
-            &user.email,
-        );
+        for (holders, kind, name) in [
+            (&mut self.usernames, AccountName::Username, &user.username),
+            (&mut self.emails, AccountName::Email, &user.email),
+        ] {
+            if let Err(holder) = holders.take(user.id, name) {
+                self.clashes.push(KeyClash {
+                    kind,
+                    holder,
+                    other: (user.id, name.clone()),
+                });
+            }
+        }
     }
 
     #[must_use]
@@ -120,26 +105,6 @@ impl Names {
     pub fn into_clashes(self) -> Option<Clashes> {
         Some(Clashes(self.clashes)).filter(|clashes| !clashes.0.is_empty())
     }
-}
-
-fn take(
-    holders: &mut HashMap<AccountKey, Holder>,
-    clashes: &mut Vec<KeyClash>,
-    kind: AccountName,
-    id: i64,
-    name: &str,
-) {
-    let key = AccountKey::of(name);
-    if let Some(holder) = holders.get(&key) {
-        let its_name = holder.name.as_deref().unwrap_or(key.as_str());
-        return clashes.push(KeyClash {
-            kind,
-            holder: (holder.id, its_name.to_owned()),
-            other: (id, name.to_owned()),
-        });
-    }
-    let name = Some(name.into()).filter(|_| name != key.as_str());
-    holders.insert(key, Holder { id, name });
 }
 
 impl fmt::Display for Clashes {

@@ -1,13 +1,14 @@
 //! What the database would refuse of another service's rows: all of it at once, row by row, each with a change that would
 //! solve it. Pure; rows come with the operator's changes applied.
 
-use std::collections::{BTreeMap, HashMap, hash_map::Entry};
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 
 use super::{
     ProductRow, SaleRow, UserRow,
     changes::{Changes, NewUserChange, OrderChange},
+    holders::Holders,
 };
 use crate::account_key::AccountKey;
 
@@ -33,8 +34,7 @@ pub struct Survey {
 /// Who has which name, by its key.
 struct Names {
     kind: &'static str,
-    /// The account, and the name where it differs from its key.
-    seen: HashMap<String, (i64, Option<Box<str>>)>,
+    holders: Holders,
     /// Accounts whose name another has.
     late: Vec<(i64, String)>,
 }
@@ -45,7 +45,7 @@ impl Survey {
     pub fn new(changes: &Changes) -> Self {
         let names = |kind| Names {
             kind,
-            seen: HashMap::new(),
+            holders: Holders::default(),
             late: Vec::new(),
         };
         Self {
@@ -61,7 +61,7 @@ impl Survey {
         let id = row.id;
         self.check_id("user", id);
         let of = |what: String| format!("user {id}: {what}");
-        if key(&row.username).is_empty() {
+        if AccountKey::of(&row.username).as_str().is_empty() {
             self.problems.push(of("the username is empty".to_owned()));
             self.change_user(id).username = Some(format!("user-{id}"));
         } else if let Some(short) = shortened(&row.username, USERNAME_CHARS) {
@@ -283,39 +283,22 @@ impl Survey {
 impl Names {
     /// Notes who has a name; what to say if another account has it already.
     fn add(&mut self, id: i64, name: &str) -> Option<String> {
-        let key = key(name);
-        match self.seen.entry(key) {
-            Entry::Vacant(free) => {
-                let spelt = (free.key() != name).then(|| name.into());
-                free.insert((id, spelt));
-                None
-            }
-            Entry::Occupied(taken) => {
-                let (holder, spelt) = taken.get();
-                let held = spelt.as_deref().unwrap_or(taken.key());
-                let kind = self.kind;
-                let clash =
-                    format!("user {id}: the {kind} {name:?} is that of user {holder}, {held:?}");
-                self.late.push((id, name.to_owned()));
-                Some(clash)
-            }
-        }
+        let (holder, held) = self.holders.take(id, name).err()?;
+        self.late.push((id, name.to_owned()));
+        let kind = self.kind;
+        Some(format!(
+            "user {id}: the {kind} {name:?} is that of user {holder}, {held:?}"
+        ))
     }
 
     /// The first of these that nobody has, which this account has from now on.
     fn first_free(&mut self, id: i64, names: impl Iterator<Item = String>) -> Option<String> {
         // Each name is another one, so that one of them is free.
-        let free = names
-            .take(self.seen.len() + 1)
-            .find(|name| !self.seen.contains_key(&key(name)))?;
-        self.seen.insert(key(&free), (id, None));
-        Some(free)
+        let tries = self.holders.len() + 1;
+        names
+            .take(tries)
+            .find(|name| self.holders.take(id, name).is_ok())
     }
-}
-
-/// What accounts are told apart by.
-fn key(name: &str) -> String {
-    AccountKey::of(name).into()
 }
 
 /// The beginning of a text that is too long for its column, with room for an id behind it.
