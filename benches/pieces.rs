@@ -253,6 +253,7 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         end: now + HOUR,
     };
     let terms = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window,
         total: units,

@@ -5,6 +5,7 @@
 //! `engine`, and nothing here knows any of them.
 
 mod accounts;
+mod admin;
 mod attempt;
 mod gate;
 mod ledger;
@@ -16,11 +17,17 @@ pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
     KeyPage,
 };
+pub use admin::{
+    Action, ActionEntry, ActionId, ActionName, Actor, AdminError, Administration, AttemptHistory,
+    Changed, Fingerprint, IdempotencyKey, KeyStanding, Movement, MovementId, MovementMode,
+    MovementState, NewProduct, NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock,
+    SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
+};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, Standing,
-    StockGate,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleSwitch, SaleTerms, SaleWindow,
+    Standing, StockGate,
 };
 pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,

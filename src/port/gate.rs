@@ -42,12 +42,24 @@ impl SaleWindow {
     }
 }
 
+/// Whether a sale takes attempts within its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SaleSwitch {
+    #[default]
+    On,
+    /// An operator paused it.
+    Paused,
+    /// For good: it answers as one that has ended.
+    Cancelled,
+}
+
 /// What an operator decides about a sale, as the ledger has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SaleTerms {
     /// Goes up with every change of the others. Settling changes none of them.
     pub version: u64,
     pub window: SaleWindow,
+    pub switch: SaleSwitch,
     /// The units that there are: the ledger's initial stock.
     pub total: u64,
 }

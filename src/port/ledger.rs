@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, KeyPage, Offset,
-    Outcome, Partition, SaleTerms, SaleWindow, Settlement,
+    Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -55,6 +55,7 @@ pub struct SaleListing {
     pub product_name: String,
     pub product_description: String,
     pub window: SaleWindow,
+    pub switch: SaleSwitch,
     pub initial_stock: u64,
     /// Units for which no order stands.
     pub remaining_stock: u64,
@@ -69,6 +70,7 @@ impl SaleListing {
         SaleTerms {
             version: self.version,
             window: self.window,
+            switch: self.switch,
             total: self.initial_stock,
         }
     }
@@ -79,6 +81,7 @@ impl SaleListing {
 pub struct SaleSnapshot {
     pub version: u64,
     pub window: SaleWindow,
+    pub switch: SaleSwitch,
     pub initial: u64,
     pub remaining: u64,
     /// Everyone with an order.
@@ -92,6 +95,7 @@ impl SaleSnapshot {
         SaleTerms {
             version: self.version,
             window: self.window,
+            switch: self.switch,
             total: self.initial,
         }
     }

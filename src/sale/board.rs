@@ -284,6 +284,7 @@ mod tests {
 
     fn listing(id: i64, start: i64, end: i64) -> SaleListing {
         SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(id).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),

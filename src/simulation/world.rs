@@ -101,6 +101,7 @@ impl World {
         let sale = SaleId::try_from(1).unwrap_or_else(|_| unreachable!("1 is an id"));
         let product = ProductId::try_from(1).unwrap_or_else(|_| unreachable!("1 is an id"));
         ledger.add_sale(SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: sale,
             product,
             product_name: "a product".to_owned(),

@@ -175,6 +175,7 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     let (sale, token) = (SaleId::new(7).unwrap(), LoadToken(Uuid::new_v4()));
     let now = chrono::Utc::now();
     let terms = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window: SaleWindow {
             start: now - Duration::from_mins(1),

@@ -115,6 +115,7 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
     let token = LoadToken(Uuid::new_v4());
     let now = chrono::Utc::now();
     let terms = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window: SaleWindow {
             start: now - Duration::from_mins(1),

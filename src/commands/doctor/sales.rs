@@ -136,6 +136,7 @@ mod tests {
             end: now + TimeDelta::hours(1),
         };
         let listing = SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: "Phone".to_owned(),

@@ -57,6 +57,7 @@ fn listing(
     (id, product, product_name, product_description, start, end, initial, remaining, version): ListingRow,
 ) -> Option<SaleListing> {
     Some(SaleListing {
+        switch: crate::port::SaleSwitch::On,
         id: SaleId::new(id)?,
         product: ProductId::new(product)?,
         product_name,
@@ -108,6 +109,7 @@ pub(super) fn snapshot(
         })
         .collect();
     Ok(Some(SaleSnapshot {
+        switch: crate::port::SaleSwitch::On,
         version: units(version),
         window: SaleWindow {
             start: time(start),

@@ -84,6 +84,7 @@ pub(super) async fn listings(
         .into_iter()
         .filter_map(|row| {
             Some(SaleListing {
+                switch: crate::port::SaleSwitch::On,
                 id: SaleId::new(row.id)?,
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
@@ -135,6 +136,7 @@ pub(super) async fn snapshot(
                 })
                 .collect();
             Ok(Some(SaleSnapshot {
+                switch: crate::port::SaleSwitch::On,
                 version: version(number),
                 window: window(start, end),
                 initial: units(initial),

@@ -21,6 +21,7 @@ fn holder(id: i64) -> Holder {
 fn books(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
     let holders: Vec<_> = orders.into_iter().map(holder).collect();
     SaleSnapshot {
+        switch: crate::port::SaleSwitch::On,
         version: 1,
         window: window(),
         initial,
@@ -80,6 +81,7 @@ fn findings(look: &Look) -> Vec<Finding> {
 fn sheet(findings: Vec<Finding>) -> Sheet {
     Sheet {
         listing: SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),

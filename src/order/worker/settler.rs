@@ -140,6 +140,7 @@ mod tests {
     async fn settler() -> Settler {
         let ledger = ModelLedger::new(Arc::new(SystemClock));
         ledger.add_sale(SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: "Thing".into(),

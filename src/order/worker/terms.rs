@@ -52,9 +52,10 @@ impl Terms {
                 let SaleTerms {
                     version,
                     window,
+                    switch,
                     total: units,
                 } = terms;
-                tracing::info!(sale = %listing.id, version, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
+                tracing::info!(sale = %listing.id, version, ?switch, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
             }
             return Ok(Step::Applied);
         }

@@ -32,6 +32,7 @@ fn window() -> SaleWindow {
 
 fn terms(version: u64, total: u64) -> SaleTerms {
     SaleTerms {
+        switch: crate::port::SaleSwitch::On,
         version,
         window: window(),
         total,

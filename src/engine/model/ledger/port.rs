@@ -196,6 +196,7 @@ impl Ledger for ModelLedger {
             })
             .collect();
         Ok(Some(SaleSnapshot {
+            switch: crate::port::SaleSwitch::On,
             version: row.version,
             window: row.window,
             initial: row.initial_stock,

@@ -173,6 +173,7 @@ impl<E: Engine> Scene<E> {
     /// True if these terms or newer ones are in force.
     pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> bool {
         let terms = SaleTerms {
+            switch: flashsale::port::SaleSwitch::On,
             version,
             window,
             total,
@@ -225,6 +226,7 @@ pub fn new_token() -> LoadToken {
 /// The terms of a sale as it is loaded first.
 pub fn terms(window: SaleWindow, total: u64) -> SaleTerms {
     SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window,
         total,

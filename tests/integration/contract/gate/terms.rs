@@ -71,6 +71,7 @@ pub async fn terms_are_in_force_in_an_open_sale_only(engine: impl Engine) {
     assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
     assert!(!scene.set_terms(2, open_window(), 5).await, "being loaded");
     let loaded = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window: open_window(),
         total: 3,

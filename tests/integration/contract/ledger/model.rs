@@ -43,6 +43,7 @@ impl Bed for ModelBed {
         let id = next_id();
         let sale = SaleId::new(id).unwrap();
         self.ledger.add_sale(SaleListing {
+            switch: flashsale::port::SaleSwitch::On,
             id: sale,
             product: ProductId::new(id).unwrap(),
             product_name: format!("Thing {id}"),
