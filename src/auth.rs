@@ -20,4 +20,4 @@ pub use form::{Invalid, LoginForm, RegistrationForm};
 pub use limits::AuthLimits;
 pub use passwords::{BCRYPT_COSTS, Fit, PasswordError, Passwords, bcrypt_cost, is_comparable};
 pub use service::{Account, Auth, Session};
-pub use tokens::{Identity, Role, TokenError, Tokens};
+pub use tokens::{Identity, TokenError, Tokens};

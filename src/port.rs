@@ -15,7 +15,7 @@ mod ports;
 
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
-    KeyPage,
+    KeyPage, Role,
 };
 pub use admin::{
     Action, ActionEntry, ActionId, ActionName, Actor, AdminError, Administration, AttemptHistory,

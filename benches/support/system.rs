@@ -13,10 +13,11 @@ use std::{
 
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use flashsale::{
-    auth::{Role, Tokens},
+    auth::Tokens,
     clock::{Clock, SystemClock},
     config::{AuthConfig, Secret},
     ids::UserId,
+    port::Role,
 };
 
 /// What signs the tokens; that of the integration tests, on whose systems some measure.

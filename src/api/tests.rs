@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{health::MetricsPage, table};
 use crate::{
     auth::{
-        Auth, AuthLimits, Passwords, Role, Tokens,
+        Auth, AuthLimits, Passwords, Tokens,
         accounts::{Accounts, directory},
     },
     clock::{Clock, SystemClock},
@@ -35,7 +35,7 @@ use crate::{
     http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
-    port::Ledger,
+    port::{Ledger, Role},
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";

@@ -18,8 +18,8 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         AccountChanges, AccountPage, AccountPosition, Decision, Lease, Ledger, LedgerError, Member,
-        NewUser, Offset, Outcome, Partition, Position, Registration, SaleListing, SaleSnapshot,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        NewUser, Offset, Outcome, Partition, Position, Registration, Role, SaleListing,
+        SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -128,7 +128,7 @@ impl Ledger for Accounts {
                 id: UserId::new(id)?,
                 username,
                 password_hash,
-                role: "user".to_owned(),
+                role: Role::User,
                 created_at: DateTime::UNIX_EPOCH,
             })
         }))

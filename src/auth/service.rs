@@ -6,7 +6,7 @@ use metrics::counter;
 
 use super::{
     AuthError, AuthLimits, Directory, Fit, LoginForm, PasswordError, Passwords, RegistrationForm,
-    Role, Tokens,
+    Tokens,
     form::{CompleteLogin, Invalid, ValidRegistration},
     guessable::is_guessable,
 };
@@ -191,12 +191,11 @@ impl Auth {
     }
 
     fn session(&self, user: &StoredUser) -> Result<Session, AuthError> {
-        let role = Role::named(&user.role);
         // This node's clock may be behind the ledger's, and a token older than its account is refused.
         let now = self.clock.now().max(user.created_at);
         let token = self
             .tokens
-            .issue(user.id, &user.username, role, now)
+            .issue(user.id, &user.username, user.role, now)
             .map_err(AuthError::Signing)?;
         Ok(Session {
             token,

@@ -16,30 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::{
     config::AuthConfig,
     ids::{LedgerId, LedgerTag, UserId},
+    port::Role,
 };
-
-/// What a bearer may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Admin,
-    /// A shopper, and whoever has a role that is not known.
-    #[default]
-    #[serde(other)]
-    User,
-}
-
-impl Role {
-    /// The role as the ledger writes it.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        if name == "admin" {
-            Self::Admin
-        } else {
-            Self::User
-        }
-    }
-}
 
 /// Whom a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

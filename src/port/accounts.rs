@@ -3,8 +3,60 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::ids::UserId;
+
+/// What the bearer of an account's token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything, accounts included.
+    Admin,
+    /// Runs sales.
+    Operator,
+    /// Reads what operators read, to answer shoppers.
+    Support,
+    /// Reads what operators read, to check them.
+    Auditor,
+    /// A program of the shop. Its scopes say what it may do.
+    Service,
+    /// A shopper; also an account or a token with a role that is not known here.
+    #[default]
+    #[serde(other)]
+    User,
+}
+
+impl Role {
+    pub const ALL: [Self; 6] = [
+        Self::Admin,
+        Self::Operator,
+        Self::Support,
+        Self::Auditor,
+        Self::Service,
+        Self::User,
+    ];
+
+    /// The role as ledgers and tokens write it.
+    #[must_use]
+    pub fn to_sql(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Support => "support",
+            Self::Auditor => "auditor",
+            Self::Service => "service",
+            Self::User => "user",
+        }
+    }
+
+    /// The role that a ledger wrote. A word of a later version is a shopper's.
+    #[must_use]
+    pub fn from_sql(word: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|role| role.to_sql() == word);
+        known.unwrap_or_default()
+    }
+}
 
 /// Ids of a block. Runs of accounts do not reach beyond theirs, so that when the newest of a run was made says something about
 /// all of them: a token that is younger is of an account that existed.

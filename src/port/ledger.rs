@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, KeyPage, Offset,
-    Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow, Settlement,
+    Outcome, Partition, Role, SaleSwitch, SaleTerms, SaleWindow, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -41,8 +41,7 @@ pub struct StoredUser {
     pub id: UserId,
     pub username: String,
     pub password_hash: String,
-    /// `admin` or `user`.
-    pub role: String,
+    pub role: Role,
     /// By the ledger's clock.
     pub created_at: DateTime<Utc>,
 }

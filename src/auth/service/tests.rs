@@ -15,6 +15,7 @@ use crate::{
     clock::SystemClock,
     config::{AuthConfig, LimitsConfig, Secret},
     lifecycle::Lifecycle,
+    port::Role,
 };
 
 /// Where the tests are.

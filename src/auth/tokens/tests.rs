@@ -156,6 +156,20 @@ fn a_token_without_a_ledger_is_taken_with_its_age() {
 }
 
 #[test]
+fn a_token_carries_each_role_and_a_ledgers_word_is_the_tokens() {
+    let user = UserId::new(7).unwrap();
+    for role in Role::ALL {
+        let token = tokens().issue(user, "user1", role, SystemClock.now());
+        assert_eq!(verdict(&token.unwrap()), Ok((7, role)));
+        let signed_word = signed(&with("role", json!(role.to_sql())));
+        assert_eq!(verdict(&signed_word), Ok((7, role)));
+        assert_eq!(Role::from_sql(role.to_sql()), role);
+    }
+    assert_eq!(Role::from_sql("Admin"), Role::User);
+    assert_eq!(Role::from_sql("owner"), Role::User);
+}
+
+#[test]
 fn tokens_of_the_original_are_a_shoppers() {
     assert_eq!(verdict(&signed(&without("role"))), Ok((7, Role::User)));
     assert_eq!(

@@ -10,7 +10,7 @@ use super::{accounts, schema::users, values::time};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, Registration, StoredUser},
+    port::{NewUser, Registration, Role, StoredUser},
 };
 
 /// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique columns.
@@ -84,7 +84,7 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
                 id,
                 username,
                 password_hash,
-                role,
+                role: Role::from_sql(&role),
                 created_at: time(created_at),
             })
         }),

@@ -19,7 +19,7 @@ use crate::{
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         Attempt, Decision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
-        PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement, StoredUser,
+        PurchaseResult, ResultEntry, Role, SaleListing, SaleWindow, Settlement, StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
 };
@@ -84,7 +84,7 @@ impl ModelLedger {
             id,
             username: format!("shopper{id}"),
             password_hash: "-".to_owned(),
-            role: "user".to_owned(),
+            role: Role::User,
             created_at: DateTime::UNIX_EPOCH,
         };
         let email = format!("shopper{id}@example.com");

@@ -12,7 +12,7 @@ use super::{Prepared, accounts, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, Registration, StoredUser},
+    port::{NewUser, Registration, Role, StoredUser},
 };
 
 /// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
@@ -134,7 +134,7 @@ pub(super) async fn find(
                 id,
                 username,
                 password_hash,
-                role,
+                role: Role::from_sql(&role),
                 created_at,
             })
         }),

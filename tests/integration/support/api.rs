@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 use flashsale::{
-    auth::{Role, Tokens},
+    auth::Tokens,
     config::{AuthConfig, Secret},
     ids::UserId,
+    port::Role,
 };
 use serde_json::{Value, json};
 

@@ -14,7 +14,7 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration, Role,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser, Verdict,
     },
@@ -47,7 +47,7 @@ impl Ledger for ModelLedger {
             id,
             username: user.username.clone(),
             password_hash: user.password_hash.clone(),
-            role: "user".to_owned(),
+            role: Role::User,
             created_at: now,
         };
         tables.users.insert(id, (stored, user.email.clone()));

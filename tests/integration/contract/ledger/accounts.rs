@@ -5,7 +5,7 @@ use flashsale::{
     ids::UserId,
     port::{
         ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPosition, KeyClash, KeyPage, Ledger,
-        NewUser, Offset, Outcome, Registration, SettleBatch,
+        NewUser, Offset, Outcome, Registration, Role, SettleBatch,
     },
 };
 use futures::future::join_all;
@@ -55,8 +55,8 @@ pub async fn an_account_is_found_whatever_the_case(bed: &impl Bed) {
     };
     let found = ledger.find_user("ADA").await.unwrap().unwrap();
     assert_eq!(
-        (found.id, found.username.as_str(), found.role.as_str()),
-        (id, "Ada", "user")
+        (found.id, found.username.as_str(), found.role),
+        (id, "Ada", Role::User)
     );
     assert_eq!(ledger.find_user("nobody").await.unwrap(), None);
     assert_eq!(ledger.find_user("Ada\0").await.unwrap(), None);

@@ -14,7 +14,7 @@ use flashsale::{
         postgres::{ConnectError, PostgresLedger, migrate, seed},
     },
     ids::{AttemptId, SaleId, UserId},
-    port::{Ledger, Offset, Outcome, Partition, SettleBatch, SettleError},
+    port::{Ledger, Offset, Outcome, Partition, Role, SettleBatch, SettleError},
 };
 use futures::future::join_all;
 
@@ -470,8 +470,8 @@ async fn seeding_twice_changes_nothing() {
     );
     let admin = ledger.find_user("admin").await.unwrap().unwrap();
     assert_eq!(
-        (admin.role.as_str(), admin.password_hash.as_str()),
-        ("admin", "hash of admin123")
+        (admin.role, admin.password_hash.as_str()),
+        (Role::Admin, "hash of admin123")
     );
 }
 
