@@ -5,19 +5,24 @@
 
 #[cfg(test)]
 pub(crate) mod accounts;
+mod change_form;
 mod directory;
 mod error;
 mod form;
 mod guessable;
 mod limits;
 mod passwords;
+mod reset_token;
 mod service;
+mod sessions;
 mod tokens;
 
+pub use change_form::{PasswordForm, ResetForm};
 pub use directory::{AccountRefusal, Directory, DirectoryEngines, raise_lost_mark};
 pub use error::AuthError;
 pub use form::{Invalid, LoginForm, RegistrationForm};
 pub use limits::AuthLimits;
 pub use passwords::{BCRYPT_COSTS, Fit, PasswordError, Passwords, bcrypt_cost, is_comparable};
+pub use reset_token::{RESET_LIFETIME, ResetToken, random_password};
 pub use service::{Account, Auth, Session};
 pub use tokens::{Identity, TokenError, Tokens};

@@ -7,6 +7,7 @@ mod doctor;
 mod embedded;
 mod export;
 mod import;
+mod known_passwords;
 mod migrate;
 mod openapi;
 mod place;

@@ -4,6 +4,7 @@
 //! of record. Here are the traits and the plain types they speak in; the engines that implement them are under
 //! `engine`, and nothing here knows any of them.
 
+mod account_store;
 mod accounts;
 mod admin;
 mod attempt;
@@ -13,6 +14,7 @@ mod letters;
 mod log;
 mod ports;
 
+pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
     KeyPage, Role,

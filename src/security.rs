@@ -31,15 +31,25 @@ pub enum Event {
     Login,
     /// A login that is not looked at any more: its network, or its account from there, failed too often.
     LockOut,
+    /// All tokens of an account were ended by its owner.
+    Logout,
+    PasswordChange,
+    PasswordReset,
+    /// A person made an account, or changed one that is not their own.
+    Account,
     /// A person decided about a dead letter.
     DeadLetter,
 }
 
 impl Event {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 8] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
+        Self::Logout,
+        Self::PasswordChange,
+        Self::PasswordReset,
+        Self::Account,
         Self::DeadLetter,
     ];
 
@@ -48,6 +58,10 @@ impl Event {
             Self::Registration => "registration",
             Self::Login => "login",
             Self::LockOut => "lock_out",
+            Self::Logout => "logout",
+            Self::PasswordChange => "password_change",
+            Self::PasswordReset => "password_reset",
+            Self::Account => "account",
             Self::DeadLetter => "dead_letter",
         }
     }

@@ -133,6 +133,7 @@ impl Drop for Server {
 pub fn token(user: usize) -> String {
     let tokens = Tokens::new(&AuthConfig {
         jwt_secret: Secret::new(SECRET),
+        jwt_secret_previous: None,
         token_ttl: Duration::from_hours(1),
         password_memory_kib: 64,
         password_passes: 1,

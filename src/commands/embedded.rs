@@ -17,7 +17,7 @@ use crate::{
         embedded::{DataDirectory, DataFile, Embedded},
     },
     lifecycle::Lifecycle,
-    port::{Ledger, Ports, SaleListing},
+    port::{AccountStore, Ledger, Ports, SaleListing},
     terminal::{Plain, say},
 };
 
@@ -136,6 +136,11 @@ impl Running {
             ledger: self.engines.ledger.clone(),
             clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// The accounts, to be changed.
+    pub(super) fn accounts(&self) -> Arc<dyn AccountStore> {
+        self.engines.ledger.clone()
     }
 
     /// Tells whoever started it where to look.

@@ -101,6 +101,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("original.password", &["ORIGINAL_POSTGRES_PASSWORD"]),
     ("embedded.data_dir", &["FLASHSALE_DATA_DIR"]),
     ("auth.jwt_secret", &["JWT_SECRET"]),
+    ("auth.jwt_secret_previous", &["JWT_SECRET_PREVIOUS"]),
     ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
     ("auth.password_memory_kib", &["PASSWORD_MEMORY_KIB"]),
     ("auth.password_passes", &["PASSWORD_PASSES"]),
@@ -151,6 +152,7 @@ pub const SECRETS: &[&str] = &[
     "postgres.password",
     "original.password",
     "auth.jwt_secret",
+    "auth.jwt_secret_previous",
 ];
 
 /// A file to lay over the defaults and the variables to lay over both.

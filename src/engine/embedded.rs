@@ -3,6 +3,7 @@
 //! Here the parts are put together and opened. `directory` sees to it that one process has the file, `connect` and
 //! `store` are how it is read and written, `migrate` is its schema; `gate`, `log` and `ledger` are the ports on top.
 
+mod account_store;
 mod accounts;
 mod admission;
 mod audit;

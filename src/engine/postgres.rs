@@ -3,6 +3,7 @@
 //! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
 //! settling are `rules::settlement`'s, and the promises are the schema's (`migrations/`).
 
+mod account_store;
 mod accounts;
 mod admission;
 mod audit;
@@ -41,10 +42,10 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, FoundAccount, KeyPage,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, Role, SaleListing, SaleSnapshot, SessionRule, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -92,7 +93,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
-        Ok(users::register(&mut *self.pool.take().await?, user, above).await?)
+        Ok(users::register(&mut *self.pool.take().await?, user, Role::User, above).await?)
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
@@ -118,11 +119,17 @@ impl Ledger for PostgresLedger {
         Ok(accounts::page(&mut *self.pool.take().await?, after, limit).await?)
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         Ok(accounts::find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn ended_sessions(
+        &self,
+        after: Option<UserId>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(accounts::ended(&mut *self.pool.take().await?, after, since, limit).await?)
     }
 
     async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {

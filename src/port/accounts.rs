@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::SessionRule;
 use crate::ids::UserId;
 
 /// What the bearer of an account's token may do.
@@ -97,6 +98,8 @@ pub struct AccountChanges {
     pub restart: bool,
     /// Ids whose accounts were deleted, or got another id. One of them may exist again by now.
     pub removed: Vec<RangeInclusive<i64>>,
+    /// Accounts whose tokens were ended, or that were disabled or enabled, each with the rule that holds now.
+    pub sessions: Vec<(UserId, SessionRule)>,
     /// From where to read on.
     pub position: AccountPosition,
     /// The highest id that was handed out; 0 if none was. It falls only when the ledger is set back.

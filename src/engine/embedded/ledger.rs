@@ -16,18 +16,18 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, FoundAccount, KeyPage,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, Role, SaleListing, SaleSnapshot, SessionRule, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
 /// The ledger in the data file.
 pub struct SqliteLedger {
     id: LedgerId,
-    store: Store,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
     /// How long a result can be read.
     result_ttl: Duration,
 }
@@ -47,7 +47,7 @@ impl SqliteLedger {
         }
     }
 
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
@@ -76,7 +76,7 @@ impl Ledger for SqliteLedger {
 
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let user = user.clone();
-        self.write(move |conn| users::register(conn, &user, above))
+        self.write(move |conn| users::register(conn, &user, Role::User, above))
             .await
     }
 
@@ -111,14 +111,23 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         let ids = ids.to_vec();
         Ok(self
             .store
             .read(move |conn| accounts::find(conn, &ids))
+            .await?)
+    }
+
+    async fn ended_sessions(
+        &self,
+        after: Option<UserId>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| accounts::ended(conn, after, since, limit))
             .await?)
     }
 

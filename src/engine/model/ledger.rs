@@ -19,7 +19,8 @@ use crate::{
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         Attempt, Decision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
-        PurchaseResult, ResultEntry, Role, SaleListing, SaleWindow, Settlement, StoredUser,
+        PurchaseResult, ResultEntry, Role, SaleListing, SaleWindow, SessionRule, Settlement,
+        StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
 };
@@ -83,11 +84,13 @@ impl ModelLedger {
         let user = StoredUser {
             id,
             username: format!("shopper{id}"),
+            email: format!("shopper{id}@example.com"),
             password_hash: "-".to_owned(),
             role: Role::User,
             created_at: DateTime::UNIX_EPOCH,
+            sessions: SessionRule::default(),
         };
-        let email = format!("shopper{id}@example.com");
+        let email = user.email.clone();
         let mut tables = self.tables();
         tables.users.insert(id, (user, email));
         tables.reached = tables.reached.max(id.value());

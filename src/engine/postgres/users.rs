@@ -12,14 +12,14 @@ use super::{Prepared, accounts, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, Registration, Role, StoredUser},
+    port::{NewUser, Registration, Role, SessionRule, StoredUser},
 };
 
 /// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
 const REGISTER: &str = "
     WITH next AS MATERIALIZED (SELECT nextval('users_id_seq') AS id)
-    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name)
-    SELECT id, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
 /// The unique indexes on the keys: their names, which the version before gave to its own ones on `lower()`, and those that they have
@@ -36,14 +36,43 @@ struct IdRow {
     id: i64,
 }
 
-/// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique indexes.
+/// An account as [`StoredUser`] has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(super) struct StoredRow {
+    id: i64,
+    username: String,
+    email: String,
+    password_hash: String,
+    role: String,
+    created_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl StoredRow {
+    pub(super) fn user(self) -> Option<StoredUser> {
+        Some(StoredUser {
+            id: UserId::new(self.id)?,
+            username: self.username,
+            email: self.email,
+            password_hash: self.password_hash,
+            role: Role::from_sql(&self.role),
+            created_at: self.created_at,
+            sessions: SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        })
+    }
+}
+
+/// Makes an account with an id above this one. Who was first is decided by the unique indexes.
 pub(super) async fn register(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Registration> {
     for _ in 0..TRIES {
-        match insert(conn, user, above).await {
+        match insert(conn, user, role, above).await {
             Ok(Some(row)) => {
                 return UserId::new(row.id)
                     .map(Registration::Registered)
@@ -78,6 +107,7 @@ pub(super) async fn register(
 async fn insert(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Option<IdRow>> {
     conn.build_transaction()
@@ -91,6 +121,7 @@ async fn insert(
                 .bind::<Text, _>(String::from(AccountKey::of(&user.email)))
                 .bind::<Text, _>(user.password_hash.clone())
                 .bind::<Nullable<Text>, _>(user.full_name.clone())
+                .bind::<Text, _>(role.to_sql())
                 .bind::<BigInt, _>(above)
                 .get_result(conn)
                 .await
@@ -118,27 +149,11 @@ pub(super) async fn find(
         )
         // Who wrote the name exactly as the account without a key has it means that one.
         .order(users::username_key.is_not_null())
-        .select((
-            users::id,
-            users::username,
-            users::password_hash,
-            users::role,
-            users::created_at,
-        ))
-        .first::<(i64, String, String, String, DateTime<Utc>)>(conn)
+        .select(StoredRow::as_select())
+        .first(conn)
         .await
         .optional()?;
-    Ok(
-        row.and_then(|(id, username, password_hash, role, created_at)| {
-            UserId::new(id).map(|id| StoredUser {
-                id,
-                username,
-                password_hash,
-                role: Role::from_sql(&role),
-                created_at,
-            })
-        }),
-    )
+    Ok(row.and_then(StoredRow::user))
 }
 
 /// True if the account had the old hash.

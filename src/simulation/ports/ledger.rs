@@ -9,8 +9,8 @@ use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settl
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, FoundAccount, Lease,
+        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser,
     },
@@ -74,10 +74,7 @@ impl Ledger for RemoteLedger {
         of_ledger(self.connection.call(what, done, effect).await)
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), ids.to_vec());
         let effect = move || {
             let (ledger, ids) = (Arc::clone(&ledger), taken.clone());

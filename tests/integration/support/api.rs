@@ -165,6 +165,7 @@ impl Shopper {
 fn token(user: i64) -> String {
     let tokens = Tokens::new(&AuthConfig {
         jwt_secret: Secret::new(JWT_SECRET),
+        jwt_secret_previous: None,
         token_ttl: Duration::from_hours(1),
         password_memory_kib: 64,
         password_passes: 1,

@@ -13,10 +13,10 @@ use crate::{
     account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration, Role,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser, Verdict,
+        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, FoundAccount, Holder,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, Role, SaleListing, SaleSnapshot, SessionRule, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser, Verdict,
     },
     rules::settlement::{self, Settled},
 };
@@ -46,9 +46,11 @@ impl Ledger for ModelLedger {
         let stored = StoredUser {
             id,
             username: user.username.clone(),
+            email: user.email.clone(),
             password_hash: user.password_hash.clone(),
             role: Role::User,
             created_at: now,
+            sessions: SessionRule::default(),
         };
         tables.users.insert(id, (stored, user.email.clone()));
         Ok(Registration::Registered(id))
@@ -78,6 +80,7 @@ impl Ledger for ModelLedger {
         Ok(AccountChanges {
             restart: since.is_some_and(|position| position.server != server),
             removed: removed.map(|id| id.value()..=id.value()).collect(),
+            sessions: Vec::new(),
             position: AccountPosition {
                 server,
                 at: tables.removed.len() as u64,
@@ -100,13 +103,17 @@ impl Ledger for ModelLedger {
         Ok(AccountPage::of(accounts.take(limit)))
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         let tables = self.tables();
-        let made_at = |id: &UserId| Some((*id, tables.users.get(id)?.0.created_at));
-        Ok(ids.iter().filter_map(made_at).collect())
+        let found = |id: &UserId| {
+            let (user, _) = tables.users.get(id)?;
+            Some(FoundAccount {
+                id: *id,
+                made_at: user.created_at,
+                sessions: user.sessions,
+            })
+        };
+        Ok(ids.iter().filter_map(found).collect())
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
