@@ -4,9 +4,9 @@
 //! and `dead_letters` are the operators'.
 
 pub mod audit;
+mod batcher;
 pub mod dead_letters;
 mod desk;
-mod gather;
 mod lag;
 mod limit;
 mod purchase;

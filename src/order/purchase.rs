@@ -1,6 +1,6 @@
 //! One press of "buy": board, gate, log.
 //!
-//! An attempt goes through two gathering tasks, one that asks the gate and one that appends to the log. They do not
+//! An attempt goes through two batchers, one that asks the gate and one that appends to the log. They do not
 //! depend on the request that brought it: a shopper who hangs up half way leaves nothing half done.
 
 mod append;
@@ -13,8 +13,8 @@ use metrics::counter;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    batcher::{Batcher, Limits},
     desk::{Desk, Reply},
-    gather::{Gather, Limits},
     results::Results,
 };
 use crate::{
@@ -78,7 +78,7 @@ pub struct Purchase {
     board: Arc<SaleBoard>,
     calls: Arc<CatalogCalls>,
     results: Arc<Results>,
-    reserve: Gather<Asked>,
+    reserve: Batcher<Asked>,
 }
 
 /// An attempt on its way, and who waits for the answer.
@@ -160,7 +160,7 @@ impl Purchase {
         };
         let (answer, answered) = desk.place();
         self.reserve
-            .offer(Asked {
+            .try_submit(Asked {
                 attempt,
                 since: Instant::now(),
                 answer,

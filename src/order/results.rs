@@ -6,8 +6,8 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use super::{
+    batcher::{Batcher, Limits},
     desk::{Desk, Reply},
-    gather::{Gather, Limits},
 };
 use crate::{
     ids::{ProductId, SaleId, UserId},
@@ -38,8 +38,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub struct Results {
     gate: Arc<dyn StockGate>,
     board: Arc<SaleBoard>,
-    asked: Gather<Asked>,
-    refused: Gather<ResultEntry>,
+    asked: Batcher<Asked>,
+    refused: Batcher<ResultEntry>,
 }
 
 /// A question, and who waits for the answer.
@@ -53,7 +53,7 @@ impl Results {
     /// Starts the tasks that read and write.
     pub fn start(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>, board: Arc<SaleBoard>) -> Self {
         let writer = Arc::clone(&gate);
-        let refused = Gather::spawn(
+        let refused = Batcher::spawn(
             lifecycle,
             "results",
             REFUSED,
@@ -70,7 +70,7 @@ impl Results {
             },
         );
         let reader = Arc::clone(&gate);
-        let asked = Gather::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
+        let asked = Batcher::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
             let gate = Arc::clone(&reader);
             async move { ask(gate.as_ref(), batch).await }
         });
@@ -106,7 +106,7 @@ impl Results {
             answer,
         };
         let full = |_| GateError::Refused("too many questions are waiting".to_owned());
-        self.asked.offer(asked).map_err(full)?;
+        self.asked.try_submit(asked).map_err(full)?;
         let lost = |_| GateError::Unknown("the question was not answered".to_owned());
         answered.await.map_err(lost)?
     }
@@ -119,7 +119,7 @@ impl Results {
             user,
             result: PurchaseResult::Failed,
         };
-        if self.refused.offer(entry).is_err() {
+        if self.refused.try_submit(entry).is_err() {
             counter!("flashsale_results_lost_total").increment(1);
         }
     }

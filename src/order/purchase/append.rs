@@ -7,7 +7,7 @@ use futures::future::join_all;
 use super::{APPEND, Asked, Refusal, undo::Undo};
 use crate::{
     lifecycle::Lifecycle,
-    order::gather::Gather,
+    order::batcher::Batcher,
     port::{AppendError, AttemptLog, ReleaseOutcome, StockGate},
     telemetry::Seldom,
 };
@@ -20,9 +20,9 @@ pub(super) fn spawn(
     lifecycle: &Lifecycle,
     log: Arc<dyn AttemptLog>,
     gate: Arc<dyn StockGate>,
-    undo: Gather<Undo>,
-) -> Gather<Asked> {
-    Gather::spawn(lifecycle, "append", APPEND, move |batch: Vec<Asked>| {
+    undo: Batcher<Undo>,
+) -> Batcher<Asked> {
+    Batcher::spawn(lifecycle, "append", APPEND, move |batch: Vec<Asked>| {
         let (log, gate, undo) = (Arc::clone(&log), Arc::clone(&gate), undo.clone());
         async move {
             let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
@@ -51,7 +51,7 @@ pub(super) fn spawn(
 }
 
 /// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
-async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
+async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: Asked) {
     let (sale, holder) = (asked.attempt.sale, asked.holder());
     match gate.release(sale, holder).await {
         Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
@@ -63,7 +63,7 @@ async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
             if RELEASE_LINES.is_due() {
                 tracing::warn!(%sale, %error, "giving a unit back failed, with an unknown outcome");
             }
-            let _ = undo.offer(Undo { sale, holder });
+            let _ = undo.try_submit(Undo { sale, holder });
             asked.answer(Err(Refusal::OutcomeUnknown));
         }
     }
