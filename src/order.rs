@@ -6,18 +6,18 @@
 pub mod audit;
 mod batcher;
 pub mod dead_letters;
-mod desk;
 mod lag;
 mod limit;
 mod purchase;
+mod reply_queue;
 mod results;
 mod shop;
 mod worker;
 
-pub use desk::Desk;
 pub use lag::SettlementLag;
 pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
+pub use reply_queue::ReplyQueue;
 pub use results::Results;
 pub use shop::Shop;
 pub use worker::{Worker, WorkerSettings};

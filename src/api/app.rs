@@ -9,7 +9,7 @@ use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
     http::Statuses,
-    order::{AttemptLimit, Desk, Purchase, Results},
+    order::{AttemptLimit, Purchase, ReplyQueue, Results},
     sale::{CatalogCalls, SaleBoard},
 };
 
@@ -55,7 +55,7 @@ impl App {
             results,
             probes,
         } = self.clone();
-        let (desk, deliveries) = Desk::open();
+        let (replies, deliveries) = ReplyQueue::open();
         // It ends with the thread.
         #[allow(clippy::disallowed_methods)]
         actix_web::rt::spawn(deliveries);
@@ -68,7 +68,7 @@ impl App {
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
-            .app_data(Data::new(desk));
+            .app_data(Data::new(replies));
         probes.install(config);
         table::mount(table::served(api_docs, metrics), statuses, config);
     }

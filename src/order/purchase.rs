@@ -14,7 +14,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     batcher::{Batcher, Limits},
-    desk::{Desk, Reply},
+    reply_queue::{ReplyQueue, Responder},
     results::Results,
 };
 use crate::{
@@ -85,7 +85,7 @@ pub struct Purchase {
 struct Asked {
     attempt: Attempt,
     since: Instant,
-    answer: Reply<Result<Accepted, Refusal>>,
+    answer: Responder<Result<Accepted, Refusal>>,
     /// Of the batch that it is part of: the last one gone means that all of that are answered.
     round: Option<mpsc::Sender<Infallible>>,
 }
@@ -117,11 +117,11 @@ impl Purchase {
     /// and for twelve seconds altogether.
     pub async fn attempt(
         &self,
-        desk: &Desk,
+        replies: &ReplyQueue,
         user: UserId,
         sale: SaleId,
     ) -> Result<Accepted, Refusal> {
-        let outcome = self.decide(desk, user, sale).await;
+        let outcome = self.decide(replies, user, sale).await;
         counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
         outcome
     }
@@ -132,7 +132,12 @@ impl Purchase {
         self.board.window_of(sale)
     }
 
-    async fn decide(&self, desk: &Desk, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
+    async fn decide(
+        &self,
+        replies: &ReplyQueue,
+        user: UserId,
+        sale: SaleId,
+    ) -> Result<Accepted, Refusal> {
         let mut admission = self.board.admit(sale, user);
         if admission == Admission::UnknownSale {
             // It may have been made a moment ago.
@@ -158,7 +163,7 @@ impl Purchase {
             user,
             at: self.board.moment_in(sale),
         };
-        let (answer, answered) = desk.place();
+        let (answer, answered) = replies.slot();
         self.reserve
             .try_submit(Asked {
                 attempt,

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{
     batcher::{Batcher, Limits},
-    desk::{Desk, Reply},
+    reply_queue::{ReplyQueue, Responder},
 };
 use crate::{
     ids::{ProductId, SaleId, UserId},
@@ -46,7 +46,7 @@ pub struct Results {
 struct Asked {
     question: ResultQuestion,
     since: Instant,
-    answer: Reply<Result<Option<PurchaseResult>, GateError>>,
+    answer: Responder<Result<Option<PurchaseResult>, GateError>>,
 }
 
 impl Results {
@@ -86,7 +86,7 @@ impl Results {
     /// questions under way, then for the gate as long as its timeout.
     pub async fn of(
         &self,
-        desk: &Desk,
+        replies: &ReplyQueue,
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
@@ -98,7 +98,7 @@ impl Results {
         if !self.gate.likes_many_questions() {
             return self.gate.read_result(user, product, question.sale).await;
         }
-        let (answer, answered) = desk.place();
+        let (answer, answered) = replies.slot();
         let since = Instant::now();
         let asked = Asked {
             question,

@@ -12,7 +12,7 @@ use crate::{
     auth::{AccountRefusal, Identity},
     clock::Clock,
     ids::{AttemptId, UserId},
-    order::{Accepted, Desk, Refusal},
+    order::{Accepted, Refusal, ReplyQueue},
     port::{NewUser, PurchaseResult, Registration, Standing},
 };
 
@@ -194,7 +194,7 @@ impl Shopper {
             directory.admit(&identity).await.ok()?;
             let result = shop
                 .results
-                .of(&Desk::default(), self.user, self.world.product)
+                .of(&ReplyQueue::default(), self.user, self.world.product)
                 .await;
             running.process.running().await;
             result.ok()
@@ -269,8 +269,8 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
                 Err(AccountRefusal::Unavailable(_)) => return Answer::NotServed,
             }
             running.clock.take_last_id();
-            let desk = Desk::default();
-            let attempt = shop.purchase.attempt(&desk, user, world.sale);
+            let replies = ReplyQueue::default();
+            let attempt = shop.purchase.attempt(&replies, user, world.sale);
             tokio::pin!(attempt);
             // The node gives the attempt its id before it waits for anything.
             let first = futures::poll!(&mut attempt);
