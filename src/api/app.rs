@@ -10,7 +10,7 @@ use crate::{
     clock::Clock,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results},
-    sale::{CatalogCalls, SaleBoard},
+    sale::{CatalogCalls, SaleCatalog},
 };
 
 /// All that the API's handlers work with.
@@ -19,7 +19,7 @@ pub struct App {
     pub auth: Arc<Auth>,
     pub directory: Arc<Directory>,
     pub tokens: Arc<Tokens>,
-    pub board: Arc<SaleBoard>,
+    pub catalog: Arc<SaleCatalog>,
     pub calls: Arc<CatalogCalls>,
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
@@ -48,7 +48,7 @@ impl App {
             auth,
             directory,
             tokens,
-            board,
+            catalog,
             calls,
             attempt_limit,
             purchase,
@@ -63,7 +63,7 @@ impl App {
             .app_data(Data::from(auth))
             .app_data(Data::from(directory))
             .app_data(Data::from(tokens))
-            .app_data(Data::from(board))
+            .app_data(Data::from(catalog))
             .app_data(Data::from(calls))
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))

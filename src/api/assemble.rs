@@ -85,7 +85,7 @@ pub async fn serve(
         auth,
         directory,
         tokens,
-        board: shop.board,
+        catalog: shop.catalog,
         calls: shop.calls,
         attempt_limit,
         purchase: shop.purchase,

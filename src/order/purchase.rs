@@ -1,4 +1,4 @@
-//! One press of "buy": board, gate, log.
+//! One press of "buy": catalog, gate, log.
 //!
 //! An attempt goes through two batchers, one that asks the gate and one that appends to the log. They do not
 //! depend on the request that brought it: a shopper who hangs up half way leaves nothing half done.
@@ -22,7 +22,7 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{Attempt, AttemptLog, Holder, SaleWindow, Standing, StockGate},
-    sale::{Admission, CatalogCalls, SaleBoard},
+    sale::{Admission, CatalogCalls, SaleCatalog},
 };
 
 /// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
@@ -75,7 +75,7 @@ pub enum Refusal {
 /// Takes attempts.
 pub struct Purchase {
     clock: Arc<dyn Clock>,
-    board: Arc<SaleBoard>,
+    catalog: Arc<SaleCatalog>,
     calls: Arc<CatalogCalls>,
     results: Arc<Results>,
     reserve: Batcher<Asked>,
@@ -96,7 +96,7 @@ impl Purchase {
         lifecycle: &Lifecycle,
         gate: Arc<dyn StockGate>,
         log: Arc<dyn AttemptLog>,
-        board: Arc<SaleBoard>,
+        catalog: Arc<SaleCatalog>,
         calls: Arc<CatalogCalls>,
         results: Arc<Results>,
         clock: Arc<dyn Clock>,
@@ -106,7 +106,7 @@ impl Purchase {
         let reserve = reserve::spawn(lifecycle, gate, append, undo);
         Self {
             clock,
-            board,
+            catalog,
             calls,
             results,
             reserve,
@@ -129,7 +129,7 @@ impl Purchase {
     /// When a sale takes attempts, as this node knows it.
     #[must_use]
     pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
-        self.board.window_of(sale)
+        self.catalog.window_of(sale)
     }
 
     async fn decide(
@@ -138,13 +138,13 @@ impl Purchase {
         user: UserId,
         sale: SaleId,
     ) -> Result<Accepted, Refusal> {
-        let mut admission = self.board.admit(sale, user);
+        let mut admission = self.catalog.admit(sale, user);
         if admission == Admission::UnknownSale {
             // It may have been made a moment ago.
             if !self.calls.read_again().await {
                 return Err(Refusal::Unavailable);
             }
-            admission = self.board.admit(sale, user);
+            admission = self.catalog.admit(sale, user);
         }
         let product = match admission {
             Admission::AskGate { product } => product,
@@ -161,7 +161,7 @@ impl Purchase {
             sale,
             product,
             user,
-            at: self.board.moment_in(sale),
+            at: self.catalog.moment_in(sale),
         };
         let (answer, answered) = replies.slot();
         self.reserve

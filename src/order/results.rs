@@ -13,7 +13,7 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{GateError, PurchaseResult, ResultEntry, ResultQuestion, StockGate},
-    sale::SaleBoard,
+    sale::SaleCatalog,
     telemetry::Seldom,
 };
 
@@ -37,7 +37,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Reads results, many at a time if the gate likes that, and writes those of refused shoppers behind their answers.
 pub struct Results {
     gate: Arc<dyn StockGate>,
-    board: Arc<SaleBoard>,
+    catalog: Arc<SaleCatalog>,
     asked: Batcher<Asked>,
     refused: Batcher<ResultEntry>,
 }
@@ -51,7 +51,7 @@ struct Asked {
 
 impl Results {
     /// Starts the tasks that read and write.
-    pub fn start(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>, board: Arc<SaleBoard>) -> Self {
+    pub fn start(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>, catalog: Arc<SaleCatalog>) -> Self {
         let writer = Arc::clone(&gate);
         let refused = Batcher::spawn(
             lifecycle,
@@ -76,7 +76,7 @@ impl Results {
         });
         Self {
             gate,
-            board,
+            catalog,
             asked,
             refused,
         }
@@ -93,7 +93,7 @@ impl Results {
         let question = ResultQuestion {
             user,
             product,
-            sale: self.board.latest_sale_of(product),
+            sale: self.catalog.latest_sale_of(product),
         };
         if !self.gate.likes_many_questions() {
             return self.gate.read_result(user, product, question.sale).await;
