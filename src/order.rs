@@ -1,6 +1,6 @@
 //! Purchases: from a press of "buy" to the order, and the result a shopper reads.
 //!
-//! `purchase` and `results` are the API's side, put together in `shop`; `worker` with its children the consumers'; `audit`
+//! `purchase` and `results` are the API's side, put together in `services`; `worker` with its children the consumers'; `audit`
 //! and `dead_letters` are the operators'.
 
 pub mod audit;
@@ -11,7 +11,7 @@ mod limit;
 mod purchase;
 mod reply_queue;
 mod results;
-mod shop;
+mod services;
 mod worker;
 
 pub use lag::SettlementLag;
@@ -19,5 +19,5 @@ pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use reply_queue::ReplyQueue;
 pub use results::Results;
-pub use shop::Shop;
+pub use services::Services;
 pub use worker::{Worker, WorkerSettings};

@@ -51,7 +51,11 @@ struct Asked {
 
 impl Results {
     /// Starts the tasks that read and write.
-    pub fn start(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>, catalog: Arc<SaleCatalog>) -> Self {
+    pub fn start(
+        lifecycle: &Lifecycle,
+        gate: Arc<dyn StockGate>,
+        catalog: Arc<SaleCatalog>,
+    ) -> Self {
         let writer = Arc::clone(&gate);
         let refused = Batcher::spawn(
             lifecycle,

@@ -16,7 +16,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{GateClock, SaleCatalog, catalog::{CatalogSale, SoldOut}};
+use super::{
+    GateClock, SaleCatalog,
+    catalog::{CatalogSale, SoldOut},
+};
 use crate::port::{GateError, GateStatus, Ledger, LedgerError, StockGate};
 
 /// How often the ledger's sales are read.
@@ -94,7 +97,10 @@ impl CatalogRefresh {
             }
             last = Instant::now();
             let number = self.calls.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            let read = self.read_listings().await.map_err(|error| error.to_string());
+            let read = self
+                .read_listings()
+                .await
+                .map_err(|error| error.to_string());
             self.calls.ended.send_replace((number, read.is_ok()));
             log_change("the catalog", &mut failing, &read);
         }
@@ -104,15 +110,19 @@ impl CatalogRefresh {
     pub async fn keep_stock(&self, stop: CancellationToken) {
         let mut failing = false;
         while !pause(&stop, STOCK_INTERVAL).await {
-            let reads = self.catalog.open_sales().into_iter().map(|sale| async move {
-                let read = self.read_stock(&sale).await;
-                if read.is_err() {
-                    // Old numbers are worse than none: the gate decides until it is back.
-                    sale.set_available(None);
-                    sale.set_mark(None);
-                }
-                read.map_err(|error| error.to_string())
-            });
+            let reads = self
+                .catalog
+                .open_sales()
+                .into_iter()
+                .map(|sale| async move {
+                    let read = self.read_stock(&sale).await;
+                    if read.is_err() {
+                        // Old numbers are worse than none: the gate decides until it is back.
+                        sale.set_available(None);
+                        sale.set_mark(None);
+                    }
+                    read.map_err(|error| error.to_string())
+                });
             let read = join_all(reads).await.into_iter().collect();
             log_change("the stock", &mut failing, &read);
         }

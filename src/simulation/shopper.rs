@@ -185,14 +185,17 @@ impl Shopper {
     /// Asks for the result once.
     pub(super) async fn poll(&mut self) -> Option<PurchaseResult> {
         let running = self.any_node()?;
-        let Front { shop, directory } = running.front()?;
+        let Front {
+            services,
+            directory,
+        } = running.front()?;
         let identity = self.identity();
         let (asked, accepted) = (self.world.now(), self.accepted.clone());
         let had_order = self.has_order();
         let question = async {
             running.process.running().await;
             directory.admit(&identity).await.ok()?;
-            let result = shop
+            let result = services
                 .results
                 .of(&ReplyQueue::default(), self.user, self.world.product)
                 .await;
@@ -259,7 +262,10 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
     let (asked, user) = (world.now(), identity.user);
     let (mut own, mut answer) = (None, Answer::NotServed);
     if let Some(running) = node
-        && let Some(Front { shop, directory }) = running.front()
+        && let Some(Front {
+            services,
+            directory,
+        }) = running.front()
     {
         let question = async {
             running.process.running().await;
@@ -270,7 +276,7 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
             }
             running.clock.take_last_id();
             let replies = ReplyQueue::default();
-            let attempt = shop.purchase.attempt(&replies, user, world.sale);
+            let attempt = services.purchase.attempt(&replies, user, world.sale);
             tokio::pin!(attempt);
             // The node gives the attempt its id before it waits for anything.
             let first = futures::poll!(&mut attempt);

@@ -1,4 +1,4 @@
-//! The shop of one API node: catalog, purchases and results, put together on the ports.
+//! The services of one API node: catalog, purchases and results, put together on the ports.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,19 +6,19 @@ use super::{Purchase, Results};
 use crate::{
     lifecycle::Lifecycle,
     port::{LedgerError, Ports},
-    sale::{CatalogCalls, GateClock, CatalogRefresh, SaleCatalog},
+    sale::{CatalogCalls, CatalogRefresh, GateClock, SaleCatalog},
 };
 
 /// What handlers of requests work with.
 #[derive(Clone)]
-pub struct Shop {
+pub struct Services {
     pub catalog: Arc<SaleCatalog>,
     pub calls: Arc<CatalogCalls>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
 }
 
-impl Shop {
+impl Services {
     /// Reads the catalog once and starts what runs in the background. Sales stay in the catalog for `keep` after their end.
     pub async fn open(
         lifecycle: &Lifecycle,
@@ -57,7 +57,9 @@ impl Shop {
                 .keep_comparing(compared.as_ref(), clock_stop)
                 .await;
         });
-        lifecycle.spawn("stock", async move { stock_refresh.keep_stock(stock_stop).await });
+        lifecycle.spawn("stock", async move {
+            stock_refresh.keep_stock(stock_stop).await
+        });
 
         let results = Arc::new(Results::start(
             lifecycle,
