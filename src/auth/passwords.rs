@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::{
     account_key::AccountKey,
     config::{AuthConfig, Secret},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 pub use stored::{BCRYPT_COSTS, bcrypt_cost, is_comparable};
@@ -134,8 +134,8 @@ impl Passwords {
         stored: String,
     ) -> Result<Fit, PasswordError> {
         if !is_comparable(&stored) {
-            static LINES: Seldom = Seldom::new();
-            if LINES.is_due() {
+            static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(
                     "an account has neither an argon2 hash nor a bcrypt of cost 4 to 14: nobody can log in to it"
                 );

@@ -16,7 +16,7 @@ use crate::{
     limit::Network,
     port::{Ledger, NewUser, Registration, StoredUser},
     security::{self, Event},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 /// An account as its owner sees it.
@@ -182,8 +182,8 @@ impl Auth {
             }
             Ok(_) => {}
             Err(error) => {
-                static LINES: Seldom = Seldom::new();
-                if LINES.is_due() {
+                static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+                if LOG_THROTTLE.allow() {
                     tracing::warn!(error, "a bcrypt hash stays until the next login");
                 }
             }

@@ -14,11 +14,11 @@ use crate::{
     lifecycle::Lifecycle,
     port::{GateError, PurchaseResult, ResultEntry, ResultQuestion, StockGate},
     sale::SaleCatalog,
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// Results of refused shoppers that may wait to be written.
 const REFUSED: Limits = Limits {
@@ -66,7 +66,7 @@ impl Results {
                 async move {
                     if let Err(error) = gate.write_results(&batch).await {
                         counter!("flashsale_results_lost_total").increment(batch.len() as u64);
-                        if LINES.is_due() {
+                        if LOG_THROTTLE.allow() {
                             tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
                         }
                     }

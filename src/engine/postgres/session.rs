@@ -25,11 +25,11 @@ use crate::{
     config::{Pooler, PostgresConfig},
     ids::LedgerId,
     port::LedgerError,
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // Every call finds it out anew.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// When a connection in use is closed, whatever it waits for. `None` while it is idle.
 pub(super) type Deadline = watch::Sender<Option<Instant>>;
@@ -177,7 +177,7 @@ impl Sessions {
             return Ok(());
         }
         let expected = self.ledger;
-        if LINES.is_due() {
+        if LOG_THROTTLE.allow() {
             tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
         }
         Err(ConnectError::AnotherLedger { expected, found })

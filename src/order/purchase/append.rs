@@ -9,12 +9,12 @@ use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
     port::{AppendError, AttemptLog, ReleaseOutcome, StockGate},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static APPEND_LINES: Seldom = Seldom::new();
-static RELEASE_LINES: Seldom = Seldom::new();
+static APPEND_THROTTLE: LogThrottle = LogThrottle::new();
+static RELEASE_THROTTLE: LogThrottle = LogThrottle::new();
 
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
@@ -29,7 +29,7 @@ pub(super) fn spawn(
             let answers = log.append(&attempts).await;
             let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
             if let Some(error) = failed.clone().next()
-                && APPEND_LINES.is_due()
+                && APPEND_THROTTLE.allow()
             {
                 tracing::warn!(attempts = failed.count(), %error, "appending failed");
             }
@@ -60,7 +60,7 @@ async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: Asked) {
         // The gate was emptied, or the attempt was even settled.
         Ok(ReleaseOutcome::NotHeld) => asked.answer(Err(Refusal::OutcomeUnknown)),
         Err(error) => {
-            if RELEASE_LINES.is_due() {
+            if RELEASE_THROTTLE.allow() {
                 tracing::warn!(%sale, %error, "giving a unit back failed, with an unknown outcome");
             }
             let _ = undo.try_submit(Undo { sale, holder });

@@ -12,11 +12,11 @@ use crate::{
     order::batcher::Batcher,
     order::purchase::undo::Undo,
     port::{GateError, ReserveOutcome, Standing, StockGate},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -77,7 +77,7 @@ async fn reserve(
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
         Err(GateError::Refused(cause)) => {
-            if LINES.is_due() {
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(%sale, attempts = asked.len(), cause, "the gate refused");
             }
             for asked in asked {
@@ -86,7 +86,7 @@ async fn reserve(
             return;
         }
         Err(error) => {
-            if LINES.is_due() {
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
             }
             for holder in holders {

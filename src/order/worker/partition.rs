@@ -21,13 +21,13 @@ use crate::{
         Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
         Settlement, StockGate,
     },
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // A new database beside an old topic reads many; metrics count them.
-static FOREIGN_LINES: Seldom = Seldom::new();
+static OTHER_LEDGER_THROTTLE: LogThrottle = LogThrottle::new();
 // Whoever can write the log could fill the disk with them.
-static LETTER_LINES: Seldom = Seldom::new();
+static DEAD_LETTER_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -262,7 +262,7 @@ impl PartitionReader {
         };
         let count = 1 + others.count();
         counter!("flashsale_foreign_records_total").increment(count as u64);
-        if FOREIGN_LINES.is_due() {
+        if OTHER_LEDGER_THROTTLE.allow() {
             tracing::warn!(partition = %self.position.partition, records = count, %ledger, "records of another ledger are passed over");
         }
     }
@@ -276,8 +276,10 @@ impl PartitionReader {
         for letter in letters {
             tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
         }
-        if let (Some(letter), Some(unsaid)) = (letters.first(), LETTER_LINES.line()) {
-            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), unsaid, "dead letters: `flashsale dead-letters list` shows them");
+        if let (Some(letter), Some(suppressed)) =
+            (letters.first(), DEAD_LETTER_THROTTLE.allow_counting())
+        {
+            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), suppressed, "dead letters: `flashsale dead-letters list` shows them");
         }
         counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
         Ok(())
