@@ -285,7 +285,7 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Tells the gate. The orders stand already: what cannot be told now, the caretaker tells later.
+    /// Tells the gate. The orders stand already: what cannot be told now, the sale controller tells later.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -306,7 +306,7 @@ impl PartitionReader {
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
         tracing::warn!(
             settlements = settlements.len(),
-            "settlements are left to be recorded by the caretaker"
+            "settlements are left to be recorded by the sale controller"
         );
     }
 
