@@ -187,7 +187,7 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn hand_back(&self, _: &Member, _: &[Partition]) -> Result<(), LedgerError> {
+    async fn release(&self, _: &Member, _: &[Partition]) -> Result<(), LedgerError> {
         broken()
     }
 
@@ -195,11 +195,15 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn progress(&self, _: &str, _: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+    async fn committed_offsets(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
         Ok(BTreeMap::new())
     }
 
-    async fn reposition(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
+    async fn seek(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
         broken()
     }
 

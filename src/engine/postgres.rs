@@ -190,33 +190,29 @@ impl Ledger for PostgresLedger {
         Ok(leases::heartbeat(&mut *self.pool.take().await?, member, partitions, ttl).await?)
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
-        Ok(leases::hand_back(&mut *self.pool.take().await?, member, partitions).await?)
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        Ok(leases::release(&mut *self.pool.take().await?, member, partitions).await?)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
         Ok(leases::leave(&mut *self.pool.take().await?, member).await?)
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
     ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        Ok(leases::progress(&mut *self.pool.take().await?, group, topic).await?)
+        Ok(leases::committed_offsets(&mut *self.pool.take().await?, group, topic).await?)
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
     ) -> Result<bool, LedgerError> {
-        Ok(leases::reposition(&mut *self.pool.take().await?, position, from, to).await?)
+        Ok(leases::seek(&mut *self.pool.take().await?, position, from, to).await?)
     }
 
     async fn settled(

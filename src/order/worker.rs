@@ -200,10 +200,7 @@ impl Worker {
             self.stop_later(reader.map(|reader| reader.task));
         }
         if !surplus.is_empty() {
-            self.engines
-                .ledger
-                .hand_back(&self.member, &surplus)
-                .await?;
+            self.engines.ledger.release(&self.member, &surplus).await?;
         }
         for lease in &leases {
             self.read(lease);

@@ -116,7 +116,7 @@ pub struct SettledAttempt {
     pub has_order: bool,
 }
 
-/// Whose progress through which part of the log.
+/// The position of a consumer group in a partition of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     pub group: String,
@@ -271,7 +271,7 @@ pub trait Ledger: Send + Sync {
     /// Says that this member lives, renews its leases for `ttl`, forgets members that have been silent for longer, and
     /// leases free partitions up to its fair share. Answers with all that it holds now and its fair share: the live
     /// members in the order of their ids get the partitions evenly, the first ones one more if it does not divide. A
-    /// member that holds more than its share is expected to hand back the rest.
+    /// member that holds more than its share is expected to release the rest.
     async fn heartbeat(
         &self,
         member: &Member,
@@ -279,22 +279,21 @@ pub trait Ledger: Send + Sync {
         ttl: Duration,
     ) -> Result<(Vec<Lease>, usize), LedgerError>;
 
-    /// Hands partitions back, if this member holds them.
-    async fn hand_back(&self, member: &Member, partitions: &[Partition])
-    -> Result<(), LedgerError>;
+    /// Releases partitions that this member holds.
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError>;
 
-    /// Hands everything back and takes the member off the list.
+    /// Releases everything and takes the member off the list.
     async fn leave(&self, member: &Member) -> Result<(), LedgerError>;
 
-    /// Where every partition that was ever leased stands.
-    async fn progress(
+    /// The committed offset of every partition that was ever leased: the first record that is not settled.
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
     ) -> Result<BTreeMap<Partition, Offset>, LedgerError>;
 
-    /// Moves a partition to another offset if it stands at `from`, without settling. True if it did.
-    async fn reposition(
+    /// Moves a partition from offset `from` to another one without settling, if it stands there. True if it did.
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,

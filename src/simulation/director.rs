@@ -307,12 +307,12 @@ fn is_erased(world: &World, record: &LogRecord) -> bool {
 pub(super) async fn is_quiet(world: &World) -> bool {
     use crate::port::{GateStatus, StockGate};
 
-    let progress = world
+    let committed = world
         .ledger
         .progress_of(super::world::GROUP, world.log.name());
     let anew = world.seen().log_made_anew;
     let settled = world.log.ends_now().iter().all(|(partition, end)| {
-        let next = progress.get(partition).copied().unwrap_or(Offset(0));
+        let next = committed.get(partition).copied().unwrap_or(Offset(0));
         // A log that was made anew may be as long as what was read of the old one, or shorter until its next record comes.
         let records = || world.log.all(*partition);
         if anew {

@@ -216,7 +216,7 @@ impl ModelLedger {
     /// Where every partition stands.
     #[must_use]
     pub fn progress_of(&self, group: &str, topic: &str) -> BTreeMap<Partition, Offset> {
-        self.tables().leases.progress(group, topic)
+        self.tables().leases.committed_offsets(group, topic)
     }
 
     pub(super) fn write_results(&self, entries: &[ResultEntry]) {

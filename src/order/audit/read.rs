@@ -28,7 +28,7 @@ const LETTERS: usize = 100_000;
 /// An audit of a system.
 pub struct Audit {
     pub engines: Ports,
-    /// Whose progress through the log counts.
+    /// The consumer group whose committed offsets count.
     pub group: String,
     /// How often a suspicious sale is looked at until it is reported.
     pub looks: u32,
@@ -161,10 +161,10 @@ impl Audit {
     async fn log(&self) -> Result<(LogSheet, Counts), AuditError> {
         let log = &self.engines.log;
         // In this order, a record that is settled meanwhile counts as not settled, never the other way round.
-        let progress = self
+        let committed = self
             .engines
             .ledger
-            .progress(&self.group, log.name())
+            .committed_offsets(&self.group, log.name())
             .await?;
         let mut sheet = LogSheet {
             name: log.name().to_owned(),
@@ -173,7 +173,7 @@ impl Audit {
         let mut counts = Counts::new();
         for (partition, end) in log.ends().await? {
             let earliest = log.earliest(partition).await?;
-            let settled = progress.get(&partition).copied();
+            let settled = committed.get(&partition).copied();
             sheet.partitions.push(PartitionSheet {
                 partition,
                 earliest,

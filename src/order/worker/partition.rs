@@ -181,7 +181,7 @@ impl PartitionReader {
         if !self
             .engines
             .ledger
-            .reposition(&self.position, self.next, earliest)
+            .seek(&self.position, self.next, earliest)
             .await?
         {
             return Err(StepError::Fenced);

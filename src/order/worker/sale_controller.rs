@@ -74,8 +74,12 @@ impl Barrier {
         engines: &Ports,
         group: &str,
     ) -> Result<bool, PortError> {
-        let progress = engines.ledger.progress(group, engines.log.name()).await?;
-        let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
+        let committed = engines
+            .ledger
+            .committed_offsets(group, engines.log.name())
+            .await?;
+        let settled =
+            |partition: &Partition| committed.get(partition).copied().unwrap_or(Offset(0));
         let mut ends = self.ends.iter();
         let passed = ends.all(|(partition, end)| settled(partition) >= *end);
         if !passed && self.compared.elapsed() >= LOWER_EVERY {

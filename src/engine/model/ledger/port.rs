@@ -235,12 +235,8 @@ impl Ledger for ModelLedger {
         Ok(leases.heartbeat(member, partitions, now, until))
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
-        self.tables().leases.hand_back(member, Some(partitions));
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        self.tables().leases.release(member, Some(partitions));
         Ok(())
     }
 
@@ -249,7 +245,7 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -257,7 +253,7 @@ impl Ledger for ModelLedger {
         Ok(self.progress_of(group, topic))
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
