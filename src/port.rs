@@ -6,9 +6,9 @@
 
 mod accounts;
 mod attempt;
+mod dead_letters;
 mod gate;
 mod ledger;
-mod letters;
 mod log;
 mod ports;
 
@@ -17,6 +17,10 @@ pub use accounts::{
     KeyPage,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
+    InvalidDeadLetterId,
+};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
     ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, Standing,
@@ -26,7 +30,6 @@ pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
     SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
-pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,

@@ -17,9 +17,10 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, Lease, Ledger, LedgerError, Member,
-        NewUser, Offset, Outcome, Partition, Position, Registration, SaleListing, SaleSnapshot,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, Lease, Ledger,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -215,11 +216,11 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn note_decision(&self, _: &str, _: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(&self, _: &str, _: &DeadLetterDecision) -> Result<(), LedgerError> {
         broken()
     }
 
-    async fn decisions(&self, _: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, _: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         broken()
     }
 

@@ -41,10 +41,10 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt,
+        Settlement, StoredUser,
     },
 };
 
@@ -223,11 +223,15 @@ impl Ledger for PostgresLedger {
         Ok(audit::settled(&mut *self.pool.take().await?, after, limit).await?)
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         Ok(audit::note(&mut *self.pool.take().await?, log, decision).await?)
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
     }
 

@@ -91,13 +91,13 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_queue_an_answer_arrives_at_once() {
-        let (reply, mut answered) = ReplyQueue::default().slot();
-        reply.send(7);
+        let (responder, mut answered) = ReplyQueue::default().slot();
+        responder.send(7);
         assert_eq!(answered.try_recv(), Ok(7));
-        let (reply, answered) = ReplyQueue::default().slot::<()>();
-        assert!(!reply.is_closed());
+        let (responder, answered) = ReplyQueue::default().slot::<()>();
+        assert!(!responder.is_closed());
         drop(answered);
-        assert!(reply.is_closed());
+        assert!(responder.is_closed());
     }
 
     #[tokio::test]
@@ -106,13 +106,13 @@ mod tests {
         let count = Arc::new(Wakes::default());
         let waker = Arc::clone(&count).into();
         let mut context = Context::from_waker(&waker);
-        let (replies, mut answered): (Vec<_>, Vec<_>) = (0..3).map(|_| replies.slot()).unzip();
+        let (responders, mut answered): (Vec<_>, Vec<_>) = (0..3).map(|_| replies.slot()).unzip();
         for answered in &mut answered {
             assert!(std::pin::pin!(answered).poll(&mut context).is_pending());
         }
         let other = std::thread::spawn(move || {
-            for (number, reply) in replies.into_iter().enumerate() {
-                reply.send(number);
+            for (number, responder) in responders.into_iter().enumerate() {
+                responder.send(number);
             }
         });
         other.join().unwrap();

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, KeyPage, Offset,
-    Outcome, Partition, SaleTerms, SaleWindow, Settlement,
+    AccountChanges, AccountPage, AccountPosition, Attempt, DeadLetterDecision, Holder, KeyPage,
+    Offset, Outcome, Partition, SaleTerms, SaleWindow, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -178,7 +178,7 @@ pub enum SettleError {
     /// A partition does not stand where the worker believed: another worker has it.
     #[error("fenced out: the partition is not at the expected offset")]
     Fenced,
-    /// These attempts cannot be settled. Bury them, then settle their batch with them among `rejected`.
+    /// These attempts cannot be settled. Write them to the dead letters, then settle their batch with them among `rejected`.
     #[error("{} attempts cannot be settled", .0.len())]
     Unsettleable(Vec<Rejection>),
     #[error(transparent)]
@@ -308,10 +308,14 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<SettledAttempt>, LedgerError>;
 
     /// Notes durably what was decided about a dead letter of this log. Notes are never changed.
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError>;
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError>;
 
     /// What was decided about the dead letters of this log, the oldest first.
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError>;
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError>;
 
     /// Answers when the ledger does.
     async fn ping(&self) -> Result<(), LedgerError>;

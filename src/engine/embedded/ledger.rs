@@ -16,10 +16,10 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt,
+        Settlement, StoredUser,
     },
 };
 
@@ -263,13 +263,17 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         let (log, decision) = (log.to_owned(), decision.clone());
         self.write(move |conn| audit::note(conn, &log, &decision))
             .await
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         let log = log.to_owned();
         Ok(self
             .store

@@ -115,7 +115,7 @@ impl Session {
     /// True once the connection cannot be used any more.
     fn is_broken(&mut self) -> bool {
         self.deadline.is_closed()
-            || self.code.get().is_some_and(|code| failure::verdict(code).session == SessionFate::Discard)
+            || self.code.get().is_some_and(|code| failure::effect(code).session == SessionFate::Discard)
             || <AsyncPgConnection as AsyncConnection>::TransactionManager::is_broken_transaction_manager(&mut self.conn)
     }
 }

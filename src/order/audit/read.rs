@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::{SaleId, UserId},
     port::{
-        FoundLetter, GateError, LedgerError, LogEntry, LogError, Offset, Partition, Ports,
+        DeadLetterEntry, GateError, LedgerError, LogEntry, LogError, Offset, Partition, Ports,
         SaleListing, SaleSnapshot,
     },
 };
@@ -64,7 +64,7 @@ impl Audit {
             }
         }
         let (mut log, unsettled) = self.log().await?;
-        let letters = self.letters(&mut log).await?;
+        let letters = self.undecided_dead_letters(&mut log).await?;
         let attempts = self.attempts().await?;
         let nothing = Attempts::default();
         let attempts_of = |sale| attempts.get(&sale).unwrap_or(&nothing);
@@ -221,7 +221,7 @@ impl Audit {
     }
 
     /// Dead letters without a decision, by their sales.
-    async fn letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
+    async fn undecided_dead_letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
         let Ports { log, ledger, .. } = &self.engines;
         let decided: BTreeSet<_> = ledger
             .decisions(log.name())
@@ -229,7 +229,7 @@ impl Audit {
             .into_iter()
             .map(|decision| (decision.letter, decision.buried_at.timestamp_millis()))
             .collect();
-        let is_open = |found: &FoundLetter| {
+        let is_open = |found: &DeadLetterEntry| {
             !decided.contains(&(found.id, found.letter.buried_at.timestamp_millis()))
         };
         let (mut counts, mut read) = (Counts::new(), 0);
@@ -240,9 +240,9 @@ impl Audit {
                     sheet.more_letters = true;
                     return Ok(counts);
                 }
-                let page = log.dead_letters(partition, next).await?;
-                read += page.letters.len();
-                for found in page.letters.iter().filter(|found| is_open(found)) {
+                let page = log.read_dead_letters(partition, next).await?;
+                read += page.entries.len();
+                for found in page.entries.iter().filter(|found| is_open(found)) {
                     sheet.dead_letters += 1;
                     if let LogEntry::Attempt(attempt) = found.entry {
                         *counts.entry(attempt.sale).or_default() += 1;

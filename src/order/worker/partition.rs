@@ -199,12 +199,12 @@ impl PartitionReader {
         if batch.next == self.next {
             return Ok(());
         }
-        let garbage: Vec<_> = batch
+        let undecodable: Vec<_> = batch
             .records
             .iter()
-            .filter_map(|record| self.garbage(record))
+            .filter_map(|record| self.undecodable(record))
             .collect();
-        self.bury(&garbage).await?;
+        self.dead_letter(&undecodable).await?;
         self.pass_over_other_ledgers(&batch.records);
         let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
         let last = batch
@@ -237,7 +237,7 @@ impl PartitionReader {
                         .iter()
                         .filter_map(|record| self.rejected(record, &found))
                         .collect();
-                    self.bury(&letters).await?;
+                    self.dead_letter(&letters).await?;
                     settle.rejected = found;
                 }
             }
@@ -255,7 +255,7 @@ impl PartitionReader {
     fn pass_over_other_ledgers(&self, records: &[LogRecord]) {
         let mut others = records.iter().filter_map(|record| match &record.entry {
             LogEntry::OtherLedger(ledger) => Some(ledger),
-            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
+            LogEntry::Attempt(_) | LogEntry::Undecodable(_) => None,
         });
         let Some(ledger) = others.next() else {
             return;
@@ -268,11 +268,11 @@ impl PartitionReader {
     }
 
     /// Writes dead letters before the offset moves past them.
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
         if letters.is_empty() {
             return Ok(());
         }
-        self.engines.log.bury(letters).await?;
+        self.engines.log.dead_letter(letters).await?;
         for letter in letters {
             tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
         }
@@ -310,9 +310,9 @@ impl PartitionReader {
         );
     }
 
-    fn garbage(&self, record: &LogRecord) -> Option<DeadLetter> {
+    fn undecodable(&self, record: &LogRecord) -> Option<DeadLetter> {
         match &record.entry {
-            LogEntry::Garbage(cause) => Some(self.letter(record, cause)),
+            LogEntry::Undecodable(cause) => Some(self.letter(record, cause)),
             LogEntry::Attempt(_) | LogEntry::OtherLedger(_) => None,
         }
     }
@@ -371,7 +371,7 @@ pub(super) async fn record(
 fn attempt(record: &LogRecord) -> Option<Attempt> {
     match record.entry {
         LogEntry::Attempt(attempt) => Some(attempt),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
+        LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 

@@ -9,8 +9,8 @@ use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settl
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
+        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser,
     },
@@ -263,11 +263,15 @@ impl Ledger for RemoteLedger {
         self.ledger.settled(after, limit).await
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         self.ledger.note_decision(log, decision).await
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         self.ledger.decisions(log).await
     }
 

@@ -13,10 +13,10 @@ use crate::{
     account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser, Verdict,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
+        EndedOrder, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
     rules::settlement::{self, Settled},
 };
@@ -285,12 +285,16 @@ impl Ledger for ModelLedger {
         Ok(behind.map(row).take(limit).collect())
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         let has_reason = decision
             .reason
             .as_ref()
             .is_some_and(|text| !text.is_empty());
-        if decision.verdict == Verdict::Discarded && !has_reason {
+        if decision.action == DeadLetterAction::Discarded && !has_reason {
             return Err(LedgerError(
                 "nothing is discarded without a reason".to_owned(),
             ));
@@ -300,7 +304,7 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         let tables = self.tables();
         let of_log = tables.decisions.iter().filter(|(name, _)| name == log);
         Ok(of_log.map(|(_, decision)| decision.clone()).collect())
