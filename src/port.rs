@@ -22,7 +22,7 @@ pub use dead_letters::{
     InvalidDeadLetterId,
 };
 pub use gate::{
-    Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
+    CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
     ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, Standing,
     StockGate,
 };

@@ -38,7 +38,7 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
+        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, Outcome, PendingEntry,
         PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms,
         Settlement, StockGate,
     },
@@ -164,7 +164,7 @@ impl StockGate for RedisGate {
         read::holders(&self.connection, sale).await
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
         load::close(&self.connection, sale, anyway).await
     }
 
@@ -243,8 +243,8 @@ impl StockGate for RedisGate {
         load::set_terms(&self.connection, sale, terms, expires).await
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        read::holdings(&self.connection, sale).await
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        read::held_units(&self.connection, sale).await
     }
 
     async fn stored_results(

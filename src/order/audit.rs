@@ -38,7 +38,7 @@ pub use repair::{Mended, Remedy};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateStatus, Holder, Holding, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
+        GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
         SettledAttempt, Standing,
     },
 };
@@ -48,7 +48,7 @@ use crate::{
 pub struct Look {
     pub before: SaleSnapshot,
     pub status: GateStatus,
-    pub holdings: Vec<Holding>,
+    pub held_units: Vec<HeldUnit>,
     /// What is kept to be told of this sale.
     pub stored: BTreeMap<UserId, PurchaseResult>,
     pub after: SaleSnapshot,
@@ -249,16 +249,16 @@ pub fn compare(look: &Look, attempts: &Attempts) -> Vec<Finding> {
     findings.extend(gate_alone(look));
 
     let held: HashMap<UserId, Standing> = look
-        .holdings
+        .held_units
         .iter()
-        .map(|holding| (holding.user, holding.standing))
+        .map(|held_unit| (held_unit.user, held_unit.standing))
         .collect();
     let after: BTreeSet<UserId> = look.after.holders.iter().map(|order| order.user).collect();
-    for holding in &look.holdings {
-        if holding.standing == Standing::Success && !after.contains(&holding.user) {
+    for held_unit in &look.held_units {
+        if held_unit.standing == Standing::Success && !after.contains(&held_unit.user) {
             findings.push(Finding::HolderWithoutOrder {
-                user: holding.user,
-                attempt: holding.attempt,
+                user: held_unit.user,
+                attempt: held_unit.attempt,
             });
         }
     }

@@ -54,7 +54,7 @@ pub struct SaleTerms {
 
 /// Why a sale was closed until it is loaded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contradiction {
+pub enum CloseReason {
     /// The server behind the gate was restarted since the sale was loaded, and may have lost writes.
     Restarted,
     /// What says how many units are available was lost.
@@ -65,8 +65,8 @@ pub enum Contradiction {
     MetaLost,
     /// `available + holders` is not the total: the holders were lost, or somebody wrote into the gate.
     OffBalance,
-    /// The caller had a reason of its own.
-    Told,
+    /// The caller asked for it ([`CloseRequest::Unconditional`]).
+    Requested,
 }
 
 /// The answer to one shopper who asks for a unit.
@@ -140,7 +140,7 @@ pub struct Holder {
 
 /// A shopper who holds a unit, and how far that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holding {
+pub struct HeldUnit {
     pub user: UserId,
     pub attempt: AttemptId,
     pub standing: Standing,
@@ -174,9 +174,9 @@ pub enum GateStatus {
         pending: u64,
         /// Everyone who holds a unit, pending or ordered. At every moment `available + holders` is the total.
         holders: u64,
-        /// Goes up whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
+        /// Raised whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
         /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
-        returns: u64,
+        holders_epoch: u64,
         /// Of the terms in force; 0 if the sale was loaded by a program that knew no terms.
         version: u64,
         /// Of the terms in force. Another number than the ledger's while a change is on its way.
@@ -273,7 +273,7 @@ pub trait StockGate: Send + Sync {
 
     /// Closes a sale until it is loaded anew, when what is kept of it cannot be trusted, or `anyway`. From a restart of the
     /// server on, a sale answers as a closed one even before this. What it found, if it closed the sale now.
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError>;
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError>;
 
     /// Of a closed sale: lists those as pending again who hold a pending attempt and are not listed. How many. A sale that
     /// lost its list must not be loaded anew before: an attempt may be known here and nowhere else.
@@ -343,7 +343,7 @@ pub trait StockGate: Send + Sync {
 
     /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
     /// true at some moment meanwhile. For audits; reads only.
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError>;
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError>;
 
     /// What these shoppers would be told of a sale if the gate forgot who holds its units: one answer for each, `None`
     /// where nothing is kept or it is of another sale of the product. For audits; reads only.

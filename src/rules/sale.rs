@@ -16,7 +16,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
-        GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
+        GateStatus, HeldUnit, Holder, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
         ReserveOutcome, SaleTerms, Settlement, Standing,
     },
 };
@@ -35,7 +35,7 @@ pub struct Sale {
     pending: HashMap<UserId, i64>,
     /// `None` once it was lost.
     available: Option<i64>,
-    returns: u64,
+    holders_epoch: u64,
     /// Attempts whose orders the ledger has ended and that were taken out. Whoever settled one may still come to record it.
     ended: HashSet<AttemptId>,
     /// True once `pending` was lost: holders may be missing from it.
@@ -54,7 +54,7 @@ enum Phase {
         token: LoadToken,
         started: i64,
         /// Orders recorded meanwhile that the snapshot did not bring, so far.
-        late: i64,
+        recorded_while_loading: i64,
     },
     Open {
         token: LoadToken,
@@ -89,7 +89,7 @@ enum State {
     Claimed,
     Ordered,
     /// Ordered, recorded while the sale was being loaded.
-    Late,
+    RecordedWhileLoading,
 }
 
 impl State {
@@ -193,7 +193,7 @@ impl Sale {
         match self.holders.get(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt => match held.state {
                 State::Claimed => ReleaseOutcome::Claimed,
-                State::Ordered | State::Late => ReleaseOutcome::NotHeld,
+                State::Ordered | State::RecordedWhileLoading => ReleaseOutcome::NotHeld,
                 State::Pending => {
                     self.forget(holder.user);
                     self.give_back();
@@ -274,14 +274,17 @@ impl Sale {
                 // The set of holders has grown: whoever refuses shoppers by heart must look again.
                 Phase::Open { .. } => {
                     self.move_units(-1);
-                    self.returns += 1;
+                    self.holders_epoch += 1;
                     self.hold(user, attempt, State::Ordered);
                 }
-                Phase::Loading { late, .. } => {
-                    *late += 1;
-                    self.hold(user, attempt, State::Late);
+                Phase::Loading {
+                    recorded_while_loading,
+                    ..
+                } => {
+                    *recorded_while_loading += 1;
+                    self.hold(user, attempt, State::RecordedWhileLoading);
                 }
-                Phase::Closed => self.hold(user, attempt, State::Late),
+                Phase::Closed => self.hold(user, attempt, State::RecordedWhileLoading),
                 Phase::New | Phase::Lost => {}
             },
             (
@@ -320,7 +323,7 @@ impl Sale {
                     available,
                     pending,
                     holders: self.holders.len() as u64,
-                    returns: self.returns,
+                    holders_epoch: self.holders_epoch,
                     version: terms.version,
                     total: signed(terms.total),
                     complete: !self.unlisted,
@@ -340,15 +343,15 @@ impl Sale {
     }
 
     #[must_use]
-    pub fn holdings(&self) -> Vec<Holding> {
-        let holding = |(key, held): (&Key, &Held)| {
-            Some(Holding {
+    pub fn held_units(&self) -> Vec<HeldUnit> {
+        let held_unit = |(key, held): (&Key, &Held)| {
+            Some(HeldUnit {
                 user: UserId::new(i64::from_ne_bytes(key.0))?,
                 attempt: held.attempt,
                 standing: held.state.standing(),
             })
         };
-        self.holders.iter().filter_map(holding).collect()
+        self.holders.iter().filter_map(held_unit).collect()
     }
 
     /// Forgets everything, unless something is pending.
@@ -357,7 +360,7 @@ impl Sale {
             return false;
         }
         *self = Self {
-            returns: self.returns,
+            holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             ..Self::default()
         };
@@ -381,10 +384,10 @@ impl Sale {
             phase: Phase::Loading {
                 token,
                 started: now,
-                late: 0,
+                recorded_while_loading: 0,
             },
             expires: Some(now + ABANDONED_AFTER_MS),
-            returns: self.returns,
+            holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             product: self.product,
             ..Self::default()
@@ -395,7 +398,7 @@ impl Sale {
     pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
         let Phase::Loading {
             token: current,
-            late,
+            recorded_while_loading,
             ..
         } = &mut self.phase
         else {
@@ -412,16 +415,16 @@ impl Sale {
                 state: State::Ordered,
             };
             let before = self.holders.insert(holder.user.into(), held);
-            // Recorded before it was loaded: the snapshot counts this order, so `late` must not.
-            if before.is_some_and(|held| held.state == State::Late) {
-                *late -= 1;
+            // Recorded before it was loaded: the snapshot counts this order, so `recorded_while_loading` must not.
+            if before.is_some_and(|held| held.state == State::RecordedWhileLoading) {
+                *recorded_while_loading -= 1;
             }
         }
         self.expires = Some(now + ABANDONED_AFTER_MS);
         true
     }
 
-    /// `micros` is the clock: `returns` never takes a value that it had before, even in an earlier process, and
+    /// `micros` is the clock: `holders_epoch` never takes a value that it had before, even in an earlier process, and
     /// microseconds run ahead of any count.
     pub fn open(
         &mut self,
@@ -436,11 +439,13 @@ impl Sale {
             Phase::Open { token: current, .. } => current == token,
             Phase::Loading {
                 token: current,
-                late,
+                recorded_while_loading,
                 ..
             } if current == token => {
-                self.available = Some(signed(remaining) - late);
-                self.returns = u64::try_from(micros).unwrap_or(0).max(self.returns + 1);
+                self.available = Some(signed(remaining) - recorded_while_loading);
+                self.holders_epoch = u64::try_from(micros)
+                    .unwrap_or(0)
+                    .max(self.holders_epoch + 1);
                 self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
                 true
@@ -466,7 +471,7 @@ impl Sale {
 
     fn give_back(&mut self) {
         self.move_units(1);
-        self.returns += 1;
+        self.holders_epoch += 1;
     }
 
     fn move_units(&mut self, units: i64) {

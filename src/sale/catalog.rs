@@ -81,8 +81,8 @@ pub(super) struct CatalogSale {
 
 /// The mark of a sale without a unit to give: everyone but its holders can be refused without asking.
 pub(super) struct SoldOut {
-    /// The gate's count of returned units when the mark was made: the mark holds while it stands still.
-    pub(super) returns: u64,
+    /// The gate's holders epoch when the mark was made: the mark holds while the epoch does not change.
+    pub(super) holders_epoch: u64,
     /// Sorted.
     pub(super) holders: Box<[UserId]>,
 }
@@ -367,7 +367,7 @@ mod tests {
         let product = ProductId::new(1).unwrap();
         let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
         catalog.open_sales()[0].set_mark(Some(SoldOut {
-            returns: 0,
+            holders_epoch: 0,
             holders,
         }));
         assert_eq!(

@@ -130,10 +130,12 @@ impl CatalogRefresh {
 
     async fn read_stock(&self, sale: &Arc<CatalogSale>) -> Result<(), GateError> {
         let id = sale.listing.id;
-        let (available, returns) = match self.gate.status(id).await? {
+        let (available, holders_epoch) = match self.gate.status(id).await? {
             GateStatus::Open {
-                available, returns, ..
-            } => (available, returns),
+                available,
+                holders_epoch,
+                ..
+            } => (available, holders_epoch),
             GateStatus::Unknown | GateStatus::Closed { .. } => {
                 sale.set_available(None);
                 sale.set_mark(None);
@@ -143,16 +145,19 @@ impl CatalogRefresh {
         sale.set_available(Some(available));
         if available > 0 {
             sale.set_mark(None);
-        } else if sale.mark().is_none_or(|mark| mark.returns != returns) {
+        } else if sale
+            .mark()
+            .is_none_or(|mark| mark.holders_epoch != holders_epoch)
+        {
             sale.set_mark(None);
             let mut holders = self.gate.holders(id).await?;
             holders.sort_unstable();
             // Only if no unit came back meanwhile is everybody who holds one among these.
-            if matches!(self.gate.status(id).await?, GateStatus::Open { available, returns: after, .. }
-                if available <= 0 && after == returns)
+            if matches!(self.gate.status(id).await?, GateStatus::Open { available, holders_epoch: after, .. }
+                if available <= 0 && after == holders_epoch)
             {
                 sale.set_mark(Some(SoldOut {
-                    returns,
+                    holders_epoch,
                     holders: holders.into_boxed_slice(),
                 }));
             }

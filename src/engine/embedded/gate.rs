@@ -19,7 +19,7 @@ use crate::{
     clock::Clock,
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
+        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, Outcome, PendingEntry,
         PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
         Standing, StockGate,
     },
@@ -207,8 +207,8 @@ impl StockGate for MemoryGate {
     }
 
     /// Memory is lost with the process or not at all; but somebody may have a reason of their own.
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
-        let reason = anyway.then_some(Contradiction::Told);
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
+        let reason = anyway.then_some(CloseReason::Requested);
         Ok(self.with(sale, |sale, _| sale.close(reason)).flatten())
     }
 
@@ -301,9 +301,9 @@ impl StockGate for MemoryGate {
         Ok(set.unwrap_or(false))
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        let holdings = self.with(sale, |sale, _| sale.holdings());
-        Ok(holdings.unwrap_or_default())
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        let held_units = self.with(sale, |sale, _| sale.held_units());
+        Ok(held_units.unwrap_or_default())
     }
 
     async fn stored_results(

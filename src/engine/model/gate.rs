@@ -159,10 +159,10 @@ impl ModelGate {
     #[must_use]
     pub fn pending(&self, sale: SaleId) -> BTreeSet<AttemptId> {
         // Also those that are not listed because the list was lost.
-        let holdings = self.with_own(sale, |kept, _| kept.sale.holdings());
-        let mut pending = holdings.unwrap_or_default();
-        pending.retain(|holding| holding.standing == Standing::Pending);
-        pending.iter().map(|holding| holding.attempt).collect()
+        let held_units = self.with_own(sale, |kept, _| kept.sale.held_units());
+        let mut pending = held_units.unwrap_or_default();
+        pending.retain(|held_unit| held_unit.standing == Standing::Pending);
+        pending.iter().map(|held_unit| held_unit.attempt).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     ids::SaleId,
-    port::{Contradiction, GateError, Holder, LoadToken, SaleTerms},
+    port::{CloseReason, GateError, Holder, LoadToken, SaleTerms},
 };
 
 /// How long an abandoned load stays, in milliseconds. Counted from its last sign of life, so any load is shorter.
@@ -101,7 +101,7 @@ pub(super) async fn close(
     connection: &Connection,
     sale: SaleId,
     anyway: bool,
-) -> Result<Option<Contradiction>, GateError> {
+) -> Result<Option<CloseReason>, GateError> {
     let mut args = connection.args();
     args.extend([ABANDONED_MS.into(), i64::from(anyway).into()]);
     let why = connection.run_on(&SCRIPTS.close_sale, sale, args).await?;
@@ -109,12 +109,12 @@ pub(super) async fn close(
         return Ok(None);
     }
     Ok(Some(match reply::text(&why)? {
-        "restarted" => Contradiction::Restarted,
-        "stock" => Contradiction::StockLost,
-        "pending" => Contradiction::PendingLost,
-        "meta" => Contradiction::MetaLost,
-        "balance" => Contradiction::OffBalance,
-        "told" => Contradiction::Told,
+        "restarted" => CloseReason::Restarted,
+        "stock" => CloseReason::StockLost,
+        "pending" => CloseReason::PendingLost,
+        "meta" => CloseReason::MetaLost,
+        "balance" => CloseReason::OffBalance,
+        "told" => CloseReason::Requested,
         _ => return Err(reply::unexpected("an unknown contradiction")),
     }))
 }

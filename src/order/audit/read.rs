@@ -118,9 +118,9 @@ impl Audit {
         let (sale, gate) = (listing.id, &self.engines.gate);
         let before = self.snapshot(sale).await?;
         let status = gate.status(sale).await?;
-        let holdings = gate.holdings(sale).await?;
+        let held_units = gate.held_units(sale).await?;
         let mut users: BTreeSet<UserId> = before.holders.iter().map(|order| order.user).collect();
-        users.extend(holdings.iter().map(|holding| holding.user));
+        users.extend(held_units.iter().map(|held_unit| held_unit.user));
         users.extend(&attempts.without_order);
         let users: Vec<UserId> = users.into_iter().collect();
         let stored = gate.stored_results(sale, listing.product, &users).await?;
@@ -132,7 +132,7 @@ impl Audit {
         Ok(Look {
             before,
             status,
-            holdings,
+            held_units,
             stored,
             after: self.snapshot(sale).await?,
         })

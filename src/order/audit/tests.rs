@@ -38,7 +38,7 @@ fn window() -> SaleWindow {
 
 /// Ten units. Shoppers 1 and 2 have orders and the gate knows it, 3 is pending.
 fn sound() -> Look {
-    let held = |id, standing| Holding {
+    let held = |id, standing| HeldUnit {
         user: user(id),
         attempt: holder(id).attempt,
         standing,
@@ -46,7 +46,7 @@ fn sound() -> Look {
     Look {
         before: books(10, [1, 2]),
         status: open(7, 1, 3),
-        holdings: vec![
+        held_units: vec![
             held(1, Standing::Success),
             held(2, Standing::Success),
             held(3, Standing::Pending),
@@ -66,7 +66,7 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
         available,
         pending,
         holders,
-        returns: 0,
+        holders_epoch: 0,
         version: 1,
         total: 10,
         complete: true,
@@ -116,14 +116,14 @@ fn an_attempt_in_flight_explains_itself_at_every_step() {
     assert_eq!(findings(&look), []);
     // Settled and recorded between the looks at ledger and gate.
     let mut look = sound();
-    look.holdings[2].standing = Standing::Success;
+    look.held_units[2].standing = Standing::Success;
     look.status = open(7, 0, 3);
     look.stored.insert(user(3), PurchaseResult::Success);
     look.after = books(10, [1, 2, 3]);
     assert_eq!(findings(&look), []);
     // Given back after the gate's figures were read and before its holders were.
     let mut look = sound();
-    look.holdings.pop();
+    look.held_units.pop();
     assert_eq!(findings(&look), []);
 }
 
@@ -155,9 +155,9 @@ fn units_that_are_being_added_are_no_finding_and_added_ones_are() {
 fn a_closed_gate_has_no_balance_yet_and_its_orders_must_stand() {
     let mut look = sound();
     look.status = GateStatus::Closed { pending: 0 };
-    look.holdings.clear();
+    look.held_units.clear();
     assert_eq!(findings(&look), []);
-    look.holdings = sound().holdings;
+    look.held_units = sound().held_units;
     look.after = books(10, [1]);
     look.stored.remove(&user(2));
     let Holder { user, attempt } = holder(2);
@@ -190,7 +190,7 @@ fn an_order_that_was_removed_is_found_in_gate_and_results() {
 #[test]
 fn an_order_that_the_gate_does_not_know_is_found_while_it_is_open() {
     let mut look = sound();
-    look.holdings.remove(1);
+    look.held_units.remove(1);
     let Holder { user, attempt } = holder(2);
     let found = findings(&look);
     assert_eq!(found, [Finding::UnknownOrder { user, attempt }]);

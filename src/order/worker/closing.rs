@@ -6,7 +6,7 @@ use metrics::counter;
 
 use crate::{
     ids::SaleId,
-    port::{Contradiction, PortError, Ports},
+    port::{CloseReason, PortError, Ports},
 };
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
@@ -35,7 +35,7 @@ impl Closing {
         let Some(found) = engines.gate.close(sale, anyway).await? else {
             return Ok(false);
         };
-        if found == Contradiction::Restarted {
+        if found == CloseReason::Restarted {
             tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
         } else {
             self.note(now);

@@ -66,7 +66,7 @@ enum StepError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("attempts that were buried are unsettleable again")]
-    Contradiction,
+    UnsettleableAgain,
 }
 
 impl PartitionReader {
@@ -229,7 +229,7 @@ impl PartitionReader {
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
                 Err(SettleError::Ledger(error)) => return Err(error.into()),
                 Err(SettleError::Unsettleable(_)) if !settle.rejected.is_empty() => {
-                    return Err(StepError::Contradiction);
+                    return Err(StepError::UnsettleableAgain);
                 }
                 Err(SettleError::Unsettleable(found)) => {
                     let letters: Vec<_> = batch

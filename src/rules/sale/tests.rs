@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     ids::SaleId,
-    port::{Attempt, Contradiction, SaleWindow, Settlement},
+    port::{Attempt, CloseReason, SaleWindow, Settlement},
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -245,7 +245,7 @@ fn history(seed: u64) {
                 }
                 // A server keeps what it was told of ended orders; they are told again if it forgot.
                 let mut fresh = sale.clone();
-                assert!(fresh.close(Some(Contradiction::Told)).is_some());
+                assert!(fresh.close(Some(CloseReason::Requested)).is_some());
                 assert!(!fresh.end_orders(&ledger.ended), "a closed sale confirmed");
                 assert!(fresh.begin_load(token(2), 0, LEASE));
                 let (remaining, holders) = (ledger.remaining(), orders(&ledger));

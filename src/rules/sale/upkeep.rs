@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{Contradiction, Holder, Outcome, SaleTerms, Settlement},
+    port::{CloseReason, Holder, Outcome, SaleTerms, Settlement},
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -19,14 +19,12 @@ pub enum Part {
 
 impl Sale {
     /// Closes the sale until it is loaded anew, if what is kept of it contradicts itself, or for this reason.
-    pub fn close(&mut self, reason: Option<Contradiction>) -> Option<Contradiction> {
+    pub fn close(&mut self, reason: Option<CloseReason>) -> Option<CloseReason> {
         let found = match self.phase {
-            Phase::Lost => Some(Contradiction::MetaLost),
-            Phase::Open { .. } if self.available.is_none() => Some(Contradiction::StockLost),
-            Phase::Open { .. } if self.unlisted => Some(Contradiction::PendingLost),
-            Phase::Open { .. } if self.status().is_contradictory() => {
-                Some(Contradiction::OffBalance)
-            }
+            Phase::Lost => Some(CloseReason::MetaLost),
+            Phase::Open { .. } if self.available.is_none() => Some(CloseReason::StockLost),
+            Phase::Open { .. } if self.unlisted => Some(CloseReason::PendingLost),
+            Phase::Open { .. } if self.status().is_contradictory() => Some(CloseReason::OffBalance),
             Phase::Open { .. } => reason,
             Phase::New | Phase::Loading { .. } | Phase::Closed => None,
         };
@@ -92,7 +90,7 @@ impl Sale {
             self.available = Some(available + units);
             self.expires = Some(millis(expires));
             if units > 0 {
-                self.returns += 1;
+                self.holders_epoch += 1;
             }
         }
         true

@@ -9,7 +9,7 @@ use super::{RemoteGate, named, of_gate, settlements, told};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry,
+        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry,
         PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
         StockGate,
     },
@@ -89,7 +89,7 @@ impl StockGate for RemoteGate {
         of_gate(call!(self.gate.holders(sale), || "gate.holders".to_owned()))
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
         of_gate(call!(self.gate.close(sale, anyway), || {
             format!("gate.close(anyway: {anyway})")
         }))
@@ -197,8 +197,8 @@ impl StockGate for RemoteGate {
 
     // What audits and repairs ask: not simulated.
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        self.gate.holdings(sale).await
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        self.gate.held_units(sale).await
     }
 
     async fn stored_results(

@@ -9,7 +9,7 @@ use super::{Kept, Kind, ModelGate, forget_results, told};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry,
+        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry,
         PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
         StockGate,
     },
@@ -101,13 +101,13 @@ impl StockGate for ModelGate {
         Ok(users)
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
         let run = self.state().run;
         let closed = self.with_own(sale, |kept, _| {
             let reason = if kept.run == run {
-                anyway.then_some(Contradiction::Told)
+                anyway.then_some(CloseReason::Requested)
             } else {
-                Some(Contradiction::Restarted)
+                Some(CloseReason::Restarted)
             };
             kept.sale.close(reason)
         });
@@ -219,12 +219,12 @@ impl StockGate for ModelGate {
         Ok(set.unwrap_or(false))
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        let mut holdings = self
-            .with_own(sale, |kept, _| kept.sale.holdings())
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        let mut held_units = self
+            .with_own(sale, |kept, _| kept.sale.held_units())
             .unwrap_or_default();
-        holdings.sort_unstable_by_key(|holding| holding.user);
-        Ok(holdings)
+        held_units.sort_unstable_by_key(|held_unit| held_unit.user);
+        Ok(held_units)
     }
 
     async fn stored_results(

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use flashsale::port::{
-    GateStatus, Holding, Outcome, PurchaseResult, ReleaseOutcome, ResultEntry, Standing,
+    GateStatus, HeldUnit, Outcome, PurchaseResult, ReleaseOutcome, ResultEntry, Standing,
 };
 use futures::future::join_all;
 
@@ -28,11 +28,11 @@ impl<E: Engine> Scene<E> {
         }
     }
 
-    async fn standings(&self) -> BTreeMap<i64, Holding> {
-        let holdings = self.gate.holdings(self.sale).await.unwrap();
-        holdings
+    async fn standings(&self) -> BTreeMap<i64, HeldUnit> {
+        let held_units = self.gate.held_units(self.sale).await.unwrap();
+        held_units
             .into_iter()
-            .map(|holding| (holding.user.value(), holding))
+            .map(|held_unit| (held_unit.user.value(), held_unit))
             .collect()
     }
 
@@ -142,12 +142,12 @@ pub async fn everyone_s_holding_is_listed_with_how_far_it_has_come(engine: impl 
         } else {
             Standing::Success
         };
-        let holding = Holding {
+        let held_unit = HeldUnit {
             user: holder.user,
             attempt: holder.attempt,
             standing,
         };
-        expected.insert(holder.user.value(), holding);
+        expected.insert(holder.user.value(), held_unit);
     }
     assert_eq!(scene.standings().await, expected);
 }

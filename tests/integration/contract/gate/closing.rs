@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use flashsale::port::{
-    Contradiction, GateStatus, Outcome, ReleaseOutcome, ReserveOutcome, StockGate,
+    CloseReason, GateStatus, Outcome, ReleaseOutcome, ReserveOutcome, StockGate,
 };
 
 use super::{
@@ -18,7 +18,7 @@ pub async fn a_sound_sale_is_closed_only_if_told(engine: impl Engine) {
     assert_eq!(gate.close(scene.sale, false).await.unwrap(), None);
     assert_eq!(scene.figures().await.0, 4, "it is open");
     let told = gate.close(scene.sale, true).await.unwrap();
-    assert_eq!(told, Some(Contradiction::Told));
+    assert_eq!(told, Some(CloseReason::Requested));
     assert_eq!(
         gate.status(scene.sale).await.unwrap(),
         GateStatus::Closed { pending: 1 }

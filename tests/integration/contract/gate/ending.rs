@@ -23,11 +23,11 @@ async fn ordered<E: Engine>(scene: &mut Scene<E>) -> Holder {
 pub async fn an_ended_order_frees_its_unit_and_its_shopper(engine: impl Engine) {
     let mut scene = Scene::open(engine, 2).await;
     let (ended, stays) = (ordered(&mut scene).await, ordered(&mut scene).await);
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     assert!(end(&scene, &[ended]).await);
     scene.remaining += 1;
     scene.check_balance().await;
-    assert!(scene.figures().await.2 > returns);
+    assert!(scene.figures().await.2 > holders_epoch);
     assert!(!scene.is_holder(ended.user).await && scene.is_holder(stays.user).await);
     assert_eq!(scene.result(ended.user).await, None);
     assert_eq!(

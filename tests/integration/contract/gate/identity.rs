@@ -104,7 +104,7 @@ pub async fn a_sale_of_another_ledger_is_unknown_until_it_is_loaded(engine: impl
     // To the other ledger's nodes it does not exist, and nothing that they do changes it.
     assert_eq!(other.status(sale).await.unwrap(), GateStatus::Unknown);
     assert_eq!(other.holders(sale).await.unwrap(), []);
-    assert_eq!(other.holdings(sale).await.unwrap(), []);
+    assert_eq!(other.held_units(sale).await.unwrap(), []);
     let asked = [again(buyer), new_shopper()];
     let closed = [ReserveOutcome::Closed; 2];
     assert_eq!(other.reserve(sale, &asked).await.unwrap(), closed);

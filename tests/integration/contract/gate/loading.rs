@@ -220,7 +220,7 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
     );
     scene.remaining = 5;
     scene.check_balance().await;
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     scene.reserved().await;
     assert!(
         scene
@@ -243,7 +243,7 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
             .unwrap()
     );
     let (available, pending, now) = scene.figures().await;
-    assert_eq!((available, pending, now), (4, 1, returns));
+    assert_eq!((available, pending, now), (4, 1, holders_epoch));
 }
 
 /// The ledger sells to one shopper after another; each record reaches the gate at another step.

@@ -6,9 +6,7 @@ use std::time::Duration;
 use flashsale::{
     engine::model::Part,
     ids::AttemptId,
-    port::{
-        Contradiction, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry,
-    },
+    port::{CloseReason, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry},
 };
 
 use super::{
@@ -20,7 +18,7 @@ use super::{
 async fn closed_without<E: Server>(
     engine: E,
     part: Part,
-    found: Contradiction,
+    found: CloseReason,
 ) -> (Scene<E>, [Holder; 3]) {
     let mut scene = Scene::open(engine, 5).await;
     let holders = [
@@ -76,14 +74,14 @@ async fn settled_and_loaded<E: Server>(mut scene: Scene<E>, [first, second, thir
 }
 
 pub async fn a_sale_that_lost_its_stock_is_closed(engine: impl Server) {
-    let (scene, holders) = closed_without(engine, Part::Stock, Contradiction::StockLost).await;
+    let (scene, holders) = closed_without(engine, Part::Stock, CloseReason::StockLost).await;
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0);
     settled_and_loaded(scene, holders).await;
 }
 
 pub async fn a_sale_that_lost_its_holders_is_closed(engine: impl Server) {
     let (mut scene, [first, second, _]) =
-        closed_without(engine, Part::Holders, Contradiction::OffBalance).await;
+        closed_without(engine, Part::Holders, CloseReason::OffBalance).await;
     // Without a holder nobody can tell which attempt an entry was of.
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0);
     assert_eq!(pending(&scene).await, []);
@@ -93,7 +91,7 @@ pub async fn a_sale_that_lost_its_holders_is_closed(engine: impl Server) {
 }
 
 pub async fn a_sale_that_lost_its_pending_attempts_lists_them_again(engine: impl Server) {
-    let (scene, holders) = closed_without(engine, Part::Pending, Contradiction::PendingLost).await;
+    let (scene, holders) = closed_without(engine, Part::Pending, CloseReason::PendingLost).await;
     assert_eq!(pending(&scene).await, []);
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 2);
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0, "again");
@@ -101,7 +99,7 @@ pub async fn a_sale_that_lost_its_pending_attempts_lists_them_again(engine: impl
 }
 
 pub async fn a_sale_that_lost_its_meta_lists_its_pending_attempts_again(engine: impl Server) {
-    let (scene, holders) = closed_without(engine, Part::Meta, Contradiction::MetaLost).await;
+    let (scene, holders) = closed_without(engine, Part::Meta, CloseReason::MetaLost).await;
     // They are listed still; nobody can be sure that all are.
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0);
     settled_and_loaded(scene, holders).await;

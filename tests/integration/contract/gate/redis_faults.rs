@@ -10,7 +10,7 @@ use flashsale::{
     engine::redis::{ConnectError, RedisGate},
     ids::SaleId,
     port::{
-        Contradiction, GateError, GateStatus, Outcome, PurchaseResult, ReleaseOutcome,
+        CloseReason, GateError, GateStatus, Outcome, PurchaseResult, ReleaseOutcome,
         ReserveOutcome, ResultEntry, StockGate,
     },
 };
@@ -109,7 +109,7 @@ async fn a_restart_closes_the_sale_once_and_keeps_what_is_pending() {
     assert_eq!(scene.result(refused).await, None);
 
     let found = scene.gate.close(scene.sale, false).await.unwrap();
-    assert_eq!(found, Some(Contradiction::Restarted));
+    assert_eq!(found, Some(CloseReason::Restarted));
     assert!(
         scene.gate.close(scene.sale, false).await.unwrap().is_none(),
         "only once"
@@ -223,7 +223,7 @@ async fn an_emptied_server_knows_no_sale_and_counts_returns_onwards() {
     let holder = scene.reserved().await;
     let pending = scene.reserved().await;
     scene.record(holder, Outcome::Ordered).await;
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     server.flushall();
     server.cli(&["SCRIPT", "FLUSH"]);
     assert_eq!(
@@ -232,7 +232,7 @@ async fn an_emptied_server_knows_no_sale_and_counts_returns_onwards() {
     );
     assert_eq!(scene.reserve(again(holder)).await, ReserveOutcome::Closed);
     scene.load(4, open_window(), &[holder]).await;
-    assert!(scene.figures().await.2 > returns);
+    assert!(scene.figures().await.2 > holders_epoch);
     // The forgotten attempt is settled after all: its order takes a unit.
     scene.remaining -= 1;
     scene.record_twice(pending, Outcome::Ordered).await;

@@ -193,7 +193,7 @@ pub async fn a_released_unit_can_be_bought_again_once(engine: impl Engine) {
     let holder = scene.reserved().await;
     let refused = new_shopper();
     assert_eq!(scene.reserve(refused).await, ReserveOutcome::SoldOut);
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     assert_eq!(
         scene.gate.release(scene.sale, holder).await.unwrap(),
         ReleaseOutcome::Released
@@ -203,7 +203,7 @@ pub async fn a_released_unit_can_be_bought_again_once(engine: impl Engine) {
         ReleaseOutcome::NotHeld
     );
     scene.check_balance().await;
-    assert_eq!(scene.figures().await.2, returns + 1);
+    assert_eq!(scene.figures().await.2, holders_epoch + 1);
     assert_eq!(scene.reserve(refused).await, ReserveOutcome::Reserved);
     assert_eq!(scene.reserve(holder).await, ReserveOutcome::SoldOut);
 }

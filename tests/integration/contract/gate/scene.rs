@@ -148,15 +148,15 @@ impl<E: Engine> Scene<E> {
         answers.into_iter().map(Result::unwrap).collect()
     }
 
-    /// Available and pending units, and the count of returns.
+    /// Available and pending units, and the holders epoch.
     pub async fn figures(&self) -> (i64, i64, u64) {
         match self.gate.status(self.sale).await.unwrap() {
             GateStatus::Open {
                 available,
                 pending,
-                returns,
+                holders_epoch,
                 ..
-            } => (available, i64::try_from(pending).unwrap(), returns),
+            } => (available, i64::try_from(pending).unwrap(), holders_epoch),
             other => panic!("the sale is not open: {other:?}"),
         }
     }

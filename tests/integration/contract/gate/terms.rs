@@ -21,7 +21,7 @@ pub async fn newer_terms_add_and_take_units(engine: impl Engine) {
     for _ in 0..3 {
         scene.reserved().await;
     }
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     assert!(scene.set_terms(2, open_window(), 12).await);
     scene.remaining = 12;
     scene.check_balance().await;
@@ -29,7 +29,7 @@ pub async fn newer_terms_add_and_take_units(engine: impl Engine) {
     let (available, pending, raised) = scene.figures().await;
     assert_eq!((available, pending), (9, 3));
     assert!(
-        raised > returns,
+        raised > holders_epoch,
         "a node that refuses by heart must look again"
     );
 
