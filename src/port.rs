@@ -10,6 +10,7 @@ mod dead_letters;
 mod gate;
 mod ledger;
 mod log;
+mod outcomes;
 mod ports;
 
 pub use accounts::{
@@ -33,6 +34,10 @@ pub use ledger::{
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
+};
+pub use outcomes::{
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
+    SeekOutcome, TermsOutcome, UnloadOutcome,
 };
 pub use ports::Ports;
 

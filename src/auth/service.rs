@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{Ledger, NewUser, Registration, StoredUser},
+    port::{Ledger, NewUser, PasswordHashOutcome, Registration, StoredUser},
     security::{self, Event},
     telemetry::LogThrottle,
 };
@@ -176,11 +176,11 @@ impl Auth {
             Err(error) => Err(error.to_string()),
         };
         match renewed {
-            // Otherwise another login, or its owner, was first.
-            Ok(is_replaced) if is_replaced => {
+            Ok(PasswordHashOutcome::Replaced) => {
                 counter!("flashsale_passwords_renewed_total").increment(1);
             }
-            Ok(_) => {}
+            // Another login, or its owner, was first.
+            Ok(PasswordHashOutcome::Superseded) => {}
             Err(error) => {
                 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
                 if LOG_THROTTLE.allow() {

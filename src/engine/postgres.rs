@@ -42,9 +42,9 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
-        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt,
-        Settlement, StoredUser,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
+        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -138,7 +138,7 @@ impl Ledger for PostgresLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         Ok(users::replace_hash(&mut *self.pool.take().await?, user, old, new).await?)
     }
 
@@ -211,7 +211,7 @@ impl Ledger for PostgresLedger {
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         Ok(leases::seek(&mut *self.pool.take().await?, position, from, to).await?)
     }
 

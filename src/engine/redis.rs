@@ -38,9 +38,10 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, Outcome, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms,
-        Settlement, StockGate,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, Settlement,
+        StockGate, TermsOutcome, UnloadOutcome,
     },
 };
 use connection::Connection;
@@ -164,8 +165,12 @@ impl StockGate for RedisGate {
         read::holders(&self.connection, sale).await
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
-        load::close(&self.connection, sale, anyway).await
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        load::close(&self.connection, sale, request).await
     }
 
     async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
@@ -178,7 +183,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<EndOrdersOutcome, GateError> {
         let told: Vec<_> = ended
             .iter()
             .map(|holder| ResultEntry {
@@ -201,7 +206,11 @@ impl StockGate for RedisGate {
         hold::overdue(&self.connection, sale, age, limit).await
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         hold::claim(&self.connection, sale, holders).await
     }
 
@@ -210,7 +219,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         load::begin(&self.connection, sale, token, lease).await
     }
 
@@ -219,7 +228,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         load::add_holders(&self.connection, sale, token, holders).await
     }
 
@@ -230,7 +239,7 @@ impl StockGate for RedisGate {
         terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         load::open(&self.connection, sale, token, terms, remaining, expires).await
     }
 
@@ -239,7 +248,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         load::set_terms(&self.connection, sale, terms, expires).await
     }
 
@@ -260,7 +269,7 @@ impl StockGate for RedisGate {
         results::forget(&self.connection, self.ledger.tag(), results).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
         load::unload(&self.connection, sale).await
     }
 

@@ -11,7 +11,10 @@ use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::Settlement;
+use super::{
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, Settlement, TermsOutcome,
+    UnloadOutcome,
+};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
 /// The gate did not do what it was asked, or is not known to have done it.
@@ -271,9 +274,13 @@ pub trait StockGate: Send + Sync {
     /// All who hold a unit, in no order; at least those who hold one during the whole call.
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError>;
 
-    /// Closes a sale until it is loaded anew, when what is kept of it cannot be trusted, or `anyway`. From a restart of the
-    /// server on, a sale answers as a closed one even before this. What it found, if it closed the sale now.
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError>;
+    /// Closes a sale until it is loaded anew. From a restart of the server on, a sale answers as a closed one even before this.
+    /// The reason, if it closed the sale now.
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError>;
 
     /// Of a closed sale: lists those as pending again who hold a pending attempt and are not listed. How many. A sale that
     /// lost its list must not be loaded anew before: an attempt may be known here and nowhere else.
@@ -281,14 +288,12 @@ pub trait StockGate: Send + Sync {
 
     /// Takes orders out that the ledger has ended, at most 1,000: each unit can be bought again, the shopper may buy again and
     /// is not told SUCCESS any more. An order of one of these attempts that is recorded later takes no unit.
-    ///
-    /// False unless the sale is open: then it must be called again, since an older snapshot may bring the holders back.
     async fn end_orders(
         &self,
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError>;
+    ) -> Result<EndOrdersOutcome, GateError>;
 
     /// Up to `limit` pending attempts that are at least this old, oldest first. Works on closed sales too.
     async fn overdue(
@@ -299,29 +304,28 @@ pub trait StockGate: Send + Sync {
     ) -> Result<Vec<PendingEntry>, GateError>;
 
     /// Claims pending attempts before they are appended again: from now on their release is refused, and they count as
-    /// new for [`StockGate::overdue`]. One answer for each: true if it is still pending.
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError>;
+    /// new for [`StockGate::overdue`]. One answer for each.
+    async fn claim(&self, sale: SaleId, holders: &[Holder])
+    -> Result<Vec<ClaimOutcome>, GateError>;
 
-    /// Starts loading a sale that is unknown or closed, dropping what was held of it. False when it is open, or another
-    /// loading started less than `lease` ago.
+    /// Starts loading a sale that is unknown or closed, dropping what was held of it.
     async fn begin_load(
         &self,
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError>;
+    ) -> Result<LoadStart, GateError>;
 
-    /// Adds holders who have an order, from the same snapshot as the units of [`StockGate::open`]. False when this loading
-    /// was superseded.
+    /// Adds holders who have an order, from the same snapshot as the units of [`StockGate::open`].
     async fn load_holders(
         &self,
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError>;
+    ) -> Result<LoadStep, GateError>;
 
     /// Opens a loaded sale with the terms, and the units left, of the ledger's snapshot that the holders came from. It must
-    /// have been taken after [`StockGate::begin_load`]. What is kept of the sale expires at `expires`. False when superseded.
+    /// have been taken after [`StockGate::begin_load`]. What is kept of the sale expires at `expires`.
     async fn open(
         &self,
         sale: SaleId,
@@ -329,17 +333,16 @@ pub trait StockGate: Send + Sync {
         terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError>;
+    ) -> Result<LoadStep, GateError>;
 
     /// Applies terms to an open sale if their version is newer than that in force: what is available changes by as much as
     /// the total. More may be given out than the new total; then nothing is available, and the number is below zero.
-    /// True if these terms, or newer ones, are in force.
     async fn set_terms(
         &self,
         sale: SaleId,
         terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError>;
+    ) -> Result<TermsOutcome, GateError>;
 
     /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
     /// true at some moment meanwhile. For audits; reads only.
@@ -358,8 +361,7 @@ pub trait StockGate: Send + Sync {
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError>;
 
     /// Forgets a sale, as if the gate had been emptied of it: a worker loads it anew from the ledger.
-    /// False, and nothing is forgotten, while an attempt is pending.
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError>;
 
     /// The time by the gate's clock, which opens and closes sales. On a cluster, of one of its masters: their clocks are to
     /// be within a second of each other.

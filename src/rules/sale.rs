@@ -16,8 +16,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
-        GateStatus, HeldUnit, Holder, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
-        ReserveOutcome, SaleTerms, Settlement, Standing,
+        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Outcome,
+        PendingEntry, ReleaseOutcome, ReserveOutcome, SaleTerms, Settlement, Standing,
+        UnloadOutcome,
     },
 };
 
@@ -204,14 +205,14 @@ impl Sale {
         }
     }
 
-    pub fn claim(&mut self, holder: Holder, now: i64) -> bool {
+    pub fn claim(&mut self, holder: Holder, now: i64) -> ClaimOutcome {
         match self.holders.get_mut(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt && held.state.is_pending() => {
                 held.state = State::Claimed;
                 self.pending.insert(holder.user, now);
-                true
+                ClaimOutcome::Claimed
             }
-            Some(_) | None => false,
+            Some(_) | None => ClaimOutcome::NotPending,
         }
     }
 
@@ -355,27 +356,27 @@ impl Sale {
     }
 
     /// Forgets everything, unless something is pending.
-    pub fn unload(&mut self) -> bool {
+    pub fn unload(&mut self) -> UnloadOutcome {
         if !self.pending.is_empty() {
-            return false;
+            return UnloadOutcome::AttemptsPending;
         }
         *self = Self {
             holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             ..Self::default()
         };
-        true
+        UnloadOutcome::Unloaded
     }
 
-    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
+    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> LoadStart {
         match self.phase {
-            Phase::Open { .. } if self.available.is_some() => return false,
+            Phase::Open { .. } if self.available.is_some() => return LoadStart::OpenOrLoading,
             // Sent again: what this load has brought since must stay.
-            Phase::Loading { token: before, .. } if before == token => return true,
+            Phase::Loading { token: before, .. } if before == token => return LoadStart::Begun,
             Phase::Loading { started, .. } => {
                 let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
                 if (0..lease).contains(&(now - started)) {
-                    return false;
+                    return LoadStart::OpenOrLoading;
                 }
             }
             Phase::Open { .. } | Phase::Closed | Phase::Lost | Phase::New => {}
@@ -392,20 +393,20 @@ impl Sale {
             product: self.product,
             ..Self::default()
         };
-        true
+        LoadStart::Begun
     }
 
-    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
+    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> LoadStep {
         let Phase::Loading {
             token: current,
             recorded_while_loading,
             ..
         } = &mut self.phase
         else {
-            return false;
+            return LoadStep::Superseded;
         };
         if *current != token {
-            return false;
+            return LoadStep::Superseded;
         }
         for holder in holders {
             // The snapshot is younger than all that ended before this loading began.
@@ -421,7 +422,7 @@ impl Sale {
             }
         }
         self.expires = Some(now + ABANDONED_AFTER_MS);
-        true
+        LoadStep::Applied
     }
 
     /// `micros` is the clock: `holders_epoch` never takes a value that it had before, even in an earlier process, and
@@ -433,10 +434,10 @@ impl Sale {
         remaining: u64,
         expires: DateTime<Utc>,
         micros: i64,
-    ) -> bool {
+    ) -> LoadStep {
         match self.phase {
             // Sent again: units may have been taken since.
-            Phase::Open { token: current, .. } => current == token,
+            Phase::Open { token: current, .. } if current == token => LoadStep::Applied,
             Phase::Loading {
                 token: current,
                 recorded_while_loading,
@@ -448,9 +449,13 @@ impl Sale {
                     .max(self.holders_epoch + 1);
                 self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
-                true
+                LoadStep::Applied
             }
-            Phase::Loading { .. } | Phase::Closed | Phase::Lost | Phase::New => false,
+            Phase::Open { .. }
+            | Phase::Loading { .. }
+            | Phase::Closed
+            | Phase::Lost
+            | Phase::New => LoadStep::Superseded,
         }
     }
 

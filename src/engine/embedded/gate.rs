@@ -19,9 +19,10 @@ use crate::{
     clock::Clock,
     ids::{ProductId, SaleId, UserId},
     port::{
-        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, Outcome, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        Standing, StockGate,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement, Standing, StockGate,
+        TermsOutcome, UnloadOutcome,
     },
     rules::sale::Sale,
 };
@@ -207,8 +208,13 @@ impl StockGate for MemoryGate {
     }
 
     /// Memory is lost with the process or not at all; but somebody may have a reason of their own.
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
-        let reason = anyway.then_some(CloseReason::Requested);
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        let is_unconditional = request == CloseRequest::Unconditional;
+        let reason = is_unconditional.then_some(CloseReason::Requested);
         Ok(self.with(sale, |sale, _| sale.close(reason)).flatten())
     }
 
@@ -222,7 +228,7 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<EndOrdersOutcome, GateError> {
         let told = ended.iter().map(|holder| ResultEntry {
             sale,
             product,
@@ -231,7 +237,7 @@ impl StockGate for MemoryGate {
         });
         self.results.forget(told.collect()).await?;
         let taken = self.with(sale, |sale, _| sale.end_orders(ended));
-        Ok(taken.unwrap_or(false))
+        Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
 
     async fn overdue(
@@ -244,12 +250,16 @@ impl StockGate for MemoryGate {
         Ok(entries.unwrap_or_default())
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         let claimed = self.with(sale, |sale, now| {
             let claim = |holder: &Holder| sale.claim(*holder, now);
             holders.iter().map(claim).collect()
         });
-        Ok(claimed.unwrap_or_else(|| vec![false; holders.len()]))
+        Ok(claimed.unwrap_or_else(|| vec![ClaimOutcome::NotPending; holders.len()]))
     }
 
     async fn begin_load(
@@ -257,13 +267,13 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         if self.with(sale, |_, _| ()).is_none() {
             let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
             sales.entry(sale).or_default();
         }
         let begun = self.with(sale, |sale, now| sale.begin_load(token, now, lease));
-        Ok(begun.unwrap_or(false))
+        Ok(begun.unwrap_or(LoadStart::OpenOrLoading))
     }
 
     async fn load_holders(
@@ -271,9 +281,9 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let loaded = self.with(sale, |sale, now| sale.load_holders(token, holders, now));
-        Ok(loaded.unwrap_or(false))
+        Ok(loaded.unwrap_or(LoadStep::Superseded))
     }
 
     async fn open(
@@ -283,12 +293,12 @@ impl StockGate for MemoryGate {
         terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let opened = self.with(sale, |sale, _| {
             sale.open(token, terms, remaining, expires, micros)
         });
-        Ok(opened.unwrap_or(false))
+        Ok(opened.unwrap_or(LoadStep::Superseded))
     }
 
     async fn set_terms(
@@ -296,9 +306,9 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         let set = self.with(sale, |sale, _| sale.set_terms(terms, expires));
-        Ok(set.unwrap_or(false))
+        Ok(set.unwrap_or(TermsOutcome::NotOpen))
     }
 
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
@@ -319,8 +329,9 @@ impl StockGate for MemoryGate {
         self.results.forget(results.to_vec()).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
-        Ok(self.with(sale, |sale, _| sale.unload()).unwrap_or(true))
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
+        let unloaded = self.with(sale, |sale, _| sale.unload());
+        Ok(unloaded.unwrap_or(UnloadOutcome::Unloaded))
     }
 
     /// In one process there is one clock.

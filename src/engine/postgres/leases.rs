@@ -19,7 +19,7 @@ use super::{
 use crate::{
     engine::fair_share::fair_share,
     ids::AttemptId,
-    port::{Lease, Member, Offset, Partition, Position},
+    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
 };
 
 /// Waits while a batch of the member's own is being settled, hence before the lock of the group.
@@ -247,7 +247,7 @@ pub(super) async fn seek(
     position: &Position,
     from: Offset,
     to: Offset,
-) -> QueryResult<bool> {
+) -> QueryResult<SeekOutcome> {
     let moved = Prepared::new(REPOSITION)
         .bind::<BigInt, _>(to.0)
         .bind::<Text, _>(position.group.clone())
@@ -256,7 +256,10 @@ pub(super) async fn seek(
         .bind::<BigInt, _>(from.0)
         .execute(conn)
         .await?;
-    Ok(moved == 1)
+    Ok(match moved {
+        1 => SeekOutcome::Moved,
+        _ => SeekOutcome::Fenced,
+    })
 }
 
 impl Prepared {

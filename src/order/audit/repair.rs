@@ -8,7 +8,10 @@ use tokio::time::Instant;
 use super::{Audit, AuditError, Finding, Report, Sheet};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
-    port::{Attempt, GateStatus, Outcome, PurchaseResult, ResultEntry, SaleListing, Settlement},
+    port::{
+        Attempt, GateStatus, Outcome, PurchaseResult, ResultEntry, SaleListing, Settlement,
+        UnloadOutcome,
+    },
 };
 
 /// How long attempts in flight are waited for, and again a worker that is to load a sale.
@@ -110,7 +113,7 @@ impl Audit {
     async fn reload(&self, sale: SaleId) -> Result<Mended, AuditError> {
         let gate = &self.engines.gate;
         let deadline = Instant::now() + PATIENCE;
-        while !gate.unload(sale).await? {
+        while gate.unload(sale).await? == UnloadOutcome::AttemptsPending {
             if Instant::now() >= deadline {
                 return Ok(Mended::NotYet(
                     "attempts are in flight; try again when it is quiet",

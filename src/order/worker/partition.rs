@@ -18,8 +18,8 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
-        Settlement, StockGate,
+        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SeekOutcome, SettleBatch,
+        SettleError, Settlement, StockGate,
     },
     telemetry::LogThrottle,
 };
@@ -178,12 +178,12 @@ impl PartitionReader {
         counter!("flashsale_log_restarts_total").increment(1);
         // Before the ledger is behind it.
         self.settled.store(0, Ordering::Release);
-        if !self
+        let sought = self
             .engines
             .ledger
             .seek(&self.position, self.next, earliest)
-            .await?
-        {
+            .await?;
+        if sought == SeekOutcome::Fenced {
             return Err(StepError::Fenced);
         }
         tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");

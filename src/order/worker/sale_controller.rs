@@ -22,7 +22,10 @@ use super::{
 use crate::{
     auth::raise_lost_mark,
     ids::SaleId,
-    port::{EndedOrder, GateStatus, Offset, Partition, PortError, Ports, SaleListing},
+    port::{
+        CloseRequest::{IfInconsistent, Unconditional},
+        EndedOrder, GateStatus, Offset, Partition, PortError, Ports, SaleListing,
+    },
 };
 
 /// How often every sale is reconciled.
@@ -185,7 +188,7 @@ impl SaleController {
         let status = engines.gate.status(sale).await?;
         show(sale, status);
         let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
-        if suspicious && tasks.closing.close(engines, sale, false).await? {
+        if suspicious && tasks.closing.close(engines, sale, IfInconsistent).await? {
             return Ok(true);
         }
         match status {
@@ -196,7 +199,9 @@ impl SaleController {
                 match tasks.terms.step(engines, settings, listing, status).await? {
                     Step::Agreed => {}
                     Step::Applied => return Ok(false),
-                    Step::Unknown => return tasks.closing.close(engines, sale, true).await,
+                    Step::Unknown => {
+                        return tasks.closing.close(engines, sale, Unconditional).await;
+                    }
                 }
                 if !ended.is_empty() {
                     end_orders(engines, listing, ended).await?;
@@ -215,7 +220,7 @@ impl SaleController {
                         .step(engines, group, listing, available)
                         .await?;
                 if differs {
-                    return tasks.closing.close(engines, sale, true).await;
+                    return tasks.closing.close(engines, sale, Unconditional).await;
                 }
                 Ok(false)
             }

@@ -3,7 +3,10 @@
 use metrics::counter;
 
 use super::WorkerSettings;
-use crate::port::{EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms};
+use crate::port::{
+    EndOrdersOutcome, EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms,
+    TermsOutcome,
+};
 
 /// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
 const LOOKS: u32 = 6;
@@ -48,7 +51,8 @@ impl Terms {
         if version < terms.version {
             self.unknown = 0;
             let expires = terms.window.end + settings.keep;
-            if engines.gate.set_terms(listing.id, terms, expires).await? {
+            let applied = engines.gate.set_terms(listing.id, terms, expires).await?;
+            if applied == TermsOutcome::InForce {
                 let SaleTerms {
                     version,
                     window,
@@ -78,10 +82,10 @@ pub(super) async fn end_orders(
 ) -> Result<(), PortError> {
     let holders: Vec<_> = ended.iter().map(|order| order.holder).collect();
     let gate = &engines.gate;
-    if gate
+    let outcome = gate
         .end_orders(listing.id, listing.product, &holders)
-        .await?
-    {
+        .await?;
+    if outcome == EndOrdersOutcome::TakenOut {
         engines.ledger.note_ended(ended).await?;
         counter!("flashsale_orders_ended_total").increment(ended.len() as u64);
         tracing::info!(sale = %listing.id, orders = ended.len(), "orders that ended are taken out of the gate");

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{CloseReason, Holder, Outcome, SaleTerms, Settlement},
+    port::{CloseReason, EndOrdersOutcome, Holder, Outcome, SaleTerms, Settlement, TermsOutcome},
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -53,10 +53,10 @@ impl Sale {
         (self.pending.len() - before) as u64
     }
 
-    /// Takes the units and holders of ended orders back. False unless the sale is open.
-    pub fn end_orders(&mut self, ended: &[Holder]) -> bool {
+    /// Takes the units and holders of ended orders back.
+    pub fn end_orders(&mut self, ended: &[Holder]) -> EndOrdersOutcome {
         if !self.is_open() || self.available.is_none() {
-            return false;
+            return EndOrdersOutcome::NotOpen;
         }
         for holder in ended {
             self.ended.insert(holder.attempt);
@@ -66,7 +66,7 @@ impl Sale {
                 self.give_back();
             }
         }
-        true
+        EndOrdersOutcome::TakenOut
     }
 
     /// True if the order that this tells of has ended: whoever settled it was paused in between.
@@ -79,10 +79,10 @@ impl Sale {
         }
     }
 
-    /// Applies newer terms. True if these, or newer ones, are in force.
-    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> bool {
+    /// Applies newer terms.
+    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> TermsOutcome {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
-            return false;
+            return TermsOutcome::NotOpen;
         };
         if terms.version < new.version {
             let units = signed(new.total) - signed(terms.total);
@@ -93,7 +93,7 @@ impl Sale {
                 self.holders_epoch += 1;
             }
         }
-        true
+        TermsOutcome::InForce
     }
 
     /// As if a key of the server had been evicted.

@@ -9,9 +9,9 @@ use super::{RemoteGate, named, of_gate, settlements, told};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        StockGate,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
+        ReserveOutcome, ResultEntry, SaleTerms, Settlement, StockGate, TermsOutcome, UnloadOutcome,
     },
 };
 
@@ -89,9 +89,13 @@ impl StockGate for RemoteGate {
         of_gate(call!(self.gate.holders(sale), || "gate.holders".to_owned()))
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<CloseReason>, GateError> {
-        of_gate(call!(self.gate.close(sale, anyway), || {
-            format!("gate.close(anyway: {anyway})")
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        of_gate(call!(self.gate.close(sale, request), || {
+            format!("gate.close({request:?})")
         }))
     }
 
@@ -104,7 +108,7 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<EndOrdersOutcome, GateError> {
         let (gate, taken) = (Arc::clone(&self.gate), ended.to_vec());
         let what = || format!("gate.end_orders({})", named(ended));
         let effect = move || {
@@ -125,7 +129,11 @@ impl StockGate for RemoteGate {
         }))
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         let (gate, taken) = (Arc::clone(&self.gate), holders.to_vec());
         let what = || format!("gate.claim({})", named(holders));
         let effect = move || {
@@ -140,7 +148,7 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         of_gate(call!(self.gate.begin_load(sale, token, lease), || {
             "gate.begin_load".to_owned()
         }))
@@ -151,7 +159,7 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let (gate, loaded) = (Arc::clone(&self.gate), holders.to_vec());
         let what = || format!("gate.load_holders({})", named(holders));
         let effect = move || {
@@ -168,14 +176,14 @@ impl StockGate for RemoteGate {
         terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let (gate, world) = (Arc::clone(&self.gate), Arc::clone(&self.connection.world));
         let what = || format!("gate.open({remaining} units)");
         let effect = move || {
             let (gate, world) = (Arc::clone(&gate), Arc::clone(&world));
             async move {
                 let opened = gate.open(sale, token, terms, remaining, expires).await;
-                if matches!(opened, Ok(true)) {
+                if matches!(opened, Ok(LoadStep::Applied)) {
                     world.opened();
                 }
                 opened
@@ -189,7 +197,7 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         of_gate(call!(self.gate.set_terms(sale, terms, expires), || {
             format!("gate.set_terms({}, {} units)", terms.version, terms.total)
         }))
@@ -214,7 +222,7 @@ impl StockGate for RemoteGate {
         self.gate.forget_results(results).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
         self.gate.unload(sale).await
     }
 

@@ -10,9 +10,9 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
-        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, PasswordHashOutcome,
+        Position, Registration, SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -96,7 +96,7 @@ impl Ledger for RemoteLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         self.ledger.replace_password_hash(user, old, new).await
     }
 
@@ -243,7 +243,7 @@ impl Ledger for RemoteLedger {
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
         let what = || format!("ledger.seek({} from {from} to {to})", position.partition);
         let effect = move || {

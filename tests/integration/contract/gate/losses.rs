@@ -6,7 +6,10 @@ use std::time::Duration;
 use flashsale::{
     engine::model::Part,
     ids::AttemptId,
-    port::{CloseReason, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry},
+    port::{
+        CloseReason, CloseRequest, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome,
+        ResultEntry,
+    },
 };
 
 use super::{
@@ -43,8 +46,19 @@ async fn closed_without<E: Server>(
     let status = gate.status(scene.sale).await.unwrap();
     let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
     assert!(suspicious, "{status:?}");
-    assert_eq!(gate.close(scene.sale, false).await.unwrap(), Some(found));
-    assert_eq!(gate.close(scene.sale, false).await.unwrap(), None, "again");
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap(),
+        Some(found)
+    );
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap(),
+        None,
+        "again"
+    );
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Closed);
     (scene, holders)
 }

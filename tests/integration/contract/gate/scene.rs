@@ -7,8 +7,8 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, GateStatus, Holder, LoadToken, Outcome, PurchaseResult, ReserveOutcome,
-        ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate,
+        Attempt, GateStatus, Holder, LoadStart, LoadStep, LoadToken, Outcome, PurchaseResult,
+        ReserveOutcome, ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate, TermsOutcome,
     },
 };
 use uuid::Uuid;
@@ -54,14 +54,18 @@ impl<E: Engine> Scene<E> {
     /// Loads and opens the sale as a worker does.
     pub async fn load(&mut self, remaining: u64, window: SaleWindow, holders: &[Holder]) {
         let (token, total) = (new_token(), remaining + holders.len() as u64);
-        assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
-        assert!(
+        assert_eq!(
+            self.gate.begin_load(self.sale, token, LEASE).await.unwrap(),
+            LoadStart::Begun
+        );
+        assert_eq!(
             self.gate
                 .load_holders(self.sale, token, holders)
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
-        assert!(
+        assert_eq!(
             self.gate
                 .open(
                     self.sale,
@@ -71,7 +75,8 @@ impl<E: Engine> Scene<E> {
                     in_two_hours()
                 )
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
         self.remaining = i64::try_from(remaining).unwrap();
         self.check_balance().await;
@@ -170,8 +175,8 @@ impl<E: Engine> Scene<E> {
         self.set_terms(version + 1, window, total).await;
     }
 
-    /// True if these terms or newer ones are in force.
-    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> bool {
+    /// Applies terms of this version.
+    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> TermsOutcome {
         let terms = SaleTerms {
             version,
             window,

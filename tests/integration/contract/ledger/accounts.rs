@@ -5,7 +5,7 @@ use flashsale::{
     ids::UserId,
     port::{
         ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPosition, KeyClash, KeyPage, Ledger,
-        NewUser, Offset, Outcome, Registration, SettleBatch,
+        NewUser, Offset, Outcome, PasswordHashOutcome, Registration, SettleBatch,
     },
 };
 use futures::future::join_all;
@@ -95,14 +95,20 @@ pub async fn a_password_hash_is_replaced_unless_another_was_first(bed: &impl Bed
         panic!("not registered");
     };
     let replaced = join_all(["one", "two"].map(|new| ledger.replace_password_hash(id, "-", new)));
-    let replaced: Vec<bool> = replaced.await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(replaced.iter().filter(|is| **is).count(), 1, "{replaced:?}");
+    let replaced: Vec<_> = replaced.await.into_iter().map(Result::unwrap).collect();
+    let is_first = |outcome: &PasswordHashOutcome| *outcome == PasswordHashOutcome::Replaced;
+    let winners: Vec<_> = replaced.iter().map(is_first).collect();
+    assert_eq!(
+        winners.iter().filter(|won| **won).count(),
+        1,
+        "{replaced:?}"
+    );
     let stored = ledger.find_user("ada").await.unwrap().unwrap();
-    let first = if replaced[0] { "one" } else { "two" };
+    let first = if winners[0] { "one" } else { "two" };
     assert_eq!(stored.password_hash, first);
     let nobody = UserId::new(id.value() + 1).unwrap();
     let replaced = ledger.replace_password_hash(nobody, "-", "new").await;
-    assert!(!replaced.unwrap());
+    assert_eq!(replaced.unwrap(), PasswordHashOutcome::Superseded);
 }
 
 /// Pairs of spellings that are one name, as they may stand in an email.

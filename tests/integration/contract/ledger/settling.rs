@@ -6,7 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, Ledger, Offset, Outcome, Partition, Rejection, SettleBatch, SettleError},
+    port::{
+        Attempt, Ledger, Offset, Outcome, Partition, Rejection, SeekOutcome, SettleBatch,
+        SettleError,
+    },
 };
 use futures::future::join_all;
 
@@ -141,11 +144,12 @@ pub async fn settling_again_answers_the_same(bed: &impl Bed) {
     let batch = attempts(sale, &users);
     let before = settle(&*ledger, 0, 0, &batch).await.unwrap();
     for _ in 0..2 {
-        assert!(
+        assert_eq!(
             ledger
                 .seek(&position(0), Offset(4), Offset(0))
                 .await
-                .unwrap()
+                .unwrap(),
+            SeekOutcome::Moved
         );
         assert_eq!(settle(&*ledger, 0, 0, &batch).await.unwrap(), before);
     }
@@ -177,11 +181,12 @@ pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl SqlB
     bed.execute("UPDATE purchase_attempts SET outcome = 'SOLD_OUT' WHERE user_id = 2")
         .await
         .unwrap();
-    assert!(
+    assert_eq!(
         ledger
             .seek(&position(0), Offset(6), Offset(0))
             .await
-            .unwrap()
+            .unwrap(),
+        SeekOutcome::Moved
     );
     let sums = "SELECT (SELECT count(*) FROM orders) * 1000 + count(*) FROM purchase_attempts";
     let (rows, mut expected) = (bed.number(sums).await, before);
@@ -557,17 +562,19 @@ pub async fn outcomes_are_found_by_attempt(bed: &impl Bed) {
 pub async fn a_partition_is_repositioned_only_from_where_it_stands(bed: &impl Bed) {
     let ledger = bed.ledger().await;
     make_partitions(&*ledger, 1).await;
-    assert!(
-        !ledger
+    assert_eq!(
+        ledger
             .seek(&position(0), Offset(3), Offset(9))
             .await
-            .unwrap()
+            .unwrap(),
+        SeekOutcome::Fenced
     );
-    assert!(
+    assert_eq!(
         ledger
             .seek(&position(0), Offset(0), Offset(9))
             .await
-            .unwrap()
+            .unwrap(),
+        SeekOutcome::Moved
     );
     assert_eq!(offset(&*ledger, 0).await, 9);
 }
