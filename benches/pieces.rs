@@ -29,7 +29,7 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, Holder, Ledger, LoadStart, LoadStep, LoadToken, Member, Offset, Position,
-        PurchaseResult, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, SettleBatch, StockGate,
+        PurchaseResult, ResultEntry, ResultQuery, SaleTerms, SaleWindow, SettleBatch, StockGate,
     },
 };
 use support::{
@@ -238,8 +238,8 @@ fn failed(user: UserId) -> ResultEntry {
     }
 }
 
-fn question(user: UserId) -> ResultQuestion {
-    ResultQuestion {
+fn question(user: UserId) -> ResultQuery {
+    ResultQuery {
         user,
         product: ProductId::new(1).unwrap(),
         sale: Some(sale(1)),

@@ -24,7 +24,7 @@ pub use dead_letters::{
 };
 pub use gate::{
     CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, Standing,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleTerms, SaleWindow, Standing,
     StockGate,
 };
 pub use ledger::{

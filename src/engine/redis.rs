@@ -40,8 +40,8 @@ use crate::{
     port::{
         ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
         Holder, LoadStart, LoadStep, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, Settlement,
-        StockGate, TermsOutcome, UnloadOutcome,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleTerms, Settlement, StockGate,
+        TermsOutcome, UnloadOutcome,
     },
 };
 use connection::Connection;
@@ -87,12 +87,12 @@ impl RedisGate {
 
 #[async_trait]
 impl StockGate for RedisGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         true
     }
 
     /// On a cluster the keys are on different nodes, and one that does not answer must not hold up those that do.
-    fn likes_many_questions(&self) -> bool {
+    fn prefers_batched_reads(&self) -> bool {
         !self.connection.clustered
     }
 
@@ -152,7 +152,7 @@ impl StockGate for RedisGate {
 
     async fn read_results(
         &self,
-        asked: &[ResultQuestion],
+        asked: &[ResultQuery],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
         results::read_many(&self.connection, self.ledger.tag(), asked).await
     }
@@ -184,7 +184,7 @@ impl StockGate for RedisGate {
         product: ProductId,
         ended: &[Holder],
     ) -> Result<EndOrdersOutcome, GateError> {
-        let told: Vec<_> = ended
+        let results: Vec<_> = ended
             .iter()
             .map(|holder| ResultEntry {
                 sale,
@@ -193,7 +193,7 @@ impl StockGate for RedisGate {
                 result: PurchaseResult::Success,
             })
             .collect();
-        results::forget(&self.connection, self.ledger.tag(), &told).await?;
+        results::forget(&self.connection, self.ledger.tag(), &results).await?;
         settle::end(&self.connection, sale, ended).await
     }
 

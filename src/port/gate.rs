@@ -128,7 +128,7 @@ pub struct ResultEntry {
 
 /// A shopper who asks for a result; `sale` is the product's current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResultQuestion {
+pub struct ResultQuery {
     pub user: UserId,
     pub product: ProductId,
     pub sale: Option<SaleId>,
@@ -213,9 +213,9 @@ impl GateStatus {
 /// and answers within a bounded time.
 #[async_trait]
 pub trait StockGate: Send + Sync {
-    /// True if what is held here outlives this process. Only then may an attempt that is pending here count as accepted
+    /// True if the gate keeps its state when this process ends. Only then may an attempt that is pending here count as accepted
     /// before the log is known to have it.
-    fn outlives_process(&self) -> bool;
+    fn is_durable(&self) -> bool;
 
     /// Decides for shoppers of one sale, in this order, in one atomic step. One outcome for each holder asked for.
     ///
@@ -252,15 +252,15 @@ pub trait StockGate: Send + Sync {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError>;
 
-    /// True if [`read_results`](Self::read_results) of many costs less than asking one by one.
-    fn likes_many_questions(&self) -> bool {
+    /// True if one [`read_results`](Self::read_results) of many costs less than many [`read_result`](Self::read_result).
+    fn prefers_batched_reads(&self) -> bool {
         false
     }
 
     /// [`read_result`](Self::read_result) for many, in order.
     async fn read_results(
         &self,
-        asked: &[ResultQuestion],
+        asked: &[ResultQuery],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
         let answers = asked
             .iter()

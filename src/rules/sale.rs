@@ -145,9 +145,9 @@ impl Sale {
         Some(held.state.standing())
     }
 
-    /// True if, once this is recorded, the holder tells the shopper's result.
+    /// True if the holder shows the shopper's result once this is recorded.
     #[must_use]
-    pub fn tells(&self, settlement: &Settlement) -> bool {
+    pub fn holder_shows_result(&self, settlement: &Settlement) -> bool {
         let attempt = &settlement.attempt;
         let held = self.holders.get(&attempt.user.into());
         match (settlement.outcome, held) {

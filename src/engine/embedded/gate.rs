@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    results::{Results, Told},
+    results::{ResultStore, StoredResult},
     values::millis,
 };
 use crate::{
@@ -30,13 +30,13 @@ use crate::{
 /// The gate in memory.
 pub struct MemoryGate {
     clock: Arc<dyn Clock>,
-    results: Results,
+    results: ResultStore,
     /// Each sale behind a lock of its own, so that sales do not wait for each other.
     sales: RwLock<HashMap<SaleId, Arc<Mutex<Sale>>>>,
 }
 
 impl MemoryGate {
-    pub(super) fn new(clock: Arc<dyn Clock>, results: Results) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, results: ResultStore) -> Self {
         Self {
             clock,
             results,
@@ -78,17 +78,17 @@ impl MemoryGate {
         sales.get(&id).cloned()
     }
 
-    /// The results that must be written, since no holder tells them: of those who failed, and of those who have an order
+    /// The results that must be stored, since no holder shows them: of those who failed, and of those who have an order
     /// in a sale that is not known.
-    fn untold(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
-        let told = |settlement: &Settlement| {
+    fn results_to_store(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
+        let to_store = |settlement: &Settlement| {
             let attempt = &settlement.attempt;
             let ended = self.with(id, |sale, _| sale.has_ended(settlement));
             if ended == Some(true) {
                 return None;
             }
             let by_holder = self
-                .with(id, |sale, _| sale.tells(settlement))
+                .with(id, |sale, _| sale.holder_shows_result(settlement))
                 .unwrap_or(false);
             let result = match settlement.outcome {
                 Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
@@ -111,7 +111,7 @@ impl MemoryGate {
                 result,
             })
         };
-        settlements.iter().filter_map(told).collect()
+        settlements.iter().filter_map(to_store).collect()
     }
 
     /// The sales that are known to be the product's in which the shopper has an order.
@@ -133,8 +133,8 @@ impl MemoryGate {
     }
 }
 
-/// What a holder is told.
-fn told(standing: Standing) -> Option<PurchaseResult> {
+/// The result that a holder reads; none while it is pending.
+fn result_of(standing: Standing) -> Option<PurchaseResult> {
     match standing {
         Standing::Pending => None,
         Standing::Success => Some(PurchaseResult::Success),
@@ -143,7 +143,7 @@ fn told(standing: Standing) -> Option<PurchaseResult> {
 
 #[async_trait]
 impl StockGate for MemoryGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         false
     }
 
@@ -167,7 +167,9 @@ impl StockGate for MemoryGate {
     /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
     /// it must be the last thing to go.
     async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
-        self.results.write(self.untold(sale, settlements)).await?;
+        self.results
+            .write(self.results_to_store(sale, settlements))
+            .await?;
         self.with(sale, |sale, _| sale.record(settlements));
         Ok(())
     }
@@ -183,10 +185,11 @@ impl StockGate for MemoryGate {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
         if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(told(standing));
+            return Ok(result_of(standing));
         }
         let ordered = self.ordered(user, product);
-        let Some(Told { sale, result }) = self.results.read(user, product, ordered).await? else {
+        let Some(StoredResult { sale, result }) = self.results.read(user, product, ordered).await?
+        else {
             return Ok(None);
         };
         if result == PurchaseResult::Success {
@@ -195,7 +198,7 @@ impl StockGate for MemoryGate {
         // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
         let loading = self.with(sale, |sale, _| sale.is_loading());
         let written = (loading != Some(true)).then_some(result);
-        Ok(self.standing(sale, user).map_or(written, told))
+        Ok(self.standing(sale, user).map_or(written, result_of))
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
@@ -229,13 +232,13 @@ impl StockGate for MemoryGate {
         product: ProductId,
         ended: &[Holder],
     ) -> Result<EndOrdersOutcome, GateError> {
-        let told = ended.iter().map(|holder| ResultEntry {
+        let results = ended.iter().map(|holder| ResultEntry {
             sale,
             product,
             user: holder.user,
             result: PurchaseResult::Success,
         });
-        self.results.forget(told.collect()).await?;
+        self.results.forget(results.collect()).await?;
         let taken = self.with(sale, |sale, _| sale.end_orders(ended));
         Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }

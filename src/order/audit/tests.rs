@@ -37,13 +37,13 @@ fn window() -> SaleWindow {
 }
 
 /// Ten units. Shoppers 1 and 2 have orders and the gate knows it, 3 is pending.
-fn sound() -> Look {
+fn sound() -> SaleReading {
     let held = |id, standing| HeldUnit {
         user: user(id),
         attempt: holder(id).attempt,
         standing,
     };
-    Look {
+    SaleReading {
         before: books(10, [1, 2]),
         status: open(7, 1, 3),
         held_units: vec![
@@ -73,12 +73,12 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
     }
 }
 
-fn findings(look: &Look) -> Vec<Finding> {
+fn findings(look: &SaleReading) -> Vec<Finding> {
     compare(look, &Attempts::default())
 }
 
-fn sheet(findings: Vec<Finding>) -> Sheet {
-    Sheet {
+fn sheet(findings: Vec<Finding>) -> SaleAudit {
+    SaleAudit {
         listing: SaleListing {
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
@@ -138,7 +138,7 @@ fn a_gate_with_a_unit_too_many_or_too_few_is_found() {
             initial: 10,
         };
         assert_eq!(findings(&look), [found]);
-        assert_eq!(repair::plan(&sheet(vec![found])), [Remedy::Reload]);
+        assert_eq!(repair::plan(&sheet(vec![found])), [RepairAction::Reload]);
     }
 }
 
@@ -183,7 +183,10 @@ fn an_order_that_was_removed_is_found_in_gate_and_results() {
     );
     assert_eq!(
         repair::plan(&sheet(found)),
-        [Remedy::ForgetSuccess(vec![user]), Remedy::Reload]
+        [
+            RepairAction::ForgetSuccess(vec![user]),
+            RepairAction::Reload
+        ]
     );
 }
 
@@ -196,7 +199,7 @@ fn an_order_that_the_gate_does_not_know_is_found_while_it_is_open() {
     assert_eq!(found, [Finding::UnknownOrder { user, attempt }]);
     assert_eq!(
         repair::plan(&sheet(found)),
-        [Remedy::RecordOrders(vec![(user, attempt)])]
+        [RepairAction::RecordOrders(vec![(user, attempt)])]
     );
     look.status = GateStatus::Unknown;
     assert_eq!(findings(&look), []);
@@ -212,7 +215,7 @@ fn a_buyer_who_is_told_failed_is_found_in_every_state_of_the_gate() {
         assert_eq!(found, [Finding::FailedDespiteOrder { user: user(2) }]);
         assert_eq!(
             repair::plan(&sheet(found)),
-            [Remedy::TellSuccess(vec![user(2)])]
+            [RepairAction::TellSuccess(vec![user(2)])]
         );
     }
 }
@@ -299,16 +302,16 @@ fn settled_attempts_are_sorted_by_what_stands_of_them() {
 
 #[test]
 fn a_log_that_was_cut_before_it_was_settled_is_found() {
-    let partition = |settled, earliest| PartitionSheet {
+    let partition = |settled, earliest| PartitionAudit {
         partition: Partition(0),
         earliest: Offset(earliest),
         end: Offset(9),
         settled,
     };
     let cut = |sheet| {
-        let log = LogSheet {
+        let log = LogAudit {
             partitions: vec![sheet],
-            ..LogSheet::default()
+            ..LogAudit::default()
         };
         log.cut().collect::<Vec<_>>()
     };

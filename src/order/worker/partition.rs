@@ -285,7 +285,7 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Tells the gate. The orders stand already: what cannot be told now, the sale controller tells later.
+    /// Records the outcomes in the gate. The orders stand already: what cannot be recorded now, the sale controller records later.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -342,7 +342,7 @@ pub(super) async fn record(
     settlements: &[Settlement],
 ) -> Result<(), crate::port::GateError> {
     // Accounts that were lost with their orders when the ledger was set back: what they were told then stands no more.
-    let told: Vec<_> = settlements
+    let lost: Vec<_> = settlements
         .iter()
         .filter(|settlement| settlement.outcome == Outcome::NoAccount)
         .map(|settlement| ResultEntry {
@@ -352,8 +352,8 @@ pub(super) async fn record(
             result: PurchaseResult::Success,
         })
         .collect();
-    if !told.is_empty() {
-        gate.forget_results(&told).await?;
+    if !lost.is_empty() {
+        gate.forget_results(&lost).await?;
     }
     let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
     for settlement in settlements {

@@ -16,12 +16,12 @@ const LIMIT: usize = 1_000;
 /// What the relay does about one sale.
 #[derive(Default)]
 pub(super) struct Relay {
-    watched: Option<Watched>,
+    watched: Option<WatchedAttempts>,
 }
 
 /// Attempts that were stuck when the log ended at the barrier. Those that are not settled once it is passed are not in
 /// the log before it: appending them again does not make the backlog longer.
-struct Watched {
+struct WatchedAttempts {
     entries: Vec<PendingEntry>,
     barrier: Barrier,
 }
@@ -42,7 +42,7 @@ impl Relay {
             if entries.is_empty() {
                 return Ok(false);
             }
-            Watched {
+            WatchedAttempts {
                 entries,
                 barrier: Barrier::now(engines).await?,
             }

@@ -17,7 +17,7 @@ use super::{
     rebuild::Rebuild,
     reconcile::Reconcile,
     relay::Relay,
-    terms::{Step, Terms, end_orders},
+    terms::{Terms, TermsStep, end_orders},
 };
 use crate::{
     auth::raise_lost_mark,
@@ -197,9 +197,9 @@ impl SaleController {
             } => {
                 tasks.rebuild = Rebuild::default();
                 match tasks.terms.step(engines, settings, listing, status).await? {
-                    Step::Agreed => {}
-                    Step::Applied => return Ok(false),
-                    Step::Unknown => {
+                    TermsStep::Agreed => {}
+                    TermsStep::Applied => return Ok(false),
+                    TermsStep::Unknown => {
                         return tasks.closing.close(engines, sale, Unconditional).await;
                     }
                 }

@@ -20,7 +20,7 @@ pub(super) struct Terms {
 
 /// What came of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum TermsStep {
     /// The gate has the ledger's terms.
     Agreed,
     /// It was told of new ones just now.
@@ -37,7 +37,7 @@ impl Terms {
         settings: &WorkerSettings,
         listing: &SaleListing,
         status: GateStatus,
-    ) -> Result<Step, PortError> {
+    ) -> Result<TermsStep, PortError> {
         let GateStatus::Open {
             window,
             version,
@@ -45,7 +45,7 @@ impl Terms {
             ..
         } = status
         else {
-            return Ok(Step::Agreed);
+            return Ok(TermsStep::Agreed);
         };
         let terms = listing.terms();
         if version < terms.version {
@@ -60,17 +60,17 @@ impl Terms {
                 } = terms;
                 tracing::info!(sale = %listing.id, version, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
             }
-            return Ok(Step::Applied);
+            return Ok(TermsStep::Applied);
         }
         let same = version == terms.version
             && window == terms.window
             && i64::try_from(terms.total).is_ok_and(|units| units == total);
         self.unknown = if same { 0 } else { self.unknown + 1 };
         if self.unknown < LOOKS {
-            return Ok(Step::Agreed);
+            return Ok(TermsStep::Agreed);
         }
         self.unknown = 0;
-        Ok(Step::Unknown)
+        Ok(TermsStep::Unknown)
     }
 }
 

@@ -217,7 +217,7 @@ fn history(seed: u64) {
     let mut decided: BTreeMap<AttemptId, Outcome> = BTreeMap::new();
     let mut sale = open(ledger.stock);
     let mut attempts: Vec<Holder> = Vec::new();
-    let mut untold: Vec<Settlement> = Vec::new();
+    let mut unrecorded: Vec<Settlement> = Vec::new();
     for step in 0..60 {
         let user = 1 + i64::try_from(random.below(8)).unwrap();
         match random.below(11) {
@@ -243,14 +243,14 @@ fn history(seed: u64) {
             5 => {
                 if let Some(index) = pick(&mut random, attempts.len()) {
                     let attempt = attempts[index];
-                    untold.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
+                    unrecorded.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
                 }
             }
             6 => {
-                if let Some(index) = pick(&mut random, untold.len()) {
-                    sale.record(&untold[index..=index]);
+                if let Some(index) = pick(&mut random, unrecorded.len()) {
+                    sale.record(&unrecorded[index..=index]);
                     if random.below(2) == 0 {
-                        untold.remove(index);
+                        unrecorded.remove(index);
                     }
                 }
             }
@@ -259,7 +259,7 @@ fn history(seed: u64) {
                 // The gate is lost: everything logged is settled first, then it is loaded from a snapshot, and what is
                 // told late comes in between.
                 for attempt in attempts.drain(..) {
-                    untold.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
+                    unrecorded.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
                 }
                 // A server keeps what it was told of ended orders; they are told again if it forgot.
                 let mut fresh = sale.clone();
@@ -271,12 +271,12 @@ fn history(seed: u64) {
                 );
                 assert_eq!(fresh.begin_load(token(2), 0, LEASE), LoadStart::Begun);
                 let (remaining, holders) = (ledger.remaining(), orders(&ledger));
-                if let Some(index) = pick(&mut random, untold.len()) {
-                    fresh.record(&untold[index..=index]);
+                if let Some(index) = pick(&mut random, unrecorded.len()) {
+                    fresh.record(&unrecorded[index..=index]);
                 }
                 assert_eq!(fresh.load_holders(token(2), &holders, 0), LoadStep::Applied);
-                if let Some(index) = pick(&mut random, untold.len()) {
-                    fresh.record(&untold[index..=index]);
+                if let Some(index) = pick(&mut random, unrecorded.len()) {
+                    fresh.record(&unrecorded[index..=index]);
                 }
                 assert_eq!(
                     fresh.open(

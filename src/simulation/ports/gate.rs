@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{RemoteGate, named, of_gate, settlements, told};
+use super::{RemoteGate, describe, named, of_gate, settlements};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
@@ -17,8 +17,8 @@ use crate::{
 
 #[async_trait]
 impl StockGate for RemoteGate {
-    fn outlives_process(&self) -> bool {
-        self.gate.outlives_process()
+    fn is_durable(&self) -> bool {
+        self.gate.is_durable()
     }
 
     async fn reserve(
@@ -33,7 +33,7 @@ impl StockGate for RemoteGate {
             let (gate, asked) = (Arc::clone(&gate), taken.clone());
             async move { gate.reserve(sale, &asked).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
@@ -49,7 +49,7 @@ impl StockGate for RemoteGate {
             let (gate, recorded) = (Arc::clone(&gate), taken.clone());
             async move { gate.record(sale, &recorded).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
@@ -62,7 +62,7 @@ impl StockGate for RemoteGate {
             let (gate, results) = (Arc::clone(&gate), taken.clone());
             async move { gate.write_results(&results).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn read_result(
@@ -115,7 +115,7 @@ impl StockGate for RemoteGate {
             let (gate, ended) = (Arc::clone(&gate), taken.clone());
             async move { gate.end_orders(sale, product, &ended).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn overdue(
@@ -140,7 +140,7 @@ impl StockGate for RemoteGate {
             let (gate, holders) = (Arc::clone(&gate), taken.clone());
             async move { gate.claim(sale, &holders).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn begin_load(
@@ -166,7 +166,7 @@ impl StockGate for RemoteGate {
             let (gate, holders) = (Arc::clone(&gate), loaded.clone());
             async move { gate.load_holders(sale, token, &holders).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn open(
@@ -189,7 +189,7 @@ impl StockGate for RemoteGate {
                 opened
             }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn set_terms(

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settlements, told};
+use super::{super::world::short, RemoteLedger, attempts, describe, named, of_ledger, settlements};
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
@@ -30,7 +30,7 @@ impl Ledger for RemoteLedger {
             let (ledger, user) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.register(&user, above).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
@@ -84,7 +84,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.find_accounts(&ids).await }
         };
         let what = || "ledger.find_accounts".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -148,7 +148,7 @@ impl Ledger for RemoteLedger {
             let (ledger, asked) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.outcomes(&asked).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
@@ -183,7 +183,7 @@ impl Ledger for RemoteLedger {
             let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.note_ended(&orders).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn heartbeat(
@@ -198,7 +198,7 @@ impl Ledger for RemoteLedger {
             let (ledger, member) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.heartbeat(&member, partitions, ttl).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
@@ -210,7 +210,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.release(&member, &partitions).await }
         };
         let what = || "ledger.release".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
@@ -220,7 +220,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.leave(&member).await }
         };
         let what = || "ledger.leave".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn committed_offsets(
@@ -235,7 +235,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.committed_offsets(&group, &topic).await }
         };
         let what = || "ledger.committed_offsets".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn seek(
@@ -250,7 +250,7 @@ impl Ledger for RemoteLedger {
             let (ledger, position) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.seek(&position, from, to).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     // What audits and operators ask: not simulated.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Kept, Kind, ModelGate, forget_results, told};
+use super::{Kept, Kind, ModelGate, forget_results, result_of};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
@@ -17,7 +17,7 @@ use crate::{
 
 #[async_trait]
 impl StockGate for ModelGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         matches!(self.kind, Kind::Server)
     }
 
@@ -61,7 +61,7 @@ impl StockGate for ModelGate {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
         if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(told(standing));
+            return Ok(result_of(standing));
         }
         let Some((of, result)) = self.written(user, product) else {
             return Ok(None);
@@ -70,7 +70,7 @@ impl StockGate for ModelGate {
             return Ok(Some(result));
         }
         if let Some(standing) = self.standing(of, user) {
-            return Ok(told(standing));
+            return Ok(result_of(standing));
         }
         // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
         let known = self.with_own(of, |_, _| ()).is_some();
@@ -130,7 +130,7 @@ impl StockGate for ModelGate {
         product: ProductId,
         ended: &[Holder],
     ) -> Result<EndOrdersOutcome, GateError> {
-        let told: Vec<_> = ended
+        let results: Vec<_> = ended
             .iter()
             .map(|holder| ResultEntry {
                 sale,
@@ -139,7 +139,7 @@ impl StockGate for ModelGate {
                 result: PurchaseResult::Success,
             })
             .collect();
-        self.forget_results(&told).await?;
+        self.forget_results(&results).await?;
         let taken = self.with_sure(sale, |sale, _| sale.end_orders(ended));
         Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
@@ -252,9 +252,9 @@ impl StockGate for ModelGate {
                 let written = self.state().results_of(self.ledger).get(&key).copied();
                 written.filter(|(of, _)| *of == sale)
             }
-            Kind::InProcess { ledger, .. } => {
-                ledger.told(*user, product).filter(|(of, _)| *of == sale)
-            }
+            Kind::InProcess { ledger, .. } => ledger
+                .stored_result(*user, product)
+                .filter(|(of, _)| *of == sale),
         };
         Ok(users
             .iter()

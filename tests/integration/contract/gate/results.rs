@@ -4,7 +4,7 @@ use flashsale::{
     ids::SaleId,
     port::{
         Holder, LoadStart, LoadStep, Outcome, PurchaseResult, ReserveOutcome, ResultEntry,
-        ResultQuestion,
+        ResultQuery,
     },
 };
 
@@ -304,7 +304,7 @@ pub async fn many_are_told_at_once_what_each_is_told_alone(engine: impl Engine) 
     let pending = scene.reserved().await;
     let ordered = scene.reserved().await;
     scene.record(ordered, Outcome::Ordered).await;
-    let question = |user, sale| ResultQuestion {
+    let question = |user, sale| ResultQuery {
         user,
         product: scene.product,
         sale,

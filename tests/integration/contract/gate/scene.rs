@@ -8,7 +8,7 @@ use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, GateStatus, Holder, LoadStart, LoadStep, LoadToken, Outcome, PurchaseResult,
-        ReserveOutcome, ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate, TermsOutcome,
+        ReserveOutcome, ResultQuery, SaleTerms, SaleWindow, Settlement, StockGate, TermsOutcome,
     },
 };
 use uuid::Uuid;
@@ -128,16 +128,16 @@ impl<E: Engine> Scene<E> {
             .read_result(user, self.product, Some(self.sale))
             .await
             .unwrap();
-        let question = ResultQuestion {
+        let question = ResultQuery {
             user,
             product: self.product,
             sale: Some(self.sale),
         };
-        let nobody = ResultQuestion {
+        let nobody = ResultQuery {
             user: new_shopper().user,
             ..question
         };
-        let unnamed = ResultQuestion {
+        let unnamed = ResultQuery {
             sale: None,
             ..question
         };
@@ -148,7 +148,7 @@ impl<E: Engine> Scene<E> {
         alone
     }
 
-    pub async fn results(&self, asked: &[ResultQuestion]) -> Vec<Option<PurchaseResult>> {
+    pub async fn results(&self, asked: &[ResultQuery]) -> Vec<Option<PurchaseResult>> {
         let answers = self.gate.read_results(asked).await;
         answers.into_iter().map(Result::unwrap).collect()
     }
