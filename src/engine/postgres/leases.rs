@@ -79,7 +79,7 @@ const HAND_BACK_ALL: &str = "
         ORDER BY partition FOR NO KEY UPDATE)";
 
 /// What the last settled attempt was is unknown at another offset.
-const REPOSITION: &str = "
+const SEEK: &str = "
     UPDATE consumer_partitions SET next_offset = ?, last_attempt_id = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
 
@@ -248,7 +248,7 @@ pub(super) async fn seek(
     from: Offset,
     to: Offset,
 ) -> QueryResult<SeekOutcome> {
-    let moved = Prepared::new(REPOSITION)
+    let moved = Prepared::new(SEEK)
         .bind::<BigInt, _>(to.0)
         .bind::<Text, _>(position.group.clone())
         .bind::<Text, _>(position.topic.clone())
