@@ -61,6 +61,11 @@ check "docker-compose, secrets" compose_wants_secrets
 compose .env.example --profile development config >target/tools/compose.yml
 check "docker-compose, ports and limits" awk -f scripts/compose.awk target/tools/compose.yml
 check "docs/CONFIGURATION.md" configuration_is_current
+if command -v go >/dev/null; then
+    check actionlint target/tools/go/actionlint-* .github/workflows/*.yml
+else
+    echo "packaging: not checked, since go is not installed: .github/workflows"
+fi
 check typos typos
 check "cargo-deny" cargo deny check --hide-inclusion-graph bans licenses sources
 check "cargo-machete" cargo machete
