@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::shopper::SignedIn;
 use crate::{
-    auth::{Account, Auth, LoginForm, PasswordForm, RegistrationForm, ResetForm, Session},
+    auth::{Account, Auth, LoginForm, LoginSession, PasswordForm, RegistrationForm, ResetForm},
     http::{ApiError, Client, Fields, Success},
 };
 
@@ -51,8 +51,8 @@ impl From<Account> for AccountBody {
     }
 }
 
-impl From<Session> for SessionBody {
-    fn from(session: Session) -> Self {
+impl From<LoginSession> for SessionBody {
+    fn from(session: LoginSession) -> Self {
         Self {
             token: session.token,
             user_id: session.user.to_string(),

@@ -4,11 +4,11 @@
 use metrics::counter;
 
 use super::{
-    AccountRefusal, Auth, AuthError, Fit, Identity, Invalid, PasswordForm, ResetForm, Session,
+    AccountRefusal, Auth, AuthError, Fit, Identity, Invalid, LoginSession, PasswordForm, ResetForm,
     change_form::{ValidChange, ValidReset},
     guessable::is_guessable,
     reset_token,
-    service::word,
+    service::outcome_label,
 };
 use crate::{
     config::is_known_password,
@@ -47,7 +47,7 @@ impl Auth {
         identity: &Identity,
         form: PasswordForm,
         from: Network,
-    ) -> Result<Session, AuthError> {
+    ) -> Result<LoginSession, AuthError> {
         let outcome = self.try_change(identity, form, from).await;
         let event = Event::PasswordChange;
         note(event, "change", &outcome, identity.user, from);
@@ -59,7 +59,7 @@ impl Auth {
         identity: &Identity,
         form: PasswordForm,
         from: Network,
-    ) -> Result<Session, AuthError> {
+    ) -> Result<LoginSession, AuthError> {
         let change = ValidChange::try_from(form)?;
         let account = self.accounts.account(identity.user).await?;
         let user = account.ok_or(AccountRefusal::Unknown)?;
@@ -77,7 +77,7 @@ impl Auth {
         identity: &Identity,
         mut user: StoredUser,
         change: &ValidChange,
-    ) -> Result<Session, AuthError> {
+    ) -> Result<LoginSession, AuthError> {
         for _ in 0..TRIES {
             let login = change.login(&user.username);
             if !login.is_possible() {
@@ -111,7 +111,7 @@ impl Auth {
     pub async fn reset_password(&self, form: ResetForm, from: Network) -> Result<(), AuthError> {
         let outcome = self.try_reset(form, from).await;
         let who = outcome.as_ref().ok().map(ToString::to_string);
-        let word = word(outcome.as_ref().err());
+        let word = outcome_label(outcome.as_ref().err());
         counter!("flashsale_session_changes_total", "change" => "reset", "outcome" => word)
             .increment(1);
         if !matches!(outcome, Err(AuthError::Invalid(_))) {
@@ -180,7 +180,7 @@ fn note<T>(
     user: UserId,
     from: Network,
 ) {
-    let word = word(outcome.as_ref().err());
+    let word = outcome_label(outcome.as_ref().err());
     counter!("flashsale_session_changes_total", "change" => change, "outcome" => word).increment(1);
     if !matches!(outcome, Err(AuthError::Invalid(_))) {
         security::note(event, word, &user.to_string(), Some(from), "");

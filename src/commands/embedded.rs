@@ -7,14 +7,14 @@ use std::{
 
 use anyhow::Context;
 
-use super::{place::must_hold_data, work::spawn_worker};
+use super::{target::must_hold_data, work::spawn_worker};
 use crate::{
     auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
     engine::{
         demo::{self, Seeded},
-        embedded::{DataDirectory, DataFile, Embedded},
+        embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     },
     lifecycle::Lifecycle,
     port::{AccountStore, Ledger, Ports, SaleListing},
@@ -108,6 +108,53 @@ pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Re
         })
     };
     tokio::task::spawn_blocking(open).await?
+}
+
+/// The ledger of a data directory, whether another process serves it or not.
+pub(super) enum OpenLedger {
+    Alone(Running),
+    Beside(LedgerBeside),
+}
+
+/// Opens it. A directory that nobody has is taken until it is closed.
+pub(super) async fn ledger(config: &Config, directory: PathBuf) -> anyhow::Result<OpenLedger> {
+    match look_into(config, directory.clone()).await {
+        Ok(running) => Ok(OpenLedger::Alone(running)),
+        Err(error) if is_in_use(&error) => {
+            let ttl = config.sale.result_ttl;
+            let open = move || {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                LedgerBeside::open(&directory, &clock, ttl)
+            };
+            let beside = tokio::task::spawn_blocking(open).await??;
+            Ok(OpenLedger::Beside(beside))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a directory could not be opened since another process has it.
+pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<OpenError>(),
+        Some(OpenError::InUse { .. })
+    )
+}
+
+impl OpenLedger {
+    pub(super) fn ledger(&self) -> Arc<SqliteLedger> {
+        match self {
+            Self::Alone(running) => running.engines.ledger.clone(),
+            Self::Beside(beside) => beside.ledger.clone(),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        match self {
+            Self::Alone(running) => drop(running.close().await),
+            Self::Beside(beside) => beside.close().await,
+        }
+    }
 }
 
 /// True if there is a data file in a directory.

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, Registration, Role, StoredUser},
+    port::{NewUser, PasswordHashOutcome, Registration, Role, StoredUser},
 };
 
 /// An account as [`StoredUser`] has it.
@@ -109,17 +109,20 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
     Ok(row.and_then(StoredRow::user))
 }
 
-/// True if the account had the old hash.
+/// Replaces the hash if the account has the old one.
 pub(super) fn replace_hash(
     conn: &mut SqliteConnection,
     user: UserId,
     old: &str,
     new: &str,
-) -> QueryResult<bool> {
+) -> QueryResult<PasswordHashOutcome> {
     let with_old =
         users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
     let changed = diesel::update(with_old)
         .set(users::password_hash.eq(new))
         .execute(conn)?;
-    Ok(changed == 1)
+    Ok(match changed {
+        1 => PasswordHashOutcome::Replaced,
+        _ => PasswordHashOutcome::Superseded,
+    })
 }

@@ -1,4 +1,4 @@
-//! What every engine of the ledger promises. A suite of functions over a [`Bed`], one bed an engine, and a suite of
+//! What every engine of the ledger promises. A suite of functions over a [`TestBed`], one bed an engine, and a suite of
 //! statements by hand for those that speak SQL; what only PostgreSQL has is in `postgres`.
 
 mod accounts;
@@ -10,11 +10,12 @@ mod leases;
 mod model;
 mod orders;
 mod postgres;
+mod sessions;
 mod settling;
 mod sqlite;
 mod terms;
 
-use self::bed::Bed;
+use self::bed::TestBed;
 
 /// Makes a test of each of these functions of the suite, on the bed of an engine.
 macro_rules! contract {
@@ -22,9 +23,9 @@ macro_rules! contract {
         $(mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                let bed = <super::$bed as super::super::Bed>::start().await;
+                let bed = <super::$bed as super::super::TestBed>::start().await;
                 super::super::$module::$test(&bed).await;
-                super::super::Bed::check_promises(&bed).await;
+                super::super::TestBed::check_promises(&bed).await;
             })*
         })*
     };
@@ -121,6 +122,16 @@ macro_rules! sql_suite {
                     the_older_of_two_accounts_with_one_key_has_it_and_both_log_in,
                     a_key_that_becomes_free_goes_to_the_account_without_one,
                     a_changed_name_has_a_changed_key,
+                }
+                sessions {
+                    an_account_has_the_role_it_was_made_with,
+                    ending_tokens_covers_all_that_were_issued_and_is_told_to_nodes,
+                    accounts_with_ended_tokens_are_read_at_the_start_of_a_node,
+                    disabling_ends_the_tokens_and_enabling_brings_none_back,
+                    statements_by_hand_end_tokens_as_commands_do,
+                    a_password_is_set_only_over_the_one_that_was_compared,
+                    of_two_who_come_with_one_reset_token_one_sets_the_password,
+                    a_reset_token_ends_with_its_hour_the_next_token_and_another_password,
                 }
                 orders {
                     an_order_too_many_written_by_hand_is_refused,

@@ -142,6 +142,9 @@ async fn send(
     let response = request.send().await?;
     let status = response.status().as_u16();
     let text = response.text().await?;
+    if status == 204 {
+        return Ok((status, Value::Null));
+    }
     let body = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{status}: not JSON: {text}"));
     Ok((status, body))
 }

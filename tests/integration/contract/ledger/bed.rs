@@ -10,8 +10,8 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Ledger, Member, Offset, Outcome, Partition, Position, Rejection, SettleBatch,
-        SettleError,
+        AccountStore, Attempt, Ledger, Member, Offset, Outcome, Partition, Position, Rejection,
+        SettleBatch, SettleError,
     },
 };
 
@@ -21,7 +21,7 @@ pub const TOPIC: &str = "attempts";
 static NEXT_ID: AtomicI64 = AtomicI64::new(1);
 
 /// An engine of the ledger with an empty store of its own.
-pub trait Bed: Sized {
+pub trait TestBed: Sized {
     async fn start() -> Self;
 
     /// The ledger as another process would have it.
@@ -59,12 +59,15 @@ pub trait Bed: Sized {
 }
 
 /// An engine that speaks SQL.
-pub trait SqlBed: Bed {
+pub trait SqlBed: TestBed {
     /// A statement by hand.
     async fn execute(&self, statement: &str) -> Result<u64, String>;
 
     /// A query by hand for one number.
     async fn number(&self, query: &str) -> i64;
+
+    /// The accounts, to be changed.
+    async fn accounts(&self) -> Arc<dyn AccountStore>;
 
     /// Instants as the engine's SQL spells them.
     fn instant(&self, at: DateTime<Utc>) -> String;
@@ -87,7 +90,7 @@ pub trait SqlBed: Bed {
     }
 }
 
-/// What a [`Bed`] is to make and to count, by SQL: for `impl Bed` of an engine that is a [`SqlBed`].
+/// What a [`TestBed`] is to make and to count, by SQL: for `impl TestBed` of an engine that is a [`SqlBed`].
 macro_rules! by_sql {
     () => {
         async fn shoppers(&self, count: i64) -> Vec<flashsale::ids::UserId> {
@@ -202,7 +205,7 @@ pub async fn query_promises(bed: &impl SqlBed) {
     }
 }
 
-/// An attempt of a sale made by [`Bed::sale`].
+/// An attempt of a sale made by [`TestBed::sale`].
 pub fn attempt(sale: SaleId, user: UserId) -> Attempt {
     let product = ProductId::new(sale.value()).unwrap();
     Attempt {

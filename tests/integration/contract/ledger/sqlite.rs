@@ -10,11 +10,11 @@ use diesel::SqliteConnection;
 use flashsale::{
     engine::embedded::Embedded,
     ids::{AttemptId, SaleId, UserId},
-    port::Ledger,
+    port::{AccountStore, Ledger},
 };
 use tempfile::TempDir;
 
-use super::bed::{Bed, SqlBed, by_sql};
+use super::bed::{SqlBed, TestBed, by_sql};
 use crate::support::embedded;
 
 /// A data file of its own, and a connection for statements by hand.
@@ -24,7 +24,7 @@ pub struct SqliteBed {
     _directory: TempDir,
 }
 
-impl Bed for SqliteBed {
+impl TestBed for SqliteBed {
     async fn start() -> Self {
         let (directory, engines) = embedded::start(Duration::from_mins(10));
         Self {
@@ -49,6 +49,10 @@ impl SqlBed for SqliteBed {
 
     async fn number(&self, query: &str) -> i64 {
         embedded::number(&mut self.conn.lock().unwrap(), query)
+    }
+
+    async fn accounts(&self) -> Arc<dyn AccountStore> {
+        self.engines.ledger.clone()
     }
 
     fn instant(&self, at: DateTime<Utc>) -> String {

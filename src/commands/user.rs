@@ -1,0 +1,318 @@
+//! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
+
+mod print;
+mod secret;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
+
+use self::secret::NewPassword;
+use super::{connect, embedded, target::Target};
+use crate::{
+    auth::{OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, raise_lost_mark},
+    clock::{Clock, SystemClock},
+    config::{AuthConfig, Config},
+    ids::UserId,
+    lifecycle::Lifecycle,
+    port::{
+        Access, AccountStore, Ledger, Listed, NewUser, Ports, Registration, Role, SessionRule,
+        StoredUser,
+    },
+    security::{self, Event},
+};
+
+/// The roles that are given here. `service` is for programs, which have no password.
+const ROLES: [&str; 5] = ["admin", "operator", "support", "auditor", "user"];
+/// Accounts of one page of the list.
+const PAGE: u32 = 500;
+
+/// Make, list, change and disable accounts
+///
+/// Roles: `admin` may do everything, `operator` runs sales, `support` and `auditor` read what operators read, `user` buys.
+/// A change of the role, another password and disabling end all sessions of the account, on every node within 5 seconds.
+///
+/// A password is never an argument: it is generated and printed once, or read from standard input with --password-stdin.
+///
+/// On servers it needs a database user that may change the column: the owner of the tables for `role`, `disable` and
+/// `enable`. With --embedded it works while the data directory is served, too.
+#[derive(Debug, Args)]
+#[allow(clippy::doc_markdown)] // shown as help
+pub(super) struct User {
+    #[command(subcommand)]
+    step: Step,
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    json: bool,
+    /// Who does it [default: FLASHSALE_OPERATOR, or the user of the operating system: LOGNAME, USER]
+    #[arg(long, global = true, value_name = "NAME")]
+    by: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+#[allow(clippy::doc_markdown)] // shown as help
+enum Step {
+    /// Make an account, with a generated password that is printed once
+    Add {
+        username: String,
+        #[arg(long, value_name = "ADDRESS")]
+        email: String,
+        #[arg(long, value_parser = role(), default_value = "user")]
+        role: Role,
+        #[command(flatten)]
+        password: NewPassword,
+    },
+    /// List accounts, by default of those who run the shop
+    List {
+        /// Shoppers, too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Give an account another role
+    Role {
+        username: String,
+        #[arg(value_parser = role())]
+        role: Role,
+    },
+    /// Let nobody log in to an account, and end its sessions
+    Disable { username: String },
+    /// Let the owner of an account log in again
+    Enable { username: String },
+    /// Set another password, generated and printed once, and end the account's sessions
+    Passwd {
+        username: String,
+        /// Print a one-time token for POST /api/auth/reset instead, good for one hour: the owner sets the password
+        #[arg(long, conflicts_with = "password_stdin")]
+        reset_token: bool,
+        #[command(flatten)]
+        password: NewPassword,
+    },
+}
+
+fn role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(ROLES).map(|word| Role::from_sql(&word))
+}
+
+/// The accounts, and what their changes need.
+struct Accounts {
+    ledger: Arc<dyn Ledger>,
+    store: Arc<dyn AccountStore>,
+    /// The id above which a new account's has to be.
+    above: i64,
+    auth: AuthConfig,
+    by: String,
+}
+
+impl User {
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.target.is_embedded()
+    }
+
+    /// True for a step that hashes a password.
+    pub(super) fn sets_password(&self) -> bool {
+        matches!(
+            self.step,
+            Step::Add { .. }
+                | Step::Passwd {
+                    reset_token: false,
+                    ..
+                }
+        )
+    }
+
+    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+        let by = self.by.clone().or_else(|| config.operator.name.clone());
+        let by = by.filter(|name| !name.is_empty());
+        let by = by.context("who does it? Say so with --by, or set FLASHSALE_OPERATOR")?;
+        let accounts = |ledger, store, above| Accounts {
+            ledger,
+            store,
+            above,
+            auth: config.auth.clone(),
+            by,
+        };
+        if let Some(directory) = self.target.data_dir(&config)? {
+            let opened = embedded::ledger(&config, directory).await?;
+            let ledger = opened.ledger();
+            let accounts = accounts(ledger.clone(), ledger, 0);
+            let done = self.step.run(&accounts, self.json).await;
+            opened.close().await;
+            return done;
+        }
+        let lifecycle = Lifecycle::default();
+        lifecycle.stop_on_signals()?;
+        let stop = lifecycle.stop();
+        let work = async {
+            let accounts = if matches!(self.step, Step::Add { .. }) {
+                let (ports, store) = connect::system(&config, stop).await?;
+                let above = ids_above(&ports, &config.kafka.consumer_group).await?;
+                accounts(ports.ledger, store, above)
+            } else {
+                let ledger = Arc::new(connect::ledger(&config, stop).await?);
+                accounts(ledger.clone(), ledger, 0)
+            };
+            self.step.run(&accounts, self.json).await
+        };
+        tokio::select! {
+            done = work => done,
+            () = stop.cancelled() => anyhow::bail!("stopped"),
+        }
+    }
+}
+
+/// No account ever had an id above this one, also not in a state of the database that is lost.
+async fn ids_above(ports: &Ports, group: &str) -> anyhow::Result<i64> {
+    let (gate, log) = (ports.gate.as_ref(), ports.log.as_ref());
+    let mark = raise_lost_mark(ports.ledger.as_ref(), gate, log, group).await?;
+    mark.context("Redis lost its note of account ids, and the log is not settled yet: run `flashsale work` and try again")
+}
+
+impl Step {
+    async fn run(self, accounts: &Accounts, json: bool) -> anyhow::Result<()> {
+        match self {
+            Self::Add {
+                username,
+                email,
+                role,
+                password,
+            } => {
+                let new = OperatorsAccount::new(&username, &email)?;
+                let (password, hash) = password.take(&accounts.auth, &username, &email)?;
+                accounts.add(&new, role, hash).await?;
+                print::changed(&accounts.find(&username).await?, "made", password, json)
+            }
+            Self::List { all } => {
+                let listed = if all { Listed::All } else { Listed::Staff };
+                accounts.list(listed, json).await
+            }
+            Self::Role { username, role } => {
+                let user = accounts.find(&username).await?;
+                changed(accounts.store.set_role(user.id, role).await?)?;
+                accounts.note("role_set", &user);
+                print::changed(&accounts.find(&username).await?, "changed", None, json)
+            }
+            Self::Disable { username } => {
+                accounts.set_access(&username, Access::Disabled, json).await
+            }
+            Self::Enable { username } => {
+                accounts.set_access(&username, Access::Enabled, json).await
+            }
+            Self::Passwd {
+                username,
+                reset_token: true,
+                ..
+            } => {
+                let user = accounts.find(&username).await?;
+                anyhow::ensure!(
+                    user.sessions.access == Access::Enabled,
+                    "the account is disabled: nobody can use a reset token of it"
+                );
+                let token = ResetToken::generate()?;
+                let store = &accounts.store;
+                store
+                    .store_reset(user.id, token.hash(), RESET_LIFETIME)
+                    .await?;
+                accounts.note("reset_token_issued", &user);
+                print::reset_token(&user, &token, json)
+            }
+            Self::Passwd {
+                username, password, ..
+            } => {
+                let user = accounts.find(&username).await?;
+                let (password, hash) =
+                    password.take(&accounts.auth, &user.username, &user.email)?;
+                let now = SystemClock.now().timestamp();
+                let set = accounts.store.set_password(user.id, None, &hash, now);
+                changed(set.await?)?;
+                accounts.note("password_set", &user);
+                let said = "has another password";
+                print::changed(&accounts.find(&username).await?, said, password, json)
+            }
+        }
+    }
+}
+
+fn changed(rule: Option<SessionRule>) -> anyhow::Result<()> {
+    rule.map(drop).context("the account is gone")
+}
+
+impl Accounts {
+    async fn find(&self, username: &str) -> anyhow::Result<StoredUser> {
+        let found = self.ledger.find_user(username).await?;
+        found.with_context(|| format!("there is no account with the username {username}"))
+    }
+
+    async fn add(
+        &self,
+        new: &OperatorsAccount,
+        role: Role,
+        password_hash: String,
+    ) -> anyhow::Result<UserId> {
+        let user = NewUser {
+            username: new.username.clone(),
+            email: new.email.clone(),
+            password_hash,
+            full_name: None,
+        };
+        match self.store.add_account(&user, role, self.above).await? {
+            Registration::Registered(id) => {
+                security::note(Event::Account, "made", &self.by, None, &user.username);
+                Ok(id)
+            }
+            Registration::UsernameTaken => anyhow::bail!("the username is taken"),
+            Registration::EmailTaken => anyhow::bail!("the e-mail address is taken"),
+        }
+    }
+
+    async fn set_access(&self, username: &str, access: Access, json: bool) -> anyhow::Result<()> {
+        let user = self.find(username).await?;
+        changed(self.store.set_access(user.id, access).await?)?;
+        let (outcome, said) = match access {
+            Access::Enabled => ("enabled", "enabled"),
+            Access::Disabled => ("disabled", "disabled"),
+        };
+        self.note(outcome, &user);
+        print::changed(&self.find(username).await?, said, None, json)
+    }
+
+    /// Prints page by page: there may be many.
+    async fn list(&self, listed: Listed, json: bool) -> anyhow::Result<()> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let page = self.store.list_accounts(listed, after, PAGE).await?;
+            after = page.last().map(|user| user.id);
+            let is_last = page.len() < PAGE as usize;
+            if json {
+                all.extend(page);
+            } else {
+                page.iter().for_each(print::line);
+            }
+            if is_last {
+                break;
+            }
+        }
+        if json { print::list(&all) } else { Ok(()) }
+    }
+
+    fn note(&self, outcome: &str, user: &StoredUser) {
+        security::note(Event::Account, outcome, &self.by, None, &user.username);
+    }
+}
+
+impl NewPassword {
+    /// The password if it was generated, and its hash.
+    fn take(
+        &self,
+        auth: &AuthConfig,
+        username: &str,
+        email: &str,
+    ) -> anyhow::Result<(Option<String>, String)> {
+        let chosen = self.choose(username, email)?;
+        let hash = Passwords::new(auth)?.hash_now(chosen.text())?;
+        Ok((chosen.generated(), hash))
+    }
+}
