@@ -54,6 +54,12 @@ pub struct UserRow {
     pub role: String,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
+    /// Since when the account has been disabled.
+    #[serde(default, with = "some_millis", skip_serializing_if = "Option::is_none")]
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// Tokens issued before it were ended.
+    #[serde(default, with = "some_millis", skip_serializing_if = "Option::is_none")]
+    pub tokens_valid_from: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -333,6 +339,29 @@ mod millis {
     }
 }
 
+/// The same of an instant that may be missing.
+mod some_millis {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Millis(#[serde(with = "super::millis")] DateTime<Utc>);
+
+    pub(super) fn serialize<S: Serializer>(
+        at: &Option<DateTime<Utc>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        at.map(Millis).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<DateTime<Utc>>, D::Error> {
+        let at = Option::<Millis>::deserialize(deserializer)?;
+        Ok(at.map(|Millis(at)| at))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -346,6 +375,8 @@ mod tests {
             full_name: None,
             role: "user".to_owned(),
             created_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+            tokens_valid_from: DateTime::from_timestamp(id, 0),
         })
     }
 

@@ -8,7 +8,8 @@ use flashsale::{
     engine::postgres::{PostgresLedger, migrate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Ledger, Member, NewUser, Offset, Partition, Position, Registration, SettleBatch,
+        AccountStore, Attempt, Ledger, Member, NewUser, Offset, Partition, Position, Registration,
+        ResetHash, SettleBatch,
     },
 };
 use futures::future::join_all;
@@ -261,9 +262,22 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
     ledger.leave(&member("one")).await.unwrap();
     check_sold(&server, 8, 5).await;
 
+    let (user, now) = (users[0], Utc::now().timestamp());
+    let ended = ledger.end_sessions(user, now).await.unwrap();
+    assert!(!ended.unwrap().admits(now));
+    let token = ResetHash([7; 32]);
+    let hour = Duration::from_hours(1);
+    ledger.store_reset(user, token, hour).await.unwrap();
+    let redeemed = ledger.redeem_reset(token, "hash", now).await.unwrap();
+    assert!(redeemed.is_some());
+    let set = ledger.set_password(user, Some("hash"), "other", now).await;
+    assert!(set.unwrap().is_some());
+    assert_eq!(ledger.ended_sessions(None, 0, 10).await.unwrap().len(), 1);
+
     let client = server.client_as("service", "shop").await;
     for statement in [
         "DELETE FROM users",
+        "UPDATE users SET disabled_at = now()",
         "UPDATE flash_sales SET initial_stock = 1000000",
         "UPDATE users SET role = 'admin'",
         "DROP TABLE orders",
