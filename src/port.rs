@@ -30,8 +30,8 @@ pub use gate::{
     Standing, StockGate,
 };
 pub use ledger::{
-    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
-    SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
+    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offer, Position, Registration,
+    Rejection, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
 pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{

@@ -140,8 +140,12 @@ pub trait Administration: Send + Sync {
     /// What the ledger knows of one attempt.
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<AttemptHistory>, LedgerError>;
 
-    /// Orders of a shopper, the newest first, at most `limit`.
-    async fn orders_of(&self, user: UserId, limit: u32) -> Result<Vec<OrderEntry>, LedgerError>;
+    /// Settled attempts of a shopper, the newest first, at most `limit`.
+    async fn attempts_of(
+        &self,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<AttemptHistory>, LedgerError>;
 
     // The action log and idempotency keys.
 

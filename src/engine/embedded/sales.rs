@@ -95,6 +95,7 @@ fn listing(
         product: ProductId::new(product)?,
         product_name,
         product_description,
+        offer: crate::port::Offer::default(),
         window: SaleWindow {
             start: time(start),
             end: time(end),

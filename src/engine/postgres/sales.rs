@@ -96,6 +96,7 @@ pub(super) async fn listings(
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
+                offer: crate::port::Offer::default(),
                 window: window(row.start_time, row.end_time),
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),
