@@ -1,5 +1,6 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
 
+mod dead_letter_action;
 pub mod demo;
 pub mod embedded;
 mod fair_share;
@@ -16,4 +17,3 @@ pub mod redis;
 mod sale_state;
 pub mod tls;
 pub mod transfer;
-mod verdict;

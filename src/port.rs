@@ -7,10 +7,11 @@
 mod accounts;
 mod admin;
 mod attempt;
+mod dead_letters;
 mod gate;
 mod ledger;
-mod letters;
 mod log;
+mod outcomes;
 mod ports;
 
 pub use accounts::{
@@ -24,19 +25,26 @@ pub use admin::{
     Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
+    InvalidDeadLetterId,
+};
 pub use gate::{
-    Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleSwitch, SaleTerms, SaleWindow,
+    CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleSwitch, SaleTerms, SaleWindow,
     Standing, StockGate,
 };
 pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offer, Position, Registration,
     Rejection, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
-pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
+};
+pub use outcomes::{
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
+    SeekOutcome, TermsOutcome, UnloadOutcome,
 };
 pub use ports::Ports;
 
