@@ -4,6 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::port::{ActionId, IdempotencyKey, KeyStanding, MovementId, StoredAnswer};
 
+/// Keys older than 24 h that a change deletes at most.
+pub(super) const PRUNED_AT_ONCE: i64 = 20;
+
 /// A row of `idempotency_keys` that is not older than 24 h.
 pub(super) struct StoredKey {
     pub(super) fingerprint: Vec<u8>,

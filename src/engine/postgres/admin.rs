@@ -216,8 +216,4 @@ impl Administration for PostgresLedger {
     ) -> Result<(), LedgerError> {
         Ok(idempotency::store_answer(&mut *self.pool.take().await?, actor, key, answer).await?)
     }
-
-    async fn prune_keys(&self, limit: u32) -> Result<u32, LedgerError> {
-        Ok(idempotency::prune(&mut *self.pool.take().await?, limit).await?)
-    }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::super::Prepared;
 use crate::{
-    engine::key_standing::StoredKey,
+    engine::key_standing::{PRUNED_AT_ONCE, StoredKey},
     port::{
         ActionEntry, ActionId, AdminError, IdempotencyKey, KeyStanding, MovementId, StoredAnswer,
     },
@@ -71,7 +71,7 @@ pub(super) async fn begin(
         .execute(conn)
         .await?;
     if used == 1 {
-        return Ok(());
+        return Ok(prune(conn).await?);
     }
     // A statement of its own, so that it sees what was committed meanwhile. Keys go after 24 h: if this one went right now, the
     // request is to be repeated.
@@ -144,10 +144,11 @@ pub(super) async fn store_answer(
         .map(drop)
 }
 
-pub(super) async fn prune(conn: &mut AsyncPgConnection, limit: u32) -> QueryResult<u32> {
-    let deleted = Prepared::new(PRUNE)
-        .bind::<BigInt, _>(i64::from(limit))
+/// Each use of a key deletes a few that do not count any more, so that they do not pile up.
+async fn prune(conn: &mut AsyncPgConnection) -> QueryResult<()> {
+    Prepared::new(PRUNE)
+        .bind::<BigInt, _>(PRUNED_AT_ONCE)
         .execute(conn)
-        .await?;
-    Ok(u32::try_from(deleted).unwrap_or(u32::MAX))
+        .await
+        .map(drop)
 }
