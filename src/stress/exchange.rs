@@ -247,8 +247,6 @@ mod tests {
 
     #[tokio::test]
     async fn it_is_known_when_a_connection_ends_with_its_answer() {
-        let (mut server, client) = duplex(1024);
-        let mut exchange = Exchange::new(client).await.unwrap();
         for (more, is_kept) in [
             ("content-length: 0\r\n\r\n", true),
             ("content-length: 2\r\n\r\nok", true),
@@ -257,6 +255,8 @@ mod tests {
                 false,
             ),
         ] {
+            let (mut server, client) = duplex(1024);
+            let mut exchange = Exchange::new(client).await.unwrap();
             let answer = format!("HTTP/1.1 200 OK\r\n{more}");
             server.write_all(answer.as_bytes()).await.unwrap();
             assert_eq!(ask(&mut exchange).await.unwrap().status, 200);
