@@ -99,7 +99,7 @@ pub async fn login(
 /// Every token that the account has been given until now is refused, on this server at once and on all others within 5 seconds.
 /// There is no way to end one session alone.
 #[utoipa::path(
-    post, path = "/api/auth/logout", operation_id = "logout", tag = "Accounts",
+    post, path = "/api/auth/logout", operation_id = "logout", tag = "Accounts", security(("bearer" = [])),
     responses((status = 204, description = "All tokens of the account were ended."))
 )]
 pub async fn logout(
@@ -115,7 +115,7 @@ pub async fn logout(
 ///
 /// Asks for the current password. Ends all sessions of the account, as logging out does; the token in the answer is good.
 #[utoipa::path(
-    post, path = "/api/auth/password", operation_id = "changePassword", tag = "Accounts",
+    post, path = "/api/auth/password", operation_id = "changePassword", tag = "Accounts", security(("bearer" = [])),
     request_body(content((PasswordForm = "application/json"), (PasswordForm = "application/x-www-form-urlencoded"))),
     responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
 )]

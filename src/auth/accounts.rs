@@ -18,10 +18,10 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         Access, AccountChanges, AccountPage, AccountPosition, AccountStore, DeadLetterDecision,
-        FoundAccount, Lease, Ledger, LedgerError, Listed, Member, NewUser, Offset, Outcome,
-        Partition, PasswordHashOutcome, Position, Registration, ResetHash, Role, SaleListing,
-        SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError, SettledAttempt,
-        Settlement, StoredUser,
+        FoundAccount, Lease, Ledger, LedgerError, Listed, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, ResetHash, Role,
+        SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -184,6 +184,22 @@ impl Ledger for Accounts {
     }
 
     async fn note_ended(&self, _: &[crate::port::EndedOrder]) -> Result<(), LedgerError> {
+        broken()
+    }
+
+    async fn pending_movements(&self, _: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        broken()
+    }
+
+    async fn movements(&self, _: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        broken()
+    }
+
+    async fn close_withdrawal(
+        &self,
+        _: MovementId,
+        _: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
         broken()
     }
 

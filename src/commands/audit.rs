@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Shows for each sale what it began with, what is sold, what remains, what is pending and available in the gate, what is
 /// in the log and not settled yet, and dead letters without a decision; then whatever breaks a promise: units too many or
 /// missing, two orders of one shopper, shoppers who are told something else than their order says, a gate that knows other
-/// buyers than the ledger, a log that was cut before it was settled.
+/// buyers than the ledger, a log that was cut before it was settled, an entry of the action log that was changed or is missing.
 ///
 /// It may run in the middle of a sale and writes nothing: it compares only what holds at every moment, and looks again for
 /// some ten seconds at whatever could be an attempt in flight.

@@ -1,5 +1,6 @@
 //! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
 
+mod action_log;
 mod print;
 mod secret;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
-use self::secret::NewPassword;
+use self::{action_log::ActionLog, secret::NewPassword};
 use super::{connect, embedded, target::Target};
 use crate::{
     auth::{OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, raise_lost_mark},
@@ -17,10 +18,9 @@ use crate::{
     ids::UserId,
     lifecycle::Lifecycle,
     port::{
-        Access, AccountStore, Ledger, Listed, NewUser, Ports, Registration, Role, SessionRule,
-        StoredUser,
+        Access, AccountStore, ActionName, Ledger, Listed, NewUser, Ports, Registration, Role,
+        SessionRule, StoredUser,
     },
-    security::{self, Event},
 };
 
 /// The roles that are given here. `service` is for programs, which have no password.
@@ -50,6 +50,9 @@ pub(super) struct User {
     /// Who does it [default: FLASHSALE_OPERATOR, or the user of the operating system: LOGNAME, USER]
     #[arg(long, global = true, value_name = "NAME")]
     by: Option<String>,
+    /// Why, for the action log
+    #[arg(long, global = true, value_name = "TEXT", default_value = "")]
+    reason: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -103,7 +106,7 @@ struct Accounts {
     /// The id above which a new account's has to be.
     above: i64,
     auth: AuthConfig,
-    by: String,
+    log: ActionLog,
 }
 
 impl User {
@@ -128,17 +131,21 @@ impl User {
         let by = self.by.clone().or_else(|| config.operator.name.clone());
         let by = by.filter(|name| !name.is_empty());
         let by = by.context("who does it? Say so with --by, or set FLASHSALE_OPERATOR")?;
-        let accounts = |ledger, store, above| Accounts {
+        let accounts = |ledger, store, actions, above| Accounts {
             ledger,
             store,
             above,
             auth: config.auth.clone(),
-            by,
+            log: ActionLog {
+                actions,
+                by,
+                reason: self.reason.clone(),
+            },
         };
         if let Some(directory) = self.target.data_dir(&config)? {
             let opened = embedded::ledger(&config, directory).await?;
             let ledger = opened.ledger();
-            let accounts = accounts(ledger.clone(), ledger, 0);
+            let accounts = accounts(ledger.clone(), ledger.clone(), ledger, 0);
             let done = self.step.run(&accounts, self.json).await;
             opened.close().await;
             return done;
@@ -150,10 +157,10 @@ impl User {
             let accounts = if matches!(self.step, Step::Add { .. }) {
                 let (ports, store) = connect::system(&config, stop).await?;
                 let above = ids_above(&ports, &config.kafka.consumer_group).await?;
-                accounts(ports.ledger, store, above)
+                accounts(ports.ledger, store.clone(), store, above)
             } else {
                 let ledger = Arc::new(connect::ledger(&config, stop).await?);
-                accounts(ledger.clone(), ledger, 0)
+                accounts(ledger.clone(), ledger.clone(), ledger, 0)
             };
             self.step.run(&accounts, self.json).await
         };
@@ -183,7 +190,11 @@ impl Step {
                 let new = OperatorsAccount::new(&username, &email)?;
                 let (password, hash) = password.take(&accounts.auth, &username, &email)?;
                 accounts.add(&new, role, hash).await?;
-                print::changed(&accounts.find(&username).await?, "made", password, json)
+                let made = accounts.find(&username).await?;
+                let noted = accounts.log.note(ActionName::CreateUser, None, &made).await;
+                // A generated password is known to nobody else.
+                print::changed(&made, "made", password, json)?;
+                noted
             }
             Self::List { all } => {
                 let listed = if all { Listed::All } else { Listed::Staff };
@@ -192,8 +203,8 @@ impl Step {
             Self::Role { username, role } => {
                 let user = accounts.find(&username).await?;
                 changed(accounts.store.set_role(user.id, role).await?)?;
-                accounts.note("role_set", &user);
-                print::changed(&accounts.find(&username).await?, "changed", None, json)
+                let (name, said) = (ActionName::SetRole, "changed");
+                accounts.done(name, &user, said, None, json).await
             }
             Self::Disable { username } => {
                 accounts.set_access(&username, Access::Disabled, json).await
@@ -216,7 +227,9 @@ impl Step {
                 store
                     .store_reset(user.id, token.hash(), RESET_LIFETIME)
                     .await?;
-                accounts.note("reset_token_issued", &user);
+                let log = &accounts.log;
+                log.note(ActionName::SetPassword, Some(&user), &user)
+                    .await?;
                 print::reset_token(&user, &token, json)
             }
             Self::Passwd {
@@ -228,9 +241,8 @@ impl Step {
                 let now = SystemClock.now().timestamp();
                 let set = accounts.store.set_password(user.id, None, &hash, now);
                 changed(set.await?)?;
-                accounts.note("password_set", &user);
-                let said = "has another password";
-                print::changed(&accounts.find(&username).await?, said, password, json)
+                let (name, said) = (ActionName::SetPassword, "has another password");
+                accounts.done(name, &user, said, password, json).await
             }
         }
     }
@@ -259,10 +271,7 @@ impl Accounts {
             full_name: None,
         };
         match self.store.add_account(&user, role, self.above).await? {
-            Registration::Registered(id) => {
-                security::note(Event::Account, "made", &self.by, None, &user.username);
-                Ok(id)
-            }
+            Registration::Registered(id) => Ok(id),
             Registration::UsernameTaken => anyhow::bail!("the username is taken"),
             Registration::EmailTaken => anyhow::bail!("the e-mail address is taken"),
         }
@@ -271,12 +280,27 @@ impl Accounts {
     async fn set_access(&self, username: &str, access: Access, json: bool) -> anyhow::Result<()> {
         let user = self.find(username).await?;
         changed(self.store.set_access(user.id, access).await?)?;
-        let (outcome, said) = match access {
-            Access::Enabled => ("enabled", "enabled"),
-            Access::Disabled => ("disabled", "disabled"),
+        let (name, said) = match access {
+            Access::Enabled => (ActionName::EnableUser, "enabled"),
+            Access::Disabled => (ActionName::DisableUser, "disabled"),
         };
-        self.note(outcome, &user);
-        print::changed(&self.find(username).await?, said, None, json)
+        self.done(name, &user, said, None, json).await
+    }
+
+    /// Notes a change of an account that was made, and prints what it is now.
+    async fn done(
+        &self,
+        name: ActionName,
+        before: &StoredUser,
+        said: &str,
+        password: Option<String>,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        let after = self.find(&before.username).await?;
+        let noted = self.log.note(name, Some(before), &after).await;
+        // A generated password is known to nobody else.
+        print::changed(&after, said, password, json)?;
+        noted
     }
 
     /// Prints page by page: there may be many.
@@ -296,10 +320,6 @@ impl Accounts {
             }
         }
         if json { print::list(&all) } else { Ok(()) }
-    }
-
-    fn note(&self, outcome: &str, user: &StoredUser) {
-        security::note(Event::Account, outcome, &self.by, None, &user.username);
     }
 }
 

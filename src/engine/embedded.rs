@@ -5,6 +5,7 @@
 
 mod account_store;
 mod accounts;
+mod admin;
 mod admission;
 mod audit;
 mod beside;

@@ -5,6 +5,7 @@
 
 mod account_store;
 mod accounts;
+mod admin;
 mod admission;
 mod audit;
 mod connect;
@@ -42,10 +43,11 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, FoundAccount,
-        KeyPage, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, Role, SaleListing, SaleSnapshot, SeekOutcome,
-        SessionRule, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
+        EndedOrder, FoundAccount, KeyPage, Lease, Ledger, LedgerError, Member, Movement,
+        MovementId, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position,
+        Registration, Role, SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch,
+        SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -188,6 +190,22 @@ impl Ledger for PostgresLedger {
         Ok(ended::note(&mut *self.pool.take().await?, orders).await?)
     }
 
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::pending(&mut *self.pool.take().await?, sales).await?)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        self.close_movement(movement, taken).await
+    }
+
     async fn heartbeat(
         &self,
         member: &Member,
@@ -240,6 +258,10 @@ impl Ledger for PostgresLedger {
 
     async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        self.check_actions().await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -2,6 +2,7 @@
 //! rows, how they are written and read, and what proves that nothing is missing. No ledger is known here.
 
 pub mod changes;
+mod details;
 mod holders;
 mod names;
 pub mod survey;
@@ -69,7 +70,16 @@ pub struct ProductRow {
     pub sku: String,
     pub name: String,
     pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
     pub price_cents: i64,
+    #[serde(
+        default = "details::currency",
+        skip_serializing_if = "details::is_usual_currency"
+    )]
+    pub currency: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_price_cents: Option<i64>,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
 }
@@ -86,6 +96,17 @@ pub struct SaleRow {
     pub initial_stock: i64,
     /// Less the SUCCESS orders.
     pub remaining_stock: i64,
+    /// `DRAFT`, `LIVE` or `CANCELLED`.
+    #[serde(default = "details::state", skip_serializing_if = "details::is_live")]
+    pub state: String,
+    #[serde(
+        default,
+        with = "details::time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub paused_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
 }

@@ -12,17 +12,17 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use action::{
-    Action, ActionEntry, ActionId, ActionName, Actor, Fingerprint, IdempotencyKey, KeyStanding,
-    StoredAnswer,
+    Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, Fingerprint, IdempotencyKey,
+    KeyStanding, StoredAnswer,
 };
 pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
 pub use product::{NewProduct, Product, ProductChange};
 pub use sale::{
-    Changed, Movement, MovementId, MovementMode, MovementState, NewSale, SaleChange, SaleEdit,
-    SaleRecord, SaleState,
+    Changed, MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState, NewSale,
+    SaleChange, SaleEdit, SaleRecord, SaleState,
 };
 
-use super::LedgerError;
+use super::{Ledger, LedgerError};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
 /// Why a change was not made. Nothing was changed.
@@ -51,7 +51,7 @@ pub enum AdminError {
 
 /// Changes by operators and the reads of their pages. Implemented by every ledger that keeps orders durably.
 #[async_trait]
-pub trait Administration: Send + Sync {
+pub trait Administration: Ledger {
     // Products.
 
     async fn create_product(
@@ -107,21 +107,13 @@ pub trait Administration: Send + Sync {
 
     // Withdrawals: units that leave a LIVE sale are taken from the gate first.
 
-    /// Notes a withdrawal as PENDING. Changes no terms.
+    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`Ledger::close_withdrawal`].
     async fn begin_withdrawal(
         &self,
         sale: SaleId,
         units: u32,
         mode: MovementMode,
         entry: &ActionEntry,
-    ) -> Result<Movement, AdminError>;
-
-    /// Completes a PENDING withdrawal with the number that the gate took: lowers the sale's initial and remaining units by it in the
-    /// same transaction, which raises the version. `0` closes it as REFUSED. Repeated, it answers what is stored.
-    async fn close_withdrawal(
-        &self,
-        movement: MovementId,
-        taken: u32,
     ) -> Result<Movement, AdminError>;
 
     async fn movement(&self, movement: MovementId) -> Result<Option<Movement>, LedgerError>;
@@ -148,8 +140,13 @@ pub trait Administration: Send + Sync {
     /// What the ledger knows of one attempt.
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<AttemptHistory>, LedgerError>;
 
-    /// Orders of a shopper, the newest first, at most `limit`.
-    async fn orders_of(&self, user: UserId, limit: u32) -> Result<Vec<OrderEntry>, LedgerError>;
+    /// Settled attempts of a shopper, the newest first, at most `limit`. Reads all attempts unless an index was made for it
+    /// (docs/OPERATIONS.md).
+    async fn attempts_of(
+        &self,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<AttemptHistory>, LedgerError>;
 
     // The action log and idempotency keys.
 

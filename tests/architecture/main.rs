@@ -154,6 +154,9 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["actix_web"], &["api", "http"]),
     (&["actix_http"], &["http"]),
     (&["fred"], &["engine/redis"]),
+    (&["hyper"], &["stress/"]),
+    (&["hyper_util"], &["stress/"]),
+    (&["http_body_util"], &["stress/"]),
     (&["rskafka"], &["engine/kafka"]),
     (&["kafka_protocol"], &["engine/kafka"]),
     (

@@ -145,8 +145,11 @@ async fn logging_out_ends_every_token_of_the_account_and_no_other(
     refused_everywhere(nodes, &second).await;
     for node in nodes {
         assert!(is_good(node, &third).await && is_good(node, &neighbour).await);
-        let (status, _) = node.get("/api/flash-sale/status", Some(&first)).await;
-        assert_eq!(status, 401, "an ended token is none");
+        // What everybody is told alike is told by memory alone.
+        wait_until("an ended token is none", EVERYWHERE, || async {
+            node.get("/api/flash-sale/status", Some(&first)).await.0 == 401
+        })
+        .await;
     }
     let again = here.post("/api/auth/logout", Some(&first), None).await;
     assert_eq!(again.0, 401, "an ended token ends nothing");
@@ -289,6 +292,17 @@ async fn disabling_and_changes_of_the_role_by_command_or_sql_end_the_tokens(
     refused_everywhere(nodes, &third).await;
     let listed = user(system, &["list"]).await;
     let listed = listed["users"].as_array().unwrap();
+    // Commands are noted, statements by hand are not.
+    let noted = "SELECT count(*) FROM admin_actions WHERE actor = 'cli:a test' AND action =";
+    for (action, expected) in [
+        ("create_user", 1),
+        ("disable_user", 1),
+        ("enable_user", 1),
+        ("set_role", 1),
+    ] {
+        let number = system.number(&format!("{noted} '{action}'")).await;
+        assert_eq!(number, expected, "{action}");
+    }
     assert_eq!(listed.len(), 1, "shoppers are not listed");
     assert_eq!(
         (&listed[0]["username"], &listed[0]["disabled"]),

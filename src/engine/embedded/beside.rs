@@ -3,7 +3,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use diesel::{SqliteConnection, connection::SimpleConnection};
+use diesel::connection::SimpleConnection;
 
 use super::{DataFile, OpenError, SqliteLedger, connect, identity, migrate, store::Store};
 use crate::clock::Clock;
@@ -44,7 +44,7 @@ impl LedgerBeside {
 /// the other: the copy is read from one snapshot of the write-ahead log. The log grows meanwhile.
 pub fn copy(directory: &Path, to: &Path) -> Result<(), OpenError> {
     let file = DataFile::path_in(directory);
-    let mut conn: SqliteConnection = connect::reader(&file)?;
+    let mut conn = connect::copier(&file)?;
     migrate::check(&mut conn, &file)?;
     let literal = to.to_string_lossy().replace('\'', "''");
     conn.batch_execute(&format!("VACUUM INTO '{literal}'"))

@@ -27,6 +27,7 @@ fn books(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
         initial,
         remaining: initial - holders.len() as u64,
         holders,
+        movements: Vec::new(),
     }
 }
 
@@ -86,6 +87,7 @@ fn sheet(findings: Vec<Finding>) -> SaleAudit {
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: window(),
             initial_stock: 10,
             remaining_stock: 8,

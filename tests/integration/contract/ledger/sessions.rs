@@ -168,11 +168,19 @@ pub async fn statements_by_hand_end_tokens_as_commands_do(bed: &impl SqlBed) {
     let store = bed.accounts().await;
     let id = add(&store, "ada", Role::Support).await;
     let issued = Utc::now().timestamp();
-    let by_hand = |set: String| async move {
-        let since = position(bed).await;
-        let statement = format!("UPDATE users SET {set} WHERE id = {id}");
-        bed.execute(&statement).await.unwrap();
-        told(bed, &since).await.last().map(|(_, rule)| *rule)
+    // One position that moves on: a new one may tell again what was committed while another transaction ran.
+    let since = tokio::sync::Mutex::new(position(bed).await);
+    let by_hand = |set: String| {
+        let since = &since;
+        async move {
+            let statement = format!("UPDATE users SET {set} WHERE id = {id}");
+            bed.execute(&statement).await.unwrap();
+            let mut since = since.lock().await;
+            let ledger = bed.ledger().await;
+            let changes = ledger.account_changes(Some(&since)).await.unwrap();
+            *since = changes.position;
+            changes.sessions.last().map(|(_, rule)| *rule)
+        }
     };
     let role = by_hand("role = 'user'".to_owned()).await.unwrap();
     assert!(!role.admits(issued) && role.access == Access::Enabled);
