@@ -28,8 +28,8 @@ use flashsale::{
     engine::{postgres::PostgresLedger, redis::RedisGate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Holder, Ledger, LoadToken, Member, Offset, Position, PurchaseResult, ResultEntry,
-        ResultQuestion, SaleTerms, SaleWindow, SettleBatch, StockGate,
+        Attempt, Holder, Ledger, LoadStart, LoadStep, LoadToken, Member, Offset, Position,
+        PurchaseResult, ResultEntry, ResultQuery, SaleTerms, SaleWindow, SettleBatch, StockGate,
     },
 };
 use support::{
@@ -117,7 +117,7 @@ fn gate(criterion: &mut Criterion) {
 fn ledger(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
-    let mut shop = runtime.block_on(Shop::open(&database));
+    let mut bed = runtime.block_on(SettleBed::open(&database));
     for size in [10, 100, 1_000] {
         let mut group = criterion.benchmark_group(format!("ledger/{size} attempts"));
         group.throughput(Throughput::Elements(size)).sample_size(20);
@@ -125,9 +125,9 @@ fn ledger(criterion: &mut Criterion) {
             bench.iter_custom(|batches| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..batches {
-                    let attempts: Vec<_> = (0..size).map(|_| shop.attempt()).collect();
+                    let attempts: Vec<_> = (0..size).map(|_| bed.attempt()).collect();
                     let begun = Instant::now();
-                    runtime.block_on(shop.settle(&attempts));
+                    runtime.block_on(bed.settle(&attempts));
                     spent += begun.elapsed();
                 }
                 spent
@@ -138,13 +138,13 @@ fn ledger(criterion: &mut Criterion) {
 }
 
 /// Accounts and sales enough for all batches: everybody may buy once in each sale.
-struct Shop {
+struct SettleBed {
     ledger: PostgresLedger,
     position: Position,
     next: i64,
 }
 
-impl Shop {
+impl SettleBed {
     const ACCOUNTS: i64 = 20_000;
     const SALES: i64 = 500;
 
@@ -238,8 +238,8 @@ fn failed(user: UserId) -> ResultEntry {
     }
 }
 
-fn question(user: UserId) -> ResultQuestion {
-    ResultQuestion {
+fn question(user: UserId) -> ResultQuery {
+    ResultQuery {
         user,
         product: ProductId::new(1).unwrap(),
         sale: Some(sale(1)),
@@ -257,10 +257,14 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         window,
         total: units,
     };
-    assert!(gate.begin_load(sale, token, HOUR).await.unwrap());
-    assert!(
+    assert_eq!(
+        gate.begin_load(sale, token, HOUR).await.unwrap(),
+        LoadStart::Begun
+    );
+    assert_eq!(
         gate.open(sale, token, terms, units, now + HOUR * 2)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
 }

@@ -6,10 +6,11 @@
 
 mod accounts;
 mod attempt;
+mod dead_letters;
 mod gate;
 mod ledger;
-mod letters;
 mod log;
+mod outcomes;
 mod ports;
 
 pub use accounts::{
@@ -17,19 +18,26 @@ pub use accounts::{
     KeyPage,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
+    InvalidDeadLetterId,
+};
 pub use gate::{
-    Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms, SaleWindow, Standing,
+    CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleTerms, SaleWindow, Standing,
     StockGate,
 };
 pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
     SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
-pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
+};
+pub use outcomes::{
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
+    SeekOutcome, TermsOutcome, UnloadOutcome,
 };
 pub use ports::Ports;
 

@@ -14,9 +14,9 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{Ledger, NewUser, Registration, StoredUser},
+    port::{Ledger, NewUser, PasswordHashOutcome, Registration, StoredUser},
     security::{self, Event},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 /// An account as its owner sees it.
@@ -29,7 +29,7 @@ pub struct Account {
 }
 
 /// What a login gives. Without `Debug`, since it holds a token.
-pub struct Session {
+pub struct LoginSession {
     pub token: String,
     pub user: UserId,
 }
@@ -72,10 +72,10 @@ impl Auth {
     ) -> Result<Account, AuthError> {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.make_account(form, from).await;
-        let word = word(outcome.as_ref().err());
-        counter!("flashsale_registrations_total", "outcome" => word).increment(1);
+        let label = outcome_label(outcome.as_ref().err());
+        counter!("flashsale_registrations_total", "outcome" => label).increment(1);
         if !matches!(outcome, Err(AuthError::Invalid(_))) {
-            security::note(Event::Registration, word, &who, Some(from), "");
+            security::note(Event::Registration, label, &who, Some(from), "");
         }
         outcome
     }
@@ -113,22 +113,22 @@ impl Auth {
 
     /// A token for whoever knows the password. How many hashes it costs depends on what was sent alone, so that nobody can
     /// measure which accounts exist: one, and a second for a wrong password that is not in its composed form.
-    pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
+    pub async fn login(&self, form: LoginForm, from: Network) -> Result<LoginSession, AuthError> {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.let_in(form, from).await;
-        let word = word(outcome.as_ref().err());
-        counter!("flashsale_logins_total", "outcome" => word).increment(1);
+        let label = outcome_label(outcome.as_ref().err());
+        counter!("flashsale_logins_total", "outcome" => label).increment(1);
         match &outcome {
             Err(AuthError::Invalid(_)) => {}
             Err(AuthError::TooMany(_)) => {
-                security::note(Event::LockOut, word, &who, Some(from), "");
+                security::note(Event::LockOut, label, &who, Some(from), "");
             }
-            Ok(_) | Err(_) => security::note(Event::Login, word, &who, Some(from), ""),
+            Ok(_) | Err(_) => security::note(Event::Login, label, &who, Some(from), ""),
         }
         outcome
     }
 
-    async fn let_in(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
+    async fn let_in(&self, form: LoginForm, from: Network) -> Result<LoginSession, AuthError> {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
@@ -138,7 +138,7 @@ impl Auth {
         outcome
     }
 
-    async fn compare(&self, login: CompleteLogin) -> Result<Session, AuthError> {
+    async fn compare(&self, login: CompleteLogin) -> Result<LoginSession, AuthError> {
         let (found, spellings) = if login.is_possible() {
             let found = self.ledger.find_user(&login.username).await?;
             (found, login.spellings())
@@ -176,21 +176,21 @@ impl Auth {
             Err(error) => Err(error.to_string()),
         };
         match renewed {
-            // Otherwise another login, or its owner, was first.
-            Ok(is_replaced) if is_replaced => {
+            Ok(PasswordHashOutcome::Replaced) => {
                 counter!("flashsale_passwords_renewed_total").increment(1);
             }
-            Ok(_) => {}
+            // Another login, or its owner, was first.
+            Ok(PasswordHashOutcome::Superseded) => {}
             Err(error) => {
-                static LINES: Seldom = Seldom::new();
-                if LINES.is_due() {
+                static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+                if LOG_THROTTLE.allow() {
                     tracing::warn!(error, "a bcrypt hash stays until the next login");
                 }
             }
         }
     }
 
-    fn session(&self, user: &StoredUser) -> Result<Session, AuthError> {
+    fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
         let role = Role::named(&user.role);
         // This node's clock may be behind the ledger's, and a token older than its account is refused.
         let now = self.clock.now().max(user.created_at);
@@ -198,7 +198,7 @@ impl Auth {
             .tokens
             .issue(user.id, &user.username, role, now)
             .map_err(AuthError::Signing)?;
-        Ok(Session {
+        Ok(LoginSession {
             token,
             user: user.id,
         })
@@ -206,7 +206,7 @@ impl Auth {
 }
 
 /// What came of it, for metrics and the security log.
-fn word(failure: Option<&AuthError>) -> &'static str {
+fn outcome_label(failure: Option<&AuthError>) -> &'static str {
     match failure {
         None => "ok",
         Some(AuthError::Invalid(_)) => "invalid",

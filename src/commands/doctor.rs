@@ -14,7 +14,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use self::{report::Check, sales::Facts};
-use super::place::{Place, must_hold_data};
+use super::target::{Target, must_hold_data};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -48,18 +48,18 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "N", default_value_t = 4)]
     processes: u32,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
 }
 
 impl Doctor {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let mut checks = settings::judge(&config);
-        if let Some(directory) = self.place.data_dir(&config)? {
+        if let Some(directory) = self.target.data_dir(&config)? {
             must_hold_data(&directory)?;
             checks.extend(tokio::task::spawn_blocking(move || data_file(&directory)).await?);
         } else {
@@ -112,13 +112,16 @@ async fn look_at_sales(config: &Config, workers: i64) -> anyhow::Result<Facts> {
     let gate = RedisGate::connect(&config.redis, config.sale.result_ttl).await?;
     let gate: Arc<dyn StockGate> = Arc::new(gate);
     let group = &config.kafka.consumer_group;
-    let (ends, progress) = (log.ends().await?, ledger.progress(group, log.name()).await?);
+    let (ends, committed) = (
+        log.ends().await?,
+        ledger.committed_offsets(group, log.name()).await?,
+    );
     let mut partitions = Vec::new();
     for (partition, end) in ends {
-        partitions.push(sales::Progress {
+        partitions.push(sales::PartitionProgress {
             partition,
             earliest: log.earliest(partition).await?,
-            settled: progress.get(&partition).copied(),
+            settled: committed.get(&partition).copied(),
             end,
         });
     }

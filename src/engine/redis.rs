@@ -38,9 +38,10 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms,
-        Settlement, StockGate,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Outcome, PendingEntry, PurchaseResult,
+        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleTerms, Settlement, StockGate,
+        TermsOutcome, UnloadOutcome,
     },
 };
 use connection::Connection;
@@ -86,12 +87,12 @@ impl RedisGate {
 
 #[async_trait]
 impl StockGate for RedisGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         true
     }
 
     /// On a cluster the keys are on different nodes, and one that does not answer must not hold up those that do.
-    fn likes_many_questions(&self) -> bool {
+    fn prefers_batched_reads(&self) -> bool {
         !self.connection.clustered
     }
 
@@ -151,7 +152,7 @@ impl StockGate for RedisGate {
 
     async fn read_results(
         &self,
-        asked: &[ResultQuestion],
+        asked: &[ResultQuery],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
         results::read_many(&self.connection, self.ledger.tag(), asked).await
     }
@@ -164,8 +165,12 @@ impl StockGate for RedisGate {
         read::holders(&self.connection, sale).await
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
-        load::close(&self.connection, sale, anyway).await
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        load::close(&self.connection, sale, request).await
     }
 
     async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
@@ -178,8 +183,8 @@ impl StockGate for RedisGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
-        let told: Vec<_> = ended
+    ) -> Result<EndOrdersOutcome, GateError> {
+        let results: Vec<_> = ended
             .iter()
             .map(|holder| ResultEntry {
                 sale,
@@ -188,7 +193,7 @@ impl StockGate for RedisGate {
                 result: PurchaseResult::Success,
             })
             .collect();
-        results::forget(&self.connection, self.ledger.tag(), &told).await?;
+        results::forget(&self.connection, self.ledger.tag(), &results).await?;
         settle::end(&self.connection, sale, ended).await
     }
 
@@ -201,7 +206,11 @@ impl StockGate for RedisGate {
         hold::overdue(&self.connection, sale, age, limit).await
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         hold::claim(&self.connection, sale, holders).await
     }
 
@@ -210,7 +219,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         load::begin(&self.connection, sale, token, lease).await
     }
 
@@ -219,7 +228,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         load::add_holders(&self.connection, sale, token, holders).await
     }
 
@@ -230,7 +239,7 @@ impl StockGate for RedisGate {
         terms: SaleTerms,
         remaining: u64,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         load::open(&self.connection, sale, token, terms, remaining, expires).await
     }
 
@@ -239,12 +248,12 @@ impl StockGate for RedisGate {
         sale: SaleId,
         terms: SaleTerms,
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         load::set_terms(&self.connection, sale, terms, expires).await
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        read::holdings(&self.connection, sale).await
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        read::held_units(&self.connection, sale).await
     }
 
     async fn stored_results(
@@ -260,7 +269,7 @@ impl StockGate for RedisGate {
         results::forget(&self.connection, self.ledger.tag(), results).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
         load::unload(&self.connection, sale).await
     }
 

@@ -28,9 +28,9 @@ use super::{
     drain::{Draining, UnderWay},
     finish::in_shape,
     networks::Seat,
-    stream::Patient,
+    stream::StallTimeout,
 };
-use crate::{config::ServerConfig, telemetry::Seldom};
+use crate::{config::ServerConfig, telemetry::LogThrottle};
 
 /// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
@@ -190,7 +190,7 @@ impl Thread {
             .client_request_timeout(config.request_timeout)
             .client_disconnect_timeout(LINGER)
             .keep_alive(config.keep_alive)
-            .on_connect_ext(|stream: &Patient<tokio::net::TcpStream>, data| {
+            .on_connect_ext(|stream: &StallTimeout<tokio::net::TcpStream>, data| {
                 data.insert::<UnderWay>(stream.under_way());
             })
             .h1(map_config(app, |()| AppConfig::default()));
@@ -236,12 +236,12 @@ impl Thread {
 /// How a connection ends is its client's affair, and nothing that an operator must act on: what is not HTTP is counted, and told
 /// now and then.
 fn note_end(error: &DispatchError, peer: SocketAddr) {
-    static LINES: Seldom = Seldom::new();
+    static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     match error {
         DispatchError::Parse(error) => {
             counter!("flashsale_http_turned_away_total", "reason" => "malformed").increment(1);
-            if let Some(unsaid) = LINES.line() {
-                tracing::info!(%peer, %error, unsaid, "a request that is not HTTP was answered 400");
+            if let Some(suppressed) = LOG_THROTTLE.allow_counting() {
+                tracing::info!(%peer, %error, suppressed, "a request that is not HTTP was answered 400");
             }
         }
         DispatchError::InternalError => {
@@ -257,12 +257,12 @@ fn patient(
     keep_alive: Duration,
     close_idle: &CancellationToken,
     held: Held,
-) -> io::Result<Patient<tokio::net::TcpStream>> {
+) -> io::Result<StallTimeout<tokio::net::TcpStream>> {
     stream.set_nonblocking(true)?;
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Fails for who is gone already.
     let _ = stream.set_nodelay(true);
-    Ok(Patient::new(
+    Ok(StallTimeout::new(
         stream,
         stall,
         keep_alive,

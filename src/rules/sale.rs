@@ -16,8 +16,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
-        GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry, ReleaseOutcome,
-        ReserveOutcome, SaleTerms, Settlement, Standing,
+        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Outcome,
+        PendingEntry, ReleaseOutcome, ReserveOutcome, SaleTerms, Settlement, Standing,
+        UnloadOutcome,
     },
 };
 
@@ -35,7 +36,7 @@ pub struct Sale {
     pending: HashMap<UserId, i64>,
     /// `None` once it was lost.
     available: Option<i64>,
-    returns: u64,
+    holders_epoch: u64,
     /// Attempts whose orders the ledger has ended and that were taken out. Whoever settled one may still come to record it.
     ended: HashSet<AttemptId>,
     /// True once `pending` was lost: holders may be missing from it.
@@ -54,7 +55,7 @@ enum Phase {
         token: LoadToken,
         started: i64,
         /// Orders recorded meanwhile that the snapshot did not bring, so far.
-        late: i64,
+        recorded_while_loading: i64,
     },
     Open {
         token: LoadToken,
@@ -89,7 +90,7 @@ enum State {
     Claimed,
     Ordered,
     /// Ordered, recorded while the sale was being loaded.
-    Late,
+    RecordedWhileLoading,
 }
 
 impl State {
@@ -144,9 +145,9 @@ impl Sale {
         Some(held.state.standing())
     }
 
-    /// True if, once this is recorded, the holder tells the shopper's result.
+    /// True if the holder shows the shopper's result once this is recorded.
     #[must_use]
-    pub fn tells(&self, settlement: &Settlement) -> bool {
+    pub fn holder_shows_result(&self, settlement: &Settlement) -> bool {
         let attempt = &settlement.attempt;
         let held = self.holders.get(&attempt.user.into());
         match (settlement.outcome, held) {
@@ -193,7 +194,7 @@ impl Sale {
         match self.holders.get(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt => match held.state {
                 State::Claimed => ReleaseOutcome::Claimed,
-                State::Ordered | State::Late => ReleaseOutcome::NotHeld,
+                State::Ordered | State::RecordedWhileLoading => ReleaseOutcome::NotHeld,
                 State::Pending => {
                     self.forget(holder.user);
                     self.give_back();
@@ -204,14 +205,14 @@ impl Sale {
         }
     }
 
-    pub fn claim(&mut self, holder: Holder, now: i64) -> bool {
+    pub fn claim(&mut self, holder: Holder, now: i64) -> ClaimOutcome {
         match self.holders.get_mut(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt && held.state.is_pending() => {
                 held.state = State::Claimed;
                 self.pending.insert(holder.user, now);
-                true
+                ClaimOutcome::Claimed
             }
-            Some(_) | None => false,
+            Some(_) | None => ClaimOutcome::NotPending,
         }
     }
 
@@ -274,14 +275,17 @@ impl Sale {
                 // The set of holders has grown: whoever refuses shoppers by heart must look again.
                 Phase::Open { .. } => {
                     self.move_units(-1);
-                    self.returns += 1;
+                    self.holders_epoch += 1;
                     self.hold(user, attempt, State::Ordered);
                 }
-                Phase::Loading { late, .. } => {
-                    *late += 1;
-                    self.hold(user, attempt, State::Late);
+                Phase::Loading {
+                    recorded_while_loading,
+                    ..
+                } => {
+                    *recorded_while_loading += 1;
+                    self.hold(user, attempt, State::RecordedWhileLoading);
                 }
-                Phase::Closed => self.hold(user, attempt, State::Late),
+                Phase::Closed => self.hold(user, attempt, State::RecordedWhileLoading),
                 Phase::New | Phase::Lost => {}
             },
             (
@@ -320,7 +324,7 @@ impl Sale {
                     available,
                     pending,
                     holders: self.holders.len() as u64,
-                    returns: self.returns,
+                    holders_epoch: self.holders_epoch,
                     version: terms.version,
                     total: signed(terms.total),
                     complete: !self.unlisted,
@@ -340,39 +344,39 @@ impl Sale {
     }
 
     #[must_use]
-    pub fn holdings(&self) -> Vec<Holding> {
-        let holding = |(key, held): (&Key, &Held)| {
-            Some(Holding {
+    pub fn held_units(&self) -> Vec<HeldUnit> {
+        let held_unit = |(key, held): (&Key, &Held)| {
+            Some(HeldUnit {
                 user: UserId::new(i64::from_ne_bytes(key.0))?,
                 attempt: held.attempt,
                 standing: held.state.standing(),
             })
         };
-        self.holders.iter().filter_map(holding).collect()
+        self.holders.iter().filter_map(held_unit).collect()
     }
 
     /// Forgets everything, unless something is pending.
-    pub fn unload(&mut self) -> bool {
+    pub fn unload(&mut self) -> UnloadOutcome {
         if !self.pending.is_empty() {
-            return false;
+            return UnloadOutcome::AttemptsPending;
         }
         *self = Self {
-            returns: self.returns,
+            holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             ..Self::default()
         };
-        true
+        UnloadOutcome::Unloaded
     }
 
-    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
+    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> LoadStart {
         match self.phase {
-            Phase::Open { .. } if self.available.is_some() => return false,
+            Phase::Open { .. } if self.available.is_some() => return LoadStart::OpenOrLoading,
             // Sent again: what this load has brought since must stay.
-            Phase::Loading { token: before, .. } if before == token => return true,
+            Phase::Loading { token: before, .. } if before == token => return LoadStart::Begun,
             Phase::Loading { started, .. } => {
                 let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
                 if (0..lease).contains(&(now - started)) {
-                    return false;
+                    return LoadStart::OpenOrLoading;
                 }
             }
             Phase::Open { .. } | Phase::Closed | Phase::Lost | Phase::New => {}
@@ -381,28 +385,28 @@ impl Sale {
             phase: Phase::Loading {
                 token,
                 started: now,
-                late: 0,
+                recorded_while_loading: 0,
             },
             expires: Some(now + ABANDONED_AFTER_MS),
-            returns: self.returns,
+            holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             product: self.product,
             ..Self::default()
         };
-        true
+        LoadStart::Begun
     }
 
-    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
+    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> LoadStep {
         let Phase::Loading {
             token: current,
-            late,
+            recorded_while_loading,
             ..
         } = &mut self.phase
         else {
-            return false;
+            return LoadStep::Superseded;
         };
         if *current != token {
-            return false;
+            return LoadStep::Superseded;
         }
         for holder in holders {
             // The snapshot is younger than all that ended before this loading began.
@@ -412,16 +416,16 @@ impl Sale {
                 state: State::Ordered,
             };
             let before = self.holders.insert(holder.user.into(), held);
-            // Recorded before it was loaded: the snapshot counts this order, so `late` must not.
-            if before.is_some_and(|held| held.state == State::Late) {
-                *late -= 1;
+            // Recorded before it was loaded: the snapshot counts this order, so `recorded_while_loading` must not.
+            if before.is_some_and(|held| held.state == State::RecordedWhileLoading) {
+                *recorded_while_loading -= 1;
             }
         }
         self.expires = Some(now + ABANDONED_AFTER_MS);
-        true
+        LoadStep::Applied
     }
 
-    /// `micros` is the clock: `returns` never takes a value that it had before, even in an earlier process, and
+    /// `micros` is the clock: `holders_epoch` never takes a value that it had before, even in an earlier process, and
     /// microseconds run ahead of any count.
     pub fn open(
         &mut self,
@@ -430,22 +434,28 @@ impl Sale {
         remaining: u64,
         expires: DateTime<Utc>,
         micros: i64,
-    ) -> bool {
+    ) -> LoadStep {
         match self.phase {
             // Sent again: units may have been taken since.
-            Phase::Open { token: current, .. } => current == token,
+            Phase::Open { token: current, .. } if current == token => LoadStep::Applied,
             Phase::Loading {
                 token: current,
-                late,
+                recorded_while_loading,
                 ..
             } if current == token => {
-                self.available = Some(signed(remaining) - late);
-                self.returns = u64::try_from(micros).unwrap_or(0).max(self.returns + 1);
+                self.available = Some(signed(remaining) - recorded_while_loading);
+                self.holders_epoch = u64::try_from(micros)
+                    .unwrap_or(0)
+                    .max(self.holders_epoch + 1);
                 self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
-                true
+                LoadStep::Applied
             }
-            Phase::Loading { .. } | Phase::Closed | Phase::Lost | Phase::New => false,
+            Phase::Open { .. }
+            | Phase::Loading { .. }
+            | Phase::Closed
+            | Phase::Lost
+            | Phase::New => LoadStep::Superseded,
         }
     }
 
@@ -466,7 +476,7 @@ impl Sale {
 
     fn give_back(&mut self) {
         self.move_units(1);
-        self.returns += 1;
+        self.holders_epoch += 1;
     }
 
     fn move_units(&mut self, units: i64) {

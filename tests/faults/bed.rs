@@ -59,7 +59,7 @@ impl Topology {
 }
 
 /// The system. Fields are dropped in this order: processes before their servers.
-pub struct Bed {
+pub struct TestBed {
     pub topology: Topology,
     pub nodes: Vec<Node>,
     pub shoppers: Arc<Vec<Shopper>>,
@@ -80,7 +80,7 @@ enum Kafka {
     Three(Cluster),
 }
 
-impl Bed {
+impl TestBed {
     /// With so many accounts.
     pub async fn start(topology: Topology, accounts: usize) -> Self {
         match topology {
@@ -254,8 +254,8 @@ impl Bed {
         fronts.map(|front| front.port).collect()
     }
 
-    /// The worker that takes care of gate and log: the owner of partition 0.
-    pub async fn caretaker(&mut self) -> &mut Node {
+    /// The worker that runs the sale controller: the owner of partition 0.
+    pub async fn sale_controller(&mut self) -> &mut Node {
         let owner = "SELECT owner FROM consumer_partitions WHERE partition = 0";
         let rows = self.system.database.query(owner).await;
         let owner: Option<String> = rows.first().and_then(|row| row.get(0));
@@ -298,7 +298,7 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for TestBed {
     /// After a fault that was not ended: whatever is paused would neither end nor answer those who wait for it.
     fn drop(&mut self) {
         self.postgres.resume();

@@ -8,7 +8,7 @@ mod redis;
 use std::time::Duration;
 
 use crate::{
-    bed::Bed,
+    bed::TestBed,
     fault::{Fault, Part},
     load::Load,
     node::Node,
@@ -27,7 +27,7 @@ const MEANWHILE: Duration = Duration::from_secs(2);
 impl Fault {
     /// Lets it happen, and ends it. Returns when whatever was killed answers again, or another one serves in its place: from
     /// then on the system has to find back by itself.
-    pub async fn strike(self, bed: &mut Bed, load: &Load) {
+    pub async fn strike(self, bed: &mut TestBed, load: &Load) {
         match self {
             Self::Killed(part) => killed(part, bed).await,
             Self::Paused(part) => paused(part, bed).await,
@@ -71,7 +71,7 @@ impl Fault {
 
     /// Gives servers the roles that they had before, or starts them again, while shoppers go on. Whether there was anything
     /// to do.
-    pub async fn mend(self, bed: &mut Bed) -> bool {
+    pub async fn mend(self, bed: &mut TestBed) -> bool {
         match self {
             Self::RedisDemoted | Self::RedisFailedOver => redis::give_back(bed).await,
             Self::RedisMasterKilled => redis::start_missing(bed),
@@ -82,10 +82,10 @@ impl Fault {
     }
 }
 
-async fn killed(part: Part, bed: &mut Bed) {
+async fn killed(part: Part, bed: &mut TestBed) {
     let node: &mut Node = match part {
         Part::Api => &mut bed.nodes[0],
-        Part::Worker => bed.caretaker().await,
+        Part::Worker => bed.sale_controller().await,
         Part::Redis => {
             bed.redis().kill();
             tokio::time::sleep(AWAY).await;
@@ -107,7 +107,7 @@ async fn killed(part: Part, bed: &mut Bed) {
     node.start_again().await;
 }
 
-async fn paused(part: Part, bed: &mut Bed) {
+async fn paused(part: Part, bed: &mut TestBed) {
     match part {
         Part::Api | Part::Worker => {
             let node = victim(part, bed).await;
@@ -133,16 +133,16 @@ async fn paused(part: Part, bed: &mut Bed) {
     }
 }
 
-async fn victim(part: Part, bed: &mut Bed) -> &mut Node {
+async fn victim(part: Part, bed: &mut TestBed) -> &mut Node {
     if part == Part::Worker {
-        bed.caretaker().await
+        bed.sale_controller().await
     } else {
         &mut bed.nodes[0]
     }
 }
 
 /// Of a node all wires, of a server those of all nodes.
-async fn with_traffic(part: Part, traffic: Traffic, bed: &mut Bed) {
+async fn with_traffic(part: Part, traffic: Traffic, bed: &mut TestBed) {
     let wires = match part {
         Part::Api | Part::Worker => {
             let node = victim(part, bed).await;
@@ -160,7 +160,7 @@ async fn with_traffic(part: Part, traffic: Traffic, bed: &mut Bed) {
 }
 
 /// One of the wires of every node.
-fn wires(bed: &Bed, which: fn(&Node) -> &Wire) -> Vec<&Wire> {
+fn wires(bed: &TestBed, which: fn(&Node) -> &Wire) -> Vec<&Wire> {
     bed.nodes.iter().map(which).collect()
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::fair_share::fair_share,
-    port::{Lease, Member, Offset, Partition, Position},
+    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
 };
 
 /// No process but ours can hold anything: whoever did is gone.
@@ -157,8 +157,8 @@ fn leases(
         .collect())
 }
 
-/// Hands these partitions back, or all that the member holds.
-pub(super) fn hand_back(
+/// Releases these partitions, or all that the member holds.
+pub(super) fn release(
     conn: &mut SqliteConnection,
     member: &Member,
     partitions: Option<&[Partition]>,
@@ -185,7 +185,7 @@ pub(super) fn hand_back(
 }
 
 pub(super) fn leave(conn: &mut SqliteConnection, member: &Member) -> QueryResult<()> {
-    hand_back(conn, member, None)?;
+    release(conn, member, None)?;
     let row = (
         member.group.as_str(),
         member.topic.as_str(),
@@ -196,7 +196,7 @@ pub(super) fn leave(conn: &mut SqliteConnection, member: &Member) -> QueryResult
         .map(drop)
 }
 
-pub(super) fn progress(
+pub(super) fn committed_offsets(
     conn: &mut SqliteConnection,
     group: &str,
     topic: &str,
@@ -216,12 +216,12 @@ pub(super) fn progress(
 }
 
 /// What the last settled attempt was is unknown at another offset.
-pub(super) fn reposition(
+pub(super) fn seek(
     conn: &mut SqliteConnection,
     position: &Position,
     from: Offset,
     to: Offset,
-) -> QueryResult<bool> {
+) -> QueryResult<SeekOutcome> {
     let moved = diesel::update(
         consumer_partitions::table
             .find((&position.group, &position.topic, position.partition.0))
@@ -232,5 +232,8 @@ pub(super) fn reposition(
         consumer_partitions::last_attempt_id.eq(None::<Vec<u8>>),
     ))
     .execute(conn)?;
-    Ok(moved == 1)
+    Ok(match moved {
+        1 => SeekOutcome::Moved,
+        _ => SeekOutcome::Fenced,
+    })
 }

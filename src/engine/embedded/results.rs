@@ -32,7 +32,7 @@ const SUCCESS: &str = "SUCCESS";
 
 /// The results of a data file.
 #[derive(Clone)]
-pub(super) struct Results {
+pub(super) struct ResultStore {
     store: Store,
     clock: Arc<dyn Clock>,
     ttl: Duration,
@@ -44,12 +44,12 @@ pub(super) struct Results {
 
 /// What is told of a product, and the sale that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct StoredResult {
     pub(super) sale: SaleId,
     pub(super) result: PurchaseResult,
 }
 
-impl Results {
+impl ResultStore {
     /// `inherited` is where the log ends that an earlier process left.
     pub(super) fn new(store: Store, clock: Arc<dyn Clock>, ttl: Duration, inherited: i64) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Results {
         user: UserId,
         product: ProductId,
         ordered: Vec<SaleId>,
-    ) -> Result<Option<Told>, GateError> {
+    ) -> Result<Option<StoredResult>, GateError> {
         let (now, inherited) = (millis(self.clock.now()), self.inherited);
         let recovered = self.recovered.load(Ordering::Relaxed);
         let read = self.store.read(move |conn| {
@@ -136,7 +136,7 @@ pub(super) fn write(
             .bind::<BigInt, _>(entry.user.value())
             .bind::<BigInt, _>(entry.product.value())
             .bind::<BigInt, _>(entry.sale.value())
-            .bind::<Text, _>(word(entry.result))
+            .bind::<Text, _>(to_sql(entry.result))
             .bind::<BigInt, _>(expires_at)
             .execute(conn)?;
     }
@@ -154,16 +154,16 @@ fn read(
     product: ProductId,
     mut ordered: Vec<SaleId>,
     now: i64,
-) -> QueryResult<Option<Told>> {
+) -> QueryResult<Option<StoredResult>> {
     let written = results::table
         .find((user.value(), product.value()))
         .filter(results::expires_at.gt(now))
         .select((results::flash_sale_id, results::result))
         .first::<(i64, String)>(conn)
         .optional()?;
-    let written = written.and_then(|(sale, word)| {
-        let result = result(&word);
-        SaleId::new(sale).map(|sale| Told { sale, result })
+    let written = written.and_then(|(sale, stored)| {
+        let result = from_sql(&stored);
+        SaleId::new(sale).map(|sale| StoredResult { sale, result })
     });
     if let Some(told) = written
         && told.result == PurchaseResult::Success
@@ -178,7 +178,7 @@ fn read(
         };
         if stands {
             let result = PurchaseResult::Success;
-            return Ok(Some(Told { sale, result }));
+            return Ok(Some(StoredResult { sale, result }));
         }
     }
     Ok(written)
@@ -216,7 +216,7 @@ fn stored(
     Ok(if ordered > 0 {
         Some(PurchaseResult::Success)
     } else {
-        of_sale.map(|word| result(&word))
+        of_sale.map(|stored| from_sql(&stored))
     })
 }
 
@@ -225,7 +225,7 @@ fn forget(conn: &mut SqliteConnection, entries: &[ResultEntry]) -> QueryResult<(
         let standing = results::table
             .find((entry.user.value(), entry.product.value()))
             .filter(results::flash_sale_id.eq(entry.sale.value()))
-            .filter(results::result.eq(word(entry.result)));
+            .filter(results::result.eq(to_sql(entry.result)));
         diesel::delete(standing).execute(conn)?;
     }
     Ok(())
@@ -249,16 +249,16 @@ fn latest_order(
     Ok(sale.and_then(SaleId::new))
 }
 
-fn word(result: PurchaseResult) -> &'static str {
+fn to_sql(result: PurchaseResult) -> &'static str {
     match result {
         PurchaseResult::Success => SUCCESS,
         PurchaseResult::Failed => FAILED,
     }
 }
 
-/// The check on the column allows no other words.
-fn result(word: &str) -> PurchaseResult {
-    if word == SUCCESS {
+/// The check on the column allows no other text.
+fn from_sql(stored: &str) -> PurchaseResult {
+    if stored == SUCCESS {
         PurchaseResult::Success
     } else {
         PurchaseResult::Failed

@@ -21,7 +21,7 @@ use super::{
     ConnectError,
     connection::{Connection, Security, metadata_of},
 };
-use crate::{config::KafkaConfig, telemetry::Seldom};
+use crate::{config::KafkaConfig, telemetry::LogThrottle};
 
 /// How often the brokers are asked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const GROWN_FOR: Duration = Duration::from_secs(5);
 /// Looks in a row that must see fewer partitions: a broker whose metadata lags behind does so for a moment.
 const FEWER_LOOKS: u32 = 3;
 
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// The counts of both topics, and the connection that they are asked on.
 pub(super) struct Partitions {
@@ -43,7 +43,7 @@ pub(super) struct Partitions {
     attempts: String,
     letters: String,
     connection: AsyncMutex<Option<Connection>>,
-    counts: Mutex<Counts>,
+    counts: Mutex<PartitionCounts>,
     wake: Notify,
 }
 
@@ -57,7 +57,7 @@ impl Drop for Watch {
 }
 
 /// The partitions of both topics.
-struct Counts {
+struct PartitionCounts {
     attempts: Count,
     letters: Count,
 }
@@ -125,14 +125,14 @@ impl Partitions {
             attempts: config.topic.clone(),
             letters: config.dead_letter_topic.clone(),
             connection: AsyncMutex::new(None),
-            counts: Mutex::new(Counts {
+            counts: Mutex::new(PartitionCounts {
                 attempts: Count::new(0, now),
                 letters: Count::new(0, now),
             }),
             wake: Notify::new(),
         };
         let [attempts, letters] = partitions.ask().await?;
-        *partitions.counts() = Counts {
+        *partitions.counts() = PartitionCounts {
             attempts: Count::new(attempts, now),
             letters: Count::new(letters, now),
         };
@@ -186,7 +186,7 @@ impl Partitions {
                 let rest = LOOK_EVERY.saturating_sub(LOOK_AGAIN);
                 let _ = tokio::time::timeout(rest, partitions.wake.notified()).await;
                 if let Err(error) = partitions.look().await
-                    && LINES.is_due()
+                    && LOG_THROTTLE.allow()
                 {
                     tracing::warn!(%error, "the number of partitions cannot be looked up");
                 }
@@ -223,7 +223,7 @@ impl Partitions {
         ])
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+    fn counts(&self) -> std::sync::MutexGuard<'_, PartitionCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

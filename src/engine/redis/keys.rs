@@ -8,7 +8,8 @@
 //!   reservation or last claim (ms). Their attempts are in `holders`. From the opening on it also has the mark
 //!   `ledger:<id>`, scored infinity: without it, the key was lost;
 //! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
-//!   `load_started` (ms), `token`, `run_id` of the server, `late`, `returns`, `ledger` (whose sale it is), `version` and
+//!   `load_started` (ms), `token`, `run_id` of the server, `late` (orders recorded while loading), `returns` (the holders epoch; both have
+//!   the names that released versions write), `ledger` (whose sale it is), `version` and
 //!   `total` of the terms in force, and `unlisted` while holders of a closed sale may be missing from `pending`;
 //! - `flashsale:{<sale>}:ended`: set of attempts whose orders the ledger has ended and that were taken out.
 //!

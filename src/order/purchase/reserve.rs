@@ -5,18 +5,18 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
+use super::{APPEND, Accepted, AttemptRequest, RESERVE, Refusal};
 use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,
-    order::gather::Gather,
+    order::batcher::Batcher,
     order::purchase::undo::Undo,
     port::{GateError, ReserveOutcome, Standing, StockGate},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -34,50 +34,55 @@ const _: () = assert!(
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
     gate: Arc<dyn StockGate>,
-    append: Gather<Asked>,
-    undo: Gather<Undo>,
-) -> Gather<Asked> {
-    Gather::spawn(lifecycle, "reserve", RESERVE, move |batch: Vec<Asked>| {
-        let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
-        async move {
-            let is_full = batch.len() == RESERVE.batch;
-            let (round, mut all_answered) = mpsc::channel(1);
-            let mut by_sale: BTreeMap<SaleId, Vec<Asked>> = BTreeMap::new();
-            for mut asked in batch {
-                // When the gate is slow, who waited for too long is told so rather than served late.
-                if asked.since.elapsed() > LONGEST_WAIT {
-                    asked.answer(Err(Refusal::Busy));
-                    continue;
+    append: Batcher<AttemptRequest>,
+    undo: Batcher<Undo>,
+) -> Batcher<AttemptRequest> {
+    Batcher::spawn(
+        lifecycle,
+        "reserve",
+        RESERVE,
+        move |batch: Vec<AttemptRequest>| {
+            let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
+            async move {
+                let is_full = batch.len() == RESERVE.batch;
+                let (round, mut all_answered) = mpsc::channel(1);
+                let mut by_sale: BTreeMap<SaleId, Vec<AttemptRequest>> = BTreeMap::new();
+                for mut asked in batch {
+                    // When the gate is slow, who waited for too long is told so rather than served late.
+                    if asked.since.elapsed() > LONGEST_WAIT {
+                        asked.answer(Err(Refusal::Busy));
+                        continue;
+                    }
+                    asked.round = Some(round.clone());
+                    by_sale.entry(asked.attempt.sale).or_default().push(asked);
                 }
-                asked.round = Some(round.clone());
-                by_sale.entry(asked.attempt.sale).or_default().push(asked);
+                drop(round);
+                // No sale waits for another one's timeout.
+                let (gate, append, undo) = (gate.as_ref(), &append, &undo);
+                let reserves = by_sale
+                    .into_iter()
+                    .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
+                join_all(reserves).await;
+                if !is_full {
+                    let _ = tokio::time::timeout(LONGEST_PAUSE, all_answered.recv()).await;
+                }
             }
-            drop(round);
-            // No sale waits for another one's timeout.
-            let (gate, append, undo) = (gate.as_ref(), &append, &undo);
-            let reserves = by_sale
-                .into_iter()
-                .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
-            join_all(reserves).await;
-            if !is_full {
-                let _ = tokio::time::timeout(LONGEST_PAUSE, all_answered.recv()).await;
-            }
-        }
-    })
+        },
+    )
 }
 
 async fn reserve(
     gate: &dyn StockGate,
-    append: &Gather<Asked>,
-    undo: &Gather<Undo>,
+    append: &Batcher<AttemptRequest>,
+    undo: &Batcher<Undo>,
     sale: SaleId,
-    asked: Vec<Asked>,
+    asked: Vec<AttemptRequest>,
 ) {
-    let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
+    let holders: Vec<_> = asked.iter().map(AttemptRequest::holder).collect();
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
         Err(GateError::Refused(cause)) => {
-            if LINES.is_due() {
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(%sale, attempts = asked.len(), cause, "the gate refused");
             }
             for asked in asked {
@@ -86,12 +91,12 @@ async fn reserve(
             return;
         }
         Err(error) => {
-            if LINES.is_due() {
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
             }
             for holder in holders {
                 // When too many wait already, the relay finds what is held.
-                let _ = undo.offer(Undo { sale, holder });
+                let _ = undo.try_submit(Undo { sale, holder });
             }
             for asked in asked {
                 asked.answer(Err(Refusal::OutcomeUnknown));
@@ -111,7 +116,7 @@ async fn reserve(
             ReserveOutcome::AlreadyHeld {
                 attempt,
                 standing: Standing::Pending,
-            } if !gate.outlives_process() => {
+            } if !gate.is_durable() => {
                 pass_on(append, asked.about(attempt)).await;
             }
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
@@ -126,8 +131,8 @@ async fn reserve(
 }
 
 /// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.
-async fn pass_on(append: &Gather<Asked>, asked: Asked) {
-    if let Err(asked) = append.put(asked).await {
+async fn pass_on(append: &Batcher<AttemptRequest>, asked: AttemptRequest) {
+    if let Err(asked) = append.submit(asked).await {
         asked.answer(Err(Refusal::OutcomeUnknown));
     }
 }

@@ -18,16 +18,16 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
-        Settlement, StockGate,
+        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SeekOutcome, SettleBatch,
+        SettleError, Settlement, StockGate,
     },
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // A new database beside an old topic reads many; metrics count them.
-static FOREIGN_LINES: Seldom = Seldom::new();
+static OTHER_LEDGER_THROTTLE: LogThrottle = LogThrottle::new();
 // Whoever can write the log could fill the disk with them.
-static LETTER_LINES: Seldom = Seldom::new();
+static DEAD_LETTER_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -66,7 +66,7 @@ enum StepError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("attempts that were buried are unsettleable again")]
-    Contradiction,
+    UnsettleableAgain,
 }
 
 impl PartitionReader {
@@ -178,12 +178,12 @@ impl PartitionReader {
         counter!("flashsale_log_restarts_total").increment(1);
         // Before the ledger is behind it.
         self.settled.store(0, Ordering::Release);
-        if !self
+        let sought = self
             .engines
             .ledger
-            .reposition(&self.position, self.next, earliest)
-            .await?
-        {
+            .seek(&self.position, self.next, earliest)
+            .await?;
+        if sought == SeekOutcome::Fenced {
             return Err(StepError::Fenced);
         }
         tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");
@@ -199,12 +199,12 @@ impl PartitionReader {
         if batch.next == self.next {
             return Ok(());
         }
-        let garbage: Vec<_> = batch
+        let undecodable: Vec<_> = batch
             .records
             .iter()
-            .filter_map(|record| self.garbage(record))
+            .filter_map(|record| self.undecodable(record))
             .collect();
-        self.bury(&garbage).await?;
+        self.dead_letter(&undecodable).await?;
         self.pass_over_other_ledgers(&batch.records);
         let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
         let last = batch
@@ -229,7 +229,7 @@ impl PartitionReader {
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
                 Err(SettleError::Ledger(error)) => return Err(error.into()),
                 Err(SettleError::Unsettleable(_)) if !settle.rejected.is_empty() => {
-                    return Err(StepError::Contradiction);
+                    return Err(StepError::UnsettleableAgain);
                 }
                 Err(SettleError::Unsettleable(found)) => {
                     let letters: Vec<_> = batch
@@ -237,7 +237,7 @@ impl PartitionReader {
                         .iter()
                         .filter_map(|record| self.rejected(record, &found))
                         .collect();
-                    self.bury(&letters).await?;
+                    self.dead_letter(&letters).await?;
                     settle.rejected = found;
                 }
             }
@@ -255,35 +255,37 @@ impl PartitionReader {
     fn pass_over_other_ledgers(&self, records: &[LogRecord]) {
         let mut others = records.iter().filter_map(|record| match &record.entry {
             LogEntry::OtherLedger(ledger) => Some(ledger),
-            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
+            LogEntry::Attempt(_) | LogEntry::Undecodable(_) => None,
         });
         let Some(ledger) = others.next() else {
             return;
         };
         let count = 1 + others.count();
         counter!("flashsale_foreign_records_total").increment(count as u64);
-        if FOREIGN_LINES.is_due() {
+        if OTHER_LEDGER_THROTTLE.allow() {
             tracing::warn!(partition = %self.position.partition, records = count, %ledger, "records of another ledger are passed over");
         }
     }
 
     /// Writes dead letters before the offset moves past them.
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
         if letters.is_empty() {
             return Ok(());
         }
-        self.engines.log.bury(letters).await?;
+        self.engines.log.dead_letter(letters).await?;
         for letter in letters {
             tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
         }
-        if let (Some(letter), Some(unsaid)) = (letters.first(), LETTER_LINES.line()) {
-            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), unsaid, "dead letters: `flashsale dead-letters list` shows them");
+        if let (Some(letter), Some(suppressed)) =
+            (letters.first(), DEAD_LETTER_THROTTLE.allow_counting())
+        {
+            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), suppressed, "dead letters: `flashsale dead-letters list` shows them");
         }
         counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
         Ok(())
     }
 
-    /// Tells the gate. The orders stand already: what cannot be told now, the caretaker tells later.
+    /// Records the outcomes in the gate. The orders stand already: what cannot be recorded now, the sale controller records later.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -304,13 +306,13 @@ impl PartitionReader {
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
         tracing::warn!(
             settlements = settlements.len(),
-            "settlements are left to be recorded by the caretaker"
+            "settlements are left to be recorded by the sale controller"
         );
     }
 
-    fn garbage(&self, record: &LogRecord) -> Option<DeadLetter> {
+    fn undecodable(&self, record: &LogRecord) -> Option<DeadLetter> {
         match &record.entry {
-            LogEntry::Garbage(cause) => Some(self.letter(record, cause)),
+            LogEntry::Undecodable(cause) => Some(self.letter(record, cause)),
             LogEntry::Attempt(_) | LogEntry::OtherLedger(_) => None,
         }
     }
@@ -340,7 +342,7 @@ pub(super) async fn record(
     settlements: &[Settlement],
 ) -> Result<(), crate::port::GateError> {
     // Accounts that were lost with their orders when the ledger was set back: what they were told then stands no more.
-    let told: Vec<_> = settlements
+    let lost: Vec<_> = settlements
         .iter()
         .filter(|settlement| settlement.outcome == Outcome::NoAccount)
         .map(|settlement| ResultEntry {
@@ -350,8 +352,8 @@ pub(super) async fn record(
             result: PurchaseResult::Success,
         })
         .collect();
-    if !told.is_empty() {
-        gate.forget_results(&told).await?;
+    if !lost.is_empty() {
+        gate.forget_results(&lost).await?;
     }
     let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
     for settlement in settlements {
@@ -369,7 +371,7 @@ pub(super) async fn record(
 fn attempt(record: &LogRecord) -> Option<Attempt> {
     match record.entry {
         LogEntry::Attempt(attempt) => Some(attempt),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
+        LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{Contradiction, Holder, Outcome, SaleTerms, Settlement},
+    port::{CloseReason, EndOrdersOutcome, Holder, Outcome, SaleTerms, Settlement, TermsOutcome},
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -19,14 +19,12 @@ pub enum Part {
 
 impl Sale {
     /// Closes the sale until it is loaded anew, if what is kept of it contradicts itself, or for this reason.
-    pub fn close(&mut self, reason: Option<Contradiction>) -> Option<Contradiction> {
+    pub fn close(&mut self, reason: Option<CloseReason>) -> Option<CloseReason> {
         let found = match self.phase {
-            Phase::Lost => Some(Contradiction::MetaLost),
-            Phase::Open { .. } if self.available.is_none() => Some(Contradiction::StockLost),
-            Phase::Open { .. } if self.unlisted => Some(Contradiction::PendingLost),
-            Phase::Open { .. } if self.status().is_contradictory() => {
-                Some(Contradiction::OffBalance)
-            }
+            Phase::Lost => Some(CloseReason::MetaLost),
+            Phase::Open { .. } if self.available.is_none() => Some(CloseReason::StockLost),
+            Phase::Open { .. } if self.unlisted => Some(CloseReason::PendingLost),
+            Phase::Open { .. } if self.status().is_contradictory() => Some(CloseReason::OffBalance),
             Phase::Open { .. } => reason,
             Phase::New | Phase::Loading { .. } | Phase::Closed => None,
         };
@@ -55,10 +53,10 @@ impl Sale {
         (self.pending.len() - before) as u64
     }
 
-    /// Takes the units and holders of ended orders back. False unless the sale is open.
-    pub fn end_orders(&mut self, ended: &[Holder]) -> bool {
+    /// Takes the units and holders of ended orders back.
+    pub fn end_orders(&mut self, ended: &[Holder]) -> EndOrdersOutcome {
         if !self.is_open() || self.available.is_none() {
-            return false;
+            return EndOrdersOutcome::NotOpen;
         }
         for holder in ended {
             self.ended.insert(holder.attempt);
@@ -68,7 +66,7 @@ impl Sale {
                 self.give_back();
             }
         }
-        true
+        EndOrdersOutcome::TakenOut
     }
 
     /// True if the order that this tells of has ended: whoever settled it was paused in between.
@@ -81,10 +79,10 @@ impl Sale {
         }
     }
 
-    /// Applies newer terms. True if these, or newer ones, are in force.
-    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> bool {
+    /// Applies newer terms.
+    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> TermsOutcome {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
-            return false;
+            return TermsOutcome::NotOpen;
         };
         if terms.version < new.version {
             let units = signed(new.total) - signed(terms.total);
@@ -92,10 +90,10 @@ impl Sale {
             self.available = Some(available + units);
             self.expires = Some(millis(expires));
             if units > 0 {
-                self.returns += 1;
+                self.holders_epoch += 1;
             }
         }
-        true
+        TermsOutcome::InForce
     }
 
     /// As if a key of the server had been evicted.

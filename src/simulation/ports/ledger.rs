@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settlements, told};
+use super::{super::world::short, RemoteLedger, attempts, describe, named, of_ledger, settlements};
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
+        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, PasswordHashOutcome,
+        Position, Registration, SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -30,7 +30,7 @@ impl Ledger for RemoteLedger {
             let (ledger, user) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.register(&user, above).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
@@ -84,7 +84,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.find_accounts(&ids).await }
         };
         let what = || "ledger.find_accounts".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -96,7 +96,7 @@ impl Ledger for RemoteLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         self.ledger.replace_password_hash(user, old, new).await
     }
 
@@ -148,7 +148,7 @@ impl Ledger for RemoteLedger {
             let (ledger, asked) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.outcomes(&asked).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
@@ -183,7 +183,7 @@ impl Ledger for RemoteLedger {
             let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.note_ended(&orders).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn heartbeat(
@@ -198,23 +198,19 @@ impl Ledger for RemoteLedger {
             let (ledger, member) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.heartbeat(&member, partitions, ttl).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
         let ledger = Arc::clone(&self.ledger);
         let (member, partitions) = (member.clone(), partitions.to_vec());
         let effect = move || {
             let (ledger, member, partitions) =
                 (Arc::clone(&ledger), member.clone(), partitions.clone());
-            async move { ledger.hand_back(&member, &partitions).await }
+            async move { ledger.release(&member, &partitions).await }
         };
-        let what = || "ledger.hand_back".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        let what = || "ledger.release".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
@@ -224,10 +220,10 @@ impl Ledger for RemoteLedger {
             async move { ledger.leave(&member).await }
         };
         let what = || "ledger.leave".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -236,30 +232,25 @@ impl Ledger for RemoteLedger {
         let (group, topic) = (group.to_owned(), topic.to_owned());
         let effect = move || {
             let (ledger, group, topic) = (Arc::clone(&ledger), group.clone(), topic.clone());
-            async move { ledger.progress(&group, &topic).await }
+            async move { ledger.committed_offsets(&group, &topic).await }
         };
-        let what = || "ledger.progress".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        let what = || "ledger.committed_offsets".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
-        let what = || {
-            format!(
-                "ledger.reposition({} from {from} to {to})",
-                position.partition
-            )
-        };
+        let what = || format!("ledger.seek({} from {from} to {to})", position.partition);
         let effect = move || {
             let (ledger, position) = (Arc::clone(&ledger), taken.clone());
-            async move { ledger.reposition(&position, from, to).await }
+            async move { ledger.seek(&position, from, to).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     // What audits and operators ask: not simulated.
@@ -272,11 +263,15 @@ impl Ledger for RemoteLedger {
         self.ledger.settled(after, limit).await
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         self.ledger.note_decision(log, decision).await
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         self.ledger.decisions(log).await
     }
 

@@ -13,10 +13,10 @@ use crate::{
     account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser, Verdict,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
+        EndedOrder, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
+        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
     rules::settlement::{self, Settled},
 };
@@ -123,13 +123,15 @@ impl Ledger for ModelLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         let mut tables = self.tables();
         let stored = tables.users.get_mut(&user).map(|(user, _)| user);
         let stored = stored.filter(|user| user.password_hash == old);
-        Ok(stored
-            .map(|user| new.clone_into(&mut user.password_hash))
-            .is_some())
+        let Some(stored) = stored else {
+            return Ok(PasswordHashOutcome::Superseded);
+        };
+        new.clone_into(&mut stored.password_hash);
+        Ok(PasswordHashOutcome::Replaced)
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
@@ -235,12 +237,8 @@ impl Ledger for ModelLedger {
         Ok(leases.heartbeat(member, partitions, now, until))
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
-        self.tables().leases.hand_back(member, Some(partitions));
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        self.tables().leases.release(member, Some(partitions));
         Ok(())
     }
 
@@ -249,7 +247,7 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -257,18 +255,18 @@ impl Ledger for ModelLedger {
         Ok(self.progress_of(group, topic))
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let leases = &mut self.tables().leases;
-        let there = leases.is_at(position, from);
-        if there {
-            leases.move_to(position, to, None);
+        if !leases.is_at(position, from) {
+            return Ok(SeekOutcome::Fenced);
         }
-        Ok(there)
+        leases.move_to(position, to, None);
+        Ok(SeekOutcome::Moved)
     }
 
     async fn settled(
@@ -289,12 +287,16 @@ impl Ledger for ModelLedger {
         Ok(behind.map(row).take(limit).collect())
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         let has_reason = decision
             .reason
             .as_ref()
             .is_some_and(|text| !text.is_empty());
-        if decision.verdict == Verdict::Discarded && !has_reason {
+        if decision.action == DeadLetterAction::Discarded && !has_reason {
             return Err(LedgerError(
                 "nothing is discarded without a reason".to_owned(),
             ));
@@ -304,7 +306,7 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         let tables = self.tables();
         let of_log = tables.decisions.iter().filter(|(name, _)| name == log);
         Ok(of_log.map(|(_, decision)| decision.clone()).collect())

@@ -7,8 +7,8 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, GateStatus, Holder, LoadToken, Outcome, PurchaseResult, ReserveOutcome,
-        ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate,
+        Attempt, GateStatus, Holder, LoadStart, LoadStep, LoadToken, Outcome, PurchaseResult,
+        ReserveOutcome, ResultQuery, SaleTerms, SaleWindow, Settlement, StockGate, TermsOutcome,
     },
 };
 use uuid::Uuid;
@@ -54,14 +54,18 @@ impl<E: Engine> Scene<E> {
     /// Loads and opens the sale as a worker does.
     pub async fn load(&mut self, remaining: u64, window: SaleWindow, holders: &[Holder]) {
         let (token, total) = (new_token(), remaining + holders.len() as u64);
-        assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
-        assert!(
+        assert_eq!(
+            self.gate.begin_load(self.sale, token, LEASE).await.unwrap(),
+            LoadStart::Begun
+        );
+        assert_eq!(
             self.gate
                 .load_holders(self.sale, token, holders)
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
-        assert!(
+        assert_eq!(
             self.gate
                 .open(
                     self.sale,
@@ -71,7 +75,8 @@ impl<E: Engine> Scene<E> {
                     in_two_hours()
                 )
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
         self.remaining = i64::try_from(remaining).unwrap();
         self.check_balance().await;
@@ -123,16 +128,16 @@ impl<E: Engine> Scene<E> {
             .read_result(user, self.product, Some(self.sale))
             .await
             .unwrap();
-        let question = ResultQuestion {
+        let question = ResultQuery {
             user,
             product: self.product,
             sale: Some(self.sale),
         };
-        let nobody = ResultQuestion {
+        let nobody = ResultQuery {
             user: new_shopper().user,
             ..question
         };
-        let unnamed = ResultQuestion {
+        let unnamed = ResultQuery {
             sale: None,
             ..question
         };
@@ -143,20 +148,20 @@ impl<E: Engine> Scene<E> {
         alone
     }
 
-    pub async fn results(&self, asked: &[ResultQuestion]) -> Vec<Option<PurchaseResult>> {
+    pub async fn results(&self, asked: &[ResultQuery]) -> Vec<Option<PurchaseResult>> {
         let answers = self.gate.read_results(asked).await;
         answers.into_iter().map(Result::unwrap).collect()
     }
 
-    /// Available and pending units, and the count of returns.
+    /// Available and pending units, and the holders epoch.
     pub async fn figures(&self) -> (i64, i64, u64) {
         match self.gate.status(self.sale).await.unwrap() {
             GateStatus::Open {
                 available,
                 pending,
-                returns,
+                holders_epoch,
                 ..
-            } => (available, i64::try_from(pending).unwrap(), returns),
+            } => (available, i64::try_from(pending).unwrap(), holders_epoch),
             other => panic!("the sale is not open: {other:?}"),
         }
     }
@@ -170,8 +175,8 @@ impl<E: Engine> Scene<E> {
         self.set_terms(version + 1, window, total).await;
     }
 
-    /// True if these terms or newer ones are in force.
-    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> bool {
+    /// Applies terms of this version.
+    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> TermsOutcome {
         let terms = SaleTerms {
             version,
             window,

@@ -18,7 +18,7 @@ use flashsale::{
 };
 use futures::future::join_all;
 
-use super::bed::{Bed, SqlBed, attempt, by_sql, make_partitions, member, position, settle};
+use super::bed::{SqlBed, TestBed, attempt, by_sql, make_partitions, member, position, settle};
 use crate::support::{postgres::TestDatabase, wait_until, wire::Wire};
 
 /// A database of its own, and a connection for statements by hand.
@@ -27,7 +27,7 @@ pub struct PostgresBed {
     client: tokio_postgres::Client,
 }
 
-impl Bed for PostgresBed {
+impl TestBed for PostgresBed {
     async fn start() -> Self {
         let database = TestDatabase::create().await;
         let client = database.client().await;
@@ -386,10 +386,7 @@ async fn a_batch_under_way_does_not_hold_up_the_heartbeats_of_others() {
     ledger.heartbeat(&member("a"), 3, ttl).await.unwrap();
     ledger.heartbeat(&member("b"), 3, ttl).await.unwrap();
     // Free to be taken, but the last batch of who had it is not through.
-    ledger
-        .hand_back(&member("a"), &[Partition(0)])
-        .await
-        .unwrap();
+    ledger.release(&member("a"), &[Partition(0)]).await.unwrap();
     bed.client
         .batch_execute("BEGIN; UPDATE consumer_partitions SET next_offset = 1")
         .await
