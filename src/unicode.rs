@@ -42,10 +42,9 @@ pub(crate) fn unseen(name: &str) -> Option<char> {
         .map(|(_, c)| *c)
 }
 
-/// The form of a password that is hashed and compared, the same whatever keyboard it was typed on: the profile `OpaqueString` of
-/// RFC
-/// 8265. All kinds of blanks become spaces, and letters with marks become composed (NFC). `None`: the password has a character
-///       that the profile does not allow.
+/// The form of a password that is hashed and compared, the same whatever keyboard it was typed on: RFC 8265, profile
+/// `OpaqueString`. All kinds of blanks become spaces, and letters with marks become composed (NFC). `None`: the password has a
+/// character that the profile does not allow.
 ///
 /// The profile is implemented here because its crate (PRECIS) has the tables of Unicode 6.3, of 2013, and refuses all newer
 /// emoji. This program has newer tables.
