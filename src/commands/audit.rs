@@ -31,9 +31,9 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Check that every promise holds: the balance sheet of every sale, from gate, log and ledger
 ///
 /// Shows for each sale what it began with, what is sold, what remains, what is pending and available in the gate, what is
-/// in the log and not settled yet, and dead letters without a decision; then whatever breaks a promise: units too many or
-/// missing, two orders of one shopper, shoppers who are told something else than their order says, a gate that knows other
-/// buyers than the ledger, a log that was cut before it was settled.
+/// in the log and not settled yet, and dead letters without a decision; then everything that breaks a promise: too many or
+/// missing units, two orders of one shopper, results that contradict the orders, buyers in the gate that differ from the
+/// ledger's, and records that were deleted from the log before they were settled.
 ///
 /// It may run during a sale and writes nothing. It compares only conditions that hold at every moment, and reads a suspicious
 /// sale again for about ten seconds, because an attempt may be in flight.

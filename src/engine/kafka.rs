@@ -71,7 +71,9 @@ struct NotProduced {
 pub struct KafkaLog {
     topic: String,
     dead_letter_topic: String,
-    /// The ledger that new records name, and whose records are read.
+    /// The ledger that new records name. A record that names another one is read as [`LogEntry::OtherLedger`].
+    ///
+    /// [`LogEntry::OtherLedger`]: crate::port::LogEntry::OtherLedger
     ledger: LedgerId,
     partitions: Arc<Partitions>,
     _refresh: RefreshTask,

@@ -9,7 +9,7 @@ pub struct MigrationState {
     pub applied: bool,
 }
 
-/// What `migrate` did.
+/// The result of `migrate`.
 #[derive(Debug, Default)]
 pub struct Migrated {
     /// The migrations applied now, by name.

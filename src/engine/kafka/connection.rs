@@ -50,8 +50,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Connects to the first of these brokers that accepts the client. They are tried concurrently, so that a broker that does
-    /// not answer delays the others by [`NEXT_BROKER_DELAY`] at most.
+    /// Connects to the first of these brokers that accepts the client. Each is tried
+    /// [`NEXT_BROKER_DELAY`] after the one before it, whether that one has answered or not.
     pub(super) async fn to_any(
         brokers: &[String],
         client_id: &str,

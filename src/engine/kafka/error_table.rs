@@ -24,7 +24,7 @@ pub(super) enum Append {
 /// Whether the next request may go on the same session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SessionFate {
-    /// The error is about the request, so the session stays usable.
+    /// The broker answered properly, so the session stays usable.
     Keep,
     /// The session's metadata of the cluster is out of date, or the broker has a fault.
     Discard,

@@ -98,7 +98,7 @@ impl Failure {
         }
     }
 
-    /// True if the same request will fail again until somebody changes something.
+    /// True if the same request will fail again until an operator changes something.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Refused(code) | Self::Lookup(code) => {

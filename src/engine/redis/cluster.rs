@@ -233,7 +233,7 @@ impl Nodes {
         }));
     }
 
-    /// Reads the slots repeatedly: at once after a redirection or a lost connection, otherwise at the intervals of [`REFRESH`].
+    /// Reads the slots without end: soon after a redirection or a broken connection, otherwise at the intervals of [`REFRESH`].
     async fn refresh_slots(self: Arc<Self>) {
         let mut turn = 0;
         let mut last_read = Instant::now();
@@ -366,7 +366,7 @@ async fn read_slots(
         let (Some(first), Some(last), Some(port)) = (slot(first), slot(last), slot(port)) else {
             return Err(unreadable());
         };
-        // A node that does not know its own address has the one that was asked.
+        // A node that does not know its own address is reached at the address that was asked.
         let host = match reply::text(host) {
             Ok("" | "?") | Err(_) => session.address.host.as_str(),
             Ok(host) => host,

@@ -18,7 +18,7 @@ pub(super) enum Certainty {
     InDoubt,
 }
 
-/// What to do next.
+/// What the caller or the session has to do after the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
     /// Keep the connection: the server executes other commands, or will execute this one soon.

@@ -1,5 +1,5 @@
 //! Reads how the servers behind the gate are set up, for `doctor`, on a connection to each node. The gate's check of permissions
-//! is run as well; it writes only to probe keys, which expire.
+//! is run as well; it writes only to probe keys.
 
 use super::{
     client::{self, Address, ConnectError, Login},

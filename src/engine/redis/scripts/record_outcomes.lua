@@ -9,11 +9,11 @@
 --     stock + pending = R + (orders in the ledger that are not counted).
 -- * reserve moves a unit from stock to pending; restore_stock moves it back.
 -- * The ledger makes an order: R falls by one, the uncounted orders rise by one.
--- * O, the shopper pending (by this attempt or another): pending falls by one and the order is counted. When the other
---   attempt is settled it is A, and finds state s: nothing more.
--- * O, the shopper unknown (the gate was emptied or loaded meanwhile): stock falls by one and the order is counted.
--- * O, the shopper in s or l: the order is counted already (the ledger holds one order a shopper): nothing.
--- * F of a pending attempt: its unit moves from pending to stock. Otherwise nothing.
+-- * O for a pending shopper (by this attempt or another): pending falls by one and the order is counted. If another attempt
+--   was pending, it is settled as A later, finds state s, and changes nothing.
+-- * O for an unknown shopper (the gate was emptied or loaded meanwhile): stock falls by one and the order is counted.
+-- * O for a shopper in s or l: the order is counted already, since the ledger holds one order a shopper. Nothing changes.
+-- * F for a pending attempt: its unit moves from pending to stock. Any other F changes nothing.
 -- * A of a pending attempt: pending falls by one and the other attempt's order, not counted until now, is.
 -- * The ledger ends an order: R rises by one, and the order leaves. end_orders takes its holder out and stock rises by one,
 --   or finds none; until then the two sides differ by the orders that ended and are not applied.
@@ -32,8 +32,8 @@
 -- So right after open, stock = R' - late = R + (orders not counted), and pending = 0. No attempt is pending while a sale
 -- is loading, so F and A find nothing then.
 --
--- A closed sale (the server was restarted) still has its stock and its pending attempts; they are treated as in an open
--- one, but its unknown shoppers become l: the count is not used any more, since only begin_load leads out of this state.
+-- A closed sale (after a restart of the server) still has its stock and its pending attempts, which are treated as in an open
+-- sale. Its unknown shoppers become l. `late` is not used then: only begin_load ends this state, and it sets `late` to 0.
 local call, sub = redis.call, string.sub
 local CHUNK = 3000
 local meta = call('HMGET', KEYS[4], 'state', 'expires', 'ledger')
