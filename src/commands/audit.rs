@@ -28,7 +28,7 @@ const BROKEN: u8 = 1;
 const LOOKS: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Check that every promise holds: the balance sheet of every sale, from gate, log and ledger
+/// Check that every promise holds, and print the balance sheet of every sale from gate, log and ledger
 ///
 /// Shows for each sale what it began with, what is sold, what remains, what is pending and available in the gate, what is
 /// in the log and not settled yet, and dead letters without a decision; then everything that breaks a promise: too many or

@@ -44,7 +44,7 @@ use partitions::{Partitions, RefreshTask};
 use security::Security;
 use session::{Sessions, retry_pause};
 
-/// How long a read waits for records before it answers with none.
+/// How long the broker waits for records before it answers a read with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
 /// Largest number of bytes that one read asks for. A record of this service has about 250 bytes.
 const READ_BYTES: i32 = 1 << 20;

@@ -48,7 +48,7 @@ pub struct UserRow {
     pub id: i64,
     pub username: String,
     pub email: String,
-    /// PHC string.
+    /// The hash in PHC string format.
     pub password_hash: String,
     pub full_name: Option<String>,
     pub role: String,

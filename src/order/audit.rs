@@ -119,7 +119,7 @@ pub struct SaleAudit {
     pub listing: SaleListing,
     pub initial: u64,
     pub remaining: u64,
-    /// SUCCESS orders.
+    /// Number of SUCCESS orders.
     pub sold: u64,
     /// Number of orders that have been removed by hand. They break no promise, but are reported.
     pub removed: u64,

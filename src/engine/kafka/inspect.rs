@@ -112,7 +112,7 @@ async fn ask(config: &KafkaConfig, security: &Security) -> Result<Inspection, Co
 }
 
 impl Topic {
-    /// A setting that is a number.
+    /// The value of a numeric setting; `None` if it is unknown or no number.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<i64> {
         self.settings.get(name)?.parse().ok()

@@ -103,7 +103,7 @@ const CODES: &[(&str, Failure)] = &[
     ("NOSCRIPT", row(Refused, SendScript, Transient)),
     // Another script or module runs for too long; nothing else is executed meanwhile (processCommand).
     ("BUSY", row(Refused, Keep, Transient)),
-    // The running script has written and cannot be killed; answered to SCRIPT KILL, which is never sent here.
+    // Replies to SCRIPT KILL, which is never sent here: the script has written and cannot be killed, or no script runs.
     ("UNKILLABLE", row(Refused, Keep, Transient)),
     ("NOTBUSY", row(Refused, Keep, Transient)),
     // A transaction was not executed; none is ever sent here.

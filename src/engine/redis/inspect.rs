@@ -44,9 +44,9 @@ pub struct Node {
     pub is_clustered: bool,
     /// `maxmemory-policy`
     pub eviction: String,
-    /// Bytes; 0 is no limit.
+    /// Memory limit in bytes; 0 if there is none.
     pub max_memory: u64,
-    /// Bytes.
+    /// Memory in use, in bytes.
     pub used_memory: u64,
     pub append_only: bool,
     /// Whether the server is configured to write snapshots; `None` if it refuses to say.
