@@ -67,7 +67,10 @@ pub struct ProductRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     pub price_cents: i64,
-    #[serde(default = "details::currency", skip_serializing_if = "details::is_usual_currency")]
+    #[serde(
+        default = "details::currency",
+        skip_serializing_if = "details::is_usual_currency"
+    )]
     pub currency: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prior_price_cents: Option<i64>,
@@ -90,7 +93,11 @@ pub struct SaleRow {
     /// `DRAFT`, `LIVE` or `CANCELLED`.
     #[serde(default = "details::state", skip_serializing_if = "details::is_live")]
     pub state: String,
-    #[serde(default, with = "details::time", skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        with = "details::time",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub paused_at: Option<DateTime<Utc>>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,

@@ -38,8 +38,8 @@ pub use repair::{RepairAction, RepairOutcome};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        ActionLogCheck, GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
-        SettledAttempt, Standing,
+        ActionLogCheck, GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult,
+        SaleListing, SaleSnapshot, SettledAttempt, Standing,
     },
 };
 

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountChanges, AccountPage, AccountPosition, ActionLogCheck, Attempt, DeadLetterDecision, Holder, KeyPage,
-    Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome, SaleSwitch, SaleTerms,
-    SaleWindow, SeekOutcome, Settlement,
+    AccountChanges, AccountPage, AccountPosition, ActionLogCheck, Attempt, DeadLetterDecision,
+    Holder, KeyPage, Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome,
+    SaleSwitch, SaleTerms, SaleWindow, SeekOutcome, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 

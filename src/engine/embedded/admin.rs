@@ -16,10 +16,10 @@ use super::{ledger::SqliteLedger, store::WriteError};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Action, ActionEntry, ActionId, AdminError, Administration, AttemptHistory,
-        Changed, IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId, MovementMode,
-        NewProduct, NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange,
-        SaleRecord, StoredAnswer,
+        Action, ActionEntry, ActionId, AdminError, Administration, AttemptHistory, Changed,
+        IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId, MovementMode, NewProduct,
+        NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange, SaleRecord,
+        StoredAnswer,
     },
     rules::action_log::Change,
 };
