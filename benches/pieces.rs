@@ -117,7 +117,7 @@ fn gate(criterion: &mut Criterion) {
 fn ledger(criterion: &mut Criterion) {
     let runtime = Runtime::new().unwrap();
     let database = runtime.block_on(TestDatabase::create());
-    let mut shop = runtime.block_on(Shop::open(&database));
+    let mut bed = runtime.block_on(SettleBed::open(&database));
     for size in [10, 100, 1_000] {
         let mut group = criterion.benchmark_group(format!("ledger/{size} attempts"));
         group.throughput(Throughput::Elements(size)).sample_size(20);
@@ -125,9 +125,9 @@ fn ledger(criterion: &mut Criterion) {
             bench.iter_custom(|batches| {
                 let mut spent = Duration::ZERO;
                 for _ in 0..batches {
-                    let attempts: Vec<_> = (0..size).map(|_| shop.attempt()).collect();
+                    let attempts: Vec<_> = (0..size).map(|_| bed.attempt()).collect();
                     let begun = Instant::now();
-                    runtime.block_on(shop.settle(&attempts));
+                    runtime.block_on(bed.settle(&attempts));
                     spent += begun.elapsed();
                 }
                 spent
@@ -138,13 +138,13 @@ fn ledger(criterion: &mut Criterion) {
 }
 
 /// Accounts and sales enough for all batches: everybody may buy once in each sale.
-struct Shop {
+struct SettleBed {
     ledger: PostgresLedger,
     position: Position,
     next: i64,
 }
 
-impl Shop {
+impl SettleBed {
     const ACCOUNTS: i64 = 20_000;
     const SALES: i64 = 500;
 

@@ -1,5 +1,6 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
 
+mod dead_letter_action;
 pub mod demo;
 pub mod embedded;
 mod fair_share;
@@ -13,4 +14,3 @@ mod record;
 pub mod redis;
 pub mod tls;
 pub mod transfer;
-mod verdict;

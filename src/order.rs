@@ -1,23 +1,23 @@
 //! Purchases: from a press of "buy" to the order, and the result a shopper reads.
 //!
-//! `purchase` and `results` are the API's side, put together in `shop`; `worker` with its children the consumers'; `audit`
+//! `purchase` and `results` are the API's side, put together in `services`; `worker` with its children the consumers'; `audit`
 //! and `dead_letters` are the operators'.
 
 pub mod audit;
+mod batcher;
 pub mod dead_letters;
-mod desk;
-mod gather;
 mod lag;
 mod limit;
 mod purchase;
+mod reply_queue;
 mod results;
-mod shop;
+mod services;
 mod worker;
 
-pub use desk::Desk;
 pub use lag::SettlementLag;
 pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
+pub use reply_queue::ReplyQueue;
 pub use results::Results;
-pub use shop::Shop;
+pub use services::Services;
 pub use worker::{Worker, WorkerSettings};

@@ -7,9 +7,9 @@
 mod accounts;
 mod admin;
 mod attempt;
+mod dead_letters;
 mod gate;
 mod ledger;
-mod letters;
 mod log;
 mod ports;
 
@@ -24,6 +24,10 @@ pub use admin::{
     SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use dead_letters::{
+    DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
+    InvalidDeadLetterId,
+};
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
     ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleSwitch, SaleTerms, SaleWindow,
@@ -33,7 +37,6 @@ pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
     SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
-pub use letters::{Decision, FoundLetter, InvalidLetterId, LetterId, LetterPage, Verdict};
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,

@@ -18,7 +18,7 @@ use std::{
 use crate::limit::{Limiter, Network};
 
 /// Lines of one kind of event in a period: all together, and from one network.
-const LINES: u32 = 200;
+const LINES_PER_PERIOD: u32 = 200;
 const LINES_OF_NETWORK: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(10);
 /// Of a name: more says nothing more.
@@ -63,7 +63,7 @@ struct Throttle {
 impl Throttle {
     fn new() -> Self {
         Self {
-            all: Limiter::new(LINES, PERIOD),
+            all: Limiter::new(LINES_PER_PERIOD, PERIOD),
             by_network: Limiter::new(LINES_OF_NETWORK, PERIOD),
             left_out: Default::default(),
         }

@@ -41,33 +41,33 @@ const UNLESS_NAMED: &[&str] = &[
     "security=info",
 ];
 
-/// Lets a line through that would come with every request while a server is down: the first, then one every few seconds.
-pub struct Seldom {
-    /// When the last one came through, in milliseconds since the first look; 0: never.
+/// Limits a log line that would come with every request while a server is down: the first is allowed, then one every 5 s.
+pub struct LogThrottle {
+    /// When the last line was allowed, in milliseconds since the first call; 0: never.
     last_ms: AtomicU64,
-    /// Those that did not come through since.
-    unsaid: AtomicU64,
+    /// Lines that were not allowed since.
+    suppressed: AtomicU64,
 }
 
-impl Seldom {
-    /// How far apart lines are.
+impl LogThrottle {
+    /// Minimum time between two lines.
     const PAUSE: Duration = Duration::from_secs(5);
 
     #[must_use]
     pub const fn new() -> Self {
         Self {
             last_ms: AtomicU64::new(0),
-            unsaid: AtomicU64::new(0),
+            suppressed: AtomicU64::new(0),
         }
     }
 
-    /// True if it is time for a line.
-    pub fn is_due(&self) -> bool {
-        self.line().is_some()
+    /// True if the line may be written now; the next one then has to wait.
+    pub fn allow(&self) -> bool {
+        self.allow_counting().is_some()
     }
 
-    /// If it is time for a line: how many were not let through since the last one.
-    pub fn line(&self) -> Option<u64> {
+    /// Like [`allow`](Self::allow), with the number of lines that were suppressed since the last one.
+    pub fn allow_counting(&self) -> Option<u64> {
         static START: LazyLock<Instant> = LazyLock::new(Instant::now);
         let now = u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX) + 1;
         let last = self.last_ms.load(Ordering::Relaxed);
@@ -78,15 +78,15 @@ impl Seldom {
                 .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
         if is_due {
-            Some(self.unsaid.swap(0, Ordering::Relaxed))
+            Some(self.suppressed.swap(0, Ordering::Relaxed))
         } else {
-            self.unsaid.fetch_add(1, Ordering::Relaxed);
+            self.suppressed.fetch_add(1, Ordering::Relaxed);
             None
         }
     }
 }
 
-impl Default for Seldom {
+impl Default for LogThrottle {
     fn default() -> Self {
         Self::new()
     }
@@ -162,8 +162,8 @@ mod tests {
 
     #[test]
     fn of_many_lines_the_first_is_let_through() {
-        let seldom = Seldom::new();
-        assert_eq!((0..1_000).filter(|_| seldom.is_due()).count(), 1);
+        let throttle = LogThrottle::new();
+        assert_eq!((0..1_000).filter(|_| throttle.allow()).count(), 1);
     }
 
     /// Where a test's lines go.

@@ -9,8 +9,8 @@ use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
     http::Statuses,
-    order::{AttemptLimit, Desk, Purchase, Results},
-    sale::{CatalogCalls, SaleBoard},
+    order::{AttemptLimit, Purchase, ReplyQueue, Results},
+    sale::{CatalogCalls, SaleCatalog},
 };
 
 /// All that the API's handlers work with.
@@ -19,7 +19,7 @@ pub struct App {
     pub auth: Arc<Auth>,
     pub directory: Arc<Directory>,
     pub tokens: Arc<Tokens>,
-    pub board: Arc<SaleBoard>,
+    pub catalog: Arc<SaleCatalog>,
     pub calls: Arc<CatalogCalls>,
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
@@ -48,14 +48,14 @@ impl App {
             auth,
             directory,
             tokens,
-            board,
+            catalog,
             calls,
             attempt_limit,
             purchase,
             results,
             probes,
         } = self.clone();
-        let (desk, deliveries) = Desk::open();
+        let (replies, deliveries) = ReplyQueue::open();
         // It ends with the thread.
         #[allow(clippy::disallowed_methods)]
         actix_web::rt::spawn(deliveries);
@@ -63,12 +63,12 @@ impl App {
             .app_data(Data::from(auth))
             .app_data(Data::from(directory))
             .app_data(Data::from(tokens))
-            .app_data(Data::from(board))
+            .app_data(Data::from(catalog))
             .app_data(Data::from(calls))
             .app_data(Data::from(attempt_limit))
             .app_data(Data::from(purchase))
             .app_data(Data::from(results))
-            .app_data(Data::new(desk));
+            .app_data(Data::new(replies));
         probes.install(config);
         table::mount(table::served(api_docs, metrics), statuses, config);
     }

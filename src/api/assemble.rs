@@ -12,7 +12,7 @@ use crate::{
     http::{self, Statuses},
     ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, SettlementLag, Shop},
+    order::{AttemptLimit, Services, SettlementLag},
     port::Ports,
 };
 
@@ -29,7 +29,7 @@ pub async fn serve(
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<Probes> {
     let lag = watch_settlement(lifecycle, ports.clone());
-    let shop = Shop::open(lifecycle, ports.clone(), config.sale.result_ttl)
+    let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
     let Ports {
@@ -85,11 +85,11 @@ pub async fn serve(
         auth,
         directory,
         tokens,
-        board: shop.board,
-        calls: shop.calls,
+        catalog: services.catalog,
+        calls: services.calls,
         attempt_limit,
-        purchase: shop.purchase,
-        results: shop.results,
+        purchase: services.purchase,
+        results: services.results,
         probes: probes.clone(),
     };
     let listener = port.listen().context("the port cannot be listened on")?;

@@ -9,7 +9,7 @@ use crate::{
     limit::TooMany,
     order::Refusal,
     port::{GateError, LedgerError, SaleWindow},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 impl From<AuthError> for ApiError {
@@ -88,8 +88,8 @@ impl From<GateError> for ApiError {
 
 /// While a server is down every request ends here; metrics count them.
 fn unavailable(error: &dyn std::error::Error) -> ApiError {
-    static LINES: Seldom = Seldom::new();
-    if LINES.is_due() {
+    static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+    if LOG_THROTTLE.allow() {
         tracing::error!(%error, "answered 503");
     }
     ErrorCode::Unavailable.into()

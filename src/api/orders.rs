@@ -8,7 +8,7 @@ use super::shopper::Shopper;
 use crate::{
     http::{ApiError, Client, ErrorCode, PathId, Success},
     ids::{ProductId, SaleId},
-    order::{Accepted, AttemptLimit, Desk, Purchase, Results},
+    order::{Accepted, AttemptLimit, Purchase, ReplyQueue, Results},
     port::{PurchaseResult, Standing},
 };
 
@@ -96,10 +96,10 @@ pub async fn attempt(
     client: Client,
     limit: Data<AttemptLimit>,
     purchase: Data<Purchase>,
-    desk: Data<Desk>,
+    replies: Data<ReplyQueue>,
 ) -> Result<HttpResponse, ApiError> {
     limit.check(shopper.0, client.0)?;
-    let outcome = purchase.attempt(&desk, shopper.0, sale.0).await;
+    let outcome = purchase.attempt(&replies, shopper.0, sale.0).await;
     let accepted = outcome
         .map_err(|refusal| ApiError::of_attempt(refusal, sale.0, || purchase.window_of(sale.0)))?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
@@ -117,10 +117,10 @@ pub async fn status(
     shopper: Shopper,
     product: PathId<ProductId>,
     results: Data<Results>,
-    desk: Data<Desk>,
+    replies: Data<ReplyQueue>,
 ) -> Result<HttpResponse, ApiError> {
     let result = results
-        .of(&desk, shopper.0, product.0)
+        .of(&replies, shopper.0, product.0)
         .await?
         .ok_or(ErrorCode::ResultNotFound)?;
     let body = ResultBody {

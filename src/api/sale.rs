@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::shopper::Bearer;
 use crate::{
     http::{ApiError, ErrorCode, Success, timestamp},
-    sale::{CatalogCalls, SaleBoard, SaleStatus, SaleView},
+    sale::{CatalogCalls, SaleCatalog, SaleStatus, SaleView},
 };
 
 /// The sale to look at: the active one, else the next, else the last.
@@ -83,13 +83,13 @@ impl From<SaleView> for SaleBody {
 )]
 pub async fn status(
     _: Bearer,
-    board: Data<SaleBoard>,
+    catalog: Data<SaleCatalog>,
     calls: Data<CatalogCalls>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut sale = board.current();
+    let mut sale = catalog.current();
     // The first one may have been made a moment ago.
     if sale.is_none() && calls.read_again().await {
-        sale = board.current();
+        sale = catalog.current();
     }
     let sale = sale.ok_or(ErrorCode::SaleNotFound)?;
     Ok(HttpResponse::Ok().json(Success::new(SaleBody::from(sale))))

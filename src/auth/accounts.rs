@@ -17,9 +17,10 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, Lease, Ledger, LedgerError, Member,
-        NewUser, Offset, Outcome, Partition, Position, Registration, SaleListing, SaleSnapshot,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, Lease, Ledger,
+        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -187,7 +188,7 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn hand_back(&self, _: &Member, _: &[Partition]) -> Result<(), LedgerError> {
+    async fn release(&self, _: &Member, _: &[Partition]) -> Result<(), LedgerError> {
         broken()
     }
 
@@ -195,11 +196,15 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn progress(&self, _: &str, _: &str) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+    async fn committed_offsets(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
         Ok(BTreeMap::new())
     }
 
-    async fn reposition(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
+    async fn seek(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
         broken()
     }
 
@@ -211,11 +216,11 @@ impl Ledger for Accounts {
         broken()
     }
 
-    async fn note_decision(&self, _: &str, _: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(&self, _: &str, _: &DeadLetterDecision) -> Result<(), LedgerError> {
         broken()
     }
 
-    async fn decisions(&self, _: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, _: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         broken()
     }
 

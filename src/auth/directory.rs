@@ -56,7 +56,7 @@ pub struct DirectoryEngines {
     pub ledger: Arc<dyn Ledger>,
     pub gate: Arc<dyn StockGate>,
     pub log: Arc<dyn AttemptLog>,
-    /// The group of workers whose progress through the log counts.
+    /// The consumer group whose committed offsets count.
     pub group: String,
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::{
     account_key::AccountKey,
     config::{AuthConfig, Secret},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 pub use stored::{BCRYPT_COSTS, bcrypt_cost, is_comparable};
@@ -134,8 +134,8 @@ impl Passwords {
         stored: String,
     ) -> Result<Fit, PasswordError> {
         if !is_comparable(&stored) {
-            static LINES: Seldom = Seldom::new();
-            if LINES.is_due() {
+            static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(
                     "an account has neither an argon2 hash nor a bcrypt of cost 4 to 14: nobody can log in to it"
                 );
@@ -268,7 +268,7 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
         std::thread::Builder::new()
             .name("passwords".to_owned())
             .spawn(move || {
-                stand_back();
+                lower_priority();
                 while let Ok(job) = next() {
                     // A hash that panics must not take the thread with it; its shopper is told that it failed.
                     let _ = catch_unwind(AssertUnwindSafe(job));
@@ -280,7 +280,7 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
 }
 
 /// Lets other threads go first. On Linux a thread has a priority of its own; elsewhere it would be the whole process's.
-fn stand_back() {
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) =
         rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS)

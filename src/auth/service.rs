@@ -16,7 +16,7 @@ use crate::{
     limit::Network,
     port::{Ledger, NewUser, Registration, StoredUser},
     security::{self, Event},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 /// An account as its owner sees it.
@@ -72,10 +72,10 @@ impl Auth {
     ) -> Result<Account, AuthError> {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.make_account(form, from).await;
-        let word = word(outcome.as_ref().err());
-        counter!("flashsale_registrations_total", "outcome" => word).increment(1);
+        let label = outcome_label(outcome.as_ref().err());
+        counter!("flashsale_registrations_total", "outcome" => label).increment(1);
         if !matches!(outcome, Err(AuthError::Invalid(_))) {
-            security::note(Event::Registration, word, &who, Some(from), "");
+            security::note(Event::Registration, label, &who, Some(from), "");
         }
         outcome
     }
@@ -116,14 +116,14 @@ impl Auth {
     pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.let_in(form, from).await;
-        let word = word(outcome.as_ref().err());
-        counter!("flashsale_logins_total", "outcome" => word).increment(1);
+        let label = outcome_label(outcome.as_ref().err());
+        counter!("flashsale_logins_total", "outcome" => label).increment(1);
         match &outcome {
             Err(AuthError::Invalid(_)) => {}
             Err(AuthError::TooMany(_)) => {
-                security::note(Event::LockOut, word, &who, Some(from), "");
+                security::note(Event::LockOut, label, &who, Some(from), "");
             }
-            Ok(_) | Err(_) => security::note(Event::Login, word, &who, Some(from), ""),
+            Ok(_) | Err(_) => security::note(Event::Login, label, &who, Some(from), ""),
         }
         outcome
     }
@@ -182,8 +182,8 @@ impl Auth {
             }
             Ok(_) => {}
             Err(error) => {
-                static LINES: Seldom = Seldom::new();
-                if LINES.is_due() {
+                static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+                if LOG_THROTTLE.allow() {
                     tracing::warn!(error, "a bcrypt hash stays until the next login");
                 }
             }
@@ -206,7 +206,7 @@ impl Auth {
 }
 
 /// What came of it, for metrics and the security log.
-fn word(failure: Option<&AuthError>) -> &'static str {
+fn outcome_label(failure: Option<&AuthError>) -> &'static str {
     match failure {
         None => "ok",
         Some(AuthError::Invalid(_)) => "invalid",

@@ -12,8 +12,8 @@ use crate::{
     clock::SystemClock,
     config::Config,
     lifecycle::Lifecycle,
-    order::dead_letters::{DeadLetters as Letters, Decider, Replay},
-    port::{LetterId, Offset, Partition},
+    order::dead_letters::{DeadLetters as DeadLetterQueue, Decider, Replay},
+    port::{DeadLetterId, Offset, Partition},
     security::{self, Event},
 };
 
@@ -45,7 +45,7 @@ enum Step {
     /// Show one with its whole record, and every decision about it
     Show {
         /// Its partition and offset, as `list` shows them: 0:17
-        letter: LetterId,
+        letter: DeadLetterId,
     },
     /// Append its attempt to the log again, once what was wrong is put right
     ///
@@ -57,7 +57,7 @@ enum Step {
     Replay {
         /// Their partitions and offsets, as `list` shows them: 0:17
         #[arg(required = true)]
-        letters: Vec<LetterId>,
+        letters: Vec<DeadLetterId>,
         /// Why, for the records
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
@@ -68,7 +68,7 @@ enum Step {
     Discard {
         /// Their partitions and offsets, as `list` shows them: 0:17
         #[arg(required = true)]
-        letters: Vec<LetterId>,
+        letters: Vec<DeadLetterId>,
         /// Why, for the records
         #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
         reason: String,
@@ -103,7 +103,7 @@ impl DeadLetters {
         if let Some(directory) = self.place.data_dir(&config)? {
             let engines = embedded::look_into(&config, directory).await?;
             let ports = engines.ports();
-            let letters = Letters {
+            let letters = DeadLetterQueue {
                 log: ports.log,
                 ledger: ports.ledger,
                 clock: ports.clock,
@@ -117,7 +117,7 @@ impl DeadLetters {
         let stop = lifecycle.stop();
         let (log, ledger) =
             tokio::try_join!(connect::log(&config, stop), connect::ledger(&config, stop))?;
-        let letters = Letters {
+        let letters = DeadLetterQueue {
             log: Arc::new(log),
             ledger: Arc::new(ledger),
             clock: Arc::new(SystemClock),
@@ -130,7 +130,7 @@ impl DeadLetters {
 }
 
 impl Step {
-    async fn run(self, config: &Config, letters: Letters) -> anyhow::Result<()> {
+    async fn run(self, config: &Config, letters: DeadLetterQueue) -> anyhow::Result<()> {
         match self {
             Self::List { open } => list(&letters, open).await,
             Self::Show { letter } => {
@@ -174,24 +174,24 @@ impl Step {
     }
 }
 
-fn note(outcome: &str, decider: &Decider, letter: LetterId) {
+fn note(outcome: &str, decider: &Decider, letter: DeadLetterId) {
     let about = letter.to_string();
     security::note(Event::DeadLetter, outcome, &decider.by, None, &about);
 }
 
-fn called(letter: LetterId) -> String {
+fn called(letter: DeadLetterId) -> String {
     format!("dead letter {letter}")
 }
 
 /// Prints page by page: there may be many.
-async fn list(letters: &Letters, only_open: bool) -> anyhow::Result<()> {
+async fn list(letters: &DeadLetterQueue, only_open: bool) -> anyhow::Result<()> {
     let decisions = letters.ledger.decisions(letters.log.name()).await?;
     let mut count = 0_u64;
     for partition in (0..letters.log.dead_letter_partitions()).map(Partition) {
         let mut next = Offset(0);
         loop {
-            let page = letters.log.dead_letters(partition, next).await?;
-            for found in &page.letters {
+            let page = letters.log.read_dead_letters(partition, next).await?;
+            for found in &page.entries {
                 let last = decisions.iter().rfind(|decision| decision.is_about(found));
                 if last.is_none() || !only_open {
                     print::line(found, last);

@@ -112,13 +112,16 @@ async fn look_at_sales(config: &Config, workers: i64) -> anyhow::Result<Facts> {
     let gate = RedisGate::connect(&config.redis, config.sale.result_ttl).await?;
     let gate: Arc<dyn StockGate> = Arc::new(gate);
     let group = &config.kafka.consumer_group;
-    let (ends, progress) = (log.ends().await?, ledger.progress(group, log.name()).await?);
+    let (ends, committed) = (
+        log.ends().await?,
+        ledger.committed_offsets(group, log.name()).await?,
+    );
     let mut partitions = Vec::new();
     for (partition, end) in ends {
-        partitions.push(sales::Progress {
+        partitions.push(sales::PartitionProgress {
             partition,
             earliest: log.earliest(partition).await?,
-            settled: progress.get(&partition).copied(),
+            settled: committed.get(&partition).copied(),
             end,
         });
     }

@@ -85,10 +85,13 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
 
 async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
     let ends = ports.log.ends().await?;
-    let progress = ports.ledger.progress(group, ports.log.name()).await?;
+    let committed = ports
+        .ledger
+        .committed_offsets(group, ports.log.name())
+        .await?;
     Ok(ends
         .iter()
-        .all(|(partition, end)| end.0 == 0 || progress.get(partition) >= Some(end)))
+        .all(|(partition, end)| end.0 == 0 || committed.get(partition) >= Some(end)))
 }
 
 fn write(directory: DataDirectory, out: &Path) -> anyhow::Result<()> {

@@ -6,10 +6,10 @@
 
 mod connect_error;
 mod connection;
+mod dead_letters;
 mod error_table;
 mod failure;
 pub mod inspect;
-mod letters;
 mod message;
 mod partitioner;
 mod partitions;
@@ -34,8 +34,8 @@ use crate::{
     config::KafkaConfig,
     ids::{LedgerId, LedgerTag},
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogError, LogRecord,
-        Offset, Partition,
+        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogError,
+        LogRecord, Offset, Partition,
     },
 };
 use error_table::Append;
@@ -55,7 +55,7 @@ const APPEND_TRIES: u32 = 4;
 const GAP_READS: u32 = 3;
 
 /// Dead letters of one produce, unless they are too large together.
-const BURIED_AT_ONCE: usize = 1_000;
+const DEAD_LETTERS_AT_ONCE: usize = 1_000;
 
 /// Records that are not known to be written.
 struct NotProduced {
@@ -149,9 +149,13 @@ impl KafkaLog {
         }
     }
 
-    /// Buries letters with one produce; in halves if they are too much for the broker, and a single one that is too much
+    /// Writes dead letters with one produce; in halves if they are too much for the broker, and a single one that is too much
     /// without its value, rather than never.
-    async fn bury_part(&self, partition: i32, letters: &[&DeadLetter]) -> Result<(), LogError> {
+    async fn produce_dead_letters(
+        &self,
+        partition: i32,
+        letters: &[&DeadLetter],
+    ) -> Result<(), LogError> {
         let mut parts = vec![letters];
         while let Some(part) = parts.pop() {
             let records = |keep_value| {
@@ -339,7 +343,7 @@ impl AttemptLog for KafkaLog {
         Ok(partitions.zip(ends).collect())
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
         let partitions = self.partitions.dead_letters().max(1);
         let mut by_partition: BTreeMap<i32, Vec<_>> = BTreeMap::new();
         for letter in letters {
@@ -347,8 +351,8 @@ impl AttemptLog for KafkaLog {
             by_partition.entry(partition).or_default().push(letter);
         }
         for (partition, letters) in by_partition {
-            for part in letters.chunks(BURIED_AT_ONCE) {
-                self.bury_part(partition, part).await?;
+            for part in letters.chunks(DEAD_LETTERS_AT_ONCE) {
+                self.produce_dead_letters(partition, part).await?;
             }
         }
         Ok(())
@@ -358,12 +362,12 @@ impl AttemptLog for KafkaLog {
         self.partitions.dead_letters()
     }
 
-    async fn dead_letters(
+    async fn read_dead_letters(
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, LogError> {
-        self.letters(partition, from)
+    ) -> Result<DeadLetterPage, LogError> {
+        self.dead_letter_page(partition, from)
             .await
             .map_err(|failure| LogError::Unavailable(format!("dead letters: {failure}")))
     }

@@ -2,8 +2,8 @@
 
 use crate::{ids::AttemptId, port::Outcome};
 
-/// The word in `purchase_attempts.outcome`.
-pub(super) fn word(outcome: Outcome) -> &'static str {
+/// The text in `purchase_attempts.outcome`.
+pub(super) fn to_sql(outcome: Outcome) -> &'static str {
     match outcome {
         // Of an order that ended later, the recorded outcome stays.
         Outcome::Ordered | Outcome::Released => "ORDERED",
@@ -14,9 +14,9 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// The outcome behind a word, `ended` if no order of it stands any more. The check on the column allows no other words.
-pub(super) fn from_word(word: &str, ended: bool, ordered_by: Option<AttemptId>) -> Outcome {
-    match (word, ordered_by) {
+/// The outcome of a stored text, `ended` if no order of it stands any more. The check on the column allows no other text.
+pub(super) fn from_sql(stored: &str, ended: bool, ordered_by: Option<AttemptId>) -> Outcome {
+    match (stored, ordered_by) {
         ("ORDERED", _) if ended => Outcome::Released,
         ("ORDERED", _) => Outcome::Ordered,
         ("ALREADY_ORDERED", Some(by)) => Outcome::AlreadyOrdered { by },

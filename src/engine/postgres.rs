@@ -41,10 +41,10 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt,
+        Settlement, StoredUser,
     },
 };
 
@@ -190,33 +190,29 @@ impl Ledger for PostgresLedger {
         Ok(leases::heartbeat(&mut *self.pool.take().await?, member, partitions, ttl).await?)
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
-        Ok(leases::hand_back(&mut *self.pool.take().await?, member, partitions).await?)
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        Ok(leases::release(&mut *self.pool.take().await?, member, partitions).await?)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
         Ok(leases::leave(&mut *self.pool.take().await?, member).await?)
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
     ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        Ok(leases::progress(&mut *self.pool.take().await?, group, topic).await?)
+        Ok(leases::committed_offsets(&mut *self.pool.take().await?, group, topic).await?)
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
     ) -> Result<bool, LedgerError> {
-        Ok(leases::reposition(&mut *self.pool.take().await?, position, from, to).await?)
+        Ok(leases::seek(&mut *self.pool.take().await?, position, from, to).await?)
     }
 
     async fn settled(
@@ -227,11 +223,15 @@ impl Ledger for PostgresLedger {
         Ok(audit::settled(&mut *self.pool.take().await?, after, limit).await?)
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         Ok(audit::note(&mut *self.pool.take().await?, log, decision).await?)
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
     }
 

@@ -17,7 +17,7 @@ use actix_web::{
 use ipnet::IpNet;
 
 use super::{ApiError, ErrorCode};
-use crate::{limit::Network, telemetry::Seldom};
+use crate::{limit::Network, telemetry::LogThrottle};
 
 /// The network a request comes from.
 #[derive(Debug, Clone, Copy)]
@@ -69,8 +69,8 @@ impl TrustedProxies {
 
     /// All shoppers behind a proxy that is not trusted share its limits: the operator must hear of it.
     fn warn_of_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
-        static LINES: Seldom = Seldom::new();
-        if self.0.is_empty() && headers.contains_key(X_FORWARDED_FOR) && LINES.is_due() {
+        static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+        if self.0.is_empty() && headers.contains_key(X_FORWARDED_FOR) && LOG_THROTTLE.allow() {
             tracing::warn!(
                 %peer,
                 "X-Forwarded-For is not believed, since TRUSTED_PROXIES is empty: if this is a load balancer, all its clients share one limit"

@@ -28,7 +28,7 @@ use super::{
     networks::{Crowded, Networks},
     threads::{Connection, Threads},
 };
-use crate::{config::ServerConfig, lifecycle::Ending, telemetry::Seldom};
+use crate::{config::ServerConfig, lifecycle::Ending, telemetry::LogThrottle};
 
 /// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
 /// (`net.core.somaxconn`).
@@ -210,15 +210,15 @@ impl Acceptor {
 
 /// Says why, if the client can read it before the connection is gone.
 fn turn_away(mut stream: &TcpStream, crowded: Crowded) {
-    static LINES: Seldom = Seldom::new();
+    static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     let why = TurnedAway::NetworkCrowded;
     counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
-    if let Some(unsaid) = LINES.line() {
+    if let Some(suppressed) = LOG_THROTTLE.allow_counting() {
         let (_, network) = crowded.prefix;
         tracing::warn!(
             %network,
             open = crowded.open,
-            unsaid,
+            suppressed,
             "a network has as many connections as it may have (MAX_CONNECTIONS_PER_NETWORK); if it is a load balancer, name it in TRUSTED_PROXIES"
         );
     }

@@ -30,7 +30,7 @@ use super::{
     networks::Seat,
     stream::Patient,
 };
-use crate::{config::ServerConfig, telemetry::Seldom};
+use crate::{config::ServerConfig, telemetry::LogThrottle};
 
 /// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
@@ -236,12 +236,12 @@ impl Thread {
 /// How a connection ends is its client's affair, and nothing that an operator must act on: what is not HTTP is counted, and told
 /// now and then.
 fn note_end(error: &DispatchError, peer: SocketAddr) {
-    static LINES: Seldom = Seldom::new();
+    static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     match error {
         DispatchError::Parse(error) => {
             counter!("flashsale_http_turned_away_total", "reason" => "malformed").increment(1);
-            if let Some(unsaid) = LINES.line() {
-                tracing::info!(%peer, %error, unsaid, "a request that is not HTTP was answered 400");
+            if let Some(suppressed) = LOG_THROTTLE.allow_counting() {
+                tracing::info!(%peer, %error, suppressed, "a request that is not HTTP was answered 400");
             }
         }
         DispatchError::InternalError => {

@@ -9,8 +9,8 @@ use crate::{
     clock::Clock,
     ids::AttemptId,
     port::{
-        AppendError, Attempt, AttemptLog, Decision, FoundLetter, Ledger, LedgerError, LetterId,
-        LogEntry, LogError, Outcome, Verdict,
+        AppendError, Attempt, AttemptLog, DeadLetterAction, DeadLetterDecision, DeadLetterEntry,
+        DeadLetterId, Ledger, LedgerError, LogEntry, LogError, Outcome,
     },
 };
 
@@ -48,7 +48,7 @@ pub enum Undecided {
     #[error("its record was too large to be buried whole: {0} bytes of it are not here")]
     Omitted(u64),
     #[error("its record cannot be understood: {0}")]
-    Garbage(String),
+    Undecodable(String),
     #[error("its attempt {0} is settled: {1:?}")]
     Settled(AttemptId, Outcome),
     #[error(
@@ -78,19 +78,22 @@ pub fn replay_id(attempt: AttemptId) -> AttemptId {
 
 impl DeadLetters {
     /// The letter that lies there.
-    pub async fn find(&self, id: LetterId) -> Result<FoundLetter, Undecided> {
+    pub async fn find(&self, id: DeadLetterId) -> Result<DeadLetterEntry, Undecided> {
         if id.partition.0 >= self.log.dead_letter_partitions() {
             return Err(Undecided::Missing);
         }
-        let page = self.log.dead_letters(id.partition, id.offset).await?;
-        let found = page.letters.into_iter().next();
+        let page = self.log.read_dead_letters(id.partition, id.offset).await?;
+        let found = page.entries.into_iter().next();
         found
             .filter(|found| found.id == id)
             .ok_or(Undecided::Missing)
     }
 
     /// What was decided about a letter, the oldest first.
-    pub async fn decisions_about(&self, found: &FoundLetter) -> Result<Vec<Decision>, LedgerError> {
+    pub async fn decisions_about(
+        &self,
+        found: &DeadLetterEntry,
+    ) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         let mut decisions = self.ledger.decisions(self.log.name()).await?;
         decisions.retain(|decision| decision.is_about(found));
         Ok(decisions)
@@ -100,7 +103,7 @@ impl DeadLetters {
     /// that is derived from it. Noted once it is in the log: whoever dies in between replays it again, and it counts once.
     pub async fn replay(
         &self,
-        found: &FoundLetter,
+        found: &DeadLetterEntry,
         decider: &Decider,
     ) -> Result<Replay, Undecided> {
         if let Some(bytes) = found.omitted_bytes {
@@ -108,9 +111,9 @@ impl DeadLetters {
         }
         let attempt = match &found.entry {
             LogEntry::Attempt(attempt) => *attempt,
-            LogEntry::Garbage(cause) => return Err(Undecided::Garbage(cause.clone())),
+            LogEntry::Undecodable(cause) => return Err(Undecided::Undecodable(cause.clone())),
             LogEntry::OtherLedger(ledger) => {
-                return Err(Undecided::Garbage(format!(
+                return Err(Undecided::Undecodable(format!(
                     "it is of another ledger, {ledger}"
                 )));
             }
@@ -130,18 +133,24 @@ impl DeadLetters {
             (Some(outcome), _) => return Err(Undecided::Settled(attempt.id, *outcome)),
         };
         let (Replay::Appended(id) | Replay::Settled(id, _)) = replay;
-        self.note(found, decider, Verdict::Replayed { attempt: id })
+        self.note(found, decider, DeadLetterAction::Replayed { attempt: id })
             .await?;
         Ok(replay)
     }
 
     /// Notes that nothing will come of a letter.
-    pub async fn discard(&self, found: &FoundLetter, decider: &Decider) -> Result<(), Undecided> {
+    pub async fn discard(
+        &self,
+        found: &DeadLetterEntry,
+        decider: &Decider,
+    ) -> Result<(), Undecided> {
         let before = self.decisions_about(found).await?;
-        match before.last().map(|decision| decision.verdict) {
-            Some(Verdict::Discarded) => Err(Undecided::Discarded),
-            Some(Verdict::Replayed { attempt }) => Err(Undecided::Replayed(attempt)),
-            None => Ok(self.note(found, decider, Verdict::Discarded).await?),
+        match before.last().map(|decision| decision.action) {
+            Some(DeadLetterAction::Discarded) => Err(Undecided::Discarded),
+            Some(DeadLetterAction::Replayed { attempt }) => Err(Undecided::Replayed(attempt)),
+            None => Ok(self
+                .note(found, decider, DeadLetterAction::Discarded)
+                .await?),
         }
     }
 
@@ -156,14 +165,14 @@ impl DeadLetters {
 
     async fn note(
         &self,
-        found: &FoundLetter,
+        found: &DeadLetterEntry,
         decider: &Decider,
-        verdict: Verdict,
+        action: DeadLetterAction,
     ) -> Result<(), LedgerError> {
-        let decision = Decision {
+        let decision = DeadLetterDecision {
             letter: found.id,
             buried_at: found.letter.buried_at,
-            verdict,
+            action,
             reason: decider.reason.clone(),
             by: decider.by.clone(),
             at: self.clock.now(),

@@ -1,6 +1,6 @@
-//! One press of "buy": board, gate, log.
+//! One press of "buy": catalog, gate, log.
 //!
-//! An attempt goes through two gathering tasks, one that asks the gate and one that appends to the log. They do not
+//! An attempt goes through two batchers, one that asks the gate and one that appends to the log. They do not
 //! depend on the request that brought it: a shopper who hangs up half way leaves nothing half done.
 
 mod append;
@@ -13,8 +13,8 @@ use metrics::counter;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    desk::{Desk, Reply},
-    gather::{Gather, Limits},
+    batcher::{Batcher, Limits},
+    reply_queue::{ReplyQueue, Responder},
     results::Results,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{Attempt, AttemptLog, Holder, SaleWindow, Standing, StockGate},
-    sale::{Admission, CatalogCalls, SaleBoard},
+    sale::{Admission, CatalogCalls, SaleCatalog},
 };
 
 /// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
@@ -75,17 +75,17 @@ pub enum Refusal {
 /// Takes attempts.
 pub struct Purchase {
     clock: Arc<dyn Clock>,
-    board: Arc<SaleBoard>,
+    catalog: Arc<SaleCatalog>,
     calls: Arc<CatalogCalls>,
     results: Arc<Results>,
-    reserve: Gather<Asked>,
+    reserve: Batcher<Asked>,
 }
 
 /// An attempt on its way, and who waits for the answer.
 struct Asked {
     attempt: Attempt,
     since: Instant,
-    answer: Reply<Result<Accepted, Refusal>>,
+    answer: Responder<Result<Accepted, Refusal>>,
     /// Of the batch that it is part of: the last one gone means that all of that are answered.
     round: Option<mpsc::Sender<Infallible>>,
 }
@@ -96,7 +96,7 @@ impl Purchase {
         lifecycle: &Lifecycle,
         gate: Arc<dyn StockGate>,
         log: Arc<dyn AttemptLog>,
-        board: Arc<SaleBoard>,
+        catalog: Arc<SaleCatalog>,
         calls: Arc<CatalogCalls>,
         results: Arc<Results>,
         clock: Arc<dyn Clock>,
@@ -106,7 +106,7 @@ impl Purchase {
         let reserve = reserve::spawn(lifecycle, gate, append, undo);
         Self {
             clock,
-            board,
+            catalog,
             calls,
             results,
             reserve,
@@ -117,11 +117,11 @@ impl Purchase {
     /// and for twelve seconds altogether.
     pub async fn attempt(
         &self,
-        desk: &Desk,
+        replies: &ReplyQueue,
         user: UserId,
         sale: SaleId,
     ) -> Result<Accepted, Refusal> {
-        let outcome = self.decide(desk, user, sale).await;
+        let outcome = self.decide(replies, user, sale).await;
         counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
         outcome
     }
@@ -129,17 +129,22 @@ impl Purchase {
     /// When a sale takes attempts, as this node knows it.
     #[must_use]
     pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
-        self.board.window_of(sale)
+        self.catalog.window_of(sale)
     }
 
-    async fn decide(&self, desk: &Desk, user: UserId, sale: SaleId) -> Result<Accepted, Refusal> {
-        let mut admission = self.board.admit(sale, user);
+    async fn decide(
+        &self,
+        replies: &ReplyQueue,
+        user: UserId,
+        sale: SaleId,
+    ) -> Result<Accepted, Refusal> {
+        let mut admission = self.catalog.admit(sale, user);
         if admission == Admission::UnknownSale {
             // It may have been made a moment ago.
             if !self.calls.read_again().await {
                 return Err(Refusal::Unavailable);
             }
-            admission = self.board.admit(sale, user);
+            admission = self.catalog.admit(sale, user);
         }
         let product = match admission {
             Admission::AskGate { product } => product,
@@ -156,11 +161,11 @@ impl Purchase {
             sale,
             product,
             user,
-            at: self.board.moment_in(sale),
+            at: self.catalog.moment_in(sale),
         };
-        let (answer, answered) = desk.place();
+        let (answer, answered) = replies.slot();
         self.reserve
-            .offer(Asked {
+            .try_submit(Asked {
                 attempt,
                 since: Instant::now(),
                 answer,

@@ -6,19 +6,19 @@ use metrics::counter;
 use tokio::time::Instant;
 
 use super::{
-    desk::{Desk, Reply},
-    gather::{Gather, Limits},
+    batcher::{Batcher, Limits},
+    reply_queue::{ReplyQueue, Responder},
 };
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{GateError, PurchaseResult, ResultEntry, ResultQuestion, StockGate},
-    sale::SaleBoard,
-    telemetry::Seldom,
+    sale::SaleCatalog,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// Results of refused shoppers that may wait to be written.
 const REFUSED: Limits = Limits {
@@ -37,23 +37,27 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// Reads results, many at a time if the gate likes that, and writes those of refused shoppers behind their answers.
 pub struct Results {
     gate: Arc<dyn StockGate>,
-    board: Arc<SaleBoard>,
-    asked: Gather<Asked>,
-    refused: Gather<ResultEntry>,
+    catalog: Arc<SaleCatalog>,
+    asked: Batcher<Asked>,
+    refused: Batcher<ResultEntry>,
 }
 
 /// A question, and who waits for the answer.
 struct Asked {
     question: ResultQuestion,
     since: Instant,
-    answer: Reply<Result<Option<PurchaseResult>, GateError>>,
+    answer: Responder<Result<Option<PurchaseResult>, GateError>>,
 }
 
 impl Results {
     /// Starts the tasks that read and write.
-    pub fn start(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>, board: Arc<SaleBoard>) -> Self {
+    pub fn start(
+        lifecycle: &Lifecycle,
+        gate: Arc<dyn StockGate>,
+        catalog: Arc<SaleCatalog>,
+    ) -> Self {
         let writer = Arc::clone(&gate);
-        let refused = Gather::spawn(
+        let refused = Batcher::spawn(
             lifecycle,
             "results",
             REFUSED,
@@ -62,7 +66,7 @@ impl Results {
                 async move {
                     if let Err(error) = gate.write_results(&batch).await {
                         counter!("flashsale_results_lost_total").increment(batch.len() as u64);
-                        if LINES.is_due() {
+                        if LOG_THROTTLE.allow() {
                             tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
                         }
                     }
@@ -70,13 +74,13 @@ impl Results {
             },
         );
         let reader = Arc::clone(&gate);
-        let asked = Gather::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
+        let asked = Batcher::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
             let gate = Arc::clone(&reader);
             async move { ask(gate.as_ref(), batch).await }
         });
         Self {
             gate,
-            board,
+            catalog,
             asked,
             refused,
         }
@@ -86,19 +90,19 @@ impl Results {
     /// questions under way, then for the gate as long as its timeout.
     pub async fn of(
         &self,
-        desk: &Desk,
+        replies: &ReplyQueue,
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
         let question = ResultQuestion {
             user,
             product,
-            sale: self.board.latest_sale_of(product),
+            sale: self.catalog.latest_sale_of(product),
         };
         if !self.gate.likes_many_questions() {
             return self.gate.read_result(user, product, question.sale).await;
         }
-        let (answer, answered) = desk.place();
+        let (answer, answered) = replies.slot();
         let since = Instant::now();
         let asked = Asked {
             question,
@@ -106,7 +110,7 @@ impl Results {
             answer,
         };
         let full = |_| GateError::Refused("too many questions are waiting".to_owned());
-        self.asked.offer(asked).map_err(full)?;
+        self.asked.try_submit(asked).map_err(full)?;
         let lost = |_| GateError::Unknown("the question was not answered".to_owned());
         answered.await.map_err(lost)?
     }
@@ -119,7 +123,7 @@ impl Results {
             user,
             result: PurchaseResult::Failed,
         };
-        if self.refused.offer(entry).is_err() {
+        if self.refused.try_submit(entry).is_err() {
             counter!("flashsale_results_lost_total").increment(1);
         }
     }

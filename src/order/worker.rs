@@ -3,12 +3,12 @@
 //! Any number of workers share the partitions fairly. A lease is for efficiency only: what makes settling exact is the
 //! compare-and-set of the partition's offset inside the ledger's transaction.
 
-mod caretaker;
 mod closing;
 mod partition;
 mod rebuild;
 mod reconcile;
 mod relay;
+mod sale_controller;
 mod settler;
 mod terms;
 
@@ -25,7 +25,7 @@ use metrics::{counter, gauge};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::{caretaker::Caretaker, partition::PartitionReader, settler::Settler};
+use self::{partition::PartitionReader, sale_controller::SaleController, settler::Settler};
 use crate::port::{Lease, Member, Partition, Ports, Position};
 
 /// How often a worker looks whether the log has more or fewer partitions. The log remembers it, so that it costs nothing.
@@ -58,9 +58,9 @@ pub struct Worker {
     /// How far partitions were settled whose readers were dropped because the ledger did not answer: it may be set back
     /// meanwhile.
     dropped: BTreeMap<Partition, i64>,
-    caretaker: Option<Task>,
+    sale_controller: Option<Task>,
     /// Told to stop, and not through with what they were doing.
-    leaving: Vec<Task>,
+    stopping: Vec<Task>,
 }
 
 /// A task that reads a partition, and how far it has settled it.
@@ -92,8 +92,8 @@ impl Worker {
             member,
             readers: BTreeMap::new(),
             dropped: BTreeMap::new(),
-            caretaker: None,
-            leaving: Vec::new(),
+            sale_controller: None,
+            stopping: Vec::new(),
         }
     }
 
@@ -114,16 +114,16 @@ impl Worker {
                     failing = true;
                     if renewed.elapsed() >= self.settings.lease {
                         // Others may have the partitions by now; reading on would only be fenced out.
-                        self.drop_all().await;
+                        self.stop_all().await;
                     }
                 }
             }
-            self.see_off().await;
+            self.reap_finished().await;
             if self.rest(&stop).await {
                 break;
             }
         }
-        self.drop_all().await;
+        self.stop_all().await;
         match self.engines.ledger.leave(&self.member).await {
             Ok(()) => tracing::info!("partitions are handed back"),
             Err(error) => {
@@ -179,7 +179,7 @@ impl Worker {
         }
         for partition in set_back {
             let reader = self.readers.remove(&partition);
-            self.give_up(reader.map(|reader| reader.task));
+            self.stop_later(reader.map(|reader| reader.task));
         }
         self.dropped.clear();
         let surplus: Vec<_> = leases
@@ -197,18 +197,15 @@ impl Worker {
         for partition in lost {
             tracing::info!(%partition, "partition is given up");
             let reader = self.readers.remove(&partition);
-            self.give_up(reader.map(|reader| reader.task));
+            self.stop_later(reader.map(|reader| reader.task));
         }
         if !surplus.is_empty() {
-            self.engines
-                .ledger
-                .hand_back(&self.member, &surplus)
-                .await?;
+            self.engines.ledger.release(&self.member, &surplus).await?;
         }
         for lease in &leases {
             self.read(lease);
         }
-        self.care(
+        self.keep_sale_controller(
             leases
                 .first()
                 .is_some_and(|lease| lease.partition == Partition(0)),
@@ -255,52 +252,54 @@ impl Worker {
         let before = self
             .readers
             .insert(lease.partition, Reader { task, settled });
-        self.give_up(before.map(|reader| reader.task));
+        self.stop_later(before.map(|reader| reader.task));
     }
 
-    /// The owner of partition 0 takes care of gate and log; one at a time is enough, more would do no harm.
-    fn care(&mut self, mine: bool) {
+    /// The owner of partition 0 runs the sale controller. One at a time is enough; two at once do no harm.
+    fn keep_sale_controller(&mut self, mine: bool) {
         let running = self
-            .caretaker
+            .sale_controller
             .as_ref()
             .is_some_and(|task| !task.handle.is_finished());
         if mine && !running {
-            let caretaker = Caretaker::new(self.engines.clone(), self.settings.clone());
-            let before = self.caretaker.replace(spawn(|stop| caretaker.run(stop)));
-            self.give_up(before);
+            let controller = SaleController::new(self.engines.clone(), self.settings.clone());
+            let before = self
+                .sale_controller
+                .replace(spawn(|stop| controller.run(stop)));
+            self.stop_later(before);
         } else if !mine {
-            let caretaker = self.caretaker.take();
-            self.give_up(caretaker);
+            let running = self.sale_controller.take();
+            self.stop_later(running);
         }
     }
 
     /// Tells a task to stop, and does not wait for it: a heartbeat must not be late because a server is slow. Whoever
     /// takes the partition meanwhile is safe, since only one of the two can move its offset.
-    fn give_up(&mut self, task: Option<Task>) {
+    fn stop_later(&mut self, task: Option<Task>) {
         if let Some(task) = task {
             task.stop.cancel();
-            self.leaving.push(task);
+            self.stopping.push(task);
         }
     }
 
-    /// Waits for those that have ended. A panic in one is a panic of the worker, which takes the process down.
-    async fn see_off(&mut self) {
-        let (ended, leaving) = std::mem::take(&mut self.leaving)
+    /// Removes the tasks that have ended. A panic in one is a panic of the worker, which takes the process down.
+    async fn reap_finished(&mut self) {
+        let (ended, stopping) = std::mem::take(&mut self.stopping)
             .into_iter()
             .partition(|task: &Task| task.handle.is_finished());
-        self.leaving = leaving;
+        self.stopping = stopping;
         for task in ended {
             task.end().await;
         }
     }
 
-    async fn drop_all(&mut self) {
+    async fn stop_all(&mut self) {
         self.dropped = self.settled();
         let tasks: Vec<_> = std::mem::take(&mut self.readers)
             .into_values()
             .map(|reader| reader.task)
-            .chain(self.caretaker.take())
-            .chain(std::mem::take(&mut self.leaving))
+            .chain(self.sale_controller.take())
+            .chain(std::mem::take(&mut self.stopping))
             .collect();
         for task in &tasks {
             task.stop.cancel();

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountChanges, AccountPage, AccountPosition, Attempt, Decision, Holder, KeyPage, Offset,
-    Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow, Settlement,
+    AccountChanges, AccountPage, AccountPosition, Attempt, DeadLetterDecision, Holder, KeyPage,
+    Offset, Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -120,7 +120,7 @@ pub struct SettledAttempt {
     pub has_order: bool,
 }
 
-/// Whose progress through which part of the log.
+/// The position of a consumer group in a partition of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     pub group: String,
@@ -182,7 +182,7 @@ pub enum SettleError {
     /// A partition does not stand where the worker believed: another worker has it.
     #[error("fenced out: the partition is not at the expected offset")]
     Fenced,
-    /// These attempts cannot be settled. Bury them, then settle their batch with them among `rejected`.
+    /// These attempts cannot be settled. Write them to the dead letters, then settle their batch with them among `rejected`.
     #[error("{} attempts cannot be settled", .0.len())]
     Unsettleable(Vec<Rejection>),
     #[error(transparent)]
@@ -275,7 +275,7 @@ pub trait Ledger: Send + Sync {
     /// Says that this member lives, renews its leases for `ttl`, forgets members that have been silent for longer, and
     /// leases free partitions up to its fair share. Answers with all that it holds now and its fair share: the live
     /// members in the order of their ids get the partitions evenly, the first ones one more if it does not divide. A
-    /// member that holds more than its share is expected to hand back the rest.
+    /// member that holds more than its share is expected to release the rest.
     async fn heartbeat(
         &self,
         member: &Member,
@@ -283,22 +283,21 @@ pub trait Ledger: Send + Sync {
         ttl: Duration,
     ) -> Result<(Vec<Lease>, usize), LedgerError>;
 
-    /// Hands partitions back, if this member holds them.
-    async fn hand_back(&self, member: &Member, partitions: &[Partition])
-    -> Result<(), LedgerError>;
+    /// Releases partitions that this member holds.
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError>;
 
-    /// Hands everything back and takes the member off the list.
+    /// Releases everything and takes the member off the list.
     async fn leave(&self, member: &Member) -> Result<(), LedgerError>;
 
-    /// Where every partition that was ever leased stands.
-    async fn progress(
+    /// The committed offset of every partition that was ever leased: the first record that is not settled.
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
     ) -> Result<BTreeMap<Partition, Offset>, LedgerError>;
 
-    /// Moves a partition to another offset if it stands at `from`, without settling. True if it did.
-    async fn reposition(
+    /// Moves a partition from offset `from` to another one without settling, if it stands there. True if it did.
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
@@ -313,10 +312,14 @@ pub trait Ledger: Send + Sync {
     ) -> Result<Vec<SettledAttempt>, LedgerError>;
 
     /// Notes durably what was decided about a dead letter of this log. Notes are never changed.
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError>;
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError>;
 
     /// What was decided about the dead letters of this log, the oldest first.
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError>;
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError>;
 
     /// Answers when the ledger does.
     async fn ping(&self) -> Result<(), LedgerError>;

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use std::{collections::BTreeMap, fmt};
 
-use super::{Attempt, LetterPage};
+use super::{Attempt, DeadLetterPage};
 use crate::ids::LedgerTag;
 
 /// A partition of the log, from 0. All attempts of one shopper are in one partition, as long as no partitions are added.
@@ -71,7 +71,7 @@ pub enum LogEntry {
     /// A node of another ledger wrote it: its numbers are those of other sales and shoppers.
     OtherLedger(LedgerTag),
     /// It cannot be understood, for this cause.
-    Garbage(String),
+    Undecodable(String),
 }
 
 /// The bytes of a record, as they came.
@@ -126,17 +126,17 @@ pub trait AttemptLog: Send + Sync {
     async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError>;
 
     /// Writes dead letters durably.
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError>;
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError>;
 
     /// How many partitions the dead letters lie in, as last seen.
     fn dead_letter_partitions(&self) -> i32;
 
     /// A page of the dead letters in one of their partitions, from an offset on or from the first that is still there.
-    async fn dead_letters(
+    async fn read_dead_letters(
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, LogError>;
+    ) -> Result<DeadLetterPage, LogError>;
 
     /// Answers when the log does.
     async fn ping(&self) -> Result<(), LogError>;

@@ -1,5 +1,5 @@
-//! Keeps the board fresh: the catalog from the ledger, the stock from the gate. Requests do not wait for it, but those for
-//! a sale that is not on the board.
+//! Keeps the catalog fresh: reads the sales from the ledger and their stock from the gate. Only a request for a sale that is not
+//! in the catalog waits for it.
 
 use std::{
     sync::{
@@ -16,30 +16,33 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{GateClock, SaleBoard, board::Listed, board::SoldOut};
+use super::{
+    GateClock, SaleCatalog,
+    catalog::{CatalogSale, SoldOut},
+};
 use crate::port::{GateError, GateStatus, Ledger, LedgerError, StockGate};
 
-/// How often the catalog is read.
+/// How often the ledger's sales are read.
 const CATALOG_INTERVAL: Duration = Duration::from_secs(1);
-/// Between the beginnings of two readings, however many ask for sales that are not on the board.
+/// Between the beginnings of two readings, however many ask for sales that are not in the catalog.
 const CATALOG_PAUSE: Duration = Duration::from_millis(100);
 /// How long a request waits for a reading.
 const CATALOG_WAIT: Duration = Duration::from_secs(1);
 /// How often the stock is read: a unit that comes back can be bought within 250 ms.
 const STOCK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Reads ledger and gate for the board.
-pub struct Refresh {
-    pub board: Arc<SaleBoard>,
+/// Reads ledger and gate for the catalog.
+pub struct CatalogRefresh {
+    pub catalog: Arc<SaleCatalog>,
     pub ledger: Arc<dyn Ledger>,
     pub gate: Arc<dyn StockGate>,
     pub clock: Arc<GateClock>,
     pub calls: Arc<CatalogCalls>,
-    /// How long a sale stays on the board after its end: as long as its results can be read.
+    /// How long a sale stays in the catalog after its end: as long as its results can be read.
     pub keep: Duration,
 }
 
-/// Requests for a sale that is not on the board, and the readings of the catalog that they wait for.
+/// Requests for a sale that is not in the catalog, and the readings of the ledger that they wait for.
 pub struct CatalogCalls {
     wanted: Notify,
     /// Readings that have begun.
@@ -59,7 +62,7 @@ impl Default for CatalogCalls {
 }
 
 impl CatalogCalls {
-    /// Waits for a reading that begins after this call, which all who wait share. True if the board now has every sale that
+    /// Waits for a reading that begins after this call, which all who wait share. True if the catalog now has every sale that
     /// the ledger had at the time of the call; false if the ledger could not be read within a second.
     pub async fn read_again(&self) -> bool {
         let mut ended = self.ended.subscribe();
@@ -70,16 +73,16 @@ impl CatalogCalls {
     }
 }
 
-impl Refresh {
-    /// Reads the catalog once.
-    pub async fn catalog(&self) -> Result<(), LedgerError> {
-        self.board
-            .list(self.ledger.sales(self.clock.guess() - self.keep).await?);
+impl CatalogRefresh {
+    /// Reads the ledger's sales into the catalog once.
+    pub async fn read_listings(&self) -> Result<(), LedgerError> {
+        self.catalog
+            .set_listings(self.ledger.sales(self.clock.guess() - self.keep).await?);
         Ok(())
     }
 
-    /// Reads the catalog every second, and sooner when a request needs it. While the ledger is away, the board stays as it is.
-    pub async fn keep_catalog(&self, stop: CancellationToken) {
+    /// Reads the ledger's sales every second, and sooner when a request needs it. While the ledger is away, the catalog stays as it is.
+    pub async fn keep_listings(&self, stop: CancellationToken) {
         let mut failing = false;
         let mut last = Instant::now();
         loop {
@@ -94,7 +97,10 @@ impl Refresh {
             }
             last = Instant::now();
             let number = self.calls.begun.fetch_add(1, Ordering::SeqCst) + 1;
-            let read = self.catalog().await.map_err(|error| error.to_string());
+            let read = self
+                .read_listings()
+                .await
+                .map_err(|error| error.to_string());
             self.calls.ended.send_replace((number, read.is_ok()));
             log_change("the catalog", &mut failing, &read);
         }
@@ -104,21 +110,25 @@ impl Refresh {
     pub async fn keep_stock(&self, stop: CancellationToken) {
         let mut failing = false;
         while !pause(&stop, STOCK_INTERVAL).await {
-            let reads = self.board.open_sales().into_iter().map(|sale| async move {
-                let read = self.stock(&sale).await;
-                if read.is_err() {
-                    // Old numbers are worse than none: the gate decides until it is back.
-                    sale.set_available(None);
-                    sale.set_mark(None);
-                }
-                read.map_err(|error| error.to_string())
-            });
+            let reads = self
+                .catalog
+                .open_sales()
+                .into_iter()
+                .map(|sale| async move {
+                    let read = self.read_stock(&sale).await;
+                    if read.is_err() {
+                        // Old numbers are worse than none: the gate decides until it is back.
+                        sale.set_available(None);
+                        sale.set_mark(None);
+                    }
+                    read.map_err(|error| error.to_string())
+                });
             let read = join_all(reads).await.into_iter().collect();
             log_change("the stock", &mut failing, &read);
         }
     }
 
-    async fn stock(&self, sale: &Arc<Listed>) -> Result<(), GateError> {
+    async fn read_stock(&self, sale: &Arc<CatalogSale>) -> Result<(), GateError> {
         let id = sale.listing.id;
         let (available, returns) = match self.gate.status(id).await? {
             GateStatus::Open {

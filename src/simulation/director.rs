@@ -204,7 +204,7 @@ fn write(world: &World, poison: Poison) {
         .filter_map(|record| match record.entry {
             // Of a real shopper: only one of two records of one id is settled, and the other one is no dead letter.
             LogEntry::Attempt(attempt) if attempt.user.value() < UNKNOWN_USER => Some(attempt),
-            LogEntry::Attempt(_) | LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
+            LogEntry::Attempt(_) | LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => None,
         })
         .collect();
     let any = |attempts: &[Attempt]| {
@@ -222,7 +222,7 @@ fn write(world: &World, poison: Poison) {
     };
     let stranger = world.plan.shoppers + 1;
     let (attempt, dead) = match poison {
-        Poison::Garbage => (None, true),
+        Poison::Undecodable => (None, true),
         Poison::UnknownUser => (UserId::new(UNKNOWN_USER).map(fresh), true),
         Poison::UnknownSale => {
             let attempt = shopper(1).map(|user| Attempt {
@@ -299,7 +299,7 @@ fn record(attempt: &Attempt) -> String {
 fn is_erased(world: &World, record: &LogRecord) -> bool {
     match &record.entry {
         LogEntry::Attempt(attempt) => world.seen().erased.contains(&attempt.id),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => false,
+        LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => false,
     }
 }
 
@@ -307,12 +307,12 @@ fn is_erased(world: &World, record: &LogRecord) -> bool {
 pub(super) async fn is_quiet(world: &World) -> bool {
     use crate::port::{GateStatus, StockGate};
 
-    let progress = world
+    let committed = world
         .ledger
         .progress_of(super::world::GROUP, world.log.name());
     let anew = world.seen().log_made_anew;
     let settled = world.log.ends_now().iter().all(|(partition, end)| {
-        let next = progress.get(partition).copied().unwrap_or(Offset(0));
+        let next = committed.get(partition).copied().unwrap_or(Offset(0));
         // A log that was made anew may be as long as what was read of the old one, or shorter until its next record comes.
         let records = || world.log.all(*partition);
         if anew {
@@ -353,7 +353,7 @@ fn is_done(world: &World, partition: Partition, record: &LogRecord) -> bool {
     };
     match &record.entry {
         LogEntry::Attempt(attempt) => world.ledger.outcome(attempt.id).is_some(),
-        LogEntry::Garbage(_) => is_letter(),
+        LogEntry::Undecodable(_) => is_letter(),
         LogEntry::OtherLedger(_) => true,
     }
 }

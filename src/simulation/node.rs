@@ -17,7 +17,7 @@ use crate::{
     auth::{Directory, DirectoryEngines},
     clock::Clock,
     lifecycle::Lifecycle,
-    order::{Shop, Worker, WorkerSettings},
+    order::{Services, Worker, WorkerSettings},
     port::Ports,
 };
 
@@ -49,7 +49,7 @@ pub(super) struct Node {
 /// What an API node works with once it serves.
 #[derive(Clone)]
 pub(super) struct Front {
-    pub(super) shop: Shop,
+    pub(super) services: Services,
     pub(super) directory: Arc<Directory>,
 }
 
@@ -218,8 +218,13 @@ impl Front {
             }
         };
         loop {
-            match Shop::open(lifecycle, engines.clone(), KEPT).await {
-                Ok(shop) => return Self { shop, directory },
+            match Services::open(lifecycle, engines.clone(), KEPT).await {
+                Ok(services) => {
+                    return Self {
+                        services,
+                        directory,
+                    };
+                }
                 Err(_) => tokio::time::sleep(RESTART).await,
             }
         }

@@ -132,7 +132,7 @@ pub(super) enum Blow {
 /// A record that somebody else writes into the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Poison {
-    Garbage,
+    Undecodable,
     UnknownUser,
     UnknownSale,
     /// A second record of an attempt that is in the log.
@@ -359,5 +359,5 @@ fn poison(chance: &mut Chance) -> Poison {
         Poison::ForeignId,
         Poison::PastTheGate,
     ];
-    chance.pick(&Poison::Garbage, &others)
+    chance.pick(&Poison::Undecodable, &others)
 }

@@ -12,7 +12,7 @@ use crate::{
     auth::{AccountRefusal, Identity},
     clock::Clock,
     ids::{AttemptId, UserId},
-    order::{Accepted, Desk, Refusal},
+    order::{Accepted, Refusal, ReplyQueue},
     port::{NewUser, PurchaseResult, Registration, Standing},
 };
 
@@ -185,16 +185,19 @@ impl Shopper {
     /// Asks for the result once.
     pub(super) async fn poll(&mut self) -> Option<PurchaseResult> {
         let running = self.any_node()?;
-        let Front { shop, directory } = running.front()?;
+        let Front {
+            services,
+            directory,
+        } = running.front()?;
         let identity = self.identity();
         let (asked, accepted) = (self.world.now(), self.accepted.clone());
         let had_order = self.has_order();
         let question = async {
             running.process.running().await;
             directory.admit(&identity).await.ok()?;
-            let result = shop
+            let result = services
                 .results
-                .of(&Desk::default(), self.user, self.world.product)
+                .of(&ReplyQueue::default(), self.user, self.world.product)
                 .await;
             running.process.running().await;
             result.ok()
@@ -259,7 +262,10 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
     let (asked, user) = (world.now(), identity.user);
     let (mut own, mut answer) = (None, Answer::NotServed);
     if let Some(running) = node
-        && let Some(Front { shop, directory }) = running.front()
+        && let Some(Front {
+            services,
+            directory,
+        }) = running.front()
     {
         let question = async {
             running.process.running().await;
@@ -269,8 +275,8 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
                 Err(AccountRefusal::Unavailable(_)) => return Answer::NotServed,
             }
             running.clock.take_last_id();
-            let desk = Desk::default();
-            let attempt = shop.purchase.attempt(&desk, user, world.sale);
+            let replies = ReplyQueue::default();
+            let attempt = services.purchase.attempt(&replies, user, world.sale);
             tokio::pin!(attempt);
             // The node gives the attempt its id before it waits for anything.
             let first = futures::poll!(&mut attempt);

@@ -254,8 +254,8 @@ impl Bed {
         fronts.map(|front| front.port).collect()
     }
 
-    /// The worker that takes care of gate and log: the owner of partition 0.
-    pub async fn caretaker(&mut self) -> &mut Node {
+    /// The worker that runs the sale controller: the owner of partition 0.
+    pub async fn sale_controller(&mut self) -> &mut Node {
         let owner = "SELECT owner FROM consumer_partitions WHERE partition = 0";
         let rows = self.system.database.query(owner).await;
         let owner: Option<String> = rows.first().and_then(|row| row.get(0));

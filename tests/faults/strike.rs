@@ -85,7 +85,7 @@ impl Fault {
 async fn killed(part: Part, bed: &mut Bed) {
     let node: &mut Node = match part {
         Part::Api => &mut bed.nodes[0],
-        Part::Worker => bed.caretaker().await,
+        Part::Worker => bed.sale_controller().await,
         Part::Redis => {
             bed.redis().kill();
             tokio::time::sleep(AWAY).await;
@@ -135,7 +135,7 @@ async fn paused(part: Part, bed: &mut Bed) {
 
 async fn victim(part: Part, bed: &mut Bed) -> &mut Node {
     if part == Part::Worker {
-        bed.caretaker().await
+        bed.sale_controller().await
     } else {
         &mut bed.nodes[0]
     }

@@ -317,7 +317,7 @@ async fn what_was_too_large_to_be_kept_is_said_and_cannot_be_replayed() {
         },
         buried_at: chrono::Utc::now(),
     };
-    log.bury(&[letter]).await.unwrap();
+    log.dead_letter(&[letter]).await.unwrap();
     let list = system.answer(&["list"]).await;
     assert!(
         list.contains("1048500 bytes, too large to be kept"),

@@ -296,8 +296,10 @@ async fn each_command_needs_no_more_than_its_permissions(
         },
         buried_at: chrono::DateTime::UNIX_EPOCH,
     };
-    log.bury(&[letter]).await.unwrap();
-    log.dead_letters(Partition(0), Offset(0)).await.unwrap();
+    log.dead_letter(&[letter]).await.unwrap();
+    log.read_dead_letters(Partition(0), Offset(0))
+        .await
+        .unwrap();
 
     let found = inspect::inspect(&of(work)).await.unwrap();
     assert!(found.topics[0].settings_hidden, "it need not know them");

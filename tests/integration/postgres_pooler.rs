@@ -245,13 +245,17 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
         5
     );
     assert_eq!(
-        ledger.progress("workers", "attempts").await.unwrap().len(),
+        ledger
+            .committed_offsets("workers", "attempts")
+            .await
+            .unwrap()
+            .len(),
         4
     );
     assert!(!ledger.settled(None, 100).await.unwrap().is_empty());
     ledger.decisions("attempts").await.unwrap();
     ledger
-        .hand_back(&member("one"), &[Partition(0)])
+        .release(&member("one"), &[Partition(0)])
         .await
         .unwrap();
     ledger.leave(&member("one")).await.unwrap();

@@ -312,7 +312,7 @@ async fn who_asks_for_a_problem_gets_one() {
 #[tokio::test]
 async fn a_failure_of_the_framework_says_nothing_of_the_inside() {
     let server = Server::start().await;
-    // The board is not hung up in these tests, of which the framework complains with our types' names.
+    // The catalog is not hung up in these tests, of which the framework complains with our types' names.
     let request = server.get("/api/flash-sale/status").bearer_auth(token());
     assert_eq!(
         failure(request, 500, "internal").await,

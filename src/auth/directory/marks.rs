@@ -19,9 +19,9 @@ pub async fn raise_lost_mark(
         return Ok(Some(mark));
     }
     let ends = log.ends().await?;
-    let progress = ledger.progress(group, log.name()).await?;
+    let committed = ledger.committed_offsets(group, log.name()).await?;
     let is_settled = |(partition, end): (_, &Offset)| {
-        end.0 == 0 || progress.get(partition).is_some_and(|next| next >= end)
+        end.0 == 0 || committed.get(partition).is_some_and(|next| next >= end)
     };
     if !ends.iter().all(is_settled) {
         return Ok(None);

@@ -5,14 +5,14 @@ use std::fmt::Write;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Replay;
-use crate::port::{Decision, FoundLetter, LetterId, Verdict};
+use crate::port::{DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId};
 use crate::terminal::{Plain, is_obeyed, say};
 
 /// Characters of a record in a list.
 const SHORT: usize = 100;
 
 /// A letter in a list: three lines.
-pub(super) fn line(found: &FoundLetter, decision: Option<&Decision>) {
+pub(super) fn line(found: &DeadLetterEntry, decision: Option<&DeadLetterDecision>) {
     head(found);
     say!("  {}", short(found));
     match decision {
@@ -22,7 +22,7 @@ pub(super) fn line(found: &FoundLetter, decision: Option<&Decision>) {
 }
 
 /// A letter with everything that is known of it.
-pub(super) fn whole(found: &FoundLetter, decisions: &[Decision]) {
+pub(super) fn whole(found: &DeadLetterEntry, decisions: &[DeadLetterDecision]) {
     head(found);
     for decision in decisions {
         say!("  {}", decided(decision));
@@ -47,7 +47,7 @@ pub(super) fn whole(found: &FoundLetter, decisions: &[Decision]) {
     }
 }
 
-pub(super) fn replayed(letter: LetterId, replay: Replay) {
+pub(super) fn replayed(letter: DeadLetterId, replay: Replay) {
     match replay {
         Replay::Appended(attempt) => {
             say!("{letter}: replayed as attempt {attempt}; a worker settles it");
@@ -60,7 +60,7 @@ pub(super) fn replayed(letter: LetterId, replay: Replay) {
     }
 }
 
-pub(super) fn discarded(letter: LetterId) {
+pub(super) fn discarded(letter: DeadLetterId) {
     say!("{letter}: discarded");
 }
 
@@ -68,7 +68,7 @@ pub(super) fn count(count: u64) {
     say!("{count} dead letters");
 }
 
-fn head(found: &FoundLetter) {
+fn head(found: &DeadLetterEntry) {
     let letter = &found.letter;
     say!(
         "{}  of record {}:{}, buried {}: {}",
@@ -80,10 +80,10 @@ fn head(found: &FoundLetter) {
     );
 }
 
-fn decided(decision: &Decision) -> String {
-    let what = match decision.verdict {
-        Verdict::Replayed { attempt } => format!("replayed as attempt {attempt}"),
-        Verdict::Discarded => "discarded".to_owned(),
+fn decided(decision: &DeadLetterDecision) -> String {
+    let what = match decision.action {
+        DeadLetterAction::Replayed { attempt } => format!("replayed as attempt {attempt}"),
+        DeadLetterAction::Discarded => "discarded".to_owned(),
     };
     let reason = decision
         .reason
@@ -102,7 +102,7 @@ fn instant(at: DateTime<Utc>) -> String {
 }
 
 /// The beginning of a record, on one line whatever is in it.
-fn short(found: &FoundLetter) -> String {
+fn short(found: &DeadLetterEntry) -> String {
     if let Some(bytes) = found.omitted_bytes {
         return format!("({bytes} bytes, too large to be kept)");
     }
@@ -142,10 +142,10 @@ mod tests {
     use super::*;
     use crate::port::{DeadLetter, LogEntry, Offset, Partition, RawRecord};
 
-    fn found(value: &[u8]) -> FoundLetter {
+    fn found(value: &[u8]) -> DeadLetterEntry {
         let (partition, offset) = (Partition(0), Offset(0));
-        FoundLetter {
-            id: LetterId { partition, offset },
+        DeadLetterEntry {
+            id: DeadLetterId { partition, offset },
             letter: DeadLetter {
                 partition,
                 offset,
@@ -156,7 +156,7 @@ mod tests {
                 },
                 buried_at: DateTime::UNIX_EPOCH,
             },
-            entry: LogEntry::Garbage(String::new()),
+            entry: LogEntry::Undecodable(String::new()),
             omitted_bytes: None,
         }
     }

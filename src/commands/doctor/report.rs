@@ -7,7 +7,7 @@ use crate::terminal::{self, Plain, say};
 /// How it stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Verdict {
+pub(super) enum CheckStatus {
     Ok,
     Warning,
     Failed,
@@ -16,7 +16,7 @@ pub(super) enum Verdict {
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
-    verdict: Verdict,
+    verdict: CheckStatus,
     /// Which server, or part.
     area: &'static str,
     name: &'static str,
@@ -27,7 +27,12 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(verdict: Verdict, area: &'static str, name: &'static str, mut found: String) -> Self {
+    fn new(
+        verdict: CheckStatus,
+        area: &'static str,
+        name: &'static str,
+        mut found: String,
+    ) -> Self {
         // What a server said may have several lines.
         if found.contains(['\n', '\r']) {
             found = found.replace(['\n', '\r'], " ");
@@ -42,15 +47,15 @@ impl Check {
     }
 
     pub(super) fn ok(area: &'static str, name: &'static str, found: String) -> Self {
-        Self::new(Verdict::Ok, area, name, found)
+        Self::new(CheckStatus::Ok, area, name, found)
     }
 
     pub(super) fn warning(area: &'static str, name: &'static str, found: String) -> Self {
-        Self::new(Verdict::Warning, area, name, found)
+        Self::new(CheckStatus::Warning, area, name, found)
     }
 
     pub(super) fn failed(area: &'static str, name: &'static str, found: String) -> Self {
-        Self::new(Verdict::Failed, area, name, found)
+        Self::new(CheckStatus::Failed, area, name, found)
     }
 
     pub(super) fn advise(mut self, advice: impl Into<String>) -> Self {
@@ -59,7 +64,7 @@ impl Check {
     }
 
     pub(super) fn is_failed(&self) -> bool {
-        self.verdict == Verdict::Failed
+        self.verdict == CheckStatus::Failed
     }
 
     pub(super) fn is_about(&self, name: &str) -> bool {
@@ -87,9 +92,9 @@ pub(super) fn print(checks: &[Check], json: bool) -> anyhow::Result<()> {
     }
     for check in checks {
         let verdict = match check.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warning => "warning",
-            Verdict::Failed => "FAILED",
+            CheckStatus::Ok => "ok",
+            CheckStatus::Warning => "warning",
+            CheckStatus::Failed => "FAILED",
         };
         let advice = check.advice.as_ref();
         let advice = advice
@@ -116,6 +121,8 @@ impl Check {
 /// The checks that are not well, for tests.
 #[cfg(test)]
 pub(super) fn trouble(checks: &[Check]) -> Vec<String> {
-    let unwell = checks.iter().filter(|check| check.verdict != Verdict::Ok);
+    let unwell = checks
+        .iter()
+        .filter(|check| check.verdict != CheckStatus::Ok);
     unwell.map(Check::summary).collect()
 }

@@ -15,13 +15,13 @@ const SHORT_BACKLOG: i64 = 100_000;
 pub(super) struct Facts {
     /// Live ones.
     pub(super) workers: i64,
-    pub(super) partitions: Vec<Progress>,
+    pub(super) partitions: Vec<PartitionProgress>,
     /// Those that are not over, with what the gate knows of them.
     pub(super) sales: Vec<(SaleListing, GateStatus)>,
 }
 
 /// How far a partition is settled; `None` if it never was leased.
-pub(super) struct Progress {
+pub(super) struct PartitionProgress {
     pub(super) partition: Partition,
     pub(super) earliest: Offset,
     pub(super) settled: Option<Offset>,
@@ -56,7 +56,7 @@ fn workers(facts: &Facts) -> Check {
     }
 }
 
-fn backlog(partitions: &[Progress]) -> Check {
+fn backlog(partitions: &[PartitionProgress]) -> Check {
     let lost = partitions
         .iter()
         .find(|it| it.settled.is_some_and(|settled| settled < it.earliest));
@@ -156,7 +156,7 @@ mod tests {
             total: 10,
             complete: true,
         };
-        let partition = Progress {
+        let partition = PartitionProgress {
             partition: Partition(0),
             earliest: Offset(5),
             settled: Some(Offset(9)),

@@ -13,11 +13,11 @@ use super::{
     values::{attempt_id, bytes, millis, time},
 };
 use crate::{
-    engine::{record, verdict},
+    engine::{dead_letter_action, record},
     ids::{AttemptId, SaleId, UserId},
     port::{
-        DeadLetter, Decision, FoundLetter, LetterId, LetterPage, LogEntry, Offset, Partition,
-        RawRecord, SettledAttempt,
+        DeadLetter, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage, LogEntry,
+        Offset, Partition, RawRecord, SettledAttempt,
     },
 };
 
@@ -73,11 +73,11 @@ pub(super) fn settled(
     Ok(rows.into_iter().filter_map(attempt).collect())
 }
 
-pub(super) fn letters(
+pub(super) fn dead_letter_page(
     conn: &mut SqliteConnection,
     partition: Partition,
     from: Offset,
-) -> QueryResult<LetterPage> {
+) -> QueryResult<DeadLetterPage> {
     let here = dead_letters::table.filter(dead_letters::partition.eq(partition.0));
     let rows = here
         .filter(dead_letters::log_offset.ge(from.0))
@@ -95,28 +95,28 @@ pub(super) fn letters(
         .select(max(dead_letters::log_offset))
         .first::<Option<i64>>(conn)?;
     let end = Offset(last.map_or(0, |last| last + 1));
-    let letters: Vec<_> = rows
+    let entries: Vec<_> = rows
         .into_iter()
-        .map(|row| found_letter(partition, row))
+        .map(|row| entry_of_row(partition, row))
         .collect();
-    let next = letters
+    let next = entries
         .last()
         .map_or(end, |last| Offset(last.id.offset.0 + 1));
-    Ok(LetterPage { letters, next, end })
+    Ok(DeadLetterPage { entries, next, end })
 }
 
 /// A letter lies where its record lay.
-fn found_letter(
+fn entry_of_row(
     partition: Partition,
     (offset, cause, key, value, buried_at): LetterRow,
-) -> FoundLetter {
+) -> DeadLetterEntry {
     let offset = Offset(offset);
     let raw = RawRecord { key, value };
-    FoundLetter {
-        id: LetterId { partition, offset },
+    DeadLetterEntry {
+        id: DeadLetterId { partition, offset },
         entry: match record::decode(&raw) {
             Ok(attempt) => LogEntry::Attempt(attempt),
-            Err(cause) => LogEntry::Garbage(cause),
+            Err(cause) => LogEntry::Undecodable(cause),
         },
         letter: DeadLetter {
             partition,
@@ -129,15 +129,19 @@ fn found_letter(
     }
 }
 
-pub(super) fn note(conn: &mut SqliteConnection, log: &str, decision: &Decision) -> QueryResult<()> {
-    let (word, attempt) = verdict::word(decision.verdict);
+pub(super) fn note(
+    conn: &mut SqliteConnection,
+    log: &str,
+    decision: &DeadLetterDecision,
+) -> QueryResult<()> {
+    let (stored, attempt) = dead_letter_action::to_sql(decision.action);
     diesel::insert_into(dead_letter_decisions::table)
         .values((
             dead_letter_decisions::topic.eq(log),
             dead_letter_decisions::partition.eq(decision.letter.partition.0),
             dead_letter_decisions::letter_offset.eq(decision.letter.offset.0),
             dead_letter_decisions::buried_at.eq(millis(decision.buried_at)),
-            dead_letter_decisions::decision.eq(word),
+            dead_letter_decisions::decision.eq(stored),
             dead_letter_decisions::attempt_id.eq(attempt.map(|attempt| bytes(&attempt).to_vec())),
             dead_letter_decisions::reason.eq(decision.reason.as_ref()),
             dead_letter_decisions::decided_by.eq(&decision.by),
@@ -147,7 +151,10 @@ pub(super) fn note(conn: &mut SqliteConnection, log: &str, decision: &Decision) 
         .map(drop)
 }
 
-pub(super) fn decisions(conn: &mut SqliteConnection, log: &str) -> QueryResult<Vec<Decision>> {
+pub(super) fn decisions(
+    conn: &mut SqliteConnection,
+    log: &str,
+) -> QueryResult<Vec<DeadLetterDecision>> {
     let rows = dead_letter_decisions::table
         .filter(dead_letter_decisions::topic.eq(log))
         .order(dead_letter_decisions::id)
@@ -164,14 +171,16 @@ pub(super) fn decisions(conn: &mut SqliteConnection, log: &str) -> QueryResult<V
     Ok(rows.into_iter().map(decision).collect())
 }
 
-fn decision((partition, offset, buried_at, attempt, reason, by, at): DecisionRow) -> Decision {
-    Decision {
-        letter: LetterId {
+fn decision(
+    (partition, offset, buried_at, attempt, reason, by, at): DecisionRow,
+) -> DeadLetterDecision {
+    DeadLetterDecision {
+        letter: DeadLetterId {
             partition: Partition(partition),
             offset: Offset(offset),
         },
         buried_at: time(buried_at),
-        verdict: verdict::from_row(attempt.and_then(|bytes| attempt_id(&bytes))),
+        action: dead_letter_action::from_sql(attempt.and_then(|bytes| attempt_id(&bytes))),
         reason,
         by,
         at: time(at),

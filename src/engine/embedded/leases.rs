@@ -157,8 +157,8 @@ fn leases(
         .collect())
 }
 
-/// Hands these partitions back, or all that the member holds.
-pub(super) fn hand_back(
+/// Releases these partitions, or all that the member holds.
+pub(super) fn release(
     conn: &mut SqliteConnection,
     member: &Member,
     partitions: Option<&[Partition]>,
@@ -185,7 +185,7 @@ pub(super) fn hand_back(
 }
 
 pub(super) fn leave(conn: &mut SqliteConnection, member: &Member) -> QueryResult<()> {
-    hand_back(conn, member, None)?;
+    release(conn, member, None)?;
     let row = (
         member.group.as_str(),
         member.topic.as_str(),
@@ -196,7 +196,7 @@ pub(super) fn leave(conn: &mut SqliteConnection, member: &Member) -> QueryResult
         .map(drop)
 }
 
-pub(super) fn progress(
+pub(super) fn committed_offsets(
     conn: &mut SqliteConnection,
     group: &str,
     topic: &str,
@@ -216,7 +216,7 @@ pub(super) fn progress(
 }
 
 /// What the last settled attempt was is unknown at another offset.
-pub(super) fn reposition(
+pub(super) fn seek(
     conn: &mut SqliteConnection,
     position: &Position,
     from: Offset,

@@ -16,10 +16,10 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, KeyPage, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
+        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position,
+        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt,
+        Settlement, StoredUser,
     },
 };
 
@@ -218,13 +218,9 @@ impl Ledger for SqliteLedger {
             .await
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
         let (member, partitions) = (member.clone(), partitions.to_vec());
-        self.write(move |conn| leases::hand_back(conn, &member, Some(&partitions)))
+        self.write(move |conn| leases::release(conn, &member, Some(&partitions)))
             .await
     }
 
@@ -233,7 +229,7 @@ impl Ledger for SqliteLedger {
         self.write(move |conn| leases::leave(conn, &member)).await
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -241,18 +237,18 @@ impl Ledger for SqliteLedger {
         let (group, topic) = (group.to_owned(), topic.to_owned());
         Ok(self
             .store
-            .read(move |conn| leases::progress(conn, &group, &topic))
+            .read(move |conn| leases::committed_offsets(conn, &group, &topic))
             .await?)
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
     ) -> Result<bool, LedgerError> {
         let position = position.clone();
-        self.write(move |conn| leases::reposition(conn, &position, from, to))
+        self.write(move |conn| leases::seek(conn, &position, from, to))
             .await
     }
 
@@ -267,13 +263,17 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         let (log, decision) = (log.to_owned(), decision.clone());
         self.write(move |conn| audit::note(conn, &log, &decision))
             .await
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         let log = log.to_owned();
         Ok(self
             .store

@@ -16,7 +16,7 @@ use crate::{
     clock::Clock,
     engine::record,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogEntry, LogError,
+        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogEntry, LogError,
         LogRecord, Offset, Partition, RawRecord,
     },
 };
@@ -134,9 +134,12 @@ impl AttemptLog for SqliteLog {
         Ok(BTreeMap::from([(PARTITION, Offset(end))]))
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
         let letters = letters.to_vec();
-        let written = self.store.write(move |conn| bury(conn, &letters)).await;
+        let written = self
+            .store
+            .write(move |conn| dead_letter(conn, &letters))
+            .await;
         written.map_err(|error| LogError::Unavailable(format!("dead letters: {error}")))
     }
 
@@ -144,14 +147,14 @@ impl AttemptLog for SqliteLog {
         self.partitions()
     }
 
-    async fn dead_letters(
+    async fn read_dead_letters(
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, LogError> {
+    ) -> Result<DeadLetterPage, LogError> {
         Ok(self
             .store
-            .read(move |conn| audit::letters(conn, partition, from))
+            .read(move |conn| audit::dead_letter_page(conn, partition, from))
             .await?)
     }
 
@@ -167,7 +170,7 @@ fn log_record((offset, value): (i64, Vec<u8>)) -> LogRecord {
     };
     let entry = match record::decode(&raw) {
         Ok(attempt) => LogEntry::Attempt(attempt),
-        Err(cause) => LogEntry::Garbage(cause),
+        Err(cause) => LogEntry::Undecodable(cause),
     };
     LogRecord {
         offset: Offset(offset),
@@ -255,7 +258,7 @@ fn forget(conn: &mut SqliteConnection, before: i64, most: usize) -> QueryResult<
     Ok(())
 }
 
-fn bury(conn: &mut SqliteConnection, letters: &[DeadLetter]) -> QueryResult<()> {
+fn dead_letter(conn: &mut SqliteConnection, letters: &[DeadLetter]) -> QueryResult<()> {
     for letter in letters {
         // Again after a crash before its offset was moved: the same letter.
         diesel::replace_into(dead_letters::table)

@@ -9,7 +9,7 @@ use super::{
     values::{attempt_id, bytes},
 };
 use crate::{
-    engine::outcome::from_word,
+    engine::outcome,
     ids::{AttemptId, SaleId, UserId},
     port::Outcome,
     rules::settlement::Settled,
@@ -29,21 +29,21 @@ pub(super) fn find(
         ))
         .first::<(i64, i64, String)>(conn)
         .optional()?;
-    let Some((sale, user, word)) = row else {
+    let Some((sale, user, stored)) = row else {
         return Ok(None);
     };
     // What it lost to is the shopper's order.
-    let by = if word == "ALREADY_ORDERED" {
+    let by = if stored == "ALREADY_ORDERED" {
         ordered_by(conn, sale, user)?
     } else {
         None
     };
-    let ended = word == "ORDERED" && !stands(conn, attempt)?;
+    let ended = stored == "ORDERED" && !stands(conn, attempt)?;
     let identity = SaleId::new(sale).zip(UserId::new(user));
     Ok(identity.map(|(sale, user)| Settled {
         sale,
         user,
-        outcome: from_word(&word, ended, by),
+        outcome: outcome::from_sql(&stored, ended, by),
     }))
 }
 

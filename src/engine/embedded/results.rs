@@ -136,7 +136,7 @@ pub(super) fn write(
             .bind::<BigInt, _>(entry.user.value())
             .bind::<BigInt, _>(entry.product.value())
             .bind::<BigInt, _>(entry.sale.value())
-            .bind::<Text, _>(word(entry.result))
+            .bind::<Text, _>(to_sql(entry.result))
             .bind::<BigInt, _>(expires_at)
             .execute(conn)?;
     }
@@ -161,8 +161,8 @@ fn read(
         .select((results::flash_sale_id, results::result))
         .first::<(i64, String)>(conn)
         .optional()?;
-    let written = written.and_then(|(sale, word)| {
-        let result = result(&word);
+    let written = written.and_then(|(sale, stored)| {
+        let result = from_sql(&stored);
         SaleId::new(sale).map(|sale| Told { sale, result })
     });
     if let Some(told) = written
@@ -216,7 +216,7 @@ fn stored(
     Ok(if ordered > 0 {
         Some(PurchaseResult::Success)
     } else {
-        of_sale.map(|word| result(&word))
+        of_sale.map(|stored| from_sql(&stored))
     })
 }
 
@@ -225,7 +225,7 @@ fn forget(conn: &mut SqliteConnection, entries: &[ResultEntry]) -> QueryResult<(
         let standing = results::table
             .find((entry.user.value(), entry.product.value()))
             .filter(results::flash_sale_id.eq(entry.sale.value()))
-            .filter(results::result.eq(word(entry.result)));
+            .filter(results::result.eq(to_sql(entry.result)));
         diesel::delete(standing).execute(conn)?;
     }
     Ok(())
@@ -249,16 +249,16 @@ fn latest_order(
     Ok(sale.and_then(SaleId::new))
 }
 
-fn word(result: PurchaseResult) -> &'static str {
+fn to_sql(result: PurchaseResult) -> &'static str {
     match result {
         PurchaseResult::Success => SUCCESS,
         PurchaseResult::Failed => FAILED,
     }
 }
 
-/// The check on the column allows no other words.
-fn result(word: &str) -> PurchaseResult {
-    if word == SUCCESS {
+/// The check on the column allows no other text.
+fn from_sql(stored: &str) -> PurchaseResult {
+    if stored == SUCCESS {
         PurchaseResult::Success
     } else {
         PurchaseResult::Failed

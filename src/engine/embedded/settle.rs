@@ -157,7 +157,7 @@ fn write_down(conn: &mut SqliteConnection, decision: &Decision) -> QueryResult<(
                 purchase_attempts::user_id.eq(attempt.user.value()),
                 purchase_attempts::product_id.eq(attempt.product.value()),
                 purchase_attempts::attempted_at.eq(millis(attempt.at)),
-                purchase_attempts::outcome.eq(outcome::word(*outcome)),
+                purchase_attempts::outcome.eq(outcome::to_sql(*outcome)),
                 purchase_attempts::cause.eq(fresh.cause.as_deref()),
             ))
             .execute(conn)?;

@@ -5,7 +5,9 @@ use rskafka::record::Record;
 use crate::{
     engine::record,
     ids::LedgerTag,
-    port::{Attempt, DeadLetter, FoundLetter, LetterId, LogEntry, Offset, Partition, RawRecord},
+    port::{
+        Attempt, DeadLetter, DeadLetterEntry, DeadLetterId, LogEntry, Offset, Partition, RawRecord,
+    },
 };
 
 /// The last eight digits of the ledger's id.
@@ -55,9 +57,9 @@ pub(super) fn read(record: Record, ours: Option<LedgerTag>) -> (LogEntry, bool, 
         }
         Ok(_) => match record::decode(&raw) {
             Ok(attempt) => LogEntry::Attempt(attempt),
-            Err(cause) => LogEntry::Garbage(cause),
+            Err(cause) => LogEntry::Undecodable(cause),
         },
-        Err(cause) => LogEntry::Garbage(cause),
+        Err(cause) => LogEntry::Undecodable(cause),
     };
     (entry, is_of_ledger, raw)
 }
@@ -94,10 +96,10 @@ pub(super) fn of_dead_letter(
 /// A dead letter as it was found. One without our headers was put there by another hand, and is its own record. `None` if a
 /// worker of another ledger buried it: replayed here, it would name other sales and shoppers.
 pub(super) fn read_dead_letter(
-    id: LetterId,
+    id: DeadLetterId,
     buried: Record,
     ours: Option<LedgerTag>,
-) -> Option<FoundLetter> {
+) -> Option<DeadLetterEntry> {
     let ledger = ledger_of(&buried).ok().flatten();
     if ours.is_some() && ledger.is_some() && ledger != ours {
         return None;
@@ -114,11 +116,11 @@ pub(super) fn read_dead_letter(
         key: buried.key,
         value: buried.value,
     };
-    Some(FoundLetter {
+    Some(DeadLetterEntry {
         id,
         entry: match record::decode(&raw) {
             Ok(attempt) => LogEntry::Attempt(attempt),
-            Err(cause) => LogEntry::Garbage(cause),
+            Err(cause) => LogEntry::Undecodable(cause),
         },
         letter: DeadLetter {
             partition: partition.map_or(id.partition, Partition),
@@ -203,7 +205,7 @@ mod tests {
         let mut record = of_attempt(&attempt(), tag("1a2b3c4d"));
         record.headers.insert(LEDGER.to_owned(), b"mine".to_vec());
         let (entry, is_of_ledger, _) = read(record, tag("1a2b3c4d"));
-        assert!(matches!(entry, LogEntry::Garbage(cause) if cause.contains("\"mine\"")));
+        assert!(matches!(entry, LogEntry::Undecodable(cause) if cause.contains("\"mine\"")));
         assert!(!is_of_ledger);
     }
 
@@ -219,7 +221,7 @@ mod tests {
             },
             buried_at: attempt().at,
         };
-        let id = LetterId {
+        let id = DeadLetterId {
             partition: Partition(0),
             offset: Offset(0),
         };

@@ -21,7 +21,7 @@ use super::{
     ConnectError,
     connection::{Connection, Security, metadata_of},
 };
-use crate::{config::KafkaConfig, telemetry::Seldom};
+use crate::{config::KafkaConfig, telemetry::LogThrottle};
 
 /// How often the brokers are asked.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -32,7 +32,7 @@ const GROWN_FOR: Duration = Duration::from_secs(5);
 /// Looks in a row that must see fewer partitions: a broker whose metadata lags behind does so for a moment.
 const FEWER_LOOKS: u32 = 3;
 
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// The counts of both topics, and the connection that they are asked on.
 pub(super) struct Partitions {
@@ -186,7 +186,7 @@ impl Partitions {
                 let rest = LOOK_EVERY.saturating_sub(LOOK_AGAIN);
                 let _ = tokio::time::timeout(rest, partitions.wake.notified()).await;
                 if let Err(error) = partitions.look().await
-                    && LINES.is_due()
+                    && LOG_THROTTLE.allow()
                 {
                     tracing::warn!(%error, "the number of partitions cannot be looked up");
                 }

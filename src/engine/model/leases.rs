@@ -16,11 +16,11 @@ type Reading = (String, String);
 pub(super) struct Leases {
     /// When each member's time runs out, in milliseconds.
     members: BTreeMap<Reading, BTreeMap<String, i64>>,
-    partitions: BTreeMap<Reading, BTreeMap<Partition, Progress>>,
+    partitions: BTreeMap<Reading, BTreeMap<Partition, PartitionState>>,
 }
 
 #[derive(Clone)]
-struct Progress {
+struct PartitionState {
     next: Offset,
     last: Option<AttemptId>,
     owner: Option<Owner>,
@@ -50,7 +50,7 @@ impl Leases {
 
         let partitions = self.partitions.entry(reading).or_default();
         for partition in (0..count).map(Partition) {
-            partitions.entry(partition).or_insert(Progress {
+            partitions.entry(partition).or_insert(PartitionState {
                 next: Offset(0),
                 last: None,
                 owner: None,
@@ -91,8 +91,8 @@ impl Leases {
         (leases, usize::try_from(share).unwrap_or(0))
     }
 
-    /// Hands these partitions back, or all that the member holds.
-    pub(super) fn hand_back(&mut self, member: &Member, named: Option<&[Partition]>) {
+    /// Releases these partitions, or all that the member holds.
+    pub(super) fn release(&mut self, member: &Member, named: Option<&[Partition]>) {
         let reading = (member.group.clone(), member.topic.clone());
         for (partition, progress) in self.partitions.entry(reading).or_default() {
             if progress.is_of(&member.id) && named.is_none_or(|named| named.contains(partition)) {
@@ -102,7 +102,7 @@ impl Leases {
     }
 
     pub(super) fn leave(&mut self, member: &Member) {
-        self.hand_back(member, None);
+        self.release(member, None);
         let reading = (member.group.clone(), member.topic.clone());
         if let Some(members) = self.members.get_mut(&reading) {
             members.remove(&member.id);
@@ -117,7 +117,11 @@ impl Leases {
         }
     }
 
-    pub(super) fn progress(&self, group: &str, topic: &str) -> BTreeMap<Partition, Offset> {
+    pub(super) fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> BTreeMap<Partition, Offset> {
         let reading = (group.to_owned(), topic.to_owned());
         self.partitions
             .get(&reading)
@@ -129,7 +133,7 @@ impl Leases {
 
     /// True if every reading has come this far.
     pub(super) fn all_have_reached(&self, ends: &BTreeMap<Partition, Offset>) -> bool {
-        let reached = |partitions: &BTreeMap<Partition, Progress>| {
+        let reached = |partitions: &BTreeMap<Partition, PartitionState>| {
             ends.iter().all(|(partition, end)| {
                 let progress = partitions.get(partition);
                 progress.map_or(Offset(0), |progress| progress.next) >= *end
@@ -160,7 +164,7 @@ impl Leases {
     }
 }
 
-impl Progress {
+impl PartitionState {
     fn is_of(&self, member: &str) -> bool {
         self.owner
             .as_ref()

@@ -18,7 +18,7 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Decision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
+        Attempt, DeadLetterDecision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
         PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement, StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
@@ -55,7 +55,7 @@ struct Tables {
     /// What shoppers are told, where no server keeps that.
     results: Results,
     /// What was decided about dead letters, each with the name of the log.
-    decisions: Vec<(String, Decision)>,
+    decisions: Vec<(String, DeadLetterDecision)>,
 }
 
 impl ModelLedger {
@@ -216,7 +216,7 @@ impl ModelLedger {
     /// Where every partition stands.
     #[must_use]
     pub fn progress_of(&self, group: &str, topic: &str) -> BTreeMap<Partition, Offset> {
-        self.tables().leases.progress(group, topic)
+        self.tables().leases.committed_offsets(group, topic)
     }
 
     pub(super) fn write_results(&self, entries: &[ResultEntry]) {

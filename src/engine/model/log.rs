@@ -16,8 +16,8 @@ use crate::{
     engine::record,
     ids::UserId,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, FoundLetter, LetterId, LetterPage, LogBatch,
-        LogEntry, LogError, LogRecord, Offset, Partition, RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterEntry, DeadLetterId,
+        DeadLetterPage, LogBatch, LogEntry, LogError, LogRecord, Offset, Partition, RawRecord,
     },
 };
 
@@ -66,7 +66,7 @@ impl Records {
 fn entry_of(raw: &RawRecord) -> LogEntry {
     match record::decode(raw) {
         Ok(attempt) => LogEntry::Attempt(attempt),
-        Err(cause) => LogEntry::Garbage(cause),
+        Err(cause) => LogEntry::Undecodable(cause),
     }
 }
 
@@ -254,7 +254,7 @@ impl AttemptLog for ModelLog {
         Ok(self.ends_now())
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
         let mut buried = self.buried();
         for letter in letters {
             buried.insert((letter.partition, letter.offset), letter.clone());
@@ -267,23 +267,23 @@ impl AttemptLog for ModelLog {
     }
 
     /// A letter lies where its record lay.
-    async fn dead_letters(
+    async fn read_dead_letters(
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, LogError> {
+    ) -> Result<DeadLetterPage, LogError> {
         let buried = self.buried();
         let here: Vec<_> = buried
             .values()
             .filter(|letter| letter.partition == partition)
             .collect();
         let end = Offset(here.last().map_or(0, |last| last.offset.0 + 1));
-        let letters: Vec<_> = here
+        let entries: Vec<_> = here
             .into_iter()
             .filter(|letter| letter.offset >= from)
             .take(READ_RECORDS)
-            .map(|letter| FoundLetter {
-                id: LetterId {
+            .map(|letter| DeadLetterEntry {
+                id: DeadLetterId {
                     partition,
                     offset: letter.offset,
                 },
@@ -292,10 +292,10 @@ impl AttemptLog for ModelLog {
                 omitted_bytes: None,
             })
             .collect();
-        let next = letters
+        let next = entries
             .last()
             .map_or(end, |last| Offset(last.id.offset.0 + 1));
-        Ok(LetterPage { letters, next, end })
+        Ok(DeadLetterPage { entries, next, end })
     }
 
     async fn ping(&self) -> Result<(), LogError> {

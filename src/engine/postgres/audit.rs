@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::Prepared;
 use crate::{
-    engine::verdict,
+    engine::dead_letter_action,
     ids::{AttemptId, SaleId, UserId},
-    port::{Decision, LetterId, Offset, Partition, SettledAttempt},
+    port::{DeadLetterDecision, DeadLetterId, Offset, Partition, SettledAttempt},
 };
 
 /// Both tables are read along the keys of their attempts: a page costs what it holds, however long the tables are. The limit
@@ -94,15 +94,15 @@ pub(super) async fn settled(
 pub(super) async fn note(
     conn: &mut AsyncPgConnection,
     log: &str,
-    decision: &Decision,
+    decision: &DeadLetterDecision,
 ) -> QueryResult<()> {
-    let (word, attempt) = verdict::word(decision.verdict);
+    let (stored, attempt) = dead_letter_action::to_sql(decision.action);
     Prepared::new(NOTE)
         .bind::<Text, _>(log.to_owned())
         .bind::<Integer, _>(decision.letter.partition.0)
         .bind::<BigInt, _>(decision.letter.offset.0)
         .bind::<Timestamptz, _>(decision.buried_at)
-        .bind::<Text, _>(word)
+        .bind::<Text, _>(stored)
         .bind::<Nullable<SqlUuid>, _>(attempt.map(|attempt| attempt.0))
         .bind::<Nullable<Text>, _>(decision.reason.clone())
         .bind::<Text, _>(decision.by.clone())
@@ -115,18 +115,18 @@ pub(super) async fn note(
 pub(super) async fn decisions(
     conn: &mut AsyncPgConnection,
     log: &str,
-) -> QueryResult<Vec<Decision>> {
+) -> QueryResult<Vec<DeadLetterDecision>> {
     let rows: Vec<DecisionRow> = Prepared::new(DECISIONS)
         .bind::<Text, _>(log.to_owned())
         .load(conn)
         .await?;
-    let decision = |row: DecisionRow| Decision {
-        letter: LetterId {
+    let decision = |row: DecisionRow| DeadLetterDecision {
+        letter: DeadLetterId {
             partition: Partition(row.partition),
             offset: Offset(row.letter_offset),
         },
         buried_at: row.buried_at,
-        verdict: verdict::from_row(row.attempt_id.map(AttemptId)),
+        action: dead_letter_action::from_sql(row.attempt_id.map(AttemptId)),
         reason: row.reason,
         by: row.decided_by,
         at: row.decided_at,

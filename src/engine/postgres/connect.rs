@@ -405,7 +405,7 @@ fn is_passing(code: &SqlState) -> bool {
         return false;
     }
     let bytes = <[u8; 5]>::try_from(code.code().as_bytes());
-    bytes.is_ok_and(|code| failure::verdict(code).retry == Retry::Later)
+    bytes.is_ok_and(|code| failure::effect(code).retry == Retry::Later)
 }
 
 #[cfg(test)]

@@ -28,18 +28,18 @@ pub(super) enum Retry {
 
 /// What a code says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Verdict {
+pub(super) struct CodeEffect {
     pub(super) session: SessionFate,
     pub(super) retry: Retry,
 }
 
-const fn row(session: SessionFate, retry: Retry) -> Verdict {
-    Verdict { session, retry }
+const fn row(session: SessionFate, retry: Retry) -> CodeEffect {
+    CodeEffect { session, retry }
 }
 
 /// The table. Codes come before their class.
 #[allow(clippy::match_same_arms)] // each row has its own reason
-pub(super) fn verdict(code: [u8; 5]) -> Verdict {
+pub(super) fn effect(code: [u8; 5]) -> CodeEffect {
     use Retry::{AtOnce, Later, Never};
     use SessionFate::{Discard, Keep};
     let [a, b, ..] = code;
@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn what_another_writer_caused_is_tried_again_at_once() {
         for code in [b"40001", b"40P01", b"23505", b"23503", b"23514"] {
-            assert_eq!(verdict(*code), row(SessionFate::Keep, Retry::AtOnce));
+            assert_eq!(effect(*code), row(SessionFate::Keep, Retry::AtOnce));
         }
     }
 
@@ -128,7 +128,7 @@ mod tests {
             b"08006", b"58030", b"XX001",
         ] {
             assert_eq!(
-                verdict(*code),
+                effect(*code),
                 row(SessionFate::Discard, Retry::Later),
                 "{}",
                 String::from_utf8_lossy(code)
@@ -138,8 +138,8 @@ mod tests {
 
     #[test]
     fn a_slow_statement_and_a_wrong_one_leave_the_session_whole() {
-        assert_eq!(verdict(*b"57014"), row(SessionFate::Keep, Retry::Later));
-        assert_eq!(verdict(*b"42501"), row(SessionFate::Keep, Retry::Never));
-        assert_eq!(verdict(*b"22001"), row(SessionFate::Keep, Retry::Never));
+        assert_eq!(effect(*b"57014"), row(SessionFate::Keep, Retry::Later));
+        assert_eq!(effect(*b"42501"), row(SessionFate::Keep, Retry::Never));
+        assert_eq!(effect(*b"22001"), row(SessionFate::Keep, Retry::Never));
     }
 }

@@ -180,7 +180,7 @@ async fn leases(
         .collect())
 }
 
-pub(super) async fn hand_back(
+pub(super) async fn release(
     conn: &mut AsyncPgConnection,
     member: &Member,
     partitions: &[Partition],
@@ -219,7 +219,7 @@ pub(super) async fn leave(conn: &mut AsyncPgConnection, member: &Member) -> Quer
         .await
 }
 
-pub(super) async fn progress(
+pub(super) async fn committed_offsets(
     conn: &mut AsyncPgConnection,
     group: &str,
     topic: &str,
@@ -242,7 +242,7 @@ pub(super) async fn progress(
         .collect())
 }
 
-pub(super) async fn reposition(
+pub(super) async fn seek(
     conn: &mut AsyncPgConnection,
     position: &Position,
     from: Offset,

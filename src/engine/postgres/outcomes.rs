@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::Prepared;
-use crate::{engine::outcome::from_word, ids::AttemptId, port::Outcome};
+use crate::{engine::outcome, ids::AttemptId, port::Outcome};
 
 const OUTCOMES: &str = "
     SELECT p.attempt_id, p.outcome, o.attempt_id AS ordered_by,
@@ -47,7 +47,7 @@ pub(super) async fn read(
         .map(|row| {
             (
                 AttemptId(row.attempt_id),
-                from_word(&row.outcome, row.ended, row.ordered_by.map(AttemptId)),
+                outcome::from_sql(&row.outcome, row.ended, row.ordered_by.map(AttemptId)),
             )
         })
         .collect())

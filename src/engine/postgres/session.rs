@@ -25,11 +25,11 @@ use crate::{
     config::{Pooler, PostgresConfig},
     ids::LedgerId,
     port::LedgerError,
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // Every call finds it out anew.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// When a connection in use is closed, whatever it waits for. `None` while it is idle.
 pub(super) type Deadline = watch::Sender<Option<Instant>>;
@@ -115,7 +115,7 @@ impl Session {
     /// True once the connection cannot be used any more.
     fn is_broken(&mut self) -> bool {
         self.deadline.is_closed()
-            || self.code.get().is_some_and(|code| failure::verdict(code).session == SessionFate::Discard)
+            || self.code.get().is_some_and(|code| failure::effect(code).session == SessionFate::Discard)
             || <AsyncPgConnection as AsyncConnection>::TransactionManager::is_broken_transaction_manager(&mut self.conn)
     }
 }
@@ -177,7 +177,7 @@ impl Sessions {
             return Ok(());
         }
         let expected = self.ledger;
-        if LINES.is_due() {
+        if LOG_THROTTLE.allow() {
             tracing::error!(%expected, %found, "the database is not the one that was opened: nothing is read or written");
         }
         Err(ConnectError::AnotherLedger { expected, found })

@@ -148,7 +148,7 @@ impl Undone {
         match self {
             Self::Sql(Error::DatabaseError(..)) => code
                 .get()
-                .is_some_and(|code| failure::verdict(code).retry == Retry::AtOnce),
+                .is_some_and(|code| failure::effect(code).retry == Retry::AtOnce),
             Self::Settle(_) | Self::Sql(_) => false,
         }
     }
@@ -277,8 +277,8 @@ async fn look_up(
             row.flash_sale_id.and_then(SaleId::new),
             row.user_id.and_then(UserId::new),
         );
-        if let (Some(word), (Some(sale), Some(user))) = (row.outcome, identity) {
-            let outcome = outcome::from_word(&word, row.ended, row.lost_to.map(AttemptId));
+        if let (Some(stored), (Some(sale), Some(user))) = (row.outcome, identity) {
+            let outcome = outcome::from_sql(&stored, row.ended, row.lost_to.map(AttemptId));
             known.settled.insert(
                 attempt.id,
                 Settled {
@@ -373,7 +373,7 @@ async fn write_attempts(
             attempt(fresh).at
         }))
         .bind::<Array<Text>, _>(column(&fresh, |fresh| {
-            outcome::word(fresh.settlement.outcome)
+            outcome::to_sql(fresh.settlement.outcome)
         }))
         .bind::<Array<Nullable<Text>>, _>(column(&fresh, |fresh| {
             fresh.cause.as_ref().map(|cause| cause.replace('\0', " "))

@@ -31,7 +31,7 @@ pub struct Names {
 pub struct Clashes(pub Vec<KeyClash>);
 
 /// A word of a file for a kind of name.
-fn word(kind: AccountName) -> &'static str {
+fn field_name(kind: AccountName) -> &'static str {
     match kind {
         AccountName::Username => "username",
         AccountName::Email => "email",
@@ -50,7 +50,7 @@ impl Renames {
             let (id, kind, name) = (words.next(), words.next(), words.next());
             let id: Option<i64> = id.and_then(|id| id.parse().ok());
             let kind = [AccountName::Username, AccountName::Email]
-                .map(word)
+                .map(field_name)
                 .into_iter()
                 .find(|known| kind == Some(*known));
             let (Some(id), Some(kind), Some(name), None) = (id, kind, name, words.next()) else {
@@ -65,10 +65,10 @@ impl Renames {
 
     /// Gives an account its new names. Each is used once.
     pub fn apply(&mut self, user: &mut UserRow) {
-        if let Some(name) = self.0.remove(&(user.id, word(AccountName::Username))) {
+        if let Some(name) = self.0.remove(&(user.id, field_name(AccountName::Username))) {
             user.username = name;
         }
-        if let Some(name) = self.0.remove(&(user.id, word(AccountName::Email))) {
+        if let Some(name) = self.0.remove(&(user.id, field_name(AccountName::Email))) {
             user.email = name;
         }
     }
@@ -121,7 +121,7 @@ impl fmt::Display for Clashes {
                 AccountName::Username => "",
                 AccountName::Email => "@renamed.invalid",
             };
-            let kind = word(clash.kind);
+            let kind = field_name(clash.kind);
             write!(
                 f,
                 "\n{id} {kind} account-{id}{domain} # {name:?} is {its_name:?} of account {holder}"

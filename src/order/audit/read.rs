@@ -13,7 +13,7 @@ use super::{
 use crate::{
     ids::{SaleId, UserId},
     port::{
-        FoundLetter, GateError, LedgerError, LogEntry, LogError, Offset, Partition, Ports,
+        DeadLetterEntry, GateError, LedgerError, LogEntry, LogError, Offset, Partition, Ports,
         SaleListing, SaleSnapshot,
     },
 };
@@ -28,7 +28,7 @@ const LETTERS: usize = 100_000;
 /// An audit of a system.
 pub struct Audit {
     pub engines: Ports,
-    /// Whose progress through the log counts.
+    /// The consumer group whose committed offsets count.
     pub group: String,
     /// How often a suspicious sale is looked at until it is reported.
     pub looks: u32,
@@ -64,7 +64,7 @@ impl Audit {
             }
         }
         let (mut log, unsettled) = self.log().await?;
-        let letters = self.letters(&mut log).await?;
+        let letters = self.undecided_dead_letters(&mut log).await?;
         let attempts = self.attempts().await?;
         let nothing = Attempts::default();
         let attempts_of = |sale| attempts.get(&sale).unwrap_or(&nothing);
@@ -161,10 +161,10 @@ impl Audit {
     async fn log(&self) -> Result<(LogSheet, Counts), AuditError> {
         let log = &self.engines.log;
         // In this order, a record that is settled meanwhile counts as not settled, never the other way round.
-        let progress = self
+        let committed = self
             .engines
             .ledger
-            .progress(&self.group, log.name())
+            .committed_offsets(&self.group, log.name())
             .await?;
         let mut sheet = LogSheet {
             name: log.name().to_owned(),
@@ -173,7 +173,7 @@ impl Audit {
         let mut counts = Counts::new();
         for (partition, end) in log.ends().await? {
             let earliest = log.earliest(partition).await?;
-            let settled = progress.get(&partition).copied();
+            let settled = committed.get(&partition).copied();
             sheet.partitions.push(PartitionSheet {
                 partition,
                 earliest,
@@ -221,7 +221,7 @@ impl Audit {
     }
 
     /// Dead letters without a decision, by their sales.
-    async fn letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
+    async fn undecided_dead_letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
         let Ports { log, ledger, .. } = &self.engines;
         let decided: BTreeSet<_> = ledger
             .decisions(log.name())
@@ -229,7 +229,7 @@ impl Audit {
             .into_iter()
             .map(|decision| (decision.letter, decision.buried_at.timestamp_millis()))
             .collect();
-        let is_open = |found: &FoundLetter| {
+        let is_open = |found: &DeadLetterEntry| {
             !decided.contains(&(found.id, found.letter.buried_at.timestamp_millis()))
         };
         let (mut counts, mut read) = (Counts::new(), 0);
@@ -240,9 +240,9 @@ impl Audit {
                     sheet.more_letters = true;
                     return Ok(counts);
                 }
-                let page = log.dead_letters(partition, next).await?;
-                read += page.letters.len();
-                for found in page.letters.iter().filter(|found| is_open(found)) {
+                let page = log.read_dead_letters(partition, next).await?;
+                read += page.entries.len();
+                for found in page.entries.iter().filter(|found| is_open(found)) {
                     sheet.dead_letters += 1;
                     if let LogEntry::Attempt(attempt) = found.entry {
                         *counts.entry(attempt.sale).or_default() += 1;

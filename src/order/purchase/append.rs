@@ -7,29 +7,29 @@ use futures::future::join_all;
 use super::{APPEND, Asked, Refusal, undo::Undo};
 use crate::{
     lifecycle::Lifecycle,
-    order::gather::Gather,
+    order::batcher::Batcher,
     port::{AppendError, AttemptLog, ReleaseOutcome, StockGate},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static APPEND_LINES: Seldom = Seldom::new();
-static RELEASE_LINES: Seldom = Seldom::new();
+static APPEND_THROTTLE: LogThrottle = LogThrottle::new();
+static RELEASE_THROTTLE: LogThrottle = LogThrottle::new();
 
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
     log: Arc<dyn AttemptLog>,
     gate: Arc<dyn StockGate>,
-    undo: Gather<Undo>,
-) -> Gather<Asked> {
-    Gather::spawn(lifecycle, "append", APPEND, move |batch: Vec<Asked>| {
+    undo: Batcher<Undo>,
+) -> Batcher<Asked> {
+    Batcher::spawn(lifecycle, "append", APPEND, move |batch: Vec<Asked>| {
         let (log, gate, undo) = (Arc::clone(&log), Arc::clone(&gate), undo.clone());
         async move {
             let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
             let answers = log.append(&attempts).await;
             let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
             if let Some(error) = failed.clone().next()
-                && APPEND_LINES.is_due()
+                && APPEND_THROTTLE.allow()
             {
                 tracing::warn!(attempts = failed.count(), %error, "appending failed");
             }
@@ -51,7 +51,7 @@ pub(super) fn spawn(
 }
 
 /// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
-async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
+async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: Asked) {
     let (sale, holder) = (asked.attempt.sale, asked.holder());
     match gate.release(sale, holder).await {
         Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
@@ -60,10 +60,10 @@ async fn give_back(gate: &dyn StockGate, undo: &Gather<Undo>, asked: Asked) {
         // The gate was emptied, or the attempt was even settled.
         Ok(ReleaseOutcome::NotHeld) => asked.answer(Err(Refusal::OutcomeUnknown)),
         Err(error) => {
-            if RELEASE_LINES.is_due() {
+            if RELEASE_THROTTLE.allow() {
                 tracing::warn!(%sale, %error, "giving a unit back failed, with an unknown outcome");
             }
-            let _ = undo.offer(Undo { sale, holder });
+            let _ = undo.try_submit(Undo { sale, holder });
             asked.answer(Err(Refusal::OutcomeUnknown));
         }
     }

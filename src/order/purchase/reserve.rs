@@ -9,14 +9,14 @@ use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
 use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,
-    order::gather::Gather,
+    order::batcher::Batcher,
     order::purchase::undo::Undo,
     port::{GateError, ReserveOutcome, Standing, StockGate},
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
-static LINES: Seldom = Seldom::new();
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
@@ -34,10 +34,10 @@ const _: () = assert!(
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
     gate: Arc<dyn StockGate>,
-    append: Gather<Asked>,
-    undo: Gather<Undo>,
-) -> Gather<Asked> {
-    Gather::spawn(lifecycle, "reserve", RESERVE, move |batch: Vec<Asked>| {
+    append: Batcher<Asked>,
+    undo: Batcher<Undo>,
+) -> Batcher<Asked> {
+    Batcher::spawn(lifecycle, "reserve", RESERVE, move |batch: Vec<Asked>| {
         let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
         async move {
             let is_full = batch.len() == RESERVE.batch;
@@ -68,8 +68,8 @@ pub(super) fn spawn(
 
 async fn reserve(
     gate: &dyn StockGate,
-    append: &Gather<Asked>,
-    undo: &Gather<Undo>,
+    append: &Batcher<Asked>,
+    undo: &Batcher<Undo>,
     sale: SaleId,
     asked: Vec<Asked>,
 ) {
@@ -77,7 +77,7 @@ async fn reserve(
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
         Err(GateError::Refused(cause)) => {
-            if LINES.is_due() {
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(%sale, attempts = asked.len(), cause, "the gate refused");
             }
             for asked in asked {
@@ -86,12 +86,12 @@ async fn reserve(
             return;
         }
         Err(error) => {
-            if LINES.is_due() {
+            if LOG_THROTTLE.allow() {
                 tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
             }
             for holder in holders {
                 // When too many wait already, the relay finds what is held.
-                let _ = undo.offer(Undo { sale, holder });
+                let _ = undo.try_submit(Undo { sale, holder });
             }
             for asked in asked {
                 asked.answer(Err(Refusal::OutcomeUnknown));
@@ -126,8 +126,8 @@ async fn reserve(
 }
 
 /// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.
-async fn pass_on(append: &Gather<Asked>, asked: Asked) {
-    if let Err(asked) = append.put(asked).await {
+async fn pass_on(append: &Batcher<Asked>, asked: Asked) {
+    if let Err(asked) = append.submit(asked).await {
         asked.answer(Err(Refusal::OutcomeUnknown));
     }
 }

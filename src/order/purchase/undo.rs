@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,
-    order::gather::{Gather, Limits},
+    order::batcher::{Batcher, Limits},
     port::{Holder, StockGate},
 };
 
@@ -26,9 +26,9 @@ pub(super) struct Undo {
     pub(super) holder: Holder,
 }
 
-pub(super) fn spawn(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>) -> Gather<Undo> {
+pub(super) fn spawn(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>) -> Batcher<Undo> {
     let stop = lifecycle.stop().clone();
-    Gather::spawn(lifecycle, "undo", UNDO, move |batch: Vec<Undo>| {
+    Batcher::spawn(lifecycle, "undo", UNDO, move |batch: Vec<Undo>| {
         let (gate, stop) = (Arc::clone(&gate), stop.clone());
         async move {
             let deadline = Instant::now() + PATIENCE;

@@ -21,13 +21,13 @@ use crate::{
         Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
         Settlement, StockGate,
     },
-    telemetry::Seldom,
+    telemetry::LogThrottle,
 };
 
 // A new database beside an old topic reads many; metrics count them.
-static FOREIGN_LINES: Seldom = Seldom::new();
+static OTHER_LEDGER_THROTTLE: LogThrottle = LogThrottle::new();
 // Whoever can write the log could fill the disk with them.
-static LETTER_LINES: Seldom = Seldom::new();
+static DEAD_LETTER_THROTTLE: LogThrottle = LogThrottle::new();
 
 /// Pause after a failure, doubled with each further one up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -181,7 +181,7 @@ impl PartitionReader {
         if !self
             .engines
             .ledger
-            .reposition(&self.position, self.next, earliest)
+            .seek(&self.position, self.next, earliest)
             .await?
         {
             return Err(StepError::Fenced);
@@ -199,12 +199,12 @@ impl PartitionReader {
         if batch.next == self.next {
             return Ok(());
         }
-        let garbage: Vec<_> = batch
+        let undecodable: Vec<_> = batch
             .records
             .iter()
-            .filter_map(|record| self.garbage(record))
+            .filter_map(|record| self.undecodable(record))
             .collect();
-        self.bury(&garbage).await?;
+        self.dead_letter(&undecodable).await?;
         self.pass_over_other_ledgers(&batch.records);
         let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
         let last = batch
@@ -237,7 +237,7 @@ impl PartitionReader {
                         .iter()
                         .filter_map(|record| self.rejected(record, &found))
                         .collect();
-                    self.bury(&letters).await?;
+                    self.dead_letter(&letters).await?;
                     settle.rejected = found;
                 }
             }
@@ -255,35 +255,37 @@ impl PartitionReader {
     fn pass_over_other_ledgers(&self, records: &[LogRecord]) {
         let mut others = records.iter().filter_map(|record| match &record.entry {
             LogEntry::OtherLedger(ledger) => Some(ledger),
-            LogEntry::Attempt(_) | LogEntry::Garbage(_) => None,
+            LogEntry::Attempt(_) | LogEntry::Undecodable(_) => None,
         });
         let Some(ledger) = others.next() else {
             return;
         };
         let count = 1 + others.count();
         counter!("flashsale_foreign_records_total").increment(count as u64);
-        if FOREIGN_LINES.is_due() {
+        if OTHER_LEDGER_THROTTLE.allow() {
             tracing::warn!(partition = %self.position.partition, records = count, %ledger, "records of another ledger are passed over");
         }
     }
 
     /// Writes dead letters before the offset moves past them.
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
         if letters.is_empty() {
             return Ok(());
         }
-        self.engines.log.bury(letters).await?;
+        self.engines.log.dead_letter(letters).await?;
         for letter in letters {
             tracing::debug!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, "dead letter");
         }
-        if let (Some(letter), Some(unsaid)) = (letters.first(), LETTER_LINES.line()) {
-            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), unsaid, "dead letters: `flashsale dead-letters list` shows them");
+        if let (Some(letter), Some(suppressed)) =
+            (letters.first(), DEAD_LETTER_THROTTLE.allow_counting())
+        {
+            tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), suppressed, "dead letters: `flashsale dead-letters list` shows them");
         }
         counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
         Ok(())
     }
 
-    /// Tells the gate. The orders stand already: what cannot be told now, the caretaker tells later.
+    /// Tells the gate. The orders stand already: what cannot be told now, the sale controller tells later.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -304,13 +306,13 @@ impl PartitionReader {
         counter!("flashsale_records_left_total").increment(settlements.len() as u64);
         tracing::warn!(
             settlements = settlements.len(),
-            "settlements are left to be recorded by the caretaker"
+            "settlements are left to be recorded by the sale controller"
         );
     }
 
-    fn garbage(&self, record: &LogRecord) -> Option<DeadLetter> {
+    fn undecodable(&self, record: &LogRecord) -> Option<DeadLetter> {
         match &record.entry {
-            LogEntry::Garbage(cause) => Some(self.letter(record, cause)),
+            LogEntry::Undecodable(cause) => Some(self.letter(record, cause)),
             LogEntry::Attempt(_) | LogEntry::OtherLedger(_) => None,
         }
     }
@@ -369,7 +371,7 @@ pub(super) async fn record(
 fn attempt(record: &LogRecord) -> Option<Attempt> {
     match record.entry {
         LogEntry::Attempt(attempt) => Some(attempt),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
+        LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 

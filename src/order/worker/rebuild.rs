@@ -3,7 +3,7 @@
 
 use metrics::counter;
 
-use super::{WorkerSettings, caretaker::Barrier};
+use super::{WorkerSettings, sale_controller::Barrier};
 use crate::port::{LoadToken, PortError, Ports, SaleListing};
 
 /// Holders that are loaded with one call.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::{caretaker::Barrier, partition::record};
+use super::{partition::record, sale_controller::Barrier};
 use crate::port::{Attempt, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement};
 
 /// Attempts looked into at once.

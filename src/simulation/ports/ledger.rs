@@ -9,8 +9,8 @@ use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settl
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
+        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
         SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
         StoredUser,
     },
@@ -201,19 +201,15 @@ impl Ledger for RemoteLedger {
         of_ledger(self.connection.call(what, told, effect).await)
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
         let ledger = Arc::clone(&self.ledger);
         let (member, partitions) = (member.clone(), partitions.to_vec());
         let effect = move || {
             let (ledger, member, partitions) =
                 (Arc::clone(&ledger), member.clone(), partitions.clone());
-            async move { ledger.hand_back(&member, &partitions).await }
+            async move { ledger.release(&member, &partitions).await }
         };
-        let what = || "ledger.hand_back".to_owned();
+        let what = || "ledger.release".to_owned();
         of_ledger(self.connection.call(what, told, effect).await)
     }
 
@@ -227,7 +223,7 @@ impl Ledger for RemoteLedger {
         of_ledger(self.connection.call(what, told, effect).await)
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -236,28 +232,23 @@ impl Ledger for RemoteLedger {
         let (group, topic) = (group.to_owned(), topic.to_owned());
         let effect = move || {
             let (ledger, group, topic) = (Arc::clone(&ledger), group.clone(), topic.clone());
-            async move { ledger.progress(&group, &topic).await }
+            async move { ledger.committed_offsets(&group, &topic).await }
         };
-        let what = || "ledger.progress".to_owned();
+        let what = || "ledger.committed_offsets".to_owned();
         of_ledger(self.connection.call(what, told, effect).await)
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
     ) -> Result<bool, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
-        let what = || {
-            format!(
-                "ledger.reposition({} from {from} to {to})",
-                position.partition
-            )
-        };
+        let what = || format!("ledger.seek({} from {from} to {to})", position.partition);
         let effect = move || {
             let (ledger, position) = (Arc::clone(&ledger), taken.clone());
-            async move { ledger.reposition(&position, from, to).await }
+            async move { ledger.seek(&position, from, to).await }
         };
         of_ledger(self.connection.call(what, told, effect).await)
     }
@@ -272,11 +263,15 @@ impl Ledger for RemoteLedger {
         self.ledger.settled(after, limit).await
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         self.ledger.note_decision(log, decision).await
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         self.ledger.decisions(log).await
     }
 

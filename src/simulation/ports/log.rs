@@ -16,7 +16,8 @@ use super::{
 };
 use crate::engine::model::ModelLog;
 use crate::port::{
-    AppendError, Attempt, AttemptLog, DeadLetter, LetterPage, LogBatch, LogError, Offset, Partition,
+    AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogError, Offset,
+    Partition,
 };
 
 /// Milliseconds between two looks at how many partitions there are.
@@ -108,12 +109,12 @@ impl AttemptLog for RemoteLog {
         of_log(call!(self.log.ends(), || "log.ends".to_owned()))
     }
 
-    async fn bury(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
+    async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {
         let (log, taken) = (Arc::clone(&self.log), letters.to_vec());
-        let what = || format!("log.bury({} letters)", letters.len());
+        let what = || format!("log.dead_letter({} letters)", letters.len());
         let effect = move || {
             let (log, letters) = (Arc::clone(&log), taken.clone());
-            async move { log.bury(&letters).await }
+            async move { log.dead_letter(&letters).await }
         };
         of_log(self.connection.call(what, told, effect).await)
     }
@@ -122,12 +123,12 @@ impl AttemptLog for RemoteLog {
         self.log.dead_letter_partitions()
     }
 
-    async fn dead_letters(
+    async fn read_dead_letters(
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, LogError> {
-        self.log.dead_letters(partition, from).await
+    ) -> Result<DeadLetterPage, LogError> {
+        self.log.read_dead_letters(partition, from).await
     }
 
     async fn ping(&self) -> Result<(), LogError> {

@@ -173,13 +173,13 @@ impl World {
 fn attempt_of(record: &LogRecord) -> Option<AttemptId> {
     match &record.entry {
         LogEntry::Attempt(attempt) => Some(attempt.id),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
+        LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => None,
     }
 }
 
 fn user_of(record: &LogRecord) -> Option<UserId> {
     match &record.entry {
         LogEntry::Attempt(attempt) => Some(attempt.user),
-        LogEntry::Garbage(_) | LogEntry::OtherLedger(_) => None,
+        LogEntry::Undecodable(_) | LogEntry::OtherLedger(_) => None,
     }
 }

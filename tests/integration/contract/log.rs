@@ -9,7 +9,7 @@ use chrono::DateTime;
 use flashsale::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, AttemptLog, DeadLetter, FoundLetter, LogEntry, LogError, Offset, Partition,
+        Attempt, AttemptLog, DeadLetter, DeadLetterEntry, LogEntry, LogError, Offset, Partition,
         RawRecord,
     },
 };
@@ -80,7 +80,7 @@ pub async fn read_all(log: &dyn AttemptLog) -> Vec<(Partition, Vec<Attempt>)> {
             assert!(batch.next > next, "reading moves on");
             attempts.extend(batch.records.into_iter().map(|record| match record.entry {
                 LogEntry::Attempt(attempt) => attempt,
-                LogEntry::Garbage(cause) => panic!("{cause}"),
+                LogEntry::Undecodable(cause) => panic!("{cause}"),
                 LogEntry::OtherLedger(ledger) => panic!("of ledger {ledger}"),
             }));
             next = batch.next;
@@ -176,7 +176,7 @@ async fn dead_letters_keep_the_bytes_and_say_where_from_and_why(bed: &impl LogBe
         raw: raw.clone(),
         buried_at: attempt(1).at,
     };
-    bed.log().bury(&[letter]).await.unwrap();
+    bed.log().dead_letter(&[letter]).await.unwrap();
     let expected = Buried {
         partition: 2,
         offset: 41,
@@ -200,7 +200,7 @@ async fn records_of_another_hand_are_read_and_garbage_is_named(bed: &impl LogBed
     let batch = log.read(partition, Offset(0)).await.unwrap();
     let entries: Vec<_> = batch.records.iter().map(|record| &record.entry).collect();
     assert!(matches!(entries[0], LogEntry::Attempt(attempt) if attempt.user.value() == 42));
-    assert!(matches!(entries[1], LogEntry::Garbage(cause) if cause.contains("not an attempt")));
+    assert!(matches!(entries[1], LogEntry::Undecodable(cause) if cause.contains("not an attempt")));
     assert_eq!(
         batch.records[1].raw.value.as_deref(),
         Some(b"not json".as_slice())
@@ -209,11 +209,11 @@ async fn records_of_another_hand_are_read_and_garbage_is_named(bed: &impl LogBed
 }
 
 /// All dead letters in the first of their partitions.
-pub async fn find_letters(log: &dyn AttemptLog) -> Vec<FoundLetter> {
+pub async fn find_letters(log: &dyn AttemptLog) -> Vec<DeadLetterEntry> {
     let (mut found, mut next) = (Vec::new(), Offset(0));
     loop {
-        let page = log.dead_letters(Partition(0), next).await.unwrap();
-        found.extend(page.letters);
+        let page = log.read_dead_letters(Partition(0), next).await.unwrap();
+        found.extend(page.entries);
         if page.next >= page.end {
             return found;
         }
@@ -240,19 +240,21 @@ async fn dead_letters_are_found_again_page_by_page(bed: &impl LogBed) {
         buried_at: DateTime::from_timestamp_millis(1_767_268_800_123).unwrap(),
     };
     let letters: Vec<_> = (0..1_200).map(letter).collect();
-    log.bury(&letters).await.unwrap();
+    log.dead_letter(&letters).await.unwrap();
     let found = find_letters(log).await;
     let read: Vec<_> = found.iter().map(|found| found.letter.clone()).collect();
     assert_eq!(read, letters);
     assert!(matches!(found[7].entry, LogEntry::Attempt(attempt) if attempt.sale.value() == 7));
     assert!(
-        matches!(&found[8].entry, LogEntry::Garbage(cause) if cause.contains("not an attempt"))
+        matches!(&found[8].entry, LogEntry::Undecodable(cause) if cause.contains("not an attempt"))
     );
     assert!(found.iter().all(|found| found.omitted_bytes.is_none()));
 
-    let page = log.dead_letters(Partition(0), found[900].id.offset).await;
-    assert_eq!(page.unwrap().letters[0], found[900]);
+    let page = log
+        .read_dead_letters(Partition(0), found[900].id.offset)
+        .await;
+    assert_eq!(page.unwrap().entries[0], found[900]);
     let end = Offset(found[1_199].id.offset.0 + 1);
-    let page = log.dead_letters(Partition(0), end).await.unwrap();
-    assert_eq!((page.letters.len(), page.end), (0, end));
+    let page = log.read_dead_letters(Partition(0), end).await.unwrap();
+    assert_eq!((page.entries.len(), page.end), (0, end));
 }

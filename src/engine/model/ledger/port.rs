@@ -13,10 +13,10 @@ use crate::{
     account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, Decision, EndedOrder, Holder, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser, Verdict,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
+        EndedOrder, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
+        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
     rules::settlement::{self, Settled},
 };
@@ -236,12 +236,8 @@ impl Ledger for ModelLedger {
         Ok(leases.heartbeat(member, partitions, now, until))
     }
 
-    async fn hand_back(
-        &self,
-        member: &Member,
-        partitions: &[Partition],
-    ) -> Result<(), LedgerError> {
-        self.tables().leases.hand_back(member, Some(partitions));
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        self.tables().leases.release(member, Some(partitions));
         Ok(())
     }
 
@@ -250,7 +246,7 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    async fn progress(
+    async fn committed_offsets(
         &self,
         group: &str,
         topic: &str,
@@ -258,7 +254,7 @@ impl Ledger for ModelLedger {
         Ok(self.progress_of(group, topic))
     }
 
-    async fn reposition(
+    async fn seek(
         &self,
         position: &Position,
         from: Offset,
@@ -290,12 +286,16 @@ impl Ledger for ModelLedger {
         Ok(behind.map(row).take(limit).collect())
     }
 
-    async fn note_decision(&self, log: &str, decision: &Decision) -> Result<(), LedgerError> {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
         let has_reason = decision
             .reason
             .as_ref()
             .is_some_and(|text| !text.is_empty());
-        if decision.verdict == Verdict::Discarded && !has_reason {
+        if decision.action == DeadLetterAction::Discarded && !has_reason {
             return Err(LedgerError(
                 "nothing is discarded without a reason".to_owned(),
             ));
@@ -305,7 +305,7 @@ impl Ledger for ModelLedger {
         Ok(())
     }
 
-    async fn decisions(&self, log: &str) -> Result<Vec<Decision>, LedgerError> {
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         let tables = self.tables();
         let of_log = tables.decisions.iter().filter(|(name, _)| name == log);
         Ok(of_log.map(|(_, decision)| decision.clone()).collect())

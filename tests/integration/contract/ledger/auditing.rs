@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta};
 use flashsale::{
     ids::AttemptId,
-    port::{Decision, LetterId, Offset, Partition, SettledAttempt, Verdict},
+    port::{DeadLetterAction, DeadLetterDecision, DeadLetterId, Offset, Partition, SettledAttempt},
 };
 
 use super::{
@@ -54,23 +54,23 @@ pub async fn settled_attempts_are_paged_with_what_stands_of_them(bed: &impl SqlB
 
 pub async fn decisions_are_kept_in_their_order_log_by_log(bed: &impl Bed) {
     let ledger = bed.ledger().await;
-    let decision = |offset, verdict, reason: Option<&str>| Decision {
-        letter: LetterId {
+    let decision = |offset, action, reason: Option<&str>| DeadLetterDecision {
+        letter: DeadLetterId {
             partition: Partition(1),
             offset: Offset(offset),
         },
         buried_at: DateTime::from_timestamp_millis(1_767_268_800_123).unwrap(),
-        verdict,
+        action,
         reason: reason.map(str::to_owned),
         by: "ann".to_owned(),
         at: DateTime::from_timestamp_millis(1_767_268_900_456).unwrap()
             + TimeDelta::milliseconds(offset),
     };
-    let replayed = Verdict::Replayed {
+    let replayed = DeadLetterAction::Replayed {
         attempt: AttemptId::generate(),
     };
     let noted = [
-        decision(9, Verdict::Discarded, Some("a test's")),
+        decision(9, DeadLetterAction::Discarded, Some("a test's")),
         decision(3, replayed, None),
         decision(9, replayed, Some("after all")),
     ];
@@ -80,7 +80,7 @@ pub async fn decisions_are_kept_in_their_order_log_by_log(bed: &impl Bed) {
     assert_eq!(ledger.decisions("attempts").await.unwrap(), noted);
     assert_eq!(ledger.decisions("others").await.unwrap(), []);
     for reason in [None, Some("")] {
-        let baseless = decision(1, Verdict::Discarded, reason);
+        let baseless = decision(1, DeadLetterAction::Discarded, reason);
         ledger
             .note_decision("attempts", &baseless)
             .await

@@ -34,7 +34,7 @@ async fn beat_fairly(
 ) -> Vec<i32> {
     let (mut held, share) = beat(ledger, who, partitions, ttl).await;
     let surplus: Vec<Partition> = held.drain(share.min(held.len())..).map(Partition).collect();
-    ledger.hand_back(who, &surplus).await.unwrap();
+    ledger.release(who, &surplus).await.unwrap();
     held
 }
 
@@ -115,7 +115,7 @@ pub async fn a_partition_handed_back_is_free_for_others(bed: &impl Bed) {
     beat(&*ledger, &one, 3, LONG).await;
     assert_eq!(beat(&*ledger, &other, 3, LONG).await, (vec![], 1));
     assert_eq!(beat(&*ledger, &one, 3, LONG).await, (vec![0, 1, 2], 2));
-    ledger.hand_back(&one, &[Partition(1)]).await.unwrap();
+    ledger.release(&one, &[Partition(1)]).await.unwrap();
     assert_eq!(beat(&*ledger, &one, 3, LONG).await, (vec![0, 2], 2));
     assert_eq!(beat(&*ledger, &other, 3, LONG).await, (vec![1], 1));
 }
@@ -133,7 +133,7 @@ pub async fn a_member_hands_back_only_what_is_its_own(bed: &impl Bed) {
     let (one, other) = (member("a"), member("b"));
     beat(&*ledger, &one, 2, LONG).await;
     ledger
-        .hand_back(&other, &[Partition(0), Partition(1)])
+        .release(&other, &[Partition(0), Partition(1)])
         .await
         .unwrap();
     ledger.leave(&other).await.unwrap();

@@ -386,10 +386,7 @@ async fn a_batch_under_way_does_not_hold_up_the_heartbeats_of_others() {
     ledger.heartbeat(&member("a"), 3, ttl).await.unwrap();
     ledger.heartbeat(&member("b"), 3, ttl).await.unwrap();
     // Free to be taken, but the last batch of who had it is not through.
-    ledger
-        .hand_back(&member("a"), &[Partition(0)])
-        .await
-        .unwrap();
+    ledger.release(&member("a"), &[Partition(0)]).await.unwrap();
     bed.client
         .batch_execute("BEGIN; UPDATE consumer_partitions SET next_offset = 1")
         .await

@@ -27,7 +27,7 @@ fn count(outcomes: &[Outcome], wanted: Outcome) -> usize {
 }
 
 async fn offset(ledger: &dyn Ledger, partition: i32) -> i64 {
-    ledger.progress(GROUP, TOPIC).await.unwrap()[&Partition(partition)].0
+    ledger.committed_offsets(GROUP, TOPIC).await.unwrap()[&Partition(partition)].0
 }
 
 pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl Bed) {
@@ -143,7 +143,7 @@ pub async fn settling_again_answers_the_same(bed: &impl Bed) {
     for _ in 0..2 {
         assert!(
             ledger
-                .reposition(&position(0), Offset(4), Offset(0))
+                .seek(&position(0), Offset(4), Offset(0))
                 .await
                 .unwrap()
         );
@@ -179,7 +179,7 @@ pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl SqlB
         .unwrap();
     assert!(
         ledger
-            .reposition(&position(0), Offset(6), Offset(0))
+            .seek(&position(0), Offset(6), Offset(0))
             .await
             .unwrap()
     );
@@ -559,13 +559,13 @@ pub async fn a_partition_is_repositioned_only_from_where_it_stands(bed: &impl Be
     make_partitions(&*ledger, 1).await;
     assert!(
         !ledger
-            .reposition(&position(0), Offset(3), Offset(9))
+            .seek(&position(0), Offset(3), Offset(9))
             .await
             .unwrap()
     );
     assert!(
         ledger
-            .reposition(&position(0), Offset(0), Offset(9))
+            .seek(&position(0), Offset(0), Offset(9))
             .await
             .unwrap()
     );

@@ -150,7 +150,7 @@ async fn dead_letters_are_buried_however_many_and_however_large_they_are() {
     // Together they are three times what the broker takes at once; the last is too large with its headers alone.
     let mut letters: Vec<_> = (0..1_500).map(|offset| letter(offset, 2_000)).collect();
     letters.push(letter(1_500, 1_048_500));
-    bed.log.bury(&letters).await.unwrap();
+    bed.log.dead_letter(&letters).await.unwrap();
     let buried = bed.dead_letters().await;
     let offsets: Vec<i64> = buried.iter().map(|letter| letter.offset).collect();
     assert_eq!(

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rskafka::{client::partition::OffsetAt, record::RecordAndOffset};
 
 use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message, session::retry_pause};
-use crate::port::{FoundLetter, LetterId, LetterPage, Offset, Partition};
+use crate::port::{DeadLetterEntry, DeadLetterId, DeadLetterPage, Offset, Partition};
 
 /// How long the broker may take to find a letter that it says it has.
 const WAIT_MS: i32 = 100;
@@ -13,12 +13,12 @@ const WAIT_MS: i32 = 100;
 const TRIES: u32 = 3;
 
 impl KafkaLog {
-    /// A page of letters, from the first one that is still there.
-    pub(super) async fn letters(
+    /// A page of dead letters, from the first one that is still there.
+    pub(super) async fn dead_letter_page(
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, Failure> {
+    ) -> Result<DeadLetterPage, Failure> {
         let mut tries = 1;
         loop {
             match self.read_letters(partition, from).await {
@@ -33,17 +33,17 @@ impl KafkaLog {
         &self,
         partition: Partition,
         from: Offset,
-    ) -> Result<LetterPage, Failure> {
+    ) -> Result<DeadLetterPage, Failure> {
         let topic = &self.dead_letter_topic;
         let earliest = self.offset_in(topic, partition, OffsetAt::Earliest).await?;
         let end = self.offset_in(topic, partition, OffsetAt::Latest).await?;
-        let mut page = LetterPage {
-            letters: Vec::new(),
+        let mut page = DeadLetterPage {
+            entries: Vec::new(),
             next: from.max(earliest),
             end,
         };
         let mut reads = 0;
-        while page.letters.is_empty() && page.next < end {
+        while page.entries.is_empty() && page.next < end {
             let from = page.next;
             let records = self.fetch_letters(partition, from).await?;
             reads += 1;
@@ -54,7 +54,7 @@ impl KafkaLog {
                 reads = 0;
                 page.next = Offset(from.0 + 1);
             }
-            page.letters = records
+            page.entries = records
                 .into_iter()
                 .filter_map(|read| self.found(partition, read))
                 .collect();
@@ -81,8 +81,8 @@ impl KafkaLog {
     }
 
     /// A letter, unless it is of another ledger.
-    fn found(&self, partition: Partition, read: RecordAndOffset) -> Option<FoundLetter> {
-        let id = LetterId {
+    fn found(&self, partition: Partition, read: RecordAndOffset) -> Option<DeadLetterEntry> {
+        let id = DeadLetterId {
             partition,
             offset: Offset(read.offset),
         };

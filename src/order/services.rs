@@ -1,4 +1,4 @@
-//! The shop of one API node: board, purchases and results, put together on the ports.
+//! The services of one API node: catalog, purchases and results, put together on the ports.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,20 +6,20 @@ use super::{Purchase, Results};
 use crate::{
     lifecycle::Lifecycle,
     port::{LedgerError, Ports},
-    sale::{CatalogCalls, GateClock, Refresh, SaleBoard},
+    sale::{CatalogCalls, CatalogRefresh, GateClock, SaleCatalog},
 };
 
 /// What handlers of requests work with.
 #[derive(Clone)]
-pub struct Shop {
-    pub board: Arc<SaleBoard>,
+pub struct Services {
+    pub catalog: Arc<SaleCatalog>,
     pub calls: Arc<CatalogCalls>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
 }
 
-impl Shop {
-    /// Reads the catalog once and starts what runs in the background. Sales stay on the board for `keep` after their end.
+impl Services {
+    /// Reads the catalog once and starts what runs in the background. Sales stay in the catalog for `keep` after their end.
     pub async fn open(
         lifecycle: &Lifecycle,
         engines: Ports,
@@ -34,22 +34,22 @@ impl Shop {
         let gate_clock = Arc::new(GateClock::new(Arc::clone(&clock)));
         // Until it answers, it is asked about everything.
         let _ = gate_clock.compare(gate.as_ref()).await;
-        let board = Arc::new(SaleBoard::new(Arc::clone(&gate_clock)));
+        let catalog = Arc::new(SaleCatalog::new(Arc::clone(&gate_clock)));
         let calls = Arc::new(CatalogCalls::default());
-        let refresh = Arc::new(Refresh {
-            board: Arc::clone(&board),
+        let refresh = Arc::new(CatalogRefresh {
+            catalog: Arc::clone(&catalog),
             ledger,
             gate: Arc::clone(&gate),
             clock: Arc::clone(&gate_clock),
             calls: Arc::clone(&calls),
             keep,
         });
-        refresh.catalog().await?;
+        refresh.read_listings().await?;
         let stop = lifecycle.stop();
-        let (catalog, stock) = (Arc::clone(&refresh), refresh);
-        let (catalog_stop, stock_stop) = (stop.clone(), stop.clone());
+        let (listings_refresh, stock_refresh) = (Arc::clone(&refresh), refresh);
+        let (listings_stop, stock_stop) = (stop.clone(), stop.clone());
         lifecycle.spawn("catalog", async move {
-            catalog.keep_catalog(catalog_stop).await;
+            listings_refresh.keep_listings(listings_stop).await;
         });
         let (compared, clock_stop) = (Arc::clone(&gate), stop.clone());
         lifecycle.spawn("clock", async move {
@@ -57,24 +57,26 @@ impl Shop {
                 .keep_comparing(compared.as_ref(), clock_stop)
                 .await;
         });
-        lifecycle.spawn("stock", async move { stock.keep_stock(stock_stop).await });
+        lifecycle.spawn("stock", async move {
+            stock_refresh.keep_stock(stock_stop).await
+        });
 
         let results = Arc::new(Results::start(
             lifecycle,
             Arc::clone(&gate),
-            Arc::clone(&board),
+            Arc::clone(&catalog),
         ));
         let purchase = Arc::new(Purchase::start(
             lifecycle,
             gate,
             log,
-            Arc::clone(&board),
+            Arc::clone(&catalog),
             Arc::clone(&calls),
             Arc::clone(&results),
             clock,
         ));
         Ok(Self {
-            board,
+            catalog,
             calls,
             purchase,
             results,

@@ -1,5 +1,5 @@
-//! Gathering what arrives while a call is under way, so that it goes as one call: batches grow by what is waiting, and
-//! nobody waits for a batch to fill by itself.
+//! Batches the items that arrive while a call is under way, so that they go as one call. Batches grow with the number of waiting
+//! items; no item waits for a batch to fill.
 
 use std::future::Future;
 
@@ -7,12 +7,12 @@ use tokio::sync::mpsc;
 
 use crate::lifecycle::Lifecycle;
 
-/// The entrance of a gathering task.
-pub(super) struct Gather<T> {
+/// Submits items to a task that handles them in batches.
+pub(super) struct Batcher<T> {
     queue: mpsc::Sender<T>,
 }
 
-impl<T> Clone for Gather<T> {
+impl<T> Clone for Batcher<T> {
     fn clone(&self) -> Self {
         Self {
             queue: self.queue.clone(),
@@ -20,7 +20,7 @@ impl<T> Clone for Gather<T> {
     }
 }
 
-/// How much a gathering task holds.
+/// How many items a batcher holds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// Waiting items at most.
@@ -29,9 +29,9 @@ pub(super) struct Limits {
     pub(super) batch: usize,
 }
 
-impl<T: Send + 'static> Gather<T> {
-    /// Starts a task that handles batches one after the other. It ends when the process is to end and every entrance is
-    /// gone, so that what was let in is handled to the end.
+impl<T: Send + 'static> Batcher<T> {
+    /// Starts a task that handles batches one after the other. It ends when the process is to end and every [`Batcher`] of it
+    /// is dropped, so that every submitted item is handled.
     pub(super) fn spawn<F>(
         lifecycle: &Lifecycle,
         name: &'static str,
@@ -54,15 +54,15 @@ impl<T: Send + 'static> Gather<T> {
         Self { queue }
     }
 
-    /// Lets an item in, or gives it back when too many are waiting.
-    pub(super) fn offer(&self, item: T) -> Result<(), T> {
+    /// Submits an item, or returns it when too many are waiting.
+    pub(super) fn try_submit(&self, item: T) -> Result<(), T> {
         self.queue.try_send(item).map_err(|full| match full {
             mpsc::error::TrySendError::Full(item) | mpsc::error::TrySendError::Closed(item) => item,
         })
     }
 
-    /// Lets an item in, waiting for room; gives it back when the task is gone.
-    pub(super) async fn put(&self, item: T) -> Result<(), T> {
+    /// Submits an item once there is room; returns it when the task has ended.
+    pub(super) async fn submit(&self, item: T) -> Result<(), T> {
         self.queue.send(item).await.map_err(|closed| closed.0)
     }
 }
@@ -83,7 +83,7 @@ mod tests {
             Arc::new(Mutex::new(Vec::new())),
         );
         let (inner_gate, inner_sizes) = (Arc::clone(&gate), Arc::clone(&sizes));
-        let gather = Gather::spawn(
+        let batcher = Batcher::spawn(
             &lifecycle,
             "test",
             Limits {
@@ -96,17 +96,17 @@ mod tests {
                 async move { gate.acquire().await.unwrap().forget() }
             },
         );
-        gather.offer(0).unwrap();
+        batcher.try_submit(0).unwrap();
         while sizes.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
         for item in 1..=10 {
-            gather.offer(item).unwrap();
+            batcher.try_submit(item).unwrap();
         }
-        assert_eq!(gather.offer(11), Err(11), "an eleventh may not wait");
+        assert_eq!(batcher.try_submit(11), Err(11), "an eleventh may not wait");
         gate.add_permits(3);
         lifecycle.stop().cancel();
-        drop(gather);
+        drop(batcher);
         lifecycle
             .run(std::time::Duration::ZERO, std::time::Duration::from_secs(5))
             .await

@@ -1,4 +1,4 @@
-//! The board: every sale with its stock, in memory. Reading it takes no lock and does no I/O.
+//! The catalog: every sale with its stock, in memory. Reading it takes no lock and does no I/O.
 
 use std::{
     collections::BTreeMap,
@@ -66,13 +66,13 @@ pub enum Admission {
 }
 
 /// Every sale with its stock.
-pub struct SaleBoard {
+pub struct SaleCatalog {
     clock: Arc<GateClock>,
-    sales: ArcSwap<BTreeMap<SaleId, Arc<Listed>>>,
+    sales: ArcSwap<BTreeMap<SaleId, Arc<CatalogSale>>>,
 }
 
-/// A sale on the board.
-pub(super) struct Listed {
+/// A sale in the catalog.
+pub(super) struct CatalogSale {
     pub(super) listing: SaleListing,
     /// As the gate had it last.
     available: AtomicI64,
@@ -87,8 +87,8 @@ pub(super) struct SoldOut {
     pub(super) holders: Box<[UserId]>,
 }
 
-impl SaleBoard {
-    /// An empty board.
+impl SaleCatalog {
+    /// An empty catalog.
     #[must_use]
     pub fn new(clock: Arc<GateClock>) -> Self {
         Self {
@@ -148,7 +148,7 @@ impl SaleBoard {
     pub fn latest_sale_of(&self, product: ProductId) -> Option<SaleId> {
         let now = self.clock.guess();
         let sales = self.sales.load();
-        let started = |sale: &&Arc<Listed>| {
+        let started = |sale: &&Arc<CatalogSale>| {
             sale.listing.product == product && sale.listing.window.start <= now + CLOCK_MARGIN
         };
         sales
@@ -158,7 +158,7 @@ impl SaleBoard {
             .map(|sale| sale.listing.id)
     }
 
-    /// When a sale takes attempts, if it is on the board.
+    /// When a sale takes attempts, if it is in the catalog.
     #[must_use]
     pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
         let sales = self.sales.load();
@@ -180,14 +180,14 @@ impl SaleBoard {
         listed.map_or(now, |sale| sale.listing.window.nearest(now))
     }
 
-    /// Puts the ledger's sales on the board; what is known of their stock stays.
-    pub(super) fn list(&self, listings: Vec<SaleListing>) {
+    /// Puts the ledger's sales in the catalog; what is known of their stock stays.
+    pub(super) fn set_listings(&self, listings: Vec<SaleListing>) {
         let before = self.sales.load();
         let listed = listings.into_iter().map(|listing| {
             let known = before.get(&listing.id);
             let sale = match known {
                 Some(known) if known.listing == listing => Arc::clone(known),
-                _ => Arc::new(Listed {
+                _ => Arc::new(CatalogSale {
                     available: AtomicI64::new(
                         known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed)),
                     ),
@@ -203,10 +203,10 @@ impl SaleBoard {
     }
 
     /// The sales whose stock is of interest now: open by the gate's clock, give or take the margin.
-    pub(super) fn open_sales(&self) -> Vec<Arc<Listed>> {
+    pub(super) fn open_sales(&self) -> Vec<Arc<CatalogSale>> {
         let now = self.clock.guess();
         let sales = self.sales.load();
-        let open = |sale: &&Arc<Listed>| {
+        let open = |sale: &&Arc<CatalogSale>| {
             now + CLOCK_MARGIN >= sale.listing.window.start
                 && now < sale.listing.window.end + CLOCK_MARGIN
         };
@@ -214,7 +214,7 @@ impl SaleBoard {
     }
 }
 
-impl Listed {
+impl CatalogSale {
     /// Notes what the gate has available, `None` if that is not known.
     pub(super) fn set_available(&self, available: Option<i64>) {
         self.available
@@ -300,12 +300,12 @@ mod tests {
     }
 
     /// Without passing time, so that the clock says what it was set to.
-    fn board(listings: Vec<SaleListing>) -> (SaleBoard, Arc<GateClock>) {
+    fn catalog_of(listings: Vec<SaleListing>) -> (SaleCatalog, Arc<GateClock>) {
         let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
         set(&clock, 0);
-        let board = SaleBoard::new(Arc::clone(&clock));
-        board.list(listings);
-        (board, clock)
+        let catalog = SaleCatalog::new(Arc::clone(&clock));
+        catalog.set_listings(listings);
+        (catalog, clock)
     }
 
     fn ids(value: i64) -> (SaleId, UserId) {
@@ -314,7 +314,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_active_sale_is_shown_then_the_next_then_the_last() {
-        let (board, clock) = board(vec![listing(1, 100, 200), listing(2, 300, 400)]);
+        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200), listing(2, 300, 400)]);
         for (now, id, expected) in [
             (0, 1, SaleStatus::Upcoming),
             (100, 1, SaleStatus::Active),
@@ -324,14 +324,14 @@ mod tests {
             (400, 2, SaleStatus::Ended),
         ] {
             set(&clock, now);
-            let view = board.current().unwrap();
+            let view = catalog.current().unwrap();
             assert_eq!((view.id.value(), view.status), (id, expected), "at {now}");
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn near_the_edges_of_the_window_the_gate_decides() {
-        let (board, clock) = board(vec![listing(1, 100, 200)]);
+        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
         let (sale, user) = ids(1);
         let ask = Admission::AskGate {
             product: ProductId::new(1).unwrap(),
@@ -345,43 +345,43 @@ mod tests {
             (201, Admission::Ended),
         ] {
             set(&clock, now);
-            assert_eq!(board.admit(sale, user), expected, "at {now}");
+            assert_eq!(catalog.admit(sale, user), expected, "at {now}");
         }
-        assert_eq!(board.admit(ids(9).0, user), Admission::UnknownSale);
+        assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
     }
 
     #[tokio::test]
     async fn without_a_recent_comparison_the_gate_decides() {
         let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
-        let board = SaleBoard::new(clock);
-        board.list(vec![listing(1, 100, 200)]);
+        let catalog = SaleCatalog::new(clock);
+        catalog.set_listings(vec![listing(1, 100, 200)]);
         let (sale, user) = ids(1);
         let product = ProductId::new(1).unwrap();
-        assert_eq!(board.admit(sale, user), Admission::AskGate { product });
-        assert_eq!(board.admit(ids(9).0, user), Admission::UnknownSale);
+        assert_eq!(catalog.admit(sale, user), Admission::AskGate { product });
+        assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
-        let (board, clock) = board(vec![listing(1, 100, 200)]);
+        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
         set(&clock, 150);
         let product = ProductId::new(1).unwrap();
         let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
-        board.open_sales()[0].set_mark(Some(SoldOut {
+        catalog.open_sales()[0].set_mark(Some(SoldOut {
             returns: 0,
             holders,
         }));
         assert_eq!(
-            board.admit(ids(1).0, ids(4).1),
+            catalog.admit(ids(1).0, ids(4).1),
             Admission::SoldOut { product }
         );
         assert_eq!(
-            board.admit(ids(1).0, ids(5).1),
+            catalog.admit(ids(1).0, ids(5).1),
             Admission::AskGate { product }
         );
         set(&clock, 200);
         assert_eq!(
-            board.admit(ids(1).0, ids(4).1),
+            catalog.admit(ids(1).0, ids(4).1),
             Admission::AskGate { product },
             "it may be over"
         );
@@ -389,18 +389,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_refresh_keeps_what_is_known_of_the_stock() {
-        let (board, clock) = board(vec![listing(1, 100, 200)]);
+        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
         set(&clock, 150);
         assert_eq!(
-            board.current().unwrap().remaining_stock,
+            catalog.current().unwrap().remaining_stock,
             7,
             "the ledger's, until the gate's is known"
         );
-        board.open_sales()[0].set_available(Some(-1));
-        board.list(vec![SaleListing {
+        catalog.open_sales()[0].set_available(Some(-1));
+        catalog.set_listings(vec![SaleListing {
             remaining_stock: 6,
             ..listing(1, 100, 200)
         }]);
-        assert_eq!(board.current().unwrap().remaining_stock, 0);
+        assert_eq!(catalog.current().unwrap().remaining_stock, 0);
     }
 }

@@ -9,12 +9,12 @@ use crate::ids::AttemptId;
 
 /// Where a dead letter lies: a partition of the dead letters, and its offset there. Written `0:17`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LetterId {
+pub struct DeadLetterId {
     pub partition: Partition,
     pub offset: Offset,
 }
 
-impl fmt::Display for LetterId {
+impl fmt::Display for DeadLetterId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.partition, self.offset)
     }
@@ -23,17 +23,17 @@ impl fmt::Display for LetterId {
 /// What is wrong with the text of a letter's id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a partition and an offset as `list` shows them, like 0:17")]
-pub struct InvalidLetterId;
+pub struct InvalidDeadLetterId;
 
-impl FromStr for LetterId {
-    type Err = InvalidLetterId;
+impl FromStr for DeadLetterId {
+    type Err = InvalidDeadLetterId;
 
-    fn from_str(text: &str) -> Result<Self, InvalidLetterId> {
-        let (partition, offset) = text.split_once(':').ok_or(InvalidLetterId)?;
-        let partition = partition.parse().map_err(|_| InvalidLetterId)?;
-        let offset = offset.parse().map_err(|_| InvalidLetterId)?;
+    fn from_str(text: &str) -> Result<Self, InvalidDeadLetterId> {
+        let (partition, offset) = text.split_once(':').ok_or(InvalidDeadLetterId)?;
+        let partition = partition.parse().map_err(|_| InvalidDeadLetterId)?;
+        let offset = offset.parse().map_err(|_| InvalidDeadLetterId)?;
         if partition < 0 || offset < 0 {
-            return Err(InvalidLetterId);
+            return Err(InvalidDeadLetterId);
         }
         Ok(Self {
             partition: Partition(partition),
@@ -44,8 +44,8 @@ impl FromStr for LetterId {
 
 /// A dead letter that was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundLetter {
-    pub id: LetterId,
+pub struct DeadLetterEntry {
+    pub id: DeadLetterId,
     pub letter: DeadLetter,
     /// What its record says to this version of the program.
     pub entry: LogEntry,
@@ -55,8 +55,8 @@ pub struct FoundLetter {
 
 /// Dead letters of one partition, in order.
 #[derive(Debug, Clone)]
-pub struct LetterPage {
-    pub letters: Vec<FoundLetter>,
+pub struct DeadLetterPage {
+    pub entries: Vec<DeadLetterEntry>,
     /// Where to read on.
     pub next: Offset,
     /// The end when it was read.
@@ -65,11 +65,11 @@ pub struct LetterPage {
 
 /// What was decided about a dead letter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Decision {
-    pub letter: LetterId,
+pub struct DeadLetterDecision {
+    pub letter: DeadLetterId,
     /// When the letter was buried, to the millisecond: a letter of a topic that was made anew may have the same id.
     pub buried_at: DateTime<Utc>,
-    pub verdict: Verdict,
+    pub action: DeadLetterAction,
     pub reason: Option<String>,
     /// Who decided.
     pub by: String,
@@ -78,17 +78,17 @@ pub struct Decision {
 
 /// One or the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
+pub enum DeadLetterAction {
     /// Its attempt was appended to the log again, under this id.
     Replayed { attempt: AttemptId },
     /// Nothing will come of it.
     Discarded,
 }
 
-impl Decision {
+impl DeadLetterDecision {
     /// True if it is about this very letter.
     #[must_use]
-    pub fn is_about(&self, letter: &FoundLetter) -> bool {
+    pub fn is_about(&self, letter: &DeadLetterEntry) -> bool {
         self.letter == letter.id
             && self.buried_at.timestamp_millis() == letter.letter.buried_at.timestamp_millis()
     }
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn letters_are_named_by_partition_and_offset() {
-        let id = "2:41".parse::<LetterId>().unwrap();
+        let id = "2:41".parse::<DeadLetterId>().unwrap();
         assert_eq!((id.partition, id.offset), (Partition(2), Offset(41)));
         assert_eq!(id.to_string(), "2:41");
         for wrong in [
@@ -115,7 +115,11 @@ mod tests {
             "a:b",
             "9999999999:1",
         ] {
-            assert_eq!(wrong.parse::<LetterId>(), Err(InvalidLetterId), "{wrong:?}");
+            assert_eq!(
+                wrong.parse::<DeadLetterId>(),
+                Err(InvalidDeadLetterId),
+                "{wrong:?}"
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
-//! Looks after every sale, again and again: opens those that the gate does not know, closes those whose gate cannot be
-//! trusted, tells the gate of new terms, of orders that ended and of orders that it was not told of, and hands what is stuck
-//! to the relay.
+//! The control loop that brings every sale's state in the gate in line with the ledger: opens sales that the gate does not
+//! know, closes sales whose state in the gate is inconsistent, applies new terms, ended orders and missing orders, and runs
+//! the relay for attempts that stay pending.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,7 +25,7 @@ use crate::{
     port::{EndedOrder, GateStatus, Offset, Partition, PortError, Ports, SaleListing},
 };
 
-/// How often every sale is looked at.
+/// How often every sale is reconciled.
 const ROUND: Duration = Duration::from_millis(500);
 /// How often while something waits for the log to be settled.
 const WAITING_ROUND: Duration = Duration::from_millis(50);
@@ -42,16 +42,16 @@ pub(super) struct Barrier {
     compared: Instant,
 }
 
-/// Looks after the sales.
-pub(super) struct Caretaker {
+/// The control loop over all sales.
+pub(super) struct SaleController {
     engines: Ports,
     settings: WorkerSettings,
-    sales: HashMap<SaleId, Care>,
+    sales: HashMap<SaleId, SaleTasks>,
 }
 
-/// What is under way for one sale.
+/// What is under way for one sale, step by step.
 #[derive(Default)]
-struct Care {
+struct SaleTasks {
     relay: Relay,
     rebuild: Rebuild,
     reconcile: Reconcile,
@@ -74,8 +74,12 @@ impl Barrier {
         engines: &Ports,
         group: &str,
     ) -> Result<bool, PortError> {
-        let progress = engines.ledger.progress(group, engines.log.name()).await?;
-        let settled = |partition: &Partition| progress.get(partition).copied().unwrap_or(Offset(0));
+        let committed = engines
+            .ledger
+            .committed_offsets(group, engines.log.name())
+            .await?;
+        let settled =
+            |partition: &Partition| committed.get(partition).copied().unwrap_or(Offset(0));
         let mut ends = self.ends.iter();
         let passed = ends.all(|(partition, end)| settled(partition) >= *end);
         if !passed && self.compared.elapsed() >= LOWER_EVERY {
@@ -99,7 +103,7 @@ impl Barrier {
     }
 }
 
-impl Caretaker {
+impl SaleController {
     pub(super) fn new(engines: Ports, settings: WorkerSettings) -> Self {
         Self {
             engines,
@@ -115,14 +119,14 @@ impl Caretaker {
             let pause = match self.round().await {
                 Ok(waiting) => {
                     if failing {
-                        tracing::info!("sales can be looked after again");
+                        tracing::info!("sales can be reconciled again");
                     }
                     failing = false;
                     if waiting { WAITING_ROUND } else { ROUND }
                 }
                 Err(error) => {
                     if !failing {
-                        tracing::warn!(%error, "sales cannot be looked after; trying again");
+                        tracing::warn!(%error, "sales cannot be reconciled; trying again");
                     }
                     failing = true;
                     ROUND
@@ -132,7 +136,7 @@ impl Caretaker {
         }
     }
 
-    /// Looks at every sale once. True if something waits for the log to be settled.
+    /// Reconciles every sale once. True if something waits for the log to be settled.
     async fn round(&mut self) -> Result<bool, PortError> {
         let listings = self
             .engines
@@ -155,14 +159,14 @@ impl Caretaker {
         )
         .await
         {
-            tracing::debug!(%error, "the note of account ids cannot be looked after");
+            tracing::debug!(%error, "the note of account ids cannot be reconciled");
         }
         let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {
             // One sale's trouble (on a cluster, a node that is down) is not another's.
             let ended = ended.remove(&listing.id).unwrap_or_default();
             waiting |= ended.len() >= ENDED as usize;
-            match self.look_at(listing, &ended).await {
+            match self.reconcile_sale(listing, &ended).await {
                 Ok(waits) => waiting |= waits,
                 Err(error) => trouble = Some(error),
             }
@@ -170,54 +174,55 @@ impl Caretaker {
         trouble.map_or(Ok(waiting), Err)
     }
 
-    async fn look_at(
+    async fn reconcile_sale(
         &mut self,
         listing: &SaleListing,
         ended: &[EndedOrder],
     ) -> Result<bool, PortError> {
         let (engines, settings, sale) = (&self.engines, &self.settings, listing.id);
         let forgotten = listing.window.end + settings.keep <= engines.clock.now();
-        let care = self.sales.entry(sale).or_default();
+        let tasks = self.sales.entry(sale).or_default();
         let status = engines.gate.status(sale).await?;
         show(sale, status);
         let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
-        if suspicious && care.closing.close(engines, sale, false).await? {
+        if suspicious && tasks.closing.close(engines, sale, false).await? {
             return Ok(true);
         }
         match status {
             GateStatus::Open {
                 available, pending, ..
             } => {
-                care.rebuild = Rebuild::default();
-                match care.terms.step(engines, settings, listing, status).await? {
+                tasks.rebuild = Rebuild::default();
+                match tasks.terms.step(engines, settings, listing, status).await? {
                     Step::Agreed => {}
                     Step::Applied => return Ok(false),
-                    Step::Unknown => return care.closing.close(engines, sale, true).await,
+                    Step::Unknown => return tasks.closing.close(engines, sale, true).await,
                 }
                 if !ended.is_empty() {
                     end_orders(engines, listing, ended).await?;
                 }
                 if pending > 0 {
-                    return care
+                    return tasks
                         .relay
                         .step(engines, &settings.group, listing, settings.pending_age)
                         .await;
                 }
-                care.relay = Relay::default();
+                tasks.relay = Relay::default();
                 let group = &settings.group;
                 let differs = ended.is_empty()
-                    && care
+                    && tasks
                         .reconcile
                         .step(engines, group, listing, available)
                         .await?;
                 if differs {
-                    return care.closing.close(engines, sale, true).await;
+                    return tasks.closing.close(engines, sale, true).await;
                 }
                 Ok(false)
             }
             // What is held must not be forgotten: it is settled before the sale is loaded anew.
             GateStatus::Closed { pending } if pending > 0 => {
-                care.relay
+                tasks
+                    .relay
                     .step(engines, &settings.group, listing, Duration::ZERO)
                     .await?;
                 Ok(true)
@@ -230,8 +235,8 @@ impl Caretaker {
                 Ok(false)
             }
             GateStatus::Closed { .. } | GateStatus::Unknown => {
-                care.relay = Relay::default();
-                care.rebuild.step(engines, settings, listing).await?;
+                tasks.relay = Relay::default();
+                tasks.rebuild.step(engines, settings, listing).await?;
                 Ok(true)
             }
         }
