@@ -19,9 +19,9 @@ pub use accounts::{
 };
 pub use admin::{
     Action, ActionEntry, ActionId, ActionName, Actor, AdminError, Administration, AttemptHistory,
-    Changed, Fingerprint, IdempotencyKey, KeyStanding, Movement, MovementId, MovementMode,
-    MovementState, NewProduct, NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock,
-    SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
+    Changed, Fingerprint, IdempotencyKey, KeyStanding, MAX_PENDING_MOVEMENTS, Movement, MovementId,
+    MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage, Product,
+    ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use dead_letters::{

@@ -4,6 +4,7 @@
 //! `store` are how it is read and written, `migrate` is its schema; `gate`, `log` and `ledger` are the ports on top.
 
 mod accounts;
+mod admin;
 mod admission;
 mod audit;
 mod connect;

@@ -18,8 +18,8 @@ pub use action::{
 pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
 pub use product::{NewProduct, Product, ProductChange};
 pub use sale::{
-    Changed, Movement, MovementId, MovementMode, MovementState, NewSale, SaleChange, SaleEdit,
-    SaleRecord, SaleState,
+    Changed, MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState, NewSale,
+    SaleChange, SaleEdit, SaleRecord, SaleState,
 };
 
 use super::LedgerError;
@@ -107,21 +107,13 @@ pub trait Administration: Send + Sync {
 
     // Withdrawals: units that leave a LIVE sale are taken from the gate first.
 
-    /// Notes a withdrawal as PENDING. Changes no terms.
+    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`Ledger::close_withdrawal`](super::Ledger::close_withdrawal).
     async fn begin_withdrawal(
         &self,
         sale: SaleId,
         units: u32,
         mode: MovementMode,
         entry: &ActionEntry,
-    ) -> Result<Movement, AdminError>;
-
-    /// Completes a PENDING withdrawal with the number that the gate took: lowers the sale's initial and remaining units by it in the
-    /// same transaction, which raises the version. `0` closes it as REFUSED. Repeated, it answers what is stored.
-    async fn close_withdrawal(
-        &self,
-        movement: MovementId,
-        taken: u32,
     ) -> Result<Movement, AdminError>;
 
     async fn movement(&self, movement: MovementId) -> Result<Option<Movement>, LedgerError>;

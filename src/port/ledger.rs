@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AccountChanges, AccountPage, AccountPosition, Attempt, DeadLetterDecision, Holder, KeyPage,
-    Offset, Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow, Settlement,
+    Movement, MovementId, Offset, Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow,
+    Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -59,7 +60,7 @@ pub struct SaleListing {
     pub initial_stock: u64,
     /// Units for which no order stands.
     pub remaining_stock: u64,
-    /// Goes up with every change of product, window or `initial_stock`, whoever makes it.
+    /// Goes up with every change of product, window, switch or `initial_stock`, also one by a hand-written statement.
     pub version: u64,
 }
 
@@ -86,6 +87,8 @@ pub struct SaleSnapshot {
     pub remaining: u64,
     /// Everyone with an order.
     pub holders: Vec<Holder>,
+    /// Withdrawals that are PENDING: their units are still in `initial` and `remaining`.
+    pub movements: Vec<Movement>,
 }
 
 impl SaleSnapshot {
@@ -239,7 +242,7 @@ pub trait Ledger: Send + Sync {
         new: &str,
     ) -> Result<bool, LedgerError>;
 
-    /// All sales that end after `since`, and the last one that ended before it, by start.
+    /// All sales but drafts that end after `since`, and the last one that ended before it, by start.
     /// Windows are to the millisecond, as the gate keeps them.
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;
 
@@ -259,7 +262,8 @@ pub trait Ledger: Send + Sync {
         attempts: &[AttemptId],
     ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError>;
 
-    /// Remaining units and holders of a sale, consistent with each other. `None` when there is no such sale.
+    /// Remaining units, holders and PENDING withdrawals of a sale, consistent with each other. `None` when there is no such
+    /// sale. A DRAFT is as a cancelled one.
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError>;
 
     /// Orders of these sales that have ended and that the gate is not known to have taken out, at most `limit` a sale.
@@ -271,6 +275,24 @@ pub trait Ledger: Send + Sync {
 
     /// Notes that the gate has taken these out.
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError>;
+
+    /// Withdrawals of these sales that are PENDING, the oldest first. A sale has at most [`MAX_PENDING_MOVEMENTS`].
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError>;
+
+    /// Those of these withdrawals that exist.
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError>;
+
+    /// Completes a PENDING withdrawal with the number of units that the gate took: lowers the sale's initial and remaining units by it
+    /// in the same transaction, which raises the version, and notes it in the action log. `0` closes it as REFUSED. Repeated, it
+    /// answers what is stored. `None`: there is no such withdrawal.
+    ///
+    /// If fewer units remain than were taken, since a statement written by hand has lowered them meanwhile, only those are taken
+    /// from the ledger: `applied` says how many.
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError>;
 
     /// Says that this member lives, renews its leases for `ttl`, forgets members that have been silent for longer, and
     /// leases free partitions up to its fair share. Answers with all that it holds now and its fair share: the live

@@ -1,5 +1,6 @@
 //! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
 
+mod movements;
 mod port;
 
 use std::{
@@ -18,8 +19,9 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
-        Attempt, DeadLetterDecision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
-        PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement, StoredUser,
+        Attempt, DeadLetterDecision, EndedOrder, Holder, LedgerError, Movement, MovementId, Offset,
+        Outcome, Partition, PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement,
+        StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
 };
@@ -51,6 +53,8 @@ struct Tables {
     attempts: BTreeMap<AttemptId, Settled>,
     /// Orders that ended and are not known to be taken out of the gate.
     ended: Vec<EndedOrder>,
+    /// Withdrawals of units, by id.
+    movements: BTreeMap<MovementId, Movement>,
     leases: Leases,
     /// What shoppers are told, where no server keeps that.
     results: Results,

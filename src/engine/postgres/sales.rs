@@ -3,21 +3,24 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Prepared, schema::flash_sales};
+use super::{Prepared, admin::movements, schema::flash_sales};
 use crate::{
+    engine::sale_state,
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
 };
 
 const LISTING: &str = "
-    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version
+    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version,
+        s.state, s.paused_at IS NOT NULL AS is_paused
     FROM flash_sales s JOIN products p ON p.id = s.product_id
-    WHERE s.end_time > ? OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? ORDER BY end_time DESC, id DESC LIMIT 1)
+    WHERE s.state <> 'DRAFT' AND (s.end_time > ?
+        OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? AND state = 'LIVE' ORDER BY end_time DESC, id DESC LIMIT 1))
     ORDER BY s.start_time, s.id";
 
 const HOLDERS: &str =
@@ -43,6 +46,10 @@ struct ListingRow {
     remaining_stock: i32,
     #[diesel(sql_type = BigInt)]
     version: i64,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Bool)]
+    is_paused: bool,
 }
 
 #[derive(QueryableByName)]
@@ -84,7 +91,7 @@ pub(super) async fn listings(
         .into_iter()
         .filter_map(|row| {
             Some(SaleListing {
-                switch: crate::port::SaleSwitch::On,
+                switch: sale_state::switch(&row.state, row.is_paused),
                 id: SaleId::new(row.id)?,
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
@@ -98,7 +105,7 @@ pub(super) async fn listings(
         .collect())
 }
 
-/// Both reads see one moment, so that units and holders add up.
+/// All reads see one moment, so that units and holders add up.
 pub(super) async fn snapshot(
     conn: &mut AsyncPgConnection,
     sale: SaleId,
@@ -115,11 +122,21 @@ pub(super) async fn snapshot(
                     flash_sales::end_time,
                     flash_sales::initial_stock,
                     flash_sales::remaining_stock,
+                    flash_sales::state,
+                    flash_sales::paused_at,
                 ))
-                .first::<(i64, DateTime<Utc>, DateTime<Utc>, i32, i32)>(conn)
+                .first::<(
+                    i64,
+                    DateTime<Utc>,
+                    DateTime<Utc>,
+                    i32,
+                    i32,
+                    String,
+                    Option<DateTime<Utc>>,
+                )>(conn)
                 .await
                 .optional()?;
-            let Some((number, start, end, initial, remaining)) = row else {
+            let Some((number, start, end, initial, remaining, state, paused_at)) = row else {
                 return Ok(None);
             };
             let rows: Vec<HolderRow> = Prepared::new(HOLDERS)
@@ -136,12 +153,13 @@ pub(super) async fn snapshot(
                 })
                 .collect();
             Ok(Some(SaleSnapshot {
-                switch: crate::port::SaleSwitch::On,
+                switch: sale_state::switch(&state, paused_at.is_some()),
                 version: version(number),
                 window: window(start, end),
                 initial: units(initial),
                 remaining: units(remaining),
                 holders,
+                movements: movements::pending(conn, &[sale]).await?,
             }))
         })
         .await

@@ -27,6 +27,7 @@ fn books(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
         initial,
         remaining: initial - holders.len() as u64,
         holders,
+        movements: Vec::new(),
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use chrono::{DateTime, Utc};
 
+use super::MovementId;
 use crate::ids::SaleId;
 
 /// An entry of the action log. They are numbered without gaps from 1.
@@ -50,6 +51,10 @@ pub enum KeyStanding {
     /// The first request has not been answered yet.
     Running {
         since: DateTime<Utc>,
+        /// What was done; `None` if nothing had to be changed. Its target names what was made or changed.
+        action: Option<ActionId>,
+        /// The withdrawal that it began, if it began one.
+        movement: Option<MovementId>,
     },
     Answered(StoredAnswer),
 }
@@ -86,6 +91,67 @@ pub enum ActionName {
     DisableUser,
     EnableUser,
     SetPassword,
+    /// Written by a newer version of the program. This one never writes it.
+    Unknown,
+}
+
+impl ActionName {
+    /// The name in the ledger and the API.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::CreateProduct => "create_product",
+            Self::ChangeProduct => "change_product",
+            Self::CreateSale => "create_sale",
+            Self::EditSale => "edit_sale",
+            Self::PublishSale => "publish_sale",
+            Self::PauseSale => "pause_sale",
+            Self::ResumeSale => "resume_sale",
+            Self::EndSale => "end_sale",
+            Self::CancelSale => "cancel_sale",
+            Self::AddUnits => "add_units",
+            Self::BeginWithdrawal => "begin_withdrawal",
+            Self::CloseWithdrawal => "close_withdrawal",
+            Self::CancelOrder => "cancel_order",
+            Self::ReplayDeadLetter => "replay_dead_letter",
+            Self::DiscardDeadLetter => "discard_dead_letter",
+            Self::CreateUser => "create_user",
+            Self::SetRole => "set_role",
+            Self::DisableUser => "disable_user",
+            Self::EnableUser => "enable_user",
+            Self::SetPassword => "set_password",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The action of a name in the ledger.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
+        const ALL: [ActionName; 20] = [
+            ActionName::CreateProduct,
+            ActionName::ChangeProduct,
+            ActionName::CreateSale,
+            ActionName::EditSale,
+            ActionName::PublishSale,
+            ActionName::PauseSale,
+            ActionName::ResumeSale,
+            ActionName::EndSale,
+            ActionName::CancelSale,
+            ActionName::AddUnits,
+            ActionName::BeginWithdrawal,
+            ActionName::CloseWithdrawal,
+            ActionName::CancelOrder,
+            ActionName::ReplayDeadLetter,
+            ActionName::DiscardDeadLetter,
+            ActionName::CreateUser,
+            ActionName::SetRole,
+            ActionName::DisableUser,
+            ActionName::EnableUser,
+            ActionName::SetPassword,
+        ];
+        let known = ALL.into_iter().find(|action| action.as_str() == name);
+        known.unwrap_or(Self::Unknown)
+    }
 }
 
 /// An entry of the action log.

@@ -102,6 +102,9 @@ pub struct Changed {
     pub action: Option<ActionId>,
 }
 
+/// Withdrawals of a sale that can be PENDING at one time. One more is refused.
+pub const MAX_PENDING_MOVEMENTS: usize = 100;
+
 /// Names one withdrawal in ledger and gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MovementId(pub Uuid);

@@ -10,9 +10,9 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
-        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, Position, Registration,
-        SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
+        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -184,6 +184,36 @@ impl Ledger for RemoteLedger {
             async move { ledger.note_ended(&orders).await }
         };
         of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
+        let effect = move || {
+            let (ledger, sales) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.pending_movements(&sales).await }
+        };
+        let what = || "ledger.pending_movements".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), ids.to_vec());
+        let effect = move || {
+            let (ledger, ids) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.movements(&ids).await }
+        };
+        let what = || "ledger.movements".to_owned();
+        of_ledger(self.connection.call(what, told, effect).await)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        of_ledger(call!(self.ledger.close_withdrawal(movement, taken), || {
+            format!("ledger.close_withdrawal({} took {taken})", movement.0)
+        }))
     }
 
     async fn heartbeat(
