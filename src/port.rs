@@ -31,7 +31,7 @@ pub use dead_letters::{
 pub use gate::{
     Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
     ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleSwitch, SaleTerms, SaleWindow,
-    Standing, StockGate,
+    Standing, StockGate, WithdrawOutcome,
 };
 pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,

@@ -3,10 +3,11 @@
 //! Here is the gate itself; `connection` is the way to the server or the cluster (`link`, `cluster`, `sentinel`, and below
 //! them `session` and `client`), `failure` says what errors mean, `rights` what a user must be allowed to do, `keys` names what is kept and how it is written,
 //! `scripts` holds the Lua. The operations are by subject: `hold` takes and gives back units, `settle` records what the
-//! ledger decided, `load` opens and closes sales, `results` is what shoppers are told, `read` looks at a sale.
+//! ledger decided, `load` opens and closes sales, `change` is what operators change of an open one, `results` is what shoppers are told, `read` looks at a sale.
 //! fred is used here and below, nowhere else.
 
 mod accounts;
+mod change;
 mod client;
 mod cluster;
 mod connection;
@@ -38,9 +39,9 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleTerms,
-        Settlement, StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
+        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
+        ResultEntry, ResultQuestion, SaleTerms, Settlement, StockGate, WithdrawOutcome,
     },
 };
 use connection::Connection;
@@ -229,18 +230,34 @@ impl StockGate for RedisGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
-        load::open(&self.connection, sale, token, terms, remaining, expires).await
+        let connection = &self.connection;
+        load::open(
+            connection, sale, token, terms, remaining, movements, expires,
+        )
+        .await
     }
 
     async fn set_terms(
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
-        load::set_terms(&self.connection, sale, terms, expires).await
+        change::set_terms(&self.connection, sale, terms, closed, expires).await
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        change::withdraw(&self.connection, sale, movement, units, mode).await
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {

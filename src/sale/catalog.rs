@@ -14,13 +14,15 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     ids::{ProductId, SaleId, UserId},
-    port::{SaleListing, SaleWindow},
+    port::{GateStatus, SaleListing, SaleSwitch, SaleWindow},
 };
 
 use super::GateClock;
 
 /// How far the gate's time may be off what this node takes it for. Within it the gate is asked: its clock opens the sale.
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
+/// How long after its end a sale is watched as an open one is: an operator may have made it longer a moment ago.
+const WATCHED_AFTER_END: Duration = Duration::from_secs(10);
 /// The gate's stock is not known.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -68,6 +70,8 @@ pub enum Admission {
 /// Every sale with its stock.
 pub struct SaleCatalog {
     clock: Arc<GateClock>,
+    /// How long a sale's holders are known after its end.
+    keep: Duration,
     sales: ArcSwap<BTreeMap<SaleId, Arc<CatalogSale>>>,
 }
 
@@ -76,11 +80,21 @@ pub(super) struct CatalogSale {
     pub(super) listing: SaleListing,
     /// As the gate had it last.
     available: AtomicI64,
-    sold_out: ArcSwapOption<SoldOut>,
+    mark: ArcSwapOption<RefusalMark>,
 }
 
-/// The mark of a sale without a unit to give: everyone but its holders can be refused without asking.
-pub(super) struct SoldOut {
+/// Why a sale gives no units now, as the gate said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MarkCause {
+    SoldOut,
+    /// Its window is over, or it was cancelled.
+    Ended,
+}
+
+/// The mark of a sale that gives no units: everyone but its holders can be refused without asking. Made from what the gate
+/// said, never from the ledger's listing, which may be older than an operator's last change.
+pub(super) struct RefusalMark {
+    pub(super) cause: MarkCause,
     /// The gate's count of returned units when the mark was made: the mark holds while it stands still.
     pub(super) returns: u64,
     /// Sorted.
@@ -90,23 +104,26 @@ pub(super) struct SoldOut {
 impl SaleCatalog {
     /// An empty catalog.
     #[must_use]
-    pub fn new(clock: Arc<GateClock>) -> Self {
+    pub fn new(clock: Arc<GateClock>, keep: Duration) -> Self {
         Self {
             clock,
+            keep,
             sales: ArcSwap::default(),
         }
     }
 
-    /// The sale to show: the active one; else the next to start; else the last that ended.
+    /// The sale to show: the active one; else the next to start; else the last that ended; a cancelled one if there is no
+    /// other.
     #[must_use]
     pub fn current(&self) -> Option<SaleView> {
         let now = self.clock.guess();
         let sales = self.sales.load();
         let best = sales.values().min_by_key(|sale| {
             let window = sale.listing.window;
-            match status(window, now) {
+            match status(&sale.listing, now) {
                 SaleStatus::Active => (0, window.end - now),
                 SaleStatus::Upcoming => (1, window.start - now),
+                SaleStatus::Ended if sale.is_cancelled() => (3, (now - window.end).abs()),
                 SaleStatus::Ended => (2, now - window.end),
             }
         })?;
@@ -114,6 +131,9 @@ impl SaleCatalog {
     }
 
     /// What can be said of an attempt without asking anybody.
+    ///
+    /// After the end the gate is asked like before it, since a holder is told of the purchase, until it has said itself that
+    /// the sale is over and who holds a unit.
     #[must_use]
     pub fn admit(&self, sale: SaleId, user: UserId) -> Admission {
         let sales = self.sales.load();
@@ -124,26 +144,25 @@ impl SaleCatalog {
         let Some(now) = self.clock.now() else {
             return Admission::AskGate { product };
         };
-        if now + CLOCK_MARGIN < window.start {
+        if now + CLOCK_MARGIN < window.start && !listed.is_cancelled() {
             return Admission::NotStarted;
         }
-        if now >= window.end + CLOCK_MARGIN {
+        // No gate has it any more.
+        if now >= window.end + self.keep + CLOCK_MARGIN {
             return Admission::Ended;
         }
-        match &*listed.sold_out.load() {
+        match &*listed.mark.load() {
+            Some(mark) if mark.holds(user) => Admission::AskGate { product },
+            Some(mark) if mark.cause == MarkCause::Ended => Admission::Ended,
             // Within the margin of the window only the gate knows whether it is sold out or not open.
-            Some(mark)
-                if now >= window.start + CLOCK_MARGIN
-                    && now + CLOCK_MARGIN < window.end
-                    && !mark.holds(user) =>
-            {
+            Some(_) if now >= window.start + CLOCK_MARGIN && now + CLOCK_MARGIN < window.end => {
                 Admission::SoldOut { product }
             }
-            _ => Admission::AskGate { product },
+            Some(_) | None => Admission::AskGate { product },
         }
     }
 
-    /// The sale of a product that started last: the one whose result a shopper asks for.
+    /// The sale of a product that started last: the one whose result a shopper asks for. A cancelled one if there is no other.
     #[must_use]
     pub fn latest_sale_of(&self, product: ProductId) -> Option<SaleId> {
         let now = self.clock.guess();
@@ -154,7 +173,7 @@ impl SaleCatalog {
         sales
             .values()
             .filter(started)
-            .max_by_key(|sale| sale.listing.window.start)
+            .max_by_key(|sale| (!sale.is_cancelled(), sale.listing.window.start))
             .map(|sale| sale.listing.id)
     }
 
@@ -191,9 +210,7 @@ impl SaleCatalog {
                     available: AtomicI64::new(
                         known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed)),
                     ),
-                    sold_out: ArcSwapOption::new(
-                        known.and_then(|known| known.sold_out.load_full()),
-                    ),
+                    mark: ArcSwapOption::new(known.and_then(|known| known.mark.load_full())),
                     listing,
                 }),
             };
@@ -202,15 +219,40 @@ impl SaleCatalog {
         self.sales.store(Arc::new(listed.collect()));
     }
 
-    /// The sales whose stock is of interest now: open by the gate's clock, give or take the margin.
-    pub(super) fn open_sales(&self) -> Vec<Arc<CatalogSale>> {
+    /// The sales whose stock and holders are of interest now: open by the gate's clock, give or take the margin, and those
+    /// that have ended and whose holders are still told. `all`: also those that are known to have ended a while ago.
+    pub(super) fn watched_sales(&self, all: bool) -> Vec<Arc<CatalogSale>> {
         let now = self.clock.guess();
         let sales = self.sales.load();
-        let open = |sale: &&Arc<CatalogSale>| {
-            now + CLOCK_MARGIN >= sale.listing.window.start
-                && now < sale.listing.window.end + CLOCK_MARGIN
+        let watched = |sale: &&Arc<CatalogSale>| {
+            let window = sale.listing.window;
+            let has_begun = now + CLOCK_MARGIN >= window.start || sale.is_cancelled();
+            let is_settled = now >= window.end + WATCHED_AFTER_END && sale.is_known_to_have_ended();
+            has_begun && now < window.end + self.keep && (all || !is_settled)
         };
-        sales.values().filter(open).cloned().collect()
+        sales.values().filter(watched).cloned().collect()
+    }
+
+    /// Why a sale gives no units, by the gate's own terms. `None`: it may give some, or this node does not know the gate's
+    /// time.
+    pub(super) fn cause(&self, status: &GateStatus) -> Option<MarkCause> {
+        let GateStatus::Open {
+            window,
+            switch,
+            available,
+            ..
+        } = status
+        else {
+            return None;
+        };
+        let is_over = |now| now >= window.end + CLOCK_MARGIN;
+        match switch {
+            SaleSwitch::Cancelled => Some(MarkCause::Ended),
+            _ if self.clock.now().is_some_and(is_over) => Some(MarkCause::Ended),
+            SaleSwitch::On if *available <= 0 => Some(MarkCause::SoldOut),
+            // Whoever is refused while it is paused is not told that it is sold out.
+            SaleSwitch::On | SaleSwitch::Paused => None,
+        }
     }
 }
 
@@ -221,12 +263,23 @@ impl CatalogSale {
             .store(available.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
-    pub(super) fn mark(&self) -> Option<Arc<SoldOut>> {
-        self.sold_out.load_full()
+    pub(super) fn mark(&self) -> Option<Arc<RefusalMark>> {
+        self.mark.load_full()
     }
 
-    pub(super) fn set_mark(&self, mark: Option<SoldOut>) {
-        self.sold_out.store(mark.map(Arc::new));
+    pub(super) fn set_mark(&self, mark: Option<RefusalMark>) {
+        self.mark.store(mark.map(Arc::new));
+    }
+
+    /// The gate said so, and named the holders.
+    pub(super) fn is_known_to_have_ended(&self) -> bool {
+        let mark = self.mark.load();
+        mark.as_ref()
+            .is_some_and(|mark| mark.cause == MarkCause::Ended)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.listing.switch == SaleSwitch::Cancelled
     }
 
     fn view(&self, now: DateTime<Utc>) -> SaleView {
@@ -237,7 +290,7 @@ impl CatalogSale {
         };
         SaleView {
             id: listing.id,
-            status: status(listing.window, now),
+            status: status(listing, now),
             start: listing.window.start,
             end: listing.window.end,
             now,
@@ -250,19 +303,20 @@ impl CatalogSale {
     }
 }
 
-impl SoldOut {
+impl RefusalMark {
     fn holds(&self, user: UserId) -> bool {
         self.holders.binary_search(&user).is_ok()
     }
 }
 
-fn status(window: SaleWindow, now: DateTime<Utc>) -> SaleStatus {
-    if now < window.start {
-        SaleStatus::Upcoming
-    } else if now < window.end {
-        SaleStatus::Active
-    } else {
+fn status(listing: &SaleListing, now: DateTime<Utc>) -> SaleStatus {
+    let window = listing.window;
+    if now >= window.end || listing.switch == SaleSwitch::Cancelled {
         SaleStatus::Ended
+    } else if now < window.start {
+        SaleStatus::Upcoming
+    } else {
+        SaleStatus::Active
     }
 }
 

@@ -19,9 +19,9 @@ use crate::{
     clock::Clock,
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Outcome, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        Standing, StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
+        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
+        ResultEntry, SaleTerms, Settlement, Standing, StockGate, WithdrawOutcome,
     },
     rules::sale::Sale,
 };
@@ -282,11 +282,12 @@ impl StockGate for MemoryGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let opened = self.with(sale, |sale, _| {
-            sale.open(token, terms, remaining, expires, micros)
+            sale.open(token, terms, remaining, movements, expires, micros)
         });
         Ok(opened.unwrap_or(false))
     }
@@ -295,10 +296,22 @@ impl StockGate for MemoryGate {
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
-        let set = self.with(sale, |sale, _| sale.set_terms(terms, expires));
+        let set = self.with(sale, |sale, _| sale.set_terms(terms, closed, expires));
         Ok(set.unwrap_or(false))
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        let outcome = self.with(sale, |sale, _| sale.withdraw(movement, units, mode));
+        Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {

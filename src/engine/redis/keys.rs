@@ -8,8 +8,10 @@
 //!   reservation or last claim (ms). Their attempts are in `holders`. From the opening on it also has the mark
 //!   `ledger:<id>`, scored infinity: without it, the key was lost;
 //! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
-//!   `load_started` (ms), `token`, `run_id` of the server, `late`, `returns`, `ledger` (whose sale it is), `version` and
-//!   `total` of the terms in force, and `unlisted` while holders of a closed sale may be missing from `pending`;
+//!   `load_started` (ms), `token`, `run_id` of the server, `late`, `returns`, `ledger` (whose sale it is), `version`,
+//!   `total` and `switch` (`on`, `paused`, `cancelled`) of the terms in force, `unlisted` while holders of a closed sale may be
+//!   missing from `pending`, and, once units were set aside to leave the sale, `w:<movement>` for each movement that is not
+//!   cleared, and `withdrawn`, their sum;
 //! - `flashsale:{<sale>}:ended`: set of attempts whose orders the ledger has ended and that were taken out.
 //!
 //! Attempt ids are kept as their 16 bytes: shorter than any text, and nothing has to be encoded on the hot path.

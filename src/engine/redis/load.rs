@@ -1,4 +1,5 @@
-//! How a sale comes to be open: begun, filled from the ledger, opened; and how it is closed or forgotten.
+//! How a sale comes to be open: begun, filled from the ledger, opened; and how it is closed or forgotten. What operators
+//! change of an open sale is in `change`.
 
 use std::time::Duration;
 
@@ -6,14 +7,15 @@ use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 
 use super::{
+    change::{movement_arg, terms_args, units},
     connection::Connection,
-    keys::{CALL_SIZE, shopper_args, time_arg},
+    keys::{CALL_SIZE, shopper_args},
     reply,
     scripts::SCRIPTS,
 };
 use crate::{
     ids::SaleId,
-    port::{Contradiction, GateError, Holder, LoadToken, SaleTerms},
+    port::{Contradiction, GateError, Holder, LoadToken, Movement, MovementMode, SaleTerms},
 };
 
 /// How long an abandoned load stays, in milliseconds. Counted from its last sign of life, so any load is shorter.
@@ -74,27 +76,25 @@ pub(super) async fn open(
     token: LoadToken,
     terms: SaleTerms,
     remaining: u64,
+    movements: &[Movement],
     expires: DateTime<Utc>,
 ) -> Result<bool, GateError> {
     let mut args = connection.args();
     args.extend([token_arg(token), units(remaining)?]);
     args.extend(terms_args(terms, expires)?);
+    for movement in movements {
+        let may_be_fewer = i64::from(movement.mode == MovementMode::UpTo);
+        args.extend([
+            movement_arg(movement.id),
+            movement.requested.into(),
+            may_be_fewer.into(),
+        ]);
+    }
     reply::yes(
         &connection
             .run_on(&SCRIPTS.initialize_stock, sale, args)
             .await?,
     )
-}
-
-pub(super) async fn set_terms(
-    connection: &Connection,
-    sale: SaleId,
-    terms: SaleTerms,
-    expires: DateTime<Utc>,
-) -> Result<bool, GateError> {
-    let mut args = connection.args();
-    args.extend(terms_args(terms, expires)?);
-    reply::yes(&connection.run_on(&SCRIPTS.set_terms, sale, args).await?)
 }
 
 pub(super) async fn close(
@@ -150,20 +150,4 @@ pub(super) async fn unload(connection: &Connection, sale: SaleId) -> Result<bool
 
 fn token_arg(token: LoadToken) -> Value {
     token.0.to_string().into()
-}
-
-fn units(count: u64) -> Result<Value, GateError> {
-    i64::try_from(count)
-        .map(Value::from)
-        .map_err(|_| GateError::Unknown("more units than fit".to_owned()))
-}
-
-fn terms_args(terms: SaleTerms, expires: DateTime<Utc>) -> Result<[Value; 5], GateError> {
-    Ok([
-        units(terms.version)?,
-        units(terms.total)?,
-        time_arg(terms.window.start),
-        time_arg(terms.window.end),
-        time_arg(expires),
-    ])
 }

@@ -65,6 +65,7 @@ fn sound() -> Look {
 fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
     GateStatus::Open {
         window: window(),
+        switch: crate::port::SaleSwitch::On,
         available,
         pending,
         holders,
@@ -72,6 +73,7 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
         version: 1,
         total: 10,
         complete: true,
+        withdrawn: Vec::new(),
     }
 }
 
@@ -138,6 +140,7 @@ fn a_gate_with_a_unit_too_many_or_too_few_is_found() {
         let found = Finding::OffBalance {
             available,
             holders: 3,
+            withdrawn: 0,
             initial: 10,
         };
         assert_eq!(findings(&look), [found]);
@@ -263,6 +266,7 @@ fn only_what_is_found_again_persists_whatever_its_figures() {
     let off_balance = |available| Finding::OffBalance {
         available,
         holders: 3,
+        withdrawn: 0,
         initial: 10,
     };
     let told = |id| Finding::FailedDespiteOrder { user: user(id) };

@@ -33,10 +33,11 @@ impl Terms {
         engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
-        status: GateStatus,
+        status: &GateStatus,
     ) -> Result<Step, PortError> {
-        let GateStatus::Open {
+        let &GateStatus::Open {
             window,
+            switch,
             version,
             total,
             ..
@@ -48,7 +49,11 @@ impl Terms {
         if version < terms.version {
             self.unknown = 0;
             let expires = terms.window.end + settings.keep;
-            if engines.gate.set_terms(listing.id, terms, expires).await? {
+            if engines
+                .gate
+                .set_terms(listing.id, terms, &[], expires)
+                .await?
+            {
                 let SaleTerms {
                     version,
                     window,
@@ -61,6 +66,7 @@ impl Terms {
         }
         let same = version == terms.version
             && window == terms.window
+            && switch == terms.switch
             && i64::try_from(terms.total).is_ok_and(|units| units == total);
         self.unknown = if same { 0 } else { self.unknown + 1 };
         if self.unknown < LOOKS {

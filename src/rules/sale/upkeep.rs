@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{Contradiction, Holder, Outcome, SaleTerms, Settlement},
+    port::{Contradiction, Holder, MovementId, Outcome, SaleTerms, Settlement},
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -81,19 +81,32 @@ impl Sale {
         }
     }
 
-    /// Applies newer terms. True if these, or newer ones, are in force.
-    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> bool {
+    /// Applies newer terms, and gives back what was set aside for movements that are closed in the ledger, by the rules of
+    /// `set_terms.lua`. True if these, or newer ones, are in force.
+    pub fn set_terms(
+        &mut self,
+        new: SaleTerms,
+        closed: &[MovementId],
+        expires: DateTime<Utc>,
+    ) -> bool {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
             return false;
         };
+        if terms.version > new.version {
+            return true;
+        }
+        let mut units = 0;
         if terms.version < new.version {
-            let units = signed(new.total) - signed(terms.total);
+            units = signed(new.total) - signed(terms.total);
             *terms = new;
-            self.available = Some(available + units);
             self.expires = Some(millis(expires));
-            if units > 0 {
-                self.returns += 1;
-            }
+        }
+        for movement in closed {
+            units += signed(self.withdrawn.remove(movement).unwrap_or(0));
+        }
+        self.available = Some(available + units);
+        if units > 0 {
+            self.returns += 1;
         }
         true
     }

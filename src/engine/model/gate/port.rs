@@ -9,9 +9,9 @@ use super::{Kept, Kind, ModelGate, forget_results, told};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        StockGate,
+        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
+        MovementMode, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
+        SaleTerms, Settlement, StockGate, WithdrawOutcome,
     },
 };
 
@@ -198,13 +198,15 @@ impl StockGate for ModelGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let run = self.state().run;
         let opened = self.with_own(sale, |kept, _| {
             // After a restart during the load a part of it may be forgotten.
-            kept.run == run && kept.sale.open(token, terms, remaining, expires, micros)
+            let sale = &mut kept.sale;
+            kept.run == run && sale.open(token, terms, remaining, movements, expires, micros)
         });
         Ok(opened.unwrap_or(false))
     }
@@ -213,10 +215,22 @@ impl StockGate for ModelGate {
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<bool, GateError> {
-        let set = self.with_own(sale, |kept, _| kept.sale.set_terms(terms, expires));
+        let set = self.with_own(sale, |kept, _| kept.sale.set_terms(terms, closed, expires));
         Ok(set.unwrap_or(false))
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        let outcome = self.with_sure(sale, |sale, _| sale.withdraw(movement, units, mode));
+        Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 
     async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {

@@ -70,7 +70,7 @@ impl Failure for LedgerError {
 pub(super) fn is_worth_another_try(error: &impl Failure, code: &LastCode) -> bool {
     let another_writer = |code: [u8; 5]| {
         // exclusion_violation: a sale of the same product was published after we looked.
-        &code == b"23P01" || failure::verdict(code).retry == Retry::AtOnce
+        &code == b"23P01" || failure::effect(code).retry == Retry::AtOnce
     };
     error.is_of_server() && code.get().is_some_and(another_writer)
 }

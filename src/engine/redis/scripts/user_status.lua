@@ -5,7 +5,7 @@
 -- or nothing }. It is not in force while it is being loaded, and from a restart of the server on: then a holder may have
 -- been forgotten. The same holds when its keys contradict each other (close_sale.lua): one of them was lost.
 local call, sub = redis.call, string.sub
-local meta = call('HMGET', KEYS[2], 'state', 'run_id', 'ledger', 'total')
+local meta = call('HMGET', KEYS[2], 'state', 'run_id', 'ledger', 'total', 'withdrawn')
 local foreign = ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]
 local holders = foreign and {} or call('HMGET', KEYS[1], unpack(ARGV, 2))
 local reply, looked = { 0 }, foreign
@@ -18,7 +18,7 @@ for i = 1, #ARGV - 1 do
       looked = true
       local mark = 'ledger:' .. (meta[3] or ARGV[1])
       local stock = meta[4] and call('GET', KEYS[3])
-      local lost = meta[4] and (not stock or stock + call('HLEN', KEYS[1]) ~= tonumber(meta[4])
+      local lost = meta[4] and (not stock or stock + call('HLEN', KEYS[1]) + (meta[5] or 0) ~= tonumber(meta[4])
         or not call('ZSCORE', KEYS[4], mark))
       local forgot = not meta[1] and call('ZSCORE', KEYS[4], mark) or meta[1]
         and (lost or meta[1] ~= 'open' or meta[2] ~= string.match(call('INFO', 'server'), 'run_id:(%x+)'))
