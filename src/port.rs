@@ -18,10 +18,10 @@ pub use accounts::{
     KeyPage,
 };
 pub use admin::{
-    Action, ActionEntry, ActionId, ActionName, Actor, AdminError, Administration, AttemptHistory,
-    Changed, Fingerprint, IdempotencyKey, KeyStanding, MAX_PENDING_MOVEMENTS, Movement, MovementId,
-    MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage, Product,
-    ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
+    Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, AdminError, Administration,
+    AttemptHistory, Changed, Fingerprint, IdempotencyKey, KeyStanding, MAX_PENDING_MOVEMENTS,
+    Movement, MovementId, MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage,
+    Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use dead_letters::{
@@ -34,8 +34,8 @@ pub use gate::{
     Standing, StockGate, WithdrawOutcome,
 };
 pub use ledger::{
-    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
-    SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
+    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offer, Position, Registration,
+    Rejection, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,

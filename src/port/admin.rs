@@ -12,8 +12,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use action::{
-    Action, ActionEntry, ActionId, ActionName, Actor, Fingerprint, IdempotencyKey, KeyStanding,
-    StoredAnswer,
+    Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, Fingerprint, IdempotencyKey,
+    KeyStanding, StoredAnswer,
 };
 pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
 pub use product::{NewProduct, Product, ProductChange};
@@ -140,8 +140,13 @@ pub trait Administration: Send + Sync {
     /// What the ledger knows of one attempt.
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<AttemptHistory>, LedgerError>;
 
-    /// Orders of a shopper, the newest first, at most `limit`.
-    async fn orders_of(&self, user: UserId, limit: u32) -> Result<Vec<OrderEntry>, LedgerError>;
+    /// Settled attempts of a shopper, the newest first, at most `limit`. Reads all attempts unless an index was made for it
+    /// (docs/OPERATIONS.md).
+    async fn attempts_of(
+        &self,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<AttemptHistory>, LedgerError>;
 
     // The action log and idempotency keys.
 
@@ -160,6 +165,9 @@ pub trait Administration: Send + Sync {
         limit: u32,
     ) -> Result<Vec<Action>, LedgerError>;
 
+    /// Checks the hash chain of the action log from its first entry to its head.
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError>;
+
     /// The standing of a key that is not older than 24 h: `None` if this actor has not used it.
     async fn key_standing(
         &self,
@@ -174,4 +182,7 @@ pub trait Administration: Send + Sync {
         key: &IdempotencyKey,
         answer: &StoredAnswer,
     ) -> Result<(), LedgerError>;
+
+    /// Deletes keys that are older than 24 h, at most `limit` of them. How many it deleted.
+    async fn prune_keys(&self, limit: u32) -> Result<u32, LedgerError>;
 }

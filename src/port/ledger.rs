@@ -48,6 +48,18 @@ pub struct StoredUser {
     pub created_at: DateTime<Utc>,
 }
 
+/// What a sale's product costs and looks like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    pub image_url: Option<String>,
+    /// In the currency's smallest unit.
+    pub price_cents: i64,
+    /// ISO 4217: three capital letters.
+    pub currency: String,
+    /// The price before the sale, in the same unit.
+    pub prior_price_cents: Option<i64>,
+}
+
 /// A sale with its product, as the catalog shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaleListing {
@@ -55,6 +67,7 @@ pub struct SaleListing {
     pub product: ProductId,
     pub product_name: String,
     pub product_description: String,
+    pub offer: Offer,
     pub window: SaleWindow,
     pub switch: SaleSwitch,
     pub initial_stock: u64,

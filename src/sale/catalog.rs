@@ -343,6 +343,7 @@ mod tests {
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: SaleWindow {
                 start: at(start),
                 end: at(end),

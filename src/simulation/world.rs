@@ -106,6 +106,7 @@ impl World {
             product,
             product_name: "a product".to_owned(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: window(&plan),
             initial_stock: plan.stock,
             remaining_stock: plan.stock,

@@ -141,6 +141,7 @@ mod tests {
             product: ProductId::new(1).unwrap(),
             product_name: "Phone".to_owned(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window,
             initial_stock: 10,
             remaining_stock: 10,

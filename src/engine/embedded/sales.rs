@@ -11,21 +11,14 @@ use super::{
 use crate::{
     engine::sale_state,
     ids::{ProductId, SaleId, UserId},
-    port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
+    port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
 };
 
 type ListingRow = (
-    i64,
-    i64,
-    String,
-    String,
-    i64,
-    i64,
-    i64,
-    i64,
-    i64,
-    String,
-    Option<i64>,
+    (i64, i64, String, String),
+    (i64, i64, i64, i64, i64),
+    (String, Option<i64>),
+    (Option<String>, i64, String, Option<i64>),
 );
 
 /// A stock as the domain counts it; the table's checks keep it from being negative.
@@ -58,43 +51,50 @@ pub(super) fn listings(
         .filter(flash_sales::state.ne("DRAFT"))
         .order((flash_sales::start_time, flash_sales::id))
         .select((
-            flash_sales::id,
-            flash_sales::product_id,
-            products::name,
-            products::description,
-            flash_sales::start_time,
-            flash_sales::end_time,
-            flash_sales::initial_stock,
-            flash_sales::remaining_stock,
-            flash_sales::version,
-            flash_sales::state,
-            flash_sales::paused_at,
+            (
+                flash_sales::id,
+                flash_sales::product_id,
+                products::name,
+                products::description,
+            ),
+            (
+                flash_sales::start_time,
+                flash_sales::end_time,
+                flash_sales::initial_stock,
+                flash_sales::remaining_stock,
+                flash_sales::version,
+            ),
+            (flash_sales::state, flash_sales::paused_at),
+            (
+                products::image_url,
+                products::price_cents,
+                products::currency,
+                products::prior_price_cents,
+            ),
         ))
         .load::<ListingRow>(conn)?;
     Ok(rows.into_iter().filter_map(listing).collect())
 }
 
-fn listing(
-    (
-        id,
-        product,
-        product_name,
-        product_description,
-        start,
-        end,
-        initial,
-        remaining,
-        version,
-        state,
-        paused_at,
-    ): ListingRow,
-) -> Option<SaleListing> {
+fn listing(row: ListingRow) -> Option<SaleListing> {
+    let (
+        (id, product, product_name, product_description),
+        (start, end, initial, remaining, version),
+        (state, paused_at),
+        (image_url, price_cents, currency, prior_price_cents),
+    ) = row;
     Some(SaleListing {
         switch: sale_state::switch(&state, paused_at.is_some()),
         id: SaleId::new(id)?,
         product: ProductId::new(product)?,
         product_name,
         product_description,
+        offer: Offer {
+            image_url,
+            price_cents,
+            currency,
+            prior_price_cents,
+        },
         window: SaleWindow {
             start: time(start),
             end: time(end),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Bool, Integer, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -12,12 +12,12 @@ use super::{Prepared, admin::movements, schema::flash_sales};
 use crate::{
     engine::sale_state,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
+    port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
 };
 
 const LISTING: &str = "
     SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version,
-        s.state, s.paused_at IS NOT NULL AS is_paused
+        s.state, s.paused_at IS NOT NULL AS is_paused, p.image_url, p.price_cents, p.currency, p.prior_price_cents
     FROM flash_sales s JOIN products p ON p.id = s.product_id
     WHERE s.state <> 'DRAFT' AND (s.end_time > ?
         OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? AND state = 'LIVE' ORDER BY end_time DESC, id DESC LIMIT 1))
@@ -50,6 +50,14 @@ struct ListingRow {
     state: String,
     #[diesel(sql_type = Bool)]
     is_paused: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    image_url: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    price_cents: i64,
+    #[diesel(sql_type = Text)]
+    currency: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    prior_price_cents: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -96,6 +104,12 @@ pub(super) async fn listings(
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
+                offer: Offer {
+                    image_url: row.image_url,
+                    price_cents: row.price_cents,
+                    currency: row.currency,
+                    prior_price_cents: row.prior_price_cents,
+                },
                 window: window(row.start_time, row.end_time),
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),

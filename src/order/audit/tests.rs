@@ -89,6 +89,7 @@ fn sheet(findings: Vec<Finding>) -> Sheet {
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: window(),
             initial_stock: 10,
             remaining_stock: 8,

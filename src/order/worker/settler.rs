@@ -145,6 +145,7 @@ mod tests {
             product: ProductId::new(1).unwrap(),
             product_name: "Thing".into(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: SaleWindow {
                 start: DateTime::UNIX_EPOCH,
                 end: DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(1),

@@ -170,3 +170,12 @@ pub struct Action {
     pub before: Option<serde_json::Value>,
     pub after: Option<serde_json::Value>,
 }
+
+/// What the check of the action log found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActionLogCheck {
+    /// How many entries are as they were written, from the first one on.
+    pub entries: u64,
+    /// What is wrong right after them, for people; `None`: the log is whole.
+    pub broken: Option<String>,
+}

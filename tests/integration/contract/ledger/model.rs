@@ -48,6 +48,7 @@ impl Bed for ModelBed {
             product: ProductId::new(id).unwrap(),
             product_name: format!("Thing {id}"),
             product_description: String::new(),
+            offer: flashsale::port::Offer::default(),
             window: SaleWindow { start, end },
             initial_stock: u64::from(stock),
             remaining_stock: u64::from(stock),
