@@ -260,7 +260,7 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
     };
     assert!(gate.begin_load(sale, token, HOUR).await.unwrap());
     assert!(
-        gate.open(sale, token, terms, units, now + HOUR * 2)
+        gate.open(sale, token, terms, units, &[], now + HOUR * 2)
             .await
             .unwrap()
     );

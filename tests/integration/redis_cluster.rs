@@ -190,7 +190,11 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     };
     assert!(gate.begin_load(sale, token, lease).await.unwrap());
     let expires = now + Duration::from_hours(2);
-    assert!(gate.open(sale, token, terms, 5, expires).await.unwrap());
+    assert!(
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap()
+    );
     let first = holder(1);
     assert_eq!(
         gate.reserve(sale, &[first]).await.unwrap(),
@@ -239,7 +243,11 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     assert!(gate.close(sale, false).await.unwrap().is_some());
     let token = LoadToken(Uuid::new_v4());
     assert!(gate.begin_load(sale, token, lease).await.unwrap());
-    assert!(gate.open(sale, token, terms, 5, expires).await.unwrap());
+    assert!(
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap()
+    );
     assert_eq!(
         gate.reserve(sale, &[holder(3)]).await.unwrap(),
         [ReserveOutcome::Reserved]

@@ -129,7 +129,11 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
             .unwrap()
     );
     let expires = now + Duration::from_hours(2);
-    assert!(gate.open(sale, token, terms, 5, expires).await.unwrap());
+    assert!(
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap()
+    );
     sale
 }
 

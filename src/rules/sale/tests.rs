@@ -42,7 +42,7 @@ fn terms(version: u64, total: u64) -> SaleTerms {
 fn open(stock: u64) -> Sale {
     let mut sale = Sale::default();
     assert!(sale.begin_load(token(1), 0, LEASE));
-    assert!(sale.open(token(1), terms(1, stock), stock, time(9_000), 0));
+    assert!(sale.open(token(1), terms(1, stock), stock, &[], time(9_000), 0));
     sale
 }
 
@@ -87,7 +87,7 @@ fn a_loading_is_superseded_after_its_lease_and_not_before() {
     assert!(!sale.begin_load(token(2), 29_999, LEASE));
     assert!(sale.begin_load(token(2), 30_000, LEASE));
     assert!(!sale.load_holders(token(1), &[], 30_000));
-    assert!(!sale.open(token(1), terms(1, 1), 1, time(9_000), 0));
+    assert!(!sale.open(token(1), terms(1, 1), 1, &[], time(9_000), 0));
 }
 
 #[test]
@@ -170,9 +170,9 @@ fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
             let before = terms(ledger.version, ledger.stock);
             ledger.stock = sold + random.below(6);
             ledger.version += 1;
-            assert!(sale.set_terms(terms(ledger.version, ledger.stock), time(9_000)));
+            assert!(sale.set_terms(terms(ledger.version, ledger.stock), &[], time(9_000)));
             // Of a worker with an older listing.
-            assert!(sale.set_terms(before, time(9_000)));
+            assert!(sale.set_terms(before, &[], time(9_000)));
         }
         1 => {
             if let Some(index) = pick(random, ledger.orders.len()) {
@@ -261,6 +261,7 @@ fn history(seed: u64) {
                     token(2),
                     terms(ledger.version, ledger.stock),
                     remaining,
+                    &[],
                     time(9_000),
                     0
                 ));

@@ -90,7 +90,7 @@ pub async fn orders_end_in_an_open_sale_only(engine: impl Engine) {
     // The snapshot is older than the end of the order.
     let loaded = gate.load_holders(sale, token, &[holder]).await;
     assert!(loaded.unwrap() && !end(&scene, &[holder]).await);
-    let opened = gate.open(sale, token, terms(open_window(), 5), 4, in_two_hours());
+    let opened = gate.open(sale, token, terms(open_window(), 5), 4, &[], in_two_hours());
     assert!(opened.await.unwrap());
     assert!(scene.is_holder(holder.user).await);
     // Sent again, as the answers asked for.

@@ -55,7 +55,7 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
     }
     scene
         .gate
-        .set_terms(scene.sale, terms(open_window(), 9), in_two_hours())
+        .set_terms(scene.sale, terms(open_window(), 9), &[], in_two_hours())
         .await
         .unwrap();
     assert_eq!(scene.gate.status(scene.sale).await.unwrap(), closed);
@@ -67,6 +67,7 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
                 token,
                 terms(open_window(), 4),
                 3,
+                &[],
                 in_two_hours()
             )
             .await
@@ -121,7 +122,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert!(
         !scene
             .gate
-            .open(scene.sale, old, terms(open_window(), 9), 9, in_two_hours())
+            .open(
+                scene.sale,
+                old,
+                terms(open_window(), 9),
+                9,
+                &[],
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -152,7 +160,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert!(
         !scene
             .gate
-            .open(scene.sale, old, terms(open_window(), 9), 9, in_two_hours())
+            .open(
+                scene.sale,
+                old,
+                terms(open_window(), 9),
+                9,
+                &[],
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -160,7 +175,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert!(
         scene
             .gate
-            .open(scene.sale, new, terms(open_window(), 3), 3, in_two_hours())
+            .open(
+                scene.sale,
+                new,
+                terms(open_window(), 3),
+                3,
+                &[],
+                in_two_hours()
+            )
             .await
             .unwrap()
     );
@@ -213,6 +235,7 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
                 token,
                 terms(open_window(), 7),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -230,6 +253,7 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
                 token,
                 terms(open_window(), 7),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -304,6 +328,7 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
                 token,
                 terms(open_window(), 20),
                 remaining,
+                &[],
                 in_two_hours()
             )
             .await
@@ -366,6 +391,7 @@ pub async fn a_failure_recorded_while_loading_changes_nothing(engine: impl Engin
                 token,
                 terms(open_window(), 5),
                 4,
+                &[],
                 in_two_hours()
             )
             .await
@@ -418,6 +444,7 @@ pub async fn records_race_a_load_without_harm(engine: impl Engine) {
                     token,
                     terms(open_window(), 500),
                     300,
+                    &[],
                     in_two_hours()
                 )
                 .await

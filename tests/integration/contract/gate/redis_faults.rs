@@ -186,6 +186,7 @@ async fn a_load_across_a_restart_is_refused() {
                 token,
                 terms(open_window(), 5),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -207,6 +208,7 @@ async fn a_load_across_a_restart_is_refused() {
                 token,
                 terms(open_window(), 5),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -293,6 +295,7 @@ async fn nothing_of_a_sale_stays_for_ever() {
                 token,
                 terms(open_window(), 10),
                 9,
+                &[],
                 in_two_hours()
             )
             .await

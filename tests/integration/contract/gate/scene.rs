@@ -1,14 +1,14 @@
 //! A sale in the gate beside the ledger's view of it, so that every test can check the balance.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, GateStatus, Holder, LoadToken, Outcome, PurchaseResult, ReserveOutcome,
-        ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate,
+        Attempt, GateStatus, Holder, LoadToken, Movement, MovementId, Outcome, PurchaseResult,
+        ReserveOutcome, ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate,
     },
 };
 use uuid::Uuid;
@@ -53,7 +53,8 @@ impl<E: Engine> Scene<E> {
 
     /// Loads and opens the sale as a worker does.
     pub async fn load(&mut self, remaining: u64, window: SaleWindow, holders: &[Holder]) {
-        let (token, total) = (new_token(), remaining + holders.len() as u64);
+        let total = remaining + holders.len() as u64;
+        let token = new_token();
         assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
         assert!(
             self.gate
@@ -61,18 +62,33 @@ impl<E: Engine> Scene<E> {
                 .await
                 .unwrap()
         );
-        assert!(
-            self.gate
-                .open(
-                    self.sale,
-                    token,
-                    terms(window, total),
-                    remaining,
-                    in_two_hours()
-                )
-                .await
-                .unwrap()
+        self.open_loaded(token, terms(window, total), remaining, &[])
+            .await;
+    }
+
+    /// Loads and opens the sale, which nobody has bought of, while movements are PENDING.
+    pub async fn load_with(&mut self, terms: SaleTerms, remaining: u64, movements: &[Movement]) {
+        let token = new_token();
+        assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
+        self.open_loaded(token, terms, remaining, movements).await;
+    }
+
+    pub async fn open_loaded(
+        &mut self,
+        token: LoadToken,
+        terms: SaleTerms,
+        remaining: u64,
+        movements: &[Movement],
+    ) {
+        let opened = self.gate.open(
+            self.sale,
+            token,
+            terms,
+            remaining,
+            movements,
+            in_two_hours(),
         );
+        assert!(opened.await.unwrap());
         self.remaining = i64::try_from(remaining).unwrap();
         self.check_balance().await;
     }
@@ -178,20 +194,37 @@ impl<E: Engine> Scene<E> {
             window,
             total,
         };
-        let set = self.gate.set_terms(self.sale, terms, in_two_hours());
+        let set = self.gate.set_terms(self.sale, terms, &[], in_two_hours());
         set.await.unwrap()
     }
 
-    /// Every settlement is recorded: what is available and what is pending is what the ledger has left. And the gate's own
-    /// sum, `available + holders = total`.
+    /// Applies terms, and clears what was set aside for closed movements.
+    pub async fn apply(&self, terms: SaleTerms, closed: &[MovementId]) {
+        let set = self
+            .gate
+            .set_terms(self.sale, terms, closed, in_two_hours());
+        assert!(set.await.unwrap());
+    }
+
+    /// Units that are set aside, by movement.
+    pub async fn withdrawn(&self) -> BTreeMap<MovementId, u64> {
+        match self.gate.status(self.sale).await.unwrap() {
+            GateStatus::Open { withdrawn, .. } => withdrawn.into_iter().collect(),
+            other => panic!("the sale is not open: {other:?}"),
+        }
+    }
+
+    /// Every settlement is recorded: what is available, pending or set aside is what the ledger has left. And the gate's own
+    /// sum, `available + holders + withdrawn = total`.
     pub async fn check_balance(&self) {
         let status = self.gate.status(self.sale).await.unwrap();
         assert!(!status.is_contradictory(), "{status:?}");
         let (available, pending, _) = self.figures().await;
+        let withdrawn = i64::try_from(status.withdrawn_units()).unwrap();
         assert_eq!(
-            available + pending,
+            available + pending + withdrawn,
             self.remaining,
-            "available {available}, pending {pending}"
+            "available {available}, pending {pending}, withdrawn {withdrawn}"
         );
     }
 
