@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations bench ci format lint openapi contract docs packaging image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ bench: ## measure every path, what growth costs, and the pieces; writes the tabl
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour
 	@scripts/mutations.sh
 
+mutants: ## change the functions that differ from BASE (HEAD~1) and see which changes no library test notices
+	@scripts/mutants.sh $(or $(BASE),HEAD~1)
+
 ci: format packaging lint docs test contract ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients
 
 format: ## check the format
@@ -54,6 +57,9 @@ lint: ## clippy
 
 openapi: ## write the OpenAPI document of the code to docs/openapi.json
 	@cargo run --quiet -- openapi >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
+
+configuration: ## write docs/CONFIGURATION.md from config/default.toml
+	@awk -f scripts/configuration.awk config/default.toml >docs/CONFIGURATION.md
 
 contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
 	@scripts/contract.sh

@@ -28,8 +28,8 @@ use flashsale::{
     engine::{postgres::PostgresLedger, redis::RedisGate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Holder, Ledger, LoadToken, Member, Offset, Position, PurchaseResult, ResultEntry,
-        ResultQuestion, SaleTerms, SaleWindow, SettleBatch, StockGate,
+        Attempt, Holder, Ledger, LoadStart, LoadStep, LoadToken, Member, Offset, Position,
+        PurchaseResult, ResultEntry, ResultQuery, SaleTerms, SaleWindow, SettleBatch, StockGate,
     },
 };
 use support::{
@@ -238,8 +238,8 @@ fn failed(user: UserId) -> ResultEntry {
     }
 }
 
-fn question(user: UserId) -> ResultQuestion {
-    ResultQuestion {
+fn question(user: UserId) -> ResultQuery {
+    ResultQuery {
         user,
         product: ProductId::new(1).unwrap(),
         sale: Some(sale(1)),
@@ -258,10 +258,14 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         window,
         total: units,
     };
-    assert!(gate.begin_load(sale, token, HOUR).await.unwrap());
-    assert!(
+    assert_eq!(
+        gate.begin_load(sale, token, HOUR).await.unwrap(),
+        LoadStart::Begun
+    );
+    assert_eq!(
         gate.open(sale, token, terms, units, &[], now + HOUR * 2)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
 }

@@ -45,6 +45,12 @@ compose_wants_secrets() {
     done
 }
 
+# The reference of settings is that of config/default.toml.
+configuration_is_current() {
+    diff <(awk -f scripts/configuration.awk config/default.toml) docs/CONFIGURATION.md ||
+        { echo "docs/CONFIGURATION.md is not that of config/default.toml: make configuration" >&2 && return 1; }
+}
+
 mapfile -t scripts < <(shell_scripts)
 check hadolint hadolint --no-color Dockerfile
 check "image, the plan" scripts/image.py
@@ -54,6 +60,12 @@ check "docker-compose config, development" compose .env.example --profile develo
 check "docker-compose, secrets" compose_wants_secrets
 compose .env.example --profile development config >target/tools/compose.yml
 check "docker-compose, ports and limits" awk -f scripts/compose.awk target/tools/compose.yml
+check "docs/CONFIGURATION.md" configuration_is_current
+if command -v go >/dev/null; then
+    check actionlint target/tools/go/actionlint-* .github/workflows/*.yml
+else
+    echo "packaging: not checked, since go is not installed: .github/workflows"
+fi
 check typos typos
 check "cargo-deny" cargo deny check --hide-inclusion-graph bans licenses sources
 check "cargo-machete" cargo machete

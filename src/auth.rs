@@ -19,5 +19,5 @@ pub use error::AuthError;
 pub use form::{Invalid, LoginForm, RegistrationForm};
 pub use limits::AuthLimits;
 pub use passwords::{BCRYPT_COSTS, Fit, PasswordError, Passwords, bcrypt_cost, is_comparable};
-pub use service::{Account, Auth, Session};
+pub use service::{Account, Auth, LoginSession};
 pub use tokens::{Identity, Role, TokenError, Tokens};

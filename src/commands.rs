@@ -9,12 +9,12 @@ mod export;
 mod import;
 mod migrate;
 mod openapi;
-mod place;
 mod seed;
 mod serve;
 mod settings;
 mod simulate;
 mod stress;
+mod target;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -22,7 +22,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-use self::place::Place;
+use self::target::Target;
 
 use crate::{
     config::{Config, Intent, Sources},
@@ -70,13 +70,13 @@ enum Command {
 impl Command {
     /// What production judges its configuration by.
     fn intent(&self) -> Intent {
-        let place = match self {
-            Self::Serve(serve) => Some(&serve.place),
-            Self::Migrate(migrate) => Some(&migrate.place),
-            Self::Seed(seed) => Some(&seed.place),
-            Self::Audit(audit) => Some(&audit.place),
-            Self::DeadLetters(dead_letters) => Some(&dead_letters.place),
-            Self::Doctor(doctor) => Some(&doctor.place),
+        let target = match self {
+            Self::Serve(serve) => Some(&serve.target),
+            Self::Migrate(migrate) => Some(&migrate.target),
+            Self::Seed(seed) => Some(&seed.target),
+            Self::Audit(audit) => Some(&audit.target),
+            Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
+            Self::Doctor(doctor) => Some(&doctor.target),
             Self::Work(_)
             | Self::Export(_)
             | Self::Import(_)
@@ -86,7 +86,7 @@ impl Command {
         };
         Intent {
             // An export reads a data directory, whatever its arguments.
-            embedded: matches!(self, Self::Export(_)) || place.is_some_and(Place::is_embedded),
+            embedded: matches!(self, Self::Export(_)) || target.is_some_and(Target::is_embedded),
             demo_accounts: matches!(self, Self::Seed(seed) if !seed.force),
         }
     }

@@ -25,6 +25,6 @@ pub use drain::Draining;
 pub use error::{ApiError, ErrorBody, ProblemBody};
 pub use error_code::ErrorCode;
 pub use extract::{Fields, PathId};
-pub use finish::{Tally, UNMATCHED, finish};
+pub use finish::{RouteMetrics, UNMATCHED, finish};
 pub use server::{Bound, bind, serve};
 pub use statuses::Statuses;

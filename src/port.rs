@@ -11,6 +11,7 @@ mod dead_letters;
 mod gate;
 mod ledger;
 mod log;
+mod outcomes;
 mod ports;
 
 pub use accounts::{
@@ -29,9 +30,9 @@ pub use dead_letters::{
     InvalidDeadLetterId,
 };
 pub use gate::{
-    Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuestion, SaleSwitch, SaleTerms, SaleWindow,
-    Standing, StockGate, WithdrawOutcome,
+    CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleSwitch, SaleTerms, SaleWindow,
+    Standing, StockGate,
 };
 pub use ledger::{
     EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offer, Position, Registration,
@@ -40,6 +41,10 @@ pub use ledger::{
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
+};
+pub use outcomes::{
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
+    SeekOutcome, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ports::Ports;
 

@@ -31,18 +31,18 @@ use tracing::subscriber::NoSubscriber;
 
 /// What came of one history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Report {
+pub struct HistoryReport {
     pub seed: u64,
     /// Promises that were broken, each in words; none, one hopes.
     pub broken: Vec<String>,
     /// Who did what and when, if it was asked for.
     pub trace: Vec<String>,
-    pub tally: Tally,
+    pub totals: HistoryTotals,
 }
 
 /// What there was in histories, for the judgement whether they mean something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct HistoryTotals {
     pub presses: u64,
     pub accepted: u64,
     pub orders: u64,
@@ -55,12 +55,12 @@ pub struct Tally {
 #[derive(Debug, Clone, Default)]
 pub struct Soak {
     pub histories: u64,
-    pub tally: Tally,
+    pub totals: HistoryTotals,
     /// Those with a broken promise, by seed.
-    pub failures: Vec<Report>,
+    pub failures: Vec<HistoryReport>,
 }
 
-impl Tally {
+impl HistoryTotals {
     fn add(&mut self, other: Self) {
         self.presses += other.presses;
         self.accepted += other.accepted;
@@ -75,7 +75,7 @@ impl Tally {
 /// # Panics
 /// If no runtime can be made.
 #[must_use]
-pub fn play(seed: u64, traced: bool) -> Report {
+pub fn play(seed: u64, traced: bool) -> HistoryReport {
     // What the domain logs of faults that are meant to be is no news.
     tracing::subscriber::with_default(NoSubscriber::default(), || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -105,7 +105,7 @@ pub fn soak(first: u64, histories: u64, threads: usize, most_failures: usize) ->
                     let report = play(first.wrapping_add(number), false);
                     let mut soak = lock();
                     soak.histories += 1;
-                    soak.tally.add(report.tally);
+                    soak.totals.add(report.totals);
                     if !report.broken.is_empty() {
                         soak.failures.push(report);
                     }
@@ -118,10 +118,10 @@ pub fn soak(first: u64, histories: u64, threads: usize, most_failures: usize) ->
     soak
 }
 
-impl Report {
+impl HistoryReport {
     /// The history for a reader.
     #[must_use]
-    pub fn told(&self) -> String {
+    pub fn describe(&self) -> String {
         let mut lines = self.trace.clone();
         lines.extend(self.broken.iter().map(|broken| format!("BROKEN: {broken}")));
         lines.push(format!(

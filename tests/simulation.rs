@@ -4,7 +4,7 @@
 
 use std::{thread, time::Instant};
 
-use flashsale::simulation::{self, Report};
+use flashsale::simulation::{self, HistoryReport};
 
 /// Histories of every run of the tests. More, from other seeds: `flashsale simulate --histories 1000000`.
 const HISTORIES: u64 = 10_000;
@@ -16,7 +16,7 @@ fn threads() -> usize {
     thread::available_parallelism().map_or(1, usize::from)
 }
 
-fn show(failures: &[Report]) -> String {
+fn show(failures: &[HistoryReport]) -> String {
     let mut lines: Vec<_> = failures
         .iter()
         .map(|report| format!("seed {}: {}", report.seed, report.broken.join("; ")))
@@ -24,7 +24,7 @@ fn show(failures: &[Report]) -> String {
     lines.extend(
         failures
             .first()
-            .map(|first| simulation::play(first.seed, true).told()),
+            .map(|first| simulation::play(first.seed, true).describe()),
     );
     lines.join("\n")
 }
@@ -34,20 +34,20 @@ fn the_promises_hold_in_ten_thousand_histories_under_faults() {
     let started = Instant::now();
     let soak = simulation::soak(0, HISTORIES, threads(), 5);
     assert!(soak.failures.is_empty(), "{}", show(&soak.failures));
-    let tally = soak.tally;
+    let totals = soak.totals;
     println!(
-        "{HISTORIES} histories in {:?}: {tally:?}",
+        "{HISTORIES} histories in {:?}: {totals:?}",
         started.elapsed()
     );
     // They mean something: shoppers bought, and were refused, and next to nothing is excused.
     assert_eq!(soak.histories, HISTORIES);
-    assert!(tally.orders > 2 * HISTORIES && tally.accepted > tally.orders);
-    assert!(tally.presses > 2 * tally.accepted);
+    assert!(totals.orders > 2 * HISTORIES && totals.accepted > totals.orders);
+    assert!(totals.presses > 2 * totals.accepted);
     assert!(
-        tally.excused * 200 < tally.accepted,
+        totals.excused * 200 < totals.accepted,
         "{} excused of {}",
-        tally.excused,
-        tally.accepted
+        totals.excused,
+        totals.accepted
     );
 }
 
@@ -55,14 +55,14 @@ fn the_promises_hold_in_ten_thousand_histories_under_faults() {
 fn histories_that_once_broke_a_promise_do_not_any_more() {
     for seed in ONCE_BROKEN {
         let report = simulation::play(*seed, true);
-        assert!(report.broken.is_empty(), "{}", report.told());
+        assert!(report.broken.is_empty(), "{}", report.describe());
     }
 }
 
 #[test]
 fn a_seed_tells_the_same_history_every_time() {
     let seeds = 0..60;
-    let tell = || -> Vec<Report> {
+    let tell = || -> Vec<HistoryReport> {
         seeds
             .clone()
             .map(|seed| simulation::play(seed, true))
@@ -86,8 +86,8 @@ fn a_seed_tells_the_same_history_every_time() {
     assert!(here.windows(2).all(|pair| pair[0].trace != pair[1].trace));
     let untraced = simulation::play(7, false);
     assert_eq!(
-        (untraced.tally, &untraced.broken),
-        (here[7].tally, &here[7].broken)
+        (untraced.totals, &untraced.broken),
+        (here[7].totals, &here[7].broken)
     );
 }
 
@@ -102,6 +102,6 @@ fn another_process_tells_the_same_history() {
         String::from_utf8(told.stdout).unwrap()
     };
     let here = simulation::play(3, true);
-    assert_eq!(tell().trim_end(), here.told());
+    assert_eq!(tell().trim_end(), here.describe());
     assert_eq!(tell(), tell());
 }

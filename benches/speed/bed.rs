@@ -33,14 +33,14 @@ const EASED: [&str; 4] = [
 ];
 
 /// PostgreSQL and Kafka of `scripts/services.sh`, a Redis of its own, and any number of processes.
-pub struct Bed {
+pub struct TestBed {
     pub apis: Vec<Api>,
     pub workers: Vec<Process>,
     pub system: Servers,
     pub tokens: Vec<String>,
 }
 
-impl Bed {
+impl TestBed {
     /// With accounts 1 to `accounts`, and no process yet.
     pub async fn start(accounts: usize, partitions: i32) -> Self {
         let redis = RedisServer::start(RedisOptions {

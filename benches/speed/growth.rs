@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use flashsale::stress::Target;
 
 use crate::{
-    bed::Bed,
+    bed::TestBed,
     measure::{Measured, Path, attempt},
     meter::Meter,
     paths::drain,
@@ -74,7 +74,7 @@ fn values(measured: &Measured) -> Vec<f64> {
 }
 
 fn buying(
-    bed: &Bed,
+    bed: &TestBed,
     target: &Target,
     sale: i64,
     tokens: &[String],
@@ -99,7 +99,7 @@ fn buying(
 async fn holders(time: Duration) -> Table {
     let mut rows = Vec::new();
     for holders in [1_000, 10_000, 100_000, 1_000_000] {
-        let bed = Bed::whole(holders + ATTEMPTS, PARTITIONS).await;
+        let bed = TestBed::whole(holders + ATTEMPTS, PARTITIONS).await;
         let empty = bed.redis_memory();
         let now = chrono::Utc::now();
         let hour = Duration::from_hours(1);
@@ -176,7 +176,7 @@ async fn holders(time: Duration) -> Table {
 async fn sales(time: Duration) -> Table {
     let mut rows = Vec::new();
     for count in [1, 10, 100] {
-        let bed = Bed::whole(ATTEMPTS, PARTITIONS).await;
+        let bed = TestBed::whole(ATTEMPTS, PARTITIONS).await;
         let mut sales = Vec::new();
         for _ in 0..count {
             sales.push(bed.sale(ATTEMPTS).await.0);
@@ -215,7 +215,7 @@ async fn sales(time: Duration) -> Table {
 async fn apis(time: Duration) -> Table {
     let mut rows = Vec::new();
     for count in 1..=4 {
-        let mut bed = Bed::start(ATTEMPTS, PARTITIONS).await;
+        let mut bed = TestBed::start(ATTEMPTS, PARTITIONS).await;
         for _ in 0..count {
             bed.serve().await;
         }
@@ -269,7 +269,7 @@ async fn apis(time: Duration) -> Table {
 async fn partitions(time: Duration) -> Table {
     let mut rows = Vec::new();
     for count in [3, 6, 12, 24] {
-        let mut bed = Bed::whole(ATTEMPTS, count).await;
+        let mut bed = TestBed::whole(ATTEMPTS, count).await;
         let (sale, _) = bed.sale(ATTEMPTS).await;
         let target = bed.target();
         let measured = buying(
@@ -303,7 +303,7 @@ async fn partitions(time: Duration) -> Table {
 async fn workers() -> Table {
     let mut rows = Vec::new();
     for count in 1..=4 {
-        let mut bed = Bed::whole(BACKLOG, 12).await;
+        let mut bed = TestBed::whole(BACKLOG, 12).await;
         let target = bed.target();
         let drain = drain(&mut bed, &target, BACKLOG, count).await;
         let cpu = drain.cpu.iter().map(|(_, micros)| *micros);

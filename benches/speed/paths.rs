@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::{
     bare::Bare,
-    bed::Bed,
+    bed::TestBed,
     measure::{Measured, Path, attempt},
     meter::Meter,
     one_process,
@@ -43,7 +43,7 @@ pub struct Drain {
 pub async fn run(time: Duration) -> Findings {
     // Warming up, full rate, half rate.
     let shoppers = usize::try_from(MOST_A_SECOND * (time.as_secs() * 3 / 2 + 2)).unwrap();
-    let mut bed = Bed::whole(shoppers, PARTITIONS).await;
+    let mut bed = TestBed::whole(shoppers, PARTITIONS).await;
     let target = bed.target();
     let path = |name, method, uri, status| Path {
         name,
@@ -173,7 +173,7 @@ async fn bare(tokens: &[String], time: Duration) -> Vec<Measured> {
 }
 
 /// Has a backlog made without a worker, and then so many workers settle it.
-pub async fn drain(bed: &mut Bed, target: &Target, backlog: usize, workers: usize) -> Drain {
+pub async fn drain(bed: &mut TestBed, target: &Target, backlog: usize, workers: usize) -> Drain {
     let (sale, _) = bed.sale(backlog).await;
     bed.end_workers().await;
     let buying = Path {

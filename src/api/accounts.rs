@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    auth::{Account, Auth, LoginForm, RegistrationForm, Session},
+    auth::{Account, Auth, LoginForm, LoginSession, RegistrationForm},
     http::{ApiError, Client, Fields, Success},
 };
 
@@ -50,8 +50,8 @@ impl From<Account> for AccountBody {
     }
 }
 
-impl From<Session> for SessionBody {
-    fn from(session: Session) -> Self {
+impl From<LoginSession> for SessionBody {
+    fn from(session: LoginSession) -> Self {
         Self {
             token: session.token,
             user_id: session.user.to_string(),

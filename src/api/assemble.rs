@@ -48,7 +48,7 @@ pub async fn serve(
         .await
         .context("the accounts could not be read")?;
     // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
-    let issuer = if gate.outlives_process() {
+    let issuer = if gate.is_durable() {
         ledger.id()
     } else {
         LedgerId::NONE

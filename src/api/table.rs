@@ -21,7 +21,7 @@ use crate::http::{
         TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
         ValidationFailed,
     },
-    Statuses, Tally, UNMATCHED, finish,
+    RouteMetrics, Statuses, UNMATCHED, finish,
 };
 
 /// A path with what answers it.
@@ -155,7 +155,7 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
             "POST"
         };
         let refuse = move || async move { Err::<&str, _>(ApiError::method_not_allowed(allow)) };
-        let tally = Tally::new(name);
+        let metrics = RouteMetrics::new(name);
         let statuses = if path == ATTEMPT_PATH {
             statuses
         } else {
@@ -166,20 +166,20 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
         let slashed = path.starts_with("/api/") || path.starts_with("/health");
         let paths = [Some(path.to_owned()), slashed.then(|| format!("{path}/"))];
         for path in paths.into_iter().flatten() {
-            let tally = Rc::clone(&tally);
+            let metrics = Rc::clone(&metrics);
             let resource = web::resource(path)
                 .route(route())
                 .default_service(web::to(refuse))
                 .wrap(from_fn(move |request, next| {
-                    finish(Rc::clone(&tally), statuses, request, next)
+                    finish(Rc::clone(&metrics), statuses, request, next)
                 }));
             config.service(resource);
         }
     }
-    let tally = Tally::new(UNMATCHED);
+    let metrics = RouteMetrics::new(UNMATCHED);
     let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
     config.default_service(not_found.wrap(from_fn(move |request, next| {
-        finish(tally.clone(), Statuses::Ours, request, next)
+        finish(metrics.clone(), Statuses::Ours, request, next)
     })));
 }
 

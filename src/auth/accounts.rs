@@ -18,9 +18,9 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, Lease, Ledger,
-        LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition, Position,
-        Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt,
-        Settlement, StoredUser,
+        LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
+        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -140,15 +140,17 @@ impl Ledger for Accounts {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         let mut accounts = self.0.lock().unwrap();
         let index = usize::try_from(user.value() - 1).unwrap();
         let stored = accounts
             .get_mut(index)
             .filter(|account| account.password_hash == old);
-        Ok(stored
-            .map(|account| new.clone_into(&mut account.password_hash))
-            .is_some())
+        let Some(account) = stored else {
+            return Ok(PasswordHashOutcome::Superseded);
+        };
+        new.clone_into(&mut account.password_hash);
+        Ok(PasswordHashOutcome::Replaced)
     }
 
     async fn sales(&self, _: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
@@ -220,7 +222,7 @@ impl Ledger for Accounts {
         Ok(BTreeMap::new())
     }
 
-    async fn seek(&self, _: &Position, _: Offset, _: Offset) -> Result<bool, LedgerError> {
+    async fn seek(&self, _: &Position, _: Offset, _: Offset) -> Result<SeekOutcome, LedgerError> {
         broken()
     }
 

@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 pub use marks::raise_lost_mark;
 
 use self::{
-    lookup::{Asked, Lookups},
+    lookup::{LookupRequest, Lookups},
     set::AccountSet,
 };
 use super::Identity;
@@ -101,7 +101,7 @@ impl Directory {
         directory
     }
 
-    fn new(engines: DirectoryEngines) -> (Arc<Self>, mpsc::Receiver<Asked>) {
+    fn new(engines: DirectoryEngines) -> (Arc<Self>, mpsc::Receiver<LookupRequest>) {
         let (lookups, asked) = Lookups::new();
         let directory = Self {
             engines,
@@ -114,7 +114,11 @@ impl Directory {
         (Arc::new(directory), asked)
     }
 
-    fn start_lookups(self: &Arc<Self>, lifecycle: &Lifecycle, asked: mpsc::Receiver<Asked>) {
+    fn start_lookups(
+        self: &Arc<Self>,
+        lifecycle: &Lifecycle,
+        asked: mpsc::Receiver<LookupRequest>,
+    ) {
         let (looking, stop) = (Arc::clone(self), lifecycle.stop().clone());
         lifecycle.spawn("account lookups", async move {
             looking.answer(asked, stop).await;

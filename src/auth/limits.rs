@@ -37,7 +37,7 @@ pub struct AuthLimits {
 /// A login that was let in. It counts as failed until it is known to be none.
 pub(super) struct LoginCharge<'a> {
     limits: &'a AuthLimits,
-    account: Account,
+    account: AccountLimitKey,
     from: Network,
     of_network: u32,
     of_pair: u32,
@@ -45,7 +45,7 @@ pub(super) struct LoginCharge<'a> {
 }
 
 /// A name as it was sent, in whichever spelling.
-type Account = AccountKey;
+type AccountLimitKey = AccountKey;
 
 impl AuthLimits {
     #[must_use]

@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{Ledger, NewUser, Registration, StoredUser},
+    port::{Ledger, NewUser, PasswordHashOutcome, Registration, StoredUser},
     security::{self, Event},
     telemetry::LogThrottle,
 };
@@ -29,7 +29,7 @@ pub struct Account {
 }
 
 /// What a login gives. Without `Debug`, since it holds a token.
-pub struct Session {
+pub struct LoginSession {
     pub token: String,
     pub user: UserId,
 }
@@ -113,7 +113,7 @@ impl Auth {
 
     /// A token for whoever knows the password. How many hashes it costs depends on what was sent alone, so that nobody can
     /// measure which accounts exist: one, and a second for a wrong password that is not in its composed form.
-    pub async fn login(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
+    pub async fn login(&self, form: LoginForm, from: Network) -> Result<LoginSession, AuthError> {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.let_in(form, from).await;
         let label = outcome_label(outcome.as_ref().err());
@@ -128,7 +128,7 @@ impl Auth {
         outcome
     }
 
-    async fn let_in(&self, form: LoginForm, from: Network) -> Result<Session, AuthError> {
+    async fn let_in(&self, form: LoginForm, from: Network) -> Result<LoginSession, AuthError> {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
@@ -138,7 +138,7 @@ impl Auth {
         outcome
     }
 
-    async fn compare(&self, login: CompleteLogin) -> Result<Session, AuthError> {
+    async fn compare(&self, login: CompleteLogin) -> Result<LoginSession, AuthError> {
         let (found, spellings) = if login.is_possible() {
             let found = self.ledger.find_user(&login.username).await?;
             (found, login.spellings())
@@ -176,11 +176,11 @@ impl Auth {
             Err(error) => Err(error.to_string()),
         };
         match renewed {
-            // Otherwise another login, or its owner, was first.
-            Ok(is_replaced) if is_replaced => {
+            Ok(PasswordHashOutcome::Replaced) => {
                 counter!("flashsale_passwords_renewed_total").increment(1);
             }
-            Ok(_) => {}
+            // Another login, or its owner, was first.
+            Ok(PasswordHashOutcome::Superseded) => {}
             Err(error) => {
                 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
                 if LOG_THROTTLE.allow() {
@@ -190,7 +190,7 @@ impl Auth {
         }
     }
 
-    fn session(&self, user: &StoredUser) -> Result<Session, AuthError> {
+    fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
         let role = Role::named(&user.role);
         // This node's clock may be behind the ledger's, and a token older than its account is refused.
         let now = self.clock.now().max(user.created_at);
@@ -198,7 +198,7 @@ impl Auth {
             .tokens
             .issue(user.id, &user.username, role, now)
             .map_err(AuthError::Signing)?;
-        Ok(Session {
+        Ok(LoginSession {
             token,
             user: user.id,
         })

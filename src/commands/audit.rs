@@ -7,13 +7,13 @@ use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
-use super::{connect, embedded, place::Place};
+use super::{connect, embedded, target::Target};
 use crate::{
     config::Config,
     ids::SaleId,
     lifecycle::Lifecycle,
     order::audit::{
-        Audit as Auditor, Mended, Remedy, Report,
+        Audit as Auditor, RepairAction, RepairOutcome, Report,
         repair::{is_beyond_repair, plan},
     },
     port::Ports,
@@ -63,24 +63,24 @@ pub(super) struct Audit {
     #[arg(long, requires = "repair")]
     yes: bool,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
 }
 
-/// A remedy of a sale, and what came of it: `None` if it was not tried.
+/// A action of a sale, and what came of it: `None` if it was not tried.
 pub(super) struct Repair {
     sale: SaleId,
-    remedy: Remedy,
-    came: Option<Mended>,
+    action: RepairAction,
+    came: Option<RepairOutcome>,
 }
 
 impl Audit {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
-        if let Some(directory) = self.place.data_dir(&config)? {
+        if let Some(directory) = self.target.data_dir(&config)? {
             let engines = embedded::look_into(&config, directory).await?;
             let code = self.audit(&config, engines.ports()).await;
             drop(engines.close().await);
@@ -106,7 +106,7 @@ impl Audit {
                 if !self.json {
                     text::report(&report);
                 }
-                mend(&auditor, &report, &mut repairs).await?;
+                apply_repair(&auditor, &report, &mut repairs).await?;
                 if !self.json {
                     text::repairs(&repairs);
                 }
@@ -141,25 +141,29 @@ pub(super) fn auditor(config: &Config, engines: Ports) -> Auditor {
 }
 
 fn plans(report: &Report) -> Vec<Repair> {
-    let of_sale = |sheet: &crate::order::audit::Sheet| {
+    let of_sale = |sheet: &crate::order::audit::SaleAudit| {
         let sale = sheet.listing.id;
-        plan(sheet).into_iter().map(move |remedy| Repair {
+        plan(sheet).into_iter().map(move |action| Repair {
             sale,
-            remedy,
+            action,
             came: None,
         })
     };
     report.sheets.iter().flat_map(of_sale).collect()
 }
 
-async fn mend(auditor: &Auditor, report: &Report, repairs: &mut [Repair]) -> anyhow::Result<()> {
+async fn apply_repair(
+    auditor: &Auditor,
+    report: &Report,
+    repairs: &mut [Repair],
+) -> anyhow::Result<()> {
     for repair in repairs {
         let sheet = report
             .sheets
             .iter()
             .find(|sheet| sheet.listing.id == repair.sale);
         if let Some(sheet) = sheet {
-            repair.came = Some(auditor.mend(&sheet.listing, &repair.remedy).await?);
+            repair.came = Some(auditor.apply_repair(&sheet.listing, &repair.action).await?);
         }
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::{connect, embedded, place::Place};
+use super::{connect, embedded, target::Target};
 use crate::{
     clock::SystemClock,
     config::Config,
@@ -30,7 +30,7 @@ pub(super) struct DeadLetters {
     #[command(subcommand)]
     step: Step,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,11 +96,11 @@ impl Who {
 impl DeadLetters {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        if let Some(directory) = self.place.data_dir(&config)? {
+        if let Some(directory) = self.target.data_dir(&config)? {
             let engines = embedded::look_into(&config, directory).await?;
             let ports = engines.ports();
             let letters = DeadLetterQueue {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use self::{report::Check, sales::Facts};
-use super::place::{Place, must_hold_data};
+use super::target::{Target, must_hold_data};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
@@ -48,18 +48,18 @@ pub(super) struct Doctor {
     #[arg(long, value_name = "N", default_value_t = 4)]
     processes: u32,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
 }
 
 impl Doctor {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let mut checks = settings::judge(&config);
-        if let Some(directory) = self.place.data_dir(&config)? {
+        if let Some(directory) = self.target.data_dir(&config)? {
             must_hold_data(&directory)?;
             checks.extend(tokio::task::spawn_blocking(move || data_file(&directory)).await?);
         } else {

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Context;
 
-use super::{place::must_hold_data, work::spawn_worker};
+use super::{target::must_hold_data, work::spawn_worker};
 use crate::{
     auth::{Fit, Passwords},
     clock::{Clock, SystemClock},

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::{embedded, place::must_hold_data};
+use super::{embedded, target::must_hold_data};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     connect::patiently,
-    place::{Place, must_hold_data},
+    target::{Target, must_hold_data},
 };
 use crate::{
     config::Config,
@@ -38,7 +38,7 @@ pub(super) struct Migrate {
     #[arg(long, global = true)]
     no_topics: bool,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
 }
 
 #[derive(Debug, Subcommand)]
@@ -65,12 +65,12 @@ enum Step {
 impl Migrate {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run { grant_to: None });
-        if let Some(directory) = self.place.data_dir(&config)? {
+        if let Some(directory) = self.target.data_dir(&config)? {
             return tokio::task::spawn_blocking(move || file(&step, &directory)).await?;
         }
         match step {

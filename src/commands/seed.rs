@@ -3,7 +3,7 @@
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect::patiently, embedded, place::Place};
+use super::{connect::patiently, embedded, target::Target};
 use crate::{
     auth::Passwords,
     clock::{Clock, SystemClock},
@@ -26,7 +26,7 @@ use crate::{
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Seed {
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
     /// Make them in production, too
     #[arg(long)]
     pub(super) force: bool,
@@ -35,11 +35,11 @@ pub(super) struct Seed {
 impl Seed {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
-        if let Some(directory) = self.place.data_dir(&config)? {
+        if let Some(directory) = self.target.data_dir(&config)? {
             let seed = move || {
                 let mut data = DataFile::open(&directory)?;
                 data.migrate()?;

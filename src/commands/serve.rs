@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Args;
 
-use super::{connect, embedded, place::Place};
+use super::{connect, embedded, target::Target};
 use crate::{
     api,
     config::{Config, with_port},
@@ -38,7 +38,7 @@ pub(super) struct Serve {
     #[arg(long)]
     port: Option<u16>,
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(super) target: Target,
     /// With --embedded: leave an empty data file empty, without demo data; always so with APP_ENV=production
     #[arg(long, requires = "embedded")]
     no_seed: bool,
@@ -47,7 +47,7 @@ pub(super) struct Serve {
 impl Serve {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
-        self.place.is_embedded()
+        self.target.is_embedded()
     }
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
@@ -76,7 +76,7 @@ impl Serve {
             );
         }
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
-        let embedded = match self.place.data_dir(&config)? {
+        let embedded = match self.target.data_dir(&config)? {
             Some(directory) => {
                 // Everybody knows the demo passwords.
                 let seed = !self.no_seed && !config.server.production;

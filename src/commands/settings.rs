@@ -32,7 +32,7 @@ const SEED: &[&str] = &["sale.", "auth.password_"];
 
 /// The settings that a command uses, by the beginnings of their names.
 pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
-    let place = |embedded: bool| if embedded { EMBEDDED } else { SERVERS };
+    let target = |embedded: bool| if embedded { EMBEDDED } else { SERVERS };
     let more: Vec<&[&str]> = match command {
         Command::Serve(serve) if serve.is_embedded() => {
             vec![EMBEDDED, WORKER, SEED, &["server.", "auth.", "limits."]]
@@ -52,8 +52,8 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
             },
             SEED,
         ],
-        Command::Audit(audit) => vec![place(audit.is_embedded())],
-        Command::DeadLetters(letters) => vec![place(letters.is_embedded()), &["operator."]],
+        Command::Audit(audit) => vec![target(audit.is_embedded())],
+        Command::DeadLetters(letters) => vec![target(letters.is_embedded()), &["operator."]],
         Command::Export(_) => vec![EMBEDDED, &["worker."]],
         Command::Import(_) => vec![&["postgres.", "original."]],
         Command::Doctor(doctor) if doctor.is_embedded() => {

@@ -36,7 +36,7 @@ impl Simulate {
         let seed = self.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
         if self.trace {
             let report = simulation::play(seed, true);
-            say!("{}", report.told());
+            say!("{}", report.describe());
             if report.broken.is_empty() {
                 return Ok(());
             }
@@ -56,20 +56,20 @@ impl Simulate {
         for failure in &soak.failures {
             say!("seed {}: {}", failure.seed, failure.broken.join("; "));
         }
-        say!("{}", simulation::play(first.seed, true).told());
+        say!("{}", simulation::play(first.seed, true).describe());
         bail!("promises were broken in {} histories", soak.failures.len());
     }
 }
 
 fn summary(soak: &Soak) -> String {
-    let tally = soak.tally;
+    let totals = soak.totals;
     format!(
         "{} histories of {} s in all: {} presses, {} accepted, {} orders, {} accepted attempts excused",
         soak.histories,
-        tally.virtual_ms / 1_000,
-        tally.presses,
-        tally.accepted,
-        tally.orders,
-        tally.excused
+        totals.virtual_ms / 1_000,
+        totals.presses,
+        totals.accepted,
+        totals.orders,
+        totals.excused
     )
 }

@@ -6,7 +6,7 @@ use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
     OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
     Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig,
-    WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
+    TlsMode, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
@@ -165,6 +165,17 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
     let brokers = read.servers("kafka.brokers", KAFKA_PORT);
     let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
+    // rskafka 0.6 takes the name for TLS from what stands before the first colon of the address.
+    if tls.mode != TlsMode::Disable
+        && let Some(host) = hosts.iter().find(|host| host.contains(':'))
+    {
+        read.problem(
+            "kafka.brokers",
+            &format!(
+                "must name brokers by host name or IPv4 address over TLS (KAFKA_TLS), not as {host}"
+            ),
+        );
+    }
     KafkaConfig {
         brokers: brokers
             .iter()
@@ -367,7 +378,7 @@ fn worker(read: &mut Reader) -> WorkerConfig {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{TlsMode, VARIABLES, sources::SECRETS},
+        super::{VARIABLES, sources::SECRETS},
         *,
     };
 
@@ -473,6 +484,15 @@ mod tests {
         for name in named {
             assert!(errors.to_string().contains(name), "{name} in {errors}");
         }
+    }
+
+    #[test]
+    fn over_tls_no_broker_is_named_by_its_ipv6_address() {
+        let brokers = |tls| with(&[("KAFKA_BROKERS", "kafka,[::1]:9093"), ("KAFKA_TLS", tls)]);
+        assert!(brokers("disable").is_ok());
+        let refused = brokers("require").unwrap_err().to_string();
+        assert!(refused.contains("KAFKA_BROKERS"), "{refused}");
+        assert!(refused.contains("not as ::1"), "{refused}");
     }
 
     #[test]

@@ -42,7 +42,7 @@ use std::{
 
 use diesel::SqliteConnection;
 
-use self::{results::Results, store::Store, values::millis};
+use self::{results::ResultStore, store::Store, values::millis};
 use crate::clock::Clock;
 
 /// A statement for SQLite, written by hand.
@@ -159,7 +159,7 @@ impl DataFile {
         let end = log::end(&mut self.conn).map_err(failed)?;
         let id = identity::read(&mut self.conn).map_err(failed)?;
         let store = Store::start(self.conn, &file)?;
-        let results = Results::new(store.clone(), Arc::clone(clock), result_ttl, end);
+        let results = ResultStore::new(store.clone(), Arc::clone(clock), result_ttl, end);
         Ok(Embedded {
             gate: Arc::new(MemoryGate::new(Arc::clone(clock), results)),
             log: Arc::new(SqliteLog::new(store.clone(), Arc::clone(clock), end)),

@@ -44,8 +44,8 @@ use crate::{
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
         Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome,
-        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
+        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -139,7 +139,7 @@ impl Ledger for PostgresLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         Ok(users::replace_hash(&mut *self.pool.take().await?, user, old, new).await?)
     }
 
@@ -228,7 +228,7 @@ impl Ledger for PostgresLedger {
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         Ok(leases::seek(&mut *self.pool.take().await?, position, from, to).await?)
     }
 

@@ -39,9 +39,10 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
-        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
-        ResultEntry, ResultQuestion, SaleTerms, Settlement, StockGate, WithdrawOutcome,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, Outcome,
+        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery,
+        SaleTerms, Settlement, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 use connection::Connection;
@@ -87,12 +88,12 @@ impl RedisGate {
 
 #[async_trait]
 impl StockGate for RedisGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         true
     }
 
     /// On a cluster the keys are on different nodes, and one that does not answer must not hold up those that do.
-    fn likes_many_questions(&self) -> bool {
+    fn prefers_batched_reads(&self) -> bool {
         !self.connection.clustered
     }
 
@@ -152,7 +153,7 @@ impl StockGate for RedisGate {
 
     async fn read_results(
         &self,
-        asked: &[ResultQuestion],
+        asked: &[ResultQuery],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
         results::read_many(&self.connection, self.ledger.tag(), asked).await
     }
@@ -165,8 +166,12 @@ impl StockGate for RedisGate {
         read::holders(&self.connection, sale).await
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
-        load::close(&self.connection, sale, anyway).await
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        load::close(&self.connection, sale, request).await
     }
 
     async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
@@ -179,8 +184,8 @@ impl StockGate for RedisGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
-        let told: Vec<_> = ended
+    ) -> Result<EndOrdersOutcome, GateError> {
+        let results: Vec<_> = ended
             .iter()
             .map(|holder| ResultEntry {
                 sale,
@@ -189,7 +194,7 @@ impl StockGate for RedisGate {
                 result: PurchaseResult::Success,
             })
             .collect();
-        results::forget(&self.connection, self.ledger.tag(), &told).await?;
+        results::forget(&self.connection, self.ledger.tag(), &results).await?;
         settle::end(&self.connection, sale, ended).await
     }
 
@@ -202,7 +207,11 @@ impl StockGate for RedisGate {
         hold::overdue(&self.connection, sale, age, limit).await
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         hold::claim(&self.connection, sale, holders).await
     }
 
@@ -211,7 +220,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         load::begin(&self.connection, sale, token, lease).await
     }
 
@@ -220,7 +229,7 @@ impl StockGate for RedisGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         load::add_holders(&self.connection, sale, token, holders).await
     }
 
@@ -232,7 +241,7 @@ impl StockGate for RedisGate {
         remaining: u64,
         movements: &[Movement],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let connection = &self.connection;
         load::open(
             connection, sale, token, terms, remaining, movements, expires,
@@ -246,7 +255,7 @@ impl StockGate for RedisGate {
         terms: SaleTerms,
         closed: &[MovementId],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         change::set_terms(&self.connection, sale, terms, closed, expires).await
     }
 
@@ -260,8 +269,8 @@ impl StockGate for RedisGate {
         change::withdraw(&self.connection, sale, movement, units, mode).await
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        read::holdings(&self.connection, sale).await
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        read::held_units(&self.connection, sale).await
     }
 
     async fn stored_results(
@@ -277,7 +286,7 @@ impl StockGate for RedisGate {
         results::forget(&self.connection, self.ledger.tag(), results).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
         load::unload(&self.connection, sale).await
     }
 

@@ -46,12 +46,12 @@ const REQUESTS: &str = "flashsale_http_requests_total";
 pub const UNMATCHED: &str = "unmatched";
 
 /// Counts one route's answers. The counters are looked up once for each status, not for each request.
-pub struct Tally {
+pub struct RouteMetrics {
     route: &'static str,
     counters: RefCell<Vec<(StatusCode, Counter)>>,
 }
 
-impl Tally {
+impl RouteMetrics {
     #[must_use]
     pub fn new(route: &'static str) -> Rc<Self> {
         Rc::new(Self {
@@ -74,7 +74,7 @@ impl Tally {
 
 /// The middleware around every route.
 pub async fn finish<B: MessageBody + 'static>(
-    tally: Rc<Tally>,
+    metrics: Rc<RouteMetrics>,
     statuses: Statuses,
     request: ServiceRequest,
     next: Next<B>,
@@ -84,7 +84,7 @@ pub async fn finish<B: MessageBody + 'static>(
         Ok(answer) => reshape(answer.map_into_boxed_body(), problem, statuses),
         Err(error) => return Err(error),
     };
-    tally.count(answer.status());
+    metrics.count(answer.status());
     Ok(answer)
 }
 
@@ -100,7 +100,7 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
     let answer = if is_canonical(request.path()) {
         next.call(request).await?.map_into_boxed_body()
     } else {
-        Tally::new(UNMATCHED).count(StatusCode::NOT_FOUND);
+        RouteMetrics::new(UNMATCHED).count(StatusCode::NOT_FOUND);
         request.error_response(ApiError::from(ErrorCode::NotFound))
     };
     let mut answer = reshape(answer, problem, Statuses::Ours);

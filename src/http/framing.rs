@@ -13,6 +13,8 @@
 //! `CONNECT`: this server is no proxy. actix takes all that follows its head for its body, to the end of the stream, where other
 //! requests would be counted here. The last letter of the method becomes one that no method may have, so that it is answered 400.
 
+use memchr::memchr;
+
 /// Where in one connection's requests the bytes are that come next.
 ///
 /// Where it disagrees with actix about the framing, actix refuses the request and closes the connection. `CONNECT`, the only
@@ -73,6 +75,14 @@ enum Header {
     TransferEncoding,
 }
 
+/// Whether a line that begins with this byte may be one of [`Header`], or the empty line. Most headers are not.
+fn may_begin_name(byte: u8) -> bool {
+    matches!(
+        byte.to_ascii_lowercase(),
+        b'c' | b'u' | b't' | b'\r' | b'\n'
+    )
+}
+
 impl Framing {
     pub(super) fn new() -> Self {
         Self {
@@ -108,14 +118,25 @@ impl Framing {
     /// Changes what has just been read.
     pub(super) fn apply(&mut self, mut bytes: &mut [u8]) {
         loop {
+            if self.state == State::Name
+                && self.line_len == 0
+                && !bytes.first().is_none_or(|byte| may_begin_name(*byte))
+            {
+                self.state = State::Rest;
+            }
             // Bodies and lines that do not matter are skipped at once.
             let skip = match self.state {
                 State::Body(left) | State::Chunk(left) => {
                     usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
                 }
-                State::RequestLine | State::Rest | State::Trailer | State::ChunkExtension(_) => {
-                    let end = bytes.iter().position(|byte| *byte == b'\n');
-                    let end = end.unwrap_or(bytes.len());
+                // Such a line is not empty, whatever follows.
+                State::Rest => {
+                    let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
+                    self.line_len += end.max(1);
+                    end
+                }
+                State::RequestLine | State::Trailer | State::ChunkExtension(_) => {
+                    let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
                     let line = bytes.get_mut(..end).unwrap_or_default();
                     if self.state == State::RequestLine {
                         for byte in line.iter_mut().filter(|byte| **byte == b'#') {

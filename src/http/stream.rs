@@ -29,7 +29,7 @@ use super::{
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
 /// A stream with a deadline and with limits to what is read, and without what this server does not take. Whoever made the last step, the other side is to make the next before it.
-pub(super) struct Patient<S> {
+pub(super) struct StallTimeout<S> {
     stream: S,
     framing: Framing,
     /// Read, and not known to be answered.
@@ -45,11 +45,11 @@ pub(super) struct Patient<S> {
     /// Not always set anew with the deadline: that costs more than to look again when it is over.
     timer: Pin<Box<Sleep>>,
     under_way: UnderWay,
-    closing: Closing,
+    closing: IdleClose,
 }
 
 /// Whether the connection is to be closed when it is idle.
-enum Closing {
+enum IdleClose {
     NotYet(Pin<Box<WaitForCancellationFutureOwned>>),
     Begun,
 }
@@ -65,7 +65,7 @@ enum Step {
     Blocked,
 }
 
-impl<S> Patient<S> {
+impl<S> StallTimeout<S> {
     /// `keep_alive` is how long the server keeps an idle connection by itself; once `close_idle` is cancelled, none is kept.
     pub(super) fn new(
         stream: S,
@@ -87,7 +87,7 @@ impl<S> Patient<S> {
             deadline,
             timer: Box::pin(sleep_until(deadline)),
             under_way: UnderWay::default(),
-            closing: Closing::NotYet(Box::pin(close_idle.cancelled_owned())),
+            closing: IdleClose::NotYet(Box::pin(close_idle.cancelled_owned())),
         }
     }
 
@@ -123,9 +123,9 @@ impl<S> Patient<S> {
     /// Ready when the connection is to be closed: the process ends, and no request is under way. Called when nothing can be
     /// read, so that no request that has arrived is left.
     fn poll_idle_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let Closing::NotYet(close_idle) = &mut self.closing {
+        if let IdleClose::NotYet(close_idle) = &mut self.closing {
             ready!(close_idle.as_mut().poll(context));
-            self.closing = Closing::Begun;
+            self.closing = IdleClose::Begun;
             if self.last == Step::Connected {
                 self.deadline = self.deadline.min(Instant::now() + FIRST_REQUEST);
             }
@@ -186,7 +186,7 @@ impl<S> Patient<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -223,7 +223,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -276,11 +276,14 @@ mod tests {
     const BUDGET: usize = 16 * 1024;
 
     /// Our end, and the client's; so many bytes go out before the client must read.
-    fn connection(buffer: usize, keep_alive: Duration) -> (Patient<DuplexStream>, DuplexStream) {
+    fn connection(
+        buffer: usize,
+        keep_alive: Duration,
+    ) -> (StallTimeout<DuplexStream>, DuplexStream) {
         let (ours, client) = duplex(buffer);
         let close_idle = CancellationToken::new();
         let held = Budget::new(BUDGET).nothing();
-        let ours = Patient::new(ours, STALL, keep_alive, close_idle, held);
+        let ours = StallTimeout::new(ours, STALL, keep_alive, close_idle, held);
         (ours, client)
     }
 
@@ -372,7 +375,7 @@ mod tests {
     async fn a_client_is_told_why_however_long_the_answer_before_took() {
         let (ours, mut client) = duplex(1_000);
         let held = Budget::new(0).nothing();
-        let mut ours = Patient::new(ours, STALL, LONG, CancellationToken::new(), held);
+        let mut ours = StallTimeout::new(ours, STALL, LONG, CancellationToken::new(), held);
         let serve = async {
             ours.read_to_end(&mut Vec::new()).await.unwrap();
             sleep(Duration::from_secs(5)).await;
@@ -430,7 +433,7 @@ mod tests {
     async fn no_room(end: &str) {
         let held = Budget::new(0).nothing();
         let (ours, mut client) = duplex(1_000);
-        let mut ours = Patient::new(ours, STALL, LONG, CancellationToken::new(), held);
+        let mut ours = StallTimeout::new(ours, STALL, LONG, CancellationToken::new(), held);
         let serve = async {
             let mut read = Vec::new();
             ours.read_to_end(&mut read).await.unwrap();

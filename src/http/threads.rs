@@ -28,7 +28,7 @@ use super::{
     drain::{Draining, UnderWay},
     finish::in_shape,
     networks::Seat,
-    stream::Patient,
+    stream::StallTimeout,
 };
 use crate::{config::ServerConfig, telemetry::LogThrottle};
 
@@ -190,7 +190,7 @@ impl Thread {
             .client_request_timeout(config.request_timeout)
             .client_disconnect_timeout(LINGER)
             .keep_alive(config.keep_alive)
-            .on_connect_ext(|stream: &Patient<tokio::net::TcpStream>, data| {
+            .on_connect_ext(|stream: &StallTimeout<tokio::net::TcpStream>, data| {
                 data.insert::<UnderWay>(stream.under_way());
             })
             .h1(map_config(app, |()| AppConfig::default()));
@@ -257,12 +257,12 @@ fn patient(
     keep_alive: Duration,
     close_idle: &CancellationToken,
     held: Held,
-) -> io::Result<Patient<tokio::net::TcpStream>> {
+) -> io::Result<StallTimeout<tokio::net::TcpStream>> {
     stream.set_nonblocking(true)?;
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Fails for who is gone already.
     let _ = stream.set_nodelay(true);
-    Ok(Patient::new(
+    Ok(StallTimeout::new(
         stream,
         stall,
         keep_alive,

@@ -34,22 +34,22 @@ use std::{
 };
 
 pub use read::{Audit, AuditError};
-pub use repair::{Mended, Remedy};
+pub use repair::{RepairAction, RepairOutcome};
 
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateStatus, Holder, Holding, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
+        GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
         SettledAttempt, Standing,
     },
 };
 
 /// One look at a sale.
 #[derive(Debug, Clone)]
-pub struct Look {
+pub struct SaleReading {
     pub before: SaleSnapshot,
     pub status: GateStatus,
-    pub holdings: Vec<Holding>,
+    pub held_units: Vec<HeldUnit>,
     /// What is kept to be told of this sale.
     pub stored: BTreeMap<UserId, PurchaseResult>,
     pub after: SaleSnapshot,
@@ -116,7 +116,7 @@ pub enum Finding {
 
 /// A sale's balance sheet.
 #[derive(Debug, Clone)]
-pub struct Sheet {
+pub struct SaleAudit {
     pub listing: SaleListing,
     pub initial: u64,
     pub remaining: u64,
@@ -137,7 +137,7 @@ pub struct Sheet {
 
 /// How far a partition of the log is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PartitionSheet {
+pub struct PartitionAudit {
     pub partition: Partition,
     pub earliest: Offset,
     pub end: Offset,
@@ -147,9 +147,9 @@ pub struct PartitionSheet {
 
 /// What concerns no sale alone.
 #[derive(Debug, Clone, Default)]
-pub struct LogSheet {
+pub struct LogAudit {
     pub name: String,
-    pub partitions: Vec<PartitionSheet>,
+    pub partitions: Vec<PartitionAudit>,
     /// Records that are not settled, by the offsets.
     pub unsettled: u64,
     /// Those that were not read because they are so many: they count for no sale.
@@ -157,14 +157,14 @@ pub struct LogSheet {
     /// Dead letters about which nothing is decided, of whatever sale or none.
     pub dead_letters: u64,
     /// There are more dead letters than were read.
-    pub more_letters: bool,
+    pub more_dead_letters: bool,
 }
 
 /// Everything that was found.
 #[derive(Debug, Clone)]
 pub struct Report {
-    pub log: LogSheet,
-    pub sheets: Vec<Sheet>,
+    pub log: LogAudit,
+    pub sheets: Vec<SaleAudit>,
 }
 
 impl Report {
@@ -175,7 +175,7 @@ impl Report {
     }
 }
 
-impl LogSheet {
+impl LogAudit {
     /// Partitions whose records were deleted before they were settled, and how many.
     pub fn cut(&self) -> impl Iterator<Item = (Partition, u64)> {
         self.partitions.iter().filter_map(|sheet| {
@@ -241,7 +241,7 @@ pub fn note_attempts(sales: &mut BTreeMap<SaleId, Attempts>, settled: &[SettledA
 
 /// What is wrong with a sale in this look.
 #[must_use]
-pub fn compare(look: &Look, attempts: &Attempts) -> Vec<Finding> {
+pub fn compare(look: &SaleReading, attempts: &Attempts) -> Vec<Finding> {
     let mut findings = ledger_alone(&look.after);
     let contradicted = attempts.contradicted.iter();
     findings.extend(
@@ -251,16 +251,16 @@ pub fn compare(look: &Look, attempts: &Attempts) -> Vec<Finding> {
     findings.extend(gate_alone(look));
 
     let held: HashMap<UserId, Standing> = look
-        .holdings
+        .held_units
         .iter()
-        .map(|holding| (holding.user, holding.standing))
+        .map(|held_unit| (held_unit.user, held_unit.standing))
         .collect();
     let after: BTreeSet<UserId> = look.after.holders.iter().map(|order| order.user).collect();
-    for holding in &look.holdings {
-        if holding.standing == Standing::Success && !after.contains(&holding.user) {
+    for held_unit in &look.held_units {
+        if held_unit.standing == Standing::Success && !after.contains(&held_unit.user) {
             findings.push(Finding::HolderWithoutOrder {
-                user: holding.user,
-                attempt: holding.attempt,
+                user: held_unit.user,
+                attempt: held_unit.attempt,
             });
         }
     }
@@ -314,7 +314,7 @@ fn ledger_alone(books: &SaleSnapshot) -> Vec<Finding> {
     findings
 }
 
-fn gate_alone(look: &Look) -> Option<Finding> {
+fn gate_alone(look: &SaleReading) -> Option<Finding> {
     let GateStatus::Open {
         available, holders, ..
     } = look.status

@@ -80,11 +80,11 @@ pub struct Purchase {
     catalog: Arc<SaleCatalog>,
     calls: Arc<CatalogCalls>,
     results: Arc<Results>,
-    reserve: Batcher<Asked>,
+    reserve: Batcher<AttemptRequest>,
 }
 
 /// An attempt on its way, and who waits for the answer.
-struct Asked {
+struct AttemptRequest {
     attempt: Attempt,
     since: Instant,
     answer: Responder<Result<Accepted, Refusal>>,
@@ -167,7 +167,7 @@ impl Purchase {
         };
         let (answer, answered) = replies.slot();
         self.reserve
-            .try_submit(Asked {
+            .try_submit(AttemptRequest {
                 attempt,
                 since: Instant::now(),
                 answer,
@@ -186,7 +186,7 @@ impl Purchase {
     }
 }
 
-impl Asked {
+impl AttemptRequest {
     fn holder(&self) -> Holder {
         Holder {
             user: self.attempt.user,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuestion, StockGate},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, StockGate},
     sale::SaleCatalog,
     telemetry::LogThrottle,
 };
@@ -38,13 +38,13 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 pub struct Results {
     gate: Arc<dyn StockGate>,
     catalog: Arc<SaleCatalog>,
-    asked: Batcher<Asked>,
+    asked: Batcher<ResultRequest>,
     refused: Batcher<ResultEntry>,
 }
 
 /// A question, and who waits for the answer.
-struct Asked {
-    question: ResultQuestion,
+struct ResultRequest {
+    question: ResultQuery,
     since: Instant,
     answer: Responder<Result<Option<PurchaseResult>, GateError>>,
 }
@@ -74,10 +74,15 @@ impl Results {
             },
         );
         let reader = Arc::clone(&gate);
-        let asked = Batcher::spawn(lifecycle, "questions", ASKED, move |batch: Vec<Asked>| {
-            let gate = Arc::clone(&reader);
-            async move { ask(gate.as_ref(), batch).await }
-        });
+        let asked = Batcher::spawn(
+            lifecycle,
+            "questions",
+            ASKED,
+            move |batch: Vec<ResultRequest>| {
+                let gate = Arc::clone(&reader);
+                async move { ask(gate.as_ref(), batch).await }
+            },
+        );
         Self {
             gate,
             catalog,
@@ -94,17 +99,17 @@ impl Results {
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        let question = ResultQuestion {
+        let question = ResultQuery {
             user,
             product,
             sale: self.catalog.latest_sale_of(product),
         };
-        if !self.gate.likes_many_questions() {
+        if !self.gate.prefers_batched_reads() {
             return self.gate.read_result(user, product, question.sale).await;
         }
         let (answer, answered) = replies.slot();
         let since = Instant::now();
-        let asked = Asked {
+        let asked = ResultRequest {
             question,
             since,
             answer,
@@ -130,7 +135,7 @@ impl Results {
 }
 
 /// Asks for all who still wait, and not for too long.
-async fn ask(gate: &dyn StockGate, batch: Vec<Asked>) {
+async fn ask(gate: &dyn StockGate, batch: Vec<ResultRequest>) {
     let (batch, late): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .filter(|asked| !asked.answer.is_closed())

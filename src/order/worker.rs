@@ -55,7 +55,7 @@ pub struct Worker {
     settler: Arc<Settler>,
     /// How many the log had at the last heartbeat.
     partitions: i32,
-    readers: BTreeMap<Partition, Reader>,
+    readers: BTreeMap<Partition, RunningReader>,
     /// How far partitions were settled whose readers were dropped because the ledger did not answer: it may be set back
     /// meanwhile.
     dropped: BTreeMap<Partition, i64>,
@@ -65,7 +65,7 @@ pub struct Worker {
 }
 
 /// A task that reads a partition, and how far it has settled it.
-struct Reader {
+struct RunningReader {
     task: Task,
     settled: Arc<AtomicI64>,
 }
@@ -252,7 +252,7 @@ impl Worker {
         let task = spawn(|stop| reader.run(stop));
         let before = self
             .readers
-            .insert(lease.partition, Reader { task, settled });
+            .insert(lease.partition, RunningReader { task, settled });
         self.stop_later(before.map(|reader| reader.task));
     }
 

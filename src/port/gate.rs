@@ -12,7 +12,10 @@ use futures::future::join_all;
 use std::time::Duration;
 use uuid::Uuid;
 
-use super::{Movement, MovementId, MovementMode, Settlement};
+use super::{
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, Movement, MovementId,
+    MovementMode, Settlement, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
 /// The gate did not do what it was asked, or is not known to have done it.
@@ -67,7 +70,7 @@ pub struct SaleTerms {
 
 /// Why a sale was closed until it is loaded anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contradiction {
+pub enum CloseReason {
     /// The server behind the gate was restarted since the sale was loaded, and may have lost writes.
     Restarted,
     /// What says how many units are available was lost.
@@ -78,8 +81,8 @@ pub enum Contradiction {
     MetaLost,
     /// `available + holders + withdrawn` is not the total: the holders were lost, or somebody wrote into the gate.
     OffBalance,
-    /// The caller had a reason of its own.
-    Told,
+    /// The caller asked for it ([`CloseRequest::Unconditional`]).
+    Requested,
 }
 
 /// The answer to one shopper who asks for a unit.
@@ -123,15 +126,6 @@ pub enum ReleaseOutcome {
     NotHeld,
 }
 
-/// The answer to setting units aside for a movement.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WithdrawOutcome {
-    /// So many are set aside, by this call or an earlier one. 0: none was available or, if all were to be, not enough.
-    Withdrawn(u32),
-    /// The sale is unknown, closed or being loaded: nothing is known, and nothing was changed.
-    NotOpen,
-}
-
 /// What a shopper is told of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PurchaseResult {
@@ -150,7 +144,7 @@ pub struct ResultEntry {
 
 /// A shopper who asks for a result; `sale` is the product's current one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ResultQuestion {
+pub struct ResultQuery {
     pub user: UserId,
     pub product: ProductId,
     pub sale: Option<SaleId>,
@@ -165,7 +159,7 @@ pub struct Holder {
 
 /// A shopper who holds a unit, and how far that has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Holding {
+pub struct HeldUnit {
     pub user: UserId,
     pub attempt: AttemptId,
     pub standing: Standing,
@@ -202,9 +196,9 @@ pub enum GateStatus {
         holders: u64,
         /// Units set aside, by movement, in the order of ids. Also movements for which none could be. Empty nearly always.
         withdrawn: Vec<(MovementId, u64)>,
-        /// Goes up whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
+        /// Raised whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
         /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
-        returns: u64,
+        holders_epoch: u64,
         /// Of the terms in force; 0 if the sale was loaded by a program that knew no terms.
         version: u64,
         /// Of the terms in force. Another number than the ledger's while a change is on its way.
@@ -247,9 +241,9 @@ impl GateStatus {
 /// and answers within a bounded time.
 #[async_trait]
 pub trait StockGate: Send + Sync {
-    /// True if what is held here outlives this process. Only then may an attempt that is pending here count as accepted
+    /// True if the gate keeps its state when this process ends. Only then may an attempt that is pending here count as accepted
     /// before the log is known to have it.
-    fn outlives_process(&self) -> bool;
+    fn is_durable(&self) -> bool;
 
     /// Decides for shoppers of one sale, in this order, in one atomic step. One outcome for each holder asked for.
     ///
@@ -286,15 +280,15 @@ pub trait StockGate: Send + Sync {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError>;
 
-    /// True if [`read_results`](Self::read_results) of many costs less than asking one by one.
-    fn likes_many_questions(&self) -> bool {
+    /// True if one [`read_results`](Self::read_results) of many costs less than many [`read_result`](Self::read_result).
+    fn prefers_batched_reads(&self) -> bool {
         false
     }
 
     /// [`read_result`](Self::read_result) for many, in order.
     async fn read_results(
         &self,
-        asked: &[ResultQuestion],
+        asked: &[ResultQuery],
     ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
         let answers = asked
             .iter()
@@ -308,9 +302,13 @@ pub trait StockGate: Send + Sync {
     /// All who hold a unit, in no order; at least those who hold one during the whole call.
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError>;
 
-    /// Closes a sale until it is loaded anew, when what is kept of it cannot be trusted, or `anyway`. From a restart of the
-    /// server on, a sale answers as a closed one even before this. What it found, if it closed the sale now.
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError>;
+    /// Closes a sale until it is loaded anew. From a restart of the server on, a sale answers as a closed one even before this.
+    /// The reason, if it closed the sale now.
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError>;
 
     /// Of a closed sale: lists those as pending again who hold a pending attempt and are not listed. How many. A sale that
     /// lost its list must not be loaded anew before: an attempt may be known here and nowhere else.
@@ -318,14 +316,12 @@ pub trait StockGate: Send + Sync {
 
     /// Takes orders out that the ledger has ended, at most 1,000: each unit can be bought again, the shopper may buy again and
     /// is not told SUCCESS any more. An order of one of these attempts that is recorded later takes no unit.
-    ///
-    /// False unless the sale is open: then it must be called again, since an older snapshot may bring the holders back.
     async fn end_orders(
         &self,
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError>;
+    ) -> Result<EndOrdersOutcome, GateError>;
 
     /// Up to `limit` pending attempts that are at least this old, oldest first. Works on closed sales too.
     async fn overdue(
@@ -336,31 +332,30 @@ pub trait StockGate: Send + Sync {
     ) -> Result<Vec<PendingEntry>, GateError>;
 
     /// Claims pending attempts before they are appended again: from now on their release is refused, and they count as
-    /// new for [`StockGate::overdue`]. One answer for each: true if it is still pending.
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError>;
+    /// new for [`StockGate::overdue`]. One answer for each.
+    async fn claim(&self, sale: SaleId, holders: &[Holder])
+    -> Result<Vec<ClaimOutcome>, GateError>;
 
-    /// Starts loading a sale that is unknown or closed, dropping what was held of it. False when it is open, or another
-    /// loading started less than `lease` ago.
+    /// Starts loading a sale that is unknown or closed, dropping what was held of it.
     async fn begin_load(
         &self,
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError>;
+    ) -> Result<LoadStart, GateError>;
 
-    /// Adds holders who have an order, from the same snapshot as the units of [`StockGate::open`]. False when this loading
-    /// was superseded.
+    /// Adds holders who have an order, from the same snapshot as the units of [`StockGate::open`].
     async fn load_holders(
         &self,
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError>;
+    ) -> Result<LoadStep, GateError>;
 
     /// Opens a loaded sale with the terms, and the units left, of the ledger's snapshot that the holders came from. It must
     /// have been taken after [`StockGate::begin_load`]. `movements` are the PENDING ones of the same snapshot: for each, in
     /// order, units are set aside as by [`StockGate::withdraw`], so that a gate that was lost in the middle of a withdrawal
-    /// does not sell them. What is kept of the sale expires at `expires`. False when superseded.
+    /// does not sell them. What is kept of the sale expires at `expires`.
     async fn open(
         &self,
         sale: SaleId,
@@ -369,11 +364,10 @@ pub trait StockGate: Send + Sync {
         remaining: u64,
         movements: &[Movement],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError>;
+    ) -> Result<LoadStep, GateError>;
 
     /// Applies terms to an open sale if their version is newer than that in force: what is available changes by as much as
     /// the total. More may be given out than the new total; then nothing is available, and the number is below zero.
-    /// True if these terms, or newer ones, are in force.
     ///
     /// Units that are set aside for movements of `closed`, at most 1,000, become available at the same moment, unless the
     /// version in force is newer: `available += (total - total before) + cleared`. So the terms must be read from the ledger
@@ -384,7 +378,7 @@ pub trait StockGate: Send + Sync {
         terms: SaleTerms,
         closed: &[MovementId],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError>;
+    ) -> Result<TermsOutcome, GateError>;
 
     /// Sets units of an open sale aside for a movement that is PENDING in the ledger: nobody can reserve them. `UpTo`: as many
     /// as are available; `Exact`: all or none. Units that are held are never taken. Repeated, it answers the same
@@ -399,7 +393,7 @@ pub trait StockGate: Send + Sync {
 
     /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
     /// true at some moment meanwhile. For audits; reads only.
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError>;
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError>;
 
     /// What these shoppers would be told of a sale if the gate forgot who holds its units: one answer for each, `None`
     /// where nothing is kept or it is of another sale of the product. For audits; reads only.
@@ -414,8 +408,7 @@ pub trait StockGate: Send + Sync {
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError>;
 
     /// Forgets a sale, as if the gate had been emptied of it: a worker loads it anew from the ledger.
-    /// False, and nothing is forgotten, while an attempt is pending.
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError>;
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError>;
 
     /// The time by the gate's clock, which opens and closes sales. On a cluster, of one of its masters: their clocks are to
     /// be within a second of each other.

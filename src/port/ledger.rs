@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AccountChanges, AccountPage, AccountPosition, Attempt, DeadLetterDecision, Holder, KeyPage,
-    Movement, MovementId, Offset, Outcome, Partition, SaleSwitch, SaleTerms, SaleWindow,
-    Settlement,
+    Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome, SaleSwitch, SaleTerms,
+    SaleWindow, SeekOutcome, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -247,13 +247,13 @@ pub trait Ledger: Send + Sync {
     /// exact username.
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError>;
 
-    /// Puts another password hash in the place of this one. False if the account has another by now, or is gone.
+    /// Puts another password hash in the place of this one.
     async fn replace_password_hash(
         &self,
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError>;
+    ) -> Result<PasswordHashOutcome, LedgerError>;
 
     /// All sales but drafts that end after `since`, and the last one that ended before it, by start.
     /// Windows are to the millisecond, as the gate keeps them.
@@ -331,13 +331,13 @@ pub trait Ledger: Send + Sync {
         topic: &str,
     ) -> Result<BTreeMap<Partition, Offset>, LedgerError>;
 
-    /// Moves a partition from offset `from` to another one without settling, if it stands there. True if it did.
+    /// Moves a partition from offset `from` to another one without settling, if it stands there.
     async fn seek(
         &self,
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError>;
+    ) -> Result<SeekOutcome, LedgerError>;
 
     /// Settled attempts in the order of their ids, behind `after`, at most `limit`: fewer only at the end. For audits.
     async fn settled(

@@ -18,8 +18,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
-        GateStatus, Holder, Holding, LoadToken, Movement, MovementId, Outcome, PendingEntry,
-        ReleaseOutcome, ReserveOutcome, SaleSwitch, SaleTerms, Settlement, Standing,
+        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement,
+        MovementId, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome, SaleSwitch, SaleTerms,
+        Settlement, Standing, UnloadOutcome,
     },
 };
 
@@ -37,7 +38,7 @@ pub struct Sale {
     pending: HashMap<UserId, i64>,
     /// `None` once it was lost.
     available: Option<i64>,
-    returns: u64,
+    holders_epoch: u64,
     /// Units that were set aside, by movement, until the ledger has closed it.
     withdrawn: BTreeMap<MovementId, u64>,
     /// Attempts whose orders the ledger has ended and that were taken out. Whoever settled one may still come to record it.
@@ -58,7 +59,7 @@ enum Phase {
         token: LoadToken,
         started: i64,
         /// Orders recorded meanwhile that the snapshot did not bring, so far.
-        late: i64,
+        recorded_while_loading: i64,
     },
     Open {
         token: LoadToken,
@@ -93,7 +94,7 @@ enum State {
     Claimed,
     Ordered,
     /// Ordered, recorded while the sale was being loaded.
-    Late,
+    RecordedWhileLoading,
 }
 
 impl State {
@@ -148,9 +149,9 @@ impl Sale {
         Some(held.state.standing())
     }
 
-    /// True if, once this is recorded, the holder tells the shopper's result.
+    /// True if the holder shows the shopper's result once this is recorded.
     #[must_use]
-    pub fn tells(&self, settlement: &Settlement) -> bool {
+    pub fn holder_shows_result(&self, settlement: &Settlement) -> bool {
         let attempt = &settlement.attempt;
         let held = self.holders.get(&attempt.user.into());
         match (settlement.outcome, held) {
@@ -201,7 +202,7 @@ impl Sale {
         match self.holders.get(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt => match held.state {
                 State::Claimed => ReleaseOutcome::Claimed,
-                State::Ordered | State::Late => ReleaseOutcome::NotHeld,
+                State::Ordered | State::RecordedWhileLoading => ReleaseOutcome::NotHeld,
                 State::Pending => {
                     self.forget(holder.user);
                     self.give_back();
@@ -212,14 +213,14 @@ impl Sale {
         }
     }
 
-    pub fn claim(&mut self, holder: Holder, now: i64) -> bool {
+    pub fn claim(&mut self, holder: Holder, now: i64) -> ClaimOutcome {
         match self.holders.get_mut(&holder.user.into()) {
             Some(held) if held.attempt == holder.attempt && held.state.is_pending() => {
                 held.state = State::Claimed;
                 self.pending.insert(holder.user, now);
-                true
+                ClaimOutcome::Claimed
             }
-            Some(_) | None => false,
+            Some(_) | None => ClaimOutcome::NotPending,
         }
     }
 
@@ -282,14 +283,17 @@ impl Sale {
                 // The set of holders has grown: whoever refuses shoppers by heart must look again.
                 Phase::Open { .. } => {
                     self.move_units(-1);
-                    self.returns += 1;
+                    self.holders_epoch += 1;
                     self.hold(user, attempt, State::Ordered);
                 }
-                Phase::Loading { late, .. } => {
-                    *late += 1;
-                    self.hold(user, attempt, State::Late);
+                Phase::Loading {
+                    recorded_while_loading,
+                    ..
+                } => {
+                    *recorded_while_loading += 1;
+                    self.hold(user, attempt, State::RecordedWhileLoading);
                 }
-                Phase::Closed => self.hold(user, attempt, State::Late),
+                Phase::Closed => self.hold(user, attempt, State::RecordedWhileLoading),
                 Phase::New | Phase::Lost => {}
             },
             (
@@ -329,7 +333,7 @@ impl Sale {
                     available,
                     pending,
                     holders: self.holders.len() as u64,
-                    returns: self.returns,
+                    holders_epoch: self.holders_epoch,
                     version: terms.version,
                     total: signed(terms.total),
                     complete: !self.unlisted,
@@ -354,39 +358,39 @@ impl Sale {
     }
 
     #[must_use]
-    pub fn holdings(&self) -> Vec<Holding> {
-        let holding = |(key, held): (&Key, &Held)| {
-            Some(Holding {
+    pub fn held_units(&self) -> Vec<HeldUnit> {
+        let held_unit = |(key, held): (&Key, &Held)| {
+            Some(HeldUnit {
                 user: UserId::new(i64::from_ne_bytes(key.0))?,
                 attempt: held.attempt,
                 standing: held.state.standing(),
             })
         };
-        self.holders.iter().filter_map(holding).collect()
+        self.holders.iter().filter_map(held_unit).collect()
     }
 
     /// Forgets everything, unless something is pending.
-    pub fn unload(&mut self) -> bool {
+    pub fn unload(&mut self) -> UnloadOutcome {
         if !self.pending.is_empty() {
-            return false;
+            return UnloadOutcome::AttemptsPending;
         }
         *self = Self {
-            returns: self.returns,
+            holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             ..Self::default()
         };
-        true
+        UnloadOutcome::Unloaded
     }
 
-    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> bool {
+    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> LoadStart {
         match self.phase {
-            Phase::Open { .. } if self.available.is_some() => return false,
+            Phase::Open { .. } if self.available.is_some() => return LoadStart::OpenOrLoading,
             // Sent again: what this load has brought since must stay.
-            Phase::Loading { token: before, .. } if before == token => return true,
+            Phase::Loading { token: before, .. } if before == token => return LoadStart::Begun,
             Phase::Loading { started, .. } => {
                 let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
                 if (0..lease).contains(&(now - started)) {
-                    return false;
+                    return LoadStart::OpenOrLoading;
                 }
             }
             Phase::Open { .. } | Phase::Closed | Phase::Lost | Phase::New => {}
@@ -395,28 +399,28 @@ impl Sale {
             phase: Phase::Loading {
                 token,
                 started: now,
-                late: 0,
+                recorded_while_loading: 0,
             },
             expires: Some(now + ABANDONED_AFTER_MS),
-            returns: self.returns,
+            holders_epoch: self.holders_epoch,
             ended: std::mem::take(&mut self.ended),
             product: self.product,
             ..Self::default()
         };
-        true
+        LoadStart::Begun
     }
 
-    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> bool {
+    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> LoadStep {
         let Phase::Loading {
             token: current,
-            late,
+            recorded_while_loading,
             ..
         } = &mut self.phase
         else {
-            return false;
+            return LoadStep::Superseded;
         };
         if *current != token {
-            return false;
+            return LoadStep::Superseded;
         }
         for holder in holders {
             // The snapshot is younger than all that ended before this loading began.
@@ -426,16 +430,16 @@ impl Sale {
                 state: State::Ordered,
             };
             let before = self.holders.insert(holder.user.into(), held);
-            // Recorded before it was loaded: the snapshot counts this order, so `late` must not.
-            if before.is_some_and(|held| held.state == State::Late) {
-                *late -= 1;
+            // Recorded before it was loaded: the snapshot counts this order, so `recorded_while_loading` must not.
+            if before.is_some_and(|held| held.state == State::RecordedWhileLoading) {
+                *recorded_while_loading -= 1;
             }
         }
         self.expires = Some(now + ABANDONED_AFTER_MS);
-        true
+        LoadStep::Applied
     }
 
-    /// `micros` is the clock: `returns` never takes a value that it had before, even in an earlier process, and
+    /// `micros` is the clock: `holders_epoch` never takes a value that it had before, even in an earlier process, and
     /// microseconds run ahead of any count.
     pub fn open(
         &mut self,
@@ -445,25 +449,31 @@ impl Sale {
         movements: &[Movement],
         expires: DateTime<Utc>,
         micros: i64,
-    ) -> bool {
+    ) -> LoadStep {
         match self.phase {
             // Sent again: units may have been taken since.
-            Phase::Open { token: current, .. } => current == token,
+            Phase::Open { token: current, .. } if current == token => LoadStep::Applied,
             Phase::Loading {
                 token: current,
-                late,
+                recorded_while_loading,
                 ..
             } if current == token => {
-                self.available = Some(signed(remaining) - late);
-                self.returns = u64::try_from(micros).unwrap_or(0).max(self.returns + 1);
+                self.available = Some(signed(remaining) - recorded_while_loading);
+                self.holders_epoch = u64::try_from(micros)
+                    .unwrap_or(0)
+                    .max(self.holders_epoch + 1);
                 self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
                 for movement in movements {
                     self.set_aside(movement.id, movement.requested, movement.mode);
                 }
-                true
+                LoadStep::Applied
             }
-            Phase::Loading { .. } | Phase::Closed | Phase::Lost | Phase::New => false,
+            Phase::Open { .. }
+            | Phase::Loading { .. }
+            | Phase::Closed
+            | Phase::Lost
+            | Phase::New => LoadStep::Superseded,
         }
     }
 
@@ -484,7 +494,7 @@ impl Sale {
 
     fn give_back(&mut self) {
         self.move_units(1);
-        self.returns += 1;
+        self.holders_epoch += 1;
     }
 
     fn move_units(&mut self, units: i64) {

@@ -95,8 +95,8 @@ pub(super) enum MarkCause {
 /// said, never from the ledger's listing, which may be older than an operator's last change.
 pub(super) struct RefusalMark {
     pub(super) cause: MarkCause,
-    /// The gate's count of returned units when the mark was made: the mark holds while it stands still.
-    pub(super) returns: u64,
+    /// The gate's holders epoch when the mark was made: the mark holds while the epoch does not change.
+    pub(super) holders_epoch: u64,
     /// Sorted.
     pub(super) holders: Box<[UserId]>,
 }

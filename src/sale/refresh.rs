@@ -133,7 +133,9 @@ impl CatalogRefresh {
         let id = sale.listing.id;
         let status = self.gate.status(id).await?;
         let GateStatus::Open {
-            available, returns, ..
+            available,
+            holders_epoch,
+            ..
         } = status
         else {
             forget_stock(sale);
@@ -144,7 +146,8 @@ impl CatalogRefresh {
             sale.set_mark(None);
             return Ok(());
         };
-        let stands = |mark: &RefusalMark| mark.cause == cause && mark.returns == returns;
+        let stands =
+            |mark: &RefusalMark| mark.cause == cause && mark.holders_epoch == holders_epoch;
         if sale.mark().is_some_and(|mark| stands(&mark)) {
             return Ok(());
         }
@@ -154,11 +157,11 @@ impl CatalogRefresh {
         // Only if no unit came back meanwhile is everybody who holds one among these.
         let after = self.gate.status(id).await?;
         if self.catalog.cause(&after) == Some(cause)
-            && matches!(after, GateStatus::Open { returns: after, .. } if after == returns)
+            && matches!(after, GateStatus::Open { holders_epoch: after, .. } if after == holders_epoch)
         {
             sale.set_mark(Some(RefusalMark {
                 cause,
-                returns,
+                holders_epoch,
                 holders: holders.into_boxed_slice(),
             }));
         }

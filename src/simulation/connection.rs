@@ -49,7 +49,7 @@ impl Connection {
     pub(super) async fn call<T, F>(
         &self,
         what: impl Fn() -> String,
-        told: impl Fn(&T) -> String,
+        describe: impl Fn(&T) -> String,
         effect: impl Fn() -> F + Send + 'static,
     ) -> Result<T, Failure>
     where
@@ -114,7 +114,7 @@ impl Connection {
         self.process.running().await;
         self.world.note(|| {
             let told = match &result {
-                Ok(answer) => told(answer),
+                Ok(answer) => describe(answer),
                 Err(Failure::Refused(cause)) => format!("refused: {cause}"),
                 Err(Failure::Unknown(cause)) => cause.clone(),
             };

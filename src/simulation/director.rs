@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 
 use super::{
-    node::{Node, Role},
+    node::{Node, NodeRole},
     plan::{Blow, Event, Kind, Poison, Server},
     shopper::newcomer,
     world::{World, shopper, short},
@@ -31,13 +31,13 @@ pub(super) struct System {
 impl System {
     pub(super) fn start(world: &Arc<World>) -> Self {
         let (apis, workers) = if world.plan.kind == Kind::Embedded {
-            let node = Node::new(world, Role::Everything, 1);
+            let node = Node::new(world, NodeRole::Everything, 1);
             (vec![Arc::clone(&node)], vec![node])
         } else {
             let make = |role, count| (1..=count).map(|n| Node::new(world, role, n)).collect();
             (
-                make(Role::Api, world.plan.apis),
-                make(Role::Worker, world.plan.workers),
+                make(NodeRole::Api, world.plan.apis),
+                make(NodeRole::Worker, world.plan.workers),
             )
         };
         let system = Self { apis, workers };
@@ -337,8 +337,8 @@ pub(super) async fn is_quiet(world: &World) -> bool {
             version,
             ..
         }) => {
-            let told = world.ledger.is_told(world.sale, version);
-            settled && told && !contradicts && pending == 0 && available == remaining
+            let informed = world.ledger.gate_is_up_to_date(world.sale, version);
+            settled && informed && !contradicts && pending == 0 && available == remaining
         }
         Ok(GateStatus::Closed { .. } | GateStatus::Unknown) | Err(_) => false,
     }

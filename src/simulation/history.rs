@@ -6,7 +6,7 @@ use futures::future::join_all;
 use tokio::time::sleep;
 
 use super::{
-    Report, Tally,
+    HistoryReport, HistoryTotals,
     chance::Chance,
     clock::at,
     director::{System, happen, is_quiet},
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(40);
 /// How long a unit that is free, or the lack of one, may take to be seen by every API.
 const SEEN_WITHIN: Duration = Duration::from_secs(3);
 
-pub(super) async fn play(seed: u64, traced: bool) -> Report {
+pub(super) async fn play(seed: u64, traced: bool) -> HistoryReport {
     let mut chance = Chance::new(seed);
     let plan = Plan::of(&mut chance);
     let world = World::new(plan.clone(), chance.fork(), traced);
@@ -94,7 +94,7 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
     promises::judge(&world, became_quiet).await;
     let told = world.seen();
     let accepted = |press: &&super::shopper::Press| matches!(press.answer, Answer::Accepted(_));
-    let tally = Tally {
+    let totals = HistoryTotals {
         presses: told.presses.len() as u64,
         accepted: told.presses.iter().filter(accepted).count() as u64,
         orders: world.ledger.orders(world.sale).len() as u64,
@@ -103,11 +103,11 @@ pub(super) async fn play(seed: u64, traced: bool) -> Report {
     };
     let broken = told.broken.clone();
     drop(told);
-    Report {
+    HistoryReport {
         seed,
         broken,
         trace: world.take_trace(),
-        tally,
+        totals,
     }
 }
 

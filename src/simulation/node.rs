@@ -29,7 +29,7 @@ const KEPT: Duration = Duration::from_hours(1);
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum NodeRole {
     Api,
     Worker,
     /// Both in one process.
@@ -40,7 +40,7 @@ pub(super) enum Role {
 pub(super) struct Node {
     world: Arc<World>,
     name: String,
-    role: Role,
+    role: NodeRole,
     running: Mutex<Option<Arc<Running>>>,
     /// How many processes ran here, and how far its clock is off.
     state: Mutex<(u32, i64)>,
@@ -65,11 +65,11 @@ pub(super) struct Running {
 }
 
 impl Node {
-    pub(super) fn new(world: &Arc<World>, role: Role, number: usize) -> Arc<Self> {
+    pub(super) fn new(world: &Arc<World>, role: NodeRole, number: usize) -> Arc<Self> {
         let name = match role {
-            Role::Api => format!("api {number}"),
-            Role::Worker => format!("worker {number}"),
-            Role::Everything => "process".to_owned(),
+            NodeRole::Api => format!("api {number}"),
+            NodeRole::Worker => format!("worker {number}"),
+            NodeRole::Everything => "process".to_owned(),
         };
         Arc::new(Self {
             world: Arc::clone(world),
@@ -112,14 +112,14 @@ impl Node {
             self.world.ledger.clear_leases();
         }
         let engines = self.engines(&started);
-        if self.role != Role::Worker {
+        if self.role != NodeRole::Worker {
             let (started, engines) = (Arc::clone(&started), engines.clone());
             self.world.outside.spawn(async move {
                 let front = Front::open(&started.lifecycle, engines).await;
                 *lock(&started.front) = Some(front);
             });
         }
-        if self.role != Role::Api {
+        if self.role != NodeRole::Api {
             let settings = WorkerSettings {
                 group: GROUP.to_owned(),
                 id: process.name.clone(),

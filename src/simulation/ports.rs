@@ -37,7 +37,7 @@ macro_rules! call {
         let engine = Arc::clone(&$self.$engine);
         $self
             .connection
-            .call($what, told, move || {
+            .call($what, describe, move || {
                 let engine = Arc::clone(&engine);
                 call!(@future engine, $method, $($argument),*)
             })
@@ -54,7 +54,7 @@ mod ledger;
 mod log;
 
 /// An answer as the trace shows it.
-fn told<T: Debug, E: Debug>(answer: &Result<T, E>) -> String {
+fn describe<T: Debug, E: Debug>(answer: &Result<T, E>) -> String {
     match answer {
         Ok(answer) => plain(&format!("{answer:?}")),
         Err(error) => format!("{error:?}"),

@@ -59,7 +59,7 @@ impl Topology {
 }
 
 /// The system. Fields are dropped in this order: processes before their servers.
-pub struct Bed {
+pub struct TestBed {
     pub topology: Topology,
     pub nodes: Vec<Node>,
     pub shoppers: Arc<Vec<Shopper>>,
@@ -80,7 +80,7 @@ enum Kafka {
     Three(Cluster),
 }
 
-impl Bed {
+impl TestBed {
     /// With so many accounts.
     pub async fn start(topology: Topology, accounts: usize) -> Self {
         match topology {
@@ -298,7 +298,7 @@ impl Bed {
     }
 }
 
-impl Drop for Bed {
+impl Drop for TestBed {
     /// After a fault that was not ended: whatever is paused would neither end nor answer those who wait for it.
     fn drop(&mut self) {
         self.postgres.resume();

@@ -7,13 +7,13 @@ use std::{
 };
 
 use crate::{
-    bed::Bed,
+    bed::TestBed,
     check::{self, Outcome},
+    client_log::Request,
     fault::Fault,
     limits,
     load::{Load, Pace},
     pressure,
-    told::Request,
 };
 
 /// How long all is well before the fault.
@@ -39,11 +39,11 @@ pub struct Row {
 }
 
 /// Runs it; panics if anything is not as it must be.
-pub async fn run(bed: &mut Bed, fault: Fault, setting: Setting) -> Row {
+pub async fn run(bed: &mut TestBed, fault: Fault, setting: Setting) -> Row {
     let mut load = Load::open(bed, setting.stock, setting.pace).await;
     let mut steady = load.start();
     tokio::time::sleep(BEFORE).await;
-    load.book().accounts_may_go = fault.loses_accounts();
+    load.client_log().accounts_may_go = fault.loses_accounts();
     let waited = pressure::waited();
     let mut blow = Instant::now();
     let over = if fault == Fault::LedgerNew {
@@ -91,8 +91,8 @@ pub async fn run(bed: &mut Bed, fault: Fault, setting: Setting) -> Row {
 
 impl Row {
     /// Counts the answers of the hard time, and holds every wait against its limit.
-    fn read(&mut self, bed: &Bed, load: &Load, hard_time: Range<Instant>, short_of_cpu: bool) {
-        for exchange in &load.book().exchanges {
+    fn read(&mut self, bed: &TestBed, load: &Load, hard_time: Range<Instant>, short_of_cpu: bool) {
+        for exchange in &load.client_log().exchanges {
             let limit = limits::answer(exchange.sent.request, self.fault, &bed.config);
             assert!(
                 exchange.took() <= limit,

@@ -5,8 +5,8 @@ use std::time::Duration;
 use flashsale::config::Config;
 
 use crate::{
+    client_log::Request,
     fault::{Fault, Part},
-    told::Request,
 };
 
 /// How long an attempt may wait for its turn (`order/purchase/reserve.rs`).

@@ -18,7 +18,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    bed::Bed,
+    bed::TestBed,
+    client_log::{ClientLog, Reply, Request, Sent},
     limits, pressure,
     request::exchange,
     support::{
@@ -26,7 +27,6 @@ use crate::{
         system::{GateBalance, System},
         wait_until,
     },
-    told::{Book, Reply, Request, Sent},
 };
 
 /// How often something is sent.
@@ -86,7 +86,7 @@ pub struct Load {
     turn: AtomicUsize,
     shoppers: Arc<Vec<Shopper>>,
     fresh: AtomicUsize,
-    book: Mutex<Book>,
+    client_log: Mutex<ClientLog>,
 }
 
 /// A load that goes on until it is stopped.
@@ -97,7 +97,7 @@ pub struct Steady {
 
 impl Load {
     /// A new sale, open and known to every API.
-    pub async fn open(bed: &Bed, stock: u32, pace: Pace) -> Arc<Self> {
+    pub async fn open(bed: &TestBed, stock: u32, pace: Pace) -> Arc<Self> {
         let (sale, product) = bed.system.sale(stock).await;
         bed.system.wait_until_open(sale).await;
         let apis: Vec<_> = bed
@@ -133,7 +133,7 @@ impl Load {
             turn: AtomicUsize::new(0),
             shoppers: Arc::clone(&bed.shoppers),
             fresh: AtomicUsize::new(0),
-            book: Mutex::default(),
+            client_log: Mutex::default(),
         })
     }
 
@@ -143,7 +143,7 @@ impl Load {
     }
 
     /// More of them or less, in the ledger.
-    pub async fn change_units(&self, bed: &Bed, by: i64) {
+    pub async fn change_units(&self, bed: &TestBed, by: i64) {
         let change = format!(
             "UPDATE flash_sales SET initial_stock = initial_stock + {by} WHERE id = {}",
             self.sale
@@ -152,8 +152,8 @@ impl Load {
         self.units.fetch_add(by, Ordering::Relaxed);
     }
 
-    pub fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap()
+    pub fn client_log(&self) -> MutexGuard<'_, ClientLog> {
+        self.client_log.lock().unwrap()
     }
 
     /// Starts the steady load.
@@ -179,7 +179,7 @@ impl Load {
                 }
             }
             for _ in 0..self.pace.results {
-                let waiting = self.book().next_waiting();
+                let waiting = self.client_log().next_waiting();
                 if let Some(shopper) = waiting {
                     let load = Arc::clone(&self);
                     under_way.spawn(async move { load.ask_for_result(shopper).await });
@@ -201,7 +201,7 @@ impl Load {
     }
 
     fn next(&self, fresh: bool) -> Option<Shopper> {
-        let again = || self.book().next_again(true);
+        let again = || self.client_log().next_again(true);
         if fresh {
             self.next_fresh().or_else(again)
         } else {
@@ -235,7 +235,7 @@ impl Load {
             request.bearer_auth(&shopper.token)
         };
         let (sent, reply, body) = self.send(Request::Attempt, press).await;
-        self.book().attempted(shopper, sent, reply, &body);
+        self.client_log().attempted(shopper, sent, reply, &body);
     }
 
     pub async fn ask_for_result(&self, shopper: Shopper) {
@@ -246,7 +246,8 @@ impl Load {
                 .bearer_auth(&shopper.token)
         };
         let (sent, reply, body) = self.send(Request::Result, ask).await;
-        self.book().asked_for_result(shopper, sent, reply, &body);
+        self.client_log()
+            .asked_for_result(shopper, sent, reply, &body);
     }
 
     /// Somebody makes an account, logs in, and presses.
@@ -261,18 +262,18 @@ impl Load {
         let register = post("/api/auth/register", account);
         let (sent, reply, _) = self.send(Request::Registration, register).await;
         let registered = reply.status() == 201;
-        self.book().registered(sent, reply);
+        self.client_log().registered(sent, reply);
         if !registered {
             return;
         }
         let login = json!({"username": name, "password": "password123"});
         let login = post("/api/auth/login", login);
         let (sent, reply, body) = self.send(Request::Registration, login).await;
-        let mut book = self.book();
-        book.registered(sent, reply);
+        let mut client_log = self.client_log();
+        client_log.registered(sent, reply);
         let (id, token) = (&body["data"]["userId"], &body["data"]["token"]);
         if let (Some(id), Some(token)) = (id.as_str(), token.as_str()) {
-            book.comes_new(Shopper {
+            client_log.comes_new(Shopper {
                 id: id.parse().unwrap(),
                 token: token.to_owned(),
             });
@@ -281,7 +282,7 @@ impl Load {
 
     /// Waits for a second without trouble after this moment, in which at least a quarter of the usual attempts were
     /// answered. When it began.
-    pub async fn normal_again(&self, bed: &Bed, from: Instant) -> Instant {
+    pub async fn normal_again(&self, bed: &TestBed, from: Instant) -> Instant {
         const SECOND: Duration = Duration::from_secs(1);
         let longest = limits::recovery(&bed.config);
         let waited = pressure::waited();
@@ -289,11 +290,11 @@ impl Load {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let now = Instant::now();
             let trouble = {
-                let book = self.book();
-                let mut troubles = book.exchanges.iter().rev();
+                let client_log = self.client_log();
+                let mut troubles = client_log.exchanges.iter().rev();
                 let last = troubles.find(|exchange| exchange.reply.is_trouble());
                 let begin = last.map_or(from, |last| last.ended.max(from));
-                let answered = book.exchanges.iter().rev();
+                let answered = client_log.exchanges.iter().rev();
                 let answered = answered
                     .take_while(|exchange| exchange.ended + SECOND > now)
                     .filter(|exchange| exchange.sent.request == Request::Attempt)
@@ -315,13 +316,13 @@ impl Load {
 
     /// A rush at the end: everybody who was refused, and whoever else is there, until everything is sold, in the gate and in
     /// the ledger, and everybody who pressed knows.
-    pub async fn sell_out(&self, bed: &Bed) {
+    pub async fn sell_out(&self, bed: &TestBed) {
         let deadline = Instant::now() + RUSH;
         loop {
             let gate = bed.system.gate_balance(self.sale).await;
             let refused: Vec<_> = {
-                let mut book = self.book();
-                let again = std::iter::from_fn(|| book.next_again(false));
+                let mut client_log = self.client_log();
+                let again = std::iter::from_fn(|| client_log.next_again(false));
                 again.take(CROWD).collect()
             };
             let fresh = match gate {
@@ -342,14 +343,14 @@ impl Load {
             join_all(crowd.map(|shopper| self.press(shopper))).await;
             assert!(Instant::now() < deadline, "not sold out: {gate:?}");
             let open = gate.is_some_and(|gate| gate.available > 0);
-            if !open || self.book().someone_comes_again() {
+            if !open || self.client_log().someone_comes_again() {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
     }
 
     /// Whether the ledger has no unit left.
-    async fn is_sold(&self, bed: &Bed) -> bool {
+    async fn is_sold(&self, bed: &TestBed) -> bool {
         let left = format!(
             "SELECT remaining_stock::bigint FROM flash_sales WHERE id = {}",
             self.sale
@@ -358,7 +359,7 @@ impl Load {
     }
 
     /// Ends the sale, so that the next one is the only one that is open.
-    pub async fn end(&self, bed: &Bed) {
+    pub async fn end(&self, bed: &TestBed) {
         let end = format!(
             "UPDATE flash_sales SET end_time = now() WHERE id = {}",
             self.sale
@@ -369,9 +370,10 @@ impl Load {
     /// Everybody who was accepted asks for the result.
     pub async fn ask_all(&self) {
         let accepted: Vec<i64> = {
-            let book = self.book();
-            let told = book.told.iter();
-            told.filter(|(_, told)| told.accepted.is_some())
+            let client_log = self.client_log();
+            let answers = client_log.answers.iter();
+            answers
+                .filter(|(_, answers)| answers.accepted.is_some())
                 .map(|(id, _)| *id)
                 .collect()
         };

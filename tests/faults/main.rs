@@ -8,6 +8,7 @@
 mod bed;
 mod cell;
 mod check;
+mod client_log;
 mod fault;
 mod limits;
 mod load;
@@ -17,7 +18,6 @@ mod request;
 mod soak;
 mod strike;
 mod table;
-mod told;
 
 /// What the integration tests stand on as well.
 #[allow(dead_code, unused_imports)] // they use more of it
@@ -47,7 +47,7 @@ use futures::FutureExt;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
-    bed::{Bed, Topology},
+    bed::{TestBed, Topology},
     cell::{Row, Setting},
     fault::Fault,
     load::Pace,
@@ -169,9 +169,9 @@ async fn cells(wish: &Wish) -> ExitCode {
     let (mut rows, mut failed): (Vec<Row>, Vec<Fault>) = (Vec::new(), Vec::new());
     for fault in &faults {
         let kept = bed.take();
-        let mut on = match kept.filter(|bed: &Bed| bed.topology == fault.topology()) {
+        let mut on = match kept.filter(|bed: &TestBed| bed.topology == fault.topology()) {
             Some(bed) => bed,
-            None => Bed::start(fault.topology(), ACCOUNTS).await,
+            None => TestBed::start(fault.topology(), ACCOUNTS).await,
         };
         let config = on.config.clone();
         let run = AssertUnwindSafe(cell::run(&mut on, *fault, setting)).catch_unwind();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::told::Reply;
+use crate::client_log::Reply;
 
 /// Sends a request, and reads whatever comes back.
 pub async fn exchange(request: reqwest::RequestBuilder) -> (Reply, Value) {

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    bed::{Bed, Topology},
+    bed::{TestBed, Topology},
     check,
+    client_log::Request,
     fault::Fault,
     limits,
     load::{Load, Pace},
-    told::Request,
 };
 
 const ACCOUNTS: usize = 24_000;
@@ -62,7 +62,7 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
     let begun = Instant::now();
     let all = Fault::of_a_soak(topology);
     let (stock, pace) = setting(topology);
-    let mut bed = Bed::start(topology, ACCOUNTS).await;
+    let mut bed = TestBed::start(topology, ACCOUNTS).await;
     let mut random = Random(seed);
     let (mut attempts, mut faults, mut sales, mut orders) = (0, 0, 0, 0);
     let mut slowest = (Duration::ZERO, String::new());
@@ -77,7 +77,7 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
             let fault = random.one_of(&possible(&all, &had));
             println!("{:4} s  {fault}", begun.elapsed().as_secs());
             had.push(fault);
-            load.book().accounts_may_go |= fault.loses_accounts();
+            load.client_log().accounts_may_go |= fault.loses_accounts();
             fault.strike(&mut bed, &load).await;
             let over = Instant::now();
             let normal = load.normal_again(&bed, over).await;
@@ -114,7 +114,7 @@ pub async fn run(time: Duration, topology: Topology, seed: u64) {
 }
 
 /// Holds every wait against the most lenient limit of the faults that were. How many attempts, and the longest wait for one.
-fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
+fn waits(bed: &TestBed, load: &Load, had: &[Fault]) -> (usize, Duration) {
     let limit = |request| {
         let limits = had
             .iter()
@@ -123,7 +123,7 @@ fn waits(bed: &Bed, load: &Load, had: &[Fault]) -> (usize, Duration) {
     };
     let connection_faults = had.iter().any(|fault| fault.is_seen_by_shoppers());
     let (mut pressed, mut longest) = (0, Duration::ZERO);
-    for exchange in &load.book().exchanges {
+    for exchange in &load.client_log().exchanges {
         let limit = limit(exchange.sent.request);
         assert!(
             exchange.took() <= limit,

@@ -8,7 +8,7 @@ mod redis;
 use std::time::Duration;
 
 use crate::{
-    bed::Bed,
+    bed::TestBed,
     fault::{Fault, Part},
     load::Load,
     node::Node,
@@ -27,7 +27,7 @@ const MEANWHILE: Duration = Duration::from_secs(2);
 impl Fault {
     /// Lets it happen, and ends it. Returns when whatever was killed answers again, or another one serves in its place: from
     /// then on the system has to find back by itself.
-    pub async fn strike(self, bed: &mut Bed, load: &Load) {
+    pub async fn strike(self, bed: &mut TestBed, load: &Load) {
         match self {
             Self::Killed(part) => killed(part, bed).await,
             Self::Paused(part) => paused(part, bed).await,
@@ -71,7 +71,7 @@ impl Fault {
 
     /// Gives servers the roles that they had before, or starts them again, while shoppers go on. Whether there was anything
     /// to do.
-    pub async fn mend(self, bed: &mut Bed) -> bool {
+    pub async fn mend(self, bed: &mut TestBed) -> bool {
         match self {
             Self::RedisDemoted | Self::RedisFailedOver => redis::give_back(bed).await,
             Self::RedisMasterKilled => redis::start_missing(bed),
@@ -82,7 +82,7 @@ impl Fault {
     }
 }
 
-async fn killed(part: Part, bed: &mut Bed) {
+async fn killed(part: Part, bed: &mut TestBed) {
     let node: &mut Node = match part {
         Part::Api => &mut bed.nodes[0],
         Part::Worker => bed.sale_controller().await,
@@ -107,7 +107,7 @@ async fn killed(part: Part, bed: &mut Bed) {
     node.start_again().await;
 }
 
-async fn paused(part: Part, bed: &mut Bed) {
+async fn paused(part: Part, bed: &mut TestBed) {
     match part {
         Part::Api | Part::Worker => {
             let node = victim(part, bed).await;
@@ -133,7 +133,7 @@ async fn paused(part: Part, bed: &mut Bed) {
     }
 }
 
-async fn victim(part: Part, bed: &mut Bed) -> &mut Node {
+async fn victim(part: Part, bed: &mut TestBed) -> &mut Node {
     if part == Part::Worker {
         bed.sale_controller().await
     } else {
@@ -142,7 +142,7 @@ async fn victim(part: Part, bed: &mut Bed) -> &mut Node {
 }
 
 /// Of a node all wires, of a server those of all nodes.
-async fn with_traffic(part: Part, traffic: Traffic, bed: &mut Bed) {
+async fn with_traffic(part: Part, traffic: Traffic, bed: &mut TestBed) {
     let wires = match part {
         Part::Api | Part::Worker => {
             let node = victim(part, bed).await;
@@ -160,7 +160,7 @@ async fn with_traffic(part: Part, traffic: Traffic, bed: &mut Bed) {
 }
 
 /// One of the wires of every node.
-fn wires(bed: &Bed, which: fn(&Node) -> &Wire) -> Vec<&Wire> {
+fn wires(bed: &TestBed, which: fn(&Node) -> &Wire) -> Vec<&Wire> {
     bed.nodes.iter().map(which).collect()
 }
 

@@ -6,11 +6,11 @@ use flashsale::config::Config;
 
 use crate::{
     cell::{Row, Setting},
+    client_log::Request,
     fault::{Fault, Part},
     limits,
     load::Pace,
     strike::LASTING,
-    told::Request,
 };
 
 const HEADING: &str = "## Faults on real servers";

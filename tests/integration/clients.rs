@@ -154,7 +154,11 @@ async fn a_system_is_reached_and_reaches_its_servers_over_ipv6() {
     let broker = brokers.split(',').next().unwrap().to_owned();
     let postgres = format!("[::1]:{}", over_ipv6(postgres).await);
     let redis = format!("[::1]:{}", over_ipv6(redis).await);
-    let kafka = format!("[::1]:{}", over_ipv6(broker).await);
+    // Over TLS brokers have no IPv6 address (KAFKA_BROKERS refuses it).
+    let kafka = match system.environment.get("KAFKA_TLS").map(String::as_str) {
+        None | Some("disable") => format!("[::1]:{}", over_ipv6(broker).await),
+        Some(_) => broker,
+    };
     let api = system
         .serve_with(&[
             ("HOST", "[::1]:0"),

@@ -32,7 +32,7 @@ fn stranger_s(attempt: AttemptId, sale: i64, product: i64) -> Attempt {
 }
 
 /// What both systems can do.
-trait Desk: System {
+trait DeadLetterCommands: System {
     fn dead_letters(&self, arguments: &[&str]) -> Process;
 
     async fn answer(&self, arguments: &[&str]) -> String {
@@ -91,14 +91,14 @@ trait Desk: System {
     }
 }
 
-impl Desk for Servers {
+impl DeadLetterCommands for Servers {
     fn dead_letters(&self, arguments: &[&str]) -> Process {
         let arguments = [&["dead-letters"], arguments].concat();
         self.run_with(&arguments, &[("LOGNAME", "ann")])
     }
 }
 
-impl Desk for OneProcess {
+impl DeadLetterCommands for OneProcess {
     fn dead_letters(&self, arguments: &[&str]) -> Process {
         let arguments = [&["dead-letters"], arguments].concat();
         self.run_with(&arguments, &[("LOGNAME", "ann")])
@@ -107,7 +107,12 @@ impl Desk for OneProcess {
 
 /// With one letter of garbage and one of the stranger's attempt; nobody is at work. Ends with both decided, and the replay
 /// in the log.
-async fn decide_about_both(system: &impl Desk, attempt: AttemptId, sale: i64, product: i64) {
+async fn decide_about_both(
+    system: &impl DeadLetterCommands,
+    attempt: AttemptId,
+    sale: i64,
+    product: i64,
+) {
     let list = system.answer(&["list"]).await;
     assert!(list.contains("2 dead letters"), "{list}");
     assert_eq!(list.matches("nothing is decided").count(), 2, "{list}");
@@ -190,7 +195,7 @@ async fn decide_about_both(system: &impl Desk, attempt: AttemptId, sale: i64, pr
 }
 
 /// Once the replays are settled.
-async fn check_the_replay(system: &impl Desk, sale: i64) {
+async fn check_the_replay(system: &impl DeadLetterCommands, sale: i64) {
     let orders = format!("SELECT count(*) FROM orders WHERE user_id = {STRANGER}");
     assert_eq!(
         system.number(&orders).await,

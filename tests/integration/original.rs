@@ -166,7 +166,8 @@ async fn problem(api: &Api, sale: i64, shopper: &Shopper) -> Value {
 
 #[tokio::test]
 async fn a_wrong_setting_stops_only_the_commands_that_use_it() {
-    let database = TestDatabase::create().await;
+    // `migrate` needs a session of its own.
+    let database = TestDatabase::create().await.past_pooler();
     let mut environment = database.environment();
     environment.extend(
         [

@@ -3,7 +3,10 @@
 use flashsale::{
     engine::redis::RedisGate,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{GateStatus, Holder, LoadToken, ReserveOutcome, SaleTerms, SaleWindow, StockGate},
+    port::{
+        CloseRequest, EndOrdersOutcome, GateStatus, Holder, LoadStart, LoadStep, LoadToken,
+        ReserveOutcome, SaleTerms, SaleWindow, StockGate,
+    },
 };
 use uuid::Uuid;
 
@@ -188,12 +191,16 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
         user: UserId::new(user).unwrap(),
         attempt: AttemptId::generate(),
     };
-    assert!(gate.begin_load(sale, token, lease).await.unwrap());
+    assert_eq!(
+        gate.begin_load(sale, token, lease).await.unwrap(),
+        LoadStart::Begun
+    );
     let expires = now + Duration::from_hours(2);
-    assert!(
+    assert_eq!(
         gate.open(sale, token, terms, 5, &[], expires)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     let first = holder(1);
     assert_eq!(
@@ -202,10 +209,11 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     );
 
     // All keys of the sale are there: a node that imports answers TRYAGAIN for those that are not.
-    assert!(
+    assert_eq!(
         gate.end_orders(sale, ProductId::new(1).unwrap(), &[holder(9)])
             .await
-            .unwrap()
+            .unwrap(),
+        EndOrdersOutcome::TakenOut
     );
 
     let slot = cluster.slot_of(7);
@@ -240,13 +248,22 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
         gate.reserve(sale, &[holder(2)]).await.unwrap(),
         [ReserveOutcome::Closed]
     );
-    assert!(gate.close(sale, false).await.unwrap().is_some());
-    let token = LoadToken(Uuid::new_v4());
-    assert!(gate.begin_load(sale, token, lease).await.unwrap());
     assert!(
-        gate.open(sale, token, terms, 5, &[], expires)
+        gate.close(sale, CloseRequest::IfInconsistent)
             .await
             .unwrap()
+            .is_some()
+    );
+    let token = LoadToken(Uuid::new_v4());
+    assert_eq!(
+        gate.begin_load(sale, token, lease).await.unwrap(),
+        LoadStart::Begun
+    );
+    assert_eq!(
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap(),
+        LoadStep::Applied
     );
     assert_eq!(
         gate.reserve(sale, &[holder(3)]).await.unwrap(),

@@ -6,7 +6,10 @@ use flashsale::{
     config::{RedisConfig, Secret},
     engine::redis::{ConnectError, RedisGate, acl_rule},
     ids::{AttemptId, SaleId, UserId},
-    port::{GateError, Holder, LoadToken, ReserveOutcome, SaleTerms, SaleWindow, StockGate},
+    port::{
+        GateError, Holder, LoadStart, LoadStep, LoadToken, ReserveOutcome, SaleTerms, SaleWindow,
+        StockGate,
+    },
 };
 use uuid::Uuid;
 
@@ -123,16 +126,18 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
         },
         total: 5,
     };
-    assert!(
+    assert_eq!(
         gate.begin_load(sale, token, Duration::from_secs(30))
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     let expires = now + Duration::from_hours(2);
-    assert!(
+    assert_eq!(
         gate.open(sale, token, terms, 5, &[], expires)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     sale
 }

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Answers by status code.
-type Tally = BTreeMap<u16, usize>;
+type StatusCounts = BTreeMap<u16, usize>;
 
 /// The sales that need no more than one process, on an engine.
 macro_rules! suite {
@@ -44,17 +44,17 @@ macro_rules! suite {
 suite!(on_servers: Servers, embedded: OneProcess);
 
 /// Everybody presses "buy" once, spread over the APIs, 64 at a time.
-async fn everybody_buys(apis: &[Api], sale: i64, shoppers: &[Shopper]) -> Tally {
+async fn everybody_buys(apis: &[Api], sale: i64, shoppers: &[Shopper]) -> StatusCounts {
     let attempts = shoppers
         .iter()
         .enumerate()
         .map(|(n, shopper)| apis[n % apis.len()].attempt(sale, shopper));
     let answers: Vec<(u16, Value)> = stream::iter(attempts).buffer_unordered(64).collect().await;
-    let mut tally = Tally::new();
+    let mut counts = StatusCounts::new();
     for (status, _) in answers {
-        *tally.entry(status).or_default() += 1;
+        *counts.entry(status).or_default() += 1;
     }
-    tally
+    counts
 }
 
 /// Everybody's result, polled for at most 10 seconds: how many read SUCCESS and FAILED.
@@ -83,8 +83,8 @@ async fn a_sale_of_100_units_to_1000_shoppers(system: &impl System, apis: &[Api]
         api.wait_until_open(system, sale).await;
     }
     let shoppers = system.shoppers(1_000).await;
-    let tally = everybody_buys(apis, sale, &shoppers).await;
-    assert_eq!(tally, Tally::from([(200, 100), (409, 900)]));
+    let counts = everybody_buys(apis, sale, &shoppers).await;
+    assert_eq!(counts, StatusCounts::from([(200, 100), (409, 900)]));
     assert_eq!(results(&apis[0], product, &shoppers).await, (100, 900));
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (100, 0));
@@ -102,8 +102,8 @@ async fn over_http_alone_100_of_1000_new_shoppers_buy_100_units(system: impl Sys
         .collect()
         .await;
 
-    let tally = everybody_buys(&apis, sale, &shoppers).await;
-    assert_eq!(tally, Tally::from([(200, 100), (409, 900)]));
+    let counts = everybody_buys(&apis, sale, &shoppers).await;
+    assert_eq!(counts, StatusCounts::from([(200, 100), (409, 900)]));
     assert_eq!(results(api, product, &shoppers).await, (100, 900));
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (100, 0));
@@ -187,7 +187,7 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
     let hold = format!("BEGIN; SELECT 1 FROM flash_sales WHERE id = {sale} FOR UPDATE");
     lock.batch_execute(&hold).await.unwrap();
     let early = everybody_buys(&apis, sale, &shoppers[..60]).await;
-    assert_eq!(early, Tally::from([(200, 60)]));
+    assert_eq!(early, StatusCounts::from([(200, 60)]));
 
     system.redis.as_ref().unwrap().flushall();
     let response = apis[0]
@@ -219,7 +219,7 @@ async fn an_emptied_redis_closes_the_sale_until_it_is_loaded_anew() {
     let late = everybody_buys(&apis, sale, &shoppers).await;
     assert_eq!(
         late,
-        Tally::from([(200, 100), (409, 200)]),
+        StatusCounts::from([(200, 100), (409, 200)]),
         "60 hold a unit, 40 get one"
     );
     assert_eq!(results(&apis[0], product, &shoppers).await, (100, 200));

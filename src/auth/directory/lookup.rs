@@ -34,21 +34,21 @@ const KEPT: usize = 65_536;
 /// When an account was made, in seconds since 1970; `None` if there is no such account.
 pub(super) type Found = Option<i64>;
 
-type Answer = Result<Found, AccountRefusal>;
+type LookupAnswer = Result<Found, AccountRefusal>;
 
-pub(super) struct Asked {
+pub(super) struct LookupRequest {
     id: UserId,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<LookupAnswer>,
 }
 
 /// Questions on their way, and what was answered a moment ago.
 pub(super) struct Lookups {
-    queue: mpsc::Sender<Asked>,
+    queue: mpsc::Sender<LookupRequest>,
     kept: Mutex<HashMap<UserId, (Found, Instant)>>,
 }
 
 impl Lookups {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Asked>) {
+    pub(super) fn new() -> (Self, mpsc::Receiver<LookupRequest>) {
         let (queue, asked) = mpsc::channel(WAITING);
         let kept = Mutex::default();
         (Self { queue, kept }, asked)
@@ -94,7 +94,7 @@ impl Lookups {
 
 impl Directory {
     /// Asks the ledger, unless it was asked a moment ago.
-    pub(super) async fn look_up(&self, id: UserId) -> Answer {
+    pub(super) async fn look_up(&self, id: UserId) -> LookupAnswer {
         if let Some(found) = self.lookups.answered(id) {
             return Ok(found);
         }
@@ -102,7 +102,7 @@ impl Directory {
         let (answer, answered) = oneshot::channel();
         self.lookups
             .queue
-            .try_send(Asked { id, answer })
+            .try_send(LookupRequest { id, answer })
             .map_err(|_| unavailable("too many accounts are to be looked up"))?;
         match tokio::time::timeout(PATIENCE, answered).await {
             Ok(Ok(answer)) => answer,
@@ -111,7 +111,11 @@ impl Directory {
     }
 
     /// Answers what is asked until told to stop.
-    pub(super) async fn answer(&self, mut asked: mpsc::Receiver<Asked>, stop: CancellationToken) {
+    pub(super) async fn answer(
+        &self,
+        mut asked: mpsc::Receiver<LookupRequest>,
+        stop: CancellationToken,
+    ) {
         loop {
             let began = Instant::now();
             let mut batch = Vec::new();
@@ -125,7 +129,7 @@ impl Directory {
         }
     }
 
-    async fn answer_batch(&self, mut batch: Vec<Asked>) {
+    async fn answer_batch(&self, mut batch: Vec<LookupRequest>) {
         batch.retain(|asked| !asked.answer.is_closed());
         let mut ids: Vec<_> = batch.iter().map(|asked| asked.id).collect();
         ids.sort_unstable();

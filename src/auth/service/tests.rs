@@ -69,7 +69,7 @@ async fn register(auth: &Auth, username: &str, email: &str) -> Result<Account, A
     auth.register(form, here()).await
 }
 
-async fn login(auth: &Auth, username: &str, password: &str) -> Result<Session, AuthError> {
+async fn login(auth: &Auth, username: &str, password: &str) -> Result<LoginSession, AuthError> {
     let [username, password] = [username, password].map(|text| Some(text.to_owned()));
     auth.login(LoginForm { username, password }, here()).await
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Repair;
 use crate::{
-    order::audit::{Finding, LogSheet, Mended, Remedy, Report, Sheet},
+    order::audit::{Finding, LogAudit, RepairAction, RepairOutcome, Report, SaleAudit},
     port::GateStatus,
     terminal::print_json,
 };
@@ -43,7 +43,7 @@ pub(super) fn kind(finding: &Finding) -> &'static str {
     }
 }
 
-fn sale(sheet: &Sheet) -> Value {
+fn sale(sheet: &SaleAudit) -> Value {
     json!({
         "id": sheet.listing.id.value(),
         "productId": sheet.listing.product.value(),
@@ -112,8 +112,8 @@ fn finding(finding: &Finding) -> Value {
     fields
 }
 
-fn log(log: &LogSheet) -> Value {
-    let partition = |sheet: &crate::order::audit::PartitionSheet| {
+fn log(log: &LogAudit) -> Value {
+    let partition = |sheet: &crate::order::audit::PartitionAudit| {
         json!({
             "partition": sheet.partition.0,
             "earliest": sheet.earliest.0,
@@ -128,22 +128,22 @@ fn log(log: &LogSheet) -> Value {
         "notSettled": log.unsettled,
         "notRead": log.unread,
         "deadLetters": log.dead_letters,
-        "moreDeadLetters": log.more_letters,
+        "moreDeadLetters": log.more_dead_letters,
         "findings": log.cut().map(cut).collect::<Vec<_>>(),
     })
 }
 
 fn repair(repair: &Repair) -> Value {
-    let (what, count) = match &repair.remedy {
-        Remedy::TellSuccess(users) => ("tell_success", users.len()),
-        Remedy::ForgetSuccess(users) => ("forget_success", users.len()),
-        Remedy::RecordOrders(orders) => ("record_orders", orders.len()),
-        Remedy::Reload => ("reload", 1),
+    let (what, count) = match &repair.action {
+        RepairAction::TellSuccess(users) => ("tell_success", users.len()),
+        RepairAction::ForgetSuccess(users) => ("forget_success", users.len()),
+        RepairAction::RecordOrders(orders) => ("record_orders", orders.len()),
+        RepairAction::Reload => ("reload", 1),
     };
     let (state, cause) = match repair.came {
         None => ("planned", None),
-        Some(Mended::Done) => ("done", None),
-        Some(Mended::NotYet(cause)) => ("not_yet", Some(cause)),
+        Some(RepairOutcome::Done) => ("done", None),
+        Some(RepairOutcome::NotYet(cause)) => ("not_yet", Some(cause)),
     };
     json!({ "saleId": repair.sale.value(), "remedy": what, "count": count, "state": state, "cause": cause })
 }

@@ -2,7 +2,7 @@
 
 use super::{Repair, json::kind};
 use crate::{
-    order::audit::{Finding, LogSheet, Mended, Remedy, Report, Sheet},
+    order::audit::{Finding, LogAudit, RepairAction, RepairOutcome, Report, SaleAudit},
     port::GateStatus,
     terminal::{Plain, say},
 };
@@ -32,13 +32,13 @@ pub(super) fn repairs(repairs: &[Repair]) {
     for repair in repairs {
         let came = match repair.came {
             None => "would",
-            Some(Mended::Done) => "done",
-            Some(Mended::NotYet(cause)) => cause,
+            Some(RepairOutcome::Done) => "done",
+            Some(RepairOutcome::NotYet(cause)) => cause,
         };
         say!(
             "  sale {}: {} ({came})",
             repair.sale,
-            remedy(&repair.remedy)
+            action(&repair.action)
         );
     }
     if repairs.iter().any(|repair| repair.came.is_none()) {
@@ -52,7 +52,7 @@ pub(super) fn hint() {
 
 /// Everything that breaks a promise, in words.
 pub(in super::super) fn findings(report: &Report) -> Vec<String> {
-    let of_sale = |sheet: &Sheet| {
+    let of_sale = |sheet: &SaleAudit| {
         let sale = sheet.listing.id;
         let findings = sheet.findings.iter().take(SHOWN);
         let findings = findings.map(move |finding| format!("sale {sale}: {}", described(finding)));
@@ -65,7 +65,7 @@ pub(in super::super) fn findings(report: &Report) -> Vec<String> {
     of_sales.chain(of_log).collect()
 }
 
-fn sale(sheet: &Sheet) {
+fn sale(sheet: &SaleAudit) {
     let listing = &sheet.listing;
     let day = |at: chrono::DateTime<chrono::Utc>| at.format("%FT%TZ").to_string();
     say!(
@@ -135,7 +135,7 @@ fn sale(sheet: &Sheet) {
     }
 }
 
-fn log(log: &LogSheet) {
+fn log(log: &LogAudit) {
     say!(
         "Log {}: {} records not settled yet",
         Plain(&log.name),
@@ -152,7 +152,11 @@ fn log(log: &LogSheet) {
             "  BROKEN  partition {partition}: {missing} records were deleted before they were settled (see the topic's retention)"
         );
     }
-    let more = if log.more_letters { " or more" } else { "" };
+    let more = if log.more_dead_letters {
+        " or more"
+    } else {
+        ""
+    };
     say!(
         "Dead letters without a decision: {}{more}",
         log.dead_letters
@@ -198,11 +202,15 @@ fn described(finding: &Finding) -> String {
     }
 }
 
-fn remedy(remedy: &Remedy) -> String {
-    match remedy {
-        Remedy::TellSuccess(users) => format!("tell {} shoppers SUCCESS", users.len()),
-        Remedy::ForgetSuccess(users) => format!("forget the result of {} shoppers", users.len()),
-        Remedy::RecordOrders(orders) => format!("tell the gate of {} orders", orders.len()),
-        Remedy::Reload => "drop it from the gate, to be loaded anew from the ledger".to_owned(),
+fn action(action: &RepairAction) -> String {
+    match action {
+        RepairAction::TellSuccess(users) => format!("tell {} shoppers SUCCESS", users.len()),
+        RepairAction::ForgetSuccess(users) => {
+            format!("forget the result of {} shoppers", users.len())
+        }
+        RepairAction::RecordOrders(orders) => format!("tell the gate of {} orders", orders.len()),
+        RepairAction::Reload => {
+            "drop it from the gate, to be loaded anew from the ledger".to_owned()
+        }
     }
 }

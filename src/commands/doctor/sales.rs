@@ -152,7 +152,7 @@ mod tests {
             switch: crate::port::SaleSwitch::On,
             available: 10,
             pending: 0,
-            returns: 1,
+            holders_epoch: 1,
             holders: 0,
             version: 1,
             total: 10,

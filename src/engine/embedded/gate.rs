@@ -12,16 +12,17 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    results::{Results, Told},
+    results::{ResultStore, StoredResult},
     values::millis,
 };
 use crate::{
     clock::Clock,
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
-        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
-        ResultEntry, SaleTerms, Settlement, Standing, StockGate, WithdrawOutcome,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, Outcome,
+        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms,
+        Settlement, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
     rules::sale::Sale,
 };
@@ -29,13 +30,13 @@ use crate::{
 /// The gate in memory.
 pub struct MemoryGate {
     clock: Arc<dyn Clock>,
-    results: Results,
+    results: ResultStore,
     /// Each sale behind a lock of its own, so that sales do not wait for each other.
     sales: RwLock<HashMap<SaleId, Arc<Mutex<Sale>>>>,
 }
 
 impl MemoryGate {
-    pub(super) fn new(clock: Arc<dyn Clock>, results: Results) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, results: ResultStore) -> Self {
         Self {
             clock,
             results,
@@ -77,17 +78,17 @@ impl MemoryGate {
         sales.get(&id).cloned()
     }
 
-    /// The results that must be written, since no holder tells them: of those who failed, and of those who have an order
+    /// The results that must be stored, since no holder shows them: of those who failed, and of those who have an order
     /// in a sale that is not known.
-    fn untold(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
-        let told = |settlement: &Settlement| {
+    fn results_to_store(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
+        let to_store = |settlement: &Settlement| {
             let attempt = &settlement.attempt;
             let ended = self.with(id, |sale, _| sale.has_ended(settlement));
             if ended == Some(true) {
                 return None;
             }
             let by_holder = self
-                .with(id, |sale, _| sale.tells(settlement))
+                .with(id, |sale, _| sale.holder_shows_result(settlement))
                 .unwrap_or(false);
             let result = match settlement.outcome {
                 Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
@@ -110,7 +111,7 @@ impl MemoryGate {
                 result,
             })
         };
-        settlements.iter().filter_map(told).collect()
+        settlements.iter().filter_map(to_store).collect()
     }
 
     /// The sales that are known to be the product's in which the shopper has an order.
@@ -132,8 +133,8 @@ impl MemoryGate {
     }
 }
 
-/// What a holder is told.
-fn told(standing: Standing) -> Option<PurchaseResult> {
+/// The result that a holder reads; none while it is pending.
+fn result_of(standing: Standing) -> Option<PurchaseResult> {
     match standing {
         Standing::Pending => None,
         Standing::Success => Some(PurchaseResult::Success),
@@ -142,7 +143,7 @@ fn told(standing: Standing) -> Option<PurchaseResult> {
 
 #[async_trait]
 impl StockGate for MemoryGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         false
     }
 
@@ -166,7 +167,9 @@ impl StockGate for MemoryGate {
     /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
     /// it must be the last thing to go.
     async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
-        self.results.write(self.untold(sale, settlements)).await?;
+        self.results
+            .write(self.results_to_store(sale, settlements))
+            .await?;
         self.with(sale, |sale, _| sale.record(settlements));
         Ok(())
     }
@@ -182,10 +185,11 @@ impl StockGate for MemoryGate {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
         if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(told(standing));
+            return Ok(result_of(standing));
         }
         let ordered = self.ordered(user, product);
-        let Some(Told { sale, result }) = self.results.read(user, product, ordered).await? else {
+        let Some(StoredResult { sale, result }) = self.results.read(user, product, ordered).await?
+        else {
             return Ok(None);
         };
         if result == PurchaseResult::Success {
@@ -194,7 +198,7 @@ impl StockGate for MemoryGate {
         // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
         let loading = self.with(sale, |sale, _| sale.is_loading());
         let written = (loading != Some(true)).then_some(result);
-        Ok(self.standing(sale, user).map_or(written, told))
+        Ok(self.standing(sale, user).map_or(written, result_of))
     }
 
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
@@ -207,8 +211,13 @@ impl StockGate for MemoryGate {
     }
 
     /// Memory is lost with the process or not at all; but somebody may have a reason of their own.
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
-        let reason = anyway.then_some(Contradiction::Told);
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        let is_unconditional = request == CloseRequest::Unconditional;
+        let reason = is_unconditional.then_some(CloseReason::Requested);
         Ok(self.with(sale, |sale, _| sale.close(reason)).flatten())
     }
 
@@ -222,16 +231,16 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
-        let told = ended.iter().map(|holder| ResultEntry {
+    ) -> Result<EndOrdersOutcome, GateError> {
+        let results = ended.iter().map(|holder| ResultEntry {
             sale,
             product,
             user: holder.user,
             result: PurchaseResult::Success,
         });
-        self.results.forget(told.collect()).await?;
+        self.results.forget(results.collect()).await?;
         let taken = self.with(sale, |sale, _| sale.end_orders(ended));
-        Ok(taken.unwrap_or(false))
+        Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
 
     async fn overdue(
@@ -244,12 +253,16 @@ impl StockGate for MemoryGate {
         Ok(entries.unwrap_or_default())
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         let claimed = self.with(sale, |sale, now| {
             let claim = |holder: &Holder| sale.claim(*holder, now);
             holders.iter().map(claim).collect()
         });
-        Ok(claimed.unwrap_or_else(|| vec![false; holders.len()]))
+        Ok(claimed.unwrap_or_else(|| vec![ClaimOutcome::NotPending; holders.len()]))
     }
 
     async fn begin_load(
@@ -257,13 +270,13 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         if self.with(sale, |_, _| ()).is_none() {
             let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
             sales.entry(sale).or_default();
         }
         let begun = self.with(sale, |sale, now| sale.begin_load(token, now, lease));
-        Ok(begun.unwrap_or(false))
+        Ok(begun.unwrap_or(LoadStart::OpenOrLoading))
     }
 
     async fn load_holders(
@@ -271,9 +284,9 @@ impl StockGate for MemoryGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let loaded = self.with(sale, |sale, now| sale.load_holders(token, holders, now));
-        Ok(loaded.unwrap_or(false))
+        Ok(loaded.unwrap_or(LoadStep::Superseded))
     }
 
     async fn open(
@@ -284,12 +297,12 @@ impl StockGate for MemoryGate {
         remaining: u64,
         movements: &[Movement],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let opened = self.with(sale, |sale, _| {
             sale.open(token, terms, remaining, movements, expires, micros)
         });
-        Ok(opened.unwrap_or(false))
+        Ok(opened.unwrap_or(LoadStep::Superseded))
     }
 
     async fn set_terms(
@@ -298,9 +311,9 @@ impl StockGate for MemoryGate {
         terms: SaleTerms,
         closed: &[MovementId],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         let set = self.with(sale, |sale, _| sale.set_terms(terms, closed, expires));
-        Ok(set.unwrap_or(false))
+        Ok(set.unwrap_or(TermsOutcome::NotOpen))
     }
 
     async fn withdraw(
@@ -314,9 +327,9 @@ impl StockGate for MemoryGate {
         Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        let holdings = self.with(sale, |sale, _| sale.holdings());
-        Ok(holdings.unwrap_or_default())
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        let held_units = self.with(sale, |sale, _| sale.held_units());
+        Ok(held_units.unwrap_or_default())
     }
 
     async fn stored_results(
@@ -332,8 +345,9 @@ impl StockGate for MemoryGate {
         self.results.forget(results.to_vec()).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
-        Ok(self.with(sale, |sale, _| sale.unload()).unwrap_or(true))
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
+        let unloaded = self.with(sale, |sale, _| sale.unload());
+        Ok(unloaded.unwrap_or(UnloadOutcome::Unloaded))
     }
 
     /// In one process there is one clock.

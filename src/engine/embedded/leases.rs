@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::fair_share::fair_share,
-    port::{Lease, Member, Offset, Partition, Position},
+    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
 };
 
 /// No process but ours can hold anything: whoever did is gone.
@@ -221,7 +221,7 @@ pub(super) fn seek(
     position: &Position,
     from: Offset,
     to: Offset,
-) -> QueryResult<bool> {
+) -> QueryResult<SeekOutcome> {
     let moved = diesel::update(
         consumer_partitions::table
             .find((&position.group, &position.topic, position.partition.0))
@@ -232,5 +232,8 @@ pub(super) fn seek(
         consumer_partitions::last_attempt_id.eq(None::<Vec<u8>>),
     ))
     .execute(conn)?;
-    Ok(moved == 1)
+    Ok(match moved {
+        1 => SeekOutcome::Moved,
+        _ => SeekOutcome::Fenced,
+    })
 }

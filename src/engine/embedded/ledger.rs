@@ -20,8 +20,8 @@ use crate::{
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
         Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome,
-        Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
+        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -142,7 +142,7 @@ impl Ledger for SqliteLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         let (old, new) = (old.to_owned(), new.to_owned());
         self.write(move |conn| users::replace_hash(conn, user, &old, &new))
             .await
@@ -280,7 +280,7 @@ impl Ledger for SqliteLedger {
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let position = position.clone();
         self.write(move |conn| leases::seek(conn, &position, from, to))
             .await

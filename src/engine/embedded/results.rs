@@ -32,7 +32,7 @@ const SUCCESS: &str = "SUCCESS";
 
 /// The results of a data file.
 #[derive(Clone)]
-pub(super) struct Results {
+pub(super) struct ResultStore {
     store: Store,
     clock: Arc<dyn Clock>,
     ttl: Duration,
@@ -44,12 +44,12 @@ pub(super) struct Results {
 
 /// What is told of a product, and the sale that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Told {
+pub(super) struct StoredResult {
     pub(super) sale: SaleId,
     pub(super) result: PurchaseResult,
 }
 
-impl Results {
+impl ResultStore {
     /// `inherited` is where the log ends that an earlier process left.
     pub(super) fn new(store: Store, clock: Arc<dyn Clock>, ttl: Duration, inherited: i64) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl Results {
         user: UserId,
         product: ProductId,
         ordered: Vec<SaleId>,
-    ) -> Result<Option<Told>, GateError> {
+    ) -> Result<Option<StoredResult>, GateError> {
         let (now, inherited) = (millis(self.clock.now()), self.inherited);
         let recovered = self.recovered.load(Ordering::Relaxed);
         let read = self.store.read(move |conn| {
@@ -154,7 +154,7 @@ fn read(
     product: ProductId,
     mut ordered: Vec<SaleId>,
     now: i64,
-) -> QueryResult<Option<Told>> {
+) -> QueryResult<Option<StoredResult>> {
     let written = results::table
         .find((user.value(), product.value()))
         .filter(results::expires_at.gt(now))
@@ -163,7 +163,7 @@ fn read(
         .optional()?;
     let written = written.and_then(|(sale, stored)| {
         let result = from_sql(&stored);
-        SaleId::new(sale).map(|sale| Told { sale, result })
+        SaleId::new(sale).map(|sale| StoredResult { sale, result })
     });
     if let Some(told) = written
         && told.result == PurchaseResult::Success
@@ -178,7 +178,7 @@ fn read(
         };
         if stands {
             let result = PurchaseResult::Success;
-            return Ok(Some(Told { sale, result }));
+            return Ok(Some(StoredResult { sale, result }));
         }
     }
     Ok(written)

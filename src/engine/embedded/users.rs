@@ -10,7 +10,7 @@ use super::{accounts, schema::users, values::time};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, Registration, StoredUser},
+    port::{NewUser, PasswordHashOutcome, Registration, StoredUser},
 };
 
 /// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique columns.
@@ -91,17 +91,20 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
     )
 }
 
-/// True if the account had the old hash.
+/// Replaces the hash if the account has the old one.
 pub(super) fn replace_hash(
     conn: &mut SqliteConnection,
     user: UserId,
     old: &str,
     new: &str,
-) -> QueryResult<bool> {
+) -> QueryResult<PasswordHashOutcome> {
     let with_old =
         users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
     let changed = diesel::update(with_old)
         .set(users::password_hash.eq(new))
         .execute(conn)?;
-    Ok(changed == 1)
+    Ok(match changed {
+        1 => PasswordHashOutcome::Replaced,
+        _ => PasswordHashOutcome::Superseded,
+    })
 }

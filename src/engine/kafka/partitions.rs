@@ -43,7 +43,7 @@ pub(super) struct Partitions {
     attempts: String,
     letters: String,
     connection: AsyncMutex<Option<Connection>>,
-    counts: Mutex<Counts>,
+    counts: Mutex<PartitionCounts>,
     wake: Notify,
 }
 
@@ -57,7 +57,7 @@ impl Drop for Watch {
 }
 
 /// The partitions of both topics.
-struct Counts {
+struct PartitionCounts {
     attempts: Count,
     letters: Count,
 }
@@ -125,14 +125,14 @@ impl Partitions {
             attempts: config.topic.clone(),
             letters: config.dead_letter_topic.clone(),
             connection: AsyncMutex::new(None),
-            counts: Mutex::new(Counts {
+            counts: Mutex::new(PartitionCounts {
                 attempts: Count::new(0, now),
                 letters: Count::new(0, now),
             }),
             wake: Notify::new(),
         };
         let [attempts, letters] = partitions.ask().await?;
-        *partitions.counts() = Counts {
+        *partitions.counts() = PartitionCounts {
             attempts: Count::new(attempts, now),
             letters: Count::new(letters, now),
         };
@@ -223,7 +223,7 @@ impl Partitions {
         ])
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+    fn counts(&self) -> std::sync::MutexGuard<'_, PartitionCounts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

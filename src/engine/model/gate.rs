@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// What was written for shoppers.
-pub(super) type Results = BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>;
+pub(super) type StoredResults = BTreeMap<(UserId, ProductId), (SaleId, PurchaseResult)>;
 
 /// The gate.
 pub struct ModelGate {
@@ -49,7 +49,7 @@ struct State {
     run: u64,
     sales: BTreeMap<SaleId, Kept>,
     /// Those of each ledger.
-    results: BTreeMap<LedgerId, Results>,
+    results: BTreeMap<LedgerId, StoredResults>,
     account_marks: BTreeMap<LedgerId, i64>,
 }
 
@@ -159,10 +159,10 @@ impl ModelGate {
     #[must_use]
     pub fn pending(&self, sale: SaleId) -> BTreeSet<AttemptId> {
         // Also those that are not listed because the list was lost.
-        let holdings = self.with_own(sale, |kept, _| kept.sale.holdings());
-        let mut pending = holdings.unwrap_or_default();
-        pending.retain(|holding| holding.standing == Standing::Pending);
-        pending.iter().map(|holding| holding.attempt).collect()
+        let held_units = self.with_own(sale, |kept, _| kept.sale.held_units());
+        let mut pending = held_units.unwrap_or_default();
+        pending.retain(|held_unit| held_unit.standing == Standing::Pending);
+        pending.iter().map(|held_unit| held_unit.attempt).collect()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -248,24 +248,24 @@ impl ModelGate {
                 self.state().results_of(self.ledger).get(&key).copied()
             }
             Kind::InProcess { ledger, inherited } => {
-                let told = ledger.told(user, product)?;
+                let stored = ledger.stored_result(user, product)?;
                 // The shopper may be among those whom an earlier process accepted.
                 let recovered =
-                    told.1 == PurchaseResult::Success || ledger.is_settled_up_to(inherited);
-                recovered.then_some(told)
+                    stored.1 == PurchaseResult::Success || ledger.is_settled_up_to(inherited);
+                recovered.then_some(stored)
             }
         }
     }
 }
 
 impl State {
-    fn results_of(&mut self, ledger: LedgerId) -> &mut Results {
+    fn results_of(&mut self, ledger: LedgerId) -> &mut StoredResults {
         self.results.entry(ledger).or_default()
     }
 }
 
-/// What a holder is told.
-fn told(standing: Standing) -> Option<PurchaseResult> {
+/// The result that a holder reads; none while it is pending.
+fn result_of(standing: Standing) -> Option<PurchaseResult> {
     match standing {
         Standing::Pending => None,
         Standing::Success => Some(PurchaseResult::Success),
@@ -273,7 +273,7 @@ fn told(standing: Standing) -> Option<PurchaseResult> {
 }
 
 /// Writes results; a FAILED never over a SUCCESS of the same sale.
-pub(super) fn write_results(results: &mut Results, entries: &[ResultEntry]) {
+pub(super) fn write_results(results: &mut StoredResults, entries: &[ResultEntry]) {
     for entry in entries {
         let key = (entry.user, entry.product);
         let bought = results.get(&key) == Some(&(entry.sale, PurchaseResult::Success));
@@ -284,7 +284,7 @@ pub(super) fn write_results(results: &mut Results, entries: &[ResultEntry]) {
 }
 
 /// Forgets those that still stand like this.
-pub(super) fn forget_results(results: &mut Results, entries: &[ResultEntry]) {
+pub(super) fn forget_results(results: &mut StoredResults, entries: &[ResultEntry]) {
     for entry in entries {
         let key = (entry.user, entry.product);
         if results.get(&key) == Some(&(entry.sale, entry.result)) {

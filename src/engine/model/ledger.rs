@@ -12,7 +12,7 @@ use std::{
 use chrono::{DateTime, SubsecRound};
 
 use super::{
-    gate::{Results, forget_results, write_results},
+    gate::{StoredResults, forget_results, write_results},
     leases::Leases,
 };
 use crate::{
@@ -57,7 +57,7 @@ struct Tables {
     movements: BTreeMap<MovementId, Movement>,
     leases: Leases,
     /// What shoppers are told, where no server keeps that.
-    results: Results,
+    results: StoredResults,
     /// What was decided about dead letters, each with the name of the log.
     decisions: Vec<(String, DeadLetterDecision)>,
 }
@@ -161,7 +161,7 @@ impl ModelLedger {
 
     /// True if these are its newest terms, and no ended order is left to be taken out of the gate.
     #[must_use]
-    pub fn is_told(&self, sale: SaleId, version: u64) -> bool {
+    pub fn gate_is_up_to_date(&self, sale: SaleId, version: u64) -> bool {
         let tables = self.tables();
         let newest = tables.sales.get(&sale).map(|row| row.version);
         newest == Some(version) && tables.ended.iter().all(|order| order.sale != sale)
@@ -231,8 +231,8 @@ impl ModelLedger {
         forget_results(&mut self.tables().results, entries);
     }
 
-    /// What a shopper is told of a product, and by which sale: an order before a FAILED of its sale or an earlier one.
-    pub(super) fn told(
+    /// The result that a shopper reads of a product, and the sale that it is of: an order before a FAILED of its sale or an earlier one.
+    pub(super) fn stored_result(
         &self,
         user: UserId,
         product: ProductId,

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     engine::fair_share::fair_share,
     ids::AttemptId,
-    port::{Lease, Member, Offset, Partition, Position},
+    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
 };
 
 /// Waits while a batch of the member's own is being settled, hence before the lock of the group.
@@ -79,7 +79,7 @@ const HAND_BACK_ALL: &str = "
         ORDER BY partition FOR NO KEY UPDATE)";
 
 /// What the last settled attempt was is unknown at another offset.
-const REPOSITION: &str = "
+const SEEK: &str = "
     UPDATE consumer_partitions SET next_offset = ?, last_attempt_id = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
 
@@ -247,8 +247,8 @@ pub(super) async fn seek(
     position: &Position,
     from: Offset,
     to: Offset,
-) -> QueryResult<bool> {
-    let moved = Prepared::new(REPOSITION)
+) -> QueryResult<SeekOutcome> {
+    let moved = Prepared::new(SEEK)
         .bind::<BigInt, _>(to.0)
         .bind::<Text, _>(position.group.clone())
         .bind::<Text, _>(position.topic.clone())
@@ -256,7 +256,10 @@ pub(super) async fn seek(
         .bind::<BigInt, _>(from.0)
         .execute(conn)
         .await?;
-    Ok(moved == 1)
+    Ok(match moved {
+        1 => SeekOutcome::Moved,
+        _ => SeekOutcome::Fenced,
+    })
 }
 
 impl Prepared {

@@ -12,7 +12,7 @@ use super::{Prepared, accounts, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, Registration, StoredUser},
+    port::{NewUser, PasswordHashOutcome, Registration, StoredUser},
 };
 
 /// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
@@ -141,13 +141,13 @@ pub(super) async fn find(
     )
 }
 
-/// True if the account had the old hash.
+/// Replaces the hash if the account has the old one.
 pub(super) async fn replace_hash(
     conn: &mut AsyncPgConnection,
     user: UserId,
     old: &str,
     new: &str,
-) -> QueryResult<bool> {
+) -> QueryResult<PasswordHashOutcome> {
     let with_old =
         users::table.filter(users::id.eq(user.value()).and(users::password_hash.eq(old)));
     let changed = diesel::update(with_old)
@@ -157,5 +157,8 @@ pub(super) async fn replace_hash(
         ))
         .execute(conn)
         .await?;
-    Ok(changed == 1)
+    Ok(match changed {
+        1 => PasswordHashOutcome::Replaced,
+        _ => PasswordHashOutcome::Superseded,
+    })
 }

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     ids::SaleId,
-    port::{GateError, MovementId, MovementMode, SaleSwitch, SaleTerms, WithdrawOutcome},
+    port::{
+        GateError, MovementId, MovementMode, SaleSwitch, SaleTerms, TermsOutcome, WithdrawOutcome,
+    },
 };
 
 /// Movements that one call clears: a fraction of a millisecond of the server.
@@ -24,7 +26,7 @@ pub(super) async fn set_terms(
     terms: SaleTerms,
     closed: &[MovementId],
     expires: DateTime<Utc>,
-) -> Result<bool, GateError> {
+) -> Result<TermsOutcome, GateError> {
     let mut args = connection.args();
     args.extend(terms_args(terms, expires)?);
     args.extend(
@@ -34,7 +36,8 @@ pub(super) async fn set_terms(
             .copied()
             .map(movement_arg),
     );
-    reply::yes(&connection.run_on(&SCRIPTS.set_terms, sale, args).await?)
+    let answer = connection.run_on(&SCRIPTS.set_terms, sale, args).await?;
+    reply::either(&answer, TermsOutcome::InForce, TermsOutcome::NotOpen)
 }
 
 pub(super) async fn withdraw(

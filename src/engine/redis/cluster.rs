@@ -16,7 +16,7 @@ use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 use super::{
     client::{Address, ConnectError, Login},
     failure::{self, Remedy},
-    link::{Link, Place},
+    link::{Endpoint, Link},
     reply, rights,
     session::{Failed, Session},
 };
@@ -119,7 +119,7 @@ impl Cluster {
                     let Some((_, host, port)) =
                         failure::redirection(&failed.error, &session.address.host)
                     else {
-                        return Err(failed.told());
+                        return Err(failed.into_error());
                     };
                     redirections += 1;
                     metrics::counter!("redis_redirections_total").increment(1);
@@ -138,9 +138,9 @@ impl Cluster {
                 }
                 Remedy::Discard => {
                     self.nodes.refresh.notify_one();
-                    return Err(failed.told());
+                    return Err(failed.into_error());
                 }
-                _ => return Err(failed.told()),
+                _ => return Err(failed.into_error()),
             }
         }
     }
@@ -188,7 +188,7 @@ impl Nodes {
         let make = || {
             Arc::new(Link::begin(
                 Arc::clone(&self.config),
-                Place::At(address.clone()),
+                Endpoint::At(address.clone()),
                 probe_key(slot),
             ))
         };

@@ -10,7 +10,7 @@ use fred::{
 use super::{
     client::{Address, ConnectError},
     cluster::{Call, Cluster},
-    link::{Link, Place},
+    link::{Endpoint, Link},
     session::Failed,
 };
 use crate::{config::RedisConfig, port::GateError};
@@ -41,12 +41,12 @@ impl Connection {
         let way = if clustered {
             Way::Cluster(Box::pin(Cluster::open(config)).await?)
         } else {
-            let place = if config.sentinel.is_some() {
-                Place::Sentinels
+            let endpoint = if config.sentinel.is_some() {
+                Endpoint::Sentinels
             } else {
-                Place::At(Address::of(&config))
+                Endpoint::At(Address::of(&config))
             };
-            Way::Server(Box::pin(Link::open(config, place, PROBE_KEY.to_owned())).await?)
+            Way::Server(Box::pin(Link::open(config, endpoint, PROBE_KEY.to_owned())).await?)
         };
         Ok(Self {
             way,
@@ -75,7 +75,7 @@ impl Connection {
             Way::Server(link) => {
                 let session = link.session()?;
                 let answer = call.send(&session, false).await;
-                answer.map_err(Failed::told)
+                answer.map_err(Failed::into_error)
             }
             Way::Cluster(cluster) => Box::pin(cluster.call(call)).await,
         }

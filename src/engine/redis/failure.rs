@@ -8,7 +8,7 @@ use fred::prelude::{Error, ErrorKind};
 
 /// Whether the command was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Certainty {
     /// It was not.
     Refused,
     /// It was not, unless the error was raised by a command inside a script: then what the script wrote before stays.
@@ -44,21 +44,21 @@ pub(super) enum Lasting {
 /// One row: what an error means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
-    pub(super) outcome: Outcome,
+    pub(super) certainty: Certainty,
     pub(super) remedy: Remedy,
     pub(super) lasting: Lasting,
 }
 
-const fn row(outcome: Outcome, remedy: Remedy, lasting: Lasting) -> Failure {
+const fn row(certainty: Certainty, remedy: Remedy, lasting: Lasting) -> Failure {
     Failure {
-        outcome,
+        certainty,
         remedy,
         lasting,
     }
 }
 
+use Certainty::{InDoubt, Refused, RefusedOutsideScripts};
 use Lasting::{Permanent, Transient};
-use Outcome::{InDoubt, Refused, RefusedOutsideScripts};
 use Remedy::{Ask, Discard, Keep, Moved, Retry, SendScript};
 
 /// The first word of an error reply, and what it means.
@@ -199,7 +199,7 @@ mod tests {
             "NOREPLICAS Not enough good replicas to write.",
             "TRYAGAIN Multiple keys request during rehashing of slot",
         ] {
-            assert_eq!(of(&reply(text)).outcome, Refused, "{text}");
+            assert_eq!(of(&reply(text)).certainty, Refused, "{text}");
         }
     }
 
@@ -210,10 +210,13 @@ mod tests {
             "NEWCODE what is this",
             "Too many failed write attempts.",
         ] {
-            assert_eq!(of(&reply(text)).outcome, InDoubt, "{text}");
+            assert_eq!(of(&reply(text)).certainty, InDoubt, "{text}");
         }
         for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled] {
-            assert_eq!(of(&Error::new(kind, "Connection closed.")).outcome, InDoubt);
+            assert_eq!(
+                of(&Error::new(kind, "Connection closed.")).certainty,
+                InDoubt
+            );
         }
     }
 

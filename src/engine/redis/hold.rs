@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{GateError, Holder, PendingEntry, ReleaseOutcome, ReserveOutcome, Standing},
+    port::{
+        ClaimOutcome, GateError, Holder, PendingEntry, ReleaseOutcome, ReserveOutcome, Standing,
+    },
 };
 
 /// How many pending attempts are listed in one call, whatever is asked for.
@@ -93,7 +95,7 @@ pub(super) async fn claim(
     connection: &Connection,
     sale: SaleId,
     holders: &[Holder],
-) -> Result<Vec<bool>, GateError> {
+) -> Result<Vec<ClaimOutcome>, GateError> {
     let mut claimed = Vec::with_capacity(holders.len());
     for part in holders.chunks(CALL_SIZE) {
         let args = shopper_args(connection.args(), part);
@@ -104,7 +106,10 @@ pub(super) async fn claim(
         if codes.len() != part.len() {
             return Err(unexpected("not one code a shopper"));
         }
-        claimed.extend(codes.iter().map(|code| *code == b'1'));
+        claimed.extend(codes.iter().map(|code| match code {
+            b'1' => ClaimOutcome::Claimed,
+            _ => ClaimOutcome::NotPending,
+        }));
     }
     Ok(claimed)
 }

@@ -8,7 +8,8 @@
 //!   reservation or last claim (ms). Their attempts are in `holders`. From the opening on it also has the mark
 //!   `ledger:<id>`, scored infinity: without it, the key was lost;
 //! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
-//!   `load_started` (ms), `token`, `run_id` of the server, `late`, `returns`, `ledger` (whose sale it is), `version`,
+//!   `load_started` (ms), `token`, `run_id` of the server, `late` (orders recorded while loading), `returns`
+//!   (the holders epoch; both have the names that released versions write), `ledger` (whose sale it is), `version`,
 //!   `total` and `switch` (`on`, `paused`, `cancelled`) of the terms in force, `unlisted` while holders of a closed sale may be
 //!   missing from `pending`, and, once units were set aside to leave the sale, `w:<movement>` for each movement that is not
 //!   cleared, and `withdrawn`, their sum;

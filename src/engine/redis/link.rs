@@ -42,29 +42,29 @@ impl Link {
     /// A link whose first connection is made already.
     pub(super) async fn open(
         config: Arc<RedisConfig>,
-        place: Place,
+        endpoint: Endpoint,
         probe_key: String,
     ) -> Result<Self, ConnectError> {
-        let session = place.connect(&config, &probe_key).await?;
+        let session = endpoint.connect(&config, &probe_key).await?;
         Ok(Self::keep(
             config,
-            place,
+            endpoint,
             probe_key,
             State::Up(Arc::new(session)),
         ))
     }
 
     /// A link that begins to connect.
-    pub(super) fn begin(config: Arc<RedisConfig>, place: Place, probe_key: String) -> Self {
+    pub(super) fn begin(config: Arc<RedisConfig>, endpoint: Endpoint, probe_key: String) -> Self {
         let state = State::Down("connecting".to_owned());
-        Self::keep(config, place, probe_key, state)
+        Self::keep(config, endpoint, probe_key, state)
     }
 
-    fn keep(config: Arc<RedisConfig>, place: Place, probe_key: String, state: State) -> Self {
+    fn keep(config: Arc<RedisConfig>, endpoint: Endpoint, probe_key: String, state: State) -> Self {
         let (sender, receiver) = watch::channel(state);
         let keeper = Keeper {
             config: Arc::clone(&config),
-            place,
+            endpoint,
             probe_key: probe_key.clone(),
             state: sender,
         };
@@ -126,19 +126,19 @@ async fn probe(session: &Session, key: &str) -> Result<(), GateError> {
         .run(&SCRIPTS.probe_write, &keys, &[], false)
         .await
         .map(drop)
-        .map_err(Failed::told)
+        .map_err(Failed::into_error)
 }
 
 /// Where to connect to.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum Endpoint {
     /// Always here; the name is looked up anew for each connection.
     At(Address),
     /// Wherever the Sentinels say.
     Sentinels,
 }
 
-impl Place {
+impl Endpoint {
     async fn connect(
         &self,
         config: &RedisConfig,
@@ -154,7 +154,7 @@ impl Place {
 /// The task behind a link.
 struct Keeper {
     config: Arc<RedisConfig>,
-    place: Place,
+    endpoint: Endpoint,
     probe_key: String,
     state: watch::Sender<State>,
 }
@@ -172,7 +172,7 @@ impl Keeper {
                 pause = PAUSES.0;
             }
             tokio::time::sleep(pause).await;
-            match self.place.connect(&self.config, &self.probe_key).await {
+            match self.endpoint.connect(&self.config, &self.probe_key).await {
                 Ok(session) => {
                     tracing::info!(address = %session.address, "connected to Redis");
                     self.state.send_replace(State::Up(Arc::new(session)));

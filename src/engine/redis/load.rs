@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     ids::SaleId,
-    port::{Contradiction, GateError, Holder, LoadToken, Movement, MovementMode, SaleTerms},
+    port::{
+        CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, Movement,
+        MovementMode, SaleTerms, UnloadOutcome,
+    },
 };
 
 /// How long an abandoned load stays, in milliseconds. Counted from its last sign of life, so any load is shorter.
@@ -28,13 +31,13 @@ pub(super) async fn begin(
     sale: SaleId,
     token: LoadToken,
     lease: Duration,
-) -> Result<bool, GateError> {
+) -> Result<LoadStart, GateError> {
     let lease_ms = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
     let mut args = connection.args();
     args.extend([token_arg(token), lease_ms.into(), ABANDONED_MS.into()]);
     let answer = connection.run_on(&SCRIPTS.begin_load, sale, args).await?;
     if answer.is_integer() {
-        return reply::yes(&answer);
+        return reply::either(&answer, LoadStart::Begun, LoadStart::OpenOrLoading);
     }
     let ledger = reply::text(&answer)?;
     metrics::counter!("flashsale_gate_foreign_sales_total").increment(1);
@@ -44,7 +47,7 @@ pub(super) async fn begin(
         "Redis had this sale of another database, which is replaced. If that shop still sells, give each a Redis of its own \
          (REDIS_HOST): on one they take the sale from each other"
     );
-    Ok(true)
+    Ok(LoadStart::Begun)
 }
 
 pub(super) async fn add_holders(
@@ -52,7 +55,7 @@ pub(super) async fn add_holders(
     sale: SaleId,
     token: LoadToken,
     holders: &[Holder],
-) -> Result<bool, GateError> {
+) -> Result<LoadStep, GateError> {
     // Asks even when there is nobody to add: the answer is about the load.
     let first = holders.get(..CALL_SIZE).unwrap_or(holders);
     let rest = holders
@@ -64,10 +67,10 @@ pub(super) async fn add_holders(
         head.extend([token_arg(token), ABANDONED_MS.into()]);
         let args = shopper_args(head, part);
         if !reply::yes(&connection.run_on(&SCRIPTS.load_holders, sale, args).await?)? {
-            return Ok(false);
+            return Ok(LoadStep::Superseded);
         }
     }
-    Ok(true)
+    Ok(LoadStep::Applied)
 }
 
 pub(super) async fn open(
@@ -78,7 +81,7 @@ pub(super) async fn open(
     remaining: u64,
     movements: &[Movement],
     expires: DateTime<Utc>,
-) -> Result<bool, GateError> {
+) -> Result<LoadStep, GateError> {
     let mut args = connection.args();
     args.extend([token_arg(token), units(remaining)?]);
     args.extend(terms_args(terms, expires)?);
@@ -90,31 +93,31 @@ pub(super) async fn open(
             may_be_fewer.into(),
         ]);
     }
-    reply::yes(
-        &connection
-            .run_on(&SCRIPTS.initialize_stock, sale, args)
-            .await?,
-    )
+    let answer = connection
+        .run_on(&SCRIPTS.initialize_stock, sale, args)
+        .await?;
+    reply::either(&answer, LoadStep::Applied, LoadStep::Superseded)
 }
 
 pub(super) async fn close(
     connection: &Connection,
     sale: SaleId,
-    anyway: bool,
-) -> Result<Option<Contradiction>, GateError> {
+    request: CloseRequest,
+) -> Result<Option<CloseReason>, GateError> {
     let mut args = connection.args();
-    args.extend([ABANDONED_MS.into(), i64::from(anyway).into()]);
+    let unconditional = request == CloseRequest::Unconditional;
+    args.extend([ABANDONED_MS.into(), i64::from(unconditional).into()]);
     let why = connection.run_on(&SCRIPTS.close_sale, sale, args).await?;
     if why.is_null() {
         return Ok(None);
     }
     Ok(Some(match reply::text(&why)? {
-        "restarted" => Contradiction::Restarted,
-        "stock" => Contradiction::StockLost,
-        "pending" => Contradiction::PendingLost,
-        "meta" => Contradiction::MetaLost,
-        "balance" => Contradiction::OffBalance,
-        "told" => Contradiction::Told,
+        "restarted" => CloseReason::Restarted,
+        "stock" => CloseReason::StockLost,
+        "pending" => CloseReason::PendingLost,
+        "meta" => CloseReason::MetaLost,
+        "balance" => CloseReason::OffBalance,
+        "told" => CloseReason::Requested,
         _ => return Err(reply::unexpected("an unknown contradiction")),
     }))
 }
@@ -140,11 +143,17 @@ pub(super) async fn relist(connection: &Connection, sale: SaleId) -> Result<u64,
     }
 }
 
-pub(super) async fn unload(connection: &Connection, sale: SaleId) -> Result<bool, GateError> {
-    reply::yes(
-        &connection
-            .run_on(&SCRIPTS.unload_sale, sale, connection.args())
-            .await?,
+pub(super) async fn unload(
+    connection: &Connection,
+    sale: SaleId,
+) -> Result<UnloadOutcome, GateError> {
+    let answer = connection
+        .run_on(&SCRIPTS.unload_sale, sale, connection.args())
+        .await?;
+    reply::either(
+        &answer,
+        UnloadOutcome::Unloaded,
+        UnloadOutcome::AttemptsPending,
     )
 }
 

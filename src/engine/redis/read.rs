@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{GateError, GateStatus, Holding, MovementId, SaleWindow, Standing},
+    port::{GateError, GateStatus, HeldUnit, MovementId, SaleWindow, Standing},
 };
 
 /// Holders a page: under a millisecond of the server.
@@ -37,7 +37,7 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
             available,
             start,
             end,
-            returns,
+            holders_epoch,
             holders,
             version,
             total,
@@ -53,7 +53,7 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
             available: reply::number(available)?,
             pending: reply::count(pending)?,
             holders: reply::count(holders)?,
-            returns: reply::count(returns)?,
+            holders_epoch: reply::count(holders_epoch)?,
             version: reply::count(version)?,
             total: reply::number(total)?,
             complete: reply::yes(mark)?,
@@ -99,20 +99,20 @@ pub(super) async fn holders(
     Ok(users)
 }
 
-pub(super) async fn holdings(
+pub(super) async fn held_units(
     connection: &Connection,
     sale: SaleId,
-) -> Result<Vec<Holding>, GateError> {
-    let found = scan(connection, &SCRIPTS.list_holdings, sale).await?;
-    let mut holdings = BTreeMap::new();
+) -> Result<Vec<HeldUnit>, GateError> {
+    let found = scan(connection, &SCRIPTS.list_held_units, sale).await?;
+    let mut held_units = BTreeMap::new();
     for pair in found.chunks(2) {
         let [user, held] = pair else {
-            return Err(unexpected("a holding cut short"));
+            return Err(unexpected("a held unit cut short"));
         };
-        let holding = parse_holding(user, held)?;
-        holdings.insert(holding.user, holding);
+        let held_unit = parse_held_unit(user, held)?;
+        held_units.insert(held_unit.user, held_unit);
     }
-    Ok(holdings.into_values().collect())
+    Ok(held_units.into_values().collect())
 }
 
 /// Everything that a script lists page by page.
@@ -139,7 +139,7 @@ async fn scan(
 }
 
 /// A state letter and the bytes of an attempt id, as `keys` describes them.
-fn parse_holding(user: &Value, held: &Value) -> Result<Holding, GateError> {
+fn parse_held_unit(user: &Value, held: &Value) -> Result<HeldUnit, GateError> {
     let (state, attempt) = reply::bytes(held)?
         .split_first()
         .ok_or_else(|| unexpected("a holder without a state"))?;
@@ -148,7 +148,7 @@ fn parse_holding(user: &Value, held: &Value) -> Result<Holding, GateError> {
         b's' | b'l' => Standing::Success,
         _ => return Err(unexpected("an unknown state")),
     };
-    Ok(Holding {
+    Ok(HeldUnit {
         user: parse_user(user)?,
         attempt: parse_attempt(attempt).ok_or_else(|| unexpected("not an attempt id"))?,
         standing,

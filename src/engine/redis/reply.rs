@@ -44,6 +44,11 @@ pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, GateError> {
     DateTime::from_timestamp_millis(number(value)?).ok_or_else(|| unexpected("not a time"))
 }
 
+/// One outcome for 1, another for 0.
+pub(super) fn either<T>(value: &Value, one: T, zero: T) -> Result<T, GateError> {
+    Ok(if yes(value)? { one } else { zero })
+}
+
 /// 1 for yes, 0 for no.
 pub(super) fn yes(value: &Value) -> Result<bool, GateError> {
     Ok(number(value)? == 1)

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     ids::{LedgerTag, ProductId, SaleId, UserId},
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuestion},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuery},
 };
 
 /// Writes results, many a call, those of later sales last; on a cluster one a call, sent together, since their keys are on
@@ -100,16 +100,16 @@ pub(super) async fn read(
             let (standing, _) = standing(connection, sale, user, None).await?;
             (standing, connection.get(key).await?)
         }
-        None => (Standing::None, connection.get(key).await?),
+        None => (UnitState::None, connection.get(key).await?),
     };
-    tell(connection, ledger, user, sale, standing, &written).await
+    decide_result(connection, ledger, user, sale, standing, &written).await
 }
 
 /// The same for many: those who ask about the same sale in one call, where one server has all keys.
 pub(super) async fn read_many(
     connection: &Connection,
     ledger: Option<LedgerTag>,
-    asked: &[ResultQuestion],
+    asked: &[ResultQuery],
 ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
     let mut together: BTreeMap<(Option<SaleId>, ProductId), Vec<usize>> = BTreeMap::new();
     for (index, question) in asked.iter().enumerate() {
@@ -163,29 +163,29 @@ async fn read_of_sale(
     let keys = result_keys(users.iter().map(|user| (*user, product)));
     match standings(connection, of, users, keys).await {
         Ok(standings) => {
-            let told = users
+            let results = users
                 .iter()
                 .zip(&standings)
                 .map(|(user, (standing, written))| {
-                    tell(connection, ledger, *user, sale, *standing, written)
+                    decide_result(connection, ledger, *user, sale, *standing, written)
                 });
-            join_all(told).await
+            join_all(results).await
         }
         Err(error) => users.iter().map(|_| Err(error.clone())).collect(),
     }
 }
 
-/// What a shopper is told, from how they stand in the sale and what was written.
-async fn tell(
+/// The result that a shopper reads, from how they stand in the sale and what was written.
+async fn decide_result(
     connection: &Connection,
     ledger: Option<LedgerTag>,
     user: UserId,
     sale: Option<SaleId>,
-    standing: Standing,
+    standing: UnitState,
     written: &Value,
 ) -> Result<Option<PurchaseResult>, GateError> {
-    if standing != Standing::None && standing != Standing::Closed {
-        return Ok(standing.tells());
+    if standing != UnitState::None && standing != UnitState::Closed {
+        return Ok(standing.result());
     }
     let Some((result, of)) = parse(ledger, written)? else {
         return Ok(None);
@@ -199,12 +199,12 @@ async fn tell(
                 self::standing(connection, of, user, None).await?.0
             };
             Ok(match standing {
-                Standing::None => Some(result),
-                standing => standing.tells(),
+                UnitState::None => Some(result),
+                standing => standing.result(),
             })
         }
         // The original service said so, of whichever sale. While that is being loaded, nobody knows who has a unit of it.
-        None if result == PurchaseResult::Failed && standing == Standing::Closed => Ok(None),
+        None if result == PurchaseResult::Failed && standing == UnitState::Closed => Ok(None),
         _ => Ok(Some(result)),
     }
 }
@@ -240,12 +240,12 @@ pub(super) async fn is_awaited(
     user: UserId,
 ) -> Result<bool, GateError> {
     let (standing, _) = standing(connection, sale, user, None).await?;
-    Ok(standing == Standing::Pending)
+    Ok(standing == UnitState::Pending)
 }
 
 /// How a shopper stands in a sale.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum UnitState {
     None,
     /// Unknown, since the sale is being loaded.
     Closed,
@@ -253,8 +253,8 @@ enum Standing {
     Ordered,
 }
 
-impl Standing {
-    fn tells(self) -> Option<PurchaseResult> {
+impl UnitState {
+    fn result(self) -> Option<PurchaseResult> {
         (self == Self::Ordered).then_some(PurchaseResult::Success)
     }
 }
@@ -265,7 +265,7 @@ async fn standing(
     sale: SaleId,
     user: UserId,
     result: Option<Key>,
-) -> Result<(Standing, Value), GateError> {
+) -> Result<(UnitState, Value), GateError> {
     let results = result.into_iter().collect();
     let standings = standings(connection, sale, &[user], results).await?;
     standings
@@ -280,7 +280,7 @@ async fn standings(
     sale: SaleId,
     users: &[UserId],
     results: Vec<Key>,
-) -> Result<Vec<(Standing, Value)>, GateError> {
+) -> Result<Vec<(UnitState, Value)>, GateError> {
     let mut keys = vec![
         holders_key(sale),
         meta_key(sale),
@@ -301,10 +301,10 @@ async fn standings(
     let is_closed = reply::yes(closed)?;
     let stands = |[state, written]: &[Value; 2]| {
         let standing = match reply::text(state)? {
-            "p" | "c" => Standing::Pending,
-            "s" | "l" => Standing::Ordered,
-            "" if is_closed => Standing::Closed,
-            "" => Standing::None,
+            "p" | "c" => UnitState::Pending,
+            "s" | "l" => UnitState::Ordered,
+            "" if is_closed => UnitState::Closed,
+            "" => UnitState::None,
             _ => return Err(unexpected("an unknown state")),
         };
         Ok((standing, written.clone()))

@@ -4,7 +4,7 @@ use fred::types::Key;
 
 use super::{
     client::{ConnectError, Login},
-    failure::{self, Outcome},
+    failure::{self, Certainty},
     reply,
     scripts::SCRIPTS,
     session::{Failed, Session},
@@ -100,7 +100,8 @@ pub(super) async fn check(
 /// A refusal for lack of rights, with the rule that grants them; any other error as it is.
 #[allow(clippy::needless_pass_by_value)] // for map_err
 pub(super) fn missing_or(config: &RedisConfig, session: &Session, failed: Failed) -> ConnectError {
-    if failure::code(&failed.error) == Some("NOPERM") && failed.failure.outcome != Outcome::InDoubt
+    if failure::code(&failed.error) == Some("NOPERM")
+        && failed.failure.certainty != Certainty::InDoubt
     {
         missing(config, failed.error.details().to_owned())
     } else {

@@ -36,7 +36,7 @@ scripts! {
     forget_results,
     initialize_stock,
     list_holders,
-    list_holdings,
+    list_held_units,
     load_holders,
     overdue,
     probe_write,

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     client::{self, Address, ConnectError, Login},
-    failure::{self, Failure, Outcome, Remedy},
+    failure::{self, Certainty, Failure, Remedy},
     rights,
     scripts::SCRIPTS,
 };
@@ -34,12 +34,12 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// What the port's caller is told.
-    pub(super) fn told(self) -> GateError {
+    /// The error of the port.
+    pub(super) fn into_error(self) -> GateError {
         let cause = self.error.to_string();
-        match self.failure.outcome {
-            Outcome::Refused => GateError::Refused(cause),
-            Outcome::RefusedOutsideScripts | Outcome::InDoubt => GateError::Unknown(cause),
+        match self.failure.certainty {
+            Certainty::Refused => GateError::Refused(cause),
+            Certainty::RefusedOutsideScripts | Certainty::InDoubt => GateError::Unknown(cause),
         }
     }
 }
@@ -165,12 +165,12 @@ impl Session {
         };
         result.map_err(|mut failed| {
             // Redis names the script in an error that was raised inside it.
-            if failed.failure.outcome == Outcome::RefusedOutsideScripts {
+            if failed.failure.certainty == Certainty::RefusedOutsideScripts {
                 let hash: &str = script.sha1();
-                failed.failure.outcome = if failed.error.details().contains(hash) {
-                    Outcome::InDoubt
+                failed.failure.certainty = if failed.error.details().contains(hash) {
+                    Certainty::InDoubt
                 } else {
-                    Outcome::Refused
+                    Certainty::Refused
                 };
             }
             failed
@@ -252,7 +252,7 @@ impl Session {
         };
         let mut failure = failure::of(&error);
         match failure::code(&error) {
-            Some("CLUSTERDOWN") if !was_alone => failure.outcome = Outcome::InDoubt,
+            Some("CLUSTERDOWN") if !was_alone => failure.certainty = Certainty::InDoubt,
             Some(_) => self.answered(),
             None => {}
         }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{GateError, Holder, Outcome, PurchaseResult, ResultEntry, Settlement},
+    port::{EndOrdersOutcome, GateError, Holder, Outcome, PurchaseResult, ResultEntry, Settlement},
 };
 
 /// Answers with the users whose order, as told here, has ended meanwhile.
@@ -38,19 +38,19 @@ pub(super) async fn record(
     Ok(ended)
 }
 
-/// Takes ended orders out. True if all took effect.
+/// Takes ended orders out.
 pub(super) async fn end(
     connection: &Connection,
     sale: SaleId,
     ended: &[Holder],
-) -> Result<bool, GateError> {
+) -> Result<EndOrdersOutcome, GateError> {
     for part in ended.chunks(CALL_SIZE) {
         let args = shopper_args(connection.args(), part);
         if !reply::yes(&connection.run_on(&SCRIPTS.end_orders, sale, args).await?)? {
-            return Ok(false);
+            return Ok(EndOrdersOutcome::NotOpen);
         }
     }
-    Ok(true)
+    Ok(EndOrdersOutcome::TakenOut)
 }
 
 /// What the shopper is told. Nothing of an order that has ended: the shopper may buy again.

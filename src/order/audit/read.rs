@@ -8,7 +8,8 @@ use std::{
 use chrono::DateTime;
 
 use super::{
-    Attempts, LogSheet, Look, PartitionSheet, Report, Sheet, compare, note_attempts, persisting,
+    Attempts, LogAudit, PartitionAudit, Report, SaleAudit, SaleReading, compare, note_attempts,
+    persisting,
 };
 use crate::{
     ids::{SaleId, UserId},
@@ -51,7 +52,7 @@ pub enum AuditError {
 }
 
 /// How many there are of each sale.
-type Counts = BTreeMap<SaleId, u64>;
+type SaleCounts = BTreeMap<SaleId, u64>;
 
 impl Audit {
     /// Audits every sale, or this one.
@@ -73,7 +74,7 @@ impl Audit {
         for listing in listings {
             let attempts = attempts_of(listing.id);
             let look = self.look(&listing, attempts).await?;
-            sheets.push(Sheet {
+            sheets.push(SaleAudit {
                 initial: look.after.initial,
                 remaining: look.after.remaining,
                 sold: look.after.holders.len() as u64,
@@ -114,13 +115,17 @@ impl Audit {
     }
 
     /// One look at a sale, in the order that makes the comparison sound.
-    async fn look(&self, listing: &SaleListing, attempts: &Attempts) -> Result<Look, AuditError> {
+    async fn look(
+        &self,
+        listing: &SaleListing,
+        attempts: &Attempts,
+    ) -> Result<SaleReading, AuditError> {
         let (sale, gate) = (listing.id, &self.engines.gate);
         let before = self.snapshot(sale).await?;
         let status = gate.status(sale).await?;
-        let holdings = gate.holdings(sale).await?;
+        let held_units = gate.held_units(sale).await?;
         let mut users: BTreeSet<UserId> = before.holders.iter().map(|order| order.user).collect();
-        users.extend(holdings.iter().map(|holding| holding.user));
+        users.extend(held_units.iter().map(|held_unit| held_unit.user));
         users.extend(&attempts.without_order);
         let users: Vec<UserId> = users.into_iter().collect();
         let stored = gate.stored_results(sale, listing.product, &users).await?;
@@ -129,10 +134,10 @@ impl Audit {
             .zip(stored)
             .filter_map(|(user, result)| Some((user, result?)))
             .collect();
-        Ok(Look {
+        Ok(SaleReading {
             before,
             status,
-            holdings,
+            held_units,
             stored,
             after: self.snapshot(sale).await?,
         })
@@ -158,7 +163,7 @@ impl Audit {
     }
 
     /// How far the log is settled, and of which sales the records are that are not.
-    async fn log(&self) -> Result<(LogSheet, Counts), AuditError> {
+    async fn log(&self) -> Result<(LogAudit, SaleCounts), AuditError> {
         let log = &self.engines.log;
         // In this order, a record that is settled meanwhile counts as not settled, never the other way round.
         let committed = self
@@ -166,15 +171,15 @@ impl Audit {
             .ledger
             .committed_offsets(&self.group, log.name())
             .await?;
-        let mut sheet = LogSheet {
+        let mut sheet = LogAudit {
             name: log.name().to_owned(),
-            ..LogSheet::default()
+            ..LogAudit::default()
         };
-        let mut counts = Counts::new();
+        let mut counts = SaleCounts::new();
         for (partition, end) in log.ends().await? {
             let earliest = log.earliest(partition).await?;
             let settled = committed.get(&partition).copied();
-            sheet.partitions.push(PartitionSheet {
+            sheet.partitions.push(PartitionAudit {
                 partition,
                 earliest,
                 end,
@@ -199,7 +204,7 @@ impl Audit {
         partition: Partition,
         from: Offset,
         until: Offset,
-        counts: &mut Counts,
+        counts: &mut SaleCounts,
     ) -> Result<(), AuditError> {
         let mut next = from;
         while next < until {
@@ -221,7 +226,7 @@ impl Audit {
     }
 
     /// Dead letters without a decision, by their sales.
-    async fn undecided_dead_letters(&self, sheet: &mut LogSheet) -> Result<Counts, AuditError> {
+    async fn undecided_dead_letters(&self, sheet: &mut LogAudit) -> Result<SaleCounts, AuditError> {
         let Ports { log, ledger, .. } = &self.engines;
         let decided: BTreeSet<_> = ledger
             .decisions(log.name())
@@ -232,12 +237,12 @@ impl Audit {
         let is_open = |found: &DeadLetterEntry| {
             !decided.contains(&(found.id, found.letter.buried_at.timestamp_millis()))
         };
-        let (mut counts, mut read) = (Counts::new(), 0);
+        let (mut counts, mut read) = (SaleCounts::new(), 0);
         for partition in (0..log.dead_letter_partitions()).map(Partition) {
             let mut next = Offset(0);
             loop {
                 if read >= LETTERS {
-                    sheet.more_letters = true;
+                    sheet.more_dead_letters = true;
                     return Ok(counts);
                 }
                 let page = log.read_dead_letters(partition, next).await?;
@@ -259,7 +264,7 @@ impl Audit {
 }
 
 /// Shoppers with a settled attempt, without an order, and without one that was removed by hand.
-fn without_unit(look: &Look, attempts: &Attempts) -> u64 {
+fn without_unit(look: &SaleReading, attempts: &Attempts) -> u64 {
     let orders: BTreeSet<UserId> = look.after.holders.iter().map(|order| order.user).collect();
     let removed: BTreeSet<UserId> = attempts.removed.iter().map(|order| order.user).collect();
     let users = attempts.without_order.iter();

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Audit, AuditError, Finding, Report, Sheet};
+use super::{Audit, AuditError, Finding, Report, SaleAudit};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
-    port::{Attempt, GateStatus, Outcome, PurchaseResult, ResultEntry, SaleListing, Settlement},
+    port::{
+        Attempt, GateStatus, Outcome, PurchaseResult, ResultEntry, SaleListing, Settlement,
+        UnloadOutcome,
+    },
 };
 
 /// How long attempts in flight are waited for, and again a worker that is to load a sale.
@@ -17,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// What can be done about findings of one sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Remedy {
+pub enum RepairAction {
     /// Tell these shoppers SUCCESS: they have orders.
     TellSuccess(Vec<UserId>),
     /// Forget what these shoppers were told: they have no orders.
@@ -28,9 +31,9 @@ pub enum Remedy {
     Reload,
 }
 
-/// What came of a remedy.
+/// What came of a action.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Mended {
+pub enum RepairOutcome {
     Done,
     /// Not now, for this reason.
     NotYet(&'static str),
@@ -38,7 +41,7 @@ pub enum Mended {
 
 /// What can be done about a sale, in the order in which it is to be done. What a person must decide is not in it.
 #[must_use]
-pub fn plan(sheet: &Sheet) -> Vec<Remedy> {
+pub fn plan(sheet: &SaleAudit) -> Vec<RepairAction> {
     let (mut success, mut forget, mut record, mut reload) = (vec![], vec![], vec![], false);
     for finding in &sheet.findings {
         match *finding {
@@ -53,20 +56,20 @@ pub fn plan(sheet: &Sheet) -> Vec<Remedy> {
             | Finding::OrderOfFailedAttempt { .. } => {}
         }
     }
-    let mut remedies = Vec::new();
+    let mut actions = Vec::new();
     if !success.is_empty() {
-        remedies.push(Remedy::TellSuccess(success));
+        actions.push(RepairAction::TellSuccess(success));
     }
     if !forget.is_empty() {
-        remedies.push(Remedy::ForgetSuccess(forget));
+        actions.push(RepairAction::ForgetSuccess(forget));
     }
     if reload {
         // Brings the unknown orders along.
-        remedies.push(Remedy::Reload);
+        actions.push(RepairAction::Reload);
     } else if !record.is_empty() {
-        remedies.push(Remedy::RecordOrders(record));
+        actions.push(RepairAction::RecordOrders(record));
     }
-    remedies
+    actions
 }
 
 /// True if nothing of what is broken can be mended here.
@@ -76,19 +79,23 @@ pub fn is_beyond_repair(report: &Report) -> bool {
 }
 
 impl Audit {
-    /// Applies a remedy to a sale.
-    pub async fn mend(&self, listing: &SaleListing, remedy: &Remedy) -> Result<Mended, AuditError> {
+    /// Applies a action to a sale.
+    pub async fn apply_repair(
+        &self,
+        listing: &SaleListing,
+        action: &RepairAction,
+    ) -> Result<RepairOutcome, AuditError> {
         let gate = &self.engines.gate;
-        match remedy {
-            Remedy::TellSuccess(users) => {
+        match action {
+            RepairAction::TellSuccess(users) => {
                 gate.write_results(&success(listing, users)).await?;
-                Ok(Mended::Done)
+                Ok(RepairOutcome::Done)
             }
-            Remedy::ForgetSuccess(users) => {
+            RepairAction::ForgetSuccess(users) => {
                 gate.forget_results(&success(listing, users)).await?;
-                Ok(Mended::Done)
+                Ok(RepairOutcome::Done)
             }
-            Remedy::RecordOrders(orders) => {
+            RepairAction::RecordOrders(orders) => {
                 let settlement = |&(user, id): &(UserId, AttemptId)| Settlement {
                     attempt: Attempt {
                         id,
@@ -101,27 +108,27 @@ impl Audit {
                 };
                 let settlements: Vec<_> = orders.iter().map(settlement).collect();
                 gate.record(listing.id, &settlements).await?;
-                Ok(Mended::Done)
+                Ok(RepairOutcome::Done)
             }
-            Remedy::Reload => self.reload(listing.id).await,
+            RepairAction::Reload => self.reload(listing.id).await,
         }
     }
 
-    async fn reload(&self, sale: SaleId) -> Result<Mended, AuditError> {
+    async fn reload(&self, sale: SaleId) -> Result<RepairOutcome, AuditError> {
         let gate = &self.engines.gate;
         let deadline = Instant::now() + PATIENCE;
-        while !gate.unload(sale).await? {
+        while gate.unload(sale).await? == UnloadOutcome::AttemptsPending {
             if Instant::now() >= deadline {
-                return Ok(Mended::NotYet(
+                return Ok(RepairOutcome::NotYet(
                     "attempts are in flight; try again when it is quiet",
                 ));
             }
             tokio::time::sleep(PAUSE).await;
         }
         if self.is_open_before(sale, Instant::now() + PATIENCE).await? {
-            Ok(Mended::Done)
+            Ok(RepairOutcome::Done)
         } else {
-            Ok(Mended::NotYet(
+            Ok(RepairOutcome::NotYet(
                 "closed until a worker loads it: is one running?",
             ))
         }

@@ -39,16 +39,16 @@ fn window() -> SaleWindow {
 }
 
 /// Ten units. Shoppers 1 and 2 have orders and the gate knows it, 3 is pending.
-fn sound() -> Look {
-    let held = |id, standing| Holding {
+fn sound() -> SaleReading {
+    let held = |id, standing| HeldUnit {
         user: user(id),
         attempt: holder(id).attempt,
         standing,
     };
-    Look {
+    SaleReading {
         before: books(10, [1, 2]),
         status: open(7, 1, 3),
-        holdings: vec![
+        held_units: vec![
             held(1, Standing::Success),
             held(2, Standing::Success),
             held(3, Standing::Pending),
@@ -69,7 +69,7 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
         available,
         pending,
         holders,
-        returns: 0,
+        holders_epoch: 0,
         version: 1,
         total: 10,
         complete: true,
@@ -77,12 +77,12 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
     }
 }
 
-fn findings(look: &Look) -> Vec<Finding> {
+fn findings(look: &SaleReading) -> Vec<Finding> {
     compare(look, &Attempts::default())
 }
 
-fn sheet(findings: Vec<Finding>) -> Sheet {
-    Sheet {
+fn sheet(findings: Vec<Finding>) -> SaleAudit {
+    SaleAudit {
         listing: SaleListing {
             switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
@@ -122,14 +122,14 @@ fn an_attempt_in_flight_explains_itself_at_every_step() {
     assert_eq!(findings(&look), []);
     // Settled and recorded between the looks at ledger and gate.
     let mut look = sound();
-    look.holdings[2].standing = Standing::Success;
+    look.held_units[2].standing = Standing::Success;
     look.status = open(7, 0, 3);
     look.stored.insert(user(3), PurchaseResult::Success);
     look.after = books(10, [1, 2, 3]);
     assert_eq!(findings(&look), []);
     // Given back after the gate's figures were read and before its holders were.
     let mut look = sound();
-    look.holdings.pop();
+    look.held_units.pop();
     assert_eq!(findings(&look), []);
 }
 
@@ -145,7 +145,7 @@ fn a_gate_with_a_unit_too_many_or_too_few_is_found() {
             initial: 10,
         };
         assert_eq!(findings(&look), [found]);
-        assert_eq!(repair::plan(&sheet(vec![found])), [Remedy::Reload]);
+        assert_eq!(repair::plan(&sheet(vec![found])), [RepairAction::Reload]);
     }
 }
 
@@ -162,9 +162,9 @@ fn units_that_are_being_added_are_no_finding_and_added_ones_are() {
 fn a_closed_gate_has_no_balance_yet_and_its_orders_must_stand() {
     let mut look = sound();
     look.status = GateStatus::Closed { pending: 0 };
-    look.holdings.clear();
+    look.held_units.clear();
     assert_eq!(findings(&look), []);
-    look.holdings = sound().holdings;
+    look.held_units = sound().held_units;
     look.after = books(10, [1]);
     look.stored.remove(&user(2));
     let Holder { user, attempt } = holder(2);
@@ -190,20 +190,23 @@ fn an_order_that_was_removed_is_found_in_gate_and_results() {
     );
     assert_eq!(
         repair::plan(&sheet(found)),
-        [Remedy::ForgetSuccess(vec![user]), Remedy::Reload]
+        [
+            RepairAction::ForgetSuccess(vec![user]),
+            RepairAction::Reload
+        ]
     );
 }
 
 #[test]
 fn an_order_that_the_gate_does_not_know_is_found_while_it_is_open() {
     let mut look = sound();
-    look.holdings.remove(1);
+    look.held_units.remove(1);
     let Holder { user, attempt } = holder(2);
     let found = findings(&look);
     assert_eq!(found, [Finding::UnknownOrder { user, attempt }]);
     assert_eq!(
         repair::plan(&sheet(found)),
-        [Remedy::RecordOrders(vec![(user, attempt)])]
+        [RepairAction::RecordOrders(vec![(user, attempt)])]
     );
     look.status = GateStatus::Unknown;
     assert_eq!(findings(&look), []);
@@ -219,7 +222,7 @@ fn a_buyer_who_is_told_failed_is_found_in_every_state_of_the_gate() {
         assert_eq!(found, [Finding::FailedDespiteOrder { user: user(2) }]);
         assert_eq!(
             repair::plan(&sheet(found)),
-            [Remedy::TellSuccess(vec![user(2)])]
+            [RepairAction::TellSuccess(vec![user(2)])]
         );
     }
 }
@@ -307,16 +310,16 @@ fn settled_attempts_are_sorted_by_what_stands_of_them() {
 
 #[test]
 fn a_log_that_was_cut_before_it_was_settled_is_found() {
-    let partition = |settled, earliest| PartitionSheet {
+    let partition = |settled, earliest| PartitionAudit {
         partition: Partition(0),
         earliest: Offset(earliest),
         end: Offset(9),
         settled,
     };
     let cut = |sheet| {
-        let log = LogSheet {
+        let log = LogAudit {
             partitions: vec![sheet],
-            ..LogSheet::default()
+            ..LogAudit::default()
         };
         log.cut().collect::<Vec<_>>()
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 
-use super::{APPEND, Asked, Refusal, undo::Undo};
+use super::{APPEND, AttemptRequest, Refusal, undo::Undo};
 use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
@@ -21,37 +21,42 @@ pub(super) fn spawn(
     log: Arc<dyn AttemptLog>,
     gate: Arc<dyn StockGate>,
     undo: Batcher<Undo>,
-) -> Batcher<Asked> {
-    Batcher::spawn(lifecycle, "append", APPEND, move |batch: Vec<Asked>| {
-        let (log, gate, undo) = (Arc::clone(&log), Arc::clone(&gate), undo.clone());
-        async move {
-            let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
-            let answers = log.append(&attempts).await;
-            let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
-            if let Some(error) = failed.clone().next()
-                && APPEND_THROTTLE.allow()
-            {
-                tracing::warn!(attempts = failed.count(), %error, "appending failed");
-            }
-            // All at once: units that go back one after the other would make a slow gate a matter of minutes.
-            let ends = batch.into_iter().zip(answers).map(|(asked, answer)| {
-                let (gate, undo) = (gate.as_ref(), &undo);
-                async move {
-                    match answer {
-                        Ok(()) => asked.accept(),
-                        // It stays held and pending; the relay finds out, and appends it if need be.
-                        Err(AppendError::Unknown(_)) => rely_on_gate(gate, asked),
-                        Err(AppendError::NotWritten(_)) => give_back(gate, undo, asked).await,
-                    }
+) -> Batcher<AttemptRequest> {
+    Batcher::spawn(
+        lifecycle,
+        "append",
+        APPEND,
+        move |batch: Vec<AttemptRequest>| {
+            let (log, gate, undo) = (Arc::clone(&log), Arc::clone(&gate), undo.clone());
+            async move {
+                let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
+                let answers = log.append(&attempts).await;
+                let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
+                if let Some(error) = failed.clone().next()
+                    && APPEND_THROTTLE.allow()
+                {
+                    tracing::warn!(attempts = failed.count(), %error, "appending failed");
                 }
-            });
-            join_all(ends).await;
-        }
-    })
+                // All at once: units that go back one after the other would make a slow gate a matter of minutes.
+                let ends = batch.into_iter().zip(answers).map(|(asked, answer)| {
+                    let (gate, undo) = (gate.as_ref(), &undo);
+                    async move {
+                        match answer {
+                            Ok(()) => asked.accept(),
+                            // It stays held and pending; the relay finds out, and appends it if need be.
+                            Err(AppendError::Unknown(_)) => rely_on_gate(gate, asked),
+                            Err(AppendError::NotWritten(_)) => give_back(gate, undo, asked).await,
+                        }
+                    }
+                });
+                join_all(ends).await;
+            }
+        },
+    )
 }
 
 /// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
-async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: Asked) {
+async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: AttemptRequest) {
     let (sale, holder) = (asked.attempt.sale, asked.holder());
     match gate.release(sale, holder).await {
         Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
@@ -71,8 +76,8 @@ async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: Asked) {
 
 /// For an attempt that is held, and will be logged by the relay if it is not: it counts, unless the gate ends with this
 /// process and the attempt with it.
-fn rely_on_gate(gate: &dyn StockGate, asked: Asked) {
-    if gate.outlives_process() {
+fn rely_on_gate(gate: &dyn StockGate, asked: AttemptRequest) {
+    if gate.is_durable() {
         asked.accept();
     } else {
         asked.answer(Err(Refusal::OutcomeUnknown));

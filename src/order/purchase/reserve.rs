@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::{APPEND, Accepted, Asked, RESERVE, Refusal};
+use super::{APPEND, Accepted, AttemptRequest, RESERVE, Refusal};
 use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,
@@ -34,46 +34,51 @@ const _: () = assert!(
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
     gate: Arc<dyn StockGate>,
-    append: Batcher<Asked>,
+    append: Batcher<AttemptRequest>,
     undo: Batcher<Undo>,
-) -> Batcher<Asked> {
-    Batcher::spawn(lifecycle, "reserve", RESERVE, move |batch: Vec<Asked>| {
-        let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
-        async move {
-            let is_full = batch.len() == RESERVE.batch;
-            let (round, mut all_answered) = mpsc::channel(1);
-            let mut by_sale: BTreeMap<SaleId, Vec<Asked>> = BTreeMap::new();
-            for mut asked in batch {
-                // When the gate is slow, who waited for too long is told so rather than served late.
-                if asked.since.elapsed() > LONGEST_WAIT {
-                    asked.answer(Err(Refusal::Busy));
-                    continue;
+) -> Batcher<AttemptRequest> {
+    Batcher::spawn(
+        lifecycle,
+        "reserve",
+        RESERVE,
+        move |batch: Vec<AttemptRequest>| {
+            let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
+            async move {
+                let is_full = batch.len() == RESERVE.batch;
+                let (round, mut all_answered) = mpsc::channel(1);
+                let mut by_sale: BTreeMap<SaleId, Vec<AttemptRequest>> = BTreeMap::new();
+                for mut asked in batch {
+                    // When the gate is slow, who waited for too long is told so rather than served late.
+                    if asked.since.elapsed() > LONGEST_WAIT {
+                        asked.answer(Err(Refusal::Busy));
+                        continue;
+                    }
+                    asked.round = Some(round.clone());
+                    by_sale.entry(asked.attempt.sale).or_default().push(asked);
                 }
-                asked.round = Some(round.clone());
-                by_sale.entry(asked.attempt.sale).or_default().push(asked);
+                drop(round);
+                // No sale waits for another one's timeout.
+                let (gate, append, undo) = (gate.as_ref(), &append, &undo);
+                let reserves = by_sale
+                    .into_iter()
+                    .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
+                join_all(reserves).await;
+                if !is_full {
+                    let _ = tokio::time::timeout(LONGEST_PAUSE, all_answered.recv()).await;
+                }
             }
-            drop(round);
-            // No sale waits for another one's timeout.
-            let (gate, append, undo) = (gate.as_ref(), &append, &undo);
-            let reserves = by_sale
-                .into_iter()
-                .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
-            join_all(reserves).await;
-            if !is_full {
-                let _ = tokio::time::timeout(LONGEST_PAUSE, all_answered.recv()).await;
-            }
-        }
-    })
+        },
+    )
 }
 
 async fn reserve(
     gate: &dyn StockGate,
-    append: &Batcher<Asked>,
+    append: &Batcher<AttemptRequest>,
     undo: &Batcher<Undo>,
     sale: SaleId,
-    asked: Vec<Asked>,
+    asked: Vec<AttemptRequest>,
 ) {
-    let holders: Vec<_> = asked.iter().map(Asked::holder).collect();
+    let holders: Vec<_> = asked.iter().map(AttemptRequest::holder).collect();
     let outcomes = match gate.reserve(sale, &holders).await {
         Ok(outcomes) => outcomes,
         Err(GateError::Refused(cause)) => {
@@ -111,7 +116,7 @@ async fn reserve(
             ReserveOutcome::AlreadyHeld {
                 attempt,
                 standing: Standing::Pending,
-            } if !gate.outlives_process() => {
+            } if !gate.is_durable() => {
                 pass_on(append, asked.about(attempt)).await;
             }
             ReserveOutcome::AlreadyHeld { attempt, standing } => {
@@ -127,7 +132,7 @@ async fn reserve(
 }
 
 /// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.
-async fn pass_on(append: &Batcher<Asked>, asked: Asked) {
+async fn pass_on(append: &Batcher<AttemptRequest>, asked: AttemptRequest) {
     if let Err(asked) = append.submit(asked).await {
         asked.answer(Err(Refusal::OutcomeUnknown));
     }

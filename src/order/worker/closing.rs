@@ -6,7 +6,7 @@ use metrics::counter;
 
 use crate::{
     ids::SaleId,
-    port::{Contradiction, PortError, Ports},
+    port::{CloseReason, CloseRequest, PortError, Ports},
 };
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
@@ -20,22 +20,22 @@ pub(super) struct Closing {
 }
 
 impl Closing {
-    /// Closes the sale if the gate finds a contradiction in what it keeps, or `anyway`; unless it was closed just now.
+    /// Closes the sale if the gate finds a contradiction in what it keeps, or unconditionally; not if it was closed just now.
     /// True if it is closed now.
     pub(super) async fn close(
         &mut self,
         engines: &Ports,
         sale: SaleId,
-        anyway: bool,
+        request: CloseRequest,
     ) -> Result<bool, PortError> {
         let now = engines.clock.now();
         if !self.is_due(now) {
             return Ok(false);
         }
-        let Some(found) = engines.gate.close(sale, anyway).await? else {
+        let Some(found) = engines.gate.close(sale, request).await? else {
             return Ok(false);
         };
-        if found == Contradiction::Restarted {
+        if found == CloseReason::Restarted {
             tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
         } else {
             self.note(now);

@@ -18,8 +18,8 @@ use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
-        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SettleBatch, SettleError,
-        Settlement, StockGate,
+        Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SeekOutcome, SettleBatch,
+        SettleError, Settlement, StockGate,
     },
     telemetry::LogThrottle,
 };
@@ -66,7 +66,7 @@ enum StepError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     #[error("attempts that were buried are unsettleable again")]
-    Contradiction,
+    UnsettleableAgain,
 }
 
 impl PartitionReader {
@@ -178,12 +178,12 @@ impl PartitionReader {
         counter!("flashsale_log_restarts_total").increment(1);
         // Before the ledger is behind it.
         self.settled.store(0, Ordering::Release);
-        if !self
+        let sought = self
             .engines
             .ledger
             .seek(&self.position, self.next, earliest)
-            .await?
-        {
+            .await?;
+        if sought == SeekOutcome::Fenced {
             return Err(StepError::Fenced);
         }
         tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");
@@ -229,7 +229,7 @@ impl PartitionReader {
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
                 Err(SettleError::Ledger(error)) => return Err(error.into()),
                 Err(SettleError::Unsettleable(_)) if !settle.rejected.is_empty() => {
-                    return Err(StepError::Contradiction);
+                    return Err(StepError::UnsettleableAgain);
                 }
                 Err(SettleError::Unsettleable(found)) => {
                     let letters: Vec<_> = batch
@@ -285,7 +285,7 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Tells the gate. The orders stand already: what cannot be told now, the sale controller tells later.
+    /// Records the outcomes in the gate. The orders stand already: what cannot be recorded now, the sale controller records later.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -342,7 +342,7 @@ pub(super) async fn record(
     settlements: &[Settlement],
 ) -> Result<(), crate::port::GateError> {
     // Accounts that were lost with their orders when the ledger was set back: what they were told then stands no more.
-    let told: Vec<_> = settlements
+    let lost: Vec<_> = settlements
         .iter()
         .filter(|settlement| settlement.outcome == Outcome::NoAccount)
         .map(|settlement| ResultEntry {
@@ -352,8 +352,8 @@ pub(super) async fn record(
             result: PurchaseResult::Success,
         })
         .collect();
-    if !told.is_empty() {
-        gate.forget_results(&told).await?;
+    if !lost.is_empty() {
+        gate.forget_results(&lost).await?;
     }
     let mut by_sale: BTreeMap<SaleId, Vec<Settlement>> = BTreeMap::new();
     for settlement in settlements {

@@ -4,7 +4,7 @@
 use metrics::counter;
 
 use super::{WorkerSettings, sale_controller::Barrier};
-use crate::port::{LoadToken, PortError, Ports, SaleListing};
+use crate::port::{LoadStart, LoadStep, LoadToken, PortError, Ports, SaleListing};
 
 /// Holders that are loaded with one call.
 const CHUNK: usize = 5_000;
@@ -52,20 +52,20 @@ async fn load(
 ) -> Result<(), PortError> {
     let (sale, gate) = (listing.id, &engines.gate);
     let token = LoadToken(engines.clock.new_id());
-    if !gate.begin_load(sale, token, LOAD_LEASE).await? {
+    if gate.begin_load(sale, token, LOAD_LEASE).await? == LoadStart::OpenOrLoading {
         return Ok(());
     }
     let Some(snapshot) = engines.ledger.snapshot(sale).await? else {
         return Ok(());
     };
     for holders in snapshot.holders.chunks(CHUNK) {
-        if !gate.load_holders(sale, token, holders).await? {
+        if gate.load_holders(sale, token, holders).await? == LoadStep::Superseded {
             return Ok(());
         }
     }
     let terms = snapshot.terms();
     let expires = terms.window.end + settings.keep;
-    if gate
+    let opened = gate
         .open(
             sale,
             token,
@@ -74,8 +74,8 @@ async fn load(
             &snapshot.movements,
             expires,
         )
-        .await?
-    {
+        .await?;
+    if opened == LoadStep::Applied {
         counter!("flashsale_gate_loads_total").increment(1);
         tracing::info!(%sale, units = snapshot.remaining, holders = snapshot.holders.len(), "the gate has the sale");
     }

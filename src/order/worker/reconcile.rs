@@ -1,4 +1,4 @@
-//! Tells the gate of orders that it was never told of. The relay cannot find these: their shoppers are not pending, because
+//! Records orders that the gate does not know. The relay cannot find these: their shoppers are not pending, because
 //! the gate was emptied, or never saw them, and whoever settled them died before it could record them. A difference
 //! that they do not explain has the sale loaded anew.
 
@@ -68,16 +68,16 @@ impl Reconcile {
             return Ok(false);
         }
         self.differed = None;
-        let told = tell(engines, listing).await?;
-        if told > 0 {
-            counter!("flashsale_orders_reconciled_total").increment(told as u64);
-            tracing::warn!(sale = %listing.id, orders = told, "orders that the gate was not told of are recorded");
+        let recorded = record_missing_orders(engines, listing).await?;
+        if recorded > 0 {
+            counter!("flashsale_orders_reconciled_total").increment(recorded as u64);
+            tracing::warn!(sale = %listing.id, orders = recorded, "orders that the gate was not told of are recorded");
         }
-        // Also of orders that were told: the gate takes none that it was told has ended. If it differs as before at the next
+        // Also of orders that were recorded: the gate takes none that it was told has ended. If it differs as before at the next
         // look, they are such orders, which stand again.
         self.unexplained = Some(Unexplained {
             seen,
-            looks: if told > 0 { LOOKS } else { 0 },
+            looks: if recorded > 0 { LOOKS } else { 0 },
             barrier: Barrier::now(engines).await?,
         });
         Ok(false)
@@ -86,7 +86,7 @@ impl Reconcile {
 
 /// Records every order whose shopper the gate does not know; how many. Recording again changes nothing, so that an order
 /// made meanwhile does no harm.
-async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError> {
+async fn record_missing_orders(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError> {
     let known: BTreeSet<_> = engines
         .gate
         .holders(listing.id)
@@ -97,7 +97,7 @@ async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError
         return Ok(0);
     };
     let at = engines.clock.now();
-    let untold: Vec<_> = snapshot
+    let missing: Vec<_> = snapshot
         .holders
         .into_iter()
         .filter(|holder| !known.contains(&holder.user))
@@ -112,8 +112,8 @@ async fn tell(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError
             outcome: Outcome::Ordered,
         })
         .collect();
-    for settlements in untold.chunks(CHUNK) {
+    for settlements in missing.chunks(CHUNK) {
         record(engines.gate.as_ref(), settlements).await?;
     }
-    Ok(untold.len())
+    Ok(missing.len())
 }

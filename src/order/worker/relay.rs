@@ -6,7 +6,9 @@ use std::time::Duration;
 use metrics::counter;
 
 use super::{partition::record, sale_controller::Barrier};
-use crate::port::{Attempt, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement};
+use crate::port::{
+    Attempt, ClaimOutcome, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement,
+};
 
 /// Attempts looked into at once.
 const LIMIT: usize = 1_000;
@@ -14,12 +16,12 @@ const LIMIT: usize = 1_000;
 /// What the relay does about one sale.
 #[derive(Default)]
 pub(super) struct Relay {
-    watched: Option<Watched>,
+    watched: Option<WatchedAttempts>,
 }
 
 /// Attempts that were stuck when the log ended at the barrier. Those that are not settled once it is passed are not in
 /// the log before it: appending them again does not make the backlog longer.
-struct Watched {
+struct WatchedAttempts {
     entries: Vec<PendingEntry>,
     barrier: Barrier,
 }
@@ -40,7 +42,7 @@ impl Relay {
             if entries.is_empty() {
                 return Ok(false);
             }
-            Watched {
+            WatchedAttempts {
                 entries,
                 barrier: Barrier::now(engines).await?,
             }
@@ -94,11 +96,12 @@ async fn resolve(
             attempt: attempt.id,
         })
         .collect();
-    let claimed = engines.gate.claim(listing.id, &holders).await?;
+    let claims = engines.gate.claim(listing.id, &holders).await?;
     let claimed: Vec<_> = lost
         .into_iter()
-        .zip(claimed)
-        .filter_map(|(attempt, claimed)| claimed.then_some(attempt))
+        .zip(claims)
+        .filter(|(_, claim)| *claim == ClaimOutcome::Claimed)
+        .map(|(attempt, _)| attempt)
         .collect();
     let answers = engines.log.append(&claimed).await;
     let appended = answers.iter().filter(|answer| answer.is_ok()).count();

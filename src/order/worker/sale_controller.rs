@@ -17,13 +17,16 @@ use super::{
     rebuild::Rebuild,
     reconcile::Reconcile,
     relay::Relay,
-    terms::{Step, Terms, end_orders},
+    terms::{Terms, TermsStep, end_orders},
     withdrawals::{self, Withdrawn},
 };
 use crate::{
     auth::raise_lost_mark,
     ids::SaleId,
-    port::{EndedOrder, GateStatus, Movement, Offset, Partition, PortError, Ports, SaleListing},
+    port::{
+        CloseRequest::{IfInconsistent, Unconditional},
+        EndedOrder, GateStatus, Movement, Offset, Partition, PortError, Ports, SaleListing,
+    },
 };
 
 /// How often every sale is reconciled.
@@ -208,7 +211,7 @@ impl SaleController {
         let status = engines.gate.status(sale).await?;
         show(sale, &status);
         let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
-        if suspicious && tasks.closing.close(engines, sale, false).await? {
+        if suspicious && tasks.closing.close(engines, sale, IfInconsistent).await? {
             return Ok(true);
         }
         match status {
@@ -225,9 +228,11 @@ impl SaleController {
                     .step(engines, settings, listing, &status)
                     .await?
                 {
-                    Step::Agreed => {}
-                    Step::Applied => return Ok(false),
-                    Step::Unknown => return tasks.closing.close(engines, sale, true).await,
+                    TermsStep::Agreed => {}
+                    TermsStep::Applied => return Ok(false),
+                    TermsStep::Unknown => {
+                        return tasks.closing.close(engines, sale, Unconditional).await;
+                    }
                 }
                 if !ended.is_empty() {
                     end_orders(engines, listing, ended).await?;
@@ -246,7 +251,7 @@ impl SaleController {
                         .step(engines, group, listing, available, status.withdrawn_units())
                         .await?;
                 if differs {
-                    return tasks.closing.close(engines, sale, true).await;
+                    return tasks.closing.close(engines, sale, Unconditional).await;
                 }
                 Ok(false)
             }

@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(30);
 /// Batches of a round have at most so many attempts altogether, unless a single one has more.
 const ROUND_ATTEMPTS: usize = 4_000;
 
-type Answer = Result<Vec<Settlement>, SettleError>;
+type SettleAnswer = Result<Vec<Settlement>, SettleError>;
 
 /// Shared by the readers of a worker. Whoever's turn it is settles for all who wait.
 pub(super) struct Settler {
@@ -31,7 +31,7 @@ struct Waiting {
     batch: SettleBatch,
     /// There is more to read behind it.
     lags: bool,
-    answer: oneshot::Sender<Answer>,
+    answer: oneshot::Sender<SettleAnswer>,
 }
 
 impl Settler {
@@ -44,7 +44,7 @@ impl Settler {
     }
 
     /// Settles a batch, in one transaction with those of other readers. `lags` if there is more to read behind it.
-    pub(super) async fn settle(&self, batch: SettleBatch, lags: bool) -> Answer {
+    pub(super) async fn settle(&self, batch: SettleBatch, lags: bool) -> SettleAnswer {
         let (answer, mut answered) = oneshot::channel();
         self.waiting().push_back(Waiting {
             batch,
@@ -200,7 +200,7 @@ mod tests {
         settler: &Settler,
         batches: impl IntoIterator<Item = SettleBatch>,
         lags: bool,
-    ) -> Vec<(Duration, Answer)> {
+    ) -> Vec<(Duration, SettleAnswer)> {
         let started = Instant::now();
         join_all(batches.into_iter().map(|batch| async move {
             let answer = settler.settle(batch, lags).await;
@@ -209,7 +209,7 @@ mod tests {
         .await
     }
 
-    fn times(answers: &[(Duration, Answer)]) -> Vec<Duration> {
+    fn times(answers: &[(Duration, SettleAnswer)]) -> Vec<Duration> {
         answers.iter().map(|(time, _)| *time).collect()
     }
 

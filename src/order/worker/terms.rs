@@ -3,7 +3,10 @@
 use metrics::counter;
 
 use super::WorkerSettings;
-use crate::port::{EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms};
+use crate::port::{
+    EndOrdersOutcome, EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms,
+    TermsOutcome,
+};
 
 /// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
 const LOOKS: u32 = 6;
@@ -17,7 +20,7 @@ pub(super) struct Terms {
 
 /// What came of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum TermsStep {
     /// The gate has the ledger's terms.
     Agreed,
     /// It was told of new ones just now.
@@ -34,7 +37,7 @@ impl Terms {
         settings: &WorkerSettings,
         listing: &SaleListing,
         status: &GateStatus,
-    ) -> Result<Step, PortError> {
+    ) -> Result<TermsStep, PortError> {
         let &GateStatus::Open {
             window,
             switch,
@@ -43,17 +46,17 @@ impl Terms {
             ..
         } = status
         else {
-            return Ok(Step::Agreed);
+            return Ok(TermsStep::Agreed);
         };
         let terms = listing.terms();
         if version < terms.version {
             self.unknown = 0;
             let expires = terms.window.end + settings.keep;
-            if engines
+            let applied = engines
                 .gate
                 .set_terms(listing.id, terms, &[], expires)
-                .await?
-            {
+                .await?;
+            if applied == TermsOutcome::InForce {
                 let SaleTerms {
                     version,
                     window,
@@ -62,7 +65,7 @@ impl Terms {
                 } = terms;
                 tracing::info!(sale = %listing.id, version, ?switch, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
             }
-            return Ok(Step::Applied);
+            return Ok(TermsStep::Applied);
         }
         let same = version == terms.version
             && window == terms.window
@@ -70,10 +73,10 @@ impl Terms {
             && i64::try_from(terms.total).is_ok_and(|units| units == total);
         self.unknown = if same { 0 } else { self.unknown + 1 };
         if self.unknown < LOOKS {
-            return Ok(Step::Agreed);
+            return Ok(TermsStep::Agreed);
         }
         self.unknown = 0;
-        Ok(Step::Unknown)
+        Ok(TermsStep::Unknown)
     }
 }
 
@@ -85,10 +88,10 @@ pub(super) async fn end_orders(
 ) -> Result<(), PortError> {
     let holders: Vec<_> = ended.iter().map(|order| order.holder).collect();
     let gate = &engines.gate;
-    if gate
+    let outcome = gate
         .end_orders(listing.id, listing.product, &holders)
-        .await?
-    {
+        .await?;
+    if outcome == EndOrdersOutcome::TakenOut {
         engines.ledger.note_ended(ended).await?;
         counter!("flashsale_orders_ended_total").increment(ended.len() as u64);
         tracing::info!(sale = %listing.id, orders = ended.len(), "orders that ended are taken out of the gate");

@@ -7,7 +7,8 @@ use metrics::counter;
 
 use super::WorkerSettings;
 use crate::port::{
-    GateStatus, Movement, MovementId, MovementState, PortError, Ports, SaleListing, WithdrawOutcome,
+    GateStatus, Movement, MovementId, MovementState, PortError, Ports, SaleListing, TermsOutcome,
+    WithdrawOutcome,
 };
 
 /// What came of a step.
@@ -71,11 +72,10 @@ pub(super) async fn complete(
     };
     let terms = listing.terms();
     let expires = terms.window.end + settings.keep;
-    if gate.set_terms(sale, terms, &closed, expires).await? {
-        Ok(Withdrawn::Cleared)
-    } else {
-        Ok(Withdrawn::Nothing)
-    }
+    Ok(match gate.set_terms(sale, terms, &closed, expires).await? {
+        TermsOutcome::InForce => Withdrawn::Cleared,
+        TermsOutcome::NotOpen => Withdrawn::Nothing,
+    })
 }
 
 /// Closes PENDING movements of a sale that no gate has any more, and none will have: no unit was taken.

@@ -7,7 +7,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     ids::SaleId,
-    port::{Attempt, Contradiction, SaleWindow, Settlement},
+    port::{
+        Attempt, ClaimOutcome, CloseReason, EndOrdersOutcome, LoadStart, LoadStep, SaleWindow,
+        Settlement, TermsOutcome,
+    },
 };
 
 const LEASE: Duration = Duration::from_secs(30);
@@ -41,8 +44,11 @@ fn terms(version: u64, total: u64) -> SaleTerms {
 
 fn open(stock: u64) -> Sale {
     let mut sale = Sale::default();
-    assert!(sale.begin_load(token(1), 0, LEASE));
-    assert!(sale.open(token(1), terms(1, stock), stock, &[], time(9_000), 0));
+    assert_eq!(sale.begin_load(token(1), 0, LEASE), LoadStart::Begun);
+    assert_eq!(
+        sale.open(token(1), terms(1, stock), stock, &[], time(9_000), 0),
+        LoadStep::Applied
+    );
     sale
 }
 
@@ -83,11 +89,20 @@ fn a_sale_is_forgotten_when_it_expires_and_an_abandoned_loading_too() {
 #[test]
 fn a_loading_is_superseded_after_its_lease_and_not_before() {
     let mut sale = Sale::default();
-    assert!(sale.begin_load(token(1), 0, LEASE));
-    assert!(!sale.begin_load(token(2), 29_999, LEASE));
-    assert!(sale.begin_load(token(2), 30_000, LEASE));
-    assert!(!sale.load_holders(token(1), &[], 30_000));
-    assert!(!sale.open(token(1), terms(1, 1), 1, &[], time(9_000), 0));
+    assert_eq!(sale.begin_load(token(1), 0, LEASE), LoadStart::Begun);
+    assert_eq!(
+        sale.begin_load(token(2), 29_999, LEASE),
+        LoadStart::OpenOrLoading
+    );
+    assert_eq!(sale.begin_load(token(2), 30_000, LEASE), LoadStart::Begun);
+    assert_eq!(
+        sale.load_holders(token(1), &[], 30_000),
+        LoadStep::Superseded
+    );
+    assert_eq!(
+        sale.open(token(1), terms(1, 1), 1, &[], time(9_000), 0),
+        LoadStep::Superseded
+    );
 }
 
 #[test]
@@ -103,7 +118,7 @@ fn the_oldest_pending_attempts_are_overdue_first() {
     };
     assert_eq!(overdue(&mut sale, 9), [2, 3, 1]);
     assert_eq!(overdue(&mut sale, 2), [2, 3]);
-    assert!(sale.claim(holder(2, 1), 1_800));
+    assert_eq!(sale.claim(holder(2, 1), 1_800), ClaimOutcome::Claimed);
     assert_eq!(overdue(&mut sale, 9), [3, 1], "claimed: new again");
 }
 
@@ -170,9 +185,15 @@ fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
             let before = terms(ledger.version, ledger.stock);
             ledger.stock = sold + random.below(6);
             ledger.version += 1;
-            assert!(sale.set_terms(terms(ledger.version, ledger.stock), &[], time(9_000)));
+            assert_eq!(
+                sale.set_terms(terms(ledger.version, ledger.stock), &[], time(9_000)),
+                TermsOutcome::InForce
+            );
             // Of a worker with an older listing.
-            assert!(sale.set_terms(before, &[], time(9_000)));
+            assert_eq!(
+                sale.set_terms(before, &[], time(9_000)),
+                TermsOutcome::InForce
+            );
         }
         1 => {
             if let Some(index) = pick(random, ledger.orders.len()) {
@@ -182,7 +203,7 @@ fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
             }
         }
         _ => {
-            assert!(sale.end_orders(&ledger.ended));
+            assert_eq!(sale.end_orders(&ledger.ended), EndOrdersOutcome::TakenOut);
             ledger.ended.clear();
         }
     }
@@ -200,7 +221,7 @@ fn history(seed: u64) {
     let mut decided: BTreeMap<AttemptId, Outcome> = BTreeMap::new();
     let mut sale = open(ledger.stock);
     let mut attempts: Vec<Holder> = Vec::new();
-    let mut untold: Vec<Settlement> = Vec::new();
+    let mut unrecorded: Vec<Settlement> = Vec::new();
     for step in 0..60 {
         let user = 1 + i64::try_from(random.below(8)).unwrap();
         match random.below(11) {
@@ -226,14 +247,14 @@ fn history(seed: u64) {
             5 => {
                 if let Some(index) = pick(&mut random, attempts.len()) {
                     let attempt = attempts[index];
-                    untold.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
+                    unrecorded.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
                 }
             }
             6 => {
-                if let Some(index) = pick(&mut random, untold.len()) {
-                    sale.record(&untold[index..=index]);
+                if let Some(index) = pick(&mut random, unrecorded.len()) {
+                    sale.record(&unrecorded[index..=index]);
                     if random.below(2) == 0 {
-                        untold.remove(index);
+                        unrecorded.remove(index);
                     }
                 }
             }
@@ -242,29 +263,36 @@ fn history(seed: u64) {
                 // The gate is lost: everything logged is settled first, then it is loaded from a snapshot, and what is
                 // told late comes in between.
                 for attempt in attempts.drain(..) {
-                    untold.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
+                    unrecorded.push(settlement(attempt, ledger.decide(attempt, &mut decided)));
                 }
                 // A server keeps what it was told of ended orders; they are told again if it forgot.
                 let mut fresh = sale.clone();
-                assert!(fresh.close(Some(Contradiction::Told)).is_some());
-                assert!(!fresh.end_orders(&ledger.ended), "a closed sale confirmed");
-                assert!(fresh.begin_load(token(2), 0, LEASE));
+                assert!(fresh.close(Some(CloseReason::Requested)).is_some());
+                assert_eq!(
+                    fresh.end_orders(&ledger.ended),
+                    EndOrdersOutcome::NotOpen,
+                    "a closed sale confirmed"
+                );
+                assert_eq!(fresh.begin_load(token(2), 0, LEASE), LoadStart::Begun);
                 let (remaining, holders) = (ledger.remaining(), orders(&ledger));
-                if let Some(index) = pick(&mut random, untold.len()) {
-                    fresh.record(&untold[index..=index]);
+                if let Some(index) = pick(&mut random, unrecorded.len()) {
+                    fresh.record(&unrecorded[index..=index]);
                 }
-                assert!(fresh.load_holders(token(2), &holders, 0));
-                if let Some(index) = pick(&mut random, untold.len()) {
-                    fresh.record(&untold[index..=index]);
+                assert_eq!(fresh.load_holders(token(2), &holders, 0), LoadStep::Applied);
+                if let Some(index) = pick(&mut random, unrecorded.len()) {
+                    fresh.record(&unrecorded[index..=index]);
                 }
-                assert!(fresh.open(
-                    token(2),
-                    terms(ledger.version, ledger.stock),
-                    remaining,
-                    &[],
-                    time(9_000),
-                    0
-                ));
+                assert_eq!(
+                    fresh.open(
+                        token(2),
+                        terms(ledger.version, ledger.stock),
+                        remaining,
+                        &[],
+                        time(9_000),
+                        0
+                    ),
+                    LoadStep::Applied
+                );
                 sale = fresh;
             }
         }

@@ -5,7 +5,10 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{Contradiction, Holder, MovementId, Outcome, SaleTerms, Settlement},
+    port::{
+        CloseReason, EndOrdersOutcome, Holder, MovementId, Outcome, SaleTerms, Settlement,
+        TermsOutcome,
+    },
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -19,14 +22,12 @@ pub enum Part {
 
 impl Sale {
     /// Closes the sale until it is loaded anew, if what is kept of it contradicts itself, or for this reason.
-    pub fn close(&mut self, reason: Option<Contradiction>) -> Option<Contradiction> {
+    pub fn close(&mut self, reason: Option<CloseReason>) -> Option<CloseReason> {
         let found = match self.phase {
-            Phase::Lost => Some(Contradiction::MetaLost),
-            Phase::Open { .. } if self.available.is_none() => Some(Contradiction::StockLost),
-            Phase::Open { .. } if self.unlisted => Some(Contradiction::PendingLost),
-            Phase::Open { .. } if self.status().is_contradictory() => {
-                Some(Contradiction::OffBalance)
-            }
+            Phase::Lost => Some(CloseReason::MetaLost),
+            Phase::Open { .. } if self.available.is_none() => Some(CloseReason::StockLost),
+            Phase::Open { .. } if self.unlisted => Some(CloseReason::PendingLost),
+            Phase::Open { .. } if self.status().is_contradictory() => Some(CloseReason::OffBalance),
             Phase::Open { .. } => reason,
             Phase::New | Phase::Loading { .. } | Phase::Closed => None,
         };
@@ -55,10 +56,10 @@ impl Sale {
         (self.pending.len() - before) as u64
     }
 
-    /// Takes the units and holders of ended orders back. False unless the sale is open.
-    pub fn end_orders(&mut self, ended: &[Holder]) -> bool {
+    /// Takes the units and holders of ended orders back.
+    pub fn end_orders(&mut self, ended: &[Holder]) -> EndOrdersOutcome {
         if !self.is_open() || self.available.is_none() {
-            return false;
+            return EndOrdersOutcome::NotOpen;
         }
         for holder in ended {
             self.ended.insert(holder.attempt);
@@ -68,7 +69,7 @@ impl Sale {
                 self.give_back();
             }
         }
-        true
+        EndOrdersOutcome::TakenOut
     }
 
     /// True if the order that this tells of has ended: whoever settled it was paused in between.
@@ -82,18 +83,18 @@ impl Sale {
     }
 
     /// Applies newer terms, and gives back what was set aside for movements that are closed in the ledger, by the rules of
-    /// `set_terms.lua`. True if these, or newer ones, are in force.
+    /// `set_terms.lua`.
     pub fn set_terms(
         &mut self,
         new: SaleTerms,
         closed: &[MovementId],
         expires: DateTime<Utc>,
-    ) -> bool {
+    ) -> TermsOutcome {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
-            return false;
+            return TermsOutcome::NotOpen;
         };
         if terms.version > new.version {
-            return true;
+            return TermsOutcome::InForce;
         }
         let mut units = 0;
         if terms.version < new.version {
@@ -106,9 +107,9 @@ impl Sale {
         }
         self.available = Some(available + units);
         if units > 0 {
-            self.returns += 1;
+            self.holders_epoch += 1;
         }
-        true
+        TermsOutcome::InForce
     }
 
     /// As if a key of the server had been evicted.

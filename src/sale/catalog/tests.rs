@@ -108,7 +108,7 @@ async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
     let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
     catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
         cause: MarkCause::SoldOut,
-        returns: 0,
+        holders_epoch: 0,
         holders,
     }));
     assert_eq!(
@@ -156,7 +156,7 @@ fn status(switch: SaleSwitch, end: i64, available: i64) -> GateStatus {
         pending: 0,
         holders: 1,
         withdrawn: Vec::new(),
-        returns: 7,
+        holders_epoch: 7,
         version: 1,
         total: available + 1,
         complete: true,
@@ -177,7 +177,7 @@ async fn after_the_end_holders_are_sent_to_the_gate_and_others_are_refused() {
     );
     catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
         cause: MarkCause::Ended,
-        returns: 7,
+        holders_epoch: 7,
         holders: vec![holder].into_boxed_slice(),
     }));
     assert_eq!(catalog.admit(sale, holder), ask);
@@ -254,7 +254,7 @@ async fn sales_that_ended_are_watched_for_as_long_as_their_holders_are_told() {
     set(&clock, 205);
     catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
         cause: MarkCause::Ended,
-        returns: 7,
+        holders_epoch: 7,
         holders: Box::default(),
     }));
     assert_eq!(watched(false), 1, "a moment after its end");

@@ -5,20 +5,21 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{RemoteGate, moved, named, of_gate, settlements, told};
+use super::{RemoteGate, describe, moved, named, of_gate, settlements};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
-        MovementMode, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
-        SaleTerms, Settlement, StockGate, WithdrawOutcome,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
+        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 
 #[async_trait]
 impl StockGate for RemoteGate {
-    fn outlives_process(&self) -> bool {
-        self.gate.outlives_process()
+    fn is_durable(&self) -> bool {
+        self.gate.is_durable()
     }
 
     async fn reserve(
@@ -33,7 +34,7 @@ impl StockGate for RemoteGate {
             let (gate, asked) = (Arc::clone(&gate), taken.clone());
             async move { gate.reserve(sale, &asked).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
@@ -49,7 +50,7 @@ impl StockGate for RemoteGate {
             let (gate, recorded) = (Arc::clone(&gate), taken.clone());
             async move { gate.record(sale, &recorded).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
@@ -62,7 +63,7 @@ impl StockGate for RemoteGate {
             let (gate, results) = (Arc::clone(&gate), taken.clone());
             async move { gate.write_results(&results).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn read_result(
@@ -89,9 +90,13 @@ impl StockGate for RemoteGate {
         of_gate(call!(self.gate.holders(sale), || "gate.holders".to_owned()))
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
-        of_gate(call!(self.gate.close(sale, anyway), || {
-            format!("gate.close(anyway: {anyway})")
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        of_gate(call!(self.gate.close(sale, request), || {
+            format!("gate.close({request:?})")
         }))
     }
 
@@ -104,14 +109,14 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<EndOrdersOutcome, GateError> {
         let (gate, taken) = (Arc::clone(&self.gate), ended.to_vec());
         let what = || format!("gate.end_orders({})", named(ended));
         let effect = move || {
             let (gate, ended) = (Arc::clone(&gate), taken.clone());
             async move { gate.end_orders(sale, product, &ended).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn overdue(
@@ -125,14 +130,18 @@ impl StockGate for RemoteGate {
         }))
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         let (gate, taken) = (Arc::clone(&self.gate), holders.to_vec());
         let what = || format!("gate.claim({})", named(holders));
         let effect = move || {
             let (gate, holders) = (Arc::clone(&gate), taken.clone());
             async move { gate.claim(sale, &holders).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn begin_load(
@@ -140,7 +149,7 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         of_gate(call!(self.gate.begin_load(sale, token, lease), || {
             "gate.begin_load".to_owned()
         }))
@@ -151,14 +160,14 @@ impl StockGate for RemoteGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let (gate, loaded) = (Arc::clone(&self.gate), holders.to_vec());
         let what = || format!("gate.load_holders({})", named(holders));
         let effect = move || {
             let (gate, holders) = (Arc::clone(&gate), loaded.clone());
             async move { gate.load_holders(sale, token, &holders).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn open(
@@ -169,7 +178,7 @@ impl StockGate for RemoteGate {
         remaining: u64,
         movements: &[Movement],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let (gate, world) = (Arc::clone(&self.gate), Arc::clone(&self.connection.world));
         let taken = movements.to_vec();
         let what = || {
@@ -184,13 +193,13 @@ impl StockGate for RemoteGate {
                 let opened = gate
                     .open(sale, token, terms, remaining, &movements, expires)
                     .await;
-                if matches!(opened, Ok(true)) {
+                if matches!(opened, Ok(LoadStep::Applied)) {
                     world.opened();
                 }
                 opened
             }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn set_terms(
@@ -199,7 +208,7 @@ impl StockGate for RemoteGate {
         terms: SaleTerms,
         closed: &[MovementId],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         let (gate, taken) = (Arc::clone(&self.gate), closed.to_vec());
         let what = || {
             let SaleTerms {
@@ -215,7 +224,7 @@ impl StockGate for RemoteGate {
             let (gate, closed) = (Arc::clone(&gate), taken.clone());
             async move { gate.set_terms(sale, terms, &closed, expires).await }
         };
-        of_gate(self.connection.call(what, told, effect).await)
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn withdraw(
@@ -231,8 +240,8 @@ impl StockGate for RemoteGate {
 
     // What audits and repairs ask: not simulated.
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        self.gate.holdings(sale).await
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        self.gate.held_units(sale).await
     }
 
     async fn stored_results(
@@ -248,7 +257,7 @@ impl StockGate for RemoteGate {
         self.gate.forget_results(results).await
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
         self.gate.unload(sale).await
     }
 

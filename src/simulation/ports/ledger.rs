@@ -5,14 +5,14 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::world::short, RemoteLedger, attempts, named, of_ledger, settlements, told};
+use super::{super::world::short, RemoteLedger, attempts, describe, named, of_ledger, settlements};
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
         Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
-        Position, Registration, SaleListing, SaleSnapshot, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -30,7 +30,7 @@ impl Ledger for RemoteLedger {
             let (ledger, user) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.register(&user, above).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
@@ -84,7 +84,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.find_accounts(&ids).await }
         };
         let what = || "ledger.find_accounts".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -96,7 +96,7 @@ impl Ledger for RemoteLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         self.ledger.replace_password_hash(user, old, new).await
     }
 
@@ -148,7 +148,7 @@ impl Ledger for RemoteLedger {
             let (ledger, asked) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.outcomes(&asked).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
@@ -183,7 +183,7 @@ impl Ledger for RemoteLedger {
             let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.note_ended(&orders).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
@@ -193,7 +193,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.pending_movements(&sales).await }
         };
         let what = || "ledger.pending_movements".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
@@ -203,7 +203,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.movements(&ids).await }
         };
         let what = || "ledger.movements".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn close_withdrawal(
@@ -228,7 +228,7 @@ impl Ledger for RemoteLedger {
             let (ledger, member) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.heartbeat(&member, partitions, ttl).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
@@ -240,7 +240,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.release(&member, &partitions).await }
         };
         let what = || "ledger.release".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
@@ -250,7 +250,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.leave(&member).await }
         };
         let what = || "ledger.leave".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn committed_offsets(
@@ -265,7 +265,7 @@ impl Ledger for RemoteLedger {
             async move { ledger.committed_offsets(&group, &topic).await }
         };
         let what = || "ledger.committed_offsets".to_owned();
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     async fn seek(
@@ -273,14 +273,14 @@ impl Ledger for RemoteLedger {
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
         let what = || format!("ledger.seek({} from {from} to {to})", position.partition);
         let effect = move || {
             let (ledger, position) = (Arc::clone(&ledger), taken.clone());
             async move { ledger.seek(&position, from, to).await }
         };
-        of_ledger(self.connection.call(what, told, effect).await)
+        of_ledger(self.connection.call(what, describe, effect).await)
     }
 
     // What audits and operators ask: not simulated.

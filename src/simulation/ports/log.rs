@@ -12,7 +12,7 @@ use super::{
         connection::{Connection, Failure},
         world::lock,
     },
-    RemoteLog, attempts, of_log, told,
+    RemoteLog, attempts, describe, of_log,
 };
 use crate::engine::model::ModelLog;
 use crate::port::{
@@ -116,7 +116,7 @@ impl AttemptLog for RemoteLog {
             let (log, letters) = (Arc::clone(&log), taken.clone());
             async move { log.dead_letter(&letters).await }
         };
-        of_log(self.connection.call(what, told, effect).await)
+        of_log(self.connection.call(what, describe, effect).await)
     }
 
     fn dead_letter_partitions(&self) -> i32 {

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
 
 use super::{LASTING, LATE, MEANWHILE, redis};
-use crate::{bed::Bed, support::kafka};
+use crate::{bed::TestBed, support::kafka};
 
 /// Until producers use partitions that were added: 7 s, and some.
 const USED: Duration = Duration::from_secs(9);
@@ -16,7 +16,7 @@ const MOST_PARTITIONS: usize = 12;
 
 /// Nobody reads for a while; then everything in the log is deleted, as by a retention that is far too short, and the
 /// workers go on.
-pub async fn log_cut(bed: &mut Bed) {
+pub async fn log_cut(bed: &mut TestBed) {
     let workers: Vec<_> = bed
         .nodes
         .iter()
@@ -51,7 +51,7 @@ pub async fn log_cut(bed: &mut Bed) {
 }
 
 /// When they are used, Redis is emptied: the sale may open only when they are settled as well.
-pub async fn partitions_added(bed: &mut Bed) {
+pub async fn partitions_added(bed: &mut TestBed) {
     let (port, config) = (bed.broker().port(), &bed.system.topic.config);
     let wanted = kafka::ends(config).await.len() + ADDED;
     if wanted <= MOST_PARTITIONS {
@@ -68,7 +68,7 @@ pub async fn partitions_added(bed: &mut Bed) {
 }
 
 /// How long the others take to elect is their own affair: the timeout of a broker's session, and the vote.
-pub async fn leader_killed(bed: &mut Bed) {
+pub async fn leader_killed(bed: &mut TestBed) {
     let topic = bed.system.topic.config.topic.clone();
     let brokers = bed.brokers();
     let leader = brokers.leaders(&topic).await[0].0;
@@ -78,7 +78,7 @@ pub async fn leader_killed(bed: &mut Bed) {
 
 /// The scene in which records that are answered with an error may be written: the leader has appended them, and hands over
 /// while they wait for the only other replica.
-pub async fn leader_moved(bed: &mut Bed) {
+pub async fn leader_moved(bed: &mut TestBed) {
     let topic = bed.system.topic.config.topic.clone();
     let brokers = bed.brokers();
     let leader = brokers.leaders(&topic).await[0].0;
@@ -94,7 +94,7 @@ pub async fn leader_moved(bed: &mut Bed) {
     brokers.wait_for_replicas(&topic, 2..=3).await;
 }
 
-pub async fn start_missing(bed: &mut Bed) {
+pub async fn start_missing(bed: &mut TestBed) {
     let topic = bed.system.topic.config.topic.clone();
     let brokers = bed.brokers();
     brokers.start_missing().await;

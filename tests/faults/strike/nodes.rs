@@ -1,11 +1,11 @@
 //! Faults of processes that a deployment or a machine makes.
 
 use super::LASTING;
-use crate::{bed::Bed, support::process::faketime};
+use crate::{bed::TestBed, support::process::faketime};
 
 /// Each is told to end and replaced once it has ended. New connections of shoppers go to the other API node as soon as one
 /// drains, as a load balancer does that asks for its readiness.
-pub async fn rolled_over(bed: &mut Bed) {
+pub async fn rolled_over(bed: &mut TestBed) {
     for n in 0..bed.nodes.len() {
         let mut others = bed.nodes.iter().enumerate();
         let other = others.find_map(|(other, node)| node.port.filter(|_| other != n));
@@ -21,7 +21,7 @@ pub async fn rolled_over(bed: &mut Bed) {
 }
 
 /// Ten minutes behind: tokens that it issues would be older than the accounts they are for.
-pub async fn clock_wrong(bed: &mut Bed) {
+pub async fn clock_wrong(bed: &mut TestBed) {
     let node = &mut bed.nodes[0];
     node.kill();
     node.start_again_with(&faketime("-600s")).await;

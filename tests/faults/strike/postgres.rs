@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::{LASTING, MEANWHILE};
 use crate::{
-    bed::Bed,
+    bed::TestBed,
     limits::BACK,
     load::Load,
     node::Node,
@@ -30,7 +30,7 @@ const ENDED: usize = 40;
 const ADDED: i64 = 100;
 
 /// Somebody else takes every connection that the server has to give, also those that the program had.
-pub async fn out_of_connections(bed: &mut Bed) {
+pub async fn out_of_connections(bed: &mut TestBed) {
     let admin = bed.postgres.admin().await.expect("PostgreSQL answers");
     let until = tokio::time::Instant::now() + LASTING;
     let mut taken = Vec::new();
@@ -49,7 +49,7 @@ pub async fn out_of_connections(bed: &mut Bed) {
     }
 }
 
-pub async fn not_writing(bed: &Bed) {
+pub async fn not_writing(bed: &TestBed) {
     const READ_ONLY_BY: &str = "default_transaction_read_only";
     bed.postgres.set(READ_ONLY_BY, Some("on")).await;
     tokio::time::sleep(READ_ONLY).await;
@@ -57,14 +57,14 @@ pub async fn not_writing(bed: &Bed) {
 }
 
 /// As when a backup is restored, or a standby is promoted that was behind.
-pub async fn set_back(bed: &mut Bed) {
+pub async fn set_back(bed: &mut TestBed) {
     bed.postgres.back_up();
     tokio::time::sleep(MEANWHILE).await;
     bed.postgres.restore().await;
 }
 
 /// All processes are killed and started on another database, whose sale, product and accounts have the same numbers.
-pub async fn new_ledger(bed: &mut Bed, load: &Load) {
+pub async fn new_ledger(bed: &mut TestBed, load: &Load) {
     for node in &bed.nodes {
         node.kill();
     }
@@ -73,7 +73,7 @@ pub async fn new_ledger(bed: &mut Bed, load: &Load) {
 }
 
 /// The nodes know the accounts; their shoppers press while the deletion gets around, and after that once more.
-pub async fn accounts_deleted(bed: &Bed, load: &Load) {
+pub async fn accounts_deleted(bed: &TestBed, load: &Load) {
     let deleted = bed.system.shoppers(DELETED).await;
     tokio::time::sleep(MEANWHILE).await;
     let ids = listed(deleted.iter().map(|shopper| shopper.id));
@@ -89,13 +89,13 @@ pub async fn accounts_deleted(bed: &Bed, load: &Load) {
     join_all(presses).await;
     tokio::time::sleep_until(known.into()).await;
     join_all(deleted.iter().map(|shopper| load.press(shopper.clone()))).await;
-    let book = load.book();
-    let is_refused = |shopper: &&Shopper| book.unknown.contains(&shopper.id);
+    let client_log = load.client_log();
+    let is_refused = |shopper: &&Shopper| client_log.unknown.contains(&shopper.id);
     assert_eq!(deleted.iter().filter(is_refused).count(), DELETED);
 }
 
 /// So many units are taken away that the sale is sold out soon; some orders end; then units are added.
-pub async fn stock_changed(bed: &Bed, load: &Load) {
+pub async fn stock_changed(bed: &TestBed, load: &Load) {
     let Balance { remaining, .. } = bed.system.balance(load.sale).await;
     let taken = (remaining - LEFT).max(0);
     load.change_units(bed, -taken).await;
@@ -105,7 +105,7 @@ pub async fn stock_changed(bed: &Bed, load: &Load) {
     );
     let buyers = bed.system.database.query(&buyers).await;
     let buyers: Vec<i64> = buyers.iter().map(|row| row.get(0)).collect();
-    load.book().ended.extend(&buyers);
+    load.client_log().ended.extend(&buyers);
     let (deleted, failed) = buyers.split_at(buyers.len() / 2);
     let of = |ids: &[i64]| {
         let ids = listed(ids.iter().copied());
@@ -117,9 +117,9 @@ pub async fn stock_changed(bed: &Bed, load: &Load) {
     bed.system.sql(&fail).await;
     tokio::time::sleep(LASTING).await;
     load.change_units(bed, taken + ADDED).await;
-    let before = load.book().accepted();
+    let before = load.client_log().accepted();
     wait_until("units that were added are bought", BACK, || async {
-        load.book().accepted() > before
+        load.client_log().accepted() > before
     })
     .await;
 }

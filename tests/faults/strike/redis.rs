@@ -4,7 +4,7 @@
 
 use super::{LASTING, MEANWHILE, wires};
 use crate::{
-    bed::Bed,
+    bed::TestBed,
     load::Load,
     node::Node,
     support::{
@@ -13,24 +13,24 @@ use crate::{
     },
 };
 
-pub fn emptied(bed: &mut Bed) {
+pub fn emptied(bed: &mut TestBed) {
     bed.redis().flushall();
     bed.redis().cli(&["SCRIPT", "FLUSH"]);
 }
 
-pub async fn from_snapshot(bed: &mut Bed) {
+pub async fn from_snapshot(bed: &mut TestBed) {
     bed.redis().save();
     tokio::time::sleep(MEANWHILE).await;
     bed.redis().restart_from_snapshot();
 }
 
-pub async fn demoted(bed: &mut Bed) {
+pub async fn demoted(bed: &mut TestBed) {
     let spare = spare_of(bed);
     change_roles(bed, bed.redis_ref(), &spare).await;
     bed.spare = Some(spare);
 }
 
-pub fn failed_over(bed: &mut Bed) {
+pub fn failed_over(bed: &mut TestBed) {
     let spare = spare_of(bed);
     bed.redis().kill();
     promote(&spare);
@@ -39,7 +39,7 @@ pub fn failed_over(bed: &mut Bed) {
 }
 
 /// The spare server gives the role back.
-pub async fn give_back(bed: &mut Bed) {
+pub async fn give_back(bed: &mut TestBed) {
     let spare = bed.spare.take().expect("it has the role");
     if bed.redis_ref().cli(&["PING"]) != "PONG" {
         bed.redis().restart();
@@ -48,7 +48,7 @@ pub async fn give_back(bed: &mut Bed) {
     change_roles(bed, &spare, bed.redis_ref()).await;
 }
 
-pub async fn not_writing(bed: &mut Bed) {
+pub async fn not_writing(bed: &mut TestBed) {
     let replicas = |number| {
         let set = ["CONFIG", "SET", "min-replicas-to-write", number];
         assert_eq!(bed.redis_ref().cli(&set), "OK");
@@ -58,13 +58,13 @@ pub async fn not_writing(bed: &mut Bed) {
     replicas("0");
 }
 
-pub fn key_lost(bed: &Bed, load: &Load) {
+pub fn key_lost(bed: &TestBed, load: &Load) {
     let key = format!("flashsale:{{{}}}:holders", load.sale);
     assert_eq!(bed.redis_cli(load.sale, &["DEL", &key]), "1");
 }
 
 /// Its keys are on both nodes for a second, then all on the new one, which does not own it yet for another.
-pub async fn slot_moved(bed: &mut Bed, load: &Load) {
+pub async fn slot_moved(bed: &mut TestBed, load: &Load) {
     let cluster = bed.redis_cluster();
     let slot = cluster.slot_of(load.sale);
     let from = cluster.owner(slot);
@@ -83,7 +83,7 @@ pub async fn slot_moved(bed: &mut Bed, load: &Load) {
 }
 
 /// How long the cluster takes to elect is its own affair: half a second more than the timeout of its nodes, and the vote.
-pub fn master_killed(bed: &mut Bed, load: &Load) {
+pub fn master_killed(bed: &mut TestBed, load: &Load) {
     let cluster = bed.redis_cluster();
     let slot = cluster.slot_of(load.sale);
     let master = cluster.owner(slot);
@@ -99,7 +99,7 @@ pub fn master_killed(bed: &mut Bed, load: &Load) {
 }
 
 /// Comes back as a replica.
-pub fn start_missing(bed: &mut Bed) {
+pub fn start_missing(bed: &mut TestBed) {
     let cluster = bed.redis_cluster();
     for node in &mut cluster.nodes {
         if node.cli(&["PING"]) != "PONG" {
@@ -110,7 +110,7 @@ pub fn start_missing(bed: &mut Bed) {
 }
 
 /// A replica that has all data.
-fn spare_of(bed: &Bed) -> RedisServer {
+fn spare_of(bed: &TestBed) -> RedisServer {
     let spare = RedisServer::start_with(RedisOptions::default(), &quick());
     replicate(&spare, bed.redis_ref());
     spare
@@ -121,14 +121,14 @@ fn promote(server: &RedisServer) {
 }
 
 /// Where Redis is from now on, for connections that are made anew.
-fn lead(bed: &Bed, port: u16) {
+fn lead(bed: &TestBed, port: u16) {
     for wire in wires(bed, Node::redis) {
         wire.lead_to(port);
     }
 }
 
 /// Connections stay, and the address moves a while later.
-async fn change_roles(bed: &Bed, old: &RedisServer, new: &RedisServer) {
+async fn change_roles(bed: &TestBed, old: &RedisServer, new: &RedisServer) {
     promote(new);
     let port = new.port().to_string();
     assert_eq!(old.cli(&["REPLICAOF", "127.0.0.1", &port]), "OK");

@@ -1,4 +1,4 @@
-//! What every engine of the ledger promises. A suite of functions over a [`Bed`], one bed an engine, and a suite of
+//! What every engine of the ledger promises. A suite of functions over a [`TestBed`], one bed an engine, and a suite of
 //! statements by hand for those that speak SQL; what only PostgreSQL has is in `postgres`.
 
 mod accounts;
@@ -14,7 +14,7 @@ mod settling;
 mod sqlite;
 mod terms;
 
-use self::bed::Bed;
+use self::bed::TestBed;
 
 /// Makes a test of each of these functions of the suite, on the bed of an engine.
 macro_rules! contract {
@@ -22,9 +22,9 @@ macro_rules! contract {
         $(mod $module {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
-                let bed = <super::$bed as super::super::Bed>::start().await;
+                let bed = <super::$bed as super::super::TestBed>::start().await;
                 super::super::$module::$test(&bed).await;
-                super::super::Bed::check_promises(&bed).await;
+                super::super::TestBed::check_promises(&bed).await;
             })*
         })*
     };

@@ -276,9 +276,15 @@ async fn log_in_with_the_old_passwords(system: &Servers, api: &Api) {
 #[tokio::test]
 async fn on_a_database_of_the_original_every_command_says_what_to_do() {
     let system = Servers::start().await;
-    let original = shop().await;
+    // `migrate` needs a session of its own.
+    let original = shop().await.past_pooler();
     let before = contents(&original).await;
-    let name = original.config.database.clone();
+    let mut environment = original.environment();
+    environment.insert("POSTGRES_POOLER".to_owned(), "none".to_owned());
+    let environment: Vec<_> = environment
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let tables = "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'";
     let count = original.query(tables).await[0].get::<_, i64>(0);
     for command in [
@@ -290,7 +296,7 @@ async fn on_a_database_of_the_original_every_command_says_what_to_do() {
         &["work"],
         &["audit"],
     ] {
-        let process = system.run_with(command, &[("POSTGRES_DB", &name)]);
+        let process = system.run_with(command, &environment);
         let (done, said) = process.outcome().await;
         assert!(!done, "{command:?}: {said}");
         let complaint = complaint(&said);

@@ -132,7 +132,7 @@ impl Sentinels {
 
     /// Gives them a user `looker` with this password, who may ask with this right.
     pub fn add_user(&self, password: &str, right: &str) {
-        for port in &self.ports {
+        for port in &self.plain_ports {
             let password = format!(">{password}");
             let rule = ["ACL", "SETUSER", "looker", "on", &password, "-@all", right];
             assert_eq!(cli(*port, None, &[], &rule), "OK");

@@ -5,19 +5,20 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{Kept, Kind, ModelGate, forget_results, told};
+use super::{Kept, Kind, ModelGate, forget_results, result_of};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        Contradiction, GateError, GateStatus, Holder, Holding, LoadToken, Movement, MovementId,
-        MovementMode, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
-        SaleTerms, Settlement, StockGate, WithdrawOutcome,
+        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
+        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 
 #[async_trait]
 impl StockGate for ModelGate {
-    fn outlives_process(&self) -> bool {
+    fn is_durable(&self) -> bool {
         matches!(self.kind, Kind::Server)
     }
 
@@ -61,7 +62,7 @@ impl StockGate for ModelGate {
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
         if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(told(standing));
+            return Ok(result_of(standing));
         }
         let Some((of, result)) = self.written(user, product) else {
             return Ok(None);
@@ -70,7 +71,7 @@ impl StockGate for ModelGate {
             return Ok(Some(result));
         }
         if let Some(standing) = self.standing(of, user) {
-            return Ok(told(standing));
+            return Ok(result_of(standing));
         }
         // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
         let known = self.with_own(of, |_, _| ()).is_some();
@@ -101,13 +102,18 @@ impl StockGate for ModelGate {
         Ok(users)
     }
 
-    async fn close(&self, sale: SaleId, anyway: bool) -> Result<Option<Contradiction>, GateError> {
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
         let run = self.state().run;
+        let is_unconditional = request == CloseRequest::Unconditional;
         let closed = self.with_own(sale, |kept, _| {
             let reason = if kept.run == run {
-                anyway.then_some(Contradiction::Told)
+                is_unconditional.then_some(CloseReason::Requested)
             } else {
-                Some(Contradiction::Restarted)
+                Some(CloseReason::Restarted)
             };
             kept.sale.close(reason)
         });
@@ -124,8 +130,8 @@ impl StockGate for ModelGate {
         sale: SaleId,
         product: ProductId,
         ended: &[Holder],
-    ) -> Result<bool, GateError> {
-        let told: Vec<_> = ended
+    ) -> Result<EndOrdersOutcome, GateError> {
+        let results: Vec<_> = ended
             .iter()
             .map(|holder| ResultEntry {
                 sale,
@@ -134,9 +140,9 @@ impl StockGate for ModelGate {
                 result: PurchaseResult::Success,
             })
             .collect();
-        self.forget_results(&told).await?;
+        self.forget_results(&results).await?;
         let taken = self.with_sure(sale, |sale, _| sale.end_orders(ended));
-        Ok(taken.unwrap_or(false))
+        Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
 
     async fn overdue(
@@ -149,12 +155,16 @@ impl StockGate for ModelGate {
         Ok(entries.unwrap_or_default())
     }
 
-    async fn claim(&self, sale: SaleId, holders: &[Holder]) -> Result<Vec<bool>, GateError> {
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
         let claimed = self.with_own(sale, |kept, now| {
             let claim = |holder: &Holder| kept.sale.claim(*holder, now);
             holders.iter().map(claim).collect()
         });
-        Ok(claimed.unwrap_or_else(|| vec![false; holders.len()]))
+        Ok(claimed.unwrap_or_else(|| vec![ClaimOutcome::NotPending; holders.len()]))
     }
 
     async fn begin_load(
@@ -162,7 +172,7 @@ impl StockGate for ModelGate {
         sale: SaleId,
         token: LoadToken,
         lease: Duration,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStart, GateError> {
         self.with(sale, |_, _| ()); // forgets it if its time is over
         if self.with_own(sale, |_, _| ()).is_none() {
             self.state().sales.insert(sale, Kept::default()); // unknown, or another ledger's
@@ -171,13 +181,13 @@ impl StockGate for ModelGate {
         let ledger = self.ledger;
         let begun = self.with(sale, |kept, now| {
             let begun = kept.sale.begin_load(token, now, lease);
-            if begun {
+            if begun == LoadStart::Begun {
                 kept.run = run;
                 kept.ledger = Some(ledger);
             }
             begun
         });
-        Ok(begun.unwrap_or(false))
+        Ok(begun.unwrap_or(LoadStart::OpenOrLoading))
     }
 
     async fn load_holders(
@@ -185,11 +195,11 @@ impl StockGate for ModelGate {
         sale: SaleId,
         token: LoadToken,
         holders: &[Holder],
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let loaded = self.with_own(sale, |kept, now| {
             kept.sale.load_holders(token, holders, now)
         });
-        Ok(loaded.unwrap_or(false))
+        Ok(loaded.unwrap_or(LoadStep::Superseded))
     }
 
     async fn open(
@@ -200,15 +210,19 @@ impl StockGate for ModelGate {
         remaining: u64,
         movements: &[Movement],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<LoadStep, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let run = self.state().run;
         let opened = self.with_own(sale, |kept, _| {
-            // After a restart during the load a part of it may be forgotten.
-            let sale = &mut kept.sale;
-            kept.run == run && sale.open(token, terms, remaining, movements, expires, micros)
+            if kept.run == run {
+                let sale = &mut kept.sale;
+                sale.open(token, terms, remaining, movements, expires, micros)
+            } else {
+                // After a restart during the load a part of it may be forgotten.
+                LoadStep::Superseded
+            }
         });
-        Ok(opened.unwrap_or(false))
+        Ok(opened.unwrap_or(LoadStep::Superseded))
     }
 
     async fn set_terms(
@@ -217,9 +231,9 @@ impl StockGate for ModelGate {
         terms: SaleTerms,
         closed: &[MovementId],
         expires: DateTime<Utc>,
-    ) -> Result<bool, GateError> {
+    ) -> Result<TermsOutcome, GateError> {
         let set = self.with_own(sale, |kept, _| kept.sale.set_terms(terms, closed, expires));
-        Ok(set.unwrap_or(false))
+        Ok(set.unwrap_or(TermsOutcome::NotOpen))
     }
 
     async fn withdraw(
@@ -233,12 +247,12 @@ impl StockGate for ModelGate {
         Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 
-    async fn holdings(&self, sale: SaleId) -> Result<Vec<Holding>, GateError> {
-        let mut holdings = self
-            .with_own(sale, |kept, _| kept.sale.holdings())
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        let mut held_units = self
+            .with_own(sale, |kept, _| kept.sale.held_units())
             .unwrap_or_default();
-        holdings.sort_unstable_by_key(|holding| holding.user);
-        Ok(holdings)
+        held_units.sort_unstable_by_key(|held_unit| held_unit.user);
+        Ok(held_units)
     }
 
     async fn stored_results(
@@ -253,9 +267,9 @@ impl StockGate for ModelGate {
                 let written = self.state().results_of(self.ledger).get(&key).copied();
                 written.filter(|(of, _)| *of == sale)
             }
-            Kind::InProcess { ledger, .. } => {
-                ledger.told(*user, product).filter(|(of, _)| *of == sale)
-            }
+            Kind::InProcess { ledger, .. } => ledger
+                .stored_result(*user, product)
+                .filter(|(of, _)| *of == sale),
         };
         Ok(users
             .iter()
@@ -271,9 +285,9 @@ impl StockGate for ModelGate {
         Ok(())
     }
 
-    async fn unload(&self, sale: SaleId) -> Result<bool, GateError> {
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
         let unloaded = self.with_own(sale, |kept, _| kept.sale.unload());
-        Ok(unloaded.unwrap_or(true))
+        Ok(unloaded.unwrap_or(UnloadOutcome::Unloaded))
     }
 
     async fn now(&self) -> Result<DateTime<Utc>, GateError> {

@@ -15,8 +15,9 @@ use crate::{
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
         EndedOrder, Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
-        Offset, Outcome, Partition, Position, Registration, SaleListing, SaleSnapshot, SettleBatch,
-        SettleError, SettledAttempt, Settlement, StoredUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
+        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
     rules::settlement::{self, Settled},
 };
@@ -123,13 +124,15 @@ impl Ledger for ModelLedger {
         user: UserId,
         old: &str,
         new: &str,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<PasswordHashOutcome, LedgerError> {
         let mut tables = self.tables();
         let stored = tables.users.get_mut(&user).map(|(user, _)| user);
         let stored = stored.filter(|user| user.password_hash == old);
-        Ok(stored
-            .map(|user| new.clone_into(&mut user.password_hash))
-            .is_some())
+        let Some(stored) = stored else {
+            return Ok(PasswordHashOutcome::Superseded);
+        };
+        new.clone_into(&mut stored.password_hash);
+        Ok(PasswordHashOutcome::Replaced)
     }
 
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
@@ -278,13 +281,13 @@ impl Ledger for ModelLedger {
         position: &Position,
         from: Offset,
         to: Offset,
-    ) -> Result<bool, LedgerError> {
+    ) -> Result<SeekOutcome, LedgerError> {
         let leases = &mut self.tables().leases;
-        let there = leases.is_at(position, from);
-        if there {
-            leases.move_to(position, to, None);
+        if !leases.is_at(position, from) {
+            return Ok(SeekOutcome::Fenced);
         }
-        Ok(there)
+        leases.move_to(position, to, None);
+        Ok(SeekOutcome::Moved)
     }
 
     async fn settled(

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use flashsale::port::{
-    GateStatus, Holding, Outcome, PurchaseResult, ReleaseOutcome, ResultEntry, Standing,
+    ClaimOutcome, GateStatus, HeldUnit, LoadStart, LoadStep, Outcome, PurchaseResult,
+    ReleaseOutcome, ResultEntry, Standing, UnloadOutcome,
 };
 use futures::future::join_all;
 
@@ -28,11 +29,11 @@ impl<E: Engine> Scene<E> {
         }
     }
 
-    async fn standings(&self) -> BTreeMap<i64, Holding> {
-        let holdings = self.gate.holdings(self.sale).await.unwrap();
-        holdings
+    async fn standings(&self) -> BTreeMap<i64, HeldUnit> {
+        let held_units = self.gate.held_units(self.sale).await.unwrap();
+        held_units
             .into_iter()
-            .map(|holding| (holding.user.value(), holding))
+            .map(|held_unit| (held_unit.user.value(), held_unit))
             .collect()
     }
 
@@ -73,20 +74,24 @@ pub async fn available_units_and_holders_are_the_initial_stock_at_every_step(eng
     }
 
     // Loaded again, with an order that is recorded meanwhile and is in no snapshot, and one that is.
-    assert!(scene.gate.unload(scene.sale).await.unwrap());
+    assert_eq!(
+        scene.gate.unload(scene.sale).await.unwrap(),
+        UnloadOutcome::Unloaded
+    );
     let (token, early, late) = (new_token(), new_shopper(), new_shopper());
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     scene.record(early, Outcome::Ordered).await;
     scene.record(late, Outcome::Ordered).await;
     let holders = [new_shopper(), early];
     let loaded = scene.gate.load_holders(scene.sale, token, &holders);
-    assert!(loaded.await.unwrap());
+    assert_eq!(loaded.await.unwrap(), LoadStep::Applied);
     let opened = scene.gate.open(
         scene.sale,
         token,
@@ -95,7 +100,7 @@ pub async fn available_units_and_holders_are_the_initial_stock_at_every_step(eng
         &[],
         in_two_hours(),
     );
-    assert!(opened.await.unwrap());
+    assert_eq!(opened.await.unwrap(), LoadStep::Applied);
     assert_eq!(scene.units().await, 10);
 }
 
@@ -131,7 +136,7 @@ pub async fn everyone_s_holding_is_listed_with_how_far_it_has_come(engine: impl 
     let shoppers: Vec<_> = (0..1_500).map(|_| new_shopper()).collect();
     scene.gate.reserve(scene.sale, &shoppers).await.unwrap();
     let claimed = scene.gate.claim(scene.sale, &shoppers[..10]).await.unwrap();
-    assert_eq!(claimed, [true; 10]);
+    assert_eq!(claimed, [ClaimOutcome::Claimed; 10]);
     let ordered: Vec<_> = shoppers[500..]
         .iter()
         .map(|holder| scene.settlement(*holder, Outcome::Ordered))
@@ -143,12 +148,12 @@ pub async fn everyone_s_holding_is_listed_with_how_far_it_has_come(engine: impl 
         } else {
             Standing::Success
         };
-        let holding = Holding {
+        let held_unit = HeldUnit {
             user: holder.user,
             attempt: holder.attempt,
             standing,
         };
-        expected.insert(holder.user.value(), holding);
+        expected.insert(holder.user.value(), held_unit);
     }
     assert_eq!(scene.standings().await, expected);
 }
@@ -217,13 +222,19 @@ pub async fn a_sale_is_unloaded_once_nothing_is_pending_and_can_be_loaded_again(
 ) {
     let mut scene = Scene::open(engine, 10).await;
     let holder = scene.reserved().await;
-    assert!(!scene.gate.unload(scene.sale).await.unwrap());
+    assert_eq!(
+        scene.gate.unload(scene.sale).await.unwrap(),
+        UnloadOutcome::AttemptsPending
+    );
     assert!(scene.is_holder(holder.user).await, "nothing was forgotten");
     scene.check_balance().await;
 
     scene.record(holder, Outcome::Ordered).await;
     for _ in 0..2 {
-        assert!(scene.gate.unload(scene.sale).await.unwrap());
+        assert_eq!(
+            scene.gate.unload(scene.sale).await.unwrap(),
+            UnloadOutcome::Unloaded
+        );
         let status = scene.gate.status(scene.sale).await.unwrap();
         assert_eq!(status, GateStatus::Unknown);
         assert_eq!(scene.standings().await, BTreeMap::new());

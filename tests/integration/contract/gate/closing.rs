@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use flashsale::port::{
-    Contradiction, GateStatus, Outcome, ReleaseOutcome, ReserveOutcome, StockGate,
+    ClaimOutcome, CloseReason, CloseRequest, GateStatus, LoadStart, Outcome, ReleaseOutcome,
+    ReserveOutcome, StockGate,
 };
 
 use super::{
@@ -15,19 +16,38 @@ pub async fn a_sound_sale_is_closed_only_if_told(engine: impl Engine) {
     let scene = Scene::open(engine, 5).await;
     let gate: &dyn StockGate = scene.gate.as_ref();
     scene.reserved().await;
-    assert_eq!(gate.close(scene.sale, false).await.unwrap(), None);
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(scene.figures().await.0, 4, "it is open");
-    let told = gate.close(scene.sale, true).await.unwrap();
-    assert_eq!(told, Some(Contradiction::Told));
+    let told = gate
+        .close(scene.sale, CloseRequest::Unconditional)
+        .await
+        .unwrap();
+    assert_eq!(told, Some(CloseReason::Requested));
     assert_eq!(
         gate.status(scene.sale).await.unwrap(),
         GateStatus::Closed { pending: 1 }
     );
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Closed);
-    assert_eq!(gate.close(scene.sale, true).await.unwrap(), None, "again");
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::Unconditional)
+            .await
+            .unwrap(),
+        None,
+        "again"
+    );
 
     let unknown = new_sale();
-    assert_eq!(gate.close(unknown, true).await.unwrap(), None);
+    assert_eq!(
+        gate.close(unknown, CloseRequest::Unconditional)
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(gate.relist(unknown).await.unwrap(), 0);
     assert_eq!(gate.status(unknown).await.unwrap(), GateStatus::Unknown);
 }
@@ -40,7 +60,9 @@ pub async fn a_closed_sale_keeps_its_pending_attempts_until_they_are_settled(eng
         scene.reserved().await,
         scene.reserved().await,
     );
-    gate.close(scene.sale, true).await.unwrap();
+    gate.close(scene.sale, CloseRequest::Unconditional)
+        .await
+        .unwrap();
     // All are listed already.
     assert_eq!(gate.relist(scene.sale).await.unwrap(), 0);
     let overdue = gate.overdue(scene.sale, Duration::ZERO, 10).await.unwrap();
@@ -53,7 +75,10 @@ pub async fn a_closed_sale_keeps_its_pending_attempts_until_they_are_settled(eng
         gate.release(scene.sale, released).await.unwrap(),
         ReleaseOutcome::Released
     );
-    assert_eq!(gate.claim(scene.sale, &[failed]).await.unwrap(), [true]);
+    assert_eq!(
+        gate.claim(scene.sale, &[failed]).await.unwrap(),
+        [ClaimOutcome::Claimed]
+    );
     scene.record(failed, Outcome::SoldOut).await;
     scene.record(ordered, Outcome::Ordered).await;
     let closed = GateStatus::Closed { pending: 0 };
@@ -64,5 +89,5 @@ pub async fn a_closed_sale_keeps_its_pending_attempts_until_they_are_settled(eng
     assert_eq!(gate.holders(scene.sale).await.unwrap(), [ordered.user]);
     // A loading that came too late does nothing to it.
     let late = gate.begin_load(scene.sale, new_token(), LEASE).await;
-    assert!(!late.unwrap());
+    assert_eq!(late.unwrap(), LoadStart::OpenOrLoading);
 }

@@ -1,13 +1,16 @@
 //! Orders that the ledger has ended are taken out of the gate.
 
-use flashsale::port::{Holder, Outcome, PurchaseResult, ReserveOutcome};
+use flashsale::port::{
+    CloseRequest, EndOrdersOutcome, Holder, LoadStart, LoadStep, Outcome, PurchaseResult,
+    ReserveOutcome,
+};
 
 use super::{
     Engine,
     scene::{LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window, terms},
 };
 
-async fn end<E: Engine>(scene: &Scene<E>, ended: &[Holder]) -> bool {
+async fn end<E: Engine>(scene: &Scene<E>, ended: &[Holder]) -> EndOrdersOutcome {
     let ending = scene.gate.end_orders(scene.sale, scene.product, ended);
     ending.await.unwrap()
 }
@@ -23,11 +26,11 @@ async fn ordered<E: Engine>(scene: &mut Scene<E>) -> Holder {
 pub async fn an_ended_order_frees_its_unit_and_its_shopper(engine: impl Engine) {
     let mut scene = Scene::open(engine, 2).await;
     let (ended, stays) = (ordered(&mut scene).await, ordered(&mut scene).await);
-    let returns = scene.figures().await.2;
-    assert!(end(&scene, &[ended]).await);
+    let holders_epoch = scene.figures().await.2;
+    assert_eq!(end(&scene, &[ended]).await, EndOrdersOutcome::TakenOut);
     scene.remaining += 1;
     scene.check_balance().await;
-    assert!(scene.figures().await.2 > returns);
+    assert!(scene.figures().await.2 > holders_epoch);
     assert!(!scene.is_holder(ended.user).await && scene.is_holder(stays.user).await);
     assert_eq!(scene.result(ended.user).await, None);
     assert_eq!(
@@ -38,12 +41,12 @@ pub async fn an_ended_order_frees_its_unit_and_its_shopper(engine: impl Engine) 
     // The shopper buys again; that the first order ended, told once more, does not touch the second.
     let second = again(ended);
     assert_eq!(scene.reserve(second).await, ReserveOutcome::Reserved);
-    assert!(end(&scene, &[ended]).await);
+    assert_eq!(end(&scene, &[ended]).await, EndOrdersOutcome::TakenOut);
     scene.check_balance().await;
     assert!(scene.is_holder(second.user).await);
     scene.remaining -= 1;
     scene.record_twice(second, Outcome::Ordered).await;
-    assert!(end(&scene, &[ended]).await);
+    assert_eq!(end(&scene, &[ended]).await, EndOrdersOutcome::TakenOut);
     scene.check_balance().await;
     assert!(scene.is_holder(second.user).await);
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::SoldOut);
@@ -53,14 +56,14 @@ pub async fn an_ended_order_that_is_recorded_later_takes_no_unit(engine: impl En
     let scene = Scene::open(engine, 3).await;
     // Settled by a worker that was paused before it told the gate; the gate does not know the shopper.
     let unknown = new_shopper();
-    assert!(end(&scene, &[unknown]).await);
+    assert_eq!(end(&scene, &[unknown]).await, EndOrdersOutcome::TakenOut);
     scene.record_twice(unknown, Outcome::Ordered).await;
     assert!(!scene.is_holder(unknown.user).await);
     assert_eq!(scene.result(unknown.user).await, None);
 
     // The same of a pending attempt: it ends, and its unit comes back, once.
     let pending = scene.reserved().await;
-    assert!(end(&scene, &[pending]).await);
+    assert_eq!(end(&scene, &[pending]).await, EndOrdersOutcome::TakenOut);
     scene.check_balance().await;
     scene.record_twice(pending, Outcome::Ordered).await;
     assert!(!scene.is_holder(pending.user).await);
@@ -72,7 +75,7 @@ pub async fn an_ended_order_that_is_recorded_later_takes_no_unit(engine: impl En
         user: second.user,
         attempt: by,
     };
-    assert!(end(&scene, &[first]).await);
+    assert_eq!(end(&scene, &[first]).await, EndOrdersOutcome::TakenOut);
     scene
         .record_twice(second, Outcome::AlreadyOrdered { by })
         .await;
@@ -83,24 +86,40 @@ pub async fn an_ended_order_that_is_recorded_later_takes_no_unit(engine: impl En
 pub async fn orders_end_in_an_open_sale_only(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
     let holder = new_shopper();
-    assert!(!end(&scene, &[holder]).await, "unknown");
+    assert_eq!(
+        end(&scene, &[holder]).await,
+        EndOrdersOutcome::NotOpen,
+        "unknown"
+    );
     let (gate, sale, token) = (scene.gate.clone(), scene.sale, new_token());
-    assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
-    assert!(!end(&scene, &[holder]).await, "being loaded");
+    assert_eq!(
+        gate.begin_load(sale, token, LEASE).await.unwrap(),
+        LoadStart::Begun
+    );
+    assert_eq!(
+        end(&scene, &[holder]).await,
+        EndOrdersOutcome::NotOpen,
+        "being loaded"
+    );
     // The snapshot is older than the end of the order.
     let loaded = gate.load_holders(sale, token, &[holder]).await;
-    assert!(loaded.unwrap() && !end(&scene, &[holder]).await);
+    assert_eq!(loaded.unwrap(), LoadStep::Applied);
+    assert_eq!(end(&scene, &[holder]).await, EndOrdersOutcome::NotOpen);
     let opened = gate.open(sale, token, terms(open_window(), 5), 4, &[], in_two_hours());
-    assert!(opened.await.unwrap());
+    assert_eq!(opened.await.unwrap(), LoadStep::Applied);
     assert!(scene.is_holder(holder.user).await);
     // Sent again, as the answers asked for.
-    assert!(end(&scene, &[holder]).await);
+    assert_eq!(end(&scene, &[holder]).await, EndOrdersOutcome::TakenOut);
     scene.remaining = 5;
     scene.check_balance().await;
     assert!(!scene.is_holder(holder.user).await);
 
-    gate.close(sale, true).await.unwrap();
-    assert!(!end(&scene, &[new_shopper()]).await, "closed");
+    gate.close(sale, CloseRequest::Unconditional).await.unwrap();
+    assert_eq!(
+        end(&scene, &[new_shopper()]).await,
+        EndOrdersOutcome::NotOpen,
+        "closed"
+    );
 }
 
 pub async fn an_order_that_ended_before_a_load_can_come_back_with_its_snapshot(
@@ -108,9 +127,13 @@ pub async fn an_order_that_ended_before_a_load_can_come_back_with_its_snapshot(
 ) {
     let mut scene = Scene::open(engine, 5).await;
     let holder = ordered(&mut scene).await;
-    assert!(end(&scene, &[holder]).await);
+    assert_eq!(end(&scene, &[holder]).await, EndOrdersOutcome::TakenOut);
     // The ledger was set back to before the end: the order stands again, and its snapshot is younger than the end.
-    scene.gate.close(scene.sale, true).await.unwrap();
+    scene
+        .gate
+        .close(scene.sale, CloseRequest::Unconditional)
+        .await
+        .unwrap();
     scene.load(4, open_window(), &[holder]).await;
     assert!(scene.is_holder(holder.user).await);
     scene.record_twice(holder, Outcome::Ordered).await;
@@ -124,7 +147,7 @@ pub async fn a_thousand_orders_end_in_one_call(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
     let holders: Vec<Holder> = (0..1_000).map(|_| new_shopper()).collect();
     scene.load(7, open_window(), &holders).await;
-    assert!(end(&scene, &holders).await);
+    assert_eq!(end(&scene, &holders).await, EndOrdersOutcome::TakenOut);
     scene.remaining = 1_007;
     scene.check_balance().await;
     assert_eq!(scene.gate.holders(scene.sale).await.unwrap(), []);

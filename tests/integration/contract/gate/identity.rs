@@ -5,8 +5,9 @@ use std::{sync::Arc, time::Duration};
 use flashsale::{
     ids::LedgerId,
     port::{
-        GateStatus, Holder, Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry,
-        StockGate,
+        ClaimOutcome, CloseRequest, EndOrdersOutcome, GateStatus, Holder, LoadStart, LoadStep,
+        Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, StockGate,
+        TermsOutcome,
     },
 };
 use uuid::Uuid;
@@ -83,19 +84,19 @@ pub async fn a_sale_of_another_ledger_is_unknown_until_it_is_loaded(engine: impl
     let load = |gate: Arc<dyn StockGate>, units: u64, holders: Vec<Holder>| async move {
         let (token, total) = (new_token(), units + holders.len() as u64);
         let begun = gate.begin_load(sale, token, LEASE).await.unwrap();
-        let opened = gate.load_holders(sale, token, &holders).await.unwrap()
-            && gate
-                .open(
-                    sale,
-                    token,
-                    terms(open_window(), total),
-                    units,
-                    &[],
-                    in_two_hours(),
-                )
-                .await
-                .unwrap();
-        begun && opened
+        let loaded = gate.load_holders(sale, token, &holders).await.unwrap();
+        let opened = gate
+            .open(
+                sale,
+                token,
+                terms(open_window(), total),
+                units,
+                &[],
+                in_two_hours(),
+            )
+            .await
+            .unwrap();
+        begun == LoadStart::Begun && [loaded, opened] == [LoadStep::Applied; 2]
     };
     let (buyer, holder) = (new_shopper(), new_shopper());
     assert!(load(one.clone(), 5, vec![buyer]).await);
@@ -105,7 +106,7 @@ pub async fn a_sale_of_another_ledger_is_unknown_until_it_is_loaded(engine: impl
     // To the other ledger's nodes it does not exist, and nothing that they do changes it.
     assert_eq!(other.status(sale).await.unwrap(), GateStatus::Unknown);
     assert_eq!(other.holders(sale).await.unwrap(), []);
-    assert_eq!(other.holdings(sale).await.unwrap(), []);
+    assert_eq!(other.held_units(sale).await.unwrap(), []);
     let asked = [again(buyer), new_shopper()];
     let closed = [ReserveOutcome::Closed; 2];
     assert_eq!(other.reserve(sale, &asked).await.unwrap(), closed);
@@ -113,14 +114,23 @@ pub async fn a_sale_of_another_ledger_is_unknown_until_it_is_loaded(engine: impl
         other.release(sale, holder).await.unwrap(),
         ReleaseOutcome::NotHeld
     );
-    assert_eq!(other.claim(sale, &[holder]).await.unwrap(), [false]);
+    assert_eq!(
+        other.claim(sale, &[holder]).await.unwrap(),
+        [ClaimOutcome::NotPending]
+    );
     assert_eq!(other.overdue(sale, Duration::ZERO, 9).await.unwrap(), []);
-    assert_eq!(other.close(sale, true).await.unwrap(), None);
+    assert_eq!(
+        other
+            .close(sale, CloseRequest::Unconditional)
+            .await
+            .unwrap(),
+        None
+    );
     assert_eq!(other.relist(sale).await.unwrap(), 0);
     let ended = other.end_orders(sale, scene.product, &[buyer]).await;
-    assert!(!ended.unwrap());
+    assert_eq!(ended.unwrap(), EndOrdersOutcome::NotOpen);
     let set = other.set_terms(sale, terms(open_window(), 9), &[], in_two_hours());
-    assert!(!set.await.unwrap());
+    assert_eq!(set.await.unwrap(), TermsOutcome::NotOpen);
     let settlement = scene.settlement(holder, Outcome::SoldOut);
     other.record(sale, &[settlement]).await.unwrap();
     let told = other.read_result(buyer.user, scene.product, Some(sale));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use flashsale::port::{GateStatus, Holder, Outcome, ReleaseOutcome, ReserveOutcome, Standing};
+use flashsale::port::{
+    GateStatus, Holder, LoadStart, LoadStep, Outcome, ReleaseOutcome, ReserveOutcome, Standing,
+};
 
 use super::{
     Engine,
@@ -29,22 +31,24 @@ pub async fn a_loaded_sale_knows_its_holders(engine: impl Engine) {
 pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
     let token = new_token();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     let closed = GateStatus::Closed { pending: 0 };
     assert_eq!(scene.gate.status(scene.sale).await.unwrap(), closed);
     let holder = new_shopper();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .load_holders(scene.sale, token, &[holder])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     for shopper in [holder, new_shopper()] {
         assert_eq!(scene.reserve(shopper).await, ReserveOutcome::Closed);
@@ -59,7 +63,7 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
         .await
         .unwrap();
     assert_eq!(scene.gate.status(scene.sale).await.unwrap(), closed);
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -71,7 +75,8 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     scene.remaining = 3;
     scene.check_balance().await;
@@ -80,12 +85,13 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
 pub async fn an_open_sale_is_not_loaded_again(engine: impl Engine) {
     let scene = Scene::open(engine, 3).await;
     scene.reserved().await;
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .begin_load(scene.sale, new_token(), Duration::ZERO)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::OpenOrLoading
     );
     let (available, pending, _) = scene.figures().await;
     assert_eq!((available, pending), (2, 1));
@@ -93,34 +99,37 @@ pub async fn an_open_sale_is_not_loaded_again(engine: impl Engine) {
 
 pub async fn a_load_within_its_lease_keeps_others_out(engine: impl Engine) {
     let scene = Scene::unknown(engine);
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, new_token(), LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .begin_load(scene.sale, new_token(), LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::OpenOrLoading
     );
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, new_token(), Duration::ZERO)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
 }
 
 pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
     let (old, new) = (new_token(), new_token());
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .open(
                 scene.sale,
@@ -131,34 +140,44 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Superseded
     );
-    assert!(scene.gate.begin_load(scene.sale, old, LEASE).await.unwrap());
+    assert_eq!(
+        scene.gate.begin_load(scene.sale, old, LEASE).await.unwrap(),
+        LoadStart::Begun
+    );
     let stale = new_shopper();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .load_holders(scene.sale, old, &[stale])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, new, Duration::ZERO)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .load_holders(scene.sale, old, &[new_shopper()])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Superseded
     );
-    assert!(!scene.gate.load_holders(scene.sale, old, &[]).await.unwrap());
-    assert!(
-        !scene
+    assert_eq!(
+        scene.gate.load_holders(scene.sale, old, &[]).await.unwrap(),
+        LoadStep::Superseded
+    );
+    assert_eq!(
+        scene
             .gate
             .open(
                 scene.sale,
@@ -169,10 +188,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Superseded
     );
-    assert!(scene.gate.load_holders(scene.sale, new, &[]).await.unwrap());
-    assert!(
+    assert_eq!(
+        scene.gate.load_holders(scene.sale, new, &[]).await.unwrap(),
+        LoadStep::Applied
+    );
+    assert_eq!(
         scene
             .gate
             .open(
@@ -184,14 +207,16 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .load_holders(scene.sale, new, &[new_shopper()])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Superseded
     );
     assert_eq!(scene.gate.holders(scene.sale).await.unwrap(), []);
     scene.remaining = 3;
@@ -202,32 +227,35 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
     let token = new_token();
     let (recorded, loaded) = (new_shopper(), new_shopper());
-    assert!(
-        scene
-            .gate
-            .begin_load(scene.sale, token, LEASE)
-            .await
-            .unwrap()
-    );
-    scene.record(recorded, Outcome::Ordered).await;
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
             .unwrap(),
+        LoadStart::Begun
+    );
+    scene.record(recorded, Outcome::Ordered).await;
+    assert_eq!(
+        scene
+            .gate
+            .begin_load(scene.sale, token, LEASE)
+            .await
+            .unwrap(),
+        LoadStart::Begun,
         "the same load, sent again"
     );
     for _ in 0..2 {
-        assert!(
+        assert_eq!(
             scene
                 .gate
                 .load_holders(scene.sale, token, &[recorded, loaded, recorded])
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
     }
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -239,13 +267,14 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     scene.remaining = 5;
     scene.check_balance().await;
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     scene.reserved().await;
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -257,17 +286,19 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::OpenOrLoading
     );
     let (available, pending, now) = scene.figures().await;
-    assert_eq!((available, pending, now), (4, 1, returns));
+    assert_eq!((available, pending, now), (4, 1, holders_epoch));
 }
 
 /// The ledger sells to one shopper after another; each record reaches the gate at another step.
@@ -290,12 +321,13 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
     let token = new_token();
 
     scene.record(before, Outcome::Ordered).await; // of a sale that the gate does not know
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     scene.record(early, Outcome::Ordered).await;
 
@@ -303,24 +335,26 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
     let snapshot = [before, early, crossed, loaded, afterwards];
     let remaining = 20 - 5;
     scene.record(crossed, Outcome::Ordered).await; // in the snapshot, recorded before it is loaded
-    assert!(
+    assert_eq!(
         scene
             .gate
             .load_holders(scene.sale, token, &snapshot[..3])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
-    assert!(
+    assert_eq!(
         scene
             .gate
             .load_holders(scene.sale, token, &snapshot[3..])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     scene.record(loaded, Outcome::Ordered).await; // in the snapshot, recorded after it was loaded
     scene.record(beyond, Outcome::Ordered).await; // sold after the snapshot, recorded before the opening
     scene.record(beyond, Outcome::Ordered).await;
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -332,7 +366,8 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
 
     scene.remaining = 20 - 6;
@@ -359,20 +394,22 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
 pub async fn a_failure_recorded_while_loading_changes_nothing(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
     let token = new_token();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     let holder = new_shopper();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .load_holders(scene.sale, token, &[holder])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     for shopper in [holder, again(holder), new_shopper()] {
         for outcome in [
@@ -383,7 +420,7 @@ pub async fn a_failure_recorded_while_loading_changes_nothing(engine: impl Engin
             scene.record(shopper, outcome).await;
         }
     }
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -395,7 +432,8 @@ pub async fn a_failure_recorded_while_loading_changes_nothing(engine: impl Engin
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     scene.remaining = 4;
     scene.check_balance().await;
@@ -420,23 +458,25 @@ pub async fn records_race_a_load_without_harm(engine: impl Engine) {
     };
     let loading = async {
         tokio::task::yield_now().await;
-        assert!(
+        assert_eq!(
             scene
                 .gate
                 .begin_load(scene.sale, token, LEASE)
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStart::Begun
         );
         for part in snapshot.chunks(10) {
-            assert!(
+            assert_eq!(
                 scene
                     .gate
                     .load_holders(scene.sale, token, part)
                     .await
-                    .unwrap()
+                    .unwrap(),
+                LoadStep::Applied
             );
         }
-        assert!(
+        assert_eq!(
             scene
                 .gate
                 .open(
@@ -448,7 +488,8 @@ pub async fn records_race_a_load_without_harm(engine: impl Engine) {
                     in_two_hours()
                 )
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
     };
     tokio::join!(recording, loading);

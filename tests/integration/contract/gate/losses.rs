@@ -7,7 +7,8 @@ use flashsale::{
     engine::model::Part,
     ids::AttemptId,
     port::{
-        Contradiction, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry,
+        CloseReason, CloseRequest, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome,
+        ResultEntry,
     },
 };
 
@@ -20,7 +21,7 @@ use super::{
 async fn closed_without<E: Server>(
     engine: E,
     part: Part,
-    found: Contradiction,
+    found: CloseReason,
 ) -> (Scene<E>, [Holder; 3]) {
     let mut scene = Scene::open(engine, 5).await;
     let holders = [
@@ -45,8 +46,19 @@ async fn closed_without<E: Server>(
     let status = gate.status(scene.sale).await.unwrap();
     let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
     assert!(suspicious, "{status:?}");
-    assert_eq!(gate.close(scene.sale, false).await.unwrap(), Some(found));
-    assert_eq!(gate.close(scene.sale, false).await.unwrap(), None, "again");
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap(),
+        Some(found)
+    );
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap(),
+        None,
+        "again"
+    );
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Closed);
     (scene, holders)
 }
@@ -76,14 +88,14 @@ async fn settled_and_loaded<E: Server>(mut scene: Scene<E>, [first, second, thir
 }
 
 pub async fn a_sale_that_lost_its_stock_is_closed(engine: impl Server) {
-    let (scene, holders) = closed_without(engine, Part::Stock, Contradiction::StockLost).await;
+    let (scene, holders) = closed_without(engine, Part::Stock, CloseReason::StockLost).await;
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0);
     settled_and_loaded(scene, holders).await;
 }
 
 pub async fn a_sale_that_lost_its_holders_is_closed(engine: impl Server) {
     let (mut scene, [first, second, _]) =
-        closed_without(engine, Part::Holders, Contradiction::OffBalance).await;
+        closed_without(engine, Part::Holders, CloseReason::OffBalance).await;
     // Without a holder nobody can tell which attempt an entry was of.
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0);
     assert_eq!(pending(&scene).await, []);
@@ -93,7 +105,7 @@ pub async fn a_sale_that_lost_its_holders_is_closed(engine: impl Server) {
 }
 
 pub async fn a_sale_that_lost_its_pending_attempts_lists_them_again(engine: impl Server) {
-    let (scene, holders) = closed_without(engine, Part::Pending, Contradiction::PendingLost).await;
+    let (scene, holders) = closed_without(engine, Part::Pending, CloseReason::PendingLost).await;
     assert_eq!(pending(&scene).await, []);
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 2);
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0, "again");
@@ -101,7 +113,7 @@ pub async fn a_sale_that_lost_its_pending_attempts_lists_them_again(engine: impl
 }
 
 pub async fn a_sale_that_lost_its_meta_lists_its_pending_attempts_again(engine: impl Server) {
-    let (scene, holders) = closed_without(engine, Part::Meta, Contradiction::MetaLost).await;
+    let (scene, holders) = closed_without(engine, Part::Meta, CloseReason::MetaLost).await;
     // They are listed still; nobody can be sure that all are.
     assert_eq!(scene.gate.relist(scene.sale).await.unwrap(), 0);
     settled_and_loaded(scene, holders).await;

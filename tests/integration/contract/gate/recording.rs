@@ -1,6 +1,6 @@
 //! What the ledger decided is recorded: every rule twice, with the balance checked after each.
 
-use flashsale::port::{Holder, Outcome, ReleaseOutcome, ReserveOutcome, Standing};
+use flashsale::port::{ClaimOutcome, Holder, Outcome, ReleaseOutcome, ReserveOutcome, Standing};
 
 use super::{
     Engine,
@@ -28,7 +28,7 @@ pub async fn an_order_of_the_pending_attempt_keeps_its_unit(engine: impl Engine)
     );
     assert_eq!(
         scene.gate.claim(scene.sale, &[holder]).await.unwrap(),
-        [false]
+        [ClaimOutcome::NotPending]
     );
     scene.check_balance().await;
 }

@@ -10,8 +10,8 @@ use flashsale::{
     engine::redis::{ConnectError, RedisGate},
     ids::SaleId,
     port::{
-        Contradiction, GateError, GateStatus, Outcome, PurchaseResult, ReleaseOutcome,
-        ReserveOutcome, ResultEntry, StockGate,
+        ClaimOutcome, CloseReason, CloseRequest, GateError, GateStatus, LoadStart, LoadStep,
+        Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, StockGate,
     },
 };
 
@@ -88,7 +88,14 @@ async fn a_restart_closes_the_sale_once_and_keeps_what_is_pending() {
         scene.reserved().await,
         scene.reserved().await,
     );
-    assert!(scene.gate.close(scene.sale, false).await.unwrap().is_none());
+    assert!(
+        scene
+            .gate
+            .close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap()
+            .is_none()
+    );
     let refused = new_shopper().user;
     let entry = ResultEntry {
         sale: scene.sale,
@@ -108,10 +115,19 @@ async fn a_restart_closes_the_sale_once_and_keeps_what_is_pending() {
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Closed);
     assert_eq!(scene.result(refused).await, None);
 
-    let found = scene.gate.close(scene.sale, false).await.unwrap();
-    assert_eq!(found, Some(Contradiction::Restarted));
+    let found = scene
+        .gate
+        .close(scene.sale, CloseRequest::IfInconsistent)
+        .await
+        .unwrap();
+    assert_eq!(found, Some(CloseReason::Restarted));
     assert!(
-        scene.gate.close(scene.sale, false).await.unwrap().is_none(),
+        scene
+            .gate
+            .close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap()
+            .is_none(),
         "only once"
     );
     assert_eq!(
@@ -132,7 +148,7 @@ async fn a_restart_closes_the_sale_once_and_keeps_what_is_pending() {
     );
     assert_eq!(
         scene.gate.claim(scene.sale, &[ordered]).await.unwrap(),
-        [true]
+        [ClaimOutcome::Claimed]
     );
     assert_eq!(
         scene.gate.release(scene.sale, released).await.unwrap(),
@@ -169,17 +185,18 @@ async fn a_load_across_a_restart_is_refused() {
     let (mut server, engine) = faulty(durable(), COMMAND_TIMEOUT).await;
     let mut scene = Scene::unknown(engine);
     let token = new_token();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     server.restart();
     wait_until_answering(&*scene.gate).await;
-    assert!(
-        !scene
+    assert_eq!(
+        scene
             .gate
             .open(
                 scene.sale,
@@ -190,17 +207,19 @@ async fn a_load_across_a_restart_is_refused() {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Superseded
     );
     let token = new_token();
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, Duration::ZERO)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -212,7 +231,8 @@ async fn a_load_across_a_restart_is_refused() {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     scene.remaining = 5;
     scene.check_balance().await;
@@ -225,7 +245,7 @@ async fn an_emptied_server_knows_no_sale_and_counts_returns_onwards() {
     let holder = scene.reserved().await;
     let pending = scene.reserved().await;
     scene.record(holder, Outcome::Ordered).await;
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     server.flushall();
     server.cli(&["SCRIPT", "FLUSH"]);
     assert_eq!(
@@ -234,7 +254,7 @@ async fn an_emptied_server_knows_no_sale_and_counts_returns_onwards() {
     );
     assert_eq!(scene.reserve(again(holder)).await, ReserveOutcome::Closed);
     scene.load(4, open_window(), &[holder]).await;
-    assert!(scene.figures().await.2 > returns);
+    assert!(scene.figures().await.2 > holders_epoch);
     // The forgotten attempt is settled after all: its order takes a unit.
     scene.remaining -= 1;
     scene.record_twice(pending, Outcome::Ordered).await;
@@ -269,25 +289,27 @@ async fn nothing_of_a_sale_stays_for_ever() {
             assert!((1..=7_200).contains(&ttl), "{name}: {ttl} s");
         }
     };
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(scene.sale, token, LEASE)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
     check(1);
     scene.record(new_shopper(), Outcome::Ordered).await;
     check(2);
-    assert!(
+    assert_eq!(
         scene
             .gate
             .load_holders(scene.sale, token, &[new_shopper()])
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     check(2);
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -299,7 +321,8 @@ async fn nothing_of_a_sale_stays_for_ever() {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     scene.remaining = 8;
     check(4);

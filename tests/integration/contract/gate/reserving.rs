@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use flashsale::port::{GateStatus, Holder, ReleaseOutcome, ReserveOutcome, Standing};
+use flashsale::port::{
+    ClaimOutcome, CloseRequest, GateStatus, Holder, LoadStart, LoadStep, ReleaseOutcome,
+    ReserveOutcome, Standing,
+};
 use futures::future::join_all;
 
 use super::{
@@ -146,7 +149,12 @@ pub async fn a_claim_makes_release_impossible(engine: impl Engine) {
     for _ in 0..2 {
         assert_eq!(
             scene.gate.claim(scene.sale, &asked).await.unwrap(),
-            [true, false, false, true]
+            [
+                ClaimOutcome::Claimed,
+                ClaimOutcome::NotPending,
+                ClaimOutcome::NotPending,
+                ClaimOutcome::Claimed
+            ]
         );
     }
     assert_eq!(
@@ -177,7 +185,7 @@ pub async fn a_release_beside_a_press_or_a_claim_excludes_it(engine: impl Engine
             scene.gate.claim(scene.sale, std::slice::from_ref(&holder)),
             scene.gate.release(scene.sale, holder),
         );
-        let expected = if claimed.unwrap()[0] {
+        let expected = if claimed.unwrap() == [ClaimOutcome::Claimed] {
             ReleaseOutcome::Claimed
         } else {
             ReleaseOutcome::Released
@@ -193,7 +201,7 @@ pub async fn a_released_unit_can_be_bought_again_once(engine: impl Engine) {
     let holder = scene.reserved().await;
     let refused = new_shopper();
     assert_eq!(scene.reserve(refused).await, ReserveOutcome::SoldOut);
-    let returns = scene.figures().await.2;
+    let holders_epoch = scene.figures().await.2;
     assert_eq!(
         scene.gate.release(scene.sale, holder).await.unwrap(),
         ReleaseOutcome::Released
@@ -203,7 +211,7 @@ pub async fn a_released_unit_can_be_bought_again_once(engine: impl Engine) {
         ReleaseOutcome::NotHeld
     );
     scene.check_balance().await;
-    assert_eq!(scene.figures().await.2, returns + 1);
+    assert_eq!(scene.figures().await.2, holders_epoch + 1);
     assert_eq!(scene.reserve(refused).await, ReserveOutcome::Reserved);
     assert_eq!(scene.reserve(holder).await, ReserveOutcome::SoldOut);
 }
@@ -234,14 +242,15 @@ pub async fn nobody_gets_a_unit_outside_the_window(engine: impl Engine) {
     scene.check_balance().await;
     // The window comes before the stock: what is sold out and over is over.
     let (sale, token) = (new_sale(), new_token());
-    assert!(
+    assert_eq!(
         scene
             .gate
             .begin_load(sale, token, Duration::ZERO)
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStart::Begun
     );
-    assert!(
+    assert_eq!(
         scene
             .gate
             .open(
@@ -253,7 +262,8 @@ pub async fn nobody_gets_a_unit_outside_the_window(engine: impl Engine) {
                 in_two_hours()
             )
             .await
-            .unwrap()
+            .unwrap(),
+        LoadStep::Applied
     );
     assert_eq!(
         scene.gate.reserve(sale, &[new_shopper()]).await.unwrap(),
@@ -330,7 +340,7 @@ pub async fn an_unknown_sale_is_closed(engine: impl Engine) {
     );
     assert_eq!(
         scene.gate.claim(scene.sale, &[shopper]).await.unwrap(),
-        [false]
+        [ClaimOutcome::NotPending]
     );
     assert_eq!(
         scene
@@ -341,7 +351,14 @@ pub async fn an_unknown_sale_is_closed(engine: impl Engine) {
         []
     );
     assert_eq!(scene.gate.holders(scene.sale).await.unwrap(), []);
-    assert!(scene.gate.close(scene.sale, true).await.unwrap().is_none());
+    assert!(
+        scene
+            .gate
+            .close(scene.sale, CloseRequest::Unconditional)
+            .await
+            .unwrap()
+            .is_none()
+    );
     scene.set_window(open_window()).await;
     assert_eq!(scene.gate.reserve(scene.sale, &[]).await.unwrap(), []);
     assert_eq!(

@@ -2,7 +2,10 @@
 
 use flashsale::{
     ids::SaleId,
-    port::{Holder, Outcome, PurchaseResult, ReserveOutcome, ResultEntry, ResultQuestion},
+    port::{
+        Holder, LoadStart, LoadStep, Outcome, PurchaseResult, ReserveOutcome, ResultEntry,
+        ResultQuery,
+    },
 };
 
 use super::{
@@ -301,7 +304,7 @@ pub async fn many_are_told_at_once_what_each_is_told_alone(engine: impl Engine) 
     let pending = scene.reserved().await;
     let ordered = scene.reserved().await;
     scene.record(ordered, Outcome::Ordered).await;
-    let question = |user, sale| ResultQuestion {
+    let question = |user, sale| ResultQuery {
         user,
         product: scene.product,
         sale,
@@ -344,12 +347,15 @@ pub async fn nobody_is_told_failed_while_the_sale_is_being_loaded(engine: impl E
     scene.gate.write_results(&[failed]).await.unwrap();
     assert_eq!(scene.result(user).await, FAILED);
     let (gate, sale) = (&scene.gate, scene.sale);
-    assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
+    assert_eq!(
+        gate.begin_load(sale, token, LEASE).await.unwrap(),
+        LoadStart::Begun
+    );
     for named in [Some(sale), None] {
         let told = gate.read_result(user, scene.product, named).await.unwrap();
         assert_eq!(told, None);
     }
-    assert!(
+    assert_eq!(
         gate.open(
             sale,
             token,
@@ -359,7 +365,8 @@ pub async fn nobody_is_told_failed_while_the_sale_is_being_loaded(engine: impl E
             in_two_hours()
         )
         .await
-        .unwrap()
+        .unwrap(),
+        LoadStep::Applied
     );
     assert_eq!(scene.result(user).await, FAILED);
 }

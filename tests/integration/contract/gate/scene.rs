@@ -7,8 +7,9 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, GateStatus, Holder, LoadToken, Movement, MovementId, Outcome, PurchaseResult,
-        ReserveOutcome, ResultQuestion, SaleTerms, SaleWindow, Settlement, StockGate,
+        Attempt, GateStatus, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, Outcome,
+        PurchaseResult, ReserveOutcome, ResultQuery, SaleTerms, SaleWindow, Settlement, StockGate,
+        TermsOutcome,
     },
 };
 use uuid::Uuid;
@@ -53,14 +54,17 @@ impl<E: Engine> Scene<E> {
 
     /// Loads and opens the sale as a worker does.
     pub async fn load(&mut self, remaining: u64, window: SaleWindow, holders: &[Holder]) {
-        let total = remaining + holders.len() as u64;
-        let token = new_token();
-        assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
-        assert!(
+        let (token, total) = (new_token(), remaining + holders.len() as u64);
+        assert_eq!(
+            self.gate.begin_load(self.sale, token, LEASE).await.unwrap(),
+            LoadStart::Begun
+        );
+        assert_eq!(
             self.gate
                 .load_holders(self.sale, token, holders)
                 .await
-                .unwrap()
+                .unwrap(),
+            LoadStep::Applied
         );
         self.open_loaded(token, terms(window, total), remaining, &[])
             .await;
@@ -69,7 +73,8 @@ impl<E: Engine> Scene<E> {
     /// Loads and opens the sale, which nobody has bought of, while movements are PENDING.
     pub async fn load_with(&mut self, terms: SaleTerms, remaining: u64, movements: &[Movement]) {
         let token = new_token();
-        assert!(self.gate.begin_load(self.sale, token, LEASE).await.unwrap());
+        let begun = self.gate.begin_load(self.sale, token, LEASE).await;
+        assert_eq!(begun.unwrap(), LoadStart::Begun);
         self.open_loaded(token, terms, remaining, movements).await;
     }
 
@@ -88,7 +93,7 @@ impl<E: Engine> Scene<E> {
             movements,
             in_two_hours(),
         );
-        assert!(opened.await.unwrap());
+        assert_eq!(opened.await.unwrap(), LoadStep::Applied);
         self.remaining = i64::try_from(remaining).unwrap();
         self.check_balance().await;
     }
@@ -139,16 +144,16 @@ impl<E: Engine> Scene<E> {
             .read_result(user, self.product, Some(self.sale))
             .await
             .unwrap();
-        let question = ResultQuestion {
+        let question = ResultQuery {
             user,
             product: self.product,
             sale: Some(self.sale),
         };
-        let nobody = ResultQuestion {
+        let nobody = ResultQuery {
             user: new_shopper().user,
             ..question
         };
-        let unnamed = ResultQuestion {
+        let unnamed = ResultQuery {
             sale: None,
             ..question
         };
@@ -159,20 +164,20 @@ impl<E: Engine> Scene<E> {
         alone
     }
 
-    pub async fn results(&self, asked: &[ResultQuestion]) -> Vec<Option<PurchaseResult>> {
+    pub async fn results(&self, asked: &[ResultQuery]) -> Vec<Option<PurchaseResult>> {
         let answers = self.gate.read_results(asked).await;
         answers.into_iter().map(Result::unwrap).collect()
     }
 
-    /// Available and pending units, and the count of returns.
+    /// Available and pending units, and the holders epoch.
     pub async fn figures(&self) -> (i64, i64, u64) {
         match self.gate.status(self.sale).await.unwrap() {
             GateStatus::Open {
                 available,
                 pending,
-                returns,
+                holders_epoch,
                 ..
-            } => (available, i64::try_from(pending).unwrap(), returns),
+            } => (available, i64::try_from(pending).unwrap(), holders_epoch),
             other => panic!("the sale is not open: {other:?}"),
         }
     }
@@ -186,8 +191,8 @@ impl<E: Engine> Scene<E> {
         self.set_terms(version + 1, window, total).await;
     }
 
-    /// True if these terms or newer ones are in force.
-    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> bool {
+    /// Applies terms of this version.
+    pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> TermsOutcome {
         let terms = SaleTerms {
             switch: flashsale::port::SaleSwitch::On,
             version,
@@ -203,7 +208,7 @@ impl<E: Engine> Scene<E> {
         let set = self
             .gate
             .set_terms(self.sale, terms, closed, in_two_hours());
-        assert!(set.await.unwrap());
+        assert_eq!(set.await.unwrap(), TermsOutcome::InForce);
     }
 
     /// Units that are set aside, by movement.

@@ -1,6 +1,9 @@
 //! Terms of a sale that change while it is open.
 
-use flashsale::port::{GateStatus, ReserveOutcome, SaleSwitch, SaleTerms, SaleWindow, Standing};
+use flashsale::port::{
+    CloseRequest, GateStatus, LoadStart, LoadStep, ReserveOutcome, SaleSwitch, SaleTerms,
+    SaleWindow, Standing, TermsOutcome,
+};
 use futures::future::join_all;
 
 use super::{
@@ -24,26 +27,35 @@ pub async fn newer_terms_add_and_take_units(engine: impl Engine) {
     for _ in 0..3 {
         scene.reserved().await;
     }
-    let returns = scene.figures().await.2;
-    assert!(scene.set_terms(2, open_window(), 12).await);
+    let holders_epoch = scene.figures().await.2;
+    assert_eq!(
+        scene.set_terms(2, open_window(), 12).await,
+        TermsOutcome::InForce
+    );
     scene.remaining = 12;
     scene.check_balance().await;
     assert_eq!(in_force(&scene).await, (2, 12));
     let (available, pending, raised) = scene.figures().await;
     assert_eq!((available, pending), (9, 3));
     assert!(
-        raised > returns,
+        raised > holders_epoch,
         "a node that refuses by heart must look again"
     );
 
     // Versions may be left out: an operator changed the sale twice within a moment.
-    assert!(scene.set_terms(5, open_window(), 4).await);
+    assert_eq!(
+        scene.set_terms(5, open_window(), 4).await,
+        TermsOutcome::InForce
+    );
     scene.remaining = 4;
     scene.check_balance().await;
     assert_eq!(scene.figures().await, (1, 3, raised));
 
     // More is given out than there is now.
-    assert!(scene.set_terms(6, open_window(), 2).await);
+    assert_eq!(
+        scene.set_terms(6, open_window(), 2).await,
+        TermsOutcome::InForce
+    );
     scene.remaining = 2;
     scene.check_balance().await;
     assert_eq!(scene.figures().await.0, -1);
@@ -53,26 +65,40 @@ pub async fn newer_terms_add_and_take_units(engine: impl Engine) {
 pub async fn older_terms_change_nothing(engine: impl Engine) {
     let scene = Scene::open(engine, 10).await;
     let window = open_window();
-    assert!(scene.set_terms(3, window, 8).await);
+    assert_eq!(scene.set_terms(3, window, 8).await, TermsOutcome::InForce);
     let before = scene.gate.status(scene.sale).await.unwrap();
     let ended = window_from_now(-7_200_000, -3_600_000);
     for version in [0, 1, 2, 3] {
         // Newer ones are in force: the caller has nothing more to do.
-        assert!(scene.set_terms(version, ended, 20).await);
+        assert_eq!(
+            scene.set_terms(version, ended, 20).await,
+            TermsOutcome::InForce
+        );
         assert_eq!(scene.gate.status(scene.sale).await.unwrap(), before);
     }
 }
 
 pub async fn terms_are_in_force_in_an_open_sale_only(engine: impl Engine) {
     let mut scene = Scene::unknown(engine);
-    assert!(!scene.set_terms(2, open_window(), 5).await, "unknown");
+    assert_eq!(
+        scene.set_terms(2, open_window(), 5).await,
+        TermsOutcome::NotOpen,
+        "unknown"
+    );
     assert_eq!(
         scene.gate.status(scene.sale).await.unwrap(),
         GateStatus::Unknown
     );
     let (gate, sale, token) = (scene.gate.clone(), scene.sale, new_token());
-    assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
-    assert!(!scene.set_terms(2, open_window(), 5).await, "being loaded");
+    assert_eq!(
+        gate.begin_load(sale, token, LEASE).await.unwrap(),
+        LoadStart::Begun
+    );
+    assert_eq!(
+        scene.set_terms(2, open_window(), 5).await,
+        TermsOutcome::NotOpen,
+        "being loaded"
+    );
     let loaded = SaleTerms {
         switch: flashsale::port::SaleSwitch::On,
         version: 1,
@@ -80,14 +106,21 @@ pub async fn terms_are_in_force_in_an_open_sale_only(engine: impl Engine) {
         total: 3,
     };
     let opened = gate.open(sale, token, loaded, 3, &[], in_two_hours()).await;
-    assert!(opened.unwrap());
+    assert_eq!(opened.unwrap(), LoadStep::Applied);
     assert_eq!(in_force(&scene).await, (1, 3));
-    assert!(scene.set_terms(2, open_window(), 5).await);
+    assert_eq!(
+        scene.set_terms(2, open_window(), 5).await,
+        TermsOutcome::InForce
+    );
     scene.remaining = 5;
     scene.check_balance().await;
 
-    gate.close(sale, true).await.unwrap();
-    assert!(!scene.set_terms(3, open_window(), 9).await, "closed");
+    gate.close(sale, CloseRequest::Unconditional).await.unwrap();
+    assert_eq!(
+        scene.set_terms(3, open_window(), 9).await,
+        TermsOutcome::NotOpen,
+        "closed"
+    );
     // Loading brings terms and units from one snapshot, whatever version was in force before.
     scene.load(7, open_window(), &[]).await;
     assert_eq!(in_force(&scene).await, (1, 7));
@@ -99,7 +132,12 @@ pub async fn terms_sent_by_many_at_once_end_as_the_newest(engine: impl Engine) {
     let newest = total(39);
     let window = open_window();
     let setting = (2..40).map(|version| scene.set_terms(version, window, total(version)));
-    assert!(join_all(setting).await.into_iter().all(|set| set));
+    assert!(
+        join_all(setting)
+            .await
+            .into_iter()
+            .all(|set| set == TermsOutcome::InForce)
+    );
     assert_eq!(in_force(&scene).await, (39, i64::try_from(newest).unwrap()));
     scene.remaining = i64::try_from(newest).unwrap();
     scene.check_balance().await;
@@ -182,7 +220,11 @@ pub async fn a_pause_is_told_within_the_window_only_and_before_sold_out(engine: 
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::SoldOut);
 
     // A sale is loaded as the snapshot has it.
-    scene.gate.close(scene.sale, true).await.unwrap();
+    scene
+        .gate
+        .close(scene.sale, CloseRequest::Unconditional)
+        .await
+        .unwrap();
     scene
         .load_with(switched(6, SaleSwitch::Paused, open_window(), 1), 1, &[])
         .await;

@@ -2,8 +2,9 @@
 
 use chrono::DateTime;
 use flashsale::port::{
-    GateStatus, Movement, MovementId, MovementMode, MovementState, Outcome, PurchaseResult,
-    ReserveOutcome, ResultEntry, SaleTerms, WithdrawOutcome,
+    CloseRequest, GateStatus, LoadStart, LoadStep, Movement, MovementId, MovementMode,
+    MovementState, Outcome, PurchaseResult, ReserveOutcome, ResultEntry, SaleTerms,
+    WithdrawOutcome,
 };
 use futures::future::{join, join_all};
 use uuid::Uuid;
@@ -188,7 +189,8 @@ pub async fn units_are_set_aside_in_an_open_sale_only(engine: impl Engine) {
     let closed = WithdrawOutcome::NotOpen;
     assert_eq!(withdraw(&scene, movement, 1, UpTo).await, closed, "unknown");
     let (gate, sale) = (scene.gate.clone(), scene.sale);
-    assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
+    let begun = gate.begin_load(sale, token, LEASE).await;
+    assert_eq!(begun.unwrap(), LoadStart::Begun);
     assert_eq!(withdraw(&scene, movement, 1, UpTo).await, closed, "loading");
     scene.open_loaded(token, version(1, 3), 3, &[]).await;
     assert_eq!(scene.withdrawn().await, [].into());
@@ -196,7 +198,7 @@ pub async fn units_are_set_aside_in_an_open_sale_only(engine: impl Engine) {
         withdraw(&scene, movement, 1, UpTo).await,
         WithdrawOutcome::Withdrawn(1)
     );
-    gate.close(sale, true).await.unwrap();
+    gate.close(sale, CloseRequest::Unconditional).await.unwrap();
     assert_eq!(withdraw(&scene, movement, 1, UpTo).await, closed, "closed");
 }
 
@@ -204,7 +206,11 @@ pub async fn a_sale_is_loaded_with_the_units_of_pending_movements_set_aside(engi
     let mut scene = Scene::open(engine, 9).await;
     let [gone, up_to, exact, small] = [(); 4].map(|()| new_movement());
     withdraw(&scene, gone, 9, UpTo).await;
-    scene.gate.close(scene.sale, true).await.unwrap();
+    scene
+        .gate
+        .close(scene.sale, CloseRequest::Unconditional)
+        .await
+        .unwrap();
     let movements = [
         pending(&scene, up_to, 4, UpTo),
         pending(&scene, exact, 4, Exact),
@@ -235,17 +241,18 @@ pub async fn a_repeated_opening_sets_nothing_aside_again(engine: impl Engine) {
     let (movement, token) = (new_movement(), new_token());
     let movements = [pending(&scene, movement, 2, UpTo)];
     let (gate, sale) = (scene.gate.clone(), scene.sale);
-    assert!(gate.begin_load(sale, token, LEASE).await.unwrap());
+    let begun = gate.begin_load(sale, token, LEASE).await;
+    assert_eq!(begun.unwrap(), LoadStart::Begun);
     // An order that the snapshot does not have: recorded while the sale is loaded.
     scene.record(new_shopper(), Outcome::Ordered).await;
     let opened = gate.open(sale, token, version(1, 3), 3, &movements, in_two_hours());
-    assert!(opened.await.unwrap());
+    assert_eq!(opened.await.unwrap(), LoadStep::Applied);
     scene.remaining = 2;
     scene.check_balance().await;
     assert_eq!(scene.figures().await.0, 0);
     scene.apply(version(2, 1), &[movement]).await;
     let opened = gate.open(sale, token, version(1, 3), 3, &movements, in_two_hours());
-    assert!(opened.await.unwrap());
+    assert_eq!(opened.await.unwrap(), LoadStep::Applied);
     scene.remaining = 0;
     scene.check_balance().await;
     assert_eq!(scene.withdrawn().await, [].into());
@@ -280,7 +287,12 @@ pub async fn a_sale_with_units_set_aside_is_sound_and_tells_results(engine: impl
     let scene = Scene::open(engine, 3).await;
     withdraw(&scene, new_movement(), 3, UpTo).await;
     let (gate, refused) = (scene.gate.clone(), new_shopper());
-    assert_eq!(gate.close(scene.sale, false).await.unwrap(), None);
+    assert_eq!(
+        gate.close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap(),
+        None
+    );
     let entry = ResultEntry {
         sale: scene.sale,
         product: scene.product,
@@ -318,7 +330,14 @@ pub async fn units_set_aside_are_forgotten_with_their_key_and_set_aside_anew<E: 
     let movement = new_movement();
     withdraw(&scene, movement, 2, UpTo).await;
     scene.engine.lose(scene.sale, Part::Meta);
-    assert!(scene.gate.close(scene.sale, false).await.unwrap().is_some());
+    assert!(
+        scene
+            .gate
+            .close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap()
+            .is_some()
+    );
     let status = scene.gate.status(scene.sale).await.unwrap();
     assert!(matches!(status, GateStatus::Closed { .. }));
     let movements = [pending(&scene, movement, 2, UpTo)];
@@ -328,5 +347,12 @@ pub async fn units_set_aside_are_forgotten_with_their_key_and_set_aside_anew<E: 
     // A sale whose holders were lost is noticed with units set aside, too.
     scene.reserved().await;
     scene.engine.lose(scene.sale, Part::Holders);
-    assert!(scene.gate.close(scene.sale, false).await.unwrap().is_some());
+    assert!(
+        scene
+            .gate
+            .close(scene.sale, CloseRequest::IfInconsistent)
+            .await
+            .unwrap()
+            .is_some()
+    );
 }

@@ -5,13 +5,13 @@ use flashsale::{
     ids::UserId,
     port::{
         ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPosition, KeyClash, KeyPage, Ledger,
-        NewUser, Offset, Outcome, Registration, SettleBatch,
+        NewUser, Offset, Outcome, PasswordHashOutcome, Registration, SettleBatch,
     },
 };
 use futures::future::join_all;
 
 use super::{
-    Bed,
+    TestBed,
     bed::{SqlBed, attempt, make_partitions, position, settle},
 };
 
@@ -24,7 +24,7 @@ fn user(username: &str, email: &str) -> NewUser {
     }
 }
 
-pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl Bed) {
+pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let first = ledger
         .register(&user("Ada", "ada@example.com"), 0)
@@ -44,7 +44,7 @@ pub async fn names_and_emails_are_unique_whatever_their_case(bed: &impl Bed) {
     }
 }
 
-pub async fn an_account_is_found_whatever_the_case(bed: &impl Bed) {
+pub async fn an_account_is_found_whatever_the_case(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let Registration::Registered(id) = ledger
         .register(&user("Ada", "ada@example.com"), 0)
@@ -62,7 +62,7 @@ pub async fn an_account_is_found_whatever_the_case(bed: &impl Bed) {
     assert_eq!(ledger.find_user("Ada\0").await.unwrap(), None);
 }
 
-pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl Bed) {
+pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let answers = join_all((0..12).map(|number| {
         let ledger = ledger.clone();
@@ -85,7 +85,7 @@ pub async fn one_of_many_who_want_a_name_at_once_gets_it(bed: &impl Bed) {
     assert_eq!((got, refused), (1, 11));
 }
 
-pub async fn a_password_hash_is_replaced_unless_another_was_first(bed: &impl Bed) {
+pub async fn a_password_hash_is_replaced_unless_another_was_first(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let Registration::Registered(id) = ledger
         .register(&user("Ada", "ada@example.com"), 0)
@@ -95,14 +95,20 @@ pub async fn a_password_hash_is_replaced_unless_another_was_first(bed: &impl Bed
         panic!("not registered");
     };
     let replaced = join_all(["one", "two"].map(|new| ledger.replace_password_hash(id, "-", new)));
-    let replaced: Vec<bool> = replaced.await.into_iter().map(Result::unwrap).collect();
-    assert_eq!(replaced.iter().filter(|is| **is).count(), 1, "{replaced:?}");
+    let replaced: Vec<_> = replaced.await.into_iter().map(Result::unwrap).collect();
+    let is_first = |outcome: &PasswordHashOutcome| *outcome == PasswordHashOutcome::Replaced;
+    let winners: Vec<_> = replaced.iter().map(is_first).collect();
+    assert_eq!(
+        winners.iter().filter(|won| **won).count(),
+        1,
+        "{replaced:?}"
+    );
     let stored = ledger.find_user("ada").await.unwrap().unwrap();
-    let first = if replaced[0] { "one" } else { "two" };
+    let first = if winners[0] { "one" } else { "two" };
     assert_eq!(stored.password_hash, first);
     let nobody = UserId::new(id.value() + 1).unwrap();
     let replaced = ledger.replace_password_hash(nobody, "-", "new").await;
-    assert!(!replaced.unwrap());
+    assert_eq!(replaced.unwrap(), PasswordHashOutcome::Superseded);
 }
 
 /// Pairs of spellings that are one name, as they may stand in an email.
@@ -115,7 +121,7 @@ const SPELLINGS: [(&str, &str); 6] = [
     ("\u{212A}elvin@x.example", "kelvin@X.example"),
 ];
 
-pub async fn spellings_of_a_name_are_one_account(bed: &impl Bed) {
+pub async fn spellings_of_a_name_are_one_account(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     for (number, (one, other)) in SPELLINGS.iter().enumerate() {
         let first = ledger.register(&user(&format!("a{number}"), one), 0).await;
@@ -153,7 +159,7 @@ pub async fn spellings_of_a_name_are_one_account(bed: &impl Bed) {
     }
 }
 
-pub async fn one_of_many_spellings_of_an_email_at_once_gets_it(bed: &impl Bed) {
+pub async fn one_of_many_spellings_of_an_email_at_once_gets_it(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let answers = join_all((0..12).map(|number| {
         let ledger = ledger.clone();
@@ -287,7 +293,7 @@ pub async fn a_changed_name_has_a_changed_key(bed: &impl SqlBed) {
 }
 
 /// Nodes take the newest of a run for the age of all: an account of today must not make those of last year look new.
-pub async fn runs_of_accounts_end_with_their_block(bed: &impl Bed) {
+pub async fn runs_of_accounts_end_with_their_block(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let known = bed.shoppers(ACCOUNT_BLOCK + 3).await;
     let page = ledger.accounts_after(None, 10_000).await.unwrap();
@@ -322,7 +328,7 @@ async fn reached(ledger: &dyn Ledger) -> i64 {
     ledger.account_changes(None).await.unwrap().reached
 }
 
-pub async fn an_id_is_never_handed_out_again(bed: &impl Bed) {
+pub async fn an_id_is_never_handed_out_again(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let first = made(ledger.as_ref(), "first", 0).await;
     bed.delete_account(first).await;
@@ -331,7 +337,7 @@ pub async fn an_id_is_never_handed_out_again(bed: &impl Bed) {
     assert!(second > first, "{second} after {first}");
 }
 
-pub async fn ids_continue_above_what_the_caller_knows(bed: &impl Bed) {
+pub async fn ids_continue_above_what_the_caller_knows(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let first = made(ledger.as_ref(), "first", 700).await;
     assert!(first.value() > 700, "{first}");
@@ -362,7 +368,7 @@ pub async fn ids_continue_above_what_the_caller_knows(bed: &impl Bed) {
 }
 
 /// The record of an account that the ledger does not know: the ledger was set back to before that account.
-pub async fn ids_continue_above_an_account_that_a_record_proves(bed: &impl Bed) {
+pub async fn ids_continue_above_an_account_that_a_record_proves(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
@@ -389,7 +395,7 @@ pub async fn ids_continue_above_an_account_that_a_record_proves(bed: &impl Bed) 
     assert!(after > lost, "{after}");
 }
 
-pub async fn removed_accounts_are_told_until_the_position_is_behind_them(bed: &impl Bed) {
+pub async fn removed_accounts_are_told_until_the_position_is_behind_them(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(4).await;
     let first = ledger.account_changes(None).await.unwrap();
@@ -421,7 +427,7 @@ pub async fn removed_accounts_are_told_until_the_position_is_behind_them(bed: &i
 }
 
 /// Of another ledger, or of a state that is lost.
-pub async fn at_a_position_of_another_state_everything_is_read_again(bed: &impl Bed) {
+pub async fn at_a_position_of_another_state_everything_is_read_again(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     bed.shoppers(1).await;
     let now = ledger.account_changes(None).await.unwrap();
@@ -435,7 +441,7 @@ pub async fn at_a_position_of_another_state_everything_is_read_again(bed: &impl 
     assert!(!again.unwrap().restart);
 }
 
-pub async fn accounts_are_read_in_pages_of_runs(bed: &impl Bed) {
+pub async fn accounts_are_read_in_pages_of_runs(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(9).await;
     bed.delete_account(users[3]).await;
@@ -457,7 +463,7 @@ pub async fn accounts_are_read_in_pages_of_runs(bed: &impl Bed) {
     assert_eq!(page(Some(users[7]), 5).await, (vec![], 0));
 }
 
-pub async fn accounts_are_looked_up_with_the_time_they_were_made(bed: &impl Bed) {
+pub async fn accounts_are_looked_up_with_the_time_they_were_made(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let begun = Utc::now() - TimeDelta::seconds(5);
     let (one, gone, other) = (
@@ -481,7 +487,7 @@ pub async fn accounts_are_looked_up_with_the_time_they_were_made(bed: &impl Bed)
     assert_eq!(ledger.find_accounts(&[]).await.unwrap(), []);
 }
 
-pub async fn an_attempt_without_an_account_ends_as_that_and_takes_no_unit(bed: &impl Bed) {
+pub async fn an_attempt_without_an_account_ends_as_that_and_takes_no_unit(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(1).await;

@@ -7,7 +7,7 @@ use flashsale::{
 };
 
 use super::{
-    Bed,
+    TestBed,
     bed::{SqlBed, attempt, make_partitions, settle},
 };
 
@@ -52,7 +52,7 @@ pub async fn settled_attempts_are_paged_with_what_stands_of_them(bed: &impl SqlB
         .unwrap();
 }
 
-pub async fn decisions_are_kept_in_their_order_log_by_log(bed: &impl Bed) {
+pub async fn decisions_are_kept_in_their_order_log_by_log(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let decision = |offset, action, reason: Option<&str>| DeadLetterDecision {
         letter: DeadLetterId {

@@ -21,7 +21,7 @@ pub const TOPIC: &str = "attempts";
 static NEXT_ID: AtomicI64 = AtomicI64::new(1);
 
 /// An engine of the ledger with an empty store of its own.
-pub trait Bed: Sized {
+pub trait TestBed: Sized {
     async fn start() -> Self;
 
     /// The ledger as another process would have it.
@@ -59,7 +59,7 @@ pub trait Bed: Sized {
 }
 
 /// An engine that speaks SQL.
-pub trait SqlBed: Bed {
+pub trait SqlBed: TestBed {
     /// A statement by hand.
     async fn execute(&self, statement: &str) -> Result<u64, String>;
 
@@ -87,7 +87,7 @@ pub trait SqlBed: Bed {
     }
 }
 
-/// What a [`Bed`] is to make and to count, by SQL: for `impl Bed` of an engine that is a [`SqlBed`].
+/// What a [`TestBed`] is to make and to count, by SQL: for `impl TestBed` of an engine that is a [`SqlBed`].
 macro_rules! by_sql {
     () => {
         async fn shoppers(&self, count: i64) -> Vec<flashsale::ids::UserId> {
@@ -202,7 +202,7 @@ pub async fn query_promises(bed: &impl SqlBed) {
     }
 }
 
-/// An attempt of a sale made by [`Bed::sale`].
+/// An attempt of a sale made by [`TestBed::sale`].
 pub fn attempt(sale: SaleId, user: UserId) -> Attempt {
     let product = ProductId::new(sale.value()).unwrap();
     Attempt {

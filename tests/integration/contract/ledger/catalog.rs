@@ -7,11 +7,11 @@ use flashsale::{
 };
 
 use super::{
-    Bed,
+    TestBed,
     bed::{attempt, make_partitions, settle},
 };
 
-pub async fn the_catalog_has_what_has_not_ended_and_the_last_that_has(bed: &impl Bed) {
+pub async fn the_catalog_has_what_has_not_ended_and_the_last_that_has(bed: &impl TestBed) {
     let now = SystemClock.now();
     let hours = TimeDelta::hours;
     let later = bed.sale_at(1, now + hours(2), now + hours(3)).await;
@@ -33,7 +33,7 @@ pub async fn the_catalog_has_what_has_not_ended_and_the_last_that_has(bed: &impl
     assert_eq!(running.product_name, format!("Thing {}", running.product));
 }
 
-pub async fn a_window_is_listed_to_the_millisecond(bed: &impl Bed) {
+pub async fn a_window_is_listed_to_the_millisecond(bed: &impl TestBed) {
     let now = SystemClock.now();
     let finer = now + TimeDelta::microseconds(789);
     bed.sale_at(1, finer, finer + TimeDelta::hours(1)).await;
@@ -44,7 +44,7 @@ pub async fn a_window_is_listed_to_the_millisecond(bed: &impl Bed) {
     );
 }
 
-pub async fn a_snapshot_adds_up_while_orders_are_being_made(bed: &impl Bed) {
+pub async fn a_snapshot_adds_up_while_orders_are_being_made(bed: &impl TestBed) {
     let (ledger, reader) = (bed.ledger().await, bed.ledger().await);
     let users = bed.shoppers(60).await;
     let sale = bed.sale(50).await;
@@ -71,7 +71,7 @@ pub async fn a_snapshot_adds_up_while_orders_are_being_made(bed: &impl Bed) {
     assert!(seen.windows(2).all(|pair| pair[0] >= pair[1]));
 }
 
-pub async fn an_unknown_sale_has_no_snapshot(bed: &impl Bed) {
+pub async fn an_unknown_sale_has_no_snapshot(bed: &impl TestBed) {
     assert!(
         bed.ledger()
             .await

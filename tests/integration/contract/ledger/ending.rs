@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use flashsale::port::{EndedOrder, Holder, Outcome};
 
 use super::{
-    Bed,
+    TestBed,
     bed::{attempt, make_partitions, settle},
 };
 
-pub async fn an_ended_order_is_listed_until_the_gate_has_taken_it_out(bed: &impl Bed) {
+pub async fn an_ended_order_is_listed_until_the_gate_has_taken_it_out(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -35,7 +35,7 @@ pub async fn an_ended_order_is_listed_until_the_gate_has_taken_it_out(bed: &impl
     assert_eq!(ledger.ended_orders(&[sale], 10).await.unwrap(), []);
 }
 
-pub async fn an_attempt_whose_order_ended_is_answered_as_released(bed: &impl Bed) {
+pub async fn an_attempt_whose_order_ended_is_answered_as_released(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(1).await;
@@ -55,7 +55,7 @@ pub async fn an_attempt_whose_order_ended_is_answered_as_released(bed: &impl Bed
     assert_eq!(snapshot.remaining, 1);
 }
 
-pub async fn a_shopper_whose_order_ended_buys_again(bed: &impl Bed) {
+pub async fn a_shopper_whose_order_ended_buys_again(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(1).await;
@@ -77,7 +77,7 @@ pub async fn a_shopper_whose_order_ended_buys_again(bed: &impl Bed) {
     assert_eq!(attempts, BTreeSet::from([first.id, second.id]));
 }
 
-pub async fn an_attempt_that_lost_to_an_order_that_ended_got_nothing(bed: &impl Bed) {
+pub async fn an_attempt_that_lost_to_an_order_that_ended_got_nothing(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(3).await;
@@ -104,7 +104,7 @@ pub async fn an_attempt_that_lost_to_an_order_that_ended_got_nothing(bed: &impl 
     assert_eq!(again.unwrap(), [Outcome::AlreadyOrdered { by }]);
 }
 
-pub async fn ended_orders_are_listed_sale_by_sale_up_to_the_limit(bed: &impl Bed) {
+pub async fn ended_orders_are_listed_sale_by_sale_up_to_the_limit(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(6).await;
     let (sale, other) = (bed.sale(9).await, bed.sale(9).await);

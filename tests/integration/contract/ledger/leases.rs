@@ -6,7 +6,7 @@ use flashsale::port::{Ledger, Member, Offset, Partition};
 use futures::future::join_all;
 
 use super::{
-    Bed,
+    TestBed,
     bed::{attempt, make_partitions, member, settle},
 };
 
@@ -38,7 +38,7 @@ async fn beat_fairly(
     held
 }
 
-pub async fn every_partition_has_one_owner_and_shares_are_fair(bed: &impl Bed) {
+pub async fn every_partition_has_one_owner_and_shares_are_fair(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     for (members, partitions) in
         (1..=5).flat_map(|members| (1..=7).map(move |partitions| (members, partitions)))
@@ -76,7 +76,7 @@ pub async fn every_partition_has_one_owner_and_shares_are_fair(bed: &impl Bed) {
     }
 }
 
-pub async fn a_silent_members_partitions_are_taken_over(bed: &impl Bed) {
+pub async fn a_silent_members_partitions_are_taken_over(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let (silent, alive) = (member("a"), member("b"));
     assert_eq!(
@@ -91,7 +91,7 @@ pub async fn a_silent_members_partitions_are_taken_over(bed: &impl Bed) {
     }
 }
 
-pub async fn a_paused_member_finds_its_partitions_gone(bed: &impl Bed) {
+pub async fn a_paused_member_finds_its_partitions_gone(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -109,7 +109,7 @@ pub async fn a_paused_member_finds_its_partitions_gone(bed: &impl Bed) {
     assert_eq!(beat(&*ledger, &paused, 2, LONG).await, (vec![], 1));
 }
 
-pub async fn a_partition_handed_back_is_free_for_others(bed: &impl Bed) {
+pub async fn a_partition_handed_back_is_free_for_others(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let (one, other) = (member("a"), member("b"));
     beat(&*ledger, &one, 3, LONG).await;
@@ -120,7 +120,7 @@ pub async fn a_partition_handed_back_is_free_for_others(bed: &impl Bed) {
     assert_eq!(beat(&*ledger, &other, 3, LONG).await, (vec![1], 1));
 }
 
-pub async fn who_leaves_hands_everything_back(bed: &impl Bed) {
+pub async fn who_leaves_hands_everything_back(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let (one, other) = (member("a"), member("b"));
     beat(&*ledger, &one, 3, LONG).await;
@@ -128,7 +128,7 @@ pub async fn who_leaves_hands_everything_back(bed: &impl Bed) {
     assert_eq!(beat(&*ledger, &other, 3, LONG).await, (vec![0, 1, 2], 3));
 }
 
-pub async fn a_member_hands_back_only_what_is_its_own(bed: &impl Bed) {
+pub async fn a_member_hands_back_only_what_is_its_own(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let (one, other) = (member("a"), member("b"));
     beat(&*ledger, &one, 2, LONG).await;
@@ -140,7 +140,7 @@ pub async fn a_member_hands_back_only_what_is_its_own(bed: &impl Bed) {
     assert_eq!(beat(&*ledger, &one, 2, LONG).await, (vec![0, 1], 2));
 }
 
-pub async fn heartbeats_at_the_same_moment_do_not_lease_twice(bed: &impl Bed) {
+pub async fn heartbeats_at_the_same_moment_do_not_lease_twice(bed: &impl TestBed) {
     let ledgers = join_all((0..5).map(|_| bed.ledger())).await;
     let members: Vec<Member> = (0..5).map(|number| member(&format!("m{number}"))).collect();
     for _ in 0..20 {
@@ -171,7 +171,7 @@ pub async fn heartbeats_at_the_same_moment_do_not_lease_twice(bed: &impl Bed) {
     );
 }
 
-pub async fn a_lease_says_where_to_read_on(bed: &impl Bed) {
+pub async fn a_lease_says_where_to_read_on(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -185,7 +185,7 @@ pub async fn a_lease_says_where_to_read_on(bed: &impl Bed) {
     );
 }
 
-pub async fn groups_do_not_see_each_other(bed: &impl Bed) {
+pub async fn groups_do_not_see_each_other(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let stranger = Member {
         group: "others".into(),

@@ -10,7 +10,7 @@ use flashsale::{
     port::{Ledger, SaleListing, SaleWindow},
 };
 
-use super::bed::{Bed, next_id};
+use super::bed::{TestBed, next_id};
 
 /// A ledger, and the sales that were made in it.
 pub struct ModelBed {
@@ -18,7 +18,7 @@ pub struct ModelBed {
     sales: Mutex<Vec<SaleId>>,
 }
 
-impl Bed for ModelBed {
+impl TestBed for ModelBed {
     async fn start() -> Self {
         Self {
             ledger: Arc::new(ModelLedger::new(Arc::new(SystemClock))),

@@ -18,7 +18,7 @@ use flashsale::{
 };
 use futures::future::join_all;
 
-use super::bed::{Bed, SqlBed, attempt, by_sql, make_partitions, member, position, settle};
+use super::bed::{SqlBed, TestBed, attempt, by_sql, make_partitions, member, position, settle};
 use crate::support::{postgres::TestDatabase, wait_until, wire::Wire};
 
 /// A database of its own, and a connection for statements by hand.
@@ -27,7 +27,7 @@ pub struct PostgresBed {
     client: tokio_postgres::Client,
 }
 
-impl Bed for PostgresBed {
+impl TestBed for PostgresBed {
     async fn start() -> Self {
         let database = TestDatabase::create().await;
         let client = database.client().await;

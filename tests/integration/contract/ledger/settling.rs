@@ -6,12 +6,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, Ledger, Offset, Outcome, Partition, Rejection, SettleBatch, SettleError},
+    port::{
+        Attempt, Ledger, Offset, Outcome, Partition, Rejection, SeekOutcome, SettleBatch,
+        SettleError,
+    },
 };
 use futures::future::join_all;
 
 use super::{
-    Bed,
+    TestBed,
     bed::{GROUP, SqlBed, TOPIC, attempt, make_partitions, position, settle, settle_with},
 };
 
@@ -30,7 +33,7 @@ async fn offset(ledger: &dyn Ledger, partition: i32) -> i64 {
     ledger.committed_offsets(GROUP, TOPIC).await.unwrap()[&Partition(partition)].0
 }
 
-pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl Bed) {
+pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(5).await;
     let sale = bed.sale(3).await;
@@ -46,7 +49,7 @@ pub async fn first_come_first_served_until_it_is_sold_out(bed: &impl Bed) {
     assert_eq!(bed.attempts().await, 5);
 }
 
-pub async fn never_more_orders_than_stock_from_many_partitions_at_once(bed: &impl Bed) {
+pub async fn never_more_orders_than_stock_from_many_partitions_at_once(bed: &impl TestBed) {
     let users = bed.shoppers(160).await;
     let sale = bed.sale(37).await;
     make_partitions(&*bed.ledger().await, 8).await;
@@ -75,7 +78,7 @@ pub async fn never_more_orders_than_stock_from_many_partitions_at_once(bed: &imp
     assert_eq!(bed.orders().await, 37);
 }
 
-pub async fn a_second_order_of_a_shopper_is_refused_across_batches(bed: &impl Bed) {
+pub async fn a_second_order_of_a_shopper_is_refused_across_batches(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
@@ -91,7 +94,7 @@ pub async fn a_second_order_of_a_shopper_is_refused_across_batches(bed: &impl Be
     );
 }
 
-pub async fn a_second_order_of_a_shopper_is_refused_within_a_batch(bed: &impl Bed) {
+pub async fn a_second_order_of_a_shopper_is_refused_within_a_batch(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;
@@ -110,7 +113,7 @@ pub async fn a_second_order_of_a_shopper_is_refused_within_a_batch(bed: &impl Be
     );
 }
 
-pub async fn a_shopper_in_many_partitions_at_once_gets_one_order(bed: &impl Bed) {
+pub async fn a_shopper_in_many_partitions_at_once_gets_one_order(bed: &impl TestBed) {
     let users = bed.shoppers(5).await;
     let sale = bed.sale(50).await;
     make_partitions(&*bed.ledger().await, 6).await;
@@ -133,7 +136,7 @@ pub async fn a_shopper_in_many_partitions_at_once_gets_one_order(bed: &impl Bed)
     );
 }
 
-pub async fn settling_again_answers_the_same(bed: &impl Bed) {
+pub async fn settling_again_answers_the_same(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(4).await;
     let sale = bed.sale(2).await;
@@ -141,11 +144,12 @@ pub async fn settling_again_answers_the_same(bed: &impl Bed) {
     let batch = attempts(sale, &users);
     let before = settle(&*ledger, 0, 0, &batch).await.unwrap();
     for _ in 0..2 {
-        assert!(
+        assert_eq!(
             ledger
                 .seek(&position(0), Offset(4), Offset(0))
                 .await
-                .unwrap()
+                .unwrap(),
+            SeekOutcome::Moved
         );
         assert_eq!(settle(&*ledger, 0, 0, &batch).await.unwrap(), before);
     }
@@ -177,11 +181,12 @@ pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl SqlB
     bed.execute("UPDATE purchase_attempts SET outcome = 'SOLD_OUT' WHERE user_id = 2")
         .await
         .unwrap();
-    assert!(
+    assert_eq!(
         ledger
             .seek(&position(0), Offset(6), Offset(0))
             .await
-            .unwrap()
+            .unwrap(),
+        SeekOutcome::Moved
     );
     let sums = "SELECT (SELECT count(*) FROM orders) * 1000 + count(*) FROM purchase_attempts";
     let (rows, mut expected) = (bed.number(sums).await, before);
@@ -194,7 +199,7 @@ pub async fn settling_again_answers_the_same_and_changes_nothing(bed: &impl SqlB
     assert_eq!(offset(&*ledger, 0).await, 6);
 }
 
-pub async fn the_same_attempts_from_two_partitions_at_once_count_once(bed: &impl Bed) {
+pub async fn the_same_attempts_from_two_partitions_at_once_count_once(bed: &impl TestBed) {
     let users = bed.shoppers(20).await;
     let sale = bed.sale(10).await;
     make_partitions(&*bed.ledger().await, 4).await;
@@ -212,7 +217,7 @@ pub async fn the_same_attempts_from_two_partitions_at_once_count_once(bed: &impl
     assert_eq!(count(&answers[0], Outcome::Ordered), 10);
 }
 
-pub async fn a_worker_with_a_stale_offset_is_fenced_out(bed: &impl Bed) {
+pub async fn a_worker_with_a_stale_offset_is_fenced_out(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(3).await;
     let sale = bed.sale(5).await;
@@ -229,7 +234,7 @@ pub async fn a_worker_with_a_stale_offset_is_fenced_out(bed: &impl Bed) {
     assert_eq!(bed.attempts().await, 1);
 }
 
-pub async fn of_two_workers_at_one_offset_one_is_fenced_out(bed: &impl Bed) {
+pub async fn of_two_workers_at_one_offset_one_is_fenced_out(bed: &impl TestBed) {
     let users = bed.shoppers(10).await;
     let sale = bed.sale(10).await;
     make_partitions(&*bed.ledger().await, 1).await;
@@ -248,7 +253,7 @@ pub async fn of_two_workers_at_one_offset_one_is_fenced_out(bed: &impl Bed) {
     assert_eq!(bed.orders().await, 1);
 }
 
-pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl Bed) {
+pub async fn what_cannot_be_settled_leaves_nothing_until_it_is_buried(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -340,7 +345,7 @@ pub async fn who_was_let_in_before_a_sale_was_shortened_gets_an_order(bed: &impl
     assert_eq!(outcomes.unwrap(), [not, ordered, ordered, ordered, not]);
 }
 
-pub async fn a_standing_order_is_the_answer_whatever_the_time_of_a_record(bed: &impl Bed) {
+pub async fn a_standing_order_is_the_answer_whatever_the_time_of_a_record(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -378,7 +383,9 @@ pub async fn an_order_that_was_taken_over_is_the_answer_whatever_the_time_of_its
     assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
 }
 
-pub async fn where_windows_are_forgotten_every_time_is_taken_and_no_terms_change(bed: &impl Bed) {
+pub async fn where_windows_are_forgotten_every_time_is_taken_and_no_terms_change(
+    bed: &impl TestBed,
+) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -416,7 +423,7 @@ pub async fn of_a_sale_without_a_history_every_time_is_taken(bed: &impl SqlBed) 
     assert_eq!(outcomes.unwrap(), [Outcome::Ordered]);
 }
 
-pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl Bed) {
+pub async fn a_batch_of_garbage_only_moves_the_offset(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     make_partitions(&*ledger, 1).await;
     let batch = SettleBatch {
@@ -446,7 +453,7 @@ fn first_of(partition: i32, attempts: &[Attempt]) -> SettleBatch {
     }
 }
 
-pub async fn batches_of_several_partitions_are_settled_together(bed: &impl Bed) {
+pub async fn batches_of_several_partitions_are_settled_together(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(3).await;
     let (sale, other) = (bed.sale(2).await, bed.sale(1).await);
@@ -488,7 +495,7 @@ pub async fn batches_of_several_partitions_are_settled_together(bed: &impl Bed) 
     bed.check_promises().await;
 }
 
-pub async fn of_batches_settled_together_all_stand_or_none(bed: &impl Bed) {
+pub async fn of_batches_settled_together_all_stand_or_none(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(9).await;
@@ -532,7 +539,7 @@ pub async fn of_batches_settled_together_all_stand_or_none(bed: &impl Bed) {
     bed.check_promises().await;
 }
 
-pub async fn outcomes_are_found_by_attempt(bed: &impl Bed) {
+pub async fn outcomes_are_found_by_attempt(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(1).await;
@@ -554,25 +561,27 @@ pub async fn outcomes_are_found_by_attempt(bed: &impl Bed) {
     assert!(ledger.outcomes(&[]).await.unwrap().is_empty());
 }
 
-pub async fn a_partition_is_repositioned_only_from_where_it_stands(bed: &impl Bed) {
+pub async fn a_partition_is_repositioned_only_from_where_it_stands(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     make_partitions(&*ledger, 1).await;
-    assert!(
-        !ledger
+    assert_eq!(
+        ledger
             .seek(&position(0), Offset(3), Offset(9))
             .await
-            .unwrap()
+            .unwrap(),
+        SeekOutcome::Fenced
     );
-    assert!(
+    assert_eq!(
         ledger
             .seek(&position(0), Offset(0), Offset(9))
             .await
-            .unwrap()
+            .unwrap(),
+        SeekOutcome::Moved
     );
     assert_eq!(offset(&*ledger, 0).await, 9);
 }
 
-pub async fn batches_over_several_sales_in_any_order_do_not_deadlock(bed: &impl Bed) {
+pub async fn batches_over_several_sales_in_any_order_do_not_deadlock(bed: &impl TestBed) {
     let users = bed.shoppers(30).await;
     let sales = [bed.sale(20).await, bed.sale(20).await, bed.sale(20).await];
     make_partitions(&*bed.ledger().await, 6).await;

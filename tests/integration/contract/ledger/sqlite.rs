@@ -14,7 +14,7 @@ use flashsale::{
 };
 use tempfile::TempDir;
 
-use super::bed::{Bed, SqlBed, by_sql};
+use super::bed::{SqlBed, TestBed, by_sql};
 use crate::support::embedded;
 
 /// A data file of its own, and a connection for statements by hand.
@@ -24,7 +24,7 @@ pub struct SqliteBed {
     _directory: TempDir,
 }
 
-impl Bed for SqliteBed {
+impl TestBed for SqliteBed {
     async fn start() -> Self {
         let (directory, engines) = embedded::start(Duration::from_mins(10));
         Self {

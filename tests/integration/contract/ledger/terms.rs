@@ -7,7 +7,7 @@ use flashsale::{
 };
 
 use super::{
-    Bed,
+    TestBed,
     bed::{attempt, make_partitions, settle},
 };
 
@@ -20,7 +20,7 @@ async fn listing(ledger: &dyn Ledger, sale: SaleId) -> SaleListing {
         .unwrap()
 }
 
-pub async fn a_change_of_units_is_a_new_version(bed: &impl Bed) {
+pub async fn a_change_of_units_is_a_new_version(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let (sale, other) = (bed.sale(5).await, bed.sale(5).await);
     let before = listing(ledger.as_ref(), sale).await;
@@ -38,7 +38,7 @@ pub async fn a_change_of_units_is_a_new_version(bed: &impl Bed) {
     assert_eq!((untouched.version, untouched.initial_stock), (1, 5));
 }
 
-pub async fn settling_is_no_change_of_terms(bed: &impl Bed) {
+pub async fn settling_is_no_change_of_terms(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(2).await;
     let sale = bed.sale(5).await;
@@ -52,7 +52,7 @@ pub async fn settling_is_no_change_of_terms(bed: &impl Bed) {
     assert_eq!(after.remaining_stock, 4);
 }
 
-pub async fn a_snapshot_has_terms_and_units_of_one_moment(bed: &impl Bed) {
+pub async fn a_snapshot_has_terms_and_units_of_one_moment(bed: &impl TestBed) {
     let ledger = bed.ledger().await;
     let users = bed.shoppers(1).await;
     let sale = bed.sale(5).await;

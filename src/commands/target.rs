@@ -10,7 +10,7 @@ use crate::config::Config;
 /// On servers unless `--embedded` is given.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
-pub(super) struct Place {
+pub(super) struct Target {
     /// Without any server: everything is in one file of the data directory
     #[arg(long, global = true)]
     embedded: bool,
@@ -19,7 +19,7 @@ pub(super) struct Place {
     data_dir: Option<PathBuf>,
 }
 
-impl Place {
+impl Target {
     /// Whether no server is used.
     pub(super) fn is_embedded(&self) -> bool {
         self.embedded

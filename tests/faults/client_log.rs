@@ -55,7 +55,7 @@ pub struct Exchange {
 
 /// What one shopper was told.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct ShopperAnswers {
     /// The attempt that was accepted, and when.
     pub accepted: Option<(String, DateTime<Utc>)>,
     /// That it is not known whether an attempt counts; or nothing at all.
@@ -65,11 +65,11 @@ pub struct Told {
     pub succeeded: bool,
 }
 
-/// The book of one sale.
+/// All answers about one sale, from the shoppers' side.
 #[derive(Default)]
-pub struct Book {
+pub struct ClientLog {
     pub exchanges: Vec<Exchange>,
-    pub told: BTreeMap<i64, Told>,
+    pub answers: BTreeMap<i64, ShopperAnswers>,
     /// What should never have been answered.
     pub violations: Vec<String>,
     /// Whose orders were ended by an operator, so that nothing they were told before counts any more.
@@ -128,7 +128,7 @@ impl Reply {
     }
 }
 
-impl Book {
+impl ClientLog {
     /// Who presses next of those who were refused: whoever is due, or anybody.
     pub fn next_again(&mut self, due_only: bool) -> Option<Shopper> {
         let due = |(at, _): &(Instant, Shopper)| !due_only || *at <= Instant::now();
@@ -147,28 +147,28 @@ impl Book {
 
     /// The answer to an attempt.
     pub fn attempted(&mut self, shopper: Shopper, sent: Sent, reply: Reply, body: &Value) {
-        let told = self.told.entry(shopper.id).or_default();
+        let answers = self.answers.entry(shopper.id).or_default();
         match (reply.status(), reply.code()) {
             (200, _) => {
                 let attempt = body["data"]["attemptId"].as_str().unwrap_or_default();
-                match &told.accepted {
+                match &answers.accepted {
                     Some((first, _)) if first == attempt => {}
                     Some((first, _)) => self.violations.push(format!(
                         "shopper {} was told of the attempts {first} and {attempt}",
                         shopper.id
                     )),
                     None => {
-                        told.accepted = Some((attempt.to_owned(), Utc::now()));
+                        answers.accepted = Some((attempt.to_owned(), Utc::now()));
                         self.waiting.push_back(shopper);
                     }
                 }
             }
-            (409, "sold_out") => told.failed = true,
+            (409, "sold_out") => answers.failed = true,
             (401, "token_invalid") => {
                 self.unknown.insert(shopper.id);
             }
             (503, code) => {
-                told.in_doubt |= code == "outcome_unknown";
+                answers.in_doubt |= code == "outcome_unknown";
                 let pause = match reply {
                     Reply::Answer { retry_after, .. } => retry_after.unwrap_or_default(),
                     Reply::Broken | Reply::Nothing => 0,
@@ -177,7 +177,7 @@ impl Book {
                 self.again.push_back((at, shopper));
             }
             (0 | 408, _) => {
-                told.in_doubt |= reply.status() == 0;
+                answers.in_doubt |= reply.status() == 0;
                 let at = Instant::now() + AFTER_A_BREAK;
                 self.again.push_back((at, shopper));
             }
@@ -188,11 +188,11 @@ impl Book {
 
     /// The answer about a result.
     pub fn asked_for_result(&mut self, shopper: Shopper, sent: Sent, reply: Reply, body: &Value) {
-        let told = self.told.entry(shopper.id).or_default();
+        let answers = self.answers.entry(shopper.id).or_default();
         match (reply.status(), reply.code()) {
             (200, _) => match body["data"]["status"].as_str() {
-                Some("SUCCESS") => told.succeeded = true,
-                Some("FAILED") => told.failed = true,
+                Some("SUCCESS") => answers.succeeded = true,
+                Some("FAILED") => answers.failed = true,
                 _ => self.violations.push(format!("a result: {body}")),
             },
             (401, "token_invalid") => {
@@ -227,8 +227,8 @@ impl Book {
 
     /// How many were accepted so far.
     pub fn accepted(&self) -> usize {
-        let told = self.told.values();
-        told.filter(|told| told.accepted.is_some()).count()
+        let answers = self.answers.values();
+        answers.filter(|answers| answers.accepted.is_some()).count()
     }
 
     fn note(&mut self, sent: Sent, reply: Reply) {
@@ -237,7 +237,7 @@ impl Book {
             ended: Instant::now(),
             reply,
         };
-        let untold = matches!(
+        let lacks_retry_after = matches!(
             exchange.reply,
             Reply::Answer {
                 status: 503,
@@ -245,7 +245,7 @@ impl Book {
                 ..
             }
         );
-        if untold {
+        if lacks_retry_after {
             self.violations
                 .push(format!("503 without Retry-After: {exchange:?}"));
         }
