@@ -5,6 +5,7 @@ pub mod demo;
 pub mod embedded;
 mod fair_share;
 pub mod kafka;
+mod key_standing;
 pub mod migration;
 pub mod model;
 mod movement;

@@ -182,7 +182,4 @@ pub trait Administration: Send + Sync {
         key: &IdempotencyKey,
         answer: &StoredAnswer,
     ) -> Result<(), LedgerError>;
-
-    /// Deletes keys that are older than 24 h, at most `limit` of them. How many it deleted.
-    async fn prune_keys(&self, limit: u32) -> Result<u32, LedgerError>;
 }

@@ -1,17 +1,19 @@
 //! The action log as a hash chain: the text that is hashed of each entry, and the check of the whole log. The format is described in
 //! `docs/adr/0022-the-action-log-is-a-hash-chain.md`; every ledger writes and checks it with this code.
 
-mod shown;
+mod changes;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub use shown::{movement, order, product, sale};
+pub use changes::{
+    begun_withdrawal, cancelled_order, changed_product, changed_sale, closed_withdrawal,
+};
 
 use crate::{
     ids::SaleId,
-    port::{Action, ActionEntry, ActionId, ActionName, Actor, Movement},
+    port::{Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor},
 };
 
 /// A SHA-256.
@@ -43,15 +45,17 @@ pub struct Change {
     pub after: Option<Value>,
 }
 
-/// The end of a withdrawal.
-#[must_use]
-pub fn closed_withdrawal(pending: &Movement, closed: &Movement) -> Change {
-    Change {
-        name: ActionName::CloseWithdrawal,
-        sale: Some(closed.sale),
-        target: format!("sale:{}", closed.sale),
-        before: Some(movement(pending)),
-        after: Some(movement(closed)),
+impl Change {
+    /// What an action says of a change; the rest of an entry is the ledger's.
+    #[must_use]
+    pub fn of(action: &Action) -> Self {
+        Self {
+            name: action.name,
+            sale: action.sale,
+            target: action.target.clone(),
+            before: action.before.clone(),
+            after: action.after.clone(),
+        }
     }
 }
 
@@ -225,6 +229,15 @@ impl ChainCheck {
     #[must_use]
     pub fn entries(&self) -> i64 {
         self.last.id
+    }
+
+    /// What was found: all entries up to here are whole, and `broken` follows.
+    #[must_use]
+    pub fn report(&self, broken: Option<&Broken>) -> ActionLogCheck {
+        ActionLogCheck {
+            entries: u64::try_from(self.last.id).unwrap_or(0),
+            broken: broken.map(ToString::to_string),
+        }
     }
 
     /// The end of the log, with its head as it is stored.

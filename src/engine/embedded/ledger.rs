@@ -28,8 +28,8 @@ use crate::{
 /// The ledger in the data file.
 pub struct SqliteLedger {
     id: LedgerId,
-    store: Store,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
     /// How long a result can be read.
     result_ttl: Duration,
 }
@@ -49,7 +49,7 @@ impl SqliteLedger {
         }
     }
 
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, LedgerError> {

@@ -74,7 +74,7 @@ pub(super) fn units(stock: i32) -> u64 {
 }
 
 /// Everything else counts in milliseconds: a window must come back from the gate as it went there.
-fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
+pub(super) fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
     SaleWindow {
         start: start.trunc_subsecs(3),
         end: end.trunc_subsecs(3),
@@ -82,7 +82,7 @@ fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
 }
 
 /// The table's check keeps it from being negative.
-fn version(version: i64) -> u64 {
+pub(super) fn version(version: i64) -> u64 {
     u64::try_from(version).unwrap_or(0)
 }
 

@@ -13,9 +13,12 @@ use super::super::{
 };
 use crate::{
     ids::SaleId,
-    port::{Action, ActionEntry, ActionId, MovementId},
-    rules::action_log::{self, Change, Hash, Head, StoredAction},
+    port::{Action, ActionEntry, ActionId, ActionLogCheck, MovementId},
+    rules::action_log::{self, ChainCheck, Change, Hash, Head, StoredAction},
 };
+
+/// Entries that are read at once for a check.
+const VERIFY_PAGE: u32 = 1_000;
 
 const HEAD: &str = "SELECT last_id, last_hash FROM admin_actions_head";
 
@@ -130,11 +133,7 @@ pub(in super::super) fn append(
 }
 
 /// Entries with ids above `after`, in their order, at most `limit`.
-pub(super) fn after(
-    conn: &mut SqliteConnection,
-    after: i64,
-    limit: u32,
-) -> QueryResult<Vec<StoredAction>> {
+fn after(conn: &mut SqliteConnection, after: i64, limit: u32) -> QueryResult<Vec<StoredAction>> {
     let rows: Vec<ActionRow> = Prepared::new(AFTER)
         .bind::<BigInt, _>(after)
         .bind::<BigInt, _>(i64::from(limit))
@@ -178,8 +177,23 @@ pub(super) fn of_movement(
     })
 }
 
+/// Checks the whole log.
+pub(super) fn verify(conn: &mut SqliteConnection) -> QueryResult<ActionLogCheck> {
+    let mut check = ChainCheck::default();
+    loop {
+        let page = after(conn, check.entries(), VERIFY_PAGE)?;
+        if let Err(broken) = page.iter().try_for_each(|entry| check.check(entry)) {
+            return Ok(check.report(Some(&broken)));
+        }
+        if page.len() < VERIFY_PAGE as usize {
+            let head = head(conn)?;
+            return Ok(check.report(check.finish(head.as_ref()).err().as_ref()));
+        }
+    }
+}
+
 /// The end of the log as it is stored; `None` if it was removed or damaged by hand.
-pub(super) fn head(conn: &mut SqliteConnection) -> QueryResult<Option<Head>> {
+fn head(conn: &mut SqliteConnection) -> QueryResult<Option<Head>> {
     let row: Option<HeadRow> = Prepared::new(HEAD).get_result(conn).optional()?;
     Ok(row.and_then(|row| {
         let hash = Hash::try_from(row.last_hash.as_slice()).ok()?;

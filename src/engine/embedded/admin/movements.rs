@@ -15,18 +15,21 @@ use super::{
         schema::flash_sales,
         values::{millis, time},
     },
-    log,
+    idempotency, log, record, sales,
 };
 use crate::{
     engine::movement,
     ids::SaleId,
-    port::{Movement, MovementId, MovementState},
-    rules::action_log,
+    port::{ActionEntry, AdminError, Movement, MovementId, MovementMode, MovementState},
+    rules::{action_log, lifecycle},
 };
 
 const PENDING: &str = "SELECT * FROM stock_movements WHERE flash_sale_id = ? AND state = 'PENDING' ORDER BY requested_at, id";
 
 const FIND: &str = "SELECT * FROM stock_movements WHERE id = ?";
+
+const INSERT: &str = "
+    INSERT INTO stock_movements (id, flash_sale_id, mode, requested, action_id, requested_at) VALUES (?, ?, ?, ?, ?, ?)";
 
 /// Both columns: SQLite checks that `remaining_stock` is not above `initial_stock` before a trigger can follow.
 const LOWER: &str = "
@@ -93,6 +96,38 @@ pub(in super::super) fn find(
         .get_result(conn)
         .optional()?;
     Ok(row.and_then(movement))
+}
+
+pub(super) fn begin(
+    conn: &mut SqliteConnection,
+    now: DateTime<Utc>,
+    (id, sale): (MovementId, SaleId),
+    (units, mode): (u32, MovementMode),
+    entry: &ActionEntry,
+) -> Result<Movement, AdminError> {
+    idempotency::begin(conn, now, entry)?;
+    let sold = sales::find(conn, sale)?.ok_or(AdminError::NotFound)?;
+    let pending = pending(conn, &[sale])?.len();
+    lifecycle::withdraw(&sold, units, pending, now)?;
+    let begun = Movement {
+        id,
+        sale,
+        mode,
+        requested: units,
+        applied: 0,
+        state: MovementState::Pending,
+        requested_at: now,
+    };
+    let action = record(conn, now, &action_log::begun_withdrawal(&begun), entry)?;
+    Prepared::new(INSERT)
+        .bind::<Binary, _>(id.0.as_bytes().to_vec())
+        .bind::<BigInt, _>(sale.value())
+        .bind::<Text, _>(movement::mode_to_sql(mode))
+        .bind::<BigInt, _>(i64::from(units))
+        .bind::<BigInt, _>(action.0)
+        .bind::<BigInt, _>(millis(now))
+        .execute(conn)?;
+    Ok(begun)
 }
 
 pub(in super::super) fn close(

@@ -3,7 +3,7 @@
 //! Writers lock the row of `admin_actions_head`, so that entries have one order. Every transaction takes its locks in the same
 //! order: the idempotency key, the sale's row, this one. Settling never takes this one.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Binary, Nullable, Text, Timestamptz, Uuid as SqlUuid},
@@ -13,9 +13,12 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::super::Prepared;
 use crate::{
     ids::SaleId,
-    port::{Action, ActionEntry, ActionId, MovementId},
-    rules::action_log::{self, Change, Hash, Head, StoredAction},
+    port::{Action, ActionEntry, ActionId, ActionLogCheck, MovementId},
+    rules::action_log::{self, ChainCheck, Change, Hash, Head, StoredAction},
 };
+
+/// Entries that are read at once for a check.
+const VERIFY_PAGE: u32 = 1_000;
 
 const LOCK_HEAD: &str = "
     SELECT last_id, last_hash, clock_timestamp() AS now FROM admin_actions_head FOR UPDATE";
@@ -112,7 +115,8 @@ impl ActionRow {
 /// The end of the log, locked until the end of the transaction.
 pub(in super::super) struct LockedHead {
     head: Head,
-    now: DateTime<Utc>,
+    /// By the ledger's clock, to the millisecond.
+    pub(super) now: DateTime<Utc>,
 }
 
 /// Has other writers of the log wait. After the lock on a sale's row, never before it.
@@ -122,7 +126,10 @@ pub(in super::super) async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<
         id: row.last_id,
         hash: Hash::try_from(row.last_hash.as_slice()).unwrap_or_default(),
     };
-    Ok(LockedHead { head, now: row.now })
+    Ok(LockedHead {
+        head,
+        now: row.now.trunc_subsecs(3),
+    })
 }
 
 /// Appends an entry. The transaction has to be the one of the change.
@@ -158,7 +165,7 @@ pub(in super::super) async fn append(
 }
 
 /// Entries with ids above `after`, in their order, at most `limit`.
-pub(super) async fn after(
+async fn after(
     conn: &mut AsyncPgConnection,
     after: i64,
     limit: u32,
@@ -209,8 +216,23 @@ pub(super) async fn of_movement(
     })
 }
 
+/// Checks the whole log. Within a transaction that sees one moment.
+pub(super) async fn verify(conn: &mut AsyncPgConnection) -> QueryResult<ActionLogCheck> {
+    let mut check = ChainCheck::default();
+    loop {
+        let page = after(conn, check.entries(), VERIFY_PAGE).await?;
+        if let Err(broken) = page.iter().try_for_each(|entry| check.check(entry)) {
+            return Ok(check.report(Some(&broken)));
+        }
+        if page.len() < VERIFY_PAGE as usize {
+            let head = head(conn).await?;
+            return Ok(check.report(check.finish(head.as_ref()).err().as_ref()));
+        }
+    }
+}
+
 /// The end of the log as it is stored; `None` if it was removed or damaged by hand.
-pub(super) async fn head(conn: &mut AsyncPgConnection) -> QueryResult<Option<Head>> {
+async fn head(conn: &mut AsyncPgConnection) -> QueryResult<Option<Head>> {
     let row: Option<HeadRow> = Prepared::new(HEAD).get_result(conn).await.optional()?;
     Ok(row.and_then(|row| {
         let hash = Hash::try_from(row.last_hash.as_slice()).ok()?;

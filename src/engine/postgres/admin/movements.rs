@@ -9,14 +9,16 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    super::{Prepared, sales::units},
-    log,
+    super::{Prepared, admin, sales::units},
+    idempotency, log, sales,
 };
 use crate::{
     engine::movement,
     ids::SaleId,
-    port::{LedgerError, Movement, MovementId, MovementState},
-    rules::action_log,
+    port::{
+        ActionEntry, AdminError, LedgerError, Movement, MovementId, MovementMode, MovementState,
+    },
+    rules::{action_log, lifecycle},
 };
 
 const PENDING: &str = "
@@ -25,6 +27,9 @@ const PENDING: &str = "
 
 const FIND: &str = "
     SELECT id, flash_sale_id, mode, requested, applied, state, requested_at FROM stock_movements WHERE id = ANY(?)";
+
+const INSERT: &str = "
+    INSERT INTO stock_movements (id, flash_sale_id, mode, requested, action_id, requested_at) VALUES (?, ?, ?, ?, ?, ?)";
 
 const LOCK_SALE: &str = "SELECT remaining_stock FROM flash_sales WHERE id = ? FOR NO KEY UPDATE";
 
@@ -97,6 +102,41 @@ pub(in super::super) async fn find(
         .load(conn)
         .await?;
     Ok(rows.into_iter().filter_map(movement).collect())
+}
+
+/// Within a transaction.
+pub(super) async fn begin(
+    conn: &mut AsyncPgConnection,
+    sale: SaleId,
+    units: u32,
+    mode: MovementMode,
+    entry: &ActionEntry,
+) -> Result<Movement, AdminError> {
+    idempotency::begin(conn, entry).await?;
+    let record = sales::lock(conn, sale).await?;
+    let pending = pending(conn, &[sale]).await?.len();
+    let head = log::lock(conn).await?;
+    lifecycle::withdraw(&record, units, pending, head.now)?;
+    let begun = Movement {
+        id: MovementId(Uuid::now_v7()),
+        sale,
+        mode,
+        requested: units,
+        applied: 0,
+        state: MovementState::Pending,
+        requested_at: head.now,
+    };
+    let action = admin::record(conn, head, &action_log::begun_withdrawal(&begun), entry).await?;
+    Prepared::new(INSERT)
+        .bind::<SqlUuid, _>(begun.id.0)
+        .bind::<BigInt, _>(sale.value())
+        .bind::<Text, _>(movement::mode_to_sql(mode))
+        .bind::<Integer, _>(i32::try_from(units).unwrap_or(i32::MAX))
+        .bind::<BigInt, _>(action.0)
+        .bind::<Timestamptz, _>(begun.requested_at)
+        .execute(conn)
+        .await?;
+    Ok(begun)
 }
 
 /// Within a transaction.
