@@ -13,11 +13,11 @@ use super::{
     node::{KEPT, Running},
     plan::{Operation, Server},
     ports::{RemoteGate, RemoteLedger},
-    world::{World, short},
+    world::World,
 };
 use crate::port::{
-    EndOrdersOutcome, GateError, Holder, Ledger, LedgerError, MovementId, MovementMode, PortError,
-    Restock, SaleChange, SaleEdit, SaleListing, StockGate, TermsOutcome, WithdrawOutcome,
+    EndOrdersOutcome, Ledger, MovementId, MovementMode, PortError, Restock, SaleChange, SaleEdit,
+    SaleListing, StockGate, TermsOutcome, WithdrawOutcome,
 };
 
 /// How long an operator waits for an answer.
