@@ -4,6 +4,7 @@
 //! the rules of settling, and the schema (`migrations/`) enforces the promises.
 
 mod accounts;
+mod admin;
 mod admission;
 mod audit;
 mod connect;
@@ -42,9 +43,9 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome,
+        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
+        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -179,6 +180,22 @@ impl Ledger for PostgresLedger {
 
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
         Ok(ended::note(&mut *self.pool.take().await?, orders).await?)
+    }
+
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::pending(&mut *self.pool.take().await?, sales).await?)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        self.close_movement(movement, taken).await
     }
 
     async fn heartbeat(

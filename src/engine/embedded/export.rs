@@ -99,6 +99,14 @@ fn product_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64
         .filter(products::id.gt(after))
         .order(products::id)
         .limit(PAGE)
+        .select((
+            products::id,
+            products::sku,
+            products::name,
+            products::description,
+            products::price_cents,
+            products::created_at,
+        ))
         .load::<(i64, String, String, String, i64, i64)>(conn)?;
     let line = |(id, sku, name, description, price_cents, created_at)| {
         let row = ProductRow {

@@ -14,7 +14,7 @@ use flashsale::{
         postgres::{ConnectError, PostgresLedger, migrate, seed},
     },
     ids::{AttemptId, SaleId, UserId},
-    port::{Ledger, Offset, Outcome, Partition, SettleBatch, SettleError},
+    port::{Administration, Ledger, Offset, Outcome, Partition, SettleBatch, SettleError},
 };
 use futures::future::join_all;
 
@@ -42,6 +42,16 @@ impl TestBed for PostgresBed {
 }
 
 impl SqlBed for PostgresBed {
+    async fn administration(&self) -> Arc<dyn Administration> {
+        Arc::new(self.database.ledger().await)
+    }
+
+    async fn disable_action_triggers(&self) {
+        self.execute("ALTER TABLE admin_actions DISABLE TRIGGER USER")
+            .await
+            .unwrap();
+    }
+
     async fn execute(&self, statement: &str) -> Result<u64, String> {
         self.client
             .execute(statement, &[])
