@@ -1,4 +1,4 @@
-//! An audit for programs: one JSON document. Ids of users are texts, as in the API; names and codes are stable.
+//! The report of an audit for programs: one JSON document. User ids are strings, as in the API. Names and codes are stable.
 
 use serde_json::{Value, json};
 
@@ -28,7 +28,7 @@ pub(in super::super) fn document(report: &Report, repairs: Option<&Vec<Repair>>)
     document
 }
 
-/// The code of a finding.
+/// The code of a finding in JSON.
 pub(super) fn kind(finding: &Finding) -> &'static str {
     match finding {
         Finding::Oversold { .. } => "oversold",
@@ -53,14 +53,14 @@ fn sale(sheet: &SaleAudit) -> Value {
         "remaining": sheet.remaining,
         "removedByHand": sheet.removed,
         "loggedWithoutOrder": sheet.without_unit,
-        "gate": gate(sheet.status),
+        "gate": gate(&sheet.status),
         "notSettled": sheet.unsettled,
         "deadLetters": sheet.dead_letters,
         "findings": sheet.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 
-fn gate(status: GateStatus) -> Value {
+fn gate(status: &GateStatus) -> Value {
     match status {
         GateStatus::Unknown => Value::Null,
         GateStatus::Closed { pending } => json!({ "state": "closed", "pending": pending }),
@@ -73,7 +73,8 @@ fn gate(status: GateStatus) -> Value {
             "state": "open",
             "available": available,
             "pending": pending,
-            "ordered": holders.saturating_sub(pending),
+            "ordered": holders.saturating_sub(*pending),
+            "withdrawn": status.withdrawn_units(),
         }),
     }
 }
@@ -89,8 +90,14 @@ fn finding(finding: &Finding) -> Value {
         Finding::OffBalance {
             available,
             holders,
+            withdrawn,
             initial,
-        } => json!({ "available": available, "holders": holders, "initial": initial }),
+        } => json!({
+            "available": available,
+            "holders": holders,
+            "withdrawn": withdrawn,
+            "initial": initial,
+        }),
         Finding::SecondOrder { user }
         | Finding::FailedDespiteOrder { user }
         | Finding::SuccessWithoutOrder { user } => json!({ "userId": user.to_string() }),
@@ -134,7 +141,7 @@ fn repair(repair: &Repair) -> Value {
         RepairAction::RecordOrders(orders) => ("record_orders", orders.len()),
         RepairAction::Reload => ("reload", 1),
     };
-    let (state, cause) = match repair.came {
+    let (state, cause) = match repair.outcome {
         None => ("planned", None),
         Some(RepairOutcome::Done) => ("done", None),
         Some(RepairOutcome::NotYet(cause)) => ("not_yet", Some(cause)),

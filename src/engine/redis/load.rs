@@ -1,4 +1,5 @@
-//! How a sale comes to be open: begun, filled from the ledger, opened; and how it is closed or forgotten.
+//! Loads a sale: begins the load, adds the holders from the ledger, and opens the sale. Also closes and unloads sales. Changes
+//! of an open sale by operators are in `change`.
 
 use std::time::Duration;
 
@@ -6,22 +7,24 @@ use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 
 use super::{
+    change::{movement_arg, terms_args, units},
     connection::Connection,
-    keys::{CALL_SIZE, shopper_args, time_arg},
+    keys::{CALL_SIZE, shopper_args},
     reply,
     scripts::SCRIPTS,
 };
 use crate::{
     ids::SaleId,
     port::{
-        CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, SaleTerms,
-        TermsOutcome, UnloadOutcome,
+        CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, Movement,
+        MovementMode, SaleTerms, UnloadOutcome,
     },
 };
 
-/// How long an abandoned load stays, in milliseconds. Counted from its last sign of life, so any load is shorter.
+/// Time from the last step of an abandoned load until its keys expire, in milliseconds. The keys of a closed sale that lost
+/// `meta` expire after the same time.
 const ABANDONED_MS: i64 = 60 * 60 * 1_000;
-/// Holders that one call looks at to list them again: about a millisecond of the server.
+/// Number of holders that one call of `relist` examines: about 1 ms of the server's time.
 const RELIST_PAGE: i64 = 1_000;
 
 pub(super) async fn begin(
@@ -54,7 +57,7 @@ pub(super) async fn add_holders(
     token: LoadToken,
     holders: &[Holder],
 ) -> Result<LoadStep, GateError> {
-    // Asks even when there is nobody to add: the answer is about the load.
+    // The script is also called without holders, because its answer says whether the load is still the current one.
     let first = holders.get(..CALL_SIZE).unwrap_or(holders);
     let rest = holders
         .get(CALL_SIZE..)
@@ -77,27 +80,24 @@ pub(super) async fn open(
     token: LoadToken,
     terms: SaleTerms,
     remaining: u64,
+    movements: &[Movement],
     expires: DateTime<Utc>,
 ) -> Result<LoadStep, GateError> {
     let mut args = connection.args();
     args.extend([token_arg(token), units(remaining)?]);
     args.extend(terms_args(terms, expires)?);
+    for movement in movements {
+        let may_be_fewer = i64::from(movement.mode == MovementMode::UpTo);
+        args.extend([
+            movement_arg(movement.id),
+            movement.requested.into(),
+            may_be_fewer.into(),
+        ]);
+    }
     let answer = connection
         .run_on(&SCRIPTS.initialize_stock, sale, args)
         .await?;
     reply::either(&answer, LoadStep::Applied, LoadStep::Superseded)
-}
-
-pub(super) async fn set_terms(
-    connection: &Connection,
-    sale: SaleId,
-    terms: SaleTerms,
-    expires: DateTime<Utc>,
-) -> Result<TermsOutcome, GateError> {
-    let mut args = connection.args();
-    args.extend(terms_args(terms, expires)?);
-    let answer = connection.run_on(&SCRIPTS.set_terms, sale, args).await?;
-    reply::either(&answer, TermsOutcome::InForce, TermsOutcome::NotOpen)
 }
 
 pub(super) async fn close(
@@ -123,7 +123,7 @@ pub(super) async fn close(
     }))
 }
 
-/// Page by page: as many as there are holders.
+/// Adds the pending holders that are missing from `pending` to it, page by page. Returns their number.
 pub(super) async fn relist(connection: &Connection, sale: SaleId) -> Result<u64, GateError> {
     let mut listed = 0;
     loop {
@@ -160,20 +160,4 @@ pub(super) async fn unload(
 
 fn token_arg(token: LoadToken) -> Value {
     token.0.to_string().into()
-}
-
-fn units(count: u64) -> Result<Value, GateError> {
-    i64::try_from(count)
-        .map(Value::from)
-        .map_err(|_| GateError::Unknown("more units than fit".to_owned()))
-}
-
-fn terms_args(terms: SaleTerms, expires: DateTime<Utc>) -> Result<[Value; 5], GateError> {
-    Ok([
-        units(terms.version)?,
-        units(terms.total)?,
-        time_arg(terms.window.start),
-        time_arg(terms.window.end),
-        time_arg(expires),
-    ])
 }
