@@ -264,7 +264,7 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         LoadStart::Begun
     );
     assert_eq!(
-        gate.open(sale, token, terms, units, now + HOUR * 2)
+        gate.open(sale, token, terms, units, &[], now + HOUR * 2)
             .await
             .unwrap(),
         LoadStep::Applied

@@ -46,7 +46,7 @@ pub use log::{
 };
 pub use outcomes::{
     ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
-    SeekOutcome, TermsOutcome, UnloadOutcome,
+    SeekOutcome, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ports::Ports;
 

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_succeed_in_a_moment_says_when_to_come_back_and_nothing_else_does() {
+    fn exactly_the_errors_that_may_pass_have_a_retry_after() {
         for code in ErrorCode::ALL {
             let later = [
                 StatusCode::TOO_MANY_REQUESTS,

@@ -168,7 +168,6 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["deadpool"], &["engine/postgres"]),
     (&["anyhow"], &["commands", "api/assemble.rs", "main.rs"]),
     (&["clap"], &["commands", "main.rs"]),
-    (&["dotenvy"], &["config/"]),
     (&["std", "env"], &["config/"]),
 ];
 

@@ -134,7 +134,9 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
     );
     let expires = now + Duration::from_hours(2);
     assert_eq!(
-        gate.open(sale, token, terms, 5, expires).await.unwrap(),
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap(),
         LoadStep::Applied
     );
     sale

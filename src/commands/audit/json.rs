@@ -53,14 +53,14 @@ fn sale(sheet: &SaleAudit) -> Value {
         "remaining": sheet.remaining,
         "removedByHand": sheet.removed,
         "loggedWithoutOrder": sheet.without_unit,
-        "gate": gate(sheet.status),
+        "gate": gate(&sheet.status),
         "notSettled": sheet.unsettled,
         "deadLetters": sheet.dead_letters,
         "findings": sheet.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 
-fn gate(status: GateStatus) -> Value {
+fn gate(status: &GateStatus) -> Value {
     match status {
         GateStatus::Unknown => Value::Null,
         GateStatus::Closed { pending } => json!({ "state": "closed", "pending": pending }),
@@ -73,7 +73,8 @@ fn gate(status: GateStatus) -> Value {
             "state": "open",
             "available": available,
             "pending": pending,
-            "ordered": holders.saturating_sub(pending),
+            "ordered": holders.saturating_sub(*pending),
+            "withdrawn": status.withdrawn_units(),
         }),
     }
 }
@@ -89,8 +90,14 @@ fn finding(finding: &Finding) -> Value {
         Finding::OffBalance {
             available,
             holders,
+            withdrawn,
             initial,
-        } => json!({ "available": available, "holders": holders, "initial": initial }),
+        } => json!({
+            "available": available,
+            "holders": holders,
+            "withdrawn": withdrawn,
+            "initial": initial,
+        }),
         Finding::SecondOrder { user }
         | Finding::FailedDespiteOrder { user }
         | Finding::SuccessWithoutOrder { user } => json!({ "userId": user.to_string() }),

@@ -94,7 +94,7 @@ fn sale(sheet: &SaleAudit) {
             sheet.without_unit
         );
     }
-    match sheet.status {
+    match &sheet.status {
         GateStatus::Unknown => {}
         GateStatus::Closed { pending } => {
             say!("  gate    closed, being loaded; {pending} pending");
@@ -106,8 +106,14 @@ fn sale(sheet: &SaleAudit) {
             ..
         } => say!(
             "  gate    {available} available, {pending} pending, {} ordered",
-            holders.saturating_sub(pending)
+            holders.saturating_sub(*pending)
         ),
+    }
+    if sheet.status.withdrawn_units() > 0 {
+        say!(
+            "          {} units are on their way out of the sale",
+            sheet.status.withdrawn_units()
+        );
     }
     if sheet.unsettled > 0 {
         say!("  log     {} records not settled yet", sheet.unsettled);
@@ -187,9 +193,10 @@ fn description(finding: &Finding) -> String {
         Finding::OffBalance {
             available,
             holders,
+            withdrawn,
             initial,
         } => format!(
-            "the gate has {available} units available and {holders} held, of {initial} units"
+            "the gate has {available} units available, {holders} held and {withdrawn} set aside, of {initial} units"
         ),
         Finding::HolderWithoutOrder { user, attempt } => {
             format!("shopper {user} is ordered in the gate and has no order (attempt {attempt})")

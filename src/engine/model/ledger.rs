@@ -1,5 +1,6 @@
 //! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
 
+mod changes;
 mod movements;
 mod port;
 
@@ -159,14 +160,6 @@ impl ModelLedger {
         let holder = Holder { user, attempt };
         tables.ended.push(EndedOrder { sale, holder });
         Some(attempt)
-    }
-
-    /// True if these are its newest terms, and no ended order is left to be taken out of the gate.
-    #[must_use]
-    pub fn gate_is_up_to_date(&self, sale: SaleId, version: u64) -> bool {
-        let tables = self.tables();
-        let newest = tables.sales.get(&sale).map(|row| row.version);
-        newest == Some(version) && tables.ended.iter().all(|order| order.sale != sale)
     }
 
     /// The units that a sale has now.

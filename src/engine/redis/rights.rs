@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// The commands that a script calls: the first argument of `redis.call`, `redis.pcall`, `call` and `try`.
-    fn called(script: &str) -> BTreeSet<String> {
+    fn commands_of(script: &str) -> BTreeSet<String> {
         script
             .split(['\n'])
             .map(|line| line.split("--").next().unwrap_or_default())
@@ -151,10 +151,10 @@ mod tests {
         let known: BTreeSet<String> = IN_SCRIPTS.iter().map(ToString::to_string).collect();
         let mut used = BTreeSet::new();
         for script in SCRIPTS.all() {
-            used.extend(called(script.lua().unwrap()));
+            used.extend(commands_of(script.lua().unwrap()));
         }
         assert_eq!(used, known);
-        let checked = called(SCRIPTS.check_rights.lua().unwrap());
+        let checked = commands_of(SCRIPTS.check_rights.lua().unwrap());
         assert_eq!(checked, known, "check_rights.lua");
     }
 

@@ -283,11 +283,11 @@ impl Survey {
 impl NameCheck {
     /// Adds a name of an account. Returns the problem if another account has the name already.
     fn add(&mut self, id: i64, name: &str) -> Option<String> {
-        let (owner, owned) = self.owners.take(id, name).err()?;
+        let (owner, owner_name) = self.owners.take(id, name).err()?;
         self.clashing.push((id, name.to_owned()));
         let kind = self.kind;
         Some(format!(
-            "user {id}: the {kind} {name:?} is that of user {owner}, {owned:?}"
+            "user {id}: the {kind} {name:?} is that of user {owner}, {owner_name:?}"
         ))
     }
 

@@ -80,7 +80,7 @@ impl Audit {
                 sold: look.after.holders.len() as u64,
                 removed: attempts.removed.len() as u64,
                 without_unit: without_unit(&look, attempts),
-                status: look.status,
+                status: look.status.clone(),
                 unsettled: unsettled.get(&listing.id).copied().unwrap_or(0),
                 dead_letters: letters.get(&listing.id).copied().unwrap_or(0),
                 findings: compare(&look, attempts),

@@ -65,6 +65,7 @@ fn sound() -> SaleReading {
 fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
     GateStatus::Open {
         window: window(),
+        switch: crate::port::SaleSwitch::On,
         available,
         pending,
         holders,
@@ -72,6 +73,7 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
         version: 1,
         total: 10,
         complete: true,
+        withdrawn: Vec::new(),
     }
 }
 
@@ -139,6 +141,7 @@ fn a_gate_with_a_unit_too_many_or_too_few_is_found() {
         let found = Finding::OffBalance {
             available,
             holders: 3,
+            withdrawn: 0,
             initial: 10,
         };
         assert_eq!(findings(&look), [found]);
@@ -267,6 +270,7 @@ fn only_findings_that_recur_persist_whatever_their_figures() {
     let off_balance = |available| Finding::OffBalance {
         available,
         holders: 3,
+        withdrawn: 0,
         initial: 10,
     };
     let failed = |id| Finding::FailedDespiteOrder { user: user(id) };

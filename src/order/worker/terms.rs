@@ -36,10 +36,11 @@ impl Terms {
         engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
-        status: GateStatus,
+        status: &GateStatus,
     ) -> Result<TermsStep, PortError> {
-        let GateStatus::Open {
+        let &GateStatus::Open {
             window,
+            switch,
             version,
             total,
             ..
@@ -51,7 +52,10 @@ impl Terms {
         if version < terms.version {
             self.unknown = 0;
             let expires = terms.window.end + settings.keep;
-            let applied = engines.gate.set_terms(listing.id, terms, expires).await?;
+            let applied = engines
+                .gate
+                .set_terms(listing.id, terms, &[], expires)
+                .await?;
             if applied == TermsOutcome::InForce {
                 let SaleTerms {
                     version,
@@ -65,6 +69,7 @@ impl Terms {
         }
         let same = version == terms.version
             && window == terms.window
+            && switch == terms.switch
             && i64::try_from(terms.total).is_ok_and(|units| units == total);
         self.unknown = if same { 0 } else { self.unknown + 1 };
         if self.unknown < LOOKS {
