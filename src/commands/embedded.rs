@@ -110,7 +110,7 @@ pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Re
     tokio::task::spawn_blocking(open).await?
 }
 
-/// True if the directory has a data file.
+/// True if there is a data file in a directory.
 pub(super) fn holds_data(directory: &Path) -> bool {
     DataFile::path_in(directory).exists()
 }
@@ -151,7 +151,7 @@ impl Running {
             say!("  Logins         {}", logins());
         }
         match current {
-            Some(sale) => say!("  Sale           {}", describe(sale)),
+            Some(sale) => say!("  Sale           {}", described(sale)),
             None => say!(
                 "  Sale           none; a row of flash_sales makes one, or `flashsale seed` while this is stopped"
             ),
@@ -196,7 +196,7 @@ fn logins() -> String {
     known.collect::<Vec<_>>().join(", ")
 }
 
-fn describe(sale: &SaleListing) -> String {
+fn described(sale: &SaleListing) -> String {
     let end = sale.window.end.format("%FT%TZ");
     format!(
         "{}: {} of {} units of {} left, until {end}",

@@ -91,7 +91,7 @@ impl Serve {
         let metrics = Arc::new(move || metrics.render());
         let starting = api::serve(&lifecycle, &config, ports, port, metrics);
         let probes = if embedded.is_some() {
-            // Not cancelled: a data file answers at once, and it must be closed below.
+            // A data file answers at once, and is closed by nobody else than below.
             starting.await?
         } else {
             tokio::select! {

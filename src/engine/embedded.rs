@@ -1,7 +1,7 @@
 //! All three ports in one process: the gate in memory, log and ledger in one SQLite file of a data directory.
 //!
-//! This file opens a data directory and connects the parts. `directory` ensures that only one process has the file, `connect`
-//! and `store` read and write it, and `migrate` has its schema. `gate`, `log` and `ledger` implement the ports.
+//! Here the parts are put together and opened. `directory` sees to it that one process has the file, `connect` and
+//! `store` are how it is read and written, `migrate` is its schema; `gate`, `log` and `ledger` are the ports on top.
 
 mod accounts;
 mod admission;
@@ -44,10 +44,10 @@ use diesel::SqliteConnection;
 use self::{results::ResultStore, store::Store, values::millis};
 use crate::clock::Clock;
 
-/// A statement for SQLite whose SQL text is written by hand.
+/// A statement for SQLite, written by hand.
 type Prepared = super::prepared::Prepared<diesel::sqlite::Sqlite>;
 
-/// Why a data directory cannot be used. Each text is one line for its owner.
+/// Why a data directory cannot be used. Each is one line for its owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("the data directory {} cannot be used: {cause} (--data-dir, FLASHSALE_DATA_DIR)", .path.display())]
@@ -72,7 +72,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// The error of a file. SQLite's texts for `SQLITE_NOTADB` and `SQLITE_CORRUPT` mean that it is damaged.
+    /// What is wrong with a file, by SQLite's own words for `SQLITE_NOTADB` and `SQLITE_CORRUPT`.
     fn of(file: &Path, cause: &str) -> Self {
         let (file, cause) = (file.to_owned(), cause.replace('\n', " "));
         if cause.contains("file is not a database") || cause.contains("malformed") {
@@ -83,14 +83,14 @@ impl OpenError {
     }
 }
 
-/// An opened data file, before the engines run on it.
+/// The data file of a directory, before anything runs on it.
 pub struct DataFile {
-    // Declared first, so that it is closed before the directory is released.
+    // Closed before the directory is let go.
     conn: SqliteConnection,
     directory: DataDirectory,
 }
 
-/// The three ports on one data directory, which this process has until it is closed.
+/// The three ports on one data directory, which is this process's until it is closed.
 pub struct Embedded {
     pub gate: Arc<MemoryGate>,
     pub log: Arc<SqliteLog>,
@@ -100,13 +100,13 @@ pub struct Embedded {
 }
 
 impl DataFile {
-    /// Takes the directory and opens its file. Creates both if they are missing. Reads the whole file once, so that damage is
-    /// detected before the file is served.
+    /// Takes the directory and opens its file; makes both if they are missing. Reads the whole file once: a damaged one
+    /// is found out now, and not when a shopper needs it.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         Self::open_in(DataDirectory::take(directory)?)
     }
 
-    /// Like [`DataFile::open`], in a directory that this process has already.
+    /// The same, in a directory that is ours already.
     pub fn open_in(directory: DataDirectory) -> Result<Self, OpenError> {
         let file = directory.file();
         directory.keep_files_private()?;
@@ -115,27 +115,26 @@ impl DataFile {
             file: file.clone(),
             cause: error.to_string(),
         })?;
-        // Checked before anything is written: SQLite copies its log into the file when the last connection closes.
+        // Before anything is written: SQLite takes its log into the file when the last connection closes.
         connect::check(&file)?;
         let mut conn = connect::writer(&file)?;
         connect::begin_log(&mut conn, &file)?;
         Ok(Self { conn, directory })
     }
 
-    /// The path of a directory's data file.
+    /// Where the file of a directory is.
     #[must_use]
     pub fn path_in(directory: &Path) -> PathBuf {
         directory.join(directory::FILE)
     }
 
-    /// The path of this file.
+    /// Where it is.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.directory.file()
     }
 
-    /// Starts the engines on a file that has all its migrations. Results can be read for `result_ttl`. Deletes the leases of
-    /// earlier processes, and expired results.
+    /// Starts the engines on a file that has all its migrations. `result_ttl` is how long results can be read.
     pub fn start(
         mut self,
         clock: &Arc<dyn Clock>,
@@ -148,7 +147,7 @@ impl DataFile {
         self.look_into(clock, result_ttl)
     }
 
-    /// Starts the engines on a file that has all its migrations, without changing the file.
+    /// The engines to look into a file that has all its migrations: nothing is changed by starting them.
     pub fn look_into(
         mut self,
         clock: &Arc<dyn Clock>,
@@ -176,15 +175,15 @@ impl DataFile {
 }
 
 impl Embedded {
-    /// Waits until the file can no longer be written. Returns the cause. The process must end then, since only opening the file
-    /// again shows what is in it.
+    /// Waits until nothing can be written any more, and says why: the process must end then, since only opening the file
+    /// anew tells what is in it.
     pub fn failure(&self) -> impl Future<Output = String> + Send + 'static {
         let store = self.store.clone();
         async move { store.failure().await }
     }
 
-    /// Writes the waiting work and closes the file. After that every call of the ports fails. This process has the directory
-    /// until the returned value is dropped.
+    /// Writes what waits and closes the file. Every call of the ports fails from then on. The directory stays ours until
+    /// what is answered is dropped.
     pub async fn close(self) -> DataDirectory {
         self.store.close().await;
         self.directory

@@ -1,7 +1,7 @@
-//! The ledger in PostgreSQL. This file implements the port; each method takes a session and calls a module.
+//! The ledger in PostgreSQL. Here is the implementation of the port, call by call; what each does is in the modules.
 //!
-//! Only this engine and the embedded one use diesel. No decision about purchases is made here: `rules::settlement` has the
-//! rules of settling, and the schema (`migrations/`) enforces the promises.
+//! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
+//! settling are `rules::settlement`'s, and the promises are the schema's (`migrations/`).
 
 mod accounts;
 mod admission;
@@ -48,7 +48,7 @@ use crate::{
     },
 };
 
-/// A statement for PostgreSQL whose SQL text is written by hand.
+/// A statement for PostgreSQL, written by hand.
 type Prepared = super::prepared::Prepared<diesel::pg::Pg>;
 
 /// The ledger in PostgreSQL. Clones share one pool of connections.
@@ -59,7 +59,7 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// Opens the ledger. Connects once, to check the server, the login, the database and its migrations.
+    /// Connects once, to find out whether the server, the login, the database and its migrations are as they should be.
     /// Takes `pool_timeout` and `statement_timeout` at most.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
@@ -236,7 +236,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        // The pool checks that a session can write when it is taken.
+        // Taking a session proves that it may write.
         self.pool.take().await.map(drop)
     }
 }

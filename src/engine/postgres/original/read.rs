@@ -309,7 +309,7 @@ impl From<Product> for ProductRow {
             sku: row.sku,
             name: row.name,
             description: row.description,
-            // The original has no prices.
+            // It knows no prices.
             price_cents: 0,
             created_at: row.created_at,
         }
