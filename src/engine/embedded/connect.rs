@@ -60,7 +60,7 @@ pub(super) fn writer(file: &Path) -> Result<SqliteConnection, OpenError> {
     }
 }
 
-/// Opens a connection that only reads.
+/// A connection that only reads.
 pub(super) fn reader(file: &Path) -> Result<SqliteConnection, OpenError> {
     open(file, READER)
 }
