@@ -83,7 +83,7 @@ pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateErr
 }
 
 /// From this migration on, names are unique by the keys of accounts, so the keys are computed before it. A version is the date
-/// of a migration's name without its dashes.
+/// and number of a migration's name, without dashes.
 const ACCOUNTS_BY_KEY: &str = "20261129002020";
 
 /// Applies the pending migrations, each in a transaction, and computes the keys of accounts that have none. Returns the applied
