@@ -253,6 +253,7 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         end: now + HOUR,
     };
     let terms = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window,
         total: units,
@@ -262,7 +263,7 @@ async fn load(gate: &RedisGate, sale: SaleId, units: u64) {
         LoadStart::Begun
     );
     assert_eq!(
-        gate.open(sale, token, terms, units, now + HOUR * 2)
+        gate.open(sale, token, terms, units, &[], now + HOUR * 2)
             .await
             .unwrap(),
         LoadStep::Applied

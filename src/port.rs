@@ -5,6 +5,7 @@
 //! `engine`, and nothing here knows any of them.
 
 mod accounts;
+mod admin;
 mod attempt;
 mod dead_letters;
 mod gate;
@@ -17,6 +18,12 @@ pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
     KeyPage,
 };
+pub use admin::{
+    Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, AdminError, Administration,
+    AttemptHistory, Changed, Fingerprint, IdempotencyKey, KeyStanding, MAX_PENDING_MOVEMENTS,
+    Movement, MovementId, MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage,
+    Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
+};
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use dead_letters::{
     DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
@@ -24,12 +31,12 @@ pub use dead_letters::{
 };
 pub use gate::{
     CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleTerms, SaleWindow, Standing,
-    StockGate,
+    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleSwitch, SaleTerms, SaleWindow,
+    Standing, StockGate,
 };
 pub use ledger::{
-    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Position, Registration, Rejection,
-    SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
+    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offer, Position, Registration,
+    Rejection, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
 };
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
@@ -37,7 +44,7 @@ pub use log::{
 };
 pub use outcomes::{
     ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
-    SeekOutcome, TermsOutcome, UnloadOutcome,
+    SeekOutcome, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ports::Ports;
 

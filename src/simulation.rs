@@ -7,7 +7,7 @@
 //!
 //! `plan` draws what will happen, `world` holds what is shared, `node` runs processes (`process` pauses and kills them),
 //! `connection` is where calls go wrong and `ports` are the ports over it, `shopper` presses and remembers, `director` makes
-//! the events happen, `history` plays it all, `promises` judges.
+//! the events happen, `operator` changes the sale, `history` plays it all, `promises` judges.
 
 mod chance;
 mod clock;
@@ -15,6 +15,7 @@ mod connection;
 mod director;
 mod history;
 mod node;
+mod operator;
 mod plan;
 mod ports;
 mod process;

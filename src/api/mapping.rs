@@ -103,6 +103,7 @@ impl From<Refusal> for ApiError {
             Refusal::NotStarted => ErrorCode::NotStarted.into(),
             Refusal::Ended => ErrorCode::Ended.into(),
             Refusal::SoldOut => ErrorCode::SoldOut.into(),
+            Refusal::Paused => ErrorCode::Paused.into(),
             Refusal::Preparing => ErrorCode::SalePreparing.into(),
             Refusal::Busy => ErrorCode::Busy.into(),
             Refusal::Unavailable => ErrorCode::Unavailable.into(),
@@ -161,6 +162,7 @@ mod tests {
         assert_eq!(code(Refusal::NotStarted), (409, "not_started"));
         assert_eq!(code(Refusal::Ended), (410, "ended"));
         assert_eq!(code(Refusal::SoldOut), (409, "sold_out"));
+        assert_eq!(code(Refusal::Paused), (409, "paused"));
         assert_eq!(code(Refusal::Preparing), (503, "sale_preparing"));
         assert_eq!(code(Refusal::Busy), (503, "busy"));
         assert_eq!(code(Refusal::Unavailable), (503, "unavailable"));

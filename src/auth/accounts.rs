@@ -18,9 +18,9 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, Lease, Ledger,
-        LedgerError, Member, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position,
-        Registration, SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
+        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
+        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -178,6 +178,22 @@ impl Ledger for Accounts {
     }
 
     async fn note_ended(&self, _: &[crate::port::EndedOrder]) -> Result<(), LedgerError> {
+        broken()
+    }
+
+    async fn pending_movements(&self, _: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        broken()
+    }
+
+    async fn movements(&self, _: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        broken()
+    }
+
+    async fn close_withdrawal(
+        &self,
+        _: MovementId,
+        _: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
         broken()
     }
 

@@ -4,6 +4,7 @@
 //! read and write it, `migrate` applies its schema, and `gate`, `log` and `ledger` implement the ports.
 
 mod accounts;
+mod admin;
 mod admission;
 mod audit;
 mod connect;

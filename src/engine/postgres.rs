@@ -4,6 +4,7 @@
 //! the rules of settling, and the schema (`migrations/`) enforces the promises.
 
 mod accounts;
+mod admin;
 mod admission;
 mod audit;
 mod connect;
@@ -41,10 +42,11 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
+        EndedOrder, KeyPage, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
+        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -181,6 +183,22 @@ impl Ledger for PostgresLedger {
         Ok(ended::note(&mut *self.pool.take().await?, orders).await?)
     }
 
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::pending(&mut *self.pool.take().await?, sales).await?)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        self.close_movement(movement, taken).await
+    }
+
     async fn heartbeat(
         &self,
         member: &Member,
@@ -233,6 +251,10 @@ impl Ledger for PostgresLedger {
 
     async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        self.check_actions().await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

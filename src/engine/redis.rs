@@ -5,11 +5,13 @@
 //! defines the keys and the format of their values, `scripts` holds the Lua.
 //!
 //! The operations, one file a subject: `hold` reserves and releases units, `settle` records the ledger's decisions, `load`
-//! opens and closes sales, `results` reads and writes shoppers' results, `read` reads the state of a sale.
+//! opens and closes sales, `change` applies what operators change of an open sale, `results` reads and writes shoppers' results,
+//! `read` reads the state of a sale.
 //!
 //! Only this module and its submodules use fred.
 
 mod accounts;
+mod change;
 mod client;
 mod cluster;
 mod connection;
@@ -42,9 +44,9 @@ use crate::{
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
         ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleTerms, Settlement, StockGate,
-        TermsOutcome, UnloadOutcome,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, Outcome,
+        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery,
+        SaleTerms, Settlement, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 use connection::Connection;
@@ -242,18 +244,34 @@ impl StockGate for RedisGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<LoadStep, GateError> {
-        load::open(&self.connection, sale, token, terms, remaining, expires).await
+        let connection = &self.connection;
+        load::open(
+            connection, sale, token, terms, remaining, movements, expires,
+        )
+        .await
     }
 
     async fn set_terms(
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<TermsOutcome, GateError> {
-        load::set_terms(&self.connection, sale, terms, expires).await
+        change::set_terms(&self.connection, sale, terms, closed, expires).await
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        change::withdraw(&self.connection, sale, movement, units, mode).await
     }
 
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {

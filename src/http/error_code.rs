@@ -55,6 +55,8 @@ error_codes! {
     TokenInvalid = "token_invalid", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     TokenExpired = "token_expired", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Unauthorized", "Invalid credentials";
+    /// The token's account has not the role that the path asks for.
+    Forbidden = "forbidden", FORBIDDEN, "Forbidden", "Your account may not do this.";
     NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
     SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
@@ -63,10 +65,22 @@ error_codes! {
     EmailTaken = "email_taken", CONFLICT, "Conflict", "Email already exists";
     SoldOut = "sold_out", CONFLICT, "Conflict", "Sorry, the item is out of stock.";
     NotStarted = "not_started", CONFLICT, "Conflict", "Flash sale is not yet active.";
+    /// An operator paused the sale.
+    Paused = "paused", CONFLICT, "Conflict", "The flash sale is paused. Please try again in a moment.";
+    RequestInProgress = "request_in_progress", CONFLICT, "Conflict", "The first request with this Idempotency-Key is not answered yet.";
+    BelowSold = "below_sold", CONFLICT, "Conflict", "Fewer units are available than are to be taken away.";
+    NotAllowed = "not_allowed", CONFLICT, "Conflict", "What it is now does not allow this change.";
+    OverlappingSale = "overlapping_sale", CONFLICT, "Conflict", "Another sale of the product is in this window.";
+    SkuTaken = "sku_taken", CONFLICT, "Conflict", "Another product has this SKU.";
     Ended = "ended", GONE, "Gone", "Flash sale has ended.";
+    Stale = "stale", PRECONDITION_FAILED, "Precondition Failed", "It was changed since: If-Match does not name the current version.";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",
         "The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded).";
+    IdempotencyKeyReused = "idempotency_key_reused", UNPROCESSABLE_ENTITY, "Unprocessable Content",
+        "The Idempotency-Key was used for another request.";
+    PreconditionRequired = "precondition_required", PRECONDITION_REQUIRED, "Precondition Required",
+        "A change needs the header If-Match with the ETag that you read.";
     HeadTooLarge = "head_too_large", REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large",
         "The head of the request is larger than 16 KiB.";
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too Many Requests",
@@ -89,9 +103,12 @@ impl ErrorCode {
     #[must_use]
     pub const fn retry_after_secs(self) -> Option<u32> {
         match self {
-            Self::SalePreparing | Self::Busy | Self::OutcomeUnknown | Self::TooManyRequests => {
-                Some(1)
-            }
+            Self::SalePreparing
+            | Self::Busy
+            | Self::OutcomeUnknown
+            | Self::TooManyRequests
+            | Self::Paused
+            | Self::RequestInProgress => Some(1),
             Self::Unavailable => Some(2),
             _ => None,
         }
@@ -111,13 +128,14 @@ mod tests {
     }
 
     #[test]
-    fn exactly_the_errors_with_429_and_503_have_a_retry_after() {
+    fn exactly_the_errors_that_may_pass_have_a_retry_after() {
         for code in ErrorCode::ALL {
             let later = [
                 StatusCode::TOO_MANY_REQUESTS,
                 StatusCode::SERVICE_UNAVAILABLE,
             ];
-            let is_later = later.contains(&code.status());
+            let waits = [ErrorCode::Paused, ErrorCode::RequestInProgress];
+            let is_later = later.contains(&code.status()) || waits.contains(code);
             assert_eq!(code.retry_after_secs().is_some(), is_later, "{code:?}");
         }
     }

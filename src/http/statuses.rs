@@ -28,7 +28,11 @@ impl Statuses {
     pub fn instead(self, code: ErrorCode) -> Option<StatusCode> {
         let is_refusal = matches!(
             code,
-            ErrorCode::SoldOut | ErrorCode::NotStarted | ErrorCode::Ended | ErrorCode::SaleNotFound
+            ErrorCode::SoldOut
+                | ErrorCode::NotStarted
+                | ErrorCode::Paused
+                | ErrorCode::Ended
+                | ErrorCode::SaleNotFound
         );
         (self == Self::Original && is_refusal).then_some(StatusCode::BAD_REQUEST)
     }

@@ -8,10 +8,11 @@
 //!
 //! - The ledger is read in one snapshot. It has `remaining + orders = initial`, at most one order a shopper and an attempt, and
 //!   no order of an attempt whose recorded outcome is another one. Always.
-//! - `available + holders = initial` in an open gate, read in one step: reserving and giving back move a unit between the
-//!   two, recording an order keeps its holder, or takes a unit for a holder who was not known, and a sale is opened so.
-//!   Together with the next two this is the balance of `docs/ARCHITECTURE.md`, `available + pending = remaining + orders
-//!   not yet counted`, and unlike that it needs only one server to be read.
+//! - `available + holders + withdrawn = initial` in an open gate, read in one step: reserving and giving back move a unit
+//!   between the first two, recording an order keeps its holder, or takes a unit for a holder who was not known, units on
+//!   their way out of the sale move from the first to the last, and a sale is opened so.
+//!   Together with the next two this is the balance of `docs/ARCHITECTURE.md`, `available + pending + withdrawn = remaining +
+//!   orders not yet counted`, and unlike that it needs only one server to be read.
 //! - A holder who is ordered in the gate has an order *after*: the gate is told after the commit. An order that an operator
 //!   ends stays in the gate until the workers have taken it out, within two seconds.
 //! - A shopper whose stored result is SUCCESS has an order *after*, with the same exception.
@@ -38,8 +39,8 @@ pub use repair::{RepairAction, RepairOutcome};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
-        SettledAttempt, Standing,
+        ActionLogCheck, GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult,
+        SaleListing, SaleSnapshot, SettledAttempt, Standing,
     },
 };
 
@@ -93,6 +94,7 @@ pub enum Finding {
     OffBalance {
         available: i64,
         holders: u64,
+        withdrawn: u64,
         initial: u64,
     },
     /// The shopper's unit is ordered in the gate, and the ledger has no order.
@@ -164,13 +166,17 @@ pub struct LogAudit {
 pub struct Report {
     pub log: LogAudit,
     pub sheets: Vec<SaleAudit>,
+    /// Whether the action log is as it was written.
+    pub actions: ActionLogCheck,
 }
 
 impl Report {
     /// True if no promise is broken.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.log.cut().next().is_none() && self.sheets.iter().all(|sheet| sheet.findings.is_empty())
+        self.actions.broken.is_none()
+            && self.log.cut().next().is_none()
+            && self.sheets.iter().all(|sheet| sheet.findings.is_empty())
     }
 }
 
@@ -322,12 +328,14 @@ fn check_gate(look: &SaleReading) -> Option<Finding> {
         return None;
     };
     let initial = look.after.initial;
-    let is_balanced = available == difference(initial, holders);
+    let withdrawn = look.status.withdrawn_units();
+    let is_balanced = available == difference(initial, holders.saturating_add(withdrawn));
     // Units were added between the two readings of the ledger.
     let is_moving = look.before.initial != initial;
     (!is_balanced && !is_moving).then_some(Finding::OffBalance {
         available,
         holders,
+        withdrawn,
         initial,
     })
 }

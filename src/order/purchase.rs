@@ -58,6 +58,8 @@ pub enum Refusal {
     Ended,
     #[error("the item is out of stock")]
     SoldOut,
+    #[error("the sale is paused")]
+    Paused,
     /// The gate is being loaded.
     #[error("the sale is being prepared")]
     Preparing,
@@ -219,6 +221,7 @@ fn label(outcome: &Result<Accepted, Refusal>) -> &'static str {
         Err(Refusal::NotStarted) => "not_started",
         Err(Refusal::Ended) => "ended",
         Err(Refusal::SoldOut) => "sold_out",
+        Err(Refusal::Paused) => "paused",
         Err(Refusal::Preparing) => "preparing",
         Err(Refusal::Busy) => "busy",
         Err(Refusal::Unavailable) => "unavailable",

@@ -34,7 +34,7 @@ impl Services {
         let gate_clock = Arc::new(GateClock::new(Arc::clone(&clock)));
         // Until it answers, it is asked about everything.
         let _ = gate_clock.compare(gate.as_ref()).await;
-        let catalog = Arc::new(SaleCatalog::new(Arc::clone(&gate_clock)));
+        let catalog = Arc::new(SaleCatalog::new(Arc::clone(&gate_clock), keep));
         let calls = Arc::new(CatalogCalls::default());
         let refresh = Arc::new(CatalogRefresh {
             catalog: Arc::clone(&catalog),

@@ -11,6 +11,7 @@ mod relay;
 mod sale_controller;
 mod settler;
 mod terms;
+mod withdrawals;
 
 use std::{
     collections::BTreeMap,

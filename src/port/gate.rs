@@ -2,8 +2,9 @@
 //!
 //! For every sale the gate keeps the units still available, the *holders* (one attempt a shopper) and the *pending*
 //! attempts: held, and not yet recorded as settled. When every settlement is recorded,
-//! `available + pending = remaining units of the ledger`; every operation here keeps that balance. At every moment
-//! `available + holders` is the sale's total.
+//! `available + pending + withdrawn = remaining units of the ledger`; every operation here keeps that balance. At every moment
+//! `available + holders + withdrawn` is the sale's total. Units are *withdrawn* when they were set aside to leave the sale,
+//! each for one movement of the ledger, until the ledger has lowered its numbers.
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,8 +13,8 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::{
-    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, Settlement, TermsOutcome,
-    UnloadOutcome,
+    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, Movement, MovementId,
+    MovementMode, Settlement, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
@@ -45,12 +46,24 @@ impl SaleWindow {
     }
 }
 
+/// Whether a sale takes attempts within its window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SaleSwitch {
+    #[default]
+    On,
+    /// An operator paused it.
+    Paused,
+    /// For good: it answers as one that has ended.
+    Cancelled,
+}
+
 /// What an operator decides about a sale, as the ledger has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SaleTerms {
     /// Goes up with every change of the others. Settling changes none of them.
     pub version: u64,
     pub window: SaleWindow,
+    pub switch: SaleSwitch,
     /// The units that there are: the ledger's initial stock.
     pub total: u64,
 }
@@ -66,7 +79,7 @@ pub enum CloseReason {
     PendingLost,
     /// What says how the sale stands was lost.
     MetaLost,
-    /// `available + holders` is not the total: the holders were lost, or somebody wrote into the gate.
+    /// `available + holders + withdrawn` is not the total: the holders were lost, or somebody wrote into the gate.
     OffBalance,
     /// The caller asked for it ([`CloseRequest::Unconditional`]).
     Requested,
@@ -85,7 +98,10 @@ pub enum ReserveOutcome {
     },
     SoldOut,
     NotStarted,
+    /// Its window is over, or it was cancelled.
     Ended,
+    /// Its window is open, and an operator has paused it.
+    Paused,
     /// The gate does not know the sale (yet, or any more), or it is being loaded.
     Closed,
 }
@@ -163,7 +179,7 @@ pub struct PendingEntry {
 pub struct LoadToken(pub Uuid);
 
 /// What the gate knows of a sale.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum GateStatus {
     /// Nothing: it was never loaded, or the gate was emptied.
     Unknown,
@@ -172,11 +188,14 @@ pub enum GateStatus {
     Closed { pending: u64 },
     Open {
         window: SaleWindow,
+        switch: SaleSwitch,
         /// Units that can be reserved now. Below zero while the ledger has sold more than the gate knew.
         available: i64,
         pending: u64,
-        /// Everyone who holds a unit, pending or ordered. At every moment `available + holders` is the total.
+        /// Everyone who holds a unit, pending or ordered. At every moment `available + holders + withdrawn` is the total.
         holders: u64,
+        /// Units set aside, by movement, in the order of ids. Also movements for which none could be. Empty nearly always.
+        withdrawn: Vec<(MovementId, u64)>,
         /// Raised whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
         /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
         holders_epoch: u64,
@@ -193,7 +212,7 @@ impl GateStatus {
     /// True if what the gate keeps of an open sale contradicts itself: some of it was lost.
     #[must_use]
     pub fn is_contradictory(&self) -> bool {
-        match *self {
+        match self {
             Self::Open {
                 available,
                 holders,
@@ -201,10 +220,19 @@ impl GateStatus {
                 complete,
                 ..
             } => {
-                !complete
-                    || i64::try_from(holders).is_ok_and(|holders| available + holders != total)
+                let given = holders.saturating_add(self.withdrawn_units());
+                !complete || i64::try_from(given).is_ok_and(|given| available + given != *total)
             }
             Self::Unknown | Self::Closed { .. } => false,
+        }
+    }
+
+    /// Units that are set aside, of all movements.
+    #[must_use]
+    pub fn withdrawn_units(&self) -> u64 {
+        match self {
+            Self::Open { withdrawn, .. } => withdrawn.iter().map(|(_, units)| units).sum(),
+            Self::Unknown | Self::Closed { .. } => 0,
         }
     }
 }
@@ -219,7 +247,7 @@ pub trait StockGate: Send + Sync {
 
     /// Decides for shoppers of one sale, in this order, in one atomic step. One outcome for each holder asked for.
     ///
-    /// A shopper who holds a unit gets `AlreadyHeld` whatever the window says; repeated with the same attempt id, a
+    /// A shopper who holds a unit gets `AlreadyHeld` whatever window and switch say; repeated with the same attempt id, a
     /// reservation answers `AlreadyHeld` with that id.
     async fn reserve(
         &self,
@@ -325,24 +353,43 @@ pub trait StockGate: Send + Sync {
     ) -> Result<LoadStep, GateError>;
 
     /// Opens a loaded sale with the terms, and the units left, of the ledger's snapshot that the holders came from. It must
-    /// have been taken after [`StockGate::begin_load`]. What is kept of the sale expires at `expires`.
+    /// have been taken after [`StockGate::begin_load`]. `movements` are the PENDING ones of the same snapshot: for each, in
+    /// order, units are set aside as by [`StockGate::withdraw`], so that a gate that was lost in the middle of a withdrawal
+    /// does not sell them. What is kept of the sale expires at `expires`.
     async fn open(
         &self,
         sale: SaleId,
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<LoadStep, GateError>;
 
     /// Applies terms to an open sale if their version is newer than that in force: what is available changes by as much as
     /// the total. More may be given out than the new total; then nothing is available, and the number is below zero.
+    ///
+    /// Units that are set aside for movements of `closed`, at most 1,000, become available at the same moment, unless the
+    /// version in force is newer: `available += (total - total before) + cleared`. So the terms must be read from the ledger
+    /// *after* those movements were closed there: read before, their total still counts the units that have left the sale.
     async fn set_terms(
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<TermsOutcome, GateError>;
+
+    /// Sets units of an open sale aside for a movement that is PENDING in the ledger: nobody can reserve them. `UpTo`: as many
+    /// as are available; `Exact`: all or none. Units that are held are never taken. Repeated, it answers the same
+    /// number, until the movement is cleared by [`StockGate::set_terms`].
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError>;
 
     /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was
     /// true at some moment meanwhile. For audits; reads only.

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountChanges, AccountPage, AccountPosition, Attempt, DeadLetterDecision, Holder, KeyPage,
-    Offset, Outcome, Partition, PasswordHashOutcome, SaleTerms, SaleWindow, SeekOutcome,
-    Settlement,
+    AccountChanges, AccountPage, AccountPosition, ActionLogCheck, Attempt, DeadLetterDecision,
+    Holder, KeyPage, Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome,
+    SaleSwitch, SaleTerms, SaleWindow, SeekOutcome, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -48,6 +48,18 @@ pub struct StoredUser {
     pub created_at: DateTime<Utc>,
 }
 
+/// What a sale's product costs and looks like.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Offer {
+    pub image_url: Option<String>,
+    /// In the currency's smallest unit.
+    pub price_cents: i64,
+    /// ISO 4217: three capital letters.
+    pub currency: String,
+    /// The price before the sale, in the same unit.
+    pub prior_price_cents: Option<i64>,
+}
+
 /// A sale with its product, as the catalog shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SaleListing {
@@ -55,11 +67,13 @@ pub struct SaleListing {
     pub product: ProductId,
     pub product_name: String,
     pub product_description: String,
+    pub offer: Offer,
     pub window: SaleWindow,
+    pub switch: SaleSwitch,
     pub initial_stock: u64,
     /// Units for which no order stands.
     pub remaining_stock: u64,
-    /// Goes up with every change of product, window or `initial_stock`, whoever makes it.
+    /// Goes up with every change of product, window, switch or `initial_stock`, also one by a hand-written statement.
     pub version: u64,
 }
 
@@ -70,6 +84,7 @@ impl SaleListing {
         SaleTerms {
             version: self.version,
             window: self.window,
+            switch: self.switch,
             total: self.initial_stock,
         }
     }
@@ -80,10 +95,13 @@ impl SaleListing {
 pub struct SaleSnapshot {
     pub version: u64,
     pub window: SaleWindow,
+    pub switch: SaleSwitch,
     pub initial: u64,
     pub remaining: u64,
     /// Everyone with an order.
     pub holders: Vec<Holder>,
+    /// Withdrawals that are PENDING: their units are still in `initial` and `remaining`.
+    pub movements: Vec<Movement>,
 }
 
 impl SaleSnapshot {
@@ -93,6 +111,7 @@ impl SaleSnapshot {
         SaleTerms {
             version: self.version,
             window: self.window,
+            switch: self.switch,
             total: self.initial,
         }
     }
@@ -236,7 +255,7 @@ pub trait Ledger: Send + Sync {
         new: &str,
     ) -> Result<PasswordHashOutcome, LedgerError>;
 
-    /// All sales that end after `since`, and the last one that ended before it, by start.
+    /// All sales but drafts that end after `since`, and the last one that ended before it, by start.
     /// Windows are to the millisecond, as the gate keeps them.
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError>;
 
@@ -256,7 +275,8 @@ pub trait Ledger: Send + Sync {
         attempts: &[AttemptId],
     ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError>;
 
-    /// Remaining units and holders of a sale, consistent with each other. `None` when there is no such sale.
+    /// Remaining units, holders and PENDING withdrawals of a sale, consistent with each other. `None` when there is no such
+    /// sale. A DRAFT is as a cancelled one.
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError>;
 
     /// Orders of these sales that have ended and that the gate is not known to have taken out, at most `limit` a sale.
@@ -268,6 +288,24 @@ pub trait Ledger: Send + Sync {
 
     /// Notes that the gate has taken these out.
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError>;
+
+    /// Withdrawals of these sales that are PENDING, the oldest first. A sale has at most [`MAX_PENDING_MOVEMENTS`].
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError>;
+
+    /// Those of these withdrawals that exist.
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError>;
+
+    /// Completes a PENDING withdrawal with the number of units that the gate took: lowers the sale's initial and remaining units by it
+    /// in the same transaction, which raises the version, and notes it in the action log. `0` closes it as REFUSED. Repeated, it
+    /// answers what is stored. `None`: there is no such withdrawal.
+    ///
+    /// If fewer units remain than were taken, since a statement written by hand has lowered them meanwhile, only those are taken
+    /// from the ledger: `applied` says how many.
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError>;
 
     /// Says that this member lives, renews its leases for `ttl`, forgets members that have been silent for longer, and
     /// leases free partitions up to its fair share. Answers with all that it holds now and its fair share: the live
@@ -317,6 +355,12 @@ pub trait Ledger: Send + Sync {
 
     /// What was decided about the dead letters of this log, the oldest first.
     async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError>;
+
+    /// Checks the hash chain of the action log, from its first entry to its head. A ledger that keeps no such log has none to
+    /// check.
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        Ok(ActionLogCheck::default())
+    }
 
     /// Answers when the ledger does.
     async fn ping(&self) -> Result<(), LedgerError>;

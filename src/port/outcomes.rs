@@ -44,6 +44,15 @@ pub enum TermsOutcome {
     NotOpen,
 }
 
+/// The answer to setting units aside that leave a sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithdrawOutcome {
+    /// So many are set aside, by this call or an earlier one. 0: none was available or, if all were to be, not enough.
+    Withdrawn(u32),
+    /// The sale is unknown, closed or being loaded: nothing is known, and nothing was changed.
+    NotOpen,
+}
+
 /// The answer to taking out orders that have ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndOrdersOutcome {

@@ -1,13 +1,15 @@
 //! One sale in a gate that is memory: who holds a unit, what is available, what is pending. The rules, and why the balance
 //! holds, are those of `engine/redis/scripts/record_outcomes.lua`; here they are Rust. No locks, no I/O; time comes in, in
-//! milliseconds. What an operator changes, and what is done when a part is lost, is in `upkeep`.
+//! milliseconds. What an operator changes, and what is done when a part is lost, is in `upkeep`; units that leave the sale are
+//! in `withdrawal`.
 
 mod upkeep;
+mod withdrawal;
 
 pub use upkeep::Part;
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Duration,
 };
 
@@ -16,9 +18,9 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
-        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Outcome,
-        PendingEntry, ReleaseOutcome, ReserveOutcome, SaleTerms, Settlement, Standing,
-        UnloadOutcome,
+        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement,
+        MovementId, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome, SaleSwitch, SaleTerms,
+        Settlement, Standing, UnloadOutcome,
     },
 };
 
@@ -37,6 +39,8 @@ pub struct Sale {
     /// `None` once it was lost.
     available: Option<i64>,
     holders_epoch: u64,
+    /// Units that were set aside, by movement, until the ledger has closed it.
+    withdrawn: BTreeMap<MovementId, u64>,
     /// Attempts whose orders the ledger has ended and that were taken out. Whoever settled one may still come to record it.
     ended: HashSet<AttemptId>,
     /// True once `pending` was lost: holders may be missing from it.
@@ -165,7 +169,7 @@ impl Sale {
         let (Phase::Open { terms, .. }, Some(available)) = (&self.phase, self.available) else {
             return ReserveOutcome::Closed;
         };
-        let window = terms.window;
+        let SaleTerms { window, switch, .. } = *terms;
         if let Some(held) = self.holders.get_mut(&asked.user.into()) {
             // The same attempt again is a resend: nobody new relies on it, so its release must stay possible.
             if held.state == State::Pending && held.attempt != asked.attempt {
@@ -176,10 +180,14 @@ impl Sale {
                 standing: held.state.standing(),
             };
         }
-        if now < millis(window.start) {
+        if switch == SaleSwitch::Cancelled {
+            ReserveOutcome::Ended
+        } else if now < millis(window.start) {
             ReserveOutcome::NotStarted
         } else if now >= millis(window.end) {
             ReserveOutcome::Ended
+        } else if switch == SaleSwitch::Paused {
+            ReserveOutcome::Paused
         } else if available <= 0 {
             ReserveOutcome::SoldOut
         } else {
@@ -321,6 +329,7 @@ impl Sale {
             Phase::Open { terms, .. } => match self.available {
                 Some(available) => GateStatus::Open {
                     window: terms.window,
+                    switch: terms.switch,
                     available,
                     pending,
                     holders: self.holders.len() as u64,
@@ -328,6 +337,11 @@ impl Sale {
                     version: terms.version,
                     total: signed(terms.total),
                     complete: !self.unlisted,
+                    withdrawn: self
+                        .withdrawn
+                        .iter()
+                        .map(|(id, units)| (*id, *units))
+                        .collect(),
                 },
                 None => GateStatus::Closed { pending },
             },
@@ -432,6 +446,7 @@ impl Sale {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
         micros: i64,
     ) -> LoadStep {
@@ -449,6 +464,9 @@ impl Sale {
                     .max(self.holders_epoch + 1);
                 self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
+                for movement in movements {
+                    self.set_aside(movement.id, movement.requested, movement.mode);
+                }
                 LoadStep::Applied
             }
             Phase::Open { .. }

@@ -14,13 +14,15 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     ids::{ProductId, SaleId, UserId},
-    port::{SaleListing, SaleWindow},
+    port::{GateStatus, SaleListing, SaleSwitch, SaleWindow},
 };
 
 use super::GateClock;
 
 /// How far the gate's time may be off what this node takes it for. Within it the gate is asked: its clock opens the sale.
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
+/// How long after its end a sale is watched as an open one is: an operator may have made it longer a moment ago.
+const WATCHED_AFTER_END: Duration = Duration::from_secs(10);
 /// The gate's stock is not known.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -68,6 +70,8 @@ pub enum Admission {
 /// Every sale with its stock.
 pub struct SaleCatalog {
     clock: Arc<GateClock>,
+    /// How long a sale's holders are known after its end.
+    keep: Duration,
     sales: ArcSwap<BTreeMap<SaleId, Arc<CatalogSale>>>,
 }
 
@@ -76,11 +80,21 @@ pub(super) struct CatalogSale {
     pub(super) listing: SaleListing,
     /// As the gate had it last.
     available: AtomicI64,
-    sold_out: ArcSwapOption<SoldOut>,
+    mark: ArcSwapOption<RefusalMark>,
 }
 
-/// The mark of a sale without a unit to give: everyone but its holders can be refused without asking.
-pub(super) struct SoldOut {
+/// Why a sale gives no units now, as the gate said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MarkCause {
+    SoldOut,
+    /// Its window is over, or it was cancelled.
+    Ended,
+}
+
+/// The mark of a sale that gives no units: everyone but its holders can be refused without asking. Made from what the gate
+/// said, never from the ledger's listing, which may be older than an operator's last change.
+pub(super) struct RefusalMark {
+    pub(super) cause: MarkCause,
     /// The gate's holders epoch when the mark was made: the mark holds while the epoch does not change.
     pub(super) holders_epoch: u64,
     /// Sorted.
@@ -90,23 +104,26 @@ pub(super) struct SoldOut {
 impl SaleCatalog {
     /// An empty catalog.
     #[must_use]
-    pub fn new(clock: Arc<GateClock>) -> Self {
+    pub fn new(clock: Arc<GateClock>, keep: Duration) -> Self {
         Self {
             clock,
+            keep,
             sales: ArcSwap::default(),
         }
     }
 
-    /// The sale to show: the active one; else the next to start; else the last that ended.
+    /// The sale to show: the active one; else the next to start; else the last that ended; a cancelled one if there is no
+    /// other.
     #[must_use]
     pub fn current(&self) -> Option<SaleView> {
         let now = self.clock.guess();
         let sales = self.sales.load();
         let best = sales.values().min_by_key(|sale| {
             let window = sale.listing.window;
-            match status(window, now) {
+            match status(&sale.listing, now) {
                 SaleStatus::Active => (0, window.end - now),
                 SaleStatus::Upcoming => (1, window.start - now),
+                SaleStatus::Ended if sale.is_cancelled() => (3, (now - window.end).abs()),
                 SaleStatus::Ended => (2, now - window.end),
             }
         })?;
@@ -114,6 +131,9 @@ impl SaleCatalog {
     }
 
     /// What can be said of an attempt without asking anybody.
+    ///
+    /// After the end the gate is asked like before it, since a holder is told of the purchase, until it has said itself that
+    /// the sale is over and who holds a unit.
     #[must_use]
     pub fn admit(&self, sale: SaleId, user: UserId) -> Admission {
         let sales = self.sales.load();
@@ -124,26 +144,25 @@ impl SaleCatalog {
         let Some(now) = self.clock.now() else {
             return Admission::AskGate { product };
         };
-        if now + CLOCK_MARGIN < window.start {
+        if now + CLOCK_MARGIN < window.start && !listed.is_cancelled() {
             return Admission::NotStarted;
         }
-        if now >= window.end + CLOCK_MARGIN {
+        // No gate has it any more.
+        if now >= window.end + self.keep + CLOCK_MARGIN {
             return Admission::Ended;
         }
-        match &*listed.sold_out.load() {
+        match &*listed.mark.load() {
+            Some(mark) if mark.holds(user) => Admission::AskGate { product },
+            Some(mark) if mark.cause == MarkCause::Ended => Admission::Ended,
             // Within the margin of the window only the gate knows whether it is sold out or not open.
-            Some(mark)
-                if now >= window.start + CLOCK_MARGIN
-                    && now + CLOCK_MARGIN < window.end
-                    && !mark.holds(user) =>
-            {
+            Some(_) if now >= window.start + CLOCK_MARGIN && now + CLOCK_MARGIN < window.end => {
                 Admission::SoldOut { product }
             }
-            _ => Admission::AskGate { product },
+            Some(_) | None => Admission::AskGate { product },
         }
     }
 
-    /// The sale of a product that started last: the one whose result a shopper asks for.
+    /// The sale of a product that started last: the one whose result a shopper asks for. A cancelled one if there is no other.
     #[must_use]
     pub fn latest_sale_of(&self, product: ProductId) -> Option<SaleId> {
         let now = self.clock.guess();
@@ -154,7 +173,7 @@ impl SaleCatalog {
         sales
             .values()
             .filter(started)
-            .max_by_key(|sale| sale.listing.window.start)
+            .max_by_key(|sale| (!sale.is_cancelled(), sale.listing.window.start))
             .map(|sale| sale.listing.id)
     }
 
@@ -191,9 +210,7 @@ impl SaleCatalog {
                     available: AtomicI64::new(
                         known.map_or(UNKNOWN, |known| known.available.load(Ordering::Relaxed)),
                     ),
-                    sold_out: ArcSwapOption::new(
-                        known.and_then(|known| known.sold_out.load_full()),
-                    ),
+                    mark: ArcSwapOption::new(known.and_then(|known| known.mark.load_full())),
                     listing,
                 }),
             };
@@ -202,15 +219,40 @@ impl SaleCatalog {
         self.sales.store(Arc::new(listed.collect()));
     }
 
-    /// The sales whose stock is of interest now: open by the gate's clock, give or take the margin.
-    pub(super) fn open_sales(&self) -> Vec<Arc<CatalogSale>> {
+    /// The sales whose stock and holders are of interest now: open by the gate's clock, give or take the margin, and those
+    /// that have ended and whose holders are still told. `all`: also those that are known to have ended a while ago.
+    pub(super) fn watched_sales(&self, all: bool) -> Vec<Arc<CatalogSale>> {
         let now = self.clock.guess();
         let sales = self.sales.load();
-        let open = |sale: &&Arc<CatalogSale>| {
-            now + CLOCK_MARGIN >= sale.listing.window.start
-                && now < sale.listing.window.end + CLOCK_MARGIN
+        let watched = |sale: &&Arc<CatalogSale>| {
+            let window = sale.listing.window;
+            let has_begun = now + CLOCK_MARGIN >= window.start || sale.is_cancelled();
+            let is_settled = now >= window.end + WATCHED_AFTER_END && sale.is_known_to_have_ended();
+            has_begun && now < window.end + self.keep && (all || !is_settled)
         };
-        sales.values().filter(open).cloned().collect()
+        sales.values().filter(watched).cloned().collect()
+    }
+
+    /// Why a sale gives no units, by the gate's own terms. `None`: it may give some, or this node does not know the gate's
+    /// time.
+    pub(super) fn cause(&self, status: &GateStatus) -> Option<MarkCause> {
+        let GateStatus::Open {
+            window,
+            switch,
+            available,
+            ..
+        } = status
+        else {
+            return None;
+        };
+        let is_over = |now| now >= window.end + CLOCK_MARGIN;
+        match switch {
+            SaleSwitch::Cancelled => Some(MarkCause::Ended),
+            _ if self.clock.now().is_some_and(is_over) => Some(MarkCause::Ended),
+            SaleSwitch::On if *available <= 0 => Some(MarkCause::SoldOut),
+            // Whoever is refused while it is paused is not told that it is sold out.
+            SaleSwitch::On | SaleSwitch::Paused => None,
+        }
     }
 }
 
@@ -221,12 +263,23 @@ impl CatalogSale {
             .store(available.unwrap_or(UNKNOWN), Ordering::Relaxed);
     }
 
-    pub(super) fn mark(&self) -> Option<Arc<SoldOut>> {
-        self.sold_out.load_full()
+    pub(super) fn mark(&self) -> Option<Arc<RefusalMark>> {
+        self.mark.load_full()
     }
 
-    pub(super) fn set_mark(&self, mark: Option<SoldOut>) {
-        self.sold_out.store(mark.map(Arc::new));
+    pub(super) fn set_mark(&self, mark: Option<RefusalMark>) {
+        self.mark.store(mark.map(Arc::new));
+    }
+
+    /// The gate said so, and named the holders.
+    pub(super) fn is_known_to_have_ended(&self) -> bool {
+        let mark = self.mark.load();
+        mark.as_ref()
+            .is_some_and(|mark| mark.cause == MarkCause::Ended)
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.listing.switch == SaleSwitch::Cancelled
     }
 
     fn view(&self, now: DateTime<Utc>) -> SaleView {
@@ -237,7 +290,7 @@ impl CatalogSale {
         };
         SaleView {
             id: listing.id,
-            status: status(listing.window, now),
+            status: status(listing, now),
             start: listing.window.start,
             end: listing.window.end,
             now,
@@ -250,156 +303,22 @@ impl CatalogSale {
     }
 }
 
-impl SoldOut {
+impl RefusalMark {
     fn holds(&self, user: UserId) -> bool {
         self.holders.binary_search(&user).is_ok()
     }
 }
 
-fn status(window: SaleWindow, now: DateTime<Utc>) -> SaleStatus {
-    if now < window.start {
-        SaleStatus::Upcoming
-    } else if now < window.end {
-        SaleStatus::Active
-    } else {
+fn status(listing: &SaleListing, now: DateTime<Utc>) -> SaleStatus {
+    let window = listing.window;
+    if now >= window.end || listing.switch == SaleSwitch::Cancelled {
         SaleStatus::Ended
+    } else if now < window.start {
+        SaleStatus::Upcoming
+    } else {
+        SaleStatus::Active
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::clock::{Clock, SystemClock};
-
-    /// A gate's clock that says this now.
-    fn set(clock: &GateClock, now: i64) {
-        clock.note(Instant::now(), at(now), SystemClock.now());
-    }
-
-    fn at(secs: i64) -> DateTime<Utc> {
-        DateTime::from_timestamp(secs, 0).unwrap()
-    }
-
-    fn listing(id: i64, start: i64, end: i64) -> SaleListing {
-        SaleListing {
-            id: SaleId::new(id).unwrap(),
-            product: ProductId::new(1).unwrap(),
-            product_name: String::new(),
-            product_description: String::new(),
-            window: SaleWindow {
-                start: at(start),
-                end: at(end),
-            },
-            initial_stock: 10,
-            remaining_stock: 7,
-            version: 1,
-        }
-    }
-
-    /// Without passing time, so that the clock says what it was set to.
-    fn catalog_of(listings: Vec<SaleListing>) -> (SaleCatalog, Arc<GateClock>) {
-        let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
-        set(&clock, 0);
-        let catalog = SaleCatalog::new(Arc::clone(&clock));
-        catalog.set_listings(listings);
-        (catalog, clock)
-    }
-
-    fn ids(value: i64) -> (SaleId, UserId) {
-        (SaleId::new(value).unwrap(), UserId::new(value).unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_active_sale_is_shown_then_the_next_then_the_last() {
-        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200), listing(2, 300, 400)]);
-        for (now, id, expected) in [
-            (0, 1, SaleStatus::Upcoming),
-            (100, 1, SaleStatus::Active),
-            (199, 1, SaleStatus::Active),
-            (200, 2, SaleStatus::Upcoming),
-            (300, 2, SaleStatus::Active),
-            (400, 2, SaleStatus::Ended),
-        ] {
-            set(&clock, now);
-            let view = catalog.current().unwrap();
-            assert_eq!((view.id.value(), view.status), (id, expected), "at {now}");
-        }
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn near_the_edges_of_the_window_the_gate_decides() {
-        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
-        let (sale, user) = ids(1);
-        let ask = Admission::AskGate {
-            product: ProductId::new(1).unwrap(),
-        };
-        for (now, expected) in [
-            (98, Admission::NotStarted),
-            (99, ask),
-            (100, ask),
-            (150, ask),
-            (200, ask),
-            (201, Admission::Ended),
-        ] {
-            set(&clock, now);
-            assert_eq!(catalog.admit(sale, user), expected, "at {now}");
-        }
-        assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
-    }
-
-    #[tokio::test]
-    async fn without_a_recent_comparison_the_gate_decides() {
-        let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
-        let catalog = SaleCatalog::new(clock);
-        catalog.set_listings(vec![listing(1, 100, 200)]);
-        let (sale, user) = ids(1);
-        let product = ProductId::new(1).unwrap();
-        assert_eq!(catalog.admit(sale, user), Admission::AskGate { product });
-        assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
-        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
-        set(&clock, 150);
-        let product = ProductId::new(1).unwrap();
-        let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
-        catalog.open_sales()[0].set_mark(Some(SoldOut {
-            holders_epoch: 0,
-            holders,
-        }));
-        assert_eq!(
-            catalog.admit(ids(1).0, ids(4).1),
-            Admission::SoldOut { product }
-        );
-        assert_eq!(
-            catalog.admit(ids(1).0, ids(5).1),
-            Admission::AskGate { product }
-        );
-        set(&clock, 200);
-        assert_eq!(
-            catalog.admit(ids(1).0, ids(4).1),
-            Admission::AskGate { product },
-            "it may be over"
-        );
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_refresh_keeps_what_is_known_of_the_stock() {
-        let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
-        set(&clock, 150);
-        assert_eq!(
-            catalog.current().unwrap().remaining_stock,
-            7,
-            "the ledger's, until the gate's is known"
-        );
-        catalog.open_sales()[0].set_available(Some(-1));
-        catalog.set_listings(vec![SaleListing {
-            remaining_stock: 6,
-            ..listing(1, 100, 200)
-        }]);
-        assert_eq!(catalog.current().unwrap().remaining_stock, 0);
-    }
-}
+mod tests;

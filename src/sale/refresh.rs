@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     GateClock, SaleCatalog,
-    catalog::{CatalogSale, SoldOut},
+    catalog::{CatalogSale, RefusalMark},
 };
 use crate::port::{GateError, GateStatus, Ledger, LedgerError, StockGate};
 
@@ -30,6 +30,9 @@ const CATALOG_PAUSE: Duration = Duration::from_millis(100);
 const CATALOG_WAIT: Duration = Duration::from_secs(1);
 /// How often the stock is read: a unit that comes back can be bought within 250 ms.
 const STOCK_INTERVAL: Duration = Duration::from_millis(200);
+/// Sales that ended a while ago are read in one of so many rounds: should one be made longer by hand, it can be bought within
+/// 1.25 s.
+const ENDED_EVERY: u32 = 5;
 
 /// Reads ledger and gate for the catalog.
 pub struct CatalogRefresh {
@@ -106,23 +109,21 @@ impl CatalogRefresh {
         }
     }
 
-    /// Reads the stock of open sales again and again.
+    /// Reads the stock of open sales, and the holders of those that give no units, again and again.
     pub async fn keep_stock(&self, stop: CancellationToken) {
-        let mut failing = false;
+        let (mut failing, mut round) = (false, 0_u32);
         while !pause(&stop, STOCK_INTERVAL).await {
-            let reads = self
+            round = round.wrapping_add(1);
+            let watched = self
                 .catalog
-                .open_sales()
-                .into_iter()
-                .map(|sale| async move {
-                    let read = self.read_stock(&sale).await;
-                    if read.is_err() {
-                        // Old numbers are worse than none: the gate decides until it is back.
-                        sale.set_available(None);
-                        sale.set_mark(None);
-                    }
-                    read.map_err(|error| error.to_string())
-                });
+                .watched_sales(round.is_multiple_of(ENDED_EVERY));
+            let reads = watched.into_iter().map(|sale| async move {
+                let read = self.read_stock(&sale).await;
+                if read.is_err() {
+                    forget_stock(&sale);
+                }
+                read.map_err(|error| error.to_string())
+            });
             let read = join_all(reads).await.into_iter().collect();
             log_change("the stock", &mut failing, &read);
         }
@@ -130,39 +131,50 @@ impl CatalogRefresh {
 
     async fn read_stock(&self, sale: &Arc<CatalogSale>) -> Result<(), GateError> {
         let id = sale.listing.id;
-        let (available, holders_epoch) = match self.gate.status(id).await? {
-            GateStatus::Open {
-                available,
-                holders_epoch,
-                ..
-            } => (available, holders_epoch),
-            GateStatus::Unknown | GateStatus::Closed { .. } => {
-                sale.set_available(None);
-                sale.set_mark(None);
-                return Ok(());
-            }
+        let status = self.gate.status(id).await?;
+        let GateStatus::Open {
+            available,
+            holders_epoch,
+            ..
+        } = status
+        else {
+            forget_stock(sale);
+            return Ok(());
         };
         sale.set_available(Some(available));
-        if available > 0 {
+        let Some(cause) = self.catalog.cause(&status) else {
             sale.set_mark(None);
-        } else if sale
-            .mark()
-            .is_none_or(|mark| mark.holders_epoch != holders_epoch)
+            return Ok(());
+        };
+        let stands =
+            |mark: &RefusalMark| mark.cause == cause && mark.holders_epoch == holders_epoch;
+        if sale.mark().is_some_and(|mark| stands(&mark)) {
+            return Ok(());
+        }
+        sale.set_mark(None);
+        let mut holders = self.gate.holders(id).await?;
+        holders.sort_unstable();
+        // Only if no unit came back meanwhile is everybody who holds one among these.
+        let after = self.gate.status(id).await?;
+        if self.catalog.cause(&after) == Some(cause)
+            && matches!(after, GateStatus::Open { holders_epoch: after, .. } if after == holders_epoch)
         {
-            sale.set_mark(None);
-            let mut holders = self.gate.holders(id).await?;
-            holders.sort_unstable();
-            // Only if no unit came back meanwhile is everybody who holds one among these.
-            if matches!(self.gate.status(id).await?, GateStatus::Open { available, holders_epoch: after, .. }
-                if available <= 0 && after == holders_epoch)
-            {
-                sale.set_mark(Some(SoldOut {
-                    holders_epoch,
-                    holders: holders.into_boxed_slice(),
-                }));
-            }
+            sale.set_mark(Some(RefusalMark {
+                cause,
+                holders_epoch,
+                holders: holders.into_boxed_slice(),
+            }));
         }
         Ok(())
+    }
+}
+
+/// Old numbers are worse than none: the gate decides until it is back. That a sale has ended stays true, and while the gate is
+/// away nobody can buy whom this node does not know.
+fn forget_stock(sale: &CatalogSale) {
+    sale.set_available(None);
+    if !sale.is_known_to_have_ended() {
+        sale.set_mark(None);
     }
 }
 

@@ -5,10 +5,11 @@ use std::{
     time::Duration,
 };
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{
     node::{Node, NodeRole},
+    operator::operate,
     plan::{Blow, Event, Kind, Poison, Server},
     shopper::newcomer,
     world::{World, shopper, short},
@@ -96,8 +97,23 @@ pub(super) fn happen(world: &Arc<World>, system: &System, event: Event) {
             }
         }
         Event::Poison(poison) => write(world, poison),
+        Event::Operate(number, operation) => {
+            if let Some(running) = system.apis.get(number).and_then(|node| node.running()) {
+                operate(world, &running, operation);
+            }
+        }
+        Event::SetSwitch(switch) => {
+            world.ledger.set_switch(world.sale, switch);
+            world.terms_changed();
+        }
+        Event::SetEnd(from_now) => {
+            let end = world.clock().now() + TimeDelta::milliseconds(from_now);
+            world.ledger.set_end(world.sale, end);
+            world.terms_changed();
+        }
         Event::SetUnits(units) => {
             world.seen().units_moved = true;
+            world.seen().may_be_short = true;
             let sold = world.ledger.initial(world.sale) - world.ledger.remaining(world.sale);
             world.ledger.set_initial_stock(world.sale, units.max(sold));
         }
@@ -247,6 +263,7 @@ fn write(world: &World, poison: Poison) {
         }
         Poison::PastTheGate => {
             let attempt = shopper(stranger).map(fresh);
+            world.seen().may_be_short = true;
             world
                 .seen()
                 .past_the_gate
@@ -335,10 +352,16 @@ pub(super) async fn is_quiet(world: &World) -> bool {
             available,
             pending,
             version,
+            withdrawn,
             ..
         }) => {
             let informed = world.ledger.gate_is_up_to_date(world.sale, version);
-            settled && informed && !contradicts && pending == 0 && available == remaining
+            settled
+                && informed
+                && !contradicts
+                && pending == 0
+                && withdrawn.is_empty()
+                && available == remaining
         }
         Ok(GateStatus::Closed { .. } | GateStatus::Unknown) | Err(_) => false,
     }

@@ -15,7 +15,11 @@ use super::{
     shopper::{Answer, Shopper},
     world::{World, shopper},
 };
-use crate::{ids::UserId, order::Refusal, port::Standing};
+use crate::{
+    ids::UserId,
+    order::Refusal,
+    port::{SaleListing, SaleSwitch, Standing},
+};
 
 /// How long the system may take to become quiet once the faults are over. Most of it is for a loading that died, which
 /// nobody may supersede for 10 s.
@@ -33,7 +37,7 @@ pub(super) async fn play(seed: u64, traced: bool) -> HistoryReport {
     // Shoppers, one whom no gate sees, and those who come when all is over.
     let late = plan.shoppers + 2;
     // An operator may add units.
-    let last = late + plan.stock + 3;
+    let last = late + plan.stock + 6;
     for user in (1..=last).filter_map(shopper) {
         world.ledger.add_shopper(user);
         world.seen().registered.insert(user);
@@ -81,8 +85,8 @@ pub(super) async fn play(seed: u64, traced: bool) -> HistoryReport {
     if became_quiet {
         tokens_without_account_take_no_unit(&world, &mut make).await;
     }
-    if became_quiet && world.now() + 10_000 < plan.ends {
-        sell_the_rest(&world, &mut latecomers).await;
+    if became_quiet {
+        everybody_is_told_how_the_sale_stands(&world, &mut latecomers, &mut make).await;
         become_quiet(&world, &system).await;
     }
     world.note(|| "the judgement".to_owned());
@@ -149,6 +153,54 @@ async fn tokens_without_account_take_no_unit(
             sleep(LOOK).await;
             waited += LOOK;
         }
+    }
+}
+
+/// By its terms the sale sells the rest, or refuses everyone but its buyers.
+async fn everybody_is_told_how_the_sale_stands(
+    world: &World,
+    latecomers: &mut [Shopper],
+    make: &mut impl FnMut(UserId, i64) -> Shopper,
+) {
+    let Some(SaleListing { window, switch, .. }) = world.ledger.listing(world.sale) else {
+        return;
+    };
+    let (now, soon) = (at(world.now()), at(world.now() + 10_000));
+    let refusal = match switch {
+        SaleSwitch::Cancelled => Refusal::Ended,
+        _ if now >= window.end => Refusal::Ended,
+        // It would end in the middle of this.
+        _ if soon >= window.end => return,
+        SaleSwitch::Paused => Refusal::Paused,
+        SaleSwitch::On => return sell_the_rest(world, latecomers).await,
+    };
+    let expected = Answer::Refused(refusal);
+    if let Some(latecomer) = latecomers.first_mut() {
+        told_soon(world, latecomer, |answer| answer == expected).await;
+    }
+    let there: BTreeSet<UserId> = world.ledger.accounts().into_iter().collect();
+    for user in world.ledger.orders(world.sale).into_keys() {
+        if there.contains(&user) {
+            let is_told = |answer| matches!(answer, Answer::Accepted(accepted) if accepted.standing == Standing::Success);
+            told_soon(world, &mut make(user, i64::MAX), is_told).await;
+        }
+    }
+}
+
+/// Presses until the answer is as expected; for three seconds.
+async fn told_soon(world: &World, shopper: &mut Shopper, expected: impl Fn(Answer) -> bool) {
+    let mut waited = Duration::ZERO;
+    let mut answer = shopper.press().await;
+    while !expected(answer) && waited < SEEN_WITHIN {
+        sleep(LOOK).await;
+        waited += LOOK;
+        answer = shopper.press().await;
+    }
+    if !expected(answer) {
+        world.broken(format!(
+            "in the end shopper {} was answered {answer:?}",
+            shopper.user
+        ));
     }
 }
 

@@ -25,7 +25,7 @@ use crate::{
 const RESTART: Duration = Duration::from_millis(100);
 
 /// How long a sale is kept after its end: longer than any history.
-const KEPT: Duration = Duration::from_hours(1);
+pub(super) const KEPT: Duration = Duration::from_hours(1);
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,10 @@
 use std::time::Duration;
 
 use super::chance::Chance;
-use crate::engine::model::Part;
+use crate::{
+    engine::model::Part,
+    port::{MovementMode, Restock, SaleSwitch},
+};
 
 /// A history to come.
 #[derive(Debug, Clone)]
@@ -89,6 +92,12 @@ pub(super) enum Event {
     },
     MakeLogAnew,
     Poison(Poison),
+    /// An operator at the API node of this number changes the sale.
+    Operate(usize, Operation),
+    /// A statement written by hand sets the switch of the sale.
+    SetSwitch(SaleSwitch),
+    /// A statement written by hand moves the end of the sale so far from now.
+    SetEnd(i64),
     /// An operator sets the units of the sale, by a statement written by hand; no fewer than are sold.
     SetUnits(u64),
     /// An operator deletes an order.
@@ -107,6 +116,21 @@ pub(super) enum Event {
     DeleteAccount(u64),
     /// Somebody registers at the API node of this number, and shops.
     Register(usize),
+}
+
+/// What an operator does: in the ledger, and then in the gate.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Operation {
+    Pause,
+    Resume,
+    End,
+    Cancel,
+    /// The new end is so many milliseconds from now.
+    MoveEnd(u64),
+    AddUnits(u32),
+    Withdraw(u32, MovementMode),
+    /// Of one of the orders.
+    CancelOrder(usize, Restock),
 }
 
 /// What happens to one process.
@@ -194,6 +218,8 @@ impl Plan {
             };
         }
         plan.draw_events(chance);
+        plan.draw_operations(chance);
+        plan.events.sort_by_key(|(when, _)| *when);
         plan
     }
 
@@ -289,7 +315,36 @@ impl Plan {
                 self.events.push((when, event));
             }
         }
-        self.events.sort_by_key(|(when, _)| *when);
+    }
+
+    /// In half of the histories operators are at work, on top of everything else.
+    fn draw_operations(&mut self, chance: &mut Chance) {
+        if chance.per_mille(500) {
+            return;
+        }
+        for _ in 0..chance.between(1, 4) {
+            let when = chance.between(0, self.active);
+            let node = chance.index(self.apis);
+            let event = match chance.between(1, 10) {
+                1 => Event::SetSwitch(chance.pick(
+                    &SaleSwitch::On,
+                    &[SaleSwitch::Paused, SaleSwitch::Cancelled],
+                )),
+                2 => {
+                    let from_now = i64::try_from(chance.between(0, 3_000)).unwrap_or(0) - 1_000;
+                    Event::SetEnd(from_now)
+                }
+                _ => Event::Operate(node, operation(chance)),
+            };
+            self.events.push((when, event));
+            // Most who pause a sale resume it.
+            if matches!(event, Event::Operate(_, Operation::Pause)) && chance.per_mille(700) {
+                let later = when + chance.between(0, 800);
+                let node = chance.index(self.apis);
+                let resume = Event::Operate(node, Operation::Resume);
+                self.events.push((later, resume));
+            }
+        }
     }
 
     /// Adds what comes before an event: the image that a server is set back to.
@@ -338,6 +393,22 @@ fn calls(chance: &mut Chance, remote: bool, timeout: u64) -> Calls {
         slow: if remote { some(120) } else { 0 },
         twice: if remote { some(100) } else { 0 },
         timeout: Duration::from_millis(timeout),
+    }
+}
+
+fn operation(chance: &mut Chance) -> Operation {
+    match chance.between(1, 16) {
+        1..=3 => Operation::Pause,
+        4 => Operation::Resume,
+        5 => Operation::End,
+        6 => Operation::Cancel,
+        7..=8 => Operation::MoveEnd(chance.between(0, 4_000)),
+        9..=10 => Operation::AddUnits(u32::try_from(chance.between(1, 3)).unwrap_or(1)),
+        11..=14 => Operation::Withdraw(
+            u32::try_from(chance.between(1, 4)).unwrap_or(1),
+            chance.pick(&MovementMode::UpTo, &[MovementMode::Exact]),
+        ),
+        _ => Operation::CancelOrder(chance.index(5), chance.pick(&Restock::Yes, &[Restock::No])),
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::model::{ModelGate, ModelLedger, ModelLog},
-    port::{Attempt, GateError, Holder, LedgerError, LogError, Settlement},
+    port::{Attempt, GateError, Holder, LedgerError, LogError, MovementId, Settlement},
 };
 
 pub(super) struct RemoteGate {
@@ -76,6 +76,11 @@ fn named(holders: &[Holder]) -> String {
         .map(|holder| format!("{} of {}", short(holder.attempt), holder.user))
         .collect();
     names.join(", ")
+}
+
+/// A movement as the trace names it.
+fn moved(movement: MovementId) -> String {
+    format!("movement #{}", movement.0.as_u128())
 }
 
 fn attempts(attempts: &[Attempt]) -> String {

@@ -93,12 +93,23 @@ async fn balanced(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
         available,
         pending,
         total,
+        switch,
+        window,
+        ref withdrawn,
         ..
     }) = status
     {
         let initial = i64::try_from(world.ledger.initial(world.sale)).unwrap_or(i64::MAX);
         if total != initial || status.as_ref().is_ok_and(GateStatus::is_contradictory) {
             world.broken(format!("of {initial} units the gate has {status:?}"));
+        }
+        let terms = world.ledger.listing(world.sale).map(|row| row.terms());
+        if terms.is_some_and(|terms| terms.switch != switch || terms.window != window)
+            || !withdrawn.is_empty()
+        {
+            world.broken(format!(
+                "the ledger's terms are {terms:?}, the gate has {status:?}"
+            ));
         }
         let holders = gate.holders(world.sale).await.unwrap_or_default();
         let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
@@ -172,7 +183,9 @@ fn accepted_attempts_ended(
             Some(Outcome::Ordered) => orders.get(&user) == Some(&id),
             Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),
             // Unless an operator makes units come back in the ledger, that none is left now is the proof.
-            Some(Outcome::SoldOut) => seen.units_moved || world.ledger.remaining(world.sale) == 0,
+            Some(Outcome::SoldOut) => {
+                seen.may_be_short && (seen.units_moved || world.ledger.remaining(world.sale) == 0)
+            }
             // By an operator, and by nobody else.
             Some(Outcome::Released) => seen.ended.contains(&id),
             Some(Outcome::NoAccount) => seen.without_account.contains(&user),

@@ -28,6 +28,10 @@ pub(super) struct Press {
     pub(super) asked: u64,
     pub(super) answered: u64,
     pub(super) answer: Answer,
+    /// There was an order of theirs when they asked.
+    pub(super) had_order: bool,
+    /// Nobody could get a unit all the time, as an operator had been told.
+    pub(super) halted: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +149,7 @@ impl Shopper {
 
     fn remember(&mut self, press: Press) -> Answer {
         let answer = press.answer;
-        self.check_window(&press);
+        self.check_terms(&press);
         if answer == Answer::NoAccount && !self.world.seen().without_account.contains(&self.user) {
             self.world.broken(format!(
                 "shopper {} was told that their account does not exist",
@@ -166,13 +170,25 @@ impl Shopper {
         answer
     }
 
-    /// The gate's clock opens and closes the sale, whatever the clock of the node says.
-    fn check_window(&self, press: &Press) {
-        let (opens, ends) = (self.world.plan.opens, self.world.plan.ends);
+    /// The gate's clock opens and closes the sale, whatever the clock of the node says; operators pause and cancel it. Holders
+    /// are told of their purchase all the time.
+    fn check_terms(&self, press: &Press) {
+        let forgotten = {
+            let seen = self.world.seen();
+            !seen.gate_losses.is_empty()
+                || !seen.past_the_gate.is_empty()
+                || seen.ended_of.contains(&self.user)
+                || seen.lost_orders_of.contains(&self.user)
+        };
+        let is_holder = press.had_order && !forgotten;
+        let answered = press.answered;
         let wrong = match press.answer {
-            Answer::Refused(Refusal::NotStarted) => press.asked >= opens,
-            Answer::Refused(Refusal::Ended) => press.answered < ends,
-            _ => false,
+            Answer::Refused(Refusal::NotStarted) => press.asked >= self.world.plan.opens,
+            Answer::Refused(Refusal::Ended) => is_holder || !self.world.may_have_ended(answered),
+            Answer::Refused(Refusal::Paused) => is_holder || !self.world.may_be_paused(answered),
+            Answer::Refused(Refusal::SoldOut) => is_holder,
+            Answer::Accepted(accepted) => press.halted && press.own == Some(accepted.attempt),
+            Answer::Refused(_) | Answer::NoAccount | Answer::NotServed | Answer::Lost => false,
         };
         if wrong {
             self.world.broken(format!(
@@ -260,6 +276,8 @@ impl Shopper {
 /// One press at a node, as HTTP would bring it.
 async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) -> Press {
     let (asked, user) = (world.now(), identity.user);
+    let halted = world.seen().halted;
+    let had_order = world.ledger.orders(world.sale).contains_key(&user);
     let (mut own, mut answer) = (None, Answer::NotServed);
     if let Some(running) = node
         && let Some(Front {
@@ -314,6 +332,8 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
         asked,
         answered: world.now(),
         answer,
+        had_order,
+        halted: halted.is_some() && world.seen().halted == halted,
     }
 }
 

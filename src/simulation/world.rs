@@ -1,6 +1,7 @@
 //! The world of one history: its time, its chances, the engines that everybody shares, and what was seen.
 
 mod losses;
+mod steering;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     engine::model::{GateImage, LedgerImage, ModelGate, ModelLedger, ModelLog},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Ledger, Offset, Partition, SaleListing, SaleWindow},
+    port::{Ledger, Offset, Partition, SaleListing, SaleTerms, SaleWindow},
 };
 
 /// The workers' group.
@@ -90,6 +91,13 @@ pub(super) struct Seen {
     pub(super) registered: BTreeSet<UserId>,
     /// Those among them that gate and ledger have both lost: they may be handed out again.
     pub(super) forgotten: BTreeSet<UserId>,
+    /// The ledger's terms of the sale, each with the time from which on it had them.
+    pub(super) terms: Vec<(u64, SaleTerms)>,
+    /// Since when nobody can get a unit, because an operator was told so.
+    pub(super) halted: Option<u64>,
+    pub(super) ledger_set_back: bool,
+    /// More units may have been given out than there are, by other hands: accepted attempts may find none.
+    pub(super) may_be_short: bool,
 }
 
 impl World {
@@ -101,16 +109,23 @@ impl World {
         let sale = SaleId::try_from(1).unwrap_or_else(|_| unreachable!("1 is an id"));
         let product = ProductId::try_from(1).unwrap_or_else(|_| unreachable!("1 is an id"));
         ledger.add_sale(SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: sale,
             product,
             product_name: "a product".to_owned(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: window(&plan),
             initial_stock: plan.stock,
             remaining_stock: plan.stock,
             version: 1,
         });
         let server = ModelGate::server(clock).of_ledger(ledger.id());
+        let terms = ledger.listing(sale).map(|row| (0, row.terms()));
+        let seen = Seen {
+            terms: terms.into_iter().collect(),
+            ..Seen::default()
+        };
         Arc::new(Self {
             sale,
             product,
@@ -126,7 +141,7 @@ impl World {
             flying: AtomicUsize::new(0),
             faults: AtomicBool::new(true),
             away: Mutex::default(),
-            seen: Mutex::default(),
+            seen: Mutex::new(seen),
             trace: traced.then(Mutex::default),
             plan,
         })

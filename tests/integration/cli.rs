@@ -15,7 +15,7 @@ async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (boo
 }
 
 /// Of PostgreSQL.
-const MIGRATIONS: usize = 17;
+const MIGRATIONS: usize = 22;
 const TABLES: i64 = 11;
 
 #[tokio::test]

@@ -178,6 +178,7 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     let (sale, token) = (SaleId::new(7).unwrap(), LoadToken(Uuid::new_v4()));
     let now = chrono::Utc::now();
     let terms = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window: SaleWindow {
             start: now - Duration::from_mins(1),
@@ -196,7 +197,9 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
     );
     let expires = now + Duration::from_hours(2);
     assert_eq!(
-        gate.open(sale, token, terms, 5, expires).await.unwrap(),
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap(),
         LoadStep::Applied
     );
     let first = holder(1);
@@ -257,7 +260,9 @@ async fn a_redirection_is_followed_for_the_command_that_met_it() {
         LoadStart::Begun
     );
     assert_eq!(
-        gate.open(sale, token, terms, 5, expires).await.unwrap(),
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap(),
         LoadStep::Applied
     );
     assert_eq!(

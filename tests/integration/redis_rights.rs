@@ -118,6 +118,7 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
     let token = LoadToken(Uuid::new_v4());
     let now = chrono::Utc::now();
     let terms = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window: SaleWindow {
             start: now - Duration::from_mins(1),
@@ -133,7 +134,9 @@ async fn open_sale(gate: &RedisGate) -> SaleId {
     );
     let expires = now + Duration::from_hours(2);
     assert_eq!(
-        gate.open(sale, token, terms, 5, expires).await.unwrap(),
+        gate.open(sale, token, terms, 5, &[], expires)
+            .await
+            .unwrap(),
         LoadStep::Applied
     );
     sale

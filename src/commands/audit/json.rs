@@ -19,6 +19,7 @@ pub(in super::super) fn document(report: &Report, repairs: Option<&Vec<Repair>>)
         "clean": report.is_clean(),
         "sales": report.sheets.iter().map(sale).collect::<Vec<_>>(),
         "log": log(&report.log),
+        "actionLog": { "entries": report.actions.entries, "broken": report.actions.broken },
     });
     if let (Some(repairs), Some(document)) = (repairs, document.as_object_mut()) {
         let repairs: Vec<_> = repairs.iter().map(repair).collect();
@@ -52,14 +53,14 @@ fn sale(sheet: &SaleAudit) -> Value {
         "remaining": sheet.remaining,
         "removedByHand": sheet.removed,
         "loggedWithoutOrder": sheet.without_unit,
-        "gate": gate(sheet.status),
+        "gate": gate(&sheet.status),
         "notSettled": sheet.unsettled,
         "deadLetters": sheet.dead_letters,
         "findings": sheet.findings.iter().map(finding).collect::<Vec<_>>(),
     })
 }
 
-fn gate(status: GateStatus) -> Value {
+fn gate(status: &GateStatus) -> Value {
     match status {
         GateStatus::Unknown => Value::Null,
         GateStatus::Closed { pending } => json!({ "state": "closed", "pending": pending }),
@@ -72,7 +73,8 @@ fn gate(status: GateStatus) -> Value {
             "state": "open",
             "available": available,
             "pending": pending,
-            "ordered": holders.saturating_sub(pending),
+            "ordered": holders.saturating_sub(*pending),
+            "withdrawn": status.withdrawn_units(),
         }),
     }
 }
@@ -88,8 +90,14 @@ fn finding(finding: &Finding) -> Value {
         Finding::OffBalance {
             available,
             holders,
+            withdrawn,
             initial,
-        } => json!({ "available": available, "holders": holders, "initial": initial }),
+        } => json!({
+            "available": available,
+            "holders": holders,
+            "withdrawn": withdrawn,
+            "initial": initial,
+        }),
         Finding::SecondOrder { user }
         | Finding::FailedDespiteOrder { user }
         | Finding::SuccessWithoutOrder { user } => json!({ "userId": user.to_string() }),

@@ -3,7 +3,7 @@
 use super::{Repair, json::kind};
 use crate::{
     order::audit::{Finding, LogAudit, RepairAction, RepairOutcome, Report, SaleAudit},
-    port::GateStatus,
+    port::{ActionLogCheck, GateStatus},
     terminal::{Plain, say},
 };
 
@@ -15,8 +15,9 @@ pub(in super::super) fn report(report: &Report) {
         sale(sheet);
     }
     log(&report.log);
+    actions(&report.actions);
     let broken: usize = report.sheets.iter().map(|sheet| sheet.findings.len()).sum();
-    let broken = broken + report.log.cut().count();
+    let broken = broken + report.log.cut().count() + usize::from(report.actions.broken.is_some());
     if broken == 0 {
         say!("\nEvery promise holds.");
     } else {
@@ -63,7 +64,9 @@ pub(in super::super) fn findings(report: &Report) -> Vec<String> {
         format!("partition {partition}: {missing} records were deleted before they were settled")
     });
     let of_sales = report.sheets.iter().flat_map(of_sale);
-    of_sales.chain(of_log).collect()
+    let of_actions = report.actions.broken.as_ref();
+    let of_actions = of_actions.map(|broken| format!("action log: {broken}"));
+    of_sales.chain(of_log).chain(of_actions).collect()
 }
 
 fn sale(sheet: &SaleAudit) {
@@ -91,7 +94,7 @@ fn sale(sheet: &SaleAudit) {
             sheet.without_unit
         );
     }
-    match sheet.status {
+    match &sheet.status {
         GateStatus::Unknown => {}
         GateStatus::Closed { pending } => {
             say!("  gate    closed, being loaded; {pending} pending");
@@ -103,8 +106,14 @@ fn sale(sheet: &SaleAudit) {
             ..
         } => say!(
             "  gate    {available} available, {pending} pending, {} ordered",
-            holders.saturating_sub(pending)
+            holders.saturating_sub(*pending)
         ),
+    }
+    if sheet.status.withdrawn_units() > 0 {
+        say!(
+            "          {} units are on their way out of the sale",
+            sheet.status.withdrawn_units()
+        );
     }
     if sheet.unsettled > 0 {
         say!("  log     {} records not settled yet", sheet.unsettled);
@@ -158,6 +167,13 @@ fn log(log: &LogAudit) {
     );
 }
 
+fn actions(check: &ActionLogCheck) {
+    say!("Action log: {} entries as they were written", check.entries);
+    if let Some(broken) = &check.broken {
+        say!("  BROKEN  {broken}");
+    }
+}
+
 fn description(finding: &Finding) -> String {
     match finding {
         Finding::Oversold { orders, initial } => {
@@ -177,9 +193,10 @@ fn description(finding: &Finding) -> String {
         Finding::OffBalance {
             available,
             holders,
+            withdrawn,
             initial,
         } => format!(
-            "the gate has {available} units available and {holders} held, of {initial} units"
+            "the gate has {available} units available, {holders} held and {withdrawn} set aside, of {initial} units"
         ),
         Finding::HolderWithoutOrder { user, attempt } => {
             format!("shopper {user} is ordered in the gate and has no order (attempt {attempt})")

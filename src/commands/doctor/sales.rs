@@ -37,7 +37,7 @@ pub(super) fn judge(facts: &Facts, now: DateTime<Utc>) -> Vec<Check> {
         );
     }
     for (listing, status) in &facts.sales {
-        checks.push(stock(listing, *status, now));
+        checks.push(stock(listing, status, now));
     }
     checks
 }
@@ -81,7 +81,7 @@ fn backlog(partitions: &[PartitionProgress]) -> Check {
     }
 }
 
-fn stock(listing: &SaleListing, status: GateStatus, now: DateTime<Utc>) -> Check {
+fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Check {
     let when = if listing.window.start <= now {
         "on".to_owned()
     } else {
@@ -94,7 +94,7 @@ fn stock(listing: &SaleListing, status: GateStatus, now: DateTime<Utc>) -> Check
         listing.id, listing.product_name, listing.remaining_stock, listing.initial_stock
     );
     match status {
-        GateStatus::Open { window, .. } if window != listing.window => Check::warning(
+        GateStatus::Open { window, .. } if *window != listing.window => Check::warning(
             AREA,
             "stock",
             format!("{summary}; the gate has another window"),
@@ -136,10 +136,12 @@ mod tests {
             end: now + TimeDelta::hours(1),
         };
         let listing = SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: "Phone".to_owned(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window,
             initial_stock: 10,
             remaining_stock: 10,
@@ -147,6 +149,7 @@ mod tests {
         };
         let status = GateStatus::Open {
             window,
+            switch: crate::port::SaleSwitch::On,
             available: 10,
             pending: 0,
             holders_epoch: 1,
@@ -154,6 +157,7 @@ mod tests {
             version: 1,
             total: 10,
             complete: true,
+            withdrawn: Vec::new(),
         };
         let partition = PartitionProgress {
             partition: Partition(0),

@@ -20,9 +20,9 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Outcome, PendingEntry, PurchaseResult,
-        ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement, Standing, StockGate,
-        TermsOutcome, UnloadOutcome,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, Outcome,
+        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms,
+        Settlement, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
     rules::sale::Sale,
 };
@@ -295,11 +295,12 @@ impl StockGate for MemoryGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<LoadStep, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let opened = self.with(sale, |sale, _| {
-            sale.open(token, terms, remaining, expires, micros)
+            sale.open(token, terms, remaining, movements, expires, micros)
         });
         Ok(opened.unwrap_or(LoadStep::Superseded))
     }
@@ -308,10 +309,22 @@ impl StockGate for MemoryGate {
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<TermsOutcome, GateError> {
-        let set = self.with(sale, |sale, _| sale.set_terms(terms, expires));
+        let set = self.with(sale, |sale, _| sale.set_terms(terms, closed, expires));
         Ok(set.unwrap_or(TermsOutcome::NotOpen))
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        let outcome = self.with(sale, |sale, _| sale.withdraw(movement, units, mode));
+        Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {

@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{
-    accounts, admission, audit, ended, keys, leases, outcomes, sales, settle,
+    accounts,
+    admin::{log, movements},
+    admission, audit, ended, keys, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
     values::millis,
@@ -16,18 +18,19 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
-        Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
+        EndedOrder, KeyPage, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
+        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
 /// The ledger in the data file.
 pub struct SqliteLedger {
     id: LedgerId,
-    store: Store,
-    clock: Arc<dyn Clock>,
+    pub(super) store: Store,
+    pub(super) clock: Arc<dyn Clock>,
     /// How long a result can be read.
     result_ttl: Duration,
 }
@@ -47,7 +50,7 @@ impl SqliteLedger {
         }
     }
 
-    async fn write<T: Send + 'static>(
+    pub(super) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, LedgerError> {
@@ -203,6 +206,38 @@ impl Ledger for SqliteLedger {
             .await
     }
 
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        let sales = sales.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| movements::pending(conn, &sales))
+            .await?)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        let ids = ids.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| {
+                let mut found = Vec::new();
+                for id in ids {
+                    found.extend(movements::find(conn, id)?);
+                }
+                Ok(found)
+            })
+            .await?)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        let now = self.clock.now();
+        self.write(move |conn| movements::close(conn, movement, taken, now))
+            .await
+    }
+
     async fn heartbeat(
         &self,
         member: &Member,
@@ -279,6 +314,10 @@ impl Ledger for SqliteLedger {
             .store
             .read(move |conn| audit::decisions(conn, &log))
             .await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        Ok(self.store.read(log::verify).await?)
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -23,7 +23,7 @@ use crate::{
 
 /// The only partition.
 const PARTITION: Partition = Partition(0);
-const NAME: &str = "attempts";
+pub(super) const NAME: &str = "attempts";
 /// How long a read waits for records before it answers with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
 /// Maximum number of records of one read. Settling them takes some milliseconds, during which appends wait.

@@ -4,15 +4,22 @@ use chrono::{DateTime, Utc};
 use diesel::{SqliteConnection, prelude::*};
 
 use super::{
+    admin::movements,
     schema::{flash_sales, orders, products},
     values::{attempt_id, millis, time},
 };
 use crate::{
+    engine::sale_state,
     ids::{ProductId, SaleId, UserId},
-    port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
+    port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
 };
 
-type ListingRow = (i64, i64, String, String, i64, i64, i64, i64, i64);
+type ListingRow = (
+    (i64, i64, String, String),
+    (i64, i64, i64, i64, i64),
+    (String, Option<i64>),
+    (Option<String>, i64, String, Option<i64>),
+);
 
 /// A stock as the domain counts it; the table's checks keep it from being negative.
 pub(super) fn units(stock: i64) -> u64 {
@@ -25,7 +32,11 @@ pub(super) fn listings(
 ) -> QueryResult<Vec<SaleListing>> {
     let since = millis(since);
     let last_ended = flash_sales::table
-        .filter(flash_sales::end_time.le(since))
+        .filter(
+            flash_sales::end_time
+                .le(since)
+                .and(flash_sales::state.eq("LIVE")),
+        )
         .order((flash_sales::end_time.desc(), flash_sales::id.desc()))
         .select(flash_sales::id)
         .first::<i64>(conn)
@@ -37,30 +48,53 @@ pub(super) fn listings(
                 .gt(since)
                 .or(flash_sales::id.eq(last_ended.unwrap_or(0))),
         )
+        .filter(flash_sales::state.ne("DRAFT"))
         .order((flash_sales::start_time, flash_sales::id))
         .select((
-            flash_sales::id,
-            flash_sales::product_id,
-            products::name,
-            products::description,
-            flash_sales::start_time,
-            flash_sales::end_time,
-            flash_sales::initial_stock,
-            flash_sales::remaining_stock,
-            flash_sales::version,
+            (
+                flash_sales::id,
+                flash_sales::product_id,
+                products::name,
+                products::description,
+            ),
+            (
+                flash_sales::start_time,
+                flash_sales::end_time,
+                flash_sales::initial_stock,
+                flash_sales::remaining_stock,
+                flash_sales::version,
+            ),
+            (flash_sales::state, flash_sales::paused_at),
+            (
+                products::image_url,
+                products::price_cents,
+                products::currency,
+                products::prior_price_cents,
+            ),
         ))
         .load::<ListingRow>(conn)?;
     Ok(rows.into_iter().filter_map(listing).collect())
 }
 
-fn listing(
-    (id, product, product_name, product_description, start, end, initial, remaining, version): ListingRow,
-) -> Option<SaleListing> {
+fn listing(row: ListingRow) -> Option<SaleListing> {
+    let (
+        (id, product, product_name, product_description),
+        (start, end, initial, remaining, version),
+        (state, paused_at),
+        (image_url, price_cents, currency, prior_price_cents),
+    ) = row;
     Some(SaleListing {
+        switch: sale_state::switch(&state, paused_at.is_some()),
         id: SaleId::new(id)?,
         product: ProductId::new(product)?,
         product_name,
         product_description,
+        offer: Offer {
+            image_url,
+            price_cents,
+            currency,
+            prior_price_cents,
+        },
         window: SaleWindow {
             start: time(start),
             end: time(end),
@@ -71,7 +105,7 @@ fn listing(
     })
 }
 
-/// Must be read at one moment, so that units and holders add up.
+/// Must be read at one moment, so that units, holders and withdrawals add up.
 pub(super) fn snapshot(
     conn: &mut SqliteConnection,
     sale: SaleId,
@@ -84,10 +118,12 @@ pub(super) fn snapshot(
             flash_sales::end_time,
             flash_sales::initial_stock,
             flash_sales::remaining_stock,
+            flash_sales::state,
+            flash_sales::paused_at,
         ))
-        .first::<(i64, i64, i64, i64, i64)>(conn)
+        .first::<(i64, i64, i64, i64, i64, String, Option<i64>)>(conn)
         .optional()?;
-    let Some((version, start, end, initial, remaining)) = row else {
+    let Some((version, start, end, initial, remaining, state, paused_at)) = row else {
         return Ok(None);
     };
     let rows = orders::table
@@ -108,6 +144,7 @@ pub(super) fn snapshot(
         })
         .collect();
     Ok(Some(SaleSnapshot {
+        switch: sale_state::switch(&state, paused_at.is_some()),
         version: units(version),
         window: SaleWindow {
             start: time(start),
@@ -116,5 +153,6 @@ pub(super) fn snapshot(
         initial: units(initial),
         remaining: units(remaining),
         holders,
+        movements: movements::pending(conn, &[sale])?,
     }))
 }

@@ -23,7 +23,12 @@ diesel::table! {
         name -> Text,
         description -> Text,
         price_cents -> BigInt,
+        image_url -> Nullable<Text>,
+        currency -> Text,
+        prior_price_cents -> Nullable<BigInt>,
+        version -> BigInt,
         created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
     }
 }
 
@@ -38,7 +43,11 @@ diesel::table! {
         version -> BigInt,
         admitted_from -> Nullable<BigInt>,
         admitted_until -> Nullable<BigInt>,
+        state -> Text,
+        paused_at -> Nullable<BigInt>,
+        note -> Text,
         created_at -> BigInt,
+        updated_at -> Nullable<BigInt>,
     }
 }
 

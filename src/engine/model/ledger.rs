@@ -1,5 +1,7 @@
 //! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
 
+mod changes;
+mod movements;
 mod port;
 
 use std::{
@@ -18,8 +20,9 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
-        Attempt, DeadLetterDecision, EndedOrder, Holder, LedgerError, Offset, Outcome, Partition,
-        PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement, StoredUser,
+        Attempt, DeadLetterDecision, EndedOrder, Holder, LedgerError, Movement, MovementId, Offset,
+        Outcome, Partition, PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement,
+        StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
 };
@@ -51,6 +54,8 @@ struct Tables {
     attempts: BTreeMap<AttemptId, Settled>,
     /// Orders that ended and are not known to be taken out of the gate.
     ended: Vec<EndedOrder>,
+    /// Withdrawals of units, by id.
+    movements: BTreeMap<MovementId, Movement>,
     leases: Leases,
     /// What shoppers are told, where no server keeps that.
     results: StoredResults,
@@ -153,14 +158,6 @@ impl ModelLedger {
         let holder = Holder { user, attempt };
         tables.ended.push(EndedOrder { sale, holder });
         Some(attempt)
-    }
-
-    /// True if these are its newest terms, and no ended order is left to be taken out of the gate.
-    #[must_use]
-    pub fn gate_is_up_to_date(&self, sale: SaleId, version: u64) -> bool {
-        let tables = self.tables();
-        let newest = tables.sales.get(&sale).map(|row| row.version);
-        newest == Some(version) && tables.ended.iter().all(|order| order.sale != sale)
     }
 
     /// The units that a sale has now.

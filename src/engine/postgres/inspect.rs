@@ -35,7 +35,7 @@ pub struct Inspection {
 }
 
 /// What makes the promises true whoever writes.
-const GUARDS: [&str; 20] = [
+const GUARDS: [&str; 24] = [
     "users_username_lower_key",
     "users_email_lower_key",
     "flash_sales_remaining_stock_check",
@@ -56,6 +56,10 @@ const GUARDS: [&str; 20] = [
     "orders_delete_gives_back_units",
     "orders_update_moves_units",
     "orders_truncate_gives_back_units",
+    "flash_sales_update_changes_terms",
+    "flash_sales_update_keeps_state",
+    "admin_actions_are_not_changed",
+    "admin_actions_are_not_truncated",
 ];
 
 const SERVER: &str = "

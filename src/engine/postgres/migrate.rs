@@ -135,7 +135,7 @@ async fn run_while(
 
 /// The rights that `serve` and `work` need, and no more. Row locks need the right to update a column.
 const RIGHTS: &[&str] = &[
-    "SELECT ON __diesel_schema_migrations, ledger_identity, products, account_changes",
+    "SELECT ON __diesel_schema_migrations, ledger_identity, account_changes",
     // The keys of accounts that were made without them.
     "UPDATE (username_key, email_key) ON users",
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
@@ -146,6 +146,16 @@ const RIGHTS: &[&str] = &[
     "SELECT, INSERT, UPDATE ON released_orders",
     // Admission windows are deleted after the ledger was set back.
     "SELECT, UPDATE (remaining_stock, updated_at, admitted_from, admitted_until) ON flash_sales",
+    // Operators make and change products and sales, and end orders.
+    "SELECT, INSERT, UPDATE (sku, name, description, image_url, price_cents, currency, prior_price_cents) ON products",
+    "INSERT, UPDATE (product_id, start_time, end_time, initial_stock, state, paused_at, note) ON flash_sales",
+    "UPDATE (status, updated_at) ON orders",
+    "SELECT, INSERT, UPDATE (state, applied, closed_at) ON stock_movements",
+    "USAGE ON SEQUENCE products_id_seq, flash_sales_id_seq",
+    // Entries of the action log are appended, and never changed: the head says which is the last.
+    "SELECT, INSERT ON admin_actions",
+    "SELECT, UPDATE (last_id, last_hash) ON admin_actions_head",
+    "SELECT, INSERT, UPDATE, DELETE ON idempotency_keys",
     "SELECT, INSERT, UPDATE ON consumer_partitions",
     "SELECT, INSERT, UPDATE, DELETE ON consumer_members",
     "USAGE ON SEQUENCE dead_letter_decisions_id_seq",

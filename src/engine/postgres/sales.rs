@@ -3,21 +3,24 @@
 use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Prepared, schema::flash_sales};
+use super::{Prepared, admin::movements, schema::flash_sales};
 use crate::{
+    engine::sale_state,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Holder, SaleListing, SaleSnapshot, SaleWindow},
+    port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
 };
 
 const LISTING: &str = "
-    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version
+    SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version,
+        s.state, s.paused_at IS NOT NULL AS is_paused, p.image_url, p.price_cents, p.currency, p.prior_price_cents
     FROM flash_sales s JOIN products p ON p.id = s.product_id
-    WHERE s.end_time > ? OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? ORDER BY end_time DESC, id DESC LIMIT 1)
+    WHERE s.state <> 'DRAFT' AND (s.end_time > ?
+        OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? AND state = 'LIVE' ORDER BY end_time DESC, id DESC LIMIT 1))
     ORDER BY s.start_time, s.id";
 
 const HOLDERS: &str =
@@ -43,6 +46,18 @@ struct ListingRow {
     remaining_stock: i32,
     #[diesel(sql_type = BigInt)]
     version: i64,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Bool)]
+    is_paused: bool,
+    #[diesel(sql_type = Nullable<Text>)]
+    image_url: Option<String>,
+    #[diesel(sql_type = BigInt)]
+    price_cents: i64,
+    #[diesel(sql_type = Text)]
+    currency: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    prior_price_cents: Option<i64>,
 }
 
 #[derive(QueryableByName)]
@@ -59,7 +74,7 @@ pub(super) fn units(stock: i32) -> u64 {
 }
 
 /// Everything else counts in milliseconds: a window must come back from the gate as it went there.
-fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
+pub(super) fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
     SaleWindow {
         start: start.trunc_subsecs(3),
         end: end.trunc_subsecs(3),
@@ -67,7 +82,7 @@ fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
 }
 
 /// The table's check keeps it from being negative.
-fn version(version: i64) -> u64 {
+pub(super) fn version(version: i64) -> u64 {
     u64::try_from(version).unwrap_or(0)
 }
 
@@ -84,10 +99,17 @@ pub(super) async fn listings(
         .into_iter()
         .filter_map(|row| {
             Some(SaleListing {
+                switch: sale_state::switch(&row.state, row.is_paused),
                 id: SaleId::new(row.id)?,
                 product: ProductId::new(row.product_id)?,
                 product_name: row.name,
                 product_description: row.description,
+                offer: Offer {
+                    image_url: row.image_url,
+                    price_cents: row.price_cents,
+                    currency: row.currency,
+                    prior_price_cents: row.prior_price_cents,
+                },
                 window: window(row.start_time, row.end_time),
                 initial_stock: units(row.initial_stock),
                 remaining_stock: units(row.remaining_stock),
@@ -97,7 +119,7 @@ pub(super) async fn listings(
         .collect())
 }
 
-/// Both reads see one moment, so that units and holders add up.
+/// All reads see one moment, so that units and holders add up.
 pub(super) async fn snapshot(
     conn: &mut AsyncPgConnection,
     sale: SaleId,
@@ -114,11 +136,21 @@ pub(super) async fn snapshot(
                     flash_sales::end_time,
                     flash_sales::initial_stock,
                     flash_sales::remaining_stock,
+                    flash_sales::state,
+                    flash_sales::paused_at,
                 ))
-                .first::<(i64, DateTime<Utc>, DateTime<Utc>, i32, i32)>(conn)
+                .first::<(
+                    i64,
+                    DateTime<Utc>,
+                    DateTime<Utc>,
+                    i32,
+                    i32,
+                    String,
+                    Option<DateTime<Utc>>,
+                )>(conn)
                 .await
                 .optional()?;
-            let Some((number, start, end, initial, remaining)) = row else {
+            let Some((number, start, end, initial, remaining, state, paused_at)) = row else {
                 return Ok(None);
             };
             let rows: Vec<HolderRow> = Prepared::new(HOLDERS)
@@ -135,11 +167,13 @@ pub(super) async fn snapshot(
                 })
                 .collect();
             Ok(Some(SaleSnapshot {
+                switch: sale_state::switch(&state, paused_at.is_some()),
                 version: version(number),
                 window: window(start, end),
                 initial: units(initial),
                 remaining: units(remaining),
                 holders,
+                movements: movements::pending(conn, &[sale]).await?,
             }))
         })
         .await

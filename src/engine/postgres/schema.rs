@@ -24,6 +24,10 @@ diesel::table! {
         name -> Text,
         description -> Text,
         price_cents -> BigInt,
+        image_url -> Nullable<Text>,
+        currency -> Text,
+        prior_price_cents -> Nullable<BigInt>,
+        version -> BigInt,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }
@@ -38,6 +42,9 @@ diesel::table! {
         initial_stock -> Integer,
         remaining_stock -> Integer,
         version -> BigInt,
+        state -> Text,
+        paused_at -> Nullable<Timestamptz>,
+        note -> Text,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }

@@ -49,6 +49,7 @@ pub(super) async fn reserve(
             b'S' => Ok(ReserveOutcome::SoldOut),
             b'N' => Ok(ReserveOutcome::NotStarted),
             b'E' => Ok(ReserveOutcome::Ended),
+            b'P' => Ok(ReserveOutcome::Paused),
             b'X' => Ok(ReserveOutcome::Closed),
             b'H' => parts
                 .next()

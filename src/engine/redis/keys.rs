@@ -9,8 +9,9 @@
 //!   the mark of an open sale is missing, the key was lost;
 //! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
 //!   `load_started` (ms), `token`, `run_id` of the server, `late` (orders recorded while loading), `returns` (the holders epoch; both have
-//!   the names that released versions write), `ledger` (whose sale it is), `version` and
-//!   `total` of the terms in force, and `unlisted` while holders of a closed sale may be missing from `pending`;
+//!   the names that released versions write), `ledger` (whose sale it is), `version`, `total` and `switch` (`on`, `paused`,
+//!   `cancelled`) of the terms in force, `unlisted` while holders of a closed sale may be missing from `pending`, and, once units
+//!   were set aside to leave the sale, `w:<movement>` for each movement that is not cleared, and `withdrawn`, their sum;
 //! - `flashsale:{<sale>}:ended`: set of the attempts whose orders the ledger has ended and that were taken out of `holders`.
 //!
 //! Attempt ids are stored as their 16 bytes, which is shorter than text and needs no encoding on the hot path.

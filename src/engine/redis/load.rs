@@ -1,4 +1,5 @@
-//! Loads a sale: begins the load, adds the holders from the ledger, and opens the sale. Also closes and unloads sales.
+//! Loads a sale: begins the load, adds the holders from the ledger, and opens the sale. Also closes and unloads sales. Changes
+//! of an open sale by operators are in `change`.
 
 use std::time::Duration;
 
@@ -6,16 +7,17 @@ use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 
 use super::{
+    change::{movement_arg, terms_args, units},
     connection::Connection,
-    keys::{CALL_SIZE, shopper_args, time_arg},
+    keys::{CALL_SIZE, shopper_args},
     reply,
     scripts::SCRIPTS,
 };
 use crate::{
     ids::SaleId,
     port::{
-        CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, SaleTerms,
-        TermsOutcome, UnloadOutcome,
+        CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, Movement,
+        MovementMode, SaleTerms, UnloadOutcome,
     },
 };
 
@@ -78,27 +80,24 @@ pub(super) async fn open(
     token: LoadToken,
     terms: SaleTerms,
     remaining: u64,
+    movements: &[Movement],
     expires: DateTime<Utc>,
 ) -> Result<LoadStep, GateError> {
     let mut args = connection.args();
     args.extend([token_arg(token), units(remaining)?]);
     args.extend(terms_args(terms, expires)?);
+    for movement in movements {
+        let may_be_fewer = i64::from(movement.mode == MovementMode::UpTo);
+        args.extend([
+            movement_arg(movement.id),
+            movement.requested.into(),
+            may_be_fewer.into(),
+        ]);
+    }
     let answer = connection
         .run_on(&SCRIPTS.initialize_stock, sale, args)
         .await?;
     reply::either(&answer, LoadStep::Applied, LoadStep::Superseded)
-}
-
-pub(super) async fn set_terms(
-    connection: &Connection,
-    sale: SaleId,
-    terms: SaleTerms,
-    expires: DateTime<Utc>,
-) -> Result<TermsOutcome, GateError> {
-    let mut args = connection.args();
-    args.extend(terms_args(terms, expires)?);
-    let answer = connection.run_on(&SCRIPTS.set_terms, sale, args).await?;
-    reply::either(&answer, TermsOutcome::InForce, TermsOutcome::NotOpen)
 }
 
 pub(super) async fn close(
@@ -161,20 +160,4 @@ pub(super) async fn unload(
 
 fn token_arg(token: LoadToken) -> Value {
     token.0.to_string().into()
-}
-
-fn units(count: u64) -> Result<Value, GateError> {
-    i64::try_from(count)
-        .map(Value::from)
-        .map_err(|_| GateError::Unknown("more units than fit".to_owned()))
-}
-
-fn terms_args(terms: SaleTerms, expires: DateTime<Utc>) -> Result<[Value; 5], GateError> {
-    Ok([
-        units(terms.version)?,
-        units(terms.total)?,
-        time_arg(terms.window.start),
-        time_arg(terms.window.end),
-        time_arg(expires),
-    ])
 }

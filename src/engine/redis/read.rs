@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use fred::{prelude::Value, types::scripts::Script};
 
 use super::{
+    change::{parse_movement, parse_switch},
     connection::Connection,
     hold::parse_user,
     keys::{holders_key, meta_key, parse_attempt},
@@ -14,7 +15,7 @@ use super::{
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{GateError, GateStatus, HeldUnit, SaleWindow, Standing},
+    port::{GateError, GateStatus, HeldUnit, MovementId, SaleWindow, Standing},
 };
 
 /// Number of holders in a page, which takes less than 1 ms of the server's time.
@@ -41,11 +42,14 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
             version,
             total,
             mark,
+            switch,
+            movements @ ..,
         ] => Ok(GateStatus::Open {
             window: SaleWindow {
                 start: reply::time(start)?,
                 end: reply::time(end)?,
             },
+            switch: parse_switch(switch)?,
             available: reply::number(available)?,
             pending: reply::count(pending)?,
             holders: reply::count(holders)?,
@@ -53,9 +57,22 @@ pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<Gate
             version: reply::count(version)?,
             total: reply::number(total)?,
             complete: reply::yes(mark)?,
+            withdrawn: parse_withdrawn(movements)?,
         }),
         _ => Err(unexpected("not a status")),
     }
+}
+
+/// In the order of ids. A scan may meet a field twice.
+fn parse_withdrawn(pairs: &[Value]) -> Result<Vec<(MovementId, u64)>, GateError> {
+    let mut withdrawn = BTreeMap::new();
+    for pair in pairs.chunks(2) {
+        let [movement, units] = pair else {
+            return Err(unexpected("a movement cut short"));
+        };
+        withdrawn.insert(parse_movement(movement)?, reply::count(units)?);
+    }
+    Ok(withdrawn.into_iter().collect())
 }
 
 /// The server's clock. It is read by a script, since the connection only runs scripts and reads keys. The key is never written;

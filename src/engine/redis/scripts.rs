@@ -50,4 +50,5 @@ scripts! {
     set_user_result,
     unload_sale,
     user_status,
+    withdraw,
 }

@@ -80,7 +80,7 @@ impl Audit {
                 sold: look.after.holders.len() as u64,
                 removed: attempts.removed.len() as u64,
                 without_unit: without_unit(&look, attempts),
-                status: look.status,
+                status: look.status.clone(),
                 unsettled: unsettled.get(&listing.id).copied().unwrap_or(0),
                 dead_letters: letters.get(&listing.id).copied().unwrap_or(0),
                 findings: compare(&look, attempts),
@@ -111,7 +111,12 @@ impl Audit {
             tokio::time::sleep(self.pause).await;
             log.partitions = self.log().await?.0.partitions;
         }
-        Ok(Report { log, sheets })
+        let actions = self.engines.ledger.verify_actions().await?;
+        Ok(Report {
+            log,
+            sheets,
+            actions,
+        })
     }
 
     /// Reads a sale, in the order that the comparison requires.

@@ -21,11 +21,13 @@ fn holder(id: i64) -> Holder {
 fn snapshot(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
     let holders: Vec<_> = orders.into_iter().map(holder).collect();
     SaleSnapshot {
+        switch: crate::port::SaleSwitch::On,
         version: 1,
         window: window(),
         initial,
         remaining: initial - holders.len() as u64,
         holders,
+        movements: Vec::new(),
     }
 }
 
@@ -63,6 +65,7 @@ fn sound() -> SaleReading {
 fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
     GateStatus::Open {
         window: window(),
+        switch: crate::port::SaleSwitch::On,
         available,
         pending,
         holders,
@@ -70,6 +73,7 @@ fn open(available: i64, pending: u64, holders: u64) -> GateStatus {
         version: 1,
         total: 10,
         complete: true,
+        withdrawn: Vec::new(),
     }
 }
 
@@ -80,10 +84,12 @@ fn findings(look: &SaleReading) -> Vec<Finding> {
 fn sheet(findings: Vec<Finding>) -> SaleAudit {
     SaleAudit {
         listing: SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: String::new(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: window(),
             initial_stock: 10,
             remaining_stock: 8,
@@ -135,6 +141,7 @@ fn a_gate_with_a_unit_too_many_or_too_few_is_found() {
         let found = Finding::OffBalance {
             available,
             holders: 3,
+            withdrawn: 0,
             initial: 10,
         };
         assert_eq!(findings(&look), [found]);
@@ -263,6 +270,7 @@ fn only_findings_that_recur_persist_whatever_their_figures() {
     let off_balance = |available| Finding::OffBalance {
         available,
         holders: 3,
+        withdrawn: 0,
         initial: 10,
     };
     let failed = |id| Finding::FailedDespiteOrder { user: user(id) };

@@ -125,6 +125,7 @@ async fn reserve(
             ReserveOutcome::SoldOut => asked.answer(Err(Refusal::SoldOut)),
             ReserveOutcome::NotStarted => asked.answer(Err(Refusal::NotStarted)),
             ReserveOutcome::Ended => asked.answer(Err(Refusal::Ended)),
+            ReserveOutcome::Paused => asked.answer(Err(Refusal::Paused)),
             ReserveOutcome::Closed => asked.answer(Err(Refusal::Preparing)),
         }
     }

@@ -67,7 +67,14 @@ async fn load(
     let terms = snapshot.terms();
     let expires = terms.window.end + settings.keep;
     let opened = gate
-        .open(sale, token, terms, snapshot.remaining, expires)
+        .open(
+            sale,
+            token,
+            terms,
+            snapshot.remaining,
+            &snapshot.movements,
+            expires,
+        )
         .await?;
     if opened == LoadStep::Applied {
         counter!("flashsale_gate_loads_total").increment(1);

@@ -40,8 +40,11 @@ impl Reconcile {
         group: &str,
         listing: &SaleListing,
         available: i64,
+        withdrawn: u64,
     ) -> Result<bool, PortError> {
+        // The ledger counts units that are set aside, until it closes their movement.
         let remaining = listing.remaining_stock;
+        let available = available.saturating_add(i64::try_from(withdrawn).unwrap_or(i64::MAX));
         if i64::try_from(remaining).is_ok_and(|remaining| remaining == available) {
             *self = Self::default();
             return Ok(false);

@@ -18,13 +18,14 @@ use super::{
     reconcile::Reconcile,
     relay::Relay,
     terms::{Terms, TermsStep, end_orders},
+    withdrawals::{self, Withdrawn},
 };
 use crate::{
     auth::raise_lost_mark,
     ids::SaleId,
     port::{
         CloseRequest::{IfInconsistent, Unconditional},
-        EndedOrder, GateStatus, Offset, Partition, PortError, Ports, SaleListing,
+        EndedOrder, GateStatus, Movement, Offset, Partition, PortError, Ports, SaleListing,
     },
 };
 
@@ -50,6 +51,14 @@ pub(super) struct SaleController {
     engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, SaleTasks>,
+}
+
+/// What operators changed of a sale that the gate may not have yet, beside its terms.
+#[derive(Default)]
+struct Changes {
+    ended: Vec<EndedOrder>,
+    /// PENDING ones.
+    movements: Vec<Movement>,
 }
 
 /// What is under way for one sale, step by step.
@@ -141,18 +150,15 @@ impl SaleController {
 
     /// Reconciles every sale once. True if something waits for the log to be settled.
     async fn round(&mut self) -> Result<bool, PortError> {
-        let listings = self
-            .engines
-            .ledger
-            .sales(self.engines.clock.now() - self.settings.keep)
-            .await?;
+        // Before the terms: an order may have ended together with its unit, which terms of before would sell again. A sale that
+        // is listed for the first time has its turn at the next round.
+        let ids: Vec<SaleId> = self.sales.keys().copied().collect();
+        let mut changes = self.changes_of(&ids).await?;
+        let ledger = &self.engines.ledger;
+        let since = self.engines.clock.now() - self.settings.keep;
+        let listings = ledger.sales(since).await?;
         self.sales
             .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
-        let ids: Vec<SaleId> = listings.iter().map(|listing| listing.id).collect();
-        let mut ended: HashMap<SaleId, Vec<EndedOrder>> = HashMap::new();
-        for order in self.engines.ledger.ended_orders(&ids, ENDED).await? {
-            ended.entry(order.sale).or_default().push(order);
-        }
         // A node that registers accounts does it as well; here it does not depend on somebody who registers.
         if let Err(error) = raise_lost_mark(
             self.engines.ledger.as_ref(),
@@ -167,9 +173,9 @@ impl SaleController {
         let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {
             // One sale's trouble (on a cluster, a node that is down) is not another's.
-            let ended = ended.remove(&listing.id).unwrap_or_default();
-            waiting |= ended.len() >= ENDED as usize;
-            match self.reconcile_sale(listing, &ended).await {
+            let changes = changes.remove(&listing.id).unwrap_or_default();
+            waiting |= changes.ended.len() >= ENDED as usize;
+            match self.reconcile_sale(listing, &changes).await {
                 Ok(waits) => waiting |= waits,
                 Err(error) => trouble = Some(error),
             }
@@ -177,16 +183,33 @@ impl SaleController {
         trouble.map_or(Ok(waiting), Err)
     }
 
+    async fn changes_of(&self, sales: &[SaleId]) -> Result<HashMap<SaleId, Changes>, PortError> {
+        let mut changes: HashMap<SaleId, Changes> = HashMap::new();
+        if sales.is_empty() {
+            return Ok(changes);
+        }
+        let ledger = &self.engines.ledger;
+        for order in ledger.ended_orders(sales, ENDED).await? {
+            changes.entry(order.sale).or_default().ended.push(order);
+        }
+        for movement in ledger.pending_movements(sales).await? {
+            let changes = changes.entry(movement.sale).or_default();
+            changes.movements.push(movement);
+        }
+        Ok(changes)
+    }
+
     async fn reconcile_sale(
         &mut self,
         listing: &SaleListing,
-        ended: &[EndedOrder],
+        changes: &Changes,
     ) -> Result<bool, PortError> {
+        let Changes { ended, movements } = changes;
         let (engines, settings, sale) = (&self.engines, &self.settings, listing.id);
         let forgotten = listing.window.end + settings.keep <= engines.clock.now();
         let tasks = self.sales.entry(sale).or_default();
         let status = engines.gate.status(sale).await?;
-        show(sale, status);
+        show(sale, &status);
         let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
         if suspicious && tasks.closing.close(engines, sale, IfInconsistent).await? {
             return Ok(true);
@@ -196,7 +219,15 @@ impl SaleController {
                 available, pending, ..
             } => {
                 tasks.rebuild = Rebuild::default();
-                match tasks.terms.step(engines, settings, listing, status).await? {
+                match withdrawals::complete(engines, settings, listing, movements, &status).await? {
+                    Withdrawn::Nothing => {}
+                    Withdrawn::Cleared => return Ok(false),
+                }
+                match tasks
+                    .terms
+                    .step(engines, settings, listing, &status)
+                    .await?
+                {
                     TermsStep::Agreed => {}
                     TermsStep::Applied => return Ok(false),
                     TermsStep::Unknown => {
@@ -217,7 +248,7 @@ impl SaleController {
                 let differs = ended.is_empty()
                     && tasks
                         .reconcile
-                        .step(engines, group, listing, available)
+                        .step(engines, group, listing, available, status.withdrawn_units())
                         .await?;
                 if differs {
                     return tasks.closing.close(engines, sale, Unconditional).await;
@@ -237,6 +268,7 @@ impl SaleController {
                 if !ended.is_empty() {
                     engines.ledger.note_ended(ended).await?;
                 }
+                withdrawals::refuse(engines, movements).await?;
                 Ok(false)
             }
             GateStatus::Closed { .. } | GateStatus::Unknown => {
@@ -250,8 +282,8 @@ impl SaleController {
 
 /// Shows operators how a sale stands in the gate.
 #[allow(clippy::cast_precision_loss)] // gauges
-fn show(sale: SaleId, status: GateStatus) {
-    let (open, available, pending) = match status {
+fn show(sale: SaleId, status: &GateStatus) {
+    let (open, available, pending) = match *status {
         GateStatus::Unknown => (0.0, 0, 0),
         GateStatus::Closed { pending } => (0.0, 0, pending),
         GateStatus::Open {

@@ -140,10 +140,12 @@ mod tests {
     async fn settler() -> Settler {
         let ledger = ModelLedger::new(Arc::new(SystemClock));
         ledger.add_sale(SaleListing {
+            switch: crate::port::SaleSwitch::On,
             id: SaleId::new(1).unwrap(),
             product: ProductId::new(1).unwrap(),
             product_name: "Thing".into(),
             product_description: String::new(),
+            offer: crate::port::Offer::default(),
             window: SaleWindow {
                 start: DateTime::UNIX_EPOCH,
                 end: DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(1),

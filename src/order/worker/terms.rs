@@ -36,10 +36,11 @@ impl Terms {
         engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
-        status: GateStatus,
+        status: &GateStatus,
     ) -> Result<TermsStep, PortError> {
-        let GateStatus::Open {
+        let &GateStatus::Open {
             window,
+            switch,
             version,
             total,
             ..
@@ -51,19 +52,24 @@ impl Terms {
         if version < terms.version {
             self.unknown = 0;
             let expires = terms.window.end + settings.keep;
-            let applied = engines.gate.set_terms(listing.id, terms, expires).await?;
+            let applied = engines
+                .gate
+                .set_terms(listing.id, terms, &[], expires)
+                .await?;
             if applied == TermsOutcome::InForce {
                 let SaleTerms {
                     version,
                     window,
+                    switch,
                     total: units,
                 } = terms;
-                tracing::info!(sale = %listing.id, version, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
+                tracing::info!(sale = %listing.id, version, ?switch, units, before = total, start = %window.start, end = %window.end, "the gate has the sale's new terms");
             }
             return Ok(TermsStep::Applied);
         }
         let same = version == terms.version
             && window == terms.window
+            && switch == terms.switch
             && i64::try_from(terms.total).is_ok_and(|units| units == total);
         self.unknown = if same { 0 } else { self.unknown + 1 };
         if self.unknown < LOOKS {

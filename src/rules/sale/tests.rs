@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     ids::SaleId,
     port::{
-        Attempt, ClaimOutcome, CloseReason, EndOrdersOutcome, LoadStart, LoadStep, SaleWindow,
-        Settlement, TermsOutcome,
+        Attempt, ClaimOutcome, CloseReason, EndOrdersOutcome, LoadStart, LoadStep, MovementMode,
+        MovementState, SaleWindow, Settlement, TermsOutcome, WithdrawOutcome,
     },
 };
 
@@ -35,6 +35,7 @@ fn window() -> SaleWindow {
 
 fn terms(version: u64, total: u64) -> SaleTerms {
     SaleTerms {
+        switch: crate::port::SaleSwitch::On,
         version,
         window: window(),
         total,
@@ -45,7 +46,7 @@ fn open(stock: u64) -> Sale {
     let mut sale = Sale::default();
     assert_eq!(sale.begin_load(token(1), 0, LEASE), LoadStart::Begun);
     assert_eq!(
-        sale.open(token(1), terms(1, stock), stock, time(9_000), 0),
+        sale.open(token(1), terms(1, stock), stock, &[], time(9_000), 0),
         LoadStep::Applied
     );
     sale
@@ -99,7 +100,7 @@ fn a_loading_is_superseded_after_its_lease_and_not_before() {
         LoadStep::Superseded
     );
     assert_eq!(
-        sale.open(token(1), terms(1, 1), 1, time(9_000), 0),
+        sale.open(token(1), terms(1, 1), 1, &[], time(9_000), 0),
         LoadStep::Superseded
     );
 }
@@ -140,6 +141,8 @@ struct Ledger {
     stock: u64,
     orders: BTreeMap<UserId, AttemptId>,
     ended: Vec<Holder>,
+    /// Withdrawals, and whether they are closed.
+    movements: BTreeMap<MovementId, (Movement, bool)>,
 }
 
 impl Ledger {
@@ -163,6 +166,32 @@ impl Ledger {
         outcome
     }
 
+    fn begin_withdrawal(&mut self, random: &mut Random) {
+        let id = MovementId(Uuid::from_u128(self.movements.len() as u128 + 1));
+        let movement = Movement {
+            id,
+            sale: SaleId::new(1).unwrap(),
+            mode: [MovementMode::Exact, MovementMode::UpTo][usize::from(random.below(2) == 0)],
+            requested: 1 + u32::try_from(random.below(4)).unwrap(),
+            applied: 0,
+            state: MovementState::Pending,
+            requested_at: time(0),
+        };
+        self.movements.insert(id, (movement, false));
+    }
+
+    fn close_withdrawal(&mut self, id: MovementId, taken: u32) {
+        let taken = u64::from(taken).min(self.remaining());
+        self.stock -= taken;
+        self.version += u64::from(taken > 0);
+        self.movements.get_mut(&id).unwrap().1 = true;
+    }
+
+    fn pending_movements(&self) -> Vec<Movement> {
+        let pending = self.movements.values().filter(|(_, closed)| !closed);
+        pending.map(|(movement, _)| *movement).collect()
+    }
+
     fn decide_first(&mut self, holder: Holder) -> Outcome {
         match self.orders.get(&holder.user) {
             Some(by) if *by == holder.attempt => Outcome::Ordered,
@@ -178,18 +207,21 @@ impl Ledger {
 
 /// What operators change in the ledger, and what a worker tells the gate of it, soon or late.
 fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
-    match random.below(3) {
+    match random.below(7) {
         0 => {
             let sold = ledger.orders.len() as u64;
             let before = terms(ledger.version, ledger.stock);
             ledger.stock = sold + random.below(6);
             ledger.version += 1;
             assert_eq!(
-                sale.set_terms(terms(ledger.version, ledger.stock), time(9_000)),
+                sale.set_terms(terms(ledger.version, ledger.stock), &[], time(9_000)),
                 TermsOutcome::InForce
             );
             // Of a worker with an older listing.
-            assert_eq!(sale.set_terms(before, time(9_000)), TermsOutcome::InForce);
+            assert_eq!(
+                sale.set_terms(before, &[], time(9_000)),
+                TermsOutcome::InForce
+            );
         }
         1 => {
             if let Some(index) = pick(random, ledger.orders.len()) {
@@ -198,11 +230,42 @@ fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
                 ledger.ended.push(Holder { user, attempt });
             }
         }
-        _ => {
+        2 => {
             assert_eq!(sale.end_orders(&ledger.ended), EndOrdersOutcome::TakenOut);
             ledger.ended.clear();
         }
+        3 => ledger.begin_withdrawal(random),
+        4..=5 => {
+            // Also of a withdrawal that is closed: the call was on its way for long.
+            if let Some(index) = pick(random, ledger.movements.len()) {
+                let (movement, closed) = *ledger.movements.values().nth(index).unwrap();
+                let Movement {
+                    id,
+                    requested,
+                    mode,
+                    ..
+                } = movement;
+                let taken = sale.withdraw(id, requested, mode);
+                assert_eq!(sale.withdraw(id, requested, mode), taken, "repeated");
+                if let WithdrawOutcome::Withdrawn(units) = taken
+                    && !closed
+                    && random.below(2) == 0
+                {
+                    ledger.close_withdrawal(id, units);
+                }
+            }
+        }
+        _ => clear(ledger, sale),
     }
+}
+
+/// Has the gate clear what is closed, with the ledger's terms.
+fn clear(ledger: &Ledger, sale: &mut Sale) {
+    let closed = ledger.movements.values().filter(|(_, closed)| *closed);
+    let closed: Vec<_> = closed.map(|(movement, _)| movement.id).collect();
+    let newest = terms(ledger.version, ledger.stock);
+    let set = sale.set_terms(newest, &closed, time(9_000));
+    assert_eq!(set, TermsOutcome::InForce);
 }
 
 /// Random presses, releases, claims, settlements told late, twice or never, and loadings at any moment.
@@ -213,6 +276,7 @@ fn history(seed: u64) {
         stock: 1 + random.below(6),
         orders: BTreeMap::new(),
         ended: Vec::new(),
+        movements: BTreeMap::new(),
     };
     let mut decided: BTreeMap<AttemptId, Outcome> = BTreeMap::new();
     let mut sale = open(ledger.stock);
@@ -283,6 +347,7 @@ fn history(seed: u64) {
                         token(2),
                         terms(ledger.version, ledger.stock),
                         remaining,
+                        &ledger.pending_movements(),
                         time(9_000),
                         0
                     ),
@@ -293,6 +358,11 @@ fn history(seed: u64) {
         }
         check(&sale, &ledger, seed, step);
     }
+    clear(&ledger, &mut sale);
+    check(&sale, &ledger, seed, 60);
+    let pending = ledger.pending_movements();
+    let is_pending = |id: &MovementId| pending.iter().any(|movement| movement.id == *id);
+    assert!(sale.withdrawn.keys().all(is_pending), "seed {seed}");
 }
 
 fn pick(random: &mut Random, len: usize) -> Option<usize> {
@@ -308,10 +378,14 @@ fn orders(ledger: &Ledger) -> Vec<Holder> {
     ledger.orders.iter().map(holder).collect()
 }
 
-/// `available + pending = remaining + orders that are not counted - ended orders that still hold`, and the gate's own sum.
+/// `available + pending + withdrawn = remaining + orders that are not counted - ended orders that still hold`, as of the total
+/// that the gate knows, and the gate's own sum.
 fn check(sale: &Sale, ledger: &Ledger, seed: u64, step: u64) {
     let GateStatus::Open {
-        available, pending, ..
+        available,
+        pending,
+        total,
+        ..
     } = sale.status()
     else {
         panic!("seed {seed}: closed");
@@ -320,7 +394,9 @@ fn check(sale: &Sale, ledger: &Ledger, seed: u64, step: u64) {
     // Of each order that ended: held by it, or by an attempt that is counted for it.
     let ended = sale.users().into_iter();
     let ended = ended.filter(|user| sale.has_order(*user) && !ledger.orders.contains_key(user));
+    let untold = total - i64::try_from(ledger.stock).unwrap();
     let expected = i64::try_from(ledger.remaining()).unwrap()
+        + untold
         + i64::try_from(uncounted.count()).unwrap()
         - i64::try_from(ended.count()).unwrap();
     assert!(
@@ -329,7 +405,7 @@ fn check(sale: &Sale, ledger: &Ledger, seed: u64, step: u64) {
         sale.status()
     );
     assert_eq!(
-        available + i64::try_from(pending).unwrap(),
+        available + i64::try_from(pending + sale.status().withdrawn_units()).unwrap(),
         expected,
         "seed {seed}, step {step}: available {available}, pending {pending}"
     );

@@ -5,7 +5,10 @@ use chrono::{DateTime, Utc};
 use super::{Held, Key, Phase, Sale, millis, signed};
 use crate::{
     ids::UserId,
-    port::{CloseReason, EndOrdersOutcome, Holder, Outcome, SaleTerms, Settlement, TermsOutcome},
+    port::{
+        CloseReason, EndOrdersOutcome, Holder, MovementId, Outcome, SaleTerms, Settlement,
+        TermsOutcome,
+    },
 };
 
 /// What is kept of a sale under a key of its own where a server keeps it.
@@ -79,19 +82,32 @@ impl Sale {
         }
     }
 
-    /// Applies newer terms.
-    pub fn set_terms(&mut self, new: SaleTerms, expires: DateTime<Utc>) -> TermsOutcome {
+    /// Applies newer terms, and gives back what was set aside for movements that are closed in the ledger, by the rules of
+    /// `set_terms.lua`.
+    pub fn set_terms(
+        &mut self,
+        new: SaleTerms,
+        closed: &[MovementId],
+        expires: DateTime<Utc>,
+    ) -> TermsOutcome {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
             return TermsOutcome::NotOpen;
         };
+        if terms.version > new.version {
+            return TermsOutcome::InForce;
+        }
+        let mut units = 0;
         if terms.version < new.version {
-            let units = signed(new.total) - signed(terms.total);
+            units = signed(new.total) - signed(terms.total);
             *terms = new;
-            self.available = Some(available + units);
             self.expires = Some(millis(expires));
-            if units > 0 {
-                self.holders_epoch += 1;
-            }
+        }
+        for movement in closed {
+            units += signed(self.withdrawn.remove(movement).unwrap_or(0));
+        }
+        self.available = Some(available + units);
+        if units > 0 {
+            self.holders_epoch += 1;
         }
         TermsOutcome::InForce
     }

@@ -5,13 +5,14 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{RemoteGate, describe, named, of_gate, settlements};
+use super::{RemoteGate, describe, moved, named, of_gate, settlements};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
-        ReserveOutcome, ResultEntry, SaleTerms, Settlement, StockGate, TermsOutcome, UnloadOutcome,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
+        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 
@@ -175,14 +176,23 @@ impl StockGate for RemoteGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<LoadStep, GateError> {
         let (gate, world) = (Arc::clone(&self.gate), Arc::clone(&self.connection.world));
-        let what = || format!("gate.open({remaining} units)");
+        let taken = movements.to_vec();
+        let what = || {
+            format!(
+                "gate.open({remaining} units, {} movements)",
+                movements.len()
+            )
+        };
         let effect = move || {
-            let (gate, world) = (Arc::clone(&gate), Arc::clone(&world));
+            let (gate, world, movements) = (Arc::clone(&gate), Arc::clone(&world), taken.clone());
             async move {
-                let opened = gate.open(sale, token, terms, remaining, expires).await;
+                let opened = gate
+                    .open(sale, token, terms, remaining, &movements, expires)
+                    .await;
                 if matches!(opened, Ok(LoadStep::Applied)) {
                     world.opened();
                 }
@@ -196,11 +206,36 @@ impl StockGate for RemoteGate {
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<TermsOutcome, GateError> {
-        of_gate(call!(self.gate.set_terms(sale, terms, expires), || {
-            format!("gate.set_terms({}, {} units)", terms.version, terms.total)
-        }))
+        let (gate, taken) = (Arc::clone(&self.gate), closed.to_vec());
+        let what = || {
+            let SaleTerms {
+                version,
+                total,
+                switch,
+                ..
+            } = terms;
+            let closed: Vec<_> = closed.iter().map(|id| moved(*id)).collect();
+            format!("gate.set_terms({version}, {total} units, {switch:?}, closed {closed:?})")
+        };
+        let effect = move || {
+            let (gate, closed) = (Arc::clone(&gate), taken.clone());
+            async move { gate.set_terms(sale, terms, &closed, expires).await }
+        };
+        of_gate(self.connection.call(what, describe, effect).await)
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        let what = || format!("gate.withdraw({}, {units} {mode:?})", moved(movement));
+        of_gate(call!(self.gate.withdraw(sale, movement, units, mode), what))
     }
 
     // What audits and repairs ask: not simulated.

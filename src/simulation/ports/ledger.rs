@@ -5,16 +5,97 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{super::world::short, RemoteLedger, attempts, describe, named, of_ledger, settlements};
+use super::{
+    super::world::short, RemoteLedger, attempts, describe, moved, named, of_ledger, settlements,
+};
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Lease,
-        Ledger, LedgerError, Member, NewUser, Offset, Outcome, Partition, PasswordHashOutcome,
-        Position, Registration, SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Holder,
+        Lease, Ledger, LedgerError, Member, Movement, MovementId, MovementMode, NewUser, Offset,
+        Outcome, Partition, PasswordHashOutcome, Position, Registration, Restock, SaleChange,
+        SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt,
+        Settlement, StoredUser,
     },
 };
+
+/// What operators change.
+impl RemoteLedger {
+    pub(in super::super) async fn change_sale(
+        &self,
+        sale: SaleId,
+        change: SaleChange,
+        now: DateTime<Utc>,
+    ) -> Result<Option<SaleListing>, LedgerError> {
+        let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.connection.world));
+        let what = || format!("ledger.change_sale({change:?})");
+        let taken = change.clone();
+        let effect = move || {
+            let (ledger, world, change) = (Arc::clone(&ledger), Arc::clone(&world), taken.clone());
+            async move {
+                let before = ledger.listing(sale);
+                let after = ledger.change_sale(sale, &change, now);
+                if after.is_some() && after != before {
+                    if matches!(change, SaleChange::AddUnits(_)) {
+                        world.seen().units_moved = true;
+                    }
+                    world.terms_changed();
+                }
+                Ok::<_, LedgerError>(after)
+            }
+        };
+        let done = |answer: &Result<Option<SaleListing>, LedgerError>| match answer {
+            Ok(Some(after)) => format!("version {}", after.version),
+            Ok(None) => "not allowed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    pub(in super::super) async fn begin_withdrawal(
+        &self,
+        sale: SaleId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<Option<Movement>, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let what = || format!("ledger.begin_withdrawal({units} {mode:?})");
+        let effect = move || {
+            let ledger = Arc::clone(&ledger);
+            async move { Ok::<_, LedgerError>(ledger.begin_withdrawal(sale, units, mode)) }
+        };
+        let done = |answer: &Result<Option<Movement>, LedgerError>| match answer {
+            Ok(Some(movement)) => moved(movement.id),
+            Ok(None) => "not allowed".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    pub(in super::super) async fn cancel_order(
+        &self,
+        sale: SaleId,
+        user: UserId,
+        restock: Restock,
+    ) -> Result<Option<Holder>, LedgerError> {
+        let (ledger, world) = (Arc::clone(&self.ledger), Arc::clone(&self.connection.world));
+        let what = || format!("ledger.cancel_order(of {user}, restock {restock:?})");
+        let effect = move || {
+            let (ledger, world) = (Arc::clone(&ledger), Arc::clone(&world));
+            async move {
+                let attempt = ledger.cancel_order(sale, user, restock);
+                if let Some(attempt) = attempt {
+                    let mut seen = world.seen();
+                    seen.units_moved = true;
+                    seen.ended.insert(attempt);
+                    seen.ended_of.insert(user);
+                }
+                Ok::<_, LedgerError>(attempt.map(|attempt| Holder { user, attempt }))
+            }
+        };
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+}
 
 #[async_trait]
 impl Ledger for RemoteLedger {
@@ -184,6 +265,36 @@ impl Ledger for RemoteLedger {
             async move { ledger.note_ended(&orders).await }
         };
         of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
+        let effect = move || {
+            let (ledger, sales) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.pending_movements(&sales).await }
+        };
+        let what = || "ledger.pending_movements".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), ids.to_vec());
+        let effect = move || {
+            let (ledger, ids) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.movements(&ids).await }
+        };
+        let what = || "ledger.movements".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        of_ledger(call!(self.ledger.close_withdrawal(movement, taken), || {
+            format!("ledger.close_withdrawal({} took {taken})", movement.0)
+        }))
     }
 
     async fn heartbeat(

@@ -44,6 +44,7 @@ impl World {
         } else {
             lock(&self.image).clone()
         };
+        self.seen().may_be_short |= !forgets;
         self.lose(|| gate.restart_from(&image));
     }
 
@@ -59,6 +60,9 @@ impl World {
         let (settled, orders) = (self.ledger.settled_ids(), self.ledger.orders(self.sale));
         let accounts = self.ledger.accounts();
         self.ledger.set_back(&backup);
+        self.seen().ledger_set_back = true;
+        self.seen().may_be_short = true;
+        self.terms_changed();
         let there: BTreeSet<UserId> = self.ledger.accounts().into_iter().collect();
         let kept = self.ledger.orders(self.sale);
         let (pending, logged) = (self.pending(), self.logged());

@@ -17,6 +17,7 @@ mod reserving;
 mod results;
 mod scene;
 mod terms;
+mod withdrawing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -252,6 +253,24 @@ macro_rules! suite {
                 older_terms_change_nothing,
                 terms_are_in_force_in_an_open_sale_only,
                 terms_sent_by_many_at_once_end_as_the_newest,
+                a_paused_sale_refuses_everyone_but_its_holders,
+                a_cancelled_sale_answers_as_one_that_has_ended,
+                a_pause_is_told_within_the_window_only_and_before_sold_out,
+            ]);
+            suite!(@tests $engine, withdrawing: [
+                units_that_are_set_aside_cannot_be_bought,
+                up_to_takes_what_is_available_and_exact_all_or_none,
+                a_repeated_withdrawal_takes_nothing_more,
+                a_closed_movement_is_not_subtracted_twice,
+                a_movement_is_cleared_although_its_terms_are_in_force,
+                older_terms_clear_nothing,
+                a_withdrawal_that_comes_late_is_given_back,
+                units_are_set_aside_in_an_open_sale_only,
+                a_sale_is_loaded_with_the_units_of_pending_movements_set_aside,
+                a_repeated_opening_sets_nothing_aside_again,
+                withdrawals_and_presses_at_once_share_the_units,
+                a_sale_with_units_set_aside_is_sound_and_tells_results,
+                a_hundred_movements_are_listed_and_cleared_at_once,
             ]);
             suite!(@tests $engine, ending: [
                 an_ended_order_frees_its_unit_and_its_shopper,
@@ -302,6 +321,9 @@ macro_rules! server_suite {
                 a_sale_that_lost_its_holders_is_closed,
                 a_sale_that_lost_its_pending_attempts_lists_them_again,
                 a_sale_that_lost_its_meta_lists_its_pending_attempts_again,
+            ]);
+            suite!(@tests $engine, withdrawing: [
+                units_set_aside_are_forgotten_with_their_key_and_set_aside_anew,
             ]);
             suite!(@tests $engine, identity: [
                 the_note_of_account_ids_only_rises,

@@ -2,17 +2,24 @@
 //! statements by hand for those that speak SQL; what only PostgreSQL has is in `postgres`.
 
 mod accounts;
+mod action_log;
 mod auditing;
 mod bed;
+mod cancelling;
 mod catalog;
+mod changes;
 mod ending;
+mod keys;
 mod leases;
 mod model;
+mod operator;
 mod orders;
 mod postgres;
+mod products;
 mod settling;
 mod sqlite;
 mod terms;
+mod withdrawals;
 
 use self::bed::TestBed;
 
@@ -171,3 +178,74 @@ macro_rules! apart_suite {
 
 apart_suite!(set_back_on_postgres, super::postgres::PostgresBed);
 apart_suite!(set_back_on_model, super::model::ModelBed);
+
+/// Makes a module with what operators change, on a bed.
+macro_rules! operator_suite {
+    ($engine:ident, $bed:path) => {
+        mod $engine {
+            use $bed as EngineBed;
+
+            contract! { EngineBed:
+                products {
+                    a_product_is_made_and_changed,
+                    a_taken_sku_is_refused,
+                    a_product_that_was_changed_meanwhile_is_stale,
+                    a_product_changed_by_hand_has_a_new_version,
+                }
+                changes {
+                    a_draft_is_seen_by_operators_only,
+                    every_change_raises_the_version_once_and_is_noted,
+                    what_changes_nothing_leaves_no_trace,
+                    an_edit_of_another_version_is_stale,
+                    changes_that_the_phase_does_not_allow_are_refused,
+                    live_sales_of_a_product_do_not_overlap,
+                    two_publications_of_overlapping_sales_at_once_make_one_live,
+                    an_unknown_product_or_sale_is_not_found,
+                    statements_by_hand_count_the_same,
+                    a_live_sale_never_becomes_a_draft_again,
+                    units_can_be_added_while_orders_are_settled,
+                    sales_are_listed_page_by_page,
+                }
+                withdrawals {
+                    a_withdrawal_lowers_the_units_when_it_is_closed,
+                    a_withdrawal_that_took_nothing_is_refused,
+                    closing_twice_counts_once,
+                    closing_at_once_from_many_processes_counts_once,
+                    no_more_units_are_taken_than_remain,
+                    drafts_and_ended_sales_give_no_units,
+                    a_sale_has_a_bounded_number_of_pending_withdrawals,
+                }
+                cancelling {
+                    a_cancelled_order_returns_its_unit,
+                    a_cancelled_order_without_restocking_takes_its_unit_along,
+                    an_order_is_cancelled_once,
+                    the_history_of_an_attempt_is_told,
+                    orders_are_listed_page_by_page,
+                    cancelling_and_settling_at_once_keep_the_balance,
+                }
+                keys {
+                    of_three_requests_with_one_key_at_once_one_is_made,
+                    another_request_with_the_key_is_told,
+                    a_key_belongs_to_its_actor,
+                    a_refused_change_uses_no_key,
+                    a_key_without_a_change_is_used_as_well,
+                    a_stored_answer_is_the_first_one,
+                    a_key_is_used_anew_after_a_day,
+                    a_withdrawal_is_found_by_its_key,
+                }
+                action_log {
+                    an_entry_says_who_changed_what_and_why,
+                    entries_of_many_changes_at_once_are_one_chain,
+                    entries_cannot_be_changed_by_a_statement,
+                    a_changed_entry_is_named,
+                    a_missing_entry_is_named,
+                    entries_that_were_cut_off_are_named,
+                    a_change_that_was_undone_leaves_no_entry,
+                }
+            }
+        }
+    };
+}
+
+operator_suite!(operators_on_postgres, super::postgres::PostgresBed);
+operator_suite!(operators_on_sqlite, super::sqlite::SqliteBed);

@@ -10,8 +10,9 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, PendingEntry, PurchaseResult, ReleaseOutcome,
-        ReserveOutcome, ResultEntry, SaleTerms, Settlement, StockGate, TermsOutcome, UnloadOutcome,
+        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
+        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
+        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 
@@ -207,13 +208,15 @@ impl StockGate for ModelGate {
         token: LoadToken,
         terms: SaleTerms,
         remaining: u64,
+        movements: &[Movement],
         expires: DateTime<Utc>,
     ) -> Result<LoadStep, GateError> {
         let micros = self.clock.now().timestamp_micros();
         let run = self.state().run;
         let opened = self.with_own(sale, |kept, _| {
             if kept.run == run {
-                kept.sale.open(token, terms, remaining, expires, micros)
+                let sale = &mut kept.sale;
+                sale.open(token, terms, remaining, movements, expires, micros)
             } else {
                 // After a restart during the load a part of it may be forgotten.
                 LoadStep::Superseded
@@ -226,10 +229,22 @@ impl StockGate for ModelGate {
         &self,
         sale: SaleId,
         terms: SaleTerms,
+        closed: &[MovementId],
         expires: DateTime<Utc>,
     ) -> Result<TermsOutcome, GateError> {
-        let set = self.with_own(sale, |kept, _| kept.sale.set_terms(terms, expires));
+        let set = self.with_own(sale, |kept, _| kept.sale.set_terms(terms, closed, expires));
         Ok(set.unwrap_or(TermsOutcome::NotOpen))
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+    ) -> Result<WithdrawOutcome, GateError> {
+        let outcome = self.with_sure(sale, |sale, _| sale.withdraw(movement, units, mode));
+        Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {

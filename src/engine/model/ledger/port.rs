@@ -14,9 +14,10 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
-        EndedOrder, Holder, Lease, Ledger, LedgerError, Member, NewUser, Offset, Outcome,
-        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
-        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        EndedOrder, Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
+        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
     rules::settlement::{self, Settled},
 };
@@ -198,11 +199,13 @@ impl Ledger for ModelLedger {
             })
             .collect();
         Ok(Some(SaleSnapshot {
+            switch: row.switch,
             version: row.version,
             window: row.window,
             initial: row.initial_stock,
             remaining: row.remaining_stock,
             holders,
+            movements: tables.pending_movements(&[sale]),
         }))
     }
 
@@ -224,6 +227,24 @@ impl Ledger for ModelLedger {
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
         self.tables().ended.retain(|order| !orders.contains(order));
         Ok(())
+    }
+
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(self.tables().pending_movements(sales))
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        let tables = self.tables();
+        let known = ids.iter().filter_map(|id| tables.movements.get(id));
+        Ok(known.copied().collect())
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        Ok(self.tables().close_withdrawal(movement, taken))
     }
 
     async fn heartbeat(

@@ -1,8 +1,8 @@
 -- Takes a unit for each of many shoppers of one sale, in order.
 -- KEYS: stock, holders, pending, meta.
 -- ARGV: the ledger's id; the attempt ids, 16 bytes each, in one string; then the user ids.
--- Returns { codes, held... }: one letter a shopper (R reserved, S sold out, N not started, E ended, X closed, H already
--- held), and for each H, in order, the holder's value as it was found (state letter and attempt id).
+-- Returns { codes, held... }: one letter a shopper (R reserved, S sold out, N not started, E ended or cancelled, P paused,
+-- X closed, H already held), and for each H, in order, the holder's value as it was found (state letter and attempt id).
 --
 -- Few calls a batch rather than a few a shopper: that is what makes a batch cheap. `written` keeps what the batch has
 -- done so far, so that a shopper who comes twice in it is treated as in two calls.
@@ -11,7 +11,7 @@ local CHUNK = 3000 -- unpack() puts its values on Lua's stack, which ends at 8,0
 local shoppers = #ARGV - 2
 -- After a restart of the server nothing is decided before the sale is loaded anew: writes may be lost. A sale of another
 -- ledger is closed until a worker of this ledger loads it.
-local meta = call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id', 'ledger')
+local meta = call('HMGET', KEYS[4], 'state', 'start', 'end', 'expires', 'run_id', 'ledger', 'switch')
 local stock = meta[1] == 'open' and (not meta[6] or meta[6] == ARGV[1] or meta[6] == '' or ARGV[1] == '')
   and meta[5] == string.match(call('INFO', 'server'), 'run_id:(%x+)')
   and call('GET', KEYS[1])
@@ -22,7 +22,8 @@ stock = tonumber(stock)
 
 local time = call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local refusal = (now < tonumber(meta[2]) and 'N') or (now >= tonumber(meta[3]) and 'E')
+local refusal = (meta[7] == 'cancelled' and 'E') or (now < tonumber(meta[2]) and 'N')
+  or (now >= tonumber(meta[3]) and 'E') or (meta[7] == 'paused' and 'P')
 
 local codes, reply, written, entries, taken = {}, { '' }, {}, {}, 0
 local score = string.format('%.0f', now)

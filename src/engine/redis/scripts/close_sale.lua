@@ -1,13 +1,13 @@
 -- Closes an open sale until it is loaded anew, if its keys cannot be trusted, or anyway.
 -- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, ms that a closed sale without `meta` may stay, 1 to close anyway.
 -- Returns nothing if it did not close the sale now, or why it did: `restarted` (the server was restarted, or replaced by
--- its replica, since the sale was loaded), `stock`, `pending` or `meta` (that key was lost), `balance` (stock + holders is
--- not the total: `holders` was lost, or somebody wrote into the keys), `told` (anyway).
+-- its replica, since the sale was loaded), `stock`, `pending` or `meta` (that key was lost), `balance` (stock + holders +
+-- withdrawn is not the total: `holders` was lost, or somebody wrote into the keys), `told` (anyway).
 -- INFO inside the script, so that on a cluster it asks the very node that has the sale.
 --
 -- `unlisted` says that holders in state p or c may be missing from `pending`: relist_pending puts them back.
 local call = redis.call
-local meta = call('HMGET', KEYS[4], 'state', 'run_id', 'ledger', 'total')
+local meta = call('HMGET', KEYS[4], 'state', 'run_id', 'ledger', 'total', 'withdrawn')
 local mark = call('ZSCORE', KEYS[3], 'ledger:' .. (meta[3] or ARGV[1]))
 if not meta[1] then
   if not mark then
@@ -26,7 +26,7 @@ end
 local stock, why = call('GET', KEYS[1]), nil
 if not stock then
   why = 'stock'
-elseif meta[4] and stock + call('HLEN', KEYS[2]) ~= tonumber(meta[4]) then
+elseif meta[4] and stock + call('HLEN', KEYS[2]) + (meta[5] or 0) ~= tonumber(meta[4]) then
   why = 'balance'
 elseif meta[4] and not mark then
   why = 'pending'

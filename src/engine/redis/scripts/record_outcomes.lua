@@ -6,7 +6,7 @@
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
 -- s or l. With the sale open, at every moment
---     stock + pending = R + (orders in the ledger that are not counted).
+--     stock + pending + withdrawn = R + (orders in the ledger that are not counted).
 -- * reserve moves a unit from stock to pending; restore_stock moves it back.
 -- * The ledger makes an order: R falls by one, the uncounted orders rise by one.
 -- * O for a pending shopper (by this attempt or another): pending falls by one and the order is counted. If another attempt
@@ -15,6 +15,9 @@
 -- * O for a shopper in s or l: the order is counted already, since the ledger holds one order a shopper. Nothing changes.
 -- * F for a pending attempt: its unit moves from pending to stock. Any other F changes nothing.
 -- * A of a pending attempt: pending falls by one and the other attempt's order, not counted until now, is.
+-- * withdraw moves units from stock to withdrawn. The ledger lowers R by what was withdrawn for a movement: the two sides
+--   differ by it until set_terms clears the movement, which takes the difference of the totals off stock and adds the
+--   cleared units to it.
 -- * The ledger ends an order: R rises by one, and the order leaves. end_orders takes its holder out and stock rises by one,
 --   or finds none; until then the two sides differ by the orders that ended and are not applied.
 -- * O or A of an order that end_orders took out: the worker that settled it was paused in between. The order takes no unit:
@@ -29,7 +32,7 @@
 -- * between begin_load and open, and it is not in the snapshot: it stays l, and late takes it off R';
 -- * after open, and it is in the snapshot: it is s, nothing happens;
 -- * after open, and it is not in the snapshot: its shopper is unknown or pending, the rules for an open sale apply.
--- So right after open, stock = R' - late = R + (orders not counted), and pending = 0. No attempt is pending while a sale
+-- So right after open, stock + withdrawn = R' - late = R + (orders not counted), and pending = 0. No attempt is pending while a sale
 -- is loading, so F and A find nothing then.
 --
 -- A closed sale (after a restart of the server) still has its stock and its pending attempts, which are treated as in an open

@@ -1,32 +1,55 @@
--- Applies newer terms to an open sale.
--- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, version, total (the ledger's initial stock), start, end
--- and expiry (ms). Returns 1 if these or newer terms are in force, or 0 when the sale is not open.
+-- Applies newer terms to an open sale, and gives back what was set aside for movements that are closed in the ledger.
+-- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, version, total (the ledger's initial stock), start,
+-- end, expiry (ms) and switch (`on`, `paused`, `cancelled`); then the closed movements.
+-- Returns 1 if these or newer terms are in force, or 0 when the sale is not open.
 --
 -- An older version changes nothing, so that two workers with listings of different age do not undo each other. Units are
 -- added and taken by the difference of the totals; `stock` goes below zero when more is given out than there is now. A
 -- sale that was loaded by a program that knew no terms has no version and no total: it takes these, and the mark.
+--
+-- The total of these terms no longer counts units that left the sale by the closed movements. They left `stock` when they
+-- were set aside, so the difference of the totals would take them a second time: what is cleared goes back to `stock`
+-- in the same step. With the version in force it is cleared as well: another process may have applied that version
+-- without the list. With an older one it is not: its total may count those units still.
 local call = redis.call
-local meta = call('HMGET', KEYS[4], 'state', 'ledger', 'version', 'total')
+local meta = call('HMGET', KEYS[4], 'state', 'ledger', 'version', 'total', 'withdrawn')
 local stock = call('GET', KEYS[1])
 if meta[1] ~= 'open' or not stock or (ARGV[1] ~= '' and meta[2] and meta[2] ~= '' and meta[2] ~= ARGV[1]) then
   return 0
 end
-if tonumber(meta[3] or 0) >= tonumber(ARGV[2]) then
+local version, in_force = tonumber(ARGV[2]), tonumber(meta[3] or 0)
+if in_force > version then
   return 1
 end
-local before = meta[4] or stock + call('HLEN', KEYS[2])
-local units = ARGV[3] - before
+local cleared, newer = 0, in_force < version
+for i = 8, #ARGV do
+  local units = call('HGET', KEYS[4], 'w:' .. ARGV[i])
+  if units then
+    cleared = cleared + units
+    call('HDEL', KEYS[4], 'w:' .. ARGV[i])
+  end
+end
+local units = cleared
+if newer then
+  units = units + ARGV[3] - (meta[4] or stock + call('HLEN', KEYS[2]) + (meta[5] or 0))
+end
+if cleared > 0 then
+  call('HINCRBY', KEYS[4], 'withdrawn', string.format('%.0f', -cleared))
+end
 if units ~= 0 then
   call('INCRBY', KEYS[1], string.format('%.0f', units))
 end
 if units > 0 then
   call('HINCRBY', KEYS[4], 'returns', 1)
 end
+if not newer then
+  return 1
+end
 if not meta[4] then
   call('ZADD', KEYS[3], '+inf', 'ledger:' .. ARGV[1])
 end
 call('HSET', KEYS[4], 'ledger', ARGV[1], 'version', ARGV[2], 'total', ARGV[3], 'start', ARGV[4], 'end', ARGV[5],
-  'expires', ARGV[6])
+  'expires', ARGV[6], 'switch', ARGV[7])
 for i = 1, 5 do
   call('PEXPIREAT', KEYS[i], ARGV[6])
 end

@@ -7,7 +7,7 @@
 -- was restarted since the load, or the sale's keys contradict each other because one was lost (close_sale.lua). It is 0 for an
 -- unknown sale, and a sale of another ledger counts as unknown.
 local call, sub = redis.call, string.sub
-local meta = call('HMGET', KEYS[2], 'state', 'run_id', 'ledger', 'total')
+local meta = call('HMGET', KEYS[2], 'state', 'run_id', 'ledger', 'total', 'withdrawn')
 local foreign = ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]
 local holders = foreign and {} or call('HMGET', KEYS[1], unpack(ARGV, 2))
 local reply, looked = { 0 }, foreign
@@ -20,7 +20,7 @@ for i = 1, #ARGV - 1 do
       looked = true
       local mark = 'ledger:' .. (meta[3] or ARGV[1])
       local stock = meta[4] and call('GET', KEYS[3])
-      local lost = meta[4] and (not stock or stock + call('HLEN', KEYS[1]) ~= tonumber(meta[4])
+      local lost = meta[4] and (not stock or stock + call('HLEN', KEYS[1]) + (meta[5] or 0) ~= tonumber(meta[4])
         or not call('ZSCORE', KEYS[4], mark))
       local forgot = not meta[1] and call('ZSCORE', KEYS[4], mark) or meta[1]
         and (lost or meta[1] ~= 'open' or meta[2] ~= string.match(call('INFO', 'server'), 'run_id:(%x+)'))

@@ -97,6 +97,7 @@ pub async fn available_units_and_holders_are_the_initial_stock_at_every_step(eng
         token,
         terms(open_window(), 10),
         8,
+        &[],
         in_two_hours(),
     );
     assert_eq!(opened.await.unwrap(), LoadStep::Applied);

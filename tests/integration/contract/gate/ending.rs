@@ -105,7 +105,7 @@ pub async fn orders_end_in_an_open_sale_only(engine: impl Engine) {
     let loaded = gate.load_holders(sale, token, &[holder]).await;
     assert_eq!(loaded.unwrap(), LoadStep::Applied);
     assert_eq!(end(&scene, &[holder]).await, EndOrdersOutcome::NotOpen);
-    let opened = gate.open(sale, token, terms(open_window(), 5), 4, in_two_hours());
+    let opened = gate.open(sale, token, terms(open_window(), 5), 4, &[], in_two_hours());
     assert_eq!(opened.await.unwrap(), LoadStep::Applied);
     assert!(scene.is_holder(holder.user).await);
     // Sent again, as the answers asked for.

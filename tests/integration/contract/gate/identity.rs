@@ -91,6 +91,7 @@ pub async fn a_sale_of_another_ledger_is_unknown_until_it_is_loaded(engine: impl
                 token,
                 terms(open_window(), total),
                 units,
+                &[],
                 in_two_hours(),
             )
             .await
@@ -128,7 +129,7 @@ pub async fn a_sale_of_another_ledger_is_unknown_until_it_is_loaded(engine: impl
     assert_eq!(other.relist(sale).await.unwrap(), 0);
     let ended = other.end_orders(sale, scene.product, &[buyer]).await;
     assert_eq!(ended.unwrap(), EndOrdersOutcome::NotOpen);
-    let set = other.set_terms(sale, terms(open_window(), 9), in_two_hours());
+    let set = other.set_terms(sale, terms(open_window(), 9), &[], in_two_hours());
     assert_eq!(set.await.unwrap(), TermsOutcome::NotOpen);
     let settlement = scene.settlement(holder, Outcome::SoldOut);
     other.record(sale, &[settlement]).await.unwrap();

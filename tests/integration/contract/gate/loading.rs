@@ -59,7 +59,7 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
     }
     scene
         .gate
-        .set_terms(scene.sale, terms(open_window(), 9), in_two_hours())
+        .set_terms(scene.sale, terms(open_window(), 9), &[], in_two_hours())
         .await
         .unwrap();
     assert_eq!(scene.gate.status(scene.sale).await.unwrap(), closed);
@@ -71,6 +71,7 @@ pub async fn a_sale_that_is_being_loaded_is_closed(engine: impl Engine) {
                 token,
                 terms(open_window(), 4),
                 3,
+                &[],
                 in_two_hours()
             )
             .await
@@ -130,7 +131,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert_eq!(
         scene
             .gate
-            .open(scene.sale, old, terms(open_window(), 9), 9, in_two_hours())
+            .open(
+                scene.sale,
+                old,
+                terms(open_window(), 9),
+                9,
+                &[],
+                in_two_hours()
+            )
             .await
             .unwrap(),
         LoadStep::Superseded
@@ -171,7 +179,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert_eq!(
         scene
             .gate
-            .open(scene.sale, old, terms(open_window(), 9), 9, in_two_hours())
+            .open(
+                scene.sale,
+                old,
+                terms(open_window(), 9),
+                9,
+                &[],
+                in_two_hours()
+            )
             .await
             .unwrap(),
         LoadStep::Superseded
@@ -183,7 +198,14 @@ pub async fn a_superseded_load_can_do_nothing(engine: impl Engine) {
     assert_eq!(
         scene
             .gate
-            .open(scene.sale, new, terms(open_window(), 3), 3, in_two_hours())
+            .open(
+                scene.sale,
+                new,
+                terms(open_window(), 3),
+                3,
+                &[],
+                in_two_hours()
+            )
             .await
             .unwrap(),
         LoadStep::Applied
@@ -241,6 +263,7 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
                 token,
                 terms(open_window(), 7),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -259,6 +282,7 @@ pub async fn repeated_steps_of_a_load_change_nothing(engine: impl Engine) {
                 token,
                 terms(open_window(), 7),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -338,6 +362,7 @@ pub async fn a_record_at_any_step_of_a_load_keeps_the_balance(engine: impl Engin
                 token,
                 terms(open_window(), 20),
                 remaining,
+                &[],
                 in_two_hours()
             )
             .await
@@ -403,6 +428,7 @@ pub async fn a_failure_recorded_while_loading_changes_nothing(engine: impl Engin
                 token,
                 terms(open_window(), 5),
                 4,
+                &[],
                 in_two_hours()
             )
             .await
@@ -458,6 +484,7 @@ pub async fn records_race_a_load_without_harm(engine: impl Engine) {
                     token,
                     terms(open_window(), 500),
                     300,
+                    &[],
                     in_two_hours()
                 )
                 .await

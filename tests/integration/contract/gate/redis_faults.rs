@@ -203,6 +203,7 @@ async fn a_load_across_a_restart_is_refused() {
                 token,
                 terms(open_window(), 5),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -226,6 +227,7 @@ async fn a_load_across_a_restart_is_refused() {
                 token,
                 terms(open_window(), 5),
                 5,
+                &[],
                 in_two_hours()
             )
             .await
@@ -315,6 +317,7 @@ async fn nothing_of_a_sale_stays_for_ever() {
                 token,
                 terms(open_window(), 10),
                 9,
+                &[],
                 in_two_hours()
             )
             .await

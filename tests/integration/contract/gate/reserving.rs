@@ -258,6 +258,7 @@ pub async fn nobody_gets_a_unit_outside_the_window(engine: impl Engine) {
                 token,
                 terms(window_from_now(-2, -1), 0),
                 0,
+                &[],
                 in_two_hours()
             )
             .await

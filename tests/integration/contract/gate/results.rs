@@ -356,9 +356,16 @@ pub async fn nobody_is_told_failed_while_the_sale_is_being_loaded(engine: impl E
         assert_eq!(told, None);
     }
     assert_eq!(
-        gate.open(sale, token, terms(open_window(), 10), 10, in_two_hours())
-            .await
-            .unwrap(),
+        gate.open(
+            sale,
+            token,
+            terms(open_window(), 10),
+            10,
+            &[],
+            in_two_hours()
+        )
+        .await
+        .unwrap(),
         LoadStep::Applied
     );
     assert_eq!(scene.result(user).await, FAILED);

@@ -1,14 +1,15 @@
 //! A sale in the gate beside the ledger's view of it, so that every test can check the balance.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, GateStatus, Holder, LoadStart, LoadStep, LoadToken, Outcome, PurchaseResult,
-        ReserveOutcome, ResultQuery, SaleTerms, SaleWindow, Settlement, StockGate, TermsOutcome,
+        Attempt, GateStatus, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, Outcome,
+        PurchaseResult, ReserveOutcome, ResultQuery, SaleTerms, SaleWindow, Settlement, StockGate,
+        TermsOutcome,
     },
 };
 use uuid::Uuid;
@@ -65,19 +66,34 @@ impl<E: Engine> Scene<E> {
                 .unwrap(),
             LoadStep::Applied
         );
-        assert_eq!(
-            self.gate
-                .open(
-                    self.sale,
-                    token,
-                    terms(window, total),
-                    remaining,
-                    in_two_hours()
-                )
-                .await
-                .unwrap(),
-            LoadStep::Applied
+        self.open_loaded(token, terms(window, total), remaining, &[])
+            .await;
+    }
+
+    /// Loads and opens the sale, which nobody has bought of, while movements are PENDING.
+    pub async fn load_with(&mut self, terms: SaleTerms, remaining: u64, movements: &[Movement]) {
+        let token = new_token();
+        let begun = self.gate.begin_load(self.sale, token, LEASE).await;
+        assert_eq!(begun.unwrap(), LoadStart::Begun);
+        self.open_loaded(token, terms, remaining, movements).await;
+    }
+
+    pub async fn open_loaded(
+        &mut self,
+        token: LoadToken,
+        terms: SaleTerms,
+        remaining: u64,
+        movements: &[Movement],
+    ) {
+        let opened = self.gate.open(
+            self.sale,
+            token,
+            terms,
+            remaining,
+            movements,
+            in_two_hours(),
         );
+        assert_eq!(opened.await.unwrap(), LoadStep::Applied);
         self.remaining = i64::try_from(remaining).unwrap();
         self.check_balance().await;
     }
@@ -178,24 +194,42 @@ impl<E: Engine> Scene<E> {
     /// Applies terms of this version.
     pub async fn set_terms(&self, version: u64, window: SaleWindow, total: u64) -> TermsOutcome {
         let terms = SaleTerms {
+            switch: flashsale::port::SaleSwitch::On,
             version,
             window,
             total,
         };
-        let set = self.gate.set_terms(self.sale, terms, in_two_hours());
+        let set = self.gate.set_terms(self.sale, terms, &[], in_two_hours());
         set.await.unwrap()
     }
 
-    /// Every settlement is recorded: what is available and what is pending is what the ledger has left. And the gate's own
-    /// sum, `available + holders = total`.
+    /// Applies terms, and clears what was set aside for closed movements.
+    pub async fn apply(&self, terms: SaleTerms, closed: &[MovementId]) {
+        let set = self
+            .gate
+            .set_terms(self.sale, terms, closed, in_two_hours());
+        assert_eq!(set.await.unwrap(), TermsOutcome::InForce);
+    }
+
+    /// Units that are set aside, by movement.
+    pub async fn withdrawn(&self) -> BTreeMap<MovementId, u64> {
+        match self.gate.status(self.sale).await.unwrap() {
+            GateStatus::Open { withdrawn, .. } => withdrawn.into_iter().collect(),
+            other => panic!("the sale is not open: {other:?}"),
+        }
+    }
+
+    /// Every settlement is recorded: what is available, pending or set aside is what the ledger has left. And the gate's own
+    /// sum, `available + holders + withdrawn = total`.
     pub async fn check_balance(&self) {
         let status = self.gate.status(self.sale).await.unwrap();
         assert!(!status.is_contradictory(), "{status:?}");
         let (available, pending, _) = self.figures().await;
+        let withdrawn = i64::try_from(status.withdrawn_units()).unwrap();
         assert_eq!(
-            available + pending,
+            available + pending + withdrawn,
             self.remaining,
-            "available {available}, pending {pending}"
+            "available {available}, pending {pending}, withdrawn {withdrawn}"
         );
     }
 
@@ -230,6 +264,7 @@ pub fn new_token() -> LoadToken {
 /// The terms of a sale as it is loaded first.
 pub fn terms(window: SaleWindow, total: u64) -> SaleTerms {
     SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window,
         total,

@@ -1,13 +1,17 @@
 //! Terms of a sale that change while it is open.
 
 use flashsale::port::{
-    CloseRequest, GateStatus, LoadStart, LoadStep, ReserveOutcome, SaleTerms, TermsOutcome,
+    CloseRequest, GateStatus, LoadStart, LoadStep, ReserveOutcome, SaleSwitch, SaleTerms,
+    SaleWindow, Standing, TermsOutcome,
 };
 use futures::future::join_all;
 
 use super::{
     Engine,
-    scene::{LEASE, Scene, in_two_hours, new_shopper, new_token, open_window, window_from_now},
+    scene::{
+        LEASE, Scene, again, in_two_hours, new_shopper, new_token, open_window, terms,
+        window_from_now,
+    },
 };
 
 /// Version and units that are in force.
@@ -96,11 +100,12 @@ pub async fn terms_are_in_force_in_an_open_sale_only(engine: impl Engine) {
         "being loaded"
     );
     let loaded = SaleTerms {
+        switch: flashsale::port::SaleSwitch::On,
         version: 1,
         window: open_window(),
         total: 3,
     };
-    let opened = gate.open(sale, token, loaded, 3, in_two_hours()).await;
+    let opened = gate.open(sale, token, loaded, 3, &[], in_two_hours()).await;
     assert_eq!(opened.unwrap(), LoadStep::Applied);
     assert_eq!(in_force(&scene).await, (1, 3));
     assert_eq!(
@@ -136,4 +141,92 @@ pub async fn terms_sent_by_many_at_once_end_as_the_newest(engine: impl Engine) {
     assert_eq!(in_force(&scene).await, (39, i64::try_from(newest).unwrap()));
     scene.remaining = i64::try_from(newest).unwrap();
     scene.check_balance().await;
+}
+
+fn switched(version: u64, switch: SaleSwitch, window: SaleWindow, total: u64) -> SaleTerms {
+    SaleTerms {
+        version,
+        switch,
+        ..terms(window, total)
+    }
+}
+
+pub async fn a_paused_sale_refuses_everyone_but_its_holders(engine: impl Engine) {
+    let scene = Scene::open(engine, 10).await;
+    let (window, holder) = (open_window(), scene.reserved().await);
+    let paused = switched(2, SaleSwitch::Paused, window, 10);
+    scene.apply(paused, &[]).await;
+    scene.check_balance().await;
+    let GateStatus::Open { switch, .. } = scene.gate.status(scene.sale).await.unwrap() else {
+        panic!("the sale is not open");
+    };
+    assert_eq!(switch, SaleSwitch::Paused);
+    for _ in 0..2 {
+        assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Paused);
+        let told = ReserveOutcome::AlreadyHeld {
+            attempt: holder.attempt,
+            standing: Standing::Pending,
+        };
+        assert_eq!(scene.reserve(again(holder)).await, told);
+    }
+    assert_eq!(scene.figures().await.0, 9);
+
+    // Terms of before do not resume it; nor does a repetition of these.
+    scene.apply(terms(window, 10), &[]).await;
+    scene.apply(paused, &[]).await;
+    assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Paused);
+    scene
+        .apply(switched(3, SaleSwitch::On, window, 10), &[])
+        .await;
+    assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Reserved);
+    scene.check_balance().await;
+}
+
+pub async fn a_cancelled_sale_answers_as_one_that_has_ended(engine: impl Engine) {
+    let scene = Scene::open(engine, 10).await;
+    let holder = scene.reserved().await;
+    let next = window_from_now(60_000, 120_000);
+    for (version, window) in [(2, open_window()), (3, next)] {
+        let cancelled = switched(version, SaleSwitch::Cancelled, window, 10);
+        scene.apply(cancelled, &[]).await;
+        assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Ended);
+        let told = scene.reserve(again(holder)).await;
+        assert!(
+            matches!(told, ReserveOutcome::AlreadyHeld { attempt, .. } if attempt == holder.attempt)
+        );
+    }
+    scene.check_balance().await;
+}
+
+pub async fn a_pause_is_told_within_the_window_only_and_before_sold_out(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 1).await;
+    scene.reserved().await;
+    let (next, over) = (
+        window_from_now(60_000, 120_000),
+        window_from_now(-120_000, -60_000),
+    );
+    for (version, window, told) in [
+        (2, next, ReserveOutcome::NotStarted),
+        (3, over, ReserveOutcome::Ended),
+        (4, open_window(), ReserveOutcome::Paused),
+    ] {
+        let paused = switched(version, SaleSwitch::Paused, window, 1);
+        scene.apply(paused, &[]).await;
+        assert_eq!(scene.reserve(new_shopper()).await, told);
+    }
+    scene
+        .apply(switched(5, SaleSwitch::On, open_window(), 1), &[])
+        .await;
+    assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::SoldOut);
+
+    // A sale is loaded as the snapshot has it.
+    scene
+        .gate
+        .close(scene.sale, CloseRequest::Unconditional)
+        .await
+        .unwrap();
+    scene
+        .load_with(switched(6, SaleSwitch::Paused, open_window(), 1), 1, &[])
+        .await;
+    assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Paused);
 }

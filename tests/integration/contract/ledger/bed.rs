@@ -10,8 +10,8 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Ledger, Member, Offset, Outcome, Partition, Position, Rejection, SettleBatch,
-        SettleError,
+        Administration, Attempt, Ledger, Member, Offset, Outcome, Partition, Position, Rejection,
+        SettleBatch, SettleError,
     },
 };
 
@@ -60,6 +60,12 @@ pub trait TestBed: Sized {
 
 /// An engine that speaks SQL.
 pub trait SqlBed: TestBed {
+    /// The ledger as operators change it.
+    async fn administration(&self) -> Arc<dyn Administration>;
+
+    /// Disables the triggers that keep entries of the action log from being changed.
+    async fn disable_action_triggers(&self);
+
     /// A statement by hand.
     async fn execute(&self, statement: &str) -> Result<u64, String>;
 

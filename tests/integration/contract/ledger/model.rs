@@ -43,10 +43,12 @@ impl TestBed for ModelBed {
         let id = next_id();
         let sale = SaleId::new(id).unwrap();
         self.ledger.add_sale(SaleListing {
+            switch: flashsale::port::SaleSwitch::On,
             id: sale,
             product: ProductId::new(id).unwrap(),
             product_name: format!("Thing {id}"),
             product_description: String::new(),
+            offer: flashsale::port::Offer::default(),
             window: SaleWindow { start, end },
             initial_stock: u64::from(stock),
             remaining_stock: u64::from(stock),

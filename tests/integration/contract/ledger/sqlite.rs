@@ -10,7 +10,7 @@ use diesel::SqliteConnection;
 use flashsale::{
     engine::embedded::Embedded,
     ids::{AttemptId, SaleId, UserId},
-    port::Ledger,
+    port::{Administration, Ledger},
 };
 use tempfile::TempDir;
 
@@ -43,6 +43,18 @@ impl TestBed for SqliteBed {
 }
 
 impl SqlBed for SqliteBed {
+    async fn administration(&self) -> Arc<dyn Administration> {
+        self.engines.ledger.clone()
+    }
+
+    /// SQLite has no way to disable a trigger.
+    async fn disable_action_triggers(&self) {
+        for trigger in ["update_is_refused", "delete_is_refused"] {
+            let drop = format!("DROP TRIGGER admin_actions_{trigger}");
+            self.execute(&drop).await.unwrap();
+        }
+    }
+
     async fn execute(&self, statement: &str) -> Result<u64, String> {
         embedded::execute(&mut self.conn.lock().unwrap(), statement)
     }

@@ -1,0 +1,39 @@
+-- The table is small and locked for milliseconds, in the order in which settling takes its locks.
+LOCK TABLE flash_sales IN ACCESS EXCLUSIVE MODE;
+
+-- DRAFT: seen by operators alone. CANCELLED: for good. Sales that are there, and those inserted without a state, are LIVE. Whether a
+-- LIVE sale is scheduled, open or ended follows from its window.
+ALTER TABLE flash_sales
+    ADD COLUMN state TEXT NOT NULL DEFAULT 'LIVE'
+        CONSTRAINT flash_sales_state_check CHECK (state IN ('DRAFT', 'LIVE', 'CANCELLED')),
+    -- Since when it has been paused.
+    ADD COLUMN paused_at TIMESTAMPTZ,
+    -- For operators.
+    ADD COLUMN note TEXT NOT NULL DEFAULT '' CONSTRAINT flash_sales_note_check CHECK (char_length(note) <= 2000),
+    -- Two LIVE sales of a product never overlap; drafts and cancelled sales may lie anywhere.
+    DROP CONSTRAINT flash_sales_no_overlap,
+    ADD CONSTRAINT flash_sales_no_overlap
+        EXCLUDE USING gist (product_id WITH =, tstzrange(start_time, end_time) WITH &&) WHERE (state = 'LIVE');
+
+-- The index of the constraint does not have every sale any more: this one finds the sales of a product.
+CREATE INDEX flash_sales_product_id_idx ON flash_sales (product_id, id);
+
+-- API nodes and workers do not list drafts: a LIVE sale that became one would go on in the gate, with nobody to say when it ends.
+CREATE FUNCTION flash_sales_keep_state() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'sale % is %, and cannot become %', OLD.id, OLD.state, NEW.state
+        USING ERRCODE = 'check_violation', TABLE = 'flash_sales', CONSTRAINT = 'flash_sales_keep_state';
+END $$;
+
+CREATE TRIGGER flash_sales_update_keeps_state BEFORE UPDATE OF state ON flash_sales
+    FOR EACH ROW WHEN (OLD.state <> NEW.state AND OLD.state <> 'DRAFT' AND NOT (OLD.state = 'LIVE' AND NEW.state = 'CANCELLED'))
+    EXECUTE FUNCTION flash_sales_keep_state();
+
+-- State and pause are terms: changing them raises the version, also by a statement written by hand.
+DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
+CREATE TRIGGER flash_sales_update_changes_terms BEFORE UPDATE ON flash_sales
+    FOR EACH ROW
+    WHEN ((OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at, OLD.version)
+        IS DISTINCT FROM
+        (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at, NEW.version))
+    EXECUTE FUNCTION flash_sales_change_terms();

@@ -1,0 +1,33 @@
+-- The version before knows LIVE sales only, and would open a draft or a cancelled sale at its start: those without orders go, and
+-- those with orders end where they start.
+DELETE FROM flash_sales
+WHERE state <> 'LIVE' AND NOT EXISTS (SELECT 1 FROM orders WHERE flash_sale_id = flash_sales.id);
+UPDATE flash_sales SET end_time = start_time + 1 WHERE state <> 'LIVE';
+DROP TRIGGER flash_sales_update_notes_time;
+DROP TRIGGER flash_sales_update_changes_terms;
+DROP TRIGGER flash_sales_update_keeps_state;
+DROP TRIGGER flash_sales_update_no_overlap;
+DROP TRIGGER flash_sales_insert_no_overlap;
+ALTER TABLE flash_sales DROP COLUMN updated_at;
+ALTER TABLE flash_sales DROP COLUMN note;
+ALTER TABLE flash_sales DROP COLUMN paused_at;
+ALTER TABLE flash_sales DROP COLUMN state;
+CREATE TRIGGER flash_sales_insert_no_overlap BEFORE INSERT ON flash_sales
+WHEN EXISTS (SELECT 1 FROM flash_sales s
+    WHERE s.product_id = NEW.product_id AND s.start_time < NEW.end_time AND s.end_time > NEW.start_time)
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_no_overlap: another sale of the product overlaps');
+END;
+CREATE TRIGGER flash_sales_update_no_overlap BEFORE UPDATE OF product_id, start_time, end_time ON flash_sales
+WHEN EXISTS (SELECT 1 FROM flash_sales s
+    WHERE s.id <> OLD.id AND s.product_id = NEW.product_id AND s.start_time < NEW.end_time AND s.end_time > NEW.start_time)
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_no_overlap: another sale of the product overlaps');
+END;
+CREATE TRIGGER flash_sales_update_changes_terms AFTER UPDATE OF product_id, start_time, end_time, initial_stock ON flash_sales
+WHEN NEW.version <= OLD.version
+    AND (OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock)
+        IS NOT (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock)
+BEGIN
+    UPDATE flash_sales SET version = OLD.version + 1 WHERE id = NEW.id;
+END;

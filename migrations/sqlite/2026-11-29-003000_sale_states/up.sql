@@ -1,0 +1,52 @@
+-- DRAFT: seen by operators alone. CANCELLED: for good. Sales that are there, and those inserted without a state, are LIVE. Whether a
+-- LIVE sale is scheduled, open or ended follows from its window.
+ALTER TABLE flash_sales ADD COLUMN state TEXT NOT NULL DEFAULT 'LIVE'
+    CONSTRAINT flash_sales_state_check CHECK (state IN ('DRAFT', 'LIVE', 'CANCELLED'));
+-- Since when it has been paused.
+ALTER TABLE flash_sales ADD COLUMN paused_at INTEGER;
+-- For operators.
+ALTER TABLE flash_sales ADD COLUMN note TEXT NOT NULL DEFAULT '' CONSTRAINT flash_sales_note_check CHECK (length(note) <= 2000);
+-- When terms or note were changed last; none: never.
+ALTER TABLE flash_sales ADD COLUMN updated_at INTEGER;
+
+-- Two LIVE sales of a product never overlap; drafts and cancelled sales may lie anywhere.
+DROP TRIGGER flash_sales_insert_no_overlap;
+CREATE TRIGGER flash_sales_insert_no_overlap BEFORE INSERT ON flash_sales
+WHEN NEW.state = 'LIVE' AND EXISTS (SELECT 1 FROM flash_sales s
+    WHERE s.state = 'LIVE' AND s.product_id = NEW.product_id AND s.start_time < NEW.end_time AND s.end_time > NEW.start_time)
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_no_overlap: another sale of the product overlaps');
+END;
+
+DROP TRIGGER flash_sales_update_no_overlap;
+CREATE TRIGGER flash_sales_update_no_overlap BEFORE UPDATE OF product_id, start_time, end_time, state ON flash_sales
+WHEN NEW.state = 'LIVE' AND EXISTS (SELECT 1 FROM flash_sales s
+    WHERE s.id <> OLD.id AND s.state = 'LIVE' AND s.product_id = NEW.product_id
+        AND s.start_time < NEW.end_time AND s.end_time > NEW.start_time)
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_no_overlap: another sale of the product overlaps');
+END;
+
+-- Drafts are not listed: a LIVE sale that became one would go on in the gate, with nobody to say when it ends.
+CREATE TRIGGER flash_sales_update_keeps_state BEFORE UPDATE OF state ON flash_sales
+WHEN OLD.state <> NEW.state AND OLD.state <> 'DRAFT' AND NOT (OLD.state = 'LIVE' AND NEW.state = 'CANCELLED')
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_keep_state: a sale that is LIVE can become CANCELLED and nothing else');
+END;
+
+-- State and pause are terms: changing them raises the version, also by a statement written by hand.
+DROP TRIGGER flash_sales_update_changes_terms;
+CREATE TRIGGER flash_sales_update_changes_terms
+AFTER UPDATE OF product_id, start_time, end_time, initial_stock, state, paused_at ON flash_sales
+WHEN NEW.version <= OLD.version
+    AND (OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at)
+        IS NOT (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at)
+BEGIN
+    UPDATE flash_sales SET version = OLD.version + 1 WHERE id = NEW.id;
+END;
+
+CREATE TRIGGER flash_sales_update_notes_time AFTER UPDATE OF version, note ON flash_sales
+WHEN (OLD.version, OLD.note) IS NOT (NEW.version, NEW.note)
+BEGIN
+    UPDATE flash_sales SET updated_at = CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) WHERE id = NEW.id;
+END;

@@ -1,0 +1,2 @@
+DROP TABLE admin_actions_head;
+DROP TABLE admin_actions;

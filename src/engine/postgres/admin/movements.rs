@@ -1,0 +1,185 @@
+//! Units on their way out of a sale: the rows of `stock_movements`.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{Array, BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::{
+    super::{Prepared, admin, sales::units},
+    idempotency, log, sales,
+};
+use crate::{
+    engine::movement,
+    ids::SaleId,
+    port::{
+        ActionEntry, AdminError, LedgerError, Movement, MovementId, MovementMode, MovementState,
+    },
+    rules::{action_log, lifecycle},
+};
+
+const PENDING: &str = "
+    SELECT id, flash_sale_id, mode, requested, applied, state, requested_at FROM stock_movements
+    WHERE flash_sale_id = ANY(?) AND state = 'PENDING' ORDER BY requested_at, id";
+
+const FIND: &str = "
+    SELECT id, flash_sale_id, mode, requested, applied, state, requested_at FROM stock_movements WHERE id = ANY(?)";
+
+const INSERT: &str = "
+    INSERT INTO stock_movements (id, flash_sale_id, mode, requested, action_id, requested_at) VALUES (?, ?, ?, ?, ?, ?)";
+
+const LOCK_SALE: &str = "SELECT remaining_stock FROM flash_sales WHERE id = ? FOR NO KEY UPDATE";
+
+/// The trigger lowers `remaining_stock` by as many.
+const LOWER: &str = "UPDATE flash_sales SET initial_stock = initial_stock - ? WHERE id = ?";
+
+const CLOSE: &str = "
+    UPDATE stock_movements SET state = ?, applied = ?, closed_at = now() WHERE id = ? AND state = 'PENDING'";
+
+#[derive(QueryableByName)]
+struct MovementRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = Text)]
+    mode: String,
+    #[diesel(sql_type = Integer)]
+    requested: i32,
+    #[diesel(sql_type = Integer)]
+    applied: i32,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Timestamptz)]
+    requested_at: DateTime<Utc>,
+}
+
+#[derive(QueryableByName)]
+struct RemainingRow {
+    #[diesel(sql_type = Integer)]
+    remaining_stock: i32,
+}
+
+/// A count of units that the tables' checks keep from being negative.
+fn count(units: i32) -> u32 {
+    u32::try_from(units).unwrap_or(0)
+}
+
+fn movement(row: MovementRow) -> Option<Movement> {
+    Some(Movement {
+        id: MovementId(row.id),
+        sale: SaleId::new(row.flash_sale_id)?,
+        mode: movement::mode_from_sql(&row.mode),
+        requested: count(row.requested),
+        applied: count(row.applied),
+        state: movement::state_from_sql(&row.state),
+        requested_at: row.requested_at,
+    })
+}
+
+pub(in super::super) async fn pending(
+    conn: &mut AsyncPgConnection,
+    sales: &[SaleId],
+) -> QueryResult<Vec<Movement>> {
+    let ids: Vec<i64> = sales.iter().map(|sale| sale.value()).collect();
+    let rows: Vec<MovementRow> = Prepared::new(PENDING)
+        .bind::<Array<BigInt>, _>(ids)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(movement).collect())
+}
+
+pub(in super::super) async fn find(
+    conn: &mut AsyncPgConnection,
+    ids: &[MovementId],
+) -> QueryResult<Vec<Movement>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows: Vec<MovementRow> = Prepared::new(FIND)
+        .bind::<Array<SqlUuid>, _>(ids)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(movement).collect())
+}
+
+/// Within a transaction.
+pub(super) async fn begin(
+    conn: &mut AsyncPgConnection,
+    sale: SaleId,
+    units: u32,
+    mode: MovementMode,
+    entry: &ActionEntry,
+) -> Result<Movement, AdminError> {
+    idempotency::begin(conn, entry).await?;
+    let record = sales::lock(conn, sale).await?;
+    let pending = pending(conn, &[sale]).await?.len();
+    let head = log::lock(conn).await?;
+    lifecycle::withdraw(&record, units, pending, head.now)?;
+    let begun = Movement {
+        id: MovementId(Uuid::now_v7()),
+        sale,
+        mode,
+        requested: units,
+        applied: 0,
+        state: MovementState::Pending,
+        requested_at: head.now,
+    };
+    let action = admin::record(conn, head, &action_log::begun_withdrawal(&begun), entry).await?;
+    Prepared::new(INSERT)
+        .bind::<SqlUuid, _>(begun.id.0)
+        .bind::<BigInt, _>(sale.value())
+        .bind::<Text, _>(movement::mode_to_sql(mode))
+        .bind::<Integer, _>(i32::try_from(units).unwrap_or(i32::MAX))
+        .bind::<BigInt, _>(action.0)
+        .bind::<Timestamptz, _>(begun.requested_at)
+        .execute(conn)
+        .await?;
+    Ok(begun)
+}
+
+/// Within a transaction.
+pub(in super::super) async fn close(
+    conn: &mut AsyncPgConnection,
+    id: MovementId,
+    taken: u32,
+) -> Result<Option<Movement>, LedgerError> {
+    let Some(found) = find(conn, &[id]).await?.pop() else {
+        return Ok(None);
+    };
+    // The lock that settling takes, too. A sale that was deleted by hand has nothing left to take.
+    let sale: Option<RemainingRow> = Prepared::new(LOCK_SALE)
+        .bind::<BigInt, _>(found.sale.value())
+        .get_result(conn)
+        .await
+        .optional()?;
+    // Under the lock, since another process may have closed it meanwhile.
+    let Some(pending) = find(conn, &[id]).await?.pop() else {
+        return Ok(None);
+    };
+    if pending.state != MovementState::Pending {
+        return Ok(Some(pending));
+    }
+    let remaining = sale.map_or(0, |row| units(row.remaining_stock));
+    let closed = movement::closed(&pending, taken, remaining);
+    let applied = i32::try_from(closed.applied).unwrap_or(i32::MAX);
+    Prepared::new(CLOSE)
+        .bind::<Text, _>(movement::state_to_sql(closed.state))
+        .bind::<Integer, _>(applied)
+        .bind::<SqlUuid, _>(id.0)
+        .execute(conn)
+        .await?;
+    if applied > 0 {
+        Prepared::new(LOWER)
+            .bind::<Integer, _>(applied)
+            .bind::<BigInt, _>(closed.sale.value())
+            .execute(conn)
+            .await?;
+    }
+    let head = log::lock(conn).await?;
+    let asked_by = log::of_movement(conn, id).await?;
+    let change = action_log::closed_withdrawal(&pending, &closed);
+    log::append(conn, head, &change, &asked_by).await?;
+    Ok(Some(closed))
+}

@@ -1,0 +1,241 @@
+//! Orders and attempts as operators and support staff read them, and orders that they end.
+
+use chrono::{DateTime, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use uuid::Uuid;
+
+use super::{super::Prepared, idempotency, log, record, sales};
+use crate::{
+    ids::{AttemptId, ProductId, SaleId, UserId},
+    port::{ActionEntry, AdminError, AttemptHistory, OrderEntry, OrderPage, Partition, Restock},
+    rules::action_log,
+};
+
+const FIND: &str = "
+    SELECT id, attempt_id, flash_sale_id, product_id, user_id, status::text AS status, created_at, updated_at
+    FROM orders WHERE attempt_id = ?";
+
+const PAGE: &str = "
+    SELECT id, attempt_id, flash_sale_id, product_id, user_id, status::text AS status, created_at, updated_at
+    FROM orders WHERE flash_sale_id = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?";
+
+/// The triggers on orders return the unit and note the order in `released_orders`.
+const END: &str = "UPDATE orders SET status = 'FAILED', updated_at = now() WHERE attempt_id = ?";
+
+/// The trigger lowers `remaining_stock` by one.
+const REMOVE_UNIT: &str = "UPDATE flash_sales SET initial_stock = initial_stock - 1 WHERE id = ?";
+
+const ATTEMPT: &str = "
+    SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition,
+        p.settled_at, o.id AS order_id, o.status::text AS order_status, o.flash_sale_id AS order_sale, o.product_id AS order_product,
+        o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at
+    FROM purchase_attempts p
+    LEFT JOIN orders o ON o.attempt_id = p.attempt_id
+    LEFT JOIN released_orders r ON r.attempt_id = p.attempt_id AND r.flash_sale_id = p.flash_sale_id
+    WHERE p.attempt_id = ?";
+
+const ATTEMPTS_OF: &str = "
+    SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition,
+        p.settled_at, o.id AS order_id, o.status::text AS order_status, o.flash_sale_id AS order_sale, o.product_id AS order_product,
+        o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at
+    FROM (SELECT * FROM purchase_attempts WHERE user_id = ? ORDER BY attempt_id DESC LIMIT ?) p
+    LEFT JOIN orders o ON o.attempt_id = p.attempt_id
+    LEFT JOIN released_orders r ON r.attempt_id = p.attempt_id AND r.flash_sale_id = p.flash_sale_id
+    ORDER BY p.attempt_id DESC";
+
+#[derive(QueryableByName)]
+struct OrderRow {
+    #[diesel(sql_type = SqlUuid)]
+    id: Uuid,
+    #[diesel(sql_type = SqlUuid)]
+    attempt_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = BigInt)]
+    product_id: i64,
+    #[diesel(sql_type = BigInt)]
+    user_id: i64,
+    #[diesel(sql_type = Text)]
+    status: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    updated_at: DateTime<Utc>,
+}
+
+impl OrderRow {
+    fn entry(self) -> Option<OrderEntry> {
+        Some(OrderEntry {
+            id: self.id,
+            attempt: AttemptId(self.attempt_id),
+            sale: SaleId::new(self.flash_sale_id)?,
+            product: ProductId::new(self.product_id)?,
+            user: UserId::new(self.user_id)?,
+            status: self.status,
+            created_at: self.created_at,
+            updated_at: self.updated_at,
+        })
+    }
+}
+
+#[derive(QueryableByName)]
+struct AttemptRow {
+    #[diesel(sql_type = SqlUuid)]
+    attempt_id: Uuid,
+    #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = BigInt)]
+    product_id: i64,
+    #[diesel(sql_type = BigInt)]
+    user_id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    attempted_at: DateTime<Utc>,
+    #[diesel(sql_type = Text)]
+    outcome: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    cause: Option<String>,
+    #[diesel(sql_type = Text)]
+    topic: String,
+    #[diesel(sql_type = Integer)]
+    partition: i32,
+    #[diesel(sql_type = Timestamptz)]
+    settled_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    order_id: Option<Uuid>,
+    #[diesel(sql_type = Nullable<Text>)]
+    order_status: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    order_sale: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    order_product: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    order_user: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    order_created_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    order_updated_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    released_at: Option<DateTime<Utc>>,
+}
+
+impl AttemptRow {
+    fn order(&self) -> Option<OrderEntry> {
+        Some(OrderEntry {
+            id: self.order_id?,
+            attempt: AttemptId(self.attempt_id),
+            sale: SaleId::new(self.order_sale?)?,
+            product: ProductId::new(self.order_product?)?,
+            user: UserId::new(self.order_user?)?,
+            status: self.order_status.clone()?,
+            created_at: self.order_created_at?,
+            updated_at: self.order_updated_at?,
+        })
+    }
+
+    fn history(self) -> Option<AttemptHistory> {
+        Some(AttemptHistory {
+            attempt: AttemptId(self.attempt_id),
+            sale: SaleId::new(self.flash_sale_id)?,
+            product: ProductId::new(self.product_id)?,
+            user: UserId::new(self.user_id)?,
+            attempted_at: self.attempted_at,
+            order: self.order(),
+            outcome: self.outcome,
+            cause: self.cause,
+            topic: self.topic,
+            partition: Partition(self.partition),
+            offset: None,
+            settled_at: self.settled_at,
+            released_at: self.released_at,
+        })
+    }
+}
+
+async fn find(conn: &mut AsyncPgConnection, attempt: AttemptId) -> Result<OrderEntry, AdminError> {
+    let row: Option<OrderRow> = Prepared::new(FIND)
+        .bind::<SqlUuid, _>(attempt.0)
+        .get_result(conn)
+        .await
+        .optional()?;
+    row.and_then(OrderRow::entry).ok_or(AdminError::NotFound)
+}
+
+/// Within a transaction.
+pub(super) async fn cancel(
+    conn: &mut AsyncPgConnection,
+    attempt: AttemptId,
+    restock: Restock,
+    entry: &ActionEntry,
+) -> Result<OrderEntry, AdminError> {
+    idempotency::begin(conn, entry).await?;
+    // Orders are written under the lock of their sale: what is read after it stands.
+    let sale = find(conn, attempt).await?.sale;
+    sales::lock(conn, sale).await?;
+    let before = find(conn, attempt).await?;
+    if before.status == "FAILED" {
+        return Ok(before);
+    }
+    // Before the orders: a change of a sale's product holds the head when it waits for those who write orders.
+    let head = log::lock(conn).await?;
+    Prepared::new(END)
+        .bind::<SqlUuid, _>(attempt.0)
+        .execute(conn)
+        .await?;
+    if restock == Restock::No && before.status == "SUCCESS" {
+        Prepared::new(REMOVE_UNIT)
+            .bind::<BigInt, _>(before.sale.value())
+            .execute(conn)
+            .await?;
+    }
+    let after = find(conn, attempt).await?;
+    let change = action_log::cancelled_order(&before, &after, restock);
+    record(conn, head, &change, entry).await?;
+    Ok(after)
+}
+
+pub(super) async fn page(
+    conn: &mut AsyncPgConnection,
+    sale: SaleId,
+    after: Option<&OrderPage>,
+    limit: u32,
+) -> QueryResult<Vec<OrderEntry>> {
+    let first = (DateTime::UNIX_EPOCH, Uuid::nil());
+    let (created_at, id) = after.map_or(first, |page| (page.created_at, page.id));
+    let rows: Vec<OrderRow> = Prepared::new(PAGE)
+        .bind::<BigInt, _>(sale.value())
+        .bind::<Timestamptz, _>(created_at)
+        .bind::<SqlUuid, _>(id)
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(OrderRow::entry).collect())
+}
+
+pub(super) async fn attempt(
+    conn: &mut AsyncPgConnection,
+    attempt: AttemptId,
+) -> QueryResult<Option<AttemptHistory>> {
+    let row: Option<AttemptRow> = Prepared::new(ATTEMPT)
+        .bind::<SqlUuid, _>(attempt.0)
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(row.and_then(AttemptRow::history))
+}
+
+pub(super) async fn attempts_of(
+    conn: &mut AsyncPgConnection,
+    user: UserId,
+    limit: u32,
+) -> QueryResult<Vec<AttemptHistory>> {
+    let rows: Vec<AttemptRow> = Prepared::new(ATTEMPTS_OF)
+        .bind::<BigInt, _>(user.value())
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(AttemptRow::history).collect())
+}

@@ -1,0 +1,263 @@
+//! The action log as a hash chain: the text that is hashed of each entry, and the check of the whole log. The format is described in
+//! `docs/adr/0022-the-action-log-is-a-hash-chain.md`; every ledger writes and checks it with this code.
+
+mod changes;
+
+use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+pub use changes::{
+    begun_withdrawal, cancelled_order, changed_product, changed_sale, closed_withdrawal,
+};
+
+use crate::{
+    ids::SaleId,
+    port::{Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor},
+};
+
+/// A SHA-256.
+pub type Hash = [u8; 32];
+
+/// The end of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// 0: the log is empty.
+    pub id: i64,
+    pub hash: Hash,
+}
+
+impl Head {
+    /// Of an empty log.
+    pub const EMPTY: Self = Self {
+        id: 0,
+        hash: [0; 32],
+    };
+}
+
+/// A change as the log describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub name: ActionName,
+    pub sale: Option<SaleId>,
+    pub target: String,
+    pub before: Option<Value>,
+    pub after: Option<Value>,
+}
+
+impl Change {
+    /// What an action says of a change; the rest of an entry is the ledger's.
+    #[must_use]
+    pub fn of(action: &Action) -> Self {
+        Self {
+            name: action.name,
+            sale: action.sale,
+            target: action.target.clone(),
+            before: action.before.clone(),
+            after: action.after.clone(),
+        }
+    }
+}
+
+/// An entry as the ledgers store it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAction {
+    pub id: i64,
+    /// To the millisecond.
+    pub at: DateTime<Utc>,
+    pub action: String,
+    pub sale: Option<i64>,
+    pub target: String,
+    pub actor: String,
+    pub role: String,
+    pub address: Option<String>,
+    pub reason: String,
+    /// JSON, byte for byte as it was written.
+    pub before: Option<String>,
+    pub after: Option<String>,
+    pub previous_hash: Vec<u8>,
+    pub hash: Vec<u8>,
+}
+
+/// What is wrong with the log.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    #[error("entry {expected} is missing: entry {found} follows {}", expected - 1)]
+    Gap { expected: i64, found: i64 },
+    #[error("entry {id} was changed: its hash is not that of its fields")]
+    Changed { id: i64 },
+    #[error("entry {id} does not continue the one before: previous_hash is not the hash of entry {}", id - 1)]
+    Unlinked { id: i64 },
+    #[error("entries {from} to {to} are missing at the end of the log")]
+    CutOff { from: i64, to: i64 },
+    #[error("entry {last} is the last, but admin_actions_head has {head} as the last")]
+    BehindHead { last: i64, head: i64 },
+    #[error("admin_actions_head has another hash than entry {id}, which is the last")]
+    OtherHead { id: i64 },
+    #[error("admin_actions_head has no row")]
+    NoHead,
+}
+
+/// The entry that follows `head`.
+#[must_use]
+pub fn next(head: &Head, at: DateTime<Utc>, change: &Change, entry: &ActionEntry) -> StoredAction {
+    let mut stored = StoredAction {
+        id: head.id + 1,
+        at: at.trunc_subsecs(3),
+        action: change.name.as_str().to_owned(),
+        sale: change.sale.map(SaleId::value),
+        target: plain(&change.target),
+        actor: plain(&entry.actor.name),
+        role: plain(&entry.actor.role),
+        address: entry.actor.address.map(|address| address.to_string()),
+        reason: plain(&entry.reason),
+        before: change.before.as_ref().map(Value::to_string),
+        after: change.after.as_ref().map(Value::to_string),
+        previous_hash: head.hash.to_vec(),
+        hash: Vec::new(),
+    };
+    stored.hash = stored.computed_hash().to_vec();
+    stored
+}
+
+/// PostgreSQL takes no NUL in a text.
+fn plain(text: &str) -> String {
+    text.replace('\0', " ")
+}
+
+impl StoredAction {
+    /// SHA-256 of the 32 bytes of `previous_hash` and the canonical text.
+    #[must_use]
+    pub fn computed_hash(&self) -> Hash {
+        let mut hasher = Sha256::new();
+        hasher.update(&self.previous_hash);
+        hasher.update(self.canonical_text().as_bytes());
+        hasher.finalize().into()
+    }
+
+    /// The head of a log that ends with this entry.
+    #[must_use]
+    pub fn head(&self) -> Option<Head> {
+        let hash = Hash::try_from(self.hash.as_slice()).ok()?;
+        Some(Head { id: self.id, hash })
+    }
+
+    /// A line of the format's name, then one field after the other: its length in bytes, a colon, its text, a line feed; or a minus
+    /// sign and a line feed for none. The lengths keep two entries with different fields from having one text.
+    #[must_use]
+    pub fn canonical_text(&self) -> String {
+        let id = self.id.to_string();
+        let at = self.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+        let sale = self.sale.map(|sale| sale.to_string());
+        let fields = [
+            Some(id.as_str()),
+            Some(&at),
+            Some(&self.action),
+            sale.as_deref(),
+            Some(&self.target),
+            Some(&self.actor),
+            Some(&self.role),
+            self.address.as_deref(),
+            Some(&self.reason),
+            self.before.as_deref(),
+            self.after.as_deref(),
+        ];
+        let mut text = "flashsale action 1\n".to_owned();
+        for field in fields {
+            match field {
+                Some(field) => text.push_str(&format!("{}:{field}\n", field.len())),
+                None => text.push_str("-\n"),
+            }
+        }
+        text
+    }
+
+    /// As the port has it. The program wrote the texts; one that it cannot read, since it was changed by hand, is left out.
+    #[must_use]
+    pub fn to_action(&self) -> Action {
+        let json = |text: &Option<String>| serde_json::from_str(text.as_deref()?).ok();
+        Action {
+            id: ActionId(self.id),
+            at: self.at,
+            name: ActionName::of(&self.action),
+            sale: self.sale.and_then(SaleId::new),
+            target: self.target.clone(),
+            actor: Actor {
+                name: self.actor.clone(),
+                role: self.role.clone(),
+                address: self.address.as_ref().and_then(|text| text.parse().ok()),
+            },
+            reason: self.reason.clone(),
+            before: json(&self.before),
+            after: json(&self.after),
+        }
+    }
+}
+
+/// The check of a log, entry after entry in the order of their ids.
+#[derive(Debug, Clone, Copy)]
+pub struct ChainCheck {
+    last: Head,
+}
+
+impl Default for ChainCheck {
+    fn default() -> Self {
+        Self { last: Head::EMPTY }
+    }
+}
+
+impl ChainCheck {
+    /// The next entry. After an error the rest of the log proves nothing.
+    pub fn check(&mut self, entry: &StoredAction) -> Result<(), Broken> {
+        let (id, expected) = (entry.id, self.last.id + 1);
+        if id != expected {
+            let found = id;
+            return Err(Broken::Gap { expected, found });
+        }
+        if entry.previous_hash != self.last.hash {
+            return Err(Broken::Unlinked { id });
+        }
+        let hash = entry.computed_hash();
+        if entry.hash != hash {
+            return Err(Broken::Changed { id });
+        }
+        self.last = Head { id, hash };
+        Ok(())
+    }
+
+    /// How many entries were checked.
+    #[must_use]
+    pub fn entries(&self) -> i64 {
+        self.last.id
+    }
+
+    /// What was found: all entries up to here are whole, and `broken` follows.
+    #[must_use]
+    pub fn report(&self, broken: Option<&Broken>) -> ActionLogCheck {
+        ActionLogCheck {
+            entries: u64::try_from(self.last.id).unwrap_or(0),
+            broken: broken.map(ToString::to_string),
+        }
+    }
+
+    /// The end of the log, with its head as it is stored.
+    pub fn finish(&self, head: Option<&Head>) -> Result<(), Broken> {
+        let last = self.last.id;
+        match head {
+            None => Err(Broken::NoHead),
+            Some(head) if head.id > last => Err(Broken::CutOff {
+                from: last + 1,
+                to: head.id,
+            }),
+            Some(head) if head.id < last => Err(Broken::BehindHead {
+                last,
+                head: head.id,
+            }),
+            Some(head) if head.hash != self.last.hash => Err(Broken::OtherHead { id: last }),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,263 @@
+//! What a node says by itself of a sale, and which sale it shows.
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::clock::{Clock, SystemClock};
+
+/// How long a sale's holders are known after its end.
+const KEEP: Duration = Duration::from_secs(100);
+
+/// A gate's clock that says this now.
+fn set(clock: &GateClock, now: i64) {
+    clock.note(Instant::now(), at(now), SystemClock.now());
+}
+
+fn at(secs: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp(secs, 0).unwrap()
+}
+
+fn listing(id: i64, start: i64, end: i64) -> SaleListing {
+    SaleListing {
+        switch: crate::port::SaleSwitch::On,
+        id: SaleId::new(id).unwrap(),
+        product: ProductId::new(1).unwrap(),
+        product_name: String::new(),
+        product_description: String::new(),
+        offer: crate::port::Offer::default(),
+        window: SaleWindow {
+            start: at(start),
+            end: at(end),
+        },
+        initial_stock: 10,
+        remaining_stock: 7,
+        version: 1,
+    }
+}
+
+/// Without passing time, so that the clock says what it was set to.
+fn catalog_of(listings: Vec<SaleListing>) -> (SaleCatalog, Arc<GateClock>) {
+    let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
+    set(&clock, 0);
+    let catalog = SaleCatalog::new(Arc::clone(&clock), KEEP);
+    catalog.set_listings(listings);
+    (catalog, clock)
+}
+
+fn ids(value: i64) -> (SaleId, UserId) {
+    (SaleId::new(value).unwrap(), UserId::new(value).unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_active_sale_is_shown_then_the_next_then_the_last() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200), listing(2, 300, 400)]);
+    for (now, id, expected) in [
+        (0, 1, SaleStatus::Upcoming),
+        (100, 1, SaleStatus::Active),
+        (199, 1, SaleStatus::Active),
+        (200, 2, SaleStatus::Upcoming),
+        (300, 2, SaleStatus::Active),
+        (400, 2, SaleStatus::Ended),
+    ] {
+        set(&clock, now);
+        let view = catalog.current().unwrap();
+        assert_eq!((view.id.value(), view.status), (id, expected), "at {now}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn near_the_edges_of_the_window_the_gate_decides() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    let (sale, user) = ids(1);
+    let ask = Admission::AskGate {
+        product: ProductId::new(1).unwrap(),
+    };
+    for (now, expected) in [
+        (98, Admission::NotStarted),
+        (99, ask),
+        (100, ask),
+        (150, ask),
+        (200, ask),
+        (201, ask),
+        // Its holders have been told for as long as they are known.
+        (300, ask),
+        (301, Admission::Ended),
+    ] {
+        set(&clock, now);
+        assert_eq!(catalog.admit(sale, user), expected, "at {now}");
+    }
+    assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
+}
+
+#[tokio::test]
+async fn without_a_recent_comparison_the_gate_decides() {
+    let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
+    let catalog = SaleCatalog::new(clock, KEEP);
+    catalog.set_listings(vec![listing(1, 100, 200)]);
+    let (sale, user) = ids(1);
+    let product = ProductId::new(1).unwrap();
+    assert_eq!(catalog.admit(sale, user), Admission::AskGate { product });
+    assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    set(&clock, 150);
+    let product = ProductId::new(1).unwrap();
+    let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
+        cause: MarkCause::SoldOut,
+        holders_epoch: 0,
+        holders,
+    }));
+    assert_eq!(
+        catalog.admit(ids(1).0, ids(4).1),
+        Admission::SoldOut { product }
+    );
+    assert_eq!(
+        catalog.admit(ids(1).0, ids(5).1),
+        Admission::AskGate { product }
+    );
+    set(&clock, 200);
+    assert_eq!(
+        catalog.admit(ids(1).0, ids(4).1),
+        Admission::AskGate { product },
+        "it may be over"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_keeps_what_is_known_of_the_stock() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    set(&clock, 150);
+    assert_eq!(
+        catalog.current().unwrap().remaining_stock,
+        7,
+        "the ledger's, until the gate's is known"
+    );
+    catalog.watched_sales(true)[0].set_available(Some(-1));
+    catalog.set_listings(vec![SaleListing {
+        remaining_stock: 6,
+        ..listing(1, 100, 200)
+    }]);
+    assert_eq!(catalog.current().unwrap().remaining_stock, 0);
+}
+
+/// What the gate says of sale 1, with this many units available.
+fn status(switch: SaleSwitch, end: i64, available: i64) -> GateStatus {
+    GateStatus::Open {
+        window: SaleWindow {
+            start: at(100),
+            end: at(end),
+        },
+        switch,
+        available,
+        pending: 0,
+        holders: 1,
+        withdrawn: Vec::new(),
+        holders_epoch: 7,
+        version: 1,
+        total: available + 1,
+        complete: true,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_the_end_holders_are_sent_to_the_gate_and_others_are_refused() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    let (sale, holder) = ids(1);
+    set(&clock, 250);
+    let product = ProductId::new(1).unwrap();
+    let ask = Admission::AskGate { product };
+    assert_eq!(
+        catalog.admit(sale, ids(2).1),
+        ask,
+        "until the gate has said who holds a unit"
+    );
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
+        cause: MarkCause::Ended,
+        holders_epoch: 7,
+        holders: vec![holder].into_boxed_slice(),
+    }));
+    assert_eq!(catalog.admit(sale, holder), ask);
+    assert_eq!(catalog.admit(sale, ids(2).1), Admission::Ended);
+    // A new listing, and a gate that is away for a while, change nothing of it.
+    catalog.set_listings(vec![SaleListing {
+        remaining_stock: 3,
+        ..listing(1, 100, 200)
+    }]);
+    assert_eq!(catalog.admit(sale, ids(2).1), Admission::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sale_is_refused_by_the_gate_s_terms_not_by_an_older_listing() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    for (now, switch, end, available, cause) in [
+        (150, SaleSwitch::On, 200, 3, None),
+        (150, SaleSwitch::On, 200, 0, Some(MarkCause::SoldOut)),
+        (200, SaleSwitch::On, 200, 3, None),
+        (201, SaleSwitch::On, 200, 3, Some(MarkCause::Ended)),
+        // Made longer a moment ago, or ended early: the listing does not know yet.
+        (201, SaleSwitch::On, 300, 3, None),
+        (150, SaleSwitch::On, 140, 3, Some(MarkCause::Ended)),
+        // Nobody is told that it is sold out.
+        (150, SaleSwitch::Paused, 200, 0, None),
+        (150, SaleSwitch::Cancelled, 200, 3, Some(MarkCause::Ended)),
+    ] {
+        set(&clock, now);
+        let found = catalog.cause(&status(switch, end, available));
+        assert_eq!(
+            found, cause,
+            "at {now}: {switch:?}, to {end}, {available} available"
+        );
+    }
+    assert_eq!(catalog.cause(&GateStatus::Closed { pending: 0 }), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_sale_counts_as_ended_and_gives_way_to_others() {
+    let cancelled = SaleListing {
+        switch: SaleSwitch::Cancelled,
+        ..listing(2, 140, 260)
+    };
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 120), cancelled.clone()]);
+    let product = ProductId::new(1).unwrap();
+    for now in [150, 270] {
+        set(&clock, now);
+        let view = catalog.current().unwrap();
+        assert_eq!(
+            (view.id, view.status),
+            (ids(1).0, SaleStatus::Ended),
+            "at {now}"
+        );
+        assert_eq!(catalog.latest_sale_of(product), Some(ids(1).0));
+        assert_eq!(
+            catalog.admit(ids(2).0, ids(1).1),
+            Admission::AskGate { product }
+        );
+    }
+    catalog.set_listings(vec![cancelled]);
+    let view = catalog.current().unwrap();
+    assert_eq!((view.id, view.status), (ids(2).0, SaleStatus::Ended));
+    assert_eq!(catalog.latest_sale_of(product), Some(ids(2).0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sales_that_ended_are_watched_for_as_long_as_their_holders_are_told() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    let watched = |all| catalog.watched_sales(all).len();
+    for (now, expected) in [(98, 0), (99, 1), (205, 1), (299, 1), (300, 0)] {
+        set(&clock, now);
+        assert_eq!(watched(false), expected, "at {now}");
+    }
+    set(&clock, 205);
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
+        cause: MarkCause::Ended,
+        holders_epoch: 7,
+        holders: Box::default(),
+    }));
+    assert_eq!(watched(false), 1, "a moment after its end");
+    set(&clock, 211);
+    assert_eq!((watched(false), watched(true)), (0, 1), "now and then");
+}
