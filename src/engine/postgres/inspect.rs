@@ -34,7 +34,7 @@ pub struct Inspection {
     pub clock_ahead_ms: i64,
 }
 
-/// What makes the promises true whoever writes.
+/// Constraints, indexes and triggers that enforce the promises against every writer.
 const GUARDS: [&str; 24] = [
     "users_username_lower_key",
     "users_email_lower_key",

@@ -310,7 +310,7 @@ impl From<Product> for ProductRow {
             name: row.name,
             description: row.description,
             image_url: None,
-            // It knows no prices.
+            // The original has no prices.
             price_cents: 0,
             currency: "USD".to_owned(),
             prior_price_cents: None,
