@@ -28,12 +28,8 @@ fn main() {
                 ..Plan::default()
             },
         };
-        let mut request = Vec::new();
-        target.head("GET", "/", &mut request);
-        request.extend_from_slice(b"\r\n");
-        let stats = load
-            .run(|_, into| into.extend_from_slice(&request), |_, _| {})
-            .unwrap();
+        let request = target.get("/").unwrap();
+        let stats = load.run(|_| request.clone(), |_, _| {}).unwrap();
         assert_eq!(stats.answers(), requests);
         let cpu = stats.cpu.unwrap_or_default().as_secs_f64();
         println!(

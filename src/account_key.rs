@@ -1,7 +1,7 @@
-//! The key by which accounts are told apart: one for all spellings of a username or an email that are the same name.
+//! The key that identifies an account: one for all spellings of a username or an email that count as the same name.
 //!
-//! Both ledgers store it, and compute it here: the case rules of a database depend on its locale, and SQLite knows those of
-//! ASCII only.
+//! Both ledgers store the key, and compute it with this module: the case rules of a database depend on its locale, and SQLite
+//! knows those of ASCII only.
 
 use std::fmt;
 
@@ -9,11 +9,11 @@ use icu_casemap::CaseMapper;
 use icu_normalizer::{ComposingNormalizer, DecomposingNormalizer};
 use icu_properties::{CodePointSetData, props::DefaultIgnorableCodePoint};
 
-/// `NFKC_Casefold` of a username or an email: case folded in full (`STRASSE` is `straße`), compatibility forms as their plain ones
-/// (`ｆｕｌｌ` is `full`, `ﬁ` is `fi`), letters with their marks in one form, invisible characters left out.
+/// `NFKC_Casefold` of a username or an email: case folded in full (`STRASSE` is `straße`), compatibility forms as their plain
+/// ones (`ｆｕｌｌ` is `full`, `ﬁ` is `fi`), letters with their marks in one form, invisible characters left out.
 ///
-/// Unicode's stability policy holds: a later version of its tables changes the key of no text whose characters were all assigned
-/// before. (Unicode Standard, chapter 3.13, D146; the policy on case folding and normalization.)
+/// By Unicode's stability policy, a later version of its tables does not change the key of a text whose characters were all
+/// assigned before. (Unicode Standard, chapter 3.13, D146; the policy on case folding and normalization.)
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountKey(String);
 
@@ -25,10 +25,10 @@ impl AccountKey {
         }
         let invisible = CodePointSetData::new::<DefaultIgnorableCodePoint>();
         let (nfkc, fold) = (ComposingNormalizer::new_nfkc(), CaseMapper::new());
-        let seen: String = name.chars().filter(|c| !invisible.contains(*c)).collect();
-        let seen = DecomposingNormalizer::new_nfd().normalize(&seen);
-        // Plain forms may have a case that the compatibility form had not, so that folding once is not enough.
-        let folded = nfkc.normalize(&fold.fold_string(&seen)).into_owned();
+        let visible: String = name.chars().filter(|c| !invisible.contains(*c)).collect();
+        let visible = DecomposingNormalizer::new_nfd().normalize(&visible);
+        // Folded twice: a plain form may have a case, which its compatibility form did not have.
+        let folded = nfkc.normalize(&fold.fold_string(&visible)).into_owned();
         let key = nfkc.normalize(&fold.fold_string(&folded)).into_owned();
         Self(key)
     }

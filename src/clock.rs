@@ -1,11 +1,11 @@
-//! Time, and ids that carry it, as a dependency, so that tests and simulations own both.
+//! Time, and ids that contain it, as a dependency, so that tests and simulations can control both.
 
 use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Now, to the millisecond: finer parts would be lost on the way through the log and could not be compared.
+    /// The current time in whole milliseconds. The log does not keep finer parts, so times with them would differ after the log.
     fn now(&self) -> DateTime<Utc>;
 
     /// A new id, ordered by time (version 7); never the same twice.
@@ -19,7 +19,7 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    #[allow(clippy::disallowed_methods)] // the one place that may
+    #[allow(clippy::disallowed_methods)] // only this function may read the system's time
     fn now(&self) -> DateTime<Utc> {
         Utc::now().trunc_subsecs(3)
     }

@@ -1,4 +1,4 @@
-//! The configuration: plain structs, one a section of `config/default.toml`, which explains every setting.
+//! The configuration: plain structs, one for each section of `config/default.toml`, which explains every setting.
 //!
 //! This module and its children are the only ones that read the environment. Tests build the structs as literals.
 
@@ -23,12 +23,12 @@ use ipnet::IpNet;
 
 use address::Address;
 
-/// Every problem of a configuration, each naming its setting.
+/// All problems of a configuration. Each names its setting.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the configuration has {} problem{}:\n{}", .0.len(), if .0.len() == 1 { "" } else { "s" }, .0.join("\n"))]
 pub struct ConfigErrors(pub Vec<String>);
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub server: ServerConfig,
@@ -36,7 +36,7 @@ pub struct Config {
     pub redis: RedisConfig,
     pub kafka: KafkaConfig,
     pub postgres: PostgresConfig,
-    /// Where the database of the original service is, for `import --from-original`, which names it.
+    /// The connection to the original service's database for `import --from-original`, which names the database.
     pub original: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
@@ -47,13 +47,13 @@ pub struct Config {
     pub stress: StressConfig,
 }
 
-/// How the API listens and how a process starts and ends.
+/// The API's listener, and the start and the shutdown of a process.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
-    /// Known and weak secrets are refused.
+    /// In production, known and weak secrets are refused.
     pub production: bool,
     pub host: String,
-    /// 0 takes a free one.
+    /// 0: the kernel chooses a free port.
     pub port: u16,
     /// Origins for CORS; `*` for all.
     pub frontend_origins: Vec<String>,
@@ -61,36 +61,38 @@ pub struct ServerConfig {
     pub api_docs: bool,
     /// Whether refused attempts are answered with the original service's 400.
     pub original_status_codes: bool,
+    /// Threads that serve connections; 0: one per core.
     pub http_threads: usize,
-    /// Of all threads.
+    /// Most open connections, of all threads together.
     pub max_connections: usize,
-    /// Of one network; wider ones have some times as many, and `trusted_proxies` no limit. `None`: nobody has one.
+    /// Most open connections of one network. Wider networks have a multiple of it, and `trusted_proxies` no limit. `None`: no
+    /// limit.
     pub max_connections_per_network: Option<usize>,
-    /// Bytes that all connections together may hold of requests that are not answered, beyond a small one each.
+    /// Bytes of unanswered requests that all connections together may hold, not counting the first 8 KiB of each connection.
     pub max_buffered: usize,
-    /// Where metrics, and the probes once more, are served on connections of their own; `None`: nowhere.
+    /// A second listener for metrics and probes. The API's listener serves the probes too. `None`: no second listener.
     pub metrics: Option<MetricsAddress>,
     pub request_timeout: Duration,
     pub keep_alive: Duration,
     pub stall_timeout: Duration,
-    /// Whose `X-Forwarded-For` is believed.
+    /// Proxies whose entries in `X-Forwarded-For` are believed.
     pub trusted_proxies: Vec<IpNet>,
-    /// Between SIGTERM and the closing of the port.
+    /// Time between SIGTERM and the closing of the port.
     pub drain_delay: Duration,
     pub shutdown_timeout: Duration,
     pub startup_timeout: Duration,
-    /// Not ready when an accepted attempt has been waiting for longer to be settled; zero: ready however long it takes.
+    /// The process is not ready while an accepted attempt has waited longer than this to be settled. Zero: no such check.
     pub settlement_lag: Duration,
 }
 
-/// A listener beside the API's.
+/// The address of a listener in addition to the API's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricsAddress {
     pub host: String,
     pub port: u16,
 }
 
-/// What is logged, and how.
+/// The level and the format of the log.
 #[derive(Debug, Clone)]
 pub struct TelemetryConfig {
     /// Directives of tracing's `EnvFilter`.
@@ -98,7 +100,7 @@ pub struct TelemetryConfig {
     pub json: bool,
 }
 
-/// Where the stock gate is.
+/// The connection to Redis, which holds the stock gate.
 #[derive(Debug, Clone)]
 pub struct RedisConfig {
     pub host: String,
@@ -106,42 +108,43 @@ pub struct RedisConfig {
     pub username: Option<String>,
     pub password: Option<Secret>,
     pub cluster_mode: bool,
-    /// `None`: the address above is the server's, or a cluster node's.
+    /// The Sentinels, which know the server's address. `None`: `host` and `port` are the address of the server or of a cluster
+    /// node.
     pub sentinel: Option<SentinelConfig>,
-    /// Of Sentinels, too.
+    /// Used for connections to Sentinels, too.
     pub tls: TlsConfig,
     pub command_timeout: Duration,
 }
 
-/// Who knows where the primary is.
+/// The connection to the Sentinels, which know the address of the primary.
 #[derive(Debug, Clone)]
 pub struct SentinelConfig {
     /// Host and port of each Sentinel.
     pub addresses: Vec<(String, u16)>,
-    /// The name of the primary, as the Sentinels call it.
+    /// The name of the primary in the Sentinels' configuration.
     pub master: String,
-    /// Of the Sentinels; the server's own are in [`RedisConfig`].
+    /// For the Sentinels; the login to the Redis server is in [`RedisConfig`].
     pub username: Option<String>,
     pub password: Option<Secret>,
 }
 
-/// Whether a connection to a server is encrypted, and whether the server has to prove its name.
+/// Whether connections to a server are encrypted, and whether the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsMode {
     Disable,
     /// Encrypted; the server's certificate is not checked.
     Require,
-    /// The server's certificate is of a trusted authority, and for the name that was connected to.
+    /// Encrypted; the server's certificate must be from a trusted authority and for the host name of the connection.
     VerifyFull,
 }
 
-/// How connections to one kind of server are encrypted. Files are PEM.
+/// Encryption of the connections to one kind of server. Files are in PEM format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsConfig {
     pub mode: TlsMode,
-    /// Authorities to trust; the system's if `None`.
+    /// Certificates of the trusted authorities; the system's if `None`.
     pub ca_file: Option<String>,
-    /// The client's certificate and its key.
+    /// The files of the client's certificate and of its key.
     pub identity: Option<(String, String)>,
 }
 
@@ -154,7 +157,7 @@ impl TlsConfig {
     };
 }
 
-/// Where the attempt log is.
+/// The connection to Kafka, which holds the attempt log.
 #[derive(Debug, Clone)]
 pub struct KafkaConfig {
     pub brokers: Vec<String>,
@@ -181,7 +184,7 @@ pub enum SaslConfig {
     OauthBearer { token_file: String },
 }
 
-/// The mechanisms with a password.
+/// The SASL mechanisms that use a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SaslMechanism {
     Plain,
@@ -189,22 +192,22 @@ pub enum SaslMechanism {
     ScramSha512,
 }
 
-/// What may stand between this process and PostgreSQL.
+/// The kind of connection pooler between this process and PostgreSQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pooler {
-    /// Nothing, or a pooler that gives each connection a session of its own.
+    /// No pooler, or one that keeps one session for each connection.
     None,
-    /// A pooler that may give each transaction another session.
+    /// A pooler that may use another session for each transaction.
     Transaction,
 }
 
-/// Where the ledger is.
+/// The connection to PostgreSQL, which holds the ledger.
 #[derive(Debug, Clone)]
 pub struct PostgresConfig {
-    /// Hosts, addresses or socket directories, separated by commas, each with a port or without: the first one that takes
-    /// writes is used.
+    /// Host names, IP addresses or socket directories, separated by commas, each with or without a port. The first one that
+    /// accepts writes is used.
     pub host: String,
-    /// Of those that name none.
+    /// The port of hosts without one.
     pub port: u16,
     pub tls: TlsConfig,
     pub pooler: Pooler,
@@ -224,29 +227,29 @@ impl PostgresConfig {
         let servers = hosts.filter(|host| !host.is_empty()).map(|host| {
             match host.parse::<Address>() {
                 Ok(address) => (address.host, address.port.unwrap_or(self.port)),
-                // The directory of a Unix socket; anything else has been refused when the settings were read.
+                // The directory of a Unix socket. Any other text was refused when the settings were read.
                 Err(_) => (host.to_owned(), self.port),
             }
         });
         servers.collect()
     }
 
-    /// The same, as an operator is told.
+    /// All hosts with their ports, comma-separated, for messages to an operator.
     #[must_use]
     pub fn server(&self) -> String {
         let servers = self.servers();
-        let told = servers.iter().map(|(host, port)| with_port(host, *port));
-        told.collect::<Vec<_>>().join(",")
+        let addresses = servers.iter().map(|(host, port)| with_port(host, *port));
+        addresses.collect::<Vec<_>>().join(",")
     }
 }
 
-/// Where everything is when the engines are embedded.
+/// The storage of the embedded engines.
 #[derive(Debug, Clone)]
 pub struct EmbeddedConfig {
     pub data_dir: PathBuf,
 }
 
-/// Whoever runs a command.
+/// The person who runs a command.
 #[derive(Debug, Clone)]
 pub struct OperatorConfig {
     pub name: Option<String>,
@@ -261,11 +264,11 @@ pub struct AuthConfig {
     pub password_passes: u32,
     pub password_threads: usize,
     pub password_queue: usize,
-    /// Whether passwords that are guessed first are refused at registration.
+    /// Whether registration refuses common passwords, which attackers try first.
     pub password_blocklist: bool,
 }
 
-/// How often is too often; 0 is no limit.
+/// Rate limits; 0 is no limit. `config/default.toml` has their periods.
 #[derive(Debug, Clone)]
 pub struct LimitsConfig {
     pub logins_per_address: u32,
@@ -274,35 +277,34 @@ pub struct LimitsConfig {
     pub registrations_per_account: u32,
     pub attempts_per_user: u32,
     pub attempts_per_address: u32,
-    /// Whether limits by address hold for clients on this machine, too.
+    /// Whether limits by address also apply to clients on this machine.
     pub loopback: bool,
 }
 
-/// The seeded sale, and how long results stay.
+/// The sale that `seed` creates, and the time for which results are kept.
 #[derive(Debug, Clone)]
 pub struct SaleConfig {
-    /// Now if `None`.
+    /// The current time if `None`.
     pub start: Option<DateTime<Utc>>,
     /// 24 hours after the start if `None`.
     pub end: Option<DateTime<Utc>>,
-    /// SKU.
     pub product_sku: String,
     pub total_stock: u32,
     pub result_ttl: Duration,
 }
 
-/// The consumers.
+/// The worker, which settles attempts.
 #[derive(Debug, Clone)]
 pub struct WorkerConfig {
     pub enabled: bool,
     pub host: String,
-    /// Of the worker's health and metrics; `None`: it does not listen.
+    /// The port of the worker's probes and metrics; `None`: it does not listen.
     pub port: Option<u16>,
     pub lease: Duration,
     pub pending_age: Duration,
 }
 
-/// The load that `stress` makes unless its arguments say otherwise.
+/// The load that `stress` generates unless its arguments say otherwise.
 #[derive(Debug, Clone)]
 pub struct StressConfig {
     pub users: u32,
@@ -316,8 +318,8 @@ impl Config {
         Self::load_for(sources, &[""]).map(|(config, _)| config)
     }
 
-    /// The same for who uses some settings only: those whose names in the file begin with one of `used`. What is wrong with
-    /// others is no error and comes with the configuration; they then have some valid value.
+    /// Like [`Self::load`], for a command that uses only settings whose names in the file begin with one of `used`. Problems of
+    /// other settings are no error. They are returned with the configuration, in which such a setting has a placeholder value.
     pub fn load_for(sources: &Sources, used: &[&str]) -> Result<(Self, Vec<String>), ConfigErrors> {
         read::config(sources, used)
     }

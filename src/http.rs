@@ -1,6 +1,6 @@
-//! The kit that routes are made of: the server, the shape of answers and errors, what handlers take from a request.
+//! Building blocks of the HTTP API: the server, the bodies of responses and errors, and extractors for handlers.
 //!
-//! It knows no feature: which paths there are, and which error of the domain becomes which answer, is said in `api`.
+//! Nothing here knows a feature: `api` defines the paths and maps errors of the domain to responses.
 
 mod answer;
 mod buffered;

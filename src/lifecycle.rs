@@ -1,7 +1,7 @@
-//! How a process runs and ends: every background task is spawned here, so that shutdown waits for it and its death is
-//! seen.
+//! The tasks of a process and its shutdown. Every background task is spawned here, so that the shutdown waits for it, and the
+//! death of a task is noticed.
 //!
-//! An API ends in two steps. First it drains: HTTP ends while everything behind it goes on. Then `stop` ends the rest.
+//! The API ends in two steps. First it drains: HTTP ends, and all other tasks continue. Then `stop` ends the other tasks.
 
 use std::{
     any::Any,
@@ -14,7 +14,7 @@ use std::{
 use futures::FutureExt;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The tasks of one process and the wish to stop them.
+/// The tasks of one process, and the tokens that stop them.
 #[derive(Debug, Clone)]
 pub struct Lifecycle {
     stop: CancellationToken,
@@ -23,23 +23,23 @@ pub struct Lifecycle {
     failure: Arc<OnceLock<String>>,
 }
 
-/// The beginning of the end, for what must end before the rest. Both are cancelled with `stop`, too.
+/// Tokens for the tasks that must end before the others. They are cancelled with `stop` at the latest.
 #[derive(Debug, Clone)]
 pub struct Ending {
-    /// The process is to take no more work.
+    /// Cancelled when draining begins: the process is about to accept no more work.
     pub drain: CancellationToken,
-    /// Nobody needs to be given time to notice.
+    /// Cancelled if no load balancer needs time to notice that the process drains.
     pub no_delay: CancellationToken,
 }
 
-/// What the first signal begins.
+/// The effect of the first signal.
 #[derive(Clone, Copy)]
-enum First {
+enum FirstSignal {
     Stop,
     Drain,
 }
 
-/// Why a process did not end well.
+/// Why a process ended with a failure.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UncleanEnd {
     #[error("{0}")]
@@ -65,20 +65,20 @@ impl Default for Lifecycle {
 }
 
 impl Lifecycle {
-    /// Is cancelled when the process is to end.
+    /// The token that is cancelled when all tasks must end.
     #[must_use]
     pub fn stop(&self) -> &CancellationToken {
         &self.stop
     }
 
-    /// Begins when the process is to end, at the latest.
+    /// The tokens for draining, which begins before `stop` is cancelled or together with it.
     #[must_use]
     pub fn ending(&self) -> &Ending {
         &self.ending
     }
 
-    /// Runs a task for as long as the process. If it ends before the process is to end, or panics, the whole process
-    /// ends, and not well.
+    /// Runs a task until the process ends. If the task panics, or returns before `stop` is cancelled, the whole process ends with
+    /// a failure.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let (stop, failure) = (self.stop.clone(), Arc::clone(&self.failure));
         self.tasks.spawn(async move {
@@ -96,19 +96,19 @@ impl Lifecycle {
 
     /// Cancels `stop` on SIGTERM and SIGINT; a second signal ends the process at once.
     pub fn stop_on_signals(&self) -> std::io::Result<()> {
-        self.on_signals(First::Stop)
+        self.on_signals(FirstSignal::Stop)
     }
 
-    /// Begins to drain on SIGTERM and SIGINT; a second signal ends the process at once. Whoever drains cancels `stop` in
-    /// the end.
+    /// Begins to drain on SIGTERM and SIGINT; a second signal ends the process at once. The code that drains
+    /// must cancel `stop` afterwards.
     ///
     /// SIGINT drains without delay: it comes from a keyboard, where no load balancer has to notice. Service managers and
     /// orchestrators send SIGTERM.
     pub fn drain_on_signals(&self) -> std::io::Result<()> {
-        self.on_signals(First::Drain)
+        self.on_signals(FirstSignal::Drain)
     }
 
-    fn on_signals(&self, first: First) -> std::io::Result<()> {
+    fn on_signals(&self, first: FirstSignal) -> std::io::Result<()> {
         use tokio::signal::unix::{SignalKind, signal};
 
         let mut terminate = signal(SignalKind::terminate())?;
@@ -129,11 +129,11 @@ impl Lifecycle {
                     std::process::exit(130);
                 }
                 match first {
-                    First::Stop => {
+                    FirstSignal::Stop => {
                         tracing::info!(signal = name, "stopping; a second signal ends at once");
                         stop.cancel();
                     }
-                    First::Drain => {
+                    FirstSignal::Drain => {
                         tracing::info!(signal = name, "draining; a second signal ends at once");
                         if !is_term {
                             ending.no_delay.cancel();
@@ -146,8 +146,8 @@ impl Lifecycle {
         Ok(())
     }
 
-    /// Waits for the end: until it begins, for the delay of a drain, then at most `deadline` for everything, what drains
-    /// included. So the process ends in time whatever its tasks wait for.
+    /// Waits until draining begins, then for `delay` unless `no_delay` is cancelled, then for the end of draining and of all
+    /// tasks, at most for `deadline`. So the process ends in time whatever its tasks wait for.
     pub async fn run(self, delay: Duration, deadline: Duration) -> Result<(), UncleanEnd> {
         self.ending.drain.cancelled().await;
         tokio::select! {

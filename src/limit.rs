@@ -1,6 +1,7 @@
-//! Rate limits: how often the same key may come. Knows neither HTTP nor what the keys mean.
+//! Rate limits by key. This module knows neither HTTP nor the meaning of the keys.
 //!
-//! Counts are this process's own and in memory: asking a server about every request is what the limits are to prevent.
+//! Each process counts for itself, in memory. Common counts would need a call to a server for every request, and the limits are
+//! to protect the servers from such load.
 
 mod by_network;
 mod memory;
@@ -22,33 +23,35 @@ pub use by_network::NetworkLimiter;
 use memory::Memory;
 pub use network::{Network, Prefix, Reach};
 
-/// Refused. The same would be let in after so long, if nothing else comes.
+/// A refusal by a rate limit. The same request is admitted after `retry_after`, unless other uses of the key come before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many; the next is let in after {retry_after:?}")]
 pub struct TooMany {
     pub retry_after: Duration,
 }
 
-/// Lets every key come so often in a period: all at once if it likes, then as one after the other comes back (GCRA).
+/// Admits a number of uses of each key in a period (GCRA): all of them at once, then one for each use that has come back. Uses
+/// come back at equal intervals.
 ///
-/// Its time is monotonic and not [`Clock`](crate::clock::Clock)'s: a clock set back would shut everybody out.
+/// The limiter uses monotonic time instead of [`Clock`](crate::clock::Clock): if a clock were set back, all keys would be
+/// refused.
 pub struct Limiter<C: Clock = MonotonicClock> {
-    /// `None` lets everything through.
-    on: Option<On<C>>,
+    /// `None`: no limit.
+    limit: Option<Limit<C>>,
 }
 
-struct On<C: Clock> {
+struct Limit<C: Clock> {
     governor: RateLimiter<u64, Memory, C, NoOpMiddleware<C::Instant>>,
     memory: Memory,
-    /// Keys are kept as keyed hashes: small whatever comes, and nobody can make two of them meet.
+    /// Keys are stored as hashes, whose size does not depend on the key. A random seed keeps clients from provoking collisions.
     hasher: RandomState,
     burst: NonZeroU32,
-    /// After how long one use comes back.
+    /// The time after which one use comes back.
     interval: Duration,
 }
 
 impl Limiter {
-    /// `count` in a `period`; a count of 0 lets everything through.
+    /// Admits `count` uses of a key in a `period`; a count of 0 means no limit.
     #[must_use]
     pub fn new(count: u32, period: Duration) -> Self {
         Self::with_clock(count, period, MonotonicClock)
@@ -57,11 +60,11 @@ impl Limiter {
 
 impl<C: Clock> Limiter<C> {
     fn with_clock(count: u32, period: Duration, clock: C) -> Self {
-        let on = NonZeroU32::new(count).and_then(|burst| {
+        let limit = NonZeroU32::new(count).and_then(|burst| {
             let interval = period / count;
             let quota = Quota::with_period(interval)?.allow_burst(burst);
             let memory = Memory::default();
-            Some(On {
+            Some(Limit {
                 governor: RateLimiter::new(quota, memory.clone(), clock),
                 memory,
                 hasher: RandomState::new(),
@@ -69,36 +72,39 @@ impl<C: Clock> Limiter<C> {
                 interval,
             })
         });
-        Self { on }
+        Self { limit }
     }
 
-    /// How many a key has when it did not come for long; 0 if there is no limit.
+    /// The number of uses that a key has after a long pause; 0 if there is no limit.
     #[must_use]
     pub fn burst(&self) -> u32 {
-        self.on.as_ref().map_or(0, |on| on.burst.get())
+        self.limit.as_ref().map_or(0, |limit| limit.burst.get())
     }
 
-    /// Takes so many uses of a key, or none of them. More than it can ever have count as all that it can have.
+    /// Takes `uses` uses of a key, or none of them. A number larger than [`Self::burst`] counts as the burst.
     pub fn take(&self, key: &impl Hash, uses: u32) -> Result<(), TooMany> {
-        self.on.as_ref().map_or(Ok(()), |on| on.take(key, uses))
+        self.limit
+            .as_ref()
+            .map_or(Ok(()), |limit| limit.take(key, uses))
     }
 
-    /// Gives back what was taken and turned out not to count.
+    /// Gives back uses that were taken and turned out not to count.
     pub fn give_back(&self, key: &impl Hash, uses: u32) {
-        if let Some(on) = &self.on {
-            let uses = uses.min(on.burst.get());
-            on.memory
-                .give_back(on.hasher.hash_one(key), on.interval * uses);
+        if let Some(limit) = &self.limit {
+            let uses = uses.min(limit.burst.get());
+            limit
+                .memory
+                .give_back(limit.hasher.hash_one(key), limit.interval * uses);
         }
     }
 }
 
-impl<C: Clock> On<C> {
+impl<C: Clock> Limit<C> {
     fn take(&self, key: &impl Hash, uses: u32) -> Result<(), TooMany> {
         let Some(uses) = NonZeroU32::new(uses.min(self.burst.get())) else {
             return Ok(());
         };
-        if self.memory.is_crowded() {
+        if self.memory.take_crowded() {
             self.governor.retain_recent();
         }
         let key = self.hasher.hash_one(key);
@@ -106,7 +112,7 @@ impl<C: Clock> On<C> {
             Ok(Err(refused)) => Err(TooMany {
                 retry_after: refused.wait_time_from(self.governor.clock().now()),
             }),
-            // That it can never be let in does not happen: uses are at most the burst.
+            // `Err` means that the key can never have so many uses. It does not occur: `uses` is at most the burst.
             Ok(Ok(())) | Err(_) => Ok(()),
         }
     }
@@ -132,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_comes_so_often_at_once_and_then_as_uses_come_back() {
+    fn a_key_has_its_burst_and_then_the_uses_that_come_back() {
         let (limiter, clock) = limiter(6);
         assert_eq!(taken(&limiter, 1), 6);
         assert_eq!(taken(&limiter, 2), 6, "every key has its own");
@@ -143,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_told_wait_is_exactly_long_enough() {
+    fn retry_after_is_the_shortest_wait_that_suffices() {
         let (limiter, clock) = limiter(6);
         assert_eq!(limiter.take(&1, 4), Ok(()));
         clock.advance(Duration::from_secs(3));
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_refused_is_not_kept_out_for_longer() {
+    fn refused_requests_do_not_prolong_the_wait() {
         let (limiter, clock) = limiter(6);
         assert_eq!(taken(&limiter, 1), 6);
         for _ in 0..10_000 {
@@ -168,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_can_be_taken_again_and_no_more() {
+    fn uses_that_are_given_back_can_be_taken_again_and_no_more() {
         let (limiter, clock) = limiter(6);
         for _ in 0..100 {
             assert_eq!(limiter.take(&1, 6), Ok(()));
@@ -184,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn more_uses_than_there_are_count_as_all() {
+    fn more_uses_than_the_burst_count_as_the_burst() {
         let (limiter, _) = limiter(6);
         assert_eq!(limiter.take(&1, 1_000), Ok(()));
         assert_eq!(taken(&limiter, 1), 0);
@@ -198,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_and_forgets_who_has_least_to_answer_for() {
+    fn memory_is_bounded_and_drops_the_keys_with_the_shortest_waits() {
         let (limiter, clock) = limiter(6);
         for key in 0..1_000_u32 {
             assert_eq!(limiter.take(&key, 6), Ok(()));
@@ -207,20 +213,20 @@ mod tests {
             clock.advance(Duration::from_nanos(1));
             assert_eq!(limiter.take(&key, 1), Ok(()));
         }
-        let kept = limiter.on.as_ref().unwrap().memory.count();
-        assert!(kept <= memory::MOST_KEYS, "{kept} are kept");
+        let kept = limiter.limit.as_ref().unwrap().memory.count();
+        assert!(kept <= memory::MAX_KEYS, "{kept} are kept");
         assert!((0..1_000).all(|key| limiter.take(&key, 1).is_err()));
     }
 
     #[test]
-    fn who_is_fresh_again_is_forgotten() {
+    fn keys_that_have_all_uses_back_are_dropped() {
         let (limiter, clock) = limiter(6);
         for key in 0..30_000_u32 {
-            // Three are forgiven in each step, so that never more than a few are worth being remembered.
+            // Each step brings three uses of a key back, so few keys have uses that are still out.
             clock.advance(Duration::from_secs(30));
             assert_eq!(limiter.take(&key, 1), Ok(()));
         }
-        let kept = limiter.on.as_ref().unwrap().memory.count();
+        let kept = limiter.limit.as_ref().unwrap().memory.count();
         assert!(kept < 10_000, "{kept} are kept");
     }
 }

@@ -1,11 +1,11 @@
-//! The security log: who did what from where, and whether it was let through. One line an event under the target `security`, for
-//! people and for what reads logs by machine.
+//! The security log: who did what, from which address, and with which outcome. Each event is one line with the target `security`,
+//! for people and for programs that read logs.
 //!
-//! Nothing secret comes here: no password, no token, and of what a client sent only the name, shortened. The log (`telemetry`)
-//! escapes it, so that it cannot end a line or pretend to be another field.
+//! The lines contain no secret: no password, no token, and of the data from a client only the shortened name. The log
+//! (`telemetry`) escapes the name, so that it cannot end the line or imitate another field.
 //!
-//! A flood does not fill the disk: one network has its share of an event's lines, and all together have another. The next line
-//! says how many were left out; metrics count them all.
+//! A flood of events does not fill the disk: the number of lines is limited for each network and for all together. The next line
+//! has the number of lines that were left out. Metrics count all logins and registrations.
 
 use std::{
     sync::{
@@ -17,11 +17,12 @@ use std::{
 
 use crate::limit::{Limiter, Network};
 
-/// Lines of one kind of event in a period: all together, and from one network.
+/// Most lines of one kind of event in a [`PERIOD`], from all networks together.
 const LINES_PER_PERIOD: u32 = 200;
+/// Most lines of one kind of event in a [`PERIOD`], from one network.
 const LINES_OF_NETWORK: u32 = 20;
 const PERIOD: Duration = Duration::from_secs(10);
-/// Of a name: more says nothing more.
+/// Characters of a name that are logged. More of them give no more information.
 const NAME_CHARS: usize = 64;
 
 /// What happened.
@@ -29,9 +30,9 @@ const NAME_CHARS: usize = 64;
 pub enum Event {
     Registration,
     Login,
-    /// A login that is not looked at any more: its network, or its account from there, failed too often.
+    /// A login that is refused without a check, because logins from its network, or to its account from there, failed too often.
     LockOut,
-    /// A person decided about a dead letter.
+    /// An operator's decision about a dead letter.
     DeadLetter,
 }
 
@@ -53,7 +54,7 @@ impl Event {
     }
 }
 
-/// Which lines are written.
+/// Limits the number of lines.
 struct Throttle {
     all: Limiter,
     by_network: Limiter,
@@ -69,12 +70,13 @@ impl Throttle {
         }
     }
 
-    /// How many lines of this event were left out since the last one, if there is room for one.
-    fn line(&self, event: Event, from: Option<Network>) -> Option<u64> {
-        let of_network = from.is_none_or(|from| self.by_network.take(&(event, from), 1).is_ok());
-        let has_room = of_network && self.all.take(&event, 1).is_ok();
-        let place = Event::ALL.iter().position(|known| *known == event)?;
-        let left_out = self.left_out.get(place)?;
+    /// If a line of this event may be written, the number of its lines that were left out since the last one.
+    fn admit_line(&self, event: Event, from: Option<Network>) -> Option<u64> {
+        let network_has_room =
+            from.is_none_or(|from| self.by_network.take(&(event, from), 1).is_ok());
+        let has_room = network_has_room && self.all.take(&event, 1).is_ok();
+        let index = Event::ALL.iter().position(|known| *known == event)?;
+        let left_out = self.left_out.get(index)?;
         if has_room {
             Some(left_out.swap(0, Ordering::Relaxed))
         } else {
@@ -84,11 +86,11 @@ impl Throttle {
     }
 }
 
-/// Writes a line. `outcome` is a word of ours; `who` what a client or an operator calls themselves; `from` is missing for who
-/// works on this machine; `about` is what it was about, if that is not clear.
+/// Writes a line, if the limits allow it. `outcome` is a fixed word, `who` the name that a client or an operator gave, and
+/// `about` the object of the event, empty if there is none. `from` is `None` for an operator, who works on this machine.
 pub fn note(event: Event, outcome: &str, who: &str, from: Option<Network>, about: &str) {
     static THROTTLE: LazyLock<Throttle> = LazyLock::new(Throttle::new);
-    let Some(left_out) = THROTTLE.line(event, from) else {
+    let Some(left_out) = THROTTLE.admit_line(event, from) else {
         return;
     };
     let (event, who) = (event.name(), shortened(who));
@@ -125,15 +127,15 @@ mod tests {
     }
 
     #[test]
-    fn one_network_has_its_lines_and_others_have_theirs() {
+    fn lines_are_limited_by_network_and_event_and_in_total() {
         let throttle = Throttle::new();
         let lines = |event, last| {
             let from = Some(network([192, 0, 2, last]));
             (0..50)
-                .filter(|_| throttle.line(event, from).is_some())
+                .filter(|_| throttle.admit_line(event, from).is_some())
                 .count()
         };
-        // A few come back while they are counted.
+        // The limits admit a few more lines while the test counts.
         let about = |expected: usize, lines: usize| (expected..expected * 5 / 4).contains(&lines);
         assert!(about(20, lines(Event::Login, 1)));
         assert!(about(20, lines(Event::Login, 2)), "another network");
@@ -143,19 +145,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_counted() {
+    fn lines_that_are_left_out_are_counted() {
         let throttle = Throttle::new();
         let from = Some(network([192, 0, 2, 1]));
         for _ in 0..1_034 {
-            throttle.line(Event::Login, from);
+            throttle.admit_line(Event::Login, from);
         }
-        assert_eq!(throttle.line(Event::Registration, from), Some(0));
-        let next = throttle.line(Event::Login, Some(network([192, 0, 2, 2])));
+        assert_eq!(throttle.admit_line(Event::Registration, from), Some(0));
+        let next = throttle.admit_line(Event::Login, Some(network([192, 0, 2, 2])));
         assert!(next.is_some_and(|left_out| (1_000..=1_014).contains(&left_out)));
     }
 
     #[test]
-    fn of_a_long_name_the_beginning_is_logged() {
+    fn only_the_beginning_of_a_long_name_is_logged() {
         let whole = "\u{1b}".repeat(NAME_CHARS);
         assert_eq!(shortened(&whole), whole);
         assert_eq!(shortened(&format!("{whole}x")), format!("{whole}…"));

@@ -31,9 +31,10 @@ use crate::{
 const SECONDS: &[f64] = &[
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
-/// Libraries that narrate what they do, or log as errors what is handled, and logged, where it matters: actix-http has a line at
-/// ERROR for every request that is not HTTP. The security log is written whatever the level of the rest.
-const UNLESS_NAMED: &[&str] = &[
+/// Log levels of targets that the setting does not name. Most are libraries that log too much detail, or log errors that this
+/// program handles and logs itself: actix-http writes a line at ERROR for every request that is not HTTP. The security log is
+/// written whatever the level of other targets.
+const DEFAULT_DIRECTIVES: &[&str] = &[
     "rskafka=off",
     "fred=error",
     "tokio_postgres=warn",
@@ -41,11 +42,11 @@ const UNLESS_NAMED: &[&str] = &[
     "security=info",
 ];
 
-/// Limits a log line that would come with every request while a server is down: the first is allowed, then one every 5 s.
+/// Limits a log line that would be written with every request while a server is down: the first is allowed, then one every 5 s.
 pub struct LogThrottle {
     /// When the last line was allowed, in milliseconds since the first call; 0: never.
     last_ms: AtomicU64,
-    /// Lines that were not allowed since.
+    /// Lines that were not allowed since then.
     suppressed: AtomicU64,
 }
 
@@ -92,15 +93,15 @@ impl Default for LogThrottle {
     }
 }
 
-/// Logs from now on, to standard error: standard output is for what a command answers.
+/// Starts logging to standard error. Standard output is for the results of commands.
 pub fn start_logging(config: &TelemetryConfig) {
-    // What the setting says of one of them comes later and counts.
-    let filter = EnvFilter::new(format!("{},{}", UNLESS_NAMED.join(","), config.level));
+    // Of two directives for one target the last one counts, so the setting overrides the defaults.
+    let filter = EnvFilter::new(format!("{},{}", DEFAULT_DIRECTIVES.join(","), config.level));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    // A second call in one process (tests) keeps the first.
+    // A second call in one process, as in tests, keeps the first logger.
     let _ = if config.json {
         log.json().map_event_format(SafeJson).try_init()
     } else {
@@ -109,7 +110,7 @@ pub fn start_logging(config: &TelemetryConfig) {
     };
 }
 
-/// A line for machines in which also characters are escaped that JSON leaves and a terminal obeys.
+/// A log line in JSON, in which characters that a terminal obeys are escaped, also those that JSON allows as they are.
 struct SafeJson<F>(F);
 
 impl<S, N, F> FormatEvent<S, N> for SafeJson<F>
@@ -131,7 +132,7 @@ where
     }
 }
 
-/// A field of a line for people. Whatever is in it, the line is one, and a terminal obeys nothing of it.
+/// Writes a field of a text line. Line breaks and characters that a terminal obeys are escaped.
 fn write_field(
     writer: &mut Writer<'_>,
     field: &tracing::field::Field,
@@ -145,13 +146,13 @@ fn write_field(
     }
 }
 
-/// Starts counting; the handle renders what was counted.
+/// Starts recording metrics. The handle renders them.
 pub fn start_metrics() -> Result<PrometheusHandle, BuildError> {
     let recorder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .build_recorder();
     let handle = recorder.handle();
-    // A second call in one process (tests) renders its own recorder, which stays empty.
+    // A second call in one process, as in tests, returns the handle of its own recorder, which stays empty.
     let _ = metrics::set_global_recorder(recorder);
     Ok(handle)
 }
@@ -161,12 +162,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_many_lines_the_first_is_let_through() {
+    fn of_many_lines_at_once_only_the_first_is_allowed() {
         let throttle = LogThrottle::new();
         assert_eq!((0..1_000).filter(|_| throttle.allow()).count(), 1);
     }
 
-    /// Where a test's lines go.
+    /// Collects the log lines of a test.
     #[derive(Clone, Default)]
     struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
 
@@ -204,7 +205,7 @@ mod tests {
         let hostile = "joe\u{1b}[2J\u{202e}\n\"x\\";
         let [text, json] = [false, true].map(|is_json| {
             let lines = Lines::default();
-            // As `security` writes it.
+            // Like the line that `security` writes.
             let write =
                 || tracing::info!(target: "security", who = hostile, about = hostile, "security");
             if is_json {

@@ -1,8 +1,9 @@
-//! What commands print: the only place that writes to standard output and standard error, apart from logs and progress bars.
+//! The output of commands. Only this module writes to standard output and standard error, apart from logs and progress bars.
 //!
-//! Names of products, records of the log and texts of servers come from outside. A terminal obeys the control characters in them
-//! (ESC moves the cursor, sets the title or answers for the user, CR overwrites the line), and direction characters show a text in
-//! another order than it has. Here they are shown as Rust writes them, as in `\u{1b}`. Other text is shown as it is.
+//! Names of products, records of the log and messages of servers come from outside. A terminal obeys the control characters in
+//! them (ESC moves the cursor, sets the title or makes the terminal send input; CR overwrites the line), and direction characters
+//! change the order in which a text appears. This module prints such characters as Rust escapes, as in `\u{1b}`. Other characters
+//! are printed as they are.
 
 use std::{
     fmt::{self, Display, Write as _},
@@ -11,7 +12,8 @@ use std::{
 
 use serde::Serialize;
 
-/// A text from outside on one line: also its line breaks and tabs are shown, so that it cannot pass for a line of ours.
+/// Prints a text from outside on one line. Its line breaks and tabs are escaped too, so that it cannot imitate a line of this
+/// program.
 pub struct Plain<T>(pub T);
 
 impl<T: Display> Display for Plain<T> {
@@ -21,7 +23,7 @@ impl<T: Display> Display for Plain<T> {
 }
 
 /// True for a character that a terminal obeys rather than shows: control characters (of ASCII and of Latin-1), line and paragraph
-/// separators, direction characters (Unicode's `Bidi_Control`), and those that tag or annotate text without being seen.
+/// separators, direction characters (Unicode's `Bidi_Control`), and invisible characters that tag or annotate text.
 #[must_use]
 pub fn is_obeyed(c: char) -> bool {
     c.is_control()
@@ -30,13 +32,14 @@ pub fn is_obeyed(c: char) -> bool {
             | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
 }
 
-/// Prints a line, or several, to standard output: the answer of a command.
+/// Prints one or more lines to standard output: the result of a command.
 macro_rules! say {
     ($($argument:tt)*) => { $crate::terminal::print(&format!($($argument)*)) };
 }
 pub(crate) use say;
 
-/// Prints lines to standard output. Whoever reads it may have gone, as `head` does; that is no failure of the command.
+/// Prints lines to standard output. Errors are ignored: if a reader such as `head` has closed the pipe, the command has not
+/// failed.
 pub fn print(lines: &str) {
     let _ = writeln!(io::stdout(), "{}", shown(lines));
 }
@@ -53,13 +56,14 @@ pub fn print_json(document: &impl Serialize) -> serde_json::Result<()> {
     Ok(())
 }
 
-/// JSON as it may be printed: in its strings, what a terminal obeys is escaped as JSON does. The line breaks are those between them.
+/// JSON that is safe to print: characters that a terminal obeys are escaped as in JSON. Line breaks are kept, since JSON has them
+/// only outside of strings.
 #[must_use]
 pub fn shown_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         if is_obeyed(c) && c != '\n' {
-            // Outside of its strings JSON has no such characters.
+            // JSON has such characters in strings only, where this escape is valid.
             for unit in c.encode_utf16(&mut [0; 2]) {
                 let _ = write!(safe, "\\u{unit:04x}");
             }
@@ -70,7 +74,7 @@ pub fn shown_json(text: &str) -> String {
     safe
 }
 
-/// Lines as they may be printed. Line breaks and tabs are ours.
+/// Lines that are safe to print. Line breaks and tabs are kept, since this program wrote them.
 #[must_use]
 pub fn shown(lines: &str) -> String {
     let mut safe = String::with_capacity(lines.len());
@@ -84,7 +88,7 @@ pub fn shown(lines: &str) -> String {
     safe
 }
 
-/// Passes on what is written, with what a terminal obeys escaped.
+/// A writer that escapes the characters which a terminal obeys, except for those in `keeps`.
 struct Escaping<'a, W> {
     to: &'a mut W,
     keeps: &'static str,

@@ -9,16 +9,17 @@ use icu_properties::{
     },
 };
 
-/// The first character of a name that nobody sees, or that has no meaning: control, direction and format characters, characters that
-/// Unicode ignores by default, private, unassigned and blank ones. `None`: every character is seen.
+/// The first character of a name that is invisible or has no meaning: control, direction and format characters, characters that
+/// Unicode ignores by default, private, unassigned and blank ones. `None`: all characters are visible.
 ///
-/// A joiner passes where the script needs it: names in Sinhala or Persian cannot be written without (RFC 5892, A.1 and A.2).
+/// A joiner is allowed where the script needs it: some names in Sinhala or Persian cannot be written without one (RFC 5892, A.1
+/// and A.2).
 pub(crate) fn unseen(name: &str) -> Option<char> {
     let invisible = CodePointSetData::new::<DefaultIgnorableCodePoint>();
     let chars: Vec<char> = name.chars().collect();
     let is_unseen = |(at, c): (usize, &char)| match *c {
         ZWNJ | ZWJ => !is_joiner_needed(&chars, at),
-        // Braille without a dot.
+        // The Braille pattern without dots, which looks like a blank.
         '\u{2800}' => true,
         c => {
             invisible.contains(c)
@@ -41,11 +42,12 @@ pub(crate) fn unseen(name: &str) -> Option<char> {
         .map(|(_, c)| *c)
 }
 
-/// A password as it is hashed and compared, whatever keyboard it was typed on: RFC 8265, `OpaqueString`. Blanks are spaces, letters
-/// and their marks in the composed form (NFC). `None`: the profile does not allow a character of it.
+/// The form of a password that is hashed and compared, the same whatever keyboard it was typed on: RFC 8265, profile
+/// `OpaqueString`. All kinds of blanks become spaces, and letters with marks become composed (NFC). `None`: the password has a
+/// character that the profile does not allow.
 ///
-/// The profile's rules on the tables of the newest Unicode that the program has: the crate for PRECIS has those of Unicode 6.3, of
-/// 2013, and refuses every emoji since.
+/// The profile is implemented here because its crate (PRECIS) has the tables of Unicode 6.3, of 2013, and refuses all newer
+/// emoji. This program has newer tables.
 pub(crate) fn opaque_string(password: &str) -> Option<String> {
     if password.is_ascii() {
         let controls = password.bytes().any(|byte| byte.is_ascii_control());
@@ -67,7 +69,8 @@ pub(crate) fn opaque_string(password: &str) -> Option<String> {
 const ZWNJ: char = '\u{200C}';
 const ZWJ: char = '\u{200D}';
 
-/// RFC 8264, section 4.3: the `FreeformClass`, without the contextual rules for punctuation (RFC 5892, A.3 to A.9), which serve names.
+/// Whether all characters are in the `FreeformClass` (RFC 8264, 4.3). The contextual rules for punctuation (RFC 5892, A.3 to A.9)
+/// are left out, because they are made for names.
 fn is_freeform(text: &str) -> bool {
     let invisible = CodePointSetData::new::<DefaultIgnorableCodePoint>();
     let chars: Vec<char> = text.chars().collect();
@@ -90,7 +93,7 @@ fn is_freeform(text: &str) -> bool {
     })
 }
 
-/// RFC 8264, section 9.9.
+/// Whether a character is in the category `OldHangulJamo` (RFC 8264, 9.9).
 fn is_old_hangul_jamo(c: char) -> bool {
     matches!(
         HangulSyllableType::for_char(c),
@@ -100,7 +103,8 @@ fn is_old_hangul_jamo(c: char) -> bool {
     )
 }
 
-/// RFC 5892, A.1 and A.2: a joiner after a virama; a non-joiner also between letters that would join.
+/// Whether the script needs the joiner or non-joiner at `at` (RFC 5892, A.1 and A.2): both after a virama, a non-joiner also
+/// between letters that would otherwise join.
 fn is_joiner_needed(chars: &[char], at: usize) -> bool {
     let classes = CodePointMapData::<CanonicalCombiningClass>::new();
     let (before, after) = (chars.get(..at), chars.get(at + 1..));
@@ -114,8 +118,11 @@ fn is_joiner_needed(chars: &[char], at: usize) -> bool {
         return virama;
     }
     let joining = CodePointMapData::<JoiningType>::new();
-    let skip = |c: &&char| joining.get(**c) != JoiningType::Transparent;
-    let (left, right) = (before.iter().rev().find(skip), after.iter().find(skip));
+    let is_not_transparent = |c: &&char| joining.get(**c) != JoiningType::Transparent;
+    let (left, right) = (
+        before.iter().rev().find(is_not_transparent),
+        after.iter().find(is_not_transparent),
+    );
     left.is_some_and(|c| {
         matches!(
             joining.get(*c),
@@ -134,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_unseen_is_in_a_name() {
+    fn invisible_characters_are_found_in_a_name() {
         for c in [
             '\0',
             '\u{7}',
@@ -210,7 +217,7 @@ mod tests {
         let other = |one: &str, other: &str| {
             assert_ne!(opaque_string(one).unwrap(), opaque_string(other).unwrap());
         };
-        // RFC 8265, section 4.3: no case, no width, no compatibility.
+        // The profile keeps case, width and compatibility characters (RFC 8265, 4.2.2).
         other("Secret", "secret");
         other("ｓecret", "secret");
         other("ﬁsh", "fish");
@@ -226,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_profile_refuses_is_no_password() {
+    fn a_password_that_the_profile_refuses_has_no_form() {
         for wrong in [
             "abc\0def",
             "tab\there",

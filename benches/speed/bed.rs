@@ -7,7 +7,7 @@ use flashsale::{
     auth::{Role, Tokens},
     config::{Config, Sources},
     ids::UserId,
-    stress::Target,
+    stress::{Target, Token},
 };
 
 use crate::{
@@ -37,7 +37,7 @@ pub struct TestBed {
     pub apis: Vec<Api>,
     pub workers: Vec<Process>,
     pub system: Servers,
-    pub tokens: Vec<String>,
+    pub tokens: Vec<Token>,
 }
 
 impl TestBed {
@@ -193,13 +193,14 @@ pub fn tokens() -> Tokens {
 }
 
 /// Of users 1 to `count`.
-pub fn tokens_of(count: usize) -> Vec<String> {
+pub fn tokens_of(count: usize) -> Vec<Token> {
     let (tokens, now) = (tokens(), Utc::now());
     let users = (1..).take(count).map(|id| UserId::new(id).unwrap());
     users
         .map(|user| {
             let name = format!("shopper{user}");
-            tokens.issue(user, &name, Role::User, now).unwrap()
+            let token = tokens.issue(user, &name, Role::User, now).unwrap();
+            Token::new(&token).unwrap()
         })
         .collect()
 }

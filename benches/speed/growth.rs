@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flashsale::stress::Target;
+use flashsale::stress::{Target, Token};
 
 use crate::{
     bed::TestBed,
@@ -77,7 +77,7 @@ fn buying(
     bed: &TestBed,
     target: &Target,
     sale: i64,
-    tokens: &[String],
+    tokens: &[Token],
     name: &str,
     time: Duration,
 ) -> Measured {

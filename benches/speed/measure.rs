@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use flashsale::stress::{Load, Plan, Stats, Target};
+use flashsale::stress::{Load, Plan, Stats, Target, Token};
 use hdrhistogram::Histogram;
 
 use crate::meter::Meter;
@@ -40,7 +40,7 @@ pub struct Path<'a> {
     pub method: &'a str,
     pub uri: String,
     /// Request after request the next of them, from the first again after the last.
-    pub tokens: &'a [String],
+    pub tokens: &'a [Token],
     pub status: u16,
     /// Each shopper may come only once.
     pub buys: bool,
@@ -110,21 +110,19 @@ impl Path<'_> {
 
     /// Panics if anything is answered that should not be.
     fn load(&self, next: &AtomicU64, sales: &[i64], connections: usize, plan: Plan) -> Stats {
-        let head_of = |path: &str| {
-            let mut head = Vec::new();
-            self.target.head(self.method, path, &mut head);
-            head.extend_from_slice(b"authorization: Bearer ");
-            head
+        let request_of = |path: &str| {
+            let request = if self.method == "POST" {
+                self.target.post(path)
+            } else {
+                self.target.get(path)
+            };
+            request.unwrap()
         };
-        let heads: Vec<_> = if sales.is_empty() {
-            vec![head_of(&self.uri)]
+        let requests: Vec<_> = if sales.is_empty() {
+            vec![request_of(&self.uri)]
         } else {
-            sales.iter().map(|sale| head_of(&attempt(*sale))).collect()
-        };
-        let end: &[u8] = if self.method == "POST" {
-            b"\r\ncontent-length: 0\r\n\r\n"
-        } else {
-            b"\r\n\r\n"
+            let of_sale = |sale: &i64| request_of(&attempt(*sale));
+            sales.iter().map(of_sale).collect()
         };
         let load = Load {
             target: self.target,
@@ -135,12 +133,11 @@ impl Path<'_> {
         };
         let stats = load
             .run(
-                |_, bytes| {
+                |_| {
                     let turn = next.fetch_add(1, Ordering::Relaxed);
                     let turn = usize::try_from(turn).unwrap();
-                    bytes.extend_from_slice(&heads[turn % heads.len()]);
-                    bytes.extend_from_slice(self.tokens[turn % self.tokens.len()].as_bytes());
-                    bytes.extend_from_slice(end);
+                    let request = &requests[turn % requests.len()];
+                    request.with_token(&self.tokens[turn % self.tokens.len()])
                 },
                 |_, _| {},
             )

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use flashsale::stress::Target;
+use flashsale::stress::{Target, Token};
 use tempfile::TempDir;
 
 use crate::{
@@ -148,7 +148,7 @@ pub async fn run(time: Duration) -> Findings {
 }
 
 /// What everything is compared with.
-async fn bare(tokens: &[String], time: Duration) -> Vec<Measured> {
+async fn bare(tokens: &[Token], time: Duration) -> Vec<Measured> {
     let bare = Bare::start();
     let target = Target::new(&bare.url).unwrap();
     let mut measured = Vec::new();

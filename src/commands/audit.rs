@@ -1,4 +1,4 @@
-//! `flashsale audit`: whether every promise holds, and repairs.
+//! `flashsale audit`: checks whether every promise holds, and repairs what can safely be repaired.
 
 pub(super) mod json;
 pub(super) mod text;
@@ -19,58 +19,58 @@ use crate::{
     port::Ports,
 };
 
-/// The exit code when it could not be found out whether the promises hold.
+/// The exit code of an audit that could not be completed.
 pub(super) const UNKNOWN: u8 = 2;
 const BROKEN: u8 = 1;
 
-/// Looks at a suspicious sale, and the pause between two of them: longer together than a worker tries to tell Redis what it
-/// settled.
+/// Number of readings of a suspicious sale, and the pause between two of them. All together they take longer than a worker
+/// tries to record a settlement in Redis.
 const LOOKS: u32 = 6;
 const PAUSE: Duration = Duration::from_secs(2);
 
-/// Check that every promise holds: the balance sheet of every sale, from gate, log and ledger
+/// Check that every promise holds, and print the balance sheet of every sale from gate, log and ledger
 ///
 /// Shows for each sale what it began with, what is sold, what remains, what is pending and available in the gate, what is
-/// in the log and not settled yet, and dead letters without a decision; then whatever breaks a promise: units too many or
-/// missing, two orders of one shopper, shoppers who are told something else than their order says, a gate that knows other
-/// buyers than the ledger, a log that was cut before it was settled.
+/// in the log and not settled yet, and dead letters without a decision; then everything that breaks a promise: too many or
+/// missing units, two orders of one shopper, results that contradict the orders, buyers in the gate that differ from the
+/// ledger's, and records that were deleted from the log before they were settled.
 ///
-/// It may run in the middle of a sale and writes nothing: it compares only what holds at every moment, and looks again for
-/// some ten seconds at whatever could be an attempt in flight.
+/// It may run during a sale and writes nothing. It compares only conditions that hold at every moment, and reads a suspicious
+/// sale again for about ten seconds, because an attempt may be in flight.
 ///
-/// Exit code 0: every promise holds. 1: one is broken. 2: it could not be found out, since a server did not answer.
+/// Exit code 0: every promise holds. 1: one is broken. 2: the audit could not be completed, since a server did not answer.
 ///
-/// --repair lists what can safely be mended, and --repair --yes mends it: results that contradict the orders are set right,
-/// orders that the gate does not know are told to it, and a sale that is off balance in the gate is closed, as soon as
-/// nothing of it is pending, and loaded anew from the ledger by a worker; shoppers are answered 503 meanwhile. Orders are
-/// never touched: what is wrong in the ledger itself is for a person to decide.
+/// --repair lists what can safely be repaired, and --repair --yes repairs it: results that contradict the orders are corrected,
+/// orders that the gate does not know are recorded in it, and a sale that is off balance in the gate is unloaded as soon as
+/// none of its attempts is pending, and loaded again from the ledger by a worker; shoppers are answered 503 meanwhile. Orders
+/// are never changed: a person has to decide about errors in the ledger itself.
 ///
-/// With --embedded it audits a data directory that is not being served. The gate is in the memory of `serve`, so the sheet
-/// has no line of it.
+/// With --embedded it audits a data directory that is not being served. The gate is in the memory of `serve`, so the report
+/// has no line about it.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown, clippy::struct_excessive_bools)] // shown as help
 pub(super) struct Audit {
-    /// Only this sale
+    /// Audit only this sale
     #[arg(long, value_name = "ID")]
     sale: Option<SaleId>,
     /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
-    /// List what can safely be mended; with --yes, mend it
+    /// List what can safely be repaired; with --yes, repair it
     #[arg(long)]
     repair: bool,
-    /// Yes, mend it
+    /// Apply the repairs that --repair lists
     #[arg(long, requires = "repair")]
     yes: bool,
     #[command(flatten)]
     pub(super) target: Target,
 }
 
-/// A action of a sale, and what came of it: `None` if it was not tried.
+/// A repair of a sale, and its outcome; `None` if it was not tried.
 pub(super) struct Repair {
     sale: SaleId,
     action: RepairAction,
-    came: Option<RepairOutcome>,
+    outcome: Option<RepairOutcome>,
 }
 
 impl Audit {
@@ -146,7 +146,7 @@ fn plans(report: &Report) -> Vec<Repair> {
         plan(sheet).into_iter().map(move |action| Repair {
             sale,
             action,
-            came: None,
+            outcome: None,
         })
     };
     report.sheets.iter().flat_map(of_sale).collect()
@@ -163,7 +163,7 @@ async fn apply_repair(
             .iter()
             .find(|sheet| sheet.listing.id == repair.sale);
         if let Some(sheet) = sheet {
-            repair.came = Some(auditor.apply_repair(&sheet.listing, &repair.action).await?);
+            repair.outcome = Some(auditor.apply_repair(&sheet.listing, &repair.action).await?);
         }
     }
     Ok(())

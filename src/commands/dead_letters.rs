@@ -1,4 +1,4 @@
-//! `flashsale dead-letters`: records that could not be settled, and what is decided about them.
+//! `flashsale dead-letters`: lists records that could not be settled, and carries out decisions about them.
 
 mod print;
 
@@ -19,11 +19,12 @@ use crate::{
 
 /// See, replay or discard records that could not be settled
 ///
-/// A record of the log that cannot be understood, or names a sale or a shopper that is not there, is put aside with its
-/// cause and holds nobody up. What becomes of it is a person's decision, noted in the database with who, when and why.
+/// A record of the log that cannot be decoded, or that names a sale or a product that does not exist, is stored as a dead
+/// letter with its cause, and the records behind it are settled. A person decides what to do about it. The decision is stored
+/// in the database with its author, time and reason.
 ///
-/// On servers the letters lie in the topic KAFKA_TOPIC_DEAD_LETTERS, for as long as that keeps them; with --embedded in a
-/// data directory that is not being served.
+/// With servers, dead letters are in the topic KAFKA_TOPIC_DEAD_LETTERS until its retention deletes them; with --embedded, in
+/// a data directory that is not being served.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct DeadLetters {
@@ -36,40 +37,40 @@ pub(super) struct DeadLetters {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::doc_markdown)] // shown as help
 enum Step {
-    /// List all dead letters, each with its cause, a part of its record, and what was decided
+    /// List all dead letters, each with its cause, a part of its record, and the last decision
     List {
-        /// Only those about which nothing is decided
+        /// List only those without a decision
         #[arg(long)]
         open: bool,
     },
-    /// Show one with its whole record, and every decision about it
+    /// Show one with its whole record, and all decisions about it
     Show {
         /// Its partition and offset, as `list` shows them: 0:17
         letter: DeadLetterId,
     },
-    /// Append its attempt to the log again, once what was wrong is put right
+    /// Append its attempt to the log again, after its cause was removed
     ///
-    /// A worker settles it like any other: its shopper gets an order if a unit is left and they have none, whatever they
-    /// were told before. An attempt that has no outcome keeps its id. A rejected one is replayed under another id that is
-    /// derived from it, because the outcome of an attempt never changes. Either way, replayed twice it counts once.
+    /// A worker settles it like any other: its shopper gets an order if a unit is left and they have none, whatever result
+    /// they saw before. An attempt without an outcome keeps its id. A rejected one is replayed under another id that is
+    /// derived from it, because the outcome of an attempt never changes. In both cases, a second replay has no effect.
     ///
-    /// Refused if the record still cannot be understood, if it was too large to be kept, or if its attempt is settled.
+    /// Refused if the record still cannot be decoded, if it was too large to be kept, or if its attempt is settled.
     Replay {
         /// Their partitions and offsets, as `list` shows them: 0:17
         #[arg(required = true)]
         letters: Vec<DeadLetterId>,
-        /// Why, for the records
+        /// The reason, stored with the decision
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
         #[command(flatten)]
         who: Who,
     },
-    /// Note that nothing will come of it. The letter itself stays where it is
+    /// Note that it will not be replayed. The letter itself stays where it is
     Discard {
         /// Their partitions and offsets, as `list` shows them: 0:17
         #[arg(required = true)]
         letters: Vec<DeadLetterId>,
-        /// Why, for the records
+        /// The reason, stored with the decision
         #[arg(long, value_name = "TEXT", value_parser = clap::builder::NonEmptyStringValueParser::new())]
         reason: String,
         #[command(flatten)]
@@ -134,7 +135,10 @@ impl Step {
         match self {
             Self::List { open } => list(&letters, open).await,
             Self::Show { letter } => {
-                let found = letters.find(letter).await.with_context(|| called(letter))?;
+                let found = letters
+                    .find(letter)
+                    .await
+                    .with_context(|| letter_name(letter))?;
                 print::whole(&found, &letters.decisions_about(&found).await?);
                 Ok(())
             }
@@ -146,9 +150,9 @@ impl Step {
                 let by = who.name(config)?;
                 let decider = Decider { by, reason };
                 for id in ids {
-                    let found = letters.find(id).await.with_context(|| called(id))?;
+                    let found = letters.find(id).await.with_context(|| letter_name(id))?;
                     let replay = letters.replay(&found, &decider).await;
-                    let replay = replay.with_context(|| called(id))?;
+                    let replay = replay.with_context(|| letter_name(id))?;
                     note("replayed", &decider, id);
                     print::replayed(id, replay);
                 }
@@ -162,9 +166,9 @@ impl Step {
                 let (by, reason) = (who.name(config)?, Some(reason));
                 let decider = Decider { by, reason };
                 for id in ids {
-                    let found = letters.find(id).await.with_context(|| called(id))?;
+                    let found = letters.find(id).await.with_context(|| letter_name(id))?;
                     let discard = letters.discard(&found, &decider).await;
-                    discard.with_context(|| called(id))?;
+                    discard.with_context(|| letter_name(id))?;
                     note("discarded", &decider, id);
                     print::discarded(id);
                 }
@@ -179,11 +183,11 @@ fn note(outcome: &str, decider: &Decider, letter: DeadLetterId) {
     security::note(Event::DeadLetter, outcome, &decider.by, None, &about);
 }
 
-fn called(letter: DeadLetterId) -> String {
+fn letter_name(letter: DeadLetterId) -> String {
     format!("dead letter {letter}")
 }
 
-/// Prints page by page: there may be many.
+/// Prints dead letters page by page, because there may be many.
 async fn list(letters: &DeadLetterQueue, only_open: bool) -> anyhow::Result<()> {
     let decisions = letters.ledger.decisions(letters.log.name()).await?;
     let mut count = 0_u64;

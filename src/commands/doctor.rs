@@ -1,6 +1,7 @@
-//! `flashsale doctor`: looks at everything that a sale will need, before it begins.
+//! `flashsale doctor`: checks everything that a sale needs, before it begins.
 //!
-//! The engines say how their servers are set up (`inspect`), the children judge that; here it is asked and printed.
+//! The engines' `inspect` modules read the setup of their servers, the submodules here judge it, and this file runs and prints
+//! the checks.
 
 mod kafka;
 mod postgres;
@@ -27,24 +28,25 @@ use crate::{
     port::{AttemptLog, Ledger, StockGate},
 };
 
+/// Name of a check that fails because a server cannot be inspected. Sales are not checked then.
 const SERVERS: &str = "servers";
 const DATA_FILE: &str = "data file";
 
-/// Look at everything that a sale will need, before it begins
+/// Check everything that a sale needs, before it begins
 ///
-/// One line a check, and what to do about it: Redis (eviction, memory, persistence, cluster slots), Kafka (partitions,
+/// Prints one line for each check, with advice if there is a problem: Redis (eviction, memory, persistence, cluster slots), Kafka (partitions,
 /// replicas, min.insync.replicas, retention against the backlog), PostgreSQL (migrations, constraints, durability,
 /// connections against pool sizes), the clocks of all machines, secrets, live workers, and every sale that is on or about
-/// to start. It reads only, and may run in mid-sale. Run it with the settings of the deployment, some time before noon.
+/// to start. It changes no data and may run during a sale. Run it with the settings of the deployment, some time before a sale.
 ///
-/// Exit code 0 if nothing failed, warnings or not; 1 if something did.
+/// Exit code 0 if no check failed, even if there are warnings; 1 if one did.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Doctor {
-    /// For machines: one JSON document
+    /// Print one JSON document instead of text
     #[arg(long)]
     json: bool,
-    /// How many processes of `serve` and `work` there will be: the database must take the connections of all
+    /// Number of `serve` and `work` processes that will run; the database must accept the connections of all of them
     #[arg(long, value_name = "N", default_value_t = 4)]
     processes: u32,
     #[command(flatten)]
@@ -98,15 +100,15 @@ async fn servers(config: &Config, processes: u32) -> Vec<Check> {
     if checks.iter().any(|check| check.is_about(SERVERS)) {
         return checks;
     }
-    match look_at_sales(config, workers).await {
+    match read_facts(config, workers).await {
         Ok(facts) => checks.extend(sales::judge(&facts, clock.now())),
         Err(error) => checks.push(Check::failed("sales", "state", error.to_string())),
     }
     checks
 }
 
-/// Asks all three for what a sale needs. Everything is bounded by the engines.
-async fn look_at_sales(config: &Config, workers: i64) -> anyhow::Result<Facts> {
+/// Reads from Redis, Kafka and PostgreSQL what the checks of sales need. The engines limit the time of each call.
+async fn read_facts(config: &Config, workers: i64) -> anyhow::Result<Facts> {
     let ledger = PostgresLedger::connect(&config.postgres).await?;
     let log = KafkaLog::connect(&config.kafka).await?;
     let gate = RedisGate::connect(&config.redis, config.sale.result_ttl).await?;
@@ -137,7 +139,7 @@ async fn look_at_sales(config: &Config, workers: i64) -> anyhow::Result<Facts> {
     })
 }
 
-/// The file of a stopped system.
+/// Checks the data file of an embedded system that is not running.
 fn data_file(directory: &std::path::Path) -> Vec<Check> {
     let sound = DataFile::open(directory).and_then(|mut data| data.migrations());
     match sound {

@@ -1,30 +1,34 @@
 //! `flashsale stress`: a sale's load from one machine, what it measured, and whether the promises were kept.
 
-mod crowd;
 mod html;
 mod json;
 mod outcome;
 mod progress;
+mod sale;
 mod text;
+mod virtual_users;
 
 use std::{num::NonZeroU32, path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use clap::Args;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
-use self::outcome::{Audited, Outcome, Settings};
+use self::{
+    outcome::{Audited, Outcome, Settings},
+    sale::ChosenSale,
+    virtual_users::VirtualUsers,
+};
 use super::{audit, connect};
 use crate::{
     clock::{Clock, SystemClock},
     config::Config,
-    ids::{ProductId, SaleId, UserId},
+    ids::{SaleId, UserId},
     port::Ports,
     stress::{
-        Connection, Load, Plan, Target,
-        api::{self, Refusal, Sale},
-        presses::{Pressed, press},
+        Connection, Load, Plan, Request, Target, Token, api,
+        presses::{Pressed, Told, press},
         promises::{Counts, Promise, Standing},
         results::{self, Ending},
     },
@@ -33,10 +37,6 @@ use crate::{
 /// The exit code when no run could be made, or when it could not be found out whether a promise was kept.
 pub(super) const NOT_RUN: u8 = 2;
 const BROKEN: u8 = 1;
-
-/// For the status of a sale, which every node reads anew each second, to show the last order.
-const STATUS_PATIENCE: Duration = Duration::from_secs(5);
-const STATUS_PAUSE: Duration = Duration::from_millis(250);
 
 /// Press "buy" as many shoppers on a running system; measure it, and check the promises
 ///
@@ -144,10 +144,13 @@ impl Stress {
         } else {
             None
         };
-        let mut crowd = self.crowd(&config, &target, clock.now()).await?;
-        let shown = sale(&mut connection, &target, url, crowd.first_token()).await?;
-        let chosen = self.choose(shown, ports.as_ref(), clock).await?;
-        let tokens = crowd.gather().await?;
+        let users = self.virtual_users(&config, &target, clock.now()).await?;
+        let first = users.first_token();
+        let shown = sale::shown(&mut connection, &target, url, first).await?;
+        let chosen = sale::choose(self.sale, shown, ports.as_ref(), clock.now()).await?;
+        let attempt = api::attempt(&target, chosen.id)?;
+        let result = api::result(&target, chosen.product)?;
+        let tokens = users.tokens().await?;
 
         let plan = Plan {
             requests: Some(u64::from(self.users(&config)) * u64::from(self.presses.get())),
@@ -178,11 +181,12 @@ impl Stress {
         };
         let pressed = block_in_place(|| {
             let bar = progress::counting("pressing", plan.requests.unwrap_or_default());
-            press(&load, chosen.id, &tokens, || bar.count())
+            press(&load, &attempt, &tokens, || bar.count())
         })?;
-        let mut counts = block_in_place(|| self.read_results(&load, &chosen, &tokens, &pressed))?;
-        let token = tokens.first().map_or("", String::as_str);
-        counts.remaining_stock = remaining(&mut connection, &target, token, &chosen, &counts).await;
+        let mut counts =
+            block_in_place(|| self.read_results(&load, &chosen, &result, &tokens, &pressed))?;
+        counts.remaining_stock =
+            sale::remaining(&mut connection, &target, first, &chosen, &counts).await;
         if let (None, Some(ports)) = (counts.remaining_stock, &ports) {
             let snapshot = ports.ledger.snapshot(chosen.id).await.ok().flatten();
             counts.remaining_stock = snapshot.map(|snapshot| snapshot.remaining);
@@ -220,69 +224,18 @@ impl Stress {
         Ok(())
     }
 
-    async fn crowd<'a>(
+    async fn virtual_users<'a>(
         &'a self,
         config: &'a Config,
         target: &'a Target,
         now: chrono::DateTime<chrono::Utc>,
-    ) -> anyhow::Result<crowd::Crowd<'a>> {
+    ) -> anyhow::Result<VirtualUsers<'a>> {
         let users = self.users(config);
         if self.mint_tokens {
-            crowd::Crowd::minted(config, self.first_user, users, now).await
+            VirtualUsers::minted(config, self.first_user, users, now).await
         } else {
             let (timeout, patience) = (secs(self.timeout), secs(self.setup_timeout));
-            crowd::Crowd::registered(target, timeout, patience, users).await
-        }
-    }
-
-    /// The sale to press on. Another than the shown one can be looked up in the ledger only.
-    async fn choose(
-        &self,
-        shown: Sale,
-        ports: Option<&Ports>,
-        clock: SystemClock,
-    ) -> anyhow::Result<Chosen> {
-        if let (Some(id), Some(ports)) = (self.sale, ports) {
-            let now = clock.now();
-            let sales = ports.ledger.sales(now).await?;
-            let sale = sales.into_iter().find(|sale| sale.id == id);
-            let sale = sale.with_context(|| format!("there is no sale {id}, or it has ended"))?;
-            ensure!(
-                sale.window.start <= now,
-                "sale {id} is not open yet: it opens at {}",
-                sale.window.start.format("%FT%TZ")
-            );
-            return Ok(Chosen {
-                id,
-                product: sale.product,
-                name: sale.product_name,
-                initial_stock: sale.initial_stock,
-            });
-        }
-        let (Some(id), Some(product)) = (shown.id(), shown.product()) else {
-            bail!("the system shows a sale with an impossible id");
-        };
-        if let Some(wanted) = self.sale {
-            ensure!(
-                wanted == id,
-                "the system shows sale {id}; for sale {wanted}, its settings have to be at hand: add --audit"
-            );
-        }
-        match shown.status.as_str() {
-            "active" => Ok(Chosen {
-                id,
-                product,
-                name: shown.product_name,
-                initial_stock: shown.initial_stock,
-            }),
-            "upcoming" => bail!(
-                "sale {id} is not open yet: it opens at {}",
-                shown.start_time
-            ),
-            _ => bail!(
-                "no sale is open: the last one, {id}, ended at {}",
-                shown.end_time
-            ),
+            VirtualUsers::registered(target, timeout, patience, users).await
         }
     }
 
@@ -290,27 +243,29 @@ impl Stress {
     fn read_results(
         &self,
         load: &Load<'_>,
-        chosen: &Chosen,
-        tokens: &[String],
+        chosen: &ChosenSale,
+        result: &Request,
+        tokens: &[Token],
         pressed: &Pressed,
     ) -> std::io::Result<Counts> {
-        let of = |is_meant: &dyn Fn(&crate::stress::presses::Told) -> bool| -> Vec<&str> {
+        assert_eq!(tokens.len(), pressed.told.len(), "an entry a shopper");
+        let of = |is_meant: &dyn Fn(&Told) -> bool| -> Vec<&Token> {
             let told = tokens.iter().zip(&pressed.told);
             told.filter(|(_, told)| is_meant(told))
-                .map(|(token, _)| token.as_str())
+                .map(|(token, _)| token)
                 .collect()
         };
         let accepted = of(&|told| told.accepted > 0);
         let refused = of(&|told| told.is_refused());
         let patience = secs(self.settle_timeout);
-        let endings = results::read(load, chosen.product, &accepted, patience, |ending| {
+        let endings = results::read(load, result, &accepted, patience, |ending| {
             matches!(ending, Ending::Success | Ending::Failed)
         })?;
-        let of_refused = results::read(load, chosen.product, &refused, patience, |ending| {
+        let of_refused = results::read(load, result, &refused, patience, |ending| {
             ending != Ending::Unreadable
         })?;
         let untold = of(&|told| told.accepted == 0 && told.other > 0);
-        let of_untold = results::read(load, chosen.product, &untold, patience, |ending| {
+        let of_untold = results::read(load, result, &untold, patience, |ending| {
             ending != Ending::Unreadable
         })?;
         let count = |endings: &[Ending], wanted| {
@@ -348,58 +303,8 @@ impl Stress {
     }
 }
 
-/// The sale that is pressed on.
-struct Chosen {
-    id: SaleId,
-    product: ProductId,
-    name: String,
-    initial_stock: u64,
-}
-
 fn secs(secs: NonZeroU32) -> Duration {
     Duration::from_secs(secs.get().into())
-}
-
-async fn sale(
-    connection: &mut Connection<'_>,
-    target: &Target,
-    url: &str,
-    token: &str,
-) -> anyhow::Result<Sale> {
-    api::sale(connection, target, token)
-        .await
-        .map_err(|refusal| match refusal {
-            Refusal::Refused { status: 401, .. } => anyhow::anyhow!(
-                "{url} does not take our tokens: JWT_SECRET is not the one that `serve` has there"
-            ),
-            Refusal::Refused { code, .. } if code == "sale_not_found" => {
-                anyhow::anyhow!("there is no sale at {url}")
-            }
-            refusal => anyhow::anyhow!("{url} does not show its sale: {refusal}"),
-        })
-}
-
-/// What the sale's status says remains, once it can be true; `None` if it shows another sale or nothing.
-async fn remaining(
-    connection: &mut Connection<'_>,
-    target: &Target,
-    token: &str,
-    chosen: &Chosen,
-    counts: &Counts,
-) -> Option<u64> {
-    let deadline = tokio::time::Instant::now() + STATUS_PATIENCE;
-    loop {
-        let shown = api::sale(connection, target, token).await.ok();
-        let shown = shown.filter(|sale| sale.id() == Some(chosen.id));
-        let remaining = shown.map(|sale| sale.remaining_stock);
-        let fits = remaining.is_some_and(|left| {
-            left + counts.success + counts.untold_success <= chosen.initial_stock
-        });
-        if fits || tokio::time::Instant::now() >= deadline {
-            return remaining;
-        }
-        tokio::time::sleep(STATUS_PAUSE).await;
-    }
 }
 
 async fn audit_sale(config: &Config, ports: Ports, sale: SaleId) -> Audited {

@@ -1,4 +1,5 @@
-//! How addresses are written in every setting: a host name, an IPv4 address, an IPv6 address bare or in brackets, and a port or none.
+//! The format of addresses, the same in all settings: a host name, an IPv4 address, or an IPv6 address bare or in brackets. A
+//! port may follow, but not after a bare IPv6 address.
 
 use std::{
     fmt,
@@ -6,10 +7,10 @@ use std::{
     str::FromStr,
 };
 
-/// RFC 1035, 2.3.4.
+/// The longest host name, in bytes (RFC 1035, 2.3.4).
 const NAME_MAX_BYTES: usize = 253;
 
-/// A host, and the port if one was written.
+/// A host, and the port if the text has one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Address {
     /// A name or an IP address, without brackets.
@@ -17,7 +18,7 @@ pub(super) struct Address {
     pub(super) port: Option<u16>,
 }
 
-/// Why a text is no address.
+/// Why a text is not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AddressError {
     #[error("the host is missing")]
@@ -73,7 +74,7 @@ impl FromStr for Address {
     }
 }
 
-/// With the port if there is one; an IPv6 address in brackets.
+/// Writes the port if there is one, and an IPv6 address in brackets.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.port, self.host.contains(':')) {
@@ -84,7 +85,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// `host:port`, as it is connected to and shown: an IPv6 address stands in brackets.
+/// `host:port` for connections and messages, with an IPv6 address in brackets.
 #[must_use]
 pub fn with_port(host: &str, port: u16) -> String {
     if host.contains(':') {
@@ -100,7 +101,7 @@ fn port(text: &str) -> Result<u16, AddressError> {
     port.ok_or(AddressError::Port)
 }
 
-/// An address of one interface may name it, as in `fe80::1%eth0`.
+/// Checks an IPv6 address, which may name an interface, as in `fe80::1%eth0`.
 fn ipv6(text: &str) -> Result<String, AddressError> {
     let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
     match address.parse::<Ipv6Addr>() {
@@ -119,7 +120,7 @@ fn name(text: &str) -> Result<String, AddressError> {
     if !whole || !text.bytes().all(legal) {
         return Err(AddressError::Name);
     }
-    // Resolvers read 127.1 and 0x7f.1 in ways that differ.
+    // Resolvers differ about texts such as 127.1 and 0x7f.1.
     let last = labels.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<Ipv4Addr>().is_err() {
         return Err(AddressError::Ipv4);
@@ -127,7 +128,7 @@ fn name(text: &str) -> Result<String, AddressError> {
     Ok(text.to_owned())
 }
 
-/// An IP address, bare or in brackets, without a port.
+/// Parses an IP address without a port. An IPv6 address may be in brackets.
 pub(super) fn ip(text: &str) -> Option<IpAddr> {
     let bare = text
         .strip_prefix('[')
@@ -177,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_address_is_told_why() {
+    fn a_text_that_is_not_an_address_is_refused_with_the_reason() {
         for (text, why) in [
             ("", AddressError::NoHost),
             (":80", AddressError::NoHost),
@@ -221,7 +222,7 @@ mod tests {
         Config::load(&sources).map_err(|error| error.to_string())
     }
 
-    /// The setting, what it reads from a configuration, and the port of an address without one.
+    /// A variable, a function that returns its address from a configuration, and the default port.
     type Setting = (&'static str, fn(Config) -> String, u16);
 
     const SETTINGS: [Setting; 8] = [
@@ -250,8 +251,8 @@ mod tests {
             "REDIS_SENTINELS",
             |c| {
                 let addresses = c.redis.sentinel.unwrap().addresses;
-                let told = addresses.iter().map(|(host, port)| with_port(host, *port));
-                told.collect::<Vec<_>>().join(",")
+                let addresses = addresses.iter().map(|(host, port)| with_port(host, *port));
+                addresses.collect::<Vec<_>>().join(",")
             },
             26379,
         ),
@@ -267,11 +268,11 @@ mod tests {
                 ("::1", "[::1]"),
                 ("[::1]", "[::1]"),
             ] {
-                let told = read(config(setting, text).unwrap());
-                assert_eq!(told, format!("{host}:{port}"), "{setting}={text}");
+                let addresses = read(config(setting, text).unwrap());
+                assert_eq!(addresses, format!("{host}:{port}"), "{setting}={text}");
                 if text == host {
-                    let told = read(config(setting, &format!("{text}:7000")).unwrap());
-                    assert_eq!(told, format!("{host}:7000"), "{setting}={text}:7000");
+                    let addresses = read(config(setting, &format!("{text}:7000")).unwrap());
+                    assert_eq!(addresses, format!("{host}:7000"), "{setting}={text}:7000");
                 }
             }
         }
@@ -282,9 +283,9 @@ mod tests {
         for (setting, read, port) in SETTINGS {
             let one = ["HOST", "METRICS_HOST", "WORKER_HOST", "REDIS_HOST"];
             if !one.contains(&setting) {
-                let told = read(config(setting, "a, ::1 ,[::2]:7000,10.0.0.7:7001").unwrap());
+                let addresses = read(config(setting, "a, ::1 ,[::2]:7000,10.0.0.7:7001").unwrap());
                 let wanted = format!("a:{port},[::1]:{port},[::2]:7000,10.0.0.7:7001");
-                assert_eq!(told, wanted, "{setting}");
+                assert_eq!(addresses, wanted, "{setting}");
             }
         }
         let sockets = config("POSTGRES_HOST", "/run/postgresql,db:5432").unwrap();
@@ -310,7 +311,7 @@ mod tests {
                     "{error}"
                 );
                 assert!(error.contains(setting), "{error}");
-                // What looks like a URL may hold a password.
+                // A text that looks like a URL may contain a password, so it is not shown.
                 let is_shown = error.contains(text);
                 assert_eq!(is_shown, !text.contains("://"), "{error}");
                 assert!(error.contains(why), "{setting}={text}: {error}");

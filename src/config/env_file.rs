@@ -1,17 +1,20 @@
-//! Reads `.env`: lines of `NAME=value`. Pure.
+//! Parses the content of `.env`: lines of `NAME=value`. It reads no file itself.
 //!
-//! Values are literal. The crates for this (dotenvy and its kin) replace `$NAME` in values, which changes passwords silently, take an
-//! unclosed quote to the end of the file, and show the line that they could not read. Here nothing of a value is ever in a problem.
+//! Values are literal, and no part of a value appears in a problem. This is why no crate such as dotenvy is used: these crates
+//! replace `$NAME` in values, which silently changes passwords, continue an unclosed quote to the end of the file, and show a
+//! line that they cannot parse.
 
 use std::collections::BTreeMap;
 
-/// The variables of a file, and what is wrong with its lines, each by its number and the variable's name, if that is one of ours.
+/// Returns the variables of a file, and the problems of its lines. A problem has the line's number, and the variable's name if it
+/// `is_known`.
 ///
-/// - `NAME=value`, also `export NAME=value`. Blanks around name and value do not count; a comment begins with `#` at the beginning
+/// - `NAME=value`, also `export NAME=value`. Blanks around name and value are ignored. A comment begins with `#` at the beginning
 ///   of a line or after a blank.
-/// - `'value'`: everything between the quotes. `"value"`: the same, where `\"`, `\\`, `\$`, `\n`, `\r` and `\t` stand for a quote, a
-///   backslash, a dollar sign, a line feed, a carriage return and a tab; any other backslash is one. A quoted value ends on its line.
-/// - `$` is a dollar sign. Of two lines with one name the last counts.
+/// - `'value'`: everything between the quotes. `"value"`: the same, where `\"`, `\\`, `\$`, `\n`, `\r` and `\t` stand for a
+///   quote, a backslash, a dollar sign, a line feed, a carriage return and a tab; any other backslash is literal. A quoted value
+///   must end on its line.
+/// - `$` has no special meaning. If two lines have the same name, the last one counts.
 pub(super) fn read(
     content: &[u8],
     origin: &str,
@@ -29,7 +32,7 @@ pub(super) fn read(
         };
         match value {
             Ok(value) => drop(variables.insert(name, value)),
-            // Any other name may be a piece of a value that has a line break.
+            // An unknown name is not shown: it may be a piece of a value that has a line break.
             Err(what) if is_known(&name) => {
                 problems.push(format!("  {origin}, line {number}: {name} {what}"));
             }
@@ -39,10 +42,10 @@ pub(super) fn read(
     (variables, problems)
 }
 
-/// What is wrong with a line: the name of its variable, if it has one, and the cause. Nothing else of the line.
+/// The problem of a line: the name of its variable, empty if it has none, and the cause. Contains nothing else of the line.
 type Problem = (String, &'static str);
 
-/// The variable of a line; `None` for an empty line or a comment.
+/// The name and the value of a line's variable; `None` for an empty line or a comment.
 fn entry(line: &[u8]) -> Result<Option<(String, String)>, Problem> {
     let line = line.trim_ascii();
     if line.is_empty() || line.starts_with(b"#") {
@@ -78,7 +81,7 @@ fn entry(line: &[u8]) -> Result<Option<(String, String)>, Problem> {
     Ok(Some((name, value)))
 }
 
-/// A value without quotes, up to a comment.
+/// The part of a value without quotes that comes before a comment.
 fn bare(value: &str) -> &str {
     let mut blank = true;
     for (at, c) in value.char_indices() {
@@ -90,6 +93,7 @@ fn bare(value: &str) -> &str {
     value
 }
 
+/// The text of a value that begins with `quote`. Only blanks and a comment may follow the closing quote.
 fn quoted(value: &str, quote: char) -> Result<String, &'static str> {
     let mut text = String::new();
     let mut chars = value.get(1..).unwrap_or_default().chars();

@@ -1,16 +1,17 @@
-//! What production refuses: secrets that everybody knows or can guess, passwords sent in clear, accounts with known passwords.
-//! Each by the name of its setting, together with every other problem of the configuration.
+//! Checks that apply in production only: secrets that are known or easy to guess, passwords sent unencrypted, and accounts with
+//! known passwords are refused. Each problem names its setting, and is reported together with all others of the configuration.
 
 use super::{Config, Intent, SaslConfig, SaslMechanism, TlsMode, reader::Reader, tls::is_local};
 
-/// RFC 7518, section 3.2: a key of at least the size of the hash.
+/// Shortest token secret, in bytes: RFC 7518, 3.2, requires a key of at least the size of the hash.
 const SECRET_BYTES: usize = 32;
-/// 32 hexadecimal digits by chance have fewer different ones once in a million million times.
+/// Smallest number of different bytes in a secret. The probability that 32 random hexadecimal digits have fewer is 1 in 28
+/// million.
 const SECRET_VARIETY: usize = 8;
-/// A shorter text repeated has no more in it than once.
+/// A secret must not repeat a text of fewer bytes than this: the repetition does not make it harder to guess.
 const SECRET_PERIOD: usize = 16;
 
-/// In examples of this project, of the original service, and of others; in lower case.
+/// Parts of the secrets in examples of this project, of the original service, and of others, in lower case.
 const EXAMPLE_SECRETS: &[&str] = &[
     "your-secret-key",
     "your_secret_key",
@@ -23,7 +24,7 @@ const EXAMPLE_SECRETS: &[&str] = &[
     "secret-key-here",
 ];
 
-/// The default, the ones of images and guides, and the first that everybody tries; in lower case.
+/// The default password, those of container images and guides, and those that attackers try first, in lower case.
 const KNOWN_PASSWORDS: &[&str] = &[
     "postgres1",
     "postgres",
@@ -55,7 +56,7 @@ const KNOWN_PASSWORDS: &[&str] = &[
     "letmein",
 ];
 
-/// Why a secret is too weak to sign tokens with, if it is.
+/// The reason why a secret is too weak to sign tokens with; `None` if it is strong enough.
 #[must_use]
 pub fn weakness_of_secret(secret: &str) -> Option<String> {
     let bytes = secret.as_bytes();
@@ -92,14 +93,14 @@ pub fn weakness_of_secret(secret: &str) -> Option<String> {
         .then(|| "repeats a shorter text".to_owned())
 }
 
-/// True for a password that is among the first to be tried. An empty one is none: it stands for another way to log in.
+/// True for a password that attackers try first. False for an empty one, which means that the login uses another method.
 #[must_use]
 pub fn is_known_password(password: &str) -> bool {
     KNOWN_PASSWORDS.contains(&password.to_ascii_lowercase().as_str())
 }
 
-/// Adds what production refuses to the problems.
-pub(super) fn judge(config: &Config, intent: Intent, read: &mut Reader) {
+/// Adds the problems that production refuses to those of `read`.
+pub(super) fn check(config: &Config, intent: Intent, read: &mut Reader) {
     if let Some(weakness) = weakness_of_secret(config.auth.jwt_secret.reveal()) {
         read.problem(
             "auth.jwt_secret",
@@ -115,11 +116,11 @@ pub(super) fn judge(config: &Config, intent: Intent, read: &mut Reader) {
         );
     }
     if !intent.embedded {
-        judge_servers(config, read);
+        check_servers(config, read);
     }
 }
 
-fn judge_servers(config: &Config, read: &mut Reader) {
+fn check_servers(config: &Config, read: &mut Reader) {
     let postgres = &config.postgres;
     let password = postgres.password.reveal();
     let is_own_name = [&postgres.user, &postgres.database]
@@ -172,13 +173,13 @@ mod tests {
         })
     }
 
-    /// The problems of production with these variables.
+    /// The problems of a production configuration with these variables.
     fn problems(variables: &[(&str, &str)]) -> Vec<String> {
         load(Intent::default(), variables).map_or_else(|errors| errors.0, |_| Vec::new())
     }
 
     #[test]
-    fn everything_that_is_refused_is_said_at_once() {
+    fn all_refusals_are_reported_at_once() {
         let variables = [
             ("JWT_SECRET", "your-secret-key-change-in-production"),
             ("POSTGRES_PASSWORD", "postgres1"),
@@ -192,9 +193,9 @@ mod tests {
             demo_accounts: true,
             ..Intent::default()
         };
-        let told = load(intent, &variables).unwrap_err();
-        assert_eq!(told.0.len(), 4, "{told}");
-        let text = told.to_string();
+        let errors = load(intent, &variables).unwrap_err();
+        assert_eq!(errors.0.len(), 4, "{errors}");
+        let text = errors.to_string();
         for expected in [
             "JWT_SECRET",
             "POSTGRES_PASSWORD",
@@ -207,7 +208,7 @@ mod tests {
         for secret in ["postgres1", "Pq71xTz", "your-secret"] {
             assert!(!text.contains(secret), "{text}");
         }
-        // Development takes them all.
+        // Development accepts all of them.
         let development = [&variables[..], &[("NODE_ENV", "development")]].concat();
         assert!(load(intent, &development).is_ok());
     }
@@ -226,12 +227,17 @@ mod tests {
             (&"12345678".repeat(5), "repeats"),
             (&"0123456789".repeat(4), "repeats"),
         ] {
-            let told = problems(&[("JWT_SECRET", weak)]);
+            let reported = problems(&[("JWT_SECRET", weak)]);
             assert!(
-                told.len() == 1 && told[0].contains("JWT_SECRET") && told[0].contains(why),
-                "{weak}: {told:?}"
+                reported.len() == 1
+                    && reported[0].contains("JWT_SECRET")
+                    && reported[0].contains(why),
+                "{weak}: {reported:?}"
             );
-            assert!(!told[0].contains(weak), "a secret shows in {told:?}");
+            assert!(
+                !reported[0].contains(weak),
+                "a secret shows in {reported:?}"
+            );
         }
         for good in [
             "0123456789abcdef0123456789abcdef",
@@ -258,13 +264,13 @@ mod tests {
                 ("POSTGRES_USER", "shop"),
                 ("POSTGRES_DB", "shopdb"),
             ];
-            let told = problems(&variables);
+            let reported = problems(&variables);
             assert!(
-                told.len() == 1 && told[0].contains("POSTGRES_PASSWORD"),
-                "{weak}: {told:?}"
+                reported.len() == 1 && reported[0].contains("POSTGRES_PASSWORD"),
+                "{weak}: {reported:?}"
             );
         }
-        // Without a database there is no password.
+        // The embedded engines use no database, and so no password.
         let embedded = Intent {
             embedded: true,
             ..Intent::default()

@@ -1,4 +1,4 @@
-//! From texts to a [`Config`], with every check; nothing stops at the first problem.
+//! Converts the texts of all settings to a [`Config`] and checks them. It collects all problems before it fails.
 
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
@@ -9,19 +9,21 @@ use super::{
     TlsMode, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
-/// How long a token may be good. A shorter one ends between the login and the sale; a longer one outlives a leak and the account.
+/// Accepted lifetimes of a token. A shorter one could end between the login and the sale. A longer one would keep a token valid
+/// long after it leaked or after its account was deleted.
 const TOKEN_LIFETIMES: RangeInclusive<Duration> =
     Duration::from_mins(1)..=Duration::from_hours(30 * 24);
-/// The original's example configuration names a product that its own data does not have.
+/// The product in the original's example configuration. The original's own data does not have it, so [`DEFAULT_SKU`] is used
+/// instead.
 const ORIGINAL_PLACEHOLDER_PRODUCT: &str = "flash-sale-product-001";
-/// The ports of servers whose address names none.
+/// The default ports of servers whose address has none.
 const KAFKA_PORT: u16 = 9092;
 const SENTINEL_PORT: u16 = 26379;
 const DEFAULT_SKU: &str = "FLASH-001";
-/// So many networks can have all their connections, unless it is set how many that are.
+/// By default, the limit of one network's connections is the server's limit divided by this number.
 const DEFAULT_NETWORKS: usize = 5;
 
-/// The configuration, and what is wrong with settings that are not used.
+/// Returns the configuration and the problems of settings that are not used, as [`Config::load_for`] describes.
 pub(super) fn config(
     sources: &Sources,
     used: &[&str],
@@ -60,9 +62,9 @@ pub(super) fn config(
         },
     };
     if production {
-        // What production refuses, no part of a deployment is to run with.
+        // The problems that follow stop every command, whichever settings it uses.
         read.concern_all();
-        production::judge(&config, sources.intent, &mut read);
+        production::check(&config, sources.intent, &mut read);
     }
     let (problems, unused) = read.into_problems(used);
     if problems.is_empty() {
@@ -165,7 +167,7 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
     let brokers = read.servers("kafka.brokers", KAFKA_PORT);
     let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
-    // rskafka 0.6 takes the name for TLS from what stands before the first colon of the address.
+    // rskafka 0.6 takes the part of the address before its first colon as the server name for TLS.
     if tls.mode != TlsMode::Disable
         && let Some(host) = hosts.iter().find(|host| host.contains(':'))
     {
@@ -194,7 +196,7 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
 }
 
 fn sasl(read: &mut Reader) -> Option<SaslConfig> {
-    /// Which mechanism, before the rest of its settings is read.
+    /// The kind of mechanism, which decides which other settings are read.
     #[derive(Clone, Copy)]
     enum Chosen {
         Password(SaslMechanism),
@@ -251,7 +253,7 @@ fn postgres(read: &mut Reader, production: bool) -> PostgresConfig {
     }
 }
 
-/// The server of the original's database: ours, but for what is set.
+/// The connection to the original's database: that of `ours`, except for the settings that `original` has.
 fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> PostgresConfig {
     let host = read
         .optional("original.host")
@@ -259,7 +261,7 @@ fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> Postg
     let is_set = |read: &Reader, setting| read.optional(setting).is_some();
     PostgresConfig {
         tls: match &host {
-            // One setting for both: what is wrong with it was told of ours.
+            // Both share this setting, whose problems were reported when `ours` was read.
             Some(host) if read.text("postgres.tls").eq_ignore_ascii_case("auto") => TlsConfig {
                 mode: tls::automatic(named_hosts(host), production),
                 ..ours.tls.clone()
@@ -278,13 +280,13 @@ fn original(read: &mut Reader, production: bool, ours: &PostgresConfig) -> Postg
         password: read
             .optional("original.password")
             .map_or_else(|| ours.password.clone(), Secret::new),
-        // It is read in one transaction.
+        // Works with a pooler too: the import reads the database in one transaction.
         pooler: Pooler::None,
         ..ours.clone()
     }
 }
 
-/// Addresses, and directories of Unix sockets.
+/// Checks a list of addresses and of directories of Unix sockets, and returns it separated by commas.
 fn postgres_hosts(read: &mut Reader, setting: &str) -> String {
     let items = read.list(setting);
     if items.is_empty() {
@@ -303,7 +305,7 @@ fn postgres_hosts(read: &mut Reader, setting: &str) -> String {
     hosts.collect::<Vec<_>>().join(",")
 }
 
-/// Those of `postgres_hosts` without their ports and without sockets, which are always on this machine.
+/// The hosts of [`postgres_hosts`] without ports. Sockets, which are always on this machine, are left out.
 fn named_hosts(hosts: &str) -> Vec<String> {
     let addresses = hosts.split(',').filter_map(|host| host.parse().ok());
     addresses.map(|address: Address| address.host).collect()
@@ -411,7 +413,7 @@ mod tests {
         );
     }
 
-    /// Its README's list, which is its `.env.example`, and its stress client's.
+    /// The variables of the original's README, which are those of its `.env.example`, and of its stress client.
     #[test]
     fn the_env_file_of_the_original_is_taken_as_it_is_shipped() {
         let config = with(&[
@@ -487,7 +489,7 @@ mod tests {
     }
 
     #[test]
-    fn over_tls_no_broker_is_named_by_its_ipv6_address() {
+    fn over_tls_the_ipv6_address_of_a_broker_is_refused() {
         let brokers = |tls| with(&[("KAFKA_BROKERS", "kafka,[::1]:9093"), ("KAFKA_TLS", tls)]);
         assert!(brokers("disable").is_ok());
         let refused = brokers("require").unwrap_err().to_string();
@@ -496,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_setting_stops_those_only_who_use_it() {
+    fn a_wrong_setting_stops_only_commands_that_use_it() {
         let variables = [
             ("FLASH_SALE_START_TIME", "noon"),
             ("PORT", "x"),
@@ -525,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn limits_by_address_stand_back_on_this_machine_in_development() {
+    fn in_development_limits_by_address_do_not_apply_to_this_machine() {
         let loopback = |variables: &[(&str, &str)]| {
             let mut all = vec![
                 ("JWT_SECRET", "0123456789abcdef0123456789abcdef"),
@@ -628,7 +630,7 @@ mod tests {
     }
 
     #[test]
-    fn in_production_a_server_elsewhere_has_to_prove_its_name() {
+    fn in_production_the_certificate_of_a_server_on_another_machine_is_checked() {
         let secret = ("JWT_SECRET", "0123456789abcdef0123456789abcdef");
         let mode = |variables: &[(&str, &str)]| {
             let mut all = vec![secret, ("POSTGRES_PASSWORD", "Kd93hSl-own")];
@@ -658,7 +660,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_server_is_ours_but_for_what_is_set() {
+    fn the_connection_to_the_original_has_our_settings_unless_it_has_its_own() {
         let ours = with(&[("POSTGRES_PORT", "5432"), ("POSTGRES_USER", "shop")]).unwrap();
         let of = |config: &PostgresConfig| {
             let password = config.password.reveal().to_owned();
@@ -681,7 +683,7 @@ mod tests {
     }
 
     #[test]
-    fn the_originals_server_proves_its_name_as_ours_does() {
+    fn the_certificate_of_the_originals_server_is_checked_as_ours_is() {
         let mode = |host, tls| {
             let config = with(&[
                 ("APP_ENV", "production"),

@@ -1,4 +1,4 @@
-//! Reads one setting at a time, of each kind there is; nothing stops at the first problem.
+//! Reads and checks single settings, with one method for each type of value. It collects problems and goes on.
 
 use std::{collections::BTreeMap, fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
 
@@ -10,12 +10,12 @@ use super::{
     address::{self, Address},
 };
 
-/// Hands out settings and gathers what is wrong with them. A wrong one reads as some valid value, never to be used.
+/// Reads settings and collects their problems. A setting with a problem gets a placeholder value, which must not be used.
 pub(super) struct Reader {
     texts: BTreeMap<String, String>,
-    /// Each with its setting; without one, it concerns all.
+    /// Each problem with its setting. With `None`, it stops every command.
     problems: Vec<(Option<String>, String)>,
-    /// Whether what is found from now on concerns all.
+    /// Whether problems that are added from now on stop every command.
     concerns_all: bool,
 }
 
@@ -29,12 +29,12 @@ impl Reader {
         }
     }
 
-    /// Problems from now on stop everybody, whichever settings they use.
+    /// Problems that are added from now on stop every command, whichever settings it uses.
     pub(super) fn concern_all(&mut self) {
         self.concerns_all = true;
     }
 
-    /// What was wrong with the settings that are used, whose names begin with one of these, and with the others.
+    /// The problems that stop a command which uses the settings whose names begin with one of `used`, and the other problems.
     pub(super) fn into_problems(self, used: &[&str]) -> (Vec<String>, Vec<String>) {
         let is_used = |setting: &str| used.iter().any(|name| setting.starts_with(name));
         let (used, unused): (Vec<_>, Vec<_>) = self
@@ -45,7 +45,7 @@ impl Reader {
         (texts(used).collect(), texts(unused).collect())
     }
 
-    /// Adds a problem, named as the operator knows the setting.
+    /// Adds a problem. It names the setting's variables and its name in the file.
     pub(super) fn problem(&mut self, setting: &str, what: &str) {
         let names = VARIABLES
             .iter()
@@ -114,7 +114,7 @@ impl Reader {
                 &format!("must be one of {}, not {}", names.join(", "), shown(&text)),
             );
         }
-        #[allow(clippy::indexing_slicing)] // the choices are literals in this file
+        #[allow(clippy::indexing_slicing)] // callers pass literals that are not empty
         chosen.unwrap_or(&choices[0]).1
     }
 
@@ -126,7 +126,7 @@ impl Reader {
         level
     }
 
-    /// A lifetime with its unit. A bare number is refused: libraries disagree whether it means seconds or milliseconds.
+    /// A lifetime with its unit. A bare number is refused: for some libraries it means seconds, for others milliseconds.
     pub(super) fn lifetime(&mut self, setting: &str, range: RangeInclusive<Duration>) -> Duration {
         let text = self.text(setting);
         let bare = text.bytes().all(|b| b.is_ascii_digit());
@@ -147,7 +147,7 @@ impl Reader {
 
     pub(super) fn instant(&mut self, setting: &str) -> Option<DateTime<Utc>> {
         let text = self.optional(setting)?;
-        // What every server can store, and no slip of the keyboard.
+        // Every server can store these years. Any other year is likely a typing error.
         let years = 2000..=2199;
         let instant = DateTime::parse_from_rfc3339(&text)
             .ok()
@@ -164,7 +164,7 @@ impl Reader {
         instant.map(|instant| instant.to_utc())
     }
 
-    /// Kafka's rule for topic names.
+    /// A topic name by Kafka's rule.
     pub(super) fn topic(&mut self, setting: &str) -> String {
         let topic = self.required(setting);
         let legal = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
@@ -174,14 +174,14 @@ impl Reader {
         topic
     }
 
-    /// Where to listen: a port in the address stands above the setting of the port.
+    /// The address to listen on. A port in the address takes precedence over the setting of the port.
     pub(super) fn listen(&mut self, host: &str, port: &str) -> (String, u16) {
         let own = self.number(port, 0..=u16::MAX);
         let address = self.address(host);
         (address.host, address.port.unwrap_or(own))
     }
 
-    /// A server to connect to: a port in the address stands above the setting of the port.
+    /// The address of a server. A port in the address takes precedence over the setting of the port.
     pub(super) fn server(&mut self, host: &str, port: &str) -> (String, u16) {
         let own = self.number(port, 1..=u16::MAX);
         let address = self.address(host);
@@ -191,7 +191,7 @@ impl Reader {
         (address.host, address.port.unwrap_or(own))
     }
 
-    /// Servers, comma-separated; `port` is that of those which name none.
+    /// A comma-separated list of servers. `port` is the port of those without one.
     pub(super) fn servers(&mut self, setting: &str, port: u16) -> Vec<(String, u16)> {
         let items = self.list(setting);
         if items.is_empty() {
@@ -233,7 +233,7 @@ impl Reader {
         })
     }
 
-    /// The address of an API. A login in it would stand in every message and page of a run.
+    /// The address of an API. A login in it is refused, because every message and report of a run would show it.
     pub(super) fn base_url(&mut self, setting: &str) -> String {
         let url = self.required(setting);
         if url.contains('@') {
@@ -242,7 +242,7 @@ impl Reader {
         url
     }
 
-    /// Networks as in 10.0.0.0/8, and single addresses.
+    /// A list of networks, as in 10.0.0.0/8, and of single addresses.
     pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
         let network = |text: &String| {
             let (ip, prefix) = text
@@ -286,7 +286,7 @@ impl Reader {
 
     pub(super) fn list(&self, setting: &str) -> Vec<String> {
         let text = self.text(setting);
-        // Browsers send origins without a trailing slash; people write one.
+        // Removes the slash that people write after an origin, and browsers do not.
         text.split(',')
             .map(|item| item.trim().trim_end_matches('/').to_owned())
             .filter(|i| !i.is_empty())
@@ -294,7 +294,8 @@ impl Reader {
     }
 }
 
-/// A wrong value as a problem shows it. What may hold a password, as an address does, is not shown, and of a long one its length.
+/// A wrong value for the text of a problem. A value that may contain a password, as a URL does, is not shown. Of a long value,
+/// the length is shown.
 fn shown(text: &str) -> String {
     const SHOWN: usize = 60;
     if holds_login(text) {
@@ -306,7 +307,7 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// True for an address with a scheme or a user.
+/// True for a text that has a scheme or a user, and so may have a password.
 fn holds_login(text: &str) -> bool {
     text.contains("://") || text.trim_start_matches('@').contains('@')
 }

@@ -1,4 +1,4 @@
-//! A value that never shows itself in logs or errors.
+//! A text that logs and errors do not show.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The value itself, for the one place that needs it.
+    /// The text itself, for the code that has to use it.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0

@@ -1,6 +1,6 @@
-//! Where settings come from: the defaults, a file laid over them, `.env`, the environment.
+//! The sources of settings, where each overrides those before it: the defaults, a file, `.env`, the environment.
 //!
-//! Texts only; what they mean is `read`'s.
+//! This module handles texts only; `read` converts them to values.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,13 @@ use std::{
 
 use super::{ConfigErrors, env_file};
 
-/// Of the working directory.
+/// The name of the file, which is in the working directory.
 const ENV_FILE: &str = ".env";
-/// Far more than every setting takes.
+/// Largest size of a configuration file, in bytes: far more than all settings together take.
 const FILE_BYTES: u64 = 1024 * 1024;
+/// Largest size of a file with a secret, in bytes.
 const SECRET_FILE_BYTES: u64 = 64 * 1024;
-/// No setting is longer.
+/// Largest size of a setting's text, in bytes.
 const TEXT_BYTES: usize = 64 * 1024;
 
 /// The defaults, with an explanation of every setting.
@@ -142,8 +143,8 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("stress.base_url", &["API_BASE_URL"]),
 ];
 
-/// The settings that are secrets: each of their variables can be given as the name of a file, in a variable with `_FILE` at
-/// its end, as `JWT_SECRET_FILE=/run/secrets/jwt`.
+/// The settings that are secrets. Each can also be read from a file that a variable with the suffix `_FILE` names, as in
+/// `JWT_SECRET_FILE=/run/secrets/jwt`.
 pub const SECRETS: &[&str] = &[
     "redis.password",
     "redis.sentinel_password",
@@ -153,29 +154,30 @@ pub const SECRETS: &[&str] = &[
     "auth.jwt_secret",
 ];
 
-/// A file to lay over the defaults and the variables to lay over both.
+/// A file that overrides the defaults, and variables that override both.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
     pub file: Option<PathBuf>,
     pub variables: BTreeMap<String, String>,
-    /// What is about to be done with the configuration, as far as production refuses it.
+    /// The properties of the command that is about to run.
     pub intent: Intent,
 }
 
-/// What a command does that decides which settings matter in production.
+/// The properties of a command that decide which checks apply to it in production.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Intent {
-    /// It uses no server: what production refuses about the servers' settings is of no account.
+    /// The command uses no server: the checks of the servers' settings do not apply.
     pub embedded: bool,
-    /// It makes accounts whose passwords everybody knows.
+    /// The command creates accounts with known passwords.
     pub demo_accounts: bool,
 }
 
 impl Sources {
-    /// This process's environment; in development `.env` of the working directory below it.
+    /// The environment of this process. In development, `.env` in the working directory is read too, and the environment
+    /// overrides it.
     ///
-    /// `file` comes from the command line; without one, from `FLASHSALE_CONFIG`.
-    #[allow(clippy::disallowed_methods)] // the one place that may
+    /// `file` is the argument of the command line. If it is `None`, the variable `FLASHSALE_CONFIG` names the file.
+    #[allow(clippy::disallowed_methods)] // only this function may read the environment
     pub fn of_process(file: Option<PathBuf>) -> Result<Self, ConfigErrors> {
         let mut environment = BTreeMap::new();
         let mut problems = Vec::new();
@@ -195,9 +197,9 @@ impl Sources {
         if !is_production(&environment, file.as_deref().or(named.as_deref())) {
             match read_bounded(Path::new(ENV_FILE), FILE_BYTES) {
                 Ok(content) => {
-                    let (of_file, wrong) = env_file::read(&content, ENV_FILE, is_ours);
-                    variables.extend(of_file);
-                    problems.extend(wrong);
+                    let (in_file, line_problems) = env_file::read(&content, ENV_FILE, is_ours);
+                    variables.extend(in_file);
+                    problems.extend(line_problems);
                 }
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => problems.push(format!("  {ENV_FILE}: {error}")),
@@ -215,11 +217,11 @@ impl Sources {
         })
     }
 
-    /// The text of every setting by its name in the file, and every problem on the way there.
+    /// The text of every setting, by its name in the file, and the problems of reading the sources.
     pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<String>) {
         let mut texts = BTreeMap::new();
         let mut problems = Vec::new();
-        lay(
+        overlay(
             &mut texts,
             DEFAULTS,
             "config/default.toml",
@@ -229,7 +231,7 @@ impl Sources {
         if let Some(path) = &self.file {
             let origin = path.display().to_string();
             match read_bounded(path, FILE_BYTES).map(String::from_utf8) {
-                Ok(Ok(content)) => lay(&mut texts, &content, &origin, false, &mut problems),
+                Ok(Ok(content)) => overlay(&mut texts, &content, &origin, false, &mut problems),
                 Ok(Err(_)) => problems.push(format!("  {origin} is not UTF-8")),
                 Err(error) => problems.push(format!("  {origin}: {error}")),
             }
@@ -240,7 +242,7 @@ impl Sources {
                 .filter_map(|name| self.variables.get(*name))
                 .find(|value| !value.is_empty());
             if let Some(value) = value {
-                // A password may begin and end with blanks. A line break at its end is cut off, as in a file.
+                // A password may begin and end with blanks, so they are kept. Line breaks at its end are removed, as from a file.
                 let text = if SECRETS.contains(setting) {
                     value.trim_end_matches(['\r', '\n'])
                 } else {
@@ -269,7 +271,7 @@ impl Sources {
         (texts, problems)
     }
 
-    /// The content of the file that `<name>_FILE` names, without the line break at its end. No content is ever in a problem.
+    /// The content of the file that `<name>_FILE` names, without line breaks at its end. Problems do not show the content.
     fn secret_of_file(&self, name: &str, is_set: bool) -> Result<Option<String>, String> {
         let variable = format!("{name}_FILE");
         let Some(path) = self
@@ -296,7 +298,7 @@ impl Sources {
     }
 }
 
-/// True for a variable that is read here. LOGNAME and USER are other programs', too.
+/// True for a variable that this program reads, except for LOGNAME and USER, which other programs set and read too.
 fn is_ours(name: &str) -> bool {
     let is_variable = |name: &str| {
         VARIABLES
@@ -308,10 +310,10 @@ fn is_ours(name: &str) -> bool {
         || name.strip_suffix("_FILE").is_some_and(is_variable)
 }
 
-/// Whether the environment or, if it does not say, the file says production. Whatever the case: a `.env` that a developer left behind
-/// must not be read there.
+/// Whether this is production, according to the environment or, if it has no such variable, the file. Upper case is accepted too:
+/// in production, a `.env` that a developer left behind must not be read.
 fn is_production(environment: &BTreeMap<String, String>, file: Option<&Path>) -> bool {
-    let said = ["APP_ENV", "NODE_ENV"]
+    let environment_name = ["APP_ENV", "NODE_ENV"]
         .iter()
         .find_map(|name| {
             environment
@@ -322,28 +324,32 @@ fn is_production(environment: &BTreeMap<String, String>, file: Option<&Path>) ->
     let of_file = || {
         let content = String::from_utf8(read_bounded(file?, FILE_BYTES).ok()?).ok()?;
         let table = content.parse::<toml::Table>().ok()?;
-        let said = table.get("server")?.get("environment")?.as_str()?;
-        Some(said.to_owned())
+        let environment_name = table.get("server")?.get("environment")?.as_str()?;
+        Some(environment_name.to_owned())
     };
-    said.or_else(of_file)
-        .is_some_and(|said| said.trim().eq_ignore_ascii_case("production"))
+    environment_name
+        .or_else(of_file)
+        .is_some_and(|environment_name| environment_name.trim().eq_ignore_ascii_case("production"))
 }
 
-/// The content of a file of at most so many bytes: one without an end, as /dev/zero, is refused.
-fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+/// Reads a file of at most `max_bytes`. A larger one is an error, also one without an end, such as /dev/zero.
+fn read_bounded(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut content)?;
-    if content.len() as u64 > most {
+    File::open(path)?
+        .take(max_bytes + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > max_bytes {
         return Err(io::Error::new(
             ErrorKind::FileTooLarge,
-            format!("is larger than {most} bytes"),
+            format!("is larger than {max_bytes} bytes"),
         ));
     }
     Ok(content)
 }
 
-/// Where a TOML text is broken: the line, and the setting if it is one of ours. The parser's own words show the line.
-fn place_in(toml: &str, at: usize) -> String {
+/// The position of a syntax error in a TOML text: the line, and the setting if its name is known. The parser's own message is not
+/// used, because it shows the content of the line.
+fn error_position(toml: &str, at: usize) -> String {
     let before = toml.get(..at).unwrap_or(toml);
     let number = before.matches('\n').count() + 1;
     let lines: Vec<&str> = toml.lines().take(number).collect();
@@ -364,8 +370,8 @@ fn place_in(toml: &str, at: usize) -> String {
     }
 }
 
-/// Lays a TOML text over what is there. Only the defaults may add settings.
-fn lay(
+/// Overrides `texts` with the settings of a TOML text. Only the defaults may add settings (`adds`).
+fn overlay(
     texts: &mut BTreeMap<String, String>,
     toml: &str,
     origin: &str,
@@ -375,8 +381,8 @@ fn lay(
     let table = match toml.parse::<toml::Table>() {
         Ok(table) => table,
         Err(error) => {
-            let place = place_in(toml, error.span().map_or(0, |span| span.start));
-            return problems.push(format!("  {origin}: {place} is not TOML"));
+            let position = error_position(toml, error.span().map_or(0, |span| span.start));
+            return problems.push(format!("  {origin}: {position} is not TOML"));
         }
     };
     for (section, content) in table {

@@ -1,13 +1,13 @@
-//! How connections to the servers are encrypted: the same settings and the same rule for PostgreSQL, Redis and Kafka.
+//! Settings for the encryption of connections, which are the same for PostgreSQL, Redis and Kafka.
 
 use std::net::IpAddr;
 
 use super::{TlsConfig, TlsMode, reader::Reader};
 
-/// Reads `<section>.tls`, `.ca_file`, `.cert_file` and `.key_file`. `hosts` are the servers that are connected to.
+/// Reads `<section>.tls`, `.ca_file`, `.cert_file` and `.key_file`. `hosts` are the servers to connect to.
 ///
-/// `auto`, the default, is no encryption in development and for servers on this machine. In production a server elsewhere has
-/// to prove its name, unless the operator says otherwise.
+/// The default `auto` means `verify-full` in production if at least one of the servers is on another machine. Otherwise it means
+/// no encryption.
 pub(super) fn read(
     read: &mut Reader,
     section: &str,
@@ -22,7 +22,7 @@ pub(super) fn read(
             ("disable", Some(TlsMode::Disable)),
             ("require", Some(TlsMode::Require)),
             ("verify-full", Some(TlsMode::VerifyFull)),
-            // Older names.
+            // Names from earlier versions.
             ("true", Some(TlsMode::VerifyFull)),
             ("false", Some(TlsMode::Disable)),
         ],
@@ -57,7 +57,7 @@ pub(super) fn read(
     }
 }
 
-/// What `auto` is for these servers.
+/// The mode that `auto` means for these servers.
 pub(super) fn automatic<H: AsRef<str>>(
     hosts: impl IntoIterator<Item = H>,
     production: bool,
@@ -83,7 +83,7 @@ mod tests {
     use super::is_local;
 
     #[test]
-    fn this_machine_is_known_by_its_names() {
+    fn names_of_this_machine_are_local() {
         for local in [
             "localhost",
             "LOCALHOST",

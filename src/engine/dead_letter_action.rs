@@ -1,8 +1,8 @@
-//! Decisions about dead letters as the ledgers' tables spell them.
+//! The spelling of decisions about dead letters in the ledgers' tables.
 
 use crate::{ids::AttemptId, port::DeadLetterAction};
 
-/// The text in `dead_letter_decisions.decision`, and the attempt beside it.
+/// The text for the column `dead_letter_decisions.decision`, and the attempt for the column beside it.
 pub(super) fn to_sql(action: DeadLetterAction) -> (&'static str, Option<AttemptId>) {
     match action {
         DeadLetterAction::Replayed { attempt } => ("REPLAYED", Some(attempt)),
@@ -10,7 +10,7 @@ pub(super) fn to_sql(action: DeadLetterAction) -> (&'static str, Option<AttemptI
     }
 }
 
-/// The action behind it. The checks of the table allow an attempt beside `REPLAYED` only, and always there.
+/// The action of a stored decision. The table's constraints require an attempt for `REPLAYED`, and forbid one otherwise.
 pub(super) fn from_sql(attempt: Option<AttemptId>) -> DeadLetterAction {
     attempt.map_or(DeadLetterAction::Discarded, |attempt| {
         DeadLetterAction::Replayed { attempt }

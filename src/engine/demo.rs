@@ -1,10 +1,10 @@
-//! The data to try things out with: accounts, products and one sale. The ledgers' `seed` modules write it.
+//! Demo data: accounts, products and one sale. The ledgers' `seed` modules write it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::config::SaleConfig;
 
-/// An account whose password is known to everybody.
+/// An account whose password is public.
 #[derive(Debug, Clone, Copy)]
 pub struct Account {
     pub username: &'static str,
@@ -70,7 +70,7 @@ pub const PRODUCTS: [Product; 3] = [
     },
 ];
 
-/// The configured sale cannot be.
+/// Why the configured sale cannot be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSale {
     #[error("the sale would end before it starts (FLASH_SALE_START_TIME, FLASH_SALE_END_TIME)")]
@@ -79,24 +79,24 @@ pub enum InvalidSale {
     Stock,
 }
 
-/// The sale to make, unless its product has one in the way.
+/// The sale to create, unless its product has a conflicting one.
 #[derive(Debug, Clone)]
 pub struct DemoSale {
     pub sku: String,
     pub start: DateTime<Utc>,
     pub end: DateTime<Utc>,
     pub stock: i32,
-    /// A sale of the product that ends after `start` and starts before this is in the way: one that overlaps or, when no
-    /// window is configured, any that is running or to come.
+    /// A sale of the product conflicts if it ends after `start` and starts before this time. With a configured window these
+    /// are the sales that overlap it, otherwise all running and future sales.
     pub clear_until: DateTime<Utc>,
 }
 
-/// What was done about one thing.
+/// The result of seeding one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seeded {
-    /// What it is, for people: `user admin`, `product FLASH-001`, `sale 1 of FLASH-001`.
+    /// A name of the row for people: `user admin`, `product FLASH-001`, `sale 1 of FLASH-001`.
     pub what: String,
-    /// False if it was there already.
+    /// False if the row existed already.
     pub created: bool,
 }
 
@@ -121,7 +121,7 @@ impl Product {
 }
 
 impl DemoSale {
-    /// As it is configured; from now on for 24 hours if that says nothing.
+    /// The configured sale. By default it starts now, and ends 24 hours after its start.
     pub fn of(config: &SaleConfig, now: DateTime<Utc>) -> Result<Self, InvalidSale> {
         let start = config.start.unwrap_or(now);
         let end = config.end.unwrap_or(start + TimeDelta::hours(24));
@@ -134,7 +134,7 @@ impl DemoSale {
             start,
             end,
             stock: i32::try_from(config.total_stock).map_err(|_| InvalidSale::Stock)?,
-            // A hundred years: all that is to come.
+            // About 100 years, to cover all future sales.
             clear_until: if is_configured {
                 end
             } else {
@@ -143,7 +143,7 @@ impl DemoSale {
         })
     }
 
-    /// This sale (or one in its way) was there.
+    /// The result if this sale or a conflicting one exists already, under the given id.
     #[must_use]
     pub fn there(&self, id: i64) -> Seeded {
         Seeded {

@@ -1,7 +1,7 @@
-//! All three ports in one process: the gate in memory, log and ledger in one SQLite file of a data directory.
+//! All three ports in one process: the gate in memory, the log and the ledger in one SQLite file in a data directory.
 //!
-//! Here the parts are put together and opened. `directory` sees to it that one process has the file, `connect` and
-//! `store` are how it is read and written, `migrate` is its schema; `gate`, `log` and `ledger` are the ports on top.
+//! This file assembles and opens the parts. `directory` ensures that only one process uses the file, `connect` and `store`
+//! read and write it, `migrate` applies its schema, and `gate`, `log` and `ledger` implement the ports.
 
 mod accounts;
 mod admin;
@@ -45,10 +45,10 @@ use diesel::SqliteConnection;
 use self::{results::ResultStore, store::Store, values::millis};
 use crate::clock::Clock;
 
-/// A statement for SQLite, written by hand.
+/// A hand-written statement for SQLite.
 type Prepared = super::prepared::Prepared<diesel::sqlite::Sqlite>;
 
-/// Why a data directory cannot be used. Each is one line for its owner.
+/// Why a data directory cannot be used. Each message is one line for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OpenError {
     #[error("the data directory {} cannot be used: {cause} (--data-dir, FLASHSALE_DATA_DIR)", .path.display())]
@@ -73,7 +73,7 @@ pub enum OpenError {
 }
 
 impl OpenError {
-    /// What is wrong with a file, by SQLite's own words for `SQLITE_NOTADB` and `SQLITE_CORRUPT`.
+    /// Classifies an error of a file by SQLite's messages for `SQLITE_NOTADB` and `SQLITE_CORRUPT`.
     fn of(file: &Path, cause: &str) -> Self {
         let (file, cause) = (file.to_owned(), cause.replace('\n', " "));
         if cause.contains("file is not a database") || cause.contains("malformed") {
@@ -84,14 +84,14 @@ impl OpenError {
     }
 }
 
-/// The data file of a directory, before anything runs on it.
+/// The open data file of a directory, before the engines are started on it.
 pub struct DataFile {
-    // Closed before the directory is let go.
+    // Declared first, so that it is closed before the directory is released.
     conn: SqliteConnection,
     directory: DataDirectory,
 }
 
-/// The three ports on one data directory, which is this process's until it is closed.
+/// The three ports on one data directory, which this process owns until it is closed.
 pub struct Embedded {
     pub gate: Arc<MemoryGate>,
     pub log: Arc<SqliteLog>,
@@ -101,13 +101,13 @@ pub struct Embedded {
 }
 
 impl DataFile {
-    /// Takes the directory and opens its file; makes both if they are missing. Reads the whole file once: a damaged one
-    /// is found out now, and not when a shopper needs it.
+    /// Takes the directory and opens its file; creates both if they are missing. Reads the whole file once, so that damage is
+    /// detected now and not during a request.
     pub fn open(directory: &Path) -> Result<Self, OpenError> {
         Self::open_in(DataDirectory::take(directory)?)
     }
 
-    /// The same, in a directory that is ours already.
+    /// Opens the file of a directory that this process has taken already.
     pub fn open_in(directory: DataDirectory) -> Result<Self, OpenError> {
         let file = directory.file();
         directory.keep_files_private()?;
@@ -116,20 +116,20 @@ impl DataFile {
             file: file.clone(),
             cause: error.to_string(),
         })?;
-        // Before anything is written: SQLite takes its log into the file when the last connection closes.
+        // Checked before anything is written: SQLite moves its log into the file when the last connection closes.
         connect::check(&file)?;
         let mut conn = connect::writer(&file)?;
         connect::begin_log(&mut conn, &file)?;
         Ok(Self { conn, directory })
     }
 
-    /// Where the file of a directory is.
+    /// The path of the data file in a directory.
     #[must_use]
     pub fn path_in(directory: &Path) -> PathBuf {
         directory.join(directory::FILE)
     }
 
-    /// Where it is.
+    /// The path of this data file.
     #[must_use]
     pub fn path(&self) -> PathBuf {
         self.directory.file()
@@ -148,7 +148,7 @@ impl DataFile {
         self.look_into(clock, result_ttl)
     }
 
-    /// The engines to look into a file that has all its migrations: nothing is changed by starting them.
+    /// Starts the engines to inspect a file that has all its migrations. Starting them changes nothing in the file.
     pub fn look_into(
         mut self,
         clock: &Arc<dyn Clock>,
@@ -176,15 +176,15 @@ impl DataFile {
 }
 
 impl Embedded {
-    /// Waits until nothing can be written any more, and says why: the process must end then, since only opening the file
-    /// anew tells what is in it.
+    /// Waits until the store has failed, and returns the cause. The process must end then, because only opening the file again
+    /// shows which writes it contains.
     pub fn failure(&self) -> impl Future<Output = String> + Send + 'static {
         let store = self.store.clone();
         async move { store.failure().await }
     }
 
-    /// Writes what waits and closes the file. Every call of the ports fails from then on. The directory stays ours until
-    /// what is answered is dropped.
+    /// Executes the waiting writes and closes the file. Every call of the ports fails from then on. The process owns the
+    /// directory until the returned value is dropped.
     pub async fn close(self) -> DataDirectory {
         self.store.close().await;
         self.directory

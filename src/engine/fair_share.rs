@@ -1,6 +1,7 @@
-//! How the partitions of a log are shared out among those who read it, the same in every ledger.
+//! Divides the partitions of a log among the workers that read it, in the same way in every ledger.
 
-/// The partitions divided evenly; the first members get one more while it does not divide. `place` counts from 0.
+/// The number of partitions of the member at `place`, counted from 0. The shares are equal, except that the remainder of the
+/// division is distributed over the first members, one partition each.
 pub(super) fn fair_share(partitions: i64, place: i64, members: i64) -> i64 {
     let members = members.max(1);
     partitions / members + i64::from(place < partitions % members)

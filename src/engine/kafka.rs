@@ -1,8 +1,8 @@
 //! The attempt log on Kafka, through rskafka.
 //!
-//! rskafka waits and retries without end on its own. Here every request is one try on a session with a deadline, and
-//! a session is discarded when it does not answer or when `error_table` says so, since a connection to a host that went
-//! away silently would otherwise be kept for as long as TCP hopes.
+//! rskafka by itself waits and retries without a limit. This module therefore sends every request once, on a session and
+//! with a deadline. A session is discarded when it does not answer in time or when `error_table` says so: TCP alone may need
+//! many minutes to notice that a host has disappeared.
 
 mod connect_error;
 mod connection;
@@ -40,66 +40,68 @@ use crate::{
 };
 use error_table::Append;
 use failure::Failure;
-use partitions::{Partitions, Watch};
+use partitions::{Partitions, RefreshTask};
 use security::Security;
 use session::{Sessions, retry_pause};
 
-/// How long a read waits for records before it answers with none.
+/// How long the broker waits for records before it answers a read with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
-/// How much one read asks for. A record of this service has some 250 bytes.
+/// Largest number of bytes that one read asks for. A record of this service has about 250 bytes.
 const READ_BYTES: i32 = 1 << 20;
-/// Tries of one append within its timeout, while it surely is not written. One that is in doubt is tried until the timeout: a
-/// leader that moves leaves only those in doubt that were under way, and once one try succeeds, nothing is in doubt.
+/// Maximum number of tries of one append while none of them can have written the records. Once the outcome of a try is in
+/// doubt, further tries follow until the append timeout or a permanent error, because one success removes the doubt.
 const APPEND_TRIES: u32 = 4;
-/// Reads of an offset below the end that gave nothing, until it counts as a gap in the log.
+/// Empty reads of an offset below the end of the log before the offset is treated as a gap.
 const GAP_READS: u32 = 3;
 
-/// Dead letters of one produce, unless they are too large together.
-const DEAD_LETTERS_AT_ONCE: usize = 1_000;
+/// Maximum number of dead letters in one produce request; fewer if the broker refuses so many as too large.
+const DEAD_LETTERS_PER_REQUEST: usize = 1_000;
 
-/// Records that are not known to be written.
+/// A failed produce: its records are not written, or possibly written.
 struct NotProduced {
     cause: AppendError,
-    /// The broker takes no records of this size.
+    /// The broker refused the last try because the records are too large.
     too_large: bool,
 }
 
 /// The attempts' topic and the dead letters' topic.
 ///
-/// Appends, reads and questions have sessions of their own: the broker answers the requests of one connection in order,
-/// so that an append would wait behind a read that waits for records.
+/// Appends, reads and offset requests each have their own session: a broker answers the requests of one connection in order,
+/// so an append would otherwise wait behind a read that waits for records.
 pub struct KafkaLog {
     topic: String,
     dead_letter_topic: String,
-    /// Whose attempts are appended.
+    /// The ledger that new records name. A record that names another one is read as [`LogEntry::OtherLedger`].
+    ///
+    /// [`LogEntry::OtherLedger`]: crate::port::LogEntry::OtherLedger
     ledger: LedgerId,
     partitions: Arc<Partitions>,
-    _watch: Watch,
+    _refresh: RefreshTask,
     append_timeout: Duration,
     appends: Sessions,
     reads: Sessions,
-    questions: Sessions,
+    offset_requests: Sessions,
 }
 
 impl KafkaLog {
-    /// Connects once, within the append timeout, and looks the topics up.
+    /// Connects once, within the append timeout, and reads the partition counts of both topics.
     pub async fn connect(config: &KafkaConfig) -> Result<Self, ConnectError> {
         let security = Security::new(config)?;
-        let partitions = Arc::new(Partitions::look_up(config, &security).await?);
+        let partitions = Arc::new(Partitions::connect(config, &security).await?);
         Ok(Self {
             topic: config.topic.clone(),
             dead_letter_topic: config.dead_letter_topic.clone(),
             ledger: LedgerId::NONE,
-            _watch: partitions.watch(),
+            _refresh: partitions.start_refresh(),
             partitions,
             append_timeout: config.append_timeout,
             appends: Sessions::new(config, &security),
             reads: Sessions::new(config, &security),
-            questions: Sessions::new(config, &security),
+            offset_requests: Sessions::new(config, &security),
         })
     }
 
-    /// The same log for the attempts of this ledger. Every process that appends or settles calls it with [`Ledger::id`].
+    /// The same log, for the attempts of the given ledger. Every process that appends or settles calls it with [`Ledger::id`].
     ///
     /// [`Ledger::id`]: crate::port::Ledger::id
     #[must_use]
@@ -107,10 +109,10 @@ impl KafkaLog {
         Self { ledger, ..self }
     }
 
-    /// Appends records to one partition. They are made for each try, which mostly is the only one.
+    /// Appends records to one partition. `records` is called once for each try; usually there is only one.
     ///
-    /// What is in doubt after one try may be written twice by the next one, and counts once. An answer that is certain says
-    /// nothing about earlier tries, so that the whole stays in doubt unless a try succeeds.
+    /// A try after one that is in doubt may write the records a second time; a repeated attempt is settled once. A certain
+    /// refusal says nothing about earlier tries, so after a try in doubt the result is in doubt unless a later try succeeds.
     async fn produce(
         &self,
         topic: &str,
@@ -129,13 +131,13 @@ impl KafkaLog {
             let Err(failure) = produce.await else {
                 return Ok(());
             };
-            in_doubt |= failure.append() == Append::InDoubt;
-            if failure.is_unknown_partition() {
-                self.partitions.look_soon();
+            in_doubt |= failure.append_state() == Append::InDoubt;
+            if failure.suggests_missing_partition() {
+                self.partitions.refresh_soon();
             }
             let no_time = Instant::now() + retry_pause(tries) >= deadline;
             if no_time || failure.is_permanent() || (!in_doubt && tries >= APPEND_TRIES) {
-                let cause = failure.of_append();
+                let cause = failure.append_cause();
                 return Err(NotProduced {
                     cause: if in_doubt {
                         AppendError::Unknown(cause)
@@ -149,8 +151,8 @@ impl KafkaLog {
         }
     }
 
-    /// Writes dead letters with one produce; in halves if they are too much for the broker, and a single one that is too much
-    /// without its value, rather than never.
+    /// Writes dead letters with one produce request. A request that the broker refuses as too large is split in half; a single
+    /// letter that is too large is written without its key and value, so that at least its cause and position are kept.
     async fn produce_dead_letters(
         &self,
         partition: i32,
@@ -171,7 +173,7 @@ impl KafkaLog {
             if produced.as_ref().is_err_and(|error| error.too_large) {
                 if part.len() > 1 {
                     let (first, second) = part.split_at(part.len() / 2);
-                    // What comes first is buried first.
+                    // The first half is popped first, so that letters are written in their order.
                     parts.extend([second, first]);
                     continue;
                 }
@@ -183,8 +185,8 @@ impl KafkaLog {
         Ok(())
     }
 
-    /// Twice: brokers close connections that were idle for long, and a session may be older than a partition. The first question
-    /// finds that out.
+    /// Asks for an offset, at most twice. Brokers close idle connections, and a session may be older than a partition: the first
+    /// request then fails and discards the session.
     async fn offset(&self, partition: Partition, at: OffsetAt) -> Result<Offset, LogError> {
         match self.offset_in(&self.topic, partition, at).await {
             Err(failure) if !failure.is_permanent() => {
@@ -202,7 +204,7 @@ impl KafkaLog {
     ) -> Result<Offset, Failure> {
         let deadline = Instant::now() + self.append_timeout;
         let offset = self
-            .questions
+            .offset_requests
             .with(topic, partition.0, deadline, |client| async move {
                 client.get_offset(at).await
             })
@@ -212,7 +214,7 @@ impl KafkaLog {
 
     async fn fetch(&self, partition: Partition, from: Offset) -> Result<LogBatch, Failure> {
         let deadline = Instant::now() + READ_WAIT + self.append_timeout;
-        #[allow(clippy::cast_possible_truncation)] // half a second
+        #[allow(clippy::cast_possible_truncation)] // 500 ms
         let wait = READ_WAIT.as_millis() as i32;
         let (records, end) = self
             .reads
@@ -224,7 +226,7 @@ impl KafkaLog {
         let ours = self.ledger.tag();
         let records = records
             .into_iter()
-            .map(|read| log_record(read, ours))
+            .map(|found| log_record(found, ours))
             .collect();
         Ok(LogBatch {
             records,
@@ -233,8 +235,8 @@ impl KafkaLog {
         })
     }
 
-    /// Reads on behind an offset that is below the end but gives no record: a marker of a transaction, or a record that
-    /// compaction removed. Only what the broker shows to be missing is passed over.
+    /// Handles an offset below the end at which the broker returned no record: a transaction marker, or a record that
+    /// compaction removed. If [`GAP_READS`] further reads return no record either, the batch continues at the next offset.
     async fn read_past_gap(
         &self,
         partition: Partition,
@@ -331,8 +333,8 @@ impl AttemptLog for KafkaLog {
     }
 
     async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
-        let look = self.partitions.look().await;
-        look.map_err(|error| LogError::Unavailable(error.to_string()))?;
+        let refreshed = self.partitions.refresh().await;
+        refreshed.map_err(|error| LogError::Unavailable(error.to_string()))?;
         let partitions = (0..self.partitions.attempts()).map(Partition);
         let ends = try_join_all(
             partitions
@@ -351,7 +353,7 @@ impl AttemptLog for KafkaLog {
             by_partition.entry(partition).or_default().push(letter);
         }
         for (partition, letters) in by_partition {
-            for part in letters.chunks(DEAD_LETTERS_AT_ONCE) {
+            for part in letters.chunks(DEAD_LETTERS_PER_REQUEST) {
                 self.produce_dead_letters(partition, part).await?;
             }
         }
@@ -377,10 +379,10 @@ impl AttemptLog for KafkaLog {
     }
 }
 
-fn log_record(read: rskafka::record::RecordAndOffset, ours: Option<LedgerTag>) -> LogRecord {
-    let (entry, is_of_ledger, raw) = message::read(read.record, ours);
+fn log_record(found: rskafka::record::RecordAndOffset, ours: Option<LedgerTag>) -> LogRecord {
+    let (entry, is_of_ledger, raw) = message::read(found.record, ours);
     LogRecord {
-        offset: Offset(read.offset),
+        offset: Offset(found.offset),
         entry,
         is_of_ledger,
         raw,

@@ -1,9 +1,9 @@
-//! The three ports as models: plain maps in memory that answer at once. For simulations, which need engines that are
-//! exact, deterministic and can be looked into and damaged; they pass the same contract suites as the real ones.
+//! Models of the three ports: plain maps in memory that answer immediately. Simulations use them, because they need engines
+//! that are exact, deterministic, and can be inspected and damaged. The models pass the contract tests of the real engines.
 //!
-//! A gate's rules about one sale are those of the embedded gate (`rules::sale`), what becomes of logged attempts is
-//! decided by `rules::settlement`, records are written as every log writes them: what is simulated is the product. There
-//! are no threads here, no I/O, and no map whose order is chance.
+//! The model of the gate uses the embedded gate's rules of a sale (`rules::sale`), `rules::settlement` decides the outcomes of
+//! logged attempts, and records are encoded as in every log. So a simulation runs the product's own code. The models have no
+//! threads, no I/O, and no maps with a random order.
 
 mod gate;
 mod leases;

@@ -1,7 +1,7 @@
-//! The ledger in PostgreSQL. Here is the implementation of the port, call by call; what each does is in the modules.
+//! The ledger in PostgreSQL. This file implements the port; the submodules contain the statements.
 //!
-//! Diesel is known here and nowhere else but in the embedded engine. Nothing here decides about purchases: the rules of
-//! settling are `rules::settlement`'s, and the promises are the schema's (`migrations/`).
+//! Diesel is used only here and in the embedded engine. This engine does not decide about purchases: `rules::settlement` has
+//! the rules of settling, and the schema (`migrations/`) enforces the promises.
 
 mod accounts;
 mod admin;
@@ -49,7 +49,7 @@ use crate::{
     },
 };
 
-/// A statement for PostgreSQL, written by hand.
+/// A hand-written statement for PostgreSQL.
 type Prepared = super::prepared::Prepared<diesel::pg::Pg>;
 
 /// The ledger in PostgreSQL. Clones share one pool of connections.
@@ -60,8 +60,8 @@ pub struct PostgresLedger {
 }
 
 impl PostgresLedger {
-    /// Connects once, to find out whether the server, the login, the database and its migrations are as they should be.
-    /// Takes `pool_timeout` and `statement_timeout` at most.
+    /// Connects once, to check the server, the login, the database and its migrations. Connecting takes `pool_timeout` at most,
+    /// and each statement `statement_timeout`.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
         connect::refuse_shared_sessions(config, &config.database).await?;
@@ -253,7 +253,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
-        // Taking a session proves that it may write.
+        // Taking a session from the pool proves that its server accepts writes.
         self.pool.take().await.map(drop)
     }
 }

@@ -1,5 +1,5 @@
-//! A statement written by hand that every connection prepares once. Diesel's `sql_query` would have the server parse and
-//! plan it anew each time. No statement is here, only the means.
+//! A hand-written statement that every connection prepares once. With Diesel's `sql_query`, the server would parse and plan it
+//! on every call. The statements themselves are in the engines.
 
 use diesel::{
     backend::Backend,
@@ -9,7 +9,7 @@ use diesel::{
     sql_types::{SqlType, Untyped},
 };
 
-/// SQL with a `?` for each bound value. Rows load by name.
+/// SQL with a `?` for each bound value. The columns of its result are matched to fields by name.
 pub struct Prepared<DB: Backend> {
     sql: &'static str,
     binds: Vec<Box<dyn QueryFragment<DB> + Send>>,
@@ -50,7 +50,7 @@ impl<DB: Backend> QueryFragment<DB> for Prepared<DB> {
 impl<DB: Backend> QueryId for Prepared<DB> {
     type QueryId = ();
 
-    // The connection's cache goes by the text.
+    // The connection caches prepared statements by their text.
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
@@ -58,5 +58,5 @@ impl<DB: Backend> Query for Prepared<DB> {
     type SqlType = Untyped;
 }
 
-// The asynchronous twin of this trait comes by itself.
+// diesel-async implements its trait of the same name for all types.
 impl diesel::RunQueryDsl<diesel::SqliteConnection> for Prepared<diesel::sqlite::Sqlite> {}

@@ -4,9 +4,9 @@
 //! {"v":1,"attemptId":"0199…","userId":"42","productId":1,"saleId":7,"timestamp":"2026-01-01T12:00:00.000Z"}
 //! ```
 //!
-//! The original service wrote the same fields without `v` and `attemptId`, its ids as texts or numbers, its timestamp as
-//! text or as milliseconds; all of these are read. `tests/golden` holds records of every version: what was written once
-//! stays readable.
+//! The original service wrote the same fields without `v` and `attemptId`, with ids as strings or numbers and the timestamp as
+//! a string or in milliseconds; all these forms can be read. `tests/golden` holds records of every version, to prove that
+//! every record that was ever written stays readable.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,14 +17,14 @@ use crate::{
     port::{Attempt, RawRecord},
 };
 
-/// The version that is written.
+/// The version that is written, and the newest that is read.
 const VERSION: u32 = 1;
-/// Namespace of the ids that are derived for records without one; random, never to be changed.
+/// UUID namespace of the ids that are derived for records without one. It was chosen at random and must never change.
 const DERIVED_IDS: Uuid = Uuid::from_u128(0x6b1f_0c0e_3a55_4d0b_9a53_0e6d_5c1f_7a21);
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Written<'a> {
+struct EncodedRecord<'a> {
     v: u32,
     attempt_id: AttemptId,
     user_id: &'a str,
@@ -35,7 +35,7 @@ struct Written<'a> {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Read {
+struct DecodedRecord {
     v: Option<u32>,
     attempt_id: Option<AttemptId>,
     user_id: Id,
@@ -61,7 +61,7 @@ enum Timestamp {
 /// The record of an attempt.
 pub(super) fn encode(attempt: &Attempt) -> Vec<u8> {
     let user = attempt.user.to_string();
-    let written = Written {
+    let record = EncodedRecord {
         v: VERSION,
         attempt_id: attempt.id,
         user_id: &user,
@@ -69,27 +69,28 @@ pub(super) fn encode(attempt: &Attempt) -> Vec<u8> {
         sale_id: attempt.sale.value(),
         timestamp: attempt.at.to_rfc3339_opts(SecondsFormat::Millis, true),
     };
-    // Numbers, ids and a time have no way to fail; an empty value would be seen as garbage, never as an attempt.
-    serde_json::to_vec(&written).unwrap_or_default()
+    // Encoding these fields cannot fail. If it did, the empty value could not be decoded, and so would never be taken for an
+    // attempt.
+    serde_json::to_vec(&record).unwrap_or_default()
 }
 
-/// What a record says, or why it cannot be understood.
+/// Decodes a record. An error is the reason why the record is not a valid attempt.
 pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
     let value = raw.value.as_deref().ok_or("the record has no value")?;
-    let read: Read =
+    let record: DecodedRecord =
         serde_json::from_slice(value).map_err(|error| format!("not an attempt: {error}"))?;
-    if let Some(version) = read.v
+    if let Some(version) = record.v
         && version > VERSION
     {
         return Err(format!(
             "version {version} is newer than this program, which knows {VERSION}"
         ));
     }
-    let user = UserId::new(read.user_id.value()?).ok_or("userId is not positive")?;
-    let product = ProductId::new(read.product_id.value()?).ok_or("productId is not positive")?;
-    let sale = SaleId::new(read.sale_id.value()?).ok_or("saleId is not positive")?;
-    let at = read.timestamp.value()?;
-    let id = read
+    let user = UserId::new(record.user_id.value()?).ok_or("userId is not positive")?;
+    let product = ProductId::new(record.product_id.value()?).ok_or("productId is not positive")?;
+    let sale = SaleId::new(record.sale_id.value()?).ok_or("saleId is not positive")?;
+    let at = record.timestamp.value()?;
+    let id = record
         .attempt_id
         .unwrap_or_else(|| derived_id(user, sale, at));
     Ok(Attempt {
@@ -101,12 +102,12 @@ pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
     })
 }
 
-/// True for an attempt whose record carries no id, as those of the original service.
+/// True for an attempt whose record has no id, such as a record of the original service.
 pub(super) fn is_without_id(attempt: &Attempt) -> bool {
     attempt.id == derived_id(attempt.user, attempt.sale, attempt.at)
 }
 
-/// The id of an attempt that was logged without one: the same record gives the same id however often it is read.
+/// The id of an attempt that was logged without one. It depends only on the record, so every read of it gives the same id.
 fn derived_id(user: UserId, sale: SaleId, at: DateTime<Utc>) -> AttemptId {
     let content = format!("{user}/{sale}/{}", at.timestamp_millis());
     AttemptId(Uuid::new_v5(&DERIVED_IDS, content.as_bytes()))
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn garbage_is_refused_with_its_cause() {
+    fn undecodable_records_are_refused_with_their_cause() {
         for (value, cause) in [
             ("", "not an attempt"),
             ("{", "not an attempt"),

@@ -1,10 +1,14 @@
-//! The stock gate on Redis or Redis Cluster: every decision is one Lua script on the keys of one sale.
+//! The stock gate on Redis or Redis Cluster: each decision is one Lua script on the keys of one sale.
 //!
-//! Here is the gate itself; `connection` is the way to the server or the cluster (`link`, `cluster`, `sentinel`, and below
-//! them `session` and `client`), `failure` says what errors mean, `rights` what a user must be allowed to do, `keys` names what is kept and how it is written,
-//! `scripts` holds the Lua. The operations are by subject: `hold` takes and gives back units, `settle` records what the
-//! ledger decided, `load` opens and closes sales, `change` is what operators change of an open one, `results` is what shoppers are told, `read` looks at a sale.
-//! fred is used here and below, nowhere else.
+//! This file implements the port. `connection` sends commands to the server or the cluster, over `link`, `cluster` and
+//! `sentinel`, which use `session` and `client`. `failure` classifies errors, `rights` checks the user's permissions, `keys`
+//! defines the keys and the format of their values, `scripts` holds the Lua.
+//!
+//! The operations, one file a subject: `hold` reserves and releases units, `settle` records the ledger's decisions, `load`
+//! opens and closes sales, `change` applies what operators change of an open sale, `results` reads and writes shoppers' results,
+//! `read` reads the state of a sale.
+//!
+//! Only this module and its submodules use fred.
 
 mod accounts;
 mod change;
@@ -47,18 +51,18 @@ use crate::{
 };
 use connection::Connection;
 
-/// The gate. One connection (on a cluster one a node), which all callers share and which is made anew by itself.
+/// The gate. All callers share one connection (on a cluster, one to each node), which reconnects by itself.
 pub struct RedisGate {
     connection: Connection,
-    /// How long a result can be read.
+    /// How long a stored result can be read.
     result_ttl: Duration,
-    /// Whose sales these are.
+    /// The ledger whose sales the gate holds.
     ledger: LedgerId,
 }
 
 impl RedisGate {
-    /// Connects, in one bounded attempt. From then on the gate reconnects by itself; while it is disconnected its
-    /// methods fail at once.
+    /// Connects, in one try with a time limit. From then on the gate reconnects by itself; while it is disconnected, its
+    /// methods fail immediately.
     pub async fn connect(config: &RedisConfig, result_ttl: Duration) -> Result<Self, ConnectError> {
         let connection = Box::pin(Connection::open(config)).await?;
         Ok(Self {
@@ -68,7 +72,8 @@ impl RedisGate {
         })
     }
 
-    /// The same gate for the sales of this ledger. Every process that decides or writes calls it with [`Ledger::id`].
+    /// The same gate, for the sales of the given ledger. Every process that reserves, loads or records calls it with
+    /// [`Ledger::id`].
     ///
     /// [`Ledger::id`]: crate::port::Ledger::id
     #[must_use]
@@ -80,7 +85,7 @@ impl RedisGate {
         }
     }
 
-    /// Says goodbye to the server. Every method fails afterwards.
+    /// Closes the connections. Every method fails afterwards.
     pub async fn shutdown(&self) {
         self.connection.close().await;
     }
@@ -92,7 +97,8 @@ impl StockGate for RedisGate {
         true
     }
 
-    /// On a cluster the keys are on different nodes, and one that does not answer must not hold up those that do.
+    /// False on a cluster: a batch's keys are on different nodes, and a node that does not answer would delay the answers of
+    /// the others.
     fn prefers_batched_reads(&self) -> bool {
         !self.connection.clustered
     }
@@ -109,27 +115,25 @@ impl StockGate for RedisGate {
         hold::release(&self.connection, sale, holder).await
     }
 
-    /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
-    /// it must be the last thing to go.
+    /// Writes the results before the sale. The pending entry makes the relay repeat a recording that was interrupted, so it
+    /// must be removed last.
     async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
         let mut results = Vec::with_capacity(settlements.len());
         for settlement in settlements {
             let attempt = &settlement.attempt;
-            // A record that names nothing real may name a real shopper.
-            let names_what_exists =
-                !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected);
-            if names_what_exists
-                || results::is_awaited(&self.connection, sale, attempt.user).await?
-            {
+            // A record with an unknown sale, product or account may still name a real shopper, who did not make the attempt. Its
+            // result is written only if that shopper waits for one.
+            let ids_exist = !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected);
+            if ids_exist || results::is_awaited(&self.connection, sale, attempt.user).await? {
                 results.extend(settle::result_of(settlement));
             }
         }
         let tag = self.ledger.tag();
         results::write(&self.connection, tag, self.result_ttl, &results).await?;
         let ended = settle::record(&self.connection, sale, settlements).await?;
-        let mut told = results;
-        told.retain(|entry| ended.contains(&entry.user));
-        results::forget(&self.connection, tag, &told).await
+        let mut outdated = results;
+        outdated.retain(|entry| ended.contains(&entry.user));
+        results::forget(&self.connection, tag, &outdated).await
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
@@ -178,7 +182,8 @@ impl StockGate for RedisGate {
         load::relist(&self.connection, sale).await
     }
 
-    /// The results first, as in [`record`](Self::record): the shopper cannot buy again before the second step.
+    /// Deletes the results before it changes the sale: the shopper can buy again only after the second step, so a result of
+    /// a new purchase is not deleted.
     async fn end_orders(
         &self,
         sale: SaleId,

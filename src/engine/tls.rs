@@ -1,6 +1,6 @@
-//! TLS to the servers behind the ports: one way to build a client's settings, for PostgreSQL, Redis and Kafka alike.
+//! TLS to the servers behind the ports: builds the client settings for PostgreSQL, Redis and Kafka.
 //!
-//! How each client library takes the settings is its engine's; which setting names which file is `config`'s.
+//! Each engine passes them to its client library. `config` decides which setting names which file.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use rustls::{
 
 use crate::config::{TlsConfig, TlsMode};
 
-/// A file that cannot be used, named with its cause. No content of the file is in it.
+/// TLS settings that cannot be used: the file and the cause, without any content of the file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TlsError {
     #[error("certificate authorities ({file}): {cause}")]
@@ -24,8 +24,8 @@ pub enum TlsError {
     Provider(String),
 }
 
-/// The client's settings for one kind of server, or `None` where connections are not encrypted. Blocks for as long as it takes
-/// to read the certificate files.
+/// The client settings for one kind of server; `None` if connections are not encrypted. Blocks while it reads the certificate
+/// files.
 pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -58,7 +58,7 @@ pub fn client(config: &TlsConfig) -> Result<Option<Arc<ClientConfig>>, TlsError>
     Ok(Some(Arc::new(settings)))
 }
 
-/// The trusted authorities of a file, or of the system.
+/// The trusted certificate authorities of a file or, without a file, of the operating system.
 fn authorities(file: Option<&str>) -> Result<RootCertStore, TlsError> {
     let failed = |cause: String| TlsError::Authorities {
         file: file.unwrap_or("those of the system").to_owned(),
@@ -88,7 +88,7 @@ fn certificates(path: &str) -> Result<Vec<CertificateDer<'static>>, String> {
         .collect()
 }
 
-/// Takes any certificate, but checks that the server has its key.
+/// Accepts any certificate, but verifies that the server has the certificate's private key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

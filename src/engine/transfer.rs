@@ -1,8 +1,8 @@
-//! The form in which one ledger hands its data to another: lines of JSON, described in `docs/EXPORT.md`. Here are the
-//! rows, how they are written and read, and what proves that nothing is missing. No ledger is known here.
+//! The format in which one ledger exports its data to another: lines of JSON, described in `docs/EXPORT.md`. This module
+//! defines the rows, writes and reads them, and verifies that a file is complete. It depends on no ledger.
 
 pub mod changes;
-mod holders;
+mod name_owners;
 mod names;
 pub mod survey;
 
@@ -22,7 +22,7 @@ use uuid::Uuid;
 /// The version that is written, and the newest that is read.
 const VERSION: u32 = 1;
 
-/// A line: what it is, and its content.
+/// A line of an export: its type and its content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Line {
@@ -48,7 +48,7 @@ pub struct UserRow {
     pub id: i64,
     pub username: String,
     pub email: String,
-    /// PHC string.
+    /// The hash in PHC string format.
     pub password_hash: String,
     pub full_name: Option<String>,
     pub role: String,
@@ -78,7 +78,7 @@ pub struct SaleRow {
     #[serde(with = "millis")]
     pub end_time: DateTime<Utc>,
     pub initial_stock: i64,
-    /// Less the SUCCESS orders.
+    /// `initial_stock` minus the number of SUCCESS orders.
     pub remaining_stock: i64,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
@@ -97,7 +97,7 @@ pub struct OrderRow {
     pub created_at: DateTime<Utc>,
 }
 
-/// How many rows of a kind there are, and the SHA-256 of their lines, each with its line feed, in order.
+/// The number of rows of a kind, and the SHA-256 of their lines in order, each with its line feed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Seal {
     pub rows: u64,
@@ -113,7 +113,7 @@ pub struct Seals {
     pub orders: Seal,
 }
 
-/// The kinds of rows, in the order in which they stand.
+/// The kinds of rows, in their order in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     User,
@@ -122,7 +122,7 @@ enum Kind {
     Order,
 }
 
-/// Why a file is not taken.
+/// Why an export is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     #[error(transparent)]
@@ -148,7 +148,7 @@ pub enum ReadError {
     },
 }
 
-/// Counts rows and sums up their lines.
+/// Counts the rows of each kind and hashes their lines.
 #[derive(Default)]
 pub struct Sealer {
     sums: BTreeMap<Kind, (u64, Sha256)>,
@@ -173,7 +173,7 @@ impl Line {
 }
 
 impl Sealer {
-    /// Adds a row; its line.
+    /// Adds a row, and returns its line.
     pub fn add(&mut self, line: &Line) -> io::Result<String> {
         let text = line.text()?;
         if let Some(kind) = line.kind() {
@@ -234,7 +234,7 @@ impl Seals {
     }
 }
 
-/// Writes an export: first line, rows as they come, last line.
+/// Writes an export: the first line, the rows in the order of the calls, the last line.
 pub struct Writer<W> {
     out: W,
     sealer: Sealer,
@@ -258,7 +258,7 @@ impl<W: Write> Writer<W> {
         self.out.write_all(text.as_bytes())
     }
 
-    /// Ends it; the seals that stand in the last line.
+    /// Writes the last line, and returns the seals in it.
     pub fn end(mut self) -> io::Result<(W, Seals)> {
         let seals = self.sealer.seals();
         let end = Line::End(seals.clone());
@@ -268,7 +268,7 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Reads an export and hands its rows on. Fails, at the latest with the last line, if it is not whole.
+/// Reads an export, and passes each row to `row`. An incomplete or changed export is detected at its last line at the latest.
 pub fn read(
     source: impl BufRead,
     mut row: impl FnMut(Line) -> Result<(), ReadError>,
@@ -311,7 +311,7 @@ pub fn read(
     ended.ok_or(ReadError::CutOff)
 }
 
-/// Times to the millisecond, as everywhere.
+/// Times with millisecond precision, as in the rest of the service.
 mod millis {
     use chrono::{DateTime, SecondsFormat, Utc};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
@@ -367,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn written_rows_are_read_back() {
         assert_eq!(reading(&export()).unwrap(), [user(1), user(2), user(3)]);
     }
 
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_whole_is_refused() {
+    fn an_incomplete_or_changed_file_is_refused() {
         let whole = export();
         let lines: Vec<&str> = whole.lines().collect();
         let without = |index: usize| {

@@ -1,4 +1,4 @@
-//! The shape of successful answers.
+//! The body of successful responses.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// `{"success":true,"data":…}`, with a `message` where there is one for people.
 #[derive(Serialize, ToSchema)]
-#[allow(clippy::struct_field_names)] // the field is the contract's
+#[allow(clippy::struct_field_names)] // the API's contract names the field
 pub struct Success<T> {
     /// Always true.
     #[schema(example = true)]
@@ -35,7 +35,7 @@ impl<T> Success<T> {
     }
 }
 
-/// RFC 3339, UTC, with milliseconds and `Z`.
+/// The time in RFC 3339 and UTC, with milliseconds and `Z`.
 #[must_use]
 pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
@@ -52,12 +52,15 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_there_only_when_there_is_one() {
+    fn the_field_message_is_present_only_if_there_is_a_message() {
         assert_eq!(
             serde_json::to_string(&Success::new(1)).unwrap(),
             r#"{"success":true,"data":1}"#
         );
-        let told = serde_json::to_string(&Success::with_message("Done.", 1)).unwrap();
-        assert_eq!(told, r#"{"success":true,"message":"Done.","data":1}"#);
+        let with_message = serde_json::to_string(&Success::with_message("Done.", 1)).unwrap();
+        assert_eq!(
+            with_message,
+            r#"{"success":true,"message":"Done.","data":1}"#
+        );
     }
 }

@@ -1,27 +1,27 @@
-//! How much all connections together hold of requests that are not answered: a budget, so that many clients who send much and
-//! finish nothing cannot take the memory.
+//! A memory budget, shared by all connections, for the bytes of requests that are not answered yet. Without it, many clients that
+//! send large incomplete requests could exhaust the memory.
 
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering},
 };
 
-/// What every connection may hold without asking: the buffer that it has from its first byte on.
-const FREE: usize = 8 * 1024;
-/// Steps in which the rest is taken, so that a byte at a time costs little.
-const STEP: usize = 4 * 1024;
-/// More than actix holds for one connection: 128 KiB that are not parsed, and 32 KiB of a body.
-const MOST: usize = 160 * 1024;
+/// Bytes that each connection may hold without a charge: actix allocates a read buffer of this size for the first byte.
+const FREE_BYTES: usize = 8 * 1024;
+/// Charges are multiples of this number of bytes, so that a client that sends single bytes causes few of them.
+const CHARGE_STEP: usize = 4 * 1024;
+/// Bytes beyond which a connection is charged no more: actix holds at most 128 KiB of unparsed bytes and 32 KiB of a body.
+const CHARGED_MAX: usize = 160 * 1024;
 
-/// The budget. Clones share it.
+/// The budget in bytes. Clones share it.
 #[derive(Clone)]
 pub(super) struct Budget {
     limit: usize,
     used: Arc<AtomicUsize>,
 }
 
-/// One connection's part of it.
-pub(super) struct Held {
+/// The bytes that one connection holds, and its charge to the budget, which is released on drop.
+pub(super) struct HeldBytes {
     budget: Budget,
     bytes: usize,
     charged: usize,
@@ -35,8 +35,9 @@ impl Budget {
         }
     }
 
-    pub(super) fn nothing(&self) -> Held {
-        Held {
+    /// The counter of a new connection, which holds no bytes.
+    pub(super) fn for_connection(&self) -> HeldBytes {
+        HeldBytes {
             budget: self.clone(),
             bytes: 0,
             charged: 0,
@@ -44,49 +45,49 @@ impl Budget {
     }
 }
 
-impl Held {
-    /// Notes bytes that were read. False if there is no room for them.
+impl HeldBytes {
+    /// Adds bytes that were read. False if the budget has no room for them.
     pub(super) fn add(&mut self, bytes: usize) -> bool {
         self.bytes += bytes;
-        self.bytes <= FREE || self.charge()
+        self.bytes <= FREE_BYTES || self.charge()
     }
 
-    /// Notes that no more than so many bytes are held now.
+    /// Sets the number of bytes that the connection still holds.
     pub(super) fn reduce_to(&mut self, bytes: usize) {
         self.bytes = bytes;
-        if self.charged > 0 && bytes <= FREE {
-            self.give_back();
+        if self.charged > 0 && bytes <= FREE_BYTES {
+            self.release();
         }
     }
 
     fn charge(&mut self) -> bool {
-        let due = (self.bytes.min(MOST) - FREE).next_multiple_of(STEP);
+        let due = (self.bytes.min(CHARGED_MAX) - FREE_BYTES).next_multiple_of(CHARGE_STEP);
         let more = due.saturating_sub(self.charged);
         let room = |used: usize| {
             let used = used + more;
             (used <= self.budget.limit).then_some(used)
         };
-        let taken = more == 0
+        let has_room = more == 0
             || self
                 .budget
                 .used
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, room)
                 .is_ok();
-        if taken {
+        if has_room {
             self.charged += more;
         }
-        taken
+        has_room
     }
 
-    fn give_back(&mut self) {
+    fn release(&mut self) {
         self.budget.used.fetch_sub(self.charged, Ordering::Relaxed);
         self.charged = 0;
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
-        self.give_back();
+        self.release();
     }
 }
 
@@ -95,24 +96,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_requests_always_have_room_and_large_ones_as_long_as_there_is_some() {
-        let budget = Budget::new(3 * STEP);
-        let mut all: Vec<_> = (0..10).map(|_| budget.nothing()).collect();
-        assert!(all.iter_mut().all(|held| held.add(FREE)));
+    fn small_requests_always_have_room_and_large_ones_only_within_the_budget() {
+        let budget = Budget::new(3 * CHARGE_STEP);
+        let mut all: Vec<_> = (0..10).map(|_| budget.for_connection()).collect();
+        assert!(all.iter_mut().all(|held| held.add(FREE_BYTES)));
         let fit = all.iter_mut().filter_map(|held| held.add(1).then_some(()));
         assert_eq!(fit.count(), 3);
         all[0].reduce_to(0);
-        assert!(all[5].add(1), "room that is given back is taken again");
+        assert!(all[5].add(1), "released bytes can be charged again");
         assert!(!all[6].add(1));
         drop(all);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }
 
     #[test]
-    fn one_connection_is_charged_no_more_than_is_ever_held_for_it() {
+    fn one_connection_is_charged_at_most_what_actix_holds_for_it() {
         let budget = Budget::new(1 << 20);
-        let mut held = budget.nothing();
+        let mut held = budget.for_connection();
         assert!((0..1_000).all(|_| held.add(100_000)));
-        assert_eq!(budget.used.load(Ordering::Relaxed), MOST - FREE);
+        assert_eq!(
+            budget.used.load(Ordering::Relaxed),
+            CHARGED_MAX - FREE_BYTES
+        );
     }
 }

@@ -1,7 +1,7 @@
-//! Whose request it is, also behind a load balancer.
+//! The client's address of a request, also behind a load balancer.
 //!
-//! `X-Forwarded-For` is whatever the client wrote, followed by what each proxy added: the address it got the request
-//! from. So it is read from its end, and each entry is believed only if one of our own proxies added it.
+//! A client can send `X-Forwarded-For` with any content. Each proxy appends the address from which it received the request.
+//! So the header is read from its end, and an entry is believed only if one of our own proxies appended it.
 
 use std::{
     future::{Ready, ready},
@@ -23,7 +23,7 @@ use crate::{limit::Network, telemetry::LogThrottle};
 #[derive(Debug, Clone, Copy)]
 pub struct Client(pub Network);
 
-/// The networks of the proxies whose word is taken.
+/// Networks of the proxies whose entries in `X-Forwarded-For` are believed (`TRUSTED_PROXIES`).
 #[derive(Debug, Clone)]
 pub(super) struct TrustedProxies(pub Arc<[IpNet]>);
 
@@ -46,7 +46,7 @@ impl TrustedProxies {
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// The nearest address that is not one of our proxies', or the furthest that is known.
+    /// The nearest address that is not one of our proxies. If all known addresses are proxies, the farthest of them.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         let mut known = peer.to_canonical();
         if !self.trust(known) {
@@ -57,7 +57,7 @@ impl TrustedProxies {
         let lines: Vec<&[u8]> = lines.collect();
         let entries = lines.iter().rev();
         for entry in entries.flat_map(|line| line.rsplit(|byte| *byte == b',')) {
-            // A proxy that does not tell whom it serves is the last that is known.
+            // An entry that is not an address ends the walk: the proxy that appended it is the farthest known address.
             let Some(address) = address(entry) else { break };
             known = address;
             if !self.trust(known) {
@@ -67,7 +67,7 @@ impl TrustedProxies {
         known
     }
 
-    /// All shoppers behind a proxy that is not trusted share its limits: the operator must hear of it.
+    /// Warns the operator of a proxy while none is trusted: all shoppers behind it share the limits of its address.
     fn warn_of_proxy(&self, peer: IpAddr, headers: &HeaderMap) {
         static LOG_THROTTLE: LogThrottle = LogThrottle::new();
         if self.0.is_empty() && headers.contains_key(X_FORWARDED_FOR) && LOG_THROTTLE.allow() {
@@ -79,7 +79,7 @@ impl TrustedProxies {
     }
 }
 
-/// An address as proxies write it: alone, with a port, or in brackets.
+/// Parses an address as proxies write it: alone, with a port, or in brackets.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
     let plain = entry.parse::<IpAddr>().ok();
@@ -100,13 +100,13 @@ mod tests {
 
     const BALANCER: &str = "10.0.0.7";
 
-    /// Whose request it is, behind proxies in 10.0.0.0/8 and `fd00::/8`.
+    /// The client's address if the trusted proxies are 10.0.0.0/8 and `fd00::/8`.
     fn client(peer: &str, forwarded: &[&str]) -> String {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap());
-        found(&TrustedProxies(Arc::new(networks)), peer, forwarded)
+        client_address(&TrustedProxies(Arc::new(networks)), peer, forwarded)
     }
 
-    fn found(proxies: &TrustedProxies, peer: &str, forwarded: &[&str]) -> String {
+    fn client_address(proxies: &TrustedProxies, peer: &str, forwarded: &[&str]) -> String {
         let mut headers = HeaderMap::new();
         for line in forwarded {
             headers.append(
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn the_header_of_an_untrusted_peer_is_ignored() {
         for forwarded in [
             &["198.51.100.1"][..],
             &["10.0.0.1"],
@@ -127,15 +127,18 @@ mod tests {
         ] {
             assert_eq!(client("203.0.113.5", forwarded), "203.0.113.5");
         }
-        let nobody = TrustedProxies(Arc::new([]));
-        assert_eq!(found(&nobody, BALANCER, &["198.51.100.1"]), BALANCER);
+        let no_proxies = TrustedProxies(Arc::new([]));
+        assert_eq!(
+            client_address(&no_proxies, BALANCER, &["198.51.100.1"]),
+            BALANCER
+        );
     }
 
     #[test]
-    fn a_balancer_is_believed_in_what_it_added_itself() {
+    fn only_the_entry_that_a_trusted_balancer_added_is_believed() {
         assert_eq!(client(BALANCER, &["203.0.113.5"]), "203.0.113.5");
-        // What the client wrote stands before it.
-        for written in [
+        // Text that the client sent comes before the balancer's entry.
+        for sent in [
             "198.51.100.1",
             "10.0.0.1",
             "127.0.0.1",
@@ -144,14 +147,14 @@ mod tests {
             ",,,",
             "\u{e4}",
         ] {
-            let line = format!("{written}, 203.0.113.5");
-            assert_eq!(client(BALANCER, &[&line]), "203.0.113.5", "{written}");
-            assert_eq!(client(BALANCER, &[written, "203.0.113.5"]), "203.0.113.5");
+            let line = format!("{sent}, 203.0.113.5");
+            assert_eq!(client(BALANCER, &[&line]), "203.0.113.5", "{sent}");
+            assert_eq!(client(BALANCER, &[sent, "203.0.113.5"]), "203.0.113.5");
         }
     }
 
     #[test]
-    fn proxies_behind_proxies_are_walked_through() {
+    fn entries_of_several_trusted_proxies_are_skipped() {
         let line = "198.51.100.1, 203.0.113.5, 10.1.1.1, 10.2.2.2";
         assert_eq!(client(BALANCER, &[line]), "203.0.113.5");
         let lines = ["198.51.100.1,203.0.113.5", "10.1.1.1", "10.2.2.2"];
@@ -159,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_ends_the_walk() {
+    fn an_entry_that_is_not_an_address_ends_the_walk() {
         for (line, known) in [
             ("203.0.113.5, unknown, 10.1.1.1", "10.1.1.1"),
             ("203.0.113.5, 10.1.1.1,", BALANCER),

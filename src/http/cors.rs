@@ -1,4 +1,4 @@
-//! Which browsers' pages may call: those of the configured origins.
+//! CORS: pages of the configured origins may call the API.
 
 use actix_cors::Cors;
 use actix_web::{
@@ -8,16 +8,17 @@ use actix_web::{
 
 use crate::config::ServerConfig;
 
-/// How long a browser may remember the answer to a preflight, seconds.
+/// How long a browser may cache the response to a preflight request, in seconds.
 const PREFLIGHT_SECS: usize = 3600;
 
-/// CORS for the configured origins; `*` lets all in. Without any: pages of this machine in development, none in production.
+/// CORS for `config.frontend_origins`, where `*` allows every origin. If the list is empty, pages of this machine are allowed in
+/// development, and CORS is off in production.
 pub(super) fn cors(config: &ServerConfig) -> Condition<Cors> {
     let origins = &config.frontend_origins;
     let base = Cors::default()
         .allowed_methods([Method::GET, Method::HEAD, Method::POST])
-        // Whatever tracing and request libraries add by themselves: the origin is what lets a page in, and a header that this
-        // API does not read does nothing. The original, on Express, answers the same.
+        // Tracing and request libraries add headers of their own. Access depends on the origin alone, and this API ignores
+        // headers that it does not read. The original service, on Express, allows every header too.
         .allow_any_header()
         .expose_headers([RETRY_AFTER])
         .max_age(PREFLIGHT_SECS);

@@ -1,4 +1,5 @@
-//! What is known of the process's end where requests are answered: that it has begun, and what is under way on a connection.
+//! State of the graceful shutdown that the handling of requests needs: whether draining has begun, and which requests of a
+//! connection are under way.
 
 use std::{
     cell::Cell,
@@ -9,7 +10,7 @@ use std::{
     },
 };
 
-/// Whether the process is on its way to its end: every answer then closes its connection, and readiness is 503.
+/// Whether the process drains. Every response then closes its connection, and readiness answers 503. Clones share the flag.
 #[derive(Clone, Default)]
 pub struct Draining(Arc<AtomicBool>);
 
@@ -24,42 +25,43 @@ impl Draining {
     }
 }
 
-/// The requests of one connection that came to be answered.
+/// Counts of the requests of one connection that reached the application. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct UnderWay(Rc<Requests>);
+pub(super) struct ConnectionRequests(Rc<Counts>);
 
 #[derive(Default)]
-struct Requests {
-    now: Cell<u32>,
-    /// Since the connection was made.
+struct Counts {
+    /// Requests that the application is handling.
+    under_way: Cell<u32>,
+    /// Requests that have reached the application since the connection was opened, finished ones included.
     begun: Cell<u64>,
-    /// Whether there was no room for more of what they bring.
+    /// Whether the server stopped reading because the memory budget was exhausted.
     cut_off: Cell<bool>,
 }
 
-/// A request that is being answered.
-pub(super) struct OneUnderWay(UnderWay);
+/// Guard of a request that the application is handling; dropping it ends the request's count.
+pub(super) struct RequestGuard(ConnectionRequests);
 
-impl UnderWay {
-    pub(super) fn begin(&self) -> OneUnderWay {
-        let Self(requests) = self;
-        requests.now.set(requests.now.get() + 1);
-        requests.begun.set(requests.begun.get() + 1);
-        OneUnderWay(self.clone())
+impl ConnectionRequests {
+    pub(super) fn begin(&self) -> RequestGuard {
+        let Self(counts) = self;
+        counts.under_way.set(counts.under_way.get() + 1);
+        counts.begun.set(counts.begun.get() + 1);
+        RequestGuard(self.clone())
     }
 
-    pub(super) fn is_none(&self) -> bool {
-        self.0.now.get() == 0
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.under_way.get() == 0
     }
 
-    /// How many there were, those that are answered included.
+    /// Number of requests since the connection was opened, finished ones included.
     pub(super) fn begun(&self) -> u64 {
         self.0.begun.get()
     }
 }
 
-impl UnderWay {
-    /// Notes that no more is read for want of room.
+impl ConnectionRequests {
+    /// Records that the server reads no more because the memory budget is exhausted.
     pub(super) fn cut_off(&self) {
         self.0.cut_off.set(true);
     }
@@ -69,9 +71,9 @@ impl UnderWay {
     }
 }
 
-impl Drop for OneUnderWay {
+impl Drop for RequestGuard {
     fn drop(&mut self) {
-        let UnderWay(requests) = &self.0;
-        requests.now.set(requests.now.get() - 1);
+        let ConnectionRequests(counts) = &self.0;
+        counts.under_way.set(counts.under_way.get() - 1);
     }
 }

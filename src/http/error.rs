@@ -1,4 +1,4 @@
-//! The shape of failed answers: our own JSON, or a problem (RFC 9457) for who asks for it.
+//! The body of error responses: the API's own JSON, or problem details (RFC 9457) if the client asks for them.
 
 use std::{borrow::Cow, fmt, time::Duration};
 
@@ -14,17 +14,17 @@ use utoipa::ToSchema;
 
 use super::ErrorCode;
 
-/// [`ErrorCode::SoldOut`] as it is sent: the answer to almost everybody in the second in which a sale opens.
+/// The body of [`ErrorCode::SoldOut`], written once: almost all shoppers get it in the second in which a sale opens.
 const SOLD_OUT: &str = r#"{"success":false,"error":"Conflict","message":"Sorry, the item is out of stock.","code":"sold_out"}"#;
 
-/// A failure on its way to the client. It holds only what the client may see.
+/// An error response. It holds only what the client may see.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     code: ErrorCode,
     message: Cow<'static, str>,
-    /// The methods that would have been right.
+    /// The value of the header `Allow`: the methods that the path takes.
     allow: Option<&'static str>,
-    /// Seconds to wait; the code's if `None`.
+    /// The value of `Retry-After` in seconds; [`ErrorCode::retry_after_secs`] if `None`.
     retry_after: Option<u64>,
 }
 
@@ -62,7 +62,7 @@ pub struct ProblemBody<'a> {
 }
 
 impl ApiError {
-    /// A failure with another message than the code's usual one.
+    /// An error with this message instead of the code's usual one.
     pub fn saying(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -72,7 +72,8 @@ impl ApiError {
         }
     }
 
-    /// Refused for coming too often, with the wait in whole seconds, rounded up: whoever waits so long is let in.
+    /// A refusal by a rate limit. `Retry-After` is `wait` rounded up to whole seconds, at least 1, so that the limit admits a
+    /// client that waits for this time.
     #[must_use]
     pub fn too_many(wait: Duration) -> Self {
         Self {
@@ -87,7 +88,7 @@ impl ApiError {
         }
     }
 
-    /// A path that takes only these methods.
+    /// A request whose method is not in `allow`, the list of methods that the path takes.
     #[must_use]
     pub fn method_not_allowed(allow: &'static str) -> Self {
         Self {
@@ -111,7 +112,7 @@ impl ApiError {
         }
     }
 
-    /// The answer as RFC 9457 has it.
+    /// The response with problem details (RFC 9457).
     pub(super) fn problem(&self, status: StatusCode) -> HttpResponse {
         let problem = ProblemBody {
             kind: format!("urn:flashsale:error:{}", self.code.code()),
@@ -157,7 +158,7 @@ impl ApiError {
         if let Some(allow) = self.allow {
             answer.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
         }
-        // What is still to come of a body would be taken for the next request.
+        // The rest of the body has not been read; on an open connection it would be taken for the next request.
         if matches!(
             self.code,
             ErrorCode::RequestTimeout | ErrorCode::BodyTooLarge
@@ -193,7 +194,7 @@ impl ResponseError for ApiError {
     }
 }
 
-/// Whether the client asks for problems. A plain look: nobody ranks it below JSON.
+/// Whether the client accepts `application/problem+json`. Quality values are ignored: a client that names this type wants it.
 pub(super) fn wants_problem(headers: &HeaderMap) -> bool {
     let accepts = |value: &HeaderValue| {
         let mut ranges = value.to_str().unwrap_or_default().split(',');
@@ -210,14 +211,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_prepared_answer_is_the_one_that_would_be_written() {
+    fn the_constant_body_of_sold_out_equals_the_serialized_one() {
         let error = ApiError::from(ErrorCode::SoldOut);
         assert_eq!(serde_json::to_string(&error.body()).unwrap(), SOLD_OUT);
     }
 
     #[test]
-    fn a_wait_is_told_in_whole_seconds_and_never_too_short() {
-        let told = |millis| {
+    fn retry_after_is_rounded_up_to_whole_seconds() {
+        let retry_after = |millis| {
             let answer = ApiError::too_many(Duration::from_millis(millis)).error_response();
             answer
                 .headers()
@@ -234,12 +235,12 @@ mod tests {
             (1_001, "2"),
             (45_000, "45"),
         ] {
-            assert_eq!(told(millis), secs, "{millis} ms");
+            assert_eq!(retry_after(millis), secs, "{millis} ms");
         }
     }
 
     #[test]
-    fn problems_are_for_who_asks() {
+    fn problem_details_are_sent_if_the_client_names_their_type() {
         let asks = |accept: &'static str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::ACCEPT, HeaderValue::from_static(accept));

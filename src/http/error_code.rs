@@ -1,23 +1,23 @@
-//! Every error that the service answers with: its code, status, category and usual message. The one list of them.
+//! The list of all errors of the API, with the code, status, category and usual message of each.
 //!
-//! Codes are for programs and never change; messages that the original service had are kept to the letter.
+//! Codes never change, since programs compare them. Messages that the original service had are kept to the letter.
 
 use actix_web::http::StatusCode;
 
-/// Defines the codes, so that none can be without its parts or missing in [`ErrorCode::ALL`].
+/// Defines the codes. The compiler ensures that each has all of its parts and is in [`ErrorCode::ALL`].
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $status:ident, $category:literal, $message:literal;)*) => {
-        /// What went wrong, for programs.
+        /// Identifies an error for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         pub enum ErrorCode {
             $($(#[$doc])* $variant,)*
         }
 
         impl ErrorCode {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &[Self] = &[$(Self::$variant,)*];
 
-            /// The stable name.
+            /// The stable name in bodies of responses.
             #[must_use]
             pub const fn code(self) -> &'static str {
                 match self { $(Self::$variant => $code,)* }
@@ -28,13 +28,13 @@ macro_rules! error_codes {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
 
-            /// What the body's `error` says.
+            /// The value of the body's field `error`.
             #[must_use]
             pub const fn category(self) -> &'static str {
                 match self { $(Self::$variant => $category,)* }
             }
 
-            /// The text for people, unless there is something more precise to say.
+            /// The text for people. [`ApiError::saying`](super::ApiError::saying) replaces it with a more precise one.
             #[must_use]
             pub const fn message(self) -> &'static str {
                 match self { $(Self::$variant => $message,)* }
@@ -85,7 +85,7 @@ error_codes! {
         "The head of the request is larger than 16 KiB.";
     TooManyRequests = "too_many_requests", TOO_MANY_REQUESTS, "Too Many Requests",
         "That was too often. Please try again later.";
-    /// Nothing is known beyond the log, and nothing is told.
+    /// An unexpected error. The log has its cause; the client gets no details.
     Internal = "internal", INTERNAL_SERVER_ERROR, "Internal Server Error", "An unexpected error occurred.";
     SalePreparing = "sale_preparing", SERVICE_UNAVAILABLE, "Service Unavailable",
         "The flash sale is being prepared. Please try again in a moment.";
@@ -98,7 +98,8 @@ error_codes! {
 }
 
 impl ErrorCode {
-    /// After how many seconds it is worth asking again; at least, if that depends on who asks.
+    /// The value of `Retry-After` in seconds, unless the [`ApiError`](super::ApiError) has its own, as a refusal by a rate limit
+    /// does.
     #[must_use]
     pub const fn retry_after_secs(self) -> Option<u32> {
         match self {
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_succeed_in_a_moment_says_when_to_come_back_and_nothing_else_does() {
+    fn exactly_the_errors_that_may_pass_have_a_retry_after() {
         for code in ErrorCode::ALL {
             let later = [
                 StatusCode::TOO_MANY_REQUESTS,

@@ -1,4 +1,4 @@
-//! What handlers take from a request: which id, which body.
+//! Extractors of handlers: the id in the path, and the fields of the body.
 
 use std::{fmt, future::Ready, future::ready, time::Duration};
 
@@ -13,26 +13,28 @@ use futures::{StreamExt, future::LocalBoxFuture};
 use percent_encoding::percent_decode;
 use serde::de::{DeserializeOwned, Error as _};
 
-use super::{ApiError, ErrorCode, drain::UnderWay};
+use super::{ApiError, ErrorCode, drain::ConnectionRequests};
 
-/// The largest body that is read, bytes. No request needs a tenth of it.
+/// The largest body that is accepted, in bytes. No request of this API needs a tenth of it.
 const BODY_LIMIT: usize = 16 * 1024;
 
-/// The id in the path. Stands behind the shopper in a handler's arguments, since without a token nothing else is told.
+/// The id in the path. In a handler's arguments it comes after the shopper: the first extractor that fails decides the response,
+/// and a request without a token gets 401 whatever its id is.
 #[derive(Debug, Clone, Copy)]
 pub struct PathId<T>(pub T);
 
-/// A body with fields, as JSON or as a form (`application/x-www-form-urlencoded`), within the limits of size and time.
+/// The fields of a body in JSON or in a form (`application/x-www-form-urlencoded`). The body's size and the time until it has
+/// arrived are limited.
 pub struct Fields<T>(pub T);
 
-/// How a body is written.
+/// The encoding of a body.
 #[derive(Clone, Copy)]
 enum Format {
     Json,
     Form,
 }
 
-/// How long a body may take.
+/// The time within which a body must arrive.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BodyTimeout(pub Duration);
 
@@ -42,9 +44,9 @@ impl<T: std::str::FromStr<Err: fmt::Display>> FromRequest for PathId<T> {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let (name, text) = request.match_info().iter().next().unwrap_or_default();
-        let wrong =
+        let invalid_id =
             |error: T::Err| ApiError::saying(ErrorCode::InvalidId, format!("{name} {error}"));
-        ready(text.parse().map(Self).map_err(wrong))
+        ready(text.parse().map(Self).map_err(invalid_id))
     }
 }
 
@@ -56,19 +58,19 @@ impl<T: DeserializeOwned + 'static> FromRequest for Fields<T> {
         let limit = request
             .app_data::<BodyTimeout>()
             .map_or(Duration::from_secs(5), |limit| limit.0);
-        if is_packed(request) {
-            let packed = "The body must not be compressed: it has a Content-Encoding.";
-            let refusal = ApiError::saying(ErrorCode::UnsupportedMediaType, packed);
+        if has_content_encoding(request) {
+            let message = "The body must not be compressed: it has a Content-Encoding.";
+            let refusal = ApiError::saying(ErrorCode::UnsupportedMediaType, message);
             return Box::pin(ready(Err(refusal)));
         }
-        let (acceptable, payload) = (acceptable(request), payload.take());
-        let under_way = request.conn_data::<UnderWay>().cloned();
+        let (format_by_head, payload) = (format_by_head(request), payload.take());
+        let requests = request.conn_data::<ConnectionRequests>().cloned();
         let body = async move {
-            let format = acceptable?;
+            let format = format_by_head?;
             let body = match collect(payload).await {
-                // The stream ended for want of room, which is no fault of the client.
+                // The stream ended because the memory budget is exhausted, which is not the client's fault.
                 Err(JsonPayloadError::Payload(_))
-                    if under_way.is_some_and(|connection| connection.is_cut_off()) =>
+                    if requests.is_some_and(|requests| requests.is_cut_off()) =>
                 {
                     return Err(ErrorCode::Busy.into());
                 }
@@ -89,15 +91,16 @@ impl<T: DeserializeOwned + 'static> FromRequest for Fields<T> {
     }
 }
 
-/// A compressed body would be no JSON, which tells its client nothing of the reason (RFC 9110, 15.5.16).
-fn is_packed(request: &HttpRequest) -> bool {
+/// Checked before the body is parsed: the error "not valid JSON" would not tell the client that the compression is the reason
+/// (RFC 9110, 15.5.16).
+fn has_content_encoding(request: &HttpRequest) -> bool {
     let encodings = request.headers().get_all(CONTENT_ENCODING);
     let mut encodings = encodings.map(HeaderValue::as_bytes);
     encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Refuses by the head alone: another type, or too long.
-fn acceptable(request: &HttpRequest) -> Result<Format, JsonPayloadError> {
+/// The encoding of the body, by the head alone; an error if the type is not accepted or the declared length is too large.
+fn format_by_head(request: &HttpRequest) -> Result<Format, JsonPayloadError> {
     let mime = request.mime_type().ok().flatten();
     let format = match &mime {
         Some(mime) if mime.essence_str() == "application/x-www-form-urlencoded" => Format::Form,
@@ -131,9 +134,9 @@ async fn collect(mut payload: Payload) -> Result<BytesMut, JsonPayloadError> {
     Ok(body)
 }
 
-/// An object, with or without a byte order mark (RFC 8259, 8.1, lets a reader ignore it).
+/// Parses a JSON object with or without a byte order mark, which a parser may ignore (RFC 8259, 8.1).
 ///
-/// serde would also read a struct's fields by their position in an array, which is no form of the contract.
+/// An array is an error: serde would assign its elements to the struct's fields by position, which is not in the API's contract.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let value = serde_json::from_slice(body)?;
@@ -143,7 +146,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, serde_json::Error> {
     Ok(value)
 }
 
-/// Fields as browsers send a form. Bytes that are no UTF-8 would be replaced, and two passwords could become the same.
+/// Parses a form as browsers send it. Invalid UTF-8 is an error: the parser would replace it, and two passwords could become
+/// equal.
 fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     if percent_decode(body).decode_utf8().is_err() {
         return Err(ErrorCode::BadRequest.into());
@@ -163,7 +167,7 @@ impl From<JsonPayloadError> for ApiError {
                 ErrorCode::BodyTooLarge.into()
             }
             JsonPayloadError::ContentType => ErrorCode::UnsupportedMediaType.into(),
-            // serde knows no place for what is wrong with the body as a whole.
+            // serde gives no position, and so line 0, if the body as a whole has the wrong type.
             JsonPayloadError::Deserialize(error) if error.is_data() && error.line() == 0 => {
                 Self::saying(
                     ErrorCode::ValidationFailed,
@@ -171,7 +175,7 @@ impl From<JsonPayloadError> for ApiError {
                 )
             }
             JsonPayloadError::Deserialize(error) if error.is_data() => {
-                // The place in the body is of use to the client; serde's words speak of our types.
+                // The client gets the position only: serde's message names types of this program.
                 let place = format!("line {}, column {}", error.line(), error.column());
                 Self::saying(
                     ErrorCode::ValidationFailed,
@@ -179,7 +183,7 @@ impl From<JsonPayloadError> for ApiError {
                 )
             }
             JsonPayloadError::Deserialize(_) => ErrorCode::InvalidJson.into(),
-            // Not ours, and open to more: what it adds is about a broken request.
+            // The enum is non-exhaustive. Its other variants are about requests that are broken.
             _ => ErrorCode::BadRequest.into(),
         }
     }

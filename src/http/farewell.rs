@@ -1,5 +1,5 @@
-//! What a client is told that is turned away before its request is read: an answer in the shape of all others, written without
-//! the framework, and time to read it.
+//! Refuses a client before its request is read: a response in the format of all others, written without the framework, and a
+//! close of the connection that leaves the client time to read it.
 
 use std::{
     io,
@@ -14,26 +14,27 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{ApiError, ErrorCode, finish::SAFETY};
+use super::{ApiError, ErrorCode, finish::SECURITY_HEADERS};
 
-/// A client that is still sending must not be reset before it has read why: what it sends is thrown away for so long.
+/// Longest time from the start of the response to the close of the connection. The server meanwhile reads and discards what the
+/// client still sends: closing earlier would reset the connection, and the client could lose the response.
 const LINGER: Duration = Duration::from_secs(1);
-/// And so many bytes of it.
+/// Number of discarded bytes after which the connection is closed before [`LINGER`] has passed.
 const LINGER_BYTES: usize = 256 * 1024;
 
-/// Why a request is not read to its end.
+/// Why the server refuses a connection's requests. Named after the metric `flashsale_http_turned_away_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TurnedAway {
-    /// Its head is too large.
+    /// The head of a request is too large.
     HeadTooLarge,
-    /// There is no room to hold it.
+    /// The memory budget for requests without a response is exhausted.
     BuffersFull,
-    /// Its network has as many connections as it may have.
+    /// The client's network has reached its limit of connections.
     NetworkCrowded,
 }
 
 impl TurnedAway {
-    /// The name in metrics.
+    /// The value of the metric's label `reason`.
     pub(super) const fn reason(self) -> &'static str {
         match self {
             Self::HeadTooLarge => "head_too_large",
@@ -42,11 +43,11 @@ impl TurnedAway {
         }
     }
 
-    /// The whole answer, as it goes over the wire.
+    /// The whole response, head and body.
     pub(super) fn answer(self) -> &'static [u8] {
-        static HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| written(ErrorCode::HeadTooLarge));
-        static BUFFERS: LazyLock<Vec<u8>> = LazyLock::new(|| written(ErrorCode::Busy));
-        static NETWORK: LazyLock<Vec<u8>> = LazyLock::new(|| written(ErrorCode::TooManyRequests));
+        static HEAD: LazyLock<Vec<u8>> = LazyLock::new(|| serialize(ErrorCode::HeadTooLarge));
+        static BUFFERS: LazyLock<Vec<u8>> = LazyLock::new(|| serialize(ErrorCode::Busy));
+        static NETWORK: LazyLock<Vec<u8>> = LazyLock::new(|| serialize(ErrorCode::TooManyRequests));
         match self {
             Self::HeadTooLarge => &HEAD,
             Self::BuffersFull => &BUFFERS,
@@ -55,7 +56,7 @@ impl TurnedAway {
     }
 }
 
-fn written(code: ErrorCode) -> Vec<u8> {
+fn serialize(code: ErrorCode) -> Vec<u8> {
     let body = serde_json::to_string(&ApiError::from(code).body()).unwrap_or_default();
     let mut lines = vec![
         format!("HTTP/1.1 {}", code.status()),
@@ -66,28 +67,31 @@ fn written(code: ErrorCode) -> Vec<u8> {
     if let Some(secs) = code.retry_after_secs() {
         lines.push(format!("retry-after: {secs}"));
     }
-    for (name, value) in SAFETY {
+    for (name, value) in SECURITY_HEADERS {
         lines.push(format!("{name}: {}", value.to_str().unwrap_or_default()));
     }
     format!("{}\r\n\r\n{body}", lines.join("\r\n")).into_bytes()
 }
 
-/// The end of a connection: the answer, our end of the stream, and what the client still sends.
-pub(super) struct Farewell {
-    left: &'static [u8],
+/// Closes a connection in three steps: writes the response, ends the server's side of the stream, and discards what the client
+/// still sends.
+pub(super) struct LingeringClose {
+    /// The part of the response that has not been written.
+    unsent: &'static [u8],
     closed: bool,
-    thrown_away: usize,
-    /// From the moment on at which the connection is ended; what was asked before may take its time to be answered.
+    /// Bytes from the client.
+    discarded: usize,
+    /// For [`LINGER`]. The first poll starts it: until then, responses to earlier requests may take any time.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Farewell {
-    /// Without words for who is in the middle of a body: its request is answered already, or is about to be.
-    pub(super) fn new(answer: Option<&'static [u8]>) -> Self {
+impl LingeringClose {
+    /// `response` is `None` for a client in the middle of a body: the application has answered its request, or will.
+    pub(super) fn new(response: Option<&'static [u8]>) -> Self {
         Self {
-            left: answer.unwrap_or_default(),
+            unsent: response.unwrap_or_default(),
             closed: false,
-            thrown_away: 0,
+            discarded: 0,
             timer: None,
         }
     }
@@ -102,25 +106,25 @@ impl Farewell {
         if timer.as_mut().poll(context).is_ready() {
             return Poll::Ready(Ok(()));
         }
-        while !self.left.is_empty() {
-            let written = ready!(stream.as_mut().poll_write(context, self.left))?;
+        while !self.unsent.is_empty() {
+            let written = ready!(stream.as_mut().poll_write(context, self.unsent))?;
             if written == 0 {
                 return Poll::Ready(Ok(()));
             }
-            self.left = self.left.get(written..).unwrap_or_default();
+            self.unsent = self.unsent.get(written..).unwrap_or_default();
         }
         if !self.closed {
             ready!(stream.as_mut().poll_shutdown(context))?;
             self.closed = true;
         }
         let mut bytes = [0; 4_096];
-        while self.thrown_away < LINGER_BYTES {
+        while self.discarded < LINGER_BYTES {
             let mut buffer = ReadBuf::new(&mut bytes);
             ready!(stream.as_mut().poll_read(context, &mut buffer))?;
             if buffer.filled().is_empty() {
                 break;
             }
-            self.thrown_away += buffer.filled().len();
+            self.discarded += buffer.filled().len();
         }
         Poll::Ready(Ok(()))
     }
@@ -131,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_look_as_the_framework_s_do() {
+    fn responses_have_the_format_of_the_framework_s() {
         let text = |why: TurnedAway| String::from_utf8(why.answer().to_vec()).unwrap();
         let head = text(TurnedAway::HeadTooLarge);
         assert!(head.starts_with("HTTP/1.1 431 Request Header Fields Too Large\r\n"));

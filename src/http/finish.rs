@@ -1,4 +1,5 @@
-//! The last touch on every answer: counted, with the headers that all have, and no failure in a foreign shape.
+//! Middleware that completes every response: counts it, adds the headers that all responses have, and gives errors of the
+//! framework the API's format.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -21,14 +22,14 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     ApiError, ErrorCode,
-    drain::{Draining, UnderWay},
+    drain::{ConnectionRequests, Draining},
     error::wants_problem,
     statuses::Statuses,
 };
 
-/// What browsers are told with every answer that does not say otherwise: no guessing of types, no frames, no scripts, no
-/// address of ours to others, no copies. HSTS is for who terminates TLS.
-pub(super) const SAFETY: [(HeaderName, HeaderValue); 5] = [
+/// Headers that every response has, unless it sets them itself. They forbid browsers to guess content types, to show the response
+/// in a frame, to run scripts, to send its address as a referrer, and to store it. HSTS is up to the proxy that terminates TLS.
+pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (
@@ -39,13 +40,13 @@ pub(super) const SAFETY: [(HeaderName, HeaderValue); 5] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// The name of the counter of answers, by route and status.
+/// The counter of responses, by route and status.
 const REQUESTS: &str = "flashsale_http_requests_total";
 
-/// The route of what has none.
+/// The metrics' label `route` of requests that match no route.
 pub const UNMATCHED: &str = "unmatched";
 
-/// Counts one route's answers. The counters are looked up once for each status, not for each request.
+/// Counts one route's responses. A counter is looked up once for each status, not for each request.
 pub struct RouteMetrics {
     route: &'static str,
     counters: RefCell<Vec<(StatusCode, Counter)>>,
@@ -88,15 +89,16 @@ pub async fn finish<B: MessageBody + 'static>(
     Ok(answer)
 }
 
-/// The outermost middleware: also for what is answered before any route is found, as a refused preflight is.
-pub(super) async fn in_shape<B: MessageBody + 'static>(
+/// The outermost middleware. It also completes responses that are sent before a route is chosen, as to a refused preflight
+/// request.
+pub(super) async fn finish_outermost<B: MessageBody + 'static>(
     draining: Draining,
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let problem = wants_problem(request.headers());
-    let under_way = request.request().conn_data::<UnderWay>();
-    let under_way = under_way.map(|all| (all.clone(), all.begin()));
+    let requests = request.request().conn_data::<ConnectionRequests>();
+    let requests = requests.map(|requests| (requests.clone(), requests.begin()));
     let answer = if is_canonical(request.path()) {
         next.call(request).await?.map_into_boxed_body()
     } else {
@@ -104,14 +106,16 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
         request.error_response(ApiError::from(ErrorCode::NotFound))
     };
     let mut answer = reshape(answer, problem, Statuses::Ours);
-    // Nothing more is read then, and a client must not send its next request.
-    let is_cut_off = under_way.as_ref().is_some_and(|(all, _)| all.is_cut_off());
+    // In both cases the server reads no further request of this connection, so the client must not send one.
+    let is_cut_off = requests
+        .as_ref()
+        .is_some_and(|(requests, _)| requests.is_cut_off());
     if is_cut_off || draining.has_begun() {
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
     let headers = answer.headers_mut();
-    for (name, value) in SAFETY {
+    for (name, value) in SECURITY_HEADERS {
         if !headers.contains_key(&name) {
             headers.insert(name, value);
         }
@@ -119,17 +123,19 @@ pub(super) async fn in_shape<B: MessageBody + 'static>(
     Ok(answer)
 }
 
-/// Behind these comes an id, and nothing else.
+/// Prefixes of the paths that end with an id.
 const ID_PATHS: [&str; 2] = ["/api/flash-sale/attempt/", "/api/orders/status/"];
-/// The path that tells every shopper of the sale, and whose letters clients escape. An attempt or a login has one spelling only:
-/// a proxy may limit it by its path.
+/// The path of the sale's status, which is accepted with any escapes because some clients escape its letters. The paths of
+/// attempts and logins are accepted in one spelling only, because a proxy may limit their requests by path.
 const STATUS_PATH: &str = "/api/flash-sale/status";
 
-/// Whether a path is written in the only way that is answered (RFC 3986, 6.2.2): no empty segment, none that stands for another,
-/// no escape of a letter that needs none. The router would decode `/%6detrics`, and a proxy that keeps `/metrics` inside may not.
-/// Some clients escape every letter of an id, and of the path that is asked for most: there an escape hides nothing.
+/// Whether a path is in its normal form (RFC 3986, 6.2.2); any other form gets 404. The normal form has no empty segment, no
+/// segment that begins with a dot, and no escape of a character that needs none. The router would decode `/%6detrics` to
+/// `/metrics`, which a proxy that blocks `/metrics` from outside may let pass.
 ///
-/// Escapes of other letters are in none of our paths; what comes in the place of an id is looked at there.
+/// The rule on escapes does not apply to [`ID_PATHS`] and [`STATUS_PATH`]: some clients escape every character of an id and of
+/// the status path, and no proxy blocks these paths. A path with an escape that is needed matches no route, except in an id,
+/// where the extractor [`PathId`](super::PathId) checks it.
 fn is_canonical(path: &str) -> bool {
     let bytes = path.as_bytes();
     let segments_are_plain = bytes.windows(2).all(|pair| !matches!(pair, b"//" | b"/."));
@@ -149,12 +155,13 @@ fn is_canonical(path: &str) -> bool {
         && (escapes.all(|(place, _)| bytes.get(place..).is_none_or(needs_escape)) || may_escape())
 }
 
-/// Gives a failure the shape that was asked for, and one of the framework's the shape that ours have.
+/// Gives an error response the format that the client asked for and the status of `statuses`. Errors of the framework become
+/// ours.
 fn reshape(mut answer: ServiceResponse, problem: bool, statuses: Statuses) -> ServiceResponse {
     let Some(error) = answer.response().error() else {
         return answer;
     };
-    let better = match error.as_error::<ApiError>() {
+    let replacement = match error.as_error::<ApiError>() {
         Some(ours) => match (problem, statuses.instead(ours.code())) {
             (true, instead) => ours.problem(instead.unwrap_or(ours.code().status())),
             (false, None) => return answer,
@@ -163,12 +170,12 @@ fn reshape(mut answer: ServiceResponse, problem: bool, statuses: Statuses) -> Se
                 return answer;
             }
         },
-        None => foreign(error, problem),
+        None => framework_error(error, problem),
     };
-    answer.into_response(better)
+    answer.into_response(replacement)
 }
 
-fn foreign(error: &Error, problem: bool) -> HttpResponse {
+fn framework_error(error: &Error, problem: bool) -> HttpResponse {
     let status = error.as_response_error().status_code();
     let code = if status.is_server_error() {
         ErrorCode::Internal

@@ -1,51 +1,54 @@
-//! Follows the framing of one connection's requests: measures their heads, and makes what this server does not take invisible to
-//! actix.
+//! Tracks the framing of the requests on one connection: measures their heads, and changes bytes of three features that this
+//! server does not support, before actix reads them. No byte is added, removed or held back.
 //!
-//! Upgrades that clients offer: this server accepts none.
-//! RFC 9110, 7.8: a server may ignore `Upgrade`, and then answers as if it were not there. actix-http 3.20 answers 200 with
-//! `connection: upgrade` instead and closes the connection, and reads the body of `Upgrade: websocket` to the end of the stream
-//! (`h1/decoder.rs`, `h1/codec.rs`). Its codec has no setting for it, so the heads are changed before it reads them: the option
-//! `upgrade` of `Connection` and the value of `Upgrade` get other letters. No byte is added, removed or held back.
+//! `Upgrade`: RFC 9110, 7.8, allows a server to ignore this header, and this server does. actix-http 3.20 instead answers 200
+//! with `connection: upgrade` and closes the connection, and it reads the body of `Upgrade: websocket` to the end of the stream
+//! (`h1/decoder.rs`, `h1/codec.rs`). Its codec has no setting against this. So the option `upgrade` in `Connection` and the value
+//! of `Upgrade` are overwritten with other letters.
 //!
-//! A fragment in a request's target: RFC 9112, 3.2, has none. The `http` crate drops it, so that `/metrics#` would be `/metrics` here
-//! and another path for a proxy. It gets a letter that no target may have.
+//! Fragments: RFC 9112, 3.2, allows none in a request target. The `http` crate drops a fragment, so that `/metrics#` would be
+//! `/metrics` here and another path for a proxy. `#` is overwritten with a character that no target may contain.
 //!
-//! `CONNECT`: this server is no proxy. actix takes all that follows its head for its body, to the end of the stream, where other
-//! requests would be counted here. The last letter of the method becomes one that no method may have, so that it is answered 400.
+//! `CONNECT`: this server is not a proxy. actix takes all bytes after the head of `CONNECT` as its body, to the end of the
+//! stream, while this module would parse them as further requests. The last letter of the method is overwritten with a character
+//! that no method may contain, so that actix answers 400.
 
 use memchr::memchr;
 
-/// Where in one connection's requests the bytes are that come next.
+/// A parser of one connection's bytes. It knows to which part of which request the next byte belongs.
 ///
-/// Where it disagrees with actix about the framing, actix refuses the request and closes the connection. `CONNECT`, the only
-/// method with a framing of its own in requests, is refused by what is changed in it.
+/// If its view of the framing differs from actix's, then actix refuses the request and closes the connection. This includes
+/// `CONNECT`, the only method whose requests have a framing of their own, because its name is overwritten.
 pub(super) struct Framing {
     state: State,
-    /// Of the request whose head is read.
+    /// `Content-Length` of the current head.
     length: u64,
+    /// Whether the current head has `Transfer-Encoding: chunked`.
     chunked: bool,
-    /// The name of the header that is read, in lower case; names that do not fit are none of ours.
+    /// The name of the current header in lower case. A longer name is not in [`Header`].
     name: [u8; NAME],
     name_len: usize,
     /// How many letters of `upgrade` the current option of `Connection` has matched; `None` if it is another option.
     matched: Option<usize>,
-    /// How many letters of `CONNECT` the request line began with.
+    /// How many letters of `CONNECT` the request line begins with.
     connect: usize,
-    /// Bytes of the current line, without its end.
+    /// Bytes of the current line so far, without carriage returns.
     line_len: usize,
-    /// Bytes of the head that is read, the empty lines before it included; 0 within a body.
+    /// Bytes of the current head so far, including empty lines before it; 0 within a body.
     head_len: usize,
-    /// Whole heads so far.
+    /// Complete heads so far.
     heads: u64,
+    /// Whether a complete head was larger than [`HEAD_LIMIT`].
     too_large: bool,
 }
 
-/// The largest head of a request that is read, bytes, as nginx and Node.js have it. No client of this service needs a tenth of it.
+/// The largest request head that is accepted, in bytes. Node.js has the same limit. No client of this service needs a tenth of
+/// it.
 pub(super) const HEAD_LIMIT: usize = 16 * 1024;
-/// No method and no target of a request may have it: DEL.
+/// The character DEL, which no method and no request target may contain.
 const ILLEGAL: u8 = 0x7f;
 
-/// The longest name that matters is `transfer-encoding`.
+/// Length of the longest name in [`Header`], `transfer-encoding`.
 const NAME: usize = 17;
 const OPTION: &[u8] = b"upgrade";
 const CONNECT: &[u8] = b"CONNECT";
@@ -55,18 +58,20 @@ enum State {
     RequestLine,
     Name,
     Value(Header),
-    /// The rest of a header that does not matter.
+    /// The rest of a header that is not in [`Header`].
     Rest,
+    /// A body, with the number of bytes still to come.
     Body(u64),
-    /// The hexadecimal size of a chunk so far.
+    /// The hexadecimal size of a chunk, with its value so far.
     ChunkSize(u64),
-    /// The rest of the line after the size.
+    /// The rest of the line after the size, with the size.
     ChunkExtension(u64),
-    /// The bytes of a chunk and the line end behind them.
+    /// The bytes of a chunk and the line end after them, with the number still to come.
     Chunk(u64),
     Trailer,
 }
 
+/// The headers whose values this module reads or changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Header {
     Connection,
@@ -75,7 +80,7 @@ enum Header {
     TransferEncoding,
 }
 
-/// Whether a line that begins with this byte may be one of [`Header`], or the empty line. Most headers are not.
+/// Whether a line that begins with this byte can be one of [`Header`], or the empty line. Most lines of a head are neither.
 fn may_begin_name(byte: u8) -> bool {
     matches!(
         byte.to_ascii_lowercase(),
@@ -100,22 +105,22 @@ impl Framing {
         }
     }
 
-    /// Bytes of the head that has not come to its end; 0 between requests and within a body.
+    /// Bytes of the incomplete head; 0 between requests and within a body.
     pub(super) fn head_len(&self) -> usize {
         self.head_len
     }
 
-    /// How many whole heads there were.
+    /// Number of complete heads so far.
     pub(super) fn heads(&self) -> u64 {
         self.heads
     }
 
-    /// True once a head was larger than [`HEAD_LIMIT`], whether it came to its end or not.
+    /// True once a head, complete or not, was larger than [`HEAD_LIMIT`].
     pub(super) fn is_too_large(&self) -> bool {
         self.too_large || self.head_len > HEAD_LIMIT
     }
 
-    /// Changes what has just been read.
+    /// Parses the bytes that have just been read, and changes them as the module's text describes.
     pub(super) fn apply(&mut self, mut bytes: &mut [u8]) {
         loop {
             if self.state == State::Name
@@ -124,12 +129,12 @@ impl Framing {
             {
                 self.state = State::Rest;
             }
-            // Bodies and lines that do not matter are skipped at once.
+            // Bodies, and lines without bytes to interpret, are skipped in one step.
             let skip = match self.state {
                 State::Body(left) | State::Chunk(left) => {
                     usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
                 }
-                // Such a line is not empty, whatever follows.
+                // At least 1, so that the line does not count as empty.
                 State::Rest => {
                     let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
                     self.line_len += end.max(1);
@@ -142,7 +147,7 @@ impl Framing {
                         for byte in line.iter_mut().filter(|byte| **byte == b'#') {
                             *byte = ILLEGAL;
                         }
-                        self.method(line);
+                        self.invalidate_connect(line);
                     }
                     self.line_len += line.iter().filter(|byte| **byte != b'\r').count();
                     line.len()
@@ -153,8 +158,8 @@ impl Framing {
             if matches!(self.state, State::RequestLine | State::Rest) {
                 self.head_len += skipped.len();
             }
-            self.skipped(skipped.len() as u64);
-            // A body that is not skipped whole has taken all bytes.
+            self.count_skipped(skipped.len() as u64);
+            // If a body is not skipped to its end, no byte is left.
             let Some((byte, rest)) = rest.split_first_mut() else {
                 return;
             };
@@ -163,8 +168,9 @@ impl Framing {
         }
     }
 
-    /// Spoils the method `CONNECT` in a piece of a request line, before it is counted.
-    fn method(&mut self, line: &mut [u8]) {
+    /// Overwrites the last letter of the method `CONNECT`. `line` is a piece of a request line that `line_len` does not include
+    /// yet.
+    fn invalidate_connect(&mut self, line: &mut [u8]) {
         let rest = CONNECT.len().saturating_sub(self.line_len);
         for (place, byte) in (self.line_len..).zip(line.iter_mut().take(rest)) {
             if self.connect == place && CONNECT.get(place) == Some(byte) {
@@ -176,7 +182,8 @@ impl Framing {
         }
     }
 
-    fn skipped(&mut self, count: u64) {
+    /// Counts bytes of a body or of a chunk that were skipped.
+    fn count_skipped(&mut self, count: u64) {
         self.state = match self.state {
             State::Body(left) if left == count => State::RequestLine,
             State::Body(left) => State::Body(left - count),
@@ -212,14 +219,14 @@ impl Framing {
                     self.state = State::Rest;
                 }
             }
-            State::Value(Header::Connection) => self.option(byte),
+            State::Value(Header::Connection) => self.connection_option(byte),
             State::Value(Header::Upgrade) if byte.is_ascii_graphic() => *byte = b'x',
             State::Value(Header::ContentLength) if byte.is_ascii_digit() => {
                 let digit = u64::from(*byte - b'0');
                 self.length = self.length.saturating_mul(10).saturating_add(digit);
             }
             State::Value(Header::TransferEncoding) if byte.eq_ignore_ascii_case(&b'c') => {
-                // `chunked` is the only coding that actix takes besides `identity`, which has no c.
+                // actix accepts the codings `chunked` and `identity` only, and `identity` has no c.
                 self.chunked = true;
             }
             State::ChunkSize(size) => {
@@ -245,8 +252,9 @@ impl Framing {
         };
     }
 
-    /// One letter of the options of `Connection`. Its last one is changed, so that none before it need be held back.
-    fn option(&mut self, byte: &mut u8) {
+    /// Parses one byte of the value of `Connection`. Only the last letter of `upgrade` is overwritten, so that no byte before it
+    /// has to be held back.
+    fn connection_option(&mut self, byte: &mut u8) {
         self.matched = match (*byte, self.matched) {
             (b',', _) => Some(0),
             (b' ' | b'\t' | b'\r', matched) => matched,
@@ -268,7 +276,7 @@ impl Framing {
         self.name_len = 0;
         self.connect = 0;
         self.state = match self.state {
-            // Empty lines before a request are allowed; one ends the trailers.
+            // Before a request, empty lines are allowed. In the trailers, an empty line is the end.
             State::RequestLine | State::Trailer if empty => State::RequestLine,
             State::Name if empty => self.end_head(),
             State::ChunkSize(0) | State::ChunkExtension(0) | State::Trailer => State::Trailer,
@@ -299,8 +307,8 @@ mod tests {
 
     const BODY: &str = "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
 
-    /// What actix reads when the bytes come in pieces of this size.
-    fn read(text: &str, piece: usize) -> String {
+    /// The bytes that actix gets if `text` arrives in pieces of this size.
+    fn passed_to_actix(text: &str, piece: usize) -> String {
         let mut framing = Framing::new();
         let mut bytes = text.as_bytes().to_vec();
         for piece in bytes.chunks_mut(piece) {
@@ -332,8 +340,8 @@ mod tests {
                 &format!("{whole}{}", head(HEAD_LIMIT + 1)),
                 piece
             ));
-            let half = format!("{whole}GET /{}", "x".repeat(HEAD_LIMIT));
-            assert!(is_too_large(&half, piece), "before its end");
+            let incomplete = format!("{whole}GET /{}", "x".repeat(HEAD_LIMIT));
+            assert!(is_too_large(&incomplete, piece), "before its end");
             assert!(
                 is_too_large(&"\r\n".repeat(HEAD_LIMIT), piece),
                 "empty lines"
@@ -349,26 +357,26 @@ mod tests {
     }
 
     #[test]
-    fn a_fragment_makes_a_target_illegal_and_is_let_be_elsewhere() {
+    fn a_number_sign_is_overwritten_in_the_target_only() {
         let sent = "GET /metrics# HTTP/1.1\r\nHost: a#b\r\n\r\nGET /a HTTP/1.1\r\n\r\n";
         let expected = sent.replacen('#', "\u{7f}", 1);
         for piece in 1..sent.len() {
-            assert_eq!(read(sent, piece), expected);
+            assert_eq!(passed_to_actix(sent, piece), expected);
         }
     }
 
     #[test]
-    fn connect_is_no_method_in_any_request_and_other_methods_are_let_be() {
+    fn the_method_connect_is_overwritten_in_every_request_and_other_methods_are_not() {
         let sent = "\r\nGET /CONNECT HTTP/1.1\r\nCONNECT: a\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nCONNECT \nCONNEC / HTTP/1.1\r\n\r\n\
                     CCONNECT / HTTP/1.1\r\n\r\nCONNECT a:1 HTTP/1.1\r\n\r\n";
         let expected = sent.replace("T a:1", "\u{7f} a:1");
         for piece in 1..sent.len() {
-            assert_eq!(read(sent, piece), expected);
+            assert_eq!(passed_to_actix(sent, piece), expected);
         }
     }
 
     #[test]
-    fn offers_are_changed_in_every_head_and_nothing_else_however_the_bytes_come() {
+    fn upgrades_are_overwritten_in_every_head_and_nothing_else_is_whatever_the_pieces() {
         let (length, hex) = (BODY.len(), format!("{:x}", BODY.len()));
         let ours = |upgrade: &str, to: &str| {
             format!(
@@ -380,7 +388,11 @@ mod tests {
         };
         let (sent, expected) = (ours("Upgrade", "websocket"), ours("Upgradx", "xxxxxxxxx"));
         for piece in (1..60).chain([sent.len()]) {
-            assert_eq!(read(&sent, piece), expected, "in pieces of {piece} bytes");
+            assert_eq!(
+                passed_to_actix(&sent, piece),
+                expected,
+                "in pieces of {piece} bytes"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Connections by network: no single one may take all places that there are.
+//! Limits the open connections of each network, so that no single network can use up the server's limit.
 
 use std::{
     collections::HashMap,
@@ -10,57 +10,58 @@ use ipnet::IpNet;
 
 use crate::limit::{Network, Prefix, Reach};
 
-/// As many times the connections of one network for a /56 of IPv6 or a /24 of IPv4 together, and for a /48 of IPv6: few, since
-/// what they leave must be enough for everybody else.
+/// The limit of a /56 of IPv6 or a /24 of IPv4, as a multiple of the limit of one network (see [`Network`]). This multiple and
+/// [`WIDEST_TIMES`] are small, so that enough connections remain for everybody else.
 const WIDER_TIMES: usize = 2;
+/// The limit of a /48 of IPv6, as a multiple of the limit of one network.
 const WIDEST_TIMES: usize = 3;
 
-/// Who has how many connections. Clones share it.
+/// The number of open connections of each network. Clones share it.
 #[derive(Clone)]
 pub(super) struct Networks {
-    /// Of one network; `None` lets everybody have all.
-    most: Option<usize>,
-    /// Proxies: everybody comes from them.
+    /// Most connections of one network; `None`: no limit.
+    limit: Option<usize>,
+    /// The trusted proxies. They have no limit: the connections of all their clients come from them.
     exempt: Arc<[IpNet]>,
     open: Arc<Mutex<HashMap<Prefix, usize>>>,
 }
 
-/// A connection that is counted until this is dropped.
-pub(super) struct Seat {
+/// Counts one connection until it is dropped.
+pub(super) struct ConnectionGuard {
     networks: Networks,
-    /// `None` if it is not counted.
+    /// `None` if the connection is not counted.
     network: Option<Network>,
 }
 
-/// Its network has as many as it may have.
+/// The refusal of a connection: the network `prefix` has `open` connections, which is its limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Crowded {
+pub(super) struct AtLimit {
     pub(super) prefix: Prefix,
     pub(super) open: usize,
 }
 
 impl Networks {
-    pub(super) fn new(most: Option<usize>, exempt: &[IpNet]) -> Self {
+    pub(super) fn new(limit: Option<usize>, exempt: &[IpNet]) -> Self {
         Self {
-            most,
+            limit,
             exempt: exempt.into(),
             open: Arc::default(),
         }
     }
 
-    /// Counts a connection from this address, if its networks may have one more.
-    pub(super) fn enter(&self, address: IpAddr) -> Result<Seat, Crowded> {
+    /// Counts a connection from this address, unless one of the networks that contain the address is at its limit.
+    pub(super) fn enter(&self, address: IpAddr) -> Result<ConnectionGuard, AtLimit> {
         let network = Network::from(address);
-        let counted = self.most.filter(|_| {
+        let counted = self.limit.filter(|_| {
             let mut exempt = self.exempt.iter();
             !exempt.any(|proxies| proxies.contains(&network.address()))
         });
-        if let Some(most) = counted {
+        if let Some(limit) = counted {
             let mut open = self.open();
             for prefix in network.prefixes() {
                 let count = open.get(&prefix).copied().unwrap_or(0);
-                if count >= most.saturating_mul(times(prefix)) {
-                    return Err(Crowded {
+                if count >= limit.saturating_mul(times(prefix)) {
+                    return Err(AtLimit {
                         prefix,
                         open: count,
                     });
@@ -70,7 +71,7 @@ impl Networks {
                 *open.entry(prefix).or_default() += 1;
             }
         }
-        Ok(Seat {
+        Ok(ConnectionGuard {
             networks: self.clone(),
             network: counted.map(|_| network),
         })
@@ -90,7 +91,7 @@ fn times((reach, address): Prefix) -> usize {
     }
 }
 
-impl Drop for Seat {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         let Some(network) = self.network else { return };
         let mut open = self.networks.open();
@@ -98,7 +99,7 @@ impl Drop for Seat {
             if let Some(count) = open.get_mut(&prefix) {
                 *count -= 1;
                 if *count == 0 {
-                    // Only who is here is remembered.
+                    // Networks without connections take no memory.
                     open.remove(&prefix);
                 }
             }
@@ -110,8 +111,11 @@ impl Drop for Seat {
 mod tests {
     use super::*;
 
-    /// How many of these get in, each tried three times.
-    fn seats(networks: &Networks, addresses: impl Iterator<Item = String>) -> Vec<Seat> {
+    /// The guards of the connections that are let in, of 30 from each address.
+    fn enter_all(
+        networks: &Networks,
+        addresses: impl Iterator<Item = String>,
+    ) -> Vec<ConnectionGuard> {
         addresses
             .flat_map(|address| std::iter::repeat_n(address.parse().unwrap(), 30))
             .filter_map(|address| networks.enter(address).ok())
@@ -119,10 +123,10 @@ mod tests {
     }
 
     #[test]
-    fn a_network_has_its_share_and_wider_ones_some_times_as_much() {
+    fn wider_networks_have_a_multiple_of_a_network_s_limit() {
         let full = |addresses: &mut dyn Iterator<Item = String>| {
             let networks = Networks::new(Some(10), &[]);
-            seats(&networks, addresses).len()
+            enter_all(&networks, addresses).len()
         };
         assert_eq!(full(&mut ["192.0.2.1".to_owned()].into_iter()), 10);
         assert_eq!(full(&mut (0..256).map(|n| format!("192.0.2.{n}"))), 20);
@@ -133,23 +137,26 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_makes_room_and_is_forgotten() {
+    fn a_closed_connection_is_no_longer_counted() {
         let networks = Networks::new(Some(10), &[]);
         let one = || ["192.0.2.1".to_owned()].into_iter();
-        let mut all = seats(&networks, one());
+        let mut all = enter_all(&networks, one());
         all.pop();
-        assert_eq!(seats(&networks, one()).len(), 1);
+        assert_eq!(enter_all(&networks, one()).len(), 1);
         drop(all);
         assert_eq!(networks.open().len(), 0);
     }
 
     #[test]
-    fn proxies_and_development_have_no_limit() {
+    fn proxies_have_no_limit_and_nobody_has_one_without_a_setting() {
         let proxies = ["10.0.0.0/8".parse().unwrap()];
         let networks = Networks::new(Some(10), &proxies);
         let balancer = || ["10.1.2.3".to_owned(), "::ffff:10.1.2.3".to_owned()].into_iter();
-        assert_eq!(seats(&networks, balancer()).len(), 60);
+        assert_eq!(enter_all(&networks, balancer()).len(), 60);
         let open = Networks::new(None, &[]);
-        assert_eq!(seats(&open, ["192.0.2.1".to_owned()].into_iter()).len(), 30);
+        assert_eq!(
+            enter_all(&open, ["192.0.2.1".to_owned()].into_iter()).len(),
+            30
+        );
     }
 }

@@ -1,8 +1,8 @@
-//! The server: from a listener to its graceful end.
+//! The server, from its listener to its graceful shutdown.
 //!
-//! It runs on actix's HTTP and on threads of its own ([`threads`](super::threads)). `actix-server` resets connections that
-//! wait in the kernel's queue when it stops, and drops a request that has arrived and was not read yet; both would be
-//! failures of a rolling restart.
+//! It uses the HTTP implementation of actix and threads of its own ([`threads`](super::threads)) instead of `actix-server`, which
+//! resets connections that wait in the kernel's queue when it stops, and drops a request that has arrived but is not read yet.
+//! Both would be failed requests during a rolling restart.
 
 use std::{
     io::{self, Write},
@@ -25,33 +25,33 @@ use super::{
     drain::Draining,
     extract::BodyTimeout,
     farewell::TurnedAway,
-    networks::{Crowded, Networks},
+    networks::{AtLimit, Networks},
     threads::{Connection, Threads},
 };
 use crate::{config::ServerConfig, lifecycle::Ending, telemetry::LogThrottle};
 
-/// Connections that may wait to be accepted: a sale's first second brings thousands. The kernel may allow fewer
+/// Length of the kernel's queue of connections to accept: thousands arrive in a sale's first second. The kernel may allow fewer
 /// (`net.core.somaxconn`).
 const BACKLOG: u32 = 8192;
-/// Pause after accepting failed for a reason that the next connection shares, as when no file descriptor is free.
+/// Pause after a failed accept whose cause also affects the next connection, for example a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// A port that is ours. Nobody is let in yet: who connects is refused, rather than left without an answer, until it listens.
+/// A bound port that does not listen yet. Until it does, the kernel refuses connections; clients are not left waiting.
 pub struct Bound(TcpSocket);
 
 impl Bound {
-    /// The address, with the port that was given if any was asked for.
+    /// The address. Its port is the one that the kernel chose if port 0 was requested.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.0.local_addr()
     }
 
-    /// Lets clients in.
+    /// Starts to listen.
     pub fn listen(self) -> io::Result<TcpListener> {
         self.0.listen(BACKLOG)?.into_std()
     }
 }
 
-/// Takes this address.
+/// Binds the first address of `host` that can be bound.
 pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     let mut problem = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
     for address in lookup_host((host, port)).await? {
@@ -73,13 +73,13 @@ pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     Err(problem)
 }
 
-/// Serves whatever is configured, on `threads` threads; 0 is one a core. Its end has three steps:
+/// Serves the application on `threads` threads, or on one thread per core if 0. The graceful shutdown has three steps:
 ///
-/// 1. For `DRAIN_DELAY_SECS` everything is served as before, new connections too; readiness answers 503, and every answer
-///    closes its connection, so that load balancers send no more and hold no connection that could be closed while they
-///    use it.
-/// 2. Connections that the kernel has completed are accepted, and the port is closed. Idle connections are closed.
-/// 3. Requests under way are answered, for `SHUTDOWN_TIMEOUT_SECS` at most.
+/// 1. For `DRAIN_DELAY_SECS` all requests are still served, also on new connections. Readiness answers 503, and every response
+///    closes its connection, so that load balancers send no more requests and keep no connection that the server could close
+///    while they use it.
+/// 2. Idle connections are closed. Connections that the kernel has completed are accepted, and the port is closed.
+/// 3. Requests under way are answered. Steps 2 and 3 together take at most `SHUTDOWN_TIMEOUT_SECS`.
 pub async fn serve(
     listener: TcpListener,
     threads: usize,
@@ -98,10 +98,10 @@ pub async fn serve(
     let acceptor = Acceptor {
         queue: listener.try_clone()?,
         listener: tokio::net::TcpListener::from_std(listener)?,
-        places: Arc::new(Semaphore::new(config.max_connections)),
+        permits: Arc::new(Semaphore::new(config.max_connections)),
         networks: Networks::new(config.max_connections_per_network, &config.trusted_proxies),
     };
-    let whole = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
+    let all_permits = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
 
     let drain = async {
         ending.drain.cancelled().await;
@@ -118,45 +118,46 @@ pub async fn serve(
 
     let deadline = Instant::now() + config.shutdown_timeout;
     threads.close_idle();
-    // Each answer closes its connection and frees its place for one that waits.
+    // Each response closes its connection and so frees a permit for a queued connection.
     let accepted = timeout_at(deadline, acceptor.accept_queued(&mut threads)).await;
     let Acceptor {
         listener,
         queue,
-        places,
+        permits,
         networks: _,
     } = acceptor;
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
-    let all_closed = timeout_at(deadline, places.acquire_many(whole)).await;
+    let all_closed = timeout_at(deadline, permits.acquire_many(all_permits)).await;
     if all_closed.is_err() {
         let open = config
             .max_connections
-            .saturating_sub(places.available_permits());
+            .saturating_sub(permits.available_permits());
         tracing::warn!(open, "connections are cut off: they did not end in time");
     }
     threads.end().await;
     Ok(())
 }
 
-/// Takes connections from the kernel, no more than there are places.
+/// Accepts connections from the kernel, and keeps at most `MAX_CONNECTIONS` open.
 struct Acceptor {
     listener: tokio::net::TcpListener,
-    /// The same, to be asked for what it has without waiting.
+    /// The same socket, used to accept queued connections without waiting.
     queue: TcpListener,
-    places: Arc<Semaphore>,
+    /// One permit for each connection that may be open.
+    permits: Arc<Semaphore>,
     networks: Networks,
 }
 
 impl Acceptor {
-    /// Accepts until a thread is gone.
+    /// Accepts connections. Returns, with an error, only if a connection cannot be passed to its thread.
     async fn accept_all(&self, threads: &mut Threads) -> io::Result<()> {
         loop {
-            let place = self.place().await?;
+            let permit = self.permit().await?;
             match self.listener.accept().await {
-                // Out of this runtime, into its thread's.
-                Ok((stream, peer)) => self.hand(threads, stream.into_std()?, peer, place)?,
-                // Of this connection alone: its client is gone already.
+                // The stream leaves this runtime; the thread registers it with its own.
+                Ok((stream, peer)) => self.dispatch(threads, stream.into_std()?, peer, permit)?,
+                // The error affects this connection only: its client has disconnected.
                 Err(error) if is_of_connection(&error) => {}
                 Err(error) => {
                     tracing::error!(%error, "connections cannot be accepted");
@@ -166,13 +167,13 @@ impl Acceptor {
         }
     }
 
-    /// Accepts what the kernel has completed. The port should be closed next, without waiting: what comes in between is
-    /// reset.
+    /// Accepts the connections that the kernel has completed. The caller must close the port at once: connections that the
+    /// kernel completes in between are reset.
     async fn accept_queued(&self, threads: &mut Threads) -> io::Result<()> {
         loop {
-            let place = self.place().await?;
+            let permit = self.permit().await?;
             match self.queue.accept() {
-                Ok((stream, peer)) => self.hand(threads, stream, peer, place)?,
+                Ok((stream, peer)) => self.dispatch(threads, stream, peer, permit)?,
                 Err(error) if is_of_connection(&error) => {}
                 // The queue is empty, or cannot be read.
                 Err(_) => return Ok(()),
@@ -180,54 +181,55 @@ impl Acceptor {
         }
     }
 
-    /// Gives a connection to a thread, unless its network has enough of them.
-    fn hand(
+    /// Passes a connection to a thread, or refuses it if its network is at its limit.
+    fn dispatch(
         &self,
         threads: &mut Threads,
         stream: TcpStream,
         peer: SocketAddr,
-        place: OwnedSemaphorePermit,
+        permit: OwnedSemaphorePermit,
     ) -> io::Result<()> {
         match self.networks.enter(peer.ip()) {
-            Ok(seat) => threads.hand(Connection {
+            Ok(network_guard) => threads.dispatch(Connection {
                 stream,
                 peer,
-                place,
-                seat,
+                permit,
+                network_guard,
             }),
-            Err(crowded) => {
-                turn_away(&stream, crowded);
+            Err(at_limit) => {
+                turn_away(&stream, at_limit);
                 Ok(())
             }
         }
     }
 
-    async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).acquire_owned().await;
-        place.map_err(io::Error::other)
+    async fn permit(&self) -> io::Result<OwnedSemaphorePermit> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await;
+        permit.map_err(io::Error::other)
     }
 }
 
-/// Says why, if the client can read it before the connection is gone.
-fn turn_away(mut stream: &TcpStream, crowded: Crowded) {
+/// Sends the reason of the refusal. The connection is closed right after it, so the client may not get to read it.
+fn turn_away(mut stream: &TcpStream, at_limit: AtLimit) {
     static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     let why = TurnedAway::NetworkCrowded;
     counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
     if let Some(suppressed) = LOG_THROTTLE.allow_counting() {
-        let (_, network) = crowded.prefix;
+        let (_, network) = at_limit.prefix;
         tracing::warn!(
             %network,
-            open = crowded.open,
+            open = at_limit.open,
             suppressed,
             "a network has as many connections as it may have (MAX_CONNECTIONS_PER_NETWORK); if it is a load balancer, name it in TRUSTED_PROXIES"
         );
     }
-    // It fits into the buffer of a new connection, and nobody is waited for.
+    // Does not block: the response fits into the send buffer of a new connection.
     let _ = stream
         .set_nonblocking(true)
         .and_then(|()| stream.write(why.answer()));
 }
 
+/// Whether an error of `accept` affects one connection only.
 fn is_of_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,15 +1,15 @@
-//! The statuses of refused attempts: ours, or for clients that branch on it the original's.
+//! The status codes of refused attempts: this API's, or those of the original service for clients that depend on them.
 
 use actix_web::http::StatusCode;
 
 use super::ErrorCode;
 
-/// Which status a refused attempt is answered with. Bodies are the same.
+/// Which status codes refused attempts get. The bodies are the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Statuses {
-    /// That of the code: 404, 409, 410.
+    /// The status of the [`ErrorCode`]: 404, 409 or 410.
     Ours,
-    /// 400, whatever the reason (`ORIGINAL_STATUS_CODES`). What may succeed in a moment, 429 and 503, stays what it is.
+    /// 400 for each of these refusals (`ORIGINAL_STATUS_CODES`). 429 and 503 are unchanged, since a retry may succeed.
     Original,
 }
 
@@ -23,7 +23,7 @@ impl Statuses {
         }
     }
 
-    /// The status that is sent instead of the code's own, if it is another one.
+    /// The status that replaces the code's own; `None` if the code's own is sent.
     #[must_use]
     pub fn instead(self, code: ErrorCode) -> Option<StatusCode> {
         let is_refusal = matches!(

@@ -1,7 +1,7 @@
-//! A connection that is given up when a request or an answer on it makes no headway.
+//! A stream that fails when a request or a response on it makes no progress.
 //!
-//! actix gives up a client that is slow with its first head. With a later one, or with reading its answers, a client could
-//! take its time for ever.
+//! actix limits the time of a connection's first request head. It would wait without limit for a later head, and for a client
+//! that does not read its responses.
 
 use std::{
     io,
@@ -18,61 +18,66 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::{
-    buffered::Held,
-    drain::UnderWay,
-    farewell::{Farewell, TurnedAway},
+    buffered::HeldBytes,
+    drain::ConnectionRequests,
+    farewell::{LingeringClose, TurnedAway},
     framing::Framing,
 };
 
-/// At the end of the process: for the first request of a connection that has brought none yet. Its client connected a
-/// moment ago, and the request is probably on its way.
+/// During the shutdown: time for the first request of a connection that has sent nothing yet. Its client has probably just
+/// connected, and the request is on its way.
 const FIRST_REQUEST: Duration = Duration::from_secs(1);
 
-/// A stream with a deadline and with limits to what is read, and without what this server does not take. Whoever made the last step, the other side is to make the next before it.
+/// A stream that fails with `TimedOut` at a deadline, limits the sizes of requests, and passes what it reads through [`Framing`].
+///
+/// The deadline depends on the last event ([`Step`]): after bytes of a response the client must send its next request, after
+/// bytes of a request the server must respond, and while a write is blocked the client must read.
 pub(super) struct StallTimeout<S> {
     stream: S,
     framing: Framing,
-    /// Read, and not known to be answered.
-    held: Held,
-    /// Once no more is read: how the connection ends.
-    farewell: Option<Farewell>,
-    /// For an answer to follow its request, or to be taken.
+    /// Bytes of requests that have been read and may not have been answered yet.
+    held: HeldBytes,
+    /// Set when the server stops reading: how the connection is closed.
+    refusal: Option<LingeringClose>,
+    /// Time from the first bytes of a request to the first of its response, and time in which a blocked client must read.
     stall: Duration,
-    /// For a request to follow an answer, and to be complete.
+    /// Time from a response to the next request. Longer than the keep-alive timeout, so that actix closes idle connections first.
     idle: Duration,
     last: Step,
     deadline: Instant,
-    /// Not always set anew with the deadline: that costs more than to look again when it is over.
+    /// May be set to an earlier time than `deadline`: a reset at each event costs more than a check when the timer fires.
     timer: Pin<Box<Sleep>>,
-    under_way: UnderWay,
-    closing: IdleClose,
+    requests: ConnectionRequests,
+    idle_close: IdleClose,
 }
 
-/// Whether the connection is to be closed when it is idle.
+/// Whether the connection is closed when it is idle, which starts with the shutdown.
 enum IdleClose {
     NotYet(Pin<Box<WaitForCancellationFutureOwned>>),
     Begun,
 }
 
+/// The last event on the stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
-    /// Nothing came or went yet.
+    /// No byte has been read or written.
     Connected,
-    /// Bytes came in. More of them are no headway, or a request could come byte by byte.
+    /// Bytes were read. Further reads do not extend the deadline; otherwise a client could send a request byte by byte.
     Read,
     Written,
-    /// Bytes could not go out.
+    /// A write is pending because the client does not read.
     Blocked,
 }
 
 impl<S> StallTimeout<S> {
-    /// `keep_alive` is how long the server keeps an idle connection by itself; once `close_idle` is cancelled, none is kept.
+    /// `keep_alive` is the time after which actix closes an idle connection. Once `close_idle` is cancelled, the stream reports
+    /// its end as soon as it is idle.
     pub(super) fn new(
         stream: S,
         stall: Duration,
         keep_alive: Duration,
         close_idle: CancellationToken,
-        held: Held,
+        held: HeldBytes,
     ) -> Self {
         let idle = keep_alive.saturating_add(stall);
         let deadline = Instant::now() + idle;
@@ -80,20 +85,20 @@ impl<S> StallTimeout<S> {
             stream,
             framing: Framing::new(),
             held,
-            farewell: None,
+            refusal: None,
             stall,
             idle,
             last: Step::Connected,
             deadline,
             timer: Box::pin(sleep_until(deadline)),
-            under_way: UnderWay::default(),
-            closing: IdleClose::NotYet(Box::pin(close_idle.cancelled_owned())),
+            requests: ConnectionRequests::default(),
+            idle_close: IdleClose::NotYet(Box::pin(close_idle.cancelled_owned())),
         }
     }
 
-    /// Who answers requests counts them here.
-    pub(super) fn under_way(&self) -> UnderWay {
-        self.under_way.clone()
+    /// The counts of this connection's requests, which the middleware maintains.
+    pub(super) fn requests(&self) -> ConnectionRequests {
+        self.requests.clone()
     }
 
     fn step(&mut self, step: Step) {
@@ -105,10 +110,10 @@ impl<S> StallTimeout<S> {
         self.last = step;
     }
 
-    /// Ready with an error once the deadline is over; else whoever is asked for is woken then.
+    /// Ready with `TimedOut` once the deadline has passed. Otherwise the task is woken at the deadline.
     fn poll_deadline(&mut self, context: &mut Context<'_>) -> Poll<io::Error> {
         loop {
-            // It must be polled to wake us, and may still be set to an earlier deadline; a later one it cannot have.
+            // Only a polled timer wakes the task. An earlier time than the deadline is harmless, a later one would be too late.
             if self.timer.deadline() > self.deadline {
                 self.timer.as_mut().reset(self.deadline);
             }
@@ -120,26 +125,26 @@ impl<S> StallTimeout<S> {
         }
     }
 
-    /// Ready when the connection is to be closed: the process ends, and no request is under way. Called when nothing can be
-    /// read, so that no request that has arrived is left.
+    /// Ready when the connection must be closed: the server shuts down, and no request is under way. Called only if nothing can
+    /// be read, so that requests that have arrived are served first.
     fn poll_idle_end(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if let IdleClose::NotYet(close_idle) = &mut self.closing {
+        if let IdleClose::NotYet(close_idle) = &mut self.idle_close {
             ready!(close_idle.as_mut().poll(context));
-            self.closing = IdleClose::Begun;
+            self.idle_close = IdleClose::Begun;
             if self.last == Step::Connected {
                 self.deadline = self.deadline.min(Instant::now() + FIRST_REQUEST);
             }
         }
         match self.last {
-            Step::Written if self.under_way.is_none() => Poll::Ready(()),
-            // Part of a request is there, or of an answer: its end closes the connection.
-            // Without any, the deadline ends it.
+            Step::Written if self.requests.is_empty() => Poll::Ready(()),
+            // A request or a response is incomplete: the end of the response closes the connection.
+            // If the client has sent nothing, the deadline ends the connection.
             Step::Read | Step::Blocked | Step::Written | Step::Connected => Poll::Pending,
         }
     }
 
-    /// Why what has just been read is not passed on, if it is not.
-    fn too_much(&mut self, bytes: usize) -> Option<TurnedAway> {
+    /// The reason to refuse the bytes that have just been read; `None` if they are passed on.
+    fn refusal_reason(&mut self, bytes: usize) -> Option<TurnedAway> {
         if self.framing.is_too_large() {
             Some(TurnedAway::HeadTooLarge)
         } else if self.held.add(bytes) {
@@ -149,21 +154,22 @@ impl<S> StallTimeout<S> {
         }
     }
 
+    /// Stops reading. The reason is sent as a response, unless the application responds to the current request.
     fn turn_away(&mut self, why: TurnedAway) {
         counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
-        // Of a request that nobody has begun to answer, or that is not whole yet.
-        let is_unheard = self.framing.is_too_large()
+        // The head of the current request is incomplete or too large, or the request has not reached the application.
+        let is_unanswered = self.framing.is_too_large()
             || self.framing.head_len() > 0
-            || self.framing.heads() > self.under_way.begun();
+            || self.framing.heads() > self.requests.begun();
         if why == TurnedAway::BuffersFull {
-            self.under_way.cut_off();
+            self.requests.cut_off();
         }
         self.held.reduce_to(0);
-        self.farewell = Some(Farewell::new(is_unheard.then(|| why.answer())));
+        self.refusal = Some(LingeringClose::new(is_unanswered.then(|| why.answer())));
     }
 
-    /// Keeps what a write came to in mind.
-    fn written<T>(
+    /// Records the result of a write. A pending write fails at the deadline.
+    fn record_write<T>(
         &mut self,
         outcome: Poll<io::Result<T>>,
         context: &mut Context<'_>,
@@ -175,9 +181,9 @@ impl<S> StallTimeout<S> {
             }
             outcome @ Poll::Ready(_) => {
                 self.step(Step::Written);
-                // Every request that was read is answered, and what it brought is gone with it. What is written while one is
-                // under way belongs to an earlier one, or asks for its body.
-                if self.under_way.is_none() && self.framing.heads() == self.under_way.begun() {
+                // All requests that were read are answered, so their bytes are freed. This does not hold while a request is
+                // under way: the written bytes then belong to an earlier response, or ask for the request's body.
+                if self.requests.is_empty() && self.framing.heads() == self.requests.begun() {
                     self.held.reduce_to(self.framing.head_len());
                 }
                 outcome
@@ -193,14 +199,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.farewell.is_some() {
+        if this.refusal.is_some() {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
         let outcome = Pin::new(&mut this.stream).poll_read(context, buffer);
         if outcome.is_pending() {
             if this.poll_idle_end(context).is_ready() {
-                // As if the client had closed it.
+                // Reported as the end of the stream, as if the client had closed it.
                 return Poll::Ready(Ok(()));
             }
             return this.poll_deadline(context).map(Err);
@@ -208,14 +214,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
         if let Some(read) = buffer.filled_mut().get_mut(before..) {
             this.framing.apply(read);
             let bytes = read.len();
-            if let Some(why) = this.too_much(bytes) {
-                // As if the client had closed it. What was asked before is answered; then `poll_shutdown` says why.
+            if let Some(why) = this.refusal_reason(bytes) {
+                // Reported as the end of the stream. Earlier requests are still answered; then `poll_shutdown` sends the reason.
                 buffer.set_filled(before);
                 this.turn_away(why);
                 return Poll::Ready(Ok(()));
             }
         }
-        // Who sends on while answers are not taken gains no time.
+        // A client that sends more while it does not read its responses gets no more time.
         if this.last != Step::Blocked {
             this.step(Step::Read);
         }
@@ -231,7 +237,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write(context, bytes);
-        this.written(outcome, context)
+        this.record_write(outcome, context)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -241,8 +247,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let mut stream = Pin::new(&mut this.stream);
-        match &mut this.farewell {
-            Some(farewell) => farewell.poll(stream, context),
+        match &mut this.refusal {
+            Some(refusal) => refusal.poll(stream, context),
             None => stream.as_mut().poll_shutdown(context),
         }
     }
@@ -254,7 +260,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for StallTimeout<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(context, parts);
-        this.written(outcome, context)
+        this.record_write(outcome, context)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -275,28 +281,28 @@ mod tests {
     const LONG: Duration = Duration::from_mins(1);
     const BUDGET: usize = 16 * 1024;
 
-    /// Our end, and the client's; so many bytes go out before the client must read.
+    /// The server's end and the client's. `buffer` bytes can be written before the client must read.
     fn connection(
         buffer: usize,
         keep_alive: Duration,
     ) -> (StallTimeout<DuplexStream>, DuplexStream) {
         let (ours, client) = duplex(buffer);
         let close_idle = CancellationToken::new();
-        let held = Budget::new(BUDGET).nothing();
+        let held = Budget::new(BUDGET).for_connection();
         let ours = StallTimeout::new(ours, STALL, keep_alive, close_idle, held);
         (ours, client)
     }
 
-    /// How long it takes until the connection is given up.
-    async fn given_up<T>(work: impl Future<Output = io::Result<T>>) -> Duration {
+    /// The time until `work` fails with `TimedOut`.
+    async fn time_until_timeout<T>(work: impl Future<Output = io::Result<T>>) -> Duration {
         let begun = Instant::now();
-        let done = timeout(LONG / 2, work).await.expect("it is given up");
+        let done = timeout(LONG / 2, work).await.expect("the stream times out");
         assert_eq!(done.err().unwrap().kind(), io::ErrorKind::TimedOut);
         begun.elapsed()
     }
 
     #[tokio::test]
-    async fn a_request_that_comes_byte_by_byte_is_given_up() {
+    async fn a_request_that_arrives_byte_by_byte_times_out() {
         let (mut ours, mut client) = connection(1_000, LONG);
         ours.write_all(b"an answer").await.unwrap();
         let drip = async {
@@ -306,27 +312,27 @@ mod tests {
         };
         let mut request = [0; 1_000];
         tokio::select! {
-            waited = given_up(ours.read_exact(&mut request)) => assert!(waited >= STALL),
+            waited = time_until_timeout(ours.read_exact(&mut request)) => assert!(waited >= STALL),
             () = drip => panic!("the client stopped"),
         }
     }
 
     #[tokio::test]
-    async fn an_idle_connection_is_first_left_to_the_server_s_own_patience() {
+    async fn an_idle_connection_times_out_only_after_the_keep_alive_of_actix() {
         let (mut ours, _client) = connection(1_000, STALL);
-        assert!(given_up(ours.read_u8()).await >= STALL * 2);
+        assert!(time_until_timeout(ours.read_u8()).await >= STALL * 2);
     }
 
     #[tokio::test]
-    async fn a_client_that_does_not_read_is_given_up() {
+    async fn a_client_that_does_not_read_times_out() {
         let (mut ours, mut client) = connection(10, LONG);
         client.write_all(b"x").await.unwrap();
         ours.read_u8().await.unwrap();
-        assert!(given_up(ours.write_all(&[0; 100])).await >= STALL);
+        assert!(time_until_timeout(ours.write_all(&[0; 100])).await >= STALL);
     }
 
     #[tokio::test]
-    async fn who_makes_headway_may_take_long() {
+    async fn a_slow_client_that_makes_progress_does_not_time_out() {
         let (mut ours, mut client) = connection(10, LONG);
         let slow = async {
             for _ in 0..8 {
@@ -354,27 +360,27 @@ mod tests {
             let request = format!("{head}{}", "x".repeat(50_000));
             let serve = async {
                 ours.read_exact(&mut [0; 12_000]).await.unwrap();
-                let request = ours.under_way().begin();
+                let request = ours.requests().begin();
                 let under_way = (!answered).then_some(request);
                 ours.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
                 let mut rest = Vec::new();
                 ours.read_to_end(&mut rest).await.unwrap();
-                assert!(ours.under_way().is_cut_off());
+                assert!(ours.requests().is_cut_off());
                 drop((ours, under_way));
                 12_000 + rest.len()
             };
-            // It ends with an error once nobody reads.
+            // The write fails once the server's end is dropped.
             let (passed_on, _) = tokio::join!(serve, client.write_all(request.as_bytes()));
             let is_bounded = passed_on <= 8 * 1024 + BUDGET;
             assert_eq!(is_bounded, !answered, "{passed_on}");
         }
     }
 
-    /// What was asked before may take longer to be answered than a client is waited for at the end.
+    /// The response to an earlier request may take longer than `LINGER`.
     #[tokio::test(start_paused = true)]
-    async fn a_client_is_told_why_however_long_the_answer_before_took() {
+    async fn the_refusal_is_sent_however_long_the_earlier_response_took() {
         let (ours, mut client) = duplex(1_000);
-        let held = Budget::new(0).nothing();
+        let held = Budget::new(0).for_connection();
         let mut ours = StallTimeout::new(ours, STALL, LONG, CancellationToken::new(), held);
         let serve = async {
             ours.read_to_end(&mut Vec::new()).await.unwrap();
@@ -393,8 +399,8 @@ mod tests {
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
     }
 
-    /// What the client gets when it sends this and reads, and how many bytes of it were passed on.
-    async fn sent(head: &str) -> (String, usize) {
+    /// The response to a client that sends `head`, and the number of bytes that were passed on.
+    async fn response_to(head: &str) -> (String, usize) {
         let (mut ours, mut client) = connection(1_000, LONG);
         let serve = async {
             let mut read = Vec::new();
@@ -418,7 +424,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_that_is_too_large_is_answered_and_no_more_of_it_is_passed_on() {
         let request = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(120_000));
-        let (answer, passed_on) = sent(&request).await;
+        let (answer, passed_on) = response_to(&request).await;
         assert!(answer.starts_with("HTTP/1.1 431 "), "{answer}");
         assert!(passed_on <= 16 * 1024, "{passed_on}");
     }
@@ -426,12 +432,12 @@ mod tests {
     #[tokio::test]
     async fn a_request_for_which_there_is_no_room_is_answered() {
         for end in ["", "\r\n\r\n"] {
-            no_room(end).await;
+            assert_refused_without_room(end).await;
         }
     }
 
-    async fn no_room(end: &str) {
-        let held = Budget::new(0).nothing();
+    async fn assert_refused_without_room(end: &str) {
+        let held = Budget::new(0).for_connection();
         let (ours, mut client) = duplex(1_000);
         let mut ours = StallTimeout::new(ours, STALL, LONG, CancellationToken::new(), held);
         let serve = async {

@@ -23,29 +23,29 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    buffered::{Budget, Held},
+    buffered::{Budget, HeldBytes},
     cors::cors,
-    drain::{Draining, UnderWay},
-    finish::in_shape,
-    networks::Seat,
+    drain::{ConnectionRequests, Draining},
+    finish::finish_outermost,
+    networks::ConnectionGuard,
     stream::StallTimeout,
 };
 use crate::{config::ServerConfig, telemetry::LogThrottle};
 
-/// How long a client that sent more than was asked for may take to read its answer before the connection is closed.
+/// Time for a client that sends more than the server reads to receive its response, before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
-/// For a thread to drop what is left on it.
+/// Time within which a thread must drop its remaining connections at the end.
 const THREAD_END: Duration = Duration::from_secs(1);
 
-/// An accepted connection. Its place, and that of its network, are free again when it is closed.
+/// An accepted connection. When it is closed, its permit is returned and its network's count is lowered.
 pub(super) struct Connection {
     pub(super) stream: TcpStream,
     pub(super) peer: SocketAddr,
-    pub(super) place: OwnedSemaphorePermit,
-    pub(super) seat: Seat,
+    pub(super) permit: OwnedSemaphorePermit,
+    pub(super) network_guard: ConnectionGuard,
 }
 
-/// The threads, which take connections in turn.
+/// The threads. Connections are distributed to them in turn.
 pub(super) struct Threads {
     queues: Vec<mpsc::UnboundedSender<Connection>>,
     next: usize,
@@ -56,7 +56,7 @@ pub(super) struct Threads {
 }
 
 impl Threads {
-    /// Starts threads, one a core for 0, and returns when each of them can serve.
+    /// Starts the threads, one per core if `threads` is 0, and returns when each of them can serve.
     pub(super) async fn start(
         threads: usize,
         config: &ServerConfig,
@@ -77,14 +77,15 @@ impl Threads {
             ended,
         };
         for number in 0..threads {
-            // Bounded by the places that connections take before they come here.
+            // Bounded by the permits that the connections hold.
             let (queue, connections) = mpsc::unbounded_channel();
             let (started, has_started) = oneshot::channel();
             let thread = Thread {
                 config: config.clone(),
                 draining: draining.clone(),
                 budget: budget.clone(),
-                // One a thread: connections look at it often, and do so without a lock that threads share.
+                // Each thread has a token of its own: connections check it often, and a shared one has a lock that they would
+                // contend for.
                 close_idle: all.close_idle.child_token(),
                 end: all.end.clone(),
                 _alive: alive.clone(),
@@ -100,25 +101,25 @@ impl Threads {
         Ok(all)
     }
 
-    /// Gives a connection to the next thread.
-    pub(super) fn hand(&mut self, connection: Connection) -> io::Result<()> {
+    /// Passes a connection to the next thread.
+    pub(super) fn dispatch(&mut self, connection: Connection) -> io::Result<()> {
         self.next = (self.next + 1) % self.queues.len();
-        let handed = self
+        let sent = self
             .queues
             .get(self.next)
             .map(|queue| queue.send(connection));
-        match handed {
+        match sent {
             Some(Ok(())) => Ok(()),
             Some(Err(_)) | None => Err(io::Error::other("a thread that serves HTTP is gone")),
         }
     }
 
-    /// From now on connections are closed as soon as they are idle.
+    /// Closes connections from now on as soon as they are idle.
     pub(super) fn close_idle(&self) {
         self.close_idle.cancel();
     }
 
-    /// Ends the threads; connections that are still open are cut off.
+    /// Ends the threads. Connections that are still open are closed, whether they are idle or not.
     pub(super) async fn end(mut self) {
         self.end.cancel();
         let _ = timeout(THREAD_END, self.ended.recv()).await;
@@ -131,13 +132,14 @@ impl Drop for Threads {
     }
 }
 
-/// One thread.
+/// The parts of one thread.
 struct Thread {
     config: ServerConfig,
     draining: Draining,
     budget: Budget,
     close_idle: CancellationToken,
     end: CancellationToken,
+    /// Dropped when the thread ends, which closes [`Threads::ended`].
     _alive: mpsc::Sender<Infallible>,
 }
 
@@ -152,7 +154,7 @@ impl Thread {
             .enable_all()
             .build_local(LocalOptions::default());
         match runtime {
-            // What is still running on it afterwards is dropped with it.
+            // Tasks that are still running when it returns are dropped with the runtime.
             Ok(runtime) => runtime.block_on(self.serve(connections, started, configure)),
             Err(error) => {
                 let _ = started.send(Err(error));
@@ -160,8 +162,8 @@ impl Thread {
         }
     }
 
-    /// What `actix_web::HttpServer` does with a connection, but on streams that are given up when they stall and closed when
-    /// they are idle at the end.
+    /// Serves connections as `actix_web::HttpServer` does, but on streams that fail when they stall ([`StallTimeout`]) and are
+    /// closed during the shutdown as soon as they are idle.
     async fn serve(
         self,
         mut connections: mpsc::UnboundedReceiver<Connection>,
@@ -176,12 +178,12 @@ impl Thread {
             end,
             _alive,
         } = self;
-        let of_answers = draining.clone();
+        let middleware_draining = draining.clone();
         let app = Actix::new()
             .app_data(draining)
             .wrap(cors(&config))
             .wrap(from_fn(move |request, next| {
-                in_shape(of_answers.clone(), request, next)
+                finish_outermost(middleware_draining.clone(), request, next)
             }))
             .configure(configure)
             .into_factory()
@@ -191,12 +193,18 @@ impl Thread {
             .client_disconnect_timeout(LINGER)
             .keep_alive(config.keep_alive)
             .on_connect_ext(|stream: &StallTimeout<tokio::net::TcpStream>, data| {
-                data.insert::<UnderWay>(stream.under_way());
+                data.insert::<ConnectionRequests>(stream.requests());
             })
             .h1(map_config(app, |()| AppConfig::default()));
         let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
         let connect = move |(stream, peer): (TcpStream, SocketAddr)| {
-            let stream = patient(stream, stall, keep_alive, &close_idle, budget.nothing());
+            let stream = with_timeouts(
+                stream,
+                stall,
+                keep_alive,
+                &close_idle,
+                budget.for_connection(),
+            );
             async move { Ok::<_, DispatchError>((stream?, Some(peer))) }
         };
         let service = match fn_service(connect).and_then(http).new_service(()).await {
@@ -211,18 +219,18 @@ impl Thread {
             while let Some(Connection {
                 stream,
                 peer,
-                place,
-                seat,
+                permit,
+                network_guard,
             }) = connections.recv().await
             {
                 let served = service.call((stream, peer));
-                // It ends with the thread, and whoever ends that waits for the place.
+                // The task ends with the thread at the latest. `serve` in `server` waits until all permits are returned.
                 #[allow(clippy::disallowed_methods)]
                 spawn_local(async move {
                     if let Err(error) = served.await {
                         note_end(&error, peer);
                     }
-                    drop((place, seat));
+                    drop((permit, network_guard));
                 });
             }
         };
@@ -233,8 +241,8 @@ impl Thread {
     }
 }
 
-/// How a connection ends is its client's affair, and nothing that an operator must act on: what is not HTTP is counted, and told
-/// now and then.
+/// Logs the end of a connection that failed. Clients cause almost all of these, so there is nothing for an operator to do:
+/// requests that are not HTTP are counted, and logged at a limited rate.
 fn note_end(error: &DispatchError, peer: SocketAddr) {
     static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     match error {
@@ -251,16 +259,16 @@ fn note_end(error: &DispatchError, peer: SocketAddr) {
     }
 }
 
-fn patient(
+fn with_timeouts(
     stream: TcpStream,
     stall: Duration,
     keep_alive: Duration,
     close_idle: &CancellationToken,
-    held: Held,
+    held: HeldBytes,
 ) -> io::Result<StallTimeout<tokio::net::TcpStream>> {
     stream.set_nonblocking(true)?;
     let stream = tokio::net::TcpStream::from_std(stream)?;
-    // Fails for who is gone already.
+    // Fails if the client has disconnected.
     let _ = stream.set_nodelay(true);
     Ok(StallTimeout::new(
         stream,

@@ -1,16 +1,16 @@
-//! A rate limit by network, with allowances for the wider networks that it is in: whoever has a /48 of IPv6 has 65,536
-//! networks of /64, and whoever rents a /24 of IPv4 has 256 addresses.
+//! A rate limit by network, with further limits for the wider networks that contain it: the owner of a /48 of IPv6 has 65,536
+//! networks of /64, and the owner of a /24 of IPv4 has 256 addresses.
 
 use std::time::Duration;
 
 use super::{Limiter, Network, Reach, TooMany};
 
-/// As many times the allowance of one network for a /56 of IPv6 together.
+/// The limit of a /56 of IPv6, as a multiple of the limit of one network.
 const SITE_TIMES: u32 = 4;
-/// As many times for a /48 of IPv6 or a /24 of IPv4 together: the latter may be many companies.
+/// The limit of a /48 of IPv6 or a /24 of IPv4, as a multiple of the limit of one network. A /24 may be shared by many companies.
 const BLOCK_TIMES: u32 = 16;
 
-/// Lets every network come so often in a period, and wider networks some times as often.
+/// Admits a number of uses of each network in a period, and a multiple of it of each wider network.
 pub struct NetworkLimiter {
     own: Limiter,
     site: Limiter,
@@ -18,7 +18,7 @@ pub struct NetworkLimiter {
 }
 
 impl NetworkLimiter {
-    /// `count` in a `period` for one network; a count of 0 lets everything through.
+    /// Admits `count` uses of one network in a `period`; a count of 0 means no limit.
     #[must_use]
     pub fn new(count: u32, period: Duration) -> Self {
         let times = |times: u32| Limiter::new(count.saturating_mul(times), period);
@@ -29,22 +29,22 @@ impl NetworkLimiter {
         }
     }
 
-    /// How many a network has when it did not come for long; 0 if there is no limit.
+    /// The number of uses that a network has after a long pause; 0 if there is no limit.
     #[must_use]
     pub fn burst(&self) -> u32 {
         self.own.burst()
     }
 
-    /// Takes so many uses of a network and of those around it, or none of them.
+    /// Takes `uses` uses of a network and of each network that contains it, or none of them.
     pub fn take(&self, network: Network, uses: u32) -> Result<(), TooMany> {
-        // Without a limit, or uses, there is nothing to look up.
+        // Without a limit there is nothing to look up.
         if self.burst() == 0 {
             return Ok(());
         }
         for (taken, prefix) in network.prefixes().enumerate() {
-            if let Err(refused) = self.of(prefix.0).take(&prefix, uses) {
+            if let Err(refused) = self.limiter(prefix.0).take(&prefix, uses) {
                 for prefix in network.prefixes().take(taken) {
-                    self.of(prefix.0).give_back(&prefix, uses);
+                    self.limiter(prefix.0).give_back(&prefix, uses);
                 }
                 return Err(refused);
             }
@@ -52,14 +52,14 @@ impl NetworkLimiter {
         Ok(())
     }
 
-    /// Gives back what was taken and turned out not to count.
+    /// Gives back uses that were taken and turned out not to count.
     pub fn give_back(&self, network: Network, uses: u32) {
         for prefix in network.prefixes() {
-            self.of(prefix.0).give_back(&prefix, uses);
+            self.limiter(prefix.0).give_back(&prefix, uses);
         }
     }
 
-    fn of(&self, reach: Reach) -> &Limiter {
+    fn limiter(&self, reach: Reach) -> &Limiter {
         match reach {
             Reach::Own => &self.own,
             Reach::Site => &self.site,
@@ -74,7 +74,7 @@ mod tests {
 
     use super::*;
 
-    /// How many of these addresses are let in, each asking twice as often as one may.
+    /// The number of admitted requests, of 20 from each address, which is twice the limit of one address.
     fn let_in(limiter: &NetworkLimiter, addresses: impl Iterator<Item = IpAddr>) -> usize {
         addresses
             .flat_map(|address| std::iter::repeat_n(Network::from(address), 20))
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_back_comes_back_everywhere() {
+    fn uses_that_are_given_back_come_back_in_all_networks() {
         let limiter = limiter();
         for network in of_48(0..16).map(Network::from) {
             for _ in 0..30 {

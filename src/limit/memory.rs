@@ -1,4 +1,4 @@
-//! What a limiter remembers: for every key the time until which its uses reach. Bounded, whatever comes.
+//! The state of a limiter: for each key, the time at which all of its uses will have come back. The number of keys is bounded.
 
 use std::{
     collections::HashMap,
@@ -14,31 +14,31 @@ use governor::{
     state::{StateStore, keyed::ShrinkableKeyedStateStore},
 };
 
-/// Parts that are locked apart from each other.
+/// The number of parts, each with a lock of its own.
 const SHARDS: usize = 16;
-/// Keys of one shard; some 25 bytes each.
-const SHARD_MOST: usize = 8_192;
-/// With fewer it is not worth looking for any that can be forgotten.
-const SHARD_FEW: usize = 128;
-/// Keys at most; it may be one more for each thread that adds one at the same moment.
+/// Most keys of one shard. A key takes some 25 bytes.
+const SHARD_MAX_KEYS: usize = 8_192;
+/// With fewer keys, a shard is not searched for keys to drop.
+const SHARD_MIN_KEYS: usize = 128;
+/// Most keys of all shards. Each thread that adds a key at the same moment can exceed it by one.
 #[cfg(test)]
-pub(super) const MOST_KEYS: usize = SHARDS * SHARD_MOST;
+pub(super) const MAX_KEYS: usize = SHARDS * SHARD_MAX_KEYS;
 
-/// Shared by the limiter, which decides, and by who gives back.
+/// The state, shared by `governor`, which admits uses, and by [`Limiter::give_back`](super::Limiter::give_back).
 #[derive(Clone, Default)]
 pub(super) struct Memory(Arc<Shards>);
 
 #[derive(Default)]
 struct Shards {
     shards: [Mutex<Shard>; SHARDS],
-    /// A shard has so many keys that it is time to forget some.
+    /// Set when a shard has reached its `crowded_at`.
     crowded: AtomicBool,
 }
 
 struct Shard {
-    /// A key whose time is over is as good as one that never came.
+    /// A key whose time has passed can be dropped: like a new key, it has all of its uses.
     until: HashMap<u64, Nanos>,
-    /// With so many keys it is looked for those that can be forgotten.
+    /// The number of keys at which the shard is searched for keys to drop.
     crowded_at: usize,
 }
 
@@ -46,18 +46,18 @@ impl Default for Shard {
     fn default() -> Self {
         Self {
             until: HashMap::new(),
-            crowded_at: SHARD_FEW,
+            crowded_at: SHARD_MIN_KEYS,
         }
     }
 }
 
 impl Memory {
-    /// True for one caller, who is to have the memory shrunk.
-    pub(super) fn is_crowded(&self) -> bool {
+    /// Clears the flag `crowded`. Returns true to one caller if it was set; this caller must have keys dropped.
+    pub(super) fn take_crowded(&self) -> bool {
         self.0.crowded.load(Ordering::Relaxed) && self.0.crowded.swap(false, Ordering::Relaxed)
     }
 
-    /// Lets a key's uses reach less far.
+    /// Moves a key's time back by `uses`, the time in which these uses would have come back.
     pub(super) fn give_back(&self, key: u64, uses: Duration) {
         if let Some(until) = self.shard(key).until.get_mut(&key) {
             let uses = Nanos::from(uses).as_u64();
@@ -70,7 +70,8 @@ impl Memory {
         self.len()
     }
 
-    /// Keys are hashes: any four bits are as good as others. Not the lowest and highest, which the map uses.
+    /// Chooses a shard by four bits of the key, which is a hash. The lowest and the highest bits are left to the map, which uses
+    /// them.
     #[allow(clippy::indexing_slicing, clippy::cast_possible_truncation)] // below the number of shards
     fn shard(&self, key: u64) -> MutexGuard<'_, Shard> {
         lock(&self.0.shards[(key >> 32) as usize % SHARDS])
@@ -95,9 +96,9 @@ impl StateStore for Memory {
 }
 
 impl ShrinkableKeyedStateStore<u64> for Memory {
-    fn retain_recent(&self, over: Nanos) {
+    fn retain_recent(&self, drop_until: Nanos) {
         for shard in &self.0.shards {
-            lock(shard).forget(over);
+            lock(shard).drop_keys(drop_until);
         }
     }
 
@@ -112,17 +113,18 @@ impl ShrinkableKeyedStateStore<u64> for Memory {
 }
 
 impl Shard {
-    /// Forgets the keys whose time is over; if that leaves many, also the half with the least to answer for. The next look
-    /// comes when there are twice as many, so that it costs every new key the same, however many there are.
-    fn forget(&mut self, over: Nanos) {
-        self.until.retain(|_, until| *until > over);
-        if self.until.len() > SHARD_MOST / 2 {
+    /// Drops the keys whose time is not after `drop_until`. If more than half of the largest number remain, also drops the half
+    /// whose uses come back first. The next search is due when the number of keys has doubled, so that its cost per new key is
+    /// constant.
+    fn drop_keys(&mut self, drop_until: Nanos) {
+        self.until.retain(|_, until| *until > drop_until);
+        if self.until.len() > SHARD_MAX_KEYS / 2 {
             let mut all: Vec<Nanos> = self.until.values().copied().collect();
             let half = all.len() / 2;
             let median = *all.select_nth_unstable(half).1;
             self.until.retain(|_, until| *until > median);
         }
-        self.crowded_at = (self.until.len() * 2).clamp(SHARD_FEW, SHARD_MOST);
+        self.crowded_at = (self.until.len() * 2).clamp(SHARD_MIN_KEYS, SHARD_MAX_KEYS);
     }
 }
 

@@ -1,43 +1,43 @@
-//! Where a request comes from: an address, and the networks that its owner may have to choose other addresses from.
+//! The origin of a request: an address, and the networks that contain it. A client may be able to use other addresses of them.
 
 use std::{
     hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// One client's network: an IPv4 address, or the /64 of an IPv6 address, since whoever has one of its addresses has all. It
-/// remembers the whole address, for logs; two are equal if their networks are.
+/// The network of one client: an IPv4 address, or the /64 of an IPv6 address, since a client with one address of a /64 has them
+/// all. The value keeps the whole address for logs. Two values are equal if their networks are equal.
 #[derive(Debug, Clone, Copy)]
 pub struct Network(IpAddr);
 
-/// How far a network reaches.
+/// The size of a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reach {
     /// The /32 of IPv4, the /64 of IPv6: one line, one machine, or a company behind one address.
     Own,
     /// The /56 of IPv6, which many providers give to one household. IPv4 has none.
     Site,
-    /// The /24 of IPv4, the /48 of IPv6: what is sold or routed as a whole.
+    /// The /24 of IPv4, the /48 of IPv6: networks that are sold or routed as a whole.
     Block,
 }
 
-/// A network of one reach, as a key to count by.
+/// The key of a network in counters: its size and its first address.
 pub type Prefix = (Reach, IpAddr);
 
 impl Network {
-    /// The address itself, IPv4 as such also if it came over an IPv6 socket.
+    /// The whole address. An IPv4 address that came over an IPv6 socket is in its IPv4 form.
     #[must_use]
     pub fn address(self) -> IpAddr {
         self.0
     }
 
-    /// True for this machine.
+    /// True for a client on this machine.
     #[must_use]
     pub fn is_loopback(self) -> bool {
         self.0.is_loopback()
     }
 
-    /// The networks that it is in, from the narrowest to the widest.
+    /// The networks that contain the address, from the narrowest to the widest.
     pub fn prefixes(self) -> impl Iterator<Item = Prefix> {
         let own = (Reach::Own, self.prefix(32, 64));
         let site = self.0.is_ipv6().then(|| (Reach::Site, self.prefix(32, 56)));
@@ -45,7 +45,7 @@ impl Network {
         [Some(own), site, Some(block)].into_iter().flatten()
     }
 
-    /// The first bits of the address, the rest zero.
+    /// The address with all bits zero except for the first `v4_bits` or `v6_bits`.
     fn prefix(self, v4_bits: u32, v6_bits: u32) -> IpAddr {
         match self.0 {
             IpAddr::V4(address) => {
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv4_addresses_are_told_apart_and_ipv6_ones_by_their_64() {
+    fn ipv4_addresses_are_equal_only_to_themselves_and_ipv6_ones_by_their_64() {
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(
             network("2001:db8:0:1::1"),
@@ -106,16 +106,19 @@ mod tests {
 
     #[test]
     fn every_network_is_in_wider_ones() {
-        let told = |address| {
+        let prefixes_of = |address| {
             let prefixes = network(address).prefixes();
             prefixes
                 .map(|(reach, prefix)| format!("{reach:?} {prefix}"))
                 .collect::<Vec<_>>()
         };
-        assert_eq!(told("192.0.2.77"), ["Own 192.0.2.77", "Block 192.0.2.0"]);
-        assert_eq!(told("::ffff:192.0.2.77"), told("192.0.2.77"));
         assert_eq!(
-            told("2001:db8:1:2345:6:7:8:9"),
+            prefixes_of("192.0.2.77"),
+            ["Own 192.0.2.77", "Block 192.0.2.0"]
+        );
+        assert_eq!(prefixes_of("::ffff:192.0.2.77"), prefixes_of("192.0.2.77"));
+        assert_eq!(
+            prefixes_of("2001:db8:1:2345:6:7:8:9"),
             [
                 "Own 2001:db8:1:2345::",
                 "Site 2001:db8:1:2300::",

@@ -1,12 +1,12 @@
-//! The audit: whether gate, log and ledger keep the promises. Here is the comparison of what was read, without I/O; `read`
-//! reads it behind the ports, `repair` mends what can safely be mended.
+//! The audit: checks whether gate, log and ledger keep the promises. This file compares what was read, without I/O; `read`
+//! reads it through the ports, and `repair` repairs what can safely be repaired.
 //!
 //! # Why it may run in the middle of a sale
 //!
-//! No two servers can be read at one moment. So a sale is looked at in this order: the ledger (*before*), the gate, the
-//! results, the ledger again (*after*); and only that is compared which holds at every moment, whatever is in flight:
+//! Two servers cannot be read at the same moment. So the audit reads a sale in this order: the ledger (*before*), the gate, the
+//! results, the ledger again (*after*). It compares only conditions that hold at every moment, whatever is in flight:
 //!
-//! - The ledger is read in one snapshot, in which `remaining + orders = initial`, one order a shopper and an attempt, and
+//! - The ledger is read in one snapshot. It has `remaining + orders = initial`, at most one order a shopper and an attempt, and
 //!   no order of an attempt whose recorded outcome is another one. Always.
 //! - `available + holders + withdrawn = initial` in an open gate, read in one step: reserving and giving back move a unit
 //!   between the first two, recording an order keeps its holder, or takes a unit for a holder who was not known, units on
@@ -15,15 +15,15 @@
 //!   orders not yet counted`, and unlike that it needs only one server to be read.
 //! - A holder who is ordered in the gate has an order *after*: the gate is told after the commit. An order that an operator
 //!   ends stays in the gate until the workers have taken it out, within two seconds.
-//! - A shopper who is told SUCCESS has an order *after*, with the same exception.
-//! - A shopper with an order *before* is known to an open gate, or will be as soon as the worker that settled it has told
-//!   the gate. And a shopper with an order *before* who is not pending is not told FAILED, or not for long.
+//! - A shopper whose stored result is SUCCESS has an order *after*, with the same exception.
+//! - A shopper with an order *before* is a holder in an open gate as soon as the worker has recorded the order there. From then
+//!   on the stored result is not FAILED either, unless the shopper is pending.
 //!
-//! The last three lag behind while a worker is about to record or to take out; so a suspicion is looked at several times,
-//! and only what was found every time is reported.
+//! The last three conditions may fail for a moment, until a worker has recorded an order or taken one out. So a suspicious sale
+//! is read several times, and only findings of every reading are reported.
 //!
-//! An attempt that is pending explains itself: sooner or later it is settled and recorded, by the relay if by nobody else.
-//! Old pending entries are the relay's business, not the audit's.
+//! A pending attempt is no finding: a worker will settle and record it. The relay appends it to the log again if necessary, and
+//! also takes care of old pending entries.
 
 pub mod read;
 pub mod repair;
@@ -44,25 +44,26 @@ use crate::{
     },
 };
 
-/// One look at a sale.
+/// One reading of a sale, in the order of the fields.
 #[derive(Debug, Clone)]
 pub struct SaleReading {
     pub before: SaleSnapshot,
     pub status: GateStatus,
     pub held_units: Vec<HeldUnit>,
-    /// What is kept to be told of this sale.
+    /// The stored results of this sale.
     pub stored: BTreeMap<UserId, PurchaseResult>,
     pub after: SaleSnapshot,
 }
 
-/// What the settled attempts of a sale say about its orders. It cannot change while it is read.
+/// The settled attempts of a sale that have no order, or whose order contradicts their outcome. A recorded outcome never
+/// changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attempts {
-    /// Their order was made and has been removed by hand.
+    /// Attempts whose outcome is an order, which has been removed by hand.
     pub removed: Vec<Holder>,
-    /// Their outcome was another one, and yet an order of theirs stands.
+    /// Attempts with another outcome that have an order nevertheless.
     pub contradicted: Vec<Holder>,
-    /// Everyone with an attempt that has no order.
+    /// All shoppers with an attempt that has no order.
     pub without_order: BTreeSet<UserId>,
 }
 
@@ -73,7 +74,7 @@ pub enum Finding {
         orders: u64,
         initial: u64,
     },
-    /// The ledger's stock is not what its orders leave.
+    /// The ledger's remaining stock is not `initial` minus the orders.
     WrongRemaining {
         remaining: u64,
         expected: i64,
@@ -84,24 +85,24 @@ pub enum Finding {
     SecondOrderOfAttempt {
         attempt: AttemptId,
     },
-    /// The attempt was recorded as failed, and its order stands.
+    /// The attempt was recorded as failed, and has an order.
     OrderOfFailedAttempt {
         user: UserId,
         attempt: AttemptId,
     },
-    /// The gate has more or fewer units than there are.
+    /// The gate's units are more or fewer than the sale has.
     OffBalance {
         available: i64,
         holders: u64,
         withdrawn: u64,
         initial: u64,
     },
-    /// Ordered in the gate, without an order.
+    /// The shopper's unit is ordered in the gate, and the ledger has no order.
     HolderWithoutOrder {
         user: UserId,
         attempt: AttemptId,
     },
-    /// An order whose shopper the gate does not know: it would sell the unit again.
+    /// The shopper of an order is no holder in the gate, which would sell the unit again.
     UnknownOrder {
         user: UserId,
         attempt: AttemptId,
@@ -120,17 +121,17 @@ pub struct SaleAudit {
     pub listing: SaleListing,
     pub initial: u64,
     pub remaining: u64,
-    /// SUCCESS orders.
+    /// Number of SUCCESS orders.
     pub sold: u64,
-    /// Orders that were made and have been removed by hand: no promise of ours, but worth knowing.
+    /// Number of orders that have been removed by hand. They break no promise, but are reported.
     pub removed: u64,
-    /// Shoppers whose attempt was logged and settled, and who have no order: no unit was left, or the record was rejected. With a
-    /// gate that never gave away a unit twice there are none.
+    /// Number of shoppers with a settled attempt and no order, except removed ones: no unit was left, the account did not exist,
+    /// or the record was rejected.
     pub without_unit: u64,
     pub status: GateStatus,
-    /// Records that are in the log and not settled.
+    /// Number of records in the log that are not settled.
     pub unsettled: u64,
-    /// Dead letters about which nothing is decided.
+    /// Number of dead letters without a decision.
     pub dead_letters: u64,
     pub findings: Vec<Finding>,
 }
@@ -141,26 +142,26 @@ pub struct PartitionAudit {
     pub partition: Partition,
     pub earliest: Offset,
     pub end: Offset,
-    /// The first record that is not settled; `None` while the group has not read it yet.
+    /// The offset of the first record that is not settled; `None` while the consumer group has committed nothing.
     pub settled: Option<Offset>,
 }
 
-/// What concerns no sale alone.
+/// The state of the log, which belongs to no single sale.
 #[derive(Debug, Clone, Default)]
 pub struct LogAudit {
     pub name: String,
     pub partitions: Vec<PartitionAudit>,
-    /// Records that are not settled, by the offsets.
+    /// Number of records that are not settled, computed from the offsets.
     pub unsettled: u64,
-    /// Those that were not read because they are so many: they count for no sale.
+    /// Number of those that were not read because there are too many. They are counted for no sale.
     pub unread: u64,
-    /// Dead letters about which nothing is decided, of whatever sale or none.
+    /// Number of dead letters without a decision, whether they name a sale or not.
     pub dead_letters: u64,
-    /// There are more dead letters than were read.
+    /// True if there are more dead letters than were read.
     pub more_dead_letters: bool,
 }
 
-/// Everything that was found.
+/// The result of an audit.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub log: LogAudit,
@@ -176,7 +177,7 @@ impl Report {
 }
 
 impl LogAudit {
-    /// Partitions whose records were deleted before they were settled, and how many.
+    /// The partitions with records that were deleted before they were settled, and the number of those records.
     pub fn cut(&self) -> impl Iterator<Item = (Partition, u64)> {
         self.partitions.iter().filter_map(|sheet| {
             let missing = sheet.earliest.0 - sheet.settled?.0;
@@ -187,7 +188,8 @@ impl LogAudit {
 }
 
 impl Finding {
-    /// What it is about, without figures that move in a running sale: the same in every look.
+    /// The subject of a finding: its fields without the figures that change during a sale, so that it is the same in every
+    /// reading.
     fn subject(&self) -> (Discriminant<Self>, Option<UserId>, Option<AttemptId>) {
         let (user, attempt) = match self {
             Self::Oversold { .. } | Self::WrongRemaining { .. } | Self::OffBalance { .. } => {
@@ -205,7 +207,7 @@ impl Finding {
     }
 }
 
-/// The findings of a later look that an earlier one had, too.
+/// The findings of a later reading whose subjects an earlier reading had as well.
 #[must_use]
 pub fn persisting(earlier: &[Finding], later: Vec<Finding>) -> Vec<Finding> {
     let known: std::collections::HashSet<_> = earlier.iter().map(Finding::subject).collect();
@@ -215,7 +217,7 @@ pub fn persisting(earlier: &[Finding], later: Vec<Finding>) -> Vec<Finding> {
         .collect()
 }
 
-/// Sorts settled attempts by what they say, sale by sale.
+/// Adds settled attempts to the summaries of their sales.
 pub fn note_attempts(sales: &mut BTreeMap<SaleId, Attempts>, settled: &[SettledAttempt]) {
     for settled in settled {
         let holder = Holder {
@@ -239,16 +241,16 @@ pub fn note_attempts(sales: &mut BTreeMap<SaleId, Attempts>, settled: &[SettledA
     }
 }
 
-/// What is wrong with a sale in this look.
+/// The findings of one reading of a sale.
 #[must_use]
 pub fn compare(look: &SaleReading, attempts: &Attempts) -> Vec<Finding> {
-    let mut findings = ledger_alone(&look.after);
+    let mut findings = check_ledger(&look.after);
     let contradicted = attempts.contradicted.iter();
     findings.extend(
         contradicted
             .map(|&Holder { user, attempt }| Finding::OrderOfFailedAttempt { user, attempt }),
     );
-    findings.extend(gate_alone(look));
+    findings.extend(check_gate(look));
 
     let held: HashMap<UserId, Standing> = look
         .held_units
@@ -265,14 +267,14 @@ pub fn compare(look: &SaleReading, attempts: &Attempts) -> Vec<Finding> {
         }
     }
     let open = matches!(look.status, GateStatus::Open { .. });
-    // Who lost their order meanwhile is not about these.
+    // Orders that ended between the two readings of the ledger are not compared.
     let orders = look.before.holders.iter();
     for &Holder { user, attempt } in orders.filter(|order| after.contains(&order.user)) {
         let standing = held.get(&user);
         if open && standing.is_none() {
             findings.push(Finding::UnknownOrder { user, attempt });
         }
-        // Of a pending one the result is about to be written.
+        // The result of a pending shopper is about to be written.
         if standing != Some(&Standing::Pending)
             && look.stored.get(&user) == Some(&PurchaseResult::Failed)
         {
@@ -287,23 +289,23 @@ pub fn compare(look: &SaleReading, attempts: &Attempts) -> Vec<Finding> {
     findings
 }
 
-fn ledger_alone(books: &SaleSnapshot) -> Vec<Finding> {
+fn check_ledger(snapshot: &SaleSnapshot) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let orders = books.holders.len() as u64;
-    if orders > books.initial {
+    let orders = snapshot.holders.len() as u64;
+    if orders > snapshot.initial {
         findings.push(Finding::Oversold {
             orders,
-            initial: books.initial,
+            initial: snapshot.initial,
         });
     }
-    if books.remaining + orders != books.initial {
+    if snapshot.remaining + orders != snapshot.initial {
         findings.push(Finding::WrongRemaining {
-            remaining: books.remaining,
-            expected: difference(books.initial, orders),
+            remaining: snapshot.remaining,
+            expected: difference(snapshot.initial, orders),
         });
     }
     let (mut users, mut attempts) = (BTreeSet::new(), BTreeSet::new());
-    for &Holder { user, attempt } in &books.holders {
+    for &Holder { user, attempt } in &snapshot.holders {
         if !users.insert(user) {
             findings.push(Finding::SecondOrder { user });
         }
@@ -314,7 +316,7 @@ fn ledger_alone(books: &SaleSnapshot) -> Vec<Finding> {
     findings
 }
 
-fn gate_alone(look: &SaleReading) -> Option<Finding> {
+fn check_gate(look: &SaleReading) -> Option<Finding> {
     let GateStatus::Open {
         available, holders, ..
     } = look.status
@@ -324,7 +326,7 @@ fn gate_alone(look: &SaleReading) -> Option<Finding> {
     let initial = look.after.initial;
     let withdrawn = look.status.withdrawn_units();
     let is_balanced = available == difference(initial, holders.saturating_add(withdrawn));
-    // Somebody added units just now.
+    // Units were added between the two readings of the ledger.
     let is_moving = look.before.initial != initial;
     (!is_balanced && !is_moving).then_some(Finding::OffBalance {
         available,

@@ -1,5 +1,5 @@
-//! What can be done about a dead letter: its attempt is appended to the log again, or nothing will come of it. Either is
-//! noted in the ledger.
+//! Decisions about dead letters: to replay one appends its attempt to the log again, to discard one changes nothing. Both
+//! decisions are stored in the ledger.
 
 use std::sync::Arc;
 
@@ -14,10 +14,10 @@ use crate::{
     },
 };
 
-/// Namespace of the ids under which rejected attempts are replayed; random, never to be changed.
+/// UUID namespace of the ids under which rejected attempts are replayed. It was chosen at random and must never change.
 const REPLAYS: Uuid = Uuid::from_u128(0x1d6a_94c2_7be8_4f3c_8a57_30c9_e2b4_6f15);
 
-/// The dead letters of a log, with the ledger that notes what is decided.
+/// The dead letters of a log, and the ledger that stores the decisions about them.
 pub struct DeadLetters {
     pub log: Arc<dyn AttemptLog>,
     pub ledger: Arc<dyn Ledger>,
@@ -31,16 +31,16 @@ pub struct Decider {
     pub reason: Option<String>,
 }
 
-/// What came of a replay.
+/// The outcome of a replay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replay {
-    /// It is in the log under this id; a worker settles it.
+    /// The attempt is in the log under this id, and a worker will settle it.
     Appended(AttemptId),
-    /// An earlier replay under this id was settled already.
+    /// An earlier replay under this id is settled already.
     Settled(AttemptId, Outcome),
 }
 
-/// Why nothing was done about a letter.
+/// Why a dead letter was neither replayed nor discarded.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecided {
     #[error("there is no such dead letter")]
@@ -69,15 +69,15 @@ pub enum Undecided {
     Ledger(#[from] LedgerError),
 }
 
-/// The id under which a rejected attempt is replayed. The same for every replay, so that it counts once; another than
-/// before, since the outcome of an attempt never changes.
+/// The id under which a rejected attempt is replayed. It differs from the attempt's own id, because the outcome of an attempt
+/// never changes. It is the same for every replay, so that all replays count as one attempt.
 #[must_use]
 pub fn replay_id(attempt: AttemptId) -> AttemptId {
     AttemptId(Uuid::new_v5(&REPLAYS, attempt.0.as_bytes()))
 }
 
 impl DeadLetters {
-    /// The letter that lies there.
+    /// The dead letter with this id.
     pub async fn find(&self, id: DeadLetterId) -> Result<DeadLetterEntry, Undecided> {
         if id.partition.0 >= self.log.dead_letter_partitions() {
             return Err(Undecided::Missing);
@@ -99,8 +99,8 @@ impl DeadLetters {
         Ok(decisions)
     }
 
-    /// Appends a letter's attempt to the log again. Under its own id if that has no outcome; if it was rejected, under one
-    /// that is derived from it. Noted once it is in the log: whoever dies in between replays it again, and it counts once.
+    /// Appends a letter's attempt to the log again: under its own id if the attempt has no outcome, or under a derived id if it
+    /// was rejected. The decision is stored after the append. If the process ends in between, the replay can be repeated safely.
     pub async fn replay(
         &self,
         found: &DeadLetterEntry,
@@ -138,7 +138,7 @@ impl DeadLetters {
         Ok(replay)
     }
 
-    /// Notes that nothing will come of a letter.
+    /// Stores the decision that a letter will not be replayed.
     pub async fn discard(
         &self,
         found: &DeadLetterEntry,

@@ -58,7 +58,7 @@ impl Services {
                 .await;
         });
         lifecycle.spawn("stock", async move {
-            stock_refresh.keep_stock(stock_stop).await
+            stock_refresh.keep_stock(stock_stop).await;
         });
 
         let results = Arc::new(Results::start(

@@ -1,5 +1,5 @@
-//! Where a simulation takes its chances from: a seeded generator whose numbers stay the same on every machine and with
-//! every version of every library, so that a seed written down stays good.
+//! The random numbers of a simulation. The numbers of a seed are the same on every machine and with every version of every
+//! library, so that a recorded seed can be replayed later.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ impl Chance {
         Self(seed)
     }
 
-    /// Another one, whose numbers do not depend on how many are taken from this one later.
+    /// A second generator. Its numbers do not depend on how many are taken from this one later.
     pub(super) fn fork(&mut self) -> Self {
         Self(self.next())
     }
@@ -25,29 +25,29 @@ impl Chance {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`, both included.
+    /// A number from `low` to `high`, both included.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
-    /// True so many times in a thousand.
+    /// True with a probability of `times` in 1,000.
     pub(super) fn per_mille(&mut self, times: u64) -> bool {
         self.next() % 1_000 < times
     }
 
-    /// Milliseconds from `low` to `high`, both included.
+    /// A duration from `low` to `high` milliseconds, both included.
     pub(super) fn millis(&mut self, low: u64, high: u64) -> Duration {
         Duration::from_millis(self.between(low, high))
     }
 
-    /// One of these, all equally likely.
+    /// One of `first` and `others`, each with the same probability.
     pub(super) fn pick<T: Clone>(&mut self, first: &T, others: &[T]) -> T {
         let index = self.index(others.len() + 1);
         let other = index.checked_sub(1).and_then(|index| others.get(index));
         other.unwrap_or(first).clone()
     }
 
-    /// A place in something of this length.
+    /// An index into a list of `count` items.
     pub(super) fn index(&mut self, count: usize) -> usize {
         let count = u64::try_from(count.max(1)).unwrap_or(1);
         usize::try_from(self.next() % count).unwrap_or(0)
@@ -60,7 +60,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_paper() {
-        // The reference implementation's first three for seed 1234567.
+        // The first three numbers of the reference implementation for the seed 1234567.
         let mut chance = Chance::new(1_234_567);
         let expected = [
             6_457_827_717_110_365_317,

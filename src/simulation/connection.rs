@@ -1,5 +1,5 @@
-//! The way from a process to a server: where calls are delayed, lost, refused, answered too late, or sent twice, and where
-//! a process stops for good or for a while.
+//! The simulated connection from a process to a server. Calls can be delayed, lost, refused, answered too late, or delivered
+//! twice, and the process can pause or die during a call.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -18,15 +18,15 @@ pub(super) struct Connection {
     pub(super) server: Server,
 }
 
-/// How a call goes. Times are in milliseconds.
+/// The course of a call. Times are in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fate {
-    /// It is not done, which its caller is told `after` this.
+    /// The call has no effect, and its caller learns this after the time `after`.
     Refused { after: u64 },
-    /// It is sent and never arrives.
+    /// The request is sent and never arrives.
     Lost,
-    /// It takes effect after `there`; `again`: once more so much later, before it is answered. An answer on its way for
-    /// longer than the caller's patience is no answer.
+    /// The call takes effect after the time `there`, and a second time after `again` if that is set. Then the answer takes the
+    /// time `back`. If `answered` is false, or the sum of the times exceeds the caller's timeout, the caller gets no answer.
     Delivered {
         there: u64,
         back: u64,
@@ -38,14 +38,14 @@ pub(super) enum Fate {
 /// Why a call has no answer.
 #[derive(Debug, Clone)]
 pub(super) enum Failure {
-    /// Nothing happened.
+    /// The call had no effect.
     Refused(String),
-    /// It may have taken effect, or may yet.
+    /// The call may have taken effect, or may still do so.
     Unknown(String),
 }
 
 impl Connection {
-    /// Makes a call. `effect` is what the server does.
+    /// Makes a call. `effect` is the work of the server; `what` and `describe` name the call and its result in the history.
     pub(super) async fn call<T, F>(
         &self,
         what: impl Fn() -> String,
@@ -76,32 +76,32 @@ impl Connection {
                 again,
                 answered,
             } => {
-                let way = Duration::from_millis(there + back + again.unwrap_or(0));
-                if answered && way < timeout {
-                    self.way(there).await;
+                let round_trip = Duration::from_millis(there + back + again.unwrap_or(0));
+                if answered && round_trip < timeout {
+                    self.travel(there).await;
                     if self.process.is_dead() {
-                        // It died before the request was out.
+                        // The process died before the request left it.
                         std::future::pending::<()>().await;
                     }
                     let mut answer = effect().await;
                     if let Some(later) = again {
-                        self.way(later).await;
+                        self.travel(later).await;
                         answer = effect().await;
                     }
-                    self.way(back).await;
+                    self.travel(back).await;
                     Ok(answer)
                 } else {
                     let connection = self.clone();
                     let (name, what) = (self.process.name.clone(), what());
                     self.world.flying.fetch_add(1, Ordering::Relaxed);
                     self.world.outside.spawn(async move {
-                        connection.way(there).await;
+                        connection.travel(there).await;
                         let _ = effect().await;
                         connection.world.note(|| {
                             format!("{name}: {what} takes effect, which its caller is not told")
                         });
                         if let Some(later) = again {
-                            connection.way(later).await;
+                            connection.travel(later).await;
                             let _ = effect().await;
                         }
                         connection.world.flying.fetch_sub(1, Ordering::Relaxed);
@@ -113,18 +113,18 @@ impl Connection {
         };
         self.process.running().await;
         self.world.note(|| {
-            let told = match &result {
+            let outcome = match &result {
                 Ok(answer) => describe(answer),
                 Err(Failure::Refused(cause)) => format!("refused: {cause}"),
                 Err(Failure::Unknown(cause)) => cause.clone(),
             };
-            format!("{}: {} → {told}", self.process.name, what())
+            format!("{}: {} → {outcome}", self.process.name, what())
         });
         result
     }
 
-    /// Goes on so much later; lets others go first even if that is now.
-    async fn way(&self, millis: u64) {
+    /// Waits for `millis`. If that is 0, other tasks still run first.
+    async fn travel(&self, millis: u64) {
         if millis == 0 {
             tokio::task::yield_now().await;
         } else {

@@ -5,13 +5,16 @@ use serde::{Deserialize, de::DeserializeOwned};
 use super::{
     answer::Answer,
     connection::{Connection, NoAnswer},
-    target::Target,
+    request::{Request, Token},
+    target::{Target, TargetError},
 };
 use crate::ids::{ProductId, SaleId};
 
 /// Why a request did not get what it asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    #[error("{0}")]
+    NotAsked(#[from] TargetError),
     #[error("{0}")]
     NoAnswer(#[from] NoAnswer),
     #[error("{status} {code}: {message}")]
@@ -100,18 +103,14 @@ pub(super) fn code(body: &[u8]) -> std::borrow::Cow<'_, str> {
         .unwrap_or_default()
 }
 
-/// A request without a body, up to the token.
-pub(super) fn with_token(target: &Target, method: &str, path: &str) -> Vec<u8> {
-    let mut head = Vec::new();
-    target.head(method, path, &mut head);
-    head.extend_from_slice(b"content-length: 0\r\nauthorization: Bearer ");
-    head
+/// To press on a sale.
+pub fn attempt(target: &Target, sale: SaleId) -> Result<Request, TargetError> {
+    target.post(&format!("/api/flash-sale/attempt/{sale}"))
 }
 
-/// The end of it.
-pub(super) fn end_with(token: &str, into: &mut Vec<u8>) {
-    into.extend_from_slice(token.as_bytes());
-    into.extend_from_slice(b"\r\n\r\n");
+/// To ask what became of a purchase.
+pub fn result(target: &Target, product: ProductId) -> Result<Request, TargetError> {
+    target.get(&format!("/api/orders/status/{product}"))
 }
 
 /// Posts a JSON document.
@@ -121,30 +120,22 @@ pub(super) async fn post<T: DeserializeOwned>(
     path: &str,
     document: &serde_json::Value,
 ) -> Result<T, Refusal> {
-    let body = document.to_string();
-    let mut request = Vec::new();
-    target.head("POST", path, &mut request);
-    let rest = format!(
-        "content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    );
-    request.extend_from_slice(rest.as_bytes());
-    understand(connection.ask(&request).await?)
+    let request = target.post(path)?.with_document(document);
+    understand(&connection.ask(&request).await?)
 }
 
 /// The sale that the system shows to whoever has a token.
 pub async fn sale(
     connection: &mut Connection<'_>,
     target: &Target,
-    token: &str,
+    token: &Token,
 ) -> Result<Sale, Refusal> {
-    let mut request = with_token(target, "GET", "/api/flash-sale/status");
-    end_with(token, &mut request);
-    understand(connection.ask(&request).await?)
+    let request = target.get("/api/flash-sale/status")?.with_token(token);
+    understand(&connection.ask(&request).await?)
 }
 
 /// What became of a purchase; `Ok(None)` if it has no result yet.
-pub(super) fn purchase(answer: Answer<'_>) -> Result<Option<PurchaseStatus>, Refusal> {
+pub(super) fn purchase(answer: &Answer) -> Result<Option<PurchaseStatus>, Refusal> {
     match understand::<PurchaseResult>(answer) {
         Ok(result) => Ok(Some(result.status)),
         Err(Refusal::Refused { code, .. }) if code == "result_not_found" => Ok(None),
@@ -152,12 +143,12 @@ pub(super) fn purchase(answer: Answer<'_>) -> Result<Option<PurchaseStatus>, Ref
     }
 }
 
-fn understand<T: DeserializeOwned>(answer: Answer<'_>) -> Result<T, Refusal> {
+fn understand<T: DeserializeOwned>(answer: &Answer) -> Result<T, Refusal> {
     let not_ours = Refusal::NotOurs(answer.status);
     if (200..300).contains(&answer.status) {
-        return data(answer.body).ok_or(not_ours);
+        return data(&answer.body).ok_or(not_ours);
     }
-    let Ok(failure) = serde_json::from_slice::<Failure>(answer.body) else {
+    let Ok(failure) = serde_json::from_slice::<Failure>(&answer.body) else {
         return Err(not_ours);
     };
     Err(Refusal::Refused {
@@ -172,11 +163,11 @@ fn understand<T: DeserializeOwned>(answer: Answer<'_>) -> Result<T, Refusal> {
 mod tests {
     use super::*;
 
-    fn answer(status: u16, body: &str) -> Answer<'_> {
+    fn answer(status: u16, body: &'static str) -> Answer {
         Answer {
             status,
             retry_after_secs: Some(3),
-            body: body.as_bytes(),
+            body: body.into(),
         }
     }
 
@@ -184,12 +175,12 @@ mod tests {
     fn results_are_told_apart_from_none_yet_and_from_trouble() {
         let success = r#"{"success":true,"data":{"productId":1,"userId":"2","status":"SUCCESS"}}"#;
         assert_eq!(
-            purchase(answer(200, success)),
+            purchase(&answer(200, success)),
             Ok(Some(PurchaseStatus::Success))
         );
         let none =
             r#"{"success":false,"error":"Bad Request","message":"…","code":"result_not_found"}"#;
-        assert_eq!(purchase(answer(400, none)), Ok(None));
+        assert_eq!(purchase(&answer(400, none)), Ok(None));
         let busy =
             r#"{"success":false,"error":"Service Unavailable","message":"Later.","code":"busy"}"#;
         let refused = Refusal::Refused {
@@ -198,9 +189,9 @@ mod tests {
             message: "Later.".to_owned(),
             retry_after_secs: Some(3),
         };
-        assert_eq!(purchase(answer(503, busy)), Err(refused));
+        assert_eq!(purchase(&answer(503, busy)), Err(refused));
         let page = answer(502, "<html>Bad Gateway</html>");
-        assert_eq!(purchase(page), Err(Refusal::NotOurs(502)));
+        assert_eq!(purchase(&page), Err(Refusal::NotOurs(502)));
     }
 
     #[test]

@@ -2,15 +2,15 @@
 
 use std::{io, time::Duration};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hyper::HeaderMap;
 
 use super::{
-    answer::{Answer, Incoming, Unreadable},
-    target::{Stream, Target},
+    answer::Answer,
+    exchange::{Exchange, Lost},
+    request::Request,
+    stream::Stream,
+    target::Target,
 };
-
-/// Room for what arrives at once.
-const READ_BYTES: usize = 4 * 1024;
 
 /// Why there was no answer to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
@@ -41,30 +41,15 @@ impl NoAnswer {
     }
 }
 
-impl From<Unreadable> for NoAnswer {
-    fn from(unreadable: Unreadable) -> Self {
-        match unreadable {
-            Unreadable::NotHttp => Self::NotHttp,
-            Unreadable::TooLarge => Self::TooLarge,
-        }
-    }
-}
-
 /// One request at a time.
 pub struct Connection<'a> {
     target: &'a Target,
     timeout: Duration,
-    stream: Option<Stream>,
+    open: Option<Exchange<Stream>>,
     /// It has given an answer before: the server may have closed it since, without having seen the next request.
     is_used: bool,
-    incoming: Incoming,
-}
-
-/// How sending and waiting ended without an answer.
-enum Lost {
-    /// Nothing at all came back.
-    Silently,
-    For(NoAnswer),
+    /// The memory of the headers of request and answer.
+    headers: HeaderMap,
 }
 
 impl<'a> Connection<'a> {
@@ -74,17 +59,17 @@ impl<'a> Connection<'a> {
         Self {
             target,
             timeout,
-            stream: None,
+            open: None,
             is_used: false,
-            incoming: Incoming::default(),
+            headers: HeaderMap::new(),
         }
     }
 
     /// Connects now, so that no request has to wait for it.
     pub async fn connect(&mut self) -> io::Result<()> {
-        if self.stream.is_none() {
-            let connected = tokio::time::timeout(self.timeout, self.target.connect()).await;
-            self.stream = Some(connected.map_err(|_| io::ErrorKind::TimedOut)??);
+        if self.open.is_none() {
+            let opened = tokio::time::timeout(self.timeout, open(self.target)).await;
+            self.open = Some(opened.map_err(|_| io::ErrorKind::TimedOut)??);
             self.is_used = false;
         }
         Ok(())
@@ -94,36 +79,34 @@ impl<'a> Connection<'a> {
     ///
     /// A request is sent again, once and on a new connection, only if the server had closed a connection that was in use
     /// and nothing of an answer came: then it is a keep-alive that ended, and no answer that got lost.
-    pub async fn ask(&mut self, request: &[u8]) -> Result<Answer<'_>, NoAnswer> {
+    pub async fn ask(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
         let asked = tokio::time::timeout(self.timeout, self.exchange(request)).await;
-        match asked.unwrap_or(Err(NoAnswer::Timeout)) {
-            Ok(()) => {
-                self.is_used = true;
-                if self.incoming.closes() {
-                    self.stream = None;
-                }
-            }
-            Err(no_answer) => {
-                self.stream = None;
-                return Err(no_answer);
-            }
+        let answer = asked.unwrap_or(Err(NoAnswer::Timeout));
+        self.is_used = answer.is_ok();
+        if answer.is_err() || !self.open.as_ref().is_some_and(Exchange::is_kept) {
+            self.open = None;
         }
-        self.incoming.answer().ok_or(NoAnswer::NotHttp)
+        answer
     }
 
-    async fn exchange(&mut self, request: &[u8]) -> Result<(), NoAnswer> {
+    async fn exchange(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
         loop {
-            let stream = match &mut self.stream {
-                Some(stream) => stream,
+            let exchange = match &mut self.open {
+                Some(exchange) => exchange,
                 none => {
                     self.is_used = false;
-                    let connected = self.target.connect().await;
-                    none.insert(connected.map_err(|_| NoAnswer::NotConnected)?)
+                    let opened = open(self.target).await;
+                    none.insert(opened.map_err(|_| NoAnswer::NotConnected)?)
                 }
             };
-            match send(stream, request, &mut self.incoming).await {
-                Ok(()) => return Ok(()),
-                Err(Lost::Silently) if self.is_used => self.stream = None,
+            let headers = std::mem::take(&mut self.headers);
+            let request = request.to_http(self.target.authority(), headers);
+            match exchange.ask(request).await {
+                Ok((answer, headers)) => {
+                    self.headers = headers;
+                    return Ok(answer);
+                }
+                Err(Lost::Silently) if self.is_used => self.open = None,
                 Err(Lost::Silently) => return Err(NoAnswer::Closed),
                 Err(Lost::For(cause)) => return Err(cause),
             }
@@ -131,33 +114,18 @@ impl<'a> Connection<'a> {
     }
 }
 
-async fn send(stream: &mut Stream, request: &[u8], incoming: &mut Incoming) -> Result<(), Lost> {
-    incoming.clear();
-    if stream.write_all(request).await.is_err() || stream.flush().await.is_err() {
-        return Err(Lost::Silently);
-    }
-    loop {
-        incoming.bytes.reserve(READ_BYTES);
-        let is_silent = incoming.bytes.is_empty();
-        match stream.read_buf(&mut incoming.bytes).await {
-            Ok(0) if incoming.is_complete_at_close() => return Ok(()),
-            Ok(0) | Err(_) if is_silent => return Err(Lost::Silently),
-            Ok(0) | Err(_) => return Err(Lost::For(NoAnswer::Closed)),
-            Ok(_) => {}
-        }
-        match incoming.advance() {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(unreadable) => return Err(Lost::For(unreadable.into())),
-        }
-    }
+async fn open(target: &Target) -> io::Result<Exchange<Stream>> {
+    Exchange::new(target.connect().await?).await
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use tokio::net::TcpListener;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpListener,
+    };
 
     use super::*;
 
@@ -172,7 +140,7 @@ mod tests {
         let serve = async {
             for answers in connections {
                 let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = [0; 64];
+                let mut request = [0; 1024];
                 for answer in *answers {
                     if stream.read(&mut request).await.unwrap() == 0 {
                         break;
@@ -185,9 +153,10 @@ mod tests {
         };
         let ask = async {
             let mut connection = Connection::new(&target, SOON);
+            let request = target.get("/").unwrap();
             let mut told = Vec::new();
             for _ in 0..2 {
-                told.push(connection.ask(b"GET").await.map(|answer| answer.status));
+                told.push(connection.ask(&request).await.map(|answer| answer.status));
                 tokio::time::sleep(SOON / 4).await;
             }
             told
@@ -240,7 +209,8 @@ mod tests {
         };
         let target = Target::new(&format!("http://127.0.0.1:{port}")).unwrap();
         let mut connection = Connection::new(&target, SOON);
-        let told = connection.ask(b"GET").await.map(|answer| answer.status);
+        let request = target.get("/").unwrap();
+        let told = connection.ask(&request).await.map(|answer| answer.status);
         assert_eq!(told, Err(NoAnswer::NotConnected));
     }
 }

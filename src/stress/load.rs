@@ -15,6 +15,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use super::{
     answer::Answer,
     connection::{Connection, NoAnswer},
+    request::Request,
     schedule::{Plan, Schedule, counts_from},
     stats::Stats,
     target::Target,
@@ -37,14 +38,14 @@ pub struct Load<'a> {
 }
 
 impl Load<'_> {
-    /// Makes the load and waits for its end: a plan without requests and duration has none. `request` appends the bytes of
-    /// the request with a number, `answered` is told what came of it; both are called by all threads, and should be quick.
+    /// Makes the load and waits for its end: a plan without requests and duration has none. `request` makes the request with
+    /// a number, `answered` is told what came of it; both are called by all threads, and should be quick.
     ///
     /// It blocks. The error is one of starting a thread's runtime.
     pub fn run(
         &self,
-        request: impl Fn(u64, &mut Vec<u8>) + Sync,
-        answered: impl Fn(u64, Result<Answer<'_>, NoAnswer>) + Sync,
+        request: impl Fn(u64) -> Request + Sync,
+        answered: impl Fn(u64, Result<&Answer, NoAnswer>) + Sync,
     ) -> io::Result<Stats> {
         let connections = self.connections.max(1);
         let threads = self.threads.clamp(1, connections);
@@ -130,24 +131,23 @@ struct Task<'a, R, A> {
 
 impl<R, A> Task<'_, R, A>
 where
-    R: Fn(u64, &mut Vec<u8>),
-    A: Fn(u64, Result<Answer<'_>, NoAnswer>),
+    R: Fn(u64) -> Request,
+    A: Fn(u64, Result<&Answer, NoAnswer>),
 {
     /// Asks over a connection until there is nothing more to ask.
     async fn drive(&self, connection: &mut Connection<'_>) {
-        let mut bytes = Vec::new();
         let mut now = Instant::now();
         while let Some(number) = self.schedule.take(now) {
-            bytes.clear();
-            (self.request)(number, &mut bytes);
+            let request = (self.request)(number);
             let Some(since) = self.wait_for(number, now).await else {
                 break;
             };
             self.begun.fetch_add(1, Ordering::Relaxed);
-            let outcome = connection.ask(&bytes).await;
+            let outcome = connection.ask(&request).await;
             now = Instant::now();
-            let status = outcome.map(|answer| answer.status);
+            let outcome = outcome.as_ref().map_err(|cause| *cause);
             (self.answered)(number, outcome);
+            let status = outcome.map(|answer| answer.status);
             let (took, at) = (now.duration_since(since), self.schedule.since_start(now));
             self.stats.borrow_mut().record(status, took, at);
         }
@@ -229,9 +229,8 @@ mod tests {
         }
     }
 
-    fn health(target: &Target, into: &mut Vec<u8>) {
-        target.head("GET", "/health", into);
-        into.extend_from_slice(b"\r\n");
+    fn health(target: &Target) -> Request {
+        target.get("/health").unwrap()
     }
 
     #[test]
@@ -246,9 +245,9 @@ mod tests {
         let numbers = Mutex::new(Vec::new());
         let stats = load
             .run(
-                |_, into| health(&target, into),
+                |_| health(&target),
                 |number, answer| {
-                    assert_eq!(answer.unwrap().body, b"ok");
+                    assert_eq!(answer.unwrap().body, "ok");
                     numbers.lock().unwrap().push(number);
                 },
             )
@@ -271,7 +270,7 @@ mod tests {
         };
         let run = |plan| {
             load(&target, 1, plan)
-                .run(|_, into| health(&target, into), |_, _| {})
+                .run(|_| health(&target), |_, _| {})
                 .unwrap()
         };
         let stats = run(plan);
@@ -296,7 +295,7 @@ mod tests {
             rate: Some(100.0),
         };
         let stats = load(&target, 1, plan)
-            .run(|_, into| health(&target, into), |_, _| {})
+            .run(|_| health(&target), |_, _| {})
             .unwrap();
         assert_eq!((stats.answers(), stats.unsent), (1, 49));
     }

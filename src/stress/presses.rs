@@ -8,8 +8,14 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{answer::Answer, api, connection::NoAnswer, load::Load, stats::Stats};
-use crate::ids::SaleId;
+use super::{
+    answer::Answer,
+    api,
+    connection::NoAnswer,
+    load::Load,
+    request::{Request, Token},
+    stats::Stats,
+};
 
 /// What a shopper was told by all presses together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -37,19 +43,19 @@ pub struct Pressed {
 
 impl Told {
     /// Notes an answer.
-    fn hear(&mut self, answer: Result<Answer<'_>, NoAnswer>) {
+    fn hear(&mut self, answer: Result<&Answer, NoAnswer>) {
         let Ok(answer) = answer else {
             self.other += 1;
             return;
         };
         if answer.status == 200 {
-            let attempt = api::data::<api::Attempt>(answer.body)
+            let attempt = api::data::<api::Attempt>(&answer.body)
                 .and_then(|attempt| attempt.attempt_id.parse().ok());
             let first = self.accepted == 0;
             self.is_contradicted |= attempt.is_none() || !(first || attempt == self.attempt);
             self.attempt = attempt;
             self.accepted += 1;
-        } else if answer.status == 409 && api::code(answer.body) == "sold_out" {
+        } else if answer.status == 409 && api::code(&answer.body) == "sold_out" {
             self.sold_out += 1;
         } else {
             self.other += 1;
@@ -63,26 +69,23 @@ impl Told {
     }
 }
 
-/// Has all shoppers press, one after the other and then from the beginning again, until the load's plan ends.
+/// Has all shoppers send an [`attempt`](api::attempt), one after the other and then from the beginning again, until the load's plan ends.
 ///
 /// `on_answer` is called after each press. It blocks; the error is one of starting a thread's runtime.
 pub fn press(
     load: &Load<'_>,
-    sale: SaleId,
-    tokens: &[String],
+    attempt: &Request,
+    tokens: &[Token],
     on_answer: impl Fn() + Sync,
 ) -> io::Result<Pressed> {
-    let path = format!("/api/flash-sale/attempt/{sale}");
-    let head = api::with_token(load.target, "POST", &path);
     let told: Vec<Mutex<Told>> = tokens.iter().map(|_| Mutex::default()).collect();
     let answers = Mutex::new(Answers::new());
     let of = |number: u64| usize::try_from(number % tokens.len().max(1) as u64).unwrap_or_default();
-    let request = |number, into: &mut Vec<u8>| {
-        into.extend_from_slice(&head);
-        let token = tokens.get(of(number));
-        api::end_with(token.map_or("", String::as_str), into);
+    let request = |number| match tokens.get(of(number)) {
+        Some(token) => attempt.with_token(token),
+        None => attempt.clone(),
     };
-    let answered = |number, answer: Result<Answer<'_>, NoAnswer>| {
+    let answered = |number, answer: Result<&Answer, NoAnswer>| {
         if let Ok(answer) = answer {
             count(
                 &mut answers.lock().unwrap_or_else(PoisonError::into_inner),
@@ -109,12 +112,12 @@ pub fn press(
     })
 }
 
-fn count(answers: &mut Answers, answer: Answer<'_>) {
+fn count(answers: &mut Answers, answer: &Answer) {
     let codes = answers.entry(answer.status).or_default();
     let code = if (200..300).contains(&answer.status) {
         "".into()
     } else {
-        api::code(answer.body)
+        api::code(&answer.body)
     };
     if let Some(count) = codes.get_mut(code.as_ref()) {
         *count += 1;
@@ -129,14 +132,18 @@ mod tests {
 
     const ID: &str = "01a210ae-1de7-7178-9254-d31b8f601f28";
 
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            retry_after_secs: None,
+            body: body.to_owned().into(),
+        }
+    }
+
     fn told(answers: &[(u16, &str)]) -> Told {
         let mut told = Told::default();
         for (status, body) in answers {
-            told.hear(Ok(Answer {
-                status: *status,
-                retry_after_secs: None,
-                body: body.as_bytes(),
-            }));
+            told.hear(Ok(&answer(*status, body)));
         }
         told
     }
@@ -171,15 +178,7 @@ mod tests {
     fn answers_are_counted_by_status_and_code() {
         let mut answers = Answers::new();
         for (status, body) in [(200, "{}"), SOLD_OUT, SOLD_OUT, (502, "<html>")] {
-            let body = body.as_bytes();
-            count(
-                &mut answers,
-                Answer {
-                    status,
-                    retry_after_secs: None,
-                    body,
-                },
-            );
+            count(&mut answers, &answer(status, body));
         }
         let flat: Vec<_> = answers
             .iter()

@@ -7,11 +7,11 @@ use std::{
 };
 
 use super::{
-    api::{self, PurchaseStatus},
+    api::{self, PurchaseStatus, Refusal},
     load::Load,
+    request::{Request, Token},
     schedule::Plan,
 };
-use crate::ids::ProductId;
 
 /// Pauses between two readings, from the first to the longest, each twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -28,18 +28,16 @@ pub enum Ending {
     Unreadable,
 }
 
-/// Reads the results of these shoppers until `is_over` is true of each one's ending, or patience ends; each one's last.
+/// Reads the [`result`](api::result) of each of these shoppers until `is_over` is true of each one's ending, or patience ends; each one's last.
 ///
 /// It blocks; the error is one of starting a thread's runtime.
 pub fn read(
     load: &Load<'_>,
-    product: ProductId,
-    tokens: &[&str],
+    result: &Request,
+    tokens: &[&Token],
     patience: Duration,
     is_over: impl Fn(Ending) -> bool,
 ) -> io::Result<Vec<Ending>> {
-    let path = format!("/api/orders/status/{product}");
-    let head = api::with_token(load.target, "GET", &path);
     let endings: Vec<_> = tokens
         .iter()
         .map(|_| Mutex::new(Ending::Unreadable))
@@ -65,16 +63,15 @@ pub fn read(
             ..load.clone()
         };
         round.run(
-            |number, into| {
-                into.extend_from_slice(&head);
-                let token = of(number).and_then(|shopper| tokens.get(shopper));
-                api::end_with(token.copied().unwrap_or_default(), into);
+            |number| match of(number).and_then(|shopper| tokens.get(shopper)) {
+                Some(token) => result.with_token(token),
+                None => result.clone(),
             },
             |number, answer| {
                 let Some(mut ending) = of(number).and_then(ending) else {
                     return;
                 };
-                *ending = match answer.map_err(Into::into).and_then(api::purchase) {
+                *ending = match answer.map_err(Refusal::from).and_then(api::purchase) {
                     Ok(Some(PurchaseStatus::Success)) => Ending::Success,
                     Ok(Some(PurchaseStatus::Failed)) => Ending::Failed,
                     Ok(None) => Ending::Missing,

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::{
     api::{self, Refusal},
     connection::Connection,
+    request::Token,
     target::Target,
 };
 
@@ -73,7 +74,7 @@ impl Recruiting<'_> {
         &self,
         numbers: std::ops::Range<u32>,
         on_made: impl Fn(),
-    ) -> Result<Vec<String>, ShoppersError> {
+    ) -> Result<Vec<Token>, ShoppersError> {
         let password = Uuid::new_v4().to_string();
         let progress = Progress {
             deadline: Instant::now() + self.patience,
@@ -109,7 +110,7 @@ impl Recruiting<'_> {
         password: &str,
         connection: &mut Connection<'_>,
         progress: &Progress,
-    ) -> Result<String, ShoppersError> {
+    ) -> Result<Token, ShoppersError> {
         let username = format!("stress-{}-{number}", self.run);
         let account = json!({
             "username": username,
@@ -123,7 +124,10 @@ impl Recruiting<'_> {
         let login: Login = self
             .patiently("login", connection, "/api/auth/login", &login, progress)
             .await?;
-        Ok(login.token)
+        Token::new(&login.token).ok_or(ShoppersError::Refused {
+            what: "login",
+            refusal: Refusal::NotOurs(200),
+        })
     }
 
     /// Posts again for as long as the system says "later" and there is patience left.

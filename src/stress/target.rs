@@ -1,25 +1,25 @@
-//! The system under load: its address, and new connections to it.
+//! The system under load: its address, new connections to it, and the requests that it can be asked.
 
 use std::{
     io,
     net::{SocketAddr, ToSocketAddrs},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
 };
 
+use hyper::{Method, Uri, header::HeaderValue};
 use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
-/// Why a base URL leads nowhere.
-#[derive(Debug, thiserror::Error)]
+use super::{request::Request, stream::Stream};
+
+/// Why a base URL, or a path below it, leads nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("{0:?} is not a base URL like http://localhost:3000")]
     NotAUrl(String),
+    #[error("{0:?} is not a path")]
+    NotAPath(String),
     #[error("{host} has no address: {cause}")]
     NoAddress { host: String, cause: String },
     #[error("no certificate of {host} could be checked: {cause}")]
@@ -30,17 +30,11 @@ pub enum TargetError {
 #[derive(Clone)]
 pub struct Target {
     addresses: Vec<SocketAddr>,
-    /// As the Host header says it.
-    authority: String,
+    /// The Host header.
+    authority: HeaderValue,
     /// What comes before every path; without a slash at its end.
     prefix: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
-}
-
-/// A connection's bytes.
-pub(super) enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Target {
@@ -93,27 +87,38 @@ impl Target {
         } else {
             None
         };
-        Ok(Self {
+        let target = Self {
             addresses,
-            authority: authority.to_owned(),
+            authority: HeaderValue::try_from(authority).map_err(|_| wrong())?,
             prefix: path.trim_end_matches('/').to_owned(),
             tls,
-        })
+        };
+        // Some characters are those of no path.
+        target.uri("/").map_err(|_| wrong())?;
+        Ok(target)
     }
 
-    /// Appends the head of a request up to its last header, without the empty line that ends it.
-    pub fn head(&self, method: &str, path: &str, into: &mut Vec<u8>) {
-        for part in [
-            method,
-            " ",
-            &self.prefix,
-            path,
-            " HTTP/1.1\r\nhost: ",
-            &self.authority,
-            "\r\n",
-        ] {
-            into.extend_from_slice(part.as_bytes());
+    /// A GET of a path of the system.
+    pub fn get(&self, path: &str) -> Result<Request, TargetError> {
+        Ok(Request::new(Method::GET, self.uri(path)?))
+    }
+
+    /// A POST to a path of the system, with an empty body.
+    pub fn post(&self, path: &str) -> Result<Request, TargetError> {
+        Ok(Request::new(Method::POST, self.uri(path)?))
+    }
+
+    fn uri(&self, path: &str) -> Result<Uri, TargetError> {
+        let path = format!("{}{path}", self.prefix);
+        if !path.starts_with('/') {
+            return Err(TargetError::NotAPath(path));
         }
+        Uri::try_from(path.as_str()).map_err(|_| TargetError::NotAPath(path))
+    }
+
+    /// The value of the Host header.
+    pub(super) fn authority(&self) -> &HeaderValue {
+        &self.authority
     }
 
     /// Connects to the first address that answers.
@@ -153,67 +158,29 @@ fn tls(host: &str) -> Result<(TlsConnector, ServerName<'static>), TargetError> {
     Ok((TlsConnector::from(Arc::new(config)), name))
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Stream {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head(url: &str) -> String {
-        let mut head = Vec::new();
-        let target = Target::new(url).unwrap();
-        target.head("GET", "/health", &mut head);
-        String::from_utf8(head).unwrap()
+    #[test]
+    fn a_base_url_may_have_a_path() {
+        for (url, path, authority) in [
+            ("http://127.0.0.1:3000", "/health", "127.0.0.1:3000"),
+            ("HTTP://[::1]:3000/shop/", "/shop/health", "[::1]:3000"),
+        ] {
+            let target = Target::new(url).unwrap();
+            assert_eq!(target.get("/health").unwrap().uri(), path);
+            assert_eq!(target.authority(), authority);
+        }
     }
 
     #[test]
-    fn a_base_url_may_have_a_path() {
-        assert_eq!(
-            head("http://127.0.0.1:3000"),
-            "GET /health HTTP/1.1\r\nhost: 127.0.0.1:3000\r\n"
-        );
-        assert_eq!(
-            head("HTTP://[::1]:3000/shop/"),
-            "GET /shop/health HTTP/1.1\r\nhost: [::1]:3000\r\n"
-        );
+    fn a_path_that_is_none_is_refused() {
+        let target = Target::new("http://127.0.0.1:3000").unwrap();
+        for wrong in ["", "health", "/he alth", "/health\r\nx: y"] {
+            let refused = TargetError::NotAPath(wrong.to_owned());
+            assert_eq!(target.get(wrong).err(), Some(refused), "{wrong:?}");
+        }
     }
 
     #[test]
@@ -239,6 +206,7 @@ mod tests {
             "http://localhost/?x",
             "http://local host",
             "http://localhost/\r\nx: y",
+            "http://localhost/<shop>",
         ] {
             let error = Target::new(wrong).err();
             assert!(

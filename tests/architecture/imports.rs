@@ -1,4 +1,4 @@
-//! What each file imports: `use` items, nested ones too, and paths written out in code and in the arguments of macros.
+//! Finds what each file imports: `use` items, also nested ones, and full paths in code and in the arguments of macros.
 
 use std::collections::BTreeSet;
 
@@ -13,16 +13,16 @@ use crate::sources::{OUTSIDE, Sources, is_test, names};
 /// One path that a file names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct Import {
-    /// From the root of the crate; of other crates with [`OUTSIDE`] first.
+    /// The path from the root of the crate. Paths in other crates begin with [`OUTSIDE`].
     pub path: Vec<String>,
     pub line: usize,
-    /// In code that is compiled for tests only.
+    /// Whether the import is in code that is compiled for tests only.
     pub test: bool,
-    /// By a `use` with a visibility, which makes the name known elsewhere.
+    /// Whether the import is a `use` with a visibility, which re-exports the name.
     pub export: bool,
 }
 
-/// All that the file of `module` names.
+/// All imports of the file that holds `module`.
 pub fn imports(sources: &Sources, module: &[String], syntax: &syn::File) -> BTreeSet<Import> {
     let mut visitor = Visitor {
         sources,
@@ -38,14 +38,14 @@ pub fn imports(sources: &Sources, module: &[String], syntax: &syn::File) -> BTre
 struct Visitor<'a> {
     sources: &'a Sources,
     module: Vec<String>,
-    /// Inline modules that are open, `mod tests { … }`.
+    /// The inline modules that contain the current position, such as `mod tests { … }`.
     inline: Vec<String>,
     test: bool,
     found: BTreeSet<Import>,
 }
 
 impl Visitor<'_> {
-    fn note(&mut self, path: &[String], line: usize, export: bool) {
+    fn add(&mut self, path: &[String], line: usize, export: bool) {
         let module = [self.module.clone(), self.inline.clone()].concat();
         let path = self.sources.absolute(&module, path);
         self.found.insert(Import {
@@ -56,7 +56,8 @@ impl Visitor<'_> {
         });
     }
 
-    fn tokens(&mut self, tokens: TokenStream) {
+    /// Finds paths in the arguments of a macro: identifiers that are separated by `::`.
+    fn visit_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
         let mut line = 0;
         let mut colons = 0;
@@ -64,7 +65,7 @@ impl Visitor<'_> {
             match token {
                 TokenTree::Ident(ident) => {
                     if colons != 2 {
-                        self.written(&path, line);
+                        self.add_code_path(&path, line);
                         path.clear();
                         line = ident.span().start().line;
                     }
@@ -75,25 +76,25 @@ impl Visitor<'_> {
                     colons += 1;
                 }
                 TokenTree::Group(group) => {
-                    self.written(&path, line);
+                    self.add_code_path(&path, line);
                     path.clear();
                     colons = 0;
-                    self.tokens(group.stream());
+                    self.visit_tokens(group.stream());
                 }
                 _ => {
-                    self.written(&path, line);
+                    self.add_code_path(&path, line);
                     path.clear();
                     colons = 0;
                 }
             }
         }
-        self.written(&path, line);
+        self.add_code_path(&path, line);
     }
 
-    /// A path in code. One segment is a name of this file, or one that a `use` has made known.
-    fn written(&mut self, path: &[String], line: usize) {
+    /// Adds a path in code. A path of one segment is no import: it names an item of this file, or one that a `use` imports.
+    fn add_code_path(&mut self, path: &[String], line: usize) {
         if path.len() > 1 {
-            self.note(path, line, false);
+            self.add(path, line, false);
         }
     }
 }
@@ -103,7 +104,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         let line = item.use_token.span.start().line;
         let export = !matches!(item.vis, syn::Visibility::Inherited);
         for (path, _) in names(item) {
-            self.note(&path, line, export);
+            self.add(&path, line, export);
         }
     }
 
@@ -126,18 +127,18 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
             .map(|part| part.ident.to_string())
             .collect();
         let line = path.segments[0].ident.span().start().line;
-        self.written(&segments, line);
+        self.add_code_path(&segments, line);
         visit::visit_path(self, path);
     }
 
     fn visit_macro(&mut self, called: &'ast Macro) {
         self.visit_path(&called.path);
-        self.tokens(called.tokens.clone());
+        self.visit_tokens(called.tokens.clone());
     }
 }
 
 impl Import {
-    /// The path in another crate, if it leaves this one.
+    /// The path in another crate; `None` for a path in this one.
     pub fn outside(&self) -> Option<Vec<&str>> {
         let (first, rest) = self.path.split_first()?;
         (first == OUTSIDE).then(|| rest.iter().map(String::as_str).collect())

@@ -1,4 +1,4 @@
-//! A breach of every rule, planted into small sources, is found; what is right is not.
+//! Tests of the rules themselves on small sources: each rule finds a breach of it, and reports nothing for correct sources.
 
 use crate::{
     rules::{self, Breaches},
@@ -7,7 +7,7 @@ use crate::{
 
 const ALLOWED: &[(&str, &[&str])] = &[("order", &["auth"])];
 
-/// Sources with these files and `order.rs`, `auth.rs` and an engine beside them.
+/// Sources with these files, and with default ones for `lib.rs`, `order.rs`, `auth.rs` and an engine.
 fn with(files: &[(&str, &str)]) -> Sources {
     let mut all = vec![
         (
@@ -45,7 +45,7 @@ fn assert_found(breaches: &Breaches, place: &str) {
 }
 
 #[test]
-fn what_is_right_is_no_breach() {
+fn correct_sources_have_no_breach() {
     assert_eq!(
         imports_of("auth/other.rs", "//! Fine.\nuse super::User;"),
         Breaches::new()
@@ -115,7 +115,7 @@ fn an_import_in_a_test_is_found() {
 }
 
 #[test]
-fn what_only_tests_may_import_is_a_breach_in_code() {
+fn an_import_that_only_tests_may_have_is_a_breach_in_other_code() {
     let sources = with(&[("auth.rs", "//! A.\nuse crate::engine::redis::Gate;")]);
     let for_tests: &[(&str, &[&str])] = &[("auth", &["engine::redis"])];
     let breaches = rules::imports_outside_the_table(&sources, ALLOWED, for_tests);
@@ -123,14 +123,14 @@ fn what_only_tests_may_import_is_a_breach_in_code() {
 }
 
 #[test]
-fn a_line_of_the_table_that_nothing_needs_is_found() {
+fn an_entry_of_the_table_that_no_import_needs_is_found() {
     let table: &[(&str, &[&str])] = &[("auth", &["order"])];
     let breaches = rules::lines_without_an_import(&with(&[]), table, false);
     assert_found(&breaches, "auth imports nothing from order");
 }
 
 #[test]
-fn a_crate_outside_its_place_is_found_and_inside_it_is_not() {
+fn a_crate_is_found_outside_its_files_and_not_inside() {
     let sources = with(&[
         ("auth.rs", "//! A.\nuse fred::{prelude::*, types};"),
         ("engine/redis.rs", "//! A.\nuse fred::prelude::*;"),

@@ -1,16 +1,17 @@
-//! The rules: which module may import which, which crates belong where. Each returns what breaks it.
+//! The rules about imports between modules, files that may name a crate, and headers of files. Each function returns the breaches
+//! of one rule.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::sources::Sources;
 
-/// One line for each breach, `file:line: what is wrong`.
+/// One line for each breach, in most rules `file:line: problem`.
 pub type Breaches = Vec<String>;
 
-/// Every import from one unit to another: `(from, to)` to the places that have it.
+/// All imports from one unit to another: a map from `(from, to)` to the lines that have such an import.
 type Edges = BTreeMap<(String, String), Vec<String>>;
 
-/// The unit that a file belongs to: its first module, and the engines each for itself.
+/// The unit of a file: its first module, or its engine, since each engine is a unit of its own.
 pub fn unit(name: &str) -> String {
     let path = name.strip_suffix(".rs").unwrap_or(name);
     let mut parts = path.split('/');
@@ -67,7 +68,7 @@ pub fn imports_outside_the_table(
         .collect()
 }
 
-/// Lines of the table that no import needs any more: the table stays the whole list, not more.
+/// Entries of the table that no import needs. They must be removed, so that the table is exactly the list of imports.
 pub fn lines_without_an_import(
     sources: &Sources,
     table: &[(&str, &[&str])],
@@ -85,7 +86,7 @@ pub fn lines_without_an_import(
     breaches
 }
 
-/// Names of another crate (or of `std::env`) outside the files whose name begins with one of `places`.
+/// Uses of the crate or path `name` in files whose name does not begin with one of `places`. Files for tests are not checked.
 pub fn crate_outside_its_places(sources: &Sources, name: &[&str], places: &[&str]) -> Breaches {
     let mut breaches = Breaches::new();
     for file in &sources.files {
@@ -107,15 +108,15 @@ pub fn crate_outside_its_places(sources: &Sources, name: &[&str], places: &[&str
     breaches
 }
 
-/// Units that import each other in a circle, in code.
+/// Groups of units that import each other in a circle, not counting code for tests.
 pub fn circles_of_units(sources: &Sources) -> Breaches {
     let edges = edges(sources, false);
     let pairs = edges.keys().cloned().collect::<BTreeSet<_>>();
     circles(&pairs)
 }
 
-/// Files that import each other in a circle, in code. Re-exports do not count: who imports a name imports the file that
-/// defines it.
+/// Groups of files that import each other in a circle, not counting code for tests. A re-export is not an import of its own: an
+/// import of a re-exported name counts as an import of the file that defines it.
 pub fn circles_of_files(sources: &Sources) -> Breaches {
     let mut pairs = BTreeSet::new();
     for file in &sources.files {
@@ -134,7 +135,7 @@ pub fn circles_of_files(sources: &Sources) -> Breaches {
     circles(&pairs)
 }
 
-/// Groups in which each member reaches each other one.
+/// Groups in which each member can reach every other one through `pairs`.
 fn circles(pairs: &BTreeSet<(String, String)>) -> Breaches {
     let names: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
     let reached: BTreeMap<&String, BTreeSet<&String>> = names
@@ -168,7 +169,7 @@ fn reachable<'a>(from: &'a String, pairs: &'a BTreeSet<(String, String)>) -> BTr
     reached
 }
 
-/// Files without a first line that says what they hold, and names that say nothing.
+/// Files that do not begin with a `//!` header, and files with an unspecific name.
 pub fn files_without_a_purpose(sources: &Sources) -> Breaches {
     let vague = ["mod", "utils", "helpers", "common"];
     sources

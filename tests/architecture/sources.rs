@@ -1,4 +1,4 @@
-//! The sources as modules: which file holds which module, and which of them are compiled for tests only.
+//! The source files and their modules: which file holds which module, and which modules are compiled for tests only.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,25 +9,26 @@ use std::{
 use crate::imports::{Import, imports};
 use syn::{Item, ItemUse, UseTree, Visibility};
 
-/// A path of modules from the root of the crate, `order::worker`; empty for the root itself.
+/// The path of a module from the root of the crate, as in `order::worker`; empty for the root.
 pub type ModulePath = Vec<String>;
 
 /// One source file.
 pub struct Source {
-    /// Path from the root of the sources, `order/worker.rs`.
+    /// The path from the root of the sources, as in `order/worker.rs`.
     pub name: String,
     pub text: String,
     pub module: ModulePath,
     pub imports: BTreeSet<Import>,
 }
 
-/// All files of one crate, by the module that they hold.
+/// All source files of one crate.
 pub struct Sources {
     pub files: Vec<Source>,
+    /// The index in `files` of each module's file.
     by_module: BTreeMap<ModulePath, usize>,
-    /// Modules that an outer `#[cfg(test)] mod name;` declares.
+    /// Modules with a file of their own that are declared by `#[cfg(test)] mod name;`.
     tests: BTreeSet<ModulePath>,
-    /// `(module, name)` to the path that a `use` with a visibility re-exports under this name.
+    /// Re-exports: a map from `(module, name)` to the path that a `use` with a visibility in this module gives this name.
     exports: BTreeMap<(ModulePath, String), Vec<String>>,
 }
 
@@ -51,7 +52,7 @@ impl Sources {
         Self::parse(files)
     }
 
-    /// The same of `(name, text)`.
+    /// Parses files that are given as `(name, text)`.
     pub fn parse(files: Vec<(String, String)>) -> Self {
         let (files, syntax): (Vec<Source>, Vec<syn::File>) = files
             .into_iter()
@@ -83,7 +84,7 @@ impl Sources {
             exports: BTreeMap::new(),
         };
         for (index, syntax) in syntax.iter().enumerate() {
-            sources.note_declarations(index, syntax);
+            sources.add_declarations(index, syntax);
         }
         for (index, syntax) in syntax.iter().enumerate() {
             let module = &sources.files[index].module;
@@ -92,7 +93,8 @@ impl Sources {
         sources
     }
 
-    fn note_declarations(&mut self, index: usize, syntax: &syn::File) {
+    /// Stores a file's modules for tests and its re-exports.
+    fn add_declarations(&mut self, index: usize, syntax: &syn::File) {
         let module = self.files[index].module.clone();
         for item in &syntax.items {
             match item {
@@ -121,7 +123,8 @@ impl Sources {
         (0..=module.len()).any(|end| self.tests.contains(&module[..end]))
     }
 
-    /// A path that code in `module` writes, from the root of the crate. Paths into other crates come back as they are.
+    /// Converts a path in the code of `module` to a path from the root of the crate. A path in another crate gets [`OUTSIDE`] as
+    /// its first segment.
     pub fn absolute(&self, module: &[String], path: &[String]) -> Vec<String> {
         let mut base = module.to_vec();
         let mut rest = path;
@@ -151,7 +154,7 @@ impl Sources {
         self.by_module.contains_key(&child)
     }
 
-    /// The file that defines what an absolute path names: re-exports are followed.
+    /// The index of the file that defines the item of an absolute path. Follows up to 8 re-exports.
     pub fn definition(&self, path: &[String]) -> Option<usize> {
         self.resolve(path, 8)
     }
@@ -178,7 +181,7 @@ impl Sources {
     }
 }
 
-/// Stands first in paths that leave the crate.
+/// The first segment of paths in other crates.
 pub const OUTSIDE: &str = "::";
 
 fn module_of(name: &str) -> ModulePath {
@@ -202,7 +205,7 @@ pub fn is_test(attributes: &[syn::Attribute]) -> bool {
     })
 }
 
-/// Every path that a `use` names, with the name under which it is known afterwards.
+/// All paths of a `use`, each with the name under which it is imported.
 pub fn names(item: &ItemUse) -> Vec<(Vec<String>, String)> {
     let mut found = Vec::new();
     flatten(&item.tree, &mut Vec::new(), &mut found);

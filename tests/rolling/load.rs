@@ -1,4 +1,4 @@
-//! A steady load of presses through a proxy; whatever is not answered 200 is a failure.
+//! A constant rate of presses through a proxy. Every response other than 200 is a failure.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -11,12 +11,12 @@ use tokio_util::sync::CancellationToken;
 use crate::support::api::Shopper;
 
 const TICK: Duration = Duration::from_millis(20);
-/// Nobody waits longer for an answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// Requests under way at most; more would mean that answers do not come at all.
-const UNDER_WAY: usize = 5_000;
+/// Longest time that a client waits for a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Number of requests without a response at which the test fails: at this number, the service has stopped responding.
+const MAX_UNDER_WAY: usize = 5_000;
 
-/// How clients use connections.
+/// How many requests a client sends on one connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Connections {
     Kept,
@@ -29,7 +29,7 @@ pub struct Load {
     task: JoinHandle<Report>,
 }
 
-/// What came back, by status, or by what went wrong with the connection.
+/// The numbers of replies, by status and body or by the error of the connection.
 #[derive(Debug, Default)]
 pub struct Report {
     name: &'static str,
@@ -37,7 +37,7 @@ pub struct Report {
     replies: BTreeMap<String, usize>,
 }
 
-/// One press through a proxy, on a connection of its own: whether it was accepted.
+/// Sends one press through a proxy, on a connection of its own. True if it was accepted.
 pub async fn press(port: u16, sale: i64, shopper: &Shopper) -> bool {
     let client = reqwest::Client::new();
     ask(&client, &url(port, sale), shopper).await == "200"
@@ -71,14 +71,14 @@ impl Load {
         shoppers: &[Shopper],
         rate: u32,
     ) -> Self {
-        let client = reqwest::Client::builder().timeout(PATIENCE);
+        let client = reqwest::Client::builder().timeout(RESPONSE_TIMEOUT);
         let client = match connections {
             Connections::Kept => client,
             Connections::OneEach => client.pool_max_idle_per_host(0),
         };
         let client = client.build().unwrap();
         let stop = CancellationToken::new();
-        let task = tokio::spawn(go_on(
+        let task = tokio::spawn(send_until_stopped(
             name,
             client,
             url(port, sale),
@@ -97,7 +97,7 @@ impl Load {
     }
 }
 
-async fn go_on(
+async fn send_until_stopped(
     name: &'static str,
     client: reqwest::Client,
     url: String,
@@ -113,11 +113,11 @@ async fn go_on(
     let mut under_way = JoinSet::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let a_tick = (TICK * rate).as_secs().max(1);
+    let per_tick = (TICK * rate).as_secs().max(1);
     let mut shoppers = shoppers.iter().cycle();
     while !stop.is_cancelled() {
         ticks.tick().await;
-        for shopper in shoppers.by_ref().take(usize::try_from(a_tick).unwrap()) {
+        for shopper in shoppers.by_ref().take(usize::try_from(per_tick).unwrap()) {
             let (client, url, shopper) = (client.clone(), Arc::clone(&url), shopper.clone());
             under_way.spawn(async move { ask(&client, &url, &shopper).await });
             report.sent += 1;
@@ -125,9 +125,12 @@ async fn go_on(
         while let Some(ended) = under_way.try_join_next() {
             report.count(ended.unwrap());
         }
-        assert!(under_way.len() < UNDER_WAY, "answers do not come any more");
+        assert!(
+            under_way.len() < MAX_UNDER_WAY,
+            "answers do not come any more"
+        );
     }
-    // Each ends within PATIENCE.
+    // Each of these requests ends within RESPONSE_TIMEOUT.
     while let Some(ended) = under_way.join_next().await {
         report.count(ended.unwrap());
     }

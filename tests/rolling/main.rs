@@ -1,17 +1,18 @@
 //! Rolling restarts of two nodes behind HAProxy and nginx, under load, without retries: no request may fail.
 //! `cargo test --test rolling -- --help`.
 //!
-//! Not the usual test harness: it runs the configurations of `config/`, and its length is chosen on the command line.
+//! This test has a `main` of its own instead of the usual test harness, because the command line chooses the number of restarts.
+//! The proxies run with the configurations in `config/`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test ends where these do
-#![allow(clippy::disallowed_methods, clippy::print_stdout)] // it is its own program, and says what it does
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a panic fails the test
+#![allow(clippy::disallowed_methods, clippy::print_stdout)] // a program of its own, which reports on standard output
 
 mod load;
 mod node;
 mod proxy;
 
-/// What the integration tests stand on as well.
-#[allow(dead_code, unused_imports)] // they use more of it
+/// Support code of the integration tests.
+#[allow(dead_code, unused_imports)] // this test uses a part of it
 #[path = "../integration/support"]
 mod support {
     pub mod api;
@@ -58,45 +59,45 @@ Needs the servers of scripts/services.sh, haproxy and nginx, which it installs."
 /// Requests a second through each proxy.
 const RATE: u32 = 300;
 const SHOPPERS: usize = 2_000;
-/// Longer than the proxy's health checks need to notice; the default is 5 s.
+/// Longer than the proxies' health checks need to notice that a node drains. The default of the setting is 5 s.
 const DRAIN_DELAY_SECS: &str = "4";
-/// Load before the first restart and after the last one.
-const AROUND: Duration = Duration::from_secs(2);
+/// Time under load before the first restart and after the last one.
+const LOAD_AROUND_RESTARTS: Duration = Duration::from_secs(2);
 
-/// What the command line asks for.
-struct Wish {
+/// The arguments of the command line.
+struct Arguments {
     restarts: usize,
     binary: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
-    let mut wish = Wish {
+    let mut arguments = Arguments {
         restarts: 2,
         binary: None,
     };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        match word.as_str() {
             "--restarts" => {
-                let number = arguments.next().and_then(|number| number.parse().ok());
-                wish.restarts = number.expect("--restarts NUMBER");
+                let number = words.next().and_then(|number| number.parse().ok());
+                arguments.restarts = number.expect("--restarts NUMBER");
             }
-            "--binary" => wish.binary = arguments.next().map(PathBuf::from),
+            "--binary" => arguments.binary = words.next().map(PathBuf::from),
             "--help" | "-h" => {
                 println!("{HELP}");
                 return ExitCode::SUCCESS;
             }
-            // Flags of the usual harness, which `cargo test` hands to every test program, mean nothing here. A name asks
-            // for some of its tests: this is none of them.
+            // `cargo test` passes flags of the usual harness to every test program; they are ignored. A name selects single
+            // tests, and this program has none of that name.
             flag if flag.starts_with('-') => {}
             _ => return ExitCode::SUCCESS,
         }
     }
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(run(wish))
+    runtime.block_on(run(arguments))
 }
 
-async fn run(wish: Wish) -> ExitCode {
+async fn run(arguments: Arguments) -> ExitCode {
     proxy::check_shipped();
     let system = Servers::start().await;
     let _worker = system.work().await;
@@ -106,7 +107,7 @@ async fn run(wish: Wish) -> ExitCode {
     let ports = [free_port(), free_port()];
     let mut nodes = Vec::new();
     for port in ports {
-        nodes.push(Node::start(&system, port, wish.binary.as_deref()).await);
+        nodes.push(Node::start(&system, port, arguments.binary.as_deref()).await);
     }
     system.wait_until_open(sale).await;
     let haproxy = Haproxy::start(ports).await;
@@ -127,7 +128,8 @@ async fn run(wish: Wish) -> ExitCode {
             &shoppers,
             RATE,
         ),
-        // A reload closes kept connections of clients, who may be about to use them: that is nginx's affair.
+        // A reload of nginx closes idle connections, on which a client may just be sending a request. Such failures are not the
+        // service's, so each request has a connection of its own.
         Load::start(
             "nginx",
             nginx.port,
@@ -137,11 +139,11 @@ async fn run(wish: Wish) -> ExitCode {
             RATE,
         ),
     ];
-    tokio::time::sleep(AROUND).await;
+    tokio::time::sleep(LOAD_AROUND_RESTARTS).await;
     let begun = Instant::now();
-    for _ in 0..wish.restarts {
+    for _ in 0..arguments.restarts {
         for (index, node) in nodes.iter_mut().enumerate() {
-            // The later the harder: a deployment may as well take the node out of nginx first.
+            // nginx takes the node out only after SIGTERM. A deployment may also do it before, which is the easier order.
             node.terminate();
             nginx.set_down(Some(index)).await;
             node.start_again(&system).await;
@@ -151,10 +153,10 @@ async fn run(wish: Wish) -> ExitCode {
     }
     println!(
         "{} restarts of each of two nodes took {:.0} s",
-        wish.restarts,
+        arguments.restarts,
         begun.elapsed().as_secs_f64()
     );
-    tokio::time::sleep(AROUND).await;
+    tokio::time::sleep(LOAD_AROUND_RESTARTS).await;
 
     let mut failed = 0;
     for load in loads {
@@ -166,7 +168,7 @@ async fn run(wish: Wish) -> ExitCode {
         let sent = report.sent as f64;
         assert!(sent > expected, "the load did not keep its rate: {report}");
     }
-    if wish.binary.is_none() {
+    if arguments.binary.is_none() {
         assert_eq!(failed, 0, "requests failed");
         system.check_promises(sale).await;
     }

@@ -1,4 +1,4 @@
-//! A node that is restarted on its port, as a deployment does it.
+//! A node that is restarted on the same port, as in a deployment.
 
 use std::{
     path::{Path, PathBuf},
@@ -17,7 +17,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// Ready.
+    /// Starts a node and waits until it is ready.
     pub async fn start(system: &Servers, port: u16, binary: Option<&Path>) -> Self {
         let node = Self {
             process: process(system, port, binary),
@@ -32,7 +32,7 @@ impl Node {
         self.process.terminate();
     }
 
-    /// Its end, and the next one, ready.
+    /// Waits until the node has ended, starts it again, and waits until it is ready.
     pub async fn start_again(&mut self, system: &Servers) {
         let status = self.process.end().await;
         assert!(
@@ -57,13 +57,13 @@ impl Node {
 
 fn process(system: &Servers, port: u16, binary: Option<&Path>) -> Process {
     let port = port.to_string();
-    let more = [
+    let settings = [
         ("DRAIN_DELAY_SECS", DRAIN_DELAY_SECS),
         ("TRUSTED_PROXIES", "127.0.0.1"),
         ("PORT", &port),
     ];
     let mut environment = system.environment.clone();
-    environment.extend(more.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    environment.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
     match binary {
         None => Process::start(&["serve"], &environment),
         Some(binary) => Process::start_program(binary.as_os_str(), &["serve"], &environment),

@@ -20,9 +20,9 @@ use crate::support::{
     wait_until,
 };
 
-/// For a proxy to notice or to do something.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// The ports of the shipped configurations.
+/// Time within which a proxy must notice a change or finish a reload.
+const PROXY_TIMEOUT: Duration = Duration::from_secs(20);
+/// The addresses of the nodes in the shipped configurations.
 const NODES: [&str; 2] = ["127.0.0.1:3001", "127.0.0.1:3002"];
 
 fn shipped(name: &str) -> PathBuf {
@@ -31,7 +31,7 @@ fn shipped(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// Debian has them where only root looks.
+/// The path of a program. Debian installs the proxies in a directory that is only in root's PATH.
 fn program(name: &str) -> OsString {
     ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"]
         .map(|directory| Path::new(directory).join(name))
@@ -41,7 +41,7 @@ fn program(name: &str) -> OsString {
         .into()
 }
 
-/// The proxies find nothing wrong with the files as they are shipped.
+/// Checks the shipped configurations with the proxies' own commands.
 pub fn check_shipped() {
     let haproxy = Command::new(program("haproxy"))
         .args(["-c", "-f"])
@@ -62,7 +62,7 @@ fn pid_file(directory: &Path) -> String {
     format!("pid {}/nginx.pid;", directory.display())
 }
 
-/// The shipped configuration with these changes, each of something that is there.
+/// The shipped configuration with these replacements. Panics if it does not contain a text to replace.
 fn changed(name: &str, changes: &[(&str, &str)]) -> String {
     let mut text = fs::read_to_string(shipped(name)).unwrap();
     for (before, after) in changes {
@@ -89,7 +89,7 @@ impl Haproxy {
                 (":8080", &format!("127.0.0.1:{port}")),
                 (NODES[0], &first),
                 (NODES[1], &second),
-                // To ask whom it sends requests to.
+                // A socket for `show stat`, which tells the states of the nodes.
                 (
                     "defaults\n",
                     &format!(
@@ -97,7 +97,7 @@ impl Haproxy {
                         socket.display()
                     ),
                 ),
-                // A line a request would be much.
+                // Without a log line for each successful request.
                 ("    option httplog\n", "    option dontlog-normal\n"),
             ],
         );
@@ -116,12 +116,12 @@ impl Haproxy {
         haproxy
     }
 
-    /// Waits until it sends requests to a node.
+    /// Waits until HAProxy sends requests to a node.
     pub async fn wait_until_up(&self, node: usize) {
         let name = format!("nodes,node{},", node + 1);
-        wait_until("HAProxy takes the node as up", PATIENCE, || async {
+        wait_until("HAProxy takes the node as up", PROXY_TIMEOUT, || async {
             let stat = self.stat().await.unwrap_or_default();
-            // The 18th field is the status; "UP 1/2" is one failed check.
+            // The 18th field is the status. "UP 1/2" would mean that a check has failed.
             stat.lines()
                 .find(|line| line.starts_with(&name))
                 .and_then(|line| line.split(',').nth(17))
@@ -160,14 +160,15 @@ impl Nginx {
             directory,
             process,
         };
-        wait_until("nginx runs", PATIENCE, || async {
+        wait_until("nginx runs", PROXY_TIMEOUT, || async {
             !nginx.workers().is_empty()
         })
         .await;
         nginx
     }
 
-    /// Takes a node out, or none, and reloads; returns when nothing old accepts connections any more.
+    /// Reloads nginx with this node marked as down, or with none. Returns when no worker process from before the reload accepts
+    /// connections.
     pub async fn set_down(&self, node: Option<usize>) {
         let file = self.directory.path().join("nginx.conf");
         fs::write(
@@ -177,20 +178,20 @@ impl Nginx {
         .unwrap();
         let before = self.workers();
         send_signal(self.process.pid(), "HUP");
-        wait_until("nginx has reloaded", PATIENCE, || async {
+        wait_until("nginx has reloaded", PROXY_TIMEOUT, || async {
             let now = self.workers();
             let is_new = now.iter().any(|worker| !before.contains(worker));
-            // An old one that still answers says so in its title.
-            let accept = now
+            // An old worker that accepts no more connections and only finishes requests says so in its process title.
+            let old_accepts = now
                 .iter()
                 .filter(|worker| before.contains(worker))
                 .any(|worker| !title(*worker).contains("is shutting down"));
-            is_new && !accept
+            is_new && !old_accepts
         })
         .await;
     }
 
-    /// The process ids of its workers.
+    /// The process ids of nginx's worker processes.
     fn workers(&self) -> Vec<u32> {
         let pid = self.process.pid();
         let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -212,7 +213,7 @@ fn text(directory: &Path, port: u16, nodes: [u16; 2], down: Option<usize>) -> St
         let state = if down == Some(node) { " down" } else { "" };
         format!("127.0.0.1:{}{state}", nodes[node])
     });
-    // Its own folders, so that it needs no rights.
+    // Temporary folders of the test, so that nginx needs no rights for the default ones.
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {}/{kind};\n", directory.display()))
         .concat();

@@ -1,4 +1,4 @@
-//! An audit for programs: one JSON document. Ids of users are texts, as in the API; names and codes are stable.
+//! The report of an audit for programs: one JSON document. User ids are strings, as in the API. Names and codes are stable.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ pub(in super::super) fn document(report: &Report, repairs: Option<&Vec<Repair>>)
     document
 }
 
-/// The code of a finding.
+/// The code of a finding in JSON.
 pub(super) fn kind(finding: &Finding) -> &'static str {
     match finding {
         Finding::Oversold { .. } => "oversold",
@@ -140,7 +140,7 @@ fn repair(repair: &Repair) -> Value {
         RepairAction::RecordOrders(orders) => ("record_orders", orders.len()),
         RepairAction::Reload => ("reload", 1),
     };
-    let (state, cause) = match repair.came {
+    let (state, cause) = match repair.outcome {
         None => ("planned", None),
         Some(RepairOutcome::Done) => ("done", None),
         Some(RepairOutcome::NotYet(cause)) => ("not_yet", Some(cause)),

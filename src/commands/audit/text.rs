@@ -1,4 +1,4 @@
-//! An audit for people.
+//! The report of an audit for people.
 
 use super::{Repair, json::kind};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     terminal::{Plain, say},
 };
 
-/// Findings of one kind and sale that are printed; JSON has them all.
+/// Maximum number of findings that are printed of each kind and sale. The JSON document has all of them.
 const SHOWN: usize = 10;
 
 pub(in super::super) fn report(report: &Report) {
@@ -27,35 +27,36 @@ pub(in super::super) fn report(report: &Report) {
 pub(super) fn repairs(repairs: &[Repair]) {
     say!("\nRepairs");
     if repairs.is_empty() {
-        say!("  nothing that can safely be mended");
+        say!("  nothing that can safely be repaired");
     }
     for repair in repairs {
-        let came = match repair.came {
+        let outcome = match repair.outcome {
             None => "would",
             Some(RepairOutcome::Done) => "done",
             Some(RepairOutcome::NotYet(cause)) => cause,
         };
         say!(
-            "  sale {}: {} ({came})",
+            "  sale {}: {} ({outcome})",
             repair.sale,
             action(&repair.action)
         );
     }
-    if repairs.iter().any(|repair| repair.came.is_none()) {
+    if repairs.iter().any(|repair| repair.outcome.is_none()) {
         say!("Nothing was changed; --repair --yes does it.");
     }
 }
 
 pub(super) fn hint() {
-    say!("--repair lists what can safely be mended.");
+    say!("--repair lists what can safely be repaired.");
 }
 
-/// Everything that breaks a promise, in words.
+/// The findings of a report in words, up to [`SHOWN`] of each sale.
 pub(in super::super) fn findings(report: &Report) -> Vec<String> {
     let of_sale = |sheet: &SaleAudit| {
         let sale = sheet.listing.id;
         let findings = sheet.findings.iter().take(SHOWN);
-        let findings = findings.map(move |finding| format!("sale {sale}: {}", described(finding)));
+        let findings =
+            findings.map(move |finding| format!("sale {sale}: {}", description(finding)));
         findings.collect::<Vec<_>>()
     };
     let of_log = report.log.cut().map(|(partition, missing)| {
@@ -126,7 +127,7 @@ fn sale(sheet: &SaleAudit) {
     for one in kinds {
         let of_kind = || sheet.findings.iter().filter(|finding| kind(finding) == one);
         for finding in of_kind().take(SHOWN) {
-            say!("  BROKEN  {}", described(finding));
+            say!("  BROKEN  {}", description(finding));
         }
         let more = of_kind().count().saturating_sub(SHOWN);
         if more > 0 {
@@ -163,7 +164,7 @@ fn log(log: &LogAudit) {
     );
 }
 
-fn described(finding: &Finding) -> String {
+fn description(finding: &Finding) -> String {
     match finding {
         Finding::Oversold { orders, initial } => {
             format!("oversold: {orders} orders of {initial} units")

@@ -1,4 +1,4 @@
-//! Dead letters for people.
+//! Prints dead letters for people.
 
 use std::fmt::Write;
 
@@ -8,24 +8,24 @@ use super::Replay;
 use crate::port::{DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId};
 use crate::terminal::{Plain, is_obeyed, say};
 
-/// Characters of a record in a list.
-const SHORT: usize = 100;
+/// Number of characters of a record that a list shows.
+const SHORT_CHARS: usize = 100;
 
-/// A letter in a list: three lines.
+/// Prints a letter of a list, in three lines.
 pub(super) fn line(found: &DeadLetterEntry, decision: Option<&DeadLetterDecision>) {
     head(found);
     say!("  {}", short(found));
     match decision {
-        Some(decision) => say!("  {}", decided(decision)),
+        Some(decision) => say!("  {}", decision_text(decision)),
         None => say!("  nothing is decided"),
     }
 }
 
-/// A letter with everything that is known of it.
+/// Prints a letter with its whole record and all decisions about it.
 pub(super) fn whole(found: &DeadLetterEntry, decisions: &[DeadLetterDecision]) {
     head(found);
     for decision in decisions {
-        say!("  {}", decided(decision));
+        say!("  {}", decision_text(decision));
     }
     if decisions.is_empty() {
         say!("  nothing is decided");
@@ -80,7 +80,7 @@ fn head(found: &DeadLetterEntry) {
     );
 }
 
-fn decided(decision: &DeadLetterDecision) -> String {
+fn decision_text(decision: &DeadLetterDecision) -> String {
     let what = match decision.action {
         DeadLetterAction::Replayed { attempt } => format!("replayed as attempt {attempt}"),
         DeadLetterAction::Discarded => "discarded".to_owned(),
@@ -101,7 +101,7 @@ fn instant(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The beginning of a record, on one line whatever is in it.
+/// The start of a record, on one line. Control characters are escaped.
 fn short(found: &DeadLetterEntry) -> String {
     if let Some(bytes) = found.omitted_bytes {
         return format!("({bytes} bytes, too large to be kept)");
@@ -112,13 +112,13 @@ fn short(found: &DeadLetterEntry) -> String {
     let text = String::from_utf8_lossy(value);
     let end = text
         .char_indices()
-        .nth(SHORT)
+        .nth(SHORT_CHARS)
         .map_or(text.len(), |(at, _)| at);
     let more = if end < text.len() { "…" } else { "" };
     format!("{}{more}", Plain(text.get(..end).unwrap_or_default()))
 }
 
-/// Text as it is, if a terminal can show it; else sixteen bytes a line in hexadecimal.
+/// The text as it is, if a terminal can show it safely; otherwise a hexadecimal dump with 16 bytes a line.
 fn text_or_hex(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| is_obeyed(c) && c != '\n' && c != '\t') => {

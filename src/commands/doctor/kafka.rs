@@ -1,4 +1,4 @@
-//! Judges how the topics are set up.
+//! Judges the setup of the topics.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 const AREA: &str = "kafka";
-/// For a weekend on which nobody settles.
+/// Shortest retention without a warning: enough for a weekend on which no worker runs.
 const SAFE_RETENTION: Duration = Duration::from_hours(3 * 24);
 
 pub(super) fn judge(config: &KafkaConfig, found: &Inspection) -> Vec<Check> {
@@ -18,16 +18,16 @@ pub(super) fn judge(config: &KafkaConfig, found: &Inspection) -> Vec<Check> {
         checks.push(partitions(config, topic));
         checks.push(leaders(topic));
         if topic.settings_hidden {
-            checks.push(hidden(topic));
+            checks.push(hidden_settings(topic));
         } else {
             checks.push(replicas(topic, found.brokers));
-            checks.push(kept(topic));
+            checks.push(retention(topic));
         }
     }
     checks
 }
 
-fn hidden(topic: &Topic) -> Check {
+fn hidden_settings(topic: &Topic) -> Check {
     Check::warning(
         AREA,
         "settings",
@@ -39,35 +39,35 @@ fn hidden(topic: &Topic) -> Check {
 }
 
 fn partitions(config: &KafkaConfig, topic: &Topic) -> Check {
-    let told = format!("{}: {}", topic.name, topic.partitions);
+    let summary = format!("{}: {}", topic.name, topic.partitions);
     if usize::try_from(config.partitions) == Ok(topic.partitions)
         || topic.name == config.dead_letter_topic
     {
-        Check::ok(AREA, "partitions", told)
+        Check::ok(AREA, "partitions", summary)
     } else {
         Check::warning(
             AREA,
             "partitions",
-            format!("{told}, KAFKA_PARTITIONS is {}", config.partitions),
+            format!("{summary}, KAFKA_PARTITIONS is {}", config.partitions),
         )
         .advise("the topic counts; more workers than partitions have nothing to do")
     }
 }
 
 fn leaders(topic: &Topic) -> Check {
-    let told = |what: &str| format!("{}: {what}", topic.name);
+    let summary = |what: &str| format!("{}: {what}", topic.name);
     if topic.leaderless > 0 {
         Check::failed(
             AREA,
             "leaders",
-            told(&format!("{} partitions have none", topic.leaderless)),
+            summary(&format!("{} partitions have none", topic.leaderless)),
         )
         .advise("their shoppers are answered 503; bring the brokers back")
     } else if topic.under_replicated > 0 {
         Check::warning(
             AREA,
             "leaders",
-            told(&format!(
+            summary(&format!(
                 "{} partitions lack a replica in sync",
                 topic.under_replicated
             )),
@@ -77,36 +77,36 @@ fn leaders(topic: &Topic) -> Check {
         Check::ok(
             AREA,
             "leaders",
-            told("every partition has one, all replicas are in sync"),
+            summary("every partition has one, all replicas are in sync"),
         )
     }
 }
 
 fn replicas(topic: &Topic, brokers: usize) -> Check {
     let in_sync = topic.number("min.insync.replicas").unwrap_or(1);
-    let told = format!(
+    let summary = format!(
         "{}: {}, min.insync.replicas {in_sync}, {brokers} brokers",
         topic.name, topic.replicas
     );
     let replicas = i64::try_from(topic.replicas).unwrap_or(i64::MAX);
     if in_sync > replicas {
-        Check::failed(AREA, "replicas", told)
+        Check::failed(AREA, "replicas", summary)
             .advise("nothing can be appended; lower min.insync.replicas")
     } else if replicas < 3 || in_sync < 2 {
-        Check::warning(AREA, "replicas", told).advise(
+        Check::warning(AREA, "replicas", summary).advise(
             "the loss of one broker can lose accepted attempts; use 3 with min.insync.replicas=2",
         )
     } else if in_sync == replicas {
-        Check::warning(AREA, "replicas", told).advise(
+        Check::warning(AREA, "replicas", summary).advise(
             "the loss of one broker stops the sale; use one replica more than min.insync.replicas",
         )
     } else {
-        Check::ok(AREA, "replicas", told)
+        Check::ok(AREA, "replicas", summary)
     }
 }
 
-/// How long records stay: until they are settled, at least.
-fn kept(topic: &Topic) -> Check {
+/// Checks that records are kept until they are settled, even if workers do not run for some days.
+fn retention(topic: &Topic) -> Check {
     let policy = topic
         .settings
         .get("cleanup.policy")
@@ -125,19 +125,19 @@ fn kept(topic: &Topic) -> Check {
         || "for ever".to_owned(),
         |time| format!("{} h", time.as_secs() / 3_600),
     );
-    let told = format!("{}: {hours}", topic.name);
+    let summary = format!("{}: {hours}", topic.name);
     match (time, bytes) {
         (_, Some(bytes)) => Check::warning(
             AREA,
             "retention",
-            format!("{told}, at most {bytes} bytes a partition"),
+            format!("{summary}, at most {bytes} bytes a partition"),
         )
         .advise(
             "a backlog beyond that is lost; a record has some 250 bytes; set retention.bytes=-1",
         ),
-        (Some(time), None) if time < SAFE_RETENTION => Check::warning(AREA, "retention", told)
+        (Some(time), None) if time < SAFE_RETENTION => Check::warning(AREA, "retention", summary)
             .advise("what is not settled by then is lost; set retention.ms to three days or more"),
-        (_, None) => Check::ok(AREA, "retention", told),
+        (_, None) => Check::ok(AREA, "retention", summary),
     }
 }
 
@@ -183,7 +183,7 @@ mod tests {
             brokers: 3,
             topics: vec![topic],
         };
-        report::trouble(&judge(&config, &found))
+        report::problems(&judge(&config, &found))
     }
 
     fn set(name: &str, value: &str) -> Vec<String> {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn each_trouble_is_told_by_its_own_check() {
+    fn each_problem_is_reported_by_its_own_check() {
         let none: [&str; 0] = [];
         assert_eq!(after(|_| {}), none);
         assert_eq!(

@@ -1,4 +1,4 @@
-//! Judges how PostgreSQL is set up.
+//! Judges the setup of PostgreSQL.
 
 use super::report::{self, Check};
 use crate::{config::PostgresConfig, engine::postgres::inspect::Inspection};
@@ -69,18 +69,18 @@ pub(super) fn judge(config: &PostgresConfig, found: &Inspection, processes: u32)
     checks
 }
 
-/// Every process may open its whole pool.
+/// Checks that the server has enough connections for all processes, each of which may open its whole pool.
 fn connections(config: &PostgresConfig, found: &Inspection, processes: u32) -> Check {
     let pool = i64::try_from(config.pool_size).unwrap_or(i64::MAX);
     let wanted = pool.saturating_mul(i64::from(processes));
-    let told = format!(
+    let summary = format!(
         "{} open of {}; {processes} processes want up to {wanted}",
         found.connections, found.max_connections
     );
     if wanted <= found.max_connections {
-        Check::ok(AREA, "connections", told)
+        Check::ok(AREA, "connections", summary)
     } else {
-        Check::failed(AREA, "connections", told)
+        Check::failed(AREA, "connections", summary)
             .advise("raise max_connections, lower POSTGRES_POOL_SIZE, or say how many there will be with --processes")
     }
 }
@@ -117,11 +117,11 @@ mod tests {
             clock_ahead_ms: 5,
         };
         change(&mut found);
-        report::trouble(&judge(&config, &found, 4))
+        report::problems(&judge(&config, &found, 4))
     }
 
     #[test]
-    fn each_trouble_is_told_by_its_own_check() {
+    fn each_problem_is_reported_by_its_own_check() {
         let none: [&str; 0] = [];
         assert_eq!(after(|_| {}), none);
         assert_eq!(

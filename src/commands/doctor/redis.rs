@@ -1,4 +1,4 @@
-//! Judges how Redis is set up.
+//! Judges the setup of Redis.
 
 use super::report::{self, Check};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 
 const AREA: &str = "redis";
-/// Slots of every Redis Cluster.
+/// Number of slots of every Redis Cluster.
 const SLOTS: u64 = 16_384;
 
 pub(super) fn judge(config: &RedisConfig, found: &Inspection) -> Vec<Check> {
@@ -177,15 +177,15 @@ mod tests {
         )
     }
 
-    /// The one thing that is not well after a change.
+    /// The checks that are not ok after a change to a sound setup.
     fn after(change: impl FnOnce(&mut RedisConfig, &mut Inspection)) -> Vec<String> {
         let (mut config, mut found) = sound();
         change(&mut config, &mut found);
-        report::trouble(&judge(&config, &found))
+        report::problems(&judge(&config, &found))
     }
 
     #[test]
-    fn each_trouble_is_told_by_its_own_check() {
+    fn each_problem_is_reported_by_its_own_check() {
         let none: [&str; 0] = [];
         assert_eq!(after(|_, _| {}), none);
         assert_eq!(

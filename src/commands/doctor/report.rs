@@ -1,10 +1,10 @@
-//! What a check found, and how that is shown.
+//! The result of a check, and how results are printed.
 
 use serde::Serialize;
 
 use crate::terminal::{self, Plain, say};
 
-/// How it stands.
+/// The verdict of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum CheckStatus {
@@ -13,15 +13,15 @@ pub(super) enum CheckStatus {
     Failed,
 }
 
-/// One line.
+/// The result of one check, printed as one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Check {
     verdict: CheckStatus,
-    /// Which server, or part.
+    /// The server, or the part of the system, that was checked.
     area: &'static str,
     name: &'static str,
     found: String,
-    /// What to do.
+    /// What the operator should do.
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
@@ -33,7 +33,7 @@ impl Check {
         name: &'static str,
         mut found: String,
     ) -> Self {
-        // What a server said may have several lines.
+        // A message of a server may have several lines.
         if found.contains(['\n', '\r']) {
             found = found.replace(['\n', '\r'], " ");
         }
@@ -72,12 +72,13 @@ impl Check {
     }
 }
 
-/// How far a server's clock is off.
+/// Checks the difference between a server's clock and this machine's. `matters` says what the server's clock is used for.
 pub(super) fn clock(area: &'static str, ahead_ms: i64, matters: &str) -> Check {
     let off = ahead_ms.unsigned_abs();
     let direction = if ahead_ms < 0 { "behind" } else { "ahead of" };
     let found = format!("{off} ms {direction} this machine's; {matters}");
-    // An API node asks the gate from a second before the start by its own clock.
+    // From 1 s before the start of a sale by its own clock, an API node lets the gate's clock decide. With a larger difference
+    // it would refuse shoppers of a sale that is open.
     match off {
         0..=200 => Check::ok(area, "clock", found),
         201..=999 => Check::warning(area, "clock", found).advise("let NTP set all clocks"),
@@ -118,11 +119,11 @@ impl Check {
     }
 }
 
-/// The checks that are not well, for tests.
+/// The checks that are not ok, for tests.
 #[cfg(test)]
-pub(super) fn trouble(checks: &[Check]) -> Vec<String> {
-    let unwell = checks
+pub(super) fn problems(checks: &[Check]) -> Vec<String> {
+    let not_ok = checks
         .iter()
         .filter(|check| check.verdict != CheckStatus::Ok);
-    unwell.map(Check::summary).collect()
+    not_ok.map(Check::summary).collect()
 }

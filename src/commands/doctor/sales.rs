@@ -1,4 +1,4 @@
-//! Judges whether the sales that are on or about to start can be sold, and whether somebody settles.
+//! Judges whether current and coming sales can be sold, and whether workers settle the log.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,21 +6,21 @@ use super::report::Check;
 use crate::port::{GateStatus, Offset, Partition, SaleListing};
 
 const AREA: &str = "sales";
-/// A worker loads a sale within a second or so, long before it starts.
+/// A sale that starts later than this may still be missing in the gate: a worker loads it within about one second.
 const TIME_TO_LOAD: TimeDelta = TimeDelta::seconds(5);
-/// Records that wait to be settled: some five seconds of one worker.
+/// Number of unsettled records above which there is a warning: one worker settles them in about five seconds.
 const SHORT_BACKLOG: i64 = 100_000;
 
-/// What all three servers say.
+/// The facts that Redis, Kafka and PostgreSQL report about sales.
 pub(super) struct Facts {
-    /// Live ones.
+    /// Number of live workers.
     pub(super) workers: i64,
     pub(super) partitions: Vec<PartitionProgress>,
-    /// Those that are not over, with what the gate knows of them.
+    /// The sales that are not over, with their state in the gate.
     pub(super) sales: Vec<(SaleListing, GateStatus)>,
 }
 
-/// How far a partition is settled; `None` if it never was leased.
+/// How far a partition is settled. `settled` is `None` if no worker ever had a lease on it.
 pub(super) struct PartitionProgress {
     pub(super) partition: Partition,
     pub(super) earliest: Offset,
@@ -44,15 +44,15 @@ pub(super) fn judge(facts: &Facts, now: DateTime<Utc>) -> Vec<Check> {
 
 fn workers(facts: &Facts) -> Check {
     let partitions = i64::try_from(facts.partitions.len()).unwrap_or(i64::MAX);
-    let told = format!("{} live, for {partitions} partitions", facts.workers);
+    let summary = format!("{} live, for {partitions} partitions", facts.workers);
     if facts.workers == 0 {
-        Check::failed(AREA, "workers", told)
+        Check::failed(AREA, "workers", summary)
             .advise("no sale is opened and nothing settled; start `flashsale work`")
     } else if facts.workers > partitions {
-        Check::warning(AREA, "workers", told)
+        Check::warning(AREA, "workers", summary)
             .advise("those beyond the partitions have nothing to do")
     } else {
-        Check::ok(AREA, "workers", told)
+        Check::ok(AREA, "workers", summary)
     }
 }
 
@@ -61,23 +61,23 @@ fn backlog(partitions: &[PartitionProgress]) -> Check {
         .iter()
         .find(|it| it.settled.is_some_and(|settled| settled < it.earliest));
     if let Some(lost) = lost {
-        let told = format!(
+        let summary = format!(
             "partition {} was cut before all of it was settled",
             lost.partition
         );
-        return Check::failed(AREA, "backlog", told)
+        return Check::failed(AREA, "backlog", summary)
             .advise("raise retention.ms; the worker goes on with what is left");
     }
     let waits = partitions
         .iter()
         .map(|it| it.end.0 - it.settled.map_or(it.earliest.0, |settled| settled.0));
     let waiting: i64 = waits.map(|waits| waits.max(0)).sum();
-    let told = format!("{waiting} records are not settled");
+    let summary = format!("{waiting} records are not settled");
     if waiting > SHORT_BACKLOG {
-        Check::warning(AREA, "backlog", told)
+        Check::warning(AREA, "backlog", summary)
             .advise("a new sale opens only behind it; start more workers, or wait")
     } else {
-        Check::ok(AREA, "backlog", told)
+        Check::ok(AREA, "backlog", summary)
     }
 }
 
@@ -89,7 +89,7 @@ fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Chec
         let start = std::time::Duration::from_secs(secs.unsigned_abs());
         format!("starts in {}", humantime::format_duration(start))
     };
-    let told = format!(
+    let summary = format!(
         "sale {} of {}, {when}: {} of {} units left",
         listing.id, listing.product_name, listing.remaining_stock, listing.initial_stock
     );
@@ -97,7 +97,7 @@ fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Chec
         GateStatus::Open { window, .. } if *window != listing.window => Check::warning(
             AREA,
             "stock",
-            format!("{told}; the gate has another window"),
+            format!("{summary}; the gate has another window"),
         )
         .advise("a worker sets it within a second; look again"),
         GateStatus::Open {
@@ -105,16 +105,16 @@ fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Chec
         } => Check::ok(
             AREA,
             "stock",
-            format!("{told}; the gate has {available} and {pending} on their way"),
+            format!("{summary}; the gate has {available} and {pending} on their way"),
         ),
         GateStatus::Closed { .. } | GateStatus::Unknown
             if listing.window.start - now > TIME_TO_LOAD =>
         {
-            Check::warning(AREA, "stock", format!("{told}; not in the gate yet"))
+            Check::warning(AREA, "stock", format!("{summary}; not in the gate yet"))
                 .advise("a worker loads it within seconds once the backlog is settled")
         }
         GateStatus::Closed { .. } | GateStatus::Unknown => {
-            Check::failed(AREA, "stock", format!("{told}; closed in the gate")).advise(
+            Check::failed(AREA, "stock", format!("{summary}; closed in the gate")).advise(
                 "shoppers are answered 503 until a worker has loaded it; see the workers' log",
             )
         }
@@ -171,11 +171,11 @@ mod tests {
             sales: vec![(listing, status)],
         };
         change(&mut facts);
-        report::trouble(&judge(&facts, now))
+        report::problems(&judge(&facts, now))
     }
 
     #[test]
-    fn each_trouble_is_told_by_its_own_check() {
+    fn each_problem_is_reported_by_its_own_check() {
         let none: [&str; 0] = [];
         assert_eq!(after(|_| {}), none);
         assert_eq!(after(|facts| facts.workers = 0), ["sales workers: Failed"]);

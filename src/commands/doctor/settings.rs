@@ -1,11 +1,11 @@
-//! Secrets that are known, weak or missing.
+//! Judges secrets: whether they are publicly known, weak or missing.
 
 use super::report::Check;
 use crate::config::{Config, is_known_password, weakness_of_secret};
 
 const AREA: &str = "settings";
 
-/// What every system needs.
+/// Checks the settings that every deployment needs.
 pub(super) fn judge(config: &Config) -> Vec<Check> {
     let secret = config.auth.jwt_secret.reveal();
     let tokens = match weakness_of_secret(secret) {
@@ -26,7 +26,7 @@ pub(super) fn judge(config: &Config) -> Vec<Check> {
     vec![tokens, mode]
 }
 
-/// What a system on servers needs, too.
+/// Checks the settings that a deployment on servers needs as well.
 pub(super) fn judge_servers(config: &Config) -> Vec<Check> {
     let password = if is_known_password(config.postgres.password.reveal()) {
         Check::warning(

@@ -1,9 +1,9 @@
-//! Why there is no connection to Kafka, each with the settings to look at.
+//! Errors of connecting to Kafka. Each message names the settings to check.
 
-/// Why there is no connection to Kafka.
+/// A failure to connect to Kafka, to log in, or to find or create a topic.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
-    /// Worth trying again later.
+    /// No broker gives a usable answer; a later try may succeed.
     #[error("Kafka cannot be reached ({0}); see KAFKA_BROKERS, KAFKA_TLS and KAFKA_SASL_MECHANISM")]
     Unreachable(String),
     #[error("Kafka expects TLS on {0}; see KAFKA_TLS and KAFKA_BROKERS")]
@@ -27,7 +27,7 @@ pub enum ConnectError {
         "Kafka refuses the credentials ({0}); see KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD, or KAFKA_SASL_TOKEN_FILE"
     )]
     CredentialsRefused(String),
-    /// Whoever writes the file may be late.
+    /// The file cannot be read or has no valid token. The process that writes it may be late, so a later try may succeed.
     #[error("KAFKA_SASL_TOKEN_FILE: {0}")]
     TokenFile(String),
     #[error(

@@ -1,5 +1,5 @@
-//! A connection to one broker for what rskafka does not ask for, or does not say why it failed: TLS, login and a few requests,
-//! one after the other. Its errors are told apart by type and code, and name the settings that are wrong.
+//! A connection to one broker, for requests that rskafka does not offer or whose failures it does not explain: TLS, login and
+//! a few requests, one after the other. Errors are classified by type and code, and name the settings that are wrong.
 
 use std::time::Duration;
 
@@ -24,19 +24,19 @@ use tokio_rustls::TlsConnector;
 pub(super) use super::security::Security;
 use super::{ConnectError, security};
 
-/// Versions that brokers from 2.1 to 4.x understand.
+/// Versions of the requests, which brokers from 2.1 to 4.x understand.
 const METADATA_VERSION: i16 = 7;
 const SASL_HANDSHAKE_VERSION: i16 = 1;
 const SASL_AUTHENTICATE_VERSION: i16 = 0;
 
-/// An answer with the settings of two topics has some 10 KB; partitions come on top.
-const LONGEST_ANSWER: u32 = 16 << 20;
-/// The first byte of a TLS alert. A plain broker's answer begins with its length, which is far below 0x15000000.
+/// Largest accepted response, in bytes. The settings of two topics take about 10 KB, and their partitions some more.
+const MAX_RESPONSE_BYTES: u32 = 16 << 20;
+/// The first byte of a TLS alert. A Kafka response begins with its length, which is far below 0x15000000 bytes.
 const TLS_ALERT: u8 = 0x15;
-/// How long one broker is waited for before the next one is tried beside it.
-const NEXT_BROKER: Duration = Duration::from_millis(250);
-/// Messages of one login; SCRAM has three.
-const LOGIN_STEPS: usize = 8;
+/// Delay between the starts of connections to two successive brokers, which then run concurrently.
+const NEXT_BROKER_DELAY: Duration = Duration::from_millis(250);
+/// Maximum number of messages in one login; SCRAM has three.
+const MAX_LOGIN_STEPS: usize = 8;
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
@@ -50,7 +50,8 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// To the first of these brokers that lets the client in. One that does not answer holds up the others a moment only.
+    /// Connects to the first of these brokers that accepts the client. Each is tried
+    /// [`NEXT_BROKER_DELAY`] after the one before it, whether that one has answered or not.
     pub(super) async fn to_any(
         brokers: &[String],
         client_id: &str,
@@ -60,18 +61,18 @@ impl Connection {
             .iter()
             .zip(0..)
             .map(|(broker, place)| async move {
-                tokio::time::sleep(NEXT_BROKER * place).await;
+                tokio::time::sleep(NEXT_BROKER_DELAY * place).await;
                 Self::open(broker, client_id, security).await
             })
             .collect();
         let mut failure = ConnectError::Unreachable("there is no broker".to_owned());
-        let mut refused = false;
+        let mut is_permanent = false;
         while let Some(trial) = trials.next().await {
             match trial {
                 Ok(connection) => return Ok(connection),
-                // A setting that is wrong says more than a broker that is down.
-                Err(error) if !refused => {
-                    refused = !error.is_passing();
+                // The error of a wrong setting is reported rather than that of a broker that is down.
+                Err(error) if !is_permanent => {
+                    is_permanent = !error.is_passing();
                     failure = error;
                 }
                 Err(_) => {}
@@ -80,13 +81,14 @@ impl Connection {
         Err(failure)
     }
 
-    /// With TLS and login, as the settings say.
+    /// Connects to one broker, with TLS and login as configured.
     async fn open(
         broker: &str,
         client_id: &str,
         security: &Security,
     ) -> Result<Self, ConnectError> {
-        let unreachable = |error: std::io::Error| trouble(broker, security.tls().is_some(), &error);
+        let unreachable =
+            |error: std::io::Error| connect_error_of(broker, security.tls().is_some(), &error);
         let stream = TcpStream::connect(broker).await.map_err(unreachable)?;
         let stream: Box<dyn Stream> = if let Some(tls) = security.tls() {
             let host = broker.rsplit_once(':').map_or(broker, |(host, _)| host);
@@ -123,7 +125,7 @@ impl Connection {
             });
         }
         let mut received: Option<Vec<u8>> = None;
-        for _ in 0..LOGIN_STEPS {
+        for _ in 0..MAX_LOGIN_STEPS {
             let step = login.step(received.as_deref());
             let Some(message) = step.map_err(ConnectError::CredentialsRefused)? else {
                 return Ok(());
@@ -148,7 +150,8 @@ impl Connection {
         request: R,
         version: i16,
     ) -> Result<R::Response, ConnectError> {
-        let wrong = |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
+        let unreachable =
+            |error: &dyn std::fmt::Display| ConnectError::Unreachable(error.to_string());
         self.calls += 1;
         let header = RequestHeader::default()
             .with_request_api_key(R::KEY)
@@ -159,8 +162,8 @@ impl Connection {
         header
             .encode(&mut message, R::header_version(version))
             .and_then(|()| request.encode(&mut message, version))
-            .map_err(|error| wrong(&error))?;
-        let length = u32::try_from(message.len()).map_err(|error| wrong(&error))?;
+            .map_err(|error| unreachable(&error))?;
+        let length = u32::try_from(message.len()).map_err(|error| unreachable(&error))?;
         let exchange = async {
             let mut sent = length.to_be_bytes().to_vec();
             sent.extend_from_slice(&message);
@@ -170,16 +173,16 @@ impl Connection {
             };
             let mut head = [0; 4];
             if let Err(error) = written {
-                // A broker that refuses our certificate says so after the handshake, and may have closed by now: what it said
-                // is still there to be read, and tells more than that the write failed.
+                // A broker that refuses the client certificate sends an alert after the handshake and may have closed the
+                // connection by now. The alert can still be read, and explains more than the failed write.
                 return match self.stream.read_exact(&mut head).await {
-                    Err(said) if said.get_ref().is_some() => Err(said),
+                    Err(alert) if alert.get_ref().is_some() => Err(alert),
                     _ => Err(error),
                 };
             }
             self.stream.read_exact(&mut head).await?;
             let length = u32::from_be_bytes(head);
-            if length > LONGEST_ANSWER {
+            if length > MAX_RESPONSE_BYTES {
                 return Ok(Err(head[0]));
             }
             let mut answer = vec![0; length as usize];
@@ -188,30 +191,30 @@ impl Connection {
         };
         let answer = exchange
             .await
-            .map_err(|error: std::io::Error| trouble(&self.broker, self.tls, &error))?;
+            .map_err(|error: std::io::Error| connect_error_of(&self.broker, self.tls, &error))?;
         let mut answer = match answer {
             Ok(answer) => Bytes::from(answer),
             Err(TLS_ALERT) if !self.tls => {
                 return Err(ConnectError::OnlyTls(self.broker.clone()));
             }
-            Err(_) => return Err(wrong(&format!("{}: this is not Kafka", self.broker))),
+            Err(_) => return Err(unreachable(&format!("{}: this is not Kafka", self.broker))),
         };
         ResponseHeader::decode(&mut answer, R::Response::header_version(version))
             .and_then(|_| R::Response::decode(&mut answer, version))
-            .map_err(|error| wrong(&error))
+            .map_err(|error| unreachable(&error))
     }
 }
 
-/// What an error of a connection means. rustls puts its own error into the one of the stream.
-fn trouble(broker: &str, tls: bool, error: &std::io::Error) -> ConnectError {
+/// Converts an I/O error of a connection. rustls wraps its own error in the I/O error.
+fn connect_error_of(broker: &str, tls: bool, error: &std::io::Error) -> ConnectError {
     use rustls::{AlertDescription as Alert, Error as Tls};
 
-    let told = format!("{broker}: {error}");
+    let cause = format!("{broker}: {error}");
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Tls>());
     match inner {
-        Some(Tls::InvalidCertificate(_)) => ConnectError::NotTrusted(told),
+        Some(Tls::InvalidCertificate(_)) => ConnectError::NotTrusted(cause),
         Some(Tls::AlertReceived(
             Alert::CertificateRequired
             | Alert::BadCertificate
@@ -222,7 +225,7 @@ fn trouble(broker: &str, tls: bool, error: &std::io::Error) -> ConnectError {
             | Alert::UnsupportedCertificate
             | Alert::AccessDenied
             | Alert::HandshakeFailure,
-        )) => ConnectError::CertificateRefused(told),
+        )) => ConnectError::CertificateRefused(cause),
         Some(Tls::InvalidMessage(_)) => ConnectError::NoTls(broker.to_owned()),
         _ if error.kind() == std::io::ErrorKind::UnexpectedEof => {
             ConnectError::Unreachable(format!(
@@ -230,14 +233,14 @@ fn trouble(broker: &str, tls: bool, error: &std::io::Error) -> ConnectError {
                 if tls { "without TLS" } else { "with TLS" }
             ))
         }
-        _ => ConnectError::Unreachable(told),
+        _ => ConnectError::Unreachable(cause),
     }
 }
 
-/// What brokers say about topics.
+/// A response with the cluster's brokers and the requested topics.
 pub(super) struct Metadata(MetadataResponse);
 
-/// Asks about these topics, and does not make them.
+/// Requests the metadata of the named topics. A missing topic is not created.
 pub(super) async fn metadata_of(
     connection: &mut Connection,
     names: &[&String],

@@ -1,4 +1,4 @@
-//! Dead letters read back from their topic. How they were written is `message`'s.
+//! Reads dead letters back from their topic. Their format is defined in `message`.
 
 use std::time::Instant;
 
@@ -7,13 +7,13 @@ use rskafka::{client::partition::OffsetAt, record::RecordAndOffset};
 use super::{GAP_READS, KafkaLog, READ_BYTES, failure::Failure, message, session::retry_pause};
 use crate::port::{DeadLetterEntry, DeadLetterId, DeadLetterPage, Offset, Partition};
 
-/// How long the broker may take to find a letter that it says it has.
+/// How long the broker may wait for a record before it answers with none, in milliseconds.
 const WAIT_MS: i32 = 100;
-/// Tries of one page: a partition's leader may just have moved, and reading again does no harm.
+/// Maximum number of tries of one page: a partition's leader may just have moved, and a read can be repeated safely.
 const TRIES: u32 = 3;
 
 impl KafkaLog {
-    /// A page of dead letters, from the first one that is still there.
+    /// A page of dead letters, from `from` or the oldest stored one, whichever is later.
     pub(super) async fn dead_letter_page(
         &self,
         partition: Partition,
@@ -50,13 +50,13 @@ impl KafkaLog {
             if let Some(last) = records.last() {
                 page.next = Offset(last.offset + 1);
             } else if reads == GAP_READS {
-                // A marker of a transaction, or a letter that compaction removed.
+                // The offset is a transaction marker, or compaction removed its record.
                 reads = 0;
                 page.next = Offset(from.0 + 1);
             }
             page.entries = records
                 .into_iter()
-                .filter_map(|read| self.found(partition, read))
+                .filter_map(|found| self.decode_letter(partition, found))
                 .collect();
         }
         Ok(page)
@@ -80,12 +80,16 @@ impl KafkaLog {
         Ok(records)
     }
 
-    /// A letter, unless it is of another ledger.
-    fn found(&self, partition: Partition, read: RecordAndOffset) -> Option<DeadLetterEntry> {
+    /// Decodes a dead letter; `None` if a worker of another ledger wrote it.
+    fn decode_letter(
+        &self,
+        partition: Partition,
+        found: RecordAndOffset,
+    ) -> Option<DeadLetterEntry> {
         let id = DeadLetterId {
             partition,
-            offset: Offset(read.offset),
+            offset: Offset(found.offset),
         };
-        message::read_dead_letter(id, read.record, self.ledger.tag())
+        message::read_dead_letter(id, found.record, self.ledger.tag())
     }
 }

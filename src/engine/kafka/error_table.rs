@@ -1,12 +1,13 @@
-//! What each error code of Kafka says about a produce request with `acks=all`, and about the connection it came on.
+//! For each error code of Kafka: whether the records of a produce request with `acks=all` may be in the log, whether the
+//! session can still be used, and whether the same request may succeed later.
 //!
 //! Sources, all of Apache Kafka 4.3: `KafkaApis.handleProduceRequest`, `ReplicaManager.appendRecords` and
 //! `appendRecordsToLeader`, `Partition.appendRecordsToLeader`, `UnifiedLog.append` and `LogValidator` for what is returned
 //! instead of appending; `DelayedProduce.tryComplete` and `onExpiration` for what is returned after appending, while the
 //! records wait for their replicas; `Errors` for which codes a client may try again.
 //!
-//! A code that comes from the look-up of a partition's leader is certain whatever it is: nothing was sent. That is
-//! `Failure::Lookup`, not this table's.
+//! The `append` column does not apply to an error of looking up a partition's leader (`Failure::Lookup`): no produce request
+//! was sent, so nothing was written.
 
 #[allow(clippy::enum_glob_use)] // a hundred codes, each as Kafka names it
 use rskafka::client::error::ProtocolError::{self, *};
@@ -14,18 +15,18 @@ use rskafka::client::error::ProtocolError::{self, *};
 /// Whether the records of a produce request are in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Append {
-    /// The error is returned instead of appending: they are not in the log and will not be.
+    /// The broker returns this error instead of appending: the records are not in the log and will not be.
     NotWritten,
-    /// The error may also be returned after appending.
+    /// The broker may return this error after appending: the records may be in the log.
     InDoubt,
 }
 
 /// Whether the next request may go on the same session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Session {
-    /// The broker answered properly, and will do so again.
+pub(super) enum SessionFate {
+    /// The broker answered properly, so the session stays usable.
     Keep,
-    /// What the session knows of the cluster is out of date, or the broker is in trouble.
+    /// The session's metadata of the cluster is out of date, or the broker has a fault.
     Discard,
 }
 
@@ -33,7 +34,7 @@ pub(super) enum Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasting {
     Transient,
-    /// Not before somebody changes a setting, a permission or the request.
+    /// The request fails until somebody changes a setting, a permission or the request itself.
     Permanent,
 }
 
@@ -41,25 +42,25 @@ pub(super) enum Lasting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Row {
     pub(super) append: Append,
-    pub(super) session: Session,
+    pub(super) session: SessionFate,
     pub(super) lasting: Lasting,
     pub(super) reason: &'static str,
 }
 
-/// For codes that a later rskafka may name, or that a later Kafka may send.
+/// The row of every code that the table does not list, such as one that a later version of Kafka sends.
 const UNLISTED: Row = Row {
     append: Append::InDoubt,
-    session: Session::Discard,
+    session: SessionFate::Discard,
     lasting: Lasting::Transient,
     reason: "a code that this version does not know",
 };
 
 use Append::{InDoubt, NotWritten};
 use Lasting::{Permanent, Transient};
-use Session::{Discard, Keep};
+use SessionFate::{Discard, Keep};
 
-/// The table.
-#[allow(clippy::too_many_lines)] // one table, however long
+/// The row of an error code.
+#[allow(clippy::too_many_lines)] // one table
 pub(super) fn row(code: ProtocolError) -> Row {
     let (append, session, lasting, reason) = match code {
         // Returned instead of appending.
@@ -166,7 +167,7 @@ pub(super) fn row(code: ProtocolError) -> Row {
             "DelayedProduce.onExpiration: appended, and replicas did not confirm it in time",
         ),
 
-        // No answers to a produce. They come to reads, questions and logins, and their column about appending is not used.
+        // Never returned to a produce request, but to other requests and logins. Their `append` column is not used.
         OffsetOutOfRange => (
             InDoubt,
             Keep,
@@ -291,7 +292,7 @@ pub(super) fn row(code: ProtocolError) -> Row {
         | SnapshotNotFound
         | PositionOutOfRange => (InDoubt, Discard, Transient, "no answer to a produce: reads"),
 
-        // rskafka's enum is open, so that a last arm is needed. The test below finds a code that has no row of its own.
+        // `ProtocolError` is non-exhaustive, so a last arm is required. The first test below finds a code without a row.
         _ => return UNLISTED,
     };
     Row {
@@ -324,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_returned_instead_of_appending_is_certain() {
+    fn only_errors_that_are_returned_instead_of_appending_are_certain() {
         let certain: Vec<_> = named()
             .filter(|code| row(*code).append == Append::NotWritten)
             .collect();
@@ -368,12 +369,12 @@ mod tests {
     }
 
     #[test]
-    fn a_session_outlives_refusals_that_are_about_the_request() {
+    fn a_session_is_kept_after_refusals_that_are_about_the_request() {
         for code in [MessageTooLarge, NotEnoughReplicas, TopicAuthorizationFailed] {
-            assert_eq!(row(code).session, Session::Keep, "{code:?}");
+            assert_eq!(row(code).session, SessionFate::Keep, "{code:?}");
         }
         for code in [NotLeaderOrFollower, KafkaStorageError, UnknownServerError] {
-            assert_eq!(row(code).session, Session::Discard, "{code:?}");
+            assert_eq!(row(code).session, SessionFate::Discard, "{code:?}");
         }
     }
 }

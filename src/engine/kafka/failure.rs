@@ -1,20 +1,21 @@
-//! What a failed request to Kafka says about its outcome. Codes are judged by `error_table`; here are the client's own errors.
+//! What a failed request to Kafka says about its outcome. `error_table` classifies the broker's error codes, this module
+//! rskafka's own errors.
 
 use rskafka::client::error::{Error, ProtocolError, RequestError};
 
 use super::{
     ConnectError,
-    error_table::{self, Append, Lasting, Session},
+    error_table::{self, Append, Lasting, SessionFate},
 };
 use crate::port::LogError;
 
 /// A request that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// It was never sent: there was no connection to send it on, or it could not be written down.
+    /// The request was never sent: there was no connection, or the request could not be encoded.
     #[error("{0}")]
     NotSent(String),
-    /// It was never sent: the partition's leader was looked up first, and the answer was an error.
+    /// The request was never sent: looking up the partition's leader, which comes first, failed with this code.
     #[error("looking up the leader: {0:?}")]
     Lookup(ProtocolError),
     /// The leader answered with an error.
@@ -22,13 +23,13 @@ pub(super) enum Failure {
     Refused(ProtocolError),
     #[error("the offset is outside the log")]
     OutOfRange,
-    /// It was sent, and no proper answer came.
+    /// The request may have been sent, and no readable answer came.
     #[error("{0}")]
     NoAnswer(String),
 }
 
 impl Failure {
-    /// Of a request that may have been sent.
+    /// Classifies an error of a request that may have been sent.
     pub(super) fn of(error: &Error) -> Self {
         let text = || error.to_string();
         match root(error) {
@@ -36,23 +37,23 @@ impl Failure {
                 ProtocolError::OffsetOutOfRange => Self::OutOfRange,
                 code => Self::Refused(*code),
             },
-            // Both are found before a byte is sent, for this version of the protocol on this connection. A repetition by rskafka
-            // that was throttled before would have failed the same way the first time.
+            // Both errors are detected before a byte is sent. When rskafka repeats a throttled request, its first sending would
+            // have failed with the same error, so no earlier sending was carried out either.
             Error::Request(RequestError::NoVersionMatch { .. } | RequestError::WriteError(_)) => {
                 Self::NotSent(text())
             }
-            // The connection broke, or the answer could not be read, perhaps after the request was carried out.
+            // The connection broke or the answer could not be read; the broker may have carried the request out.
             Error::Request(_) | Error::InvalidResponse(_) | Error::Timeout => {
                 Self::NoAnswer(text())
             }
-            // Looking the leader up again failed. rskafka may do that after the same request was answered with a request to
-            // wait (`throttle_time_ms`) and carried out.
-            // `root` went through `RetryFailed`; what is left is `Connection`, and errors of a later rskafka.
+            // rskafka failed to look the leader up again. It may do so after a first sending that the broker carried out and
+            // answered with `throttle_time_ms`. `root` has unwrapped `RetryFailed`; `Connection` and the errors of a later
+            // rskafka remain.
             _ => Self::NoAnswer(text()),
         }
     }
 
-    /// Of a look-up of the partition's leader: nothing was sent yet.
+    /// Classifies an error of looking up the partition's leader, before the request was sent.
     pub(super) fn of_lookup(error: &Error) -> Self {
         match server_error(error) {
             Some(code) => Self::Lookup(code),
@@ -60,7 +61,7 @@ impl Failure {
         }
     }
 
-    /// True if the broker takes no records of this size.
+    /// True if the broker refuses the records because they are too large.
     pub(super) fn is_too_large(&self) -> bool {
         matches!(
             self,
@@ -68,8 +69,8 @@ impl Failure {
         )
     }
 
-    /// Whether what was to be appended is in the log.
-    pub(super) fn append(&self) -> Append {
+    /// Whether the records of the failed append may be in the log.
+    pub(super) fn append_state(&self) -> Append {
         match self {
             Self::NotSent(_) | Self::Lookup(_) => Append::NotWritten,
             Self::Refused(code) => error_table::row(*code).append,
@@ -77,8 +78,8 @@ impl Failure {
         }
     }
 
-    /// Why the append failed, with the reason for what is concluded from it.
-    pub(super) fn of_append(&self) -> String {
+    /// The cause of a failed append, with the error table's reason for its `append` column.
+    pub(super) fn append_cause(&self) -> String {
         match self {
             Self::Refused(code) => format!("{code:?} ({})", error_table::row(*code).reason),
             Self::NotSent(_) | Self::Lookup(_) | Self::OutOfRange | Self::NoAnswer(_) => {
@@ -88,16 +89,16 @@ impl Failure {
     }
 
     /// Whether the session may be used for the next request.
-    pub(super) fn session(&self) -> Session {
+    pub(super) fn session_fate(&self) -> SessionFate {
         match self {
             Self::Refused(code) => error_table::row(*code).session,
-            Self::OutOfRange => Session::Keep,
-            // rskafka answers the next look-up from memory until it is given a new session.
-            Self::NotSent(_) | Self::Lookup(_) | Self::NoAnswer(_) => Session::Discard,
+            Self::OutOfRange => SessionFate::Keep,
+            // rskafka caches the metadata of a session; only a new session looks the leader up again.
+            Self::NotSent(_) | Self::Lookup(_) | Self::NoAnswer(_) => SessionFate::Discard,
         }
     }
 
-    /// True if the same request will fail again until somebody changes something.
+    /// True if the same request will fail again until an operator changes something.
     pub(super) fn is_permanent(&self) -> bool {
         match self {
             Self::Refused(code) | Self::Lookup(code) => {
@@ -108,8 +109,8 @@ impl Failure {
         }
     }
 
-    /// True if the broker does not know the partition: there may be fewer of them than before.
-    pub(super) fn is_unknown_partition(&self) -> bool {
+    /// True if the cause may be a partition that does not exist, so that the partition counts should be read again.
+    pub(super) fn suggests_missing_partition(&self) -> bool {
         matches!(
             self,
             Self::Refused(ProtocolError::UnknownTopicOrPartition)
@@ -131,7 +132,7 @@ impl From<ConnectError> for Failure {
     }
 }
 
-/// The broker's own code behind an error, also when rskafka's retry wrapped it.
+/// The broker's error code behind an error, even where rskafka's retry wrapped it.
 pub(super) fn server_error(error: &Error) -> Option<ProtocolError> {
     match root(error) {
         Error::ServerError { protocol_error, .. } => Some(*protocol_error),
@@ -139,7 +140,7 @@ pub(super) fn server_error(error: &Error) -> Option<ProtocolError> {
     }
 }
 
-/// The innermost of rskafka's errors: its retry wraps the one that it gave up on.
+/// The innermost of rskafka's own errors. Its retry wraps the error of the last try.
 fn root(error: &Error) -> &Error {
     let (mut found, mut link) = (error, std::error::Error::source(error));
     while let Some(current) = link {
@@ -168,8 +169,8 @@ mod tests {
             ProtocolError::UnknownTopicOrPartition,
             ProtocolError::KafkaStorageError,
         ] {
-            assert_eq!(Failure::Lookup(code).append(), Append::NotWritten);
-            assert_eq!(refused(code).append(), Append::InDoubt);
+            assert_eq!(Failure::Lookup(code).append_state(), Append::NotWritten);
+            assert_eq!(refused(code).append_state(), Append::InDoubt);
             assert!(!refused(code).is_permanent());
         }
     }
@@ -178,12 +179,15 @@ mod tests {
     fn a_connection_that_breaks_leaves_the_outcome_in_doubt() {
         let broken = Error::Request(RequestError::IO(std::io::ErrorKind::BrokenPipe.into()));
         let failure = Failure::of(&broken);
-        assert_eq!(failure.append(), Append::InDoubt);
-        assert_eq!(failure.session(), Session::Discard);
-        assert_eq!(Failure::of_lookup(&broken).append(), Append::NotWritten);
+        assert_eq!(failure.append_state(), Append::InDoubt);
+        assert_eq!(failure.session_fate(), SessionFate::Discard);
+        assert_eq!(
+            Failure::of_lookup(&broken).append_state(),
+            Append::NotWritten
+        );
     }
 
-    /// As rskafka gives up after one try.
+    /// rskafka wraps the error in this way when it gives up after one try.
     #[test]
     fn an_error_is_found_behind_the_retry_that_wraps_it() {
         let inner = Error::InvalidResponse("inner".to_owned());

@@ -1,5 +1,5 @@
-//! How the topics are set up, for `doctor`: replicas and settings, which rskafka does not ask for. One connection, which
-//! reads only.
+//! Reads how the topics are set up, for `doctor`: replicas and settings, for which rskafka has no request. Uses one
+//! connection, which only reads.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -19,32 +19,32 @@ const DESCRIBE_CONFIGS_VERSION: i16 = 1;
 /// `ConfigResource.Type.TOPIC`
 const TOPIC: i8 = 2;
 
-/// What was found.
+/// The number of brokers, and the setup of both topics.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     pub brokers: usize,
-    /// The topic of the attempts, then that of the dead letters.
+    /// The attempts' topic, then the dead letters' topic.
     pub topics: Vec<Topic>,
 }
 
-/// A topic, as its partitions are kept and set.
+/// The replication and the settings of one topic.
 #[derive(Debug, Clone)]
 pub struct Topic {
     pub name: String,
     pub partitions: usize,
-    /// Of the partition with the fewest.
+    /// Number of replicas of the partition that has the fewest.
     pub replicas: usize,
-    /// Partitions that lack a replica that is in sync.
+    /// Number of partitions with fewer in-sync replicas than replicas.
     pub under_replicated: usize,
-    /// Partitions that nobody leads.
+    /// Number of partitions without a leader.
     pub leaderless: usize,
-    /// By Kafka's names.
+    /// Values by Kafka's setting names, such as `retention.ms`.
     pub settings: BTreeMap<String, String>,
-    /// The user may not read them.
+    /// True if the broker did not return the settings, usually because the user may not read them.
     pub settings_hidden: bool,
 }
 
-/// Asks the first broker that answers.
+/// Inspects both topics through the first broker that accepts the client, within twice the append timeout.
 pub async fn inspect(config: &KafkaConfig) -> Result<Inspection, ConnectError> {
     let security = Security::new(config)?;
     let ask = ask(config, &security);
@@ -112,13 +112,13 @@ async fn ask(config: &KafkaConfig, security: &Security) -> Result<Inspection, Co
 }
 
 impl Topic {
-    /// A setting that is a number.
+    /// The value of a numeric setting; `None` if it is unknown or no number.
     #[must_use]
     pub fn number(&self, name: &str) -> Option<i64> {
         self.settings.get(name)?.parse().ok()
     }
 
-    /// How long records stay; `None` for ever.
+    /// How long records are kept; `None` if there is no limit or the setting is unknown.
     #[must_use]
     pub fn retention(&self) -> Option<Duration> {
         let millis = self.number("retention.ms")?;

@@ -1,4 +1,4 @@
-//! Records as Kafka takes them: key, value, headers. What the value says is `engine::record`'s.
+//! Kafka records: key, value and headers. The format of the value is defined in `engine::record`.
 
 use rskafka::record::Record;
 
@@ -10,15 +10,15 @@ use crate::{
     },
 };
 
-/// The last eight digits of the ledger's id.
+/// Header with the ledger's tag, which is the last eight digits of the ledger's id.
 const LEDGER: &str = "flashsale.ledger";
 const CAUSE: &str = "flashsale.cause";
 const PARTITION: &str = "flashsale.partition";
 const OFFSET: &str = "flashsale.offset";
 const OMITTED_BYTES: &str = "flashsale.omitted-bytes";
 
-/// The record of an attempt. Its key puts all attempts of one shopper into one partition. A header says which ledger's
-/// numbers it has.
+/// The record of an attempt. Its key is the user id, so that all attempts of one shopper are in one partition. A header names
+/// the ledger whose ids the record contains.
 pub(super) fn of_attempt(attempt: &Attempt, ledger: Option<LedgerTag>) -> Record {
     Record {
         key: Some(attempt.user.to_string().into_bytes()),
@@ -32,7 +32,8 @@ fn ledger_header(ledger: LedgerTag) -> (String, Vec<u8>) {
     (LEDGER.to_owned(), ledger.to_string().into_bytes())
 }
 
-/// The ledger that a record names. Older versions, the original service and other producers name none.
+/// The ledger that a record's header names. Records of older versions, the original service and other producers have no such
+/// header.
 fn ledger_of(record: &Record) -> Result<Option<LedgerTag>, String> {
     let Some(value) = record.headers.get(LEDGER) else {
         return Ok(None);
@@ -43,7 +44,8 @@ fn ledger_of(record: &Record) -> Result<Option<LedgerTag>, String> {
         .map_err(|error| format!("header {LEDGER} {text:?} {error}"))
 }
 
-/// What a record says to a ledger, and whether it carries that ledger's id. One of another ledger is not read any further.
+/// Decodes a record for the ledger `ours`. The boolean is true if the record's header names that ledger. The value of a record
+/// of another ledger is not decoded.
 pub(super) fn read(record: Record, ours: Option<LedgerTag>) -> (LogEntry, bool, RawRecord) {
     let ledger = ledger_of(&record);
     let raw = RawRecord {
@@ -64,8 +66,9 @@ pub(super) fn read(record: Record, ours: Option<LedgerTag>) -> (LogEntry, bool, 
     (entry, is_of_ledger, raw)
 }
 
-/// A record for the dead letters: the bytes as they came, where from and why in the headers. Without its value when that
-/// is too large to be buried; the headers say where it can be found.
+/// A record for the dead letters' topic: the original key and value, with the cause and the original position in headers.
+/// `keep_value` is false for a letter that is too large to be written: key and value are then omitted, and the headers still
+/// give the position of the original record.
 pub(super) fn of_dead_letter(
     topic: &str,
     ledger: Option<LedgerTag>,
@@ -93,8 +96,9 @@ pub(super) fn of_dead_letter(
     }
 }
 
-/// A dead letter as it was found. One without our headers was put there by another hand, and is its own record. `None` if a
-/// worker of another ledger buried it: replayed here, it would name other sales and shoppers.
+/// Decodes a dead letter. A record without this service's headers was written by another program; its own position is then
+/// taken as the original one. `None` if a worker of another ledger wrote it: if it were replayed here, its ids would name other
+/// sales and shoppers.
 pub(super) fn read_dead_letter(
     id: DeadLetterId,
     buried: Record,
@@ -150,7 +154,7 @@ mod tests {
         }
     }
 
-    #[allow(clippy::unnecessary_wraps)] // as records take it
+    #[allow(clippy::unnecessary_wraps)] // the type of the parameters that take it
     fn tag(text: &str) -> Option<LedgerTag> {
         Some(text.parse().unwrap())
     }
@@ -160,8 +164,8 @@ mod tests {
         assert_eq!(of_attempt(&attempt(), None).key.unwrap(), b"42");
     }
 
-    /// Key, headers and value as they are written, a line each.
-    fn written(record: &Record) -> String {
+    /// The key, headers and value of a record, one per line.
+    fn to_lines(record: &Record) -> String {
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let headers: Vec<_> = record
             .headers
@@ -180,11 +184,11 @@ mod tests {
     fn a_record_of_this_version_is_written_as_its_golden_file_says() {
         let golden = include_str!("../../../tests/golden/record-with-ledger.txt");
         let record = of_attempt(&attempt(), tag("1a2b3c4d"));
-        assert_eq!(written(&record), golden);
+        assert_eq!(to_lines(&record), golden);
     }
 
     #[test]
-    fn a_record_of_another_ledger_is_recognised_and_one_of_none_is_ours() {
+    fn a_record_of_another_ledger_is_recognised_and_one_without_a_ledger_is_ours() {
         let (ours, other) = (tag("1a2b3c4d"), tag("00000001"));
         let read = |written, reader| {
             let (entry, is_of_ledger, _) = read(of_attempt(&attempt(), written), reader);
@@ -196,12 +200,12 @@ mod tests {
             read(other, ours),
             (LogEntry::OtherLedger(other.unwrap()), false)
         );
-        // Who was not told which ledger it serves takes all.
+        // A reader without a ledger id accepts the records of every ledger.
         assert_eq!(read(other, None), (LogEntry::Attempt(attempt()), false));
     }
 
     #[test]
-    fn a_ledger_that_cannot_be_read_is_garbage_and_never_skipped() {
+    fn a_record_with_an_unreadable_ledger_is_undecodable_and_never_skipped() {
         let mut record = of_attempt(&attempt(), tag("1a2b3c4d"));
         record.headers.insert(LEDGER.to_owned(), b"mine".to_vec());
         let (entry, is_of_ledger, _) = read(record, tag("1a2b3c4d"));

@@ -1,4 +1,4 @@
-//! Which partition a shopper's attempts go to: the same one that Kafka's own default partitioner takes for the key, so
+//! Chooses the partition of a shopper's attempts in the same way as Kafka's default partitioner chooses it for the key, so
 //! that producers in other languages agree.
 
 use crate::ids::UserId;
@@ -12,7 +12,7 @@ pub(super) fn partition_of(user: UserId, partitions: i32) -> i32 {
 }
 
 /// `MurmurHash2` with Kafka's seed: `org.apache.kafka.common.utils.Utils.murmur2`.
-#[allow(clippy::cast_possible_truncation)] // keys have some ten bytes
+#[allow(clippy::cast_possible_truncation)] // keys have about ten bytes
 fn murmur2(data: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;

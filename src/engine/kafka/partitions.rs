@@ -1,9 +1,9 @@
-//! How many partitions the topics have, at this moment: partitions may be added while the system runs, and a topic that is
-//! made anew may have fewer.
+//! Keeps the number of partitions of both topics up to date. Partitions may be added while the system runs, and a topic that
+//! is deleted and created again may have fewer.
 //!
-//! Readers, and those who wait until the log is settled, go by the newest count. Producers use new partitions only
-//! `GROWN_FOR` after they were first seen: by then every broker that is asked knows of them, also one whose metadata lags
-//! behind. So a rebuild that asks for the ends of the log cannot miss a partition that has records.
+//! Readers, and tasks that wait until the log is settled, use the latest count. Producers use new partitions only
+//! `NEW_PARTITION_DELAY` after they were first seen: by then every broker knows them, even one whose metadata lags behind. So a
+//! rebuild that asks for the ends of the log cannot miss a partition that has records.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -23,18 +23,19 @@ use super::{
 };
 use crate::{config::KafkaConfig, telemetry::LogThrottle};
 
-/// How often the brokers are asked.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How often at most, when a partition turned out to be unknown.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
-/// How long new partitions are known before producers use them.
-const GROWN_FOR: Duration = Duration::from_secs(5);
-/// Looks in a row that must see fewer partitions: a broker whose metadata lags behind does so for a moment.
-const FEWER_LOOKS: u32 = 3;
+/// Interval between two requests for the counts.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
+/// Minimum interval, which applies after a request found its partition missing.
+const MIN_REFRESH_INTERVAL: Duration = Duration::from_millis(500);
+/// Time from the first sight of new partitions until producers use them.
+const NEW_PARTITION_DELAY: Duration = Duration::from_secs(5);
+/// Number of successive answers with fewer partitions after which the lower count is accepted. A broker whose metadata lags
+/// behind reports too few for a moment only.
+const LOWER_ANSWERS: u32 = 3;
 
 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
-/// The counts of both topics, and the connection that they are asked on.
+/// The partition counts of both topics, and the connection on which brokers are asked for them.
 pub(super) struct Partitions {
     brokers: Vec<String>,
     client_id: String,
@@ -47,72 +48,73 @@ pub(super) struct Partitions {
     wake: Notify,
 }
 
-/// Asks again and again; ends with its owner.
-pub(super) struct Watch(JoinHandle<()>);
+/// The task that refreshes the counts. Dropping this value stops it.
+pub(super) struct RefreshTask(JoinHandle<()>);
 
-impl Drop for Watch {
+impl Drop for RefreshTask {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
-/// The partitions of both topics.
+/// The partition counts of both topics.
 struct PartitionCounts {
     attempts: Count,
     letters: Count,
 }
 
-/// The partitions of one topic.
+/// The partition count of one topic.
 #[derive(Debug, Clone, Copy)]
 struct Count {
-    /// As last seen.
-    now: i32,
-    /// That producers use.
-    used: i32,
-    /// When the newest ones were first seen.
-    grown: Instant,
-    /// Looks in a row that saw fewer.
-    fewer: u32,
+    /// The latest accepted count, which readers use.
+    latest: i32,
+    /// The count that producers use.
+    producers: i32,
+    /// When `latest` was first seen.
+    grown_at: Instant,
+    /// Number of successive answers below `latest`.
+    lower_answers: u32,
 }
 
 impl Count {
     fn new(partitions: i32, at: Instant) -> Self {
         Self {
-            now: partitions,
-            used: partitions,
-            grown: at,
-            fewer: 0,
+            latest: partitions,
+            producers: partitions,
+            grown_at: at,
+            lower_answers: 0,
         }
     }
 
-    /// Takes note of what a broker says.
-    fn saw(&mut self, partitions: i32, at: Instant) {
-        if partitions < self.now {
-            self.fewer += 1;
-            if self.fewer >= FEWER_LOOKS {
+    /// Applies the count that a broker reported.
+    fn observe(&mut self, partitions: i32, at: Instant) {
+        if partitions < self.latest {
+            self.lower_answers += 1;
+            if self.lower_answers >= LOWER_ANSWERS {
                 *self = Self::new(partitions, at);
             }
             return;
         }
-        self.fewer = 0;
-        if partitions > self.now {
-            self.now = partitions;
-            self.grown = at;
+        self.lower_answers = 0;
+        if partitions > self.latest {
+            self.latest = partitions;
+            self.grown_at = at;
         }
     }
 
-    /// How many producers use.
-    fn used(&mut self, at: Instant) -> i32 {
-        if self.used != self.now && at.duration_since(self.grown) >= GROWN_FOR {
-            self.used = self.now;
+    /// The count for producers, which follows `latest` after [`NEW_PARTITION_DELAY`].
+    fn for_producers(&mut self, at: Instant) -> i32 {
+        if self.producers != self.latest && at.duration_since(self.grown_at) >= NEW_PARTITION_DELAY
+        {
+            self.producers = self.latest;
         }
-        self.used
+        self.producers
     }
 }
 
 impl Partitions {
-    /// Connects, within the append timeout, and looks the topics up.
-    pub(super) async fn look_up(
+    /// Connects, within the append timeout, and reads the counts of both topics.
+    pub(super) async fn connect(
         config: &KafkaConfig,
         security: &Security,
     ) -> Result<Self, ConnectError> {
@@ -139,53 +141,53 @@ impl Partitions {
         Ok(partitions)
     }
 
-    /// Of the attempts' topic, as last seen.
+    /// The latest count of the attempts' topic, for readers.
     pub(super) fn attempts(&self) -> i32 {
-        self.counts().attempts.now
+        self.counts().attempts.latest
     }
 
-    /// Of the attempts' topic, for producers.
+    /// The count of the attempts' topic for producers.
     pub(super) fn for_appends(&self) -> i32 {
-        self.counts().attempts.used(Instant::now())
+        self.counts().attempts.for_producers(Instant::now())
     }
 
-    /// Of the dead letters' topic, for readers.
+    /// The latest count of the dead letters' topic.
     pub(super) fn dead_letters(&self) -> i32 {
-        self.counts().letters.now
+        self.counts().letters.latest
     }
 
-    /// Asks a broker now.
-    pub(super) async fn look(&self) -> Result<(), ConnectError> {
+    /// Asks a broker for the counts now.
+    pub(super) async fn refresh(&self) -> Result<(), ConnectError> {
         let [attempts, letters] = self.ask().await?;
         let now = Instant::now();
         let mut counts = self.counts();
-        let before = counts.attempts.now;
-        counts.attempts.saw(attempts, now);
-        counts.letters.saw(letters, now);
-        if counts.attempts.now != before {
-            let (topic, now) = (&self.attempts, counts.attempts.now);
+        let before = counts.attempts.latest;
+        counts.attempts.observe(attempts, now);
+        counts.letters.observe(letters, now);
+        if counts.attempts.latest != before {
+            let (topic, now) = (&self.attempts, counts.attempts.latest);
             tracing::warn!(topic, before, now, "the number of partitions changed");
         }
-        gauge!("flashsale_log_partitions").set(f64::from(counts.attempts.now));
+        gauge!("flashsale_log_partitions").set(f64::from(counts.attempts.latest));
         Ok(())
     }
 
-    /// Has the watch ask soon: a partition was unknown to its broker.
-    pub(super) fn look_soon(&self) {
+    /// Makes the refresh task ask soon, after a request found its partition missing.
+    pub(super) fn refresh_soon(&self) {
         self.wake.notify_one();
     }
 
-    /// Keeps asking until the owner is dropped.
-    pub(super) fn watch(self: &Arc<Self>) -> Watch {
+    /// Starts the task that refreshes the counts.
+    pub(super) fn start_refresh(self: &Arc<Self>) -> RefreshTask {
         let partitions = Arc::clone(self);
-        // It belongs to the log, whoever uses it, and ends with it.
+        // The log owns this task, not the process's task tracker: the task ends when the log is dropped.
         #[allow(clippy::disallowed_methods)]
-        Watch(tokio::spawn(async move {
+        RefreshTask(tokio::spawn(async move {
             loop {
-                tokio::time::sleep(LOOK_AGAIN).await;
-                let rest = LOOK_EVERY.saturating_sub(LOOK_AGAIN);
+                tokio::time::sleep(MIN_REFRESH_INTERVAL).await;
+                let rest = REFRESH_INTERVAL.saturating_sub(MIN_REFRESH_INTERVAL);
                 let _ = tokio::time::timeout(rest, partitions.wake.notified()).await;
-                if let Err(error) = partitions.look().await
+                if let Err(error) = partitions.refresh().await
                     && LOG_THROTTLE.allow()
                 {
                     tracing::warn!(%error, "the number of partitions cannot be looked up");
@@ -196,18 +198,18 @@ impl Partitions {
 
     async fn ask(&self) -> Result<[i32; 2], ConnectError> {
         let ask = async {
-            let mut kept = self.connection.lock().await;
-            // A kept connection may have been closed for being idle, or its broker stopped: then a new one tells.
-            if let Some(mut connection) = kept.take()
+            let mut connection_slot = self.connection.lock().await;
+            // The broker may have closed the kept connection for being idle, or may have stopped: then a new one is opened.
+            if let Some(mut connection) = connection_slot.take()
                 && let Ok(seen) = self.ask_on(&mut connection).await
             {
-                *kept = Some(connection);
+                *connection_slot = Some(connection);
                 return Ok(seen);
             }
             let mut connection =
                 Connection::to_any(&self.brokers, &self.client_id, &self.security).await?;
             let seen = self.ask_on(&mut connection).await?;
-            *kept = Some(connection);
+            *connection_slot = Some(connection);
             Ok(seen)
         };
         tokio::time::timeout(self.timeout, ask)
@@ -236,24 +238,24 @@ mod tests {
     fn new_partitions_are_read_at_once_and_used_when_every_broker_knows_them() {
         let start = Instant::now();
         let mut count = Count::new(3, start);
-        count.saw(6, start + Duration::from_secs(10));
-        assert_eq!(count.now, 6);
-        assert_eq!(count.used(start + Duration::from_secs(14)), 3);
-        count.saw(6, start + Duration::from_secs(14));
-        assert_eq!(count.used(start + Duration::from_secs(15)), 6);
+        count.observe(6, start + Duration::from_secs(10));
+        assert_eq!(count.latest, 6);
+        assert_eq!(count.for_producers(start + Duration::from_secs(14)), 3);
+        count.observe(6, start + Duration::from_secs(14));
+        assert_eq!(count.for_producers(start + Duration::from_secs(15)), 6);
     }
 
     #[test]
-    fn fewer_partitions_are_believed_when_they_are_seen_again_and_again() {
+    fn fewer_partitions_are_accepted_after_three_successive_answers() {
         let start = Instant::now();
         let mut count = Count::new(6, start);
-        count.saw(3, start);
-        count.saw(3, start);
-        count.saw(6, start);
-        count.saw(3, start);
-        count.saw(3, start);
-        assert_eq!((count.now, count.used(start)), (6, 6));
-        count.saw(3, start);
-        assert_eq!((count.now, count.used(start)), (3, 3));
+        count.observe(3, start);
+        count.observe(3, start);
+        count.observe(6, start);
+        count.observe(3, start);
+        count.observe(3, start);
+        assert_eq!((count.latest, count.for_producers(start)), (6, 6));
+        count.observe(3, start);
+        assert_eq!((count.latest, count.for_producers(start)), (3, 3));
     }
 }

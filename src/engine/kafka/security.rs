@@ -1,4 +1,4 @@
-//! How a connection to Kafka is secured and logged in, for rskafka and for `connection` alike.
+//! TLS and login of connections to Kafka, both those of rskafka and those of `connection`.
 
 use std::{io::Cursor, sync::Arc};
 
@@ -15,24 +15,24 @@ use crate::{
     engine::tls::{self, TlsError},
 };
 
-/// A token has some kilobytes; a file beyond this is another one.
+/// Largest accepted token, in bytes. A token has a few kilobytes, so a longer text is not one.
 const LONGEST_TOKEN: usize = 64 << 10;
 
-/// TLS and login of every connection.
+/// The TLS and login settings of every connection.
 #[derive(Clone)]
 pub(super) struct Security {
     tls: Option<Arc<ClientConfig>>,
     sasl: Option<SaslConfig>,
 }
 
-/// One login of `connection`.
+/// A login in progress on a connection of `connection`.
 pub(super) enum Login {
     Password {
         mechanism: &'static str,
         session: Box<Session>,
         finished: bool,
     },
-    /// RFC 7628: one message.
+    /// `OAUTHBEARER` (RFC 7628): one message, taken when it is sent.
     Token { message: Option<String> },
 }
 
@@ -48,7 +48,7 @@ impl Security {
         self.tls.clone()
     }
 
-    /// As rskafka takes it. A token is read from its file at each login.
+    /// The login in rskafka's form. A token is read from its file at each login.
     pub(super) fn sasl(&self) -> Option<SaslLogin> {
         Some(match self.sasl.as_ref()? {
             SaslConfig::Password {
@@ -78,7 +78,7 @@ impl Security {
         })
     }
 
-    /// The login of a new connection, if there is to be one.
+    /// Starts the login of a new connection; `None` if no login is configured.
     pub(super) async fn login(&self) -> Result<Option<Login>, ConnectError> {
         let Some(sasl) = &self.sasl else {
             return Ok(None);
@@ -129,10 +129,10 @@ impl Login {
         }
     }
 
-    /// The next message to the broker; none once the login is complete.
+    /// The next message to the broker; `None` once the login is complete.
     pub(super) fn step(&mut self, received: Option<&[u8]>) -> Result<Option<Vec<u8>>, String> {
         match self {
-            // A broker that does not take the token says so in its answer, without an error code.
+            // A broker that refuses the token answers with a message and no error code.
             Self::Token { message } => match (message.take(), received) {
                 (None, Some(refusal)) if !refusal.is_empty() => {
                     Err(String::from_utf8_lossy(refusal).into_owned())
@@ -154,7 +154,7 @@ impl Login {
     }
 }
 
-/// The token in a file, which another process may exchange at any time.
+/// Reads the token from its file, which another process may replace at any time.
 async fn read_token(file: &str) -> Result<String, ConnectError> {
     let wrong = |cause: String| ConnectError::TokenFile(format!("{file}: {cause}"));
     let path = file.to_owned();
@@ -168,7 +168,7 @@ async fn read_token(file: &str) -> Result<String, ConnectError> {
     if token.is_empty() || token.len() > LONGEST_TOKEN {
         return Err(wrong("there is no token in it".to_owned()));
     }
-    // RFC 6750; anything else would be taken for the end of the message.
+    // RFC 6750 allows no other characters. A control character (0x01) would end the login message early.
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(wrong("this is not a token".to_owned()));
     }

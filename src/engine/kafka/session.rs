@@ -1,4 +1,4 @@
-//! Sessions of rskafka, each request with a deadline, discarded when an error says so.
+//! Sessions of rskafka. Each request has a deadline, and an error discards the session if `Failure::session_fate` says so.
 
 use std::{
     collections::HashMap,
@@ -21,13 +21,13 @@ use tokio::{
     time::timeout_at,
 };
 
-use super::{ConnectError, connection::Security, error_table::Session as Fate, failure::Failure};
+use super::{ConnectError, connection::Security, error_table::SessionFate, failure::Failure};
 use crate::config::KafkaConfig;
 
-/// How long one broker is waited for before the next one is tried beside it.
-const NEXT_BROKER: Duration = Duration::from_millis(250);
+/// Delay between the starts of connections to two successive brokers, which then run concurrently.
+const NEXT_BROKER_DELAY: Duration = Duration::from_millis(250);
 
-/// One session at a time, made when it is needed.
+/// Holds at most one session, which is opened when a request needs it.
 pub(super) struct Sessions {
     brokers: Vec<String>,
     client_id: String,
@@ -35,13 +35,13 @@ pub(super) struct Sessions {
     current: Mutex<Option<Arc<Session>>>,
 }
 
-/// A client with its connections to the leaders of partitions.
+/// An rskafka client with its connections to partition leaders.
 struct Session {
     client: Client,
     partitions: std::sync::Mutex<HashMap<(String, i32), Leader>>,
 }
 
-/// The connection to a partition's leader. Each is made by itself, so that a leader that does not answer holds up its own
+/// The connection to a partition's leader. Each is opened separately, so that a leader that does not answer delays its own
 /// partition only.
 type Leader = Arc<OnceCell<Arc<PartitionClient>>>;
 
@@ -55,7 +55,8 @@ impl Sessions {
         }
     }
 
-    /// Sends one request about a partition. After the deadline its outcome is unknown, and the session is discarded.
+    /// Sends one request about a partition. If the request is not answered by the deadline, its outcome is unknown and the
+    /// session is discarded.
     pub(super) async fn with<T, F>(
         &self,
         topic: &str,
@@ -76,23 +77,23 @@ impl Sessions {
             Ok(Err(error)) => Failure::of_lookup(&error),
             Err(_) => Failure::NotSent("no answer from the partition's leader".to_owned()),
         };
-        if failure.session() == Fate::Discard {
+        if failure.session_fate() == SessionFate::Discard {
             self.discard(&session).await;
         }
         Err(failure)
     }
 
     async fn session(&self, deadline: Instant) -> Result<Arc<Session>, Failure> {
-        let late = |_| Failure::NotSent("no broker answers in time".to_owned());
+        let timed_out = |_| Failure::NotSent("no broker answers in time".to_owned());
         let mut current = timeout_at(deadline.into(), self.current.lock())
             .await
-            .map_err(late)?;
+            .map_err(timed_out)?;
         if let Some(session) = &*current {
             return Ok(Arc::clone(session));
         }
         let client = timeout_at(deadline.into(), self.client())
             .await
-            .map_err(late)??;
+            .map_err(timed_out)??;
         let session = Arc::new(Session {
             client,
             partitions: std::sync::Mutex::default(),
@@ -101,17 +102,17 @@ impl Sessions {
         Ok(session)
     }
 
-    /// A client that tries everything once, of the first broker that lets it in. rskafka itself asks the brokers one after
-    /// the other, and waits for one that does not answer as long as TCP does.
+    /// A client of the first broker that accepts it; it sends every request once. The brokers are tried concurrently here,
+    /// because rskafka asks them one after the other and waits for a silent one as long as TCP does.
     pub(super) async fn client(&self) -> Result<Client, ConnectError> {
         let mut trials: FuturesUnordered<_> = self
             .brokers
             .iter()
             .zip(0..)
             .map(|(broker, place)| {
-                // Boxed: the types of rskafka's futures are too deep for the compiler.
+                // Boxed because the types of rskafka's futures are nested too deeply for the compiler.
                 let trial = async move {
-                    tokio::time::sleep(NEXT_BROKER * place).await;
+                    tokio::time::sleep(NEXT_BROKER_DELAY * place).await;
                     self.builder(broker).build().await
                 };
                 trial.boxed()
@@ -143,7 +144,7 @@ impl Sessions {
         builder
     }
 
-    /// Lets the next request connect anew, unless that happened already.
+    /// Drops this session, so that the next request opens a new one. A session that has replaced it already is kept.
     async fn discard(&self, session: &Arc<Session>) {
         let mut current = self.current.lock().await;
         if current
@@ -176,7 +177,7 @@ impl Session {
     }
 }
 
-/// The pause before the next try of a request.
+/// The pause after try number `tries` of a request: 100 ms, 200 ms, then 400 ms.
 pub(super) fn retry_pause(tries: u32) -> Duration {
     Duration::from_millis(50 << tries.min(3))
 }

@@ -1,4 +1,4 @@
-//! Making the topics: for `migrate` and for tests.
+//! Creates the topics, for `migrate` and for tests.
 
 use std::time::Duration;
 
@@ -13,50 +13,50 @@ use super::{
 };
 use crate::config::KafkaConfig;
 
-/// How long the brokers get to make a topic.
+/// Time limit of each step: connecting, creating a topic on the brokers, and reading its metadata.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Looks at a topic that was made, until every broker knows it.
-const LOOKS: u32 = 20;
+/// Maximum number of metadata requests for a topic that is not known yet.
+const MAX_LOOKUPS: u32 = 20;
 
-/// What `migrate` did about the topics: each with its partitions, and whether it was made now.
+/// For each topic: its name, its number of partitions, and whether this call created it.
 pub type CreatedTopics = Vec<(String, i32, bool)>;
 
-/// Makes the attempts' topic and the dead letters' topic where they are missing; never changes one that is there.
+/// Creates the attempts' topic and the dead letters' topic if they are missing. An existing topic is never changed.
 pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, ConnectError> {
     let security = Security::new(config)?;
     let unreachable = |error: String| ConnectError::Unreachable(error);
-    let late = || unreachable("no answer in time".to_owned());
-    // First: its errors name what is wrong.
+    let timed_out = || unreachable("no answer in time".to_owned());
+    // Connects before rskafka does, because the errors of `Connection` name the wrong setting.
     let connect = Connection::to_any(&config.brokers, &config.client_id, &security);
     let mut connection = timeout(CREATE_TIMEOUT, connect)
         .await
-        .map_err(|_| late())??;
+        .map_err(|_| timed_out())??;
     let client = timeout(CREATE_TIMEOUT, Sessions::new(config, &security).client())
         .await
-        .map_err(|_| late())??;
+        .map_err(|_| timed_out())??;
     let controller = client
         .controller_client()
         .map_err(|error| unreachable(error.to_string()))?;
-    let mut made = Vec::new();
+    let mut topics = Vec::new();
     for topic in [&config.topic, &config.dead_letter_topic] {
-        #[allow(clippy::cast_possible_truncation)] // ten seconds
+        #[allow(clippy::cast_possible_truncation)] // 10,000 ms
         let wait = CREATE_TIMEOUT.as_millis() as i32;
         let create =
             controller.create_topic(topic, config.partitions, config.replication_factor, wait);
         let created = timeout(CREATE_TIMEOUT * 2, create)
             .await
-            .map_err(|_| late())?;
-        let new = match created {
+            .map_err(|_| timed_out())?;
+        let is_new = match created {
             Ok(()) => true,
             Err(error) => match server_error(&error) {
                 Some(ProtocolError::TopicAlreadyExists) => false,
-                // Whoever may not make topics may use those that are there.
+                // A user without the right to create topics can still use existing ones.
                 Some(
                     ProtocolError::TopicAuthorizationFailed
                     | ProtocolError::ClusterAuthorizationFailed,
                 ) => {
-                    let there = timeout(CREATE_TIMEOUT, partitions_of(&mut connection, topic));
-                    match there.await.map_err(|_| late())? {
+                    let existing = timeout(CREATE_TIMEOUT, partitions_of(&mut connection, topic));
+                    match existing.await.map_err(|_| timed_out())? {
                         Ok(_) => false,
                         Err(_) => return Err(ConnectError::CreateForbidden(topic.clone())),
                     }
@@ -79,23 +79,29 @@ pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, Connec
                 }
             },
         };
-        let partitions = timeout(CREATE_TIMEOUT, settled_partitions(&mut connection, topic));
-        made.push((topic.clone(), partitions.await.map_err(|_| late())??, new));
+        let partitions = timeout(CREATE_TIMEOUT, await_partitions(&mut connection, topic));
+        topics.push((
+            topic.clone(),
+            partitions.await.map_err(|_| timed_out())??,
+            is_new,
+        ));
     }
-    Ok(made)
+    Ok(topics)
 }
 
-/// A new topic is not known everywhere at once.
-async fn settled_partitions(
+/// The number of partitions of a topic. Asks repeatedly while the topic is missing: a broker may not know a new topic yet.
+async fn await_partitions(
     connection: &mut Connection,
     topic: &String,
 ) -> Result<i32, ConnectError> {
-    let mut looks = 0;
+    let mut lookups = 0;
     loop {
-        looks += 1;
+        lookups += 1;
         match partitions_of(connection, topic).await {
             Ok(partitions) => return Ok(partitions),
-            Err(ConnectError::TopicMissing(_) | ConnectError::Unreachable(_)) if looks < LOOKS => {
+            Err(ConnectError::TopicMissing(_) | ConnectError::Unreachable(_))
+                if lookups < MAX_LOOKUPS =>
+            {
                 tokio::time::sleep(retry_pause(1)).await;
             }
             Err(error) => return Err(error),

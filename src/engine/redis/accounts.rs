@@ -1,4 +1,5 @@
-//! The highest account id that was handed out, noted beside the ledger: should the ledger be set back, ids continue above it.
+//! The account mark: the highest account id that was assigned, stored outside the ledger so that new ids continue above it
+//! after the ledger was set back to an earlier state.
 
 use fred::types::Key;
 

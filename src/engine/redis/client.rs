@@ -1,8 +1,8 @@
-//! One client of one address: its limits, its login and its TLS. fred's defaults wait for ever; every limit is set here.
+//! A client of one address, with its limits, login and TLS. fred by default waits without a limit, so every limit is set here.
 //!
-//! fred is used in its centralized mode only, without reconnecting by itself: `link` does that. Its cluster mode (10.1)
-//! cannot follow ASK: it asks the old node again, takes the reply to ASKING from among the replies to other commands, and
-//! ends its connection task when the commands' attempts are used up; from then on every command times out.
+//! fred is used only in its centralized mode and without its own reconnection, which `link` replaces. The cluster mode of fred
+//! 10.1 cannot follow ASK: it asks the old node again, mistakes replies to other commands for the reply to ASKING, and ends its
+//! connection task when the tries of a command are used up. From then on every command times out.
 
 use std::{fmt, time::Duration};
 
@@ -18,11 +18,11 @@ use crate::{
     engine::tls,
 };
 
-/// How often a command is sent at most. A command whose connection broke is never sent again: its caller has to handle an
-/// unknown outcome anyway, and would wait meanwhile.
+/// Maximum number of times that fred sends a command. A command whose connection broke is not sent again: its caller has to
+/// handle an unknown outcome in any case, and would only wait longer.
 const MAX_SENDS: u32 = 1;
 
-/// Where a server is.
+/// The host and port of a server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address {
     pub(super) host: String,
@@ -48,13 +48,13 @@ impl fmt::Display for Address {
     }
 }
 
-/// Why no connection could be made.
+/// A failure to connect, to log in, or to pass the checks on a new connection.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     /// The server answers and refuses the user or the password. Trying again will not help.
     #[error("Redis refuses the credentials ({0}); see REDIS_USERNAME and REDIS_PASSWORD")]
     CredentialsRefused(String),
-    /// The user may log in, but not do what the gate does. Trying again will not help.
+    /// The user can log in, but lacks permissions that the gate needs. Trying again will not help.
     #[error(
         "the Redis user lacks rights that the gate needs: {missing}; grant them with: ACL SETUSER {user} {rule}"
     )]
@@ -63,7 +63,7 @@ pub enum ConnectError {
         missing: String,
         rule: String,
     },
-    /// The server is a cluster's node and the configuration says otherwise, or the other way round.
+    /// The server is a node of a cluster and the configuration says otherwise, or the reverse.
     #[error("{0}; see REDIS_CLUSTER_MODE")]
     WrongMode(String),
     /// The files for TLS cannot be used, or the handshake failed. Trying again will not help.
@@ -71,17 +71,17 @@ pub enum ConnectError {
         "TLS with Redis: {0}; see REDIS_TLS, REDIS_CA_FILE, REDIS_CERT_FILE and REDIS_KEY_FILE"
     )]
     Tls(String),
-    /// The server answers, and does not write: a replica, a server that is loading or out of memory.
+    /// The server answers but accepts no writes: it is a replica, is loading its data, or is out of memory.
     #[error(
         "Redis does not take writes ({0}); see REDIS_HOST and REDIS_PORT, which must name the primary"
     )]
     NotWriting(String),
-    /// No Sentinel says where the primary is.
+    /// No Sentinel names the address of the primary.
     #[error(
         "no Sentinel names the primary ({0}); see REDIS_SENTINELS, REDIS_SENTINEL_MASTER, REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD"
     )]
     NoPrimary(String),
-    /// The Sentinels answer and refuse the user, the password or the question. Trying again will not help.
+    /// A Sentinel answers and refuses the user, the password or the command. Trying again will not help.
     #[error(
         "a Sentinel refuses the user ({0}); see REDIS_SENTINEL_USERNAME and REDIS_SENTINEL_PASSWORD; \
          the user needs no more than +sentinel|get-master-addr-by-name"
@@ -108,28 +108,28 @@ impl ConnectError {
         }
     }
 
-    /// An error of connecting to one address, or of the first commands there.
+    /// Converts an error of connecting to an address, or of the first commands there.
     pub(super) fn at(address: &Address, error: &Error) -> Self {
-        let told = || format!("{address}: {}", error.details());
+        let cause = || format!("{address}: {}", error.details());
         match failure::code(error) {
-            Some("NOAUTH" | "WRONGPASS") => Self::CredentialsRefused(told()),
+            Some("NOAUTH" | "WRONGPASS") => Self::CredentialsRefused(cause()),
             Some("NOPERM") => Self::RightsMissing {
                 user: "<user>".to_owned(),
                 missing: error.details().to_owned(),
                 rule: super::rights::rule(false),
             },
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "OOM" | "MISCONF" | "NOREPLICAS") => {
-                Self::NotWriting(told())
+                Self::NotWriting(cause())
             }
-            None if *error.kind() == ErrorKind::Auth => Self::CredentialsRefused(told()),
-            // How rustls' errors come out of a socket (std::io::ErrorKind).
+            None if *error.kind() == ErrorKind::Auth => Self::CredentialsRefused(cause()),
+            // An error of rustls comes out of the socket as an I/O error of kind `InvalidData`.
             None if *error.kind() == ErrorKind::Tls
                 || error.details().contains("kind: InvalidData") =>
             {
-                Self::Tls(told())
+                Self::Tls(cause())
             }
-            None if failure::of(error).lasting == Lasting::Permanent => Self::Tls(told()),
-            Some(_) | None => Self::Unreachable(told()),
+            None if failure::classify(error).lasting == Lasting::Permanent => Self::Tls(cause()),
+            Some(_) | None => Self::Unreachable(cause()),
         }
     }
 
@@ -138,7 +138,7 @@ impl ConnectError {
     }
 }
 
-/// Who logs in.
+/// The user and password of a login.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Login<'a> {
     pub(super) username: Option<&'a str>,
@@ -166,7 +166,7 @@ pub(super) fn build(
         username: login.username.map(ToOwned::to_owned),
         password: login.password.map(|password| password.reveal().to_owned()),
         tls: tls(config)?,
-        fail_fast: true, // of the first connection only
+        fail_fast: true, // applies to the first connection only
         ..Config::default()
     })
     .with_performance_config(|performance| performance.default_command_timeout = timeout)
@@ -174,11 +174,11 @@ pub(super) fn build(
         connection.connection_timeout = timeout;
         connection.internal_command_timeout = timeout;
         connection.max_command_attempts = MAX_SENDS;
-        // fred would end every command in flight with the answer to one of them.
+        // Otherwise fred would fail every command in flight with the error reply to one of them.
         connection.reconnect_on_auth_error = false;
         connection.tcp.nodelay = Some(true);
-        // A silent connection is found out in two ways: by fred when nothing new is written, by the kernel when
-        // something is (fred starts its count anew with every write).
+        // A silent connection is detected by fred while nothing new is written, and by the kernel while something is (fred
+        // restarts its timer with every write).
         connection.unresponsive = UnresponsiveConfig {
             max_timeout: Some(timeout * 2),
             interval: timeout / 2,
@@ -196,8 +196,8 @@ fn tls(config: &RedisConfig) -> Result<Option<TlsConfig>, ConnectError> {
     Ok(settings.map(|settings| connector(settings).into()))
 }
 
-/// How long connecting may take in all: looking up the name, the handshake, logging in, and the first commands are each
-/// bounded by the command's timeout.
-pub(super) fn patience(config: &RedisConfig) -> Duration {
+/// Time limit of connecting in total. Its parts are name lookup, handshake, login and first commands, each of which is
+/// bounded by the command timeout.
+pub(super) fn connect_timeout(config: &RedisConfig) -> Duration {
     config.command_timeout * 4
 }

@@ -1,6 +1,7 @@
-//! The nodes of a Redis Cluster: which slot is where, kept up to date by what nodes answer, and redirections followed.
+//! The nodes of a Redis Cluster: a map from slots to nodes, updated from the nodes' answers, and commands that follow
+//! redirections.
 //!
-//! A redirected command was not executed, so sending it to where the redirection points is safe. A command whose connection
+//! A redirected command was not executed, so it is safe to send it to the target of the redirection. A command whose connection
 //! broke is never sent again.
 
 use std::{
@@ -22,20 +23,21 @@ use super::{
 };
 use crate::{config::RedisConfig, port::GateError};
 
-/// Slots of every cluster.
+/// Number of slots of every cluster.
 const SLOTS: u16 = 16_384;
-/// Redirections of one command at most: one to a node that moved, one to a node that imports, and some for a second move.
-const REDIRECTIONS: usize = 5;
-/// How long a command is sent again while its keys are on two nodes, or its new node is being connected to.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two such sendings.
+/// Maximum number of redirections of one command: one to the slot's new node, one to a node that imports the slot, and some
+/// more in case the slot moves again.
+const MAX_REDIRECTIONS: usize = 5;
+/// Time limit for a command whose keys are on two nodes, or whose new node is still being connected to.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Pause before a command is sent again because its keys are on two nodes.
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
-/// How often the slots are read: while a node is away (its replica may serve them already), and otherwise.
+/// Intervals of reading the slots: while a node is not connected (its replica may have taken over its slots), and otherwise.
 const REFRESH: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(10));
-/// A node without slots is forgotten after this time: it may be importing its first one.
-const IDLE_NODE: Duration = Duration::from_mins(1);
+/// Minimum age at which the link to a node without slots is dropped. A newer node may be importing its first slot.
+const MIN_LINK_AGE: Duration = Duration::from_mins(1);
 
-/// The links to all nodes that serve slots.
+/// The links to all masters that serve slots, and the task that updates the slot map.
 pub(super) struct Cluster {
     nodes: Arc<Nodes>,
     task: JoinHandle<()>,
@@ -48,7 +50,7 @@ struct Nodes {
     refresh: Notify,
 }
 
-/// A command that can be sent to any connection.
+/// A command in a form that can be sent again on another connection.
 pub(super) enum Call<'a> {
     Script(&'a fred::types::scripts::Script, &'a [Key], &'a [Value]),
     Get(&'a Key),
@@ -75,7 +77,7 @@ impl Call<'_> {
 }
 
 impl Cluster {
-    /// Finds the nodes by asking the configured one, and connects to all masters that serve slots.
+    /// Reads the slots from the configured node, and connects to all masters that serve some.
     pub(super) async fn open(config: Arc<RedisConfig>) -> Result<Self, ConnectError> {
         let seed = Address::of(&config);
         let session = Session::bare(&config, &seed, Login::of(&config)).await?;
@@ -87,7 +89,7 @@ impl Cluster {
             refresh: Notify::new(),
         });
         nodes.use_map(map);
-        // The first connection finds out what an operator has to change.
+        // A failure to connect to the first master is returned: its cause may be a setting that an operator has to change.
         let first = nodes.slots.load().nodes().into_iter().next();
         if let Some((address, slot)) = first {
             Session::open(&nodes.config, &address, &probe_key(slot)).await?;
@@ -96,16 +98,16 @@ impl Cluster {
         for link in nodes.serving() {
             let _ = link.session_by(deadline).await;
         }
-        // Ends with the gate, which the process's own tasks own.
+        // The gate owns this task, not the process's task tracker: the task ends when the gate is dropped.
         #[allow(clippy::disallowed_methods)]
-        let task = tokio::spawn(Arc::clone(&nodes).keep_map());
+        let task = tokio::spawn(Arc::clone(&nodes).refresh_slots());
         Ok(Self { nodes, task })
     }
 
-    /// Sends a command to the node that has its keys.
+    /// Sends a command to the node that has its keys, following redirections.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Value, GateError> {
         let slot = call.slot();
-        let deadline = Instant::now() + PATIENCE.min(self.nodes.config.command_timeout);
+        let deadline = Instant::now() + RETRY_TIMEOUT.min(self.nodes.config.command_timeout);
         let mut session = self.nodes.link_of(slot)?.session()?;
         let mut asking = false;
         let mut redirections = 0;
@@ -115,7 +117,7 @@ impl Cluster {
                 Err(failed) => failed,
             };
             match failed.failure.remedy {
-                Remedy::Moved | Remedy::Ask if redirections < REDIRECTIONS => {
+                Remedy::Moved | Remedy::Ask if redirections < MAX_REDIRECTIONS => {
                     let Some((_, host, port)) =
                         failure::redirection(&failed.error, &session.address.host)
                     else {
@@ -132,7 +134,7 @@ impl Cluster {
                 }
                 Remedy::Retry if Instant::now() + RETRY_PAUSE < deadline => {
                     tokio::time::sleep(RETRY_PAUSE).await;
-                    // From the start: the slot may have moved meanwhile.
+                    // The slot may have moved meanwhile, so its node is looked up again.
                     asking = false;
                     session = self.nodes.link_of(slot)?.session()?;
                 }
@@ -145,8 +147,8 @@ impl Cluster {
         }
     }
 
-    /// Proves that every master that serves slots takes writes. Every one, and not only those with a sale: the results of
-    /// shoppers are spread over all slots, and settlements are not recorded while one of them cannot be written.
+    /// Proves that every master that serves slots accepts writes, including those without a sale: shoppers' results are spread
+    /// over all slots, and a settlement cannot be recorded while its result cannot be written.
     pub(super) async fn probe(&self) -> Result<(), GateError> {
         if !self.nodes.slots.load().is_whole() {
             let cause = "not every slot of the cluster is served".to_owned();
@@ -182,7 +184,7 @@ impl Nodes {
         })
     }
 
-    /// The link to a node, made if it is new.
+    /// The link to a node, which is created if there is none. `slot` is one that the node serves.
     fn link_to(&self, address: &Address, slot: u16) -> Arc<Link> {
         let mut links = self.lock();
         let make = || {
@@ -195,7 +197,7 @@ impl Nodes {
         Arc::clone(links.entry(address.clone()).or_insert_with(make))
     }
 
-    /// What a MOVED says is newer than any map.
+    /// Applies a MOVED reply, which is newer than the map.
     fn moved(&self, slot: u16, link: &Arc<Link>) {
         self.slots.rcu(|map| map.with(slot, link));
         self.refresh.notify_one();
@@ -219,7 +221,8 @@ impl Nodes {
             .map(|(first, last, address)| (*first, *last, self.link_to(address, *first)))
             .collect();
         self.lock().retain(|address, link| {
-            found.iter().any(|(_, _, known)| known == address) || link.since.elapsed() < IDLE_NODE
+            found.iter().any(|(_, _, known)| known == address)
+                || link.since.elapsed() < MIN_LINK_AGE
         });
         let addresses = found
             .into_iter()
@@ -230,29 +233,29 @@ impl Nodes {
         }));
     }
 
-    /// Reads the slots again and again: soon when a redirection or a node that is away calls for it.
-    async fn keep_map(self: Arc<Self>) {
+    /// Reads the slots without end: soon after a redirection or a broken connection, otherwise at the intervals of [`REFRESH`].
+    async fn refresh_slots(self: Arc<Self>) {
         let mut turn = 0;
-        let mut read = Instant::now();
+        let mut last_read = Instant::now();
         loop {
             let wanted = tokio::time::timeout(REFRESH.0, self.refresh.notified()).await;
             let is_down = || self.serving().iter().any(|link| link.session().is_err());
-            if wanted.is_err() && !is_down() && read.elapsed() < REFRESH.1 {
+            if wanted.is_err() && !is_down() && last_read.elapsed() < REFRESH.1 {
                 continue;
             }
             turn += 1;
-            read = Instant::now();
+            last_read = Instant::now();
             match self.read_map(turn).await {
                 Ok(map) => self.use_map(map),
                 Err(error) => tracing::debug!(%error, "the cluster's slots cannot be read"),
             }
-            // A storm of redirections must not become a storm of questions.
+            // At most one read in 100 ms, however many commands are redirected.
             tokio::time::sleep(RETRY_PAUSE * 5).await;
         }
     }
 
-    /// Asks a node that is connected, another one each time: one that is cut off from the others knows nothing new. If none
-    /// is, the configured one.
+    /// Reads the slots from a connected node, a different one on each `turn`: a node that is cut off from the others does not
+    /// learn of changes. If no node is connected, asks the configured one.
     async fn read_map(&self, turn: usize) -> Result<Vec<(u16, u16, Address)>, ConnectError> {
         let up: Vec<_> = self
             .lock()
@@ -271,9 +274,9 @@ impl Nodes {
 /// Which node serves which slots.
 #[derive(Default)]
 struct SlotMap {
-    /// First and last slot of a range. Later ones come first in doubt.
+    /// First slot, last slot and node of each range. Where ranges overlap, the last one in the list applies.
     ranges: Vec<(u16, u16, Arc<Link>)>,
-    /// Each node with one of its slots.
+    /// The address of each node, with one of its slots.
     addresses: BTreeMap<Address, u16>,
 }
 
@@ -319,7 +322,7 @@ impl SlotMap {
     }
 }
 
-/// A key in a slot: that of a probe. Found by trying; one in 16,384 fits.
+/// The key that write probes use in a slot. Found by trying numbers: one of about 16,384 falls in the slot.
 fn probe_key(slot: u16) -> String {
     (0_u32..1_000_000)
         .map(|number| format!("flashsale:probe:{{{number}}}"))
@@ -327,7 +330,7 @@ fn probe_key(slot: u16) -> String {
         .unwrap_or_default()
 }
 
-/// CLUSTER SLOTS: ranges with their master first.
+/// Reads CLUSTER SLOTS: first slot, last slot and master of each range.
 async fn read_slots(
     config: &RedisConfig,
     session: &Session,
@@ -363,7 +366,7 @@ async fn read_slots(
         let (Some(first), Some(last), Some(port)) = (slot(first), slot(last), slot(port)) else {
             return Err(unreadable());
         };
-        // A node that does not know its own name is where it was asked.
+        // A node that does not know its own address is reached at the address that was asked.
         let host = match reply::text(host) {
             Ok("" | "?") | Err(_) => session.address.host.as_str(),
             Ok(host) => host,

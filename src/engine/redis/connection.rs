@@ -1,4 +1,4 @@
-//! The way to the server or the cluster, and the one way to run a script. Nothing here knows what the scripts do.
+//! The connection to the server or the cluster. All scripts are run through it; what they do is not its concern.
 
 use std::sync::Arc;
 
@@ -15,20 +15,20 @@ use super::{
 };
 use crate::{config::RedisConfig, port::GateError};
 
-/// The key that a server outside a cluster proves writes with.
+/// The key that write probes use outside a cluster.
 pub(super) const PROBE_KEY: &str = "flashsale:probe";
 
-/// A connection that is made anew by itself for ever. While it is down, commands are refused at once: waiting would only
-/// pile work up.
+/// A connection that reconnects by itself without end. While it is down, commands are refused immediately, because waiting
+/// commands would pile up.
 pub(super) struct Connection {
-    way: Way,
-    /// On a cluster, keys of different sales cannot meet in one script.
+    transport: Transport,
+    /// True on a cluster, where one script cannot use keys of different sales.
     pub(super) clustered: bool,
-    /// Whose sales these are, as the scripts take it.
+    /// The id of the ledger whose sales the gate holds, as an argument of scripts; empty without a ledger.
     pub(super) ledger: Value,
 }
 
-enum Way {
+enum Transport {
     Server(Link),
     Cluster(Cluster),
 }
@@ -38,24 +38,24 @@ impl Connection {
     pub(super) async fn open(config: &RedisConfig) -> Result<Self, ConnectError> {
         let config = Arc::new(config.clone());
         let clustered = config.cluster_mode;
-        let way = if clustered {
-            Way::Cluster(Box::pin(Cluster::open(config)).await?)
+        let transport = if clustered {
+            Transport::Cluster(Box::pin(Cluster::open(config)).await?)
         } else {
             let endpoint = if config.sentinel.is_some() {
                 Endpoint::Sentinels
             } else {
                 Endpoint::At(Address::of(&config))
             };
-            Way::Server(Box::pin(Link::open(config, endpoint, PROBE_KEY.to_owned())).await?)
+            Transport::Server(Box::pin(Link::open(config, endpoint, PROBE_KEY.to_owned())).await?)
         };
         Ok(Self {
-            way,
+            transport,
             clustered,
             ledger: Value::from(String::new()),
         })
     }
 
-    /// Runs a script where its keys are.
+    /// Runs a script on the node that has its keys.
     pub(super) async fn run(
         &self,
         script: &Script,
@@ -65,34 +65,34 @@ impl Connection {
         self.call(&Call::Script(script, &keys, &args)).await
     }
 
-    /// Reads one text key, wherever it is.
+    /// Reads one string key from the node that has it.
     pub(super) async fn get(&self, key: Key) -> Result<Value, GateError> {
         self.call(&Call::Get(&key)).await
     }
 
     async fn call(&self, call: &Call<'_>) -> Result<Value, GateError> {
-        match &self.way {
-            Way::Server(link) => {
+        match &self.transport {
+            Transport::Server(link) => {
                 let session = link.session()?;
                 let answer = call.send(&session, false).await;
                 answer.map_err(Failed::into_error)
             }
-            Way::Cluster(cluster) => Box::pin(cluster.call(call)).await,
+            Transport::Cluster(cluster) => Box::pin(cluster.call(call)).await,
         }
     }
 
-    /// Proves that whatever serves sales takes writes now.
+    /// Proves that the server, or every master of the cluster that serves slots, accepts writes now.
     pub(super) async fn ping(&self) -> Result<(), GateError> {
-        match &self.way {
-            Way::Server(link) => link.probe().await,
-            Way::Cluster(cluster) => cluster.probe().await,
+        match &self.transport {
+            Transport::Server(link) => link.probe().await,
+            Transport::Cluster(cluster) => cluster.probe().await,
         }
     }
 
     pub(super) async fn close(&self) {
-        match &self.way {
-            Way::Server(link) => link.close().await,
-            Way::Cluster(cluster) => cluster.close().await,
+        match &self.transport {
+            Transport::Server(link) => link.close().await,
+            Transport::Cluster(cluster) => cluster.close().await,
         }
     }
 }

@@ -1,47 +1,48 @@
-//! What an error of Redis, or of its client, means: the one table that decides it, by code and never by English text.
+//! Classifies the errors of Redis and of its client in one table, by error code and never by English text.
 //!
-//! A *certain* refusal changed nothing, so the caller may be told so; after any other error the command may have been
+//! A *certain* refusal changed nothing, and the caller can rely on that; after any other error the command may have been
 //! executed. Sources: `src/server.c` (`processCommand`), `src/script.c` (`scriptCall`, `scriptVerifyWriteCommandAllow`,
 //! `scriptVerifyOOM`) and `src/cluster.c` (`getNodeByQuery`) of Redis 7.0, and what a server of version 7.0.15 answered.
 
 use fred::prelude::{Error, ErrorKind};
 
-/// Whether the command was executed.
+/// Whether the failed command may have been executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Certainty {
-    /// It was not.
+    /// The command was not executed.
     Refused,
-    /// It was not, unless the error was raised by a command inside a script: then what the script wrote before stays.
+    /// The command was not executed, unless it is a script and a command inside it raised the error: the script's earlier
+    /// writes are kept then.
     RefusedOutsideScripts,
-    /// Nobody knows.
+    /// The command may have been executed.
     InDoubt,
 }
 
-/// What to do next.
+/// What the caller or the session has to do after the error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Remedy {
-    /// The server serves others, or will serve this one soon, on the same connection.
+    /// Keep the connection: the server executes other commands, or will execute this one soon.
     Keep,
-    /// This server does not write any more: drop the connection, and look for the primary again.
+    /// Drop the connection, and connect again: it is broken, or its server accepts no more writes.
     Discard,
-    /// Send the script's text.
+    /// Send the script's text instead of its hash.
     SendScript,
-    /// Follow the redirection.
+    /// Follow the redirection, for this command and all later ones of the slot.
     Moved,
     /// Follow the redirection for this command only.
     Ask,
-    /// Ask again shortly, on the same connection.
+    /// Send the command again after a short pause.
     Retry,
 }
 
-/// Whether an operator has to do something.
+/// Whether the error ends without an operator's action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lasting {
     Transient,
     Permanent,
 }
 
-/// One row: what an error means.
+/// The classification of an error: a row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Failure {
     pub(super) certainty: Certainty,
@@ -61,29 +62,30 @@ use Certainty::{InDoubt, Refused, RefusedOutsideScripts};
 use Lasting::{Permanent, Transient};
 use Remedy::{Ask, Discard, Keep, Moved, Retry, SendScript};
 
-/// The first word of an error reply, and what it means.
+/// The code of an error reply, which is its first word, and its classification.
 const CODES: &[(&str, Failure)] = &[
     // A replica takes no writes. Inside a script, the first write is refused, and a role cannot change within a script, so
     // nothing was written. The primary is somewhere else now (scriptVerifyWriteCommandAllow).
     ("READONLY", row(Refused, Discard, Transient)),
-    // The data set is read from disk; no command that touches keys is executed (processCommand).
+    // The server is reading its data set from disk and executes no command on keys (processCommand).
     ("LOADING", row(Refused, Keep, Transient)),
-    // A replica without its primary, `replica-serve-stale-data no` (processCommand; in scripts before anything runs).
+    // A replica lost its primary, with `replica-serve-stale-data no` (processCommand; for a script, before it runs).
     ("MASTERDOWN", row(Refused, Discard, Transient)),
-    // The node does not serve slots at the moment (getNodeByQuery). fred closes the connection on this code and reports it to
-    // every command in flight, so `Session` doubts it for all but the first of them.
+    // The node serves no slots at the moment (getNodeByQuery). fred closes the connection on this code and reports it to every
+    // command in flight, so `Session` takes it as certain only for a command that was alone in flight.
     ("CLUSTERDOWN", row(Refused, Discard, Transient)),
     // Memory is full. Inside a script this is checked before its first write only (scriptVerifyOOM), so nothing was written.
     ("OOM", row(Refused, Keep, Permanent)),
-    // The last snapshot or append failed, and writes are refused; the state is constant within a script
+    // The last snapshot or append failed, so writes are refused; this state is constant within a script
     // (scriptVerifyWriteCommandAllow).
     ("MISCONF", row(Refused, Keep, Permanent)),
-    // Fewer replicas than `min-replicas-to-write`; constant within a script (scriptVerifyWriteCommandAllow).
+    // There are fewer replicas than `min-replicas-to-write`; constant within a script (scriptVerifyWriteCommandAllow).
     ("NOREPLICAS", row(Refused, Keep, Transient)),
-    // The user lacks a command, a key or a channel. Checked command by command in a script: earlier ones may have written.
+    // The user has no permission for a command, key or channel. In a script each command is checked when it is called, so
+    // earlier ones may have written.
     // (Redis 7.0 says ERR inside scripts, 7.2 and later NOPERM.)
     ("NOPERM", row(RefusedOutsideScripts, Keep, Permanent)),
-    // Not logged in: the password was changed, or the user deleted (processCommand).
+    // The connection is not logged in: the password was changed, or the user deleted (processCommand).
     ("NOAUTH", row(Refused, Discard, Permanent)),
     // The login itself was refused (AUTH, HELLO).
     ("WRONGPASS", row(Refused, Discard, Permanent)),
@@ -97,56 +99,56 @@ const CODES: &[(&str, Failure)] = &[
     ("ASK", row(Refused, Ask, Transient)),
     // The keys are in different slots: a fault of this program, found before execution (getNodeByQuery).
     ("CROSSSLOT", row(Refused, Keep, Permanent)),
-    // The script's text is not there (EVALSHA, before execution).
+    // The server does not have the script (EVALSHA, before execution).
     ("NOSCRIPT", row(Refused, SendScript, Transient)),
     // Another script or module runs for too long; nothing else is executed meanwhile (processCommand).
     ("BUSY", row(Refused, Keep, Transient)),
-    // The running script has written and cannot be killed; answered to SCRIPT KILL, which is never sent here.
+    // Replies to SCRIPT KILL, which is never sent here: the script has written and cannot be killed, or no script runs.
     ("UNKILLABLE", row(Refused, Keep, Transient)),
     ("NOTBUSY", row(Refused, Keep, Transient)),
     // A transaction was not executed; none is ever sent here.
     ("EXECABORT", row(Refused, Keep, Permanent)),
-    // A key holds something else: raised by the command that met it, which may not be a script's first.
+    // A key has another type. In a script, commands before the one that raised this error may have written.
     ("WRONGTYPE", row(RefusedOutsideScripts, Keep, Permanent)),
-    // The client was blocked and its key went away, or the instance changed its role meanwhile; nothing here blocks.
+    // A blocked command ended because its key was deleted or the server changed its role; no blocking command is sent here.
     ("UNBLOCKED", row(InDoubt, Discard, Transient)),
-    // The server does not speak the protocol's version.
+    // The server does not support the requested version of the protocol.
     ("NOPROTO", row(Refused, Discard, Permanent)),
-    // Anything else: a script's own error after whatever it wrote, wrong arguments, a limit.
+    // Any other error: a script's own one, which does not undo its writes, wrong arguments, or a limit.
     ("ERR", row(InDoubt, Keep, Permanent)),
 ];
 
-/// An error without a code of the server: fred's own.
+/// The classification of fred's own errors, which have no code of the server.
 #[allow(clippy::match_same_arms)] // each row has a reason of its own
 fn of_client(kind: &ErrorKind) -> Failure {
     match kind {
-        // Nothing was written to a socket (fred: Builder, `Command` arguments, `max_command_buffer_len`).
+        // Detected before anything was written to a socket (fred: Builder, `Command` arguments, `max_command_buffer_len`).
         ErrorKind::Config
         | ErrorKind::Url
         | ErrorKind::InvalidCommand
         | ErrorKind::InvalidArgument => row(Refused, Keep, Permanent),
         ErrorKind::Backpressure => row(Refused, Keep, Transient),
-        // A login or a handshake that failed: no command was sent on that connection.
+        // The login or the handshake failed, so no command was sent on that connection.
         ErrorKind::Auth | ErrorKind::Tls => row(Refused, Discard, Permanent),
         // The connection broke, or its task ended, with commands in flight.
         ErrorKind::IO | ErrorKind::Canceled | ErrorKind::Routing | ErrorKind::Cluster => {
             row(InDoubt, Discard, Transient)
         }
-        // A reply that cannot be read: the next ones cannot be trusted either.
+        // A reply cannot be parsed, so later replies cannot be trusted either.
         ErrorKind::Protocol | ErrorKind::Parse => row(InDoubt, Discard, Transient),
-        // No reply in time. One is no proof that the connection is dead: `Session` counts them.
+        // No reply in time. That alone does not prove that the connection is dead: `Session` discards it after a longer silence.
         ErrorKind::Timeout => row(InDoubt, Keep, Transient),
         ErrorKind::Sentinel => row(Refused, Discard, Transient),
         ErrorKind::Unknown | ErrorKind::NotFound => row(InDoubt, Keep, Transient),
     }
 }
 
-/// What an error means.
-pub(super) fn of(error: &Error) -> Failure {
+/// Classifies an error.
+pub(super) fn classify(error: &Error) -> Failure {
     let Some(code) = code(error) else {
         return of_client(error.kind());
     };
-    // A code that is not in the table may mean anything.
+    // Nothing is known about a code that is not in the table.
     CODES
         .iter()
         .find(|(known, _)| *known == code)
@@ -159,7 +161,8 @@ pub(super) fn code(error: &Error) -> Option<&str> {
     (word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_uppercase())).then_some(word)
 }
 
-/// The slot and the address of a redirection: `MOVED 3999 127.0.0.1:6381`. An empty host is the one that was asked.
+/// The slot and the address of a redirection, such as `MOVED 3999 127.0.0.1:6381`. An empty host stands for `asked`, the host
+/// that sent the redirection.
 pub(super) fn redirection(error: &Error, asked: &str) -> Option<(u16, String, u16)> {
     let mut words = error.details().split_whitespace().skip(1);
     let slot = words.next()?.parse().ok()?;
@@ -199,7 +202,7 @@ mod tests {
             "NOREPLICAS Not enough good replicas to write.",
             "TRYAGAIN Multiple keys request during rehashing of slot",
         ] {
-            assert_eq!(of(&reply(text)).certainty, Refused, "{text}");
+            assert_eq!(classify(&reply(text)).certainty, Refused, "{text}");
         }
     }
 
@@ -210,11 +213,11 @@ mod tests {
             "NEWCODE what is this",
             "Too many failed write attempts.",
         ] {
-            assert_eq!(of(&reply(text)).certainty, InDoubt, "{text}");
+            assert_eq!(classify(&reply(text)).certainty, InDoubt, "{text}");
         }
         for kind in [ErrorKind::Timeout, ErrorKind::IO, ErrorKind::Canceled] {
             assert_eq!(
-                of(&Error::new(kind, "Connection closed.")).certainty,
+                classify(&Error::new(kind, "Connection closed.")).certainty,
                 InDoubt
             );
         }

@@ -1,4 +1,4 @@
-//! Units and who holds them: reserve, release, and the care for pending attempts.
+//! Units and their holders: reserves and releases units, and lists and claims pending attempts.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// How many pending attempts are listed in one call, whatever is asked for.
-const OVERDUE_AT_MOST: usize = 1_000;
+/// Upper limit on the number of pending attempts that one call lists.
+const MAX_OVERDUE: usize = 1_000;
 
 pub(super) async fn reserve(
     connection: &Connection,
@@ -121,7 +121,7 @@ pub(super) async fn overdue(
     limit: usize,
 ) -> Result<Vec<PendingEntry>, GateError> {
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-    let limit = i64::try_from(limit.min(OVERDUE_AT_MOST)).unwrap_or(0);
+    let limit = i64::try_from(limit.min(MAX_OVERDUE)).unwrap_or(0);
     let mut args = connection.args();
     args.extend([age_ms.into(), limit.into()]);
     let answer = reply::list(connection.run_on(&SCRIPTS.overdue, sale, args).await?)?;

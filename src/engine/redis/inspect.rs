@@ -1,4 +1,5 @@
-//! How the server behind the gate is set up, for `doctor`: each node is asked by a connection of its own, which reads only.
+//! Reads how the servers behind the gate are set up, for `doctor`, on a connection to each node. The gate's check of permissions
+//! is run as well; it writes only to probe keys.
 
 use super::{
     client::{self, Address, ConnectError, Login},
@@ -11,10 +12,10 @@ use crate::{
     config::{RedisConfig, with_port},
 };
 
-/// Masters that are looked at, of a cluster.
-const NODES: usize = 100;
+/// Maximum number of masters of a cluster that are inspected.
+const MAX_MASTERS: usize = 100;
 
-/// What was found.
+/// The setup of the server or the cluster.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     pub cluster: Option<Cluster>,
@@ -27,9 +28,9 @@ pub struct Inspection {
 pub struct Cluster {
     /// `ok` if every slot is served.
     pub state: String,
-    /// Of 16,384.
+    /// Number of slots that are served, of 16,384.
     pub slots_ok: u64,
-    /// Masters that are known and cannot be reached by the others.
+    /// Number of masters that are marked as failing by the node that was asked.
     pub failing: usize,
 }
 
@@ -43,25 +44,26 @@ pub struct Node {
     pub is_clustered: bool,
     /// `maxmemory-policy`
     pub eviction: String,
-    /// Bytes; 0 is no limit.
+    /// Memory limit in bytes; 0 if there is none.
     pub max_memory: u64,
-    /// Bytes.
+    /// Memory in use, in bytes.
     pub used_memory: u64,
     pub append_only: bool,
-    /// Whether it is told to write snapshots; `None` if it does not say.
+    /// Whether the server is configured to write snapshots; `None` if it refuses to say.
     pub snapshots: Option<bool>,
     pub clients: u64,
-    /// `None` if it does not say.
+    /// `None` if the server does not report it.
     pub max_clients: Option<u64>,
-    /// How far its clock is ahead of ours, in milliseconds.
+    /// How far the server's clock is ahead of this process's, in milliseconds.
     pub clock_ahead_ms: i64,
 }
 
-/// Asks the configured server and, if it is one of a cluster, all masters.
+/// Inspects the configured server and, if it belongs to a cluster, all masters.
 pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspection, ConnectError> {
     let config = &at_primary(config).await?;
-    let (first, cluster, masters) = look(config, clock, true).await?;
-    // What the gate would say at its start, unless it is a matter of where writes go: the checks below say that.
+    let (first, cluster, masters) = inspect_node(config, clock, true).await?;
+    // Connects as the gate does at its start. A node of a cluster and a replica are left out: the gate would fail on them for a
+    // reason that `doctor` reports from the values read here.
     if !first.is_clustered && !first.is_replica {
         match Session::open(config, &Address::of(config), PROBE_KEY).await {
             Err(error) if !error.is_passing() => return Err(error),
@@ -69,13 +71,13 @@ pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspecti
         }
     }
     let mut nodes = Vec::new();
-    for (host, port) in masters.into_iter().take(NODES) {
+    for (host, port) in masters.into_iter().take(MAX_MASTERS) {
         let node = RedisConfig {
             host,
             port,
             ..config.clone()
         };
-        nodes.push(look(&node, clock, false).await?.0);
+        nodes.push(inspect_node(&node, clock, false).await?.0);
     }
     if nodes.is_empty() {
         nodes.push(first);
@@ -83,7 +85,7 @@ pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspecti
     Ok(Inspection { cluster, nodes })
 }
 
-/// The configuration with the primary's address, if Sentinels know it.
+/// The configuration, with the primary's address if Sentinels are configured.
 async fn at_primary(config: &RedisConfig) -> Result<RedisConfig, ConnectError> {
     let mut found = config.clone();
     if let Some(sentinels) = &config.sentinel {
@@ -93,18 +95,19 @@ async fn at_primary(config: &RedisConfig) -> Result<RedisConfig, ConnectError> {
     Ok(found)
 }
 
-type Look = (Node, Option<Cluster>, Vec<(String, u16)>);
+/// A node, the cluster's state if it was read, and the addresses of the cluster's masters.
+type NodeInspection = (Node, Option<Cluster>, Vec<(String, u16)>);
 
-/// Looks at one server and, if asked to, at the cluster that it is in: the state, and the addresses of the masters.
-async fn look(
+/// Inspects one server and, `with_cluster`, the cluster that it belongs to.
+async fn inspect_node(
     config: &RedisConfig,
     clock: &dyn Clock,
-    at_cluster: bool,
-) -> Result<Look, ConnectError> {
-    let looking = async {
+    with_cluster: bool,
+) -> Result<NodeInspection, ConnectError> {
+    let inspection = async {
         let session = Session::bare(config, &Address::of(config), Login::of(config)).await?;
         let node = node(config, &session, clock).await?;
-        if !(at_cluster && node.is_clustered) {
+        if !(with_cluster && node.is_clustered) {
             return Ok((node, None, Vec::new()));
         }
         let state = ask(config, &session, "CLUSTER", &["INFO"]).await?;
@@ -119,7 +122,7 @@ async fn look(
         };
         Ok((node, Some(cluster), masters))
     };
-    tokio::time::timeout(client::patience(config), looking)
+    tokio::time::timeout(client::connect_timeout(config), inspection)
         .await
         .unwrap_or_else(|_| Err(ConnectError::Unreachable("no answer in time".to_owned())))
 }
@@ -141,12 +144,12 @@ async fn node(
         .iter()
         .filter_map(|part| reply::number(part).ok())
         .collect();
-    let there = match parts[..] {
+    let server_ms = match parts[..] {
         [secs, micros] => secs * 1_000 + micros / 1_000,
         _ => midway.timestamp_millis(),
     };
     let info = ask(config, session, "INFO", &["all"]).await?;
-    // Managed servers may forbid it.
+    // Managed servers may forbid CONFIG.
     let save = session
         .command("CONFIG", vec!["GET".into(), "save".into()], false)
         .await;
@@ -171,7 +174,7 @@ async fn node(
         snapshots: save,
         clients: number(&info, "connected_clients").unwrap_or(0),
         max_clients: number(&info, "maxclients"),
-        clock_ahead_ms: there - midway.timestamp_millis(),
+        clock_ahead_ms: server_ms - midway.timestamp_millis(),
     })
 }
 
@@ -191,7 +194,7 @@ async fn ask(
         .map_err(|error| ConnectError::Unreachable(error.to_string()))
 }
 
-/// A line `name:value` of an INFO.
+/// The value of a line `name:value` in a reply to INFO.
 fn value<'a>(info: &'a str, name: &str) -> Option<&'a str> {
     info.lines().find_map(|line| {
         let (found, value) = line.split_once(':')?;
@@ -203,7 +206,8 @@ fn number(info: &str, name: &str) -> Option<u64> {
     value(info, name)?.parse().ok()
 }
 
-/// The masters that are up, and how many are not. A node that does not know its own address is asked where it was found.
+/// The addresses of the masters that are up, and the number of those that are marked as failing. A node that does not know its
+/// own address has `host`, the address that was asked.
 fn masters(nodes: &str, host: &str) -> (Vec<(String, u16)>, usize) {
     let mut up = Vec::new();
     let mut failing = 0;

@@ -1,23 +1,22 @@
-//! What is kept under which key, and how values are written.
+//! The Redis keys of the gate, and the format of their values.
 //!
 //! All keys of one sale share the hash tag `{<sale>}`, so that a cluster has them on one node:
 //! - `flashsale:{<sale>}:stock`: units that can be reserved;
-//! - `flashsale:{<sale>}:holders`: hash of user id to a state letter and the attempt id. `p` pending, `c` pending and
-//!   claimed, `s` an order stands, `l` an order stands that was recorded while the sale was not open;
-//! - `flashsale:{<sale>}:pending`: sorted set of the users in state `p` or `c`, and of no others, by the time of their
-//!   reservation or last claim (ms). Their attempts are in `holders`. From the opening on it also has the mark
-//!   `ledger:<id>`, scored infinity: without it, the key was lost;
+//! - `flashsale:{<sale>}:holders`: hash from user id to a state letter and the attempt id. `p` is pending, `c` is pending and
+//!   claimed, `s` is an order, `l` is an order that was recorded while the sale was not open;
+//! - `flashsale:{<sale>}:pending`: sorted set of exactly the users in state `p` or `c`, by the time of their reservation or
+//!   last claim (ms). Their attempts are in `holders`. Opening the sale adds the mark `ledger:<id>` with the score infinity; if
+//!   the mark of an open sale is missing, the key was lost;
 //! - `flashsale:{<sale>}:meta`: hash of `state` (`open`, `loading`, `closed`), `start`, `end`, `expires`,
-//!   `load_started` (ms), `token`, `run_id` of the server, `late` (orders recorded while loading), `returns`
-//!   (the holders epoch; both have the names that released versions write), `ledger` (whose sale it is), `version`,
-//!   `total` and `switch` (`on`, `paused`, `cancelled`) of the terms in force, `unlisted` while holders of a closed sale may be
-//!   missing from `pending`, and, once units were set aside to leave the sale, `w:<movement>` for each movement that is not
-//!   cleared, and `withdrawn`, their sum;
-//! - `flashsale:{<sale>}:ended`: set of attempts whose orders the ledger has ended and that were taken out.
+//!   `load_started` (ms), `token`, `run_id` of the server, `late` (orders recorded while loading), `returns` (the holders epoch; both have
+//!   the names that released versions write), `ledger` (whose sale it is), `version`, `total` and `switch` (`on`, `paused`,
+//!   `cancelled`) of the terms in force, `unlisted` while holders of a closed sale may be missing from `pending`, and, once units
+//!   were set aside to leave the sale, `w:<movement>` for each movement that is not cleared, and `withdrawn`, their sum;
+//! - `flashsale:{<sale>}:ended`: set of the attempts whose orders the ledger has ended and that were taken out of `holders`.
 //!
-//! Attempt ids are kept as their 16 bytes: shorter than any text, and nothing has to be encoded on the hot path.
-//! Results are under the original service's key, `flashsale:result:<user>:<product>`, outside the sale's slot.
-//! `flashsale:accounts:<ledger>` is the highest account id that was handed out.
+//! Attempt ids are stored as their 16 bytes, which is shorter than text and needs no encoding on the hot path.
+//! Results have the original service's key, `flashsale:result:<user>:<product>`, which is not in the sale's slot.
+//! `flashsale:accounts:<ledger>` is the highest account id that was assigned.
 
 use std::fmt::Write;
 
@@ -31,8 +30,7 @@ use crate::{
     port::{Holder, PurchaseResult},
 };
 
-/// How many shoppers go into one call where any number may come: about a millisecond, in which the server does nothing
-/// else.
+/// Maximum number of shoppers in one call. The server needs about 1 ms for such a call, and does nothing else meanwhile.
 pub(super) const CALL_SIZE: usize = 400;
 
 /// The keys of a sale, in the order in which the scripts take them.
@@ -63,11 +61,11 @@ pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
     format!("flashsale:result:{user}:{product}").into()
 }
 
-/// Many of them, in one piece of memory.
+/// The result keys of many shoppers, in one allocation.
 pub(super) fn result_keys(of: impl Iterator<Item = (UserId, ProductId)>) -> Vec<Key> {
     let (mut text, mut ends) = (String::new(), Vec::new());
     for (user, product) in of {
-        // A string takes whatever is written to it.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "flashsale:result:{user}:{product}");
         ends.push(text.len());
     }
@@ -82,7 +80,7 @@ pub(super) fn result_keys(of: impl Iterator<Item = (UserId, ProductId)>) -> Vec<
         .collect()
 }
 
-/// Each ledger has its own: `flashsale:accounts:1a2b3c4d`.
+/// The key of a ledger's account mark, such as `flashsale:accounts:1a2b3c4d`.
 pub(super) fn account_mark_key(ledger: Option<LedgerTag>) -> Key {
     match ledger {
         Some(ledger) => format!("flashsale:accounts:{ledger}").into(),
@@ -94,7 +92,7 @@ fn sale_key(sale: SaleId, name: &str) -> Key {
     format!("flashsale:{{{sale}}}:{name}").into()
 }
 
-/// The attempts' ids in one string, then the users: how scripts take shoppers. `head` comes before both.
+/// The arguments of a script about shoppers: `head`, then all attempt ids in one string, then the user ids.
 pub(super) fn shopper_args(head: Vec<Value>, shoppers: &[Holder]) -> Vec<Value> {
     let mut attempts = Vec::with_capacity(shoppers.len() * 16);
     for shopper in shoppers {
@@ -132,11 +130,11 @@ pub(super) fn count(number: usize) -> Value {
     i64::try_from(number).unwrap_or(i64::MAX).into()
 }
 
-/// A result as it is kept: with the sale that it came from and the ledger whose sale that is.
+/// The stored form of a result, with its sale and the sale's ledger: `SUCCESS:7:1a2b3c4d` or `FAILED@1a2b3c4d:7`.
 ///
-/// `SUCCESS:7:1a2b3c4d`, `FAILED@1a2b3c4d:7`. Versions without ledger ids, which may run beside this one during an upgrade,
-/// read the first as a SUCCESS of an unknown sale, and the second as nothing. They would tell a FAILED of an unknown sale
-/// without looking whether its shopper got a unit later, so the word of a FAILED is one that they do not know.
+/// Versions without ledger ids may run beside this one during an upgrade. They read the first form as a SUCCESS of an unknown
+/// sale, and ignore the second. The second form differs because they would return a FAILED of an unknown sale without checking
+/// whether its shopper got a unit later.
 pub(super) fn format_result(
     ledger: Option<LedgerTag>,
     sale: SaleId,
@@ -150,8 +148,9 @@ pub(super) fn format_result(
     }
 }
 
-/// A kept result and its sale; `None` if it is of another ledger than `ours`. Versions without ledger ids wrote
-/// `SUCCESS:7` and `FAILED:7`, the original service `1` and `0`: these are taken as ours.
+/// Parses a stored result and, if the text names one, its sale. `None` if it is a result of another ledger than `ours`, or no
+/// result at all. Versions without ledger ids wrote `SUCCESS:7` and `FAILED:7`, the original service `1` and `0`: these count
+/// as results of `ours`.
 pub(super) fn parse_result(
     ours: Option<LedgerTag>,
     text: &str,
@@ -179,8 +178,8 @@ pub(super) fn parse_result(
     Some((result, sale.parse().ok().and_then(SaleId::new)))
 }
 
-/// A kept result, if it is of this sale. Of results without a sale, SUCCESS may be of an earlier one; a FAILED
-/// over an order of this one is wrong whatever it was of.
+/// Parses a stored result, if it counts for this sale. A SUCCESS that names no sale does not count, since it may be of an
+/// earlier sale. A FAILED that names none does, since it would contradict an order of this sale.
 pub(super) fn parse_result_of(
     ours: Option<LedgerTag>,
     text: &str,
@@ -283,7 +282,7 @@ mod tests {
         }
     }
 
-    /// What `parse_result` did before results had a ledger.
+    /// `parse_result` of the version before results named a ledger.
     fn read_by_the_version_before(text: &str) -> Option<(PurchaseResult, Option<SaleId>)> {
         let (word, sale) = text.split_once(':').unwrap_or((text, ""));
         let sale = sale.parse().ok().and_then(SaleId::new);

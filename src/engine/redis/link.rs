@@ -1,5 +1,5 @@
-//! The way to one server, kept open: a task connects, watches, and connects again with pauses, for as long as the link is
-//! wanted. Between two connections commands are refused at once.
+//! A link to one server: its task connects, monitors the connection, and reconnects after a pause, until the link is dropped.
+//! While there is no connection, commands are refused immediately.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,39 +14,39 @@ use super::{
 };
 use crate::{config::RedisConfig, port::GateError};
 
-/// Between two attempts to connect: the first and the longest pause.
+/// The shortest and the longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
-/// How often the server has to prove that it takes writes. A primary that was demoted still answers reads, from data that
-/// nobody updates.
+/// Interval of the probes that prove that the server accepts writes. A demoted primary may still answer reads, from outdated
+/// data.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// What is connected at the moment.
+/// The current connection, or why there is none.
 #[derive(Clone)]
 enum State {
     Up(Arc<Session>),
     Down(String),
 }
 
-/// A way to one server.
+/// A connection to one server that is kept open by a task.
 pub(super) struct Link {
     state: watch::Receiver<State>,
     task: JoinHandle<()>,
     config: Arc<RedisConfig>,
     probe_key: String,
-    /// When it was made.
+    /// When the link was created.
     pub(super) since: Instant,
 }
 
 impl Link {
-    /// A link whose first connection is made already.
+    /// Creates a link, and waits for its first connection.
     pub(super) async fn open(
         config: Arc<RedisConfig>,
         endpoint: Endpoint,
         probe_key: String,
     ) -> Result<Self, ConnectError> {
         let session = endpoint.connect(&config, &probe_key).await?;
-        Ok(Self::keep(
+        Ok(Self::start(
             config,
             endpoint,
             probe_key,
@@ -54,13 +54,18 @@ impl Link {
         ))
     }
 
-    /// A link that begins to connect.
+    /// Creates a link that connects in the background.
     pub(super) fn begin(config: Arc<RedisConfig>, endpoint: Endpoint, probe_key: String) -> Self {
         let state = State::Down("connecting".to_owned());
-        Self::keep(config, endpoint, probe_key, state)
+        Self::start(config, endpoint, probe_key, state)
     }
 
-    fn keep(config: Arc<RedisConfig>, endpoint: Endpoint, probe_key: String, state: State) -> Self {
+    fn start(
+        config: Arc<RedisConfig>,
+        endpoint: Endpoint,
+        probe_key: String,
+        state: State,
+    ) -> Self {
         let (sender, receiver) = watch::channel(state);
         let keeper = Keeper {
             config: Arc::clone(&config),
@@ -68,7 +73,7 @@ impl Link {
             probe_key: probe_key.clone(),
             state: sender,
         };
-        // Ends with the link, which the process's own tasks own.
+        // The link owns this task, not the process's task tracker: the task ends when the link is dropped.
         #[allow(clippy::disallowed_methods)]
         let task = tokio::spawn(keeper.run());
         Self {
@@ -92,7 +97,7 @@ impl Link {
         }
     }
 
-    /// The connection, waited for until the deadline.
+    /// The connection, which is waited for until the deadline.
     pub(super) async fn session_by(&self, deadline: Instant) -> Result<Arc<Session>, GateError> {
         let mut state = self.state.clone();
         let up = state.wait_for(|state| matches!(state, State::Up(session) if session.is_usable()));
@@ -100,7 +105,7 @@ impl Link {
         self.session()
     }
 
-    /// Proves that the server takes writes now.
+    /// Proves that the server accepts writes now.
     pub(super) async fn probe(&self) -> Result<(), GateError> {
         probe(&*self.session()?, &self.probe_key).await
     }
@@ -132,9 +137,9 @@ async fn probe(session: &Session, key: &str) -> Result<(), GateError> {
 /// Where to connect to.
 #[derive(Clone)]
 pub(super) enum Endpoint {
-    /// Always here; the name is looked up anew for each connection.
+    /// This address. The name is resolved for each connection.
     At(Address),
-    /// Wherever the Sentinels say.
+    /// The primary that the Sentinels name when a connection is opened.
     Sentinels,
 }
 
@@ -186,7 +191,7 @@ impl Keeper {
         }
     }
 
-    /// Returns when the connection is not to be used any more.
+    /// Probes the connection every [`HEARTBEAT`]. Returns when it must not be used any more.
     async fn watch(&self, session: &Session) {
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -194,7 +199,7 @@ impl Keeper {
             tokio::select! {
                 () = session.discarded() => return,
                 _ = beat.tick() => {
-                    // What the answer means for the connection is the session's to know.
+                    // The result is not needed here: on a failed probe the session discards itself where necessary.
                     let _ = probe(session, &self.probe_key).await;
                 }
             }

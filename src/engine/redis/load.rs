@@ -1,5 +1,5 @@
-//! How a sale comes to be open: begun, filled from the ledger, opened; and how it is closed or forgotten. What operators
-//! change of an open sale is in `change`.
+//! Loads a sale: begins the load, adds the holders from the ledger, and opens the sale. Also closes and unloads sales. Changes
+//! of an open sale by operators are in `change`.
 
 use std::time::Duration;
 
@@ -21,9 +21,10 @@ use crate::{
     },
 };
 
-/// How long an abandoned load stays, in milliseconds. Counted from its last sign of life, so any load is shorter.
+/// Time from the last step of an abandoned load until its keys expire, in milliseconds. The keys of a closed sale that lost
+/// `meta` expire after the same time.
 const ABANDONED_MS: i64 = 60 * 60 * 1_000;
-/// Holders that one call looks at to list them again: about a millisecond of the server.
+/// Number of holders that one call of `relist` examines: about 1 ms of the server's time.
 const RELIST_PAGE: i64 = 1_000;
 
 pub(super) async fn begin(
@@ -56,7 +57,7 @@ pub(super) async fn add_holders(
     token: LoadToken,
     holders: &[Holder],
 ) -> Result<LoadStep, GateError> {
-    // Asks even when there is nobody to add: the answer is about the load.
+    // The script is also called without holders, because its answer says whether the load is still the current one.
     let first = holders.get(..CALL_SIZE).unwrap_or(holders);
     let rest = holders
         .get(CALL_SIZE..)
@@ -122,7 +123,7 @@ pub(super) async fn close(
     }))
 }
 
-/// Page by page: as many as there are holders.
+/// Adds the pending holders that are missing from `pending` to it, page by page. Returns their number.
 pub(super) async fn relist(connection: &Connection, sale: SaleId) -> Result<u64, GateError> {
     let mut listed = 0;
     loop {

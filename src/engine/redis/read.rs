@@ -1,4 +1,4 @@
-//! Looks at a sale without changing it.
+//! Reads the state of a sale, without changing it.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use crate::{
     port::{GateError, GateStatus, HeldUnit, MovementId, SaleWindow, Standing},
 };
 
-/// Holders a page: under a millisecond of the server.
+/// Number of holders in a page, which takes less than 1 ms of the server's time.
 const PAGE: i64 = 500;
 
 pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<GateStatus, GateError> {
@@ -75,7 +75,8 @@ fn parse_withdrawn(pairs: &[Value]) -> Result<Vec<(MovementId, u64)>, GateError>
     Ok(withdrawn.into_iter().collect())
 }
 
-/// A script, so that it goes the way of all others. Its key is never written: it names the master that is asked.
+/// The server's clock. It is read by a script, since the connection only runs scripts and reads keys. The key is never written;
+/// on a cluster it selects the master that is asked.
 pub(super) async fn now(connection: &Connection) -> Result<DateTime<Utc>, GateError> {
     let key = vec!["flashsale:clock".into()];
     let millis = connection
@@ -93,7 +94,7 @@ pub(super) async fn holders(
     for user in &found {
         users.push(parse_user(user)?);
     }
-    // A scan may meet a holder twice while the server's table grows.
+    // HSCAN may return a holder twice while the server resizes the hash.
     users.sort_unstable();
     users.dedup();
     Ok(users)
@@ -115,7 +116,7 @@ pub(super) async fn held_units(
     Ok(held_units.into_values().collect())
 }
 
-/// Everything that a script lists page by page.
+/// The results of a paging script, from all pages. A holder may be in them twice.
 async fn scan(
     connection: &Connection,
     script: &Script,
@@ -138,7 +139,7 @@ async fn scan(
     }
 }
 
-/// A state letter and the bytes of an attempt id, as `keys` describes them.
+/// Parses a user id and a value of `holders`, whose format is in `keys`.
 fn parse_held_unit(user: &Value, held: &Value) -> Result<HeldUnit, GateError> {
     let (state, attempt) = reply::bytes(held)?
         .split_first()

@@ -1,16 +1,16 @@
-//! Reads the scripts' replies. What does not look as the script's header says is an error, never a guess.
+//! Parses the scripts' replies. A reply whose format is not that of the script's header is an error and is not interpreted.
 
 use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 
 use crate::port::GateError;
 
-/// A reply that the script cannot have given.
+/// The error for a reply that the script cannot have sent.
 pub(super) fn unexpected(what: &str) -> GateError {
     GateError::Unknown(format!("unexpected reply: {what}"))
 }
 
-/// The parts of a list.
+/// The elements of an array.
 pub(super) fn list(value: Value) -> Result<Vec<Value>, GateError> {
     match value {
         Value::Array(values) => Ok(values),
@@ -29,7 +29,7 @@ pub(super) fn bytes(value: &Value) -> Result<&[u8], GateError> {
     value.as_bytes().ok_or_else(|| unexpected("not a text"))
 }
 
-/// A number that the server may write as a text.
+/// An integer, which the server may also send as a string.
 pub(super) fn number(value: &Value) -> Result<i64, GateError> {
     value.as_i64().ok_or_else(|| unexpected("not a number"))
 }
@@ -39,17 +39,17 @@ pub(super) fn count(value: &Value) -> Result<u64, GateError> {
         .and_then(|number| u64::try_from(number).map_err(|_| unexpected("a count below zero")))
 }
 
-/// Milliseconds of the epoch.
+/// A time, sent as milliseconds since the Unix epoch.
 pub(super) fn time(value: &Value) -> Result<DateTime<Utc>, GateError> {
     DateTime::from_timestamp_millis(number(value)?).ok_or_else(|| unexpected("not a time"))
 }
 
-/// One outcome for 1, another for 0.
+/// `one` if the reply is 1, otherwise `zero`.
 pub(super) fn either<T>(value: &Value, one: T, zero: T) -> Result<T, GateError> {
     Ok(if yes(value)? { one } else { zero })
 }
 
-/// 1 for yes, 0 for no.
+/// True if the reply is 1.
 pub(super) fn yes(value: &Value) -> Result<bool, GateError> {
     Ok(number(value)? == 1)
 }

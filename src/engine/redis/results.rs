@@ -1,5 +1,5 @@
-//! What shoppers are told of a product: the result keys, and how they stand beside what the sale itself knows. A result of
-//! another ledger counts as none, and is overwritten.
+//! Shoppers' results of a product: the result keys, and which of them are valid in view of the sale's holders. A result of
+//! another ledger counts as missing, and is overwritten.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -23,8 +23,8 @@ use crate::{
     port::{GateError, PurchaseResult, ResultEntry, ResultQuery},
 };
 
-/// Writes results, many a call, those of later sales last; on a cluster one a call, sent together, since their keys are on
-/// different nodes.
+/// Writes results in ascending order of their sales, so that the latest sale of a product is written last. A call writes many
+/// results; on a cluster it writes one, because keys are on different nodes, and the calls are sent concurrently.
 pub(super) async fn write(
     connection: &Connection,
     ledger: Option<LedgerTag>,
@@ -44,7 +44,7 @@ pub(super) async fn write(
     .await
 }
 
-/// Forgets those that still stand like this.
+/// Deletes each result that is still stored with the same sale and outcome.
 pub(super) async fn forget(
     connection: &Connection,
     ledger: Option<LedgerTag>,
@@ -58,7 +58,8 @@ pub(super) async fn forget(
     .await
 }
 
-/// Calls a script on results: many a call, on a cluster one. `values` are the script's arguments about entries that are alike.
+/// Calls a script on the keys of results: up to [`CALL_SIZE`] in a call, on a cluster one. `values` are the script's arguments
+/// for successive entries with the same sale and result.
 async fn call(
     connection: &Connection,
     script: &Script,
@@ -83,7 +84,8 @@ async fn call(
     Ok(())
 }
 
-/// Who holds a unit of the sale is told how that stands; everyone else what was written for them.
+/// The result of one shopper. For a holder of a unit of the sale it follows from the unit's state, otherwise from the stored
+/// result.
 pub(super) async fn read(
     connection: &Connection,
     ledger: Option<LedgerTag>,
@@ -92,35 +94,37 @@ pub(super) async fn read(
     sale: Option<SaleId>,
 ) -> Result<Option<PurchaseResult>, GateError> {
     let key = result_key(user, product);
-    // One server reads all at one moment. On a cluster they are on different nodes: the sale comes first, because a
-    // result is written before the sale forgets its holder.
-    let (standing, written) = match sale {
-        Some(sale) if !connection.clustered => standing(connection, sale, user, Some(key)).await?,
+    // A single server reads all keys at one moment. On a cluster the keys are on different nodes. The sale is read first
+    // there, because a result is written before its holder is removed from the sale.
+    let (unit_state, written) = match sale {
+        Some(sale) if !connection.clustered => {
+            read_unit_state(connection, sale, user, Some(key)).await?
+        }
         Some(sale) => {
-            let (standing, _) = standing(connection, sale, user, None).await?;
-            (standing, connection.get(key).await?)
+            let (unit_state, _) = read_unit_state(connection, sale, user, None).await?;
+            (unit_state, connection.get(key).await?)
         }
         None => (UnitState::None, connection.get(key).await?),
     };
-    decide_result(connection, ledger, user, sale, standing, &written).await
+    decide_result(connection, ledger, user, sale, unit_state, &written).await
 }
 
-/// The same for many: those who ask about the same sale in one call, where one server has all keys.
+/// The results of many shoppers, in order. Outside a cluster, queries about the same sale and product share a call.
 pub(super) async fn read_many(
     connection: &Connection,
     ledger: Option<LedgerTag>,
     asked: &[ResultQuery],
 ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
-    let mut together: BTreeMap<(Option<SaleId>, ProductId), Vec<usize>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Option<SaleId>, ProductId), Vec<usize>> = BTreeMap::new();
     for (index, question) in asked.iter().enumerate() {
         let about = (question.sale, question.product);
-        together.entry(about).or_default().push(index);
+        groups.entry(about).or_default().push(index);
     }
-    let together = together.iter().flat_map(|((sale, product), indexes)| {
+    let groups = groups.iter().flat_map(|((sale, product), indexes)| {
         let parts = indexes.chunks(CALL_SIZE);
         parts.map(move |indexes| (*sale, *product, indexes))
     });
-    let answers = together.map(|(sale, product, indexes)| async move {
+    let answers = groups.map(|(sale, product, indexes)| async move {
         let users: Vec<_> = indexes
             .iter()
             .filter_map(|index| asked.get(*index))
@@ -161,13 +165,13 @@ async fn read_of_sale(
         return one_by_one().await;
     };
     let keys = result_keys(users.iter().map(|user| (*user, product)));
-    match standings(connection, of, users, keys).await {
-        Ok(standings) => {
+    match read_unit_states(connection, of, users, keys).await {
+        Ok(unit_states) => {
             let results = users
                 .iter()
-                .zip(&standings)
-                .map(|(user, (standing, written))| {
-                    decide_result(connection, ledger, *user, sale, *standing, written)
+                .zip(&unit_states)
+                .map(|(user, (unit_state, written))| {
+                    decide_result(connection, ledger, *user, sale, *unit_state, written)
                 });
             join_all(results).await
         }
@@ -175,41 +179,45 @@ async fn read_of_sale(
     }
 }
 
-/// The result that a shopper reads, from how they stand in the sale and what was written.
+/// The result that a shopper reads, from the state of the shopper's unit in `sale` and the stored result.
 async fn decide_result(
     connection: &Connection,
     ledger: Option<LedgerTag>,
     user: UserId,
     sale: Option<SaleId>,
-    standing: UnitState,
+    unit_state: UnitState,
     written: &Value,
 ) -> Result<Option<PurchaseResult>, GateError> {
-    if standing != UnitState::None && standing != UnitState::Closed {
-        return Ok(standing.result());
+    if unit_state != UnitState::None && unit_state != UnitState::Closed {
+        return Ok(unit_state.result());
     }
-    let Some((result, of)) = parse(ledger, written)? else {
+    let Some((result, sale_of_result)) = parse(ledger, written)? else {
         return Ok(None);
     };
-    match of {
-        // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
-        Some(of) if result == PurchaseResult::Failed => {
-            let standing = if sale == Some(of) {
-                standing
+    match sale_of_result {
+        // A shopper who was refused in a sale may have got a unit of it later. While the sale is being loaded, its holders
+        // are not known.
+        Some(sale_of_result) if result == PurchaseResult::Failed => {
+            let unit_state = if sale == Some(sale_of_result) {
+                unit_state
             } else {
-                self::standing(connection, of, user, None).await?.0
+                read_unit_state(connection, sale_of_result, user, None)
+                    .await?
+                    .0
             };
-            Ok(match standing {
+            Ok(match unit_state {
                 UnitState::None => Some(result),
-                standing => standing.result(),
+                unit_state => unit_state.result(),
             })
         }
-        // The original service said so, of whichever sale. While that is being loaded, nobody knows who has a unit of it.
-        None if result == PurchaseResult::Failed && standing == UnitState::Closed => Ok(None),
+        // The original service wrote this result, which names no sale. While the current sale is being loaded, its holders
+        // are not known.
+        None if result == PurchaseResult::Failed && unit_state == UnitState::Closed => Ok(None),
         _ => Ok(Some(result)),
     }
 }
 
-/// What was written for these shoppers about this sale, many reads at a time.
+/// The stored results of these shoppers for this sale, read in batches of [`CALL_SIZE`] concurrent calls.
 pub(super) async fn stored(
     connection: &Connection,
     ledger: Option<LedgerTag>,
@@ -233,21 +241,22 @@ pub(super) async fn stored(
     Ok(results)
 }
 
-/// True if the shopper holds a unit that is not settled, and so waits to be told.
+/// True if the shopper holds a pending unit, and so waits for a result.
 pub(super) async fn is_awaited(
     connection: &Connection,
     sale: SaleId,
     user: UserId,
 ) -> Result<bool, GateError> {
-    let (standing, _) = standing(connection, sale, user, None).await?;
-    Ok(standing == UnitState::Pending)
+    let (unit_state, _) = read_unit_state(connection, sale, user, None).await?;
+    Ok(unit_state == UnitState::Pending)
 }
 
-/// How a shopper stands in a sale.
+/// The state of a shopper's unit in a sale.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum UnitState {
+    /// The shopper holds no unit.
     None,
-    /// Unknown, since the sale is being loaded.
+    /// Unknown: the sale is being loaded, or its keys may have lost holders.
     Closed,
     Pending,
     Ordered,
@@ -259,23 +268,23 @@ impl UnitState {
     }
 }
 
-/// How a shopper stands and what the key says, if one is given.
-async fn standing(
+/// The state of a shopper's unit, and the value of the result key if one is given.
+async fn read_unit_state(
     connection: &Connection,
     sale: SaleId,
     user: UserId,
     result: Option<Key>,
 ) -> Result<(UnitState, Value), GateError> {
     let results = result.into_iter().collect();
-    let standings = standings(connection, sale, &[user], results).await?;
-    standings
+    let unit_states = read_unit_states(connection, sale, &[user], results).await?;
+    unit_states
         .into_iter()
         .next()
         .ok_or_else(|| unexpected("nothing of a shopper"))
 }
 
-/// How shoppers stand and what their keys say: a key for each, or none at all.
-async fn standings(
+/// The states of shoppers' units, and the values of their result keys. `results` has one key for each shopper, or none at all.
+async fn read_unit_states(
     connection: &Connection,
     sale: SaleId,
     users: &[UserId],
@@ -299,20 +308,20 @@ async fn standings(
         return Err(unexpected("not a state and a result for each"));
     }
     let is_closed = reply::yes(closed)?;
-    let stands = |[state, written]: &[Value; 2]| {
-        let standing = match reply::text(state)? {
+    let parse_state = |[state, written]: &[Value; 2]| {
+        let unit_state = match reply::text(state)? {
             "p" | "c" => UnitState::Pending,
             "s" | "l" => UnitState::Ordered,
             "" if is_closed => UnitState::Closed,
             "" => UnitState::None,
             _ => return Err(unexpected("an unknown state")),
         };
-        Ok((standing, written.clone()))
+        Ok((unit_state, written.clone()))
     };
-    shoppers.iter().map(stands).collect()
+    shoppers.iter().map(parse_state).collect()
 }
 
-/// What a key says, and of which sale.
+/// Parses the value of a result key: the result, and its sale if the value names one.
 fn parse(
     ledger: Option<LedgerTag>,
     value: &Value,

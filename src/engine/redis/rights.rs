@@ -1,4 +1,4 @@
-//! What a user of Redis must be allowed to do, and the check that finds what is missing by name.
+//! The permissions that the gate's Redis user needs, and the check that names the missing ones.
 
 use fred::types::Key;
 
@@ -42,15 +42,15 @@ const IN_SCRIPTS: &[&str] = &[
     "zscore",
 ];
 
-/// Commands that are sent beside scripts. `script|load` only spares sending texts later, and of `client|id` and `ping` only the
-/// client library is in need, which takes a refusal.
+/// Commands that are sent outside scripts. The optional ones are `script|load`, which only saves sending script texts later, and
+/// `client|id` and `ping`, which the client library sends and which may be refused.
 const BESIDE_SCRIPTS: &[&str] = &["client|id", "eval", "evalsha", "ping", "script|load"];
 
-/// The rule for ACL SETUSER that grants all that is needed, and no more.
+/// The rule for ACL SETUSER that grants exactly the permissions that are needed.
 #[must_use]
 pub fn rule(clustered: bool) -> String {
     let mut rule = "resetkeys ~flashsale:* resetchannels -@all".to_owned();
-    // The last two for `doctor`.
+    // `cluster|info` and `cluster|nodes` are for `doctor`.
     let cluster: &[&str] = if clustered {
         &["cluster|slots", "cluster|info", "cluster|nodes"]
     } else {
@@ -63,7 +63,7 @@ pub fn rule(clustered: bool) -> String {
     rule
 }
 
-/// Fails when the user lacks a right, or the server does not write.
+/// Fails if the user lacks a permission, or if the server accepts no writes.
 pub(super) async fn check(
     config: &RedisConfig,
     session: &Session,
@@ -89,7 +89,7 @@ pub(super) async fn check(
     if !names.is_empty() {
         return Err(missing(config, names.join(" ")));
     }
-    // Not needed now, but as soon as the server has lost a script.
+    // EVAL is checked although it is not needed yet: it is as soon as the server has lost a script.
     session
         .send_text(&SCRIPTS.probe_write, &keys)
         .await
@@ -97,7 +97,7 @@ pub(super) async fn check(
         .map_err(|failed| missing_or(config, session, failed))
 }
 
-/// A refusal for lack of rights, with the rule that grants them; any other error as it is.
+/// Converts a failed command: a missing permission is reported with the rule that grants it, any other error as it is.
 #[allow(clippy::needless_pass_by_value)] // for map_err
 pub(super) fn missing_or(config: &RedisConfig, session: &Session, failed: Failed) -> ConnectError {
     if failure::code(&failed.error) == Some("NOPERM")
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     /// The commands that a script calls: the first argument of `redis.call`, `redis.pcall`, `call` and `try`.
-    fn called(script: &str) -> BTreeSet<String> {
+    fn commands_of(script: &str) -> BTreeSet<String> {
         script
             .split(['\n'])
             .map(|line| line.split("--").next().unwrap_or_default())
@@ -151,10 +151,10 @@ mod tests {
         let known: BTreeSet<String> = IN_SCRIPTS.iter().map(ToString::to_string).collect();
         let mut used = BTreeSet::new();
         for script in SCRIPTS.all() {
-            used.extend(called(script.lua().unwrap()));
+            used.extend(commands_of(script.lua().unwrap()));
         }
         assert_eq!(used, known);
-        let checked = called(SCRIPTS.check_rights.lua().unwrap());
+        let checked = commands_of(SCRIPTS.check_rights.lua().unwrap());
         assert_eq!(checked, known, "check_rights.lua");
     }
 

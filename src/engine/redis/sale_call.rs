@@ -1,4 +1,5 @@
-//! Calls of the scripts that decide about a sale: each is told which ledger it serves, and knows a sale of another one.
+//! Calls of the scripts that work on a sale. Each script takes the ledger's id, by which it recognises a sale of another
+//! ledger.
 
 use fred::{prelude::Value, types::scripts::Script};
 
@@ -9,7 +10,7 @@ use crate::{
 };
 
 impl Connection {
-    /// The same connection for the sales of this ledger.
+    /// The same connection, for the sales of the given ledger.
     pub(super) fn of_ledger(mut self, ledger: LedgerId) -> Self {
         self.ledger = if ledger == LedgerId::NONE {
             Value::from(String::new())
@@ -19,7 +20,7 @@ impl Connection {
         self
     }
 
-    /// The first arguments of every script that decides about a sale.
+    /// The first arguments of every script that works on a sale.
     pub(super) fn args(&self) -> Vec<Value> {
         vec![self.ledger.clone()]
     }

@@ -1,4 +1,4 @@
-//! The Lua scripts, one file each in `scripts/`, which say what they take and return.
+//! The Lua scripts, one file each in `scripts/`. The header of each file documents its keys, arguments and reply.
 
 use std::sync::LazyLock;
 
@@ -9,7 +9,7 @@ pub(super) static SCRIPTS: LazyLock<Scripts> = LazyLock::new(Scripts::new);
 
 macro_rules! scripts {
     ($($name:ident),+ $(,)?) => {
-        /// Each is named as its file.
+        /// Each field has the name of its file.
         pub(super) struct Scripts {
             $(pub(super) $name: Script,)+
         }

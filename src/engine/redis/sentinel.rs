@@ -1,4 +1,4 @@
-//! Finds the primary by asking Sentinels, one after the other, each within bounded time.
+//! Finds the primary by asking the Sentinels one after the other, each with a time limit.
 
 use super::{
     client::{Address, ConnectError, Login},
@@ -7,8 +7,8 @@ use super::{
 };
 use crate::config::{RedisConfig, SentinelConfig};
 
-/// Connects to the server that a Sentinel names as the primary and that takes writes. A Sentinel may be behind the others:
-/// then the next one is asked.
+/// Connects to the primary that a Sentinel names. If that server accepts no writes, the Sentinel may not know of a failover yet,
+/// and the next one is asked.
 pub(super) async fn connect(
     config: &RedisConfig,
     probe_key: &str,
@@ -20,7 +20,7 @@ pub(super) async fn connect(
     let mut tried = Vec::new();
     for (host, port) in &sentinels.addresses {
         let sentinel = Address::new(host.clone(), *port);
-        let primary = match primary(config, sentinels, &sentinel).await {
+        let primary = match ask_primary(config, sentinels, &sentinel).await {
             Ok(primary) => primary,
             Err(error) => {
                 last = error;
@@ -39,14 +39,14 @@ pub(super) async fn connect(
     Err(last)
 }
 
-/// What the first Sentinel says that says anything.
+/// The primary's address from the first Sentinel that names one. The address is not connected to.
 pub(super) async fn find(
     config: &RedisConfig,
     sentinels: &SentinelConfig,
 ) -> Result<Address, ConnectError> {
     let mut last = ConnectError::NoPrimary("none is configured".to_owned());
     for (host, port) in &sentinels.addresses {
-        match primary(config, sentinels, &Address::new(host.clone(), *port)).await {
+        match ask_primary(config, sentinels, &Address::new(host.clone(), *port)).await {
             Ok(primary) => return Ok(primary),
             Err(error) => last = error,
         }
@@ -54,8 +54,8 @@ pub(super) async fn find(
     Err(last)
 }
 
-/// What one Sentinel says.
-async fn primary(
+/// Asks one Sentinel for the primary's address.
+async fn ask_primary(
     config: &RedisConfig,
     sentinels: &SentinelConfig,
     at: &Address,

@@ -1,5 +1,5 @@
-//! One connection to one server, from its login to its end; it never reconnects. Counts what is in flight, so that an
-//! error that fred reports to every command in flight is not mistaken for the answer to each.
+//! One connection to one server, from its login to its end. It never reconnects. It counts the commands in flight: fred reports
+//! some errors to all of them, although the server's reply was to only one.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{config::RedisConfig, port::GateError};
 
-/// Without any answer for so long, a connection is given up although the server may be there.
-const LONGEST_SILENCE: Duration = Duration::from_secs(3);
+/// A command that times out discards the connection if no reply came for this long, even though the server may be up.
+const MAX_SILENCE: Duration = Duration::from_secs(3);
 
 /// A command that failed.
 #[derive(Debug)]
@@ -34,7 +34,7 @@ pub(super) struct Failed {
 }
 
 impl Failed {
-    /// The error of the port.
+    /// Converts to the port's error.
     pub(super) fn into_error(self) -> GateError {
         let cause = self.error.to_string();
         match self.failure.certainty {
@@ -44,25 +44,28 @@ impl Failed {
     }
 }
 
-/// A connection that is logged in and has all scripts. Its socket is closed when the last user of it is gone.
+/// A connection that is logged in. Its socket is closed when the last reference to it is dropped.
 pub(super) struct Session {
     client: WithOptions<Client>,
-    /// fred's task, without which nothing is answered.
+    /// fred's connection task. No command is answered after it has ended.
     task: AbortHandle,
     pub(super) address: Address,
-    /// Cancelled when the connection is not to be used any more.
+    /// Cancelled when no more commands may be sent on the connection.
     gone: CancellationToken,
+    /// Number of commands that were started.
     begun: AtomicU64,
+    /// Number of commands that are waiting for their reply.
     in_flight: AtomicUsize,
-    /// A caller went away before the answer came, so counts do not tell any more whose answer comes next.
+    /// True once a command stopped waiting before its reply came. The counts then no longer show which replies are outstanding.
     miscounted: AtomicBool,
     start: Instant,
-    /// Milliseconds from `start` to the last answer.
+    /// Milliseconds from `start` to the last reply.
     answered_ms: AtomicU64,
 }
 
 impl Session {
-    /// Connects, loads all scripts, and proves that the user may do what the gate does and that the server writes.
+    /// Connects, loads all scripts, and checks that the user has the permissions that the gate needs and that the server accepts
+    /// writes.
     pub(super) async fn open(
         config: &RedisConfig,
         address: &Address,
@@ -78,7 +81,8 @@ impl Session {
             for script in SCRIPTS.all() {
                 match script.load(&client).await {
                     Ok(()) => {}
-                    // `EVAL` brings the text wherever it is missing; a replica or a full server is told apart below.
+                    // Loading is optional, since `EVAL` sends the text of a missing script. Other permissions, and whether the
+                    // server accepts writes, are checked below.
                     Err(error) if failure::code(&error) == Some("NOPERM") => break,
                     Err(error) => return Err(ConnectError::at(address, &error)),
                 }
@@ -86,20 +90,20 @@ impl Session {
             rights::check(config, &session, probe_key).await?;
             Ok(session)
         };
-        match tokio::time::timeout(client::patience(config), Box::pin(opening)).await {
+        match tokio::time::timeout(client::connect_timeout(config), Box::pin(opening)).await {
             Ok(result) => result,
             Err(_) => Err(ConnectError::too_late(address)),
         }
     }
 
-    /// A connection for a single question, without scripts.
+    /// A connection without loaded scripts or checks, for single commands.
     pub(super) async fn bare(
         config: &RedisConfig,
         address: &Address,
         login: Login<'_>,
     ) -> Result<Self, ConnectError> {
         let client = client::build(config, address, login)?;
-        match tokio::time::timeout(client::patience(config), Box::pin(client.init())).await {
+        match tokio::time::timeout(client::connect_timeout(config), Box::pin(client.init())).await {
             Ok(Ok(task)) => Ok(Self::of(config, address, &client, task)),
             Ok(Err(error)) => Err(ConnectError::at(address, &error)),
             Err(_) => Err(ConnectError::too_late(address)),
@@ -109,7 +113,7 @@ impl Session {
     fn of(config: &RedisConfig, address: &Address, client: &Client, task: ConnectHandle) -> Self {
         let (gone, abort) = (CancellationToken::new(), task.abort_handle());
         let ended = gone.clone();
-        // Ends with fred's task, which `drop` ends.
+        // This task ends with fred's task, which `drop` aborts.
         #[allow(clippy::disallowed_methods)]
         tokio::spawn(async move {
             let _ = task.await;
@@ -138,17 +142,18 @@ impl Session {
         !self.gone.is_cancelled() && !self.task.is_finished()
     }
 
-    /// Takes no more commands. Those in flight are still answered.
+    /// Accepts no more commands. Those in flight can still be answered.
     pub(super) fn discard(&self) {
         self.gone.cancel();
     }
 
-    /// Resolves when the session was discarded.
+    /// Resolves when the session was discarded or fred's task has ended.
     pub(super) async fn discarded(&self) {
         self.gone.cancelled().await;
     }
 
-    /// Runs a script by its hash; a server that does not have it gets its text, which it then keeps.
+    /// Runs a script by its hash. If the server does not have the script, sends its text, which the server then keeps. With
+    /// `asking`, ASKING is sent directly before.
     pub(super) async fn run(
         &self,
         script: &Script,
@@ -164,7 +169,7 @@ impl Session {
             result => result,
         };
         result.map_err(|mut failed| {
-            // Redis names the script in an error that was raised inside it.
+            // Redis adds the script's hash to an error that was raised inside the script.
             if failed.failure.certainty == Certainty::RefusedOutsideScripts {
                 let hash: &str = script.sha1();
                 failed.failure.certainty = if failed.error.details().contains(hash) {
@@ -204,13 +209,13 @@ impl Session {
         }
         let (text, keys, args) = (text.clone(), keys.to_vec(), args.to_vec());
         if by_hash {
-            self.ask(self.client.evalsha(text, keys, args)).await
+            self.track(self.client.evalsha(text, keys, args)).await
         } else {
-            self.ask(self.client.eval(text, keys, args)).await
+            self.track(self.client.eval(text, keys, args)).await
         }
     }
 
-    /// Any command, for what is no script.
+    /// Sends a command other than EVAL and EVALSHA.
     pub(super) async fn command(
         &self,
         name: &'static str,
@@ -220,12 +225,12 @@ impl Session {
         if asking {
             return self.asking(name, args).await;
         }
-        self.ask(self.client.custom(custom(name), args)).await
+        self.track(self.client.custom(custom(name), args)).await
     }
 
-    /// ASKING and the command, one directly after the other on this connection.
+    /// Sends ASKING and, directly after it on this connection, the command.
     async fn asking(&self, name: &'static str, args: Vec<Value>) -> Result<Value, Failed> {
-        self.ask(async {
+        self.track(async {
             let pipeline = self.client.pipeline();
             let _: Value = pipeline
                 .custom(custom("ASKING"), Vec::<Value>::new())
@@ -239,7 +244,8 @@ impl Session {
         .await
     }
 
-    async fn ask<T>(&self, command: impl Future<Output = Result<T, Error>>) -> Result<T, Failed> {
+    /// Waits for the reply to a command, and classifies its error. Discards the session if the error calls for it.
+    async fn track<T>(&self, command: impl Future<Output = Result<T, Error>>) -> Result<T, Failed> {
         let flight = Flight::begin(self);
         let result = command.await;
         let was_alone = flight.end();
@@ -250,7 +256,7 @@ impl Session {
             }
             Err(error) => error,
         };
-        let mut failure = failure::of(&error);
+        let mut failure = failure::classify(&error);
         match failure::code(&error) {
             Some("CLUSTERDOWN") if !was_alone => failure.certainty = Certainty::InDoubt,
             Some(_) => self.answered(),
@@ -258,7 +264,7 @@ impl Session {
         }
         if *error.kind() == ErrorKind::Timeout {
             self.miscounted.store(true, Ordering::Relaxed);
-            if self.silence() > LONGEST_SILENCE {
+            if self.silence() > MAX_SILENCE {
                 metrics::counter!("redis_connections_discarded_total", "cause" => "silence")
                     .increment(1);
                 failure.remedy = Remedy::Discard;
@@ -285,11 +291,11 @@ impl Session {
         Duration::from_millis(self.since_start().saturating_sub(last))
     }
 
-    /// Says goodbye to the server.
-    pub(super) async fn close(&self, patience: Duration) {
+    /// Discards the session and sends QUIT, waiting at most `timeout`.
+    pub(super) async fn close(&self, timeout: Duration) {
         self.discard();
-        // A server that does not answer must not hold a shutdown up.
-        let _ = tokio::time::timeout(patience, self.client.quit()).await;
+        // A server that does not answer must not delay the shutdown.
+        let _ = tokio::time::timeout(timeout, self.client.quit()).await;
     }
 }
 
@@ -299,11 +305,11 @@ impl Drop for Session {
     }
 }
 
-/// One command on its way.
+/// One command in flight.
 struct Flight<'a> {
     session: &'a Session,
     number: u64,
-    was_first: bool,
+    started_alone: bool,
     ended: bool,
 }
 
@@ -312,15 +318,15 @@ impl<'a> Flight<'a> {
         Self {
             session,
             number: session.begun.fetch_add(1, Ordering::SeqCst),
-            was_first: session.in_flight.fetch_add(1, Ordering::SeqCst) == 0,
+            started_alone: session.in_flight.fetch_add(1, Ordering::SeqCst) == 0,
             ended: false,
         }
     }
 
-    /// True if no other command was in flight meanwhile.
+    /// Ends the flight. True if no other command was in flight at any time during it.
     fn end(mut self) -> bool {
         self.ended = true;
-        self.was_first
+        self.started_alone
             && !self.session.miscounted.load(Ordering::SeqCst)
             && self.session.begun.load(Ordering::SeqCst) == self.number + 1
     }

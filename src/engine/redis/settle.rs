@@ -1,4 +1,4 @@
-//! What the ledger decided, recorded in the gate. The rules, and why the balance holds, are in `record_outcomes.lua`.
+//! Records the ledger's decisions in the gate. The rules, and why the balance holds, are in `record_outcomes.lua`.
 
 use fred::prelude::Value;
 
@@ -14,7 +14,7 @@ use crate::{
     port::{EndOrdersOutcome, GateError, Holder, Outcome, PurchaseResult, ResultEntry, Settlement},
 };
 
-/// Answers with the users whose order, as told here, has ended meanwhile.
+/// Records settlements. Returns the users whose order, as given in `settlements`, has ended meanwhile.
 pub(super) async fn record(
     connection: &Connection,
     sale: SaleId,
@@ -38,7 +38,7 @@ pub(super) async fn record(
     Ok(ended)
 }
 
-/// Takes ended orders out.
+/// Takes ended orders out of the sale.
 pub(super) async fn end(
     connection: &Connection,
     sale: SaleId,
@@ -53,7 +53,7 @@ pub(super) async fn end(
     Ok(EndOrdersOutcome::TakenOut)
 }
 
-/// What the shopper is told. Nothing of an order that has ended: the shopper may buy again.
+/// The result to be written for a settlement. An order that has ended has none, since the shopper may buy again.
 pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
     let result = match settlement.outcome {
         Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
@@ -69,7 +69,7 @@ pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
     })
 }
 
-/// A letter, the attempt's id and, if another attempt ordered, that one's.
+/// A decision in the form that the script takes: a letter, the attempt's id and, if another attempt ordered, the id of that one.
 fn decision(settlement: &Settlement) -> Value {
     let (letter, by) = match settlement.outcome {
         Outcome::Ordered => (b'O', None),

@@ -1,5 +1,5 @@
-//! Changes to rows on their way into the database: what its constraints refuse is changed by a file that the operator has
-//! looked at. Lines of JSON; docs/COMPATIBILITY.md describes them.
+//! Changes that an import makes to rows which the constraints of the database would refuse. They come from a file that the
+//! operator has reviewed: lines of JSON, described in docs/COMPATIBILITY.md.
 
 use std::{
     collections::BTreeMap,
@@ -12,19 +12,19 @@ use uuid::Uuid;
 
 use super::{OrderRow, ProductRow, SaleRow, UserRow};
 
-/// One line.
+/// One line: the change of one row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Change {
     User(UserChange),
-    /// An account that orders name and that does not exist. Nobody can log in to it.
+    /// Creates an account that orders name and that does not exist. Nobody can log in to it.
     NewUser(NewUserChange),
     Product(ProductChange),
     Sale(SaleChange),
     Order(OrderChange),
 }
 
-/// What is set is changed.
+/// New values of a user's fields. A field without a value stays unchanged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UserChange {
@@ -79,7 +79,7 @@ pub struct SaleChange {
     pub initial_stock: Option<i64>,
 }
 
-/// An order by its id in the other database.
+/// A change of an order, which is identified by its id in the other database.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct OrderChange {
@@ -88,12 +88,12 @@ pub struct OrderChange {
     pub product_id: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order_uuid: Option<Uuid>,
-    /// Leave it behind: its unit is for sale again.
+    /// True if the order is not to be imported. Its unit can be sold again.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub skip: bool,
 }
 
-/// Why a file of changes is not taken.
+/// Why a file of changes is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ChangesError {
     #[error(transparent)]
@@ -104,7 +104,7 @@ pub enum ChangesError {
     Twice { line: u64 },
 }
 
-/// All changes, by the rows that they concern.
+/// All changes, by the ids of their rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Changes {
     pub users: BTreeMap<i64, UserChange>,
@@ -115,7 +115,7 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// Reads lines of JSON; empty lines are passed over.
+    /// Reads lines of JSON. Empty lines are skipped.
     pub fn read(source: impl BufRead) -> Result<Self, ChangesError> {
         let mut changes = Self::default();
         for (line, text) in (1..).zip(source.lines()) {
@@ -134,7 +134,7 @@ impl Changes {
         Ok(changes)
     }
 
-    /// False if there is one of the same row.
+    /// Adds a change. False if there was one of the same row, which it replaces.
     pub fn add(&mut self, change: Change) -> bool {
         match change {
             Change::User(change) => self.users.insert(change.id, change).is_none(),
@@ -177,7 +177,7 @@ impl Changes {
         }
     }
 
-    /// False if the order is to be left behind.
+    /// Applies the change of an order. False if the order is not to be imported.
     pub fn order(&self, id: i64, row: &mut OrderRow) -> bool {
         let Some(change) = self.orders.get(&id) else {
             return true;
@@ -189,7 +189,7 @@ impl Changes {
 }
 
 impl NewUserChange {
-    /// The account, with a password hash that no password has.
+    /// The account's row, with a password hash that matches no password.
     #[must_use]
     pub fn row(&self, created_at: DateTime<Utc>) -> UserRow {
         UserRow {
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn every_written_change_is_read_back() {
         let lines = [
             r#"{"user":{"id":8,"username":"joe-8"}}"#,
             r#"{"user":{"id":9,"email":"a@b.c","fullName":"A","role":"admin"}}"#,
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_says_something_else_is_refused_with_its_line() {
+    fn an_invalid_line_is_refused_with_its_number() {
         for wrong in [
             "x",
             "{}",
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_is_of_its_row_and_of_what_it_names() {
+    fn a_change_applies_to_its_row_and_to_the_fields_that_it_sets() {
         let changes = read(r#"{"user":{"id":8,"username":"joe-8"}}"#).unwrap();
         let account = |id| {
             let new = NewUserChange {

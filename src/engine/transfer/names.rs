@@ -1,36 +1,36 @@
-//! Names of accounts that are taken over: which of them are one by their key, and new names for them from a file. Pure.
+//! Names of imported accounts: finds names that have the same key, and reads new names for them from a file's text. No I/O.
 
 use std::{collections::BTreeMap, fmt};
 
-use super::{UserRow, holders::Holders};
+use super::{UserRow, name_owners::NameOwners};
 use crate::port::{AccountName, KeyClash};
 
-/// New names, each for a name of an account.
+/// New usernames and emails of accounts.
 ///
-/// A file of them has a line for each: the id of the account, `username` or `email`, and the new name, as in
-/// `17 email account-17@renamed.invalid`. Empty lines do not count, and neither does what follows ` #`.
+/// A file has one line for each: the id of the account, `username` or `email`, and the new name, as in
+/// `17 email account-17@renamed.invalid`. Empty lines are skipped, and ` #` starts a comment.
 #[derive(Debug, Default)]
 pub struct Renames(BTreeMap<(i64, &'static str), String>);
 
-/// A line that names no account, or one account twice.
+/// The number of a line that is not a rename, or that renames the same name again.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {0} is not `ID username NAME` or `ID email NAME`, or says the same name again")]
 pub struct InvalidRename(pub u64);
 
-/// Finds names that are one, as the accounts come.
+/// Finds accounts whose username or email has the key of an earlier account's.
 #[derive(Default)]
 pub struct Names {
-    usernames: Holders,
-    emails: Holders,
+    usernames: NameOwners,
+    emails: NameOwners,
     clashes: Vec<KeyClash>,
 }
 
-/// Why accounts are not taken over: names that older accounts of the same shop have. Its text has a line for each, as a file of
-/// [`Renames`] may have it.
+/// Names that prevent an import, because older accounts of the same shop have them. The error's text has a line for each, in the
+/// format of a file of [`Renames`].
 #[derive(Debug, thiserror::Error)]
 pub struct Clashes(pub Vec<KeyClash>);
 
-/// A word of a file for a kind of name.
+/// The word for a kind of name in a file of [`Renames`].
 fn field_name(kind: AccountName) -> &'static str {
     match kind {
         AccountName::Username => "username",
@@ -63,7 +63,7 @@ impl Renames {
         Ok(Self(names))
     }
 
-    /// Gives an account its new names. Each is used once.
+    /// Gives an account its new names, and removes them from this list.
     pub fn apply(&mut self, user: &mut UserRow) {
         if let Some(name) = self.0.remove(&(user.id, field_name(AccountName::Username))) {
             user.username = name;
@@ -73,7 +73,7 @@ impl Renames {
         }
     }
 
-    /// The ids of accounts that did not come.
+    /// The ids of the accounts whose new names have not been applied.
     pub fn unused(&self) -> impl Iterator<Item = i64> {
         self.0.keys().map(|(id, _)| *id)
     }
@@ -81,11 +81,11 @@ impl Renames {
 
 impl Names {
     pub fn add(&mut self, user: &UserRow) {
-        for (holders, kind, name) in [
+        for (owners, kind, name) in [
             (&mut self.usernames, AccountName::Username, &user.username),
             (&mut self.emails, AccountName::Email, &user.email),
         ] {
-            if let Err(holder) = holders.take(user.id, name) {
+            if let Err(holder) = owners.take(user.id, name) {
                 self.clashes.push(KeyClash {
                     kind,
                     holder,
@@ -100,7 +100,7 @@ impl Names {
         !self.clashes.is_empty()
     }
 
-    /// All that were found.
+    /// All clashes; `None` if there are none.
     #[must_use]
     pub fn into_clashes(self) -> Option<Clashes> {
         Some(Clashes(self.clashes)).filter(|clashes| !clashes.0.is_empty())
@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_name_no_account_are_refused() {
+    fn lines_that_are_no_renames_are_refused() {
         for wrong in [
             "x email a@b",
             "1 phone 5",

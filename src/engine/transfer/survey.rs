@@ -1,5 +1,5 @@
-//! What the database would refuse of another service's rows: all of it at once, row by row, each with a change that would
-//! solve it. Pure; rows come with the operator's changes applied.
+//! Finds all rows of another service that the database would refuse, and proposes a change that solves each problem. The caller
+//! applies the operator's changes to the rows first. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -8,45 +8,45 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use super::{
     ProductRow, SaleRow, UserRow,
     changes::{Changes, NewUserChange, OrderChange},
-    holders::Holders,
+    name_owners::NameOwners,
 };
 use crate::account_key::AccountKey;
 
-/// The widths of columns, in characters.
+/// Widths of the database columns, in characters.
 const USERNAME_CHARS: usize = 255;
 const EMAIL_CHARS: usize = 255;
 const FULL_NAME_CHARS: usize = 255;
 const SKU_CHARS: usize = 100;
 const PRODUCT_NAME_CHARS: usize = 255;
-/// The column is an INTEGER.
-const MOST_UNITS: i64 = i32::MAX as i64;
+/// Largest number of units of a sale: the column is an INTEGER.
+const MAX_UNITS: i64 = i32::MAX as i64;
 
-/// Looks at rows, kind by kind, and gathers what is wrong with them.
+/// Checks rows, kind by kind, and collects their problems.
 pub struct Survey {
     problems: Vec<String>,
-    /// The operator's changes, and those that would solve the problems.
+    /// The operator's changes, with those added that would solve the problems.
     proposals: Changes,
-    usernames: Names,
-    emails: Names,
+    usernames: NameCheck,
+    emails: NameCheck,
     sales: Vec<SaleRow>,
 }
 
-/// Who has which name, by its key.
-struct Names {
+/// The names of one kind that accounts have.
+struct NameCheck {
     kind: &'static str,
-    holders: Holders,
-    /// Accounts whose name another has.
-    late: Vec<(i64, String)>,
+    owners: NameOwners,
+    /// Accounts whose name another account owns, with that name.
+    clashing: Vec<(i64, String)>,
 }
 
 impl Survey {
-    /// With the operator's changes, which the proposals go on with.
+    /// Starts with the operator's changes, to which proposals are added.
     #[must_use]
     pub fn new(changes: &Changes) -> Self {
-        let names = |kind| Names {
+        let names = |kind| NameCheck {
             kind,
-            holders: Holders::default(),
-            late: Vec::new(),
+            owners: NameOwners::default(),
+            clashing: Vec::new(),
         };
         Self {
             problems: Vec::new(),
@@ -87,7 +87,7 @@ impl Survey {
         }
     }
 
-    /// An account that these orders name and that does not exist.
+    /// Reports an account that these orders name and that does not exist.
     pub fn missing_user(&mut self, id: i64, orders: &[i64]) {
         let (word, named) = (
             if orders.len() == 1 { "order" } else { "orders" },
@@ -132,16 +132,16 @@ impl Survey {
         }
     }
 
-    /// A sale and how many SUCCESS orders it has.
+    /// Checks a sale, which has `sold` SUCCESS orders.
     pub fn sale(&mut self, row: SaleRow, sold: i64) {
         let id = row.id;
         self.check_id("sale", id);
-        if row.initial_stock > MOST_UNITS {
+        if row.initial_stock > MAX_UNITS {
             self.problems.push(format!(
-                "sale {id}: {} units are more than {MOST_UNITS}",
+                "sale {id}: {} units are more than {MAX_UNITS}",
                 row.initial_stock
             ));
-            self.change_sale(id).initial_stock = Some(MOST_UNITS);
+            self.change_sale(id).initial_stock = Some(MAX_UNITS);
         } else if sold > row.initial_stock {
             self.problems.push(format!(
                 "sale {id}: {sold} SUCCESS orders of {} units: it was oversold",
@@ -152,7 +152,7 @@ impl Survey {
         self.sales.push(row);
     }
 
-    /// An order that names another product than its sale.
+    /// Reports an order that names another product than its sale.
     pub fn other_product(&mut self, order: i64, product: i64, of_sale: i64) {
         self.problems.push(format!(
             "order {order}: it names product {product}, and its sale product {of_sale}"
@@ -160,7 +160,7 @@ impl Survey {
         self.change_order(order).product_id = Some(of_sale);
     }
 
-    /// An order with the UUID of an earlier one.
+    /// Reports an order with the UUID of an earlier one; `instead` is the proposed UUID.
     pub fn uuid_twice(&mut self, order: i64, uuid: uuid::Uuid, instead: uuid::Uuid) {
         self.problems.push(format!(
             "order {order}: its order_uuid {uuid} is that of another order"
@@ -168,13 +168,13 @@ impl Survey {
         self.change_order(order).order_uuid = Some(instead);
     }
 
-    /// An account that the changes make, of an id that another one has.
+    /// Reports a new account in the changes whose id an existing account has.
     pub fn exists_already(&mut self, id: i64) {
         self.problems
             .push(format!("the changes make user {id}, who exists"));
     }
 
-    /// A change of something that is not there.
+    /// Reports a change of a row that does not exist.
     pub fn idle_change(&mut self, what: &str, id: i64) {
         self.problems.push(format!(
             "the changes name {what} {id}, which does not exist"
@@ -184,7 +184,7 @@ impl Survey {
     /// All problems, and the changes that would solve them.
     #[must_use]
     pub fn end(mut self) -> (Vec<String>, Changes) {
-        for (id, name) in std::mem::take(&mut self.usernames.late) {
+        for (id, name) in std::mem::take(&mut self.usernames.clashing) {
             let free = (0..).map(|n| match n {
                 0 => format!("{name}-{id}"),
                 n => format!("{name}-{id}-{n}"),
@@ -192,7 +192,7 @@ impl Survey {
             let free = self.usernames.first_free(id, free);
             self.change_user(id).username = free;
         }
-        for (id, email) in std::mem::take(&mut self.emails.late) {
+        for (id, email) in std::mem::take(&mut self.emails.clashing) {
             let (name, host) = email.rsplit_once('@').unwrap_or((&email, "invalid"));
             let free = (0..).map(|n| match n {
                 0 => format!("{name}+{id}@{host}"),
@@ -205,7 +205,7 @@ impl Survey {
         (self.problems, self.proposals)
     }
 
-    /// Every sale ends after its start, and before the next one of its product starts.
+    /// Checks that every sale ends after its start, and not after the start of the next sale of its product.
     fn windows(&mut self) {
         let mut by_product: BTreeMap<i64, Vec<SaleRow>> = BTreeMap::new();
         for sale in std::mem::take(&mut self.sales) {
@@ -280,28 +280,29 @@ impl Survey {
     }
 }
 
-impl Names {
-    /// Notes who has a name; what to say if another account has it already.
+impl NameCheck {
+    /// Adds a name of an account. Returns the problem if another account has the name already.
     fn add(&mut self, id: i64, name: &str) -> Option<String> {
-        let (holder, held) = self.holders.take(id, name).err()?;
-        self.late.push((id, name.to_owned()));
+        let (owner, owner_name) = self.owners.take(id, name).err()?;
+        self.clashing.push((id, name.to_owned()));
         let kind = self.kind;
         Some(format!(
-            "user {id}: the {kind} {name:?} is that of user {holder}, {held:?}"
+            "user {id}: the {kind} {name:?} is that of user {owner}, {owner_name:?}"
         ))
     }
 
-    /// The first of these that nobody has, which this account has from now on.
+    /// Assigns the first of these names that is free to the account.
     fn first_free(&mut self, id: i64, names: impl Iterator<Item = String>) -> Option<String> {
-        // Each name is another one, so that one of them is free.
-        let tries = self.holders.len() + 1;
+        // The names differ, so one more of them than there are owned names contains a free one.
+        let tries = self.owners.len() + 1;
         names
             .take(tries)
-            .find(|name| self.holders.take(id, name).is_ok())
+            .find(|name| self.owners.take(id, name).is_ok())
     }
 }
 
-/// The beginning of a text that is too long for its column, with room for an id behind it.
+/// The start of a text that is too long for its column, 21 characters shorter than the column so that `-` and an id can follow.
+/// `None` if the text fits.
 fn shortened(text: &str, most: usize) -> Option<String> {
     let is_too_long = text.chars().nth(most).is_some();
     is_too_long.then(|| text.chars().take(most - 21).collect())
@@ -315,7 +316,7 @@ fn time(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// The first ten.
+/// The first ten ids, and the number of the others.
 fn listed(ids: &[i64]) -> String {
     let first: Vec<String> = ids.iter().take(10).map(ToString::to_string).collect();
     let more = ids.len() - first.len();

@@ -1,4 +1,4 @@
-//! Reads what an audit compares, behind the ports: page by page, so that no server is held up, and never writing.
+//! Reads what an audit compares, through the ports: page by page, so that no server is blocked for long, and without writing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,26 +19,26 @@ use crate::{
     },
 };
 
-/// Settled attempts of one page.
-const ATTEMPTS: u32 = 10_000;
-/// Records of the log that are looked at one by one, to tell their sales. A worker settles so many in a second or two.
-const RECORDS: u64 = 50_000;
-/// Dead letters that are read.
-const LETTERS: usize = 100_000;
+/// Number of settled attempts in one page.
+const ATTEMPTS_PER_PAGE: u32 = 10_000;
+/// Maximum number of unsettled records that are read, to count them by sale. A worker settles as many in one or two seconds.
+const MAX_RECORDS: u64 = 50_000;
+/// Number of dead letters after which no more pages of them are read.
+const MAX_DEAD_LETTERS: usize = 100_000;
 
 /// An audit of a system.
 pub struct Audit {
     pub engines: Ports,
-    /// The consumer group whose committed offsets count.
+    /// The consumer group whose committed offsets show what is settled.
     pub group: String,
-    /// How often a suspicious sale is looked at until it is reported.
+    /// Number of readings of a suspicious sale before its findings are reported.
     pub looks: u32,
-    /// The pause between two looks. All of them together must be longer than a worker takes to tell the gate what it
-    /// settled, tries included.
+    /// The pause between two readings. All pauses together must be longer than a worker takes to record a settlement in the
+    /// gate, including repeated tries.
     pub pause: Duration,
 }
 
-/// Why it could not be found out.
+/// Why an audit could not be completed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
     #[error(transparent)]
@@ -51,11 +51,11 @@ pub enum AuditError {
     NoSuchSale(SaleId),
 }
 
-/// How many there are of each sale.
+/// A number of records or dead letters for each sale.
 type SaleCounts = BTreeMap<SaleId, u64>;
 
 impl Audit {
-    /// Audits every sale, or this one.
+    /// Audits every sale, or only the given one.
     pub async fn run(&self, only: Option<SaleId>) -> Result<Report, AuditError> {
         let mut listings = self.engines.ledger.sales(DateTime::UNIX_EPOCH).await?;
         if let Some(only) = only {
@@ -106,7 +106,7 @@ impl Audit {
                 sheet.status = look.status;
             }
         }
-        // A worker that has just met a cut log reads on behind the gap.
+        // A worker whose next record was deleted continues at the earliest one, so the log may be in order a moment later.
         if log.cut().next().is_some() {
             tokio::time::sleep(self.pause).await;
             log.partitions = self.log().await?.0.partitions;
@@ -114,7 +114,7 @@ impl Audit {
         Ok(Report { log, sheets })
     }
 
-    /// One look at a sale, in the order that makes the comparison sound.
+    /// Reads a sale, in the order that the comparison requires.
     async fn look(
         &self,
         listing: &SaleListing,
@@ -148,24 +148,29 @@ impl Audit {
         snapshot.ok_or(AuditError::NoSuchSale(sale))
     }
 
-    /// What the settled attempts say. New ones have ever larger ids, and reading a page is much faster than settling one,
-    /// so this ends also under load.
+    /// Reads all settled attempts. New ones have ever larger ids, and a page is read much faster than it is settled, so the loop
+    /// ends under load, too.
     async fn attempts(&self) -> Result<BTreeMap<SaleId, Attempts>, AuditError> {
         let (mut sales, mut after) = (BTreeMap::new(), None);
         loop {
-            let page = self.engines.ledger.settled(after, ATTEMPTS).await?;
+            let page = self
+                .engines
+                .ledger
+                .settled(after, ATTEMPTS_PER_PAGE)
+                .await?;
             note_attempts(&mut sales, &page);
             after = page.last().map(|last| last.attempt);
-            if (page.len() as u64) < u64::from(ATTEMPTS) {
+            if (page.len() as u64) < u64::from(ATTEMPTS_PER_PAGE) {
                 return Ok(sales);
             }
         }
     }
 
-    /// How far the log is settled, and of which sales the records are that are not.
+    /// Reads how far the log is settled, and counts the unsettled records by sale.
     async fn log(&self) -> Result<(LogAudit, SaleCounts), AuditError> {
         let log = &self.engines.log;
-        // In this order, a record that is settled meanwhile counts as not settled, never the other way round.
+        // Committed offsets are read before the ends of the log: a record that is settled in between counts as not settled, and
+        // an unsettled record never counts as settled.
         let committed = self
             .engines
             .ledger
@@ -185,11 +190,12 @@ impl Audit {
                 end,
                 settled,
             });
-            // Beyond the end: the log was made anew, and is read from its beginning.
+            // A committed offset beyond the end means that the log was created anew; workers read that from its beginning.
             let from = settled.filter(|settled| *settled <= end);
             let from = from.unwrap_or(earliest).max(earliest);
             let unsettled = u64::try_from(end.0 - from.0).unwrap_or(0);
-            let readable = unsettled.min(RECORDS.saturating_sub(sheet.unsettled - sheet.unread));
+            let readable =
+                unsettled.min(MAX_RECORDS.saturating_sub(sheet.unsettled - sheet.unread));
             sheet.unsettled += unsettled;
             sheet.unread += unsettled - readable;
             let until = Offset(from.0 + i64::try_from(readable).unwrap_or(0));
@@ -210,7 +216,7 @@ impl Audit {
         while next < until {
             let batch = match self.engines.log.read(partition, next).await {
                 Ok(batch) if batch.next > next => batch,
-                // Retention took them meanwhile; or they cannot be had now: they count for no sale.
+                // The records were deleted meanwhile or cannot be read now, and are counted for no sale.
                 Ok(_) | Err(LogError::OutOfRange { .. }) => return Ok(()),
                 Err(error) => return Err(error.into()),
             };
@@ -225,7 +231,7 @@ impl Audit {
         Ok(())
     }
 
-    /// Dead letters without a decision, by their sales.
+    /// Counts the dead letters without a decision, by sale and in total.
     async fn undecided_dead_letters(&self, sheet: &mut LogAudit) -> Result<SaleCounts, AuditError> {
         let Ports { log, ledger, .. } = &self.engines;
         let decided: BTreeSet<_> = ledger
@@ -241,7 +247,7 @@ impl Audit {
         for partition in (0..log.dead_letter_partitions()).map(Partition) {
             let mut next = Offset(0);
             loop {
-                if read >= LETTERS {
+                if read >= MAX_DEAD_LETTERS {
                     sheet.more_dead_letters = true;
                     return Ok(counts);
                 }
@@ -263,7 +269,7 @@ impl Audit {
     }
 }
 
-/// Shoppers with a settled attempt, without an order, and without one that was removed by hand.
+/// Number of shoppers with a settled attempt who have neither an order nor one that was removed by hand.
 fn without_unit(look: &SaleReading, attempts: &Attempts) -> u64 {
     let orders: BTreeSet<UserId> = look.after.holders.iter().map(|order| order.user).collect();
     let removed: BTreeSet<UserId> = attempts.removed.iter().map(|order| order.user).collect();

@@ -1,5 +1,5 @@
-//! Mends what can safely be mended: the ledger is right, and gate and results are brought in line with it. The ledger
-//! itself is never touched.
+//! Repairs what can safely be repaired: the gate and the results are brought in line with the ledger, which is taken as right.
+//! The ledger itself is never changed.
 
 use std::time::Duration;
 
@@ -14,32 +14,34 @@ use crate::{
     },
 };
 
-/// How long attempts in flight are waited for, and again a worker that is to load a sale.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Time limit of waiting until no attempt of a sale is pending, and then of waiting until a worker has loaded the sale.
+const WAIT_LIMIT: Duration = Duration::from_secs(30);
+/// Pause between two tries while waiting.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What can be done about findings of one sale.
+/// A repair for findings of one sale.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairAction {
-    /// Tell these shoppers SUCCESS: they have orders.
+    /// Write the result SUCCESS for these shoppers, who have orders.
     TellSuccess(Vec<UserId>),
-    /// Forget what these shoppers were told: they have no orders.
+    /// Delete the result SUCCESS of these shoppers, who have no orders.
     ForgetSuccess(Vec<UserId>),
-    /// Tell the gate of these orders, as the worker would have that settled them.
+    /// Record these orders in the gate, as the worker that settled them should have done.
     RecordOrders(Vec<(UserId, AttemptId)>),
-    /// Have the gate forget the sale, so that a worker loads it anew.
+    /// Unload the sale from the gate, so that a worker loads it again.
     Reload,
 }
 
-/// What came of a action.
+/// The outcome of a repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RepairOutcome {
     Done,
-    /// Not now, for this reason.
+    /// The repair is not possible now, for this reason.
     NotYet(&'static str),
 }
 
-/// What can be done about a sale, in the order in which it is to be done. What a person must decide is not in it.
+/// The repairs of a sale, in the order in which they must be applied. There is none for a finding that a person must decide
+/// about.
 #[must_use]
 pub fn plan(sheet: &SaleAudit) -> Vec<RepairAction> {
     let (mut success, mut forget, mut record, mut reload) = (vec![], vec![], vec![], false);
@@ -64,7 +66,7 @@ pub fn plan(sheet: &SaleAudit) -> Vec<RepairAction> {
         actions.push(RepairAction::ForgetSuccess(forget));
     }
     if reload {
-        // Brings the unknown orders along.
+        // Loading the sale again also brings the unknown orders into the gate.
         actions.push(RepairAction::Reload);
     } else if !record.is_empty() {
         actions.push(RepairAction::RecordOrders(record));
@@ -72,14 +74,14 @@ pub fn plan(sheet: &SaleAudit) -> Vec<RepairAction> {
     actions
 }
 
-/// True if nothing of what is broken can be mended here.
+/// True if none of the findings can be repaired here.
 #[must_use]
 pub fn is_beyond_repair(report: &Report) -> bool {
     report.sheets.iter().all(|sheet| plan(sheet).is_empty())
 }
 
 impl Audit {
-    /// Applies a action to a sale.
+    /// Applies a repair to a sale.
     pub async fn apply_repair(
         &self,
         listing: &SaleListing,
@@ -88,11 +90,12 @@ impl Audit {
         let gate = &self.engines.gate;
         match action {
             RepairAction::TellSuccess(users) => {
-                gate.write_results(&success(listing, users)).await?;
+                gate.write_results(&success_results(listing, users)).await?;
                 Ok(RepairOutcome::Done)
             }
             RepairAction::ForgetSuccess(users) => {
-                gate.forget_results(&success(listing, users)).await?;
+                gate.forget_results(&success_results(listing, users))
+                    .await?;
                 Ok(RepairOutcome::Done)
             }
             RepairAction::RecordOrders(orders) => {
@@ -116,7 +119,7 @@ impl Audit {
 
     async fn reload(&self, sale: SaleId) -> Result<RepairOutcome, AuditError> {
         let gate = &self.engines.gate;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + WAIT_LIMIT;
         while gate.unload(sale).await? == UnloadOutcome::AttemptsPending {
             if Instant::now() >= deadline {
                 return Ok(RepairOutcome::NotYet(
@@ -125,7 +128,10 @@ impl Audit {
             }
             tokio::time::sleep(PAUSE).await;
         }
-        if self.is_open_before(sale, Instant::now() + PATIENCE).await? {
+        if self
+            .is_open_before(sale, Instant::now() + WAIT_LIMIT)
+            .await?
+        {
             Ok(RepairOutcome::Done)
         } else {
             Ok(RepairOutcome::NotYet(
@@ -148,7 +154,7 @@ impl Audit {
     }
 }
 
-fn success(listing: &SaleListing, users: &[UserId]) -> Vec<ResultEntry> {
+fn success_results(listing: &SaleListing, users: &[UserId]) -> Vec<ResultEntry> {
     let entry = |user: &UserId| ResultEntry {
         sale: listing.id,
         product: listing.product,

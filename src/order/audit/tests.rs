@@ -1,4 +1,4 @@
-//! The comparison of one look, and what is planned about it.
+//! The findings of one reading, and the repairs that are planned for them.
 
 use chrono::DateTime;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ fn user(id: i64) -> UserId {
     UserId::new(id).unwrap()
 }
 
-/// The shopper with the attempt of the same number.
+/// A shopper and an attempt of the same number.
 fn holder(id: i64) -> Holder {
     Holder {
         user: user(id),
@@ -18,7 +18,7 @@ fn holder(id: i64) -> Holder {
     }
 }
 
-fn books(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
+fn snapshot(initial: u64, orders: impl IntoIterator<Item = i64>) -> SaleSnapshot {
     let holders: Vec<_> = orders.into_iter().map(holder).collect();
     SaleSnapshot {
         switch: crate::port::SaleSwitch::On,
@@ -38,7 +38,7 @@ fn window() -> SaleWindow {
     }
 }
 
-/// Ten units. Shoppers 1 and 2 have orders and the gate knows it, 3 is pending.
+/// A sale of ten units. Shoppers 1 and 2 have orders, which the gate knows, and shopper 3 is pending.
 fn sound() -> SaleReading {
     let held = |id, standing| HeldUnit {
         user: user(id),
@@ -46,7 +46,7 @@ fn sound() -> SaleReading {
         standing,
     };
     SaleReading {
-        before: books(10, [1, 2]),
+        before: snapshot(10, [1, 2]),
         status: open(7, 1, 3),
         held_units: vec![
             held(1, Standing::Success),
@@ -58,7 +58,7 @@ fn sound() -> SaleReading {
             (user(2), PurchaseResult::Success),
             (user(9), PurchaseResult::Failed),
         ]),
-        after: books(10, [1, 2]),
+        after: snapshot(10, [1, 2]),
     }
 }
 
@@ -113,21 +113,21 @@ fn a_sound_sale_has_no_findings() {
 }
 
 #[test]
-fn an_attempt_in_flight_explains_itself_at_every_step() {
-    // Settled, and the gate is not told yet; the shopper was refused before a unit came back.
+fn an_attempt_in_flight_is_no_finding_at_any_step() {
+    // The attempt is settled and not recorded in the gate yet. FAILED was stored before, when no unit was left.
     let mut look = sound();
-    look.before = books(10, [1, 2, 3]);
-    look.after = books(10, [1, 2, 3]);
+    look.before = snapshot(10, [1, 2, 3]);
+    look.after = snapshot(10, [1, 2, 3]);
     look.stored.insert(user(3), PurchaseResult::Failed);
     assert_eq!(findings(&look), []);
-    // Settled and recorded between the looks at ledger and gate.
+    // The attempt was settled and recorded between the readings of the ledger and the gate.
     let mut look = sound();
     look.held_units[2].standing = Standing::Success;
     look.status = open(7, 0, 3);
     look.stored.insert(user(3), PurchaseResult::Success);
-    look.after = books(10, [1, 2, 3]);
+    look.after = snapshot(10, [1, 2, 3]);
     assert_eq!(findings(&look), []);
-    // Given back after the gate's figures were read and before its holders were.
+    // The unit was released after the gate's figures were read and before its holders were.
     let mut look = sound();
     look.held_units.pop();
     assert_eq!(findings(&look), []);
@@ -150,22 +150,22 @@ fn a_gate_with_a_unit_too_many_or_too_few_is_found() {
 }
 
 #[test]
-fn units_that_are_being_added_are_no_finding_and_added_ones_are() {
+fn an_imbalance_is_no_finding_only_while_units_are_being_added() {
     let mut look = sound();
-    look.after = books(20, [1, 2]);
+    look.after = snapshot(20, [1, 2]);
     assert_eq!(findings(&look), []);
-    look.before = books(20, [1, 2]);
+    look.before = snapshot(20, [1, 2]);
     assert!(matches!(findings(&look)[..], [Finding::OffBalance { .. }]));
 }
 
 #[test]
-fn a_closed_gate_has_no_balance_yet_and_its_orders_must_stand() {
+fn a_closed_gate_needs_no_balance_but_an_order_for_each_ordered_holder() {
     let mut look = sound();
     look.status = GateStatus::Closed { pending: 0 };
     look.held_units.clear();
     assert_eq!(findings(&look), []);
     look.held_units = sound().held_units;
-    look.after = books(10, [1]);
+    look.after = snapshot(10, [1]);
     look.stored.remove(&user(2));
     let Holder { user, attempt } = holder(2);
     assert_eq!(
@@ -177,8 +177,8 @@ fn a_closed_gate_has_no_balance_yet_and_its_orders_must_stand() {
 #[test]
 fn an_order_that_was_removed_is_found_in_gate_and_results() {
     let mut look = sound();
-    look.before = books(10, [1]);
-    look.after = books(10, [1]);
+    look.before = snapshot(10, [1]);
+    look.after = snapshot(10, [1]);
     let Holder { user, attempt } = holder(2);
     let found = findings(&look);
     assert_eq!(
@@ -213,7 +213,7 @@ fn an_order_that_the_gate_does_not_know_is_found_while_it_is_open() {
 }
 
 #[test]
-fn a_buyer_who_is_told_failed_is_found_in_every_state_of_the_gate() {
+fn a_buyer_with_the_result_failed_is_found_in_every_state_of_the_gate() {
     let mut look = sound();
     look.stored.insert(user(2), PurchaseResult::Failed);
     for status in [look.status, GateStatus::Unknown] {
@@ -228,7 +228,7 @@ fn a_buyer_who_is_told_failed_is_found_in_every_state_of_the_gate() {
 }
 
 #[test]
-fn what_the_ledger_should_make_impossible_is_found_and_left_to_people() {
+fn violated_constraints_of_the_ledger_are_found_and_not_repaired() {
     let mut look = sound();
     look.status = GateStatus::Unknown;
     look.after.initial = 1;
@@ -266,25 +266,25 @@ fn what_the_ledger_should_make_impossible_is_found_and_left_to_people() {
 }
 
 #[test]
-fn only_what_is_found_again_persists_whatever_its_figures() {
+fn only_findings_that_recur_persist_whatever_their_figures() {
     let off_balance = |available| Finding::OffBalance {
         available,
         holders: 3,
         withdrawn: 0,
         initial: 10,
     };
-    let told = |id| Finding::FailedDespiteOrder { user: user(id) };
+    let failed = |id| Finding::FailedDespiteOrder { user: user(id) };
     assert_eq!(
         persisting(
-            &[off_balance(8), told(1), told(2)],
-            vec![off_balance(9), told(2), told(3)]
+            &[off_balance(8), failed(1), failed(2)],
+            vec![off_balance(9), failed(2), failed(3)]
         ),
-        [off_balance(9), told(2)]
+        [off_balance(9), failed(2)]
     );
 }
 
 #[test]
-fn settled_attempts_are_sorted_by_what_stands_of_them() {
+fn settled_attempts_are_grouped_by_outcome_and_order() {
     let settled = |id, ordered, has_order| SettledAttempt {
         attempt: holder(id).attempt,
         sale: SaleId::new(1).unwrap(),

@@ -1,6 +1,7 @@
--- Calls every command that the scripts call, on keys of its own, and so proves that the user may and that the server writes.
+-- Calls every command that the other scripts call, on keys of its own, to prove that the user may call it and that the server
+-- accepts writes.
 -- KEYS: a string, a hash, a sorted set and a set. Returns the commands that the user may not call: { command, ... }.
--- A server that does not write answers with its own error.
+-- If the server accepts no writes, the script fails with the server's error.
 local missing = {}
 local states = { READONLY = true, OOM = true, MISCONF = true, NOREPLICAS = true }
 local function try(command, ...)

@@ -1,6 +1,6 @@
--- Claims pending attempts: their release is refused from now on, and they count as new.
+-- Claims pending attempts: their release is refused from now on, and their age is counted from now.
 -- KEYS: stock, holders, pending, meta. ARGV: the ledger's id; the attempt ids, 16 bytes each, in one string; then the user ids.
--- Returns one letter each: 1 if it is still pending, 0 if not.
+-- Returns one letter for each attempt: 1 if it was pending and is claimed, 0 if not.
 local ledger = redis.call('HGET', KEYS[4], 'ledger')
 if ARGV[1] ~= '' and ledger and ledger ~= '' and ledger ~= ARGV[1] then
   return string.rep('0', #ARGV - 2)

@@ -1,11 +1,11 @@
--- Takes orders out of the gate that the ledger has ended: the unit can be bought again, and the shopper may buy again.
+-- Takes orders that the ledger has ended out of the gate: each unit can be reserved again, and its shopper may buy again.
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, the attempt ids (16 bytes each) in one string; then the
 -- user ids.
--- Returns 1 if all of them took effect, now or before. 0, and nothing is changed, unless the sale is open: while it is being
--- loaded, an older snapshot may still bring the holder back, so they must be sent again.
+-- Returns 1 if all orders are taken out, by this call or an earlier one. Returns 0 without any change if the sale is not open:
+-- while it is being loaded, an older snapshot may still bring a holder back, so the call must be repeated.
 --
--- `ended` keeps the attempts: whoever settled one of them and was paused may still come to record its order, which stands
--- no more (record_outcomes.lua).
+-- `ended` keeps the attempt ids: a worker that settled one of them and was then paused may still record its order, which must
+-- take no unit (record_outcomes.lua).
 local call, sub = redis.call, string.sub
 local meta = call('HMGET', KEYS[4], 'state', 'run_id', 'ledger', 'expires')
 if meta[1] ~= 'open' or (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1])

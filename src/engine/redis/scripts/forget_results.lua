@@ -1,6 +1,6 @@
--- Forgets results that still stand as given.
--- KEYS: results (on a cluster one a call: they share no slot). ARGV: how many of the next keys are to stand as which result,
--- and how a version without ledger ids would have written it, in threes.
+-- Deletes results that are still stored as given.
+-- KEYS: results (on a cluster one key a call, since they share no slot). ARGV: in triples, a number of next keys, the result that
+-- they must have, and the same result as written by a version without ledger ids.
 local first = 1
 for three = 1, #ARGV, 3 do
   local last = first + ARGV[three] - 1

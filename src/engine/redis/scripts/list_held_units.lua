@@ -1,5 +1,6 @@
--- One page of the shoppers who hold a unit, with what they hold. Reads only.
--- KEYS: holders, meta. ARGV: the ledger's id, cursor, about how many. Returns { next cursor, user id, state letter and attempt id, ... }.
+-- One page of the shoppers who hold a unit, with the state and the attempt of the unit. Reads only.
+-- KEYS: holders, meta. ARGV: the ledger's id, cursor, approximate size of the page.
+-- Returns { next cursor, user id, state letter and attempt id, ... }.
 local ledger = redis.call('HGET', KEYS[2], 'ledger')
 if ARGV[1] ~= '' and ledger and ledger ~= '' and ledger ~= ARGV[1] then
   return { '0' }

@@ -1,5 +1,5 @@
--- One page of the shoppers who hold a unit, without what they hold: half the bytes of a plain HSCAN. Reads only.
--- KEYS: holders, meta. ARGV: the ledger's id, cursor, about how many. Returns { next cursor, user id, ... }.
+-- One page of the ids of the shoppers who hold a unit; the reply has half the bytes of a plain HSCAN. Reads only.
+-- KEYS: holders, meta. ARGV: the ledger's id, cursor, approximate size of the page. Returns { next cursor, user id, ... }.
 local ledger = redis.call('HGET', KEYS[2], 'ledger')
 if ARGV[1] ~= '' and ledger and ledger ~= '' and ledger ~= ARGV[1] then
   return { '0' }

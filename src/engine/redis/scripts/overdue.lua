@@ -1,10 +1,10 @@
 -- Lists pending attempts of at least this age, oldest first.
--- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, age in ms, how many at most.
+-- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, age in ms, maximum number of attempts.
 -- Returns { user id, attempt id (16 bytes), since in ms, ... }.
 --
--- An entry without a pending holder (`holders` was lost, and perhaps the order recorded since) names no attempt. It is taken
--- off a sale that is not open: the attempt is
--- in the log or was never answered, and a sale is not loaded while entries are left.
+-- An entry of `pending` without a pending holder has no attempt id: `holders` was lost, and perhaps the order recorded since.
+-- Such entries are not returned, and are deleted unless the sale is open, because a sale is not loaded while it has pending
+-- entries. Deleting them is safe: the attempt is in the log, or its request was never answered.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'ledger')
 if ARGV[1] ~= '' and meta[2] and meta[2] ~= '' and meta[2] ~= ARGV[1] then
   return {}

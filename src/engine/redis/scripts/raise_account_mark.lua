@@ -1,6 +1,6 @@
--- Notes the highest account id that was handed out. A higher note stays. It does not expire.
--- KEYS: the note of the ledger. ARGV: an id.
--- Ids are compared as texts without leading zeros: as Lua's numbers, those above 2^53 would be rounded.
+-- Stores the highest account id that was assigned, unless a higher one is stored. The key does not expire.
+-- KEYS: the account mark of the ledger. ARGV: an account id.
+-- Ids are compared as strings without leading zeros, because Lua rounds numbers above 2^53.
 local noted = redis.call('GET', KEYS[1])
 local id = ARGV[1]
 if not noted or #noted < #id or (#noted == #id and noted < id) then

@@ -1,25 +1,26 @@
--- Records what the ledger decided about attempts of one sale.
--- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, then pairs of user id and decision. A decision is a letter (O ordered, F failed:
--- sold out, without an account, rejected or ended, A already ordered), the attempt id (16 bytes) and for A the id of the attempt that ordered.
--- Returns the users whose order, as told here, has ended: no result may say that it stands.
+-- Records the ledger's decisions about attempts of one sale.
+-- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, then pairs of user id and decision. A decision is a letter
+-- (O ordered; A already ordered by another attempt; F failed: sold out, no account, rejected, or the order has ended), the
+-- attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- Returns the users whose order, as given here, has ended: a SUCCESS that was written for it must be deleted.
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
 -- s or l. With the sale open, at every moment
 --     stock + pending + withdrawn = R + (orders in the ledger that are not counted).
 -- * reserve moves a unit from stock to pending; restore_stock moves it back.
 -- * The ledger makes an order: R falls by one, the uncounted orders rise by one.
--- * O, the shopper pending (by this attempt or another): pending falls by one and the order is counted. When the other
---   attempt is settled it is A, and finds state s: nothing more.
--- * O, the shopper unknown (the gate was emptied or loaded meanwhile): stock falls by one and the order is counted.
--- * O, the shopper in s or l: the order is counted already (the ledger holds one order a shopper): nothing.
--- * F of a pending attempt: its unit moves from pending to stock. Otherwise nothing.
+-- * O for a pending shopper (by this attempt or another): pending falls by one and the order is counted. If another attempt
+--   was pending, it is settled as A later, finds state s, and changes nothing.
+-- * O for an unknown shopper (the gate was emptied or loaded meanwhile): stock falls by one and the order is counted.
+-- * O for a shopper in s or l: the order is counted already, since the ledger holds one order a shopper. Nothing changes.
+-- * F for a pending attempt: its unit moves from pending to stock. Any other F changes nothing.
 -- * A of a pending attempt: pending falls by one and the other attempt's order, not counted until now, is.
 -- * withdraw moves units from stock to withdrawn. The ledger lowers R by what was withdrawn for a movement: the two sides
 --   differ by it until set_terms clears the movement, which takes the difference of the totals off stock and adds the
 --   cleared units to it.
 -- * The ledger ends an order: R rises by one, and the order leaves. end_orders takes its holder out and stock rises by one,
 --   or finds none; until then the two sides differ by the orders that ended and are not applied.
--- * O or A of an order that has ended and was applied: whoever settled it was paused in between. Nobody gets a unit for it:
+-- * O or A of an order that end_orders took out: the worker that settled it was paused in between. The order takes no unit:
 --   an O of an unknown or another attempt changes nothing, everything else counts as F.
 -- Every rule asks for a state that it then leaves, so a repetition changes nothing.
 --
@@ -34,15 +35,15 @@
 -- So right after open, stock + withdrawn = R' - late = R + (orders not counted), and pending = 0. No attempt is pending while a sale
 -- is loading, so F and A find nothing then.
 --
--- A closed sale (the server was restarted) still has its stock and its pending attempts; they are treated as in an open
--- one, but its unknown shoppers become l: the count is not used any more, since only begin_load leads out of this state.
+-- A closed sale (after a restart of the server) still has its stock and its pending attempts, which are treated as in an open
+-- sale. Its unknown shoppers become l. `late` is not used then: only begin_load ends this state, and it sets `late` to 0.
 local call, sub = redis.call, string.sub
 local CHUNK = 3000
 local meta = call('HMGET', KEYS[4], 'state', 'expires', 'ledger')
 if not meta[1] or (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]) then
   return {}
 end
--- Few sales have orders that ended.
+-- Saves the lookups below in most sales, which have no ended orders.
 local any_ended = call('EXISTS', KEYS[5]) == 1
 local function has_ended(attempt)
   return any_ended and call('SISMEMBER', KEYS[5], attempt) == 1
@@ -86,7 +87,7 @@ for n = 1, #users do
       if open then
         holders[user] = 's' .. attempt
         units = units - 1
-        returns = returns + 1 -- the set of holders has grown: whoever refuses shoppers by heart must look again
+        returns = returns + 1 -- the set of holders has grown: API nodes that cache it must read it again
       else
         holders[user] = 'l' .. attempt
         late = late + 1
@@ -134,7 +135,7 @@ end
 if late > 0 then
   call('HINCRBY', KEYS[4], 'late', late)
 end
-if added then -- it may have created the key
+if added then -- HSET may have created the key, without an expiry
   if meta[2] then
     call('PEXPIREAT', KEYS[2], meta[2])
   else

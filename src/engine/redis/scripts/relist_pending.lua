@@ -1,6 +1,6 @@
--- Puts holders that are missing from `pending` back into it, one page a call, while the sale is closed and marked `unlisted`.
--- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, about how many holders a page.
--- Returns { 1 while pages are left, how many were put back }.
+-- Adds pending holders that are missing from `pending` to it, one page a call, while the sale is closed and has `unlisted`.
+-- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, approximate number of holders in a page.
+-- Returns { 1 while pages are left, the number of holders that were added }.
 local call, sub = redis.call, string.sub
 local meta = call('HMGET', KEYS[4], 'state', 'ledger', 'unlisted')
 if meta[1] ~= 'closed' or not meta[3] or (ARGV[1] ~= '' and meta[2] and meta[2] ~= '' and meta[2] ~= ARGV[1]) then

@@ -1,4 +1,4 @@
--- Gives back the unit of an attempt that surely was not logged. Works in every state of the sale.
+-- Releases the unit of an attempt that is certainly not in the log. Works in every state of the sale.
 -- KEYS: stock, holders, pending, meta. ARGV: the ledger's id, user id, attempt id (16 bytes).
 -- Returns R released, C claimed, N not held by this attempt.
 local ledger = redis.call('HGET', KEYS[4], 'ledger')

@@ -1,7 +1,7 @@
--- Writes results for status reads; a FAILED never over a SUCCESS of the same sale of the same ledger.
--- KEYS: results (on a cluster one a call: they share no slot). ARGV: time to live in s; then, how many of the next keys
--- get which result, SUCCESS:<sale>:<ledger> or FAILED@<ledger>:<sale>, in pairs. Versions without ledger ids write
--- SUCCESS:<sale>, which counts as of this ledger.
+-- Writes results for status reads. A FAILED never replaces a SUCCESS of the same sale and ledger.
+-- KEYS: results (on a cluster one key a call, since they share no slot). ARGV: time to live in s; then in pairs, a number of next
+-- keys and their result, SUCCESS:<sale>:<ledger> or FAILED@<ledger>:<sale>. Versions without ledger ids write SUCCESS:<sale>,
+-- which counts as a result of this ledger.
 local call, ttl, first = redis.call, ARGV[1], 1
 for pair = 2, #ARGV, 2 do
   local last, result = first + ARGV[pair] - 1, ARGV[pair + 1]
@@ -13,7 +13,8 @@ for pair = 2, #ARGV, 2 do
     if not sale then
       call('SET', key, result, 'EX', ttl)
     elseif not call('SET', key, result, 'EX', ttl, 'NX') then
-      -- Many press again and again: to read costs a third of writing the same once more. It lives as long as the first.
+      -- Shoppers press repeatedly, and a read costs a third of a write. So an unchanged FAILED is not written again, and expires
+      -- when its first write does.
       local stands = call('GET', key)
       if stands ~= result and stands ~= success and stands ~= older then
         call('SET', key, result, 'EX', ttl)

@@ -1,4 +1,4 @@
--- Forgets a sale of which nothing is pending, as if the server had been emptied of it.
+-- Deletes a sale without pending attempts, as if the server had lost it.
 -- KEYS: stock, holders, pending, meta. ARGV: the ledger's id. Returns 1, or 0 when an attempt is pending.
 local ledger = redis.call('HGET', KEYS[4], 'ledger')
 local foreign = ARGV[1] ~= '' and ledger and ledger ~= '' and ledger ~= ARGV[1]

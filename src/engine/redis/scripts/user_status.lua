@@ -1,9 +1,11 @@
--- How shoppers stand in a sale and, where one server has all keys, the results that were written for them; read at one
--- moment, so that a settlement in between cannot show an older result. Reads only.
--- KEYS: holders, meta, stock, pending, and perhaps a result for each shopper. ARGV: the ledger's id; user ids, as many as may be on Lua's stack (8,000).
--- Returns { 1 while the sale is known and not in force (of another ledger: it is not known), then for each shopper a state letter or nothing, and the result
--- or nothing }. It is not in force while it is being loaded, and from a restart of the server on: then a holder may have
--- been forgotten. The same holds when its keys contradict each other (close_sale.lua): one of them was lost.
+-- The state of shoppers' units in a sale and, where one server has all keys, their stored results. All keys are read at one
+-- moment, so that a settlement in between cannot make an older result visible. Reads only.
+-- KEYS: holders, meta, stock, pending, then either a result for each shopper or nothing. ARGV: the ledger's id, then user ids, as
+-- many as fit on Lua's stack (8,000).
+-- Returns { unsure, then for each shopper a state letter or '', and a result or '' }. A shopper with a state letter gets no result.
+-- `unsure` is 1 if a shopper without a state letter may be a holder that was lost: the sale is being loaded or closed, the server
+-- was restarted since the load, or the sale's keys contradict each other because one was lost (close_sale.lua). It is 0 for an
+-- unknown sale, and a sale of another ledger counts as unknown.
 local call, sub = redis.call, string.sub
 local meta = call('HMGET', KEYS[2], 'state', 'run_id', 'ledger', 'total', 'withdrawn')
 local foreign = ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]

@@ -1,4 +1,4 @@
-//! Rows that the database would refuse, and proposals that solve what is wrong with them.
+//! Rows that the database would refuse, and proposals that solve their problems.
 
 use super::*;
 
@@ -43,7 +43,7 @@ fn surveyed(
     survey.end()
 }
 
-/// The problems; their proposals must solve all of them.
+/// The problems of these rows. The proposals must solve all of them.
 fn problems(users: &[UserRow], sales: &[(SaleRow, i64)]) -> Vec<String> {
     let (problems, proposals) = surveyed(&Changes::default(), users, sales);
     let (left, _) = surveyed(&proposals, users, sales);
@@ -52,7 +52,7 @@ fn problems(users: &[UserRow], sales: &[(SaleRow, i64)]) -> Vec<String> {
 }
 
 #[test]
-fn names_that_are_one_are_named_row_by_row_and_renamed() {
+fn names_with_the_same_key_are_reported_row_by_row_and_renamed() {
     let found = problems(
         &[
             user(1, "Joe", "joe@shop.com"),
@@ -75,7 +75,7 @@ fn names_that_are_one_are_named_row_by_row_and_renamed() {
 }
 
 #[test]
-fn names_that_no_column_takes_are_shortened() {
+fn names_that_are_too_long_for_their_column_are_shortened() {
     let long = "x".repeat(256);
     let found = problems(
         &[
@@ -91,7 +91,7 @@ fn names_that_no_column_takes_are_shortened() {
 }
 
 #[test]
-fn an_oversold_sale_gets_the_units_that_were_promised() {
+fn an_oversold_sale_gets_as_many_units_as_were_sold() {
     let found = problems(&[], &[(sale(1, 0, 10, 5), 7), (sale(2, 20, 30, 5), 5)]);
     assert_eq!(
         found,
@@ -102,7 +102,7 @@ fn an_oversold_sale_gets_the_units_that_were_promised() {
 }
 
 #[test]
-fn sales_of_a_product_follow_each_other() {
+fn overlapping_sales_of_a_product_are_separated() {
     let found = problems(
         &[],
         &[
@@ -121,7 +121,7 @@ fn sales_of_a_product_follow_each_other() {
 }
 
 #[test]
-fn an_account_that_orders_name_and_nobody_has_is_proposed_to_be_made() {
+fn an_account_that_orders_name_and_that_does_not_exist_is_proposed() {
     let mut survey = Survey::new(&Changes::default());
     survey.missing_user(99, &(1..=12).collect::<Vec<_>>());
     survey.missing_user(0, &[13]);

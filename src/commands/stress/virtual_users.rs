@@ -14,13 +14,13 @@ use crate::{
     engine::postgres::{Crowd as Accounts, PostgresLedger},
     ids::UserId,
     port::Ledger,
-    stress::{Target, shoppers::Recruiting},
+    stress::{Target, Token, shoppers::Recruiting},
 };
 
 /// Shoppers of whom one has a token already, so that the system can be asked whether there is anything to buy before all
 /// the others are made.
-pub(super) struct Crowd<'a> {
-    first: String,
+pub(super) struct VirtualUsers<'a> {
+    first: Token,
     users: u32,
     /// Distinguishes the names of this run's accounts.
     run: String,
@@ -42,11 +42,11 @@ enum Source<'a> {
         /// Of a password that nobody knows.
         password_hash: String,
         /// Which database accounts are added to.
-        place: String,
+        database: String,
     },
 }
 
-impl<'a> Crowd<'a> {
+impl<'a> VirtualUsers<'a> {
     /// Makes the first shopper.
     pub(super) async fn registered(
         target: &'a Target,
@@ -54,19 +54,19 @@ impl<'a> Crowd<'a> {
         patience: Duration,
         users: u32,
     ) -> anyhow::Result<Self> {
-        let mut crowd = Self {
-            first: String::new(),
-            users,
-            run: run(),
-            source: Source::Registered {
-                target,
-                timeout,
-                patience,
-            },
+        let run = run();
+        let source = Source::Registered {
+            target,
+            timeout,
+            patience,
         };
-        let first = crowd.recruit(0..1).await?.pop();
-        crowd.first = first.context("no shopper was made")?;
-        Ok(crowd)
+        let first = source.recruit(&run, users, 0..1).await?.pop();
+        Ok(Self {
+            first: first.context("no shopper was made")?,
+            users,
+            run,
+            source,
+        })
     }
 
     /// Connects to the ledger; adds nothing yet.
@@ -91,7 +91,7 @@ impl<'a> Crowd<'a> {
         // A status is shown to whoever has a token; an account is needed to buy only.
         let somebody = first_user.or(UserId::new(1)).context("an id is positive")?;
         Ok(Self {
-            first: tokens.issue(somebody, &run, Role::User, now)?,
+            first: token(&tokens.issue(somebody, &run, Role::User, now)?)?,
             users,
             run,
             source: Source::Minted {
@@ -101,7 +101,7 @@ impl<'a> Crowd<'a> {
                 now,
                 password_hash: Passwords::new(&config.auth)?
                     .hash_now(&Uuid::new_v4().simple().to_string())?,
-                place: format!(
+                database: format!(
                     "{} at {}",
                     config.postgres.database,
                     config.postgres.server()
@@ -111,16 +111,20 @@ impl<'a> Crowd<'a> {
     }
 
     /// A token to look around with.
-    pub(super) fn first_token(&self) -> &str {
+    pub(super) fn first_token(&self) -> &Token {
         &self.first
     }
 
     /// Makes all that are missing; everybody's tokens.
-    pub(super) async fn gather(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn tokens(&self) -> anyhow::Result<Vec<Token>> {
         match &self.source {
             Source::Registered { .. } => {
                 let mut tokens = vec![self.first.clone()];
-                tokens.extend(self.recruit(1..self.users).await?);
+                tokens.extend(
+                    self.source
+                        .recruit(&self.run, self.users, 1..self.users)
+                        .await?,
+                );
                 Ok(tokens)
             }
             Source::Minted {
@@ -129,38 +133,63 @@ impl<'a> Crowd<'a> {
                 existing,
                 now,
                 password_hash,
-                place,
+                database,
             } => {
                 let accounts = match existing {
                     Some(accounts) => accounts.clone(),
-                    None => self.add(ledger, password_hash, place).await?,
+                    None => self.add(ledger, password_hash, database).await?,
                 };
                 let name = format!("stress-{}", self.run);
                 // A token that is older than its account is refused, and `now` is from before they were added.
                 let at = accounts.newest.max(*now);
-                let issue = |user| tokens.issue(user, &name, Role::User, at);
-                let users = accounts.users.into_iter();
-                Ok(users.map(issue).collect::<Result<_, _>>()?)
+                let issue = |user| token(&tokens.issue(user, &name, Role::User, at)?);
+                accounts.users.into_iter().map(issue).collect()
             }
         }
     }
 
-    async fn recruit(&self, numbers: std::ops::Range<u32>) -> anyhow::Result<Vec<String>> {
+    async fn add(
+        &self,
+        ledger: &PostgresLedger,
+        password_hash: &str,
+        database: &str,
+    ) -> anyhow::Result<Accounts> {
+        let name = format!("stress-{}", self.run);
+        let bar = progress::bar("accounts", self.users.into());
+        bar.say(&format!(
+            "adding {} accounts, {name}-1 and so on, to the database {database}",
+            self.users
+        ));
+        let added = ledger.add_crowd(&name, password_hash, self.users, |added| {
+            bar.set(added.into());
+        });
+        Ok(added.await?)
+    }
+}
+
+impl Source<'_> {
+    /// Registers the shoppers `numbers` of so many in all.
+    async fn recruit(
+        &self,
+        run: &str,
+        users: u32,
+        numbers: std::ops::Range<u32>,
+    ) -> anyhow::Result<Vec<Token>> {
         let Source::Registered {
             target,
             timeout,
             patience,
-        } = self.source
+        } = *self
         else {
             return Ok(Vec::new());
         };
-        let bar = progress::bar("shoppers", self.users.into());
+        let bar = progress::bar("shoppers", users.into());
         bar.set(numbers.start.into());
         let recruiting = Recruiting {
             target,
             timeout,
             patience,
-            run: &self.run,
+            run,
             on_limit: &|line| bar.say(line),
         };
         let recruited = recruiting.recruit(numbers, || bar.step());
@@ -172,24 +201,10 @@ impl<'a> Crowd<'a> {
             )
         })??)
     }
+}
 
-    async fn add(
-        &self,
-        ledger: &PostgresLedger,
-        password_hash: &str,
-        place: &str,
-    ) -> anyhow::Result<Accounts> {
-        let name = format!("stress-{}", self.run);
-        let bar = progress::bar("accounts", self.users.into());
-        bar.say(&format!(
-            "adding {} accounts, {name}-1 and so on, to the database {place}",
-            self.users
-        ));
-        let added = ledger.add_crowd(&name, password_hash, self.users, |added| {
-            bar.set(added.into());
-        });
-        Ok(added.await?)
-    }
+fn token(text: &str) -> anyhow::Result<Token> {
+    Token::new(text).context("a token that no header may have")
 }
 
 fn run() -> String {
