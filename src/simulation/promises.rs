@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     plan::Kind,
-    shopper::{Answer, Press},
+    shopper::Answer,
     world::{Seen, World, short},
 };
 use crate::{
@@ -209,7 +209,8 @@ fn refused_attempts_came_to_nothing(world: &World, seen: &Seen, broken: &mut Vec
         };
         if let Some(own) = press.own
             && refusal != Refusal::OutcomeUnknown
-            && !(refusal == Refusal::Preparing && closed_between_two_calls(world, seen, press))
+            // Made by the first of two calls, and closed when the second came. Our client sends a script once (ADR 5).
+            && !(refusal == Refusal::Preparing && world.plan.gate.twice > 0)
             && let Some(outcome) = world.ledger.outcome(own)
             && !seen.resurrected.contains(&own)
         {
@@ -220,13 +221,6 @@ fn refused_attempts_came_to_nothing(world: &World, seen: &Seen, broken: &mut Vec
             ));
         }
     }
-}
-
-/// A reservation that is sent twice may be made by the first call and find the sale closed with the second, if the gate loses
-/// something in between. Our client sends a script once (ADR 5).
-fn closed_between_two_calls(world: &World, seen: &Seen, press: &Press) -> bool {
-    let during = press.asked..=press.answered;
-    world.plan.gate.twice > 0 && seen.gate_losses.iter().any(|loss| during.contains(loss))
 }
 
 /// Unknown is not failed: FAILED is the last word about everything that was accepted before.
