@@ -33,7 +33,8 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// Shows for each sale what it began with, what is sold, what remains, what is pending and available in the gate, what is
 /// in the log and not settled yet, and dead letters without a decision; then everything that breaks a promise: too many or
 /// missing units, two orders of one shopper, results that contradict the orders, buyers in the gate that differ from the
-/// ledger's, and records that were deleted from the log before they were settled.
+/// ledger's, records that were deleted from the log before they were settled, and an entry of the action log that was changed
+/// or is missing.
 ///
 /// It may run during a sale and writes nothing. It compares only conditions that hold at every moment, and reads a suspicious
 /// sale again for about ten seconds, because an attempt may be in flight.

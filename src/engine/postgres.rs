@@ -42,10 +42,11 @@ use crate::{
     config::PostgresConfig,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
-        Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome,
-        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
-        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
+        EndedOrder, KeyPage, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
+        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -250,6 +251,10 @@ impl Ledger for PostgresLedger {
 
     async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        self.check_actions().await
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

@@ -2,6 +2,7 @@
 //! defines the rows, writes and reads them, and verifies that a file is complete. It depends on no ledger.
 
 pub mod changes;
+mod details;
 mod name_owners;
 mod names;
 pub mod survey;
@@ -63,7 +64,16 @@ pub struct ProductRow {
     pub sku: String,
     pub name: String,
     pub description: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
     pub price_cents: i64,
+    #[serde(
+        default = "details::currency",
+        skip_serializing_if = "details::is_usual_currency"
+    )]
+    pub currency: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prior_price_cents: Option<i64>,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
 }
@@ -80,6 +90,17 @@ pub struct SaleRow {
     pub initial_stock: i64,
     /// `initial_stock` minus the number of SUCCESS orders.
     pub remaining_stock: i64,
+    /// `DRAFT`, `LIVE` or `CANCELLED`.
+    #[serde(default = "details::state", skip_serializing_if = "details::is_live")]
+    pub state: String,
+    #[serde(
+        default,
+        with = "details::time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub paused_at: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
 }

@@ -39,8 +39,8 @@ pub use repair::{RepairAction, RepairOutcome};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult, SaleListing, SaleSnapshot,
-        SettledAttempt, Standing,
+        ActionLogCheck, GateStatus, HeldUnit, Holder, Offset, Partition, PurchaseResult,
+        SaleListing, SaleSnapshot, SettledAttempt, Standing,
     },
 };
 
@@ -166,13 +166,17 @@ pub struct LogAudit {
 pub struct Report {
     pub log: LogAudit,
     pub sheets: Vec<SaleAudit>,
+    /// Whether the action log is as it was written.
+    pub actions: ActionLogCheck,
 }
 
 impl Report {
     /// True if no promise is broken.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.log.cut().next().is_none() && self.sheets.iter().all(|sheet| sheet.findings.is_empty())
+        self.actions.broken.is_none()
+            && self.log.cut().next().is_none()
+            && self.sheets.iter().all(|sheet| sheet.findings.is_empty())
     }
 }
 

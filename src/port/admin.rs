@@ -22,7 +22,7 @@ pub use sale::{
     SaleChange, SaleEdit, SaleRecord, SaleState,
 };
 
-use super::LedgerError;
+use super::{Ledger, LedgerError};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
 /// Why a change was not made. Nothing was changed.
@@ -51,7 +51,7 @@ pub enum AdminError {
 
 /// Changes by operators and the reads of their pages. Implemented by every ledger that keeps orders durably.
 #[async_trait]
-pub trait Administration: Send + Sync {
+pub trait Administration: Ledger {
     // Products.
 
     async fn create_product(
@@ -107,7 +107,7 @@ pub trait Administration: Send + Sync {
 
     // Withdrawals: units that leave a LIVE sale are taken from the gate first.
 
-    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`Ledger::close_withdrawal`](super::Ledger::close_withdrawal).
+    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`Ledger::close_withdrawal`].
     async fn begin_withdrawal(
         &self,
         sale: SaleId,
@@ -164,9 +164,6 @@ pub trait Administration: Send + Sync {
         before: Option<ActionId>,
         limit: u32,
     ) -> Result<Vec<Action>, LedgerError>;
-
-    /// Checks the hash chain of the action log from its first entry to its head.
-    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError>;
 
     /// The standing of a key that is not older than 24 h: `None` if this actor has not used it.
     async fn key_standing(

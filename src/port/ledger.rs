@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AccountChanges, AccountPage, AccountPosition, Attempt, DeadLetterDecision, Holder, KeyPage,
-    Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome, SaleSwitch, SaleTerms,
-    SaleWindow, SeekOutcome, Settlement,
+    AccountChanges, AccountPage, AccountPosition, ActionLogCheck, Attempt, DeadLetterDecision,
+    Holder, KeyPage, Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome,
+    SaleSwitch, SaleTerms, SaleWindow, SeekOutcome, Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -355,6 +355,12 @@ pub trait Ledger: Send + Sync {
 
     /// What was decided about the dead letters of this log, the oldest first.
     async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError>;
+
+    /// Checks the hash chain of the action log, from its first entry to its head. A ledger that keeps no such log has none to
+    /// check.
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        Ok(ActionLogCheck::default())
+    }
 
     /// Answers when the ledger does.
     async fn ping(&self) -> Result<(), LedgerError>;

@@ -419,6 +419,27 @@ async fn a_data_directory_is_audited_once_nobody_serves_it() {
     assert_eq!(document["repairs"], serde_json::json!([]));
 }
 
+/// An entry with a hash that is not that of its fields.
+const FORGED: &str = "
+    INSERT INTO admin_actions (id, at, action, target, actor, role, reason, previous_hash, hash)
+    VALUES (1, '2026-11-29T12:00:00Z', 'pause_sale', 'sale:1', 'user:7', 'operator', '', decode(repeat('00', 32), 'hex'),
+        decode(repeat('01', 32), 'hex'))";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forged_entry_of_the_action_log_is_named() {
+    let system = Servers::start().await;
+    assert_eq!(audit(&system, &[]).await.0, 0);
+    system.sql(FORGED).await;
+    let (code, document) = audit(&system, &[]).await;
+    assert_eq!(code, 1, "{document}");
+    let broken = document["actionLog"]["broken"].as_str().unwrap();
+    assert!(broken.contains("entry 1 was changed"), "{broken}");
+    assert_eq!(document["actionLog"]["entries"], 0);
+    let text = system.run(&["audit"]);
+    assert_eq!(text.end().await.code(), Some(1));
+    assert!(text.output().contains("BROKEN  entry 1 was changed"));
+}
+
 #[tokio::test]
 async fn a_directory_without_data_is_not_made_by_looking() {
     let system = OneProcess::on_nothing();

@@ -8,7 +8,9 @@ use flashsale::{
     engine::postgres::{PostgresLedger, migrate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Ledger, Member, NewUser, Offset, Partition, Position, Registration, SettleBatch,
+        ActionEntry, Actor, Administration, Attempt, Fingerprint, IdempotencyKey, Ledger, Member,
+        MovementMode, NewProduct, NewSale, NewUser, Offset, Partition, Position, ProductChange,
+        Registration, Restock, SaleChange, SaleWindow, SettleBatch, StoredAnswer,
     },
 };
 use futures::future::join_all;
@@ -260,11 +262,15 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
         .unwrap();
     ledger.leave(&member("one")).await.unwrap();
     check_sold(&server, 8, 5).await;
+    operate(&ledger).await;
 
     let client = server.client_as("service", "shop").await;
     for statement in [
         "DELETE FROM users",
-        "UPDATE flash_sales SET initial_stock = 1000000",
+        "UPDATE flash_sales SET version = 1000000",
+        "UPDATE admin_actions SET reason = 'another'",
+        "DELETE FROM admin_actions",
+        "TRUNCATE admin_actions",
         "UPDATE users SET role = 'admin'",
         "DROP TABLE orders",
         "ALTER TABLE orders DISABLE TRIGGER ALL",
@@ -274,6 +280,83 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
         let code = refused.code().unwrap().code();
         assert_eq!(code, "42501", "{statement}");
     }
+}
+
+/// Every kind of change that an operator can make.
+async fn operate(ledger: &PostgresLedger) {
+    let entry = ActionEntry {
+        actor: Actor {
+            name: "user:1".to_owned(),
+            role: "operator".to_owned(),
+            address: None,
+        },
+        reason: "rights".to_owned(),
+        key: Some(IdempotencyKey {
+            key: "first".to_owned(),
+            fingerprint: Fingerprint([1; 32]),
+        }),
+    };
+    let product = NewProduct {
+        sku: "MADE".to_owned(),
+        name: "Made".to_owned(),
+        description: String::new(),
+        image_url: None,
+        price_cents: 100,
+        currency: "EUR".to_owned(),
+        prior_price_cents: None,
+    };
+    let product = ledger.create_product(&product, &entry).await.unwrap();
+    let key = entry.key.clone().unwrap();
+    let answer = StoredAnswer {
+        status: 201,
+        body: "{}".to_owned(),
+    };
+    ledger.store_answer("user:1", &key, &answer).await.unwrap();
+    let entry = ActionEntry { key: None, ..entry };
+    let change = ProductChange {
+        expected: 1,
+        price_cents: Some(90),
+        ..ProductChange::default()
+    };
+    let changed = ledger.change_product(product.id, &change, &entry).await;
+    changed.unwrap();
+    let now = Utc::now();
+    let sale = NewSale {
+        product: product.id,
+        window: SaleWindow {
+            start: now,
+            end: now + chrono::TimeDelta::hours(1),
+        },
+        units: 3,
+        note: String::new(),
+    };
+    let sale = ledger.create_sale(&sale, &entry).await.unwrap().id;
+    for change in [
+        SaleChange::Publish,
+        SaleChange::Pause,
+        SaleChange::Resume,
+        SaleChange::AddUnits(2),
+    ] {
+        let changed = ledger.change_sale(sale, &change, now, &entry).await;
+        changed.unwrap();
+    }
+    let begun = ledger
+        .begin_withdrawal(sale, 1, MovementMode::Exact, &entry)
+        .await
+        .unwrap();
+    let closed = ledger.close_withdrawal(begun.id, 1).await.unwrap();
+    assert_eq!(closed.unwrap().applied, 1);
+    let orders = ledger
+        .orders(SaleId::new(1).unwrap(), None, 1)
+        .await
+        .unwrap();
+    for order in orders {
+        let cancelled = ledger
+            .cancel_order(order.attempt, Restock::No, &entry)
+            .await;
+        cancelled.unwrap();
+    }
+    assert_eq!(ledger.verify_actions().await.unwrap().broken, None);
 }
 
 #[tokio::test]

@@ -19,6 +19,7 @@ pub(in super::super) fn document(report: &Report, repairs: Option<&Vec<Repair>>)
         "clean": report.is_clean(),
         "sales": report.sheets.iter().map(sale).collect::<Vec<_>>(),
         "log": log(&report.log),
+        "actionLog": { "entries": report.actions.entries, "broken": report.actions.broken },
     });
     if let (Some(repairs), Some(document)) = (repairs, document.as_object_mut()) {
         let repairs: Vec<_> = repairs.iter().map(repair).collect();

@@ -3,7 +3,7 @@
 use super::{Repair, json::kind};
 use crate::{
     order::audit::{Finding, LogAudit, RepairAction, RepairOutcome, Report, SaleAudit},
-    port::GateStatus,
+    port::{ActionLogCheck, GateStatus},
     terminal::{Plain, say},
 };
 
@@ -15,8 +15,9 @@ pub(in super::super) fn report(report: &Report) {
         sale(sheet);
     }
     log(&report.log);
+    actions(&report.actions);
     let broken: usize = report.sheets.iter().map(|sheet| sheet.findings.len()).sum();
-    let broken = broken + report.log.cut().count();
+    let broken = broken + report.log.cut().count() + usize::from(report.actions.broken.is_some());
     if broken == 0 {
         say!("\nEvery promise holds.");
     } else {
@@ -63,7 +64,9 @@ pub(in super::super) fn findings(report: &Report) -> Vec<String> {
         format!("partition {partition}: {missing} records were deleted before they were settled")
     });
     let of_sales = report.sheets.iter().flat_map(of_sale);
-    of_sales.chain(of_log).collect()
+    let of_actions = report.actions.broken.as_ref();
+    let of_actions = of_actions.map(|broken| format!("action log: {broken}"));
+    of_sales.chain(of_log).chain(of_actions).collect()
 }
 
 fn sale(sheet: &SaleAudit) {
@@ -162,6 +165,13 @@ fn log(log: &LogAudit) {
         "Dead letters without a decision: {}{more}",
         log.dead_letters
     );
+}
+
+fn actions(check: &ActionLogCheck) {
+    say!("Action log: {} entries as they were written", check.entries);
+    if let Some(broken) = &check.broken {
+        say!("  BROKEN  {broken}");
+    }
 }
 
 fn description(finding: &Finding) -> String {

@@ -16,10 +16,10 @@ use super::{ledger::SqliteLedger, store::WriteError};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Action, ActionEntry, ActionId, ActionLogCheck, AdminError, Administration, AttemptHistory,
-        Changed, IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId, MovementMode,
-        NewProduct, NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange,
-        SaleRecord, StoredAnswer,
+        Action, ActionEntry, ActionId, AdminError, Administration, AttemptHistory, Changed,
+        IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId, MovementMode, NewProduct,
+        NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange, SaleRecord,
+        StoredAnswer,
     },
     rules::action_log::Change,
 };
@@ -238,10 +238,6 @@ impl Administration for SqliteLedger {
             .store
             .read(move |conn| log::before(conn, sale, before, limit))
             .await?)
-    }
-
-    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
-        Ok(self.store.read(log::verify).await?)
     }
 
     async fn key_standing(

@@ -94,6 +94,9 @@ fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
     Ok(rows.into_iter().map(line).collect())
 }
 
+type Offer = (Option<String>, i64, String, Option<i64>);
+type ProductColumns = (i64, String, String, String, Offer, i64);
+
 fn product_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
     let rows = products::table
         .filter(products::id.gt(after))
@@ -104,23 +107,35 @@ fn product_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64
             products::sku,
             products::name,
             products::description,
-            products::price_cents,
+            (
+                products::image_url,
+                products::price_cents,
+                products::currency,
+                products::prior_price_cents,
+            ),
             products::created_at,
         ))
-        .load::<(i64, String, String, String, i64, i64)>(conn)?;
-    let line = |(id, sku, name, description, price_cents, created_at)| {
+        .load::<ProductColumns>(conn)?;
+    let line = |(id, sku, name, description, offer, created_at): ProductColumns| {
+        let (image_url, price_cents, currency, prior_price_cents) = offer;
         let row = ProductRow {
             id,
             sku,
             name,
             description,
+            image_url,
             price_cents,
+            currency,
+            prior_price_cents,
             created_at: time(created_at),
         };
         (id, Line::Product(row))
     };
     Ok(rows.into_iter().map(line).collect())
 }
+
+type Life = (String, Option<i64>, String);
+type SaleColumns = (i64, i64, i64, i64, i64, i64, Life, i64);
 
 fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
     let rows = flash_sales::table
@@ -135,10 +150,17 @@ fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
             flash_sales::end_time,
             flash_sales::initial_stock,
             flash_sales::remaining_stock,
+            (
+                flash_sales::state,
+                flash_sales::paused_at,
+                flash_sales::note,
+            ),
             flash_sales::created_at,
         ))
-        .load::<(i64, i64, i64, i64, i64, i64, i64)>(conn)?;
-    let line = |(id, product_id, start, end, initial_stock, remaining_stock, created_at)| {
+        .load::<SaleColumns>(conn)?;
+    let line = |row: SaleColumns| {
+        let (id, product_id, start, end, initial_stock, remaining_stock, life, created_at) = row;
+        let (state, paused_at, note) = life;
         let row = SaleRow {
             id,
             product_id,
@@ -146,6 +168,9 @@ fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
             end_time: time(end),
             initial_stock,
             remaining_stock,
+            state,
+            paused_at: paused_at.map(time),
+            note,
             created_at: time(created_at),
         };
         (id, Line::Sale(row))

@@ -8,7 +8,7 @@ use diesel::{QueryResult, SqliteConnection};
 
 use super::{
     accounts,
-    admin::movements,
+    admin::{log, movements},
     admission, audit, ended, keys, leases, outcomes, sales, settle,
     store::{ReadError, Store, WriteError},
     users,
@@ -18,10 +18,11 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, KeyPage,
-        Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome,
-        Partition, PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot,
-        SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
+        EndedOrder, KeyPage, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
+        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
+        StoredUser,
     },
 };
 
@@ -313,6 +314,10 @@ impl Ledger for SqliteLedger {
             .store
             .read(move |conn| audit::decisions(conn, &log))
             .await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        Ok(self.store.read(log::verify).await?)
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {

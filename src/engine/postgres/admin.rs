@@ -58,6 +58,12 @@ impl PostgresLedger {
     ) -> Result<Option<Movement>, LedgerError> {
         transaction!(self.pool, |conn| movements::close(conn, movement, taken))
     }
+
+    pub(super) async fn check_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        let mut session = self.pool.take().await?;
+        let mut one_moment = session.build_transaction().repeatable_read().read_only();
+        Ok(one_moment.run(async |conn| log::verify(conn).await).await?)
+    }
 }
 
 #[async_trait]
@@ -192,12 +198,6 @@ impl Administration for PostgresLedger {
         limit: u32,
     ) -> Result<Vec<Action>, LedgerError> {
         Ok(log::before(&mut *self.pool.take().await?, sale, before, limit).await?)
-    }
-
-    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
-        let mut session = self.pool.take().await?;
-        let mut one_moment = session.build_transaction().repeatable_read().read_only();
-        Ok(one_moment.run(async |conn| log::verify(conn).await).await?)
     }
 
     async fn key_standing(

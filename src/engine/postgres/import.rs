@@ -35,14 +35,16 @@ const USERS: &str = "
     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const PRODUCTS: &str = "
-    INSERT INTO products (id, sku, name, description, price_cents, created_at)
-    SELECT * FROM unnest(?, ?, ?, ?, ?, ?)";
+    INSERT INTO products (id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at)
+    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 /// With all their units: the orders take theirs, by the triggers.
 const SALES: &str = "
-    INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock, created_at)
-    SELECT id, product_id, start_time, end_time, stock, stock, created_at
-    FROM unnest(?, ?, ?, ?, ?, ?) AS s (id, product_id, start_time, end_time, stock, created_at)";
+    INSERT INTO flash_sales
+        (id, product_id, start_time, end_time, initial_stock, remaining_stock, state, paused_at, note, created_at)
+    SELECT id, product_id, start_time, end_time, stock, stock, state, paused_at, note, created_at
+    FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)
+        AS s (id, product_id, start_time, end_time, stock, state, paused_at, note, created_at)";
 
 const ORDERS: &str = "
     INSERT INTO orders (id, flash_sale_id, user_id, product_id, status, attempt_id, created_at)
@@ -235,7 +237,10 @@ impl Batch {
                 .bind::<Array<Text>, _>(column(&products, |row| row.sku.clone()))
                 .bind::<Array<Text>, _>(column(&products, |row| row.name.clone()))
                 .bind::<Array<Text>, _>(column(&products, |row| row.description.clone()))
+                .bind::<Array<Nullable<Text>>, _>(column(&products, |row| row.image_url.clone()))
                 .bind::<Array<BigInt>, _>(column(&products, |row| row.price_cents))
+                .bind::<Array<Text>, _>(column(&products, |row| row.currency.clone()))
+                .bind::<Array<Nullable<BigInt>>, _>(column(&products, |row| row.prior_price_cents))
                 .bind::<Array<Timestamptz>, _>(column(&products, |row| row.created_at))
                 .execute(conn)
                 .await?;
@@ -249,6 +254,9 @@ impl Batch {
                 .bind::<Array<Timestamptz>, _>(column(&sales, |row| row.start_time))
                 .bind::<Array<Timestamptz>, _>(column(&sales, |row| row.end_time))
                 .bind::<Array<Integer>, _>(column(&sales, stock))
+                .bind::<Array<Text>, _>(column(&sales, |row| row.state.clone()))
+                .bind::<Array<Nullable<Timestamptz>>, _>(column(&sales, |row| row.paused_at))
+                .bind::<Array<Text>, _>(column(&sales, |row| row.note.clone()))
                 .bind::<Array<Timestamptz>, _>(column(&sales, |row| row.created_at))
                 .execute(conn)
                 .await?;

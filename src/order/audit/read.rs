@@ -111,7 +111,12 @@ impl Audit {
             tokio::time::sleep(self.pause).await;
             log.partitions = self.log().await?.0.partitions;
         }
-        Ok(Report { log, sheets })
+        let actions = self.engines.ledger.verify_actions().await?;
+        Ok(Report {
+            log,
+            sheets,
+            actions,
+        })
     }
 
     /// Reads a sale, in the order that the comparison requires.

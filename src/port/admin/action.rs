@@ -172,7 +172,7 @@ pub struct Action {
 }
 
 /// What the check of the action log found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ActionLogCheck {
     /// How many entries are as they were written, from the first one on.
     pub entries: u64,

@@ -178,7 +178,7 @@ pub(super) fn of_movement(
 }
 
 /// Checks the whole log.
-pub(super) fn verify(conn: &mut SqliteConnection) -> QueryResult<ActionLogCheck> {
+pub(in super::super) fn verify(conn: &mut SqliteConnection) -> QueryResult<ActionLogCheck> {
     let mut check = ChainCheck::default();
     loop {
         let page = after(conn, check.entries(), VERIFY_PAGE)?;

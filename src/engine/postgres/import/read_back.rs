@@ -20,9 +20,10 @@ const CURSORS: &str = "
     DECLARE users_back CURSOR FOR
         SELECT id, username, email, password_hash, full_name, role, created_at FROM users ORDER BY id;
     DECLARE products_back CURSOR FOR
-        SELECT id, sku, name, description, price_cents, created_at FROM products ORDER BY id;
+        SELECT id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at FROM products ORDER BY id;
     DECLARE sales_back CURSOR FOR
-        SELECT id, product_id, start_time, end_time, initial_stock, remaining_stock, created_at FROM flash_sales ORDER BY id;
+        SELECT id, product_id, start_time, end_time, initial_stock, remaining_stock, state, paused_at, note, created_at
+        FROM flash_sales ORDER BY id;
     DECLARE orders_back CURSOR FOR
         SELECT flash_sale_id, user_id, product_id, status::text AS status, attempt_id, created_at
         FROM orders ORDER BY flash_sale_id, user_id";
@@ -85,8 +86,14 @@ struct Product {
     name: String,
     #[diesel(sql_type = Text)]
     description: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    image_url: Option<String>,
     #[diesel(sql_type = BigInt)]
     price_cents: i64,
+    #[diesel(sql_type = Text)]
+    currency: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    prior_price_cents: Option<i64>,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
 }
@@ -105,6 +112,12 @@ struct Sale {
     initial_stock: i32,
     #[diesel(sql_type = Integer)]
     remaining_stock: i32,
+    #[diesel(sql_type = Text)]
+    state: String,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    paused_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Text)]
+    note: String,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
 }
@@ -146,7 +159,10 @@ impl From<Product> for Line {
             sku: row.sku,
             name: row.name,
             description: row.description,
+            image_url: row.image_url,
             price_cents: row.price_cents,
+            currency: row.currency,
+            prior_price_cents: row.prior_price_cents,
             created_at: row.created_at,
         })
     }
@@ -161,6 +177,9 @@ impl From<Sale> for Line {
             end_time: row.end_time,
             initial_stock: row.initial_stock.into(),
             remaining_stock: row.remaining_stock.into(),
+            state: row.state,
+            paused_at: row.paused_at,
+            note: row.note,
             created_at: row.created_at,
         })
     }

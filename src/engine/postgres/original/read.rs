@@ -309,8 +309,11 @@ impl From<Product> for ProductRow {
             sku: row.sku,
             name: row.name,
             description: row.description,
+            image_url: None,
             // It knows no prices.
             price_cents: 0,
+            currency: "USD".to_owned(),
+            prior_price_cents: None,
             created_at: row.created_at,
         }
     }
@@ -325,6 +328,9 @@ impl From<Sale> for SaleRow {
             end_time: row.end_time,
             initial_stock: row.initial_stock,
             remaining_stock: row.initial_stock,
+            state: "LIVE".to_owned(),
+            paused_at: None,
+            note: String::new(),
             created_at: row.created_at,
         }
     }

@@ -20,6 +20,9 @@ fn sale(id: i64, start: i64, end: i64, initial_stock: i64) -> SaleRow {
         end_time: at(end),
         initial_stock,
         remaining_stock: initial_stock,
+        state: "LIVE".to_owned(),
+        paused_at: None,
+        note: String::new(),
         created_at: at(0),
     }
 }

@@ -18,7 +18,10 @@ use flashsale::{
 };
 use futures::future::join_all;
 
-use super::bed::{SqlBed, TestBed, attempt, by_sql, make_partitions, member, position, settle};
+use super::{
+    bed::{SqlBed, TestBed, attempt, by_sql, make_partitions, member, position, settle},
+    operator,
+};
 use crate::support::{postgres::TestDatabase, wait_until, wire::Wire};
 
 /// A database of its own, and a connection for statements by hand.
@@ -737,4 +740,21 @@ async fn orders_and_what_they_name_are_changed_in_read_committed_only() {
             assert!(format!("{error:?}").contains("READ COMMITTED"), "{error:?}");
         }
     }
+}
+
+/// The query of ADR 22.
+#[tokio::test]
+async fn postgresql_computes_the_hash_of_an_entry_without_the_program() {
+    let bed = PostgresBed::start().await;
+    let admin = bed.administration().await;
+    operator::open_sale(admin.as_ref()).await;
+    let entry = operator::because("„two pallets“: a\nb");
+    let noted = admin.actions(None, None, 1).await.unwrap().remove(0);
+    admin.note_action(&noted, &entry).await.unwrap();
+    let adr = include_str!("../../../../docs/adr/0022-the-action-log-is-a-hash-chain.md");
+    let (_, query) = adr.split_once("```sql\n").unwrap();
+    let (query, _) = query.split_once("```").unwrap();
+    let query = query.trim().trim_end_matches(';');
+    let whole = format!("SELECT count(*) FROM ({query}) entries WHERE is_whole");
+    assert_eq!(bed.number(&whole).await, 4);
 }
