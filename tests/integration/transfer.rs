@@ -115,6 +115,51 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
 }
 
 #[tokio::test]
+async fn states_of_sales_and_details_of_products_move_along() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    let api = system.serve().await;
+    system.sale(5).await;
+    let (sale, product) = system.sale(7).await;
+    api.process.kill();
+    system
+        .sql(&format!(
+            "UPDATE flash_sales SET state = 'CANCELLED', paused_at = 1800000000123, note = 'over' WHERE id = {sale}"
+        ))
+        .await;
+    system
+        .sql(&format!(
+            "UPDATE products SET currency = 'EUR', image_url = 'https://example.com/a.png', prior_price_cents = 200 \
+             WHERE id = {product}"
+        ))
+        .await;
+    export(&system, &file).await;
+    let database = TestDatabase::create().await;
+    let (imported, said) = import(&database, &file).await;
+    assert!(imported, "{said}");
+    for (query, expected) in [
+        (
+            "SELECT count(*) FROM flash_sales WHERE state = 'CANCELLED' AND paused_at = '2027-01-15T08:00:00.123Z' AND note = 'over'",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM flash_sales WHERE state = 'LIVE' AND paused_at IS NULL AND note = ''",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM products WHERE currency = 'EUR' AND image_url LIKE 'https:%' AND prior_price_cents = 200",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM products WHERE currency = 'USD' AND image_url IS NULL",
+            1,
+        ),
+    ] {
+        assert_eq!(number(&database, query).await, expected, "{query}");
+    }
+}
+
+#[tokio::test]
 async fn the_moved_shop_goes_on_selling_on_servers() {
     let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
     let file = out.path().join("shop.jsonl");
