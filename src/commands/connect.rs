@@ -17,6 +17,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Connects to all three servers. Tries again only after errors that may pass by themselves.
 pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow::Result<Ports> {
+    Ok(system(config, stop).await?.0)
+}
+
+/// The same, with the ledger as what it can beyond its port.
+pub(super) async fn system(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
     let gate = patiently(
         "Redis",
         config.server.startup_timeout,
@@ -25,13 +33,14 @@ pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow
         redis::ConnectError::is_passing,
     );
     let (ledger, log, gate) = tokio::try_join!(ledger(config, stop), log(config, stop), gate)?;
-    let id = ledger.id();
-    Ok(Ports {
+    let (id, ledger) = (ledger.id(), Arc::new(ledger));
+    let ports = Ports {
         gate: Arc::new(gate.of_ledger(id)),
         log: Arc::new(log.of_ledger(id)),
-        ledger: Arc::new(ledger),
+        ledger: ledger.clone(),
         clock: Arc::new(SystemClock),
-    })
+    };
+    Ok((ports, ledger))
 }
 
 /// Connects to PostgreSQL alone.

@@ -14,10 +14,10 @@ use crate::{
     config::{AuthConfig, Config},
     engine::{
         demo::{self, Seeded},
-        embedded::{DataDirectory, DataFile, Embedded},
+        embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     },
     lifecycle::Lifecycle,
-    port::{Ledger, Ports, SaleListing},
+    port::{AccountStore, Ledger, Ports, SaleListing},
     terminal::{Plain, say},
 };
 
@@ -110,6 +110,53 @@ pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Re
     tokio::task::spawn_blocking(open).await?
 }
 
+/// The ledger of a data directory, whether another process serves it or not.
+pub(super) enum OpenLedger {
+    Alone(Running),
+    Beside(LedgerBeside),
+}
+
+/// Opens it. A directory that nobody has is taken until it is closed.
+pub(super) async fn ledger(config: &Config, directory: PathBuf) -> anyhow::Result<OpenLedger> {
+    match look_into(config, directory.clone()).await {
+        Ok(running) => Ok(OpenLedger::Alone(running)),
+        Err(error) if is_in_use(&error) => {
+            let ttl = config.sale.result_ttl;
+            let open = move || {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                LedgerBeside::open(&directory, &clock, ttl)
+            };
+            let beside = tokio::task::spawn_blocking(open).await??;
+            Ok(OpenLedger::Beside(beside))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a directory could not be opened since another process has it.
+pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<OpenError>(),
+        Some(OpenError::InUse { .. })
+    )
+}
+
+impl OpenLedger {
+    pub(super) fn ledger(&self) -> Arc<SqliteLedger> {
+        match self {
+            Self::Alone(running) => running.engines.ledger.clone(),
+            Self::Beside(beside) => beside.ledger.clone(),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        match self {
+            Self::Alone(running) => drop(running.close().await),
+            Self::Beside(beside) => beside.close().await,
+        }
+    }
+}
+
 /// True if there is a data file in a directory.
 pub(super) fn holds_data(directory: &Path) -> bool {
     DataFile::path_in(directory).exists()
@@ -136,6 +183,11 @@ impl Running {
             ledger: self.engines.ledger.clone(),
             clock: Arc::clone(&self.clock),
         }
+    }
+
+    /// The accounts, to be changed.
+    pub(super) fn accounts(&self) -> Arc<dyn AccountStore> {
+        self.engines.ledger.clone()
     }
 
     /// Prints the addresses, the demo logins, the current sale and the path of the data.

@@ -5,12 +5,13 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Args;
 
-use super::{connect, embedded, target::Target};
+use super::{connect, embedded, known_passwords, target::Target};
 use crate::{
     api,
     config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
+    port::AccountStore,
     telemetry,
 };
 
@@ -84,12 +85,18 @@ impl Serve {
             }
             None => None,
         };
-        let ports = match &embedded {
-            Some(embedded) => embedded.ports(),
-            None => connect::servers(&config, &lifecycle.ending().drain).await?,
+        let (ports, accounts): (_, Arc<dyn AccountStore>) = match &embedded {
+            Some(embedded) => (embedded.ports(), embedded.accounts()),
+            None => {
+                let (ports, ledger) = connect::system(&config, &lifecycle.ending().drain).await?;
+                (ports, ledger)
+            }
         };
+        if config.server.production {
+            known_passwords::refuse(&config.auth, accounts.as_ref()).await?;
+        }
         let metrics = Arc::new(move || metrics.render());
-        let starting = api::serve(&lifecycle, &config, ports, port, metrics);
+        let starting = api::serve(&lifecycle, &config, ports, accounts, port, metrics);
         let probes = if embedded.is_some() {
             // A data file answers at once, and is closed by nobody else than below.
             starting.await?

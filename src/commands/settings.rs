@@ -54,6 +54,15 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         ],
         Command::Audit(audit) => vec![target(audit.is_embedded())],
         Command::DeadLetters(letters) => vec![target(letters.is_embedded()), &["operator."]],
+        Command::User(user) => {
+            let hashes: &[&str] = if user.sets_password() {
+                &["auth.password_"]
+            } else {
+                &[]
+            };
+            vec![target(user.is_embedded()), &["operator."], hashes]
+        }
+        Command::Backup(_) => vec![EMBEDDED],
         Command::Export(_) => vec![EMBEDDED, &["worker."]],
         Command::Import(_) => vec![&["postgres.", "original."]],
         Command::Doctor(doctor) if doctor.is_embedded() => {

@@ -3,8 +3,61 @@
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
+use super::SessionRule;
 use crate::ids::UserId;
+
+/// What the bearer of an account's token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Everything, accounts included.
+    Admin,
+    /// Runs sales.
+    Operator,
+    /// Reads what operators read, to answer shoppers.
+    Support,
+    /// Reads what operators read, to check them.
+    Auditor,
+    /// A program of the shop. Its scopes say what it may do.
+    Service,
+    /// A shopper; also an account or a token with a role that is not known here.
+    #[default]
+    #[serde(other)]
+    User,
+}
+
+impl Role {
+    pub const ALL: [Self; 6] = [
+        Self::Admin,
+        Self::Operator,
+        Self::Support,
+        Self::Auditor,
+        Self::Service,
+        Self::User,
+    ];
+
+    /// The role as ledgers and tokens write it.
+    #[must_use]
+    pub fn to_sql(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Support => "support",
+            Self::Auditor => "auditor",
+            Self::Service => "service",
+            Self::User => "user",
+        }
+    }
+
+    /// The role that a ledger wrote. A word of a later version is a shopper's.
+    #[must_use]
+    pub fn from_sql(word: &str) -> Self {
+        let known = Self::ALL.into_iter().find(|role| role.to_sql() == word);
+        known.unwrap_or_default()
+    }
+}
 
 /// Number of ids in a block. A run of accounts lies within one block, so that the time at which its newest account was made is
 /// meaningful for all of them: the account of a token that was issued later existed.
@@ -46,6 +99,8 @@ pub struct AccountChanges {
     pub restart: bool,
     /// Ids whose accounts were deleted, or got another id. Some of these ids may have an account again by now.
     pub removed: Vec<RangeInclusive<i64>>,
+    /// Accounts whose tokens were ended, or that were disabled or enabled, each with the rule that holds now.
+    pub sessions: Vec<(UserId, SessionRule)>,
     /// From where to read on.
     pub position: AccountPosition,
     /// The highest account id that was ever assigned; 0 if none was. It falls only when the ledger is set back.

@@ -8,11 +8,11 @@ use diesel::{SqliteConnection, dsl, prelude::*, sql_types::BigInt};
 use super::{
     Prepared,
     schema::{account_changes, users},
-    values::time,
+    values::{session_rule, time},
 };
 use crate::{
     ids::UserId,
-    port::{AccountChanges, AccountPage, AccountPosition},
+    port::{AccountChanges, AccountPage, AccountPosition, FoundAccount, SessionRule},
 };
 
 /// The highest id that the table ever had, which SQLite keeps for AUTOINCREMENT.
@@ -41,10 +41,20 @@ pub(super) fn changes(
         .select((dsl::min(account_changes::id), dsl::max(account_changes::id)))
         .first::<(Option<i64>, Option<i64>)>(conn)?;
     let since_id = since.map_or(i64::MAX, signed);
-    let removed: Vec<i64> = account_changes::table
-        .filter(account_changes::id.gt(since_id))
+    let changed = |kind: &'static str| {
+        account_changes::table.filter(
+            account_changes::id
+                .gt(since_id)
+                .and(account_changes::kind.eq(kind)),
+        )
+    };
+    let removed: Vec<i64> = changed("removed")
         .select(account_changes::user_id)
         .load(conn)?;
+    let sessions = changed("sessions")
+        .inner_join(users::table.on(users::id.eq(account_changes::user_id)))
+        .select((users::id, users::disabled_at, users::tokens_valid_from))
+        .load::<RuleRow>(conn)?;
     let reached: IdRow = Prepared::new(REACHED).get_result(conn)?;
     let read_before = last.map_or(0, i64::unsigned_abs);
     Ok(AccountChanges {
@@ -53,6 +63,7 @@ pub(super) fn changes(
                 || first.is_some_and(|first| first > signed(before).saturating_add(1))
         }),
         removed: removed.into_iter().map(|id| id..=id).collect(),
+        sessions: sessions.into_iter().filter_map(rule).collect(),
         position: AccountPosition {
             epoch: String::new(),
             read_before,
@@ -77,20 +88,53 @@ pub(super) fn page(
     Ok(AccountPage::of(rows.into_iter().filter_map(account)))
 }
 
-pub(super) fn find(
-    conn: &mut SqliteConnection,
-    ids: &[UserId],
-) -> QueryResult<Vec<(UserId, DateTime<Utc>)>> {
+pub(super) fn find(conn: &mut SqliteConnection, ids: &[UserId]) -> QueryResult<Vec<FoundAccount>> {
     let mut found = Vec::new();
     for id in ids {
         let row = users::table
             .find(id.value())
-            .select((users::id, users::created_at))
-            .first::<(i64, i64)>(conn)
+            .select((
+                users::created_at,
+                users::disabled_at,
+                users::tokens_valid_from,
+            ))
+            .first::<(i64, Option<i64>, Option<i64>)>(conn)
             .optional()?;
-        found.extend(row.and_then(account));
+        found.extend(
+            row.map(|(created_at, disabled_at, valid_from)| FoundAccount {
+                id: *id,
+                made_at: time(created_at),
+                sessions: session_rule(disabled_at, valid_from),
+            }),
+        );
     }
     Ok(found)
+}
+
+/// Accounts that are disabled, or whose tokens were ended after `since`, in seconds since 1970.
+pub(super) fn ended(
+    conn: &mut SqliteConnection,
+    after: Option<UserId>,
+    since: i64,
+    limit: u32,
+) -> QueryResult<Vec<(UserId, SessionRule)>> {
+    let is_disabled = users::disabled_at.is_not_null();
+    let rows = users::table
+        .filter(is_disabled.or(users::tokens_valid_from.is_not_null()))
+        .filter(is_disabled.or(users::tokens_valid_from.gt(since.saturating_mul(1_000))))
+        .filter(users::id.gt(after.map_or(0, UserId::value)))
+        .order(users::id)
+        .limit(i64::from(limit))
+        .select((users::id, users::disabled_at, users::tokens_valid_from))
+        .load::<RuleRow>(conn)?;
+    Ok(rows.into_iter().filter_map(rule).collect())
+}
+
+/// Id, `disabled_at` and `tokens_valid_from` of an account.
+type RuleRow = (i64, Option<i64>, Option<i64>);
+
+fn rule((id, disabled_at, valid_from): RuleRow) -> Option<(UserId, SessionRule)> {
+    Some((UserId::new(id)?, session_rule(disabled_at, valid_from)))
 }
 
 fn account((id, created_at): (i64, i64)) -> Option<(UserId, DateTime<Utc>)> {

@@ -60,6 +60,11 @@ pub(super) fn writer(file: &Path) -> Result<SqliteConnection, OpenError> {
     }
 }
 
+/// A connection that copies the file into another one; SQLite takes that for writing.
+pub(super) fn copier(file: &Path) -> Result<SqliteConnection, OpenError> {
+    open(file, "PRAGMA cache_size = -4000;")
+}
+
 /// A connection that only reads.
 pub(super) fn reader(file: &Path) -> Result<SqliteConnection, OpenError> {
     open(file, READER)

@@ -63,6 +63,35 @@ fn pages(
     }
 }
 
+type UserColumns = (
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    String,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
+
+fn user_line(columns: UserColumns) -> (i64, Line) {
+    let (id, username, email, password_hash, full_name, role, created_at, disabled, valid) =
+        columns;
+    let row = UserRow {
+        id,
+        username,
+        email,
+        password_hash,
+        full_name,
+        role,
+        created_at: time(created_at),
+        disabled_at: disabled.map(time),
+        tokens_valid_from: valid.map(time),
+    };
+    (id, Line::User(row))
+}
+
 fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
     let rows = users::table
         .filter(users::id.gt(after))
@@ -77,21 +106,11 @@ fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
             users::full_name,
             users::role,
             users::created_at,
+            users::disabled_at,
+            users::tokens_valid_from,
         ))
-        .load::<(i64, String, String, String, Option<String>, String, i64)>(conn)?;
-    let line = |(id, username, email, password_hash, full_name, role, created_at)| {
-        let row = UserRow {
-            id,
-            username,
-            email,
-            password_hash,
-            full_name,
-            role,
-            created_at: time(created_at),
-        };
-        (id, Line::User(row))
-    };
-    Ok(rows.into_iter().map(line).collect())
+        .load::<UserColumns>(conn)?;
+    Ok(rows.into_iter().map(user_line).collect())
 }
 
 type Offer = (Option<String>, i64, String, Option<i64>);

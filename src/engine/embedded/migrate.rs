@@ -1,6 +1,6 @@
 //! Applies, reverts and lists the migrations of the data file's schema. The migrations are part of the binary.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use diesel::{
     migration::{Migration, MigrationSource, MigrationVersion},
@@ -89,6 +89,25 @@ impl DataFile {
 fn applied(conn: &mut diesel::SqliteConnection) -> HarnessResult<BTreeSet<String>> {
     let versions = conn.applied_migrations()?;
     Ok(versions.iter().map(ToString::to_string).collect())
+}
+
+/// Fails if a file that another process has lacks migrations, or has ones of a newer version.
+pub(super) fn check(conn: &mut diesel::SqliteConnection, file: &Path) -> Result<(), OpenError> {
+    let applied = applied(conn).map_err(|error| OpenError::of(file, &error.to_string()))?;
+    let newer = unknown(&applied);
+    if !newer.is_empty() {
+        return Err(OpenError::Newer {
+            file: file.to_owned(),
+            versions: newer,
+        });
+    }
+    if applied.len() < embedded().len() {
+        return Err(OpenError::File {
+            file: file.to_owned(),
+            cause: "it lacks migrations: run `flashsale migrate --embedded`, or use the version that serves it".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The migrations in the binary, in their order. Reading them cannot fail: they were compiled in.

@@ -1,6 +1,6 @@
 //! Reads the set of existing accounts for nodes that keep it in memory, and ensures that no account id is assigned twice.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -12,7 +12,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::Prepared;
 use crate::{
     ids::UserId,
-    port::{ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun},
+    port::{
+        ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun, FoundAccount,
+        SessionRule,
+    },
 };
 
 /// Registrations hold this lock in shared mode until they commit. A transaction that moves the sequence takes it exclusively,
@@ -25,10 +28,11 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale acc
 const RAISE: &str = "
     SELECT setval('users_id_seq', ?) FROM users_id_seq WHERE last_value < ? OR (last_value = ? AND NOT is_called)";
 
-/// Removals of a transaction that was running, or yet to begin, when the position was made. One statement and one snapshot:
+/// Removals, and ended sessions, of a transaction that was running, or yet to begin, when the position was made. One statement and one snapshot:
 /// what it does not see was not committed, and its transaction is not below the new position.
 const CHANGES: &str = "
-    SELECT head.at, head.made_at, head.server, head.reached, c.id, c.first_id, c.last_id
+    SELECT head.at, head.made_at, head.server, head.reached, c.id, c.kind, c.first_id, c.last_id,
+        u.id AS user_id, u.disabled_at, u.tokens_valid_from
     FROM (
         SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS at, now() AS made_at,
             concat_ws(' ', pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database()),
@@ -36,6 +40,7 @@ const CHANGES: &str = "
             (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM users_id_seq) AS reached
     ) AS head
     LEFT JOIN account_changes c ON c.changed_by >= ?::text::xid8
+    LEFT JOIN users u ON c.kind = 'sessions' AND u.id = c.first_id
     ORDER BY c.id LIMIT ?";
 
 /// Returns runs of consecutive ids instead of single ids: usually one row for each block.
@@ -48,7 +53,13 @@ const PAGE: &str = "
     GROUP BY run, block ORDER BY first";
 
 const FIND: &str =
-    "SELECT id AS first, id AS last, created_at AS newest FROM users WHERE id = ANY(?)";
+    "SELECT id, created_at, disabled_at, tokens_valid_from FROM users WHERE id = ANY(?)";
+
+const ENDED: &str = "
+    SELECT id, created_at, disabled_at, tokens_valid_from FROM users
+    WHERE (disabled_at IS NOT NULL OR tokens_valid_from IS NOT NULL)
+        AND (disabled_at IS NOT NULL OR tokens_valid_from > to_timestamp(?)) AND id > ?
+    ORDER BY id LIMIT ?";
 
 /// If there are more removals, the reader reads all accounts again instead.
 const MOST_CHANGES: usize = 100_000;
@@ -73,6 +84,53 @@ struct ChangeRow {
     first_id: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     last_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    kind: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    user_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl ChangeRow {
+    /// Ids whose accounts were removed.
+    fn removed(&self) -> Option<RangeInclusive<i64>> {
+        let is_removal = self.kind.as_deref() == Some("removed");
+        is_removal.then_some(self.first_id?..=self.last_id?)
+    }
+
+    /// An account whose tokens were ended, if it is still there.
+    fn sessions(&self) -> Option<(UserId, SessionRule)> {
+        let user = UserId::new(self.user_id?)?;
+        Some((
+            user,
+            SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        ))
+    }
+}
+
+#[derive(QueryableByName)]
+struct FoundRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl FoundRow {
+    fn account(self) -> Option<FoundAccount> {
+        Some(FoundAccount {
+            id: UserId::new(self.id)?,
+            made_at: self.created_at,
+            sessions: SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        })
+    }
 }
 
 #[derive(QueryableByName)]
@@ -123,14 +181,14 @@ pub(super) async fn changes(
     });
     let nothing = BTreeSet::new();
     let seen = since.map_or(&nothing, |before| &before.seen);
-    let removed = rows
-        .iter()
-        .filter(|row| row.id.is_some_and(|id| !seen.contains(&id)))
-        .filter_map(|row| Some(row.first_id?..=row.last_id?))
-        .collect();
+    let new = || {
+        let is_new = |row: &&ChangeRow| row.id.is_some_and(|id| !seen.contains(&id));
+        rows.iter().filter(is_new)
+    };
     Ok(AccountChanges {
         restart,
-        removed,
+        removed: new().filter_map(ChangeRow::removed).collect(),
+        sessions: new().filter_map(ChangeRow::sessions).collect(),
         reached: head.reached,
         position,
     })
@@ -155,13 +213,31 @@ pub(super) async fn page(
 pub(super) async fn find(
     conn: &mut AsyncPgConnection,
     ids: &[UserId],
-) -> QueryResult<Vec<(UserId, DateTime<Utc>)>> {
-    let rows: Vec<RunRow> = Prepared::new(FIND)
+) -> QueryResult<Vec<FoundAccount>> {
+    let rows: Vec<FoundRow> = Prepared::new(FIND)
         .bind::<Array<BigInt>, _>(ids.iter().map(|id| id.value()).collect::<Vec<_>>())
         .load(conn)
         .await?;
-    let accounts = rows.into_iter().filter_map(RunRow::run);
-    Ok(accounts.map(|run| (run.first, run.newest)).collect())
+    Ok(rows.into_iter().filter_map(FoundRow::account).collect())
+}
+
+/// Accounts that are disabled, or whose tokens were ended after `since`, in seconds since 1970.
+pub(super) async fn ended(
+    conn: &mut AsyncPgConnection,
+    after: Option<UserId>,
+    since: i64,
+    limit: u32,
+) -> QueryResult<Vec<(UserId, SessionRule)>> {
+    let rows: Vec<FoundRow> = Prepared::new(ENDED)
+        .bind::<BigInt, _>(since)
+        .bind::<BigInt, _>(after.map_or(0, UserId::value))
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    let accounts = rows.into_iter().filter_map(FoundRow::account);
+    Ok(accounts
+        .map(|account| (account.id, account.sessions))
+        .collect())
 }
 
 /// Raises the sequence so that ids of new accounts are higher than `above`. Must run within a transaction, which holds the lock.

@@ -32,8 +32,9 @@ const COUNT: &str = "
         (SELECT count(*) FROM flash_sales) AS sales, (SELECT count(*) FROM orders) AS orders";
 
 const USERS: &str = "
-    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at)
-    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at,
+        disabled_at, tokens_valid_from)
+    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const PRODUCTS: &str = "
     INSERT INTO products (id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at)
@@ -231,6 +232,10 @@ impl Batch {
                 .bind::<Array<Nullable<Text>>, _>(column(&users, |row| row.full_name.clone()))
                 .bind::<Array<Text>, _>(column(&users, |row| row.role.clone()))
                 .bind::<Array<Timestamptz>, _>(column(&users, |row| row.created_at))
+                .bind::<Array<Nullable<Timestamptz>>, _>(column(&users, |row| row.disabled_at))
+                .bind::<Array<Nullable<Timestamptz>>, _>(column(&users, |row| {
+                    row.tokens_valid_from
+                }))
                 .execute(conn)
                 .await?;
         }

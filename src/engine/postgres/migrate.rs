@@ -141,6 +141,9 @@ const RIGHTS: &[&str] = &[
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
     // A bcrypt hash of the original service is replaced at the next login.
     "UPDATE (password_hash, updated_at) ON users",
+    // Logging out and changing a password. Roles and disabling are for the owner of the tables.
+    "UPDATE (tokens_valid_from) ON users",
+    "SELECT, INSERT, UPDATE, DELETE ON password_resets",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",

@@ -12,15 +12,15 @@ use super::{Prepared, accounts, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, PasswordHashOutcome, Registration, StoredUser},
+    port::{NewUser, PasswordHashOutcome, Registration, Role, SessionRule, StoredUser},
 };
 
 /// Inserts an account with the next id of the sequence. Inserts nothing if that id is not above the bound, because the sequence
 /// is behind the ids that were assigned already.
 const REGISTER: &str = "
     WITH next AS MATERIALIZED (SELECT nextval('users_id_seq') AS id)
-    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name)
-    SELECT id, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
 /// Names of the unique indexes on the keys. The first is the present name, which an earlier version used for its index on
@@ -37,14 +37,43 @@ struct IdRow {
     id: i64,
 }
 
-/// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique indexes.
+/// An account as [`StoredUser`] has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(super) struct StoredRow {
+    id: i64,
+    username: String,
+    email: String,
+    password_hash: String,
+    role: String,
+    created_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl StoredRow {
+    pub(super) fn user(self) -> Option<StoredUser> {
+        Some(StoredUser {
+            id: UserId::new(self.id)?,
+            username: self.username,
+            email: self.email,
+            password_hash: self.password_hash,
+            role: Role::from_sql(&self.role),
+            created_at: self.created_at,
+            sessions: SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        })
+    }
+}
+
+/// Makes an account with an id above this one. Who was first is decided by the unique indexes.
 pub(super) async fn register(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Registration> {
     for _ in 0..TRIES {
-        match insert(conn, user, above).await {
+        match insert(conn, user, role, above).await {
             Ok(Some(row)) => {
                 return UserId::new(row.id)
                     .map(Registration::Registered)
@@ -79,6 +108,7 @@ pub(super) async fn register(
 async fn insert(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Option<IdRow>> {
     conn.build_transaction()
@@ -92,6 +122,7 @@ async fn insert(
                 .bind::<Text, _>(String::from(AccountKey::of(&user.email)))
                 .bind::<Text, _>(user.password_hash.clone())
                 .bind::<Nullable<Text>, _>(user.full_name.clone())
+                .bind::<Text, _>(role.to_sql())
                 .bind::<BigInt, _>(above)
                 .get_result(conn)
                 .await
@@ -119,27 +150,11 @@ pub(super) async fn find(
         )
         // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
-        .select((
-            users::id,
-            users::username,
-            users::password_hash,
-            users::role,
-            users::created_at,
-        ))
-        .first::<(i64, String, String, String, DateTime<Utc>)>(conn)
+        .select(StoredRow::as_select())
+        .first(conn)
         .await
         .optional()?;
-    Ok(
-        row.and_then(|(id, username, password_hash, role, created_at)| {
-            UserId::new(id).map(|id| StoredUser {
-                id,
-                username,
-                password_hash,
-                role,
-                created_at,
-            })
-        }),
-    )
+    Ok(row.and_then(StoredRow::user))
 }
 
 /// Replaces the hash if the account still has the old one.

@@ -298,6 +298,8 @@ impl From<User> for UserRow {
             // The original has no roles.
             role: "user".to_owned(),
             created_at: row.created_at,
+            disabled_at: None,
+            tokens_valid_from: None,
         }
     }
 }
