@@ -1,4 +1,4 @@
-//! The command line: one file a subcommand. Here engines are chosen and parts are put together; nowhere else.
+//! The command line: one file for each subcommand. Only this folder chooses engines and connects the parts of the system.
 
 mod audit;
 mod backup;
@@ -73,7 +73,7 @@ enum Command {
 }
 
 impl Command {
-    /// What production judges its configuration by.
+    /// The intent of the command, which decides which settings are refused in production.
     fn intent(&self) -> Intent {
         let target = match self {
             Self::Serve(serve) => Some(&serve.target),
@@ -101,7 +101,7 @@ impl Command {
 }
 
 impl Cli {
-    /// The exit code of a command that could not do what it is for.
+    /// The exit code for an error of [`run`].
     #[must_use]
     pub fn failure(&self) -> ExitCode {
         match self.command {
@@ -112,9 +112,9 @@ impl Cli {
     }
 }
 
-/// Runs the command. The error, if any, is one clear line.
+/// Runs the command. An error has one line of text.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // It needs no configuration, and is quiet about what it does to the system on purpose.
+    // The simulator needs no configuration. It starts no logging, because the faults that it injects would fill the log.
     if let Command::Simulate(simulate) = cli.command {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
@@ -153,7 +153,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }?;
         Ok(ExitCode::SUCCESS)
     });
-    // Whatever did not end by its deadline is cut off here.
+    // Tasks that did not end by their deadline are aborted here.
     runtime.shutdown_background();
     result
 }

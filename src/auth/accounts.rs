@@ -86,8 +86,8 @@ impl Ledger for Accounts {
             removed: Vec::new(),
             sessions: Vec::new(),
             position: AccountPosition {
-                server: String::new(),
-                at: 0,
+                epoch: String::new(),
+                read_before: 0,
                 seen: std::collections::BTreeSet::new(),
                 made_at: DateTime::UNIX_EPOCH,
             },

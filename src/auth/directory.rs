@@ -81,9 +81,9 @@ pub struct Directory {
     removals: AtomicU64,
     /// The highest id that is known to have been handed out. A ledger that is set back does not lower it.
     reached: AtomicI64,
-    /// The state of the ledger ([`AccountPosition::server`]) before the gate's note of ids was read last.
+    /// The state of the ledger ([`AccountPosition::epoch`]) before the gate's note of ids was read last.
     ///
-    /// [`AccountPosition::server`]: crate::port::AccountPosition::server
+    /// [`AccountPosition::epoch`]: crate::port::AccountPosition::epoch
     noted_in: ArcSwapOption<String>,
 }
 

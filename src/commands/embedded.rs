@@ -1,4 +1,4 @@
-//! The embedded system: its data file opened, migrated and seeded, its worker beside the API.
+//! The embedded system: opens, migrates and seeds its data file, and starts its worker in the process of the API.
 
 use std::{
     path::{Path, PathBuf},
@@ -21,20 +21,20 @@ use crate::{
     terminal::{Plain, say},
 };
 
-/// The one group of workers that a data file knows.
+/// The only consumer group of a data file.
 pub(super) const GROUP: &str = "flash-sale-worker-group";
 
-/// The engines of this process.
+/// The running engines of this process.
 pub(super) struct Running {
     engines: Embedded,
     clock: Arc<dyn Clock>,
-    /// Where the data is.
+    /// The path of the data file.
     file: PathBuf,
-    /// What was made because the file was empty.
+    /// The demo data that was made because the file was empty.
     seeded: Option<Vec<Seeded>>,
 }
 
-/// Opens the data directory, seeds it if its file is empty and that is wanted, and starts the worker.
+/// Opens the data directory, seeds it if its file is empty and `seed_if_empty` is set, and starts the worker.
 pub(super) async fn start(
     lifecycle: &Lifecycle,
     config: &Config,
@@ -42,8 +42,8 @@ pub(super) async fn start(
     seed_if_empty: bool,
 ) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (opening, its_clock) = (config.clone(), Arc::clone(&clock));
-    let open = move || open(&opening, &its_clock, &directory, seed_if_empty);
+    let (settings, its_clock) = (config.clone(), Arc::clone(&clock));
+    let open = move || open(&settings, &its_clock, &directory, seed_if_empty);
     let running = tokio::task::spawn_blocking(open).await??;
     let (failure, stop) = (running.engines.failure(), lifecycle.stop().clone());
     lifecycle.spawn("data file", async move {
@@ -87,7 +87,7 @@ fn open(
     })
 }
 
-/// The engines to look into a data directory that is not being served. No worker runs, and opening changes nothing.
+/// Opens the engines of a data directory that no process serves. Starts no worker, and changes nothing.
 pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Result<Running> {
     must_hold_data(&directory)?;
     let ttl = config.sale.result_ttl;
@@ -162,7 +162,7 @@ pub(super) fn holds_data(directory: &Path) -> bool {
     DataFile::path_in(directory).exists()
 }
 
-/// Writes the demo data, as configured.
+/// Writes the demo data, with the configured sale.
 pub(super) fn seed(
     data: &mut DataFile,
     config: &Config,
@@ -190,7 +190,7 @@ impl Running {
         self.engines.ledger.clone()
     }
 
-    /// Tells whoever started it where to look.
+    /// Prints the addresses, the demo logins, the current sale and the path of the data.
     pub(super) async fn announce(&self, url: &str, auth: &AuthConfig) {
         let ports = self.ports();
         let now = self.clock.now();
@@ -217,13 +217,13 @@ impl Running {
         say!("  Ctrl-C stops it; the data stays.\n");
     }
 
-    /// The directory, which is ours until it is dropped.
+    /// Closes the data file. This process has the directory until the returned value is dropped.
     pub(super) async fn close(self) -> DataDirectory {
         self.engines.close().await
     }
 }
 
-/// True if somebody can log in as the demo data's last shopper: its password was not changed.
+/// True if the last demo account exists and still has its known password.
 async fn has_demo_logins(ledger: &dyn Ledger, auth: &AuthConfig) -> bool {
     let Some(account) = demo::ACCOUNTS.last() else {
         return false;

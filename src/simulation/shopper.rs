@@ -176,6 +176,7 @@ impl Shopper {
         let forgotten = {
             let seen = self.world.seen();
             !seen.gate_losses.is_empty()
+                || seen.ledger_set_back
                 || !seen.past_the_gate.is_empty()
                 || seen.ended_of.contains(&self.user)
                 || seen.lost_orders_of.contains(&self.user)

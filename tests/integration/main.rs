@@ -34,6 +34,7 @@ mod shutdown;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
+mod switch;
 mod terminal;
 mod terms;
 mod transfer;

@@ -280,11 +280,11 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
     let client = server.client_as("service", "shop").await;
     for statement in [
         "DELETE FROM users",
-        "UPDATE users SET disabled_at = now()",
         "UPDATE flash_sales SET version = 1000000",
         "UPDATE admin_actions SET reason = 'another'",
         "DELETE FROM admin_actions",
         "TRUNCATE admin_actions",
+        "UPDATE users SET disabled_at = now()",
         "UPDATE users SET role = 'admin'",
         "DROP TABLE orders",
         "ALTER TABLE orders DISABLE TRIGGER ALL",

@@ -64,7 +64,7 @@ impl Directory {
                         tracing::info!("the accounts can be read again");
                     }
                     failing = false;
-                    self.follow_note(&position.server).await;
+                    self.follow_note(&position.epoch).await;
                     if Instant::now() >= keys_due {
                         keys_due = Instant::now() + KEYS_INTERVAL;
                         keys_after = self.set_missing_keys(keys_after).await;

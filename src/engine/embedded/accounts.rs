@@ -1,4 +1,4 @@
-//! Which accounts exist, for the process that keeps it in memory; and that no id is handed out twice.
+//! Reads the set of existing accounts for the process that keeps it in memory, and ensures that no account id is assigned twice.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::{
     port::{AccountChanges, AccountPage, AccountPosition, FoundAccount, SessionRule},
 };
 
-/// What AUTOINCREMENT remembers of a table: the highest id that it ever had.
+/// The highest id that the table ever had, which SQLite keeps for AUTOINCREMENT.
 const REACHED: &str =
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0) AS id";
 const RAISE: &str = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'users' AND seq < ?";
@@ -29,13 +29,14 @@ struct IdRow {
     id: i64,
 }
 
-/// One writer at a time: removals are committed in the order of their ids, so that the highest one is the position.
+/// The changes since a position, which is the highest id of a change that was read. That is enough because there is one writer
+/// at a time: changes are committed in the order of their ids.
 pub(super) fn changes(
     conn: &mut SqliteConnection,
     since: Option<u64>,
     now: DateTime<Utc>,
 ) -> QueryResult<AccountChanges> {
-    let signed = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+    let signed = |position: u64| i64::try_from(position).unwrap_or(i64::MAX);
     let (first, last) = account_changes::table
         .select((dsl::min(account_changes::id), dsl::max(account_changes::id)))
         .first::<(Option<i64>, Option<i64>)>(conn)?;
@@ -55,16 +56,17 @@ pub(super) fn changes(
         .select((users::id, users::disabled_at, users::tokens_valid_from))
         .load::<RuleRow>(conn)?;
     let reached: IdRow = Prepared::new(REACHED).get_result(conn)?;
-    let at = last.map_or(0, i64::unsigned_abs);
+    let read_before = last.map_or(0, i64::unsigned_abs);
     Ok(AccountChanges {
         restart: since.is_some_and(|before| {
-            before > at || first.is_some_and(|first| first > signed(before).saturating_add(1))
+            before > read_before
+                || first.is_some_and(|first| first > signed(before).saturating_add(1))
         }),
         removed: removed.into_iter().map(|id| id..=id).collect(),
         sessions: sessions.into_iter().filter_map(rule).collect(),
         position: AccountPosition {
-            server: String::new(),
-            at,
+            epoch: String::new(),
+            read_before,
             seen: BTreeSet::new(),
             made_at: now,
         },
@@ -139,7 +141,7 @@ fn account((id, created_at): (i64, i64)) -> Option<(UserId, DateTime<Utc>)> {
     Some((UserId::new(id)?, time(created_at)))
 }
 
-/// Sees to it that ids of new accounts are higher.
+/// Ensures that the ids of new accounts are higher than `above`.
 pub(super) fn continue_above(conn: &mut SqliteConnection, above: i64) -> QueryResult<()> {
     Prepared::new(BEGIN)
         .bind::<BigInt, _>(above)

@@ -96,7 +96,7 @@ impl Ledger for SqliteLedger {
         &self,
         since: Option<&AccountPosition>,
     ) -> Result<AccountChanges, LedgerError> {
-        let (since, now) = (since.map(|position| position.at), self.clock.now());
+        let (since, now) = (since.map(|position| position.read_before), self.clock.now());
         Ok(self
             .store
             .read(move |conn| accounts::changes(conn, since, now))

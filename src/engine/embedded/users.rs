@@ -1,4 +1,4 @@
-//! Accounts. Passwords arrive hashed; checking them is `auth`'s.
+//! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
 use diesel::{
     SqliteConnection,
@@ -75,7 +75,7 @@ pub(super) fn register(
             if information.message().contains("users.username") {
                 Ok(Registration::UsernameTaken)
             } else if information.message().contains("users.email") {
-                // SQLite names one of two that are taken; the username is what people are told first.
+                // If both names are taken, SQLite reports one of them. The username is reported first.
                 Ok(match find(conn, &user.username)? {
                     Some(_) => Registration::UsernameTaken,
                     None => Registration::EmailTaken,
@@ -101,7 +101,7 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
                 .eq(AccountKey::of(username).as_str())
                 .or(exact),
         )
-        // Who wrote the name exactly as the account without a key has it means that one.
+        // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
         .select(StoredRow::as_select())
         .first(conn)
@@ -109,7 +109,7 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
     Ok(row.and_then(StoredRow::user))
 }
 
-/// Replaces the hash if the account has the old one.
+/// Replaces the hash if the account still has the old one.
 pub(super) fn replace_hash(
     conn: &mut SqliteConnection,
     user: UserId,

@@ -1,4 +1,4 @@
-//! Which accounts exist, for the nodes that keep it in memory; and that no id is handed out twice.
+//! Reads the set of existing accounts for nodes that keep it in memory, and ensures that no account id is assigned twice.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -18,13 +18,13 @@ use crate::{
     },
 };
 
-/// Whoever registers shares it until the account stands; whoever moves the sequence has it alone, so that the sequence does not
-/// go back behind an id that was taken meanwhile.
+/// Registrations hold this lock in shared mode until they commit. A transaction that moves the sequence takes it exclusively,
+/// so that the sequence is not set below an id that a registration takes at the same time.
 const SHARE_LOCK: &str =
     "SELECT pg_advisory_xact_lock_shared(hashtextextended('flashsale accounts', 0))";
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale accounts', 0))";
 
-/// A sequence is not part of a transaction: this stands even if the transaction is rolled back.
+/// Sequences are not transactional: the new value stays even if the transaction is rolled back.
 const RAISE: &str = "
     SELECT setval('users_id_seq', ?) FROM users_id_seq WHERE last_value < ? OR (last_value = ? AND NOT is_called)";
 
@@ -43,7 +43,7 @@ const CHANGES: &str = "
     LEFT JOIN users u ON c.kind = 'sessions' AND u.id = c.first_id
     ORDER BY c.id LIMIT ?";
 
-/// Runs of consecutive ids of a block rather than ids: mostly a row for each block.
+/// Returns runs of consecutive ids instead of single ids: usually one row for each block.
 const PAGE: &str = "
     SELECT min(id) AS first, max(id) AS last, max(created_at) AS newest
     FROM (
@@ -61,11 +61,11 @@ const ENDED: &str = "
         AND (disabled_at IS NOT NULL OR tokens_valid_from > to_timestamp(?)) AND id > ?
     ORDER BY id LIMIT ?";
 
-/// More removals at once are not read one by one.
+/// If there are more removals, the reader reads all accounts again instead.
 const MOST_CHANGES: usize = 100_000;
-/// A reader that was silent for longer may have missed removals: they are kept for an hour.
+/// A reader with an older position reads all accounts again: removals are kept for an hour only.
 const LONGEST_SILENCE: TimeDelta = TimeDelta::minutes(30);
-/// No transaction has this id.
+/// Higher than the id of every transaction.
 const NO_TRANSACTION: u64 = u64::MAX;
 
 #[derive(QueryableByName)]
@@ -157,7 +157,7 @@ pub(super) async fn changes(
     conn: &mut AsyncPgConnection,
     since: Option<&AccountPosition>,
 ) -> QueryResult<AccountChanges> {
-    let from = since.map_or(NO_TRANSACTION, |position| position.at);
+    let from = since.map_or(NO_TRANSACTION, |position| position.read_before);
     let rows: Vec<ChangeRow> = Prepared::new(CHANGES)
         .bind::<Text, _>(from.to_string())
         .bind::<BigInt, _>(i64::try_from(MOST_CHANGES + 1).unwrap_or(i64::MAX))
@@ -168,14 +168,14 @@ pub(super) async fn changes(
         .first()
         .ok_or(diesel::result::Error::NotFound)?;
     let position = AccountPosition {
-        server: head.server.clone(),
-        at: head.at.parse().unwrap_or(0),
+        epoch: head.server.clone(),
+        read_before: head.at.parse().unwrap_or(0),
         seen: rows.iter().filter_map(|row| row.id).collect(),
         made_at: head.made_at,
     };
     let restart = since.is_some_and(|before| {
-        before.server != position.server
-            || before.at > position.at
+        before.epoch != position.epoch
+            || before.read_before > position.read_before
             || position.made_at - before.made_at > LONGEST_SILENCE
             || rows.len() > MOST_CHANGES
     });
@@ -194,7 +194,7 @@ pub(super) async fn changes(
     })
 }
 
-/// Ids that are not positive belong to nobody.
+/// The accounts above `after`. Rows whose id is not positive are left out: they are no accounts of this service.
 pub(super) async fn page(
     conn: &mut AsyncPgConnection,
     after: Option<UserId>,
@@ -240,7 +240,7 @@ pub(super) async fn ended(
         .collect())
 }
 
-/// Sees to it, within a transaction, that ids of new accounts are higher.
+/// Raises the sequence so that ids of new accounts are higher than `above`. Must run within a transaction, which holds the lock.
 pub(super) async fn raise(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
     Prepared::new(LOCK).execute(conn).await?;
     Prepared::new(RAISE)
@@ -252,7 +252,7 @@ pub(super) async fn raise(conn: &mut AsyncPgConnection, above: i64) -> QueryResu
     Ok(())
 }
 
-/// The same in a transaction of its own.
+/// [`raise`] in a transaction of its own.
 pub(super) async fn continue_above(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
     conn.build_transaction()
         .read_committed()
@@ -260,7 +260,7 @@ pub(super) async fn continue_above(conn: &mut AsyncPgConnection, above: i64) -> 
         .await
 }
 
-/// Keeps the sequence from being moved until the end of the transaction.
+/// Takes the shared lock: until the end of the transaction no other one moves the sequence.
 pub(super) async fn hold_sequence(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     Prepared::new(SHARE_LOCK).execute(conn).await.map(drop)
 }

@@ -1,4 +1,4 @@
-//! Accounts. Passwords arrive hashed; checking them is `auth`'s.
+//! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -15,19 +15,20 @@ use crate::{
     port::{NewUser, PasswordHashOutcome, Registration, Role, SessionRule, StoredUser},
 };
 
-/// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
+/// Inserts an account with the next id of the sequence. Inserts nothing if that id is not above the bound, because the sequence
+/// is behind the ids that were assigned already.
 const REGISTER: &str = "
     WITH next AS MATERIALIZED (SELECT nextval('users_id_seq') AS id)
     INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role)
     SELECT id, ?, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
-/// The unique indexes on the keys: their names, which the version before gave to its own ones on `lower()`, and those that they have
-/// between two migrations.
+/// Names of the unique indexes on the keys. The first is the present name, which an earlier version used for its index on
+/// `lower()`; the second is in use between two migrations.
 const USERNAME_INDEXES: [&str; 2] = ["users_username_lower_key", "users_username_key_key"];
 const EMAIL_INDEXES: [&str; 2] = ["users_email_lower_key", "users_email_key_key"];
 
-/// Tries to register while other writers move the sequence.
+/// Maximum number of tries to register while other writers move the sequence.
 const TRIES: u32 = 5;
 
 #[derive(QueryableByName)]
@@ -78,7 +79,7 @@ pub(super) async fn register(
                     .map(Registration::Registered)
                     .ok_or(Error::NotFound);
             }
-            // The ledger was set back.
+            // The sequence is not above `above`: the ledger was set back.
             Ok(None) => accounts::continue_above(conn, above).await?,
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
                 match information.constraint_name() {
@@ -134,7 +135,7 @@ pub(super) async fn find(
     conn: &mut AsyncPgConnection,
     username: &str,
 ) -> QueryResult<Option<StoredUser>> {
-    // PostgreSQL has no text with NUL, so nobody has such a name.
+    // PostgreSQL stores no text with NUL, so no account has such a name.
     if username.contains('\0') {
         return Ok(None);
     }
@@ -147,7 +148,7 @@ pub(super) async fn find(
                 .eq(AccountKey::of(username).as_str())
                 .or(exact),
         )
-        // Who wrote the name exactly as the account without a key has it means that one.
+        // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
         .select(StoredRow::as_select())
         .first(conn)
@@ -156,7 +157,7 @@ pub(super) async fn find(
     Ok(row.and_then(StoredRow::user))
 }
 
-/// Replaces the hash if the account has the old one.
+/// Replaces the hash if the account still has the old one.
 pub(super) async fn replace_hash(
     conn: &mut AsyncPgConnection,
     user: UserId,

@@ -73,18 +73,18 @@ impl Ledger for ModelLedger {
         since: Option<&AccountPosition>,
     ) -> Result<AccountChanges, LedgerError> {
         let tables = self.tables();
-        let server = tables.set_back.to_string();
+        let epoch = tables.set_back.to_string();
         let read = since.map_or(usize::MAX, |position| {
-            usize::try_from(position.at).unwrap_or(usize::MAX)
+            usize::try_from(position.read_before).unwrap_or(usize::MAX)
         });
         let removed = tables.removed.iter().skip(read);
         Ok(AccountChanges {
-            restart: since.is_some_and(|position| position.server != server),
+            restart: since.is_some_and(|position| position.epoch != epoch),
             removed: removed.map(|id| id.value()..=id.value()).collect(),
             sessions: Vec::new(),
             position: AccountPosition {
-                server,
-                at: tables.removed.len() as u64,
+                epoch,
+                read_before: tables.removed.len() as u64,
                 seen: BTreeSet::new(),
                 made_at: self.clock.now(),
             },

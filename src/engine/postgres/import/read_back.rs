@@ -1,4 +1,4 @@
-//! Reads what the database has after an import, as the lines that an export of it would have.
+//! Reads the rows of the database after an import as the lines that an export of it would have, to compare them.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -15,7 +15,7 @@ use crate::engine::{
     transfer::{Line, OrderRow, ProductRow, SaleRow, Sealer, Seals, UserRow},
 };
 
-/// Cursors, so that a million rows are read in one pass and never at once.
+/// Cursors, so that the rows are read in one pass without holding all of them in memory.
 const CURSORS: &str = "
     DECLARE users_back CURSOR FOR
         SELECT id, username, email, password_hash, full_name, role, created_at, disabled_at, tokens_valid_from FROM users ORDER BY id;
@@ -28,7 +28,7 @@ const CURSORS: &str = "
         SELECT flash_sale_id, user_id, product_id, status::text AS status, attempt_id, created_at
         FROM orders ORDER BY flash_sale_id, user_id";
 
-/// The seals of what the database has.
+/// The seals (counts and checksums) of the rows in the database.
 pub(super) async fn seals(conn: &mut AsyncPgConnection) -> Result<Seals, ImportError> {
     conn.batch_execute(CURSORS).await?;
     let mut sealer = Sealer::default();

@@ -433,7 +433,7 @@ pub async fn at_a_position_of_another_state_everything_is_read_again(bed: &impl 
     bed.shoppers(1).await;
     let now = ledger.account_changes(None).await.unwrap();
     let foreign = AccountPosition {
-        server: "another".to_owned(),
+        epoch: "another".to_owned(),
         ..now.position
     };
     let changes = ledger.account_changes(Some(&foreign)).await.unwrap();
