@@ -165,7 +165,7 @@ impl StoredAction {
         let mut text = "flashsale action 1\n".to_owned();
         for field in fields {
             match field {
-                Some(field) => text.push_str(&format!("{}:{field}\n", field.len())),
+                Some(field) => text.extend([&field.len().to_string(), ":", field, "\n"]),
                 None => text.push_str("-\n"),
             }
         }
@@ -175,7 +175,7 @@ impl StoredAction {
     /// As the port has it. The program wrote the texts; one that it cannot read, since it was changed by hand, is left out.
     #[must_use]
     pub fn to_action(&self) -> Action {
-        let json = |text: &Option<String>| serde_json::from_str(text.as_deref()?).ok();
+        let json = |text: Option<&str>| serde_json::from_str(text?).ok();
         Action {
             id: ActionId(self.id),
             at: self.at,
@@ -188,8 +188,8 @@ impl StoredAction {
                 address: self.address.as_ref().and_then(|text| text.parse().ok()),
             },
             reason: self.reason.clone(),
-            before: json(&self.before),
-            after: json(&self.after),
+            before: json(self.before.as_deref()),
+            after: json(self.after.as_deref()),
         }
     }
 }

@@ -29,7 +29,7 @@ pub enum Phase {
 }
 
 /// The most units that a sale can have: what the ledgers' columns hold.
-pub const MAX_UNITS: u32 = i32::MAX as u32;
+pub const MAX_UNITS: u32 = i32::MAX.unsigned_abs();
 
 /// Why a change is not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -192,7 +192,6 @@ fn edit(
     let end = after.window.end != sale.window.end;
     let units = after.initial_stock != sale.initial_stock;
     match phase {
-        Phase::Draft => {}
         Phase::Scheduled | Phase::Open | Phase::Paused if units => {
             return refused("units of a published sale are added and withdrawn");
         }
@@ -202,7 +201,12 @@ fn edit(
         Phase::Ended | Phase::Cancelled if identity || units || end => {
             return refused(cannot("changed, except for its note", phase));
         }
-        Phase::Scheduled | Phase::Open | Phase::Paused | Phase::Ended | Phase::Cancelled => {}
+        Phase::Draft
+        | Phase::Scheduled
+        | Phase::Open
+        | Phase::Paused
+        | Phase::Ended
+        | Phase::Cancelled => {}
     }
     check_window(after.window)?;
     if matches!(phase, Phase::Open | Phase::Paused) && end && after.window.end <= now {

@@ -290,7 +290,7 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
             running.process.running().await;
             match directory.admit(&identity).await {
                 Ok(()) => {}
-                Err(AccountRefusal::Unknown) => return Answer::NoAccount,
+                Err(AccountRefusal::Unknown | AccountRefusal::Ended) => return Answer::NoAccount,
                 Err(AccountRefusal::Unavailable(_)) => return Answer::NotServed,
             }
             running.clock.take_last_id();

@@ -29,6 +29,7 @@ mod redis_tls;
 mod sale;
 mod secrets;
 mod security;
+mod sessions;
 mod shutdown;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well

@@ -34,6 +34,11 @@ async fn a_shop_that_moves(system: &OneProcess, out: &Path) -> (i64, i64) {
         api.attempt(open, &buyer).await.0 == 200
     })
     .await;
+    let shut_out = format!(
+        "UPDATE users SET role = 'auditor', disabled_at = 5000, tokens_valid_from = 7000 WHERE id = {}",
+        shoppers[1].id
+    );
+    system.sql(&shut_out).await;
     // Whatever it leaves unsettled, the export settles.
     api.process.kill();
     export(system, out).await;
@@ -90,6 +95,7 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
     for query in [
         "SELECT count(*) FROM users",
         "SELECT CAST(sum(id) AS BIGINT) FROM users",
+        "SELECT CAST(sum(id) AS BIGINT) FROM users WHERE role = 'auditor' AND disabled_at IS NOT NULL",
         "SELECT count(*) FROM orders WHERE status = 'SUCCESS'",
         "SELECT CAST(sum(user_id * 1000 + flash_sale_id) AS BIGINT) FROM orders",
         "SELECT CAST(sum(remaining_stock * id) AS BIGINT) FROM flash_sales",
@@ -104,6 +110,8 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
     let remaining =
         format!("SELECT remaining_stock::bigint FROM flash_sales WHERE id = {sold_out}");
     assert_eq!(number(&database, &remaining).await, 0);
+    let ended = "SELECT extract(epoch FROM sum(tokens_valid_from - 'epoch'))::bigint FROM users";
+    assert_eq!(number(&database, ended).await, 7);
     // The next ids are new ones.
     database
         .query("INSERT INTO users (username, email, password_hash) VALUES ('new', 'new', '-')")
@@ -112,6 +120,51 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
 
     let (again, said) = import(&database, &file).await;
     assert!(!again && said.contains("is not empty (4 users"), "{said}");
+}
+
+#[tokio::test]
+async fn states_of_sales_and_details_of_products_move_along() {
+    let (system, out) = (OneProcess::start().await, tempfile::tempdir().unwrap());
+    let file = out.path().join("shop.jsonl");
+    let api = system.serve().await;
+    system.sale(5).await;
+    let (sale, product) = system.sale(7).await;
+    api.process.kill();
+    system
+        .sql(&format!(
+            "UPDATE flash_sales SET state = 'CANCELLED', paused_at = 1800000000123, note = 'over' WHERE id = {sale}"
+        ))
+        .await;
+    system
+        .sql(&format!(
+            "UPDATE products SET currency = 'EUR', image_url = 'https://example.com/a.png', prior_price_cents = 200 \
+             WHERE id = {product}"
+        ))
+        .await;
+    export(&system, &file).await;
+    let database = TestDatabase::create().await;
+    let (imported, said) = import(&database, &file).await;
+    assert!(imported, "{said}");
+    for (query, expected) in [
+        (
+            "SELECT count(*) FROM flash_sales WHERE state = 'CANCELLED' AND paused_at = '2027-01-15T08:00:00.123Z' AND note = 'over'",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM flash_sales WHERE state = 'LIVE' AND paused_at IS NULL AND note = ''",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM products WHERE currency = 'EUR' AND image_url LIKE 'https:%' AND prior_price_cents = 200",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM products WHERE currency = 'USD' AND image_url IS NULL",
+            1,
+        ),
+    ] {
+        assert_eq!(number(&database, query).await, expected, "{query}");
+    }
 }
 
 #[tokio::test]

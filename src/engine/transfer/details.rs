@@ -23,6 +23,7 @@ pub(super) mod time {
     use chrono::{DateTime, SecondsFormat, Utc};
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
+    #[allow(clippy::ref_option)] // as serde calls it
     pub(in super::super) fn serialize<S: Serializer>(
         at: &Option<DateTime<Utc>>,
         serializer: S,

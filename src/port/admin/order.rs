@@ -50,7 +50,7 @@ pub struct AttemptHistory {
     pub cause: Option<String>,
     pub topic: String,
     pub partition: Partition,
-    /// Not known of attempts that were settled by an earlier version.
+    /// Not recorded by the ledger so far.
     pub offset: Option<Offset>,
     pub settled_at: DateTime<Utc>,
     pub order: Option<OrderEntry>,

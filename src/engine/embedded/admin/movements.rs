@@ -61,16 +61,18 @@ fn count(units: i64) -> u32 {
     u32::try_from(units).unwrap_or(0)
 }
 
-fn movement(row: MovementRow) -> Option<Movement> {
-    Some(Movement {
-        id: MovementId(Uuid::from_slice(&row.id).ok()?),
-        sale: SaleId::new(row.flash_sale_id)?,
-        mode: movement::mode_from_sql(&row.mode),
-        requested: count(row.requested),
-        applied: count(row.applied),
-        state: movement::state_from_sql(&row.state),
-        requested_at: time(row.requested_at),
-    })
+impl MovementRow {
+    fn movement(self) -> Option<Movement> {
+        Some(Movement {
+            id: MovementId(Uuid::from_slice(&self.id).ok()?),
+            sale: SaleId::new(self.flash_sale_id)?,
+            mode: movement::mode_from_sql(&self.mode),
+            requested: count(self.requested),
+            applied: count(self.applied),
+            state: movement::state_from_sql(&self.state),
+            requested_at: time(self.requested_at),
+        })
+    }
 }
 
 pub(in super::super) fn pending(
@@ -82,7 +84,7 @@ pub(in super::super) fn pending(
         let rows: Vec<MovementRow> = Prepared::new(PENDING)
             .bind::<BigInt, _>(sale.value())
             .load(conn)?;
-        pending.extend(rows.into_iter().filter_map(movement));
+        pending.extend(rows.into_iter().filter_map(MovementRow::movement));
     }
     Ok(pending)
 }
@@ -95,7 +97,7 @@ pub(in super::super) fn find(
         .bind::<Binary, _>(id.0.as_bytes().to_vec())
         .get_result(conn)
         .optional()?;
-    Ok(row.and_then(movement))
+    Ok(row.and_then(MovementRow::movement))
 }
 
 pub(super) fn begin(

@@ -37,7 +37,7 @@ const PAGE: &str = "
 /// The triggers on orders return the unit and note the order in `released_orders`.
 const END: &str = "UPDATE orders SET status = 'FAILED' WHERE attempt_id = ?";
 
-/// Both columns: `SQLite` checks that `remaining_stock` is not above `initial_stock` before a trigger can follow.
+/// Both columns: SQLite checks that `remaining_stock` is not above `initial_stock` before a trigger can follow.
 const REMOVE_UNIT: &str = "
     UPDATE flash_sales SET initial_stock = initial_stock - 1, remaining_stock = remaining_stock - 1 WHERE id = ?";
 

@@ -113,6 +113,7 @@ impl ActionRow {
 }
 
 /// The end of the log, locked until the end of the transaction.
+#[derive(Clone, Copy)]
 pub(in super::super) struct LockedHead {
     head: Head,
     /// By the ledger's clock, to the millisecond.

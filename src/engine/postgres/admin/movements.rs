@@ -68,16 +68,18 @@ fn count(units: i32) -> u32 {
     u32::try_from(units).unwrap_or(0)
 }
 
-fn movement(row: MovementRow) -> Option<Movement> {
-    Some(Movement {
-        id: MovementId(row.id),
-        sale: SaleId::new(row.flash_sale_id)?,
-        mode: movement::mode_from_sql(&row.mode),
-        requested: count(row.requested),
-        applied: count(row.applied),
-        state: movement::state_from_sql(&row.state),
-        requested_at: row.requested_at,
-    })
+impl MovementRow {
+    fn movement(self) -> Option<Movement> {
+        Some(Movement {
+            id: MovementId(self.id),
+            sale: SaleId::new(self.flash_sale_id)?,
+            mode: movement::mode_from_sql(&self.mode),
+            requested: count(self.requested),
+            applied: count(self.applied),
+            state: movement::state_from_sql(&self.state),
+            requested_at: self.requested_at,
+        })
+    }
 }
 
 pub(in super::super) async fn pending(
@@ -89,7 +91,7 @@ pub(in super::super) async fn pending(
         .bind::<Array<BigInt>, _>(ids)
         .load(conn)
         .await?;
-    Ok(rows.into_iter().filter_map(movement).collect())
+    Ok(rows.into_iter().filter_map(MovementRow::movement).collect())
 }
 
 pub(in super::super) async fn find(
@@ -101,7 +103,7 @@ pub(in super::super) async fn find(
         .bind::<Array<SqlUuid>, _>(ids)
         .load(conn)
         .await?;
-    Ok(rows.into_iter().filter_map(movement).collect())
+    Ok(rows.into_iter().filter_map(MovementRow::movement).collect())
 }
 
 /// Within a transaction.
