@@ -23,13 +23,14 @@ use std::{
 use chrono::Utc;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use flashsale::{
-    auth::{Role, Tokens},
+    auth::Tokens,
     config::{Config, Sources},
     engine::{postgres::PostgresLedger, redis::RedisGate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, Holder, Ledger, LoadStart, LoadStep, LoadToken, Member, Offset, Position,
-        PurchaseResult, ResultEntry, ResultQuery, SaleTerms, SaleWindow, SettleBatch, StockGate,
+        PurchaseResult, ResultEntry, ResultQuery, Role, SaleTerms, SaleWindow, SettleBatch,
+        StockGate,
     },
 };
 use support::{

@@ -5,19 +5,26 @@
 
 #[cfg(test)]
 pub(crate) mod accounts;
+mod change_form;
 mod directory;
 mod error;
 mod form;
 mod guessable;
 mod limits;
+mod operator_form;
 mod passwords;
+mod reset_token;
 mod service;
+mod sessions;
 mod tokens;
 
+pub use change_form::{PasswordForm, ResetForm};
 pub use directory::{AccountRefusal, Directory, DirectoryEngines, raise_lost_mark};
 pub use error::AuthError;
 pub use form::{Invalid, LoginForm, RegistrationForm};
 pub use limits::AuthLimits;
+pub use operator_form::{OperatorsAccount, operators_password};
 pub use passwords::{BCRYPT_COSTS, Fit, PasswordError, Passwords, bcrypt_cost, is_comparable};
+pub use reset_token::{RESET_LIFETIME, ResetToken, random_password};
 pub use service::{Account, Auth, LoginSession};
-pub use tokens::{Identity, Role, TokenError, Tokens};
+pub use tokens::{Identity, TokenError, Tokens};

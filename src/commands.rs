@@ -1,12 +1,14 @@
-//! The command line: one file a subcommand. Here engines are chosen and parts are put together; nowhere else.
+//! The command line: one file for each subcommand. Only this folder chooses engines and connects the parts of the system.
 
 mod audit;
+mod backup;
 mod connect;
 mod dead_letters;
 mod doctor;
 mod embedded;
 mod export;
 mod import;
+mod known_passwords;
 mod migrate;
 mod openapi;
 mod seed;
@@ -15,6 +17,7 @@ mod settings;
 mod simulate;
 mod stress;
 mod target;
+mod user;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -58,9 +61,11 @@ enum Command {
     Migrate(migrate::Migrate),
     Seed(seed::Seed),
     Audit(audit::Audit),
+    Backup(backup::Backup),
     DeadLetters(dead_letters::DeadLetters),
     Export(export::Export),
     Import(import::Import),
+    User(user::User),
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
     Openapi(openapi::Openapi),
@@ -68,7 +73,7 @@ enum Command {
 }
 
 impl Command {
-    /// What production judges its configuration by.
+    /// The intent of the command, which decides which settings are refused in production.
     fn intent(&self) -> Intent {
         let target = match self {
             Self::Serve(serve) => Some(&serve.target),
@@ -77,7 +82,9 @@ impl Command {
             Self::Audit(audit) => Some(&audit.target),
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
             Self::Doctor(doctor) => Some(&doctor.target),
+            Self::User(user) => Some(&user.target),
             Self::Work(_)
+            | Self::Backup(_)
             | Self::Export(_)
             | Self::Import(_)
             | Self::Stress(_)
@@ -85,15 +92,16 @@ impl Command {
             | Self::Simulate(_) => None,
         };
         Intent {
-            // An export reads a data directory, whatever its arguments.
-            embedded: matches!(self, Self::Export(_)) || target.is_some_and(Target::is_embedded),
+            // Both read a data directory, whatever their arguments.
+            embedded: matches!(self, Self::Backup(_) | Self::Export(_))
+                || target.is_some_and(Target::is_embedded),
             demo_accounts: matches!(self, Self::Seed(seed) if !seed.force),
         }
     }
 }
 
 impl Cli {
-    /// The exit code of a command that could not do what it is for.
+    /// The exit code for an error of [`run`].
     #[must_use]
     pub fn failure(&self) -> ExitCode {
         match self.command {
@@ -104,9 +112,9 @@ impl Cli {
     }
 }
 
-/// Runs the command. The error, if any, is one clear line.
+/// Runs the command. An error has one line of text.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // It needs no configuration, and is quiet about what it does to the system on purpose.
+    // The simulator needs no configuration. It starts no logging, because the faults that it injects would fill the log.
     if let Command::Simulate(simulate) = cli.command {
         return simulate.run().map(|()| ExitCode::SUCCESS);
     }
@@ -129,6 +137,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let result = runtime.block_on(async {
         match cli.command {
             Command::Audit(audit) => return audit.run(config).await,
+            Command::Backup(backup) => return backup.run(config).await,
             Command::Stress(stress) => return Box::pin(stress.run(config)).await,
             Command::Serve(serve) => serve.run(config).await,
             Command::Work(work) => work.run(config).await,
@@ -137,13 +146,14 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::DeadLetters(dead_letters) => dead_letters.run(config).await,
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
+            Command::User(user) => user.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
             Command::Openapi(_) => openapi::Openapi::run(),
             Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     });
-    // Whatever did not end by its deadline is cut off here.
+    // Tasks that did not end by their deadline are aborted here.
     runtime.shutdown_background();
     result
 }

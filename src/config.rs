@@ -259,6 +259,8 @@ pub struct OperatorConfig {
 #[derive(Debug, Clone)]
 pub struct AuthConfig {
     pub jwt_secret: Secret,
+    /// Tokens signed with it are accepted, too, while the secret is being replaced.
+    pub jwt_secret_previous: Option<Secret>,
     pub token_ttl: Duration,
     pub password_memory_kib: u32,
     pub password_passes: u32,

@@ -7,7 +7,7 @@ use std::{fmt, num::NonZeroI64, str::FromStr};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What is wrong with the text of an id.
+/// The text or number is not an id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be a positive integer")]
 pub struct InvalidId;
@@ -74,10 +74,10 @@ positive_id! {
     SaleId
 }
 
-/// One press of "buy" that was given a unit by the gate.
+/// One accepted press of "buy": the gate reserved a unit for it.
 ///
-/// Version 7 for attempts of this service; version 5, derived from the content, for logged records that carry none
-/// (`engine::kafka::record`).
+/// A UUID of version 7 for attempts of this service; of version 5, derived from the record, for log records without an id
+/// (`engine::record`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AttemptId(pub Uuid);
@@ -106,18 +106,18 @@ impl FromStr for AttemptId {
 
 /// The identity of one ledger: a random id that `migrate` gives to each database once.
 ///
-/// Sale and user numbers of two ledgers coincide; this id tells a gate, a log record or a token of another ledger from
-/// one of this ledger. A restored backup keeps the id of the database it was taken from.
+/// Every ledger counts its sales and users from 1. This id therefore distinguishes the gate keys, log records and tokens of one
+/// ledger from those of another. A restored backup keeps the id of the database it was taken from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LedgerId(pub Uuid);
 
 impl LedgerId {
-    /// The id of engines that were not told which ledger they serve. No ledger has it.
+    /// The id that engines use if they were given none. No ledger has this id.
     pub const NONE: Self = Self(Uuid::nil());
 }
 
-/// The last eight hexadecimal digits of a ledger's id: what results, log records and tokens carry. Two ledgers have the same
-/// ones by a chance of 1 in 4 billion.
+/// The last eight hexadecimal digits of a ledger's id, which results, log records and tokens carry. The probability that two
+/// ledgers have the same tag is 1 in 4 billion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LedgerTag(u32);
 
@@ -136,7 +136,7 @@ impl fmt::Display for LedgerTag {
     }
 }
 
-/// What is wrong with the text of a ledger's tag.
+/// The text is not a ledger's tag.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("must be eight hexadecimal digits")]
 pub struct InvalidTag;

@@ -1,21 +1,21 @@
-//! `flashsale`: takes the second in which a sale opens.
+//! `flashsale`: a flash-sale backend, made for the load of the second in which a sale opens.
 //!
-//! - [`port`]: the three ports to the servers behind it, and the types they speak in; [`ids`], [`account_key`] and [`clock`] below
-//!   them
+//! - [`port`]: the three ports (gate, log and ledger) and the types of their interfaces; below them [`ids`], [`account_key`] and
+//!   [`clock`]
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
-//! - [`engine`]: the ports on Redis, Kafka and PostgreSQL, embedded in one process, and as models; the domain never names
-//!   one
+//! - [`engine`]: implementations of the ports: Redis, Kafka, PostgreSQL, embedded in one process, and models; the domain never
+//!   imports one
 //! - [`rules`]: pure decisions that several engines share: settlement, and a sale's stock in memory
-//! - [`http`]: the kit that routes are made of: the server, the shape of answers and errors
-//! - [`api`]: the HTTP contract above the domain: table of routes, handlers, answers to errors, OpenAPI document
+//! - [`http`]: what all routes share: the server, the format of answers and errors
+//! - [`api`]: the HTTP contract above the domain: table of routes, handlers, mapping of errors, OpenAPI document
 //! - [`limit`]: rate limits with a bounded memory, for the domain
-//! - [`security`]: the security log: who did what from where
+//! - [`security`]: the security log: which client did what, and from which address
 //! - [`commands`]: the command line, which chooses the engines
-//! - [`simulation`]: whole histories under faults, from a seed, on the models
-//! - [`stress`]: load on a running system over HTTP, and what its shoppers were told
+//! - [`simulation`]: runs the whole system on the models under injected faults, reproducible from a seed
+//! - [`stress`]: puts load on a running system over HTTP, and checks the answers that shoppers got
 //! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
 //!
-//! `docs/ARCHITECTURE.md` draws the map and walks one purchase through it.
+//! `docs/ARCHITECTURE.md` has the complete map and follows one purchase through it.
 
 pub mod account_key;
 pub mod api;

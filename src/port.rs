@@ -4,6 +4,7 @@
 //! of record. Here are the traits and the plain types they speak in; the engines that implement them are under
 //! `engine`, and nothing here knows any of them.
 
+mod account_store;
 mod accounts;
 mod admin;
 mod attempt;
@@ -14,9 +15,10 @@ mod log;
 mod outcomes;
 mod ports;
 
+pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
-    KeyPage,
+    KeyPage, Role,
 };
 pub use admin::{
     Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, AdminError, Administration,

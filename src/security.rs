@@ -32,15 +32,25 @@ pub enum Event {
     Login,
     /// A login that is refused without a check, because logins from its network, or to its account from there, failed too often.
     LockOut,
+    /// All tokens of an account were ended by its owner.
+    Logout,
+    PasswordChange,
+    PasswordReset,
+    /// A person made an account, or changed one that is not their own.
+    Account,
     /// An operator's decision about a dead letter.
     DeadLetter,
 }
 
 impl Event {
-    const ALL: [Self; 4] = [
+    const ALL: [Self; 8] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
+        Self::Logout,
+        Self::PasswordChange,
+        Self::PasswordReset,
+        Self::Account,
         Self::DeadLetter,
     ];
 
@@ -49,6 +59,10 @@ impl Event {
             Self::Registration => "registration",
             Self::Login => "login",
             Self::LockOut => "lock_out",
+            Self::Logout => "logout",
+            Self::PasswordChange => "password_change",
+            Self::PasswordReset => "password_reset",
+            Self::Account => "account",
             Self::DeadLetter => "dead_letter",
         }
     }

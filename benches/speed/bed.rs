@@ -4,9 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use chrono::Utc;
 use flashsale::{
-    auth::{Role, Tokens},
+    auth::Tokens,
     config::{Config, Sources},
     ids::UserId,
+    port::Role,
     stress::{Target, Token},
 };
 

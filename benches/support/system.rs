@@ -13,10 +13,11 @@ use std::{
 
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 use flashsale::{
-    auth::{Role, Tokens},
+    auth::Tokens,
     clock::{Clock, SystemClock},
     config::{AuthConfig, Secret},
     ids::UserId,
+    port::Role,
 };
 
 /// What signs the tokens; that of the integration tests, on whose systems some measure.
@@ -132,6 +133,7 @@ impl Drop for Server {
 pub fn token(user: usize) -> String {
     let tokens = Tokens::new(&AuthConfig {
         jwt_secret: Secret::new(SECRET),
+        jwt_secret_previous: None,
         token_ttl: Duration::from_hours(1),
         password_memory_kib: 64,
         password_passes: 1,

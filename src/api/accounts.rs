@@ -1,11 +1,12 @@
-//! `POST /api/auth/register` and `POST /api/auth/login`.
+//! `/api/auth`: registering, logging in and out, and setting another password.
 
 use actix_web::{HttpResponse, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::shopper::SignedIn;
 use crate::{
-    auth::{Account, Auth, LoginForm, LoginSession, RegistrationForm},
+    auth::{Account, Auth, LoginForm, LoginSession, PasswordForm, RegistrationForm, ResetForm},
     http::{ApiError, Client, Fields, Success},
 };
 
@@ -91,4 +92,56 @@ pub async fn login(
 ) -> Result<HttpResponse, ApiError> {
     let session = auth.login(form.0, client.0).await?;
     Ok(HttpResponse::Ok().json(Success::new(SessionBody::from(session))))
+}
+
+/// End all sessions of the account.
+///
+/// Every token that the account has been given until now is refused, on this server at once and on all others within 5 seconds.
+/// There is no way to end one session alone.
+#[utoipa::path(
+    post, path = "/api/auth/logout", operation_id = "logout", tag = "Accounts", security(("bearer" = [])),
+    responses((status = 204, description = "All tokens of the account were ended."))
+)]
+pub async fn logout(
+    token: SignedIn,
+    client: Client,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    auth.log_out(&token.0, client.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Change the password, and receive a new token.
+///
+/// Asks for the current password. Ends all sessions of the account, as logging out does; the token in the answer is good.
+#[utoipa::path(
+    post, path = "/api/auth/password", operation_id = "changePassword", tag = "Accounts", security(("bearer" = [])),
+    request_body(content((PasswordForm = "application/json"), (PasswordForm = "application/x-www-form-urlencoded"))),
+    responses((status = 200, description = "A token for the other requests.", body = Success<SessionBody>))
+)]
+pub async fn change_password(
+    token: SignedIn,
+    client: Client,
+    form: Fields<PasswordForm>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    let session = auth.change_password(&token.0, form.0, client.0).await?;
+    Ok(HttpResponse::Ok().json(Success::new(SessionBody::from(session))))
+}
+
+/// Set another password with a one-time token.
+///
+/// The operator of the server hands out the token: it is good for one hour, and once. Ends all sessions of the account.
+#[utoipa::path(
+    post, path = "/api/auth/reset", operation_id = "resetPassword", security(()), tag = "Accounts",
+    request_body(content((ResetForm = "application/json"), (ResetForm = "application/x-www-form-urlencoded"))),
+    responses((status = 204, description = "The password was set; log in with it."))
+)]
+pub async fn reset_password(
+    client: Client,
+    form: Fields<ResetForm>,
+    auth: Data<Auth>,
+) -> Result<HttpResponse, ApiError> {
+    auth.reset_password(form.0, client.0).await?;
+    Ok(HttpResponse::NoContent().finish())
 }

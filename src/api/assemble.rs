@@ -13,7 +13,7 @@ use crate::{
     ids::LedgerId,
     lifecycle::Lifecycle,
     order::{AttemptLimit, Services, SettlementLag},
-    port::Ports,
+    port::{AccountStore, Ports},
 };
 
 /// Connections of those who watch a process.
@@ -25,6 +25,7 @@ pub async fn serve(
     lifecycle: &Lifecycle,
     config: &Config,
     ports: Ports,
+    accounts: Arc<dyn AccountStore>,
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<Probes> {
@@ -38,13 +39,13 @@ pub async fn serve(
         ledger,
         clock,
     } = ports;
-    let accounts = DirectoryEngines {
+    let engines = DirectoryEngines {
         ledger: Arc::clone(&ledger),
         gate: Arc::clone(&gate),
         log: Arc::clone(&log),
         group: config.kafka.consumer_group.clone(),
     };
-    let directory = Directory::open(lifecycle, accounts)
+    let directory = Directory::open(lifecycle, engines)
         .await
         .context("the accounts could not be read")?;
     // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
@@ -55,14 +56,20 @@ pub async fn serve(
     };
     let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
     let passwords = Passwords::new(&config.auth)?;
-    let auth = Arc::new(Auth::new(
+    let auth = Auth::new(
         Arc::clone(&ledger),
+        accounts,
         Arc::clone(&directory),
         AuthLimits::new(&config.limits),
         passwords,
         Arc::clone(&tokens),
         Arc::clone(&clock),
-    ));
+    );
+    let auth = Arc::new(if config.server.production {
+        auth.in_production()
+    } else {
+        auth
+    });
     let probes = Probes {
         readiness: Arc::new(Readiness::new(
             gate,

@@ -18,7 +18,11 @@ impl From<AuthError> for ApiError {
             AuthError::Invalid(invalid) => invalid.into(),
             AuthError::UsernameTaken => ErrorCode::UsernameTaken.into(),
             AuthError::EmailTaken => ErrorCode::EmailTaken.into(),
-            AuthError::WrongCredentials => ErrorCode::InvalidCredentials.into(),
+            // Nobody is told which.
+            AuthError::WrongCredentials | AuthError::Disabled | AuthError::KnownPassword => {
+                ErrorCode::InvalidCredentials.into()
+            }
+            AuthError::ResetTokenInvalid => ErrorCode::ResetTokenInvalid.into(),
             AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
             AuthError::Signing(error) => error.into(),
@@ -68,7 +72,7 @@ impl From<TokenError> for ApiError {
 impl From<AccountRefusal> for ApiError {
     fn from(refusal: AccountRefusal) -> Self {
         match refusal {
-            AccountRefusal::Unknown => ErrorCode::TokenInvalid.into(),
+            AccountRefusal::Unknown | AccountRefusal::Ended => ErrorCode::TokenInvalid.into(),
             AccountRefusal::Unavailable(_) => unavailable(&refusal),
         }
     }
@@ -182,6 +186,14 @@ mod tests {
             code(AuthError::WrongCredentials),
             (401, "invalid_credentials")
         );
+        for refused in [AuthError::Disabled, AuthError::KnownPassword] {
+            assert_eq!(code(refused), (401, "invalid_credentials"));
+        }
+        assert_eq!(
+            code(AuthError::ResetTokenInvalid),
+            (400, "reset_token_invalid")
+        );
+        assert_eq!(code(AccountRefusal::Ended), (401, "token_invalid"));
         assert_eq!(
             code(AuthError::Password(PasswordError::Busy)),
             (503, "busy")

@@ -33,7 +33,7 @@ whole (400, 408) has no body.
 #[openapi(
     info(title = "Flash sale", description = ABOUT, contact(name = "The operator of this server")),
     tags(
-        (name = "Accounts", description = "Registering and logging in"),
+        (name = "Accounts", description = "Registering, logging in and out, passwords"),
         (name = "Flash sale", description = "The sale, and buying in it"),
         (name = "Orders", description = "What became of a purchase"),
         (name = "Operation", description = "For those who run the service"),
@@ -41,6 +41,9 @@ whole (400, 408) has no body.
     paths(
         accounts::register,
         accounts::login,
+        accounts::logout,
+        accounts::change_password,
+        accounts::reset_password,
         sale::status,
         orders::attempt,
         orders::status,

@@ -6,7 +6,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZAT
 use futures::future::{Either, LocalBoxFuture};
 
 use crate::{
-    auth::{Directory, Identity, Tokens},
+    auth::{AccountRefusal, Directory, Identity, Tokens},
     http::{ApiError, ErrorCode},
     ids::UserId,
 };
@@ -15,44 +15,84 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct Shopper(pub UserId);
 
-/// A valid token came with the request, whether its account still exists or not: enough for what everybody is told alike.
+/// The same with all that the token says.
+#[derive(Debug, Clone, Copy)]
+pub struct SignedIn(pub Identity);
+
+/// A valid token came with the request, whether its account still exists or not: enough for what everybody is told alike. A token
+/// that this node knows to be ended is none.
 #[derive(Debug, Clone, Copy)]
 pub struct Bearer;
+
+/// Mostly it is known here and now whether a token is let in.
+type Admission<T> =
+    Either<Ready<Result<T, ApiError>>, LocalBoxFuture<'static, Result<T, ApiError>>>;
+
+impl From<Identity> for Shopper {
+    fn from(identity: Identity) -> Self {
+        Self(identity.user)
+    }
+}
+
+impl From<Identity> for SignedIn {
+    fn from(identity: Identity) -> Self {
+        Self(identity)
+    }
+}
 
 impl FromRequest for Bearer {
     type Error = ApiError;
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(identify(request).map(|_| Self))
+        let bearer = identify(request).and_then(|identity| {
+            let directory = request.app_data::<Data<Directory>>();
+            let directory = directory.ok_or(ErrorCode::Internal)?;
+            if directory.is_ended(&identity) {
+                return Err(AccountRefusal::Ended.into());
+            }
+            Ok(Self)
+        });
+        ready(bearer)
     }
 }
 
-/// The account of the token must exist. Mostly that is known here and now.
 impl FromRequest for Shopper {
     type Error = ApiError;
-    type Future =
-        Either<Ready<Result<Self, ApiError>>, LocalBoxFuture<'static, Result<Self, ApiError>>>;
+    type Future = Admission<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let now = |answer| Either::Left(ready(answer));
-        let identity = match identify(request) {
-            Ok(identity) => identity,
-            Err(error) => return now(Err(error)),
-        };
-        let Some(directory) = request.app_data::<Data<Directory>>() else {
-            return now(Err(ErrorCode::Internal.into()));
-        };
-        let shopper = Self(identity.user);
-        if directory.is_known(&identity) {
-            return now(Ok(shopper));
-        }
-        let directory = Data::clone(directory);
-        Either::Right(Box::pin(async move {
-            directory.admit(&identity).await?;
-            Ok(shopper)
-        }))
+        admit(request)
     }
+}
+
+impl FromRequest for SignedIn {
+    type Error = ApiError;
+    type Future = Admission<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        admit(request)
+    }
+}
+
+/// The account of the token must exist, and its tokens must not have been ended.
+fn admit<T: From<Identity> + 'static>(request: &HttpRequest) -> Admission<T> {
+    let now = |answer| Either::Left(ready(answer));
+    let identity = match identify(request) {
+        Ok(identity) => identity,
+        Err(error) => return now(Err(error)),
+    };
+    let Some(directory) = request.app_data::<Data<Directory>>() else {
+        return now(Err(ErrorCode::Internal.into()));
+    };
+    if directory.is_known(&identity) {
+        return now(Ok(identity.into()));
+    }
+    let directory = Data::clone(directory);
+    Either::Right(Box::pin(async move {
+        directory.admit(&identity).await?;
+        Ok(identity.into())
+    }))
 }
 
 fn identify(request: &HttpRequest) -> Result<Identity, ApiError> {

@@ -17,9 +17,9 @@ use crate::http::{
     ErrorCode::{
         self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
         InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, RequestTimeout,
-        ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired, TokenInvalid,
-        TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
-        ValidationFailed,
+        ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
+        TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
+        UsernameTaken, ValidationFailed,
     },
     RouteMetrics, Statuses, UNMATCHED, finish,
 };
@@ -55,6 +55,42 @@ const LOGIN: &[ErrorCode] = &[
     ValidationFailed,
     BadRequest,
     InvalidCredentials,
+    RequestTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    TooManyRequests,
+    Internal,
+    Busy,
+    Unavailable,
+];
+const LOGOUT: &[ErrorCode] = &[
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    TooManyRequests,
+    Unavailable,
+];
+const CHANGE_PASSWORD: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    BadRequest,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    InvalidCredentials,
+    RequestTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    TooManyRequests,
+    Internal,
+    Busy,
+    Unavailable,
+];
+const RESET_PASSWORD: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    BadRequest,
+    ResetTokenInvalid,
     RequestTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -106,6 +142,19 @@ pub(super) fn api() -> Vec<Endpoint> {
             "/api/auth/register",
             REGISTER,
             accounts::register,
+        ),
+        post("logout", "/api/auth/logout", LOGOUT, accounts::logout),
+        post(
+            "change_password",
+            "/api/auth/password",
+            CHANGE_PASSWORD,
+            accounts::change_password,
+        ),
+        post(
+            "reset_password",
+            "/api/auth/reset",
+            RESET_PASSWORD,
+            accounts::reset_password,
         ),
     ];
     table.extend(probes());

@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::{health::MetricsPage, table};
 use crate::{
     auth::{
-        Auth, AuthLimits, Passwords, Role, Tokens,
+        Auth, AuthLimits, Passwords, Tokens,
         accounts::{Accounts, directory},
     },
     clock::{Clock, SystemClock},
@@ -35,7 +35,7 @@ use crate::{
     http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
-    port::Ledger,
+    port::{Ledger, Role},
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";
@@ -53,6 +53,7 @@ struct Server {
 fn auth_config() -> AuthConfig {
     AuthConfig {
         jwt_secret: Secret::new(SECRET),
+        jwt_secret_previous: None,
         token_ttl: Duration::from_mins(1),
         password_memory_kib: 64,
         password_passes: 1,
@@ -131,10 +132,12 @@ impl Server {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let tokens = Arc::new(Tokens::new(&auth_config()));
         let passwords = Passwords::new(&auth_config()).unwrap();
-        let ledger: Arc<dyn Ledger> = Arc::new(Accounts::default());
+        let accounts = Arc::new(Accounts::default());
+        let ledger: Arc<dyn Ledger> = accounts.clone();
         let directory = directory(&Lifecycle::default(), Arc::clone(&ledger));
         let auth = Auth::new(
             ledger,
+            accounts,
             Arc::clone(&directory),
             AuthLimits::new(limits),
             passwords,

@@ -17,10 +17,11 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, Lease, Ledger,
-        LedgerError, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, SaleListing, SaleSnapshot, SeekOutcome,
-        SettleBatch, SettleError, SettledAttempt, Settlement, StoredUser,
+        Access, AccountChanges, AccountPage, AccountPosition, AccountStore, DeadLetterDecision,
+        FoundAccount, Lease, Ledger, LedgerError, Listed, Member, Movement, MovementId, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, ResetHash, Role,
+        SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -83,9 +84,10 @@ impl Ledger for Accounts {
         Ok(AccountChanges {
             restart: false,
             removed: Vec::new(),
+            sessions: Vec::new(),
             position: AccountPosition {
-                server: String::new(),
-                at: 0,
+                epoch: String::new(),
+                read_before: 0,
                 seen: std::collections::BTreeSet::new(),
                 made_at: DateTime::UNIX_EPOCH,
             },
@@ -105,12 +107,14 @@ impl Ledger for Accounts {
         Ok(AccountPage::of(ids.map(|id| (id, DateTime::UNIX_EPOCH))))
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         // Tokens of tests name anybody.
-        Ok(ids.iter().map(|id| (*id, DateTime::UNIX_EPOCH)).collect())
+        let found = |id: &UserId| FoundAccount {
+            id: *id,
+            made_at: DateTime::UNIX_EPOCH,
+            sessions: SessionRule::default(),
+        };
+        Ok(ids.iter().map(found).collect())
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
@@ -128,9 +132,11 @@ impl Ledger for Accounts {
             Some(StoredUser {
                 id: UserId::new(id)?,
                 username,
+                email: known.email.clone(),
                 password_hash,
-                role: "user".to_owned(),
+                role: Role::User,
                 created_at: DateTime::UNIX_EPOCH,
+                sessions: SessionRule::default(),
             })
         }))
     }
@@ -243,6 +249,66 @@ impl Ledger for Accounts {
     }
 
     async fn ping(&self) -> Result<(), LedgerError> {
+        broken()
+    }
+}
+
+/// Changes of accounts are tested on the ledgers that keep them.
+#[async_trait]
+impl AccountStore for Accounts {
+    async fn add_account(&self, _: &NewUser, _: Role, _: i64) -> Result<Registration, LedgerError> {
+        broken()
+    }
+
+    async fn account(&self, _: UserId) -> Result<Option<StoredUser>, LedgerError> {
+        broken()
+    }
+
+    async fn list_accounts(
+        &self,
+        _: Listed,
+        _: Option<UserId>,
+        _: u32,
+    ) -> Result<Vec<StoredUser>, LedgerError> {
+        broken()
+    }
+
+    async fn set_role(&self, _: UserId, _: Role) -> Result<Option<SessionRule>, LedgerError> {
+        broken()
+    }
+
+    async fn set_access(&self, _: UserId, _: Access) -> Result<Option<SessionRule>, LedgerError> {
+        broken()
+    }
+
+    async fn end_sessions(&self, _: UserId, _: i64) -> Result<Option<SessionRule>, LedgerError> {
+        broken()
+    }
+
+    async fn set_password(
+        &self,
+        _: UserId,
+        _: Option<&str>,
+        _: &str,
+        _: i64,
+    ) -> Result<Option<SessionRule>, LedgerError> {
+        broken()
+    }
+
+    async fn store_reset(&self, _: UserId, _: ResetHash, _: Duration) -> Result<(), LedgerError> {
+        broken()
+    }
+
+    async fn reset_owner(&self, _: ResetHash) -> Result<Option<StoredUser>, LedgerError> {
+        broken()
+    }
+
+    async fn redeem_reset(
+        &self,
+        _: ResetHash,
+        _: &str,
+        _: i64,
+    ) -> Result<Option<(UserId, SessionRule)>, LedgerError> {
         broken()
     }
 }

@@ -7,7 +7,11 @@
 //! A token that is older than its account was given to an account that is no more, whose id was handed out again after the
 //! ledger was set back without a trace: it is refused. And so that this does not come to pass, the highest id that was handed
 //! out is noted in the gate (`marks`), and new accounts continue above it.
+//!
+//! Tokens that were ended, by logging out for example, and accounts that are disabled are known in the same way: read at the
+//! start, then every second what changed (`ended`). The node that ends a token knows it at once.
 
+mod ended;
 mod lookup;
 mod marks;
 mod set;
@@ -16,7 +20,7 @@ mod sync;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64},
+        atomic::{AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -28,13 +32,15 @@ use tokio::sync::mpsc;
 pub use marks::raise_lost_mark;
 
 use self::{
+    ended::EndedSessions,
     lookup::{LookupRequest, Lookups},
     set::AccountSet,
 };
 use super::Identity;
 use crate::{
+    ids::UserId,
     lifecycle::Lifecycle,
-    port::{AttemptLog, Ledger, LedgerError, StockGate},
+    port::{AttemptLog, Ledger, LedgerError, SessionRule, StockGate},
 };
 
 /// How long a start waits for all accounts to be read. It goes on behind it; meanwhile accounts are looked up.
@@ -46,6 +52,9 @@ pub enum AccountRefusal {
     /// It does not exist, or is younger than the token.
     #[error("the account of the token does not exist")]
     Unknown,
+    /// Its tokens up to this one were ended, or it is disabled.
+    #[error("the token was ended")]
+    Ended,
     /// It is not known here, and the ledger cannot be asked.
     #[error("whether the account exists is unknown: {0}")]
     Unavailable(String),
@@ -64,14 +73,17 @@ pub struct DirectoryEngines {
 pub struct Directory {
     engines: DirectoryEngines,
     set: ArcSwap<AccountSet>,
+    ended: EndedSessions,
+    /// Tokens issued before then (in seconds since 1970) are looked up: what was ended for them alone is not kept in memory.
+    horizon: AtomicI64,
     lookups: Lookups,
     /// Counts removals: what was looked up before one may be wrong after it.
     removals: AtomicU64,
     /// The highest id that is known to have been handed out. A ledger that is set back does not lower it.
     reached: AtomicI64,
-    /// The state of the ledger ([`AccountPosition::server`]) before the gate's note of ids was read last.
+    /// The state of the ledger ([`AccountPosition::epoch`]) before the gate's note of ids was read last.
     ///
-    /// [`AccountPosition::server`]: crate::port::AccountPosition::server
+    /// [`AccountPosition::epoch`]: crate::port::AccountPosition::epoch
     noted_in: ArcSwapOption<String>,
 }
 
@@ -106,6 +118,8 @@ impl Directory {
         let directory = Self {
             engines,
             set: ArcSwap::default(),
+            ended: EndedSessions::default(),
+            horizon: AtomicI64::new(i64::MIN),
             lookups,
             removals: AtomicU64::new(0),
             reached: AtomicI64::new(0),
@@ -125,23 +139,44 @@ impl Directory {
         });
     }
 
-    /// Lets a token's account in if it exists and is not younger than the token. Mostly answered from memory, without a lock.
+    /// Lets a token in if its account exists, is not younger than the token, and the token was not ended. Mostly answered from
+    /// memory, without a lock.
     pub async fn admit(&self, identity: &Identity) -> Result<(), AccountRefusal> {
         if self.is_known(identity) {
             return Ok(());
         }
-        let found = self.look_up(identity.user).await?;
-        if found.is_some_and(|made_at| made_at <= identity.issued_at) {
-            return Ok(());
+        if self.is_ended(identity) {
+            return Err(AccountRefusal::Ended);
         }
-        counter!("flashsale_unknown_accounts_total").increment(1);
-        Err(AccountRefusal::Unknown)
+        let found = self.look_up(identity.user).await?;
+        let Some(found) = found.filter(|found| found.made_at <= identity.issued_at) else {
+            counter!("flashsale_unknown_accounts_total").increment(1);
+            return Err(AccountRefusal::Unknown);
+        };
+        if found.sessions.admits(identity.issued_at) {
+            Ok(())
+        } else {
+            Err(AccountRefusal::Ended)
+        }
     }
 
-    /// True if memory alone lets the account in.
+    /// True if memory alone lets the token in.
     #[must_use]
     pub fn is_known(&self, identity: &Identity) -> bool {
         let made_by = self.set.load().made_by(identity.user);
         made_by.is_some_and(|made_by| made_by <= identity.issued_at)
+            && identity.issued_at >= self.horizon.load(Ordering::Acquire)
+            && !self.is_ended(identity)
+    }
+
+    /// True if memory alone knows that the token was ended.
+    #[must_use]
+    pub fn is_ended(&self, identity: &Identity) -> bool {
+        self.ended.refuses(identity.user, identity.issued_at)
+    }
+
+    /// Notes what this node did to the tokens of an account, before the ledger tells it to all nodes.
+    pub(super) fn note_sessions(&self, id: UserId, rule: SessionRule) {
+        self.ended.apply([(id, rule)]);
     }
 }

@@ -3,7 +3,7 @@
 use super::{AccountRefusal, Invalid, PasswordError, TokenError};
 use crate::{limit::TooMany, port::LedgerError};
 
-/// Why registering or logging in did not succeed.
+/// Why registering, logging in or changing a password did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
     #[error(transparent)]
@@ -15,6 +15,14 @@ pub enum AuthError {
     /// No such account, or not its password: nobody is told which.
     #[error("Invalid credentials")]
     WrongCredentials,
+    /// The password is right, and the account is disabled. Nobody is told.
+    #[error("the account is disabled")]
+    Disabled,
+    /// The password is right, everybody knows it, and the account may do more than a shopper's. Nobody is told.
+    #[error("the password is one that everybody knows")]
+    KnownPassword,
+    #[error("the reset token is unknown, used or expired")]
+    ResetTokenInvalid,
     #[error(transparent)]
     TooMany(#[from] TooMany),
     #[error(transparent)]
@@ -26,4 +34,14 @@ pub enum AuthError {
     Account(#[from] AccountRefusal),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+}
+
+impl AuthError {
+    /// Whether a login that ended so counts as one with a wrong password.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::WrongCredentials | Self::Disabled | Self::KnownPassword | Self::ResetTokenInvalid
+        )
+    }
 }

@@ -28,6 +28,10 @@ pub enum Invalid {
     RegistrationIncomplete,
     #[error("username and password are required")]
     LoginIncomplete,
+    #[error("currentPassword and newPassword are required")]
+    PasswordChangeIncomplete,
+    #[error("token and newPassword are required")]
+    ResetIncomplete,
     #[error(
         "username must be {USERNAME_MIN_CHARS} to {USERNAME_MAX_CHARS} letters, digits, dots, underscores or hyphens"
     )]
@@ -164,7 +168,7 @@ impl TryFrom<LoginForm> for CompleteLogin {
     }
 }
 
-fn present(field: Option<String>) -> Option<String> {
+pub(super) fn present(field: Option<String>) -> Option<String> {
     field.filter(|text| !text.is_empty())
 }
 
@@ -173,7 +177,7 @@ fn check(holds: bool, otherwise: Invalid) -> Result<(), Invalid> {
 }
 
 /// ASCII only: every ledger folds its case alike.
-fn is_username(text: &str) -> bool {
+pub(super) fn is_username(text: &str) -> bool {
     (USERNAME_MIN_CHARS..=USERNAME_MAX_CHARS).contains(&text.len())
         && text
             .bytes()
@@ -182,7 +186,7 @@ fn is_username(text: &str) -> bool {
 
 /// An address of RFC 5322 and 6531 at a domain of two or more labels, without quotes, blanks or a display name. Whether mail
 /// arrives there, only mail can tell.
-fn is_email(text: &str) -> bool {
+pub(super) fn is_email(text: &str) -> bool {
     let options = email_address::Options::default()
         .with_required_tld()
         .without_display_text()
@@ -195,7 +199,7 @@ fn is_email(text: &str) -> bool {
 }
 
 /// The password as it is hashed.
-fn checked_password(text: &str) -> Result<String, Invalid> {
+pub(super) fn checked_password(text: &str) -> Result<String, Invalid> {
     let length = text.chars().count();
     check(length >= PASSWORD_MIN_CHARS, Invalid::PasswordTooShort)?;
     check(length <= PASSWORD_MAX_CHARS, Invalid::PasswordTooLong)?;

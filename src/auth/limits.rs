@@ -44,6 +44,21 @@ pub(super) struct LoginCharge<'a> {
     of_account: u32,
 }
 
+/// A reset that was let in. It counts as failed until it is known to be none.
+pub(super) struct ResetCharge<'a> {
+    limits: &'a AuthLimits,
+    from: Network,
+    uses: u32,
+}
+
+impl ResetCharge<'_> {
+    /// It counts as a login of its network and no more.
+    pub(super) fn did_not_fail(self) {
+        let uses = self.uses.saturating_sub(1);
+        self.limits.logins_by_network.give_back(self.from, uses);
+    }
+}
+
 /// A name as it was sent, in whichever spelling.
 type AccountLimitKey = AccountKey;
 
@@ -77,6 +92,22 @@ impl AuthLimits {
             .take(from, self.uses_of(from, 1))?;
         let account = AccountKey::of(username);
         self.registrations_by_name.take(&account, 1)
+    }
+
+    /// Lets a change of a signed-in account in, or not: it counts as a right login of its network.
+    pub(super) fn change(&self, from: Network) -> Result<(), TooMany> {
+        self.logins_by_network.take(from, self.uses_of(from, 1))
+    }
+
+    /// Lets a reset of a password in, or not: a failed one counts as a failed login of its network. It names no account.
+    pub(super) fn reset(&self, from: Network) -> Result<ResetCharge<'_>, TooMany> {
+        let uses = self.uses_of(from, self.failed_counts);
+        self.logins_by_network.take(from, uses)?;
+        Ok(ResetCharge {
+            limits: self,
+            from,
+            uses,
+        })
     }
 
     /// Lets a login in, or not.

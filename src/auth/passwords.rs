@@ -310,6 +310,7 @@ mod tests {
     fn passwords(threads: usize, queue: usize) -> Passwords {
         Passwords::new(&AuthConfig {
             jwt_secret: Secret::new(""),
+            jwt_secret_previous: None,
             token_ttl: Duration::from_secs(1),
             password_memory_kib: 64,
             password_passes: 1,

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use chrono::DateTime;
 use metrics::counter;
 
 use super::{
-    AuthError, AuthLimits, Directory, Fit, LoginForm, PasswordError, Passwords, RegistrationForm,
-    Role, Tokens,
+    AccountRefusal, AuthError, AuthLimits, Directory, Fit, LoginForm, PasswordError, Passwords,
+    RegistrationForm, Tokens,
     form::{CompleteLogin, Invalid, ValidRegistration},
     guessable::is_guessable,
 };
@@ -14,7 +15,7 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{Ledger, NewUser, PasswordHashOutcome, Registration, StoredUser},
+    port::{AccountStore, Ledger, NewUser, PasswordHashOutcome, Registration, StoredUser},
     security::{self, Event},
     telemetry::LogThrottle,
 };
@@ -37,17 +38,21 @@ pub struct LoginSession {
 /// Registers shoppers and logs them in.
 pub struct Auth {
     ledger: Arc<dyn Ledger>,
-    directory: Arc<Directory>,
-    limits: AuthLimits,
-    passwords: Passwords,
+    pub(super) accounts: Arc<dyn AccountStore>,
+    pub(super) directory: Arc<Directory>,
+    pub(super) limits: AuthLimits,
+    pub(super) passwords: Passwords,
     tokens: Arc<Tokens>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
+    /// Accounts that may do more than a shopper's cannot be logged in to with a password that everybody knows.
+    pub(super) refuses_known: bool,
 }
 
 impl Auth {
     #[must_use]
     pub fn new(
         ledger: Arc<dyn Ledger>,
+        accounts: Arc<dyn AccountStore>,
         directory: Arc<Directory>,
         limits: AuthLimits,
         passwords: Passwords,
@@ -56,11 +61,23 @@ impl Auth {
     ) -> Self {
         Self {
             ledger,
+            accounts,
             directory,
             limits,
             passwords,
             tokens,
             clock,
+            refuses_known: false,
+        }
+    }
+
+    /// The same as production has it: nobody logs in to an account that may do more than a shopper's with a password that
+    /// everybody knows, such as those of the demo data.
+    #[must_use]
+    pub fn in_production(self) -> Self {
+        Self {
+            refuses_known: true,
+            ..self
         }
     }
 
@@ -132,7 +149,7 @@ impl Auth {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
-        if !matches!(outcome, Err(AuthError::WrongCredentials)) {
+        if !outcome.as_ref().is_err_and(AuthError::is_refusal) {
             charge.did_not_fail();
         }
         outcome
@@ -145,6 +162,7 @@ impl Auth {
         } else {
             (None, vec![String::new()])
         };
+        let typed = login.password.clone();
         let Some(user) = found else {
             self.passwords.refuse(&login.username, spellings).await?;
             return Err(AuthError::WrongCredentials);
@@ -155,8 +173,12 @@ impl Auth {
         let password = spellings.first().cloned().unwrap_or_default();
         match passwords.verify(name, spellings, stored).await? {
             Fit::No => Err(AuthError::WrongCredentials),
-            Fit::Yes => self.session(&user),
+            Fit::Yes => {
+                self.check_access(&user, &typed)?;
+                self.session(&user)
+            }
             Fit::Outdated => {
+                self.check_access(&user, &typed)?;
                 self.renew(&user, password).await;
                 self.session(&user)
             }
@@ -190,13 +212,15 @@ impl Auth {
         }
     }
 
-    fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
-        let role = Role::named(&user.role);
-        // This node's clock may be behind the ledger's, and a token older than its account is refused.
-        let now = self.clock.now().max(user.created_at);
+    /// A token of the account from now on.
+    pub(super) fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
+        // This node's clock may be behind the ledger's: a token older than its account is refused, and so is one that is not
+        // younger than those that were ended.
+        let ended = DateTime::from_timestamp(user.sessions.valid_from, 0).unwrap_or_default();
+        let now = self.clock.now().max(user.created_at).max(ended);
         let token = self
             .tokens
-            .issue(user.id, &user.username, role, now)
+            .issue(user.id, &user.username, user.role, now)
             .map_err(AuthError::Signing)?;
         Ok(LoginSession {
             token,
@@ -206,13 +230,17 @@ impl Auth {
 }
 
 /// What came of it, for metrics and the security log.
-fn outcome_label(failure: Option<&AuthError>) -> &'static str {
+pub(super) fn outcome_label(failure: Option<&AuthError>) -> &'static str {
     match failure {
         None => "ok",
         Some(AuthError::Invalid(_)) => "invalid",
         Some(AuthError::UsernameTaken) => "username_taken",
         Some(AuthError::EmailTaken) => "email_taken",
         Some(AuthError::WrongCredentials) => "wrong_credentials",
+        Some(AuthError::Disabled) => "disabled",
+        Some(AuthError::KnownPassword) => "known_password",
+        Some(AuthError::ResetTokenInvalid) => "reset_token_invalid",
+        Some(AuthError::Account(AccountRefusal::Unknown | AccountRefusal::Ended)) => "no_account",
         Some(AuthError::TooMany(_)) => "too_many",
         Some(AuthError::Password(PasswordError::Busy)) => "busy",
         Some(AuthError::Password(PasswordError::Hashing(_)) | AuthError::Signing(_)) => "failed",

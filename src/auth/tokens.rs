@@ -16,30 +16,8 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::{
     config::AuthConfig,
     ids::{LedgerId, LedgerTag, UserId},
+    port::Role,
 };
-
-/// What a bearer may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Admin,
-    /// A shopper, and whoever has a role that is not known.
-    #[default]
-    #[serde(other)]
-    User,
-}
-
-impl Role {
-    /// The role as the ledger writes it.
-    #[must_use]
-    pub fn named(name: &str) -> Self {
-        if name == "admin" {
-            Self::Admin
-        } else {
-            Self::User
-        }
-    }
-}
 
 /// Whom a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -87,6 +65,8 @@ pub enum TokenError {
 pub struct Tokens {
     signing: EncodingKey,
     verifying: DecodingKey,
+    /// Of tokens that were signed before the secret was replaced.
+    previous: Option<DecodingKey>,
     validation: Validation,
     ttl: Duration,
     ledger: Option<LedgerTag>,
@@ -117,6 +97,10 @@ impl Tokens {
         Self {
             signing: EncodingKey::from_secret(secret),
             verifying: DecodingKey::from_secret(secret),
+            previous: config
+                .jwt_secret_previous
+                .as_ref()
+                .map(|secret| DecodingKey::from_secret(secret.reveal().as_bytes())),
             validation,
             ttl: config.token_ttl,
             ledger: None,
@@ -156,13 +140,15 @@ impl Tokens {
 
     /// Whom the token speaks for, by the machine's clock, which the JWT library reads itself.
     pub fn verify(&self, token: &str) -> Result<Identity, TokenError> {
-        let data =
-            decode::<Identity>(token, &self.verifying, &self.validation).map_err(|error| {
-                match error.kind() {
-                    ErrorKind::ExpiredSignature => TokenError::Expired,
-                    _ => TokenError::Invalid,
-                }
-            })?;
+        let decoded = |key| decode::<Identity>(token, key, &self.validation);
+        let data = decoded(&self.verifying).or_else(|error| match &self.previous {
+            Some(previous) if *error.kind() == ErrorKind::InvalidSignature => decoded(previous),
+            _ => Err(error),
+        });
+        let data = data.map_err(|error| match error.kind() {
+            ErrorKind::ExpiredSignature => TokenError::Expired,
+            _ => TokenError::Invalid,
+        })?;
         // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
         let is_of_another = self.ledger.is_some()
             && data.claims.ledger.is_some()

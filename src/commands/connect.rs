@@ -1,4 +1,4 @@
-//! Connects the distributed engines, waiting with bounded patience for servers that are not up yet.
+//! Connects to the servers, and waits for a limited time for those that are not up yet.
 
 use std::{fmt::Display, future::Future, sync::Arc, time::Duration};
 
@@ -15,8 +15,16 @@ use crate::{
 /// The pause between two tries.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Connects to all three servers. Only what time may mend is waited for.
+/// Connects to all three servers. Tries again only after errors that may pass by themselves.
 pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow::Result<Ports> {
+    Ok(system(config, stop).await?.0)
+}
+
+/// The same, with the ledger as what it can beyond its port.
+pub(super) async fn system(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
     let gate = patiently(
         "Redis",
         config.server.startup_timeout,
@@ -25,13 +33,14 @@ pub(super) async fn servers(config: &Config, stop: &CancellationToken) -> anyhow
         redis::ConnectError::is_passing,
     );
     let (ledger, log, gate) = tokio::try_join!(ledger(config, stop), log(config, stop), gate)?;
-    let id = ledger.id();
-    Ok(Ports {
+    let (id, ledger) = (ledger.id(), Arc::new(ledger));
+    let ports = Ports {
         gate: Arc::new(gate.of_ledger(id)),
         log: Arc::new(log.of_ledger(id)),
-        ledger: Arc::new(ledger),
+        ledger: ledger.clone(),
         clock: Arc::new(SystemClock),
-    })
+    };
+    Ok((ports, ledger))
 }
 
 /// Connects to PostgreSQL alone.
@@ -61,7 +70,8 @@ pub(super) async fn log(config: &Config, stop: &CancellationToken) -> anyhow::Re
     .await
 }
 
-/// Tries again while the failure may pass and there is patience left. Says when it begins to wait.
+/// Calls `connect` until it succeeds, fails with an error that does not pass by itself, or `patience` is over. Logs the first
+/// failure.
 pub(super) async fn patiently<T, E, F>(
     server: &str,
     patience: Duration,

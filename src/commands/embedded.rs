@@ -1,4 +1,4 @@
-//! The embedded system: its data file opened, migrated and seeded, its worker beside the API.
+//! The embedded system: opens, migrates and seeds its data file, and starts its worker in the process of the API.
 
 use std::{
     path::{Path, PathBuf},
@@ -14,27 +14,27 @@ use crate::{
     config::{AuthConfig, Config},
     engine::{
         demo::{self, Seeded},
-        embedded::{DataDirectory, DataFile, Embedded},
+        embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     },
     lifecycle::Lifecycle,
-    port::{Ledger, Ports, SaleListing},
+    port::{AccountStore, Ledger, Ports, SaleListing},
     terminal::{Plain, say},
 };
 
-/// The one group of workers that a data file knows.
+/// The only consumer group of a data file.
 pub(super) const GROUP: &str = "flash-sale-worker-group";
 
-/// The engines of this process.
+/// The running engines of this process.
 pub(super) struct Running {
     engines: Embedded,
     clock: Arc<dyn Clock>,
-    /// Where the data is.
+    /// The path of the data file.
     file: PathBuf,
-    /// What was made because the file was empty.
+    /// The demo data that was made because the file was empty.
     seeded: Option<Vec<Seeded>>,
 }
 
-/// Opens the data directory, seeds it if its file is empty and that is wanted, and starts the worker.
+/// Opens the data directory, seeds it if its file is empty and `seed_if_empty` is set, and starts the worker.
 pub(super) async fn start(
     lifecycle: &Lifecycle,
     config: &Config,
@@ -42,8 +42,8 @@ pub(super) async fn start(
     seed_if_empty: bool,
 ) -> anyhow::Result<Running> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (opening, its_clock) = (config.clone(), Arc::clone(&clock));
-    let open = move || open(&opening, &its_clock, &directory, seed_if_empty);
+    let (settings, its_clock) = (config.clone(), Arc::clone(&clock));
+    let open = move || open(&settings, &its_clock, &directory, seed_if_empty);
     let running = tokio::task::spawn_blocking(open).await??;
     let (failure, stop) = (running.engines.failure(), lifecycle.stop().clone());
     lifecycle.spawn("data file", async move {
@@ -87,7 +87,7 @@ fn open(
     })
 }
 
-/// The engines to look into a data directory that is not being served. No worker runs, and opening changes nothing.
+/// Opens the engines of a data directory that no process serves. Starts no worker, and changes nothing.
 pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Result<Running> {
     must_hold_data(&directory)?;
     let ttl = config.sale.result_ttl;
@@ -110,12 +110,59 @@ pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Re
     tokio::task::spawn_blocking(open).await?
 }
 
+/// The ledger of a data directory, whether another process serves it or not.
+pub(super) enum OpenLedger {
+    Alone(Running),
+    Beside(LedgerBeside),
+}
+
+/// Opens it. A directory that nobody has is taken until it is closed.
+pub(super) async fn ledger(config: &Config, directory: PathBuf) -> anyhow::Result<OpenLedger> {
+    match look_into(config, directory.clone()).await {
+        Ok(running) => Ok(OpenLedger::Alone(running)),
+        Err(error) if is_in_use(&error) => {
+            let ttl = config.sale.result_ttl;
+            let open = move || {
+                let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+                LedgerBeside::open(&directory, &clock, ttl)
+            };
+            let beside = tokio::task::spawn_blocking(open).await??;
+            Ok(OpenLedger::Beside(beside))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a directory could not be opened since another process has it.
+pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(
+        error.downcast_ref::<OpenError>(),
+        Some(OpenError::InUse { .. })
+    )
+}
+
+impl OpenLedger {
+    pub(super) fn ledger(&self) -> Arc<SqliteLedger> {
+        match self {
+            Self::Alone(running) => running.engines.ledger.clone(),
+            Self::Beside(beside) => beside.ledger.clone(),
+        }
+    }
+
+    pub(super) async fn close(self) {
+        match self {
+            Self::Alone(running) => drop(running.close().await),
+            Self::Beside(beside) => beside.close().await,
+        }
+    }
+}
+
 /// True if there is a data file in a directory.
 pub(super) fn holds_data(directory: &Path) -> bool {
     DataFile::path_in(directory).exists()
 }
 
-/// Writes the demo data, as configured.
+/// Writes the demo data, with the configured sale.
 pub(super) fn seed(
     data: &mut DataFile,
     config: &Config,
@@ -138,7 +185,12 @@ impl Running {
         }
     }
 
-    /// Tells whoever started it where to look.
+    /// The accounts, to be changed.
+    pub(super) fn accounts(&self) -> Arc<dyn AccountStore> {
+        self.engines.ledger.clone()
+    }
+
+    /// Prints the addresses, the demo logins, the current sale and the path of the data.
     pub(super) async fn announce(&self, url: &str, auth: &AuthConfig) {
         let ports = self.ports();
         let now = self.clock.now();
@@ -165,13 +217,13 @@ impl Running {
         say!("  Ctrl-C stops it; the data stays.\n");
     }
 
-    /// The directory, which is ours until it is dropped.
+    /// Closes the data file. This process has the directory until the returned value is dropped.
     pub(super) async fn close(self) -> DataDirectory {
         self.engines.close().await
     }
 }
 
-/// True if somebody can log in as the demo data's last shopper: its password was not changed.
+/// True if the last demo account exists and still has its known password.
 async fn has_demo_logins(ledger: &dyn Ledger, auth: &AuthConfig) -> bool {
     let Some(account) = demo::ACCOUNTS.last() else {
         return false;

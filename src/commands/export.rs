@@ -1,4 +1,4 @@
-//! `flashsale export`: a data directory's users, products, sales and orders, to be taken along.
+//! `flashsale export`: writes the users, products, sales and orders of a data directory to a file.
 
 use std::{
     fs::{self, OpenOptions},
@@ -25,7 +25,7 @@ use crate::{
     terminal::{Plain, say},
 };
 
-/// How long accepted attempts are waited for that are not settled yet.
+/// Maximum time to settle the attempts that are in the log.
 const SETTLING: Duration = Duration::from_mins(2);
 
 /// Write users, products, sales and orders of a data directory into a file
@@ -53,10 +53,11 @@ impl Export {
     }
 }
 
-/// Lets a worker settle what waits in the log. Nobody else can have the directory before it is read.
+/// Runs a worker until it has settled every record of the log. Returns the directory, which no other process can take before it
+/// is read.
 async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDirectory> {
     let lifecycle = Lifecycle::default();
-    // Whatever ENABLE_CONSUMER says of `serve`.
+    // The worker is needed here even if ENABLE_CONSUMER disables it for `serve`.
     config.worker.enabled = true;
     let running = embedded::start(&lifecycle, &config, directory, false).await?;
     let deadline = Instant::now() + SETTLING;
@@ -78,7 +79,7 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
         .run(Duration::ZERO, config.server.shutdown_timeout)
         .await;
     let directory = running.close().await;
-    // Why it ended early comes first: that is also why nothing was settled.
+    // An error of a task comes first: it is also the reason why the records were not settled.
     end?;
     settled.map(|()| directory)
 }
@@ -96,22 +97,22 @@ async fn is_settled(ports: &Ports, group: &str) -> anyhow::Result<bool> {
 
 fn write(directory: DataDirectory, out: &Path) -> anyhow::Result<()> {
     let mut data = DataFile::open_in(directory)?;
-    // Under another name until it is whole.
+    // The file has another name until it is complete.
     let mut unfinished = out.as_os_str().to_owned();
     unfinished.push(".part");
     let unfinished = Path::new(&unfinished);
-    // Made anew: one that is there, of a run that was killed, may be readable by others.
+    // A file of a run that was killed is deleted, since other users may be able to read it.
     match fs::remove_file(unfinished) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             return Err(error).with_context(|| format!("cannot write {}", unfinished.display()));
         }
         Ok(()) | Err(_) => {}
     }
-    let whole = write_rows(&mut data, unfinished).and_then(|seals| {
+    let result = write_rows(&mut data, unfinished).and_then(|seals| {
         fs::rename(unfinished, out).with_context(|| format!("cannot write {}", out.display()))?;
         Ok(seals)
     });
-    let seals = whole.inspect_err(|_| {
+    let seals = result.inspect_err(|_| {
         let _ = fs::remove_file(unfinished);
     })?;
     say!("{}: {seals}", Plain(out.display()));

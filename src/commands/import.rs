@@ -1,4 +1,4 @@
-//! `flashsale import`: loads what `export` wrote, or the database of the original service, into PostgreSQL.
+//! `flashsale import`: loads a file of `export`, or the database of the original service, into PostgreSQL.
 
 mod original;
 
@@ -26,7 +26,7 @@ use crate::{
     terminal::say,
 };
 
-/// Rows that are read ahead.
+/// Maximum number of rows that are read ahead of the import.
 const AHEAD: usize = 10_000;
 
 /// Load an export, or the database of the original service, into PostgreSQL
@@ -61,7 +61,7 @@ pub(super) struct Import {
     /// With --from-original: write changes that would solve what is named
     #[arg(long, value_name = "FILE", requires = "from_original")]
     propose: Option<PathBuf>,
-    /// Do it all and take it back at the end
+    /// Import everything, but roll it back at the end
     #[arg(long)]
     dry_run: bool,
 }
@@ -85,13 +85,13 @@ impl Import {
                 };
                 original::load(database, files, &config, finish).await
             }
-            // clap lets no other pass.
+            // clap allows no other combination.
             _ => anyhow::bail!("name a file, or the original's database with --from-original"),
         }
     }
 }
 
-/// The new names that a file says.
+/// Reads the new names of accounts from a file.
 fn renames(file: Option<&Path>) -> anyhow::Result<Renames> {
     let Some(path) = file else {
         return Ok(Renames::default());
@@ -109,7 +109,7 @@ async fn load_file(
 ) -> anyhow::Result<()> {
     let name = path.display().to_string();
     let file = File::open(path).with_context(|| format!("cannot read {name}"))?;
-    connect(config).await?;
+    wait_for_database(config).await?;
     let (rows, fed) = mpsc::channel(AHEAD);
     let reading = tokio::task::spawn_blocking(move || feed(file, renames, &rows));
     let imported = import(&config.postgres, fed, Windows::OfNow, finish).await;
@@ -123,8 +123,8 @@ async fn load_file(
     Ok(())
 }
 
-/// The database of ours is there, and up to date.
-async fn connect(config: &Config) -> anyhow::Result<()> {
+/// Waits until PostgreSQL has our database with all its migrations.
+async fn wait_for_database(config: &Config) -> anyhow::Result<()> {
     patiently(
         "PostgreSQL",
         config.server.startup_timeout,
@@ -142,17 +142,17 @@ fn say_dry(finish: Finish) {
     }
 }
 
-/// Passes on what the file says, with the new names, until it ends or nobody wants more.
+/// Sends the rows of the file, with the new names, until the file ends or the receiver is dropped.
 fn feed(file: File, renames: Renames, rows: &mpsc::Sender<Fed>) {
     let end = match feed_rows(file, renames, rows) {
         Ok(seals) => Fed::End(seals),
         Err(error) => Fed::Broken(error),
     };
-    // Whoever gave up does not need it.
+    // `send` fails only if the receiver is dropped: the import has ended.
     let _ = rows.blocking_send(end);
 }
 
-/// The seals of the rows as they are to be in the database. The first clash ends the passing on, and all are looked for.
+/// Sends the rows, and returns their seals. After the first clash of names no row is sent, but all clashes are collected.
 fn feed_rows(
     file: File,
     mut renames: Renames,
@@ -168,8 +168,10 @@ fn feed_rows(
             return Ok(());
         }
         sealer.add(&row)?;
-        let gone = |_| std::io::Error::other("the import has ended");
-        Ok(rows.blocking_send(Fed::Row(row)).map_err(gone)?)
+        let receiver_dropped = |_| std::io::Error::other("the import has ended");
+        Ok(rows
+            .blocking_send(Fed::Row(row))
+            .map_err(receiver_dropped)?)
     })?;
     let unused: Vec<_> = renames.unused().map(|id| id.to_string()).collect();
     if !unused.is_empty() {

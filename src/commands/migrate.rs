@@ -1,4 +1,4 @@
-//! `flashsale migrate`: the database's schema and Kafka's topics.
+//! `flashsale migrate`: creates and migrates the database's schema, and creates Kafka's topics.
 
 use std::{fmt::Display, path::Path};
 
@@ -26,15 +26,15 @@ use crate::{
 
 /// Bring the database's schema and Kafka's topics up to date
 ///
-/// Makes the database if it is missing and the role may, applies the migrations it lacks (each in one transaction), and
-/// makes the topic of the attempts and the one of the dead letters if they are missing. Run it as a job before `serve`
+/// Creates the database if it is missing and the role may do so, applies its missing migrations (each in one transaction), and
+/// creates the topics of the attempts and of the dead letters if they are missing. Run it as a job before `serve`
 /// and `work` of a new version start; running it again, or twice at once, does no harm.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Migrate {
     #[command(subcommand)]
     step: Option<Step>,
-    /// Leave Kafka alone
+    /// Do not create Kafka's topics
     #[arg(long, global = true)]
     no_topics: bool,
     #[command(flatten)]
@@ -43,18 +43,18 @@ pub(super) struct Migrate {
 
 #[derive(Debug, Subcommand)]
 enum Step {
-    /// Apply what is missing (the default)
+    /// Apply the missing migrations (the default)
     Run {
-        /// Then grant this role what `serve` and `work` need, so that they run without owning a table
+        /// Also grant this role the rights that `serve` and `work` need, so that they run without owning a table
         #[arg(long, value_name = "ROLE")]
         grant_to: Option<String>,
     },
-    /// Take the last migration back
+    /// Revert the last migration
     Revert,
-    /// Take all migrations back and apply them anew: every row is lost. Redis and the topic still have the old sales and
-    /// attempts: empty the one and make the other anew before anything is started
+    /// Revert all migrations and apply them again: every row is lost. Redis and the topic still have the old sales and attempts:
+    /// empty Redis and recreate the topic before `serve` or `work` starts
     Reset {
-        /// Yes, lose every row
+        /// Confirm that every row is deleted
         #[arg(long)]
         yes: bool,
     },
@@ -71,17 +71,17 @@ impl Migrate {
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run { grant_to: None });
         if let Some(directory) = self.target.data_dir(&config)? {
-            return tokio::task::spawn_blocking(move || file(&step, &directory)).await?;
+            return tokio::task::spawn_blocking(move || migrate_file(&step, &directory)).await?;
         }
         match step {
             Step::Run { grant_to } => {
-                run(&config).await?;
+                migrate_database(&config).await?;
                 if let Some(role) = grant_to {
                     migrate::grant(&config.postgres, &role).await?;
                     tracing::info!(role, "the rights of serve and work are granted");
                 }
                 if !self.no_topics {
-                    topics(&config).await?;
+                    create_missing_topics(&config).await?;
                 }
                 Ok(())
             }
@@ -96,7 +96,7 @@ impl Migrate {
                 report_migrated(&migrate::run(&config.postgres).await?);
                 Ok(())
             }
-            Step::Status => list(
+            Step::Status => print_status(
                 &migrate::status(&config.postgres).await?,
                 "flashsale migrate",
             ),
@@ -104,8 +104,8 @@ impl Migrate {
     }
 }
 
-/// The same for a data file.
-fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
+/// Runs the step on a data file.
+fn migrate_file(step: &Step, directory: &Path) -> anyhow::Result<()> {
     if !matches!(step, Step::Run { .. }) {
         must_hold_data(directory)?;
     }
@@ -123,18 +123,18 @@ fn file(step: &Step, directory: &Path) -> anyhow::Result<()> {
                 "flashsale migrate --embedded --data-dir {}",
                 directory.display()
             );
-            list(&data.migrations()?, &command)?;
+            print_status(&data.migrations()?, &command)?;
         }
     }
     Ok(())
 }
 
-fn refuse_reset(what: &dyn Display) -> anyhow::Result<()> {
-    anyhow::bail!("reset loses every row of {what}; say so with --yes")
+fn refuse_reset(target: &dyn Display) -> anyhow::Result<()> {
+    anyhow::bail!("reset loses every row of {target}; say so with --yes")
 }
 
-/// Waits for PostgreSQL, makes the database if need be, and applies what is missing.
-async fn run(config: &Config) -> anyhow::Result<()> {
+/// Waits for PostgreSQL, creates the database if it is missing, and applies the pending migrations.
+async fn migrate_database(config: &Config) -> anyhow::Result<()> {
     let ensure = || migrate::ensure_database(&config.postgres);
     let is_passing = |error: &MigrateError| matches!(error, MigrateError::Connect(error) if ConnectError::is_passing(error));
     let stop = CancellationToken::new();
@@ -153,7 +153,8 @@ async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn topics(config: &Config) -> anyhow::Result<()> {
+/// Waits for Kafka, and creates the topics that are missing.
+async fn create_missing_topics(config: &Config) -> anyhow::Result<()> {
     let (create, stop) = (|| create_topics(&config.kafka), CancellationToken::new());
     let patience = config.server.startup_timeout;
     for (topic, partitions, new) in patiently(
@@ -173,7 +174,8 @@ async fn topics(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn list(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
+/// Prints the migrations. Fails if one is missing.
+fn print_status(migrations: &[MigrationState], command: &str) -> anyhow::Result<()> {
     for migration in migrations {
         say!(
             "{} {}",

@@ -1,4 +1,4 @@
-//! `flashsale openapi`: the OpenAPI document, for tools that read it from a file.
+//! `flashsale openapi`: prints the OpenAPI document, for tools that read it from a file.
 
 use anyhow::Context;
 use clap::Args;

@@ -1,4 +1,4 @@
-//! `flashsale seed`: accounts, products and a sale to try things out with.
+//! `flashsale seed`: makes demo accounts, products and a sale.
 
 use clap::Args;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use crate::{
 pub(super) struct Seed {
     #[command(flatten)]
     pub(super) target: Target,
-    /// Make them in production, too
+    /// Make the demo data in production, too
     #[arg(long)]
     pub(super) force: bool,
 }

@@ -5,16 +5,17 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Args;
 
-use super::{connect, embedded, target::Target};
+use super::{connect, embedded, known_passwords, target::Target};
 use crate::{
     api,
     config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
+    port::AccountStore,
     telemetry,
 };
 
-/// For accepted attempts to be appended once the last connection is closed, beyond `SHUTDOWN_TIMEOUT_SECS`.
+/// Time in addition to `SHUTDOWN_TIMEOUT_SECS`, in which accepted attempts are appended after the last connection is closed.
 const DRAIN: Duration = Duration::from_secs(5);
 
 /// Serve the HTTP API
@@ -54,7 +55,7 @@ impl Serve {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
         lifecycle.drain_on_signals()?;
-        // Before anything is waited for: a port that is taken is known at once.
+        // Before the servers are waited for, so that a port in use is reported at once.
         let port = take_port(
             &config.server.host,
             self.port.unwrap_or(config.server.port),
@@ -78,18 +79,24 @@ impl Serve {
         let url = format!("http://{}:{}", reachable(address.ip()), address.port());
         let embedded = match self.target.data_dir(&config)? {
             Some(directory) => {
-                // Everybody knows the demo passwords.
+                // Not in production: the demo passwords are public.
                 let seed = !self.no_seed && !config.server.production;
                 Some(embedded::start(&lifecycle, &config, directory, seed).await?)
             }
             None => None,
         };
-        let ports = match &embedded {
-            Some(embedded) => embedded.ports(),
-            None => connect::servers(&config, &lifecycle.ending().drain).await?,
+        let (ports, accounts): (_, Arc<dyn AccountStore>) = match &embedded {
+            Some(embedded) => (embedded.ports(), embedded.accounts()),
+            None => {
+                let (ports, ledger) = connect::system(&config, &lifecycle.ending().drain).await?;
+                (ports, ledger)
+            }
         };
+        if config.server.production {
+            known_passwords::refuse(&config.auth, accounts.as_ref()).await?;
+        }
         let metrics = Arc::new(move || metrics.render());
-        let starting = api::serve(&lifecycle, &config, ports, port, metrics);
+        let starting = api::serve(&lifecycle, &config, ports, accounts, port, metrics);
         let probes = if embedded.is_some() {
             // A data file answers at once, and is closed by nobody else than below.
             starting.await?
@@ -112,7 +119,7 @@ impl Serve {
         if let Some(embedded) = &embedded {
             embedded.announce(&url, &config.auth).await;
         }
-        // Connections get the timeout; what they brought in gets a little more to be appended and answered.
+        // Connections have the timeout; the attempts that they sent have a little more time to be appended and answered.
         let server = &config.server;
         let end = lifecycle
             .run(server.drain_delay, server.shutdown_timeout + DRAIN)
@@ -126,7 +133,7 @@ impl Serve {
     }
 }
 
-/// Takes a port; `settings` names what to change if that is not possible.
+/// Listens on a port. `settings` are the settings to name in the error.
 pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::Result<Bound> {
     http::bind(host, port).await.with_context(|| {
         format!(
@@ -136,7 +143,7 @@ pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::
     })
 }
 
-/// What to type into a browser on this machine.
+/// The host of the URL for a browser on this machine.
 fn reachable(ip: IpAddr) -> String {
     match ip {
         ip if ip.is_unspecified() => "localhost".to_owned(),

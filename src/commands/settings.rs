@@ -1,20 +1,20 @@
-//! Which settings each command uses. A wrong value stops the commands that use it, and no other: the sale's times in an old
-//! `.env` are nothing to `audit`.
+//! The settings that each command uses. A wrong value stops only the commands that use it: an outdated time of the sale in `.env`
+//! does not stop `audit`.
 
 use super::Command;
 
-/// What every command uses: how it logs, and whether known secrets are refused.
+/// Settings of every command: logging, and the environment, in which known secrets may be refused.
 const ALWAYS: &[&str] = &["log.", "server.environment", "server.startup_timeout_secs"];
-/// The three servers.
+/// Settings of the three servers.
 const SERVERS: &[&str] = &["postgres.", "redis.", "kafka.", "sale.result_ttl_secs"];
-/// A data directory, with the worker beside whatever uses it.
+/// Settings of a data directory and of the worker that runs with it.
 const EMBEDDED: &[&str] = &[
     "embedded.",
     "kafka.consumer_group",
     "sale.result_ttl_secs",
     "server.shutdown_timeout_secs",
 ];
-/// The worker and its own listener.
+/// Settings of the worker and its listener.
 const WORKER: &[&str] = &[
     "worker.",
     "server.max_connections",
@@ -27,10 +27,10 @@ const WORKER: &[&str] = &[
     "server.shutdown_timeout_secs",
     "server.settlement_lag_secs",
 ];
-/// Demo data.
+/// Settings of the demo data.
 const SEED: &[&str] = &["sale.", "auth.password_"];
 
-/// The settings that a command uses, by the beginnings of their names.
+/// The prefixes of the names of the settings that a command uses.
 pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
     let target = |embedded: bool| if embedded { EMBEDDED } else { SERVERS };
     let more: Vec<&[&str]> = match command {
@@ -54,6 +54,15 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         ],
         Command::Audit(audit) => vec![target(audit.is_embedded())],
         Command::DeadLetters(letters) => vec![target(letters.is_embedded()), &["operator."]],
+        Command::User(user) => {
+            let hashes: &[&str] = if user.sets_password() {
+                &["auth.password_"]
+            } else {
+                &[]
+            };
+            vec![target(user.is_embedded()), &["operator."], hashes]
+        }
+        Command::Backup(_) => vec![EMBEDDED],
         Command::Export(_) => vec![EMBEDDED, &["worker."]],
         Command::Import(_) => vec![&["postgres.", "original."]],
         Command::Doctor(doctor) if doctor.is_embedded() => {

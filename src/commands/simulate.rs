@@ -1,4 +1,4 @@
-//! `flashsale simulate`: histories under faults, for those who work on the system.
+//! `flashsale simulate`: plays histories of the system under faults, for its developers.
 
 use std::{num::NonZeroU64, time::Instant};
 
@@ -9,30 +9,30 @@ use uuid::Uuid;
 use crate::simulation::{self, Soak};
 use crate::terminal::say;
 
-/// Failed histories that are told; a soak stops there.
+/// Maximum number of failed histories that are printed. A soak stops at this number.
 const MOST_FAILURES: usize = 10;
 
 /// Play simulated histories of the whole system under faults, and check its promises
 ///
-/// A history follows from its seed: `--seed N` plays that of N again, `--trace` tells who did what and when. Without a
-/// seed it starts anywhere. docs/RELIABILITY.md says what is simulated. Exits with 1 when a promise was broken.
+/// The seed determines a history: `--seed N` plays the history of N again, and `--trace` prints its events. Without a seed it
+/// starts at a random one. docs/RELIABILITY.md says what is simulated. Exits with 1 when a promise was broken.
 #[derive(Debug, Args)]
 #[command(hide = true)]
 pub(super) struct Simulate {
-    /// The first seed; chance without it
+    /// The first seed [default: a random one]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// How many histories, each with the next seed
+    /// Number of histories; each has the next seed
     #[arg(long, value_name = "M", default_value = "1")]
     histories: NonZeroU64,
-    /// Tell the history of the first seed, whether a promise is broken or not
+    /// Print the history of the first seed, whether a promise is broken or not
     #[arg(long)]
     trace: bool,
 }
 
 impl Simulate {
     pub(super) fn run(self) -> anyhow::Result<()> {
-        // Low seeds are those of the tests; so far up nobody has been.
+        // The tests use low seeds. A random seed finds histories that were not played before.
         let seed = self.seed.unwrap_or_else(|| Uuid::new_v4().as_u64_pair().0);
         if self.trace {
             let report = simulation::play(seed, true);

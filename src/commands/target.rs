@@ -1,4 +1,4 @@
-//! The arguments that say where the system is: on its servers, or in a data directory of this machine.
+//! The arguments that select the system: the one on the servers, or the one in a data directory of this machine.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use clap::Args;
 use super::embedded::holds_data;
 use crate::config::Config;
 
-/// On servers unless `--embedded` is given.
+/// The system on the servers, or with `--embedded` the one in a data directory.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Target {
@@ -20,14 +20,14 @@ pub(super) struct Target {
 }
 
 impl Target {
-    /// Whether no server is used.
+    /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
         self.embedded
     }
 
     /// The data directory; `None` when the system is on its servers.
     pub(super) fn data_dir(&self, config: &Config) -> anyhow::Result<Option<PathBuf>> {
-        // clap's `requires` does not see an --embedded before a subcommand.
+        // Checked here because clap's `requires` does not find an --embedded before a subcommand.
         anyhow::ensure!(
             self.embedded || self.data_dir.is_none(),
             "--data-dir is for --embedded only"
@@ -37,7 +37,7 @@ impl Target {
     }
 }
 
-/// Fails if there is nothing in a directory.
+/// Fails if the directory has no data file.
 pub(super) fn must_hold_data(directory: &Path) -> anyhow::Result<()> {
     anyhow::ensure!(
         holds_data(directory),

@@ -56,7 +56,7 @@ impl Work {
                 clock: Arc::new(SystemClock),
                 metrics: Arc::new(move || metrics.render()),
             };
-            // It ends at once, like the worker: nobody sends work to a worker, so nobody has to notice first.
+            // The probes end at once, like the worker: no load balancer sends requests to a worker, so none has to be drained.
             api::serve_probes(&lifecycle, &config.server, probes, port)?;
         }
 

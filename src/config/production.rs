@@ -109,6 +109,20 @@ pub(super) fn check(config: &Config, intent: Intent, read: &mut Reader) {
             ),
         );
     }
+    if let Some(previous) = &config.auth.jwt_secret_previous {
+        if let Some(weakness) = weakness_of_secret(previous.reveal()) {
+            read.problem(
+                "auth.jwt_secret_previous",
+                &format!("{weakness}; whoever has it can forge a token until it is removed"),
+            );
+        }
+        if previous.reveal() == config.auth.jwt_secret.reveal() {
+            read.problem(
+                "auth.jwt_secret_previous",
+                "is the same as JWT_SECRET; it is for the secret before that one",
+            );
+        }
+    }
     if intent.demo_accounts {
         read.problem(
             "server.environment",
@@ -152,7 +166,7 @@ fn check_servers(config: &Config, read: &mut Reader) {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{ConfigErrors, Sources},
+        super::{ConfigErrors, Secret, Sources},
         *,
     };
 
@@ -246,6 +260,29 @@ mod tests {
         ] {
             assert_eq!(problems(&[("JWT_SECRET", good)]), [""; 0], "{good}");
         }
+    }
+
+    #[test]
+    fn the_previous_secret_is_as_strong_and_another_one() {
+        let with = |previous| problems(&[("JWT_SECRET_PREVIOUS", previous)]);
+        assert_eq!(with("8KQ2m1uB3v9xq0cJ7nZr5tYwLhGfDsAa"), [""; 0]);
+        for (wrong, why) in [
+            ("your-secret-key-change-in-production", "example"),
+            ("0123456789abcdef0123456789abcdef", "the same"),
+        ] {
+            let told = with(wrong);
+            assert!(
+                told.len() == 1 && told[0].contains("JWT_SECRET_PREVIOUS") && told[0].contains(why),
+                "{told:?}"
+            );
+        }
+        let both = [
+            ("NODE_ENV", "development"),
+            ("JWT_SECRET_PREVIOUS", "another"),
+        ];
+        let config = load(Intent::default(), &both).unwrap();
+        let previous = config.auth.jwt_secret_previous;
+        assert_eq!(previous.as_ref().map(Secret::reveal), Some("another"));
     }
 
     #[test]

@@ -314,6 +314,7 @@ fn named_hosts(hosts: &str) -> Vec<String> {
 fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     AuthConfig {
         jwt_secret: Secret::new(read.required("auth.jwt_secret")),
+        jwt_secret_previous: read.optional("auth.jwt_secret_previous").map(Secret::new),
         token_ttl: read.lifetime("auth.jwt_expires_in", TOKEN_LIFETIMES),
         password_memory_kib: read.number("auth.password_memory_kib", 8..=4_194_304),
         password_passes: read.number("auth.password_passes", 1..=100),

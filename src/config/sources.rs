@@ -102,6 +102,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("original.password", &["ORIGINAL_POSTGRES_PASSWORD"]),
     ("embedded.data_dir", &["FLASHSALE_DATA_DIR"]),
     ("auth.jwt_secret", &["JWT_SECRET"]),
+    ("auth.jwt_secret_previous", &["JWT_SECRET_PREVIOUS"]),
     ("auth.jwt_expires_in", &["JWT_EXPIRES_IN"]),
     ("auth.password_memory_kib", &["PASSWORD_MEMORY_KIB"]),
     ("auth.password_passes", &["PASSWORD_PASSES"]),
@@ -152,6 +153,7 @@ pub const SECRETS: &[&str] = &[
     "postgres.password",
     "original.password",
     "auth.jwt_secret",
+    "auth.jwt_secret_previous",
 ];
 
 /// A file that overrides the defaults, and variables that override both.

@@ -3,10 +3,12 @@
 //! This file assembles and opens the parts. `directory` ensures that only one process uses the file, `connect` and `store`
 //! read and write it, `migrate` applies its schema, and `gate`, `log` and `ledger` implement the ports.
 
+mod account_store;
 mod accounts;
 mod admin;
 mod admission;
 mod audit;
+mod beside;
 mod connect;
 mod directory;
 mod ended;
@@ -29,6 +31,7 @@ mod users;
 mod values;
 mod wal;
 
+pub use beside::{LedgerBeside, copy};
 pub use directory::DataDirectory;
 pub use gate::MemoryGate;
 pub use ledger::SqliteLedger;

@@ -3,6 +3,7 @@
 //! Diesel is used only here and in the embedded engine. This engine does not decide about purchases: `rules::settlement` has
 //! the rules of settling, and the schema (`migrations/`) enforces the promises.
 
+mod account_store;
 mod accounts;
 mod admin;
 mod admission;
@@ -43,10 +44,10 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
-        EndedOrder, KeyPage, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
-        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
-        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        EndedOrder, FoundAccount, KeyPage, Lease, Ledger, LedgerError, Member, Movement,
+        MovementId, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position,
+        Registration, Role, SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch,
+        SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -94,7 +95,7 @@ impl Ledger for PostgresLedger {
     }
 
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
-        Ok(users::register(&mut *self.pool.take().await?, user, above).await?)
+        Ok(users::register(&mut *self.pool.take().await?, user, Role::User, above).await?)
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
@@ -120,11 +121,17 @@ impl Ledger for PostgresLedger {
         Ok(accounts::page(&mut *self.pool.take().await?, after, limit).await?)
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         Ok(accounts::find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn ended_sessions(
+        &self,
+        after: Option<UserId>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(accounts::ended(&mut *self.pool.take().await?, after, since, limit).await?)
     }
 
     async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {

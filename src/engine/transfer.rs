@@ -55,6 +55,20 @@ pub struct UserRow {
     pub role: String,
     #[serde(with = "millis")]
     pub created_at: DateTime<Utc>,
+    /// Since when the account has been disabled.
+    #[serde(
+        default,
+        with = "details::time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// Tokens issued before it were ended.
+    #[serde(
+        default,
+        with = "details::time",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub tokens_valid_from: Option<DateTime<Utc>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -367,6 +381,8 @@ mod tests {
             full_name: None,
             role: "user".to_owned(),
             created_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+            tokens_valid_from: DateTime::from_timestamp(id, 0),
         })
     }
 

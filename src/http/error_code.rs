@@ -48,6 +48,8 @@ error_codes! {
     InvalidJson = "invalid_json", BAD_REQUEST, "Bad Request", "The body is not valid JSON.";
     ValidationFailed = "validation_failed", BAD_REQUEST, "Validation error", "A field of the body is missing or of the wrong type.";
     InvalidId = "invalid_id", BAD_REQUEST, "Validation error", "An id must be a positive integer";
+    ResetTokenInvalid = "reset_token_invalid", BAD_REQUEST, "Bad Request",
+        "The reset token is unknown, was used, or has expired.";
     ResultNotFound = "result_not_found", BAD_REQUEST, "Bad Request",
         "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
     TokenMissing = "token_missing", UNAUTHORIZED, "Unauthorized",

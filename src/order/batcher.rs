@@ -1,5 +1,5 @@
-//! Batches the items that arrive while a call is under way, so that they go as one call. Batches grow with the number of waiting
-//! items; no item waits for a batch to fill.
+//! Collects the items that arrive while a call is under way, and handles them with the next call. Batches grow with the number of
+//! waiting items; no item waits for a batch to fill.
 
 use std::future::Future;
 
@@ -20,18 +20,19 @@ impl<T> Clone for Batcher<T> {
     }
 }
 
-/// How many items a batcher holds.
+/// Limits of a batcher.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Waiting items at most.
+    /// Maximum number of items that wait.
     pub(super) waiting: usize,
-    /// Items of one batch at most.
+    /// Maximum number of items of one batch.
     pub(super) batch: usize,
 }
 
 impl<T: Send + 'static> Batcher<T> {
-    /// Starts a task that handles batches one after the other. It ends when the process is to end and every [`Batcher`] of it
-    /// is dropped, so that every submitted item is handled.
+    /// Starts a task that handles one batch after the other. The task ends when every clone of the [`Batcher`] is dropped and
+    /// every submitted item is handled. The last clone must not be dropped before the process is to end: see
+    /// [`Lifecycle::spawn`].
     pub(super) fn spawn<F>(
         lifecycle: &Lifecycle,
         name: &'static str,
@@ -54,14 +55,14 @@ impl<T: Send + 'static> Batcher<T> {
         Self { queue }
     }
 
-    /// Submits an item, or returns it when too many are waiting.
+    /// Submits an item. Returns the item if too many are waiting, or the task has ended.
     pub(super) fn try_submit(&self, item: T) -> Result<(), T> {
-        self.queue.try_send(item).map_err(|full| match full {
+        self.queue.try_send(item).map_err(|error| match error {
             mpsc::error::TrySendError::Full(item) | mpsc::error::TrySendError::Closed(item) => item,
         })
     }
 
-    /// Submits an item once there is room; returns it when the task has ended.
+    /// Submits an item, once there is room for it. Returns the item if the task has ended.
     pub(super) async fn submit(&self, item: T) -> Result<(), T> {
         self.queue.send(item).await.map_err(|closed| closed.0)
     }
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_arrives_while_a_batch_is_under_way_goes_as_one() {
+    async fn items_that_arrive_while_a_batch_is_handled_become_one_batch() {
         let lifecycle = Lifecycle::default();
         let (gate, sizes) = (
             Arc::new(Semaphore::new(0)),

@@ -1,6 +1,6 @@
-//! How long the oldest accepted attempt has been waiting to be settled: for readiness and for a gauge.
+//! The age of the oldest accepted attempt that is not settled, for readiness and for a gauge.
 //!
-//! Every server may answer while nothing is settled: no worker runs, or the ledger takes no orders. This is what shows it.
+//! It grows when no worker runs or the ledger takes no orders, also while every server answers its pings.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -16,40 +16,40 @@ use crate::{
     port::{GateError, LedgerError, Ports},
 };
 
-/// How often the gate is asked.
+/// Interval between reads of the gate's pending attempts.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often the list of sales is read.
+/// Interval between reads of the list of sales.
 const LISTING_INTERVAL: Duration = Duration::from_secs(5);
-/// Sales that ended longer ago are not looked at.
+/// Sales that ended longer ago are left out.
 const AFTER_END: Duration = Duration::from_hours(1);
-/// An attempt that is younger is on its way.
-const YOUNG: Duration = Duration::from_secs(1);
+/// Younger attempts are left out: settling them takes some time.
+const MIN_AGE: Duration = Duration::from_secs(1);
 
-/// The age of the oldest attempt that is accepted and not settled, as of a second ago.
+/// The age of the oldest attempt that is accepted and not settled. Updated every second.
 #[derive(Debug, Default)]
 pub struct SettlementLag {
     millis: AtomicU64,
 }
 
 impl SettlementLag {
-    /// Zero when nothing waits for longer than a second.
+    /// Zero if no attempt has been waiting for a second or longer.
     #[must_use]
     pub fn age(&self) -> Duration {
         Duration::from_millis(self.millis.load(Ordering::Relaxed))
     }
 
-    /// Looks again and again. While the gate is away, the age stays as it was; while the ledger is away, so does the list of
-    /// sales.
+    /// Updates the age every second until stopped. While the gate does not answer, the age keeps its last value; while the ledger
+    /// does not answer, the list of sales keeps its last value.
     pub async fn watch(&self, engines: &Ports, stop: CancellationToken) {
         let mut sales = Vec::new();
-        let mut listed: Option<Instant> = None;
+        let mut listed_at: Option<Instant> = None;
         loop {
-            if listed.is_none_or(|at| at.elapsed() >= LISTING_INTERVAL) {
-                match list(engines).await {
+            if listed_at.is_none_or(|at| at.elapsed() >= LISTING_INTERVAL) {
+                match current_sales(engines).await {
                     Ok(found) => sales = found,
                     Err(error) => tracing::debug!(%error, "the sales cannot be listed"),
                 }
-                listed = Some(Instant::now());
+                listed_at = Some(Instant::now());
             }
             match oldest(engines, &sales).await {
                 Ok(age) => {
@@ -69,23 +69,23 @@ impl SettlementLag {
     }
 }
 
-/// The sales that have begun and are not long over.
-async fn list(engines: &Ports) -> Result<Vec<SaleId>, LedgerError> {
+/// The sales that have started, or will before the next listing, and that ended at most an hour ago.
+async fn current_sales(engines: &Ports) -> Result<Vec<SaleId>, LedgerError> {
     let now = engines.clock.now();
     let since = now - AFTER_END;
     let listings = engines.ledger.sales(since).await?;
-    let begun = listings.iter().filter(|listing| {
+    let current = listings.iter().filter(|listing| {
         listing.window.start <= now + LISTING_INTERVAL && listing.window.end > since
     });
-    Ok(begun.map(|listing| listing.id).collect())
+    Ok(current.map(|listing| listing.id).collect())
 }
 
-/// The age of the oldest pending attempt of these sales. A worker that claims an attempt anew makes it young again, but only
-/// after every record before it was settled.
+/// The age of the oldest pending attempt of these sales. The relay sets the age of an attempt back to zero when it claims the
+/// attempt, but only once every record that was in the log before is settled.
 async fn oldest(engines: &Ports, sales: &[SaleId]) -> Result<Duration, GateError> {
     let mut oldest = Duration::ZERO;
     for sale in sales {
-        for entry in engines.gate.overdue(*sale, YOUNG, 1).await? {
+        for entry in engines.gate.overdue(*sale, MIN_AGE, 1).await? {
             let age = engines.clock.now() - entry.since;
             oldest = oldest.max(age.to_std().unwrap_or_default());
         }

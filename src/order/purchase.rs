@@ -179,10 +179,15 @@ impl Purchase {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         };
-        if outcome == Err(Refusal::SoldOut) {
-            self.results.refused(user, product, sale);
+        match outcome {
+            Err(Refusal::SoldOut) => {
+                self.results.refused(user, product, sale);
+                outcome
+            }
+            // Nobody waits for a sale to be prepared that is over.
+            Err(Refusal::Preparing) if self.catalog.has_ended(sale) => Err(Refusal::Ended),
+            _ => outcome,
         }
-        outcome
     }
 }
 

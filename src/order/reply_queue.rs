@@ -1,23 +1,24 @@
-//! Hands answers from the batching tasks back to the threads whose requests wait for them.
+//! Delivers the answers of batching tasks to the threads whose requests wait for them.
 
 use tokio::sync::{mpsc, oneshot};
 
-/// The queue of answers for one thread of requests: many answers are delivered with one wake-up of the thread. `default()` has no
-/// queue: each answer then wakes the thread that waits for it, which costs a system call.
+/// The queue of answers for one request thread: one wake-up of the thread delivers many answers. `default()` has no queue: each
+/// answer then wakes the waiting thread by itself, which costs a system call.
 #[derive(Clone, Default)]
 pub struct ReplyQueue {
-    /// As many as there are requests waiting, which are bounded.
+    /// Unbounded as a channel, but it holds at most one answer for each waiting request, and their number is limited.
     queue: Option<mpsc::UnboundedSender<Deliver>>,
 }
 
+/// Sends one answer to its request.
 type Deliver = Box<dyn FnOnce() + Send>;
 
-/// Answers that are delivered at once.
+/// Maximum number of answers that are taken from the queue at a time.
 const AT_ONCE: usize = 1_024;
 
 impl ReplyQueue {
-    /// A queue, and the future that delivers its answers: a task for the thread of the requests. It ends with the last request that
-    /// could get an answer.
+    /// Returns a queue and the future that delivers its answers, to be run on the thread of the requests. The future ends when
+    /// all clones of the queue and all its responders are dropped.
     pub fn open() -> (Self, impl Future<Output = ()>) {
         let (queue, mut waiting) = mpsc::unbounded_channel::<Deliver>();
         let deliveries = async move {
@@ -41,18 +42,18 @@ impl ReplyQueue {
     }
 }
 
-/// One answer that somebody waits for.
+/// The handle that answers one waiting request.
 pub(super) struct Responder<T> {
     replies: ReplyQueue,
     answer: oneshot::Sender<T>,
 }
 
 impl<T: Send + 'static> Responder<T> {
-    /// Sends the answer. It is dropped if the request has ended.
+    /// Sends the answer. The answer is dropped if the request has ended.
     pub(super) fn send(self, answer: T) {
-        let waiting = self.answer;
+        let sender = self.answer;
         let deliver = move || {
-            let _ = waiting.send(answer);
+            let _ = sender.send(answer);
         };
         match self.replies.queue {
             Some(queue) => {
@@ -62,7 +63,7 @@ impl<T: Send + 'static> Responder<T> {
         }
     }
 
-    /// True if nobody waits any more.
+    /// True if the request no longer waits for the answer.
     pub(super) fn is_closed(&self) -> bool {
         self.answer.is_closed()
     }
@@ -80,6 +81,7 @@ mod tests {
 
     use super::*;
 
+    /// Counts wake-ups.
     #[derive(Default)]
     struct Wakes(AtomicUsize);
 

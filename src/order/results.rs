@@ -1,4 +1,4 @@
-//! What shoppers are told of a product.
+//! The shoppers' results: read from the gate in batches, and written for shoppers who were refused.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,34 +17,34 @@ use crate::{
     telemetry::LogThrottle,
 };
 
-// While a server is down every batch fails; a line now and then is enough, metrics count them.
+// While the gate is down every batch fails. A line now and then is enough: `flashsale_results_lost_total` counts the results.
 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
-/// Results of refused shoppers that may wait to be written.
+/// Limits for the results of refused shoppers that wait to be written.
 const REFUSED: Limits = Limits {
     waiting: 65_536,
     batch: 512,
 };
 
-/// Questions that may wait to be asked; more are answered that the gate was not.
-const ASKED: Limits = Limits {
+/// Limits for requests that wait for a result. Further requests are answered with [`GateError::Refused`].
+const REQUESTS: Limits = Limits {
     waiting: 16_384,
     batch: 4_096,
 };
-/// How long a question may wait to be asked. The answer takes a command's timeouts more at most.
+/// A request that has waited longer when its batch begins is refused. The gate's timeouts bound the time after that.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// Reads results, many at a time if the gate likes that, and writes those of refused shoppers behind their answers.
+/// Reads results, in batches if the gate prefers that, and writes the results of refused shoppers after they were answered.
 pub struct Results {
     gate: Arc<dyn StockGate>,
     catalog: Arc<SaleCatalog>,
-    asked: Batcher<ResultRequest>,
+    requests: Batcher<ResultRequest>,
     refused: Batcher<ResultEntry>,
 }
 
-/// A question, and who waits for the answer.
+/// A shopper's query, and the responder for its answer.
 struct ResultRequest {
-    question: ResultQuery,
+    query: ResultQuery,
     since: Instant,
     answer: Responder<Result<Option<PurchaseResult>, GateError>>,
 }
@@ -74,53 +74,53 @@ impl Results {
             },
         );
         let reader = Arc::clone(&gate);
-        let asked = Batcher::spawn(
+        let requests = Batcher::spawn(
             lifecycle,
             "questions",
-            ASKED,
+            REQUESTS,
             move |batch: Vec<ResultRequest>| {
                 let gate = Arc::clone(&reader);
-                async move { ask(gate.as_ref(), batch).await }
+                async move { answer_batch(gate.as_ref(), batch).await }
             },
         );
         Self {
             gate,
             catalog,
-            asked,
+            requests,
             refused,
         }
     }
 
-    /// The shopper's result for a product; `None` while there is none. Waits for its turn for a second at most, or for the
-    /// questions under way, then for the gate as long as its timeout.
+    /// The shopper's result for a product; `None` while there is none. A batched request waits for the batch before it, and is
+    /// refused if that took longer than 1 s; after that the gate's timeouts bound the wait.
     pub async fn of(
         &self,
         replies: &ReplyQueue,
         user: UserId,
         product: ProductId,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        let question = ResultQuery {
+        let query = ResultQuery {
             user,
             product,
             sale: self.catalog.latest_sale_of(product),
         };
         if !self.gate.prefers_batched_reads() {
-            return self.gate.read_result(user, product, question.sale).await;
+            return self.gate.read_result(user, product, query.sale).await;
         }
         let (answer, answered) = replies.slot();
         let since = Instant::now();
-        let asked = ResultRequest {
-            question,
+        let request = ResultRequest {
+            query,
             since,
             answer,
         };
         let full = |_| GateError::Refused("too many questions are waiting".to_owned());
-        self.asked.try_submit(asked).map_err(full)?;
+        self.requests.try_submit(request).map_err(full)?;
         let lost = |_| GateError::Unknown("the question was not answered".to_owned());
         answered.await.map_err(lost)?
     }
 
-    /// Notes that a shopper was refused, who was told so already: when too many wait, this one is not written.
+    /// Queues the result of a shopper who was already answered with the refusal. The result is lost if the queue is full.
     pub(super) fn refused(&self, user: UserId, product: ProductId, sale: SaleId) {
         let entry = ResultEntry {
             sale,
@@ -134,19 +134,19 @@ impl Results {
     }
 }
 
-/// Asks for all who still wait, and not for too long.
-async fn ask(gate: &dyn StockGate, batch: Vec<ResultRequest>) {
+/// Answers the requests of a batch that still wait. Those that waited for too long are refused.
+async fn answer_batch(gate: &dyn StockGate, batch: Vec<ResultRequest>) {
     let (batch, late): (Vec<_>, Vec<_>) = batch
         .into_iter()
-        .filter(|asked| !asked.answer.is_closed())
-        .partition(|asked| asked.since.elapsed() <= LONGEST_WAIT);
-    for asked in late {
+        .filter(|request| !request.answer.is_closed())
+        .partition(|request| request.since.elapsed() <= LONGEST_WAIT);
+    for request in late {
         let error = GateError::Refused("the questions before took too long".to_owned());
-        asked.answer.send(Err(error));
+        request.answer.send(Err(error));
     }
-    let questions: Vec<_> = batch.iter().map(|asked| asked.question).collect();
-    let answers = gate.read_results(&questions).await;
-    for (asked, answer) in batch.into_iter().zip(answers) {
-        asked.answer.send(answer);
+    let queries: Vec<_> = batch.iter().map(|request| request.query).collect();
+    let answers = gate.read_results(&queries).await;
+    for (request, answer) in batch.into_iter().zip(answers) {
+        request.answer.send(answer);
     }
 }

@@ -1,7 +1,7 @@
-//! The consumer: leases partitions of the log, settles their records, and heals what others left undone.
+//! The consumer: leases partitions of the log, settles their records, and runs the sale controller.
 //!
-//! Any number of workers share the partitions fairly. A lease is for efficiency only: what makes settling exact is the
-//! compare-and-set of the partition's offset inside the ledger's transaction.
+//! Any number of workers share the partitions evenly. Leases only avoid duplicate work: each record is settled exactly once
+//! because the ledger's transaction compares and sets the partition's offset.
 
 mod closing;
 mod partition;
@@ -29,21 +29,21 @@ use tokio_util::sync::CancellationToken;
 use self::{partition::PartitionReader, sale_controller::SaleController, settler::Settler};
 use crate::port::{Lease, Member, Partition, Ports, Position};
 
-/// How often a worker looks whether the log has more or fewer partitions. The log remembers it, so that it costs nothing.
-const LOOK_AT_PARTITIONS: Duration = Duration::from_secs(1);
+/// Interval between checks of the log's number of partitions. The log keeps this number in memory, so a check makes no call.
+const PARTITION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How a worker works.
+/// Settings of a worker.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
     /// Workers of one group share the partitions.
     pub group: String,
     /// Unique to the process.
     pub id: String,
-    /// A silent worker's partitions are taken over after so long.
+    /// How long a lease is valid without a heartbeat. Then other workers may take the partition.
     pub lease: Duration,
-    /// An attempt that is pending for so long is looked into.
+    /// The relay examines attempts that have been pending for at least this long.
     pub pending_age: Duration,
-    /// How long a sale's keys stay in the gate after its end.
+    /// How long a sale's keys stay in the gate after the sale's end.
     pub keep: Duration,
 }
 
@@ -53,24 +53,24 @@ pub struct Worker {
     settings: WorkerSettings,
     member: Member,
     settler: Arc<Settler>,
-    /// How many the log had at the last heartbeat.
+    /// Number of partitions of the log at the last heartbeat.
     partitions: i32,
     readers: BTreeMap<Partition, RunningReader>,
-    /// How far partitions were settled whose readers were dropped because the ledger did not answer: it may be set back
-    /// meanwhile.
-    dropped: BTreeMap<Partition, i64>,
+    /// Settled offsets of readers that were stopped because the leases could not be renewed. The next successful heartbeat
+    /// compares them with the ledger's offsets, since the ledger may have been set back meanwhile.
+    settled_by_stopped: BTreeMap<Partition, i64>,
     sale_controller: Option<Task>,
-    /// Told to stop, and not through with what they were doing.
+    /// Tasks that were told to stop and may not have ended yet.
     stopping: Vec<Task>,
 }
 
-/// A task that reads a partition, and how far it has settled it.
+/// A task that reads one partition, and the offset up to which it has settled the partition.
 struct RunningReader {
     task: Task,
     settled: Arc<AtomicI64>,
 }
 
-/// A task that can be told to stop after what it is doing.
+/// A task, and the token that tells it to stop after its current step.
 struct Task {
     stop: CancellationToken,
     handle: JoinHandle<()>,
@@ -92,13 +92,13 @@ impl Worker {
             settings,
             member,
             readers: BTreeMap::new(),
-            dropped: BTreeMap::new(),
+            settled_by_stopped: BTreeMap::new(),
             sale_controller: None,
             stopping: Vec::new(),
         }
     }
 
-    /// Works until told to stop; then ends what runs and hands everything back.
+    /// Works until told to stop; then stops its tasks and releases its leases.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut renewed = Instant::now();
         let mut failing = false;
@@ -114,13 +114,13 @@ impl Worker {
                     }
                     failing = true;
                     if renewed.elapsed() >= self.settings.lease {
-                        // Others may have the partitions by now; reading on would only be fenced out.
+                        // Other workers may have leased the partitions by now, and would fence out these readers.
                         self.stop_all().await;
                     }
                 }
             }
             self.reap_finished().await;
-            if self.rest(&stop).await {
+            if self.wait_for_next_heartbeat(&stop).await {
                 break;
             }
         }
@@ -133,12 +133,13 @@ impl Worker {
         }
     }
 
-    /// Waits until the leases are to be renewed, or the log has more or fewer partitions than before. True when told to stop.
-    async fn rest(&self, stop: &CancellationToken) -> bool {
+    /// Waits for a third of the lease, or until the log's number of partitions has changed. Returns true if the worker is to
+    /// stop.
+    async fn wait_for_next_heartbeat(&self, stop: &CancellationToken) -> bool {
         let next = Instant::now() + self.settings.lease / 3;
         while self.engines.log.partitions() == self.partitions && Instant::now() < next {
-            let look = next.min(Instant::now() + LOOK_AT_PARTITIONS);
-            if tokio::time::timeout_at(look, stop.cancelled())
+            let check = next.min(Instant::now() + PARTITION_CHECK_INTERVAL);
+            if tokio::time::timeout_at(check, stop.cancelled())
                 .await
                 .is_ok()
             {
@@ -148,13 +149,13 @@ impl Worker {
         stop.is_cancelled()
     }
 
-    /// Renews the leases and brings the running readers in line with them.
+    /// Renews the leases, then starts and stops readers so that each leased partition has one.
     async fn heartbeat(&mut self) -> Result<(), crate::port::LedgerError> {
         let partitions = self.engines.log.partitions();
-        // Before the ledger answers: one that does not must not be asked all the time.
+        // Set before the call: if the ledger fails, the next heartbeat still waits for its interval.
         self.partitions = partitions;
-        // Before the leases are read: the ledger is never behind this, unless it was set back.
-        let settled = self.settled();
+        // Read before the ledger's offsets, which are at least as high unless the ledger was set back.
+        let settled = self.settled_offsets();
         let (mut leases, share) = self
             .engines
             .ledger
@@ -167,14 +168,14 @@ impl Worker {
                 .get(&lease.partition)
                 .is_some_and(|settled| lease.next.0 < *settled)
             {
-                // Its records are in the log, and a reader without new ones would never find out.
+                // The records are still in the log, but a reader notices the difference only when further records arrive.
                 tracing::error!(partition = %lease.partition, offset = %lease.next, "the ledger was set back: its records are read again");
                 set_back.push(lease.partition);
             }
         }
         if !set_back.is_empty() {
-            // Before any partition is read again, and again until it is done: records of a sale that was made longer since
-            // would be rejected.
+            // Before a partition is read again: settling would reject records of a sale whose extension the ledger has lost. If
+            // this call fails, the next heartbeat finds the same partitions and repeats it.
             self.engines.ledger.forget_admission_windows().await?;
             counter!("flashsale_ledger_set_back_total").increment(set_back.len() as u64);
         }
@@ -182,7 +183,7 @@ impl Worker {
             let reader = self.readers.remove(&partition);
             self.stop_later(reader.map(|reader| reader.task));
         }
-        self.dropped.clear();
+        self.settled_by_stopped.clear();
         let surplus: Vec<_> = leases
             .split_off(share.min(leases.len()))
             .iter()
@@ -204,9 +205,9 @@ impl Worker {
             self.engines.ledger.release(&self.member, &surplus).await?;
         }
         for lease in &leases {
-            self.read(lease);
+            self.ensure_reader(lease);
         }
-        self.keep_sale_controller(
+        self.run_sale_controller_if(
             leases
                 .first()
                 .is_some_and(|lease| lease.partition == Partition(0)),
@@ -216,19 +217,19 @@ impl Worker {
         Ok(())
     }
 
-    /// How far each partition was settled that is read, or was read when the ledger stopped to answer.
-    fn settled(&self) -> BTreeMap<Partition, i64> {
+    /// The settled offset of each partition that has a reader, or had one when the leases could not be renewed.
+    fn settled_offsets(&self) -> BTreeMap<Partition, i64> {
         let readers = self.readers.iter();
-        let read =
+        let by_readers =
             readers.map(|(partition, reader)| (*partition, reader.settled.load(Ordering::Acquire)));
-        let mut settled = self.dropped.clone();
-        settled.extend(read);
+        let mut settled = self.settled_by_stopped.clone();
+        settled.extend(by_readers);
         settled
     }
 
-    /// Reads a leased partition, if it is not being read.
-    fn read(&mut self, lease: &Lease) {
-        // A reader ends by itself only when another worker took the partition; the lease says it is ours again.
+    /// Starts a reader for a leased partition that has none.
+    fn ensure_reader(&mut self, lease: &Lease) {
+        // A reader ends by itself only when another worker fences it out. The lease shows that the partition is ours again.
         if self
             .readers
             .get(&lease.partition)
@@ -256,26 +257,27 @@ impl Worker {
         self.stop_later(before.map(|reader| reader.task));
     }
 
-    /// The owner of partition 0 runs the sale controller. One at a time is enough; two at once do no harm.
-    fn keep_sale_controller(&mut self, mine: bool) {
+    /// Starts or stops the sale controller, which the worker that leases partition 0 runs. Two controllers at once, while the
+    /// lease changes hands, do no harm.
+    fn run_sale_controller_if(&mut self, has_first_partition: bool) {
         let running = self
             .sale_controller
             .as_ref()
             .is_some_and(|task| !task.handle.is_finished());
-        if mine && !running {
+        if has_first_partition && !running {
             let controller = SaleController::new(self.engines.clone(), self.settings.clone());
             let before = self
                 .sale_controller
                 .replace(spawn(|stop| controller.run(stop)));
             self.stop_later(before);
-        } else if !mine {
+        } else if !has_first_partition {
             let running = self.sale_controller.take();
             self.stop_later(running);
         }
     }
 
-    /// Tells a task to stop, and does not wait for it: a heartbeat must not be late because a server is slow. Whoever
-    /// takes the partition meanwhile is safe, since only one of the two can move its offset.
+    /// Tells a task to stop without waiting for its end, so that a slow server does not delay the heartbeats. Another worker may
+    /// read the partition meanwhile: only one of the two readers can move its offset.
     fn stop_later(&mut self, task: Option<Task>) {
         if let Some(task) = task {
             task.stop.cancel();
@@ -283,7 +285,7 @@ impl Worker {
         }
     }
 
-    /// Removes the tasks that have ended. A panic in one is a panic of the worker, which takes the process down.
+    /// Removes the stopping tasks that have ended. A panic in a task is resumed in the worker, which ends the process.
     async fn reap_finished(&mut self) {
         let (ended, stopping) = std::mem::take(&mut self.stopping)
             .into_iter()
@@ -294,8 +296,9 @@ impl Worker {
         }
     }
 
+    /// Stops all tasks and waits for their end.
     async fn stop_all(&mut self) {
-        self.dropped = self.settled();
+        self.settled_by_stopped = self.settled_offsets();
         let tasks: Vec<_> = std::mem::take(&mut self.readers)
             .into_values()
             .map(|reader| reader.task)
@@ -312,7 +315,7 @@ impl Worker {
 }
 
 impl Task {
-    /// Waits for the end, and passes a panic on.
+    /// Waits for the end of the task, and resumes its panic.
     async fn end(self) {
         if let Err(error) = self.handle.await
             && error.is_panic()
@@ -326,7 +329,7 @@ fn spawn<F: Future<Output = ()> + Send + 'static>(
     run: impl FnOnce(CancellationToken) -> F,
 ) -> Task {
     let stop = CancellationToken::new();
-    // The worker owns its readers: it stops and awaits them itself, and sees their panics.
+    // The worker owns its tasks: it stops and awaits them itself, and resumes their panics.
     #[allow(clippy::disallowed_methods)]
     let handle = tokio::spawn(run(stop.clone()));
     Task { stop, handle }

@@ -196,8 +196,9 @@ pub enum GateStatus {
         holders: u64,
         /// Units set aside, by movement, in the order of ids. Also movements for which none could be. Empty nearly always.
         withdrawn: Vec<(MovementId, u64)>,
-        /// Raised whenever a unit comes back, an order of an unknown shopper is recorded, or the sale is opened; it never
-        /// takes an earlier value. While it stands still and nothing is available, the set of holders can only shrink.
+        /// Raised whenever a unit comes back, an order of an unknown shopper is recorded, window or switch change, or the sale is
+        /// opened; it never takes an earlier value. While it stands still and the sale gives no units (none is available, it is
+        /// over or cancelled), the set of holders can only shrink.
         holders_epoch: u64,
         /// Of the terms in force; 0 if the sale was loaded by a program that knew no terms.
         version: u64,

@@ -7,8 +7,9 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AccountChanges, AccountPage, AccountPosition, ActionLogCheck, Attempt, DeadLetterDecision,
-    Holder, KeyPage, Movement, MovementId, Offset, Outcome, Partition, PasswordHashOutcome,
-    SaleSwitch, SaleTerms, SaleWindow, SeekOutcome, Settlement,
+    FoundAccount, Holder, KeyPage, Movement, MovementId, Offset, Outcome, Partition,
+    PasswordHashOutcome, Role, SaleSwitch, SaleTerms, SaleWindow, SeekOutcome, SessionRule,
+    Settlement,
 };
 use crate::ids::{AttemptId, LedgerId, ProductId, SaleId, UserId};
 
@@ -41,11 +42,12 @@ pub enum Registration {
 pub struct StoredUser {
     pub id: UserId,
     pub username: String,
+    pub email: String,
     pub password_hash: String,
-    /// `admin` or `user`.
-    pub role: String,
+    pub role: Role,
     /// By the ledger's clock.
     pub created_at: DateTime<Utc>,
+    pub sessions: SessionRule,
 }
 
 /// What a sale's product costs and looks like.
@@ -231,11 +233,19 @@ pub trait Ledger: Send + Sync {
         limit: u32,
     ) -> Result<AccountPage, LedgerError>;
 
-    /// Those of these accounts that exist, each with the time when it was made.
-    async fn find_accounts(
+    /// Those of these accounts that exist.
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError>;
+
+    /// The accounts with the lowest ids above `after` that are disabled, or whose tokens were ended after `since` (in seconds since
+    /// 1970), at most `limit`. A ledger in which nobody ends sessions has none.
+    async fn ended_sessions(
         &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError>;
+        _after: Option<UserId>,
+        _since: i64,
+        _limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(Vec::new())
+    }
 
     /// Computes the keys of accounts that have none, of those with the lowest ids above `after`, at most `limit`: of accounts
     /// made by hand, or by a version without keys. A ledger that computes every key when it makes an account has none.

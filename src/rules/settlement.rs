@@ -1,6 +1,6 @@
-//! What becomes of logged attempts: the rules of settling, without I/O. Every engine of the ledger decides by these.
+//! The rules that decide the outcomes of logged attempts, without I/O. Every engine of the ledger uses them.
 //!
-//! The engine looks up what is [`Known`] under its locks, calls [`decide`], and writes down the [`Decision`].
+//! An engine reads [`Known`] under its locks, calls [`decide`], and writes the [`Decision`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -11,16 +11,16 @@ use crate::{
     port::{Attempt, Outcome, Partition, Rejection, SaleWindow, SettleBatch, Settlement},
 };
 
-/// What the ledger knows of the batches that it settles together, read under the locks of their sales.
+/// What the ledger knows about the batches that it settles together, read while it holds the locks of their sales.
 #[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Their attempts that were settled before, whatever batch it was.
+    /// Those of the batches' attempts that are settled already.
     pub settled: HashMap<AttemptId, Settled>,
-    /// The standing orders of their shoppers in their sales, each with the attempt that made it.
+    /// The orders of the batches' shoppers in the batches' sales, each with the attempt that made it.
     pub orders: HashMap<(SaleId, UserId), AttemptId>,
-    /// Those of their shoppers that have an account.
+    /// Those of the batches' shoppers that have an account.
     pub users: HashSet<UserId>,
-    /// Those of their sales that exist.
+    /// Those of the batches' sales that exist.
     pub sales: HashMap<SaleId, KnownSale>,
 }
 
@@ -36,25 +36,25 @@ pub struct Settled {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownSale {
     pub product: ProductId,
-    /// Units for which no order stands.
+    /// Units that no order has taken.
     pub remaining: u64,
-    /// From the earliest start to the latest end that it ever had; `None` if that is not known, as of sales that are older
-    /// than this column. Not the window of now: who was let in before it was shortened gets an order all the same.
+    /// From the earliest start to the latest end that the sale ever had. Not its present window: an attempt that was accepted
+    /// before the window was shortened still gets an order. `None` if unknown, as for sales older than this column.
     pub admitted: Option<SaleWindow>,
 }
 
-/// By how much the clocks of those who write records may be off. Ours write a time within the window; the original service
-/// and other producers write that of their machine.
-const CLOCKS: TimeDelta = TimeDelta::minutes(5);
+/// Tolerated error of the clock that a record's time comes from. This service writes a time within the window; the original
+/// service and other producers write the time of their machine.
+const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(5);
 
-/// What is to be written down and what to answer.
+/// The answers to the callers, and the rows that the engine has to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decision {
-    /// For each batch one for each of its attempts, in its order.
+    /// For each batch one settlement for each of its attempts, in the order of the batch.
     pub settlements: Vec<Vec<Settlement>>,
-    /// What was decided now, each attempt once: to be recorded.
+    /// The attempts that were decided now, each once. The engine records their outcomes.
     pub fresh: Vec<Fresh>,
-    /// The attempts for which an order is to be made. Each takes a unit of its sale.
+    /// The attempts for which the engine makes an order. Each takes a unit of its sale.
     pub orders: Vec<Attempt>,
 }
 
@@ -62,13 +62,13 @@ pub struct Decision {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fresh {
     pub settlement: Settlement,
-    /// Where its record is.
+    /// The partition of its record.
     pub partition: Partition,
-    /// Of a rejection.
+    /// The cause of a rejection; `None` for other outcomes.
     pub cause: Option<String>,
 }
 
-/// The attempts of batches, one after the other.
+/// The attempts of all batches, in order.
 #[must_use]
 pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
     batches
@@ -77,15 +77,16 @@ pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
         .collect()
 }
 
-/// Decides about batches, one after the other, each in the log's order: an attempt settled before keeps its outcome; a
-/// shopper gets one order a sale; the first come get the units.
+/// Decides batches one after the other, each in the order of the log. An attempt that was settled before keeps its outcome. A
+/// shopper gets at most one order in a sale. The units go to the first attempts.
 ///
-/// An attempt of an account that does not exist is decided as such. One that names a sale or product that the ledger does not
-/// know, or, without a standing order of its shopper, a time at which its sale was never open, is rejected if its batch lists
-/// it as `rejected`; with any that is not listed, nothing is decided and all such attempts are the answer.
+/// An attempt whose account does not exist gets [`Outcome::NoAccount`]. An attempt cannot be settled if it names an unknown sale
+/// or the wrong product, or if its shopper has no order and its sale was never open at its time. Such an attempt gets
+/// [`Outcome::Rejected`] if its batch lists it in `rejected`. If at least one is not listed, nothing is decided, and the error
+/// has all that are not listed.
 ///
-/// A record that carries the id of somebody else's attempt is answered `Rejected` and leaves no trace: burying it by its
-/// id would bury the other attempt with it.
+/// A record with the id of an attempt of another shopper or sale is answered `Rejected`, but not recorded: a rejection under
+/// that id would also reject the other attempt.
 pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rejection>> {
     let Known {
         mut settled,
@@ -168,8 +169,8 @@ pub fn decide(batches: &[SettleBatch], known: Known) -> Result<Decision, Vec<Rej
     }
 }
 
-/// The account above which ids of new accounts have to continue, if an attempt was decided now that has no account: a node of
-/// this ledger knew the account when it logged the attempt, and the ledger may have been set back to before its registration.
+/// The account id above which the ids of new accounts must continue, if an attempt without an account was decided now. The
+/// account may have been registered and logged by a node of this ledger before the ledger was set back to an earlier state.
 #[must_use]
 pub fn reached_before_set_back(batches: &[SettleBatch], decision: &Decision) -> Option<UserId> {
     let no_account = |fresh: &Fresh| fresh.settlement.outcome == Outcome::NoAccount;
@@ -196,10 +197,10 @@ fn sale_of<'a>(
     Ok(sale)
 }
 
-/// Why no order can be made of an attempt at its time.
-fn must_have_been_let_in(attempt: &Attempt, sale: &KnownSale) -> Result<(), String> {
+/// Fails with the cause if the sale was never open at the attempt's time, within [`CLOCK_TOLERANCE`].
+fn check_admitted(attempt: &Attempt, sale: &KnownSale) -> Result<(), String> {
     if let Some(SaleWindow { start, end }) = sale.admitted
-        && (start - attempt.at > CLOCKS || attempt.at - end >= CLOCKS)
+        && (start - attempt.at > CLOCK_TOLERANCE || attempt.at - end >= CLOCK_TOLERANCE)
     {
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         return Err(format!(
@@ -213,9 +214,9 @@ fn must_have_been_let_in(attempt: &Attempt, sale: &KnownSale) -> Result<(), Stri
     Ok(())
 }
 
-/// The outcome of an attempt, or why it cannot be settled; an order made is noted in `orders` and `made`. The time of an
-/// attempt counts only where no order stands: an order that was taken over, or made before the window was cut by hand, is
-/// the answer whatever the time.
+/// The outcome of an attempt, or why it cannot be settled. A new order is added to `orders` and `made`. The attempt's time is
+/// checked only if its shopper has no order: an order that was imported, or made before an operator shortened the window, decides
+/// the outcome whatever the time.
 fn outcome_of(
     attempt: &Attempt,
     sale: &mut KnownSale,
@@ -225,19 +226,19 @@ fn outcome_of(
 ) -> Result<Outcome, String> {
     let shopper = (attempt.sale, attempt.user);
     match orders.get(&shopper) {
-        // Its order stands although the attempt was never recorded: somebody wrote the order by hand.
+        // The attempt is not recorded, but its order exists: an operator inserted the order by hand.
         Some(by) if *by == attempt.id => return Ok(Outcome::Ordered),
         Some(by) => return Ok(Outcome::AlreadyOrdered { by: *by }),
-        None => must_have_been_let_in(attempt, sale)?,
+        None => check_admitted(attempt, sale)?,
     }
     if !has_account {
-        // Nobody can own its order.
+        // An order needs an account that owns it.
         return Ok(Outcome::NoAccount);
     }
-    let Some(rest) = sale.remaining.checked_sub(1) else {
+    let Some(left) = sale.remaining.checked_sub(1) else {
         return Ok(Outcome::SoldOut);
     };
-    sale.remaining = rest;
+    sale.remaining = left;
     orders.insert(shopper, attempt.id);
     made.push(*attempt);
     Ok(Outcome::Ordered)

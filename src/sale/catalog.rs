@@ -184,6 +184,16 @@ impl SaleCatalog {
         sales.get(&sale).map(|listed| listed.listing.window)
     }
 
+    /// True if a sale is over by the ledger's listing: its window, by the gate's clock, or for good.
+    #[must_use]
+    pub fn has_ended(&self, sale: SaleId) -> bool {
+        let (now, sales) = (self.clock.now(), self.sales.load());
+        sales.get(&sale).is_some_and(|listed| {
+            let end = listed.listing.window.end + CLOCK_MARGIN;
+            listed.is_cancelled() || now.is_some_and(|now| now >= end)
+        })
+    }
+
     /// The best guess at the gate's time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

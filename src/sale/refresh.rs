@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     GateClock, SaleCatalog,
-    catalog::{CatalogSale, RefusalMark},
+    catalog::{CatalogSale, MarkCause, RefusalMark},
 };
 use crate::port::{GateError, GateStatus, Ledger, LedgerError, StockGate};
 
@@ -149,6 +149,18 @@ impl CatalogRefresh {
         let stands =
             |mark: &RefusalMark| mark.cause == cause && mark.holders_epoch == holders_epoch;
         if sale.mark().is_some_and(|mark| stands(&mark)) {
+            return Ok(());
+        }
+        // Nobody can have got a unit since it was sold out.
+        if let Some(mark) = sale.mark()
+            && (mark.cause, cause) == (MarkCause::SoldOut, MarkCause::Ended)
+            && mark.holders_epoch == holders_epoch
+        {
+            sale.set_mark(Some(RefusalMark {
+                cause,
+                holders_epoch,
+                holders: mark.holders.clone(),
+            }));
             return Ok(());
         }
         sale.set_mark(None);

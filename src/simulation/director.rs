@@ -344,24 +344,33 @@ pub(super) async fn is_quiet(world: &World) -> bool {
     if world.flying.load(Ordering::Relaxed) > 0 {
         return false;
     }
-    let remaining = i64::try_from(world.ledger.remaining(world.sale)).unwrap_or(i64::MAX);
+    let Some(listing) = world.ledger.listing(world.sale) else {
+        return false;
+    };
     let status = world.gate().status(world.sale).await;
     let contradicts = status.as_ref().is_ok_and(GateStatus::is_contradictory);
     match status {
         Ok(GateStatus::Open {
+            window,
+            switch,
             available,
             pending,
             version,
+            total,
             withdrawn,
             ..
         }) => {
+            let signed = |units| i64::try_from(units).unwrap_or(i64::MAX);
             let informed = world.ledger.gate_is_up_to_date(world.sale, version);
-            settled
-                && informed
-                && !contradicts
-                && pending == 0
-                && withdrawn.is_empty()
-                && available == remaining
+            // The ledger may have had other terms of this version before it was set back.
+            let agrees = (window, switch, total, available)
+                == (
+                    listing.window,
+                    listing.switch,
+                    signed(listing.initial_stock),
+                    signed(listing.remaining_stock),
+                );
+            settled && informed && agrees && !contradicts && pending == 0 && withdrawn.is_empty()
         }
         Ok(GateStatus::Closed { .. } | GateStatus::Unknown) | Err(_) => false,
     }

@@ -209,6 +209,8 @@ fn refused_attempts_came_to_nothing(world: &World, seen: &Seen, broken: &mut Vec
         };
         if let Some(own) = press.own
             && refusal != Refusal::OutcomeUnknown
+            // Made by the first of two calls, and closed when the second came. Our client sends a script once (ADR 5).
+            && !(refusal == Refusal::Preparing && world.plan.gate.twice > 0)
             && let Some(outcome) = world.ledger.outcome(own)
             && !seen.resurrected.contains(&own)
         {

@@ -176,6 +176,7 @@ impl Shopper {
         let forgotten = {
             let seen = self.world.seen();
             !seen.gate_losses.is_empty()
+                || seen.ledger_set_back
                 || !seen.past_the_gate.is_empty()
                 || seen.ended_of.contains(&self.user)
                 || seen.lost_orders_of.contains(&self.user)
@@ -289,7 +290,7 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
             running.process.running().await;
             match directory.admit(&identity).await {
                 Ok(()) => {}
-                Err(AccountRefusal::Unknown) => return Answer::NoAccount,
+                Err(AccountRefusal::Unknown | AccountRefusal::Ended) => return Answer::NoAccount,
                 Err(AccountRefusal::Unavailable(_)) => return Answer::NotServed,
             }
             running.clock.take_last_id();

@@ -123,7 +123,11 @@ mod tests {
         headers.insert("set-cookie", HeaderValue::from_static("x"));
         let request = Request::new(Method::POST, Uri::from_static("/"));
         let request = request.to_http(&HeaderValue::from_static("host"), headers);
-        let mut names: Vec<_> = request.headers().keys().map(hyper::header::HeaderName::as_str).collect();
+        let mut names: Vec<_> = request
+            .headers()
+            .keys()
+            .map(hyper::header::HeaderName::as_str)
+            .collect();
         names.sort_unstable();
         assert_eq!(names, ["content-length", "host"]);
     }

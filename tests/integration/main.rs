@@ -29,10 +29,12 @@ mod redis_tls;
 mod sale;
 mod secrets;
 mod security;
+mod sessions;
 mod shutdown;
 mod stress;
 #[allow(dead_code)] // tests/faults stands on it as well
 mod support;
+mod switch;
 mod terminal;
 mod terms;
 mod transfer;

@@ -57,6 +57,7 @@ const DEFAULT_LIMITS: &[(&str, &str)] = &[
 fn hash_of(password: &str) -> String {
     let passwords = Passwords::new(&AuthConfig {
         jwt_secret: Secret::new("not used"),
+        jwt_secret_previous: None,
         token_ttl: std::time::Duration::from_mins(1),
         password_memory_kib: 64,
         password_passes: 1,

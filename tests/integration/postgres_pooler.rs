@@ -8,9 +8,10 @@ use flashsale::{
     engine::postgres::{PostgresLedger, migrate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        ActionEntry, Actor, Administration, Attempt, Fingerprint, IdempotencyKey, Ledger, Member,
-        MovementMode, NewProduct, NewSale, NewUser, Offset, Partition, Position, ProductChange,
-        Registration, Restock, SaleChange, SaleWindow, SettleBatch, StoredAnswer,
+        AccountStore, ActionEntry, Actor, Administration, Attempt, Fingerprint, IdempotencyKey,
+        Ledger, Member, MovementMode, NewProduct, NewSale, NewUser, Offset, Partition, Position,
+        ProductChange, Registration, ResetHash, Restock, SaleChange, SaleWindow, SettleBatch,
+        StoredAnswer,
     },
 };
 use futures::future::join_all;
@@ -264,6 +265,18 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
     check_sold(&server, 8, 5).await;
     operate(&ledger).await;
 
+    let (user, now) = (users[0], Utc::now().timestamp());
+    let ended = ledger.end_sessions(user, now).await.unwrap();
+    assert!(!ended.unwrap().admits(now));
+    let token = ResetHash([7; 32]);
+    let hour = Duration::from_hours(1);
+    ledger.store_reset(user, token, hour).await.unwrap();
+    let redeemed = ledger.redeem_reset(token, "hash", now).await.unwrap();
+    assert!(redeemed.is_some());
+    let set = ledger.set_password(user, Some("hash"), "other", now).await;
+    assert!(set.unwrap().is_some());
+    assert_eq!(ledger.ended_sessions(None, 0, 10).await.unwrap().len(), 1);
+
     let client = server.client_as("service", "shop").await;
     for statement in [
         "DELETE FROM users",
@@ -271,6 +284,7 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
         "UPDATE admin_actions SET reason = 'another'",
         "DELETE FROM admin_actions",
         "TRUNCATE admin_actions",
+        "UPDATE users SET disabled_at = now()",
         "UPDATE users SET role = 'admin'",
         "DROP TABLE orders",
         "ALTER TABLE orders DISABLE TRIGGER ALL",

@@ -8,8 +8,9 @@ use crate::support::{process::Process, system::OneProcess};
 const PLANTED: &str = "pl4nted";
 
 /// The settings that are secrets.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
     "JWT_SECRET",
+    "JWT_SECRET_PREVIOUS",
     "POSTGRES_PASSWORD",
     "REDIS_PASSWORD",
     "REDIS_SENTINEL_PASSWORD",

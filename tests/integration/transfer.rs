@@ -34,6 +34,11 @@ async fn a_shop_that_moves(system: &OneProcess, out: &Path) -> (i64, i64) {
         api.attempt(open, &buyer).await.0 == 200
     })
     .await;
+    let shut_out = format!(
+        "UPDATE users SET role = 'auditor', disabled_at = 5000, tokens_valid_from = 7000 WHERE id = {}",
+        shoppers[1].id
+    );
+    system.sql(&shut_out).await;
     // Whatever it leaves unsettled, the export settles.
     api.process.kill();
     export(system, out).await;
@@ -90,6 +95,7 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
     for query in [
         "SELECT count(*) FROM users",
         "SELECT CAST(sum(id) AS BIGINT) FROM users",
+        "SELECT CAST(sum(id) AS BIGINT) FROM users WHERE role = 'auditor' AND disabled_at IS NOT NULL",
         "SELECT count(*) FROM orders WHERE status = 'SUCCESS'",
         "SELECT CAST(sum(user_id * 1000 + flash_sale_id) AS BIGINT) FROM orders",
         "SELECT CAST(sum(remaining_stock * id) AS BIGINT) FROM flash_sales",
@@ -104,6 +110,8 @@ async fn a_shop_moves_to_postgresql_with_all_that_it_has() {
     let remaining =
         format!("SELECT remaining_stock::bigint FROM flash_sales WHERE id = {sold_out}");
     assert_eq!(number(&database, &remaining).await, 0);
+    let ended = "SELECT extract(epoch FROM sum(tokens_valid_from - 'epoch'))::bigint FROM users";
+    assert_eq!(number(&database, ended).await, 7);
     // The next ids are new ones.
     database
         .query("INSERT INTO users (username, email, password_hash) VALUES ('new', 'new', '-')")

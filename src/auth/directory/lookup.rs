@@ -14,7 +14,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{AccountRefusal, Directory};
-use crate::ids::UserId;
+use crate::{ids::UserId, port::SessionRule};
 
 /// Questions that may wait; further ones are answered that nobody was asked.
 const WAITING: usize = 16_384;
@@ -31,8 +31,16 @@ const FOUND_FOR: Duration = Duration::from_mins(1);
 /// Answers that are kept; when there are more, all are forgotten.
 const KEPT: usize = 65_536;
 
-/// When an account was made, in seconds since 1970; `None` if there is no such account.
-pub(super) type Found = Option<i64>;
+/// An account that exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Known {
+    /// In seconds since 1970.
+    pub(super) made_at: i64,
+    pub(super) sessions: SessionRule,
+}
+
+/// `None` if there is no such account.
+pub(super) type Found = Option<Known>;
 
 type LookupAnswer = Result<Found, AccountRefusal>;
 
@@ -150,11 +158,13 @@ impl Directory {
             }
         };
         let mut answers: HashMap<UserId, Found> = ids.into_iter().map(|id| (id, None)).collect();
-        answers.extend(
-            found
-                .into_iter()
-                .map(|(id, made_at)| (id, Some(made_at.timestamp()))),
-        );
+        answers.extend(found.into_iter().map(|account| {
+            let known = Known {
+                made_at: account.made_at.timestamp(),
+                sessions: account.sessions,
+            };
+            (account.id, Some(known))
+        }));
         let is_current = || self.removals.load(Ordering::Acquire) == removals;
         self.lookups.keep(&answers, is_current);
         for asked in batch {
@@ -172,7 +182,11 @@ mod tests {
     fn what_was_looked_up_before_a_removal_is_not_kept_after_it() {
         let (lookups, _asked) = Lookups::new();
         let id = UserId::new(7).unwrap();
-        let answers = HashMap::from([(id, Some(1))]);
+        let known = Known {
+            made_at: 1,
+            sessions: SessionRule::default(),
+        };
+        let answers = HashMap::from([(id, Some(known))]);
         lookups.keep(&answers, || false);
         assert_eq!(lookups.answered(id), None);
         // A removal that comes while this is decided waits until the answers are kept, and then forgets them.
@@ -182,7 +196,7 @@ mod tests {
             true
         });
         assert!(is_locked);
-        assert_eq!(lookups.answered(id), Some(Some(1)));
+        assert_eq!(lookups.answered(id), Some(Some(known)));
         lookups.forget();
         assert_eq!(lookups.answered(id), None);
     }

@@ -66,12 +66,12 @@ impl Directory {
     async fn is_in_noted_state(&self) -> Result<(), AccountRefusal> {
         let unavailable = |cause: String| AccountRefusal::Unavailable(cause);
         let now = self.engines.ledger.account_changes(None).await;
-        let server = now
+        let epoch = now
             .map_err(|error| unavailable(error.to_string()))?
             .position
-            .server;
+            .epoch;
         let noted_in = self.noted_in.load();
-        if noted_in.as_deref() == Some(&server) {
+        if noted_in.as_deref() == Some(&epoch) {
             return Ok(());
         }
         Err(unavailable(

@@ -1,10 +1,12 @@
 //! Keeps the accounts in memory as the ledger has them.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{counter, gauge};
 use tokio::{sync::oneshot, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -24,6 +26,8 @@ const KEYS_AT_ONCE: u32 = 1_000;
 const KEY_PAGES: u32 = 10;
 /// Accounts that are read with one query: some hundredths of a second of PostgreSQL's time.
 const PAGE: u32 = 50_000;
+/// No token is good for longer: JWT_EXPIRES_IN is at most 30 days. Older ones are of the original service, and are looked up.
+const LONGEST_TOKEN: TimeDelta = TimeDelta::days(31);
 
 impl Directory {
     /// The position of now, and how far ids have come.
@@ -45,7 +49,7 @@ impl Directory {
         let (mut keys_due, mut keys_after) = (Instant::now(), None);
         loop {
             let kept = if loaded.is_some() {
-                self.load().await
+                self.load(position.made_at).await
             } else {
                 self.follow(&mut position).await
             };
@@ -60,10 +64,12 @@ impl Directory {
                         tracing::info!("the accounts can be read again");
                     }
                     failing = false;
-                    self.follow_note(&position.server).await;
+                    self.follow_note(&position.epoch).await;
                     if Instant::now() >= keys_due {
                         keys_due = Instant::now() + KEYS_INTERVAL;
                         keys_after = self.set_missing_keys(keys_after).await;
+                        self.ended
+                            .forget_before(self.move_horizon(position.made_at));
                     }
                 }
                 Err(error) => {
@@ -114,13 +120,41 @@ impl Directory {
         last
     }
 
-    /// Reads all accounts, page by page, into a new set.
-    async fn load(&self) -> Result<(), LedgerError> {
+    /// Reads all accounts, page by page, into a new set; before it those whose tokens were ended, so that no token is let in by
+    /// the set alone before it is known whether it was ended.
+    async fn load(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
+        self.load_ended(self.move_horizon(now)).await?;
         let mut set = AccountSet::default();
         self.read_above(None, &mut set).await?;
         tracing::info!(accounts = set.len(), "the accounts are read");
         self.put(set);
         Ok(())
+    }
+
+    /// Reads which tokens were ended since then, and which accounts are disabled.
+    async fn load_ended(&self, since: i64) -> Result<(), LedgerError> {
+        let (ledger, mut after) = (&self.engines.ledger, None);
+        let mut rules = HashMap::new();
+        loop {
+            let page = ledger.ended_sessions(after, since, PAGE).await?;
+            after = page.last().map(|(id, _)| *id);
+            let is_last = u32::try_from(page.len()).is_ok_and(|len| len < PAGE);
+            rules.extend(page);
+            if is_last {
+                break;
+            }
+        }
+        self.ended.apply_all(&rules);
+        self.gauge_ended();
+        Ok(())
+    }
+
+    /// Tokens issued before what is answered are looked up from now on.
+    fn move_horizon(&self, now: DateTime<Utc>) -> i64 {
+        let horizon = (now - LONGEST_TOKEN).timestamp();
+        self.horizon
+            .fetch_max(horizon, Ordering::AcqRel)
+            .max(horizon)
     }
 
     /// Reads the accounts above an id into a set. True if there were any.
@@ -155,10 +189,14 @@ impl Directory {
             counter!("flashsale_account_reloads_total").increment(1);
             // What was looked up in another state of the ledger is worth nothing.
             self.removals.fetch_add(1, Ordering::AcqRel);
-            self.load().await?;
+            self.load(changes.position.made_at).await?;
             self.lookups.forget();
             *position = changes.position;
             return Ok(());
+        }
+        if !changes.sessions.is_empty() {
+            self.ended.apply(changes.sessions);
+            self.gauge_ended();
         }
         let mut set: Option<AccountSet> = None;
         let current = self.set.load_full();
@@ -181,6 +219,11 @@ impl Directory {
         }
         *position = changes.position;
         Ok(())
+    }
+
+    #[allow(clippy::cast_precision_loss)] // a gauge
+    fn gauge_ended(&self) {
+        gauge!("flashsale_accounts_with_ended_tokens").set(self.ended.len() as f64);
     }
 
     #[allow(clippy::cast_precision_loss)] // a gauge

@@ -15,6 +15,7 @@ use crate::{
     clock::SystemClock,
     config::{AuthConfig, LimitsConfig, Secret},
     lifecycle::Lifecycle,
+    port::Role,
 };
 
 /// Where the tests are.
@@ -37,6 +38,7 @@ fn auth() -> (Auth, Arc<Tokens>) {
 fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
     let config = AuthConfig {
         jwt_secret: Secret::new("a secret of the tests, with more than 32 bytes"),
+        jwt_secret_previous: None,
         token_ttl: Duration::from_mins(1),
         password_memory_kib: 64,
         password_passes: 1,
@@ -46,9 +48,11 @@ fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
     };
     let tokens = Arc::new(Tokens::new(&config));
     let passwords = Passwords::new(&config).unwrap();
-    let ledger: Arc<dyn Ledger> = Arc::new(Accounts::default());
+    let accounts = Arc::new(Accounts::default());
+    let ledger: Arc<dyn Ledger> = accounts.clone();
     let auth = Auth::new(
         Arc::clone(&ledger),
+        accounts,
         directory(&Lifecycle::default(), ledger),
         AuthLimits::new(limits),
         passwords,

@@ -11,16 +11,21 @@ use crate::{
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";
 
-fn tokens() -> Tokens {
-    Tokens::new(&AuthConfig {
+fn config() -> AuthConfig {
+    AuthConfig {
         jwt_secret: Secret::new(SECRET),
+        jwt_secret_previous: None,
         token_ttl: Duration::from_mins(1),
         password_memory_kib: 64,
         password_passes: 1,
         password_threads: 1,
         password_queue: 1,
         password_blocklist: false,
-    })
+    }
+}
+
+fn tokens() -> Tokens {
+    Tokens::new(&config())
 }
 
 fn now() -> i64 {
@@ -153,6 +158,49 @@ fn a_token_without_a_ledger_is_taken_with_its_age() {
     // Nothing is younger than a token that does not say.
     let identity = tokens_of(1).verify(&signed(&without("iat"))).unwrap();
     assert_eq!(identity.issued_at, i64::MIN);
+}
+
+#[test]
+fn a_token_of_the_previous_secret_is_taken_while_it_is_set_and_none_is_signed_with_it() {
+    let with = |secret: &str, previous: Option<&str>| {
+        Tokens::new(&AuthConfig {
+            jwt_secret: Secret::new(secret),
+            jwt_secret_previous: previous.map(Secret::new),
+            ..config()
+        })
+    };
+    let (old, new) = (
+        "the old secret of a test, of 32 bytes",
+        "the new secret of a test, of 32 bytes",
+    );
+    let user = UserId::new(7).unwrap();
+    let issue = |tokens: &Tokens, at| tokens.issue(user, "user1", Role::User, at).unwrap();
+    let (before, during, after) = (with(old, None), with(new, Some(old)), with(new, None));
+    let now = SystemClock.now();
+    let earlier = issue(&before, now);
+    assert!(during.verify(&earlier).is_ok());
+    assert_eq!(after.verify(&earlier), Err(TokenError::Invalid));
+    let later = issue(&during, now);
+    assert!(after.verify(&later).is_ok());
+    assert_eq!(before.verify(&later), Err(TokenError::Invalid));
+    let expired = issue(&before, now - chrono::TimeDelta::hours(1));
+    assert_eq!(during.verify(&expired), Err(TokenError::Expired));
+    let stranger = issue(&with("a third secret of a test, of 32 bytes", None), now);
+    assert_eq!(during.verify(&stranger), Err(TokenError::Invalid));
+}
+
+#[test]
+fn a_token_carries_each_role_and_a_ledgers_word_is_the_tokens() {
+    let user = UserId::new(7).unwrap();
+    for role in Role::ALL {
+        let token = tokens().issue(user, "user1", role, SystemClock.now());
+        assert_eq!(verdict(&token.unwrap()), Ok((7, role)));
+        let signed_word = signed(&with("role", json!(role.to_sql())));
+        assert_eq!(verdict(&signed_word), Ok((7, role)));
+        assert_eq!(Role::from_sql(role.to_sql()), role);
+    }
+    assert_eq!(Role::from_sql("Admin"), Role::User);
+    assert_eq!(Role::from_sql("owner"), Role::User);
 }
 
 #[test]

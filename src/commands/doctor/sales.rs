@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::report::Check;
-use crate::port::{GateStatus, Offset, Partition, SaleListing};
+use crate::port::{GateStatus, Offset, Partition, SaleListing, SaleSwitch};
 
 const AREA: &str = "sales";
 /// A sale that starts later than this may still be missing in the gate: a worker loads it within about one second.
@@ -82,7 +82,11 @@ fn backlog(partitions: &[PartitionProgress]) -> Check {
 }
 
 fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Check {
-    let when = if listing.window.start <= now {
+    let when = if listing.switch == SaleSwitch::Cancelled {
+        "cancelled".to_owned()
+    } else if listing.switch == SaleSwitch::Paused {
+        "paused".to_owned()
+    } else if listing.window.start <= now {
         "on".to_owned()
     } else {
         let secs = (listing.window.start - now).num_seconds();
@@ -94,12 +98,16 @@ fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Chec
         listing.id, listing.product_name, listing.remaining_stock, listing.initial_stock
     );
     match status {
-        GateStatus::Open { window, .. } if *window != listing.window => Check::warning(
-            AREA,
-            "stock",
-            format!("{summary}; the gate has another window"),
-        )
-        .advise("a worker sets it within a second; look again"),
+        GateStatus::Open { window, switch, .. }
+            if *window != listing.window || *switch != listing.switch =>
+        {
+            Check::warning(
+                AREA,
+                "stock",
+                format!("{summary}; the gate has other terms"),
+            )
+            .advise("a worker sets them within a second; look again")
+        }
         GateStatus::Open {
             available, pending, ..
         } => Check::ok(

@@ -23,7 +23,14 @@ pub(super) fn judge(config: &Config) -> Vec<Check> {
         Check::warning(AREA, "NODE_ENV", "development".to_owned())
             .advise("production refuses known and weak secrets at start")
     };
-    vec![tokens, mode]
+    let mut checks = vec![tokens, mode];
+    if config.auth.jwt_secret_previous.is_some() {
+        let told = "is set: tokens signed with it are accepted".to_owned();
+        checks.push(Check::warning(AREA, "JWT_SECRET_PREVIOUS", told).advise(
+            "remove it once JWT_EXPIRES_IN has passed since the last node got the new secret",
+        ));
+    }
+    checks
 }
 
 /// Checks the settings that a deployment on servers needs as well.

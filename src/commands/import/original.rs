@@ -1,5 +1,5 @@
-//! `flashsale import --from-original`: survey first, so that all problems are told at once; then the same rows once more, into
-//! the database.
+//! `flashsale import --from-original`: surveys all rows first, so that all problems are reported at once, then reads them again
+//! and imports them.
 
 use std::{
     fs::{File, OpenOptions},
@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
-use super::{AHEAD, connect, say_dry};
+use super::{AHEAD, say_dry, wait_for_database};
 use crate::{
     auth,
     config::{Config, PostgresConfig},
@@ -25,10 +25,10 @@ use crate::{
     terminal::{Plain, say},
 };
 
-/// Problems that are printed; the others are counted.
+/// Maximum number of problems that are printed. The others are only counted.
 const PRINTED: usize = 1_000;
 
-/// What the operator gives, and gets.
+/// The operator's files: the changes to apply, and where to write proposed changes.
 #[derive(Clone, Copy)]
 pub(super) struct Files<'a> {
     pub changes: Option<&'a Path>,
@@ -42,7 +42,7 @@ pub(super) async fn load(
     finish: Finish,
 ) -> anyhow::Result<()> {
     let changes = files.changes.map_or_else(|| Ok(Changes::default()), read)?;
-    connect(config).await?;
+    wait_for_database(config).await?;
     let source = PostgresConfig {
         database: database.to_owned(),
         ..config.original.clone()
@@ -64,13 +64,13 @@ pub(super) async fn load(
         "{}: {seals}; counts and checksums are those of database {database}",
         config.postgres.database
     );
-    tell(&found);
+    print_notes(&found);
     say_dry(finish);
     Ok(())
 }
 
-/// What whoever reads the counts should know.
-fn tell(found: &Found) {
+/// Prints the numbers of rows that need attention after the import.
+fn print_notes(found: &Found) {
     if found.pending > 0 {
         say!(
             "PENDING orders: {}. They hold no unit, and become SUCCESS if the topic still has their records and units are left",
@@ -91,7 +91,7 @@ fn tell(found: &Found) {
     }
 }
 
-/// Names all problems and, if asked to, writes what would solve them.
+/// Prints the problems, writes the proposed changes if there is a file for them, and fails.
 fn refuse(found: &Found, propose: Option<&Path>) -> anyhow::Result<()> {
     for problem in found.problems.iter().take(PRINTED) {
         say!("{}", Plain(problem));
@@ -122,7 +122,7 @@ fn read(path: &Path) -> anyhow::Result<Changes> {
     Changes::read(BufReader::new(file)).with_context(|| format!("in {name}"))
 }
 
-/// A line for each row. Its owner's alone, since it holds names; one that is there stays.
+/// Writes one line for each changed row. Only the owner can read the file, since it has names. Fails if the file exists.
 fn write(path: &Path, changes: &Changes) -> anyhow::Result<()> {
     let file = OpenOptions::new()
         .write(true)

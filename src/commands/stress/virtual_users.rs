@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::{super::connect, progress};
 use crate::{
-    auth::{Passwords, Role, Tokens},
+    auth::{Passwords, Tokens},
     config::Config,
     engine::postgres::{Crowd as Accounts, PostgresLedger},
     ids::UserId,
-    port::Ledger,
+    port::{Ledger, Role},
     stress::{Target, Token, shoppers::Recruiting},
 };
 

@@ -1,4 +1,4 @@
-//! Which accounts exist, for the process that keeps it in memory; and that no id is handed out twice.
+//! Reads the set of existing accounts for the process that keeps it in memory, and ensures that no account id is assigned twice.
 
 use std::collections::BTreeSet;
 
@@ -8,14 +8,14 @@ use diesel::{SqliteConnection, dsl, prelude::*, sql_types::BigInt};
 use super::{
     Prepared,
     schema::{account_changes, users},
-    values::time,
+    values::{session_rule, time},
 };
 use crate::{
     ids::UserId,
-    port::{AccountChanges, AccountPage, AccountPosition},
+    port::{AccountChanges, AccountPage, AccountPosition, FoundAccount, SessionRule},
 };
 
-/// What AUTOINCREMENT remembers of a table: the highest id that it ever had.
+/// The highest id that the table ever had, which SQLite keeps for AUTOINCREMENT.
 const REACHED: &str =
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0) AS id";
 const RAISE: &str = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'users' AND seq < ?";
@@ -29,31 +29,44 @@ struct IdRow {
     id: i64,
 }
 
-/// One writer at a time: removals are committed in the order of their ids, so that the highest one is the position.
+/// The changes since a position, which is the highest id of a change that was read. That is enough because there is one writer
+/// at a time: changes are committed in the order of their ids.
 pub(super) fn changes(
     conn: &mut SqliteConnection,
     since: Option<u64>,
     now: DateTime<Utc>,
 ) -> QueryResult<AccountChanges> {
-    let signed = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+    let signed = |position: u64| i64::try_from(position).unwrap_or(i64::MAX);
     let (first, last) = account_changes::table
         .select((dsl::min(account_changes::id), dsl::max(account_changes::id)))
         .first::<(Option<i64>, Option<i64>)>(conn)?;
     let since_id = since.map_or(i64::MAX, signed);
-    let removed: Vec<i64> = account_changes::table
-        .filter(account_changes::id.gt(since_id))
+    let changed = |kind: &'static str| {
+        account_changes::table.filter(
+            account_changes::id
+                .gt(since_id)
+                .and(account_changes::kind.eq(kind)),
+        )
+    };
+    let removed: Vec<i64> = changed("removed")
         .select(account_changes::user_id)
         .load(conn)?;
+    let sessions = changed("sessions")
+        .inner_join(users::table.on(users::id.eq(account_changes::user_id)))
+        .select((users::id, users::disabled_at, users::tokens_valid_from))
+        .load::<RuleRow>(conn)?;
     let reached: IdRow = Prepared::new(REACHED).get_result(conn)?;
-    let at = last.map_or(0, i64::unsigned_abs);
+    let read_before = last.map_or(0, i64::unsigned_abs);
     Ok(AccountChanges {
         restart: since.is_some_and(|before| {
-            before > at || first.is_some_and(|first| first > signed(before).saturating_add(1))
+            before > read_before
+                || first.is_some_and(|first| first > signed(before).saturating_add(1))
         }),
         removed: removed.into_iter().map(|id| id..=id).collect(),
+        sessions: sessions.into_iter().filter_map(rule).collect(),
         position: AccountPosition {
-            server: String::new(),
-            at,
+            epoch: String::new(),
+            read_before,
             seen: BTreeSet::new(),
             made_at: now,
         },
@@ -75,27 +88,60 @@ pub(super) fn page(
     Ok(AccountPage::of(rows.into_iter().filter_map(account)))
 }
 
-pub(super) fn find(
-    conn: &mut SqliteConnection,
-    ids: &[UserId],
-) -> QueryResult<Vec<(UserId, DateTime<Utc>)>> {
+pub(super) fn find(conn: &mut SqliteConnection, ids: &[UserId]) -> QueryResult<Vec<FoundAccount>> {
     let mut found = Vec::new();
     for id in ids {
         let row = users::table
             .find(id.value())
-            .select((users::id, users::created_at))
-            .first::<(i64, i64)>(conn)
+            .select((
+                users::created_at,
+                users::disabled_at,
+                users::tokens_valid_from,
+            ))
+            .first::<(i64, Option<i64>, Option<i64>)>(conn)
             .optional()?;
-        found.extend(row.and_then(account));
+        found.extend(
+            row.map(|(created_at, disabled_at, valid_from)| FoundAccount {
+                id: *id,
+                made_at: time(created_at),
+                sessions: session_rule(disabled_at, valid_from),
+            }),
+        );
     }
     Ok(found)
+}
+
+/// Accounts that are disabled, or whose tokens were ended after `since`, in seconds since 1970.
+pub(super) fn ended(
+    conn: &mut SqliteConnection,
+    after: Option<UserId>,
+    since: i64,
+    limit: u32,
+) -> QueryResult<Vec<(UserId, SessionRule)>> {
+    let is_disabled = users::disabled_at.is_not_null();
+    let rows = users::table
+        .filter(is_disabled.or(users::tokens_valid_from.is_not_null()))
+        .filter(is_disabled.or(users::tokens_valid_from.gt(since.saturating_mul(1_000))))
+        .filter(users::id.gt(after.map_or(0, UserId::value)))
+        .order(users::id)
+        .limit(i64::from(limit))
+        .select((users::id, users::disabled_at, users::tokens_valid_from))
+        .load::<RuleRow>(conn)?;
+    Ok(rows.into_iter().filter_map(rule).collect())
+}
+
+/// Id, `disabled_at` and `tokens_valid_from` of an account.
+type RuleRow = (i64, Option<i64>, Option<i64>);
+
+fn rule((id, disabled_at, valid_from): RuleRow) -> Option<(UserId, SessionRule)> {
+    Some((UserId::new(id)?, session_rule(disabled_at, valid_from)))
 }
 
 fn account((id, created_at): (i64, i64)) -> Option<(UserId, DateTime<Utc>)> {
     Some((UserId::new(id)?, time(created_at)))
 }
 
-/// Sees to it that ids of new accounts are higher.
+/// Ensures that the ids of new accounts are higher than `above`.
 pub(super) fn continue_above(conn: &mut SqliteConnection, above: i64) -> QueryResult<()> {
     Prepared::new(BEGIN)
         .bind::<BigInt, _>(above)

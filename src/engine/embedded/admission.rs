@@ -1,10 +1,11 @@
-//! When sales were open, from their earliest start to their latest end: where that is not known, every time of an attempt is taken.
+//! The admission windows of sales, each from a sale's earliest start to its latest end. While a sale has none, settling accepts
+//! attempts of every time.
 
 use diesel::{QueryResult, SqliteConnection, prelude::*};
 
 use super::schema::flash_sales;
 
-/// Of all sales it is not known from now on. No trigger notes a window here, and no version goes up.
+/// Deletes the admission windows of all sales. The update fires no trigger that sets a window, and raises no version.
 pub(super) fn forget(conn: &mut SqliteConnection) -> QueryResult<()> {
     diesel::update(flash_sales::table)
         .set((

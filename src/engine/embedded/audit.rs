@@ -1,4 +1,5 @@
-//! What audits read and operators note: settled attempts page by page, dead letters, decisions about them.
+//! Reads settled attempts and dead letters page by page, for audits; writes and reads the operators' decisions about dead
+//! letters.
 
 use diesel::{
     SqliteConnection,
@@ -21,7 +22,7 @@ use crate::{
     },
 };
 
-/// Dead letters of one page: none is larger than a record of the log.
+/// Maximum number of dead letters of one page. None is larger than a record of the log.
 const LETTERS: i64 = 500;
 
 const SETTLED: &str = "
@@ -105,7 +106,7 @@ pub(super) fn dead_letter_page(
     Ok(DeadLetterPage { entries, next, end })
 }
 
-/// A letter lies where its record lay.
+/// The entry from a row. A dead letter has the partition and offset of its record.
 fn entry_of_row(
     partition: Partition,
     (offset, cause, key, value, buried_at): LetterRow,

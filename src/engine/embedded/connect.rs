@@ -1,4 +1,4 @@
-//! Connections to the data file: how they are set up, and how a damaged file is found out. What runs on them is `store`'s.
+//! Opens connections to the data file, and detects a damaged file. `store` runs work on the connections.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use diesel::{
 
 use super::OpenError;
 
-/// For every connection. Another process may look into the file, or add a sale to it, while it is served: whoever comes
-/// second waits for the other's lock.
+/// For every connection. Another process may read the file, or add a sale to it, while it is served: a process waits up to 10 s
+/// for a lock of the other one.
 const ALL: &str = "
     PRAGMA busy_timeout = 10000;
     PRAGMA foreign_keys = ON;
     PRAGMA temp_store = MEMORY;";
 
-/// For the one that writes. WAL, so that nobody waits for a reader; FULL, so that a commit is on disk when it returns.
-/// The log is checkpointed every 16 MiB (4,096 pages) and, once that is through, shrunk again if it grew beyond 64 MiB.
-/// On macOS a flush reaches the disk itself with `fullfsync` only; elsewhere that is no setting.
+/// For the connection that writes, which also sets the mode WAL: readers do not block it. FULL means that a commit is on disk
+/// when it returns. The log is checkpointed every 16 MiB (4,096 pages), and cut to 64 MiB after a checkpoint if it is larger.
+/// On macOS a flush reaches the disk only with `fullfsync`; other systems ignore this setting.
 const WRITER: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA fullfsync = ON;
@@ -43,7 +43,7 @@ struct ModeRow {
     journal_mode: String,
 }
 
-/// The connection that writes; makes the file if it is missing.
+/// Opens the connection that writes. Creates the file if it is missing.
 pub(super) fn writer(file: &Path) -> Result<SqliteConnection, OpenError> {
     let mut conn = open(file, WRITER)?;
     let mode: ModeRow = diesel::sql_query("PRAGMA journal_mode = WAL")
@@ -52,12 +52,17 @@ pub(super) fn writer(file: &Path) -> Result<SqliteConnection, OpenError> {
     if mode.journal_mode == "wal" {
         Ok(conn)
     } else {
-        // Some network file systems share no memory.
+        // WAL needs shared memory, which some network file systems do not have.
         Err(OpenError::File {
             file: file.to_owned(),
             cause: "its file system cannot have a write-ahead log; use a local disk".to_owned(),
         })
     }
+}
+
+/// A connection that copies the file into another one; SQLite takes that for writing.
+pub(super) fn copier(file: &Path) -> Result<SqliteConnection, OpenError> {
+    open(file, "PRAGMA cache_size = -4000;")
 }
 
 /// A connection that only reads.
@@ -74,12 +79,12 @@ fn open(file: &Path, settings: &str) -> Result<SqliteConnection, OpenError> {
     Ok(conn)
 }
 
-/// Reads every page once and fails if the file's structure is damaged. It takes the longer the larger the file is. Nothing
-/// is changed, neither the file nor its log.
+/// Reads every page once, and fails if the file's structure is damaged. The time grows with the size of the file. Changes
+/// neither the file nor its log.
 pub(super) fn check(file: &Path) -> Result<(), OpenError> {
     let failed = |error: &dyn std::fmt::Display| OpenError::of(file, &error.to_string());
     let path = file.to_string_lossy();
-    // What an URI gives a meaning to.
+    // These characters have a meaning in a URI.
     let path = path
         .replace('%', "%25")
         .replace('?', "%3f")
@@ -99,7 +104,8 @@ pub(super) fn check(file: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Takes the log into the file and begins it anew, so that whatever stands in it is of this process: `wal` relies on it.
+/// Copies the content of the log into the file and empties the log, so that it has only frames of this process. `wal` relies on
+/// that.
 pub(super) fn begin_log(conn: &mut SqliteConnection, file: &Path) -> Result<(), OpenError> {
     conn.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)")
         .map_err(|error| OpenError::of(file, &error.to_string()))

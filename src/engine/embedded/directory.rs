@@ -1,8 +1,8 @@
-//! The data directory: one process at a time has it, and its owner alone can read it. Nothing here knows what is in the
-//! file.
+//! The data directory: one process at a time has it, and only its owner can read its files. This module does not know the
+//! content of the data file.
 //!
-//! Password hashes are in it, and whoever can write it owns the shop: a directory that everybody can write is refused, files are
-//! made with 0600, and a link that somebody planted under one of our names is never followed.
+//! The data file has password hashes, and a user who can write it controls the shop. Therefore a directory that every user can
+//! write is refused, files are created with mode 0600, and a symbolic link in the place of one of our files is never followed.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
@@ -16,28 +16,28 @@ use rustix::fs::OFlags;
 use super::OpenError;
 
 pub(super) const FILE: &str = "flashsale.db";
-/// What SQLite keeps beside the file.
+/// Suffixes of the files that SQLite keeps beside the data file.
 const BESIDE: &[&str] = &["-wal", "-shm", "-journal"];
-/// Says who has the directory, for whoever is refused.
+/// Name of the file with the id of the process that has the directory. Other processes name this id in their error.
 const HOLDER: &str = "flashsale.pid";
-/// Of [`HOLDER`]: more digits no process id has.
+/// Maximum number of bytes that are read from [`HOLDER`]. No process id has more digits.
 const PID_BYTES: u64 = 20;
 
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
-/// What anybody but the owner may do with a file.
+/// The mode bits of everyone but the owner.
 const NOT_OWNER: u32 = 0o077;
 
-/// A directory that is ours until this is dropped, or the process ends in whatever way.
+/// A directory that this process has until this value is dropped, or the process ends in any way.
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    /// The lock is on the directory itself: there is no file that somebody could clear away.
+    /// The lock is on the directory itself, since a lock file could be deleted.
     handle: File,
 }
 
 impl DataDirectory {
-    /// Makes the directory if it is missing, and takes it.
+    /// Creates the directory if it is missing, and takes it.
     pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
         let unusable = |cause: String| OpenError::Directory {
             path: path.to_owned(),
@@ -49,7 +49,7 @@ impl DataDirectory {
         let is_new = !path.exists();
         private.create(path).map_err(failed)?;
         if is_new && let Some(parent) = path.canonicalize().map_err(failed)?.parent() {
-            // Or a power cut could take the directory with all that is in it.
+            // Without this, a power cut could lose the directory with its files.
             File::open(parent)
                 .and_then(|parent| parent.sync_all())
                 .map_err(failed)?;
@@ -87,8 +87,8 @@ impl DataDirectory {
         self.path.join(FILE)
     }
 
-    /// Sees to it that the file, and what SQLite keeps beside it, are files of their own that their owner alone can use, if
-    /// they are there.
+    /// Ensures that the data file and SQLite's files beside it, those that exist, are regular files that only their owner can
+    /// use.
     pub(super) fn keep_files_private(&self) -> Result<(), OpenError> {
         for suffix in [""].iter().chain(BESIDE) {
             let mut name = self.file().into_os_string();
@@ -99,7 +99,7 @@ impl DataDirectory {
         Ok(())
     }
 
-    /// Makes the file if it is missing, empty, and the directory's entry durable.
+    /// Creates an empty data file if it is missing, and makes the directory's entry durable.
     pub(super) fn make_file(&self) -> io::Result<()> {
         let made = OpenOptions::new()
             .write(true)
@@ -114,7 +114,8 @@ impl DataDirectory {
     }
 }
 
-/// Makes the file anew: one that is there may be a link to somebody else's file, or a pipe.
+/// Writes the id of this process to a new file. An existing file is deleted before: it may be a link to another user's file, or
+/// a pipe.
 fn write_holder(directory: &Path) -> io::Result<()> {
     let path = directory.join(HOLDER);
     match fs::remove_file(&path) {
@@ -129,10 +130,10 @@ fn write_holder(directory: &Path) -> io::Result<()> {
         .write_all(format!("{}\n", std::process::id()).as_bytes())
 }
 
-/// The process that has the directory, if its file says so.
+/// The id of the process that has the directory, if it can be read.
 fn holder(directory: &Path) -> Option<String> {
     let mut text = String::new();
-    open_itself(&directory.join(HOLDER))
+    open_without_following(&directory.join(HOLDER))
         .ok()?
         .take(PID_BYTES)
         .read_to_string(&mut text)
@@ -141,7 +142,7 @@ fn holder(directory: &Path) -> Option<String> {
     (!pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit())).then(|| pid.to_owned())
 }
 
-/// Takes from everybody else what they may do with a file. A link, or what is no file, is refused.
+/// Removes the permissions of everyone but the owner. Fails if the path is a link, or no regular file.
 fn keep_private(path: &Path) -> Result<(), String> {
     let file = match fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -150,7 +151,7 @@ fn keep_private(path: &Path) -> Result<(), String> {
             return Err("it is a symbolic link, which is not followed".to_owned());
         }
         Ok(found) if !found.is_file() => return Err("it is not a file".to_owned()),
-        Ok(_) => open_itself(path).map_err(|error| error.to_string())?,
+        Ok(_) => open_without_following(path).map_err(|error| error.to_string())?,
     };
     let mode = file
         .metadata()
@@ -164,8 +165,8 @@ fn keep_private(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Opens a file to be read, not what a link points to, and without waiting for the other end of a pipe.
-fn open_itself(path: &Path) -> io::Result<File> {
+/// Opens a file for reading. Does not follow a link, and does not wait for the other end of a pipe.
+fn open_without_following(path: &Path) -> io::Result<File> {
     let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
     OpenOptions::new()
         .read(true)

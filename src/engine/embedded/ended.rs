@@ -1,4 +1,4 @@
-//! Orders that ended, until the gate has taken them out. Triggers on `orders` write the rows.
+//! Orders that have ended and that the gate has not yet taken out. Triggers on `orders` insert the rows.
 
 use diesel::{
     SqliteConnection,
@@ -15,7 +15,8 @@ use crate::{
     port::{EndedOrder, Holder},
 };
 
-/// An order that stands again (its status was set back by hand) has not ended: it is left out, and noted when it ends anew.
+/// Leaves out orders with the status SUCCESS: an operator has set the status back by hand. A trigger notes such an order again
+/// when it ends anew.
 const TO_APPLY: &str = "
     SELECT attempt_id, user_id FROM released_orders r
     WHERE flash_sale_id = ? AND applied_at IS NULL

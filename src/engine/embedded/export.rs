@@ -1,4 +1,4 @@
-//! Reads everything that moves with a shop out of the data file, page by page.
+//! Reads all rows of an export from the data file, page by page.
 
 use diesel::{SqliteConnection, prelude::*};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::engine::transfer::{Line, OrderRow, ProductRow, SaleRow, UserRow};
 
-/// Rows read at once.
+/// Maximum number of rows that one query reads.
 const PAGE: i64 = 10_000;
 
 /// Why an export was not finished.
@@ -27,7 +27,7 @@ pub enum ExportError {
 type Sink<'a> = dyn FnMut(&Line) -> std::io::Result<()> + 'a;
 
 impl DataFile {
-    /// Hands over every user, product, sale and order, in this order and each by its key, as of one moment.
+    /// Passes all users, products, sales and orders to `sink`, in this order and each sorted by its key. All are of one snapshot.
     pub fn export(&mut self, sink: &mut Sink<'_>) -> Result<(), ExportError> {
         self.conn.transaction(|conn| {
             pages(sink, |after| user_page(conn, after))?;
@@ -45,7 +45,7 @@ impl DataFile {
     }
 }
 
-/// Hands over page after page; each row comes with its key, and a page has those after the one that is asked for.
+/// Passes the rows of all pages to `sink`. `page` returns the rows after a key, each with its key.
 fn pages(
     sink: &mut Sink<'_>,
     mut page: impl FnMut(i64) -> QueryResult<Vec<(i64, Line)>>,
@@ -63,12 +63,41 @@ fn pages(
     }
 }
 
+type UserColumns = (
+    i64,
+    String,
+    String,
+    String,
+    Option<String>,
+    String,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
+
+fn user_line(columns: UserColumns) -> (i64, Line) {
+    let (id, username, email, password_hash, full_name, role, created_at, disabled, valid) =
+        columns;
+    let row = UserRow {
+        id,
+        username,
+        email,
+        password_hash,
+        full_name,
+        role,
+        created_at: time(created_at),
+        disabled_at: disabled.map(time),
+        tokens_valid_from: valid.map(time),
+    };
+    (id, Line::User(row))
+}
+
 fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
     let rows = users::table
         .filter(users::id.gt(after))
         .order(users::id)
         .limit(PAGE)
-        // Whoever takes them over computes the keys.
+        // Without the keys of the names: the import computes them.
         .select((
             users::id,
             users::username,
@@ -77,21 +106,11 @@ fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
             users::full_name,
             users::role,
             users::created_at,
+            users::disabled_at,
+            users::tokens_valid_from,
         ))
-        .load::<(i64, String, String, String, Option<String>, String, i64)>(conn)?;
-    let line = |(id, username, email, password_hash, full_name, role, created_at)| {
-        let row = UserRow {
-            id,
-            username,
-            email,
-            password_hash,
-            full_name,
-            role,
-            created_at: time(created_at),
-        };
-        (id, Line::User(row))
-    };
-    Ok(rows.into_iter().map(line).collect())
+        .load::<UserColumns>(conn)?;
+    Ok(rows.into_iter().map(user_line).collect())
 }
 
 type Offer = (Option<String>, i64, String, Option<i64>);
@@ -142,7 +161,7 @@ fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
         .filter(flash_sales::id.gt(after))
         .order(flash_sales::id)
         .limit(PAGE)
-        // A version is between a ledger and its gate.
+        // Without the version, which has a meaning only between this ledger and its gate.
         .select((
             flash_sales::id,
             flash_sales::product_id,
@@ -201,7 +220,7 @@ fn order_page(conn: &mut SqliteConnection, sale: i64, after: i64) -> QueryResult
             user_id,
             product_id,
             status,
-            // The table's check lets nothing else in.
+            // A CHECK constraint allows nothing but a UUID.
             attempt_id: Uuid::from_slice(&attempt).unwrap_or_default(),
             created_at: time(created_at),
         };

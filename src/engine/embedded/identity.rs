@@ -1,4 +1,4 @@
-//! Which ledger a data file is: the one row of `ledger_identity`.
+//! Reads the ledger id of a data file from the only row of `ledger_identity`.
 
 use diesel::{SqliteConnection, prelude::*, result::Error};
 use uuid::Uuid;

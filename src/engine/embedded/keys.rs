@@ -1,4 +1,4 @@
-//! The keys of accounts that were made without them: by hand, or before there were keys.
+//! Sets the keys of accounts that have none because they were made by hand, or by a version without keys.
 
 use diesel::{
     SqliteConnection,
@@ -25,8 +25,8 @@ struct HolderRow {
     name: String,
 }
 
-/// Sets the missing keys of the accounts with the lowest ids above `after`. The oldest account of a key gets it, unless another
-/// one has it.
+/// Sets the missing keys of the accounts with the lowest ids above `after`. Of accounts with the same key, the one with the
+/// lowest id gets it, unless another account has it already.
 pub(super) fn set_missing(
     conn: &mut SqliteConnection,
     after: i64,

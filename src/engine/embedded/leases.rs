@@ -1,5 +1,5 @@
-//! Who reads which partition, and how far each has come. The process's clock decides when a lease has run out: the file
-//! belongs to one process, though the contract is the same as for many.
+//! The leases of partitions, and the offsets up to which partitions are settled. The clock of this process decides when a lease
+//! expires: no other process has the file, although the contract of the port is for many processes.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
     port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
 };
 
-/// No process but ours can hold anything: whoever did is gone.
+/// Deletes all members and leases. They are of earlier processes, since only one process at a time has the file.
 pub(super) fn clear(conn: &mut SqliteConnection) -> QueryResult<()> {
     diesel::delete(consumer_members::table).execute(conn)?;
     diesel::update(consumer_partitions::table)
@@ -26,7 +26,7 @@ pub(super) fn clear(conn: &mut SqliteConnection) -> QueryResult<()> {
         .map(drop)
 }
 
-/// `now` and `until`, the end of the leases that are given now, in milliseconds.
+/// `now`, and the expiry of the new leases, `until`, are in milliseconds since 1970.
 pub(super) fn heartbeat(
     conn: &mut SqliteConnection,
     member: &Member,
@@ -84,11 +84,11 @@ pub(super) fn heartbeat(
         .order(consumer_members::member_id)
         .select(consumer_members::member_id)
         .load::<String>(conn)?;
-    let place = members.iter().position(|id| *id == member.id).unwrap_or(0);
+    let index = members.iter().position(|id| *id == member.id).unwrap_or(0);
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let share = fair_share(i64::from(partitions), count(place), count(members.len()));
+    let share = fair_share(i64::from(partitions), count(index), count(members.len()));
     let held = count(leases(conn, member, partitions)?.len());
-    for partition in free(conn, member, partitions, now, share - held)? {
+    for partition in free_partitions(conn, member, partitions, now, share - held)? {
         let row = (member.group.as_str(), member.topic.as_str(), partition);
         diesel::update(consumer_partitions::table.find(row))
             .set((
@@ -103,7 +103,8 @@ pub(super) fn heartbeat(
     ))
 }
 
-fn free(
+/// The partitions without a valid lease, at most `limit`.
+fn free_partitions(
     conn: &mut SqliteConnection,
     member: &Member,
     partitions: i32,
@@ -215,7 +216,7 @@ pub(super) fn committed_offsets(
         .collect())
 }
 
-/// What the last settled attempt was is unknown at another offset.
+/// Clears `last_attempt_id`, because the attempt before the new offset is not known.
 pub(super) fn seek(
     conn: &mut SqliteConnection,
     position: &Position,

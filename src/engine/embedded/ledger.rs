@@ -19,10 +19,10 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
-        EndedOrder, KeyPage, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
-        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
-        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        EndedOrder, FoundAccount, KeyPage, Lease, Ledger, LedgerError, Member, Movement,
+        MovementId, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position,
+        Registration, Role, SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch,
+        SettleError, SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -79,7 +79,7 @@ impl Ledger for SqliteLedger {
 
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let user = user.clone();
-        self.write(move |conn| users::register(conn, &user, above))
+        self.write(move |conn| users::register(conn, &user, Role::User, above))
             .await
     }
 
@@ -96,7 +96,7 @@ impl Ledger for SqliteLedger {
         &self,
         since: Option<&AccountPosition>,
     ) -> Result<AccountChanges, LedgerError> {
-        let (since, now) = (since.map(|position| position.at), self.clock.now());
+        let (since, now) = (since.map(|position| position.read_before), self.clock.now());
         Ok(self
             .store
             .read(move |conn| accounts::changes(conn, since, now))
@@ -114,14 +114,23 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         let ids = ids.to_vec();
         Ok(self
             .store
             .read(move |conn| accounts::find(conn, &ids))
+            .await?)
+    }
+
+    async fn ended_sessions(
+        &self,
+        after: Option<UserId>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| accounts::ended(conn, after, since, limit))
             .await?)
     }
 

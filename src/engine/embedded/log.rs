@@ -1,4 +1,4 @@
-//! The attempt log in the data file: one partition, each record a row. What a record says is `engine::record`'s.
+//! The attempt log in the data file: one partition, one row for each record. `engine::record` encodes and decodes records.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -26,16 +26,16 @@ const PARTITION: Partition = Partition(0);
 pub(super) const NAME: &str = "attempts";
 /// How long a read waits for records before it answers with none.
 const READ_WAIT: Duration = Duration::from_millis(500);
-/// Records of one read at most: settling them takes some milliseconds, in which appends wait.
+/// Maximum number of records of one read. Settling them takes some milliseconds, during which appends wait.
 const READ_RECORDS: i64 = 500;
-/// How long settled records stay, as Kafka keeps them by default.
+/// Age at which settled records are deleted. The same as Kafka's default.
 const RETENTION: Duration = Duration::from_hours(7 * 24);
 
 /// The log in the data file.
 pub struct SqliteLog {
     store: Store,
     clock: Arc<dyn Clock>,
-    /// The end of what this process knows to be appended.
+    /// The end of the log, as far as this process knows it.
     end: watch::Sender<i64>,
 }
 
@@ -48,6 +48,7 @@ impl SqliteLog {
         }
     }
 
+    /// Wakes the reads that wait for records before this end.
     fn announce(&self, end: i64) {
         self.end.send_if_modified(|known| {
             let moved = end > *known;
@@ -175,13 +176,13 @@ fn log_record((offset, value): (i64, Vec<u8>)) -> LogRecord {
     LogRecord {
         offset: Offset(offset),
         entry,
-        // Log and ledger are one file.
+        // The log and the ledger are in the same file.
         is_of_ledger: true,
         raw,
     }
 }
 
-/// The offset of the next record. Beyond everything that was settled, too: settled records go after a while.
+/// The offset of the next record. If the log is empty, because old settled records are deleted, it is the settled offset.
 pub(super) fn end(conn: &mut SqliteConnection) -> QueryResult<i64> {
     let last = attempt_log::table
         .select(dsl::max(attempt_log::log_offset))
@@ -203,7 +204,7 @@ fn earliest(conn: &mut SqliteConnection) -> QueryResult<i64> {
     first.map_or_else(|| end(conn), Ok)
 }
 
-/// The new end.
+/// Appends records, and deletes old ones. Returns the new end.
 fn append(conn: &mut SqliteConnection, records: &[Vec<u8>], now: i64) -> QueryResult<i64> {
     let mut offset = end(conn)?;
     for record in records {
@@ -217,11 +218,11 @@ fn append(conn: &mut SqliteConnection, records: &[Vec<u8>], now: i64) -> QueryRe
         offset += 1;
     }
     let retention = i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
-    forget(conn, now - retention, 2 * records.len())?;
+    delete_settled(conn, now - retention, 2 * records.len())?;
     Ok(offset)
 }
 
-/// Where the first record is that is not settled. There is one group.
+/// The offset of the first record that is not settled. There is one consumer group.
 pub(super) fn settled(conn: &mut SqliteConnection) -> QueryResult<i64> {
     let next = consumer_partitions::table
         .filter(consumer_partitions::topic.eq(NAME))
@@ -230,9 +231,9 @@ pub(super) fn settled(conn: &mut SqliteConnection) -> QueryResult<i64> {
     Ok(next.unwrap_or(0))
 }
 
-/// Forgets up to so many of the oldest records that are settled and were appended before `before`: twice as many as come,
-/// so that the log cannot grow for ever.
-fn forget(conn: &mut SqliteConnection, before: i64, most: usize) -> QueryResult<()> {
+/// Deletes up to `most` of the oldest records that are settled and were appended before `before`. Appends pass twice the number
+/// of their records, so that the log does not grow for ever.
+fn delete_settled(conn: &mut SqliteConnection, before: i64, most: usize) -> QueryResult<()> {
     let oldest = attempt_log::table
         .order(attempt_log::log_offset)
         .select(attempt_log::appended_at)
@@ -260,7 +261,7 @@ fn forget(conn: &mut SqliteConnection, before: i64, most: usize) -> QueryResult<
 
 fn dead_letter(conn: &mut SqliteConnection, letters: &[DeadLetter]) -> QueryResult<()> {
     for letter in letters {
-        // Again after a crash before its offset was moved: the same letter.
+        // After a crash before the offset was moved, the same dead letter is written again.
         diesel::replace_into(dead_letters::table)
             .values((
                 dead_letters::partition.eq(letter.partition.0),

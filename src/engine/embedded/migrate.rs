@@ -1,6 +1,6 @@
-//! The versions of the data file's schema: applying, reverting and listing migrations. They are part of the binary.
+//! Applies, reverts and lists the migrations of the data file's schema. The migrations are part of the binary.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use diesel::{
     migration::{Migration, MigrationSource, MigrationVersion},
@@ -16,8 +16,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 type HarnessResult<T> = diesel::migration::Result<T>;
 
 impl DataFile {
-    /// Applies what is pending, each migration in a transaction, and computes the keys of accounts that have none. What was done,
-    /// and which accounts clash.
+    /// Applies the pending migrations, each in a transaction, and computes the keys of accounts that have none. Returns the
+    /// applied migrations, and the accounts whose names clash.
     pub fn migrate(&mut self) -> Result<Migrated, OpenError> {
         let newer = self.with(|conn| Ok(unknown(&applied(conn)?)))?;
         if !newer.is_empty() {
@@ -43,7 +43,7 @@ impl DataFile {
         })
     }
 
-    /// Reverts the last migration that was applied. Its name, or `None` if there is none.
+    /// Reverts the last applied migration. Returns its name, or `None` if no migration is applied.
     pub fn revert(&mut self) -> Result<Option<String>, OpenError> {
         self.with(|conn| {
             if conn.applied_migrations()?.is_empty() {
@@ -54,7 +54,7 @@ impl DataFile {
         })
     }
 
-    /// Reverts everything, and with it drops all data. The names of those reverted, the last one first.
+    /// Reverts all migrations, which deletes all data. Returns their names, the last one first.
     pub fn reset(&mut self) -> Result<Vec<String>, OpenError> {
         self.with(|conn| {
             let reverted = conn.revert_all_migrations(MIGRATIONS)?;
@@ -62,7 +62,7 @@ impl DataFile {
         })
     }
 
-    /// All migrations of this version in their order, then those that only the file knows.
+    /// All migrations of this version in order, then those that only the file has.
     pub fn migrations(&mut self) -> Result<Vec<MigrationState>, OpenError> {
         self.with(|conn| {
             let applied = applied(conn)?;
@@ -89,6 +89,25 @@ impl DataFile {
 fn applied(conn: &mut diesel::SqliteConnection) -> HarnessResult<BTreeSet<String>> {
     let versions = conn.applied_migrations()?;
     Ok(versions.iter().map(ToString::to_string).collect())
+}
+
+/// Fails if a file that another process has lacks migrations, or has ones of a newer version.
+pub(super) fn check(conn: &mut diesel::SqliteConnection, file: &Path) -> Result<(), OpenError> {
+    let applied = applied(conn).map_err(|error| OpenError::of(file, &error.to_string()))?;
+    let newer = unknown(&applied);
+    if !newer.is_empty() {
+        return Err(OpenError::Newer {
+            file: file.to_owned(),
+            versions: newer,
+        });
+    }
+    if applied.len() < embedded().len() {
+        return Err(OpenError::File {
+            file: file.to_owned(),
+            cause: "it lacks migrations: run `flashsale migrate --embedded`, or use the version that serves it".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// The migrations in the binary, in their order. Reading them cannot fail: they were compiled in.

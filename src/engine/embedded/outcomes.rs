@@ -1,4 +1,4 @@
-//! Reading the outcomes that were recorded.
+//! Reads the recorded outcomes of attempts.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     rules::settlement::Settled,
 };
 
-/// What was recorded of an attempt, if anything.
+/// The recorded outcome of an attempt; `None` if the attempt is not settled.
 pub(super) fn find(
     conn: &mut SqliteConnection,
     attempt: AttemptId,
@@ -32,13 +32,13 @@ pub(super) fn find(
     let Some((sale, user, stored)) = row else {
         return Ok(None);
     };
-    // What it lost to is the shopper's order.
+    // The attempt was refused because of this order.
     let by = if stored == "ALREADY_ORDERED" {
         ordered_by(conn, sale, user)?
     } else {
         None
     };
-    let ended = stored == "ORDERED" && !stands(conn, attempt)?;
+    let ended = stored == "ORDERED" && !has_order(conn, attempt)?;
     let identity = SaleId::new(sale).zip(UserId::new(user));
     Ok(identity.map(|(sale, user)| Settled {
         sale,
@@ -47,8 +47,8 @@ pub(super) fn find(
     }))
 }
 
-/// True if the attempt has an order.
-fn stands(conn: &mut SqliteConnection, attempt: AttemptId) -> QueryResult<bool> {
+/// True if the attempt has an order with the status SUCCESS.
+fn has_order(conn: &mut SqliteConnection, attempt: AttemptId) -> QueryResult<bool> {
     let order = orders::table
         .filter(orders::attempt_id.eq(bytes(&attempt)))
         .filter(orders::status.eq("SUCCESS"))

@@ -1,5 +1,5 @@
-//! What shoppers are told who hold no unit, kept in the data file. Who holds one is told by the gate; once the gate has
-//! forgotten the sale, by the order.
+//! The results of shoppers who hold no unit, kept in the data file. The gate itself knows the results of shoppers who hold one;
+//! once it has forgotten their sale, their orders in the data file show it.
 
 use std::{
     sync::{
@@ -30,19 +30,19 @@ use crate::{
 const FAILED: &str = "FAILED";
 const SUCCESS: &str = "SUCCESS";
 
-/// The results of a data file.
+/// Reads and writes the results in a data file.
 #[derive(Clone)]
 pub(super) struct ResultStore {
     store: Store,
     clock: Arc<dyn Clock>,
     ttl: Duration,
-    /// Where the log ended when this process started.
-    inherited: i64,
-    /// True once all before that is settled.
+    /// The end of the log when this process started: earlier processes appended the records before this offset.
+    log_end_at_start: i64,
+    /// True once every record before `log_end_at_start` is settled.
     recovered: Arc<AtomicBool>,
 }
 
-/// What is told of a product, and the sale that it comes from.
+/// A shopper's result for a product, and the sale that it comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StoredResult {
     pub(super) sale: SaleId,
@@ -50,13 +50,18 @@ pub(super) struct StoredResult {
 }
 
 impl ResultStore {
-    /// `inherited` is where the log ends that an earlier process left.
-    pub(super) fn new(store: Store, clock: Arc<dyn Clock>, ttl: Duration, inherited: i64) -> Self {
+    /// `log_end_at_start` is the present end of the log, which earlier processes have written. Results expire after `ttl`.
+    pub(super) fn new(
+        store: Store,
+        clock: Arc<dyn Clock>,
+        ttl: Duration,
+        log_end_at_start: i64,
+    ) -> Self {
         Self {
             store,
             clock,
             ttl,
-            inherited,
+            log_end_at_start,
             recovered: Arc::default(),
         }
     }
@@ -74,29 +79,32 @@ impl ResultStore {
         written.map_err(|error| GateError::Unknown(error.to_string()))
     }
 
-    /// What was written, and the shopper's orders: those in the file, and in the sales of `ordered`. An order counts before a
-    /// FAILED of its sale or an earlier one. No FAILED is told before all that an earlier process accepted is settled: the
-    /// shopper may be among those.
+    /// The shopper's result for a product. It comes from the written result and from the shopper's orders: those in the data
+    /// file, and one in each sale of `ordered_sales`. An order takes precedence over a FAILED of its sale or of an earlier one.
+    /// FAILED is returned only once every attempt that earlier processes accepted is settled, since one of them may be the
+    /// shopper's.
     pub(super) async fn read(
         &self,
         user: UserId,
         product: ProductId,
-        ordered: Vec<SaleId>,
+        ordered_sales: Vec<SaleId>,
     ) -> Result<Option<StoredResult>, GateError> {
-        let (now, inherited) = (millis(self.clock.now()), self.inherited);
+        let (now, log_end_at_start) = (millis(self.clock.now()), self.log_end_at_start);
         let recovered = self.recovered.load(Ordering::Relaxed);
         let read = self.store.read(move |conn| {
-            let recovered = recovered || log::settled(conn)? >= inherited;
-            Ok((recovered, read(conn, user, product, ordered, now)?))
+            let recovered = recovered || log::settled(conn)? >= log_end_at_start;
+            let found = find_result(conn, user, product, ordered_sales, now)?;
+            Ok((recovered, found))
         });
-        let (recovered, told) = read
+        let (recovered, found) = read
             .await
             .map_err(|error| GateError::Unknown(error.to_string()))?;
         self.recovered.fetch_or(recovered, Ordering::Relaxed);
-        Ok(told.filter(|told| recovered || told.result == PurchaseResult::Success))
+        Ok(found.filter(|found| recovered || found.result == PurchaseResult::Success))
     }
 
-    /// What the file would tell of this sale alone, order or result.
+    /// The users' results from this sale alone, in their order. They come from the orders and the written results in the data
+    /// file.
     pub(super) async fn stored(
         &self,
         sale: SaleId,
@@ -105,21 +113,24 @@ impl ResultStore {
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
         let now = millis(self.clock.now());
         let stored = self.store.read(move |conn| {
-            let of = |user: &UserId| stored(conn, sale, product, *user, now);
+            let of = |user: &UserId| result_in_sale(conn, sale, product, *user, now);
             users.iter().map(of).collect::<QueryResult<_>>()
         });
         let stored = stored.await;
         stored.map_err(|error| GateError::Unknown(error.to_string()))
     }
 
-    /// Forgets those that still stand like this.
+    /// Deletes each entry that is still stored with the same sale and result.
     pub(super) async fn forget(&self, entries: Vec<ResultEntry>) -> Result<(), GateError> {
-        let forgotten = self.store.write(move |conn| forget(conn, &entries)).await;
-        forgotten.map_err(|error| GateError::Unknown(error.to_string()))
+        let deleted = self
+            .store
+            .write(move |conn| delete_unchanged(conn, &entries))
+            .await;
+        deleted.map_err(|error| GateError::Unknown(error.to_string()))
     }
 }
 
-/// Never a FAILED over a SUCCESS of the same sale.
+/// Inserts or replaces a result, but never replaces a SUCCESS by a FAILED of the same sale.
 const WRITE: &str = "
     INSERT INTO results (user_id, product_id, flash_sale_id, result, expires_at) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (user_id, product_id) DO UPDATE SET
@@ -143,16 +154,16 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Forgets what nobody can read any more.
+/// Deletes expired results, which no read returns.
 pub(super) fn forget_expired(conn: &mut SqliteConnection, now: i64) -> QueryResult<usize> {
     diesel::delete(results::table.filter(results::expires_at.le(now))).execute(conn)
 }
 
-fn read(
+fn find_result(
     conn: &mut SqliteConnection,
     user: UserId,
     product: ProductId,
-    mut ordered: Vec<SaleId>,
+    mut ordered_sales: Vec<SaleId>,
     now: i64,
 ) -> QueryResult<Option<StoredResult>> {
     let written = results::table
@@ -165,18 +176,18 @@ fn read(
         let result = from_sql(&stored);
         SaleId::new(sale).map(|sale| StoredResult { sale, result })
     });
-    if let Some(told) = written
-        && told.result == PurchaseResult::Success
+    if let Some(written) = written
+        && written.result == PurchaseResult::Success
     {
-        return Ok(written);
+        return Ok(Some(written));
     }
-    ordered.extend(latest_order(conn, user, product)?);
-    for sale in ordered {
-        let stands = match written {
-            Some(failed) => place(conn, sale)? >= place(conn, failed.sale)?,
+    ordered_sales.extend(latest_sale_with_order(conn, user, product)?);
+    for sale in ordered_sales {
+        let takes_precedence = match written {
+            Some(failed) => sort_key(conn, sale)? >= sort_key(conn, failed.sale)?,
             None => true,
         };
-        if stands {
+        if takes_precedence {
             let result = PurchaseResult::Success;
             return Ok(Some(StoredResult { sale, result }));
         }
@@ -184,8 +195,8 @@ fn read(
     Ok(written)
 }
 
-/// What sales of a product are ordered by: they do not overlap, and unknown ones are older than all.
-fn place(conn: &mut SqliteConnection, sale: SaleId) -> QueryResult<(Option<i64>, SaleId)> {
+/// The key that sorts the sales of a product by start; they do not overlap. A sale that is not in the data file sorts first.
+fn sort_key(conn: &mut SqliteConnection, sale: SaleId) -> QueryResult<(Option<i64>, SaleId)> {
     let start = flash_sales::table
         .find(sale.value())
         .select(flash_sales::start_time)
@@ -194,14 +205,15 @@ fn place(conn: &mut SqliteConnection, sale: SaleId) -> QueryResult<(Option<i64>,
     Ok((start, sale))
 }
 
-fn stored(
+/// The shopper's result from one sale: SUCCESS if there is an order, otherwise the written result.
+fn result_in_sale(
     conn: &mut SqliteConnection,
     sale: SaleId,
     product: ProductId,
     user: UserId,
     now: i64,
 ) -> QueryResult<Option<PurchaseResult>> {
-    let of_sale = results::table
+    let written = results::table
         .find((user.value(), product.value()))
         .filter(results::expires_at.gt(now))
         .filter(results::flash_sale_id.eq(sale.value()))
@@ -216,23 +228,23 @@ fn stored(
     Ok(if ordered > 0 {
         Some(PurchaseResult::Success)
     } else {
-        of_sale.map(|stored| from_sql(&stored))
+        written.map(|stored| from_sql(&stored))
     })
 }
 
-fn forget(conn: &mut SqliteConnection, entries: &[ResultEntry]) -> QueryResult<()> {
+fn delete_unchanged(conn: &mut SqliteConnection, entries: &[ResultEntry]) -> QueryResult<()> {
     for entry in entries {
-        let standing = results::table
+        let unchanged = results::table
             .find((entry.user.value(), entry.product.value()))
             .filter(results::flash_sale_id.eq(entry.sale.value()))
             .filter(results::result.eq(to_sql(entry.result)));
-        diesel::delete(standing).execute(conn)?;
+        diesel::delete(unchanged).execute(conn)?;
     }
     Ok(())
 }
 
 /// The latest sale of the product in which the shopper has an order.
-fn latest_order(
+fn latest_sale_with_order(
     conn: &mut SqliteConnection,
     user: UserId,
     product: ProductId,
@@ -256,7 +268,7 @@ fn to_sql(result: PurchaseResult) -> &'static str {
     }
 }
 
-/// The check on the column allows no other text.
+/// The CHECK constraint of the column allows no other text.
 fn from_sql(stored: &str) -> PurchaseResult {
     if stored == SUCCESS {
         PurchaseResult::Success
@@ -283,7 +295,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_result_is_forgotten_after_its_time() {
+    async fn a_result_expires_after_its_time_to_live() {
         let directory = tempfile::tempdir().unwrap();
         let manual = Arc::new(TestClock(Mutex::new(DateTime::UNIX_EPOCH)));
         let clock: Arc<dyn Clock> = manual.clone();
@@ -304,7 +316,7 @@ mod tests {
         let mut engines = Some(engines);
         for (millis, expected) in [(9_999, Some(PurchaseResult::Failed)), (10_000, None)] {
             *manual.0.lock().unwrap() = DateTime::UNIX_EPOCH + TimeDelta::milliseconds(millis);
-            // Also by another process.
+            // Each read is by another process.
             if let Some(before) = engines.take() {
                 before.close().await;
             }

@@ -13,6 +13,8 @@ diesel::table! {
         created_at -> BigInt,
         username_key -> Nullable<Text>,
         email_key -> Nullable<Text>,
+        disabled_at -> Nullable<BigInt>,
+        tokens_valid_from -> Nullable<BigInt>,
     }
 }
 
@@ -166,5 +168,16 @@ diesel::table! {
     account_changes (id) {
         id -> BigInt,
         user_id -> BigInt,
+        kind -> Text,
     }
 }
+
+diesel::table! {
+    password_resets (user_id) {
+        user_id -> BigInt,
+        token_hash -> Binary,
+        expires_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(users, account_changes);

@@ -1,4 +1,4 @@
-//! Writes the demo data of `engine::demo` into the data file. Whatever is there already stays as it is.
+//! Writes the demo data of `engine::demo` into the data file. Rows that exist already stay unchanged.
 
 use std::fmt::Display;
 
@@ -30,7 +30,7 @@ pub enum SeedError {
 }
 
 impl DataFile {
-    /// True if there is no user, product or sale yet: also after a first start that was killed half way.
+    /// True if there is no user, product or sale. Seeding is one transaction, so this is also true if it was killed half way.
     pub fn is_empty(&mut self) -> Result<bool, OpenError> {
         let rows = users::table
             .count()
@@ -46,7 +46,7 @@ impl DataFile {
             .map_err(|error| OpenError::of(&self.path(), &error.to_string()))
     }
 
-    /// Seeds in one transaction. `hash` makes the PHC string of a password; it is called for missing accounts only.
+    /// Seeds in one transaction. `hash` returns the PHC string of a password; it is called only for accounts that are missing.
     pub fn seed<E: Display>(
         &mut self,
         sale: &SaleConfig,
@@ -74,7 +74,7 @@ fn seed_account<E: Display>(
 ) -> Result<Seeded, SeedError> {
     let username_key = AccountKey::of(account.username);
     let email_key = AccountKey::of(account.email);
-    let there = users::table
+    let existing = users::table
         .filter(
             users::username_key
                 .eq(username_key.as_str())
@@ -83,7 +83,7 @@ fn seed_account<E: Display>(
         .select(users::id)
         .first::<i64>(conn)
         .optional()?;
-    if there.is_some() {
+    if existing.is_some() {
         return Ok(account.seeded(false));
     }
     let hash = hash(account.password).map_err(|error| SeedError::Hash(error.to_string()))?;

@@ -1,8 +1,8 @@
-//! The data file in use: one thread writes, a few connections read. What is written and read is the others' business.
+//! Runs work on the data file: one thread writes, a few connections read. The callers define the work.
 //!
-//! Whatever waits to be written goes as one transaction, so that one flush to the disk serves all of it: the group grows
-//! by what arrived while the last one was being flushed, and nobody ever waits for a group to fill. Each piece of work has
-//! a savepoint of its own: when it fails, nothing of it is written, and the rest of the group is not harmed.
+//! All work that waits to be written goes into one transaction, so that one flush to the disk serves all of it. A group grows
+//! with the work that arrives while the group before it is flushed; no work waits for a group to fill. Each piece of work has
+//! its own savepoint: if it fails, nothing of it is written, and the rest of the group is not affected.
 
 use std::{
     fmt::Display,
@@ -23,15 +23,16 @@ use tokio::{
 
 use super::{OpenError, connect};
 
-/// Pieces of work that wait at most; who comes then waits for room. Those who bring the most gather theirs before.
+/// Maximum number of pieces of work that wait. Further callers wait for room. Callers with much work batch it themselves.
 const WAITING: usize = 1_024;
-/// Pieces of work in one transaction at most.
+/// Maximum number of pieces of work in one transaction.
 const GROUP: usize = 128;
+/// Number of connections that read.
 const READERS: usize = 3;
-/// How long an answer is waited for: far beyond any flush or read, but a disk may hang.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a call waits for the disk. Any flush or read is far faster, but a disk may hang.
+const DISK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Why something was not written, or not known to be.
+/// Why work was not written, or may not be written.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WriteError<E> {
     /// The work itself failed; nothing of it was written.
@@ -40,29 +41,29 @@ pub(super) enum WriteError<E> {
     /// Nothing was written, and nothing will be.
     #[error("{0}")]
     NotWritten(String),
-    /// The disk failed in the middle of the commit.
+    /// It is unknown whether the work was written: the commit failed half way, or did not end in time.
     #[error("{0}")]
     Unknown(String),
 }
 
-/// Why something could not be read.
+/// Why a read failed.
 #[derive(Debug, thiserror::Error)]
 #[error("the data file: {0}")]
 pub(super) struct ReadError(pub(super) String);
 
-/// The data file. Clones share it.
+/// A handle to the data file. Clones share it.
 #[derive(Clone)]
 pub(super) struct Store {
     work: mpsc::Sender<Message>,
     readers: Arc<Readers>,
-    /// What ended the thread that writes, once it has ended.
+    /// Why the thread that writes has ended; `None` while it runs.
     end: watch::Receiver<Option<String>>,
 }
 
 struct Readers {
     file: PathBuf,
     free: Mutex<Vec<SqliteConnection>>,
-    /// As many as may read at once; closed with the file.
+    /// One permit for each concurrent read. Closed with the file.
     permits: Arc<Semaphore>,
 }
 
@@ -71,12 +72,12 @@ enum Message {
     Close,
 }
 
-/// A piece of work with whoever waits for it.
+/// A piece of work, and the sender of its answer.
 trait Work: Send {
-    /// Does it, within a savepoint. If it fails, says why: the savepoint is rolled back.
+    /// Does the work. On an error the caller rolls back the savepoint of this work.
     fn run(&mut self, conn: &mut SqliteConnection) -> Result<(), String>;
 
-    /// Answers, once the transaction is through or not.
+    /// Sends the answer, which depends on the outcome of the commit.
     fn answer(self: Box<Self>, committed: &Result<(), CommitError>);
 }
 
@@ -114,13 +115,13 @@ where
             (_, Err(CommitError::NotWritten(cause))) => Err(WriteError::NotWritten(cause.clone())),
             (None, Ok(())) => Err(WriteError::NotWritten("it was not its turn".to_owned())),
         };
-        // Whoever went away does not need it.
+        // `send` fails only if the caller no longer waits.
         let _ = self.answer.send(answer);
     }
 }
 
 impl Store {
-    /// Takes over the connection that writes, and opens those that read.
+    /// Starts the thread that writes, on this connection, and opens the connections that read.
     pub(super) fn start(writer: SqliteConnection, file: &Path) -> Result<Self, OpenError> {
         let readers = (0..READERS)
             .map(|_| connect::reader(file))
@@ -145,7 +146,7 @@ impl Store {
         })
     }
 
-    /// Does some work in the next transaction, and answers when that is on disk.
+    /// Does the work in the next transaction. Returns when that transaction is on disk.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, E> + Send + 'static,
@@ -160,28 +161,28 @@ impl Store {
             outcome: None,
             answer,
         };
-        let told = self
+        let sent = self
             .work
-            .send_timeout(Message::Work(Box::new(piece)), PATIENCE)
+            .send_timeout(Message::Work(Box::new(piece)), DISK_TIMEOUT)
             .await;
-        told.map_err(|refused| {
+        sent.map_err(|refused| {
             WriteError::NotWritten(match refused {
                 SendTimeoutError::Timeout(_) => "the disk gave no answer".to_owned(),
                 SendTimeoutError::Closed(_) => "the data file is closed".to_owned(),
             })
         })?;
-        match tokio::time::timeout(PATIENCE, answered).await {
+        match tokio::time::timeout(DISK_TIMEOUT, answered).await {
             Ok(Ok(answer)) => answer,
-            // It was still waiting when the file was closed, or the thread died over it.
+            // The file was closed before the turn of this work, or the thread died.
             Ok(Err(_)) => Err(WriteError::Unknown("the data file was closed".to_owned())),
             Err(_) => Err(WriteError::Unknown(format!(
                 "the disk gave no answer for {} s",
-                PATIENCE.as_secs()
+                DISK_TIMEOUT.as_secs()
             ))),
         }
     }
 
-    /// Reads what is committed by now, at one moment.
+    /// Does the work, which may only read, on one snapshot of the committed rows.
     pub(super) async fn read<T>(
         &self,
         work: impl FnOnce(&mut SqliteConnection) -> Result<T, Error> + Send + 'static,
@@ -195,19 +196,19 @@ impl Store {
             let permit = permit.map_err(|_| ReadError("it is closed".to_owned()))?;
             let read = spawn_blocking(move || {
                 let result = readers.read(work);
-                // Not before: whoever is waited for in vain still has one of the few turns.
+                // Dropped here and not by a caller that gives up: the read still uses a connection until now.
                 drop(permit);
                 result
             });
             read.await
                 .unwrap_or_else(|error| Err(ReadError(error.to_string())))
         };
-        tokio::time::timeout(PATIENCE, read)
+        tokio::time::timeout(DISK_TIMEOUT, read)
             .await
             .unwrap_or_else(|_| Err(ReadError("the disk gave no answer".to_owned())))
     }
 
-    /// Waits until nothing can be written any more, and says why.
+    /// Waits until the thread that writes has ended. Returns the cause.
     pub(super) async fn failure(&self) -> String {
         let mut end = self.end.clone();
         match end.wait_for(Option::is_some).await {
@@ -216,7 +217,7 @@ impl Store {
         }
     }
 
-    /// Writes what waits, and closes the file.
+    /// Writes the waiting work, and closes the file.
     pub(super) async fn close(&self) {
         self.readers.permits.close();
         self.readers
@@ -224,9 +225,9 @@ impl Store {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clear();
-        let told = self.work.send_timeout(Message::Close, PATIENCE).await;
-        if told.is_ok() {
-            let _ = tokio::time::timeout(PATIENCE, self.failure()).await;
+        let sent = self.work.send_timeout(Message::Close, DISK_TIMEOUT).await;
+        if sent.is_ok() {
+            let _ = tokio::time::timeout(DISK_TIMEOUT, self.failure()).await;
         }
     }
 }
@@ -238,13 +239,13 @@ impl Readers {
     ) -> Result<T, ReadError> {
         let text = |error: &dyn Display| ReadError(error.to_string());
         let free = || self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let one = free().pop();
-        let mut conn = match one {
+        let connection = free().pop();
+        let mut conn = match connection {
             Some(conn) => conn,
-            // One was lost with work that panicked.
+            // A connection was lost when its work panicked.
             None => connect::reader(&self.file).map_err(|error| text(&error))?,
         };
-        let result = at_one_moment(&mut conn, work);
+        let result = in_one_snapshot(&mut conn, work);
         if !self.permits.is_closed() {
             free().push(conn);
         }
@@ -252,7 +253,7 @@ impl Readers {
     }
 }
 
-fn at_one_moment<T>(
+fn in_one_snapshot<T>(
     conn: &mut SqliteConnection,
     work: impl FnOnce(&mut SqliteConnection) -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -265,7 +266,7 @@ fn at_one_moment<T>(
     result.and_then(|value| end.map(|()| value))
 }
 
-/// Writes until told to close, or the disk fails in a way that leaves in doubt what is written. Says what ended it.
+/// Writes until the store is closed, or until a commit fails so that it is in doubt what is on disk. Returns the cause.
 fn write_groups(mut conn: SqliteConnection, mut waiting: mpsc::Receiver<Message>) -> String {
     let mut messages = Vec::with_capacity(GROUP);
     loop {
@@ -286,7 +287,8 @@ fn write_groups(mut conn: SqliteConnection, mut waiting: mpsc::Receiver<Message>
             work.answer(&committed);
         }
         match committed {
-            // Only reading the file anew tells what is in it, as PostgreSQL found out about fsync: the process must end.
+            // After a failed flush only opening the file again shows what is in it (PostgreSQL's experience with fsync), so the
+            // process must end.
             Err(CommitError::Unknown(cause)) => return cause,
             _ if close => return "it was closed".to_owned(),
             _ => {}
@@ -304,7 +306,7 @@ fn write_group(
         for work in group {
             conn.batch_execute("SAVEPOINT piece").map_err(text)?;
             if let Err(cause) = work.run(conn) {
-                // Fails when it was so bad, as a full disk is, that SQLite has rolled everything back.
+                // Fails if SQLite has rolled back the whole transaction, as it does for a full disk.
                 let undone = conn.batch_execute("ROLLBACK TO piece");
                 undone.map_err(|_| cause)?;
             }
@@ -319,7 +321,7 @@ fn write_group(
     conn.batch_execute("COMMIT").map_err(|error| {
         let _ = conn.batch_execute("ROLLBACK");
         let cause = error.to_string();
-        if is_harmless(&cause) {
+        if is_certainly_not_written(&cause) {
             CommitError::NotWritten(cause)
         } else {
             CommitError::Unknown(cause)
@@ -327,9 +329,9 @@ fn write_group(
     })
 }
 
-/// True for failures of a commit that leave no doubt: the frame that would make it valid was not written. By SQLite's own
-/// words for `SQLITE_FULL`, `SQLITE_BUSY` and `SQLITE_READONLY`; diesel passes no codes on.
-fn is_harmless(cause: &str) -> bool {
+/// True if a commit with this error certainly was not written: the frame that completes it is missing. The texts are those of
+/// SQLite for `SQLITE_FULL`, `SQLITE_BUSY` and `SQLITE_READONLY`, since diesel does not pass the codes on.
+fn is_certainly_not_written(cause: &str) -> bool {
     [
         "database or disk is full",
         "database is locked",

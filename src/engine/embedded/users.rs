@@ -1,4 +1,4 @@
-//! Accounts. Passwords arrive hashed; checking them is `auth`'s.
+//! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
 use diesel::{
     SqliteConnection,
@@ -6,17 +6,50 @@ use diesel::{
     result::{DatabaseErrorKind, Error},
 };
 
-use super::{accounts, schema::users, values::time};
+use super::{
+    accounts,
+    schema::users,
+    values::{session_rule, time},
+};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, PasswordHashOutcome, Registration, StoredUser},
+    port::{NewUser, PasswordHashOutcome, Registration, Role, StoredUser},
 };
 
-/// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique columns.
+/// An account as [`StoredUser`] has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(super) struct StoredRow {
+    id: i64,
+    username: String,
+    email: String,
+    password_hash: String,
+    role: String,
+    created_at: i64,
+    disabled_at: Option<i64>,
+    tokens_valid_from: Option<i64>,
+}
+
+impl StoredRow {
+    pub(super) fn user(self) -> Option<StoredUser> {
+        Some(StoredUser {
+            id: UserId::new(self.id)?,
+            username: self.username,
+            email: self.email,
+            password_hash: self.password_hash,
+            role: Role::from_sql(&self.role),
+            created_at: time(self.created_at),
+            sessions: session_rule(self.disabled_at, self.tokens_valid_from),
+        })
+    }
+}
+
+/// Makes an account with an id above this one. Who was first is decided by the unique columns.
 pub(super) fn register(
     conn: &mut SqliteConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Registration> {
     if above > 0 {
@@ -30,6 +63,7 @@ pub(super) fn register(
             users::email_key.eq(AccountKey::of(&user.email).as_str()),
             users::password_hash.eq(&user.password_hash),
             users::full_name.eq(user.full_name.as_deref()),
+            users::role.eq(role.to_sql()),
         ))
         .returning(users::id)
         .get_result::<i64>(conn);
@@ -41,7 +75,7 @@ pub(super) fn register(
             if information.message().contains("users.username") {
                 Ok(Registration::UsernameTaken)
             } else if information.message().contains("users.email") {
-                // SQLite names one of two that are taken; the username is what people are told first.
+                // If both names are taken, SQLite reports one of them. The username is reported first.
                 Ok(match find(conn, &user.username)? {
                     Some(_) => Registration::UsernameTaken,
                     None => Registration::EmailTaken,
@@ -67,31 +101,15 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
                 .eq(AccountKey::of(username).as_str())
                 .or(exact),
         )
-        // Who wrote the name exactly as the account without a key has it means that one.
+        // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
-        .select((
-            users::id,
-            users::username,
-            users::password_hash,
-            users::role,
-            users::created_at,
-        ))
-        .first::<(i64, String, String, String, i64)>(conn)
+        .select(StoredRow::as_select())
+        .first(conn)
         .optional()?;
-    Ok(
-        row.and_then(|(id, username, password_hash, role, created_at)| {
-            UserId::new(id).map(|id| StoredUser {
-                id,
-                username,
-                password_hash,
-                role,
-                created_at: time(created_at),
-            })
-        }),
-    )
+    Ok(row.and_then(StoredRow::user))
 }
 
-/// Replaces the hash if the account has the old one.
+/// Replaces the hash if the account still has the old one.
 pub(super) fn replace_hash(
     conn: &mut SqliteConnection,
     user: UserId,

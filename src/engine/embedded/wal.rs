@@ -1,11 +1,11 @@
-//! Looks whether the write-ahead log beside a data file is whole, before SQLite opens the two. SQLite takes the first frame
-//! that does not fit for the end of the log, as it must after a power cut; so it would silently drop the commits behind a
-//! damaged frame, and all of them beside an empty file.
+//! Checks the write-ahead log beside a data file for damage, before SQLite opens the two. SQLite takes the first invalid frame
+//! as the end of the log, as it must after a power cut. It would therefore silently drop the commits behind a damaged frame,
+//! and all commits of a log beside an empty data file.
 //!
-//! What can be told apart: a power cut leaves at most one transaction broken, the last one, which nobody was told of. When
-//! a whole one, or the beginning of a next one, comes after what is broken, that was on disk once. A process begins its log
-//! anew when it starts, so that nothing of an earlier power cut is left behind the end. Damage that reaches the end of the
-//! log looks like a power cut.
+//! A power cut damages at most the last transaction, which was not answered yet. If another transaction follows the one with a
+//! damaged frame, that frame was on disk before, so the log is damaged. Each process starts with an empty log, so that no
+//! frames from before an earlier power cut are behind its end. Damage in the last transaction cannot be distinguished from a
+//! power cut.
 //!
 //! The format is that of <https://sqlite.org/fileformat2.html#the_write_ahead_log>.
 
@@ -18,14 +18,14 @@ use std::{
 
 use super::OpenError;
 
-/// The two magic numbers differ in the order of the bytes that the checksums are made of.
+/// The magic numbers, one for each byte order in which the checksums read the data.
 const LITTLE_ENDIAN: u32 = 0x377f_0682;
 const BIG_ENDIAN: u32 = 0x377f_0683;
 
 const HEADER_BYTES: u64 = 32;
 const PAGE_BYTES: std::ops::RangeInclusive<u32> = 512..=65_536;
 
-/// Fails if commits of the log could not be read any more.
+/// Fails if SQLite would drop commits of the log.
 pub(super) fn check(file: &Path) -> Result<(), OpenError> {
     let unusable = |error: io::Error| OpenError::File {
         file: file.to_owned(),
@@ -36,7 +36,7 @@ pub(super) fn check(file: &Path) -> Result<(), OpenError> {
         return Ok(());
     }
     let damage = if length(file).map_err(unusable)? == 0 {
-        // A file is never without content once it has a log.
+        // A data file gets its first content before it gets a log.
         Some("is there, but the file is empty")
     } else {
         find_damage(&mut BufReader::new(File::open(&log).map_err(unusable)?)).map_err(unusable)?
@@ -56,7 +56,7 @@ fn beside(file: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// 0 if it is not there.
+/// The length of a file in bytes; 0 if it does not exist.
 fn length(path: &Path) -> io::Result<u64> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(metadata.len()),
@@ -65,11 +65,11 @@ fn length(path: &Path) -> io::Result<u64> {
     }
 }
 
-/// What is wrong with a log, if anything is.
+/// The damage of a log, if there is any.
 fn find_damage(log: &mut impl Read) -> io::Result<Option<&'static str>> {
     let mut header = [0; 32];
     log.read_exact(&mut header)?;
-    // It is flushed before the first frame is written.
+    // A power cut cannot damage the header, which is flushed before the first frame is written.
     let Some(format) = Format::of(&header) else {
         return Ok(Some("has a damaged head"));
     };
@@ -79,7 +79,7 @@ fn find_damage(log: &mut impl Read) -> io::Result<Option<&'static str>> {
     while fill(log, &mut frame)? && fill(log, &mut page)? {
         let [_, commit, salt_1, salt_2, sum_1, sum_2] = words(&frame);
         if [salt_1, salt_2] != format.salts {
-            // Of an earlier round through the file, or never written.
+            // The frame was written before the last checkpoint, or never.
             broken = true;
             continue;
         }
@@ -95,7 +95,7 @@ fn find_damage(log: &mut impl Read) -> io::Result<Option<&'static str>> {
     Ok(None)
 }
 
-/// True if there was enough to read.
+/// Fills the buffer. Returns false if the log ends before that.
 fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     match log.read_exact(buffer) {
         Ok(()) => Ok(true),
@@ -104,12 +104,12 @@ fn fill(log: &mut impl Read, buffer: &mut [u8]) -> io::Result<bool> {
     }
 }
 
-/// What the head says of the frames.
+/// The format of the frames, from the header.
 struct Format {
     word: fn([u8; 4]) -> u32,
     page_bytes: usize,
     salts: [u32; 2],
-    /// Where the frames' running checksum begins.
+    /// Start value of the frames' running checksum.
     sum: [u32; 2],
 }
 
@@ -130,7 +130,7 @@ impl Format {
         (fits && format.add([0, 0], &header[..24]) == format.sum).then_some(format)
     }
 
-    /// The running checksum behind these bytes.
+    /// The running checksum after these bytes.
     fn add(&self, [mut one, mut two]: [u32; 2], bytes: &[u8]) -> [u32; 2] {
         for pair in bytes.as_chunks::<4>().0.as_chunks::<2>().0 {
             let [first, second] = pair.map(self.word);
@@ -141,7 +141,7 @@ impl Format {
     }
 }
 
-/// The numbers of a head.
+/// The numbers of a header, which are big-endian.
 fn words<const BYTES: usize, const WORDS: usize>(head: &[u8; BYTES]) -> [u32; WORDS] {
     const { assert!(BYTES == WORDS * 4) };
     let mut words = [0; WORDS];
@@ -161,8 +161,8 @@ mod tests {
 
     const FRAME_BYTES: usize = 24 + 4_096;
 
-    /// A file and its log of ten transactions, as a killed process leaves them.
-    fn killed() -> (TempDir, PathBuf) {
+    /// A data file and its log of ten transactions, as a killed process leaves them.
+    fn file_of_killed_process() -> (TempDir, PathBuf) {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("live.db");
         let mut conn = connect::writer(&file).unwrap();
@@ -196,8 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_log_and_none_are_sound() {
-        let (_directory, file) = killed();
+    fn a_complete_log_and_a_missing_one_are_sound() {
+        let (_directory, file) = file_of_killed_process();
         assert!(!is_damaged(&file));
         fs::write(beside(&file), "").unwrap();
         assert!(!is_damaged(&file));
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_log_beside_an_empty_or_missing_file_is_damage() {
-        let (_directory, file) = killed();
+        let (_directory, file) = file_of_killed_process();
         fs::write(&file, "").unwrap();
         assert!(is_damaged(&file));
         fs::remove_file(&file).unwrap();
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_broken_byte_anywhere_but_in_the_last_transaction_is_damage() {
-        let (_directory, file) = killed();
+        let (_directory, file) = file_of_killed_process();
         let log = beside(&file);
         let whole = fs::read(&log).unwrap();
         let frames = (whole.len() - 32) / FRAME_BYTES;
@@ -224,7 +224,7 @@ mod tests {
             let at = 32 + frame * FRAME_BYTES + 4;
             whole[at..at + 4] != [0; 4]
         };
-        // Behind the one before the last.
+        // The first frame of the last transaction.
         let last = (0..frames - 1).rfind(is_commit).unwrap() + 1;
         for (at, damaged) in [
             (0, true),
@@ -242,8 +242,8 @@ mod tests {
     }
 
     #[test]
-    fn a_last_transaction_that_a_power_cut_tore_is_none() {
-        let (_directory, file) = killed();
+    fn a_last_transaction_that_a_power_cut_interrupted_is_no_damage() {
+        let (_directory, file) = file_of_killed_process();
         let log = beside(&file);
         let whole = fs::read(&log).unwrap();
         for lost in [1, 30, FRAME_BYTES - 1, FRAME_BYTES + 7] {
@@ -260,8 +260,8 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_an_earlier_round_are_no_damage() {
-        let (_directory, file) = killed();
+    fn frames_from_before_the_last_checkpoint_are_no_damage() {
+        let (_directory, file) = file_of_killed_process();
         let mut conn = connect::writer(&file).unwrap();
         conn.batch_execute("PRAGMA wal_checkpoint(RESTART); INSERT INTO numbers VALUES (11, NULL)")
             .unwrap();

@@ -21,8 +21,8 @@ use crate::{
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{
         Attempt, DeadLetterDecision, EndedOrder, Holder, LedgerError, Movement, MovementId, Offset,
-        Outcome, Partition, PurchaseResult, ResultEntry, SaleListing, SaleWindow, Settlement,
-        StoredUser,
+        Outcome, Partition, PurchaseResult, ResultEntry, Role, SaleListing, SaleWindow,
+        SessionRule, Settlement, StoredUser,
     },
     rules::settlement::{self, Known, KnownSale, Settled},
 };
@@ -88,11 +88,13 @@ impl ModelLedger {
         let user = StoredUser {
             id,
             username: format!("shopper{id}"),
+            email: format!("shopper{id}@example.com"),
             password_hash: "-".to_owned(),
-            role: "user".to_owned(),
+            role: Role::User,
             created_at: DateTime::UNIX_EPOCH,
+            sessions: SessionRule::default(),
         };
-        let email = format!("shopper{id}@example.com");
+        let email = user.email.clone();
         let mut tables = self.tables();
         tables.users.insert(id, (user, email));
         tables.reached = tables.reached.max(id.value());

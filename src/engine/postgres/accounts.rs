@@ -1,6 +1,6 @@
-//! Which accounts exist, for the nodes that keep it in memory; and that no id is handed out twice.
+//! Reads the set of existing accounts for nodes that keep it in memory, and ensures that no account id is assigned twice.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -12,23 +12,27 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::Prepared;
 use crate::{
     ids::UserId,
-    port::{ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun},
+    port::{
+        ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun, FoundAccount,
+        SessionRule,
+    },
 };
 
-/// Whoever registers shares it until the account stands; whoever moves the sequence has it alone, so that the sequence does not
-/// go back behind an id that was taken meanwhile.
+/// Registrations hold this lock in shared mode until they commit. A transaction that moves the sequence takes it exclusively,
+/// so that the sequence is not set below an id that a registration takes at the same time.
 const SHARE_LOCK: &str =
     "SELECT pg_advisory_xact_lock_shared(hashtextextended('flashsale accounts', 0))";
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale accounts', 0))";
 
-/// A sequence is not part of a transaction: this stands even if the transaction is rolled back.
+/// Sequences are not transactional: the new value stays even if the transaction is rolled back.
 const RAISE: &str = "
     SELECT setval('users_id_seq', ?) FROM users_id_seq WHERE last_value < ? OR (last_value = ? AND NOT is_called)";
 
-/// Removals of a transaction that was running, or yet to begin, when the position was made. One statement and one snapshot:
+/// Removals, and ended sessions, of a transaction that was running, or yet to begin, when the position was made. One statement and one snapshot:
 /// what it does not see was not committed, and its transaction is not below the new position.
 const CHANGES: &str = "
-    SELECT head.at, head.made_at, head.server, head.reached, c.id, c.first_id, c.last_id
+    SELECT head.at, head.made_at, head.server, head.reached, c.id, c.kind, c.first_id, c.last_id,
+        u.id AS user_id, u.disabled_at, u.tokens_valid_from
     FROM (
         SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS at, now() AS made_at,
             concat_ws(' ', pg_postmaster_start_time(), (SELECT oid FROM pg_database WHERE datname = current_database()),
@@ -36,9 +40,10 @@ const CHANGES: &str = "
             (SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM users_id_seq) AS reached
     ) AS head
     LEFT JOIN account_changes c ON c.changed_by >= ?::text::xid8
+    LEFT JOIN users u ON c.kind = 'sessions' AND u.id = c.first_id
     ORDER BY c.id LIMIT ?";
 
-/// Runs of consecutive ids of a block rather than ids: mostly a row for each block.
+/// Returns runs of consecutive ids instead of single ids: usually one row for each block.
 const PAGE: &str = "
     SELECT min(id) AS first, max(id) AS last, max(created_at) AS newest
     FROM (
@@ -48,13 +53,19 @@ const PAGE: &str = "
     GROUP BY run, block ORDER BY first";
 
 const FIND: &str =
-    "SELECT id AS first, id AS last, created_at AS newest FROM users WHERE id = ANY(?)";
+    "SELECT id, created_at, disabled_at, tokens_valid_from FROM users WHERE id = ANY(?)";
 
-/// More removals at once are not read one by one.
+const ENDED: &str = "
+    SELECT id, created_at, disabled_at, tokens_valid_from FROM users
+    WHERE (disabled_at IS NOT NULL OR tokens_valid_from IS NOT NULL)
+        AND (disabled_at IS NOT NULL OR tokens_valid_from > to_timestamp(?)) AND id > ?
+    ORDER BY id LIMIT ?";
+
+/// If there are more removals, the reader reads all accounts again instead.
 const MOST_CHANGES: usize = 100_000;
-/// A reader that was silent for longer may have missed removals: they are kept for an hour.
+/// A reader with an older position reads all accounts again: removals are kept for an hour only.
 const LONGEST_SILENCE: TimeDelta = TimeDelta::minutes(30);
-/// No transaction has this id.
+/// Higher than the id of every transaction.
 const NO_TRANSACTION: u64 = u64::MAX;
 
 #[derive(QueryableByName)]
@@ -73,6 +84,53 @@ struct ChangeRow {
     first_id: Option<i64>,
     #[diesel(sql_type = Nullable<BigInt>)]
     last_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    kind: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    user_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl ChangeRow {
+    /// Ids whose accounts were removed.
+    fn removed(&self) -> Option<RangeInclusive<i64>> {
+        let is_removal = self.kind.as_deref() == Some("removed");
+        is_removal.then_some(self.first_id?..=self.last_id?)
+    }
+
+    /// An account whose tokens were ended, if it is still there.
+    fn sessions(&self) -> Option<(UserId, SessionRule)> {
+        let user = UserId::new(self.user_id?)?;
+        Some((
+            user,
+            SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        ))
+    }
+}
+
+#[derive(QueryableByName)]
+struct FoundRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl FoundRow {
+    fn account(self) -> Option<FoundAccount> {
+        Some(FoundAccount {
+            id: UserId::new(self.id)?,
+            made_at: self.created_at,
+            sessions: SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        })
+    }
 }
 
 #[derive(QueryableByName)]
@@ -99,7 +157,7 @@ pub(super) async fn changes(
     conn: &mut AsyncPgConnection,
     since: Option<&AccountPosition>,
 ) -> QueryResult<AccountChanges> {
-    let from = since.map_or(NO_TRANSACTION, |position| position.at);
+    let from = since.map_or(NO_TRANSACTION, |position| position.read_before);
     let rows: Vec<ChangeRow> = Prepared::new(CHANGES)
         .bind::<Text, _>(from.to_string())
         .bind::<BigInt, _>(i64::try_from(MOST_CHANGES + 1).unwrap_or(i64::MAX))
@@ -110,33 +168,33 @@ pub(super) async fn changes(
         .first()
         .ok_or(diesel::result::Error::NotFound)?;
     let position = AccountPosition {
-        server: head.server.clone(),
-        at: head.at.parse().unwrap_or(0),
+        epoch: head.server.clone(),
+        read_before: head.at.parse().unwrap_or(0),
         seen: rows.iter().filter_map(|row| row.id).collect(),
         made_at: head.made_at,
     };
     let restart = since.is_some_and(|before| {
-        before.server != position.server
-            || before.at > position.at
+        before.epoch != position.epoch
+            || before.read_before > position.read_before
             || position.made_at - before.made_at > LONGEST_SILENCE
             || rows.len() > MOST_CHANGES
     });
     let nothing = BTreeSet::new();
     let seen = since.map_or(&nothing, |before| &before.seen);
-    let removed = rows
-        .iter()
-        .filter(|row| row.id.is_some_and(|id| !seen.contains(&id)))
-        .filter_map(|row| Some(row.first_id?..=row.last_id?))
-        .collect();
+    let new = || {
+        let is_new = |row: &&ChangeRow| row.id.is_some_and(|id| !seen.contains(&id));
+        rows.iter().filter(is_new)
+    };
     Ok(AccountChanges {
         restart,
-        removed,
+        removed: new().filter_map(ChangeRow::removed).collect(),
+        sessions: new().filter_map(ChangeRow::sessions).collect(),
         reached: head.reached,
         position,
     })
 }
 
-/// Ids that are not positive belong to nobody.
+/// The accounts above `after`. Rows whose id is not positive are left out: they are no accounts of this service.
 pub(super) async fn page(
     conn: &mut AsyncPgConnection,
     after: Option<UserId>,
@@ -155,16 +213,34 @@ pub(super) async fn page(
 pub(super) async fn find(
     conn: &mut AsyncPgConnection,
     ids: &[UserId],
-) -> QueryResult<Vec<(UserId, DateTime<Utc>)>> {
-    let rows: Vec<RunRow> = Prepared::new(FIND)
+) -> QueryResult<Vec<FoundAccount>> {
+    let rows: Vec<FoundRow> = Prepared::new(FIND)
         .bind::<Array<BigInt>, _>(ids.iter().map(|id| id.value()).collect::<Vec<_>>())
         .load(conn)
         .await?;
-    let accounts = rows.into_iter().filter_map(RunRow::run);
-    Ok(accounts.map(|run| (run.first, run.newest)).collect())
+    Ok(rows.into_iter().filter_map(FoundRow::account).collect())
 }
 
-/// Sees to it, within a transaction, that ids of new accounts are higher.
+/// Accounts that are disabled, or whose tokens were ended after `since`, in seconds since 1970.
+pub(super) async fn ended(
+    conn: &mut AsyncPgConnection,
+    after: Option<UserId>,
+    since: i64,
+    limit: u32,
+) -> QueryResult<Vec<(UserId, SessionRule)>> {
+    let rows: Vec<FoundRow> = Prepared::new(ENDED)
+        .bind::<BigInt, _>(since)
+        .bind::<BigInt, _>(after.map_or(0, UserId::value))
+        .bind::<BigInt, _>(i64::from(limit))
+        .load(conn)
+        .await?;
+    let accounts = rows.into_iter().filter_map(FoundRow::account);
+    Ok(accounts
+        .map(|account| (account.id, account.sessions))
+        .collect())
+}
+
+/// Raises the sequence so that ids of new accounts are higher than `above`. Must run within a transaction, which holds the lock.
 pub(super) async fn raise(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
     Prepared::new(LOCK).execute(conn).await?;
     Prepared::new(RAISE)
@@ -176,7 +252,7 @@ pub(super) async fn raise(conn: &mut AsyncPgConnection, above: i64) -> QueryResu
     Ok(())
 }
 
-/// The same in a transaction of its own.
+/// [`raise`] in a transaction of its own.
 pub(super) async fn continue_above(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
     conn.build_transaction()
         .read_committed()
@@ -184,7 +260,7 @@ pub(super) async fn continue_above(conn: &mut AsyncPgConnection, above: i64) -> 
         .await
 }
 
-/// Keeps the sequence from being moved until the end of the transaction.
+/// Takes the shared lock: until the end of the transaction no other one moves the sequence.
 pub(super) async fn hold_sequence(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     Prepared::new(SHARE_LOCK).execute(conn).await.map(drop)
 }

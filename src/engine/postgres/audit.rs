@@ -1,4 +1,4 @@
-//! What audits read and operators note: settled attempts page by page, decisions about dead letters.
+//! Reads settled attempts page by page, for audits; writes and reads the operators' decisions about dead letters.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -15,8 +15,8 @@ use crate::{
     port::{DeadLetterDecision, DeadLetterId, Offset, Partition, SettledAttempt},
 };
 
-/// Both tables are read along the keys of their attempts: a page costs what it holds, however long the tables are. The limit
-/// within keeps the planner from reading all orders for every page.
+/// Reads both tables by attempt id, so that the cost of a page does not depend on the size of the tables. The `LIMIT 1` keeps
+/// the planner from reading all orders for each page.
 const SETTLED: &str = "
     SELECT p.attempt_id, p.flash_sale_id, p.user_id, p.outcome = 'ORDERED' AS ordered, o.there IS NOT NULL AS has_order
     FROM (

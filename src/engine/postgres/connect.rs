@@ -1,11 +1,11 @@
-//! How a connection is made and with which limits, and why it may fail. Pooling is in `session`.
+//! Opens connections with their limits, and classifies the errors. `session` pools them.
 //!
-//! What bounds a call, whatever happens to the server:
-//! - a statement that takes too long, or waits for a lock: `statement_timeout`, by the server;
-//! - a transaction whose client went silent and whose locks others wait for: `idle_in_transaction_session_timeout`;
-//! - a host that is dead or cut off: unacknowledged data for [`PEER_TIMEOUT`], or unanswered keepalives;
-//! - a server that is paused while its kernel still acknowledges (no TCP option sees that): the session's deadline, which
-//!   closes the socket from our side (`session`).
+//! The limits that bound each call:
+//! - for a statement that runs or waits for a lock for too long: `statement_timeout`, which the server enforces;
+//! - for a transaction whose client is silent while others wait for its locks: `idle_in_transaction_session_timeout`;
+//! - for a host that is dead or cut off: [`PEER_TIMEOUT`] for unacknowledged data, and keepalives;
+//! - for a server that is paused while its kernel still acknowledges data, which no TCP option detects: the session's deadline,
+//!   which closes the socket from our side (`session`).
 
 use std::{io, time::Duration};
 
@@ -26,17 +26,17 @@ use crate::{
     ids::LedgerId,
 };
 
-/// How often two connections are compared: a busy pooler may give them different sessions once.
-const SHARED_LOOKS: usize = 3;
+/// Number of times that two connections are compared: a busy pooler may give them different sessions by chance.
+const SHARING_CHECKS: usize = 3;
 
-/// How long a transaction of ours may wait for its client: a worker that is paused within one must not hold up the others
-/// for longer.
+/// How long a transaction may wait for its client: a worker that is paused within a transaction must not block the others for
+/// longer.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Why there is no connection. Each is one line for the operator and names the setting.
+/// Why there is no connection. Each text is one line for the operator and names the settings.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectError {
-    /// The one that may pass by itself.
+    /// May pass by itself.
     #[error("PostgreSQL at {server} cannot be reached: {cause} (POSTGRES_HOST, POSTGRES_PORT)")]
     Unreachable { server: String, cause: String },
     #[error("PostgreSQL at {server} refuses the login: {cause} (POSTGRES_USER, POSTGRES_PASSWORD)")]
@@ -53,14 +53,14 @@ pub enum ConnectError {
         "PostgreSQL at {server} takes no writes: a standby, or default_transaction_read_only (POSTGRES_HOST)"
     )]
     ReadOnly { server: String },
-    /// `PgBouncer` answers with one code for everything (08P01): a wrong login, a missing database, a server behind it that is
-    /// away. The last one passes.
+    /// May pass by itself: `PgBouncer` answers with the same code (08P01) for a wrong login, for a missing database, and for a
+    /// server behind it that does not answer.
     #[error(
         "the pooler at {server} gives no session: {cause} (POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_DB; or PostgreSQL behind it \
          does not answer)"
     )]
     Pooler { server: String, cause: String },
-    /// Another database took its place, as after a wrong failover.
+    /// Another database has taken the place of the one that was opened, as after a wrong failover.
     #[error("the database is not the one that was opened: its ledger is {found}, not {expected}")]
     AnotherLedger { expected: LedgerId, found: LedgerId },
     #[error(
@@ -90,7 +90,7 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// True if trying again later may help without anybody changing anything.
+    /// True if a later try may succeed without a change by an operator.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         match self {
@@ -109,8 +109,8 @@ impl ConnectError {
     }
 }
 
-/// Opens a connection to this database of the first configured host that takes writes, within `pool_timeout`. A
-/// `statement_timeout` of zero is none.
+/// Opens a connection to this database on the first configured host that takes writes, within `pool_timeout`. A
+/// `statement_timeout` of zero means no limit.
 pub(super) async fn open(
     config: &PostgresConfig,
     database: &str,
@@ -119,15 +119,16 @@ pub(super) async fn open(
     open_for(Purpose::Write, config, database, statement_timeout).await
 }
 
-/// What a connection is for.
+/// The use of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// A server that takes no writes is of no use.
+    /// Writes: a server that takes no writes is passed over.
     Write,
+    /// Reads only.
     Look,
 }
 
-/// [`open`], for this purpose.
+/// Like [`open`], for this purpose.
 pub(super) async fn open_for(
     purpose: Purpose,
     config: &PostgresConfig,
@@ -137,10 +138,10 @@ pub(super) async fn open_for(
     let mut last = unreachable(config, "no host is configured".to_owned());
     for (at, until) in servers_until(config) {
         let opening = open_on(purpose, &at, config, database, statement_timeout, until);
-        // No transaction runs here, so giving up is safe.
+        // No transaction runs yet, so dropping the future is safe.
         match tokio::time::timeout_at(until, opening).await {
             Ok(Ok(session)) => return Ok(session),
-            // The others would answer the same.
+            // The other hosts would fail alike: the certificates are read from our files.
             Ok(Err(error @ ConnectError::Certificates(_))) => return Err(error),
             Ok(Err(error)) => last = error,
             Err(_) => last = no_answer(config),
@@ -149,14 +150,14 @@ pub(super) async fn open_for(
     Err(last)
 }
 
-/// The servers of the setting, each with the time until which it is waited for: `pool_timeout` for all, of which a host that is
-/// switched off, and so answers nothing at all, takes its share only. The next one may be the new primary.
+/// The configured servers, each with its deadline. All share `pool_timeout`: a host that does not answer takes only its share, so
+/// that time is left for the next one, which may be the new primary.
 fn servers_until(config: &PostgresConfig) -> impl Iterator<Item = ((String, u16), Instant)> {
     let deadline = Instant::now() + config.pool_timeout;
     let servers = config.servers();
     let count = servers.len();
-    servers.into_iter().enumerate().map(move |(place, server)| {
-        let left = u32::try_from(count - place).unwrap_or(u32::MAX);
+    servers.into_iter().enumerate().map(move |(index, server)| {
+        let left = u32::try_from(count - index).unwrap_or(u32::MAX);
         (server, Instant::now() + (deadline - Instant::now()) / left)
     })
 }
@@ -171,7 +172,7 @@ async fn open_on(
 ) -> Result<Session, ConnectError> {
     let code = LastCode::default();
     let (client, deadline) = log_in(at, config, database, &code, statement_timeout, until).await?;
-    // Behind a pooler in transaction mode they would be another client's: there each transaction sets its own.
+    // Behind a pooler in transaction mode the next transaction may run in another session: each one applies the settings itself.
     if config.pooler == Pooler::None {
         client
             .batch_execute(&session_settings(statement_timeout))
@@ -194,7 +195,7 @@ async fn open_on(
     }
 }
 
-/// A client that is logged in, and the deadline of the task that moves its bytes.
+/// Logs in. Returns the client, and the deadline of the task that moves its bytes.
 async fn log_in(
     at: &(String, u16),
     config: &PostgresConfig,
@@ -209,7 +210,7 @@ async fn log_in(
     log_in_over(connected, &at.0, config, database, code, statement_timeout).await
 }
 
-/// The same on a socket that is connected.
+/// [`log_in`] on a connected socket.
 async fn log_in_over(
     Connected { stream, is_local }: Connected,
     host: &str,
@@ -242,7 +243,7 @@ async fn log_in_over(
     }
 }
 
-/// With the version, so that a migration can tell our sessions from those of the version before.
+/// Contains the version, so that a migration can distinguish sessions of this version from those of an earlier one.
 const APPLICATION: &str = concat!("flashsale/", env!("CARGO_PKG_VERSION"));
 
 fn settings(config: &PostgresConfig, database: &str) -> tokio_postgres::Config {
@@ -255,11 +256,11 @@ fn settings(config: &PostgresConfig, database: &str) -> tokio_postgres::Config {
     settings
 }
 
-/// Set by a statement and not by the startup parameter `options`, which `PgBouncer` refuses.
+/// The settings of a session. They are set by a statement, since `PgBouncer` refuses the startup parameter `options`.
 ///
-/// The server watches us as we watch it, so that the locks of a worker that was cut off do not outlive it for long. It compiles
-/// no statements: that takes longer than any of ours. And it looks rows up by their indexes, also in a table that is small
-/// when the statement is prepared: a minute later it may be large, and the plan the same.
+/// With the TCP settings the server detects a worker that was cut off, and releases its locks soon. JIT compilation is off
+/// because it takes longer than our statements. Sequential scans are off because a plan that was made while a table was small
+/// would still be used when the table is large.
 fn session_settings(statement_timeout: Duration) -> String {
     format!(
         "SET jit = off; SET enable_seqscan = off; SET statement_timeout = {statement}; \
@@ -271,7 +272,7 @@ fn session_settings(statement_timeout: Duration) -> String {
     )
 }
 
-/// The same for one transaction, where a pooler may give the next one another session.
+/// The settings of one transaction, for a pooler that may run the next transaction in another session.
 pub(super) fn transaction_settings(statement_timeout: Duration) -> String {
     format!(
         "SET LOCAL jit = off; SET LOCAL enable_seqscan = off; SET LOCAL statement_timeout = {statement}; \
@@ -281,8 +282,9 @@ pub(super) fn transaction_settings(statement_timeout: Duration) -> String {
     )
 }
 
-/// Fails when two connections of ours share a session of the server, as behind a pooler in transaction or statement mode:
-/// prepared statements and settings would be mixed up with those of others. A pooler in session mode is fine.
+/// Fails if two connections share a session of the server, as behind a pooler in transaction or statement mode: prepared
+/// statements and settings of clients would mix there. A pooler in session mode passes. Not checked if the setting names such a
+/// pooler.
 pub(super) async fn refuse_shared_sessions(
     config: &PostgresConfig,
     database: &str,
@@ -292,8 +294,8 @@ pub(super) async fn refuse_shared_sessions(
     }
     let mut last = Ok(());
     for (at, until) in servers_until(config) {
-        let looking = shares_sessions(&at, config, database, until);
-        match tokio::time::timeout_at(until, looking).await {
+        let checking = shares_sessions(&at, config, database, until);
+        match tokio::time::timeout_at(until, checking).await {
             Ok(Ok(false)) => return Ok(()),
             Ok(Ok(true)) => {
                 return Err(ConnectError::SharedSessions {
@@ -317,7 +319,7 @@ async fn shares_sessions(
     let limit = config.statement_timeout;
     let (one, _one) = log_in(at, config, database, &code, limit, until).await?;
     let (other, _other) = log_in(at, config, database, &code, limit, until).await?;
-    for _ in 0..SHARED_LOOKS {
+    for _ in 0..SHARING_CHECKS {
         let (first, second) = (backend(&one).await, backend(&other).await);
         if first.is_some() && first == second {
             return Ok(true);
@@ -326,7 +328,7 @@ async fn shares_sessions(
     Ok(false)
 }
 
-/// The process of the server that answers. By the simple protocol, which prepares nothing.
+/// The id of the server process that answers. Uses the simple protocol, which prepares no statement.
 async fn backend(client: &Client) -> Option<String> {
     let answer = client.simple_query("SELECT pg_backend_pid()").await.ok()?;
     answer.iter().find_map(|message| match message {
@@ -370,7 +372,7 @@ fn classify(
         } else if config.pooler == Pooler::Transaction && *code == SqlState::PROTOCOL_VIOLATION {
             ConnectError::Pooler { server, cause }
         } else if is_passing(code) {
-            // Starting, stopping, or out of connections.
+            // The server is starting, stopping, or out of connections.
             ConnectError::Unreachable { server, cause }
         } else {
             ConnectError::Refused { server, cause }
@@ -391,7 +393,7 @@ fn classify(
     if error.is_closed() || io.is_some() {
         ConnectError::Unreachable { server, cause }
     } else if config.tls.mode != TlsMode::Disable {
-        // The library does not tell apart what failed: mostly that the server has no TLS.
+        // The library does not distinguish the causes. The usual one is a server without TLS.
         ConnectError::Tls { server, cause }
     } else {
         ConnectError::Refused { server, cause }
@@ -400,7 +402,7 @@ fn classify(
 
 /// True if a refused login may succeed later.
 fn is_passing(code: &SqlState) -> bool {
-    // A server that does not know a startup parameter, as a pooler that is set up otherwise, answers so for ever.
+    // A server, or a pooler with other settings, that refuses a startup parameter will always refuse it.
     if *code == SqlState::PROTOCOL_VIOLATION {
         return false;
     }
@@ -418,8 +420,8 @@ mod tests {
     use super::*;
     use crate::config::{Secret, TlsConfig};
 
-    /// Logs in to a server that answers the startup message by a request for the password. What the server got afterwards,
-    /// and what became of the login.
+    /// Logs in to a server that answers the startup message with this request. Returns the bytes that the server got afterwards,
+    /// and the error of the login.
     async fn ask_for_password(request: &[u8], is_local: bool) -> (Vec<u8>, ConnectError) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -462,7 +464,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_impostor_elsewhere_gets_neither_the_password_nor_its_hash() {
+    async fn an_impostor_on_another_machine_gets_neither_the_password_nor_its_hash() {
         for request in [&b"R\0\0\0\x08\0\0\0\x03"[..], b"R\0\0\0\x0c\0\0\0\x05salt"] {
             let (answer, error) = ask_for_password(request, false).await;
             assert_eq!(answer, b"");

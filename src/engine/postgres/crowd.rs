@@ -1,4 +1,4 @@
-//! Accounts in bulk, for `flashsale stress`: shoppers nobody can log in as, if nobody knows the password of their hash.
+//! Makes many accounts at once, for `flashsale stress`. If the password of their common hash is unknown, no login is possible.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -10,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::{PostgresLedger, Prepared};
 use crate::{ids::UserId, port::LedgerError};
 
-/// Rows of a statement: some hundredths of a second of work, far from `statement_timeout`.
+/// Number of rows of one statement. It takes some hundredths of a second, which is far below `statement_timeout`.
 const AT_ONCE: u32 = 5_000;
 
 const ADD: &str = "
@@ -21,7 +21,7 @@ const ADD: &str = "
 const COUNT: &str =
     "SELECT count(*) AS number, max(created_at) AS newest FROM users WHERE id >= ? AND id < ?";
 
-/// Accounts, and when the newest of them was made, by the ledger's clock: an older token of one of them is refused.
+/// Accounts, and the time at which the newest of them was made, by the ledger's clock. Tokens of them that are older are refused.
 #[derive(Debug, Clone, Default)]
 pub struct Crowd {
     pub users: Vec<UserId>,
@@ -45,8 +45,8 @@ struct CountRow {
 }
 
 impl PostgresLedger {
-    /// Makes accounts `<name>-1` to `<name>-<count>` with the role `user` and this hash of a password, in batches that each
-    /// stand by themselves; calls `on_added` with how many there are after each. The names must be new.
+    /// Makes the accounts `<name>-1` to `<name>-<count>` with the role `user` and this hash of a password. Each batch is
+    /// committed by itself; `on_added` is called after each with the number of accounts so far. The names must be new.
     pub async fn add_crowd(
         &self,
         name: &str,
@@ -75,7 +75,8 @@ impl PostgresLedger {
         Ok(crowd)
     }
 
-    /// The accounts from `first` on, which must be all of `count` ids; otherwise how many there are.
+    /// The accounts with the `count` ids from `first` on. If some of these ids have no account, the inner error is the number of
+    /// those that have one.
     pub async fn find_crowd(
         &self,
         first: UserId,

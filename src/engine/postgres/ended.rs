@@ -1,4 +1,4 @@
-//! Orders that ended, until the gate has taken them out. Triggers on `orders` write the rows.
+//! Orders that have ended and that the gate has not yet taken out. Triggers on `orders` insert the rows.
 
 use diesel::{
     prelude::*,
@@ -13,7 +13,8 @@ use crate::{
     port::{EndedOrder, Holder},
 };
 
-/// An order that stands again (its status was set back by hand) has not ended: it is left out, and noted when it ends anew.
+/// Leaves out orders with the status SUCCESS: an operator has set the status back by hand. A trigger notes such an order again
+/// when it ends anew.
 const TO_APPLY: &str = "
     SELECT r.attempt_id, r.flash_sale_id AS sale, r.user_id AS shopper
     FROM unnest(?) AS s (id)

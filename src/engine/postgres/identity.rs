@@ -1,4 +1,4 @@
-//! Which ledger a database is: the one row of `ledger_identity`.
+//! Reads the ledger id of a database from the only row of `ledger_identity`.
 
 use diesel::prelude::*;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};

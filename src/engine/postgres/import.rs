@@ -1,5 +1,5 @@
-//! Takes an export over into an empty database, in one transaction: either all of it is there and proven to be what was
-//! exported, or nothing. `read_back` is the proof.
+//! Imports an export into an empty database, in one transaction. Either all rows are there, and are proven to be those of the
+//! export, or none is. `read_back` makes the proof.
 
 mod read_back;
 
@@ -20,10 +20,11 @@ use crate::{
     engine::transfer::{self, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
 };
 
-/// Rows written by one statement.
+/// Maximum number of rows that one statement writes.
 const BATCH: usize = 5_000;
 
-/// Nobody else writes meanwhile. Accounts and products are made by services that run, hence the lock on them too.
+/// Blocks all other writers until the import has ended. `users` and `products` are included, since running services may insert
+/// into them.
 const LOCK: &str = "LOCK TABLE users, products, flash_sales, orders IN SHARE ROW EXCLUSIVE MODE";
 
 const COUNT: &str = "
@@ -31,14 +32,15 @@ const COUNT: &str = "
         (SELECT count(*) FROM flash_sales) AS sales, (SELECT count(*) FROM orders) AS orders";
 
 const USERS: &str = "
-    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at)
-    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at,
+        disabled_at, tokens_valid_from)
+    SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
 const PRODUCTS: &str = "
     INSERT INTO products (id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at)
     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-/// With all their units: the orders take theirs, by the triggers.
+/// Inserts sales with all their units. Triggers take a unit for each order that is inserted later.
 const SALES: &str = "
     INSERT INTO flash_sales
         (id, product_id, start_time, end_time, initial_stock, remaining_stock, state, paused_at, note, created_at)
@@ -51,16 +53,18 @@ const ORDERS: &str = "
     SELECT attempt_id, flash_sale_id, user_id, product_id, status::order_status, attempt_id, created_at
     FROM unnest(?, ?, ?, ?, ?, ?) AS o (flash_sale_id, user_id, product_id, status, attempt_id, created_at)";
 
-/// The next ids come after those that were taken over.
+/// Sets the sequences so that the next ids come after the imported ones.
 const SEQUENCES: &str = "
     SELECT setval('users_id_seq', greatest((SELECT max(id) FROM users), 1), EXISTS (SELECT 1 FROM users)),
         setval('products_id_seq', greatest((SELECT max(id) FROM products), 1), EXISTS (SELECT 1 FROM products)),
         setval('flash_sales_id_seq', greatest((SELECT max(id) FROM flash_sales), 1), EXISTS (SELECT 1 FROM flash_sales))";
 
-/// The transaction ends, and its lock with it, when its client is silent for so long: a process or a machine that stopped.
+/// The server ends the transaction, and releases its lock, if the client is silent for this long because its process or machine
+/// has stopped.
 const LIMIT_SILENCE: &str = "SET idle_in_transaction_session_timeout = '60s'";
-/// A client that waits for rows is not silent: the source may sort all its orders before the first one comes.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// Interval of empty statements while the import waits for rows, so that the limit above does not end it. The source may sort
+/// all its orders before it sends the first one.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Why nothing was imported.
 #[derive(Debug, thiserror::Error)]
@@ -84,45 +88,45 @@ pub enum ImportError {
     Line(#[from] std::io::Error),
     #[error("the export was not read to its end")]
     NoEnd,
-    /// What a dry run ends with, so that everything is taken back.
+    /// Ends a dry run, so that everything is rolled back. Has the seals of the rows.
     #[error("dry run")]
     DryRun(Box<Seals>),
 }
 
-/// What becomes of a transaction in which nothing failed.
+/// How an import without errors ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Finish {
     Commit,
-    /// A dry run: everything is taken back.
+    /// A dry run: everything is rolled back.
     RollBack,
 }
 
-/// What is known of the times at which the sales were open.
+/// Whether it is known when the imported sales were open in the past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Windows {
-    /// No record from before comes after the import: the windows of now are all that matter.
+    /// Not needed: no record from before the import will be settled, so the present windows are enough.
     OfNow,
-    /// Records from before are still to be settled, and nobody noted how windows were moved meanwhile.
+    /// Records from before the import may still be settled, and it is not known how the windows were changed.
     Unknown,
 }
 
-/// What the reader of a file passes on.
+/// A message from the source of the rows to the import.
 pub enum Fed {
     Row(Line),
-    /// The file was whole.
+    /// The source was complete. Has the seals of all its rows.
     End(Seals),
-    /// It was not.
+    /// The source was incomplete or could not be read.
     Broken(transfer::ReadError),
 }
 
-/// Takes over what comes; the seals of what the database has then, which are those of the export.
+/// Imports the rows of the source. Returns the seals of the rows in the database, which equal those of the source.
 pub async fn import(
     config: &PostgresConfig,
     mut rows: mpsc::Receiver<Fed>,
     windows: Windows,
     finish: Finish,
 ) -> Result<Seals, ImportError> {
-    // No limit on a statement: a lock may have to be waited for, and a batch may be slow.
+    // No statement timeout: the import may have to wait for the lock, and a batch may be slow.
     let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
     migrate::check(config, &mut session).await?;
     session.batch_execute(LIMIT_SILENCE).await?;
@@ -131,8 +135,8 @@ pub async fn import(
         .read_committed()
         .run(async |conn| {
             conn.batch_execute(LOCK).await?;
-            let there: CountRow = Prepared::new(COUNT).get_result(conn).await?;
-            there.must_be_none()?;
+            let existing: CountRow = Prepared::new(COUNT).get_result(conn).await?;
+            existing.must_be_zero()?;
             let expected = write(conn, &mut rows).await?;
             if windows == Windows::Unknown {
                 admission::forget(conn).await?;
@@ -142,7 +146,7 @@ pub async fn import(
             if finish == Finish::RollBack {
                 return Err(ImportError::DryRun(Box::new(found)));
             }
-            // Last: what is set here is not taken back with the rest.
+            // Last, because a rollback does not undo it.
             Prepared::new(SEQUENCES).execute(conn).await?;
             Ok(found)
         })
@@ -174,21 +178,21 @@ async fn write(
     Err(ImportError::NoEnd)
 }
 
-/// What the source passes on next, however long that takes.
+/// The next message of the source. Sends an empty statement every second while it waits.
 async fn next(
     conn: &mut AsyncPgConnection,
     rows: &mut mpsc::Receiver<Fed>,
 ) -> Result<Option<Fed>, ImportError> {
     loop {
-        // Nothing is lost when waiting is given up. A source that has an end of its own ends the loop.
-        match timeout(SIGN_OF_LIFE, rows.recv()).await {
+        // `recv` loses no message when the timeout passes. The loop ends with a message, or when the source drops its sender.
+        match timeout(KEEPALIVE_INTERVAL, rows.recv()).await {
             Ok(fed) => return Ok(fed),
             Err(_) => conn.batch_execute("SELECT").await?,
         }
     }
 }
 
-/// Rows that wait to be written. They come kind by kind, and a batch writes its kinds in that order.
+/// Rows that wait to be written. They arrive in the order of these fields, and are written in that order.
 #[derive(Default)]
 struct Batch {
     users: Vec<UserRow>,
@@ -198,7 +202,7 @@ struct Batch {
 }
 
 impl Batch {
-    /// How many wait then.
+    /// Adds a row. Returns the number of rows that wait.
     fn push(&mut self, line: Line) -> usize {
         match line {
             Line::User(row) => self.users.push(row),
@@ -228,6 +232,10 @@ impl Batch {
                 .bind::<Array<Nullable<Text>>, _>(column(&users, |row| row.full_name.clone()))
                 .bind::<Array<Text>, _>(column(&users, |row| row.role.clone()))
                 .bind::<Array<Timestamptz>, _>(column(&users, |row| row.created_at))
+                .bind::<Array<Nullable<Timestamptz>>, _>(column(&users, |row| row.disabled_at))
+                .bind::<Array<Nullable<Timestamptz>>, _>(column(&users, |row| {
+                    row.tokens_valid_from
+                }))
                 .execute(conn)
                 .await?;
         }
@@ -246,7 +254,7 @@ impl Batch {
                 .await?;
         }
         if !sales.is_empty() {
-            // A stock that the column cannot hold is found out when the rows are read back.
+            // A stock that is too large for the column is cut here, and found when the rows are read back and compared.
             let stock = |row: &SaleRow| i32::try_from(row.initial_stock).unwrap_or(i32::MAX);
             Prepared::new(SALES)
                 .bind::<Array<BigInt>, _>(column(&sales, |row| row.id))
@@ -280,7 +288,7 @@ fn key(name: &str) -> String {
     AccountKey::of(name).into()
 }
 
-/// One column of rows to be unnested.
+/// The values of one column of the rows, for `unnest`.
 fn column<R, T>(rows: &[R], cell: impl Fn(&R) -> T) -> Vec<T> {
     rows.iter().map(cell).collect()
 }
@@ -298,7 +306,7 @@ struct CountRow {
 }
 
 impl CountRow {
-    fn must_be_none(self) -> Result<(), ImportError> {
+    fn must_be_zero(self) -> Result<(), ImportError> {
         let Self {
             users,
             products,

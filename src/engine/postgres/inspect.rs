@@ -1,4 +1,4 @@
-//! How the server behind the ledger is set up, for `doctor`. Reads only.
+//! Reads the settings and the state of the server behind the ledger, for `doctor`. Changes nothing.
 
 use diesel::{
     QueryableByName,
@@ -13,28 +13,28 @@ use super::{
 };
 use crate::{clock::Clock, config::PostgresConfig};
 
-/// What was found.
+/// The settings and the state of a server and its database.
 #[derive(Debug, Clone)]
 pub struct Inspection {
     pub version: String,
-    /// It takes no writes: a replica, or told so.
+    /// The server takes no writes: it is a standby, or its settings say so.
     pub is_read_only: bool,
-    /// A commit that returned is on disk.
+    /// A commit is on disk when it returns.
     pub is_durable: bool,
-    /// Connections that are left for everybody.
+    /// Maximum number of connections without those that are reserved, for superusers for example.
     pub max_connections: i64,
-    /// Open now.
+    /// Client connections that are open now, without the one of this inspection.
     pub connections: i64,
     pub missing_migrations: Vec<String>,
-    /// Keys, checks and triggers that hold the promises and are missing, disabled or not validated.
+    /// Keys, checks and triggers that enforce the promises, and that are missing, disabled or not validated.
     pub missing_guards: Vec<String>,
-    /// Workers of the group whose lease lives.
+    /// Number of workers of the group whose membership has not expired.
     pub workers: i64,
-    /// How far its clock is ahead of ours, in milliseconds.
+    /// Time of the server's clock minus time of ours, in milliseconds.
     pub clock_ahead_ms: i64,
 }
 
-/// What makes the promises true whoever writes.
+/// Constraints, indexes and triggers that enforce the promises against every writer.
 const GUARDS: [&str; 24] = [
     "users_username_lower_key",
     "users_email_lower_key",
@@ -112,7 +112,7 @@ struct WorkersRow {
     workers: i64,
 }
 
-/// Asks the configured database; `group` and `topic` are those of the workers.
+/// Inspects the configured database. `group` and `topic` are those of the workers.
 pub async fn inspect(
     config: &PostgresConfig,
     group: &str,
@@ -145,7 +145,7 @@ pub async fn inspect(
         .await
         .map_err(refused)?;
     let midway = before + (clock.now() - before) / 2;
-    // Without all tables these would only repeat what the missing migrations say.
+    // Left out if migrations are missing: tables may be missing, too, and the cause is reported already.
     let (mut missing_guards, mut workers) = (Vec::new(), 0);
     if missing_migrations.is_empty() {
         let missing: Vec<NameRow> = Prepared::new(MISSING)
@@ -167,7 +167,7 @@ pub async fn inspect(
         is_read_only: server.is_read_only,
         is_durable: server.is_durable,
         max_connections: server.max_connections,
-        // Ours is not one of the system's.
+        // Without our own connection.
         connections: server.connections - 1,
         missing_migrations,
         missing_guards,

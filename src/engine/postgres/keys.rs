@@ -1,4 +1,4 @@
-//! The keys of accounts that were made without them: by hand, by the version before, or before there were keys.
+//! Sets the keys of accounts that have none because they were made by hand, or by a version without keys.
 
 use std::collections::HashMap;
 
@@ -19,7 +19,7 @@ const MISSING: &str = "
     SELECT id, username, email, username_key IS NULL AS lacks_username_key, email_key IS NULL AS lacks_email_key
     FROM users WHERE (username_key IS NULL OR email_key IS NULL) AND id > ? ORDER BY id LIMIT ?";
 
-/// The oldest account of a key gets it, unless another one has it.
+/// Of accounts with the same key, the one with the lowest id gets it, unless another account has it already.
 const SET_USERNAME_KEYS: &str = "
     UPDATE users u SET username_key = m.key
     FROM (SELECT DISTINCT ON (key) id, name, key FROM unnest(?, ?, ?) AS m (id, name, key) ORDER BY key, id) m
@@ -37,7 +37,7 @@ const USERNAME_HOLDERS: &str =
 const EMAIL_HOLDERS: &str =
     "SELECT id, email AS name, email_key AS key FROM users WHERE email_key = ANY(?)";
 
-/// Tries while registrations take keys at the same moment.
+/// Maximum number of tries while concurrent registrations take the same keys.
 const TRIES: u32 = 5;
 
 #[derive(QueryableByName)]
@@ -64,7 +64,7 @@ struct HolderRow {
     key: String,
 }
 
-/// A name without its key, as it is to be.
+/// A name of an account, and the key that is missing.
 struct Missing {
     id: i64,
     name: String,
@@ -136,7 +136,7 @@ async fn set(
             .await;
         match set {
             Ok(set) => break set as u64,
-            // A registration took one of the keys: it has it now.
+            // A registration has just taken one of the keys. The next try leaves this key out.
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) if tries < TRIES => {}
             Err(error) => return Err(error),
         }

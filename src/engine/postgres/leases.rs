@@ -1,7 +1,8 @@
-//! Who reads which partition, and how far each has come. The database's clock decides when a lease has run out.
+//! The leases of partitions, and the offsets up to which partitions are settled. The database's clock decides when a lease
+//! expires.
 //!
-//! Lock order, so that nobody waits in a circle: rows of `consumer_partitions` by partition, and before the lock of the
-//! group; under the lock of the group, rows of others are taken only if they are free at once.
+//! Lock order, to avoid deadlocks: first rows of `consumer_partitions` in the order of their partitions, then the lock of the
+//! group. A transaction that holds the lock of the group skips rows that others have locked.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,14 +23,14 @@ use crate::{
     port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
 };
 
-/// Waits while a batch of the member's own is being settled, hence before the lock of the group.
+/// Waits while a batch of this member is being settled, and so must run before the lock of the group is taken.
 const RENEW: &str = "
     UPDATE consumer_partitions SET lease_expires_at = clock_timestamp() + make_interval(secs => ?), updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition IN (
         SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND owner = ?
         ORDER BY partition FOR NO KEY UPDATE)";
 
-/// One at a time may share out the partitions of a group.
+/// One member at a time distributes the partitions of a group.
 const LOCK_GROUP: &str =
     "SELECT pg_advisory_xact_lock(hashtextextended('flashsale members of ' || ? || ' ' || ?, 0))";
 
@@ -41,8 +42,8 @@ const CHECK_IN: &str = "
 const FORGET_SILENT: &str = "
     DELETE FROM consumer_members WHERE group_name = ? AND topic = ? AND expires_at <= clock_timestamp()";
 
-/// Offers only rows that are missing: `ON CONFLICT` alone would wait for whoever is changing the row that is there, a
-/// batch or a renewal, and with the lock of the group held that may be a circle.
+/// Inserts only rows that are missing. `ON CONFLICT` alone would wait for a transaction that is changing an existing row (a
+/// batch or a renewal), which can be a deadlock while this transaction holds the lock of the group.
 const ADD_MISSING: &str = "
     INSERT INTO consumer_partitions (group_name, topic, partition)
     SELECT m.group_name, m.topic, m.partition
@@ -51,12 +52,13 @@ const ADD_MISSING: &str = "
         WHERE p.group_name = m.group_name AND p.topic = m.topic AND p.partition = m.partition)
     ON CONFLICT DO NOTHING";
 
-/// The member's place among the live ones, from 0, and how many there are.
+/// The member's index among the live members, from 0, and the number of live members.
 const PLACE: &str = "
     SELECT count(*) FILTER (WHERE member_id COLLATE \"C\" < ? COLLATE \"C\") AS place, count(*) AS members
     FROM consumer_members WHERE group_name = ? AND topic = ?";
 
-/// A row that is locked is being settled this moment: its owner lives, or its transaction will end; next time, then.
+/// Skips locked rows. A batch of such a partition is being settled, so its owner is alive, or its transaction will end soon and
+/// a later heartbeat takes the row.
 const TAKE_FREE: &str = "
     UPDATE consumer_partitions SET owner = ?, lease_expires_at = clock_timestamp() + make_interval(secs => ?),
         updated_at = now()
@@ -66,19 +68,19 @@ const TAKE_FREE: &str = "
             AND (owner IS NULL OR lease_expires_at <= clock_timestamp())
         ORDER BY partition LIMIT ? FOR UPDATE SKIP LOCKED)";
 
-const HAND_BACK: &str = "
+const RELEASE: &str = "
     UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition IN (
         SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND owner = ? AND partition = ANY(?)
         ORDER BY partition FOR NO KEY UPDATE)";
 
-const HAND_BACK_ALL: &str = "
+const RELEASE_ALL: &str = "
     UPDATE consumer_partitions SET owner = NULL, lease_expires_at = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition IN (
         SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND owner = ?
         ORDER BY partition FOR NO KEY UPDATE)";
 
-/// What the last settled attempt was is unknown at another offset.
+/// Clears `last_attempt_id`, because the attempt before the new offset is not known.
 const SEEK: &str = "
     UPDATE consumer_partitions SET next_offset = ?, last_attempt_id = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
@@ -103,31 +105,34 @@ pub(super) async fn heartbeat(
         .run(async |conn| {
             Prepared::new(RENEW)
                 .bind::<Double, _>(ttl)
-                .of(member)
-                .of(member)
+                .bind_group_of(member)
+                .bind_group_of(member)
                 .bind::<Text, _>(member.id.clone())
                 .execute(conn)
                 .await?;
-            Prepared::new(LOCK_GROUP).of(member).execute(conn).await?;
+            Prepared::new(LOCK_GROUP)
+                .bind_group_of(member)
+                .execute(conn)
+                .await?;
             Prepared::new(CHECK_IN)
-                .of(member)
+                .bind_group_of(member)
                 .bind::<Text, _>(member.id.clone())
                 .bind::<Double, _>(ttl)
                 .execute(conn)
                 .await?;
             Prepared::new(FORGET_SILENT)
-                .of(member)
+                .bind_group_of(member)
                 .execute(conn)
                 .await?;
             Prepared::new(ADD_MISSING)
-                .of(member)
+                .bind_group_of(member)
                 .bind::<Integer, _>(partitions)
                 .execute(conn)
                 .await?;
 
             let place: PlaceRow = Prepared::new(PLACE)
                 .bind::<Text, _>(member.id.clone())
-                .of(member)
+                .bind_group_of(member)
                 .get_result(conn)
                 .await?;
             let share = fair_share(i64::from(partitions), place.place, place.members);
@@ -137,8 +142,8 @@ pub(super) async fn heartbeat(
                 Prepared::new(TAKE_FREE)
                     .bind::<Text, _>(member.id.clone())
                     .bind::<Double, _>(ttl)
-                    .of(member)
-                    .of(member)
+                    .bind_group_of(member)
+                    .bind_group_of(member)
                     .bind::<Integer, _>(partitions)
                     .bind::<BigInt, _>(share - held)
                     .execute(conn)
@@ -186,9 +191,9 @@ pub(super) async fn release(
     partitions: &[Partition],
 ) -> QueryResult<()> {
     let partitions: Vec<i32> = partitions.iter().map(|partition| partition.0).collect();
-    Prepared::new(HAND_BACK)
-        .of(member)
-        .of(member)
+    Prepared::new(RELEASE)
+        .bind_group_of(member)
+        .bind_group_of(member)
         .bind::<Text, _>(member.id.clone())
         .bind::<Array<Integer>, _>(partitions)
         .execute(conn)
@@ -200,9 +205,9 @@ pub(super) async fn leave(conn: &mut AsyncPgConnection, member: &Member) -> Quer
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
-            Prepared::new(HAND_BACK_ALL)
-                .of(member)
-                .of(member)
+            Prepared::new(RELEASE_ALL)
+                .bind_group_of(member)
+                .bind_group_of(member)
                 .bind::<Text, _>(member.id.clone())
                 .execute(conn)
                 .await?;
@@ -264,7 +269,7 @@ pub(super) async fn seek(
 
 impl Prepared {
     /// Binds the member's group and topic.
-    fn of(self, member: &Member) -> Self {
+    fn bind_group_of(self, member: &Member) -> Self {
         self.bind::<Text, _>(member.group.clone())
             .bind::<Text, _>(member.topic.clone())
     }

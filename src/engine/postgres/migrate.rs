@@ -1,4 +1,4 @@
-//! The schema's versions: making the database, applying, reverting and listing migrations. They are part of the binary.
+//! Creates the database, and applies, reverts and lists the migrations of its schema. The migrations are part of the binary.
 
 use diesel::{
     migration::{Migration, MigrationSource, MigrationVersion},
@@ -22,10 +22,10 @@ use crate::{
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
-/// Two jobs at once take turns by this advisory lock of the database ("flashsal" in ASCII).
+/// Concurrent migration jobs take turns by this advisory lock of the database ("flashsal" in ASCII).
 const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(7380962166867452268)";
 
-/// Why the schema could not be brought to where it was asked to be.
+/// Why the schema could not be migrated.
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
     #[error(transparent)]
@@ -54,7 +54,7 @@ pub enum MigrateError {
     Failed(String),
 }
 
-/// Makes the database if it is missing. True if it was.
+/// Creates the database if it is missing. Returns true if it was missing.
 pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateError> {
     match connect::open(config, &config.database, Duration::ZERO).await {
         Ok(_) => return Ok(false),
@@ -71,7 +71,7 @@ pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateErr
     let Err(error) = session.batch_execute(&create).await else {
         return Ok(true);
     };
-    // Somebody else may have made it meanwhile.
+    // A concurrent job may have created it meanwhile.
     match connect::open(config, &config.database, Duration::ZERO).await {
         Ok(_) => Ok(false),
         Err(_) => Err(MigrateError::CreateDatabase {
@@ -82,11 +82,12 @@ pub async fn ensure_database(config: &PostgresConfig) -> Result<bool, MigrateErr
     }
 }
 
-/// From this migration on, the keys of accounts decide who has a name: they are computed before. Versions are names without dashes.
+/// From this migration on, names are unique by the keys of accounts, so the keys are computed before it. A version is the date
+/// and number of a migration's name, without dashes.
 const ACCOUNTS_BY_KEY: &str = "20261129002020";
 
-/// Applies what is pending, each migration in a transaction, and computes the keys of accounts that have none. What was done, and
-/// which accounts clash.
+/// Applies the pending migrations, each in a transaction, and computes the keys of accounts that have none. Returns the applied
+/// migrations, and the accounts whose names clash.
 pub async fn run(config: &PostgresConfig) -> Result<Migrated, MigrateError> {
     let mut migrated = Migrated {
         applied: run_while(config, |version| version < ACCOUNTS_BY_KEY).await?,
@@ -112,7 +113,8 @@ impl Migrated {
     }
 }
 
-/// Applies the pending migrations in their order while `wanted` of their versions. The names of those applied now.
+/// Applies the pending migrations in order, up to the first one whose version is not `wanted`. Returns the names of the applied
+/// ones.
 async fn run_while(
     config: &PostgresConfig,
     wanted: fn(&str) -> bool,
@@ -131,18 +133,21 @@ async fn run_while(
     .await
 }
 
-/// What `serve` and `work` do with the tables, and no more. Row locks need the right to update a column.
+/// The rights that `serve` and `work` need, and no more. Row locks need the right to update a column.
 const RIGHTS: &[&str] = &[
     "SELECT ON __diesel_schema_migrations, ledger_identity, account_changes",
     // The keys of accounts that were made without them.
     "UPDATE (username_key, email_key) ON users",
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
-    // A bcrypt of the original service is replaced at the next login.
+    // A bcrypt hash of the original service is replaced at the next login.
     "UPDATE (password_hash, updated_at) ON users",
+    // Logging out and changing a password. Roles and disabling are for the owner of the tables.
+    "UPDATE (tokens_valid_from) ON users",
+    "SELECT, INSERT, UPDATE, DELETE ON password_resets",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",
-    // The windows are forgotten after the ledger was set back.
+    // Admission windows are deleted after the ledger was set back.
     "SELECT, UPDATE (remaining_stock, updated_at, admitted_from, admitted_until) ON flash_sales",
     // Operators make and change products and sales, and end orders.
     "SELECT, INSERT, UPDATE (sku, name, description, image_url, price_cents, currency, prior_price_cents) ON products",
@@ -157,11 +162,11 @@ const RIGHTS: &[&str] = &[
     "SELECT, INSERT, UPDATE ON consumer_partitions",
     "SELECT, INSERT, UPDATE, DELETE ON consumer_members",
     "USAGE ON SEQUENCE dead_letter_decisions_id_seq",
-    // Raised above lost accounts after the ledger was set back.
+    // The sequence is raised above the ids of lost accounts after the ledger was set back.
     "USAGE, SELECT, UPDATE ON SEQUENCE users_id_seq",
 ];
 
-/// Grants a role what `serve` and `work` need. It owns nothing and cannot change the schema.
+/// Grants a role the rights that `serve` and `work` need. The role then owns nothing and cannot change the schema.
 pub async fn grant(config: &PostgresConfig, to: &str) -> Result<(), MigrateError> {
     let role = quoted(to);
     let mut statements = format!(
@@ -181,7 +186,7 @@ pub async fn grant(config: &PostgresConfig, to: &str) -> Result<(), MigrateError
         })
 }
 
-/// Reverts the last migration that was applied. Its name, or `None` if there is none.
+/// Reverts the last applied migration. Returns its name, or `None` if no migration is applied.
 pub async fn revert(config: &PostgresConfig) -> Result<Option<String>, MigrateError> {
     with_harness(config, |harness| {
         if harness.applied_migrations()?.is_empty() {
@@ -194,7 +199,7 @@ pub async fn revert(config: &PostgresConfig) -> Result<Option<String>, MigrateEr
     .await
 }
 
-/// Reverts everything, and with it drops all data. The names of those reverted, the last one first.
+/// Reverts all migrations, which deletes all data. Returns their names, the last one first.
 pub async fn reset(config: &PostgresConfig) -> Result<Vec<String>, MigrateError> {
     with_harness(config, |harness| {
         Ok(harness
@@ -206,7 +211,7 @@ pub async fn reset(config: &PostgresConfig) -> Result<Vec<String>, MigrateError>
     .await
 }
 
-/// All migrations of this version in their order, then those that only the database knows. Changes nothing.
+/// All migrations of this version in order, then those that only the database has. Changes nothing.
 pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, MigrateError> {
     let mut session = connect::open_for(
         Purpose::Look,
@@ -222,8 +227,8 @@ pub async fn status(config: &PostgresConfig) -> Result<Vec<MigrationState>, Migr
     Ok(compare(&applied))
 }
 
-/// Checks that the database has all migrations of this version. It may be ahead: a new version's migrations come before
-/// its processes, and the old ones must be able to start meanwhile.
+/// Checks that the database has all migrations of this version. It may have more: the migrations of a new version are applied
+/// before its processes start, and processes of the old version must be able to start meanwhile.
 pub(super) async fn check(
     config: &PostgresConfig,
     session: &mut Session,
@@ -257,13 +262,14 @@ pub(super) async fn check(
 type Harness = AsyncMigrationHarness<AsyncPgConnection>;
 type HarnessResult<T> = diesel::migration::Result<T>;
 
-/// Runs blocking work on the migrations, alone in this database. Migrations may take long: no statement timeout.
+/// Runs blocking work on the migrations while it holds the lock of the database. There is no statement timeout, since
+/// migrations may take long.
 async fn with_harness<T: Send + 'static>(
     config: &PostgresConfig,
     work: impl FnOnce(&mut Harness) -> HarnessResult<T> + Send + 'static,
 ) -> Result<T, MigrateError> {
     let mut session = connect::open(config, &config.database, Duration::ZERO).await?;
-    // The lock below is a session's, and so is what a migration sets.
+    // The lock below and the settings of a migration belong to a session.
     connect::refuse_shared_sessions(config, &config.database).await?;
     if config.pooler == Pooler::Transaction {
         return Err(MigrateError::Pooler);
@@ -276,7 +282,7 @@ async fn with_harness<T: Send + 'static>(
         .await
         .map_err(|error| MigrateError::Failed(error.to_string()))?;
     refuse_original(config, &mut session, &applied).await?;
-    // The lock is the session's: it goes when the connection does, also if this process dies.
+    // The lock is released when the session's connection closes, also if this process dies.
     let (user, code) = (config.user.clone(), session.code());
     tokio::task::spawn_blocking(move || {
         let (conn, deadline) = session.into_parts();
@@ -297,13 +303,13 @@ async fn with_harness<T: Send + 'static>(
     .map_err(|error| MigrateError::Failed(error.to_string()))?
 }
 
-/// Fails on a database of the original service. It stays as it is; ours is another one beside it.
+/// Fails on a database of the original service, which must stay unchanged: this service needs a database of its own.
 async fn refuse_original(
     config: &PostgresConfig,
     session: &mut Session,
     applied: &BTreeSet<String>,
 ) -> Result<(), ConnectError> {
-    // One of ours has migrations, and its tables are not looked at.
+    // A database with migrations is one of ours. Its tables need no check.
     if !applied.is_empty() {
         return Ok(());
     }
@@ -345,7 +351,7 @@ async fn applied_versions(session: &mut Session) -> diesel::QueryResult<BTreeSet
     Ok(rows.into_iter().map(|row| row.version).collect())
 }
 
-/// The migrations in the binary, in their order. Reading them cannot fail: they were compiled in.
+/// The migrations in the binary, in order. Reading them cannot fail, since they were compiled in.
 fn embedded() -> Vec<Box<dyn Migration<Pg>>> {
     let mut migrations = MigrationSource::<Pg>::migrations(&MIGRATIONS).unwrap_or_default();
     migrations.sort_by(|one, other| one.name().version().cmp(&other.name().version()));
@@ -384,12 +390,12 @@ fn name_of(version: &MigrationVersion<'_>) -> String {
         )
 }
 
-/// An identifier in quotes, safe whatever is in it.
+/// An SQL identifier in quotes. Safe for every text.
 fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }
 
-/// A text as SQL spells it, safe whatever is in it.
+/// An SQL string literal. Safe for every text.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

@@ -1,5 +1,5 @@
-//! A database of the original service as a source of rows: recognised, surveyed, and read as the lines that an export would
-//! have. Nothing is written there: all is read in one snapshot of a transaction that may not write.
+//! A database of the original service as the source of an import: it is recognised, surveyed, and read as the lines that an
+//! export of it would have. Nothing is written to it: all reads are in one snapshot of a read-only transaction.
 
 mod read;
 
@@ -27,17 +27,17 @@ use crate::{
     engine::transfer::{Line, Sealer, changes::Changes, survey::Survey},
 };
 
-/// A writer that takes long keeps the reading waiting, but not for ever.
+/// The transaction may be idle for 10 minutes while the import writes rows.
 const BEGIN: &str = "
     SET idle_in_transaction_session_timeout = '10min';
     BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Its tables as they are told apart from ours, which call it `start_time`.
+/// Recognises the original's tables by the column `start_at`, which is called `start_time` in ours.
 const IS_ORIGINAL: &str = "
     SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('flash_sales') AND attname = 'start_at')
         AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('orders') AND attname = 'sale_id') AS there";
 
-/// The columns that are read, and are not there.
+/// The columns that the import reads and the database does not have.
 const LACKING: &str = "
     SELECT c.name FROM (VALUES
         ('users.id'), ('users.username'), ('users.email'), ('users.password_hash'), ('users.full_name'), ('users.created_at'),
@@ -50,7 +50,7 @@ const LACKING: &str = "
         SELECT FROM pg_attribute WHERE attrelid = to_regclass(split_part(c.name, '.', 1))
             AND attname = split_part(c.name, '.', 2) AND NOT attisdropped)";
 
-/// Accounts that orders name and that do not exist, an order a row.
+/// Orders of accounts that do not exist.
 const WITHOUT_ACCOUNT: &str = "
     SELECT o.id::bigint AS id, o.user_id::bigint AS user_id FROM orders o
     WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = o.user_id) ORDER BY o.user_id, o.id";
@@ -59,28 +59,28 @@ const OF_ANOTHER_PRODUCT: &str = "
     SELECT o.id::bigint AS id, o.product_id::bigint AS product_id, s.product_id::bigint AS of_sale
     FROM orders o JOIN flash_sales s ON s.id = o.sale_id WHERE o.product_id <> s.product_id ORDER BY o.id";
 
-/// Orders whose UUID an order with a lower id has.
+/// Orders with the same UUID as an order with a lower id.
 const UUID_TWICE: &str = "
     SELECT id::bigint AS id, order_uuid FROM (
         SELECT id, order_uuid, row_number() OVER (PARTITION BY order_uuid ORDER BY id) AS place
         FROM orders WHERE order_uuid IS NOT NULL) numbered
     WHERE place > 1 ORDER BY id";
 
-/// Those of these orders that are there.
-const THERE: &str = "SELECT id::bigint AS id FROM orders WHERE id = ANY(?)";
+/// The existing ones of the given orders.
+const EXISTING: &str = "SELECT id::bigint AS id FROM orders WHERE id = ANY(?)";
 
 const SOLD: &str = "
     SELECT sale_id::bigint AS id, count(*) AS orders FROM orders WHERE status::text = 'SUCCESS' GROUP BY sale_id";
 
-/// What stays behind.
-const LEFT: &str = "
+/// Numbers of orders that hold no unit.
+const WITHOUT_UNIT: &str = "
     SELECT (SELECT count(*) FROM orders WHERE status::text = 'PENDING') AS pending,
         (SELECT count(*) FROM orders WHERE status::text = 'FAILED') AS failed";
 
-/// Names orders that carry no UUID.
+/// Namespace of the UUIDs that are derived for orders without one.
 const ORDER_IDS: Uuid = Uuid::from_u128(0x0d1f_6a52_8a0e_4f0e_8a31_53b6_51c9_44e7);
 
-/// Why the other database cannot be read.
+/// Why the original's database cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OriginalError {
     #[error(transparent)]
@@ -100,22 +100,23 @@ pub enum OriginalError {
     Line(#[from] std::io::Error),
 }
 
-/// What was found.
+/// The result of a survey.
 pub struct Found {
-    /// What the database would refuse, row by row.
+    /// The rows that our schema would refuse, one text for each problem.
     pub problems: Vec<String>,
-    /// The operator's changes with those that would solve the problems.
+    /// The operator's changes, and further ones that would solve the problems.
     pub proposals: Changes,
-    /// Orders that are taken over without a unit.
+    /// Number of PENDING orders. They are imported without a unit.
     pub pending: i64,
+    /// Number of FAILED orders. They are imported without a unit.
     pub failed: i64,
-    /// Accounts that nobody can log in to, whatever the password: their hash is none.
+    /// Number of accounts to which no login is possible, because no password can be compared with their stored hash.
     pub without_login: u64,
-    /// How many SUCCESS orders each sale has, without those that stay behind.
+    /// Number of SUCCESS orders of each sale, without those that the changes skip.
     pub sold: BTreeMap<i64, i64>,
 }
 
-/// A database of the original service, in one snapshot.
+/// A snapshot of a database of the original service.
 pub struct Original {
     session: Session,
     /// When the snapshot was taken.
@@ -123,12 +124,12 @@ pub struct Original {
 }
 
 impl Original {
-    /// Opens it. Fails if it has another schema.
+    /// Opens the database. Fails if it has another schema.
     pub async fn open(config: &PostgresConfig) -> Result<Self, OriginalError> {
         let no_limit = std::time::Duration::ZERO;
         let opened = connect::open_for(Purpose::Look, config, &config.database, no_limit).await;
         let mut session = match opened {
-            // That `migrate` makes one is no advice here.
+            // The text of `DatabaseMissing` advises `migrate`, which would be wrong here.
             Err(ConnectError::DatabaseMissing { server, database }) => {
                 return Err(OriginalError::Missing { server, database });
             }
@@ -148,20 +149,20 @@ impl Original {
         })
     }
 
-    /// Looks at every row, with these changes. `is_comparable` says whether a password can be compared with a stored hash.
+    /// Checks every row, with these changes applied. `is_comparable` tells whether passwords can be compared with a stored hash.
     pub async fn survey(
         &mut self,
         changes: &Changes,
         is_comparable: fn(&str) -> bool,
     ) -> Result<Found, OriginalError> {
         let mut survey = Survey::new(changes);
-        let mut idle = Idle::new(changes);
+        let mut unused = UnusedChanges::new(changes);
         let (mut without_login, mut made) = (0, BTreeSet::new());
         self.begin_pass().await?;
         let mut accounts = Accounts::new(changes);
         while let Some(users) = accounts.next(self).await? {
             for row in users {
-                idle.users.remove(&row.id);
+                unused.users.remove(&row.id);
                 if changes.new_users.contains_key(&row.id) && !made.insert(row.id) {
                     survey.exists_already(row.id);
                 }
@@ -170,52 +171,54 @@ impl Original {
             }
         }
         for row in self.products(changes).await? {
-            idle.products.remove(&row.id);
+            unused.products.remove(&row.id);
             survey.product(&row);
         }
         let sold = self.sold(changes).await?;
         for row in self.sales(changes).await? {
-            idle.sales.remove(&row.id);
+            unused.sales.remove(&row.id);
             let sold = sold.get(&row.id).copied().unwrap_or_default();
             survey.sale(row, sold);
         }
         self.survey_orders(changes, &mut survey).await?;
-        for id in idle.users {
+        for id in unused.users {
             survey.idle_change("user", id);
         }
-        for id in idle.products {
+        for id in unused.products {
             survey.idle_change("product", id);
         }
-        for id in idle.sales {
+        for id in unused.sales {
             survey.idle_change("sale", id);
         }
-        let left: LeftRow = Prepared::new(LEFT).get_result(&mut self.session).await?;
+        let without_unit: WithoutUnitRow = Prepared::new(WITHOUT_UNIT)
+            .get_result(&mut self.session)
+            .await?;
         let (problems, proposals) = survey.end();
         Ok(Found {
             problems,
             proposals,
-            pending: left.pending,
-            failed: left.failed,
+            pending: without_unit.pending,
+            failed: without_unit.failed,
             without_login,
             sold,
         })
     }
 
-    /// What orders name must exist, and be of one sale.
+    /// Checks that the account of each order exists, that its product is that of its sale, and that its UUID is unique.
     async fn survey_orders(
         &mut self,
         changes: &Changes,
         survey: &mut Survey,
     ) -> Result<(), OriginalError> {
-        let mut idle: BTreeSet<i64> = changes.orders.keys().copied().collect();
-        let there: Vec<IdRow> = Prepared::new(THERE)
-            .bind::<Array<BigInt>, _>(Vec::from_iter(idle.clone()))
+        let mut unused: BTreeSet<i64> = changes.orders.keys().copied().collect();
+        let existing: Vec<IdRow> = Prepared::new(EXISTING)
+            .bind::<Array<BigInt>, _>(Vec::from_iter(unused.clone()))
             .load(&mut self.session)
             .await?;
-        for row in there {
-            idle.remove(&row.id);
+        for row in existing {
+            unused.remove(&row.id);
         }
-        for id in idle {
+        for id in unused {
             survey.idle_change("order", id);
         }
         let is_skipped = |id: &i64| changes.orders.get(id).is_some_and(|change| change.skip);
@@ -250,7 +253,7 @@ impl Original {
         Ok(())
     }
 
-    /// How many SUCCESS orders each sale has, without those that stay behind.
+    /// Number of SUCCESS orders of each sale, without those that the changes skip.
     async fn sold(&mut self, changes: &Changes) -> Result<BTreeMap<i64, i64>, OriginalError> {
         let rows: Vec<SoldRow> = Prepared::new(SOLD).load(&mut self.session).await?;
         let mut sold: BTreeMap<i64, i64> =
@@ -271,8 +274,8 @@ impl Original {
         Ok(sold)
     }
 
-    /// Passes on all rows with these changes, as an export has them, until the end or until nobody wants more. `sold` is what
-    /// the survey with the same changes found.
+    /// Sends all rows with these changes, in the form of an export, until the end or until the receiver is dropped. `sold` is
+    /// [`Found::sold`] of the survey with the same changes.
     pub async fn feed(
         mut self,
         changes: &Changes,
@@ -283,24 +286,24 @@ impl Original {
             Ok(sealer) => Fed::End(sealer.seals()),
             Err(error) => Fed::Broken(std::io::Error::other(error).into()),
         };
-        // Whoever gave up does not need it.
+        // `send` fails only if the receiver is dropped: the import has ended.
         let _ = rows.send(end).await;
     }
 }
 
-/// The id of an order that has none: the same whenever it is read.
+/// The UUID of an order that has none. It is the same at every read.
 fn derived(order: i64) -> Uuid {
     Uuid::new_v5(&ORDER_IDS, order.to_string().as_bytes())
 }
 
-/// Changes that no row took.
-struct Idle {
+/// The ids of changes for which no row was found yet.
+struct UnusedChanges {
     users: BTreeSet<i64>,
     products: BTreeSet<i64>,
     sales: BTreeSet<i64>,
 }
 
-impl Idle {
+impl UnusedChanges {
     fn new(changes: &Changes) -> Self {
         Self {
             users: changes.users.keys().copied().collect(),
@@ -375,7 +378,7 @@ struct SoldRow {
 }
 
 #[derive(QueryableByName)]
-struct LeftRow {
+struct WithoutUnitRow {
     #[diesel(sql_type = BigInt)]
     pending: i64,
     #[diesel(sql_type = BigInt)]

@@ -1,4 +1,4 @@
-//! Reading the outcomes that were recorded.
+//! Reads the recorded outcomes of attempts.
 
 use std::collections::BTreeMap;
 

@@ -14,6 +14,8 @@ diesel::table! {
         updated_at -> Timestamptz,
         username_key -> Nullable<Text>,
         email_key -> Nullable<Text>,
+        disabled_at -> Nullable<Timestamptz>,
+        tokens_valid_from -> Nullable<Timestamptz>,
     }
 }
 

@@ -1,4 +1,4 @@
-//! Writes the demo data of `engine::demo`. Whatever is there already stays as it is.
+//! Writes the demo data of `engine::demo`. Rows that exist already stay unchanged.
 
 use std::fmt::Display;
 
@@ -16,7 +16,7 @@ use crate::{
     engine::demo::{ACCOUNTS, Account, DemoSale, InvalidSale, PRODUCTS, Product, Seeded},
 };
 
-/// One seed job at a time.
+/// Seed jobs run one at a time.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale seed', 0))";
 
 const FIND_ACCOUNT: &str = "SELECT id FROM users WHERE username_key = ? OR email_key = ?";
@@ -29,7 +29,7 @@ const ADD_PRODUCT: &str = "
 
 const FIND_PRODUCT: &str = "SELECT id FROM products WHERE sku = ?";
 
-/// The first sale of the product that leaves no room for one in this window.
+/// The first sale of the product that leaves no room for the demo sale.
 const FIND_SALE: &str = "
     SELECT id FROM flash_sales WHERE product_id = ? AND start_time < ? AND end_time > ? ORDER BY start_time LIMIT 1";
 
@@ -52,7 +52,7 @@ pub enum SeedError {
     Sql(#[from] diesel::result::Error),
 }
 
-/// Seeds in one transaction. `hash` makes the PHC string of a password; it is called for missing accounts only.
+/// Seeds in one transaction. `hash` returns the PHC string of a password; it is called only for accounts that are missing.
 pub async fn seed<E: Display>(
     config: &PostgresConfig,
     sale: &SaleConfig,
@@ -92,10 +92,15 @@ async fn seed_account<E: Display>(
 ) -> Result<Seeded, SeedError> {
     let username_key = String::from(AccountKey::of(account.username));
     let email_key = String::from(AccountKey::of(account.email));
-    let there = Prepared::new(FIND_ACCOUNT)
+    let existing = Prepared::new(FIND_ACCOUNT)
         .bind::<Text, _>(username_key.clone())
         .bind::<Text, _>(email_key.clone());
-    if there.get_result::<IdRow>(conn).await.optional()?.is_some() {
+    if existing
+        .get_result::<IdRow>(conn)
+        .await
+        .optional()?
+        .is_some()
+    {
         return Ok(account.seeded(false));
     }
     let hash = hash(account.password).map_err(|error| SeedError::Hash(error.to_string()))?;

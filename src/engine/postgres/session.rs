@@ -1,4 +1,4 @@
-//! Pooled connections, each with a deadline while it is in use. How one is made is in `connect`.
+//! Pooled connections, each with a deadline while it is in use. `connect` opens them.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -28,13 +28,13 @@ use crate::{
     telemetry::LogThrottle,
 };
 
-// Every call finds it out anew.
+// Every call that takes a connection detects it again.
 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
-/// When a connection in use is closed, whatever it waits for. `None` while it is idle.
+/// The time at which a connection in use is closed, whatever it waits for. `None` while it is idle.
 pub(super) type Deadline = watch::Sender<Option<Instant>>;
 
-/// How long a pooled connection may take to prove that it works before another is taken.
+/// Maximum time for the check of a pooled connection. After that the pool takes another one.
 const PROOF_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TAKES_WRITES: &str = "
@@ -48,8 +48,9 @@ struct WritesRow {
 
 /// A connection and the deadline of the task that drives it.
 ///
-/// A transaction is never given up by dropping its future: that would leave its end to chance. Past the deadline the
-/// socket is closed instead; the call then fails by itself, and the server, when it finds the socket closed, rolls back.
+/// A transaction is never cancelled by dropping its future: it would be undefined when the transaction ends. Instead, the
+/// socket is closed when the deadline passes. The call then fails by itself, and the server rolls back when it finds the socket
+/// closed.
 pub(super) struct Session {
     conn: AsyncPgConnection,
     deadline: Deadline,
@@ -66,7 +67,7 @@ impl Session {
         }
     }
 
-    /// True unless the server is a standby or takes no writes by its settings. One round trip.
+    /// False if the server is a standby, or takes no writes by its settings. Takes one round trip.
     pub(super) async fn takes_writes(&mut self) -> QueryResult<bool> {
         let row: WritesRow = Prepared::new(TAKES_WRITES)
             .get_result(&mut self.conn)
@@ -74,7 +75,8 @@ impl Session {
         Ok(row.takes_writes)
     }
 
-    /// Starts the task that moves a connection's bytes. It ends with the connection, the session, or past the deadline.
+    /// Starts the task that moves a connection's bytes. It ends when the connection ends, when the session is dropped, or when
+    /// the deadline passes.
     #[allow(clippy::disallowed_methods)] // ends with its session, so shutdown need not wait for it
     pub(super) fn drive(
         connection: impl Future<Output = Result<(), tokio_postgres::Error>> + Send + 'static,
@@ -89,11 +91,11 @@ impl Session {
                         tracing::debug!(%error, "a connection to PostgreSQL broke");
                     }
                 }
-                expired = passing(watched) => {
+                expired = has_expired(watched) => {
                     if expired {
                         tracing::warn!("PostgreSQL gave no answer in time; the connection is closed");
                     } else {
-                        // Given up by its owner: say goodbye to the server, but do not wait long for it.
+                        // The session was dropped: the connection gets a short time to end properly.
                         tokio::time::timeout(PROOF_TIMEOUT, connection).await.ok();
                     }
                 }
@@ -102,17 +104,17 @@ impl Session {
         deadline
     }
 
-    /// The SQLSTATE of the last error, to be watched.
+    /// The SQLSTATE of the last error. The returned value follows later errors.
     pub(super) fn code(&self) -> LastCode {
         self.code.clone()
     }
 
-    /// The connection, and what it lives by: it is closed when the deadline is dropped.
+    /// The connection and its deadline. The connection is closed when the deadline is dropped.
     pub(super) fn into_parts(self) -> (AsyncPgConnection, Deadline) {
         (self.conn, self.deadline)
     }
 
-    /// True once the connection cannot be used any more.
+    /// True if the connection cannot be used again.
     fn is_broken(&mut self) -> bool {
         self.deadline.is_closed()
             || self.code.get().is_some_and(|code| failure::effect(code).session == SessionFate::Discard)
@@ -134,14 +136,14 @@ impl DerefMut for Session {
     }
 }
 
-/// When a use of a connection that starts now has gone on for too long: after three statements that take all the time
-/// they may. With no limit on statements, never.
+/// The deadline of a use that starts now: the time of three statements that take as long as `statement_timeout` allows. `None` if
+/// statements have no limit.
 fn deadline(statement_timeout: Duration) -> Option<Instant> {
     (!statement_timeout.is_zero()).then(|| Instant::now() + statement_timeout * 3)
 }
 
-/// Waits until the deadline has passed (true) or the session is gone (false).
-async fn passing(mut deadline: watch::Receiver<Option<Instant>>) -> bool {
+/// Waits until the deadline has passed (true) or the session is dropped (false).
+async fn has_expired(mut deadline: watch::Receiver<Option<Instant>>) -> bool {
     loop {
         let until = *deadline.borrow_and_update();
         let moved = match until {
@@ -157,15 +159,15 @@ async fn passing(mut deadline: watch::Receiver<Option<Instant>>) -> bool {
     }
 }
 
-/// Makes and checks the pool's connections.
+/// Opens and checks the pool's connections.
 pub(super) struct Sessions {
     config: PostgresConfig,
-    /// Of the database that was opened at start.
+    /// The ledger id of the database that was opened at the start.
     ledger: LedgerId,
 }
 
 impl Sessions {
-    /// Fails when the database is not the one that was opened at start.
+    /// Fails if the database is not the one that was opened at the start.
     async fn check_identity(&self, session: &mut Session) -> Result<(), ConnectError> {
         let found = identity::read(session)
             .await
@@ -199,7 +201,7 @@ impl Manager for Sessions {
         if session.is_broken() {
             return Err(RecycleError::message("closed"));
         }
-        // Behind a pooler in transaction mode the server may be another one by now.
+        // Behind a pooler in transaction mode the connection may lead to another server by now.
         if self.config.pooler == Pooler::Transaction {
             self.check_identity(session)
                 .await
@@ -213,12 +215,12 @@ impl Manager for Sessions {
     }
 }
 
-/// The pool.
+/// The pool of connections.
 #[derive(Clone)]
 pub(super) struct SessionPool {
     pool: Pool<Sessions>,
     statement_timeout: Duration,
-    /// What each transaction sets for itself, where nothing can be set in a session.
+    /// The settings that each transaction applies, behind a pooler where settings of a session are not possible.
     settings: Option<Arc<str>>,
 }
 
@@ -243,12 +245,12 @@ impl SessionPool {
         })
     }
 
-    /// What each transaction has to set for itself.
+    /// The settings that each transaction has to apply; `None` if the sessions have them.
     pub(super) fn transaction_settings(&self) -> Option<&str> {
         self.settings.as_deref()
     }
 
-    /// A connection that works, for one call.
+    /// Takes a working connection for one call, and starts its deadline.
     pub(super) async fn take(&self) -> Result<InUse, LedgerError> {
         let session = self
             .pool
@@ -263,7 +265,7 @@ impl SessionPool {
     }
 }
 
-/// A connection in use; back to the pool when dropped.
+/// A connection in use. It returns to the pool when dropped.
 pub(super) struct InUse(Object<Sessions>);
 
 impl InUse {

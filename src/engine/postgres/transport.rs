@@ -1,4 +1,5 @@
-//! The byte stream to the server: which host, TCP with its timeouts or a Unix socket, TLS. What is said on it is `connect`'s.
+//! The byte stream to the server: the choice of an address, TCP with its timeouts or a Unix socket, and TLS. `connect` logs in
+//! on it.
 
 use std::{
     future::Future,
@@ -24,7 +25,7 @@ use super::{
     watch::{LastCode, Watched},
 };
 
-/// How long a peer may leave data unacknowledged.
+/// How long sent data may stay unacknowledged before the connection is closed.
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A socket of either kind.
@@ -36,7 +37,7 @@ pub(super) enum Socket {
 /// A connected socket.
 pub(super) struct Connected {
     pub(super) stream: Socket,
-    /// It does not leave this machine.
+    /// The connection does not leave this machine.
     pub(super) is_local: bool,
 }
 
@@ -80,8 +81,8 @@ impl AsyncWrite for Socket {
     }
 }
 
-/// Connects to one host: to the first of its addresses that answers. One that is switched off answers nothing, and takes its
-/// share of the time only.
+/// Connects to the first address of a host that answers, until the deadline. The addresses share the time: one that does not
+/// answer leaves the rest of it to the others.
 pub(super) async fn connect(host: &str, port: u16, until: Instant) -> io::Result<Connected> {
     if host.starts_with('/') {
         let socket = UnixStream::connect(format!("{host}/.s.PGSQL.{port}")).await?;
@@ -119,7 +120,7 @@ pub(super) async fn connect(host: &str, port: u16, until: Instant) -> io::Result
     Err(problem)
 }
 
-/// Makes TLS of a stream, and reads along what comes out of it.
+/// Encrypts a stream with TLS, and inspects the decrypted messages.
 pub(super) struct Encrypt {
     settings: Arc<ClientConfig>,
     host: String,

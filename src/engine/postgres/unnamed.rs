@@ -1,9 +1,9 @@
-//! Prepared statements behind a pooler in transaction mode, which gives each transaction any session of the server.
+//! Prepared statements behind a pooler in transaction mode, which may run each transaction in another session of the server.
 //!
-//! A statement that was prepared by name in one session is unknown in the next, or is another process's of the same name. Here
-//! names stay on our side: a statement is sent again with each execution, as the unnamed statement, between the same two
-//! synchronisations as its execution. A pooler keeps such a batch in one session. The cost is that the server parses the
-//! statement at each execution.
+//! A statement that was prepared by name in one session is unknown in the next session, or its name belongs to a statement of
+//! another process there. This stream therefore does not send names to the server: it sends the statement again with each
+//! execution, as the unnamed statement and before the same Sync message as the execution. A pooler keeps such a batch in one
+//! session. The cost is that the server parses the statement at each execution.
 //!
 //! Messages: PostgreSQL documentation, "Frontend/Backend Protocol", "Extended Query" and "Message Formats".
 
@@ -18,10 +18,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-/// How much is read at once.
+/// Maximum number of bytes that one read takes.
 const READ_BYTES: usize = 8192;
 
-/// A stream to the server whose statements lose their names, or one that is left as it is.
+/// A stream to the server that replaces named statements by the unnamed one. Without a pooler it passes all bytes on unchanged.
 pub(super) struct Unnamed<S> {
     stream: S,
     rewriter: Option<Box<Rewriter>>,
@@ -36,42 +36,44 @@ impl<S> Unnamed<S> {
     }
 }
 
-/// Whether the client asked for a statement to be parsed, in the order of the messages.
+/// The sender of a Parse message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Parse {
-    OfClient,
-    /// Sent by us: the client must not see its answer.
-    OfOurs,
+enum ParseOrigin {
+    Client,
+    /// This stream, which must not pass the answer on to the client.
+    Rewriter,
 }
 
-/// What is known of both directions.
+/// The state of both directions of the stream.
 #[derive(Default)]
 struct Rewriter {
+    /// The startup message was passed on.
     has_started: bool,
-    /// From the client, not yet a whole message.
+    /// Bytes from the client that are not yet a complete message.
     partial: BytesMut,
-    /// For the server.
+    /// Bytes to be sent to the server.
     outgoing: BytesMut,
-    /// By name: what follows the name in their Parse message.
+    /// For each name of a statement: the bytes that follow the name in its Parse message.
     statements: HashMap<Bytes, Bytes>,
-    /// The statement that is the unnamed one since the last synchronisation.
+    /// The name of the statement that is now the unnamed one of the server. `None` after each Sync.
     current: Option<Bytes>,
-    /// The Parse messages between two synchronisations; the last batch is not ended yet.
-    batches: VecDeque<VecDeque<Parse>>,
-    /// From the server: the head of a message, not yet whole.
+    /// For each batch of messages between two Syncs, the origins of the Parse messages that are not answered yet. The last
+    /// batch has not ended.
+    batches: VecDeque<VecDeque<ParseOrigin>>,
+    /// The kind and length of the server's current message, as far as they have come: five bytes when complete.
     head: Vec<u8>,
-    /// Bytes of the message's body that are still to come.
+    /// Bytes of that message's body that are still to come.
     left: usize,
-    /// For the client.
+    /// Bytes for the client.
     incoming: BytesMut,
 }
 
 impl Rewriter {
-    /// Takes bytes of the client and adds those for the server to `outgoing`.
+    /// Takes bytes from the client, and adds the translated messages to `outgoing`.
     fn send(&mut self, bytes: &[u8]) {
         self.partial.extend_from_slice(bytes);
         if !self.has_started {
-            // The startup message has no kind, only a length.
+            // The startup message begins with its length; it has no byte for its kind.
             let Some(length) = length_at(&self.partial, 0) else {
                 return;
             };
@@ -95,7 +97,7 @@ impl Rewriter {
         match kind {
             b'P' => {
                 let name = take_text(&mut body);
-                self.put_parse(&body, Parse::OfClient);
+                self.put_parse(&body, ParseOrigin::Client);
                 self.current = Some(name.clone());
                 if !name.is_empty() {
                     self.statements.insert(name, body);
@@ -134,25 +136,25 @@ impl Rewriter {
         }
     }
 
-    /// Makes this statement the unnamed one, if it is not.
+    /// Adds a Parse message for this statement, unless it is the unnamed statement already.
     fn make_current(&mut self, name: &Bytes) {
         if self.current.as_ref() == Some(name) {
             return;
         }
         if let Some(statement) = self.statements.get(name).cloned() {
-            self.put_parse(&statement, Parse::OfOurs);
+            self.put_parse(&statement, ParseOrigin::Rewriter);
             self.current = Some(name.clone());
         }
     }
 
-    fn put_parse(&mut self, statement: &[u8], by: Parse) {
+    fn put_parse(&mut self, statement: &[u8], origin: ParseOrigin) {
         let mut parse = BytesMut::with_capacity(statement.len() + 1);
         parse.put_u8(0);
         parse.put_slice(statement);
         self.put(b'P', &parse);
         self.ensure_batch();
         if let Some(batch) = self.batches.back_mut() {
-            batch.push_back(by);
+            batch.push_back(origin);
         }
     }
 
@@ -169,7 +171,7 @@ impl Rewriter {
         self.outgoing.put_slice(body);
     }
 
-    /// Takes bytes of the server and adds those for the client to `incoming`.
+    /// Takes bytes from the server, and adds those that the client may see to `incoming`.
     fn receive(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             if self.left > 0 {
@@ -190,9 +192,9 @@ impl Rewriter {
                 // ParseComplete.
                 Some(b'1') => {
                     let batch = self.batches.front_mut();
-                    batch.and_then(VecDeque::pop_front) == Some(Parse::OfOurs)
+                    batch.and_then(VecDeque::pop_front) == Some(ParseOrigin::Rewriter)
                 }
-                // ReadyForQuery; the first one ends the login, when nothing was asked yet.
+                // ReadyForQuery ends a batch. The first one ends the login, before any batch.
                 Some(b'Z') => {
                     if self.batches.len() > 1 {
                         self.batches.pop_front();
@@ -209,13 +211,13 @@ impl Rewriter {
     }
 }
 
-/// The length that a message has at this place; it counts itself.
-fn length_at(bytes: &[u8], place: usize) -> Option<usize> {
-    let length = bytes.get(place..place + 4)?.try_into().ok()?;
+/// The length field of a message, which begins at this index. The length includes the field's own four bytes.
+fn length_at(bytes: &[u8], index: usize) -> Option<usize> {
+    let length = bytes.get(index..index + 4)?.try_into().ok()?;
     usize::try_from(u32::from_be_bytes(length)).ok()
 }
 
-/// A text that ends with a zero byte, which is taken too.
+/// Takes a text and the zero byte that ends it. Returns the text.
 fn take_text(body: &mut Bytes) -> Bytes {
     let end = body.iter().position(|byte| *byte == 0);
     let text = body.split_to(end.unwrap_or(body.len()));
@@ -226,7 +228,7 @@ fn take_text(body: &mut Bytes) -> Bytes {
 }
 
 impl<S: AsyncWrite + Unpin> Unnamed<S> {
-    /// Hands on what was translated.
+    /// Sends all translated bytes to the server.
     fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let Some(rewriter) = &mut self.rewriter {
             while rewriter.outgoing.has_remaining() {
@@ -248,7 +250,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Unnamed<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        // Nothing more is taken before what was taken is handed on: that bounds the memory.
+        // Earlier bytes are sent before more are taken. That bounds the memory.
         ready!(self.poll_drain(context))?;
         let Some(rewriter) = &mut self.rewriter else {
             return Pin::new(&mut self.stream).poll_write(context, bytes);
@@ -312,7 +314,7 @@ mod tests {
         message(b'S', b"")
     }
 
-    /// After the startup message and the login.
+    /// A rewriter after the startup message and the login.
     fn rewriter() -> Rewriter {
         let mut rewriter = Rewriter::default();
         rewriter.send(&[0, 0, 0, 8, 0, 3, 0, 0]);
@@ -369,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_its_batch_and_leaves_the_next_one_in_step() {
+    fn after_an_error_the_answers_of_the_next_batch_are_matched_correctly() {
         let mut rewriter = rewriter();
         rewriter.send(&[message(b'P', b"s1\0A\0"), sync()].concat());
         rewriter.receive(&[message(b'1', b""), message(b'Z', b"I")].concat());
@@ -377,7 +379,7 @@ mod tests {
         rewriter.send(&execute);
         rewriter.send(&execute);
         rewriter.incoming.clear();
-        // The first Parse of ours is refused, as after a table was dropped.
+        // The server refuses the first Parse message of the rewriter, as after a table was dropped.
         rewriter.receive(&[message(b'E', b"C42P01\0\0"), message(b'Z', b"I")].concat());
         rewriter.receive(&[message(b'1', b""), message(b'2', b""), message(b'Z', b"I")].concat());
         let seen = [

@@ -1,4 +1,4 @@
-//! Accounts. Passwords arrive hashed; checking them is `auth`'s.
+//! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -12,22 +12,23 @@ use super::{Prepared, accounts, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, PasswordHashOutcome, Registration, StoredUser},
+    port::{NewUser, PasswordHashOutcome, Registration, Role, SessionRule, StoredUser},
 };
 
-/// The next id, unless the sequence is behind the ids that were handed out: then no row, and an id of nobody is used up.
+/// Inserts an account with the next id of the sequence. Inserts nothing if that id is not above the bound, because the sequence
+/// is behind the ids that were assigned already.
 const REGISTER: &str = "
     WITH next AS MATERIALIZED (SELECT nextval('users_id_seq') AS id)
-    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name)
-    SELECT id, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
+    INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role)
+    SELECT id, ?, ?, ?, ?, ?, ?, ? FROM next WHERE id > ?
     RETURNING id";
 
-/// The unique indexes on the keys: their names, which the version before gave to its own ones on `lower()`, and those that they have
-/// between two migrations.
+/// Names of the unique indexes on the keys. The first is the present name, which an earlier version used for its index on
+/// `lower()`; the second is in use between two migrations.
 const USERNAME_INDEXES: [&str; 2] = ["users_username_lower_key", "users_username_key_key"];
 const EMAIL_INDEXES: [&str; 2] = ["users_email_lower_key", "users_email_key_key"];
 
-/// Tries to register while other writers move the sequence.
+/// Maximum number of tries to register while other writers move the sequence.
 const TRIES: u32 = 5;
 
 #[derive(QueryableByName)]
@@ -36,20 +37,49 @@ struct IdRow {
     id: i64,
 }
 
-/// Makes an account with the role `user` and an id above this one. Who was first is decided by the unique indexes.
+/// An account as [`StoredUser`] has it.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = users)]
+pub(super) struct StoredRow {
+    id: i64,
+    username: String,
+    email: String,
+    password_hash: String,
+    role: String,
+    created_at: DateTime<Utc>,
+    disabled_at: Option<DateTime<Utc>>,
+    tokens_valid_from: Option<DateTime<Utc>>,
+}
+
+impl StoredRow {
+    pub(super) fn user(self) -> Option<StoredUser> {
+        Some(StoredUser {
+            id: UserId::new(self.id)?,
+            username: self.username,
+            email: self.email,
+            password_hash: self.password_hash,
+            role: Role::from_sql(&self.role),
+            created_at: self.created_at,
+            sessions: SessionRule::new(self.disabled_at, self.tokens_valid_from),
+        })
+    }
+}
+
+/// Makes an account with an id above this one. Who was first is decided by the unique indexes.
 pub(super) async fn register(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Registration> {
     for _ in 0..TRIES {
-        match insert(conn, user, above).await {
+        match insert(conn, user, role, above).await {
             Ok(Some(row)) => {
                 return UserId::new(row.id)
                     .map(Registration::Registered)
                     .ok_or(Error::NotFound);
             }
-            // The ledger was set back.
+            // The sequence is not above `above`: the ledger was set back.
             Ok(None) => accounts::continue_above(conn, above).await?,
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
                 match information.constraint_name() {
@@ -78,6 +108,7 @@ pub(super) async fn register(
 async fn insert(
     conn: &mut AsyncPgConnection,
     user: &NewUser,
+    role: Role,
     above: i64,
 ) -> QueryResult<Option<IdRow>> {
     conn.build_transaction()
@@ -91,6 +122,7 @@ async fn insert(
                 .bind::<Text, _>(String::from(AccountKey::of(&user.email)))
                 .bind::<Text, _>(user.password_hash.clone())
                 .bind::<Nullable<Text>, _>(user.full_name.clone())
+                .bind::<Text, _>(role.to_sql())
                 .bind::<BigInt, _>(above)
                 .get_result(conn)
                 .await
@@ -103,7 +135,7 @@ pub(super) async fn find(
     conn: &mut AsyncPgConnection,
     username: &str,
 ) -> QueryResult<Option<StoredUser>> {
-    // PostgreSQL has no text with NUL, so nobody has such a name.
+    // PostgreSQL stores no text with NUL, so no account has such a name.
     if username.contains('\0') {
         return Ok(None);
     }
@@ -116,32 +148,16 @@ pub(super) async fn find(
                 .eq(AccountKey::of(username).as_str())
                 .or(exact),
         )
-        // Who wrote the name exactly as the account without a key has it means that one.
+        // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
-        .select((
-            users::id,
-            users::username,
-            users::password_hash,
-            users::role,
-            users::created_at,
-        ))
-        .first::<(i64, String, String, String, DateTime<Utc>)>(conn)
+        .select(StoredRow::as_select())
+        .first(conn)
         .await
         .optional()?;
-    Ok(
-        row.and_then(|(id, username, password_hash, role, created_at)| {
-            UserId::new(id).map(|id| StoredUser {
-                id,
-                username,
-                password_hash,
-                role,
-                created_at,
-            })
-        }),
-    )
+    Ok(row.and_then(StoredRow::user))
 }
 
-/// Replaces the hash if the account has the old one.
+/// Replaces the hash if the account still has the old one.
 pub(super) async fn replace_hash(
     conn: &mut AsyncPgConnection,
     user: UserId,

@@ -1,5 +1,5 @@
-//! Reads along what the server sends, for two things that the client library keeps to itself: the SQLSTATE of its last error
-//! (diesel maps a few codes to kinds and hides the others), and that it asks for the password itself or for its MD5 hash.
+//! Inspects the messages of the server for two facts that the client library does not pass on: the SQLSTATE of the last error
+//! (diesel maps a few codes to kinds and hides the others), and a request for the password in clear text or as its MD5 hash.
 //!
 //! A backend message is one byte that names its kind, four bytes of length (which count themselves), and its body
 //! (PostgreSQL documentation, "Frontend/Backend Protocol", "Message Formats").
@@ -17,22 +17,22 @@ use std::{
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 
-/// The body of an error is kept up to here; the SQLSTATE is among its first fields.
+/// Bytes of a message's body that are kept. The SQLSTATE is among the first fields of an error.
 const ERROR_BYTES: usize = 256;
 
-/// Why a connection was given up during its login.
+/// The error that ends a connection during its login.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the server asks for the password, or for its MD5 hash, over a connection that is not encrypted; nothing was sent"
 )]
 pub(super) struct PasswordInClear;
 
-/// The SQLSTATE of the last error of a session, shared with whoever watches its stream.
+/// The SQLSTATE of the last error of a session. Shared by the session and its stream.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LastCode(Arc<AtomicU64>);
 
 impl LastCode {
-    /// The five characters, if an error came since the last [`LastCode::clear`].
+    /// The five characters of the code; `None` if no error came since the last [`LastCode::clear`].
     pub(super) fn get(&self) -> Option<[u8; 5]> {
         let bytes = self.0.load(Ordering::Acquire).to_be_bytes();
         let [0, 0, 1, code @ ..] = bytes else {
@@ -54,42 +54,45 @@ impl LastCode {
     }
 }
 
-/// A stream from the server that is read along.
+/// A stream whose incoming messages are inspected.
 pub(super) struct Watched<S> {
     stream: S,
-    reader: Reader,
+    inspector: Inspector,
 }
 
-/// Where in the stream of messages the last byte was.
-struct Reader {
+/// Splits the incoming bytes into messages, and inspects each complete message.
+struct Inspector {
     code: LastCode,
     may_send_password: bool,
+    /// The kind and length of the current message, as far as they have come: five bytes when complete.
     head: Vec<u8>,
-    /// Bytes of the body that are still to come.
+    /// Bytes of the current message's body that are still to come.
     left: usize,
+    /// The first bytes of the body, if the message is relevant.
     body: Vec<u8>,
 }
 
 impl<S> Watched<S> {
-    /// `may_send_password` in clear text: when the connection is encrypted, or does not leave this machine.
+    /// `may_send_password`: the password may be sent in clear text, because the connection is encrypted or does not leave this
+    /// machine.
     pub(super) fn new(stream: S, code: LastCode, may_send_password: bool) -> Self {
-        let reader = Reader {
+        let inspector = Inspector {
             code,
             may_send_password,
             head: Vec::with_capacity(5),
             left: 0,
             body: Vec::new(),
         };
-        Self { stream, reader }
+        Self { stream, inspector }
     }
 }
 
-impl Reader {
-    fn read(&mut self, mut bytes: &[u8]) -> Result<(), PasswordInClear> {
+impl Inspector {
+    fn inspect(&mut self, mut bytes: &[u8]) -> Result<(), PasswordInClear> {
         while !bytes.is_empty() {
             if self.left > 0 {
                 let (body, rest) = bytes.split_at(self.left.min(bytes.len()));
-                if self.is_of_interest() {
+                if self.is_relevant() {
                     let room = ERROR_BYTES.saturating_sub(self.body.len());
                     self.body
                         .extend_from_slice(body.get(..room).unwrap_or(body));
@@ -109,7 +112,7 @@ impl Reader {
                 }
             }
             if self.left == 0 {
-                self.judge()?;
+                self.inspect_message()?;
                 self.head.clear();
                 self.body.clear();
             }
@@ -117,15 +120,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Errors and requests to log in.
-    fn is_of_interest(&self) -> bool {
+    /// True for errors (`E`) and for requests to authenticate (`R`).
+    fn is_relevant(&self) -> bool {
         matches!(self.head.first(), Some(b'E' | b'R'))
     }
 
-    /// Looks at a message that is complete.
-    fn judge(&mut self) -> Result<(), PasswordInClear> {
+    /// Inspects a complete message.
+    fn inspect_message(&mut self) -> Result<(), PasswordInClear> {
         match self.head.first() {
-            // AuthenticationCleartextPassword is 3, AuthenticationMD5Password is 5: the hash is as good as the password.
+            // AuthenticationCleartextPassword is 3, AuthenticationMD5Password is 5. The hash is enough to log in.
             Some(b'R')
                 if !self.may_send_password
                     && matches!(self.body.as_slice(), [0, 0, 0, 3 | 5, ..]) =>
@@ -133,7 +136,7 @@ impl Reader {
                 Err(PasswordInClear)
             }
             Some(b'E') => {
-                // Fields: a letter and a text that ends with a zero byte. C is the SQLSTATE.
+                // Each field is a letter and a text that ends with a zero byte. The field C is the SQLSTATE.
                 let fields = self.body.split(|byte| *byte == 0);
                 let code = fields
                     .filter_map(|field| field.strip_prefix(b"C"))
@@ -157,8 +160,8 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(context, buffer);
         if let Poll::Ready(Ok(())) = &polled {
-            let came = buffer.filled().get(before..).unwrap_or_default();
-            if let Err(refused) = self.reader.read(came) {
+            let received = buffer.filled().get(before..).unwrap_or_default();
+            if let Err(refused) = self.inspector.inspect(received) {
                 return Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::PermissionDenied,
                     refused,
@@ -197,10 +200,10 @@ impl<S: TlsStream + Unpin> TlsStream for Watched<S> {
 mod tests {
     use super::*;
 
-    fn reader(may_send_password: bool) -> (Reader, LastCode) {
+    fn inspector(may_send_password: bool) -> (Inspector, LastCode) {
         let code = LastCode::default();
         let watched = Watched::new((), code.clone(), may_send_password);
-        (watched.reader, code)
+        (watched.inspector, code)
     }
 
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
@@ -218,9 +221,9 @@ mod tests {
         ]
         .concat();
         for size in 1..=stream.len() {
-            let (mut reader, code) = reader(false);
+            let (mut inspector, code) = inspector(false);
             for part in stream.chunks(size) {
-                reader.read(part).unwrap();
+                inspector.inspect(part).unwrap();
             }
             assert_eq!(code.get(), Some(*b"40P01"), "in parts of {size}");
             code.clear();
@@ -230,22 +233,22 @@ mod tests {
 
     #[test]
     fn a_message_without_a_body_ends_with_its_head() {
-        let (mut reader, code) = reader(false);
+        let (mut inspector, code) = inspector(false);
         let error = message(b'E', b"C25006\0\0");
-        reader
-            .read(&[message(b'n', b""), message(b'1', b""), error].concat())
+        inspector
+            .inspect(&[message(b'n', b""), message(b'1', b""), error].concat())
             .unwrap();
         assert_eq!(code.get(), Some(*b"25006"));
     }
 
     #[test]
-    fn a_request_for_the_password_in_clear_is_seen_before_it_is_answered() {
+    fn a_request_for_the_password_in_clear_text_is_refused_before_it_is_answered() {
         let request = message(b'R', &[0, 0, 0, 3]);
-        assert!(reader(false).0.read(&request).is_err());
-        assert!(reader(true).0.read(&request).is_ok());
+        assert!(inspector(false).0.inspect(&request).is_err());
+        assert!(inspector(true).0.inspect(&request).is_ok());
         let hash = message(b'R', &[0, 0, 0, 5, 1, 2, 3, 4]);
-        assert!(reader(false).0.read(&hash).is_err());
+        assert!(inspector(false).0.inspect(&hash).is_err());
         let scram = message(b'R', &[0, 0, 0, 10, b'S', 0, 0]);
-        assert!(reader(false).0.read(&scram).is_ok());
+        assert!(inspector(false).0.inspect(&scram).is_ok());
     }
 }

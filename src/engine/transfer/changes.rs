@@ -35,7 +35,7 @@ pub struct UserChange {
     pub email: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub full_name: Option<String>,
-    /// `user` or `admin`.
+    /// `admin`, `operator`, `support`, `auditor` or `user`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<Role>,
 }
@@ -43,8 +43,24 @@ pub struct UserChange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    User,
     Admin,
+    Operator,
+    Support,
+    Auditor,
+    User,
+}
+
+impl Role {
+    /// As ledgers write it.
+    fn to_sql(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Operator => "operator",
+            Self::Support => "support",
+            Self::Auditor => "auditor",
+            Self::User => "user",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -154,10 +170,8 @@ impl Changes {
         if change.full_name.is_some() {
             row.full_name.clone_from(&change.full_name);
         }
-        match change.role {
-            Some(Role::User) => "user".clone_into(&mut row.role),
-            Some(Role::Admin) => "admin".clone_into(&mut row.role),
-            None => {}
+        if let Some(role) = change.role {
+            role.to_sql().clone_into(&mut row.role);
         }
     }
 
@@ -200,6 +214,8 @@ impl NewUserChange {
             full_name: None,
             role: "user".to_owned(),
             created_at,
+            disabled_at: None,
+            tokens_valid_from: None,
         }
     }
 }

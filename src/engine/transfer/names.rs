@@ -146,6 +146,8 @@ mod tests {
             full_name: None,
             role: "user".to_owned(),
             created_at: DateTime::UNIX_EPOCH,
+            disabled_at: None,
+            tokens_valid_from: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reads one partition and settles what it says: log, ledger, gate, in this order.
+//! Reads the records of one partition, settles them in the ledger, and then records their outcomes in the gate.
 
 use std::{
     collections::BTreeMap,
@@ -24,33 +24,33 @@ use crate::{
     telemetry::LogThrottle,
 };
 
-// A new database beside an old topic reads many; metrics count them.
+// A new database beside an old topic reads many such records; `flashsale_foreign_records_total` counts them.
 static OTHER_LEDGER_THROTTLE: LogThrottle = LogThrottle::new();
-// Whoever can write the log could fill the disk with them.
+// A client that can write to the log could otherwise fill the disk with log lines.
 static DEAD_LETTER_THROTTLE: LogThrottle = LogThrottle::new();
 
-/// Pause after a failure, doubled with each further one up to the longest.
+/// Pause after a failure. Doubled after each further failure, up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Tries to record settlements in the gate. What is not recorded then is found by the relay, or by reconciling.
+/// Tries to record settlements in the gate. The sale controller later records those that are left.
 const RECORD_TRIES: u32 = 5;
 
-/// Records that come so long after the last ones are taken only if the log is the one that was read before. In a shorter time
+/// How long after a check, or after the last records, the log is taken to be the same without another check: in a shorter time
 /// no topic is deleted, made anew and filled again.
-const KNOWN_FOR: Duration = Duration::from_millis(250);
+const CHECK_VALID_FOR: Duration = Duration::from_millis(250);
 
 /// Reads one partition for as long as it is leased.
 pub(super) struct PartitionReader {
     engines: Ports,
     settler: Arc<Settler>,
     position: Position,
+    /// Offset of the next record to read.
     next: Offset,
-    /// The attempt of the record before `next`, if it is one.
+    /// The attempt of the record before `next`; `None` if that record is not an attempt or not known.
     last: Option<AttemptId>,
-    /// When records came last of a log that was known to be the one that was read before. `None` at first and after a
-    /// failure.
-    known: Option<Instant>,
-    /// Everything before it was settled by this reader, or before it: as the ledger confirmed it last.
+    /// When the log was last known to be the one to which `next` belongs. `None` before the first check and after a failure.
+    same_log_at: Option<Instant>,
+    /// Every record before this offset is settled, as the ledger confirmed last. The worker reads it.
     settled: Arc<AtomicI64>,
     /// Cancelled when the reader is to stop.
     stop: CancellationToken,
@@ -82,18 +82,18 @@ impl PartitionReader {
             position,
             next: lease.next,
             last: lease.last,
-            known: None,
+            same_log_at: None,
             settled: Arc::new(AtomicI64::new(lease.next.0)),
             stop: CancellationToken::new(),
         }
     }
 
-    /// How far the partition is settled, to be watched.
+    /// The settled offset, which the reader keeps up to date.
     pub(super) fn settled(&self) -> Arc<AtomicI64> {
         Arc::clone(&self.settled)
     }
 
-    /// Reads and settles until told to stop, or fenced out. Stops between batches only.
+    /// Reads and settles until told to stop, or fenced out by another worker. Stops between batches only.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.stop = stop.clone();
         let mut pause = FIRST_PAUSE;
@@ -105,7 +105,7 @@ impl PartitionReader {
                     return;
                 }
                 Err(error) => {
-                    self.known = None;
+                    self.same_log_at = None;
                     counter!("flashsale_worker_failures_total").increment(1);
                     tracing::warn!(partition = %self.position.partition, offset = %self.next, %error, "will be tried again");
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
@@ -116,11 +116,11 @@ impl PartitionReader {
     }
 
     async fn step(&mut self) -> Result<(), StepError> {
-        if self.known.is_none() {
+        if self.same_log_at.is_none() {
             if self.is_another_log().await? {
                 return self.start_over().await;
             }
-            self.known = Some(Instant::now());
+            self.same_log_at = Some(Instant::now());
         }
         let read = self
             .engines
@@ -130,11 +130,13 @@ impl PartitionReader {
         match read {
             Ok(batch) => {
                 if !batch.records.is_empty() {
-                    let is_known = self.known.is_some_and(|at| at.elapsed() < KNOWN_FOR);
-                    if !is_known && self.is_another_log().await? {
+                    let is_checked = self
+                        .same_log_at
+                        .is_some_and(|at| at.elapsed() < CHECK_VALID_FOR);
+                    if !is_checked && self.is_another_log().await? {
                         return self.start_over().await;
                     }
-                    self.known = Some(Instant::now());
+                    self.same_log_at = Some(Instant::now());
                 }
                 self.settle(batch).await
             }
@@ -150,8 +152,8 @@ impl PartitionReader {
         }
     }
 
-    /// True if the log is not the one that was read: the record before the next one is not the one that was settled last. The
-    /// topic was made anew, and its records are not yet settled whatever the offset says.
+    /// True if the topic was made anew: the record before `next` is not the attempt that was settled last. The records of the new
+    /// topic are not settled, whatever the offset says.
     async fn is_another_log(&self) -> Result<bool, StepError> {
         let Some(last) = self.last else {
             return Ok(false);
@@ -161,7 +163,7 @@ impl PartitionReader {
             Ok(batch) => Ok(batch.records.first().is_some_and(|record| {
                 record.offset == before && attempt(record).is_some_and(|attempt| attempt.id != last)
             })),
-            // Cut by retention up to the next record, or shorter than it: reading on tells.
+            // Retention deleted that record, or the log ends before it. Reading at `next` tells which.
             Err(LogError::OutOfRange { .. }) => Ok(false),
             Err(error) => Err(error.into()),
         }
@@ -173,17 +175,17 @@ impl PartitionReader {
         self.start_over_at(earliest).await
     }
 
-    /// Reads again from the earliest record. Settling is idempotent, so nothing is harmed.
+    /// Moves the offset back to the earliest record. Settling a record twice does no harm: it keeps its outcome.
     async fn start_over_at(&mut self, earliest: Offset) -> Result<(), StepError> {
         counter!("flashsale_log_restarts_total").increment(1);
-        // Before the ledger is behind it.
+        // Lowered before the ledger's offset is: the worker must not take this for a ledger that was set back.
         self.settled.store(0, Ordering::Release);
-        let sought = self
+        let outcome = self
             .engines
             .ledger
             .seek(&self.position, self.next, earliest)
             .await?;
-        if sought == SeekOutcome::Fenced {
+        if outcome == SeekOutcome::Fenced {
             return Err(StepError::Fenced);
         }
         tracing::warn!(partition = %self.position.partition, offset = %earliest, "reading again from the earliest record");
@@ -205,7 +207,7 @@ impl PartitionReader {
             .filter_map(|record| self.undecodable(record))
             .collect();
         self.dead_letter(&undecodable).await?;
-        self.pass_over_other_ledgers(&batch.records);
+        self.report_other_ledgers(&batch.records);
         let attempts: Vec<_> = batch.records.iter().filter_map(attempt).collect();
         let last = batch
             .records
@@ -250,9 +252,9 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Counts the records that nodes of other ledgers wrote: an old topic beside a new database, or a topic that two shops share.
-    /// Nothing comes of them here.
-    fn pass_over_other_ledgers(&self, records: &[LogRecord]) {
+    /// Counts and logs the records that nodes of another ledger wrote, as in an old topic beside a new database, or in a topic
+    /// that two shops share. They are not settled.
+    fn report_other_ledgers(&self, records: &[LogRecord]) {
         let mut others = records.iter().filter_map(|record| match &record.entry {
             LogEntry::OtherLedger(ledger) => Some(ledger),
             LogEntry::Attempt(_) | LogEntry::Undecodable(_) => None,
@@ -267,7 +269,7 @@ impl PartitionReader {
         }
     }
 
-    /// Writes dead letters before the offset moves past them.
+    /// Writes dead letters. The caller moves the offset past their records only if this succeeds.
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), StepError> {
         if letters.is_empty() {
             return Ok(());
@@ -285,7 +287,8 @@ impl PartitionReader {
         Ok(())
     }
 
-    /// Records the outcomes in the gate. The orders stand already: what cannot be recorded now, the sale controller records later.
+    /// Records the outcomes in the gate. The orders are committed already, so the sale controller can record later what fails
+    /// here.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
         for _ in 0..RECORD_TRIES {
@@ -336,12 +339,13 @@ impl PartitionReader {
     }
 }
 
-/// Records settlements in the gate, sale by sale.
+/// Records settlements in the gate, with one call for each sale.
 pub(super) async fn record(
     gate: &dyn StockGate,
     settlements: &[Settlement],
 ) -> Result<(), crate::port::GateError> {
-    // Accounts that were lost with their orders when the ledger was set back: what they were told then stands no more.
+    // These accounts and their orders were lost when the ledger was set back: a SUCCESS that the gate still keeps for them is
+    // deleted.
     let lost: Vec<_> = settlements
         .iter()
         .filter(|settlement| settlement.outcome == Outcome::NoAccount)
@@ -375,7 +379,7 @@ fn attempt(record: &LogRecord) -> Option<Attempt> {
     }
 }
 
-/// The account of an attempt that a node of this ledger wrote down: it existed then, whatever the ledger knows now.
+/// The account of an attempt that a node of this ledger logged: the account existed then, even if the ledger has lost it since.
 fn proven_account(record: &LogRecord) -> Option<UserId> {
     attempt(record)
         .filter(|_| record.is_of_ledger)

@@ -1,17 +1,17 @@
-//! Loads a sale into the gate: a new one, or one that the gate forgot. It stays closed until every attempt that is in the
-//! log by now is settled: only then does the ledger know what is left.
+//! Loads a sale into the gate: a new sale, or one that the gate has lost. The sale stays closed until every attempt that is in
+//! the log now is settled: only then is the ledger's number of remaining units right.
 
 use metrics::counter;
 
 use super::{WorkerSettings, sale_controller::Barrier};
 use crate::port::{LoadStart, LoadStep, LoadToken, PortError, Ports, SaleListing};
 
-/// Holders that are loaded with one call.
+/// Maximum number of holders that one call loads.
 const CHUNK: usize = 5_000;
-/// A loading that makes no progress for so long may be superseded.
+/// Another worker may restart a loading that has made no progress for this long.
 const LOAD_LEASE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What is under way about one sale.
+/// The progress of loading one sale.
 #[derive(Default)]
 pub(super) struct Rebuild {
     barrier: Option<Barrier>,
@@ -28,7 +28,8 @@ impl Rebuild {
         let mut barrier = if let Some(barrier) = self.barrier.take() {
             barrier
         } else {
-            // Attempts that are known to be pending, but not listed: they are settled first.
+            // Pending attempts that were missing from the gate's list of pending attempts are listed again: the relay has to
+            // complete them before the sale is loaded.
             if engines.gate.relist(listing.id).await? > 0 {
                 return Ok(());
             }

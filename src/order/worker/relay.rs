@@ -1,5 +1,5 @@
-//! The relay: brings attempts to their end that are held in the gate but were not seen to be settled, because an API
-//! node died before it appended them, an append's outcome was unknown, or a worker died before it recorded them.
+//! The relay: completes attempts that stay pending in the gate, because an API node died before it appended them, the outcome of
+//! an append was unknown, or a worker died before it recorded their settlement.
 
 use std::time::Duration;
 
@@ -10,24 +10,24 @@ use crate::port::{
     Attempt, ClaimOutcome, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement,
 };
 
-/// Attempts looked into at once.
+/// Maximum number of attempts that the relay examines at a time.
 const LIMIT: usize = 1_000;
 
-/// What the relay does about one sale.
+/// The relay's state for one sale.
 #[derive(Default)]
 pub(super) struct Relay {
     watched: Option<WatchedAttempts>,
 }
 
-/// Attempts that were stuck when the log ended at the barrier. Those that are not settled once it is passed are not in
-/// the log before it: appending them again does not make the backlog longer.
+/// Attempts that were overdue when the barrier was set. An attempt that is not settled once the barrier is passed is not in the
+/// log before the barrier. Only such attempts are appended again, so that a backlog does not grow by duplicates.
 struct WatchedAttempts {
     entries: Vec<PendingEntry>,
     barrier: Barrier,
 }
 
 impl Relay {
-    /// Takes the next step. True if it waits for the log to be settled.
+    /// Takes the next step. Returns true while it waits for the log to be settled up to the barrier.
     pub(super) async fn step(
         &mut self,
         engines: &Ports,
@@ -57,7 +57,7 @@ impl Relay {
     }
 }
 
-/// Records the entries that are settled, and appends the others again.
+/// Records settled entries in the gate, and appends the others to the log again.
 async fn resolve(
     engines: &Ports,
     listing: &SaleListing,
@@ -88,7 +88,7 @@ async fn resolve(
         return Ok(());
     }
 
-    // Claimed first: whoever still holds the attempt in memory can no longer give it back.
+    // Claimed before they are appended: an API node that still has the attempt in memory can then no longer release its unit.
     let holders: Vec<_> = lost
         .iter()
         .map(|attempt| Holder {
@@ -116,7 +116,7 @@ fn attempt(listing: &SaleListing, entry: &PendingEntry) -> Attempt {
         sale: listing.id,
         product: listing.product,
         user: entry.user,
-        // The gate notes when it was claimed last, which may be long after the sale.
+        // `since` may be the time of the last claim, which can be long after the sale's end: settling would reject such a time.
         at: listing.window.nearest(entry.since),
     }
 }

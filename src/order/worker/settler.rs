@@ -1,4 +1,4 @@
-//! Settles what the readers of one worker have read, together: one transaction for all that is waiting.
+//! Settles the batches of all readers of one worker together: one transaction for all batches that are waiting.
 
 use std::{
     collections::VecDeque,
@@ -11,25 +11,25 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::port::{Ledger, LedgerError, SettleBatch, SettleError, Settlement};
 
-/// Rounds begin at least so far apart while readers keep up with the log: larger ones cost every server less. Who comes alone
-/// does not wait, and a round with somebody who lags behind does not either.
-const PACE: Duration = Duration::from_millis(30);
-/// Batches of a round have at most so many attempts altogether, unless a single one has more.
+/// Minimum interval between the starts of two rounds, to make rounds larger: that costs every server less. Not applied while a
+/// reader that waits has more records to read.
+const ROUND_INTERVAL: Duration = Duration::from_millis(30);
+/// Maximum number of attempts in one round. A batch with more attempts is a round of its own.
 const ROUND_ATTEMPTS: usize = 4_000;
 
 type SettleAnswer = Result<Vec<Settlement>, SettleError>;
 
-/// Shared by the readers of a worker. Whoever's turn it is settles for all who wait.
+/// Shared by the readers of a worker. The reader that holds `turn` settles the batches of all that wait.
 pub(super) struct Settler {
     ledger: Arc<dyn Ledger>,
     waiting: Mutex<VecDeque<Waiting>>,
-    /// Its holder settles. When the next round may begin.
+    /// The reader that holds this lock settles the next round. The value is the earliest start of that round.
     turn: tokio::sync::Mutex<Instant>,
 }
 
 struct Waiting {
     batch: SettleBatch,
-    /// There is more to read behind it.
+    /// The log has more records behind this batch.
     lags: bool,
     answer: oneshot::Sender<SettleAnswer>,
 }
@@ -43,7 +43,7 @@ impl Settler {
         }
     }
 
-    /// Settles a batch, in one transaction with those of other readers. `lags` if there is more to read behind it.
+    /// Settles a batch, in one transaction with waiting batches of other readers. `lags`: the log has more records behind it.
     pub(super) async fn settle(&self, batch: SettleBatch, lags: bool) -> SettleAnswer {
         let (answer, mut answered) = oneshot::channel();
         self.waiting().push_back(Waiting {
@@ -54,7 +54,7 @@ impl Settler {
         loop {
             let mut turn = tokio::select! {
                 biased;
-                // Whoever had the turn settled this one, too.
+                // The round of another reader included this batch.
                 answer = &mut answered => return answer.unwrap_or_else(|_| {
                     Err(LedgerError("another reader failed".to_owned()).into())
                 }),
@@ -66,8 +66,8 @@ impl Settler {
             if !self.waiting().iter().any(|waiting| waiting.lags) {
                 tokio::time::sleep_until(*turn).await;
             }
-            *turn = Instant::now() + PACE;
-            // The first in line go first, this one among them sooner or later.
+            *turn = Instant::now() + ROUND_INTERVAL;
+            // A round takes the batches that came first. If this batch is not among them, the loop runs another round.
             let round = self.next_round();
             self.settle_round(round).await;
         }
@@ -76,11 +76,11 @@ impl Settler {
     fn next_round(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting();
         let mut attempts = 0;
-        let more = waiting.iter().take_while(|waiting| {
+        let fitting = waiting.iter().take_while(|waiting| {
             attempts += waiting.batch.attempts.len();
             attempts <= ROUND_ATTEMPTS
         });
-        let batches = more.count().max(1).min(waiting.len());
+        let batches = fitting.count().max(1).min(waiting.len());
         waiting.drain(..batches).collect()
     }
 
@@ -89,15 +89,15 @@ impl Settler {
             .into_iter()
             .map(|waiting| (waiting.batch, waiting.answer))
             .unzip();
-        // Whoever stopped waiting does not need the answer.
+        // `send` fails if the reader has stopped waiting: then nobody needs the answer.
         match self.ledger.settle(&batches).await {
             Ok(settlements) => {
                 for (answer, settlements) in answers.into_iter().zip(settlements) {
                     let _ = answer.send(Ok(settlements));
                 }
             }
-            // One may be in the way of the others: each by itself tells. All at once, so that a ledger that does not answer
-            // is waited for once.
+            // One batch may have made the transaction of all fail: each gets a transaction of its own. They run concurrently,
+            // so that a ledger that does not answer costs one timeout and not one for each batch.
             Err(_) if batches.len() > 1 => {
                 let alone = batches
                     .iter()
@@ -195,8 +195,8 @@ mod tests {
         }
     }
 
-    /// Settles all at once; the answers, each with how long it took.
-    async fn all(
+    /// Settles all batches concurrently. Returns each answer with the time that it took.
+    async fn settle_all(
         settler: &Settler,
         batches: impl IntoIterator<Item = SettleBatch>,
         lags: bool,
@@ -214,22 +214,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_alone_does_not_wait() {
+    async fn a_single_batch_does_not_wait() {
         let settler = settler().await;
         for from in 0..2 {
-            let alone = all(&settler, [batch(0, from, 1 + from..2 + from)], false).await;
+            let alone = settle_all(&settler, [batch(0, from, 1 + from..2 + from)], false).await;
             assert_eq!(times(&alone), [Duration::ZERO]);
-            tokio::time::sleep(PACE).await;
+            tokio::time::sleep(ROUND_INTERVAL).await;
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_is_settled_in_one_round() {
+    async fn waiting_batches_are_settled_in_one_round() {
         let settler = settler().await;
-        all(&settler, [batch(0, 0, 1..2)], false).await;
+        settle_all(&settler, [batch(0, 0, 1..2)], false).await;
         let together = [batch(0, 1, 2..3), batch(1, 0, 3..4), batch(2, 0, 4..6)];
-        let answers = all(&settler, together, false).await;
-        assert_eq!(times(&answers), [PACE; 3], "a round each would take longer");
+        let answers = settle_all(&settler, together, false).await;
+        assert_eq!(
+            times(&answers),
+            [ROUND_INTERVAL; 3],
+            "a round each would take longer"
+        );
         let settled: Vec<_> = answers
             .into_iter()
             .map(|(_, answer)| {
@@ -243,15 +247,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_lags_behind_does_not_wait() {
+    async fn batches_of_lagging_readers_do_not_wait() {
         let settler = settler().await;
-        all(&settler, [batch(0, 0, 1..2)], false).await;
-        let lagging = all(&settler, [batch(0, 1, 2..3), batch(1, 0, 3..4)], true).await;
+        settle_all(&settler, [batch(0, 0, 1..2)], false).await;
+        let lagging = settle_all(&settler, [batch(0, 1, 2..3), batch(1, 0, 3..4)], true).await;
         assert_eq!(times(&lagging), [Duration::ZERO; 2]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_round_has_a_bound() {
+    async fn a_round_has_a_maximum_size() {
         let settler = settler().await;
         // 3,000 attempts each: no two fit into a round.
         let large = [
@@ -259,11 +263,14 @@ mod tests {
             batch(1, 0, 3_001..6_001),
             batch(2, 0, 6_001..9_001),
         ];
-        let answers = all(&settler, large, false).await;
-        assert_eq!(times(&answers), [Duration::ZERO, PACE, 2 * PACE]);
-        // One alone may have more.
+        let answers = settle_all(&settler, large, false).await;
+        assert_eq!(
+            times(&answers),
+            [Duration::ZERO, ROUND_INTERVAL, 2 * ROUND_INTERVAL]
+        );
+        // A single batch may have more.
         let alone = batch(3, 0, 1..i64::try_from(ROUND_ATTEMPTS).unwrap() + 3);
-        let answers = all(&settler, [alone], true).await;
+        let answers = settle_all(&settler, [alone], true).await;
         assert_eq!(
             answers[0].1.as_ref().unwrap().len(),
             ROUND_ATTEMPTS + 2,
@@ -272,16 +279,16 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_in_the_way_does_not_hold_up_the_others() {
+    async fn a_batch_that_fails_does_not_hold_up_the_others() {
         let settler = settler().await;
-        all(&settler, [batch(0, 0, 1..2)], false).await;
+        settle_all(&settler, [batch(0, 0, 1..2)], false).await;
         let mut fenced = batch(1, 0, 2..3);
         fenced.from = Offset(7);
         let mut stranger = batch(2, 0, 2..3);
         stranger.attempts[0].sale = SaleId::new(99).unwrap();
         let good = [batch(0, 1, 3..4), batch(3, 0, 4..5)];
         let [first, last] = good;
-        let mut answers = all(&settler, [first, fenced, stranger, last], false)
+        let mut answers = settle_all(&settler, [first, fenced, stranger, last], false)
             .await
             .into_iter()
             .map(|(_, answer)| answer);

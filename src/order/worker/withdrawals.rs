@@ -29,7 +29,10 @@ pub(super) async fn complete(
     pending: &[Movement],
     status: &GateStatus,
 ) -> Result<Withdrawn, PortError> {
-    let GateStatus::Open { withdrawn, .. } = status else {
+    let GateStatus::Open {
+        withdrawn, version, ..
+    } = status
+    else {
         return Ok(Withdrawn::Nothing);
     };
     let (gate, ledger, sale) = (&engines.gate, &engines.ledger, listing.id);
@@ -71,6 +74,10 @@ pub(super) async fn complete(
         return Ok(Withdrawn::Nothing);
     };
     let terms = listing.terms();
+    // Terms of a ledger that was set back since: nothing is cleared, and the next step of the controller finds out.
+    if *version > terms.version {
+        return Ok(Withdrawn::Nothing);
+    }
     let expires = terms.window.end + settings.keep;
     Ok(match gate.set_terms(sale, terms, &closed, expires).await? {
         TermsOutcome::InForce => Withdrawn::Cleared,

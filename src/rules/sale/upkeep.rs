@@ -96,8 +96,9 @@ impl Sale {
         if terms.version > new.version {
             return TermsOutcome::InForce;
         }
-        let mut units = 0;
+        let (mut units, mut may_sell) = (0, false);
         if terms.version < new.version {
+            may_sell = (terms.window, terms.switch) != (new.window, new.switch);
             units = signed(new.total) - signed(terms.total);
             *terms = new;
             self.expires = Some(millis(expires));
@@ -106,7 +107,7 @@ impl Sale {
             units += signed(self.withdrawn.remove(movement).unwrap_or(0));
         }
         self.available = Some(available + units);
-        if units > 0 {
+        if units > 0 || may_sell {
             self.holders_epoch += 1;
         }
         TermsOutcome::InForce

@@ -1,4 +1,4 @@
-//! What becomes of attempts, batch by batch.
+//! Tests of the rules, on batches of attempts.
 
 use super::*;
 use crate::port::{Offset, Position};
@@ -45,7 +45,7 @@ fn attempt(id: u128, user: i64) -> Attempt {
     }
 }
 
-/// Five units, and this attempt settled before.
+/// Sale 1 with five units left, and this attempt settled before.
 fn known_settled(attempt: Attempt, outcome: Outcome) -> Known {
     let settled = Settled {
         sale: attempt.sale,
@@ -84,7 +84,7 @@ fn outcomes(decision: &Decision) -> Vec<Outcome> {
 }
 
 #[test]
-fn the_first_come_get_the_units_and_the_rest_finds_it_sold_out() {
+fn the_first_attempts_get_the_units_and_the_others_find_the_sale_sold_out() {
     let batch = [attempt(3, 3), attempt(1, 1), attempt(2, 2)];
     let decision = decide_one(&batch, &[], known(2)).unwrap();
     assert_eq!(
@@ -168,7 +168,7 @@ fn an_attempt_settled_before_keeps_its_outcome_though_it_is_listed_as_rejected()
     let known = known_settled(one, Outcome::Ordered);
     let rejected = [Rejection {
         attempt: one.id,
-        cause: "buried in an earlier life".into(),
+        cause: "rejected by an earlier worker".into(),
     }];
     assert_eq!(
         outcomes(&decide_one(&[one], &rejected, known).unwrap()),
@@ -188,7 +188,7 @@ fn a_record_with_the_id_of_another_attempt_is_rejected_and_leaves_the_other_alon
 }
 
 #[test]
-fn what_names_unknown_things_stops_the_batch_with_every_cause_once() {
+fn attempts_that_name_an_unknown_sale_or_product_stop_the_batch_with_each_cause_once() {
     let mut no_sale = attempt(1, 1);
     no_sale.sale = SaleId::new(9).unwrap();
     let mut wrong_product = attempt(2, 1);
@@ -270,7 +270,7 @@ fn a_record_of_a_shopper_with_an_order_is_answered_by_the_order_whatever_its_tim
 }
 
 #[test]
-fn where_it_is_not_known_when_a_sale_was_open_every_time_is_taken() {
+fn every_time_is_accepted_if_it_is_not_known_when_the_sale_was_open() {
     let mut known = known(9);
     for sale in known.sales.values_mut() {
         sale.admitted = None;
@@ -284,7 +284,7 @@ fn where_it_is_not_known_when_a_sale_was_open_every_time_is_taken() {
 }
 
 #[test]
-fn an_attempt_of_a_deleted_account_takes_no_unit_and_stops_nobody() {
+fn an_attempt_of_a_deleted_account_takes_no_unit_and_stops_no_other_attempt() {
     let batch = [attempt(1, 99), attempt(2, 2), attempt(1, 99)];
     let decision = decide_one(&batch, &[], known(1)).unwrap();
     assert_eq!(
@@ -305,7 +305,7 @@ fn an_attempt_without_an_account_keeps_its_outcome_though_the_account_is_there_l
 }
 
 #[test]
-fn buried_attempts_are_rejected_and_the_rest_is_settled() {
+fn attempts_among_the_dead_letters_are_rejected_and_the_others_are_settled() {
     let mut no_sale = attempt(1, 1);
     no_sale.sale = SaleId::new(9).unwrap();
     let batch = [no_sale, attempt(2, 2)];
@@ -321,7 +321,7 @@ fn buried_attempts_are_rejected_and_the_rest_is_settled() {
 }
 
 #[test]
-fn batches_settled_together_see_each_other_and_are_answered_apart() {
+fn batches_settled_together_share_units_and_get_separate_answers() {
     let (one, two, three) = (attempt(1, 1), attempt(2, 2), attempt(3, 1));
     let batches = [batch(4, &[one], &[]), batch(7, &[two, three], &[])];
     let decision = decide(&batches, known(1)).unwrap();
@@ -341,12 +341,12 @@ fn batches_settled_together_see_each_other_and_are_answered_apart() {
             Outcome::AlreadyOrdered { by: one.id }
         ]
     );
-    let places: Vec<_> = decision
+    let partitions: Vec<_> = decision
         .fresh
         .iter()
         .map(|fresh| fresh.partition.0)
         .collect();
-    assert_eq!(places, [4, 7, 7]);
+    assert_eq!(partitions, [4, 7, 7]);
 }
 
 #[test]

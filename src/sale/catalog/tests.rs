@@ -225,6 +225,7 @@ async fn a_cancelled_sale_counts_as_ended_and_gives_way_to_others() {
     let product = ProductId::new(1).unwrap();
     for now in [150, 270] {
         set(&clock, now);
+        assert!(catalog.has_ended(ids(2).0) && catalog.has_ended(ids(1).0));
         let view = catalog.current().unwrap();
         assert_eq!(
             (view.id, view.status),

@@ -11,11 +11,11 @@ use super::{
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, Holder,
-        Lease, Ledger, LedgerError, Member, Movement, MovementId, MovementMode, NewUser, Offset,
-        Outcome, Partition, PasswordHashOutcome, Position, Registration, Restock, SaleChange,
-        SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt,
-        Settlement, StoredUser,
+        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, FoundAccount,
+        Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId, MovementMode, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, Restock,
+        SaleChange, SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
 };
 
@@ -155,10 +155,7 @@ impl Ledger for RemoteLedger {
         of_ledger(self.connection.call(what, done, effect).await)
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         let (ledger, taken) = (Arc::clone(&self.ledger), ids.to_vec());
         let effect = move || {
             let (ledger, ids) = (Arc::clone(&ledger), taken.clone());

@@ -111,8 +111,10 @@ impl World {
         let now = self.now();
         let mut seen = self.seen();
         seen.gate_losses.push(now);
-        seen.erased
-            .extend(before.difference(&after).filter(|id| !traced(id)));
+        // One of these may be on its way to the log, and come after the sale was loaded anew.
+        let erased: Vec<_> = before.difference(&after).filter(|id| !traced(id)).collect();
+        seen.may_be_short |= !erased.is_empty();
+        seen.erased.extend(erased);
         seen.resurrected.extend(after.difference(&before));
         seen.owed.extend(logged);
         drop(seen);

@@ -16,6 +16,7 @@ mod operator;
 mod orders;
 mod postgres;
 mod products;
+mod sessions;
 mod settling;
 mod sqlite;
 mod terms;
@@ -128,6 +129,16 @@ macro_rules! sql_suite {
                     the_older_of_two_accounts_with_one_key_has_it_and_both_log_in,
                     a_key_that_becomes_free_goes_to_the_account_without_one,
                     a_changed_name_has_a_changed_key,
+                }
+                sessions {
+                    an_account_has_the_role_it_was_made_with,
+                    ending_tokens_covers_all_that_were_issued_and_is_told_to_nodes,
+                    accounts_with_ended_tokens_are_read_at_the_start_of_a_node,
+                    disabling_ends_the_tokens_and_enabling_brings_none_back,
+                    statements_by_hand_end_tokens_as_commands_do,
+                    a_password_is_set_only_over_the_one_that_was_compared,
+                    of_two_who_come_with_one_reset_token_one_sets_the_password,
+                    a_reset_token_ends_with_its_hour_the_next_token_and_another_password,
                 }
                 orders {
                     an_order_too_many_written_by_hand_is_refused,

@@ -1,4 +1,4 @@
-//! Groups, savepoints, and a disk that fails.
+//! Tests of groups, savepoints, and a disk that fails.
 
 use diesel::{QueryableByName, RunQueryDsl, sql_query, sql_types::BigInt};
 use futures::future::join_all;
@@ -44,12 +44,12 @@ async fn count(store: &Store) -> i64 {
 }
 
 #[tokio::test]
-async fn what_fails_is_not_written_and_harms_nobody_else() {
+async fn work_that_fails_is_not_written_and_does_not_affect_other_work() {
     let (_directory, store) = store();
     let pieces = (0..40).map(|number| {
         store.write(move |conn| {
             insert(conn, number, 0)?;
-            // Every fourth fails after it has written.
+            // Every fourth piece of work fails after it has written.
             if number % 4 == 0 {
                 insert(conn, number, 0)?;
             }
@@ -68,7 +68,7 @@ async fn what_fails_is_not_written_and_harms_nobody_else() {
 }
 
 #[tokio::test]
-async fn a_full_disk_writes_nothing_and_is_written_to_again_when_it_has_room() {
+async fn nothing_is_written_to_a_full_disk_until_it_has_room_again() {
     let (_directory, store) = store();
     let limit = |pages: u32| {
         let pragma = format!("PRAGMA max_page_count = {pages}");
@@ -87,9 +87,9 @@ async fn a_full_disk_writes_nothing_and_is_written_to_again_when_it_has_room() {
 }
 
 #[tokio::test]
-async fn a_commit_that_fails_in_an_unknown_way_is_the_last() {
+async fn after_a_commit_with_an_unknown_outcome_nothing_is_written() {
     let (_directory, store) = store();
-    // What is wrong only at the commit stands in for a disk that fails then.
+    // A deferred constraint fails at the commit, like a disk that fails then.
     let orphan = store
         .write(|conn| sql_query("INSERT INTO children VALUES (9)").execute(conn))
         .await;
@@ -100,7 +100,7 @@ async fn a_commit_that_fails_in_an_unknown_way_is_the_last() {
 }
 
 #[tokio::test]
-async fn what_waits_is_written_before_the_file_is_closed() {
+async fn waiting_work_is_written_before_the_file_is_closed() {
     let (_directory, store) = store();
     let writes = (0..10).map(|number| store.write(move |conn| insert(conn, number, 0)));
     let (written, ()) = tokio::join!(biased; join_all(writes), store.close());

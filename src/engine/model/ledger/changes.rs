@@ -29,9 +29,13 @@ impl ModelLedger {
         tables.sales.get(&sale).cloned()
     }
 
-    /// As by a statement written by hand: the switch of a sale.
+    /// As by a statement written by hand: the switch of a sale, unless it is cancelled for good.
     pub fn set_switch(&self, sale: SaleId, switch: SaleSwitch) {
-        self.update(sale, |row| row.switch = switch);
+        self.update(sale, |row| {
+            if row.switch != SaleSwitch::Cancelled {
+                row.switch = switch;
+            }
+        });
     }
 
     /// As by a statement written by hand: the end of a sale, if it is behind the start.

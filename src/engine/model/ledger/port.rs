@@ -14,10 +14,10 @@ use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
         AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
-        EndedOrder, Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId, NewUser,
-        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, SaleListing,
-        SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settlement,
-        StoredUser,
+        EndedOrder, FoundAccount, Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId,
+        NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, Role,
+        SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError,
+        SettledAttempt, Settlement, StoredUser,
     },
     rules::settlement::{self, Settled},
 };
@@ -47,9 +47,11 @@ impl Ledger for ModelLedger {
         let stored = StoredUser {
             id,
             username: user.username.clone(),
+            email: user.email.clone(),
             password_hash: user.password_hash.clone(),
-            role: "user".to_owned(),
+            role: Role::User,
             created_at: now,
+            sessions: SessionRule::default(),
         };
         tables.users.insert(id, (stored, user.email.clone()));
         Ok(Registration::Registered(id))
@@ -71,17 +73,18 @@ impl Ledger for ModelLedger {
         since: Option<&AccountPosition>,
     ) -> Result<AccountChanges, LedgerError> {
         let tables = self.tables();
-        let server = tables.set_back.to_string();
+        let epoch = tables.set_back.to_string();
         let read = since.map_or(usize::MAX, |position| {
-            usize::try_from(position.at).unwrap_or(usize::MAX)
+            usize::try_from(position.read_before).unwrap_or(usize::MAX)
         });
         let removed = tables.removed.iter().skip(read);
         Ok(AccountChanges {
-            restart: since.is_some_and(|position| position.server != server),
+            restart: since.is_some_and(|position| position.epoch != epoch),
             removed: removed.map(|id| id.value()..=id.value()).collect(),
+            sessions: Vec::new(),
             position: AccountPosition {
-                server,
-                at: tables.removed.len() as u64,
+                epoch,
+                read_before: tables.removed.len() as u64,
                 seen: BTreeSet::new(),
                 made_at: self.clock.now(),
             },
@@ -101,13 +104,17 @@ impl Ledger for ModelLedger {
         Ok(AccountPage::of(accounts.take(limit)))
     }
 
-    async fn find_accounts(
-        &self,
-        ids: &[UserId],
-    ) -> Result<Vec<(UserId, DateTime<Utc>)>, LedgerError> {
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
         let tables = self.tables();
-        let made_at = |id: &UserId| Some((*id, tables.users.get(id)?.0.created_at));
-        Ok(ids.iter().filter_map(made_at).collect())
+        let found = |id: &UserId| {
+            let (user, _) = tables.users.get(id)?;
+            Some(FoundAccount {
+                id: *id,
+                made_at: user.created_at,
+                sessions: user.sessions,
+            })
+        };
+        Ok(ids.iter().filter_map(found).collect())
     }
 
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {

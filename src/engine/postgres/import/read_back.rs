@@ -1,4 +1,4 @@
-//! Reads what the database has after an import, as the lines that an export of it would have.
+//! Reads the rows of the database after an import as the lines that an export of it would have, to compare them.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -15,10 +15,10 @@ use crate::engine::{
     transfer::{Line, OrderRow, ProductRow, SaleRow, Sealer, Seals, UserRow},
 };
 
-/// Cursors, so that a million rows are read in one pass and never at once.
+/// Cursors, so that the rows are read in one pass without holding all of them in memory.
 const CURSORS: &str = "
     DECLARE users_back CURSOR FOR
-        SELECT id, username, email, password_hash, full_name, role, created_at FROM users ORDER BY id;
+        SELECT id, username, email, password_hash, full_name, role, created_at, disabled_at, tokens_valid_from FROM users ORDER BY id;
     DECLARE products_back CURSOR FOR
         SELECT id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at FROM products ORDER BY id;
     DECLARE sales_back CURSOR FOR
@@ -28,7 +28,7 @@ const CURSORS: &str = "
         SELECT flash_sale_id, user_id, product_id, status::text AS status, attempt_id, created_at
         FROM orders ORDER BY flash_sale_id, user_id";
 
-/// The seals of what the database has.
+/// The seals (counts and checksums) of the rows in the database.
 pub(super) async fn seals(conn: &mut AsyncPgConnection) -> Result<Seals, ImportError> {
     conn.batch_execute(CURSORS).await?;
     let mut sealer = Sealer::default();
@@ -74,6 +74,10 @@ struct User {
     role: String,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    tokens_valid_from: Option<DateTime<Utc>>,
 }
 
 #[derive(QueryableByName)]
@@ -148,6 +152,8 @@ impl From<User> for Line {
             full_name: row.full_name,
             role: row.role,
             created_at: row.created_at,
+            disabled_at: row.disabled_at,
+            tokens_valid_from: row.tokens_valid_from,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The rows of the original's tables with the operator's changes, in the order and form in which an export has them.
+//! Reads the rows of the original's tables with the operator's changes, in the order and form of an export.
 
 use std::{
     collections::{BTreeMap, btree_map::Values},
@@ -24,7 +24,7 @@ use crate::engine::{
     },
 };
 
-/// Declared anew for every pass: `CLOSE ALL` forgets those of the pass before.
+/// The cursors are declared anew for each pass. `CLOSE ALL` closes those of the pass before.
 const CURSORS: &str = "
     CLOSE ALL;
     DECLARE users_there NO SCROLL CURSOR FOR
@@ -49,16 +49,16 @@ const SALES: &str = "
         initial_stock::bigint AS initial_stock, coalesce(created_at, now()) AS created_at
     FROM flash_sales ORDER BY flash_sales.id";
 
-/// Whoever takes the rows has gone.
+/// The receiver of the rows was dropped.
 struct Gone;
 
 impl Original {
-    /// Lets all rows be read once more.
+    /// Starts a pass: the next reads begin with the first rows.
     pub(super) async fn begin_pass(&mut self) -> Result<(), OriginalError> {
         Ok(self.session.batch_execute(CURSORS).await?)
     }
 
-    /// The next orders, each with its id there; `None` after the last.
+    /// The next orders that the changes do not skip, each with its id in the original; `None` after the last.
     pub(super) async fn next_orders(
         &mut self,
         changes: &Changes,
@@ -89,7 +89,7 @@ impl Original {
         Ok(products)
     }
 
-    /// With all their units left.
+    /// All sales. The remaining units are the initial ones.
     pub(super) async fn sales(&mut self, changes: &Changes) -> Result<Vec<SaleRow>, OriginalError> {
         let rows: Vec<Sale> = self.load(SALES).await?;
         let mut sales: Vec<_> = rows.into_iter().map(SaleRow::from).collect();
@@ -100,7 +100,7 @@ impl Original {
         Ok(sales)
     }
 
-    /// Passes on all rows in the order of an export; what proves them.
+    /// Sends all rows in the order of an export. Returns the sealer of the sent rows.
     pub(super) async fn feed_rows(
         &mut self,
         changes: &Changes,
@@ -156,7 +156,7 @@ impl Original {
     }
 }
 
-/// `Err(())`: nobody takes them any more.
+/// Sends lines. `Err(())`: the receiver was dropped.
 async fn pass_on(
     lines: impl Iterator<Item = Line>,
     rows: &mpsc::Sender<Fed>,
@@ -171,10 +171,10 @@ async fn pass_on(
     Ok(Ok(()))
 }
 
-/// Accounts by id: those that are there, and those that the changes make.
+/// Reads accounts in the order of their ids: those of the table, and those that the changes add.
 pub(super) struct Accounts<'c> {
     changes: &'c Changes,
-    made: Peekable<Values<'c, i64, NewUserChange>>,
+    added: Peekable<Values<'c, i64, NewUserChange>>,
     is_over: bool,
 }
 
@@ -182,39 +182,39 @@ impl<'c> Accounts<'c> {
     pub(super) fn new(changes: &'c Changes) -> Self {
         Self {
             changes,
-            made: changes.new_users.values().peekable(),
+            added: changes.new_users.values().peekable(),
             is_over: false,
         }
     }
 
-    /// The next ones; `None` after the last.
+    /// The next accounts; `None` after the last.
     pub(super) async fn next(
         &mut self,
-        there: &mut Original,
+        original: &mut Original,
     ) -> Result<Option<Vec<UserRow>>, OriginalError> {
         if self.is_over {
             return Ok(None);
         }
-        let rows: Vec<User> = there.load(FETCH_USERS).await?;
+        let rows: Vec<User> = original.load(FETCH_USERS).await?;
         self.is_over = rows.is_empty();
         let mut users = Vec::with_capacity(rows.len());
         for row in rows {
             let mut user = UserRow::from(row);
-            while let Some(new) = self.made.next_if(|new| new.id <= user.id) {
-                users.push(self.row(new, there.now));
+            while let Some(new) = self.added.next_if(|new| new.id <= user.id) {
+                users.push(self.row(new, original.now));
             }
             self.changes.user(&mut user);
             users.push(user);
         }
         while self.is_over
-            && let Some(new) = self.made.next()
+            && let Some(new) = self.added.next()
         {
-            users.push(self.row(new, there.now));
+            users.push(self.row(new, original.now));
         }
         Ok(Some(users))
     }
 
-    /// A made account is changed as any other: what clashes with it may have been found after it was proposed.
+    /// The row of an added account. Changes apply to it as well: a clash with it may have been found after it was proposed.
     fn row(&self, new: &NewUserChange, now: DateTime<Utc>) -> UserRow {
         let mut user = new.row(now);
         self.changes.user(&mut user);
@@ -295,9 +295,11 @@ impl From<User> for UserRow {
             email: row.email,
             password_hash: row.password_hash,
             full_name: row.full_name,
-            // It knows no roles.
+            // The original has no roles.
             role: "user".to_owned(),
             created_at: row.created_at,
+            disabled_at: None,
+            tokens_valid_from: None,
         }
     }
 }
@@ -310,7 +312,7 @@ impl From<Product> for ProductRow {
             name: row.name,
             description: row.description,
             image_url: None,
-            // It knows no prices.
+            // The original has no prices.
             price_cents: 0,
             currency: "USD".to_owned(),
             prior_price_cents: None,
@@ -337,7 +339,7 @@ impl From<Sale> for SaleRow {
 }
 
 impl From<Order> for OrderRow {
-    /// Its attempt has no id there: the order's own takes its place, and stays the order's id.
+    /// The UUID of the order becomes the id of its attempt, and remains the id of the order.
     fn from(row: Order) -> Self {
         Self {
             sale_id: row.sale_id,

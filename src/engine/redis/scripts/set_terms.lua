@@ -12,7 +12,8 @@
 -- in the same step. With the version in force it is cleared as well: another process may have applied that version
 -- without the list. With an older one it is not: its total may count those units still.
 local call = redis.call
-local meta = call('HMGET', KEYS[4], 'state', 'ledger', 'version', 'total', 'withdrawn')
+local meta = call('HMGET', KEYS[4], 'state', 'ledger', 'version', 'total', 'withdrawn',
+  'start', 'end', 'switch')
 local stock = call('GET', KEYS[1])
 if meta[1] ~= 'open' or not stock or (ARGV[1] ~= '' and meta[2] and meta[2] ~= '' and meta[2] ~= ARGV[1]) then
   return 0
@@ -30,7 +31,9 @@ for i = 8, #ARGV do
   end
 end
 local units = cleared
+local may_sell = false
 if newer then
+  may_sell = meta[6] ~= ARGV[4] or meta[7] ~= ARGV[5] or (meta[8] or 'on') ~= ARGV[7]
   units = units + ARGV[3] - (meta[4] or stock + call('HLEN', KEYS[2]) + (meta[5] or 0))
 end
 if cleared > 0 then
@@ -39,7 +42,8 @@ end
 if units ~= 0 then
   call('INCRBY', KEYS[1], string.format('%.0f', units))
 end
-if units > 0 then
+-- Nodes that know by heart who holds a unit of a sale that gives none must look again.
+if units > 0 or may_sell then
   call('HINCRBY', KEYS[4], 'returns', 1)
 end
 if not newer then

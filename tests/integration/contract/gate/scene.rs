@@ -1,6 +1,10 @@
 //! A sale in the gate beside the ledger's view of it, so that every test can check the balance.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
@@ -271,8 +275,10 @@ pub fn terms(window: SaleWindow, total: u64) -> SaleTerms {
     }
 }
 
+/// The same for all tests of a run: a window that is set again changes nothing.
 pub fn open_window() -> SaleWindow {
-    window_from_now(-3_600_000, 3_600_000)
+    static WINDOW: LazyLock<SaleWindow> = LazyLock::new(|| window_from_now(-3_600_000, 3_600_000));
+    *WINDOW
 }
 
 /// A window with these distances from now, in milliseconds.

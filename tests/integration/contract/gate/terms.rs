@@ -175,9 +175,14 @@ pub async fn a_paused_sale_refuses_everyone_but_its_holders(engine: impl Engine)
     scene.apply(terms(window, 10), &[]).await;
     scene.apply(paused, &[]).await;
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Paused);
+    let paused = scene.figures().await.2;
     scene
         .apply(switched(3, SaleSwitch::On, window, 10), &[])
         .await;
+    assert!(
+        scene.figures().await.2 > paused,
+        "a node that refuses by heart must look again"
+    );
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Reserved);
     scene.check_balance().await;
 }

@@ -5,7 +5,8 @@ use flashsale::{
     ids::UserId,
     port::{
         ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPosition, KeyClash, KeyPage, Ledger,
-        NewUser, Offset, Outcome, PasswordHashOutcome, Registration, SettleBatch,
+        NewUser, Offset, Outcome, PasswordHashOutcome, Registration, Role, SessionRule,
+        SettleBatch,
     },
 };
 use futures::future::join_all;
@@ -55,8 +56,8 @@ pub async fn an_account_is_found_whatever_the_case(bed: &impl TestBed) {
     };
     let found = ledger.find_user("ADA").await.unwrap().unwrap();
     assert_eq!(
-        (found.id, found.username.as_str(), found.role.as_str()),
-        (id, "Ada", "user")
+        (found.id, found.username.as_str(), found.role),
+        (id, "Ada", Role::User)
     );
     assert_eq!(ledger.find_user("nobody").await.unwrap(), None);
     assert_eq!(ledger.find_user("Ada\0").await.unwrap(), None);
@@ -432,7 +433,7 @@ pub async fn at_a_position_of_another_state_everything_is_read_again(bed: &impl 
     bed.shoppers(1).await;
     let now = ledger.account_changes(None).await.unwrap();
     let foreign = AccountPosition {
-        server: "another".to_owned(),
+        epoch: "another".to_owned(),
         ..now.position
     };
     let changes = ledger.account_changes(Some(&foreign)).await.unwrap();
@@ -474,15 +475,17 @@ pub async fn accounts_are_looked_up_with_the_time_they_were_made(bed: &impl Test
     bed.delete_account(gone).await;
     let asked = [other, gone, one, UserId::new(99_999).unwrap()];
     let mut found = ledger.find_accounts(&asked).await.unwrap();
-    found.sort_unstable();
-    let ids: Vec<_> = found.iter().map(|(id, _)| *id).collect();
+    found.sort_unstable_by_key(|account| account.id);
+    let ids: Vec<_> = found.iter().map(|account| account.id).collect();
     assert_eq!(ids, [one, other]);
-    for (id, made_at) in found {
+    for account in found {
+        let made_at = account.made_at;
         assert!((begun..=Utc::now() + TimeDelta::seconds(5)).contains(&made_at));
-        let stored = ledger
-            .find_user(if id == one { "one" } else { "other" })
-            .await;
-        assert_eq!(stored.unwrap().unwrap().created_at, made_at);
+        let name = if account.id == one { "one" } else { "other" };
+        let stored = ledger.find_user(name).await.unwrap().unwrap();
+        assert_eq!(stored.created_at, made_at);
+        assert_eq!(account.sessions, SessionRule::default());
+        assert_eq!(stored.sessions, account.sessions);
     }
     assert_eq!(ledger.find_accounts(&[]).await.unwrap(), []);
 }

@@ -10,8 +10,8 @@ use flashsale::{
     clock::{Clock, SystemClock},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Administration, Attempt, Ledger, Member, Offset, Outcome, Partition, Position, Rejection,
-        SettleBatch, SettleError,
+        AccountStore, Administration, Attempt, Ledger, Member, Offset, Outcome, Partition,
+        Position, Rejection, SettleBatch, SettleError,
     },
 };
 
@@ -71,6 +71,9 @@ pub trait SqlBed: TestBed {
 
     /// A query by hand for one number.
     async fn number(&self, query: &str) -> i64;
+
+    /// The accounts, to be changed.
+    async fn accounts(&self) -> Arc<dyn AccountStore>;
 
     /// Instants as the engine's SQL spells them.
     fn instant(&self, at: DateTime<Utc>) -> String;

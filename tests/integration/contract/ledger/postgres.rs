@@ -14,7 +14,10 @@ use flashsale::{
         postgres::{ConnectError, PostgresLedger, migrate, seed},
     },
     ids::{AttemptId, SaleId, UserId},
-    port::{Administration, Ledger, Offset, Outcome, Partition, SettleBatch, SettleError},
+    port::{
+        AccountStore, Administration, Ledger, Offset, Outcome, Partition, Role, SettleBatch,
+        SettleError,
+    },
 };
 use futures::future::join_all;
 
@@ -64,6 +67,10 @@ impl SqlBed for PostgresBed {
 
     async fn number(&self, query: &str) -> i64 {
         self.client.query_one(query, &[]).await.unwrap().get(0)
+    }
+
+    async fn accounts(&self) -> Arc<dyn AccountStore> {
+        Arc::new(self.database.ledger().await)
     }
 
     fn instant(&self, at: DateTime<Utc>) -> String {
@@ -480,8 +487,8 @@ async fn seeding_twice_changes_nothing() {
     );
     let admin = ledger.find_user("admin").await.unwrap().unwrap();
     assert_eq!(
-        (admin.role.as_str(), admin.password_hash.as_str()),
-        ("admin", "hash of admin123")
+        (admin.role, admin.password_hash.as_str()),
+        (Role::Admin, "hash of admin123")
     );
 }
 

@@ -10,7 +10,7 @@ use diesel::SqliteConnection;
 use flashsale::{
     engine::embedded::Embedded,
     ids::{AttemptId, SaleId, UserId},
-    port::{Administration, Ledger},
+    port::{AccountStore, Administration, Ledger},
 };
 use tempfile::TempDir;
 
@@ -61,6 +61,10 @@ impl SqlBed for SqliteBed {
 
     async fn number(&self, query: &str) -> i64 {
         embedded::number(&mut self.conn.lock().unwrap(), query)
+    }
+
+    async fn accounts(&self) -> Arc<dyn AccountStore> {
+        self.engines.ledger.clone()
     }
 
     fn instant(&self, at: DateTime<Utc>) -> String {

@@ -1,0 +1,2 @@
+-- Reads the table while everybody goes on.
+ALTER TABLE users VALIDATE CONSTRAINT users_role_check;

@@ -1,0 +1,2 @@
+DROP INDEX users_staff_idx;
+DROP INDEX users_sessions_idx;

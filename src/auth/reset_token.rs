@@ -1,0 +1,72 @@
+//! One-time tokens with which a password is reset: 256 random bits in hexadecimal digits, of which only the hash is stored.
+
+use std::time::Duration;
+
+use ring::rand::{SecureRandom, SystemRandom};
+use sha2::{Digest, Sha256};
+
+use super::PasswordError;
+use crate::port::ResetHash;
+
+/// How long a token is good.
+pub const RESET_LIFETIME: Duration = Duration::from_hours(1);
+
+/// Of a password that nobody chose: 120 bits.
+const PASSWORD_BYTES: usize = 15;
+
+/// A token, to be shown once. Without `Debug`.
+pub struct ResetToken(String);
+
+impl ResetToken {
+    /// Makes one.
+    pub fn generate() -> Result<Self, PasswordError> {
+        random_digits::<32>().map(Self)
+    }
+
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// What is stored of it.
+    #[must_use]
+    pub fn hash(&self) -> ResetHash {
+        hash(&self.0)
+    }
+}
+
+/// What is stored of a token, if it is one.
+pub(super) fn hash(token: &str) -> ResetHash {
+    ResetHash(Sha256::digest(token.trim()).into())
+}
+
+/// A password for somebody who does not choose one.
+pub fn random_password() -> Result<String, PasswordError> {
+    random_digits::<PASSWORD_BYTES>()
+}
+
+fn random_digits<const BYTES: usize>() -> Result<String, PasswordError> {
+    let mut bytes = [0; BYTES];
+    SystemRandom::new()
+        .fill(&mut bytes)
+        .map_err(|_| PasswordError::Hashing("the system gives no random numbers".to_owned()))?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_differ_and_are_found_by_their_hash() {
+        let (one, other) = (
+            ResetToken::generate().unwrap(),
+            ResetToken::generate().unwrap(),
+        );
+        assert_eq!(one.reveal().len(), 64);
+        assert_ne!(one.reveal(), other.reveal());
+        assert_eq!(hash(&format!(" {}\n", one.reveal())), one.hash());
+        assert_ne!(one.hash(), other.hash());
+        assert_eq!(random_password().unwrap().len(), 30);
+    }
+}

@@ -1,0 +1,116 @@
+//! Accounts as `flashsale user` prints them: for people, and as JSON.
+
+use serde::Serialize;
+
+use crate::{
+    auth::{RESET_LIFETIME, ResetToken},
+    http::timestamp,
+    port::{Access, StoredUser},
+    terminal::{Plain, print_json, say},
+};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UserDocument<'a> {
+    user_id: String,
+    username: &'a str,
+    email: &'a str,
+    role: &'static str,
+    disabled: bool,
+    created_at: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ChangedDocument<'a> {
+    user: UserDocument<'a>,
+    /// Generated; it is shown nowhere else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reset_token: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in_secs: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct ListDocument<'a> {
+    users: Vec<UserDocument<'a>>,
+}
+
+fn document(user: &StoredUser) -> UserDocument<'_> {
+    UserDocument {
+        user_id: user.id.to_string(),
+        username: &user.username,
+        email: &user.email,
+        role: user.role.to_sql(),
+        disabled: user.sessions.access == Access::Disabled,
+        created_at: timestamp(user.created_at),
+    }
+}
+
+/// An account after a change, with its generated password.
+pub(super) fn changed(
+    user: &StoredUser,
+    said: &str,
+    password: Option<String>,
+    json: bool,
+) -> anyhow::Result<()> {
+    if json {
+        print_json(&ChangedDocument {
+            user: document(user),
+            password: password.as_deref(),
+            reset_token: None,
+            expires_in_secs: None,
+        })?;
+        return Ok(());
+    }
+    say!("{said}:");
+    line(user);
+    if let Some(password) = password {
+        say!("password: {password}  (shown once)");
+    }
+    Ok(())
+}
+
+/// A one-time token.
+pub(super) fn reset_token(user: &StoredUser, token: &ResetToken, json: bool) -> anyhow::Result<()> {
+    let secs = RESET_LIFETIME.as_secs();
+    if json {
+        print_json(&ChangedDocument {
+            user: document(user),
+            password: None,
+            reset_token: Some(token.reveal()),
+            expires_in_secs: Some(secs),
+        })?;
+        return Ok(());
+    }
+    line(user);
+    say!(
+        "reset token: {}  (shown once; for POST /api/auth/reset, once, within {} minutes)",
+        token.reveal(),
+        secs / 60
+    );
+    Ok(())
+}
+
+/// One account of a list.
+pub(super) fn line(user: &StoredUser) {
+    let disabled = match user.sessions.access {
+        Access::Enabled => "",
+        Access::Disabled => "  disabled",
+    };
+    say!(
+        "{:>8}  {:<8}  {}  {}{disabled}",
+        user.id,
+        user.role.to_sql(),
+        Plain(&user.username),
+        Plain(&user.email)
+    );
+}
+
+pub(super) fn list(users: &[StoredUser]) -> anyhow::Result<()> {
+    let users = users.iter().map(document).collect();
+    print_json(&ListDocument { users })?;
+    Ok(())
+}
