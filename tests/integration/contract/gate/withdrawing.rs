@@ -266,7 +266,7 @@ pub async fn withdrawals_and_presses_at_once_share_the_units(engine: impl Engine
         .chain(&movements)
         .map(|id| withdraw(&scene, *id, 3, UpTo));
     let presses = (0..40).map(|_| scene.reserve(new_shopper()));
-    let (taken, pressed) = join(join_all(withdrawals), join_all(presses)).await;
+    let (taken, answers) = join(join_all(withdrawals), join_all(presses)).await;
     let (first, second) = taken.split_at(8);
     assert_eq!(first, second, "repeated, it answers the same");
     let taken: u32 = first
@@ -276,7 +276,7 @@ pub async fn withdrawals_and_presses_at_once_share_the_units(engine: impl Engine
             WithdrawOutcome::NotOpen => panic!("the sale is open"),
         })
         .sum();
-    let reserved = pressed
+    let reserved = answers
         .iter()
         .filter(|outcome| **outcome == ReserveOutcome::Reserved);
     assert_eq!(taken as usize + reserved.count(), 40);
