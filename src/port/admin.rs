@@ -85,7 +85,8 @@ pub trait Administration: Ledger {
         entry: &ActionEntry,
     ) -> Result<SaleRecord, AdminError>;
 
-    /// Makes a change that `rules::lifecycle` allows at `now`, by the gate's clock. A change that leaves everything as it is
+    /// Makes a change that `rules::lifecycle` allows. `now` is the time of the call by the gate's clock; the sale's phase is that of
+    /// the moment when the ledger has the sale locked, which may be seconds later. A change that leaves everything as it is
     /// succeeds, raises no version and leaves no entry.
     async fn change_sale(
         &self,

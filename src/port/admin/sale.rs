@@ -85,6 +85,7 @@ pub enum SaleChange {
 pub struct SaleEdit {
     /// The version that the caller saw.
     pub expected: u64,
+    /// Only of a DRAFT.
     pub product: Option<ProductId>,
     pub start: Option<DateTime<Utc>>,
     pub end: Option<DateTime<Utc>>,

@@ -209,6 +209,7 @@ macro_rules! operator_suite {
                     what_changes_nothing_leaves_no_trace,
                     an_edit_of_another_version_is_stale,
                     changes_that_the_phase_does_not_allow_are_refused,
+                    the_phase_is_that_of_the_moment_when_the_sale_is_locked,
                     live_sales_of_a_product_do_not_overlap,
                     two_publications_of_overlapping_sales_at_once_make_one_live,
                     an_unknown_product_or_sale_is_not_found,

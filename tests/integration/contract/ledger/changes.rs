@@ -1,5 +1,7 @@
 //! Sales that operators make, publish and change.
 
+use std::time::Duration;
+
 use chrono::{TimeDelta, Utc};
 use flashsale::{
     ids::{ProductId, SaleId},
@@ -172,6 +174,27 @@ pub async fn changes_that_the_phase_does_not_allow_are_refused(bed: &impl SqlBed
     }
     assert_eq!(admin.sale(sale.id).await.unwrap(), Some(sale));
     assert_eq!(entries(admin.as_ref()).await, written);
+}
+
+pub async fn the_phase_is_that_of_the_moment_when_the_sale_is_locked(bed: &impl SqlBed) {
+    let admin = bed.administration().await;
+    let sale = open_sale(admin.as_ref()).await;
+    let lock = format!("UPDATE flash_sales SET note = note WHERE id = {}", sale.id);
+    bed.execute("BEGIN").await.unwrap();
+    bed.execute(&lock).await.unwrap();
+    // Asked for before the end, and done after it.
+    let (add, entry) = (SaleChange::AddUnits(1), because("more"));
+    let asked = sale.window.end - TimeDelta::milliseconds(200);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        bed.execute("COMMIT").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(admin.change_sale(sale.id, &add, asked, &entry), release);
+    assert!(
+        matches!(answer, Err(AdminError::NotAllowed(_))),
+        "{answer:?}"
+    );
+    assert_eq!(admin.sale(sale.id).await.unwrap(), Some(sale));
 }
 
 pub async fn live_sales_of_a_product_do_not_overlap(bed: &impl SqlBed) {
