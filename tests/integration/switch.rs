@@ -115,6 +115,8 @@ async fn a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed(system: impl
     told(&api, sale, late, "paused").await;
     set(
         &system,
+        &api,
+        &worker,
         sale,
         "initial_stock = initial_stock + 1, paused_at = NULL",
     )

@@ -188,7 +188,8 @@ impl StockGate for RemoteGate {
             )
         };
         let effect = move || {
-            let (gate, world, movements) = (Arc::clone(&gate), Arc::clone(&world), set_aside.clone());
+            let (gate, world, movements) =
+                (Arc::clone(&gate), Arc::clone(&world), set_aside.clone());
             async move {
                 let opened = gate
                     .open(sale, token, terms, remaining, &movements, expires)
