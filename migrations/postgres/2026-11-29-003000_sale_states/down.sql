@@ -1,5 +1,6 @@
 LOCK TABLE flash_sales IN ACCESS EXCLUSIVE MODE;
 DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
+DROP TRIGGER flash_sales_write_notes_admission ON flash_sales;
 DROP TRIGGER flash_sales_update_keeps_state ON flash_sales;
 DROP FUNCTION flash_sales_keep_state();
 DROP INDEX flash_sales_product_id_idx;
@@ -7,6 +8,7 @@ DROP INDEX flash_sales_product_id_idx;
 -- those with orders end where they start.
 DELETE FROM flash_sales s WHERE state <> 'LIVE' AND NOT EXISTS (SELECT FROM orders o WHERE o.flash_sale_id = s.id);
 UPDATE flash_sales SET end_time = start_time + interval '1 millisecond' WHERE state <> 'LIVE';
+UPDATE flash_sales SET admitted_from = NULL, admitted_until = NULL WHERE admitted_from > admitted_until;
 -- Of the deleted ones; a table with pending events of its triggers cannot be altered.
 SET CONSTRAINTS ALL IMMEDIATE;
 ALTER TABLE flash_sales
@@ -21,3 +23,16 @@ CREATE TRIGGER flash_sales_update_changes_terms BEFORE UPDATE ON flash_sales
     WHEN ((OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.version)
         IS DISTINCT FROM (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.version))
     EXECUTE FUNCTION flash_sales_change_terms();
+CREATE OR REPLACE FUNCTION flash_sales_note_admission() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        NEW.admitted_from := NEW.start_time;
+        NEW.admitted_until := NEW.end_time;
+    ELSIF OLD.admitted_from IS NOT NULL THEN
+        NEW.admitted_from := least(OLD.admitted_from, NEW.start_time);
+        NEW.admitted_until := greatest(OLD.admitted_until, NEW.end_time);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER flash_sales_write_notes_admission BEFORE INSERT OR UPDATE OF start_time, end_time ON flash_sales
+    FOR EACH ROW EXECUTE FUNCTION flash_sales_note_admission();

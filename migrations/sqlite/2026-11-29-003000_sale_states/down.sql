@@ -1,8 +1,11 @@
 -- The version before knows LIVE sales only, and would open a draft or a cancelled sale at its start: those without orders go, and
 -- those with orders end where they start.
+DROP TRIGGER flash_sales_update_notes_admission;
+DROP TRIGGER flash_sales_insert_notes_admission;
 DELETE FROM flash_sales
 WHERE state <> 'LIVE' AND NOT EXISTS (SELECT 1 FROM orders WHERE flash_sale_id = flash_sales.id);
 UPDATE flash_sales SET end_time = start_time + 1 WHERE state <> 'LIVE';
+UPDATE flash_sales SET admitted_from = NULL, admitted_until = NULL WHERE admitted_from > admitted_until;
 DROP TRIGGER flash_sales_update_notes_time;
 DROP TRIGGER flash_sales_update_changes_terms;
 DROP TRIGGER flash_sales_update_keeps_state;
@@ -30,4 +33,14 @@ WHEN NEW.version <= OLD.version
         IS NOT (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock)
 BEGIN
     UPDATE flash_sales SET version = OLD.version + 1 WHERE id = NEW.id;
+END;
+CREATE TRIGGER flash_sales_insert_notes_admission AFTER INSERT ON flash_sales
+BEGIN
+    UPDATE flash_sales SET admitted_from = NEW.start_time, admitted_until = NEW.end_time WHERE id = NEW.id;
+END;
+CREATE TRIGGER flash_sales_update_notes_admission AFTER UPDATE OF start_time, end_time ON flash_sales
+BEGIN
+    UPDATE flash_sales
+    SET admitted_from = min(OLD.admitted_from, NEW.start_time), admitted_until = max(OLD.admitted_until, NEW.end_time)
+    WHERE id = NEW.id;
 END;

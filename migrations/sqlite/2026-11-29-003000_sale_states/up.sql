@@ -34,6 +34,30 @@ BEGIN
     SELECT RAISE(ABORT, 'flash_sales_keep_state: a sale that is LIVE can become CANCELLED and nothing else');
 END;
 
+-- Nobody is let in to a draft: its admission window is empty until it becomes LIVE, and stays so if it is cancelled before. A
+-- cancelled sale with an empty one was never seen by shoppers, and is not listed. Sales that are there have been LIVE.
+DROP TRIGGER flash_sales_insert_notes_admission;
+CREATE TRIGGER flash_sales_insert_notes_admission AFTER INSERT ON flash_sales
+BEGIN
+    UPDATE flash_sales
+    SET admitted_from = iif(NEW.state = 'DRAFT', 253370764800000, NEW.start_time),
+        admitted_until = iif(NEW.state = 'DRAFT', 0, NEW.end_time)
+    WHERE id = NEW.id;
+END;
+
+-- What is not known stays so, and what is empty until the sale becomes LIVE.
+DROP TRIGGER flash_sales_update_notes_admission;
+CREATE TRIGGER flash_sales_update_notes_admission AFTER UPDATE OF start_time, end_time, state ON flash_sales
+WHEN OLD.admitted_from <= OLD.admitted_until OR (OLD.admitted_from > OLD.admitted_until AND NEW.state = 'LIVE')
+BEGIN
+    UPDATE flash_sales
+    SET admitted_from =
+            iif(OLD.admitted_from > OLD.admitted_until, NEW.start_time, min(OLD.admitted_from, NEW.start_time)),
+        admitted_until =
+            iif(OLD.admitted_from > OLD.admitted_until, NEW.end_time, max(OLD.admitted_until, NEW.end_time))
+    WHERE id = NEW.id;
+END;
+
 -- State and pause are terms: changing them raises the version, also by a statement written by hand.
 DROP TRIGGER flash_sales_update_changes_terms;
 CREATE TRIGGER flash_sales_update_changes_terms
