@@ -1,6 +1,7 @@
 LOCK TABLE flash_sales IN ACCESS EXCLUSIVE MODE;
 DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
 DROP TRIGGER flash_sales_write_notes_admission ON flash_sales;
+DROP TRIGGER flash_sales_update_stock_is_true ON flash_sales;
 DROP TRIGGER flash_sales_update_keeps_state ON flash_sales;
 DROP FUNCTION flash_sales_keep_state();
 DROP INDEX flash_sales_product_id_idx;
@@ -36,3 +37,9 @@ BEGIN
 END $$;
 CREATE TRIGGER flash_sales_write_notes_admission BEFORE INSERT OR UPDATE OF start_time, end_time ON flash_sales
     FOR EACH ROW EXECUTE FUNCTION flash_sales_note_admission();
+CREATE TRIGGER flash_sales_update_stock_is_true BEFORE UPDATE ON flash_sales
+    FOR EACH ROW
+    WHEN (pg_trigger_depth() = 0
+        AND (OLD.id, OLD.initial_stock, OLD.remaining_stock)
+            IS DISTINCT FROM (NEW.id, NEW.initial_stock, NEW.remaining_stock))
+    EXECUTE FUNCTION flash_sales_stock_is_true();

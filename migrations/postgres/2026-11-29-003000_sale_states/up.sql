@@ -56,6 +56,16 @@ DROP TRIGGER flash_sales_write_notes_admission ON flash_sales;
 CREATE TRIGGER flash_sales_write_notes_admission BEFORE INSERT OR UPDATE OF start_time, end_time, state ON flash_sales
     FOR EACH ROW EXECUTE FUNCTION flash_sales_note_admission();
 
+-- Counting the orders of a sale is dear, and it is locked meanwhile. Where both numbers change alike, as when units are added or
+-- withdrawn, what was true before is true after it. Depth 0: not from within the triggers on orders.
+DROP TRIGGER flash_sales_update_stock_is_true ON flash_sales;
+CREATE TRIGGER flash_sales_update_stock_is_true BEFORE UPDATE ON flash_sales
+    FOR EACH ROW
+    WHEN (pg_trigger_depth() = 0
+        AND (OLD.id <> NEW.id
+            OR NEW.initial_stock - OLD.initial_stock <> NEW.remaining_stock - OLD.remaining_stock))
+    EXECUTE FUNCTION flash_sales_stock_is_true();
+
 -- State and pause are terms: changing them raises the version, also by a statement written by hand.
 DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
 CREATE TRIGGER flash_sales_update_changes_terms BEFORE UPDATE ON flash_sales

@@ -58,6 +58,19 @@ BEGIN
     WHERE id = NEW.id;
 END;
 
+-- Counting the orders of a sale is dear. Where both numbers change alike, as when units are added or withdrawn, what was true before
+-- is true after it.
+DROP TRIGGER flash_sales_update_stock_is_true;
+CREATE TRIGGER flash_sales_update_stock_is_true BEFORE UPDATE OF id, initial_stock, remaining_stock ON flash_sales
+WHEN NEW.moves = OLD.moves
+    AND NOT (NEW.id = OLD.id AND NEW.initial_stock > OLD.initial_stock AND NEW.remaining_stock = OLD.remaining_stock)
+    AND NOT (NEW.id = OLD.id AND NEW.initial_stock - OLD.initial_stock = NEW.remaining_stock - OLD.remaining_stock)
+    AND NEW.remaining_stock <> NEW.initial_stock
+        - (SELECT count(*) FROM orders WHERE flash_sale_id = NEW.id AND status = 'SUCCESS')
+BEGIN
+    SELECT RAISE(ABORT, 'flash_sales_stock_is_true: remaining_stock must be initial_stock less the SUCCESS orders');
+END;
+
 -- State and pause are terms: changing them raises the version, also by a statement written by hand.
 DROP TRIGGER flash_sales_update_changes_terms;
 CREATE TRIGGER flash_sales_update_changes_terms
