@@ -6,9 +6,14 @@ DROP TRIGGER flash_sales_update_keeps_state ON flash_sales;
 DROP FUNCTION flash_sales_keep_state();
 DROP INDEX flash_sales_product_id_idx;
 -- The version before knows LIVE sales only, and would open a draft or a cancelled sale at its start: those without orders go, and
--- those with orders end where they start.
+-- those with orders get a millisecond of their own each, before all other sales: where they were another sale may be now.
 DELETE FROM flash_sales s WHERE state <> 'LIVE' AND NOT EXISTS (SELECT FROM orders o WHERE o.flash_sale_id = s.id);
-UPDATE flash_sales SET end_time = start_time + interval '1 millisecond' WHERE state <> 'LIVE';
+UPDATE flash_sales s SET start_time = moved.at, end_time = moved.at + interval '1 millisecond'
+FROM (
+    SELECT id, (SELECT min(start_time) FROM flash_sales) - row_number() OVER (ORDER BY id) * interval '1 millisecond' AS at
+    FROM flash_sales WHERE state <> 'LIVE'
+) moved
+WHERE s.id = moved.id;
 UPDATE flash_sales SET admitted_from = NULL, admitted_until = NULL WHERE admitted_from > admitted_until;
 -- Of the deleted ones; a table with pending events of its triggers cannot be altered.
 SET CONSTRAINTS ALL IMMEDIATE;

@@ -1,10 +1,15 @@
 -- The version before knows LIVE sales only, and would open a draft or a cancelled sale at its start: those without orders go, and
--- those with orders end where they start.
+-- those with orders get a millisecond of their own each, before all other sales: where they were another sale may be now.
 DROP TRIGGER flash_sales_update_notes_admission;
 DROP TRIGGER flash_sales_insert_notes_admission;
 DELETE FROM flash_sales
 WHERE state <> 'LIVE' AND NOT EXISTS (SELECT 1 FROM orders WHERE flash_sale_id = flash_sales.id);
-UPDATE flash_sales SET end_time = start_time + 1 WHERE state <> 'LIVE';
+UPDATE flash_sales SET start_time = moved.at, end_time = moved.at + 1
+FROM (
+    SELECT id, (SELECT min(start_time) FROM flash_sales) - row_number() OVER (ORDER BY id) AS at
+    FROM flash_sales WHERE state <> 'LIVE'
+) AS moved
+WHERE flash_sales.id = moved.id;
 UPDATE flash_sales SET admitted_from = NULL, admitted_until = NULL WHERE admitted_from > admitted_until;
 DROP TRIGGER flash_sales_update_stock_is_true;
 DROP TRIGGER flash_sales_update_notes_time;
