@@ -66,11 +66,12 @@ CREATE TRIGGER flash_sales_update_stock_is_true BEFORE UPDATE ON flash_sales
             OR NEW.initial_stock - OLD.initial_stock <> NEW.remaining_stock - OLD.remaining_stock))
     EXECUTE FUNCTION flash_sales_stock_is_true();
 
--- State and pause are terms: changing them raises the version, also by a statement written by hand.
+-- State and pause are terms: changing them raises the version, also by a statement written by hand. So does changing the note: an
+-- operator who saw another one is told.
 DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
 CREATE TRIGGER flash_sales_update_changes_terms BEFORE UPDATE ON flash_sales
     FOR EACH ROW
-    WHEN ((OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at, OLD.version)
+    WHEN ((OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at, OLD.note, OLD.version)
         IS DISTINCT FROM
-        (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at, NEW.version))
+        (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at, NEW.note, NEW.version))
     EXECUTE FUNCTION flash_sales_change_terms();

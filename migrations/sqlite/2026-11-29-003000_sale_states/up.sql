@@ -6,7 +6,7 @@ ALTER TABLE flash_sales ADD COLUMN state TEXT NOT NULL DEFAULT 'LIVE'
 ALTER TABLE flash_sales ADD COLUMN paused_at INTEGER;
 -- For operators.
 ALTER TABLE flash_sales ADD COLUMN note TEXT NOT NULL DEFAULT '' CONSTRAINT flash_sales_note_check CHECK (length(note) <= 2000);
--- When terms or note were changed last; none: never.
+-- When it got its version; none: when it was made.
 ALTER TABLE flash_sales ADD COLUMN updated_at INTEGER;
 
 -- Two LIVE sales of a product never overlap; drafts and cancelled sales may lie anywhere.
@@ -71,19 +71,20 @@ BEGIN
     SELECT RAISE(ABORT, 'flash_sales_stock_is_true: remaining_stock must be initial_stock less the SUCCESS orders');
 END;
 
--- State and pause are terms: changing them raises the version, also by a statement written by hand.
+-- State and pause are terms: changing them raises the version, also by a statement written by hand. So does changing the note: an
+-- operator who saw another one is told.
 DROP TRIGGER flash_sales_update_changes_terms;
 CREATE TRIGGER flash_sales_update_changes_terms
-AFTER UPDATE OF product_id, start_time, end_time, initial_stock, state, paused_at ON flash_sales
+AFTER UPDATE OF product_id, start_time, end_time, initial_stock, state, paused_at, note ON flash_sales
 WHEN NEW.version <= OLD.version
-    AND (OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at)
-        IS NOT (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at)
+    AND (OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at, OLD.note)
+        IS NOT (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at, NEW.note)
 BEGIN
     UPDATE flash_sales SET version = OLD.version + 1 WHERE id = NEW.id;
 END;
 
-CREATE TRIGGER flash_sales_update_notes_time AFTER UPDATE OF version, note ON flash_sales
-WHEN (OLD.version, OLD.note) IS NOT (NEW.version, NEW.note)
+CREATE TRIGGER flash_sales_update_notes_time AFTER UPDATE OF version ON flash_sales
+WHEN OLD.version <> NEW.version
 BEGIN
     UPDATE flash_sales SET updated_at = CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) WHERE id = NEW.id;
 END;
