@@ -121,8 +121,8 @@ pub trait Administration: Ledger {
 
     // Orders.
 
-    /// Ends an order: its row stays, with status FAILED. With `Restock::No` the sale loses the unit in the same transaction.
-    /// Repeated, it succeeds and changes nothing.
+    /// Ends an order: its row stays, with status FAILED. With `Restock::No` the sale loses the unit in the same transaction. An order
+    /// that has ended already is [`AdminError::NotAllowed`]; a request that is sent again is told apart by its idempotency key.
     async fn cancel_order(
         &self,
         attempt: AttemptId,

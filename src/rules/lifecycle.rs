@@ -256,6 +256,17 @@ fn set_units(sale: &mut SaleRecord, units: u64) -> Result<(), Refused> {
     Ok(())
 }
 
+/// Whether an order with this stored status may be cancelled. One that ended before is refused: what became of its unit was decided
+/// then, and may be other than what is asked for now.
+pub fn cancel_order(status: &str) -> Result<(), Refused> {
+    match status {
+        "FAILED" => refused(
+            "the order has ended already; the action log says whether its unit was put on sale again",
+        ),
+        _ => Ok(()),
+    }
+}
+
 /// Whether a withdrawal may begin at `now` while `pending` others are PENDING. Units of a draft are lowered by an edit.
 pub fn withdraw(
     sale: &SaleRecord,

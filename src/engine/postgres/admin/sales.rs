@@ -90,8 +90,6 @@ struct Update<'a> {
     end_time: Option<DateTime<Utc>>,
     initial_stock: Option<i32>,
     state: Option<&'static str>,
-    /// `Some(None)` writes NULL.
-    #[allow(clippy::option_option)] // as diesel reads a changeset
     paused_at: Option<Option<DateTime<Utc>>>,
     note: Option<&'a str>,
 }
