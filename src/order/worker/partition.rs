@@ -225,7 +225,7 @@ impl PartitionReader {
             rejected: Vec::new(),
             reached: batch.records.iter().filter_map(proven_account).max(),
         };
-        let settlements = loop {
+        let mut settlements = loop {
             match self.settler.settle(settle.clone(), lags).await {
                 Ok(settlements) => break settlements,
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
@@ -248,6 +248,9 @@ impl PartitionReader {
         self.last = last;
         self.settled.store(self.next.0, Ordering::Release);
         count(&settlements);
+        // An order that ended may have ended together with its unit. The sale controller takes it out of the gate, which it gives
+        // the ledger's total before.
+        settlements.retain(|settlement| settlement.outcome != Outcome::Released);
         self.record(&settlements).await;
         Ok(())
     }
