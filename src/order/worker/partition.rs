@@ -225,7 +225,7 @@ impl PartitionReader {
             rejected: Vec::new(),
             reached: batch.records.iter().filter_map(proven_account).max(),
         };
-        let mut settlements = loop {
+        let settlements = loop {
             match self.settler.settle(settle.clone(), lags).await {
                 Ok(settlements) => break settlements,
                 Err(SettleError::Fenced) => return Err(StepError::Fenced),
@@ -250,7 +250,8 @@ impl PartitionReader {
         count(&settlements);
         // An order that ended may have ended together with its unit. The sale controller takes it out of the gate, which it gives
         // the ledger's total before.
-        settlements.retain(|settlement| settlement.outcome != Outcome::Released);
+        let stands = |settlement: &Settlement| settlement.outcome != Outcome::Released;
+        let settlements: Vec<_> = settlements.into_iter().filter(stands).collect();
         self.record(&settlements).await;
         Ok(())
     }
