@@ -1,6 +1,6 @@
 //! One-time tokens with which a password is reset: 256 random bits in hexadecimal digits, of which only the hash is stored.
 
-use std::time::Duration;
+use std::{fmt::Write, time::Duration};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use sha2::{Digest, Sha256};
@@ -50,7 +50,12 @@ fn random_digits<const BYTES: usize>() -> Result<String, PasswordError> {
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| PasswordError::Hashing("the system gives no random numbers".to_owned()))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut digits = String::with_capacity(2 * BYTES);
+    for byte in bytes {
+        // Writing to a text does not fail.
+        let _ = write!(digits, "{byte:02x}");
+    }
+    Ok(digits)
 }
 
 #[cfg(test)]

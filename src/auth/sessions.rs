@@ -64,10 +64,10 @@ impl Auth {
         let account = self.accounts.account(identity.user).await?;
         let user = account.ok_or(AccountRefusal::Unknown)?;
         // Guessing the current password is guessing at a login.
-        let charge = self.limits.login(&user.username, from)?;
+        let login = self.limits.login(&user.username, from)?;
         let outcome = self.replace_password(identity, user, &change).await;
         if !outcome.as_ref().is_err_and(AuthError::is_refusal) {
-            charge.did_not_fail();
+            login.did_not_fail();
         }
         outcome
     }

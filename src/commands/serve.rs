@@ -85,12 +85,11 @@ impl Serve {
             }
             None => None,
         };
-        let (ports, accounts): (_, Arc<dyn AccountStore>) = match &embedded {
-            Some(embedded) => (embedded.ports(), embedded.accounts()),
-            None => {
-                let (ports, ledger) = connect::system(&config, &lifecycle.ending().drain).await?;
-                (ports, ledger)
-            }
+        let (ports, accounts): (_, Arc<dyn AccountStore>) = if let Some(embedded) = &embedded {
+            (embedded.ports(), embedded.accounts())
+        } else {
+            let (ports, ledger) = connect::system(&config, &lifecycle.ending().drain).await?;
+            (ports, ledger)
         };
         if config.server.production {
             known_passwords::refuse(&config.auth, accounts.as_ref()).await?;

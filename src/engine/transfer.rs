@@ -382,7 +382,7 @@ mod tests {
             role: "user".to_owned(),
             created_at: DateTime::UNIX_EPOCH,
             disabled_at: None,
-            tokens_valid_from: DateTime::from_timestamp(id, 0),
+            tokens_valid_from: None,
         })
     }
 

@@ -337,6 +337,17 @@ impl Plan {
                 _ => Event::Operate(node, operation(chance)),
             };
             self.events.push((when, event));
+            if let Event::Operate(node, Operation::Withdraw(..)) = event
+                && self.kind == Kind::Servers
+                && chance.per_mille(200)
+            {
+                // Its process stops with the gate's answer in its hand, and the gate forgets what it set aside.
+                let for_ms = chance.between(300, 3_000);
+                let pause = Event::Api(node, Blow::Pause { for_ms });
+                self.events.push((when + chance.between(1, 30), pause));
+                let emptied = when + chance.between(5, 60);
+                self.events.push((emptied, Event::EmptyGate));
+            }
             // Most who pause a sale resume it.
             if matches!(event, Event::Operate(_, Operation::Pause)) && chance.per_mille(700) {
                 let later = when + chance.between(0, 800);

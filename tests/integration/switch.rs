@@ -39,9 +39,16 @@ macro_rules! suite {
 
 suite!(on_servers: Servers, embedded: OneProcess);
 
-async fn set(system: &impl System, sale: i64, assignment: &str) {
+/// Changes the sale, and waits until a worker has told the gate.
+async fn set<S: System>(system: &S, api: &Api, worker: &S::Worker, sale: i64, assignment: &str) {
+    let told = || {
+        let output = system.worker_output(api, worker);
+        output.matches("the gate has the sale's new terms").count()
+    };
+    let before = told();
     let statement = format!("UPDATE flash_sales SET {assignment} WHERE id = {sale}");
     system.sql(&statement).await;
+    wait_until("the gate has the terms", SOON, || async { told() > before }).await;
 }
 
 /// Presses until the answer has this code.
@@ -62,7 +69,7 @@ async fn accepted(api: &Api, sale: i64, shopper: &Shopper) -> bool {
 }
 
 async fn a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed(system: impl System) {
-    let (api, _worker) = (system.serve().await, system.worker().await);
+    let (api, worker) = (system.serve().await, system.worker().await);
     let (sale, _) = system.sale(3).await;
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(4).await;
@@ -72,7 +79,14 @@ async fn a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed(system: impl
     assert!(accepted(&api, sale, buyer).await);
 
     let now = system.instant(Utc::now());
-    set(&system, sale, &format!("paused_at = '{now}'")).await;
+    set(
+        &system,
+        &api,
+        &worker,
+        sale,
+        &format!("paused_at = '{now}'"),
+    )
+    .await;
     told(&api, sale, refused, "paused").await;
     for _ in 0..3 {
         assert!(!accepted(&api, sale, refused).await);
@@ -84,16 +98,25 @@ async fn a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed(system: impl
     let balance = system.check_promises(sale).await;
     assert_eq!((balance.orders, balance.remaining), (1, 2));
 
-    set(&system, sale, "paused_at = NULL").await;
+    set(&system, &api, &worker, sale, "paused_at = NULL").await;
     wait_until("it goes on", SOON, || accepted(&api, sale, refused)).await;
     assert!(accepted(&api, sale, last).await);
     told(&api, sale, late, "sold_out").await;
 
     // Nobody is told that it is sold out while it is paused: units may come.
-    set(&system, sale, &format!("paused_at = '{now}'")).await;
+    set(
+        &system,
+        &api,
+        &worker,
+        sale,
+        &format!("paused_at = '{now}'"),
+    )
+    .await;
     told(&api, sale, late, "paused").await;
     set(
         &system,
+        &api,
+        &worker,
         sale,
         "initial_stock = initial_stock + 1, paused_at = NULL",
     )
@@ -103,12 +126,12 @@ async fn a_paused_sale_sells_nothing_and_goes_on_when_it_is_resumed(system: impl
 }
 
 async fn a_cancelled_sale_is_over_for_all_but_its_buyers(system: impl System) {
-    let (api, _worker) = (system.serve().await, system.worker().await);
+    let (api, worker) = (system.serve().await, system.worker().await);
     let (sale, product) = system.sale(3).await;
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(2).await;
     assert!(accepted(&api, sale, &shoppers[0]).await);
-    set(&system, sale, "state = 'CANCELLED'").await;
+    set(&system, &api, &worker, sale, "state = 'CANCELLED'").await;
     told(&api, sale, &shoppers[1], "ended").await;
     // The node knows by heart by now, and still asks the gate for a buyer.
     for _ in 0..20 {
@@ -122,7 +145,7 @@ async fn a_cancelled_sale_is_over_for_all_but_its_buyers(system: impl System) {
 }
 
 async fn a_buyer_is_told_of_the_purchase_after_the_end(system: impl System) {
-    let (api, _worker) = (system.serve().await, system.worker().await);
+    let (api, worker) = (system.serve().await, system.worker().await);
     let (sale, product) = system.sale(3).await;
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(3).await;
@@ -137,7 +160,7 @@ async fn a_buyer_is_told_of_the_purchase_after_the_end(system: impl System) {
     .await;
 
     let now = system.instant(Utc::now());
-    set(&system, sale, &format!("end_time = '{now}'")).await;
+    set(&system, &api, &worker, sale, &format!("end_time = '{now}'")).await;
     told(&api, sale, late, "ended").await;
     // Past the margin of a second within which the gate is asked about everybody.
     let until = tokio::time::Instant::now() + Duration::from_millis(2_500);
@@ -152,7 +175,14 @@ async fn a_buyer_is_told_of_the_purchase_after_the_end(system: impl System) {
 
     // It goes on: what the nodes know by heart falls.
     let later = system.instant(Utc::now() + Duration::from_hours(1));
-    set(&system, sale, &format!("end_time = '{later}'")).await;
+    set(
+        &system,
+        &api,
+        &worker,
+        sale,
+        &format!("end_time = '{later}'"),
+    )
+    .await;
     wait_until("it can be bought again", SOON, || {
         accepted(&api, sale, next)
     })

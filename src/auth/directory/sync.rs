@@ -26,7 +26,7 @@ const KEYS_AT_ONCE: u32 = 1_000;
 const KEY_PAGES: u32 = 10;
 /// Accounts that are read with one query: some hundredths of a second of PostgreSQL's time.
 const PAGE: u32 = 50_000;
-/// No token is good for longer: JWT_EXPIRES_IN is at most 30 days. Older ones are of the original service, and are looked up.
+/// No token is good for longer: `JWT_EXPIRES_IN` is at most 30 days. Older ones are of the original service, and are looked up.
 const LONGEST_TOKEN: TimeDelta = TimeDelta::days(31);
 
 impl Directory {

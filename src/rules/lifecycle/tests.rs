@@ -77,7 +77,7 @@ fn what(phase: Phase, change: &SaleChange) -> What {
             assert!(!cause.is_empty());
             Refuses
         }
-        Err(stale @ Refused::Stale { .. }) => panic!("{stale}"),
+        Err(refused @ Refused::Stale { .. }) => panic!("{refused}"),
     }
 }
 

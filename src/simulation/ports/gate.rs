@@ -180,7 +180,7 @@ impl StockGate for RemoteGate {
         expires: DateTime<Utc>,
     ) -> Result<LoadStep, GateError> {
         let (gate, world) = (Arc::clone(&self.gate), Arc::clone(&self.connection.world));
-        let taken = movements.to_vec();
+        let set_aside = movements.to_vec();
         let what = || {
             format!(
                 "gate.open({remaining} units, {} movements)",
@@ -188,7 +188,8 @@ impl StockGate for RemoteGate {
             )
         };
         let effect = move || {
-            let (gate, world, movements) = (Arc::clone(&gate), Arc::clone(&world), taken.clone());
+            let (gate, world, movements) =
+                (Arc::clone(&gate), Arc::clone(&world), set_aside.clone());
             async move {
                 let opened = gate
                     .open(sale, token, terms, remaining, &movements, expires)

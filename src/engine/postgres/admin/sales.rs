@@ -1,5 +1,7 @@
 //! Sales as operators make and change them.
 
+#![allow(clippy::option_option)] // of a column that may be NULL: `None` leaves it, `Some(None)` makes it NULL
+
 use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
