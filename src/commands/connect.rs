@@ -25,6 +25,30 @@ pub(super) async fn system(
     config: &Config,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
+    with(ledger(config, stop), config, stop).await
+}
+
+/// The same, for `serve` and `work`: fails if the user of PostgreSQL lacks a right that they need.
+pub(super) async fn with_rights(
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
+    let ledger = patiently(
+        "PostgreSQL",
+        config.server.startup_timeout,
+        stop,
+        || PostgresLedger::connect_with_rights(&config.postgres),
+        postgres::ConnectError::is_passing,
+    );
+    with(ledger, config, stop).await
+}
+
+/// Connects to the two others beside the ledger.
+async fn with(
+    ledger: impl Future<Output = anyhow::Result<PostgresLedger>>,
+    config: &Config,
+    stop: &CancellationToken,
+) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
     let gate = patiently(
         "Redis",
         config.server.startup_timeout,
@@ -32,7 +56,7 @@ pub(super) async fn system(
         || RedisGate::connect(&config.redis, config.sale.result_ttl),
         redis::ConnectError::is_passing,
     );
-    let (ledger, log, gate) = tokio::try_join!(ledger(config, stop), log(config, stop), gate)?;
+    let (ledger, log, gate) = tokio::try_join!(ledger, log(config, stop), gate)?;
     let (id, ledger) = (ledger.id(), Arc::new(ledger));
     let ports = Ports {
         gate: Arc::new(gate.of_ledger(id)),

@@ -88,7 +88,7 @@ impl Serve {
         let (ports, accounts): (_, Arc<dyn AccountStore>) = if let Some(embedded) = &embedded {
             (embedded.ports(), embedded.accounts())
         } else {
-            let (ports, ledger) = connect::system(&config, &lifecycle.ending().drain).await?;
+            let (ports, ledger) = connect::with_rights(&config, &lifecycle.ending().drain).await?;
             (ports, ledger)
         };
         if config.server.production {

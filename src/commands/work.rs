@@ -36,7 +36,7 @@ impl Work {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
-        let ports = connect::servers(&config, lifecycle.stop()).await?;
+        let (ports, _) = connect::with_rights(&config, lifecycle.stop()).await?;
 
         let lag = api::watch_settlement(&lifecycle, ports.clone());
         if let Some(port) = config.worker.port {

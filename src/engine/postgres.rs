@@ -20,6 +20,7 @@ mod leases;
 pub mod migrate;
 pub mod original;
 mod outcomes;
+pub mod rights;
 mod sales;
 mod schema;
 pub mod seed;
@@ -65,9 +66,23 @@ impl PostgresLedger {
     /// Connects once, to check the server, the login, the database and its migrations. Connecting takes `pool_timeout` at most,
     /// and each statement `statement_timeout`.
     pub async fn connect(config: &PostgresConfig) -> Result<Self, ConnectError> {
+        Self::connect_for(Use::Some, config).await
+    }
+
+    /// The same, for `serve` and `work`. Fails if the user lacks one of the rights that they need at some time: without it they would
+    /// start, and fail later.
+    pub async fn connect_with_rights(config: &PostgresConfig) -> Result<Self, ConnectError> {
+        Self::connect_for(Use::All, config).await
+    }
+
+    async fn connect_for(needed: Use, config: &PostgresConfig) -> Result<Self, ConnectError> {
         let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
         connect::refuse_shared_sessions(config, &config.database).await?;
         migrate::check(config, &mut session).await?;
+        match needed {
+            Use::All => rights::check(config, &mut session).await?,
+            Use::Some => {}
+        }
         let id = identity::read(&mut session)
             .await
             .map_err(|error| ConnectError::Refused {
@@ -80,6 +95,14 @@ impl PostgresLedger {
         })?;
         Ok(Self { id, pool })
     }
+}
+
+/// How much of the ledger a process uses.
+#[derive(Debug, Clone, Copy)]
+enum Use {
+    /// What one command needs.
+    Some,
+    All,
 }
 
 impl From<diesel::result::Error> for LedgerError {
@@ -192,6 +215,10 @@ impl Ledger for PostgresLedger {
 
     async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
         Ok(admin::movements::pending(&mut *self.pool.take().await?, sales).await?)
+    }
+
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::unlisted(&mut *self.pool.take().await?, since).await?)
     }
 
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {

@@ -107,6 +107,9 @@ pub struct SaleRow {
     /// `DRAFT`, `LIVE` or `CANCELLED`.
     #[serde(default = "details::state", skip_serializing_if = "details::is_live")]
     pub state: String,
+    /// It was cancelled while it was a draft.
+    #[serde(default, skip_serializing_if = "details::is_false")]
+    pub never_live: bool,
     #[serde(
         default,
         with = "details::time",

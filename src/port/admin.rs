@@ -85,7 +85,8 @@ pub trait Administration: Ledger {
         entry: &ActionEntry,
     ) -> Result<SaleRecord, AdminError>;
 
-    /// Makes a change that `rules::lifecycle` allows at `now`, by the gate's clock. A change that leaves everything as it is
+    /// Makes a change that `rules::lifecycle` allows. `now` is the time of the call by the gate's clock; the sale's phase is that of
+    /// the moment when the ledger has the sale locked, which may be seconds later. A change that leaves everything as it is
     /// succeeds, raises no version and leaves no entry.
     async fn change_sale(
         &self,
@@ -120,8 +121,8 @@ pub trait Administration: Ledger {
 
     // Orders.
 
-    /// Ends an order: its row stays, with status FAILED. With `Restock::No` the sale loses the unit in the same transaction.
-    /// Repeated, it succeeds and changes nothing.
+    /// Ends an order: its row stays, with status FAILED. With `Restock::No` the sale loses the unit in the same transaction. An order
+    /// that has ended already is [`AdminError::NotAllowed`]; a request that is sent again is told apart by its idempotency key.
     async fn cancel_order(
         &self,
         attempt: AttemptId,

@@ -2,7 +2,7 @@
 //!
 //! | change | draft | scheduled | open, paused | ended | cancelled |
 //! | --- | --- | --- | --- | --- | --- |
-//! | edit | all | all but units | end, note | note | note |
+//! | edit | all | window, note | end, note | note | note |
 //! | publish | yes | nothing to do | nothing to do | nothing to do | no |
 //! | pause, resume | no | yes | yes | no | no |
 //! | end | no | no | yes | nothing to do | no |
@@ -188,17 +188,23 @@ fn edit(
     if let Some(units) = edit.units {
         set_units(&mut after, u64::from(units))?;
     }
-    let identity = after.product != sale.product || after.window.start != sale.window.start;
+    let product = after.product != sale.product;
+    let start = after.window.start != sale.window.start;
     let end = after.window.end != sale.window.end;
     let units = after.initial_stock != sale.initial_stock;
     match phase {
         Phase::Scheduled | Phase::Open | Phase::Paused if units => {
             return refused("units of a published sale are added and withdrawn");
         }
-        Phase::Open | Phase::Paused if identity => {
-            return refused("product and start of a sale that has started cannot be changed");
+        // API nodes write the product of their catalog, which may be a second old, into the records of attempts: a sale whose
+        // product changed after that would have records that cannot be settled.
+        Phase::Scheduled | Phase::Open | Phase::Paused if product => {
+            return refused("the product of a published sale cannot be changed");
         }
-        Phase::Ended | Phase::Cancelled if identity || units || end => {
+        Phase::Open | Phase::Paused if start => {
+            return refused("the start of a sale that has started cannot be changed");
+        }
+        Phase::Ended | Phase::Cancelled if product || start || units || end => {
             return refused(cannot("changed, except for its note", phase));
         }
         Phase::Draft
@@ -212,7 +218,7 @@ fn edit(
     if matches!(phase, Phase::Open | Phase::Paused) && end && after.window.end <= now {
         return refused("the new end is in the past: end the sale instead");
     }
-    if phase == Phase::Scheduled && (end || identity) && after.window.end <= now {
+    if phase == Phase::Scheduled && (end || start) && after.window.end <= now {
         return refused("the new end is in the past: cancel the sale instead");
     }
     Ok(after)
@@ -248,6 +254,17 @@ fn set_units(sale: &mut SaleRecord, units: u64) -> Result<(), Refused> {
     sale.initial_stock = units;
     sale.remaining_stock = remaining;
     Ok(())
+}
+
+/// Whether an order with this stored status may be cancelled. One that ended before is refused: what became of its unit was decided
+/// then, and may be other than what is asked for now.
+pub fn cancel_order(status: &str) -> Result<(), Refused> {
+    match status {
+        "FAILED" => refused(
+            "the order has ended already; the action log says whether its unit was put on sale again",
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a withdrawal may begin at `now` while `pending` others are PENDING. Units of a draft are lowered by an edit.

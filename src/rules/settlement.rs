@@ -39,7 +39,8 @@ pub struct KnownSale {
     /// Units that no order has taken.
     pub remaining: u64,
     /// From the earliest start to the latest end that the sale ever had. Not its present window: an attempt that was accepted
-    /// before the window was shortened still gets an order. `None` if unknown, as for sales older than this column.
+    /// before the window was shortened still gets an order. It starts after its end for a sale that was never LIVE. `None` if
+    /// unknown, as for sales older than this column.
     pub admitted: Option<SaleWindow>,
 }
 
@@ -202,6 +203,9 @@ fn check_admitted(attempt: &Attempt, sale: &KnownSale) -> Result<(), String> {
     if let Some(SaleWindow { start, end }) = sale.admitted
         && (start - attempt.at > CLOCK_TOLERANCE || attempt.at - end >= CLOCK_TOLERANCE)
     {
+        if start > end {
+            return Err(format!("sale {} was never published", attempt.sale));
+        }
         let time = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Millis, true);
         return Err(format!(
             "its time {} is outside of sale {}, which was open from {} to {} at the most",

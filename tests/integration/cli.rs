@@ -15,7 +15,7 @@ async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (boo
 }
 
 /// Of PostgreSQL.
-const MIGRATIONS: usize = 25;
+const MIGRATIONS: usize = 26;
 const TABLES: i64 = 16;
 
 #[tokio::test]

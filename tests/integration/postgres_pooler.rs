@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use flashsale::{
     config::{Pooler, PostgresConfig},
-    engine::postgres::{PostgresLedger, migrate},
+    engine::postgres::{ConnectError, PostgresLedger, migrate, rights::RIGHTS},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         AccountStore, ActionEntry, Actor, Administration, Attempt, Fingerprint, IdempotencyKey,
@@ -208,6 +208,49 @@ async fn a_pooler_whose_server_is_away_is_waited_for_and_the_line_names_what_els
         PostgresLedger::connect(&config).await.is_ok()
     })
     .await;
+}
+
+/// Every right of the list is taken away, and missed by name.
+#[tokio::test]
+async fn a_role_without_a_right_is_refused_at_the_start_with_the_command_that_grants_it() {
+    let server = PostgresServer::start().await;
+    let owner = migrated(&server).await;
+    PostgresLedger::connect_with_rights(&owner).await.unwrap();
+    server
+        .admin_sql("CREATE ROLE service LOGIN; CREATE ROLE boss LOGIN SUPERUSER")
+        .await;
+    let user = |name: &str| PostgresConfig {
+        user: name.to_owned(),
+        ..owner.clone()
+    };
+    PostgresLedger::connect_with_rights(&user("boss"))
+        .await
+        .unwrap();
+    let config = user("service");
+    migrate::grant(&owner, "service").await.unwrap();
+    PostgresLedger::connect_with_rights(&config).await.unwrap();
+    let client = server.client("shop").await;
+    for right in RIGHTS {
+        let revoke = format!("REVOKE {right} FROM service");
+        client.batch_execute(&revoke).await.unwrap();
+        let refused = PostgresLedger::connect_with_rights(&config).await.err();
+        let Some(ConnectError::RightsMissing { missing, .. }) = &refused else {
+            panic!("{right}: {refused:?}");
+        };
+        let (privileges, objects) = right.split_once(" ON ").unwrap();
+        let object = objects.trim_start_matches("SEQUENCE ").split(',').next();
+        let named = |text: &String| {
+            text.ends_with(&format!(" ON {}", object.unwrap()))
+                && privileges.starts_with(text.split(' ').next().unwrap())
+        };
+        assert!(missing.iter().any(named), "{right}: {missing:?}");
+        let refused = refused.unwrap();
+        assert!(!refused.is_passing(), "{refused}");
+        let command = "flashsale migrate run --grant-to service";
+        assert!(refused.to_string().contains(command), "{refused}");
+        migrate::grant(&owner, "service").await.unwrap();
+    }
+    PostgresLedger::connect_with_rights(&config).await.unwrap();
 }
 
 #[tokio::test]

@@ -130,6 +130,16 @@ async fn states_of_sales_and_details_of_products_move_along() {
     system.sale(5).await;
     let (sale, product) = system.sale(7).await;
     api.process.kill();
+    // Cancelled while it was a draft, and seen by nobody.
+    system
+        .sql(&format!(
+            "INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock, state) \
+             VALUES (77, {product}, 1, 2, 5, 5, 'DRAFT')"
+        ))
+        .await;
+    system
+        .sql("UPDATE flash_sales SET state = 'CANCELLED' WHERE id = 77")
+        .await;
     system
         .sql(&format!(
             "UPDATE flash_sales SET state = 'CANCELLED', paused_at = 1800000000123, note = 'over' WHERE id = {sale}"
@@ -148,6 +158,14 @@ async fn states_of_sales_and_details_of_products_move_along() {
     for (query, expected) in [
         (
             "SELECT count(*) FROM flash_sales WHERE state = 'CANCELLED' AND paused_at = '2027-01-15T08:00:00.123Z' AND note = 'over'",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM flash_sales WHERE state = 'CANCELLED' AND admitted_from > admitted_until AND id = 77",
+            1,
+        ),
+        (
+            "SELECT count(*) FROM flash_sales WHERE state = 'CANCELLED' AND admitted_from < admitted_until",
             1,
         ),
         (

@@ -29,11 +29,49 @@ CREATE TRIGGER flash_sales_update_keeps_state BEFORE UPDATE OF state ON flash_sa
     FOR EACH ROW WHEN (OLD.state <> NEW.state AND OLD.state <> 'DRAFT' AND NOT (OLD.state = 'LIVE' AND NEW.state = 'CANCELLED'))
     EXECUTE FUNCTION flash_sales_keep_state();
 
--- State and pause are terms: changing them raises the version, also by a statement written by hand.
+-- Nobody is let in to a draft: its admission window is empty until it becomes LIVE, and stays so if it is cancelled before. A
+-- cancelled sale with an empty one was never seen by shoppers, and is not listed. Sales that are there have been LIVE.
+CREATE OR REPLACE FUNCTION flash_sales_note_admission() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        IF NEW.state = 'DRAFT' THEN
+            NEW.admitted_from := '9999-01-01 00:00:00+00';
+            NEW.admitted_until := '1970-01-01 00:00:00+00';
+        ELSE
+            NEW.admitted_from := NEW.start_time;
+            NEW.admitted_until := NEW.end_time;
+        END IF;
+    -- What is not known stays so, and what is empty until the sale becomes LIVE.
+    ELSIF OLD.admitted_from <= OLD.admitted_until THEN
+        NEW.admitted_from := least(OLD.admitted_from, NEW.start_time);
+        NEW.admitted_until := greatest(OLD.admitted_until, NEW.end_time);
+    ELSIF OLD.admitted_from > OLD.admitted_until AND NEW.state = 'LIVE' THEN
+        NEW.admitted_from := NEW.start_time;
+        NEW.admitted_until := NEW.end_time;
+    END IF;
+    RETURN NEW;
+END $$;
+
+DROP TRIGGER flash_sales_write_notes_admission ON flash_sales;
+CREATE TRIGGER flash_sales_write_notes_admission BEFORE INSERT OR UPDATE OF start_time, end_time, state ON flash_sales
+    FOR EACH ROW EXECUTE FUNCTION flash_sales_note_admission();
+
+-- Counting the orders of a sale is dear, and it is locked meanwhile. Where both numbers change alike, as when units are added or
+-- withdrawn, what was true before is true after it. Depth 0: not from within the triggers on orders.
+DROP TRIGGER flash_sales_update_stock_is_true ON flash_sales;
+CREATE TRIGGER flash_sales_update_stock_is_true BEFORE UPDATE ON flash_sales
+    FOR EACH ROW
+    WHEN (pg_trigger_depth() = 0
+        AND (OLD.id <> NEW.id
+            OR NEW.initial_stock - OLD.initial_stock <> NEW.remaining_stock - OLD.remaining_stock))
+    EXECUTE FUNCTION flash_sales_stock_is_true();
+
+-- State and pause are terms: changing them raises the version, also by a statement written by hand. So does changing the note: an
+-- operator who saw another one is told.
 DROP TRIGGER flash_sales_update_changes_terms ON flash_sales;
 CREATE TRIGGER flash_sales_update_changes_terms BEFORE UPDATE ON flash_sales
     FOR EACH ROW
-    WHEN ((OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at, OLD.version)
+    WHEN ((OLD.product_id, OLD.start_time, OLD.end_time, OLD.initial_stock, OLD.state, OLD.paused_at, OLD.note, OLD.version)
         IS DISTINCT FROM
-        (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at, NEW.version))
+        (NEW.product_id, NEW.start_time, NEW.end_time, NEW.initial_stock, NEW.state, NEW.paused_at, NEW.note, NEW.version))
     EXECUTE FUNCTION flash_sales_change_terms();

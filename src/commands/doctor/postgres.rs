@@ -45,6 +45,27 @@ pub(super) fn judge(config: &PostgresConfig, found: &Inspection, processes: u32)
             )
             .advise("the database no longer refuses an order too many; restore them from migrations/postgres")
         },
+        if found.missing_rights.is_empty() {
+            Check::ok(
+                AREA,
+                "rights",
+                format!("user \"{}\" has what serve and work need", config.user),
+            )
+        } else {
+            Check::failed(
+                AREA,
+                "rights",
+                format!(
+                    "user \"{}\" lacks: {}",
+                    config.user,
+                    found.missing_rights.join(", ")
+                ),
+            )
+            .advise(format!(
+                "serve and work do not start; run `flashsale migrate run --grant-to {}` as the owner of the tables",
+                config.user
+            ))
+        },
         if found.is_durable {
             Check::ok(
                 AREA,
@@ -113,6 +134,7 @@ mod tests {
             connections: 12,
             missing_migrations: Vec::new(),
             missing_guards: Vec::new(),
+            missing_rights: Vec::new(),
             workers: 2,
             clock_ahead_ms: 5,
         };
@@ -142,6 +164,10 @@ mod tests {
                 .missing_guards
                 .push("orders_insert_takes_units".to_owned())),
             ["postgresql constraints: Failed"]
+        );
+        assert_eq!(
+            after(|found| found.missing_rights.push("SELECT ON orders".to_owned())),
+            ["postgresql rights: Failed"]
         );
         assert_eq!(
             after(|found| found.missing_migrations.push("000600".to_owned())),

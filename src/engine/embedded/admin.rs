@@ -8,6 +8,8 @@ mod orders;
 mod products;
 mod sales;
 
+use std::time::Instant;
+
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{QueryResult, SqliteConnection};
@@ -129,8 +131,10 @@ impl Administration for SqliteLedger {
         now: DateTime<Utc>,
         entry: &ActionEntry,
     ) -> Result<Changed, AdminError> {
-        let change = change.clone();
+        let (change, asked_at) = (change.clone(), Instant::now());
         self.change(entry, move |conn, written_at, entry| {
+            // Work waits for its turn to write.
+            let now = now + asked_at.elapsed();
             sales::change(conn, written_at, sale, &change, now, entry)
         })
         .await

@@ -154,7 +154,8 @@ fn product_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64
 }
 
 type Life = (String, Option<i64>, String);
-type SaleColumns = (i64, i64, i64, i64, i64, i64, Life, i64);
+type Admitted = (Option<i64>, Option<i64>);
+type SaleColumns = (i64, i64, i64, i64, i64, i64, Life, Admitted, i64);
 
 fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
     let rows = flash_sales::table
@@ -174,12 +175,27 @@ fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
                 flash_sales::paused_at,
                 flash_sales::note,
             ),
+            (flash_sales::admitted_from, flash_sales::admitted_until),
             flash_sales::created_at,
         ))
         .load::<SaleColumns>(conn)?;
     let line = |row: SaleColumns| {
-        let (id, product_id, start, end, initial_stock, remaining_stock, life, created_at) = row;
+        let (
+            id,
+            product_id,
+            start,
+            end,
+            initial_stock,
+            remaining_stock,
+            life,
+            admitted,
+            created_at,
+        ) = row;
         let (state, paused_at, note) = life;
+        let is_empty = admitted
+            .0
+            .zip(admitted.1)
+            .is_some_and(|(from, until)| from > until);
         let row = SaleRow {
             id,
             product_id,
@@ -187,6 +203,7 @@ fn sale_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
             end_time: time(end),
             initial_stock,
             remaining_stock,
+            never_live: state == "CANCELLED" && is_empty,
             state,
             paused_at: paused_at.map(time),
             note,

@@ -48,7 +48,16 @@ pub(super) fn listings(
                 .gt(since)
                 .or(flash_sales::id.eq(last_ended.unwrap_or(0))),
         )
-        .filter(flash_sales::state.ne("DRAFT"))
+        .filter(
+            flash_sales::state.eq("LIVE").or(flash_sales::state
+                .eq("CANCELLED")
+                // Empty: it was cancelled while it was a draft.
+                .and(
+                    flash_sales::admitted_from
+                        .is_null()
+                        .or(flash_sales::admitted_from.le(flash_sales::admitted_until)),
+                )),
+        )
         .order((flash_sales::start_time, flash_sales::id))
         .select((
             (

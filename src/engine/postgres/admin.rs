@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
+use tokio::time::Instant;
 
 use self::{log::LockedHead, transaction::transaction};
 use super::PostgresLedger;
@@ -114,8 +115,12 @@ impl Administration for PostgresLedger {
         now: DateTime<Utc>,
         entry: &ActionEntry,
     ) -> Result<Changed, AdminError> {
+        let asked = sales::Asked {
+            now,
+            at: Instant::now(),
+        };
         transaction!(self.pool, |conn| sales::change(
-            conn, sale, change, now, entry
+            conn, sale, change, asked, entry
         ))
     }
 

@@ -83,6 +83,15 @@ pub enum ConnectError {
         names: Vec<String>,
     },
     #[error(
+        "user \"{user}\" (POSTGRES_USER) lacks rights: {}; run `flashsale migrate run --grant-to {user}` as the owner of the tables",
+        .missing.join(", ")
+    )]
+    RightsMissing {
+        user: String,
+        /// As GRANT spells them.
+        missing: Vec<String>,
+    },
+    #[error(
         "database \"{database}\" (POSTGRES_DB) is one of the original service: leave it as it is, set POSTGRES_DB to a new name, \
          run `flashsale migrate`, then `flashsale import --from-original {database}` (docs/COMPATIBILITY.md)"
     )]
@@ -104,6 +113,7 @@ impl ConnectError {
             | Self::DatabaseMissing { .. }
             | Self::Refused { .. }
             | Self::MigrationsMissing { .. }
+            | Self::RightsMissing { .. }
             | Self::OriginalSchema { .. } => false,
         }
     }

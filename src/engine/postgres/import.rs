@@ -48,6 +48,10 @@ const SALES: &str = "
     FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?)
         AS s (id, product_id, start_time, end_time, stock, state, paused_at, note, created_at)";
 
+/// The empty admission window of sales that were cancelled while they were drafts.
+const NEVER_LIVE: &str = "
+    UPDATE flash_sales SET admitted_from = '9999-01-01 00:00:00+00', admitted_until = '1970-01-01 00:00:00+00' WHERE id = ANY(?)";
+
 const ORDERS: &str = "
     INSERT INTO orders (id, flash_sale_id, user_id, product_id, status, attempt_id, created_at)
     SELECT attempt_id, flash_sale_id, user_id, product_id, status::order_status, attempt_id, created_at
@@ -266,6 +270,11 @@ impl Batch {
                 .bind::<Array<Nullable<Timestamptz>>, _>(column(&sales, |row| row.paused_at))
                 .bind::<Array<Text>, _>(column(&sales, |row| row.note.clone()))
                 .bind::<Array<Timestamptz>, _>(column(&sales, |row| row.created_at))
+                .execute(conn)
+                .await?;
+            let never_live = sales.iter().filter(|row| row.never_live);
+            Prepared::new(NEVER_LIVE)
+                .bind::<Array<BigInt>, _>(never_live.map(|row| row.id).collect::<Vec<_>>())
                 .execute(conn)
                 .await?;
         }

@@ -9,7 +9,7 @@ use diesel_async::RunQueryDsl;
 use super::{
     Prepared,
     connect::{self, ConnectError, Purpose},
-    migrate,
+    migrate, rights,
 };
 use crate::{clock::Clock, config::PostgresConfig};
 
@@ -28,6 +28,8 @@ pub struct Inspection {
     pub missing_migrations: Vec<String>,
     /// Keys, checks and triggers that enforce the promises, and that are missing, disabled or not validated.
     pub missing_guards: Vec<String>,
+    /// Rights that `serve` and `work` need and that the user does not have, as GRANT spells them.
+    pub missing_rights: Vec<String>,
     /// Number of workers of the group whose membership has not expired.
     pub workers: i64,
     /// Time of the server's clock minus time of ours, in milliseconds.
@@ -146,7 +148,7 @@ pub async fn inspect(
         .map_err(refused)?;
     let midway = before + (clock.now() - before) / 2;
     // Left out if migrations are missing: tables may be missing, too, and the cause is reported already.
-    let (mut missing_guards, mut workers) = (Vec::new(), 0);
+    let (mut missing_guards, mut missing_rights, mut workers) = (Vec::new(), Vec::new(), 0);
     if missing_migrations.is_empty() {
         let missing: Vec<NameRow> = Prepared::new(MISSING)
             .bind::<Array<Text>, _>(GUARDS.map(str::to_owned).to_vec())
@@ -161,6 +163,7 @@ pub async fn inspect(
             .await
             .map_err(refused)?;
         workers = live.workers;
+        missing_rights = rights::missing(&mut session).await.map_err(refused)?;
     }
     Ok(Inspection {
         version: server.version,
@@ -171,6 +174,7 @@ pub async fn inspect(
         connections: server.connections - 1,
         missing_migrations,
         missing_guards,
+        missing_rights,
         workers,
         clock_ahead_ms: server.now_ms - midway.timestamp_millis(),
     })

@@ -13,6 +13,7 @@ use super::{
     Prepared,
     connect::{self, ConnectError, Purpose},
     keys, original,
+    rights::RIGHTS,
     session::Session,
 };
 use crate::{
@@ -133,39 +134,6 @@ async fn run_while(
     .await
 }
 
-/// The rights that `serve` and `work` need, and no more. Row locks need the right to update a column.
-const RIGHTS: &[&str] = &[
-    "SELECT ON __diesel_schema_migrations, ledger_identity, account_changes",
-    // The keys of accounts that were made without them.
-    "UPDATE (username_key, email_key) ON users",
-    "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
-    // A bcrypt hash of the original service is replaced at the next login.
-    "UPDATE (password_hash, updated_at) ON users",
-    // Logging out and changing a password. Roles and disabling are for the owner of the tables.
-    "UPDATE (tokens_valid_from) ON users",
-    "SELECT, INSERT, UPDATE, DELETE ON password_resets",
-    // A row without SUCCESS makes room for the shopper's new order.
-    "SELECT, INSERT, DELETE ON orders",
-    "SELECT, INSERT, UPDATE ON released_orders",
-    // Admission windows are deleted after the ledger was set back.
-    "SELECT, UPDATE (remaining_stock, updated_at, admitted_from, admitted_until) ON flash_sales",
-    // Operators make and change products and sales, and end orders.
-    "SELECT, INSERT, UPDATE (sku, name, description, image_url, price_cents, currency, prior_price_cents) ON products",
-    "INSERT, UPDATE (product_id, start_time, end_time, initial_stock, state, paused_at, note) ON flash_sales",
-    "UPDATE (status, updated_at) ON orders",
-    "SELECT, INSERT, UPDATE (state, applied, closed_at) ON stock_movements",
-    "USAGE ON SEQUENCE products_id_seq, flash_sales_id_seq",
-    // Entries of the action log are appended, and never changed: the head says which is the last.
-    "SELECT, INSERT ON admin_actions",
-    "SELECT, UPDATE (last_id, last_hash) ON admin_actions_head",
-    "SELECT, INSERT, UPDATE, DELETE ON idempotency_keys",
-    "SELECT, INSERT, UPDATE ON consumer_partitions",
-    "SELECT, INSERT, UPDATE, DELETE ON consumer_members",
-    "USAGE ON SEQUENCE dead_letter_decisions_id_seq",
-    // The sequence is raised above the ids of lost accounts after the ledger was set back.
-    "USAGE, SELECT, UPDATE ON SEQUENCE users_id_seq",
-];
-
 /// Grants a role the rights that `serve` and `work` need. The role then owns nothing and cannot change the schema.
 pub async fn grant(config: &PostgresConfig, to: &str) -> Result<(), MigrateError> {
     let role = quoted(to);
@@ -173,8 +141,8 @@ pub async fn grant(config: &PostgresConfig, to: &str) -> Result<(), MigrateError
         "DO $$ BEGIN EXECUTE format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), {}); END $$;",
         literal(&role)
     );
-    for rights in RIGHTS {
-        statements.extend(["GRANT ", rights, " TO ", &role, ";"]);
+    for right in RIGHTS {
+        statements.extend(["GRANT ", right, " TO ", &role, ";"]);
     }
     let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
     session
@@ -233,11 +201,19 @@ pub(super) async fn check(
     config: &PostgresConfig,
     session: &mut Session,
 ) -> Result<(), ConnectError> {
+    let code = session.code();
     let applied = applied_versions(session)
         .await
-        .map_err(|error| ConnectError::Unreachable {
-            server: config.server(),
-            cause: error.to_string(),
+        .map_err(|error| match code.get() {
+            // insufficient_privilege
+            Some(code) if &code == b"42501" => ConnectError::RightsMissing {
+                user: config.user.clone(),
+                missing: vec!["SELECT ON __diesel_schema_migrations".to_owned()],
+            },
+            _ => ConnectError::Unreachable {
+                server: config.server(),
+                cause: error.to_string(),
+            },
         })?;
     refuse_original(config, session, &applied).await?;
     let database = config.database.clone();

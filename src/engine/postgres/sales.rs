@@ -15,11 +15,13 @@ use crate::{
     port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
 };
 
+/// A sale with an empty admission window was cancelled while it was a draft.
 const LISTING: &str = "
     SELECT s.id, s.product_id, p.name, p.description, s.start_time, s.end_time, s.initial_stock, s.remaining_stock, s.version,
         s.state, s.paused_at IS NOT NULL AS is_paused, p.image_url, p.price_cents, p.currency, p.prior_price_cents
     FROM flash_sales s JOIN products p ON p.id = s.product_id
-    WHERE s.state <> 'DRAFT' AND (s.end_time > ?
+    WHERE (s.state = 'LIVE' OR s.state = 'CANCELLED' AND (s.admitted_from > s.admitted_until) IS NOT TRUE)
+        AND (s.end_time > ?
         OR s.id = (SELECT id FROM flash_sales WHERE end_time <= ? AND state = 'LIVE' ORDER BY end_time DESC, id DESC LIMIT 1))
     ORDER BY s.start_time, s.id";
 

@@ -18,6 +18,11 @@ pub(super) fn is_live(state: &str) -> bool {
     state == "LIVE"
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde calls it
+pub(super) fn is_false(value: &bool) -> bool {
+    !value
+}
+
 /// A time that may be missing, in milliseconds.
 pub(super) mod time {
     use chrono::{DateTime, SecondsFormat, Utc};

@@ -27,7 +27,8 @@ pub struct ActionEntry {
     pub actor: Actor,
     /// At most 500 characters; may be empty.
     pub reason: String,
-    /// Stored in the transaction of the change, so that the change is made once.
+    /// Stored in the transaction of the change, so that the change is made once. A change that is refused stores no key: the same
+    /// request may be sent again when what refused it has changed.
     pub key: Option<IdempotencyKey>,
 }
 
@@ -48,10 +49,10 @@ pub struct IdempotencyKey {
 pub enum KeyStanding {
     /// Used by another request: 422.
     OtherRequest,
-    /// The first request has not been answered yet.
+    /// The first request has not been answered yet. A request that comes while that one's transaction runs does not wait for it.
     Running {
         since: DateTime<Utc>,
-        /// What was done; `None` if nothing had to be changed. Its target names what was made or changed.
+        /// What was done; `None` if nothing had to be changed, or if the transaction still runs. Its target names what was made or changed.
         action: Option<ActionId>,
         /// The withdrawal that it began, if it began one.
         movement: Option<MovementId>,

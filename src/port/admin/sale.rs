@@ -39,7 +39,7 @@ pub struct SaleRecord {
     pub initial_stock: u64,
     /// Units for which no order stands.
     pub remaining_stock: u64,
-    /// Goes up with every change of state, pause, window, product or `initial_stock`.
+    /// Goes up with every change of state, pause, window, product, `initial_stock` or note.
     pub version: u64,
     pub note: String,
     pub created_at: DateTime<Utc>,
@@ -85,6 +85,7 @@ pub enum SaleChange {
 pub struct SaleEdit {
     /// The version that the caller saw.
     pub expected: u64,
+    /// Only of a DRAFT.
     pub product: Option<ProductId>,
     pub start: Option<DateTime<Utc>>,
     pub end: Option<DateTime<Utc>>,

@@ -135,7 +135,7 @@ fn each_phase_allows_its_edits() {
     };
     assert_each(
         &edit(product),
-        [Changes, Changes, Refuses, Refuses, Refuses, Refuses],
+        [Changes, Refuses, Refuses, Refuses, Refuses, Refuses],
     );
     let start = SaleEdit {
         start: Some(at(160)),

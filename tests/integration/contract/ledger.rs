@@ -207,8 +207,12 @@ macro_rules! operator_suite {
                     a_draft_is_seen_by_operators_only,
                     every_change_raises_the_version_once_and_is_noted,
                     what_changes_nothing_leaves_no_trace,
+                    a_note_over_a_note_that_the_operator_did_not_see_is_stale,
+                    a_draft_that_is_cancelled_stays_unseen,
+                    nobody_is_let_in_by_the_window_of_a_draft,
                     an_edit_of_another_version_is_stale,
                     changes_that_the_phase_does_not_allow_are_refused,
+                    the_phase_is_that_of_the_moment_when_the_sale_is_locked,
                     live_sales_of_a_product_do_not_overlap,
                     two_publications_of_overlapping_sales_at_once_make_one_live,
                     an_unknown_product_or_sale_is_not_found,
@@ -225,6 +229,7 @@ macro_rules! operator_suite {
                     no_more_units_are_taken_than_remain,
                     drafts_and_ended_sales_give_no_units,
                     a_sale_has_a_bounded_number_of_pending_withdrawals,
+                    withdrawals_of_sales_that_ended_long_ago_are_found,
                 }
                 cancelling {
                     a_cancelled_order_returns_its_unit,

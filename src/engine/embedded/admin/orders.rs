@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{ActionEntry, AdminError, AttemptHistory, OrderEntry, OrderPage, Partition, Restock},
-    rules::action_log,
+    rules::{action_log, lifecycle},
 };
 
 const FIND: &str = "
@@ -151,9 +151,7 @@ pub(super) fn cancel(
 ) -> Result<OrderEntry, AdminError> {
     idempotency::begin(conn, now, entry)?;
     let before = order(conn, attempt)?.ok_or(AdminError::NotFound)?;
-    if before.status == "FAILED" {
-        return Ok(before);
-    }
+    lifecycle::cancel_order(&before.status)?;
     Prepared::new(END)
         .bind::<Binary, _>(bytes(&attempt).to_vec())
         .execute(conn)?;

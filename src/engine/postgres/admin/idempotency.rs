@@ -16,9 +16,12 @@ use crate::{
     },
 };
 
-/// Waits for a transaction that is using the key. A key that is older than 24 h is used anew.
+/// A key that is older than 24 h is used anew. Whether another transaction is using the key is known by an advisory lock that it
+/// holds to its end: the key itself would make this one wait for it, with a connection of the pool.
 const USE: &str = "
-    INSERT INTO idempotency_keys AS used (actor, key, fingerprint) VALUES (?, ?, ?)
+    INSERT INTO idempotency_keys AS used (actor, key, fingerprint)
+    SELECT actor, key, fingerprint FROM (VALUES (?, ?, ?)) AS wanted (actor, key, fingerprint)
+    WHERE pg_try_advisory_xact_lock(hashtextextended('flashsale idempotency key ' || actor || ' ' || key, 0))
     ON CONFLICT (actor, key) DO UPDATE
     SET fingerprint = excluded.fingerprint, action_id = NULL, status = NULL, body = NULL, created_at = now()
     WHERE used.created_at < now() - interval '24 hours'";
@@ -38,6 +41,12 @@ const PRUNE: &str = "
     DELETE FROM idempotency_keys WHERE (actor, key) IN (
         SELECT actor, key FROM idempotency_keys WHERE created_at < now() - interval '24 hours'
         ORDER BY created_at LIMIT ? FOR UPDATE SKIP LOCKED)";
+
+#[derive(QueryableByName)]
+struct TimeRow {
+    #[diesel(sql_type = Timestamptz)]
+    at: DateTime<Utc>,
+}
 
 #[derive(QueryableByName)]
 struct KeyRow {
@@ -73,17 +82,17 @@ pub(super) async fn begin(
     if used == 1 {
         return Ok(prune(conn).await?);
     }
-    // A statement of its own, so that it sees what was committed meanwhile. Keys go after 24 h: if this one went right now, the
-    // request is to be repeated.
+    // A statement of its own, so that it sees what was committed meanwhile. Nothing: the transaction that is using the key is under
+    // way, or was rolled back a moment ago.
     let standing = standing(conn, actor, key).await?;
-    Err(standing.map_or_else(
-        || {
-            AdminError::NotAllowed(
-                "the idempotency key has just expired; send the request again".to_owned(),
-            )
+    let now: TimeRow = Prepared::new("SELECT now() AS at").get_result(conn).await?;
+    Err(AdminError::KeyUsed(standing.unwrap_or(
+        KeyStanding::Running {
+            since: now.at,
+            action: None,
+            movement: None,
         },
-        AdminError::KeyUsed,
-    ))
+    )))
 }
 
 /// Notes what the change became.

@@ -12,7 +12,7 @@ use super::{super::Prepared, idempotency, log, record, sales};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{ActionEntry, AdminError, AttemptHistory, OrderEntry, OrderPage, Partition, Restock},
-    rules::action_log,
+    rules::{action_log, lifecycle},
 };
 
 const FIND: &str = "
@@ -176,9 +176,7 @@ pub(super) async fn cancel(
     let sale = find(conn, attempt).await?.sale;
     sales::lock(conn, sale).await?;
     let before = find(conn, attempt).await?;
-    if before.status == "FAILED" {
-        return Ok(before);
-    }
+    lifecycle::cancel_order(&before.status)?;
     // Before the orders: a change of a sale's product holds the head when it waits for those who write orders.
     let head = log::lock(conn).await?;
     Prepared::new(END)

@@ -8,6 +8,7 @@ use diesel::{
     sql_types::{BigInt, Timestamptz},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use tokio::time::Instant;
 
 use super::{
     super::{
@@ -235,17 +236,32 @@ pub(super) async fn create(
     Ok(created)
 }
 
+/// When a change was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// By the gate's clock.
+    pub(super) now: DateTime<Utc>,
+    pub(super) at: Instant,
+}
+
+impl Asked {
+    /// The gate's time now: a change may have waited for its locks, and was perhaps tried before.
+    fn gate_time(self) -> DateTime<Utc> {
+        self.now + self.at.elapsed()
+    }
+}
+
 /// Within a transaction.
 pub(super) async fn change(
     conn: &mut AsyncPgConnection,
     id: SaleId,
     change: &SaleChange,
-    now: DateTime<Utc>,
+    asked: Asked,
     entry: &ActionEntry,
 ) -> Result<Changed, AdminError> {
     idempotency::begin(conn, entry).await?;
     let before = lock(conn, id).await?;
-    let wanted = lifecycle::apply(&before, change, now)?;
+    let wanted = lifecycle::apply(&before, change, asked.gate_time())?;
     if wanted == before {
         return Ok(Changed {
             after: before.clone(),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
     pg::Pg,
-    sql_types::{BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
@@ -22,7 +22,8 @@ const CURSORS: &str = "
     DECLARE products_back CURSOR FOR
         SELECT id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at FROM products ORDER BY id;
     DECLARE sales_back CURSOR FOR
-        SELECT id, product_id, start_time, end_time, initial_stock, remaining_stock, state, paused_at, note, created_at
+        SELECT id, product_id, start_time, end_time, initial_stock, remaining_stock, state, paused_at, note, created_at,
+            state = 'CANCELLED' AND (admitted_from > admitted_until) IS TRUE AS never_live
         FROM flash_sales ORDER BY id;
     DECLARE orders_back CURSOR FOR
         SELECT flash_sale_id, user_id, product_id, status::text AS status, attempt_id, created_at
@@ -118,6 +119,8 @@ struct Sale {
     remaining_stock: i32,
     #[diesel(sql_type = Text)]
     state: String,
+    #[diesel(sql_type = Bool)]
+    never_live: bool,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     paused_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Text)]
@@ -184,6 +187,7 @@ impl From<Sale> for Line {
             initial_stock: row.initial_stock.into(),
             remaining_stock: row.remaining_stock.into(),
             state: row.state,
+            never_live: row.never_live,
             paused_at: row.paused_at,
             note: row.note,
             created_at: row.created_at,

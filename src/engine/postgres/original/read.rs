@@ -331,6 +331,7 @@ impl From<Sale> for SaleRow {
             initial_stock: row.initial_stock,
             remaining_stock: row.initial_stock,
             state: "LIVE".to_owned(),
+            never_live: false,
             paused_at: None,
             note: String::new(),
             created_at: row.created_at,

@@ -21,6 +21,7 @@ fn sale(id: i64, start: i64, end: i64, initial_stock: i64) -> SaleRow {
         initial_stock,
         remaining_stock: initial_stock,
         state: "LIVE".to_owned(),
+        never_live: false,
         paused_at: None,
         note: String::new(),
         created_at: at(0),

@@ -1,10 +1,13 @@
 //! Sales that operators make, publish and change.
 
+use std::time::Duration;
+
 use chrono::{TimeDelta, Utc};
 use flashsale::{
     ids::{ProductId, SaleId},
     port::{
-        ActionName, AdminError, NewSale, SaleChange, SaleEdit, SaleState, SaleSwitch, SaleWindow,
+        ActionName, AdminError, Attempt, NewSale, Outcome, SaleChange, SaleEdit, SaleState,
+        SaleSwitch, SaleWindow, SettleError,
     },
 };
 
@@ -105,15 +108,89 @@ pub async fn what_changes_nothing_leaves_no_trace(bed: &impl SqlBed) {
         assert_eq!((&changed.after, changed.action), (&sale, None));
     }
     assert_eq!(entries(admin.as_ref()).await, written);
-    // A note is no term.
-    let note = SaleEdit {
-        expected: sale.version,
-        note: Some("two pallets".to_owned()),
+}
+
+pub async fn a_note_over_a_note_that_the_operator_did_not_see_is_stale(bed: &impl SqlBed) {
+    let admin = bed.administration().await;
+    let sale = open_sale(admin.as_ref()).await;
+    let note = |text: &str| {
+        SaleChange::Edit(SaleEdit {
+            expected: sale.version,
+            note: Some(text.to_owned()),
+            ..SaleEdit::default()
+        })
+    };
+    let noted = change(admin.as_ref(), sale.id, note("two pallets")).await;
+    assert_eq!(noted.after.version, sale.version + 1);
+    let refused = admin
+        .change_sale(sale.id, &note("three pallets"), now(), &because("a note"))
+        .await;
+    assert!(
+        matches!(refused, Err(AdminError::Stale { current }) if current == sale.version + 1),
+        "{refused:?}"
+    );
+    assert_eq!(admin.sale(sale.id).await.unwrap(), Some(noted.after));
+}
+
+pub async fn a_draft_that_is_cancelled_stays_unseen(bed: &impl SqlBed) {
+    let (admin, ledger) = (bed.administration().await, bed.ledger().await);
+    let draft = draft(admin.as_ref()).await;
+    change(admin.as_ref(), draft.id, SaleChange::Cancel).await;
+    assert_eq!(ledger.sales(now()).await.unwrap(), []);
+    let seen = open_sale(admin.as_ref()).await;
+    change(admin.as_ref(), seen.id, SaleChange::Cancel).await;
+    for _ in 0..2 {
+        let listed = ledger.sales(now()).await.unwrap();
+        let ids: Vec<_> = listed.iter().map(|listing| listing.id).collect();
+        assert_eq!(ids, [seen.id]);
+        // Nor is it seen after the ledger was set back.
+        ledger.forget_admission_windows().await.unwrap();
+    }
+}
+
+pub async fn nobody_is_let_in_by_the_window_of_a_draft(bed: &impl SqlBed) {
+    let (admin, ledger) = (bed.administration().await, bed.ledger().await);
+    let user = bed.shoppers(1).await[0];
+    make_partitions(ledger.as_ref(), 1).await;
+    let draft = draft(admin.as_ref()).await;
+    let attempt_at = |at| Attempt {
+        product: draft.product,
+        at,
+        ..attempt(draft.id, user)
+    };
+    let now_in_draft = attempt_at(now());
+    let refused = settle(ledger.as_ref(), 0, 0, &[now_in_draft]).await;
+    assert!(
+        matches!(&refused, Err(SettleError::Unsettleable(rejected)) if rejected[0].cause.contains("never published")),
+        "{refused:?}"
+    );
+    let tomorrow = SaleEdit {
+        expected: draft.version,
+        start: Some(now() + TimeDelta::hours(24)),
+        end: Some(now() + TimeDelta::hours(25)),
         ..SaleEdit::default()
     };
-    let noted = change(admin.as_ref(), sale.id, SaleChange::Edit(note)).await;
-    assert_eq!(noted.after.version, sale.version);
-    assert!(noted.action.is_some());
+    change(admin.as_ref(), draft.id, SaleChange::Edit(tomorrow)).await;
+    change(admin.as_ref(), draft.id, SaleChange::Publish).await;
+    let refused = settle(ledger.as_ref(), 0, 0, &[now_in_draft]).await;
+    assert!(
+        matches!(&refused, Err(SettleError::Unsettleable(_))),
+        "{refused:?}"
+    );
+    let within = attempt_at(now() + TimeDelta::minutes(24 * 60 + 30));
+    let settled = settle(ledger.as_ref(), 0, 0, &[within]).await;
+    assert_eq!(settled.unwrap(), [Outcome::Ordered]);
+    // A window that is not known stays so: a draft that the ledger was set back to was LIVE in the time that it lost.
+    let lost = self::draft(admin.as_ref()).await;
+    ledger.forget_admission_windows().await.unwrap();
+    change(admin.as_ref(), lost.id, SaleChange::Publish).await;
+    let early = Attempt {
+        product: lost.product,
+        at: lost.window.start - TimeDelta::hours(9),
+        ..attempt(lost.id, user)
+    };
+    let settled = settle(ledger.as_ref(), 0, 1, &[early]).await;
+    assert_eq!(settled.unwrap(), [Outcome::Ordered]);
 }
 
 pub async fn an_edit_of_another_version_is_stale(bed: &impl SqlBed) {
@@ -172,6 +249,27 @@ pub async fn changes_that_the_phase_does_not_allow_are_refused(bed: &impl SqlBed
     }
     assert_eq!(admin.sale(sale.id).await.unwrap(), Some(sale));
     assert_eq!(entries(admin.as_ref()).await, written);
+}
+
+pub async fn the_phase_is_that_of_the_moment_when_the_sale_is_locked(bed: &impl SqlBed) {
+    let admin = bed.administration().await;
+    let sale = open_sale(admin.as_ref()).await;
+    let lock = format!("UPDATE flash_sales SET note = note WHERE id = {}", sale.id);
+    bed.execute("BEGIN").await.unwrap();
+    bed.execute(&lock).await.unwrap();
+    // Asked for before the end, and done after it.
+    let (add, entry) = (SaleChange::AddUnits(1), because("more"));
+    let asked = sale.window.end - TimeDelta::milliseconds(200);
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        bed.execute("COMMIT").await.unwrap();
+    };
+    let (answer, ()) = tokio::join!(admin.change_sale(sale.id, &add, asked, &entry), release);
+    assert!(
+        matches!(answer, Err(AdminError::NotAllowed(_))),
+        "{answer:?}"
+    );
+    assert_eq!(admin.sale(sale.id).await.unwrap(), Some(sale));
 }
 
 pub async fn live_sales_of_a_product_do_not_overlap(bed: &impl SqlBed) {
@@ -302,14 +400,14 @@ pub async fn statements_by_hand_count_the_same(bed: &impl SqlBed) {
         .await
         .unwrap();
     let noted = admin.sale(id).await.unwrap().unwrap();
-    assert_eq!(noted.version, sale.version + 2);
+    assert_eq!(noted.version, sale.version + 3);
     assert!(noted.updated_at >= resumed.after.updated_at);
     bed.execute(&by_hand("state = 'CANCELLED'".to_owned()))
         .await
         .unwrap();
     let snapshot = ledger.snapshot(id).await.unwrap().unwrap();
     assert_eq!(snapshot.switch, SaleSwitch::Cancelled);
-    assert_eq!(snapshot.version, sale.version + 3);
+    assert_eq!(snapshot.version, sale.version + 4);
 }
 
 pub async fn a_live_sale_never_becomes_a_draft_again(bed: &impl SqlBed) {

@@ -98,3 +98,65 @@ pub async fn entries(admin: &dyn Administration) -> u64 {
     assert_eq!(check.broken, None);
     check.entries
 }
+
+/// Statements for sales of every state, of one product and at one time: LIVE sale 2 with an order takes the place of the cancelled
+/// sales 1 and 3, which have orders, and 4, which has none; 5 is a draft.
+pub fn states_to_take_back(start: &str, end: &str) -> String {
+    let mut statements =
+        "INSERT INTO products (id, sku, name, price_cents) VALUES (1, 'A', 'A', 1);".to_owned();
+    let columns = "id, product_id, start_time, end_time, initial_stock, remaining_stock, state";
+    for user in 1..=3 {
+        let user = format!(
+            "INSERT INTO users (id, username, email, password_hash) VALUES ({user}, 'u{user}', 'u{user}@example.com', '-');"
+        );
+        statements.push_str(&user);
+    }
+    for (id, state) in [
+        (1, "DRAFT"),
+        (3, "DRAFT"),
+        (4, "DRAFT"),
+        (5, "DRAFT"),
+        (2, "LIVE"),
+    ] {
+        let sale = format!(
+            "INSERT INTO flash_sales ({columns}) VALUES ({id}, 1, {start}, {end}, 5, 5, '{state}');"
+        );
+        statements.push_str(&sale);
+        if id == 1 || id == 3 {
+            // Live, and then cancelled.
+            for state in ["LIVE", "CANCELLED"] {
+                let change = format!("UPDATE flash_sales SET state = '{state}' WHERE id = {id};");
+                statements.push_str(&change);
+            }
+        }
+    }
+    statements.push_str("UPDATE flash_sales SET state = 'CANCELLED' WHERE id = 4;");
+    for sale in 1..=3 {
+        let attempt = format!("0123456789abcdef0123456789abcde{sale}");
+        let attempt = if start.contains("now") {
+            format!("'{attempt}'")
+        } else {
+            format!("x'{attempt}'")
+        };
+        let order = format!(
+            "INSERT INTO orders (user_id, product_id, flash_sale_id, status, attempt_id) VALUES ({sale}, 1, {sale}, 'SUCCESS', {attempt});"
+        );
+        statements.push_str(&order);
+    }
+    statements
+}
+
+/// What the version before finds of those: queries for one number.
+pub const STATES_TAKEN_BACK: [(&str, i64); 4] = [
+    ("SELECT count(*) FROM flash_sales", 3),
+    ("SELECT count(*) FROM orders", 3),
+    (
+        "SELECT count(*) FROM flash_sales one JOIN flash_sales other ON one.id < other.id
+         AND one.start_time < other.end_time AND other.start_time < one.end_time",
+        0,
+    ),
+    (
+        "SELECT count(*) FROM flash_sales WHERE id <> 2 AND end_time < (SELECT start_time FROM flash_sales WHERE id = 2)",
+        2,
+    ),
+];

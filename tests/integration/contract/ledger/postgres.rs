@@ -15,8 +15,8 @@ use flashsale::{
     },
     ids::{AttemptId, SaleId, UserId},
     port::{
-        AccountStore, Administration, Ledger, Offset, Outcome, Partition, Role, SettleBatch,
-        SettleError,
+        AccountStore, AdminError, Administration, KeyStanding, Ledger, Offset, OrderPage, Outcome,
+        Partition, Role, SaleChange, SettleBatch, SettleError,
     },
 };
 use futures::future::join_all;
@@ -747,6 +747,139 @@ async fn orders_and_what_they_name_are_changed_in_read_committed_only() {
             assert!(format!("{error:?}").contains("READ COMMITTED"), "{error:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_repeated_request_does_not_wait_for_the_first_one() {
+    let bed = PostgresBed::start().await;
+    let admin = bed.administration().await;
+    let sale = operator::open_sale(admin.as_ref()).await;
+    let lock = format!(
+        "BEGIN; SELECT 1 FROM flash_sales WHERE id = {} FOR UPDATE",
+        sale.id
+    );
+    bed.client.batch_execute(&lock).await.unwrap();
+    let (add, entry) = (SaleChange::AddUnits(1), operator::with_key("a", 1));
+    let now = operator::now();
+    let again = async {
+        wait_for_a_wait(&bed).await;
+        let again = admin.change_sale(sale.id, &add, now, &entry).await;
+        bed.client.batch_execute("ROLLBACK").await.unwrap();
+        again
+    };
+    let first = admin.change_sale(sale.id, &add, now, &entry);
+    let both = async { tokio::join!(first, again) };
+    let both = tokio::time::timeout(Duration::from_secs(8), both).await;
+    let (first, again) = both.expect("nobody waits for the statement's timeout");
+    let running = |answer: &Result<_, AdminError>| {
+        matches!(
+            answer,
+            Err(AdminError::KeyUsed(KeyStanding::Running { .. }))
+        )
+    };
+    assert!(running(&again), "{again:?}");
+    assert_eq!(first.unwrap().after.initial_stock, 11);
+    let later = admin.change_sale(sale.id, &add, now, &entry).await;
+    assert!(running(&later), "{later:?}");
+}
+
+#[tokio::test]
+async fn changing_the_units_counts_no_orders() {
+    let bed = PostgresBed::start().await;
+    let sale = bed.sale(5).await;
+    bed.client.batch_execute("BEGIN").await.unwrap();
+    let scans = "SELECT (coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::bigint
+        FROM pg_stat_xact_user_tables WHERE relname = 'orders'";
+    for set in [
+        "initial_stock = initial_stock + 5",
+        "initial_stock = initial_stock - 2",
+        "initial_stock = 20, remaining_stock = 20",
+        "note = 'none'",
+    ] {
+        let statement = format!("UPDATE flash_sales SET {set} WHERE id = {sale}");
+        bed.execute(&statement).await.unwrap();
+        assert_eq!(bed.number(scans).await, 0, "{set}");
+    }
+    bed.client.batch_execute("COMMIT").await.unwrap();
+    bed.check_promises().await;
+}
+
+#[tokio::test]
+async fn a_page_of_orders_reads_little_more_than_itself() {
+    let bed = PostgresBed::start().await;
+    let sale = bed.sale(5_000).await;
+    bed.execute(
+        "INSERT INTO users (id, username, email, password_hash)
+         SELECT n, 'shopper' || n, n || '@example.com', '-' FROM generate_series(1, 5000) n",
+    )
+    .await
+    .unwrap();
+    for batch in 0..50 {
+        let orders = format!(
+            "INSERT INTO orders (user_id, product_id, flash_sale_id, status, attempt_id)
+             SELECT n, {sale}, {sale}, 'SUCCESS', gen_random_uuid() FROM generate_series({batch} * 100 + 1, {batch} * 100 + 100) n"
+        );
+        bed.execute(&orders).await.unwrap();
+    }
+    let admin = PostgresLedger::connect(&bed.database.config).await.unwrap();
+    let first = admin.orders(sale, None, 2_500).await.unwrap();
+    let after = first.last().map(|order| OrderPage {
+        created_at: order.created_at,
+        id: order.id,
+    });
+    drop(admin);
+    // Servers note what a session read when it ends.
+    let read = "SELECT coalesce(idx_tup_fetch, 0)::bigint FROM pg_stat_user_tables WHERE relname = 'orders'";
+    let patience = Duration::from_secs(20);
+    wait_until("the first page is noted", patience, || async {
+        bed.number(read).await >= 2_500
+    })
+    .await;
+    let before = bed.number(read).await;
+    let admin = PostgresLedger::connect(&bed.database.config).await.unwrap();
+    let page = admin.orders(sale, after.as_ref(), 50).await.unwrap();
+    assert_eq!(page.len(), 50);
+    drop(admin);
+    wait_until("the page is noted", patience, || async {
+        bed.number(read).await > before
+    })
+    .await;
+    let rows = bed.number(read).await - before;
+    assert!(rows <= 300, "{rows} rows of 5000 were read");
+}
+
+/// A cancelled sale that was replaced, with its orders, and what else the version before does not know.
+#[tokio::test]
+async fn sales_that_are_not_live_go_out_of_the_way_of_the_version_before() {
+    let database = TestDatabase::create().await.past_pooler();
+    let client = database.client().await;
+    client
+        .batch_execute(&super::operator::states_to_take_back(
+            "now() - interval '1 hour'",
+            "now() + interval '1 hour'",
+        ))
+        .await
+        .unwrap();
+    while let Some(name) = migrate::revert(&database.config).await.unwrap() {
+        if name.contains("003000") {
+            break;
+        }
+    }
+    for (query, expected) in super::operator::STATES_TAKEN_BACK {
+        let found: i64 = client.query_one(query, &[]).await.unwrap().get(0);
+        assert_eq!(found, expected, "{query}");
+    }
+    let overlap =
+        "UPDATE flash_sales SET start_time = (SELECT start_time FROM flash_sales WHERE id = 2),
+        end_time = (SELECT end_time FROM flash_sales WHERE id = 2) WHERE id = 1";
+    client.batch_execute(overlap).await.unwrap_err();
+    let longer = "UPDATE flash_sales SET end_time = end_time + interval '1 hour' WHERE id = 2";
+    client.batch_execute(longer).await.unwrap();
+    migrate::run(&database.config).await.unwrap();
+    let live =
+        "SELECT count(*) FROM flash_sales WHERE state = 'LIVE' AND admitted_from <= admitted_until";
+    let live: i64 = client.query_one(live, &[]).await.unwrap().get(0);
+    assert_eq!(live, 3);
 }
 
 /// The query of ADR 22.

@@ -6,15 +6,18 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use diesel::SqliteConnection;
+use diesel::{SqliteConnection, connection::SimpleConnection};
 use flashsale::{
-    engine::embedded::Embedded,
+    engine::embedded::{DataFile, Embedded},
     ids::{AttemptId, SaleId, UserId},
     port::{AccountStore, Administration, Ledger},
 };
 use tempfile::TempDir;
 
-use super::bed::{SqlBed, TestBed, by_sql};
+use super::{
+    bed::{SqlBed, TestBed, by_sql},
+    operator,
+};
 use crate::support::embedded;
 
 /// A data file of its own, and a connection for statements by hand.
@@ -149,4 +152,66 @@ async fn replace_can_take_neither_orders_nor_units() {
     };
     bed.execute(&put_back(5)).await.unwrap_err();
     bed.execute(&put_back(3)).await.unwrap();
+}
+
+/// Both numbers are changed alike, and no orders are counted: they are not missed while they are hidden.
+#[tokio::test]
+async fn changing_the_units_counts_no_orders() {
+    let bed = SqliteBed::start().await;
+    let sale = bed.sale(5).await;
+    let set = async |what: &str| {
+        let statement = format!("UPDATE flash_sales SET {what} WHERE id = {sale}");
+        bed.execute(&statement).await
+    };
+    // As by an order, which is not there.
+    set("remaining_stock = remaining_stock - 1, moves = moves + 1")
+        .await
+        .unwrap();
+    set("initial_stock = initial_stock + 5, remaining_stock = remaining_stock + 5")
+        .await
+        .unwrap();
+    set("initial_stock = initial_stock - 2, remaining_stock = remaining_stock - 2")
+        .await
+        .unwrap();
+    set("initial_stock = initial_stock - 1, remaining_stock = remaining_stock - 2")
+        .await
+        .unwrap_err();
+    set("remaining_stock = remaining_stock + 1, moves = moves + 1")
+        .await
+        .unwrap();
+    bed.check_promises().await;
+}
+
+/// A cancelled sale that was replaced, with its orders, and what else the version before does not know.
+#[tokio::test]
+async fn sales_that_are_not_live_go_out_of_the_way_of_the_version_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut data = DataFile::open(directory.path()).unwrap();
+    data.migrate().unwrap();
+    let mut conn = embedded::connect(directory.path());
+    let hour = 3_600_000;
+    let now = Utc::now().timestamp_millis();
+    let (start, end) = (now - hour, now + hour);
+    conn.batch_execute(&operator::states_to_take_back(
+        &start.to_string(),
+        &end.to_string(),
+    ))
+    .unwrap();
+    while let Some(name) = data.revert().unwrap() {
+        if name.contains("003000") {
+            break;
+        }
+    }
+    for (query, expected) in operator::STATES_TAKEN_BACK {
+        assert_eq!(embedded::number(&mut conn, query), expected, "{query}");
+    }
+    let overlap =
+        format!("UPDATE flash_sales SET start_time = {start}, end_time = {end} WHERE id = 1");
+    conn.batch_execute(&overlap).unwrap_err();
+    let longer = "UPDATE flash_sales SET end_time = end_time + 3600000 WHERE id = 2";
+    conn.batch_execute(longer).unwrap();
+    data.migrate().unwrap();
+    let live =
+        "SELECT count(*) FROM flash_sales WHERE state = 'LIVE' AND admitted_from <= admitted_until";
+    assert_eq!(embedded::number(&mut conn, live), 3);
 }

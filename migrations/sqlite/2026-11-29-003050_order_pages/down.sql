@@ -1,0 +1,1 @@
+DROP INDEX orders_flash_sale_id_created_at_idx;
