@@ -191,6 +191,10 @@ impl Ledger for Accounts {
         broken()
     }
 
+    async fn unlisted_movements(&self, _: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        broken()
+    }
+
     async fn movements(&self, _: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
         broken()
     }

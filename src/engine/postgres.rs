@@ -217,6 +217,10 @@ impl Ledger for PostgresLedger {
         Ok(admin::movements::pending(&mut *self.pool.take().await?, sales).await?)
     }
 
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        Ok(admin::movements::unlisted(&mut *self.pool.take().await?, since).await?)
+    }
+
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
         Ok(admin::movements::find(&mut *self.pool.take().await?, ids).await?)
     }

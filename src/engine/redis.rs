@@ -270,8 +270,9 @@ impl StockGate for RedisGate {
         movement: MovementId,
         units: u32,
         mode: MovementMode,
+        seen: u64,
     ) -> Result<WithdrawOutcome, GateError> {
-        change::withdraw(&self.connection, sale, movement, units, mode).await
+        change::withdraw(&self.connection, sale, movement, units, mode, seen).await
     }
 
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {

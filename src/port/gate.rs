@@ -355,8 +355,9 @@ pub trait StockGate: Send + Sync {
 
     /// Opens a loaded sale with the terms, and the units left, of the ledger's snapshot that the holders came from. It must
     /// have been taken after [`StockGate::begin_load`]. `movements` are the PENDING ones of the same snapshot: for each, in
-    /// order, units are set aside as by [`StockGate::withdraw`], so that a gate that was lost in the middle of a withdrawal
-    /// does not sell them. What is kept of the sale expires at `expires`.
+    /// order, as many units are set aside as are available, so that a gate that was lost in the middle of a withdrawal does not
+    /// sell what the ledger may be about to remove. Also of an `Exact` one: whoever took all of its units before may close it yet.
+    /// What is kept of the sale expires at `expires`.
     async fn open(
         &self,
         sale: SaleId,
@@ -370,8 +371,8 @@ pub trait StockGate: Send + Sync {
     /// Applies terms to an open sale if their version is newer than that in force: what is available changes by as much as
     /// the total. More may be given out than the new total; then nothing is available, and the number is below zero.
     ///
-    /// Units that are set aside for movements of `closed`, at most 1,000, become available at the same moment, unless the
-    /// version in force is newer: `available += (total - total before) + cleared`. So the terms must be read from the ledger
+    /// Units that are set aside for movements of `closed`, at most 1,000, become available at the same moment, unless other
+    /// terms stay in force: `available += (total - total before) + cleared`. So the terms must be read from the ledger
     /// *after* those movements were closed there: read before, their total still counts the units that have left the sale.
     async fn set_terms(
         &self,
@@ -383,13 +384,16 @@ pub trait StockGate: Send + Sync {
 
     /// Sets units of an open sale aside for a movement that is PENDING in the ledger: nobody can reserve them. `UpTo`: as many
     /// as are available; `Exact`: all or none. Units that are held are never taken. Repeated, it answers the same
-    /// number, until the movement is cleared by [`StockGate::set_terms`].
+    /// number, until the movement is cleared by [`StockGate::set_terms`]. After that it would take units anew, which nobody asks
+    /// for. So it takes none if newer terms are in force than `seen`, the version of the sale that the caller read from the
+    /// ledger *before* it found the movement PENDING: whatever cleared the movement has raised the version above it.
     async fn withdraw(
         &self,
         sale: SaleId,
         movement: MovementId,
         units: u32,
         mode: MovementMode,
+        seen: u64,
     ) -> Result<WithdrawOutcome, GateError>;
 
     /// Everyone who holds a unit of a sale, in pages: whoever held one all the time is there, with a standing that was

@@ -302,6 +302,10 @@ pub trait Ledger: Send + Sync {
     /// Withdrawals of these sales that are PENDING, the oldest first. A sale has at most [`MAX_PENDING_MOVEMENTS`].
     async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError>;
 
+    /// Withdrawals that are PENDING though their sale ended before `since`, at most 100. [`Ledger::sales`] since then does not list
+    /// these sales.
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError>;
+
     /// Those of these withdrawals that exist.
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError>;
 

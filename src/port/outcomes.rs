@@ -38,8 +38,11 @@ pub enum LoadStep {
 /// The answer to applying terms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TermsOutcome {
-    /// These terms, or newer ones, are in force.
+    /// Exactly these terms are in force.
     InForce,
+    /// Other terms are in force, of this version: newer ones or, after the ledger was set back, others of the same version.
+    /// Nothing was changed.
+    OthersInForce { version: u64 },
     /// The sale is not open: it gets its terms when it is loaded.
     NotOpen,
 }
@@ -49,6 +52,9 @@ pub enum TermsOutcome {
 pub enum WithdrawOutcome {
     /// So many are set aside, by this call or an earlier one. 0: none was available or, if all were to be, not enough.
     Withdrawn(u32),
+    /// Nothing is set aside for the movement, and newer terms are in force than the caller saw: it may be closed and cleared
+    /// since. Nothing was changed.
+    Outdated,
     /// The sale is unknown, closed or being loaded: nothing is known, and nothing was changed.
     NotOpen,
 }

@@ -19,8 +19,8 @@ use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
         ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement,
-        MovementId, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome, SaleSwitch, SaleTerms,
-        Settlement, Standing, UnloadOutcome,
+        MovementId, MovementMode, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome,
+        SaleSwitch, SaleTerms, Settlement, Standing, UnloadOutcome,
     },
 };
 
@@ -465,7 +465,7 @@ impl Sale {
                 self.phase = Phase::Open { token, terms };
                 self.expires = Some(millis(expires));
                 for movement in movements {
-                    self.set_aside(movement.id, movement.requested, movement.mode);
+                    self.set_aside(movement.id, movement.requested, MovementMode::UpTo);
                 }
                 LoadStep::Applied
             }

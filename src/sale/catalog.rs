@@ -23,6 +23,8 @@ use super::GateClock;
 const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 /// How long after its end a sale is watched as an open one is: an operator may have made it longer a moment ago.
 const WATCHED_AFTER_END: Duration = Duration::from_secs(10);
+/// How old the listings may be for this node to refuse by the start of a sale. They are read every second.
+const LISTING_VALID_FOR: Duration = Duration::from_secs(2);
 /// The gate's stock is not known.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -73,6 +75,8 @@ pub struct SaleCatalog {
     /// How long a sale's holders are known after its end.
     keep: Duration,
     sales: ArcSwap<BTreeMap<SaleId, Arc<CatalogSale>>>,
+    /// When they were read from the ledger, in milliseconds of the gate's time.
+    listed_at: AtomicI64,
 }
 
 /// A sale in the catalog.
@@ -109,6 +113,7 @@ impl SaleCatalog {
             clock,
             keep,
             sales: ArcSwap::default(),
+            listed_at: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -144,7 +149,7 @@ impl SaleCatalog {
         let Some(now) = self.clock.now() else {
             return Admission::AskGate { product };
         };
-        if now + CLOCK_MARGIN < window.start && !listed.is_cancelled() {
+        if now + CLOCK_MARGIN < window.start && !listed.is_cancelled() && self.is_fresh(now) {
             return Admission::NotStarted;
         }
         // No gate has it any more.
@@ -162,7 +167,9 @@ impl SaleCatalog {
         }
     }
 
-    /// The sale of a product that started last: the one whose result a shopper asks for. A cancelled one if there is no other.
+    /// The sale of a product that started last: the one whose result a shopper asks for. A cancelled one counts like every other,
+    /// since those whom it let in are told of it, unless the gate has said that nobody holds a unit of it; then only if there
+    /// is no other.
     #[must_use]
     pub fn latest_sale_of(&self, product: ProductId) -> Option<SaleId> {
         let now = self.clock.guess();
@@ -173,7 +180,7 @@ impl SaleCatalog {
         sales
             .values()
             .filter(started)
-            .max_by_key(|sale| (!sale.is_cancelled(), sale.listing.window.start))
+            .max_by_key(|sale| (!sale.came_to_nothing(), sale.listing.window.start))
             .map(|sale| sale.listing.id)
     }
 
@@ -209,8 +216,16 @@ impl SaleCatalog {
         listed.map_or(now, |sale| sale.listing.window.nearest(now))
     }
 
-    /// Puts the ledger's sales in the catalog; what is known of their stock stays.
-    pub(super) fn set_listings(&self, listings: Vec<SaleListing>) {
+    /// True if the ledger's sales were read within the last seconds: an operator may have moved the start of one since.
+    fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        let age = now
+            .timestamp_millis()
+            .abs_diff(self.listed_at.load(Ordering::Relaxed));
+        u128::from(age) <= LISTING_VALID_FOR.as_millis()
+    }
+
+    /// Puts the ledger's sales in the catalog, as they were when the gate's clock said `read_at`; what is known of their stock stays.
+    pub(super) fn set_listings(&self, listings: Vec<SaleListing>, read_at: DateTime<Utc>) {
         let before = self.sales.load();
         let listed = listings.into_iter().map(|listing| {
             let known = before.get(&listing.id);
@@ -227,6 +242,8 @@ impl SaleCatalog {
             (sale.listing.id, sale)
         });
         self.sales.store(Arc::new(listed.collect()));
+        self.listed_at
+            .store(read_at.timestamp_millis(), Ordering::Relaxed);
     }
 
     /// The sales whose stock and holders are of interest now: open by the gate's clock, give or take the margin, and those
@@ -237,7 +254,9 @@ impl SaleCatalog {
         let watched = |sale: &&Arc<CatalogSale>| {
             let window = sale.listing.window;
             let has_begun = now + CLOCK_MARGIN >= window.start || sale.is_cancelled();
-            let is_settled = now >= window.end + WATCHED_AFTER_END && sale.is_known_to_have_ended();
+            // A cancelled sale takes no attempts ever again, whatever its window.
+            let is_over = now >= window.end + WATCHED_AFTER_END || sale.is_cancelled();
+            let is_settled = is_over && sale.is_known_to_have_ended();
             has_begun && now < window.end + self.keep && (all || !is_settled)
         };
         sales.values().filter(watched).cloned().collect()
@@ -286,6 +305,13 @@ impl CatalogSale {
         let mark = self.mark.load();
         mark.as_ref()
             .is_some_and(|mark| mark.cause == MarkCause::Ended)
+    }
+
+    /// Cancelled, and nobody holds a unit of it.
+    fn came_to_nothing(&self) -> bool {
+        let mark = self.mark.load();
+        let nobody = mark.as_ref().is_some_and(|mark| mark.holders.is_empty());
+        self.is_cancelled() && nobody && self.is_known_to_have_ended()
     }
 
     fn is_cancelled(&self) -> bool {

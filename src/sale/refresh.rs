@@ -79,8 +79,9 @@ impl CatalogCalls {
 impl CatalogRefresh {
     /// Reads the ledger's sales into the catalog once.
     pub async fn read_listings(&self) -> Result<(), LedgerError> {
-        self.catalog
-            .set_listings(self.ledger.sales(self.clock.guess() - self.keep).await?);
+        let read_at = self.clock.guess();
+        let listings = self.ledger.sales(read_at - self.keep).await?;
+        self.catalog.set_listings(listings, read_at);
         Ok(())
     }
 

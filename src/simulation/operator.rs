@@ -115,11 +115,16 @@ impl Operator {
     /// The gate first, the ledger second; then the gate learns that it is done.
     async fn withdraw(&self, units: u32, mode: MovementMode) -> Result<Answer, PortError> {
         let sale = self.world.sale;
+        let Some(seen) = self.listing().await? else {
+            return Ok(Answer::NotAllowed);
+        };
         let begun = self.ledger.begin_withdrawal(sale, units, mode).await?;
         let Some(movement) = begun else {
             return Ok(Answer::NotAllowed);
         };
-        let taken = self.gate.withdraw(sale, movement.id, units, mode).await?;
+        let gate = &self.gate;
+        let taken = gate.withdraw(sale, movement.id, units, mode, seen.version);
+        let taken = taken.await?;
         let WithdrawOutcome::Withdrawn(taken) = taken else {
             return Ok(Answer::Later);
         };
@@ -173,7 +178,7 @@ impl Operator {
                 self.world.terms_are_applied(terms);
                 Answer::Applied
             }
-            TermsOutcome::NotOpen => Answer::Later,
+            TermsOutcome::OthersInForce { .. } | TermsOutcome::NotOpen => Answer::Later,
         })
     }
 }

@@ -322,8 +322,9 @@ impl StockGate for MemoryGate {
         movement: MovementId,
         units: u32,
         mode: MovementMode,
+        seen: u64,
     ) -> Result<WithdrawOutcome, GateError> {
-        let outcome = self.with(sale, |sale, _| sale.withdraw(movement, units, mode));
+        let outcome = self.with(sale, |sale, _| sale.withdraw(movement, units, mode, seen));
         Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 

@@ -223,6 +223,13 @@ impl Ledger for SqliteLedger {
             .await?)
     }
 
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| movements::unlisted(conn, since))
+            .await?)
+    }
+
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
         let ids = ids.to_vec();
         Ok(self

@@ -6,7 +6,10 @@ mod port;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,8 @@ pub struct ModelLedger {
     id: LedgerId,
     clock: Arc<dyn Clock>,
     tables: Mutex<Tables>,
+    /// The action log is damaged: what needs an entry in it fails.
+    damaged: AtomicBool,
 }
 
 #[derive(Default, Clone)]
@@ -71,6 +76,7 @@ impl ModelLedger {
             id,
             clock,
             tables: Mutex::default(),
+            damaged: AtomicBool::new(false),
         }
     }
 
@@ -127,6 +133,11 @@ impl ModelLedger {
             set_back,
             ..image.0.clone()
         };
+    }
+
+    /// Damages the action log: from now on no withdrawal can be closed.
+    pub fn damage_action_log(&self) {
+        self.damaged.store(true, Ordering::Relaxed);
     }
 
     /// Whoever held leases is gone: a process that has the ledger for itself says so at its start.

@@ -37,22 +37,37 @@ pub(super) async fn set_terms(
             .map(movement_arg),
     );
     let answer = connection.run_on(&SCRIPTS.set_terms, sale, args).await?;
-    reply::either(&answer, TermsOutcome::InForce, TermsOutcome::NotOpen)
+    match reply::list(answer)?.as_slice() {
+        [] => Ok(TermsOutcome::NotOpen),
+        [same, version] => {
+            let version = reply::count(version)?;
+            let others = TermsOutcome::OthersInForce { version };
+            reply::either(same, TermsOutcome::InForce, others)
+        }
+        _ => Err(unexpected("not terms")),
+    }
 }
 
 pub(super) async fn withdraw(
     connection: &Connection,
     sale: SaleId,
     movement: MovementId,
-    units: u32,
+    wanted: u32,
     mode: MovementMode,
+    seen: u64,
 ) -> Result<WithdrawOutcome, GateError> {
     let may_be_fewer = i64::from(mode == MovementMode::UpTo);
     let mut args = connection.args();
-    args.extend([movement_arg(movement), units.into(), may_be_fewer.into()]);
+    args.extend([
+        movement_arg(movement),
+        wanted.into(),
+        may_be_fewer.into(),
+        units(seen)?,
+    ]);
     let answer = connection.run_on(&SCRIPTS.withdraw, sale, args).await?;
     match reply::number(&answer)? {
         -1 => Ok(WithdrawOutcome::NotOpen),
+        -2 => Ok(WithdrawOutcome::Outdated),
         units => u32::try_from(units)
             .map(WithdrawOutcome::Withdrawn)
             .map_err(|_| unexpected("not a number of units")),

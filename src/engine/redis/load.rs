@@ -17,7 +17,7 @@ use crate::{
     ids::SaleId,
     port::{
         CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, Movement,
-        MovementMode, SaleTerms, UnloadOutcome,
+        SaleTerms, UnloadOutcome,
     },
 };
 
@@ -87,12 +87,7 @@ pub(super) async fn open(
     args.extend([token_arg(token), units(remaining)?]);
     args.extend(terms_args(terms, expires)?);
     for movement in movements {
-        let may_be_fewer = i64::from(movement.mode == MovementMode::UpTo);
-        args.extend([
-            movement_arg(movement.id),
-            movement.requested.into(),
-            may_be_fewer.into(),
-        ]);
+        args.extend([movement_arg(movement.id), movement.requested.into()]);
     }
     let answer = connection
         .run_on(&SCRIPTS.initialize_stock, sale, args)

@@ -248,6 +248,10 @@ impl PartitionReader {
         self.last = last;
         self.settled.store(self.next.0, Ordering::Release);
         count(&settlements);
+        // An order that ended may have ended together with its unit. The sale controller takes it out of the gate, which it gives
+        // the ledger's total before.
+        let stands = |settlement: &Settlement| settlement.outcome != Outcome::Released;
+        let settlements: Vec<_> = settlements.into_iter().filter(stands).collect();
         self.record(&settlements).await;
         Ok(())
     }

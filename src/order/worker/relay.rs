@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::{partition::record, sale_controller::Barrier};
+use super::{WorkerSettings, partition::record, sale_controller::Barrier, terms::bring_terms};
 use crate::port::{
-    Attempt, ClaimOutcome, Holder, PendingEntry, PortError, Ports, SaleListing, Settlement,
+    Attempt, ClaimOutcome, Holder, Outcome, PendingEntry, PortError, Ports, SaleListing,
+    Settlement, TermsOutcome,
 };
 
 /// Maximum number of attempts that the relay examines at a time.
@@ -31,7 +32,7 @@ impl Relay {
     pub(super) async fn step(
         &mut self,
         engines: &Ports,
-        group: &str,
+        settings: &WorkerSettings,
         listing: &SaleListing,
         age: Duration,
     ) -> Result<bool, PortError> {
@@ -47,8 +48,8 @@ impl Relay {
                 barrier: Barrier::now(engines).await?,
             }
         };
-        if watched.barrier.is_passed(engines, group).await? {
-            resolve(engines, listing, &watched.entries).await?;
+        if watched.barrier.is_passed(engines, &settings.group).await? {
+            resolve(engines, settings, listing, &watched.entries).await?;
             Ok(false)
         } else {
             self.watched = Some(watched);
@@ -60,6 +61,7 @@ impl Relay {
 /// Records settled entries in the gate, and appends the others to the log again.
 async fn resolve(
     engines: &Ports,
+    settings: &WorkerSettings,
     listing: &SaleListing,
     entries: &[PendingEntry],
 ) -> Result<(), PortError> {
@@ -70,7 +72,7 @@ async fn resolve(
         .map(|entry| attempt(listing, entry))
         .partition(|attempt| outcomes.contains_key(&attempt.id));
 
-    let settlements: Vec<_> = settled
+    let mut settlements: Vec<_> = settled
         .into_iter()
         .filter_map(|attempt| {
             Some(Settlement {
@@ -79,6 +81,15 @@ async fn resolve(
             })
         })
         .collect();
+    let is_released = |settlement: &Settlement| settlement.outcome == Outcome::Released;
+    // The order ended, perhaps together with its unit: the gate must have the ledger's total before the unit comes back, or it
+    // would sell it. A sale that is closed is loaded with that total.
+    if settlements.iter().any(is_released)
+        && let TermsOutcome::OthersInForce { .. } =
+            bring_terms(engines, settings, listing.id, &[]).await?
+    {
+        settlements.retain(|settlement| !is_released(settlement));
+    }
     if !settlements.is_empty() {
         record(engines.gate.as_ref(), &settlements).await?;
         counter!("flashsale_relay_recorded_total").increment(settlements.len() as u64);

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use metrics::gauge;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::{
     port::{
         CloseRequest::{IfInconsistent, Unconditional},
         EndedOrder, GateStatus, Movement, Offset, Partition, PortError, Ports, SaleListing,
+        SaleSwitch,
     },
 };
 
@@ -35,6 +37,9 @@ const ROUND: Duration = Duration::from_millis(500);
 const WAITING_ROUND: Duration = Duration::from_millis(50);
 /// Orders of a sale that ended, taken out of the gate in one round.
 const ENDED: u32 = 1_000;
+
+/// How often withdrawals are looked for whose sales are not listed any more.
+const UNLISTED_EVERY: Duration = Duration::from_secs(60);
 
 /// How often a barrier that is not passed is compared with the log as it is now.
 const LOWER_EVERY: Duration = Duration::from_secs(5);
@@ -51,6 +56,8 @@ pub(super) struct SaleController {
     engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, SaleTasks>,
+    /// When withdrawals of sales that are not listed any more were looked for.
+    looked_for_unlisted: Option<Instant>,
 }
 
 /// What operators changed of a sale that the gate may not have yet, beside its terms.
@@ -121,6 +128,7 @@ impl SaleController {
             engines,
             settings,
             sales: HashMap::new(),
+            looked_for_unlisted: None,
         }
     }
 
@@ -180,7 +188,20 @@ impl SaleController {
                 Err(error) => trouble = Some(error),
             }
         }
+        if let Err(error) = self.refuse_unlisted(since).await {
+            trouble = Some(error);
+        }
         trouble.map_or(Ok(waiting), Err)
+    }
+
+    /// Now and then: closes withdrawals of sales that are not listed any more.
+    async fn refuse_unlisted(&mut self, since: DateTime<Utc>) -> Result<(), PortError> {
+        let looked = self.looked_for_unlisted;
+        if looked.is_some_and(|at| at.elapsed() < UNLISTED_EVERY) {
+            return Ok(());
+        }
+        self.looked_for_unlisted = Some(Instant::now());
+        withdrawals::refuse_unlisted(&self.engines, since).await
     }
 
     async fn changes_of(&self, sales: &[SaleId]) -> Result<HashMap<SaleId, Changes>, PortError> {
@@ -215,51 +236,25 @@ impl SaleController {
             return Ok(true);
         }
         match status {
-            GateStatus::Open {
-                available, pending, ..
-            } => {
+            GateStatus::Open { .. } => {
                 tasks.rebuild = Rebuild::default();
-                match withdrawals::complete(engines, settings, listing, movements, &status).await? {
-                    Withdrawn::Nothing => {}
-                    Withdrawn::Cleared => return Ok(false),
-                }
-                match tasks
-                    .terms
-                    .step(engines, settings, listing, &status)
-                    .await?
-                {
-                    TermsStep::Agreed => {}
-                    TermsStep::Applied => return Ok(false),
-                    TermsStep::Unknown => {
-                        return tasks.closing.close(engines, sale, Unconditional).await;
+                let (withdrawn, trouble) =
+                    withdrawals::complete(engines, settings, listing, movements, &status).await;
+                let waits = match withdrawn {
+                    Withdrawn::Nothing => {
+                        tasks
+                            .reconcile_open(engines, settings, listing, ended, &status)
+                            .await?
                     }
-                }
-                if !ended.is_empty() {
-                    end_orders(engines, listing, ended).await?;
-                }
-                if pending > 0 {
-                    return tasks
-                        .relay
-                        .step(engines, &settings.group, listing, settings.pending_age)
-                        .await;
-                }
-                tasks.relay = Relay::default();
-                let group = &settings.group;
-                let differs = ended.is_empty()
-                    && tasks
-                        .reconcile
-                        .step(engines, group, listing, available, status.withdrawn_units())
-                        .await?;
-                if differs {
-                    return tasks.closing.close(engines, sale, Unconditional).await;
-                }
-                Ok(false)
+                    Withdrawn::Cleared => false,
+                };
+                trouble.map_or(Ok(waits), Err)
             }
             // What is held must not be forgotten: it is settled before the sale is loaded anew.
             GateStatus::Closed { pending } if pending > 0 => {
                 tasks
                     .relay
-                    .step(engines, &settings.group, listing, Duration::ZERO)
+                    .step(engines, settings, listing, Duration::ZERO)
                     .await?;
                 Ok(true)
             }
@@ -280,21 +275,77 @@ impl SaleController {
     }
 }
 
-/// Shows operators how a sale stands in the gate.
+impl SaleTasks {
+    /// The terms first, then what relies on them.
+    async fn reconcile_open(
+        &mut self,
+        engines: &Ports,
+        settings: &WorkerSettings,
+        listing: &SaleListing,
+        ended: &[EndedOrder],
+        status: &GateStatus,
+    ) -> Result<bool, PortError> {
+        let &GateStatus::Open {
+            available, pending, ..
+        } = status
+        else {
+            return Ok(false);
+        };
+        let (sale, withdrawn) = (listing.id, status.withdrawn_units());
+        let step = self.terms.step(engines, settings, listing, status).await?;
+        let agrees = match step {
+            TermsStep::Agreed => true,
+            TermsStep::Differs => false,
+            TermsStep::Applied => return Ok(false),
+            TermsStep::Unknown => return self.closing.close(engines, sale, Unconditional).await,
+        };
+        if agrees && !ended.is_empty() {
+            end_orders(engines, listing, ended).await?;
+        }
+        if pending > 0 {
+            let age = settings.pending_age;
+            return self.relay.step(engines, settings, listing, age).await;
+        }
+        self.relay = Relay::default();
+        let group = &settings.group;
+        let differs = agrees
+            && ended.is_empty()
+            && self
+                .reconcile
+                .step(engines, group, listing, available, withdrawn)
+                .await?;
+        if differs {
+            return self.closing.close(engines, sale, Unconditional).await;
+        }
+        Ok(false)
+    }
+}
+
+/// Shows operators how a sale stands in the gate. `open`: it is loaded, and neither paused nor cancelled.
 #[allow(clippy::cast_precision_loss)] // gauges
 fn show(sale: SaleId, status: &GateStatus) {
-    let (open, available, pending) = match *status {
-        GateStatus::Unknown => (0.0, 0, 0),
-        GateStatus::Closed { pending } => (0.0, 0, pending),
+    let (switch, available, pending) = match *status {
+        GateStatus::Unknown => (None, 0, 0),
+        GateStatus::Closed { pending } => (None, 0, pending),
         GateStatus::Open {
-            available, pending, ..
-        } => (1.0, available, pending),
+            switch,
+            available,
+            pending,
+            ..
+        } => (Some(switch), available, pending),
     };
+    let one_if = |is_so: bool| if is_so { 1.0 } else { 0.0 };
+    let (open, paused) = (Some(SaleSwitch::On), Some(SaleSwitch::Paused));
     let label = sale.to_string();
-    gauge!("flashsale_sale_open", "sale" => label.clone()).set(open);
+    gauge!("flashsale_sale_open", "sale" => label.clone()).set(one_if(switch == open));
+    gauge!("flashsale_sale_paused", "sale" => label.clone()).set(one_if(switch == paused));
     gauge!("flashsale_sale_available", "sale" => label.clone()).set(available as f64);
-    gauge!("flashsale_sale_pending", "sale" => label).set(pending as f64);
+    gauge!("flashsale_sale_pending", "sale" => label.clone()).set(pending as f64);
+    gauge!("flashsale_sale_withdrawn", "sale" => label).set(status.withdrawn_units() as f64);
 }
+
+#[cfg(test)]
+mod steering_tests;
 
 #[cfg(test)]
 mod tests {

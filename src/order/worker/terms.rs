@@ -3,9 +3,12 @@
 use metrics::counter;
 
 use super::WorkerSettings;
-use crate::port::{
-    EndOrdersOutcome, EndedOrder, GateStatus, PortError, Ports, SaleListing, SaleTerms,
-    TermsOutcome,
+use crate::{
+    ids::SaleId,
+    port::{
+        EndOrdersOutcome, EndedOrder, GateStatus, MovementId, PortError, Ports, SaleListing,
+        SaleTerms, TermsOutcome,
+    },
 };
 
 /// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
@@ -23,6 +26,9 @@ pub(super) struct Terms {
 pub(super) enum TermsStep {
     /// The gate has the ledger's terms.
     Agreed,
+    /// It has terms that the listing does not have: the listing is older, or the ledger was set back to an earlier state, which
+    /// more looks show. Nothing that relies on the terms may be done.
+    Differs,
     /// It was told of new ones just now.
     Applied,
     /// It has terms that the ledger does not have: the ledger was set back to an earlier state. Load the sale anew.
@@ -71,13 +77,35 @@ impl Terms {
             && window == terms.window
             && switch == terms.switch
             && i64::try_from(terms.total).is_ok_and(|units| units == total);
-        self.unknown = if same { 0 } else { self.unknown + 1 };
-        if self.unknown < LOOKS {
+        if same {
+            self.unknown = 0;
             return Ok(TermsStep::Agreed);
+        }
+        self.unknown += 1;
+        if self.unknown < LOOKS {
+            return Ok(TermsStep::Differs);
         }
         self.unknown = 0;
         Ok(TermsStep::Unknown)
     }
+}
+
+/// Gives the gate the terms that the ledger has now, and clears what was set aside for closed movements. `NotOpen` also if the
+/// sale is not listed any more.
+pub(super) async fn bring_terms(
+    engines: &Ports,
+    settings: &WorkerSettings,
+    sale: SaleId,
+    closed: &[MovementId],
+) -> Result<TermsOutcome, PortError> {
+    let since = engines.clock.now() - settings.keep;
+    let listings = engines.ledger.sales(since).await?;
+    let Some(listing) = listings.into_iter().find(|listing| listing.id == sale) else {
+        return Ok(TermsOutcome::NotOpen);
+    };
+    let terms = listing.terms();
+    let expires = terms.window.end + settings.keep;
+    Ok(engines.gate.set_terms(sale, terms, closed, expires).await?)
 }
 
 /// Takes orders of one sale that ended out of the gate. Those that it has not confirmed are listed again.

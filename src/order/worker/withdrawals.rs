@@ -3,12 +3,16 @@
 
 use std::collections::BTreeSet;
 
+use chrono::{DateTime, Utc};
 use metrics::counter;
 
-use super::WorkerSettings;
-use crate::port::{
-    GateStatus, Movement, MovementId, MovementState, PortError, Ports, SaleListing, TermsOutcome,
-    WithdrawOutcome,
+use super::{WorkerSettings, terms::bring_terms};
+use crate::{
+    ids::SaleId,
+    port::{
+        GateStatus, Movement, MovementId, MovementState, PortError, Ports, SaleListing,
+        TermsOutcome, WithdrawOutcome,
+    },
 };
 
 /// What came of a step.
@@ -21,43 +25,94 @@ pub(super) enum Withdrawn {
 }
 
 /// Takes the units of PENDING movements of an open sale from the gate and closes them in the ledger; then has the gate clear
-/// every movement that is closed.
+/// every movement that is closed. A movement that cannot be completed is no reason to leave out the others, or anything else
+/// of the sale: the last error is returned beside what came of the step.
 pub(super) async fn complete(
     engines: &Ports,
     settings: &WorkerSettings,
     listing: &SaleListing,
     pending: &[Movement],
     status: &GateStatus,
-) -> Result<Withdrawn, PortError> {
-    let GateStatus::Open {
-        withdrawn, version, ..
-    } = status
-    else {
-        return Ok(Withdrawn::Nothing);
+) -> (Withdrawn, Option<PortError>) {
+    let GateStatus::Open { withdrawn, .. } = status else {
+        return (Withdrawn::Nothing, None);
     };
-    let (gate, ledger, sale) = (&engines.gate, &engines.ledger, listing.id);
     let mut set_aside: BTreeSet<MovementId> = withdrawn.iter().map(|(id, _)| *id).collect();
-    for movement in pending {
-        let Movement {
-            id,
-            requested,
-            mode,
-            ..
-        } = *movement;
-        let WithdrawOutcome::Withdrawn(units) = gate.withdraw(sale, id, requested, mode).await?
-        else {
-            continue;
-        };
-        ledger.close_withdrawal(id, units).await?;
-        set_aside.insert(id);
-        counter!("flashsale_withdrawals_completed_total").increment(1);
-        tracing::info!(%sale, movement = %id.0, units, "a withdrawal is completed");
+    let mut trouble = None;
+    match still_pending(engines, pending).await {
+        Ok(pending) => {
+            for movement in pending {
+                match complete_one(engines, listing, &movement).await {
+                    Ok(true) => {
+                        set_aside.insert(movement.id);
+                    }
+                    Ok(false) => {}
+                    Err(error) => trouble = Some(error),
+                }
+            }
+        }
+        Err(error) => trouble = Some(error),
     }
+    match clear(engines, settings, listing.id, set_aside).await {
+        Ok(withdrawn) => (withdrawn, trouble),
+        Err(error) => (Withdrawn::Nothing, Some(error)),
+    }
+}
+
+/// Those that are still PENDING, read after the listing: an API node may have completed one since they were read first. Whatever
+/// closes one of these later raises the version of its sale above that of the listing.
+async fn still_pending(engines: &Ports, pending: &[Movement]) -> Result<Vec<Movement>, PortError> {
+    if pending.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ids: Vec<_> = pending.iter().map(|movement| movement.id).collect();
+    let mut movements = engines.ledger.movements(&ids).await?;
+    movements.retain(|movement| movement.state == MovementState::Pending);
+    movements.sort_unstable_by_key(|movement| (movement.requested_at, movement.id));
+    Ok(movements)
+}
+
+/// True if units are set aside for it now; false if the gate refused.
+async fn complete_one(
+    engines: &Ports,
+    listing: &SaleListing,
+    movement: &Movement,
+) -> Result<bool, PortError> {
+    let Movement {
+        id,
+        requested,
+        mode,
+        ..
+    } = *movement;
+    let (sale, version) = (listing.id, listing.version);
+    let taken = engines.gate.withdraw(sale, id, requested, mode, version);
+    let WithdrawOutcome::Withdrawn(units) = taken.await? else {
+        return Ok(false);
+    };
+    let Some(closed) = engines.ledger.close_withdrawal(id, units).await? else {
+        return Ok(true);
+    };
+    let result = match closed.state {
+        MovementState::Refused => "refused",
+        MovementState::Pending | MovementState::Applied => "applied",
+    };
+    counter!("flashsale_withdrawals_completed_total", "result" => result).increment(1);
+    tracing::info!(%sale, movement = %id.0, requested, units = closed.applied, result, "a withdrawal that an API node left is completed");
+    Ok(true)
+}
+
+/// Has the gate clear those that are closed.
+async fn clear(
+    engines: &Ports,
+    settings: &WorkerSettings,
+    sale: SaleId,
+    set_aside: BTreeSet<MovementId>,
+) -> Result<Withdrawn, PortError> {
     if set_aside.is_empty() {
         return Ok(Withdrawn::Nothing);
     }
     let ids: Vec<_> = set_aside.into_iter().collect();
-    let stored = ledger.movements(&ids).await?;
+    let stored = engines.ledger.movements(&ids).await?;
     let is_pending = |id: &MovementId| {
         let mut stored = stored.iter();
         stored.any(|movement| movement.id == *id && movement.state == MovementState::Pending)
@@ -67,28 +122,33 @@ pub(super) async fn complete(
     if closed.is_empty() {
         return Ok(Withdrawn::Nothing);
     }
-    // Read after the movements were closed: an older total still counts their units, and the gate would sell them.
-    let since = engines.clock.now() - settings.keep;
-    let listings = ledger.sales(since).await?;
-    let Some(listing) = listings.into_iter().find(|listing| listing.id == sale) else {
-        return Ok(Withdrawn::Nothing);
-    };
-    let terms = listing.terms();
-    // Terms of a ledger that was set back since: nothing is cleared, and the next step of the controller finds out.
-    if *version > terms.version {
-        return Ok(Withdrawn::Nothing);
-    }
-    let expires = terms.window.end + settings.keep;
-    Ok(match gate.set_terms(sale, terms, &closed, expires).await? {
+    // The terms are read after the movements were closed: an older total still counts their units, and the gate would sell them.
+    Ok(match bring_terms(engines, settings, sale, &closed).await? {
         TermsOutcome::InForce => Withdrawn::Cleared,
-        TermsOutcome::NotOpen => Withdrawn::Nothing,
+        // Others: newer ones, which the next round has, or those of a ledger that was set back since, which the terms' step finds.
+        TermsOutcome::OthersInForce { .. } | TermsOutcome::NotOpen => Withdrawn::Nothing,
     })
 }
 
 /// Closes PENDING movements of a sale that no gate has any more, and none will have: no unit was taken.
 pub(super) async fn refuse(engines: &Ports, pending: &[Movement]) -> Result<(), PortError> {
+    let mut refused = Ok(());
     for movement in pending {
-        engines.ledger.close_withdrawal(movement.id, 0).await?;
+        match engines.ledger.close_withdrawal(movement.id, 0).await {
+            Ok(_) => {
+                tracing::info!(sale = %movement.sale, movement = %movement.id.0, "a withdrawal of a sale that is over is refused");
+            }
+            Err(error) => refused = Err(error.into()),
+        }
     }
-    Ok(())
+    refused
+}
+
+/// The same for sales that ended before `since`: they are not listed any more.
+pub(super) async fn refuse_unlisted(
+    engines: &Ports,
+    since: DateTime<Utc>,
+) -> Result<(), PortError> {
+    let pending = engines.ledger.unlisted_movements(since).await?;
+    refuse(engines, &pending).await
 }

@@ -218,9 +218,10 @@ fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
                 TermsOutcome::InForce
             );
             // Of a worker with an older listing.
+            let version = ledger.version;
             assert_eq!(
                 sale.set_terms(before, &[], time(9_000)),
-                TermsOutcome::InForce
+                TermsOutcome::OthersInForce { version }
             );
         }
         1 => {
@@ -245,8 +246,10 @@ fn operate(random: &mut Random, ledger: &mut Ledger, sale: &mut Sale) {
                     mode,
                     ..
                 } = movement;
-                let taken = sale.withdraw(id, requested, mode);
-                assert_eq!(sale.withdraw(id, requested, mode), taken, "repeated");
+                let seen = ledger.version - random.below(2);
+                let taken = sale.withdraw(id, requested, mode, seen);
+                let repeated = sale.withdraw(id, requested, mode, seen);
+                assert_eq!(repeated, taken, "repeated");
                 if let WithdrawOutcome::Withdrawn(units) = taken
                     && !closed
                     && random.below(2) == 0

@@ -93,8 +93,10 @@ impl Sale {
         let (Phase::Open { terms, .. }, Some(available)) = (&mut self.phase, self.available) else {
             return TermsOutcome::NotOpen;
         };
-        if terms.version > new.version {
-            return TermsOutcome::InForce;
+        if terms.version > new.version || terms.version == new.version && *terms != new {
+            return TermsOutcome::OthersInForce {
+                version: terms.version,
+            };
         }
         let (mut units, mut may_sell) = (0, false);
         if terms.version < new.version {

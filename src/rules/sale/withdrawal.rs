@@ -1,22 +1,26 @@
 //! Units that leave an open sale: set aside for a movement of the ledger, until the ledger has lowered its numbers.
 
-use super::{Sale, signed};
+use super::{Phase, Sale, signed};
 use crate::port::{MovementId, MovementMode, WithdrawOutcome};
 
 impl Sale {
-    /// Sets units aside, by the rules of `withdraw.lua`: units that are held are never taken, and a repetition answers the
-    /// same number.
+    /// Sets units aside, by the rules of `withdraw.lua`: units that are held are never taken, a repetition answers the same
+    /// number, and a caller that saw older terms gets none.
     pub fn withdraw(
         &mut self,
         movement: MovementId,
         units: u32,
         mode: MovementMode,
+        seen: u64,
     ) -> WithdrawOutcome {
-        if !self.is_open() || self.available.is_none() {
+        let (Phase::Open { terms, .. }, Some(_)) = (&self.phase, self.available) else {
             return WithdrawOutcome::NotOpen;
-        }
-        let before = self.withdrawn.get(&movement).copied();
-        let taken = before.unwrap_or_else(|| self.set_aside(movement, units, mode));
+        };
+        let taken = match self.withdrawn.get(&movement) {
+            Some(before) => *before,
+            None if terms.version > seen => return WithdrawOutcome::Outdated,
+            None => self.set_aside(movement, units, mode),
+        };
         // Never more than was asked for.
         WithdrawOutcome::Withdrawn(u32::try_from(taken).unwrap_or(u32::MAX))
     }

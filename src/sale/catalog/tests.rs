@@ -40,7 +40,7 @@ fn catalog_of(listings: Vec<SaleListing>) -> (SaleCatalog, Arc<GateClock>) {
     let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
     set(&clock, 0);
     let catalog = SaleCatalog::new(Arc::clone(&clock), KEEP);
-    catalog.set_listings(listings);
+    catalog.set_listings(listings, at(0));
     (catalog, clock)
 }
 
@@ -84,6 +84,7 @@ async fn near_the_edges_of_the_window_the_gate_decides() {
         (301, Admission::Ended),
     ] {
         set(&clock, now);
+        catalog.set_listings(vec![listing(1, 100, 200)], at(now));
         assert_eq!(catalog.admit(sale, user), expected, "at {now}");
     }
     assert_eq!(catalog.admit(ids(9).0, user), Admission::UnknownSale);
@@ -93,7 +94,7 @@ async fn near_the_edges_of_the_window_the_gate_decides() {
 async fn without_a_recent_comparison_the_gate_decides() {
     let clock = Arc::new(GateClock::new(Arc::new(SystemClock)));
     let catalog = SaleCatalog::new(clock, KEEP);
-    catalog.set_listings(vec![listing(1, 100, 200)]);
+    catalog.set_listings(vec![listing(1, 100, 200)], SystemClock.now());
     let (sale, user) = ids(1);
     let product = ProductId::new(1).unwrap();
     assert_eq!(catalog.admit(sale, user), Admission::AskGate { product });
@@ -137,10 +138,13 @@ async fn a_refresh_keeps_what_is_known_of_the_stock() {
         "the ledger's, until the gate's is known"
     );
     catalog.watched_sales(true)[0].set_available(Some(-1));
-    catalog.set_listings(vec![SaleListing {
-        remaining_stock: 6,
-        ..listing(1, 100, 200)
-    }]);
+    catalog.set_listings(
+        vec![SaleListing {
+            remaining_stock: 6,
+            ..listing(1, 100, 200)
+        }],
+        at(0),
+    );
     assert_eq!(catalog.current().unwrap().remaining_stock, 0);
 }
 
@@ -183,10 +187,13 @@ async fn after_the_end_holders_are_sent_to_the_gate_and_others_are_refused() {
     assert_eq!(catalog.admit(sale, holder), ask);
     assert_eq!(catalog.admit(sale, ids(2).1), Admission::Ended);
     // A new listing, and a gate that is away for a while, change nothing of it.
-    catalog.set_listings(vec![SaleListing {
-        remaining_stock: 3,
-        ..listing(1, 100, 200)
-    }]);
+    catalog.set_listings(
+        vec![SaleListing {
+            remaining_stock: 3,
+            ..listing(1, 100, 200)
+        }],
+        at(0),
+    );
     assert_eq!(catalog.admit(sale, ids(2).1), Admission::Ended);
 }
 
@@ -232,16 +239,82 @@ async fn a_cancelled_sale_counts_as_ended_and_gives_way_to_others() {
             (ids(1).0, SaleStatus::Ended),
             "at {now}"
         );
-        assert_eq!(catalog.latest_sale_of(product), Some(ids(1).0));
         assert_eq!(
             catalog.admit(ids(2).0, ids(1).1),
             Admission::AskGate { product }
         );
     }
-    catalog.set_listings(vec![cancelled]);
+    catalog.set_listings(vec![cancelled], at(270));
     let view = catalog.current().unwrap();
     assert_eq!((view.id, view.status), (ids(2).0, SaleStatus::Ended));
-    assert_eq!(catalog.latest_sale_of(product), Some(ids(2).0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_let_into_a_cancelled_sale_is_told_of_it_and_not_of_an_older_one() {
+    let cancelled = |start| SaleListing {
+        switch: SaleSwitch::Cancelled,
+        ..listing(2, start, 260)
+    };
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 120), cancelled(140)]);
+    let product = ProductId::new(1).unwrap();
+    set(&clock, 150);
+    let latest = || catalog.latest_sale_of(product);
+    let mark = |cause, holders: Vec<UserId>| {
+        let watched = catalog.watched_sales(true);
+        let sale = watched.iter().find(|sale| sale.listing.id == ids(2).0);
+        sale.unwrap().set_mark(Some(RefusalMark {
+            cause,
+            holders_epoch: 0,
+            holders: holders.into_boxed_slice(),
+        }));
+    };
+    assert_eq!(latest(), Some(ids(2).0), "it may have holders");
+    mark(MarkCause::SoldOut, Vec::new());
+    assert_eq!(latest(), Some(ids(2).0), "not known since it was cancelled");
+    mark(MarkCause::Ended, vec![ids(7).1]);
+    assert_eq!(latest(), Some(ids(2).0));
+    mark(MarkCause::Ended, Vec::new());
+    assert_eq!(latest(), Some(ids(1).0), "nobody asks for its results");
+    // Another one took its place, and began later.
+    mark(MarkCause::Ended, vec![ids(7).1]);
+    catalog.set_listings(vec![listing(3, 145, 260), cancelled(140)], at(150));
+    assert_eq!(latest(), Some(ids(3).0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sale_is_not_refused_by_its_start_in_an_old_listing() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    let (sale, user) = ids(1);
+    let product = ProductId::new(1).unwrap();
+    for (now, expected) in [
+        (0, Admission::NotStarted),
+        (2, Admission::NotStarted),
+        (3, Admission::AskGate { product }),
+        (50, Admission::AskGate { product }),
+    ] {
+        set(&clock, now);
+        assert_eq!(catalog.admit(sale, user), expected, "at {now}");
+    }
+    catalog.set_listings(vec![listing(1, 100, 200)], at(49));
+    assert_eq!(catalog.admit(sale, user), Admission::NotStarted);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_sale_of_the_future_is_watched_now_and_then() {
+    let cancelled = SaleListing {
+        switch: SaleSwitch::Cancelled,
+        ..listing(1, 1_000, 2_000)
+    };
+    let (catalog, clock) = catalog_of(vec![cancelled]);
+    set(&clock, 0);
+    let watched = |all| catalog.watched_sales(all).len();
+    assert_eq!(watched(false), 1, "the gate has not said so yet");
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
+        cause: MarkCause::Ended,
+        holders_epoch: 7,
+        holders: Box::default(),
+    }));
+    assert_eq!((watched(false), watched(true)), (0, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -234,9 +234,18 @@ impl StockGate for RemoteGate {
         movement: MovementId,
         units: u32,
         mode: MovementMode,
+        seen: u64,
     ) -> Result<WithdrawOutcome, GateError> {
-        let what = || format!("gate.withdraw({}, {units} {mode:?})", moved(movement));
-        of_gate(call!(self.gate.withdraw(sale, movement, units, mode), what))
+        let what = || {
+            format!(
+                "gate.withdraw({}, {units} {mode:?}, seen {seen})",
+                moved(movement)
+            )
+        };
+        of_gate(call!(
+            self.gate.withdraw(sale, movement, units, mode, seen),
+            what
+        ))
     }
 
     // What audits and repairs ask: not simulated.

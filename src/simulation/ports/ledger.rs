@@ -274,6 +274,16 @@ impl Ledger for RemoteLedger {
         of_ledger(self.connection.call(what, describe, effect).await)
     }
 
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let effect = move || {
+            let ledger = Arc::clone(&ledger);
+            async move { ledger.unlisted_movements(since).await }
+        };
+        let what = || "ledger.unlisted_movements".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
         let (ledger, asked) = (Arc::clone(&self.ledger), ids.to_vec());
         let effect = move || {

@@ -21,12 +21,12 @@ impl World {
     }
 
     /// An operator is answered that the gate has applied these terms. If they sell nothing, nobody gets a unit any more until the
-    /// ledger has others. (A gate that has terms of a ledger that was set back since takes older ones for newer.)
+    /// ledger has others.
     pub(in super::super) fn terms_are_applied(&self, terms: SaleTerms) {
-        let newest = self.ledger.listing(self.sale).map(|row| row.version);
+        let newest = self.ledger.listing(self.sale).map(|row| row.terms());
         let now = self.now();
         let mut seen = self.seen();
-        if newest == Some(terms.version) && !sells(terms, now) && !seen.ledger_set_back {
+        if newest == Some(terms) && !sells(terms, now) {
             seen.halted.get_or_insert(now);
         }
     }

@@ -251,6 +251,7 @@ macro_rules! suite {
             suite!(@tests $engine, terms: [
                 newer_terms_add_and_take_units,
                 older_terms_change_nothing,
+                other_terms_of_the_version_in_force_change_nothing,
                 terms_are_in_force_in_an_open_sale_only,
                 terms_sent_by_many_at_once_end_as_the_newest,
                 a_paused_sale_refuses_everyone_but_its_holders,
@@ -264,6 +265,7 @@ macro_rules! suite {
                 a_closed_movement_is_not_subtracted_twice,
                 a_movement_is_cleared_although_its_terms_are_in_force,
                 older_terms_clear_nothing,
+                a_caller_that_saw_older_terms_takes_nothing_anew,
                 a_withdrawal_that_comes_late_is_given_back,
                 units_are_set_aside_in_an_open_sale_only,
                 a_sale_is_loaded_with_the_units_of_pending_movements_set_aside,

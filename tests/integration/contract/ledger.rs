@@ -229,6 +229,7 @@ macro_rules! operator_suite {
                     no_more_units_are_taken_than_remain,
                     drafts_and_ended_sales_give_no_units,
                     a_sale_has_a_bounded_number_of_pending_withdrawals,
+                    withdrawals_of_sales_that_ended_long_ago_are_found,
                 }
                 cancelling {
                     a_cancelled_order_returns_its_unit,

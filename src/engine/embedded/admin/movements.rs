@@ -26,6 +26,10 @@ use crate::{
 
 const PENDING: &str = "SELECT * FROM stock_movements WHERE flash_sale_id = ? AND state = 'PENDING' ORDER BY requested_at, id";
 
+const UNLISTED: &str = "
+    SELECT m.* FROM stock_movements m JOIN flash_sales s ON s.id = m.flash_sale_id
+    WHERE m.state = 'PENDING' AND s.end_time <= ? ORDER BY m.requested_at, m.id LIMIT 100";
+
 const FIND: &str = "SELECT * FROM stock_movements WHERE id = ?";
 
 const INSERT: &str = "
@@ -87,6 +91,16 @@ pub(in super::super) fn pending(
         pending.extend(rows.into_iter().filter_map(MovementRow::movement));
     }
     Ok(pending)
+}
+
+pub(in super::super) fn unlisted(
+    conn: &mut SqliteConnection,
+    since: DateTime<Utc>,
+) -> QueryResult<Vec<Movement>> {
+    let rows: Vec<MovementRow> = Prepared::new(UNLISTED)
+        .bind::<BigInt, _>(millis(since))
+        .load(conn)?;
+    Ok(rows.into_iter().filter_map(MovementRow::movement).collect())
 }
 
 pub(in super::super) fn find(

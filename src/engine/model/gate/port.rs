@@ -242,8 +242,9 @@ impl StockGate for ModelGate {
         movement: MovementId,
         units: u32,
         mode: MovementMode,
+        seen: u64,
     ) -> Result<WithdrawOutcome, GateError> {
-        let outcome = self.with_sure(sale, |sale, _| sale.withdraw(movement, units, mode));
+        let outcome = self.with_sure(sale, |sale, _| sale.withdraw(movement, units, mode, seen));
         Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
 

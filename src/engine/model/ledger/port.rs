@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::atomic::Ordering,
     time::Duration,
 };
 
@@ -240,6 +241,15 @@ impl Ledger for ModelLedger {
         Ok(self.tables().pending_movements(sales))
     }
 
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        let tables = self.tables();
+        let ended = tables.sales.values().filter(|row| row.window.end <= since);
+        let ended: Vec<_> = ended.map(|row| row.id).collect();
+        let mut pending = tables.pending_movements(&ended);
+        pending.truncate(100);
+        Ok(pending)
+    }
+
     async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
         let tables = self.tables();
         let known = ids.iter().filter_map(|id| tables.movements.get(id));
@@ -251,6 +261,9 @@ impl Ledger for ModelLedger {
         movement: MovementId,
         taken: u32,
     ) -> Result<Option<Movement>, LedgerError> {
+        if self.damaged.load(Ordering::Relaxed) {
+            return Err(LedgerError("the action log is damaged".to_owned()));
+        }
         Ok(self.tables().close_withdrawal(movement, taken))
     }
 

@@ -25,6 +25,11 @@ const PENDING: &str = "
     SELECT id, flash_sale_id, mode, requested, applied, state, requested_at FROM stock_movements
     WHERE flash_sale_id = ANY(?) AND state = 'PENDING' ORDER BY requested_at, id";
 
+const UNLISTED: &str = "
+    SELECT m.id, m.flash_sale_id, m.mode, m.requested, m.applied, m.state, m.requested_at
+    FROM stock_movements m JOIN flash_sales s ON s.id = m.flash_sale_id
+    WHERE m.state = 'PENDING' AND s.end_time <= ? ORDER BY m.requested_at, m.id LIMIT 100";
+
 const FIND: &str = "
     SELECT id, flash_sale_id, mode, requested, applied, state, requested_at FROM stock_movements WHERE id = ANY(?)";
 
@@ -89,6 +94,17 @@ pub(in super::super) async fn pending(
     let ids: Vec<i64> = sales.iter().map(|sale| sale.value()).collect();
     let rows: Vec<MovementRow> = Prepared::new(PENDING)
         .bind::<Array<BigInt>, _>(ids)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().filter_map(MovementRow::movement).collect())
+}
+
+pub(in super::super) async fn unlisted(
+    conn: &mut AsyncPgConnection,
+    since: DateTime<Utc>,
+) -> QueryResult<Vec<Movement>> {
+    let rows: Vec<MovementRow> = Prepared::new(UNLISTED)
+        .bind::<Timestamptz, _>(since)
         .load(conn)
         .await?;
     Ok(rows.into_iter().filter_map(MovementRow::movement).collect())

@@ -1,10 +1,10 @@
 -- Opens a loaded sale.
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, token; of one
 -- snapshot of the ledger: remaining units, version, total (its initial stock), start, end, expiry (ms) and switch (`on`, `paused`,
--- `cancelled`); then in threes the movements that are PENDING in it: id, units, 1 if fewer may be set aside.
+-- `cancelled`); then in pairs the movements that are PENDING in it: id, units.
 --
--- Units of those are set aside as withdraw.lua does: the ledger still counts them, and a gate that was lost after it had
--- set them aside must not sell them.
+-- Units of those are set aside, as many as there are: the ledger still counts them, and a gate that was lost after it had set
+-- them aside must not sell them.
 -- The entry of `pending` that has no holder marks it: an open sale whose `pending` has none has lost it. It names the ledger.
 -- Returns 1, or 0 when the load was superseded, or the server was restarted during it and may have forgotten a part.
 local meta = redis.call('HMGET', KEYS[4], 'state', 'token', 'run_id', 'late', 'returns')
@@ -20,9 +20,8 @@ end
 local time = redis.call('TIME')
 local returns = math.max(time[1] * 1000000 + time[2], tonumber(meta[5] or 0) + 1)
 local stock, withdrawn = ARGV[3] - meta[4], 0
-for i = 10, #ARGV, 3 do
-  local wanted, available = tonumber(ARGV[i + 1]), math.max(stock, 0)
-  local units = (wanted <= available and wanted) or (ARGV[i + 2] == '1' and available) or 0
+for i = 10, #ARGV, 2 do
+  local units = math.min(tonumber(ARGV[i + 1]), math.max(stock, 0))
   stock, withdrawn = stock - units, withdrawn + units
   redis.call('HSET', KEYS[4], 'w:' .. ARGV[i], string.format('%.0f', units),
     'withdrawn', string.format('%.0f', withdrawn))

@@ -207,12 +207,16 @@ impl<E: Engine> Scene<E> {
         set.await.unwrap()
     }
 
-    /// Applies terms, and clears what was set aside for closed movements.
+    /// Applies terms, or finds them in force, and clears what was set aside for closed movements.
     pub async fn apply(&self, terms: SaleTerms, closed: &[MovementId]) {
+        assert_eq!(self.set(terms, closed).await, TermsOutcome::InForce);
+    }
+
+    pub async fn set(&self, terms: SaleTerms, closed: &[MovementId]) -> TermsOutcome {
         let set = self
             .gate
             .set_terms(self.sale, terms, closed, in_two_hours());
-        assert_eq!(set.await.unwrap(), TermsOutcome::InForce);
+        set.await.unwrap()
     }
 
     /// Units that are set aside, by movement.

@@ -1,10 +1,11 @@
 //! Terms of a sale that change while it is open.
 
 use flashsale::port::{
-    CloseRequest, GateStatus, LoadStart, LoadStep, ReserveOutcome, SaleSwitch, SaleTerms,
-    SaleWindow, Standing, TermsOutcome,
+    CloseRequest, GateStatus, LoadStart, LoadStep, MovementId, MovementMode, ReserveOutcome,
+    SaleSwitch, SaleTerms, SaleWindow, Standing, TermsOutcome, WithdrawOutcome,
 };
 use futures::future::join_all;
+use uuid::Uuid;
 
 use super::{
     Engine,
@@ -69,13 +70,37 @@ pub async fn older_terms_change_nothing(engine: impl Engine) {
     let before = scene.gate.status(scene.sale).await.unwrap();
     let ended = window_from_now(-7_200_000, -3_600_000);
     for version in [0, 1, 2, 3] {
-        // Newer ones are in force: the caller has nothing more to do.
         assert_eq!(
             scene.set_terms(version, ended, 20).await,
-            TermsOutcome::InForce
+            TermsOutcome::OthersInForce { version: 3 }
         );
         assert_eq!(scene.gate.status(scene.sale).await.unwrap(), before);
     }
+}
+
+pub async fn other_terms_of_the_version_in_force_change_nothing(engine: impl Engine) {
+    let scene = Scene::open(engine, 10).await;
+    let (window, movement) = (open_window(), MovementId(Uuid::new_v4()));
+    let paused = switched(3, SaleSwitch::Paused, window, 8);
+    scene.apply(paused, &[]).await;
+    let set_aside = scene
+        .gate
+        .withdraw(scene.sale, movement, 2, MovementMode::UpTo, 3);
+    assert_eq!(set_aside.await.unwrap(), WithdrawOutcome::Withdrawn(2));
+    let before = scene.gate.status(scene.sale).await.unwrap();
+    let later = window_from_now(-3_600_000, 7_200_000);
+    // Of a ledger that was set back, and then changed in another way: nobody may be told that these are in force.
+    for others in [
+        switched(3, SaleSwitch::On, window, 8),
+        switched(3, SaleSwitch::Paused, later, 8),
+        switched(3, SaleSwitch::Paused, window, 6),
+    ] {
+        let set = scene.set(others, &[movement]).await;
+        assert_eq!(set, TermsOutcome::OthersInForce { version: 3 });
+        assert_eq!(scene.gate.status(scene.sale).await.unwrap(), before);
+    }
+    scene.apply(paused, &[movement]).await;
+    assert_eq!(scene.withdrawn().await, [].into());
 }
 
 pub async fn terms_are_in_force_in_an_open_sale_only(engine: impl Engine) {
@@ -136,7 +161,7 @@ pub async fn terms_sent_by_many_at_once_end_as_the_newest(engine: impl Engine) {
         join_all(setting)
             .await
             .into_iter()
-            .all(|set| set == TermsOutcome::InForce)
+            .all(|set| set != TermsOutcome::NotOpen)
     );
     assert_eq!(in_force(&scene).await, (39, i64::try_from(newest).unwrap()));
     scene.remaining = i64::try_from(newest).unwrap();
@@ -172,7 +197,8 @@ pub async fn a_paused_sale_refuses_everyone_but_its_holders(engine: impl Engine)
     assert_eq!(scene.figures().await.0, 9);
 
     // Terms of before do not resume it; nor does a repetition of these.
-    scene.apply(terms(window, 10), &[]).await;
+    let older = scene.set(terms(window, 10), &[]).await;
+    assert_eq!(older, TermsOutcome::OthersInForce { version: 2 });
     scene.apply(paused, &[]).await;
     assert_eq!(scene.reserve(new_shopper()).await, ReserveOutcome::Paused);
     let paused = scene.figures().await.2;

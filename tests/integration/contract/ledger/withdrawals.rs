@@ -1,5 +1,6 @@
 //! Units that operators take out of a sale.
 
+use chrono::TimeDelta;
 use flashsale::{
     ids::SaleId,
     port::{
@@ -147,4 +148,16 @@ pub async fn a_sale_has_a_bounded_number_of_pending_withdrawals(bed: &impl SqlBe
     assert_eq!(ledger.pending_movements(&[sale.id]).await.unwrap(), begun);
     ledger.close_withdrawal(begun[0].id, 0).await.unwrap();
     begin(admin.as_ref(), sale.id, 1).await;
+}
+
+pub async fn withdrawals_of_sales_that_ended_long_ago_are_found(bed: &impl SqlBed) {
+    let (admin, ledger) = (bed.administration().await, bed.ledger().await);
+    let sale = open_sale(admin.as_ref()).await;
+    let begun = begin(admin.as_ref(), sale.id, 1).await;
+    let closed = begin(admin.as_ref(), sale.id, 1).await;
+    ledger.close_withdrawal(closed.id, 1).await.unwrap();
+    let a_moment = TimeDelta::milliseconds(1);
+    let (before, end) = (sale.window.end - a_moment, sale.window.end);
+    assert_eq!(ledger.unlisted_movements(before).await.unwrap(), []);
+    assert_eq!(ledger.unlisted_movements(end).await.unwrap(), [begun]);
 }
