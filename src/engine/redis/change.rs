@@ -39,10 +39,10 @@ pub(super) async fn set_terms(
     let answer = connection.run_on(&SCRIPTS.set_terms, sale, args).await?;
     match reply::list(answer)?.as_slice() {
         [] => Ok(TermsOutcome::NotOpen),
-        [same, version] => {
+        [are_equal, version] => {
             let version = reply::count(version)?;
             let others = TermsOutcome::OthersInForce { version };
-            reply::either(same, TermsOutcome::InForce, others)
+            reply::either(are_equal, TermsOutcome::InForce, others)
         }
         _ => Err(unexpected("not terms")),
     }

@@ -343,10 +343,10 @@ async fn withdrawals_of_sales_that_are_not_listed_any_more_are_refused() {
         let begun = bed.ledger.begin_withdrawal(sale, 1, MovementMode::UpTo);
         begun.unwrap().id
     };
-    let begun = [begin(old), begin(last)];
+    let pending = [begin(old), begin(last)];
     bed.controller.looked_for_unlisted = None;
     bed.rounds(1).await;
-    let closed = bed.ledger.movements(&begun).await.unwrap();
+    let closed = bed.ledger.movements(&pending).await.unwrap();
     assert_eq!(closed.len(), 2);
     assert!(closed.iter().all(|row| row.state == MovementState::Refused));
 }

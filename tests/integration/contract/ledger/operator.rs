@@ -156,7 +156,7 @@ pub const STATES_TAKEN_BACK: [(&str, i64); 4] = [
         0,
     ),
     (
-        "SELECT count(*) FROM flash_sales WHERE id <> 2 AND end_time < (SELECT start_time FROM flash_sales WHERE id = 2)",
+        "SELECT count(*) FROM flash_sales WHERE id <> 2 AND end_time <= (SELECT start_time FROM flash_sales WHERE id = 2)",
         2,
     ),
 ];

@@ -790,6 +790,7 @@ async fn changing_the_units_counts_no_orders() {
     bed.client.batch_execute("BEGIN").await.unwrap();
     let scans = "SELECT (coalesce(seq_scan, 0) + coalesce(idx_scan, 0))::bigint
         FROM pg_stat_xact_user_tables WHERE relname = 'orders'";
+    let before = bed.number(scans).await;
     for set in [
         "initial_stock = initial_stock + 5",
         "initial_stock = initial_stock - 2",
@@ -798,7 +799,7 @@ async fn changing_the_units_counts_no_orders() {
     ] {
         let statement = format!("UPDATE flash_sales SET {set} WHERE id = {sale}");
         bed.execute(&statement).await.unwrap();
-        assert_eq!(bed.number(scans).await, 0, "{set}");
+        assert_eq!(bed.number(scans).await, before, "{set}");
     }
     bed.client.batch_execute("COMMIT").await.unwrap();
     bed.check_promises().await;
