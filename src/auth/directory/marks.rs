@@ -29,7 +29,8 @@ pub async fn raise_lost_mark(
     // After the settlements: they raised it above the accounts that the log names.
     let reached = ledger.account_changes(None).await?.reached;
     gate.raise_account_mark(reached).await?;
-    Ok(Some(reached))
+    // A node that was paused here finds a higher note that another one has made meanwhile.
+    Ok(gate.account_mark().await?)
 }
 
 impl Directory {
