@@ -146,12 +146,10 @@ impl Steering {
     /// Takes the next steps of a withdrawal that has begun, as far as they can be taken now. Repeated, it goes on where it stands.
     pub async fn withdraw(&self, begun: Movement) -> Result<Shifted, AdminError> {
         let (sale, id) = (begun.sale, begun.id);
-        // In this order: if the control loop closes the withdrawal after it was found PENDING, the gate has terms above the version
-        // that was read before, and takes no units for it once more.
+        // Read before the movement: whatever closes it later raises the version above this one, and the gate sets nothing aside.
         let seen = self.record(sale).await?.version;
-        let current = self.admin.movement(id).await?;
-        let is_pending = current.is_some_and(|movement| movement.state == MovementState::Pending);
-        let set_aside = if is_pending {
+        let begun = self.admin.movement(id).await?.ok_or(AdminError::NotFound)?;
+        let set_aside = if begun.state == MovementState::Pending {
             self.ask(async |gate| {
                 gate.withdraw(sale, id, begun.requested, begun.mode, seen)
                     .await
@@ -165,7 +163,7 @@ impl Steering {
                 self.ledger.close_withdrawal(id, taken).await?
             }
             // The control loop may have been faster.
-            Some(WithdrawOutcome::Outdated | WithdrawOutcome::NotOpen) | None => {
+            Some(WithdrawOutcome::NotOpen | WithdrawOutcome::Outdated) | None => {
                 self.admin.movement(id).await?
             }
         };
@@ -280,30 +278,32 @@ impl Steering {
         if before.state == SaleState::Draft && after.state != SaleState::Live {
             return Applied::At(now);
         }
-        let expires = after.window.end + self.keep;
         let deadline = Instant::now() + PATIENCE;
+        let mut after = after.clone();
         loop {
-            let told = self
-                .ask(async |gate| {
-                    let terms = after.terms();
-                    gate.set_terms(after.id, terms, closed, expires).await
-                })
+            let (terms, expires) = (after.terms(), after.window.end + self.keep);
+            let outcome = self
+                .ask(async |gate| gate.set_terms(after.id, terms, closed, expires).await)
                 .await;
-            match told {
+            match outcome {
                 Some(TermsOutcome::InForce) => return Applied::At(self.now().await),
+                // Another change followed, which includes this one. If the ledger has no such version, it was set back, and the
+                // control loop loads the sale anew.
+                Some(TermsOutcome::OthersInForce { version }) if Instant::now() < deadline => {
+                    match self.record(after.id).await {
+                        Ok(newer) if newer.version >= version && newer.version > after.version => {
+                            after = newer;
+                        }
+                        Ok(_) | Err(_) => return Applied::Later,
+                    }
+                }
                 Some(TermsOutcome::NotOpen)
-                    if is_out_of_reach(before, now) && is_out_of_reach(after, now) =>
+                    if is_out_of_reach(before, now) && is_out_of_reach(&after, now) =>
                 {
                     return Applied::At(now);
                 }
-                // Newer ones. What is set aside for closed withdrawals is cleared by the control loop then.
-                Some(TermsOutcome::OthersInForce { version })
-                    if version > after.version && closed.is_empty() =>
-                {
-                    return Applied::At(self.now().await);
-                }
                 Some(TermsOutcome::NotOpen) if Instant::now() < deadline => sleep(PAUSE).await,
-                Some(TermsOutcome::OthersInForce { .. } | TermsOutcome::NotOpen) | None => {
+                Some(TermsOutcome::NotOpen | TermsOutcome::OthersInForce { .. }) | None => {
                     return Applied::Later;
                 }
             }
