@@ -88,8 +88,9 @@ started+=($!)
 proxy=http://127.0.0.1:$proxy_port
 check "nginx is ready" answers "$proxy/health"
 
+# An operator may press, too.
 login() {
-    curl --silent --fail "$base/api/auth/login" -H 'Content-Type: application/json' -d '{"username":"user1","password":"password123"}' |
+    curl --silent --fail "$base/api/auth/login" -H 'Content-Type: application/json' -d '{"username":"admin","password":"admin123"}' |
         python3 -c 'import json, sys; print(json.load(sys.stdin)["data"]["token"])'
 }
 schemathesis_() {

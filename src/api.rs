@@ -3,7 +3,9 @@
 //!
 //! It is the layer above the domain: `http` is the kit that it is made of. [`serve`] puts it together on its ports.
 
+mod access;
 mod accounts;
+pub mod admin;
 mod app;
 mod assemble;
 mod docs;
@@ -11,13 +13,16 @@ mod health;
 mod mapping;
 mod openapi;
 mod orders;
+mod public;
 mod readiness;
+mod router;
 mod sale;
 mod shopper;
 mod table;
 
+pub use admin::{Doctor, Reports};
 pub use app::{App, Probes};
-pub use assemble::{serve, serve_probes, watch_settlement};
+pub use assemble::{Backoffice, serve, serve_inside, serve_probes, watch_settlement};
 pub use openapi::{document, document_text};
 pub use readiness::Readiness;
 

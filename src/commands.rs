@@ -1,5 +1,6 @@
 //! The command line: one file for each subcommand. Only this folder chooses engines and connects the parts of the system.
 
+mod actions;
 mod audit;
 mod backup;
 mod connect;
@@ -11,6 +12,9 @@ mod import;
 mod known_passwords;
 mod migrate;
 mod openapi;
+mod operator;
+mod product;
+mod sale;
 mod seed;
 mod serve;
 mod settings;
@@ -60,6 +64,9 @@ enum Command {
     Work(work::Work),
     Migrate(migrate::Migrate),
     Seed(seed::Seed),
+    Product(product::Product),
+    Sale(sale::Sale),
+    Actions(actions::Actions),
     Audit(audit::Audit),
     Backup(backup::Backup),
     DeadLetters(dead_letters::DeadLetters),
@@ -79,6 +86,9 @@ impl Command {
             Self::Serve(serve) => Some(&serve.target),
             Self::Migrate(migrate) => Some(&migrate.target),
             Self::Seed(seed) => Some(&seed.target),
+            Self::Product(product) => Some(&product.target),
+            Self::Sale(sale) => Some(&sale.target),
+            Self::Actions(actions) => Some(&actions.target),
             Self::Audit(audit) => Some(&audit.target),
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
             Self::Doctor(doctor) => Some(&doctor.target),
@@ -143,6 +153,9 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Work(work) => work.run(config).await,
             Command::Migrate(migrate) => migrate.run(config).await,
             Command::Seed(seed) => seed.run(config).await,
+            Command::Product(product) => product.run(config).await,
+            Command::Sale(sale) => Box::pin(sale.run(config)).await,
+            Command::Actions(actions) => actions.run(config).await,
             Command::DeadLetters(dead_letters) => dead_letters.run(config).await,
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,

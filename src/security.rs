@@ -40,10 +40,12 @@ pub enum Event {
     Account,
     /// An operator's decision about a dead letter.
     DeadLetter,
+    /// A token without the right for it was used on a path of operators.
+    AdminAccess,
 }
 
 impl Event {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
@@ -52,6 +54,7 @@ impl Event {
         Self::PasswordReset,
         Self::Account,
         Self::DeadLetter,
+        Self::AdminAccess,
     ];
 
     const fn name(self) -> &'static str {
@@ -64,6 +67,7 @@ impl Event {
             Self::PasswordReset => "password_reset",
             Self::Account => "account",
             Self::DeadLetter => "dead_letter",
+            Self::AdminAccess => "admin_access",
         }
     }
 }

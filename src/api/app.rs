@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{health::MetricsPage, readiness::Readiness, table};
+use super::{admin::Reports, health::MetricsPage, readiness::Readiness, router, table};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
     http::Statuses,
-    order::{AttemptLimit, Purchase, ReplyQueue, Results},
-    sale::{CatalogCalls, SaleCatalog},
+    order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
+    sale::{CatalogCalls, SaleCatalog, Steering},
 };
 
 /// All that the API's handlers work with.
@@ -24,7 +24,16 @@ pub struct App {
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
+    pub operators: Operators,
     pub probes: Probes,
+}
+
+/// What the API of operators works with.
+#[derive(Clone)]
+pub struct Operators {
+    pub steering: Arc<Steering>,
+    pub letters: Arc<DeadLetters>,
+    pub reports: Arc<Reports>,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -44,40 +53,48 @@ impl App {
         statuses: Statuses,
         config: &mut ServiceConfig,
     ) {
-        let Self {
-            auth,
-            directory,
-            tokens,
-            catalog,
-            calls,
-            attempt_limit,
-            purchase,
-            results,
-            probes,
-        } = self.clone();
         let (replies, deliveries) = ReplyQueue::open();
         // It ends with the thread.
         #[allow(clippy::disallowed_methods)]
         actix_web::rt::spawn(deliveries);
         config
-            .app_data(Data::from(auth))
-            .app_data(Data::from(directory))
-            .app_data(Data::from(tokens))
-            .app_data(Data::from(catalog))
-            .app_data(Data::from(calls))
-            .app_data(Data::from(attempt_limit))
-            .app_data(Data::from(purchase))
-            .app_data(Data::from(results))
+            .app_data(Data::from(Arc::clone(&self.calls)))
+            .app_data(Data::from(Arc::clone(&self.attempt_limit)))
+            .app_data(Data::from(Arc::clone(&self.purchase)))
+            .app_data(Data::from(Arc::clone(&self.results)))
+            .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(replies));
-        probes.install(config);
-        table::mount(table::served(api_docs, metrics), statuses, config);
+        self.install_operators(config);
+        router::mount(table::served(api_docs, metrics), statuses, config);
+    }
+
+    /// Hangs up what is for the inside: operators, health and metrics.
+    pub(super) fn configure_inside(&self, config: &mut ServiceConfig) {
+        self.install_operators(config);
+        router::mount(table::inside(), Statuses::Ours, config);
+    }
+
+    fn install_operators(&self, config: &mut ServiceConfig) {
+        let Operators {
+            steering,
+            letters,
+            reports,
+        } = self.operators.clone();
+        config
+            .app_data(Data::from(Arc::clone(&self.auth)))
+            .app_data(Data::from(Arc::clone(&self.directory)))
+            .app_data(Data::from(Arc::clone(&self.tokens)))
+            .app_data(Data::from(steering))
+            .app_data(Data::from(letters))
+            .app_data(Data::from(reports));
+        self.probes.clone().install(config);
     }
 }
 
 impl Probes {
     pub(super) fn configure(&self, config: &mut ServiceConfig) {
         self.clone().install(config);
-        table::mount(table::probes(), Statuses::Ours, config);
+        router::mount(table::probes(), Statuses::Ours, config);
     }
 
     fn install(self, config: &mut ServiceConfig) {

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use actix_web::web::ServiceConfig;
 use anyhow::Context;
 
-use super::{App, Probes, Readiness};
+use super::{App, Probes, Readiness, Reports, admin::Doctor, app::Operators};
 
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
@@ -12,23 +13,33 @@ use crate::{
     http::{self, Statuses},
     ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Services, SettlementLag},
-    port::{AccountStore, Ports},
+    order::{AttemptLimit, Services, SettlementLag, audit::Audit, dead_letters::DeadLetters},
+    port::{AccountStore, Administration, Ports},
+    sale::Steering,
 };
 
-/// Connections of those who watch a process.
-const PROBES: usize = 256;
+/// Connections of those who watch a process, and of operators on the same port.
+const INSIDE: usize = 256;
 
-/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in. Answers what the
-/// probes work with, for a listener of their own.
+/// What operators work with besides the three ports.
+pub struct Backoffice {
+    pub accounts: Arc<dyn AccountStore>,
+    pub administration: Arc<dyn Administration>,
+    pub doctor: Doctor,
+}
+
+/// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in. Answers what handlers
+/// work with, for a listener of operators.
 pub async fn serve(
     lifecycle: &Lifecycle,
     config: &Config,
     ports: Ports,
-    accounts: Arc<dyn AccountStore>,
+    backoffice: Backoffice,
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
-) -> anyhow::Result<Probes> {
+) -> anyhow::Result<App> {
+    let accounts = Arc::clone(&backoffice.accounts);
+    let operators = operators(config, &ports, backoffice);
     let lag = watch_settlement(lifecycle, ports.clone());
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
@@ -97,8 +108,10 @@ pub async fn serve(
         attempt_limit,
         purchase: services.purchase,
         results: services.results,
-        probes: probes.clone(),
+        operators,
+        probes,
     };
+    let for_inside = app.clone();
     let listener = port.listen().context("the port cannot be listened on")?;
     let (server_config, ending) = (config.server.clone(), lifecycle.ending().clone());
     let end = lifecycle.stop().clone();
@@ -116,27 +129,71 @@ pub async fn serve(
             Err(error) => tracing::error!(%error, "serving failed"),
         }
     });
-    Ok(probes)
+    Ok(for_inside)
 }
 
-/// Serves health checks and metrics alone on a port, as a task of `lifecycle`, on connections of their own: nobody who takes all of
-/// the API's keeps those out that watch it.
+fn operators(config: &Config, ports: &Ports, backoffice: Backoffice) -> Operators {
+    let group = config.kafka.consumer_group.clone();
+    Operators {
+        steering: Arc::new(Steering {
+            admin: backoffice.administration,
+            ledger: Arc::clone(&ports.ledger),
+            gate: Some(Arc::clone(&ports.gate)),
+            clock: Arc::clone(&ports.clock),
+            keep: config.sale.result_ttl,
+        }),
+        letters: Arc::new(DeadLetters {
+            log: Arc::clone(&ports.log),
+            ledger: Arc::clone(&ports.ledger),
+            clock: Arc::clone(&ports.clock),
+        }),
+        reports: Arc::new(Reports {
+            audit: Arc::new(Audit::of(ports.clone(), group)),
+            doctor: backoffice.doctor,
+            runtime: tokio::runtime::Handle::current(),
+            turn: tokio::sync::Mutex::new(()),
+        }),
+    }
+}
+
+/// Serves operators, health checks and metrics on a port for the inside, as a task of `lifecycle`, on connections and a thread of
+/// their own: however many shoppers hold the API's connections, operators reach the node and those who watch it are answered.
+pub fn serve_inside(
+    lifecycle: &Lifecycle,
+    config: &ServerConfig,
+    app: App,
+    port: http::Bound,
+) -> anyhow::Result<()> {
+    let configure = move |service: &mut ServiceConfig| app.configure_inside(service);
+    serve_beside(lifecycle, config, port, configure)
+}
+
+/// The same with health checks and metrics alone, for a process without an API.
 pub fn serve_probes(
     lifecycle: &Lifecycle,
     config: &ServerConfig,
     probes: Probes,
     port: http::Bound,
 ) -> anyhow::Result<()> {
+    let configure = move |service: &mut ServiceConfig| probes.configure(service);
+    serve_beside(lifecycle, config, port, configure)
+}
+
+fn serve_beside(
+    lifecycle: &Lifecycle,
+    config: &ServerConfig,
+    port: http::Bound,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> anyhow::Result<()> {
     let listener = port.listen().context("the port cannot be listened on")?;
     let config = ServerConfig {
-        max_connections: PROBES,
+        max_connections: INSIDE,
         max_connections_per_network: None,
         ..config.clone()
     };
     let ending = lifecycle.ending().clone();
     let stop = lifecycle.stop().clone();
     lifecycle.spawn("probes", async move {
-        let configure = move |service: &mut _| probes.configure(service);
         match http::serve(listener, 1, &config, ending, configure).await {
             // They may end before the process does, and must not take it down.
             Ok(()) => stop.cancelled().await,

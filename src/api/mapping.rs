@@ -2,15 +2,21 @@
 //!
 //! What the client must not see is logged here, once.
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     auth::{AccountRefusal, AuthError, Invalid, PasswordError, TokenError},
     http::{ApiError, ErrorCode, timestamp},
     ids::SaleId,
     limit::TooMany,
-    order::Refusal,
-    port::{GateError, LedgerError, SaleWindow},
+    order::{Refusal, audit::AuditError, dead_letters::Undecided},
+    port::{AdminError, GateError, KeyStanding, LedgerError, SaleWindow},
+    sale::forms,
     telemetry::LogThrottle,
 };
+
+/// Of a change by an operator.
+const CHANGE_UNKNOWN: &str = "It is not known whether this was done. Look at it, or send the request again: with the same Idempotency-Key it is done once.";
 
 impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
@@ -84,6 +90,73 @@ impl From<LedgerError> for ApiError {
     }
 }
 
+impl From<forms::Invalid> for ApiError {
+    fn from(invalid: forms::Invalid) -> Self {
+        Self::saying(ErrorCode::ValidationFailed, invalid.to_string())
+    }
+}
+
+/// What operators are told of a change that was not made.
+impl From<AdminError> for ApiError {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::NotFound => {
+                Self::saying(ErrorCode::NotFound, "There is nothing with this id.")
+            }
+            AdminError::Stale { current } => Self::saying(
+                ErrorCode::Stale,
+                format!("It was changed since: the current version is \"v{current}\"."),
+            ),
+            AdminError::NotAllowed(cause) => Self::saying(ErrorCode::NotAllowed, cause),
+            AdminError::Overlaps { other } => Self::saying(
+                ErrorCode::OverlappingSale,
+                format!("Sale {other} of the same product is in this window."),
+            ),
+            AdminError::SkuTaken => ErrorCode::SkuTaken.into(),
+            AdminError::KeyUsed(KeyStanding::OtherRequest) => {
+                ErrorCode::IdempotencyKeyReused.into()
+            }
+            // With the answer, or when it is known: the same request again gets it.
+            AdminError::KeyUsed(KeyStanding::Running { .. } | KeyStanding::Answered(_)) => {
+                ErrorCode::RequestInProgress.into()
+            }
+            // It may have been committed.
+            AdminError::Ledger(error) => {
+                let _ = unavailable(&error);
+                Self::saying(ErrorCode::OutcomeUnknown, CHANGE_UNKNOWN)
+            }
+        }
+    }
+}
+
+/// What operators are told of a dead letter about which nothing was decided.
+impl From<Undecided> for ApiError {
+    fn from(undecided: Undecided) -> Self {
+        match undecided {
+            Undecided::Missing => Self::saying(ErrorCode::NotFound, undecided.to_string()),
+            Undecided::Omitted(_)
+            | Undecided::Undecodable(_)
+            | Undecided::Settled(..)
+            | Undecided::RejectedAgain(_)
+            | Undecided::Discarded
+            | Undecided::Replayed(_) => Self::saying(ErrorCode::NotAllowed, undecided.to_string()),
+            Undecided::Unknown(_) => Self::saying(ErrorCode::OutcomeUnknown, CHANGE_UNKNOWN),
+            Undecided::NotWritten(_) | Undecided::Log(_) | Undecided::Ledger(_) => {
+                unavailable(&undecided)
+            }
+        }
+    }
+}
+
+impl From<AuditError> for ApiError {
+    fn from(error: AuditError) -> Self {
+        match error {
+            AuditError::NoSuchSale(_) => Self::saying(ErrorCode::NotFound, error.to_string()),
+            AuditError::Gate(_) | AuditError::Log(_) | AuditError::Ledger(_) => unavailable(&error),
+        }
+    }
+}
+
 impl From<GateError> for ApiError {
     fn from(error: GateError) -> Self {
         unavailable(&error)
@@ -122,24 +195,22 @@ impl ApiError {
     pub fn of_attempt(
         refusal: Refusal,
         sale: SaleId,
-        window: impl FnOnce() -> Option<SaleWindow>,
+        times: impl FnOnce() -> Option<(SaleWindow, DateTime<Utc>)>,
     ) -> Self {
         // Most refusals, as when a sale is sold out, need no window.
         let needs_window = matches!(refusal, Refusal::NotStarted | Refusal::Ended);
-        let window = if needs_window { window() } else { None };
-        let (code, message) = match (refusal, window) {
+        let times = if needs_window { times() } else { None };
+        let (code, message) = match (refusal, times) {
             (Refusal::UnknownSale, _) => (
                 ErrorCode::SaleNotFound,
                 format!("Flash sale with ID {sale} not found."),
             ),
-            (Refusal::NotStarted, Some(window)) => (
-                ErrorCode::NotStarted,
-                format!(
-                    "Flash sale is not yet active. Start time: {}",
-                    timestamp(window.start)
-                ),
-            ),
-            (Refusal::Ended, Some(window)) => (
+            (Refusal::NotStarted, Some((window, now))) => {
+                let start = timestamp(window.start);
+                let message = format!("Flash sale is not yet active. Start time: {start}");
+                return Self::saying(ErrorCode::NotStarted, message).starting(window.start, now);
+            }
+            (Refusal::Ended, Some((window, _))) => (
                 ErrorCode::Ended,
                 format!("Flash sale has ended. End time: {}", timestamp(window.end)),
             ),

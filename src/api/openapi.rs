@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use actix_web::http::Method;
 use serde_json::json;
 use utoipa::{
     Modify, OpenApi,
     openapi::{
         Content, ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder,
         example::ExampleBuilder,
-        schema::{ObjectBuilder, Schema, Type},
+        schema::{ArrayBuilder, ObjectBuilder, Schema, Type},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 
-use super::{accounts, docs, health, orders, sale, table};
+use super::{accounts, admin, docs, health, orders, public, sale, table};
 use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
@@ -23,8 +24,12 @@ Sells a limited stock in a short time: one item a shopper, never more than there
 
 **Errors.** Every failure is `{\"success\":false,\"error\":\"<category>\",\"message\":\"<for people>\",\"code\":\"<for programs>\"}`. \
 Codes do not change; messages may. With `Accept: application/problem+json` the same comes as RFC 9457. 429 and 503 carry \
-`Retry-After` in seconds. A path that is not listed here answers 404 `not_found`. Only what is refused before its head is read \
+`Retry-After` in seconds. `not_started` has `startsAt` and `serverTime` besides. A path that is not listed here answers 404 `not_found`. Only what is refused before its head is read \
 whole (400, 408) has no body.
+
+**Operators** change what has an `ETag` with `If-Match`, and send what may be sent again with an `Idempotency-Key`: it is done once, and \
+the first answer is given again with `Idempotency-Replayed: true`, for 24 hours. A change is answered 200 once the gate decides by it, on \
+every node, and 202 if that takes longer, up to two seconds. Lists have `next`, to be given as `after`.
 
 **Times** are RFC 3339, UTC, with milliseconds. Ids of users are strings, those of sales and products integers.";
 
@@ -36,6 +41,8 @@ whole (400, 408) has no body.
         (name = "Accounts", description = "Registering, logging in and out, passwords"),
         (name = "Flash sale", description = "The sale, and buying in it"),
         (name = "Orders", description = "What became of a purchase"),
+        (name = "Public", description = "What everybody may see, without a token"),
+        (name = "Operators", description = "Making and running sales: for accounts with the role admin or operator; support and auditor may read"),
         (name = "Operation", description = "For those who run the service"),
     ),
     paths(
@@ -47,6 +54,35 @@ whole (400, 408) has no body.
         sale::status,
         orders::attempt,
         orders::status,
+        public::sales,
+        public::sale,
+        public::time,
+        admin::products::list,
+        admin::products::create,
+        admin::products::show,
+        admin::products::change,
+        admin::sales::list,
+        admin::sales::create,
+        admin::sales::show,
+        admin::sales::edit,
+        admin::sales::balance,
+        admin::changes::publish,
+        admin::changes::pause,
+        admin::changes::resume,
+        admin::changes::end,
+        admin::changes::cancel,
+        admin::changes::stock,
+        admin::orders::list,
+        admin::orders::cancel,
+        admin::attempts::show,
+        admin::attempts::of_user,
+        admin::actions::list,
+        admin::dead_letters::list,
+        admin::dead_letters::show,
+        admin::dead_letters::replay,
+        admin::dead_letters::discard,
+        admin::reports::audit,
+        admin::reports::doctor,
         health::live,
         health::ready,
         health::metrics,
@@ -110,7 +146,15 @@ impl Modify for Errors {
                     .or_default()
                     .push(*code);
             }
-            for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+            let operation = match endpoint.method {
+                Method::GET => &mut path.get,
+                Method::POST => &mut path.post,
+                Method::PUT => &mut path.put,
+                Method::PATCH => &mut path.patch,
+                Method::DELETE => &mut path.delete,
+                _ => continue,
+            };
+            if let Some(operation) = operation {
                 for (status, codes) in &by_status {
                     operation
                         .responses
@@ -145,6 +189,13 @@ impl Modify for Data {
         let schemas = &mut document.components.get_or_insert_default().schemas;
         let names: Vec<String> = schemas.keys().cloned().collect();
         for name in names {
+            let item = name.strip_prefix("Page_");
+            if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
+                && let Some(RefOr::T(Schema::Object(page))) = schemas.get_mut(&name)
+            {
+                let items = ArrayBuilder::new().items(item).build();
+                page.properties.insert("items".to_owned(), items.into());
+            }
             let data = name.strip_prefix("Success_");
             if let Some(data) = data.filter(|data| schemas.contains_key(*data)).map(schema)
                 && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)

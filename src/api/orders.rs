@@ -101,7 +101,7 @@ pub async fn attempt(
     limit.check(shopper.0, client.0)?;
     let outcome = purchase.attempt(&replies, shopper.0, sale.0).await;
     let accepted = outcome
-        .map_err(|refusal| ApiError::of_attempt(refusal, sale.0, || purchase.window_of(sale.0)))?;
+        .map_err(|refusal| ApiError::of_attempt(refusal, sale.0, || purchase.times_of(sale.0)))?;
     Ok(HttpResponse::Ok().json(Success::from(accepted)))
 }
 

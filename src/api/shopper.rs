@@ -95,7 +95,7 @@ fn admit<T: From<Identity> + 'static>(request: &HttpRequest) -> Admission<T> {
     }))
 }
 
-fn identify(request: &HttpRequest) -> Result<Identity, ApiError> {
+pub(super) fn identify(request: &HttpRequest) -> Result<Identity, ApiError> {
     let header = request
         .headers()
         .get(AUTHORIZATION)

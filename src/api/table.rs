@@ -2,39 +2,18 @@
 //!
 //! The one place. The document is completed from it, so that it cannot fall behind.
 
-use std::rc::Rc;
-
-use actix_web::{
-    FromRequest, Handler, Responder, Route, guard,
-    http::Method,
-    middleware::from_fn,
-    web::{self, ServiceConfig},
+use super::{
+    accounts, admin, docs, health, orders, public,
+    router::{ATTEMPT_PATH, Endpoint, get, post},
+    sale,
 };
-
-use super::{accounts, docs, health, orders, sale};
-use crate::http::{
-    ApiError,
-    ErrorCode::{
-        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
-        InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, RequestTimeout,
-        ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
-        TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
-        UsernameTaken, ValidationFailed,
-    },
-    RouteMetrics, Statuses, UNMATCHED, finish,
+use crate::http::ErrorCode::{
+    self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
+    InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, Paused, RequestTimeout,
+    ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
+    TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
+    ValidationFailed,
 };
-
-/// A path with what answers it.
-pub(super) struct Endpoint {
-    /// What it is called in metrics.
-    pub name: &'static str,
-    /// GET stands for HEAD too.
-    pub method: Method,
-    pub path: &'static str,
-    pub errors: &'static [ErrorCode],
-    /// Makes its handler.
-    route: Box<dyn Fn() -> Route>,
-}
 
 const REGISTER: &[ErrorCode] = &[
     InvalidJson,
@@ -100,7 +79,6 @@ const RESET_PASSWORD: &[ErrorCode] = &[
     Unavailable,
 ];
 const SALE: &[ErrorCode] = &[TokenMissing, TokenInvalid, TokenExpired, SaleNotFound];
-const ATTEMPT_PATH: &str = "/api/flash-sale/attempt/{saleId}";
 const ATTEMPT: &[ErrorCode] = &[
     InvalidId,
     TokenMissing,
@@ -109,6 +87,7 @@ const ATTEMPT: &[ErrorCode] = &[
     SaleNotFound,
     SoldOut,
     NotStarted,
+    Paused,
     Ended,
     TooManyRequests,
     SalePreparing,
@@ -136,12 +115,20 @@ pub(super) fn api() -> Vec<Endpoint> {
             orders::status,
         ),
         get("sale_status", "/api/flash-sale/status", SALE, sale::status),
+        get("sales", "/api/flash-sales", &[], public::sales),
+        get("time", "/api/time", &[], public::time),
         post("login", "/api/auth/login", LOGIN, accounts::login),
         post(
             "register",
             "/api/auth/register",
             REGISTER,
             accounts::register,
+        ),
+        get(
+            "sale",
+            "/api/flash-sales/{saleId}",
+            &[InvalidId, SaleNotFound],
+            public::sale,
         ),
         post("logout", "/api/auth/logout", LOGOUT, accounts::logout),
         post(
@@ -158,6 +145,7 @@ pub(super) fn api() -> Vec<Endpoint> {
         ),
     ];
     table.extend(probes());
+    table.extend(admin::table());
     table.extend([
         get("index", "/", &[], docs::index),
         get("docs", "/api-docs", &[], docs::index),
@@ -177,6 +165,15 @@ pub(super) fn served(api_docs: bool, metrics: bool) -> Vec<Endpoint> {
     table
 }
 
+/// What a node answers on the port for the inside, on connections of its own: operators reach it while shoppers have all of the
+/// API's.
+pub(super) fn inside() -> Vec<Endpoint> {
+    let mut table = probes();
+    table.push(post("login", "/api/auth/login", LOGIN, accounts::login));
+    table.extend(admin::table());
+    table
+}
+
 /// What every process answers.
 pub(super) fn probes() -> Vec<Endpoint> {
     vec![
@@ -184,95 +181,4 @@ pub(super) fn probes() -> Vec<Endpoint> {
         get("ready", "/health/ready", &[], health::ready),
         get("metrics", "/metrics", &[], health::metrics),
     ]
-}
-
-/// Hangs the table up: each path once, the wrong methods answered with 405, all other paths with 404.
-///
-/// `statuses` is what refused attempts are answered with.
-pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut ServiceConfig) {
-    for Endpoint {
-        name,
-        method,
-        path,
-        route,
-        ..
-    } in table
-    {
-        let allow = if method == Method::GET {
-            "GET, HEAD"
-        } else {
-            "POST"
-        };
-        let refuse = move || async move { Err::<&str, _>(ApiError::method_not_allowed(allow)) };
-        let metrics = RouteMetrics::new(name);
-        let statuses = if path == ATTEMPT_PATH {
-            statuses
-        } else {
-            Statuses::Ours
-        };
-        // Express, on which the original runs, takes a trailing slash for the same path. A resource of its own: the router
-        // compares a plain path, but searches in a set of them.
-        let slashed = path.starts_with("/api/") || path.starts_with("/health");
-        let paths = [Some(path.to_owned()), slashed.then(|| format!("{path}/"))];
-        for path in paths.into_iter().flatten() {
-            let metrics = Rc::clone(&metrics);
-            let resource = web::resource(path)
-                .route(route())
-                .default_service(web::to(refuse))
-                .wrap(from_fn(move |request, next| {
-                    finish(Rc::clone(&metrics), statuses, request, next)
-                }));
-            config.service(resource);
-        }
-    }
-    let metrics = RouteMetrics::new(UNMATCHED);
-    let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
-    config.default_service(not_found.wrap(from_fn(move |request, next| {
-        finish(metrics.clone(), Statuses::Ours, request, next)
-    })));
-}
-
-fn get<F, Args>(
-    name: &'static str,
-    path: &'static str,
-    errors: &'static [ErrorCode],
-    handler: F,
-) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    let route = move || {
-        web::route()
-            .guard(guard::Any(guard::Get()).or(guard::Head()))
-            .to(handler.clone())
-    };
-    Endpoint {
-        name,
-        method: Method::GET,
-        path,
-        errors,
-        route: Box::new(route),
-    }
-}
-
-fn post<F, Args>(
-    name: &'static str,
-    path: &'static str,
-    errors: &'static [ErrorCode],
-    handler: F,
-) -> Endpoint
-where
-    F: Handler<Args>,
-    Args: FromRequest + 'static,
-    F::Output: Responder + 'static,
-{
-    Endpoint {
-        name,
-        method: Method::POST,
-        path,
-        errors,
-        route: Box::new(move || web::post().to(handler.clone())),
-    }
 }

@@ -24,7 +24,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{health::MetricsPage, table};
+use super::{health::MetricsPage, router, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Tokens,
@@ -157,7 +157,7 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(page));
-                table::mount(table::served(api_docs, metrics), statuses, service);
+                router::mount(table::served(api_docs, metrics), statuses, service);
             })
             .await
         });

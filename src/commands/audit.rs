@@ -3,7 +3,7 @@
 pub(super) mod json;
 pub(super) mod text;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use clap::Args;
 
@@ -22,11 +22,6 @@ use crate::{
 /// The exit code of an audit that could not be completed.
 pub(super) const UNKNOWN: u8 = 2;
 const BROKEN: u8 = 1;
-
-/// Number of readings of a suspicious sale, and the pause between two of them. All together they take longer than a worker
-/// tries to record a settlement in Redis.
-const LOOKS: u32 = 6;
-const PAUSE: Duration = Duration::from_secs(2);
 
 /// Check that every promise holds, and print the balance sheet of every sale from gate, log and ledger
 ///
@@ -82,7 +77,9 @@ impl Audit {
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<ExitCode> {
         if let Some(directory) = self.target.data_dir(&config)? {
-            let engines = embedded::look_into(&config, directory).await?;
+            let opened = embedded::look_into(&config, directory).await;
+            let engines =
+                opened.map_err(|error| embedded::or_ask_its_api(error, "/api/admin/audits"))?;
             let code = self.audit(&config, engines.ports()).await;
             drop(engines.close().await);
             return code;
@@ -133,12 +130,7 @@ impl Audit {
 }
 
 pub(super) fn auditor(config: &Config, engines: Ports) -> Auditor {
-    Auditor {
-        engines,
-        group: config.kafka.consumer_group.clone(),
-        looks: LOOKS,
-        pause: PAUSE,
-    }
+    Auditor::of(engines, config.kafka.consumer_group.clone())
 }
 
 fn plans(report: &Report) -> Vec<Repair> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::{connect, embedded, target::Target};
+use super::{connect, embedded, operator::Who, target::Target};
 use crate::{
     clock::SystemClock,
     config::Config,
@@ -78,22 +78,6 @@ enum Step {
     },
 }
 
-#[derive(Debug, Args)]
-#[allow(clippy::doc_markdown)] // shown as help
-struct Who {
-    /// Who decides [default: FLASHSALE_OPERATOR, or the user of the operating system: LOGNAME, USER]
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-}
-
-impl Who {
-    fn name(&self, config: &Config) -> anyhow::Result<String> {
-        let name = self.by.clone().or_else(|| config.operator.name.clone());
-        name.filter(|name| !name.is_empty())
-            .context("who decides? Say so with --by, or set FLASHSALE_OPERATOR")
-    }
-}
-
 impl DeadLetters {
     /// True with --embedded.
     pub(super) fn is_embedded(&self) -> bool {
@@ -102,7 +86,9 @@ impl DeadLetters {
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.target.data_dir(&config)? {
-            let engines = embedded::look_into(&config, directory).await?;
+            let opened = embedded::look_into(&config, directory).await;
+            let engines = opened
+                .map_err(|error| embedded::or_ask_its_api(error, "/api/admin/dead-letters"))?;
             let ports = engines.ports();
             let letters = DeadLetterQueue {
                 log: ports.log,

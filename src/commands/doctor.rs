@@ -13,10 +13,15 @@ mod settings;
 use std::sync::Arc;
 
 use clap::Args;
+use serde_json::json;
 
 use self::{report::Check, sales::Facts};
-use super::target::{Target, must_hold_data};
+use super::{
+    embedded::GROUP,
+    target::{Target, must_hold_data},
+};
 use crate::{
+    api,
     clock::{Clock, SystemClock},
     config::Config,
     engine::{
@@ -25,12 +30,14 @@ use crate::{
         postgres::{self as postgres_engine, PostgresLedger},
         redis::{self as redis_engine, RedisGate},
     },
-    port::{AttemptLog, Ledger, StockGate},
+    port::{PortError, Ports},
 };
 
 /// Name of a check that fails because a server cannot be inspected. Sales are not checked then.
 const SERVERS: &str = "servers";
 const DATA_FILE: &str = "data file";
+/// Processes of `serve` and `work`, unless it is said.
+const PROCESSES: u32 = 4;
 
 /// Check everything that a sale needs, before it begins
 ///
@@ -47,7 +54,7 @@ pub(super) struct Doctor {
     #[arg(long)]
     json: bool,
     /// Number of `serve` and `work` processes that will run; the database must accept the connections of all of them
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = PROCESSES)]
     processes: u32,
     #[command(flatten)]
     pub(super) target: Target,
@@ -109,11 +116,22 @@ async fn servers(config: &Config, processes: u32) -> Vec<Check> {
 
 /// Reads from Redis, Kafka and PostgreSQL what the checks of sales need. The engines limit the time of each call.
 async fn read_facts(config: &Config, workers: i64) -> anyhow::Result<Facts> {
-    let ledger = PostgresLedger::connect(&config.postgres).await?;
-    let log = KafkaLog::connect(&config.kafka).await?;
-    let gate = RedisGate::connect(&config.redis, config.sale.result_ttl).await?;
-    let gate: Arc<dyn StockGate> = Arc::new(gate);
-    let group = &config.kafka.consumer_group;
+    let ports = Ports {
+        ledger: Arc::new(PostgresLedger::connect(&config.postgres).await?),
+        log: Arc::new(KafkaLog::connect(&config.kafka).await?),
+        gate: Arc::new(RedisGate::connect(&config.redis, config.sale.result_ttl).await?),
+        clock: Arc::new(SystemClock),
+    };
+    Ok(facts(&ports, &config.kafka.consumer_group, workers).await?)
+}
+
+async fn facts(ports: &Ports, group: &str, workers: i64) -> Result<Facts, PortError> {
+    let Ports {
+        gate,
+        log,
+        ledger,
+        clock,
+    } = ports;
     let (ends, committed) = (
         log.ends().await?,
         ledger.committed_offsets(group, log.name()).await?,
@@ -128,7 +146,7 @@ async fn read_facts(config: &Config, workers: i64) -> anyhow::Result<Facts> {
         });
     }
     let mut listed = Vec::new();
-    for listing in ledger.sales(SystemClock.now()).await? {
+    for listing in ledger.sales(clock.now()).await? {
         let status = gate.status(listing.id).await?;
         listed.push((listing, status));
     }
@@ -136,6 +154,37 @@ async fn read_facts(config: &Config, workers: i64) -> anyhow::Result<Facts> {
         workers,
         partitions,
         sales: listed,
+    })
+}
+
+/// Makes the report of the servers, for the API of operators. How many processes there will be is not known there.
+pub(super) fn report_of_servers(config: &Config) -> api::Doctor {
+    let config = Arc::new(config.clone());
+    Arc::new(move || {
+        let config = Arc::clone(&config);
+        Box::pin(async move {
+            let mut checks = settings::judge(&config);
+            checks.extend(settings::judge_servers(&config));
+            checks.extend(servers(&config, PROCESSES).await);
+            json!(checks)
+        })
+    })
+}
+
+/// The same of a data file that this process serves: it was read whole when it was opened.
+pub(super) fn report_of_data_file(config: &Config, ports: Ports) -> api::Doctor {
+    let config = Arc::new(config.clone());
+    let workers = i64::from(config.worker.enabled);
+    Arc::new(move || {
+        let (config, ports) = (Arc::clone(&config), ports.clone());
+        Box::pin(async move {
+            let mut checks = settings::judge(&config);
+            match facts(&ports, GROUP, workers).await {
+                Ok(facts) => checks.extend(sales::judge(&facts, ports.clock.now())),
+                Err(error) => checks.push(Check::failed("sales", "state", error.to_string())),
+            }
+            json!(checks)
+        })
     })
 }
 

@@ -17,7 +17,7 @@ use crate::{
         embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     },
     lifecycle::Lifecycle,
-    port::{AccountStore, Ledger, Ports, SaleListing},
+    port::{AccountStore, Administration, Ledger, Ports, SaleListing},
     terminal::{Plain, say},
 };
 
@@ -141,6 +141,17 @@ pub(super) fn is_in_use(error: &anyhow::Error) -> bool {
     )
 }
 
+/// Of a report that needs the whole directory: names where a process that serves it makes the same.
+pub(super) fn or_ask_its_api(error: anyhow::Error, path: &str) -> anyhow::Error {
+    if is_in_use(&error) {
+        error.context(format!(
+            "while a process serves the data directory, ask its HTTP API: {path}"
+        ))
+    } else {
+        error
+    }
+}
+
 impl OpenLedger {
     pub(super) fn ledger(&self) -> Arc<SqliteLedger> {
         match self {
@@ -185,6 +196,11 @@ impl Running {
         }
     }
 
+    /// The ledger as operators use it.
+    pub(super) fn administration(&self) -> Arc<dyn Administration> {
+        self.engines.ledger.clone()
+    }
+
     /// The accounts, to be changed.
     pub(super) fn accounts(&self) -> Arc<dyn AccountStore> {
         self.engines.ledger.clone()
@@ -204,9 +220,9 @@ impl Running {
         }
         match current {
             Some(sale) => say!("  Sale           {}", described(sale)),
-            None => say!(
-                "  Sale           none; a row of flash_sales makes one, or `flashsale seed` while this is stopped"
-            ),
+            None => {
+                say!("  Sale           none; POST {url}/api/admin/products and /sales make one")
+            }
         }
         say!("  Data           {}", Plain(self.file.display()));
         if self.seeded.is_some() {

@@ -5,13 +5,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Args;
 
-use super::{connect, embedded, known_passwords, target::Target};
+use super::{connect, doctor, embedded, known_passwords, target::Target};
 use crate::{
-    api,
+    api::{self, Backoffice},
     config::{Config, with_port},
     http::{self, Bound},
     lifecycle::Lifecycle,
-    port::AccountStore,
     telemetry,
 };
 
@@ -85,18 +84,32 @@ impl Serve {
             }
             None => None,
         };
-        let (ports, accounts): (_, Arc<dyn AccountStore>) = if let Some(embedded) = &embedded {
-            (embedded.ports(), embedded.accounts())
-        } else {
-            let (ports, ledger) = connect::with_rights(&config, &lifecycle.ending().drain).await?;
-            (ports, ledger)
+        let (ports, backoffice) = match &embedded {
+            Some(embedded) => {
+                let backoffice = Backoffice {
+                    accounts: embedded.accounts(),
+                    administration: embedded.administration(),
+                    doctor: doctor::report_of_data_file(&config, embedded.ports()),
+                };
+                (embedded.ports(), backoffice)
+            }
+            None => {
+                let (ports, ledger) =
+                    connect::with_rights(&config, &lifecycle.ending().drain).await?;
+                let backoffice = Backoffice {
+                    accounts: ledger.clone(),
+                    administration: ledger,
+                    doctor: doctor::report_of_servers(&config),
+                };
+                (ports, backoffice)
+            }
         };
         if config.server.production {
-            known_passwords::refuse(&config.auth, accounts.as_ref()).await?;
+            known_passwords::refuse(&config.auth, backoffice.accounts.as_ref()).await?;
         }
         let metrics = Arc::new(move || metrics.render());
-        let starting = api::serve(&lifecycle, &config, ports, accounts, port, metrics);
-        let probes = if embedded.is_some() {
+        let starting = api::serve(&lifecycle, &config, ports, backoffice, port, metrics);
+        let app = if embedded.is_some() {
             // A data file answers at once, and is closed by nobody else than below.
             starting.await?
         } else {
@@ -107,8 +120,8 @@ impl Serve {
         };
         if let Some(metrics_port) = metrics_port {
             let address = metrics_port.address()?;
-            api::serve_probes(&lifecycle, &config.server, probes, metrics_port)?;
-            tracing::info!(%address, "serving health and metrics");
+            api::serve_inside(&lifecycle, &config.server, app, metrics_port)?;
+            tracing::info!(%address, "serving operators, health and metrics");
         } else if config.server.production {
             tracing::warn!(
                 "metrics are not served: in production they have a port of their own, METRICS_PORT"

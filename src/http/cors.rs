@@ -2,10 +2,14 @@
 
 use actix_cors::Cors;
 use actix_web::{
-    http::{Method, header::RETRY_AFTER},
+    http::{
+        Method,
+        header::{ETAG, LOCATION, RETRY_AFTER},
+    },
     middleware::Condition,
 };
 
+use super::conditional::IDEMPOTENCY_REPLAYED;
 use crate::config::ServerConfig;
 
 /// How long a browser may cache the response to a preflight request, in seconds.
@@ -16,11 +20,18 @@ const PREFLIGHT_SECS: usize = 3600;
 pub(super) fn cors(config: &ServerConfig) -> Condition<Cors> {
     let origins = &config.frontend_origins;
     let base = Cors::default()
-        .allowed_methods([Method::GET, Method::HEAD, Method::POST])
+        .allowed_methods([
+            Method::GET,
+            Method::HEAD,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ])
         // Tracing and request libraries add headers of their own. Access depends on the origin alone, and this API ignores
         // headers that it does not read. The original service, on Express, allows every header too.
         .allow_any_header()
-        .expose_headers([RETRY_AFTER])
+        .expose_headers([ETAG, LOCATION, RETRY_AFTER, IDEMPOTENCY_REPLAYED])
         .max_age(PREFLIGHT_SECS);
     let cors = if origins.iter().any(|origin| origin == "*") {
         // Browsers refuse a wildcard together with credentials (Fetch, 3.2.5).

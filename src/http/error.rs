@@ -9,10 +9,11 @@ use actix_web::{
         header::{self, HeaderMap, HeaderValue},
     },
 };
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::ErrorCode;
+use super::{ErrorCode, timestamp};
 
 /// The body of [`ErrorCode::SoldOut`], written once: almost all shoppers get it in the second in which a sale opens.
 const SOLD_OUT: &str = r#"{"success":false,"error":"Conflict","message":"Sorry, the item is out of stock.","code":"sold_out"}"#;
@@ -23,9 +24,18 @@ pub struct ApiError {
     code: ErrorCode,
     message: Cow<'static, str>,
     /// The value of the header `Allow`: the methods that the path takes.
-    allow: Option<&'static str>,
+    allow: Option<Box<str>>,
     /// The value of `Retry-After` in seconds; [`ErrorCode::retry_after_secs`] if `None`.
     retry_after: Option<u64>,
+    /// Of a sale that has not started: its start, and the server's time.
+    starts: Option<Box<Starts>>,
+}
+
+/// When a sale starts, and what the server's time is, both as they are written in answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Starts {
+    at: String,
+    server_time: String,
 }
 
 /// What a failed request is answered with.
@@ -43,6 +53,14 @@ pub struct ErrorBody<'a> {
     /// For programs; it does not change.
     #[schema(example = "sold_out")]
     code: &'a str,
+    /// With `not_started`: when the sale starts.
+    #[serde(rename = "startsAt", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2024-01-01T00:00:00.000Z")]
+    starts_at: Option<&'a str>,
+    /// With `not_started`: the server's time, so that a page counts down without a clock of its own.
+    #[serde(rename = "serverTime", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime, example = "2023-12-31T23:59:30.000Z")]
+    server_time: Option<&'a str>,
 }
 
 /// The same for `Accept: application/problem+json` (RFC 9457).
@@ -69,6 +87,21 @@ impl ApiError {
             message: message.into(),
             allow: None,
             retry_after: None,
+            starts: None,
+        }
+    }
+
+    /// The same with the start of the sale that it is about. It is worth asking again then: `Retry-After` is the whole seconds until
+    /// the start, rounded up, and at least 1.
+    #[must_use]
+    pub fn starting(self, at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self {
+            retry_after: Some(whole_secs((at - now).to_std().unwrap_or_default())),
+            starts: Some(Box::new(Starts {
+                at: timestamp(at),
+                server_time: timestamp(now),
+            })),
+            ..self
         }
     }
 
@@ -77,22 +110,16 @@ impl ApiError {
     #[must_use]
     pub fn too_many(wait: Duration) -> Self {
         Self {
-            retry_after: Some(
-                wait.as_millis()
-                    .div_ceil(1_000)
-                    .max(1)
-                    .try_into()
-                    .unwrap_or(u64::MAX),
-            ),
+            retry_after: Some(whole_secs(wait)),
             ..ErrorCode::TooManyRequests.into()
         }
     }
 
     /// A request whose method is not in `allow`, the list of methods that the path takes.
     #[must_use]
-    pub fn method_not_allowed(allow: &'static str) -> Self {
+    pub fn method_not_allowed(allow: &str) -> Self {
         Self {
-            allow: Some(allow),
+            allow: Some(allow.into()),
             ..ErrorCode::MethodNotAllowed.into()
         }
     }
@@ -102,6 +129,12 @@ impl ApiError {
         self.code
     }
 
+    /// The text for people.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     #[must_use]
     pub fn body(&self) -> ErrorBody<'_> {
         ErrorBody {
@@ -109,6 +142,11 @@ impl ApiError {
             error: self.code.category(),
             message: &self.message,
             code: self.code.code(),
+            starts_at: self.starts.as_ref().map(|starts| starts.at.as_str()),
+            server_time: self
+                .starts
+                .as_ref()
+                .map(|starts| starts.server_time.as_str()),
         }
     }
 
@@ -155,8 +193,8 @@ impl ApiError {
         if self.code.status() == StatusCode::UNAUTHORIZED {
             answer.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
         }
-        if let Some(allow) = self.allow {
-            answer.insert_header((header::ALLOW, HeaderValue::from_static(allow)));
+        if let Some(allow) = self.allow.as_deref().map(HeaderValue::from_str) {
+            answer.insert_header((header::ALLOW, allow.unwrap_or(HeaderValue::from_static(""))));
         }
         // The rest of the body has not been read; on an open connection it would be taken for the next request.
         if matches!(
@@ -192,6 +230,12 @@ impl ResponseError for ApiError {
     fn error_response(&self) -> HttpResponse {
         self.json()
     }
+}
+
+/// A wait in whole seconds, rounded up and at least 1: after it, the request may succeed.
+fn whole_secs(wait: Duration) -> u64 {
+    let secs = wait.as_millis().div_ceil(1_000).max(1);
+    secs.try_into().unwrap_or(u64::MAX)
 }
 
 /// Whether the client accepts `application/problem+json`. Quality values are ignored: a client that names this type wants it.
@@ -237,6 +281,24 @@ mod tests {
         ] {
             assert_eq!(retry_after(millis), secs, "{millis} ms");
         }
+    }
+
+    #[test]
+    fn a_sale_that_has_not_started_says_when_it_starts() {
+        let at = |millis: i64| DateTime::from_timestamp_millis(1_704_067_200_000 + millis).unwrap();
+        let told = |now| {
+            let error = ApiError::from(ErrorCode::NotStarted).starting(at(0), now);
+            let answer = error.error_response();
+            let wait = answer.headers().get(header::RETRY_AFTER).unwrap().clone();
+            let body = serde_json::to_value(error.body()).unwrap();
+            (wait.to_str().unwrap().to_owned(), body)
+        };
+        let (wait, body) = told(at(-29_001));
+        assert_eq!(wait, "30", "nobody who waits so long comes too early");
+        assert_eq!(body["startsAt"], "2024-01-01T00:00:00.000Z");
+        assert_eq!(body["serverTime"], "2023-12-31T23:59:30.999Z");
+        assert_eq!(told(at(0)).0, "1");
+        assert_eq!(told(at(5)).0, "1", "it has started meanwhile");
     }
 
     #[test]

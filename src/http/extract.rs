@@ -7,7 +7,7 @@ use actix_web::{
     dev::Payload,
     error::JsonPayloadError,
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue},
-    web::BytesMut,
+    web::{Bytes, BytesMut},
 };
 use futures::{StreamExt, future::LocalBoxFuture};
 use percent_encoding::percent_decode;
@@ -29,7 +29,7 @@ pub struct Fields<T>(pub T);
 
 /// The encoding of a body.
 #[derive(Clone, Copy)]
-enum Format {
+pub(super) enum Format {
     Json,
     Form,
 }
@@ -55,39 +55,48 @@ impl<T: DeserializeOwned + 'static> FromRequest for Fields<T> {
     type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let limit = request
-            .app_data::<BodyTimeout>()
-            .map_or(Duration::from_secs(5), |limit| limit.0);
-        if has_content_encoding(request) {
-            let message = "The body must not be compressed: it has a Content-Encoding.";
-            let refusal = ApiError::saying(ErrorCode::UnsupportedMediaType, message);
-            return Box::pin(ready(Err(refusal)));
-        }
-        let (format_by_head, payload) = (format_by_head(request), payload.take());
-        let requests = request.conn_data::<ConnectionRequests>().cloned();
-        let body = async move {
-            let format = format_by_head?;
-            let body = match collect(payload).await {
-                // The stream ended because the memory budget is exhausted, which is not the client's fault.
-                Err(JsonPayloadError::Payload(_))
-                    if requests.is_some_and(|requests| requests.is_cut_off()) =>
-                {
-                    return Err(ErrorCode::Busy.into());
-                }
-                body => body?,
-            };
-            match format {
+        let format = format_of(request);
+        let body = bytes_of(request, payload);
+        Box::pin(async move {
+            let format = format?;
+            let body = body.await?;
+            let fields = match format {
                 Format::Json => parse(&body)
                     .map_err(|error| ApiError::from(JsonPayloadError::Deserialize(error))),
                 Format::Form => parse_form(&body),
-            }
-        };
-        Box::pin(async move {
-            let body = tokio::time::timeout(limit, body)
-                .await
-                .map_err(|_| ErrorCode::RequestTimeout)?;
-            Ok(Self(body?))
+            };
+            fields.map(Self)
         })
+    }
+}
+
+/// The bytes of a body, within the limits of size and time.
+pub(super) fn bytes_of(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
+    let limit = request
+        .app_data::<BodyTimeout>()
+        .map_or(Duration::from_secs(5), |limit| limit.0);
+    let acceptable = acceptable(request);
+    let payload = payload.take();
+    let requests = request.conn_data::<ConnectionRequests>().cloned();
+    let body = async move {
+        acceptable?;
+        match collect(payload).await {
+            // The stream ended because the memory budget is exhausted, which is not the client's fault.
+            Err(JsonPayloadError::Payload(_))
+                if requests.is_some_and(|requests| requests.is_cut_off()) =>
+            {
+                Err(ErrorCode::Busy.into())
+            }
+            body => Ok(body?.freeze()),
+        }
+    };
+    async move {
+        tokio::time::timeout(limit, body)
+            .await
+            .map_err(|_| ErrorCode::RequestTimeout)?
     }
 }
 
@@ -99,26 +108,31 @@ fn has_content_encoding(request: &HttpRequest) -> bool {
     encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// The encoding of the body, by the head alone; an error if the type is not accepted or the declared length is too large.
-fn format_by_head(request: &HttpRequest) -> Result<Format, JsonPayloadError> {
-    let mime = request.mime_type().ok().flatten();
-    let format = match &mime {
-        Some(mime) if mime.essence_str() == "application/x-www-form-urlencoded" => Format::Form,
-        Some(mime)
-            if mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json") =>
-        {
-            Format::Json
-        }
-        Some(_) | None => return Err(JsonPayloadError::ContentType),
-    };
+/// Refuses by the head alone: packed, or too long.
+fn acceptable(request: &HttpRequest) -> Result<(), ApiError> {
+    if has_content_encoding(request) {
+        let message = "The body must not be compressed: it has a Content-Encoding.";
+        return Err(ApiError::saying(ErrorCode::UnsupportedMediaType, message));
+    }
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
     match length {
-        Some(length) if length > BODY_LIMIT => Err(JsonPayloadError::OverflowKnownLength {
-            length,
-            limit: BODY_LIMIT,
-        }),
-        _ => Ok(format),
+        Some(length) if length > BODY_LIMIT => Err(ErrorCode::BodyTooLarge.into()),
+        _ => Ok(()),
+    }
+}
+
+/// How the body is written, by the head.
+pub(super) fn format_of(request: &HttpRequest) -> Result<Format, JsonPayloadError> {
+    let mime = request.mime_type().ok().flatten();
+    match &mime {
+        Some(mime) if mime.essence_str() == "application/x-www-form-urlencoded" => Ok(Format::Form),
+        Some(mime)
+            if mime.subtype() == "json" || mime.suffix().is_some_and(|suffix| suffix == "json") =>
+        {
+            Ok(Format::Json)
+        }
+        Some(_) | None => Err(JsonPayloadError::ContentType),
     }
 }
 
@@ -163,9 +177,7 @@ fn parse_form<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
 impl From<JsonPayloadError> for ApiError {
     fn from(error: JsonPayloadError) -> Self {
         match error {
-            JsonPayloadError::OverflowKnownLength { .. } | JsonPayloadError::Overflow { .. } => {
-                ErrorCode::BodyTooLarge.into()
-            }
+            JsonPayloadError::Overflow { .. } => ErrorCode::BodyTooLarge.into(),
             JsonPayloadError::ContentType => ErrorCode::UnsupportedMediaType.into(),
             // serde gives no position, and so line 0, if the body as a whole has the wrong type.
             JsonPayloadError::Deserialize(error) if error.is_data() && error.line() == 0 => {

@@ -25,6 +25,7 @@
 //! A pending attempt is no finding: a worker will settle and record it. The relay appends it to the log again if necessary, and
 //! also takes care of old pending entries.
 
+pub mod document;
 pub mod read;
 pub mod repair;
 

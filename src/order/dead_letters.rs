@@ -10,7 +10,7 @@ use crate::{
     ids::AttemptId,
     port::{
         AppendError, Attempt, AttemptLog, DeadLetterAction, DeadLetterDecision, DeadLetterEntry,
-        DeadLetterId, Ledger, LedgerError, LogEntry, LogError, Outcome,
+        DeadLetterId, Ledger, LedgerError, LogEntry, LogError, Offset, Outcome, Partition,
     },
 };
 
@@ -22,6 +22,17 @@ pub struct DeadLetters {
     pub log: Arc<dyn AttemptLog>,
     pub ledger: Arc<dyn Ledger>,
     pub clock: Arc<dyn Clock>,
+}
+
+/// Dead letters that are looked at for one page, however few of them are open.
+const LOOKED_AT: usize = 10_000;
+
+/// A part of the dead letters.
+#[derive(Debug, Clone, Default)]
+pub struct DeadLetterList {
+    pub items: Vec<(DeadLetterEntry, Option<DeadLetterDecision>)>,
+    /// The last one that was looked at, if there may be more.
+    pub next: Option<DeadLetterId>,
 }
 
 /// Who decides, and why.
@@ -87,6 +98,46 @@ impl DeadLetters {
         found
             .filter(|found| found.id == id)
             .ok_or(Undecided::Missing)
+    }
+
+    /// Dead letters behind `after`, partition by partition, each with what was decided last; with `only_open`, those about which
+    /// nothing is decided. At most `limit`, and where to read on, unless that is the end.
+    pub async fn page(
+        &self,
+        after: Option<DeadLetterId>,
+        only_open: bool,
+        limit: usize,
+    ) -> Result<DeadLetterList, Undecided> {
+        let decisions = self.ledger.decisions(self.log.name()).await?;
+        let first = after.map_or(0, |after| after.partition.0);
+        let mut list = DeadLetterList::default();
+        let mut looked_at = 0;
+        for partition in (first..self.log.dead_letter_partitions()).map(Partition) {
+            let mut next = match after {
+                Some(after) if after.partition == partition => Offset(after.offset.0 + 1),
+                _ => Offset(0),
+            };
+            loop {
+                let page = self.log.read_dead_letters(partition, next).await?;
+                for found in page.entries {
+                    if list.items.len() >= limit || looked_at >= LOOKED_AT {
+                        return Ok(list);
+                    }
+                    looked_at += 1;
+                    list.next = Some(found.id);
+                    let decided = decisions.iter().rfind(|decision| decision.is_about(&found));
+                    if decided.is_none() || !only_open {
+                        list.items.push((found, decided.cloned()));
+                    }
+                }
+                if page.next >= page.end || page.next <= next {
+                    break;
+                }
+                next = page.next;
+            }
+        }
+        list.next = None;
+        Ok(list)
     }
 
     /// What was decided about a letter, the oldest first.

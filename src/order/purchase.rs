@@ -9,6 +9,7 @@ mod undo;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use metrics::counter;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -128,10 +129,11 @@ impl Purchase {
         outcome
     }
 
-    /// When a sale takes attempts, as this node knows it.
+    /// When a sale takes attempts, and what the time is, as this node knows them.
     #[must_use]
-    pub fn window_of(&self, sale: SaleId) -> Option<SaleWindow> {
-        self.catalog.window_of(sale)
+    pub fn times_of(&self, sale: SaleId) -> Option<(SaleWindow, DateTime<Utc>)> {
+        let window = self.catalog.window_of(sale)?;
+        Some((window, self.catalog.now()))
     }
 
     async fn decide(

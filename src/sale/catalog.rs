@@ -216,6 +216,25 @@ impl SaleCatalog {
         listed.map_or(now, |sale| sale.listing.window.nearest(now))
     }
 
+    /// What this makes of every sale.
+    pub(super) fn shown<T>(&self, show: impl Fn(&CatalogSale) -> T) -> Vec<T> {
+        self.sales.load().values().map(|sale| show(sale)).collect()
+    }
+
+    /// The same of one.
+    pub(super) fn shown_one<T>(
+        &self,
+        sale: SaleId,
+        show: impl FnOnce(&CatalogSale) -> T,
+    ) -> Option<T> {
+        self.sales.load().get(&sale).map(|sale| show(sale))
+    }
+
+    /// How long sales stay after their end.
+    pub(super) fn keep(&self) -> Duration {
+        self.keep
+    }
+
     /// True if the ledger's sales were read within the last seconds: an operator may have moved the start of one since.
     fn is_fresh(&self, now: DateTime<Utc>) -> bool {
         let age = now
@@ -318,12 +337,16 @@ impl CatalogSale {
         self.listing.switch == SaleSwitch::Cancelled
     }
 
+    /// Units that can be bought: the gate's number or, until that is known, the ledger's.
+    pub(super) fn remaining_stock(&self) -> u64 {
+        match self.available.load(Ordering::Relaxed) {
+            UNKNOWN => self.listing.remaining_stock,
+            available => u64::try_from(available).unwrap_or(0),
+        }
+    }
+
     fn view(&self, now: DateTime<Utc>) -> SaleView {
         let listing = &self.listing;
-        let remaining_stock = match self.available.load(Ordering::Relaxed) {
-            UNKNOWN => listing.remaining_stock,
-            available => u64::try_from(available).unwrap_or(0),
-        };
         SaleView {
             id: listing.id,
             status: status(listing, now),
@@ -334,7 +357,7 @@ impl CatalogSale {
             product_name: listing.product_name.clone(),
             product_description: listing.product_description.clone(),
             initial_stock: listing.initial_stock,
-            remaining_stock,
+            remaining_stock: self.remaining_stock(),
         }
     }
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)] // tests have no configuration, clock or lifecycle of the program
 
 mod abuse;
+mod admin;
 mod audit;
 mod cli;
 mod clients;

@@ -50,10 +50,51 @@ async fn a_known_origin_may_call() {
         answer.headers()["access-control-allow-origin"],
         "https://shop.example"
     );
+    let exposed = answer.headers()["access-control-expose-headers"]
+        .to_str()
+        .unwrap();
+    let mut exposed: Vec<String> = exposed
+        .split(',')
+        .map(|name| name.trim().to_lowercase())
+        .collect();
+    exposed.sort_unstable();
     assert_eq!(
-        answer.headers()["access-control-expose-headers"],
-        "retry-after"
+        exposed,
+        ["etag", "idempotency-replayed", "location", "retry-after"]
     );
+}
+
+#[tokio::test]
+async fn pages_of_operators_may_change_and_delete() {
+    let server = Server::with_origins(&["https://shop.example"]).await;
+    for (method, allowed) in [
+        ("PATCH", true),
+        ("DELETE", true),
+        ("PUT", true),
+        ("TRACE", false),
+    ] {
+        let request = server
+            .http
+            .request(Method::OPTIONS, format!("{}/api/admin/sales/1", server.url))
+            .header("origin", "https://shop.example")
+            .header("access-control-request-method", method)
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type,if-match,idempotency-key",
+            );
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status() == 200, allowed, "{method}");
+        if allowed {
+            let headers = answer.headers()["access-control-allow-headers"]
+                .to_str()
+                .unwrap()
+                .to_lowercase();
+            assert!(
+                headers.contains("if-match") && headers.contains("idempotency-key"),
+                "{headers}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! The report of an audit for people.
 
-use super::{Repair, json::kind};
+use super::Repair;
 use crate::{
-    order::audit::{Finding, LogAudit, RepairAction, RepairOutcome, Report, SaleAudit},
+    order::audit::{
+        Finding, LogAudit, RepairAction, RepairOutcome, Report, SaleAudit, document::kind,
+    },
     port::{ActionLogCheck, GateStatus},
     terminal::{Plain, say},
 };

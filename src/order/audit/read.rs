@@ -55,6 +55,17 @@ pub enum AuditError {
 type SaleCounts = BTreeMap<SaleId, u64>;
 
 impl Audit {
+    /// One that reports what it found in six looks within ten seconds: longer than a worker tries to tell the gate what it settled.
+    #[must_use]
+    pub fn of(engines: Ports, group: String) -> Self {
+        Self {
+            engines,
+            group,
+            looks: 6,
+            pause: Duration::from_secs(2),
+        }
+    }
+
     /// Audits every sale, or only the given one.
     pub async fn run(&self, only: Option<SaleId>) -> Result<Report, AuditError> {
         let mut listings = self.engines.ledger.sales(DateTime::UNIX_EPOCH).await?;

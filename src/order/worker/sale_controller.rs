@@ -39,7 +39,7 @@ const WAITING_ROUND: Duration = Duration::from_millis(50);
 const ENDED: u32 = 1_000;
 
 /// How often withdrawals are looked for whose sales are not listed any more.
-const UNLISTED_EVERY: Duration = Duration::from_secs(60);
+const UNLISTED_EVERY: Duration = Duration::from_mins(1);
 
 /// How often a barrier that is not passed is compared with the log as it is now.
 const LOWER_EVERY: Duration = Duration::from_secs(5);

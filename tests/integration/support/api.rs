@@ -154,7 +154,15 @@ impl Shopper {
     pub fn with_account(id: i64) -> Self {
         Self {
             id,
-            token: token(id),
+            token: token_of(id, Role::User),
+        }
+    }
+
+    /// The same with a token of this role.
+    pub fn with_role(self, role: Role) -> Self {
+        Self {
+            id: self.id,
+            token: token_of(self.id, role),
         }
     }
 
@@ -165,7 +173,7 @@ impl Shopper {
 }
 
 /// A token as the API makes them.
-fn token(user: i64) -> String {
+fn token_of(user: i64, role: Role) -> String {
     let tokens = Tokens::new(&AuthConfig {
         jwt_secret: Secret::new(JWT_SECRET),
         jwt_secret_previous: None,
@@ -178,6 +186,6 @@ fn token(user: i64) -> String {
     });
     let user = UserId::new(user).unwrap();
     tokens
-        .issue(user, &format!("user{user}"), Role::User, Utc::now())
+        .issue(user, &format!("user{user}"), role, Utc::now())
         .unwrap()
 }

@@ -1,0 +1,66 @@
+//! `/api/admin/attempts/{attemptId}` and `/api/admin/users/{userId}/attempts`: what became of an attempt.
+
+use actix_web::{HttpResponse, web::Data};
+
+use super::{
+    super::access::Operator,
+    body::{AttemptBody, Page},
+};
+use crate::{
+    http::{ApiError, ErrorCode, Parameters, PathId, Success},
+    ids::{AttemptId, UserId},
+    sale::Steering,
+};
+
+/// The history of an attempt: reserved, logged, settled, told.
+///
+/// 404 until a worker has settled it, mostly within a second.
+#[utoipa::path(
+    get, path = "/api/admin/attempts/{attemptId}", operation_id = "showAttempt", tag = "Operators", security(("bearer" = [])),
+    params(("attemptId" = String, Path, format = "uuid", description = "As the shopper was told", example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")),
+    responses((status = 200, description = "Its history.", body = Success<AttemptBody>))
+)]
+pub async fn show(
+    _: Operator,
+    attempt: PathId<AttemptId>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    let found = steering.admin.attempt(attempt.0).await?;
+    let history = found.ok_or_else(|| {
+        let message = "No settled attempt has this id. One that was accepted a moment ago may not be settled yet.";
+        ApiError::saying(ErrorCode::NotFound, message)
+    })?;
+    let (user, product, sale) = (history.user, history.product, history.sale);
+    let told = steering.told(user, product, sale).await;
+    let body = AttemptBody::of(history, told);
+    Ok(HttpResponse::Ok().json(Success::new(body)))
+}
+
+/// A shopper's settled attempts, the newest first.
+///
+/// Also those that got no order.
+#[utoipa::path(
+    get, path = "/api/admin/users/{userId}/attempts", operation_id = "listAttempts", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("userId" = i64, Path, minimum = 1, example = 2, description = "The shopper's id"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many at most; 50 if missing", example = 50),
+    ),
+    responses((status = 200, description = "Their attempts; `next` is always `null`.", body = Success<Page<AttemptBody>>))
+)]
+pub async fn of_user(
+    _: Operator,
+    user: PathId<UserId>,
+    parameters: Parameters,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    let limit = parameters.limit(1..=500, 50)?;
+    let attempts = steering.admin.attempts_of(user.0, limit).await?;
+    let page = Page {
+        items: attempts
+            .into_iter()
+            .map(|attempt| AttemptBody::of(attempt, None))
+            .collect(),
+        next: None,
+    };
+    Ok(HttpResponse::Ok().json(Success::new(page)))
+}

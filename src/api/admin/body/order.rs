@@ -1,0 +1,184 @@
+//! Orders and attempts as operators and support staff see them.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    http::timestamp,
+    port::{AttemptHistory, OrderEntry, PurchaseResult},
+    sale::{Applied, CancelledOrder},
+};
+
+/// An order.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OrderBody {
+    #[schema(format = "uuid", example = "0190b6a4-6a2b-7d11-8f0e-1c2d3e4f5a6b")]
+    order_id: String,
+    /// The attempt that made it, by which it is named here.
+    #[schema(format = "uuid", example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")]
+    attempt_id: String,
+    #[schema(example = 1)]
+    sale_id: i64,
+    #[schema(example = 1)]
+    product_id: i64,
+    #[schema(example = "2")]
+    user_id: String,
+    /// `SUCCESS`: it stands. `FAILED`: it has ended.
+    #[schema(example = "SUCCESS")]
+    status: String,
+    #[schema(format = DateTime, example = "2030-11-29T12:00:01.234Z")]
+    created_at: String,
+    #[schema(format = DateTime, example = "2030-11-29T12:00:01.234Z")]
+    updated_at: String,
+}
+
+/// An order that was cancelled.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CancelledOrderBody {
+    #[serde(flatten)]
+    order: OrderBody,
+    /// Whether the gate has it: the shopper may buy again, and the unit is on sale if it was to be. If not, within two seconds.
+    #[schema(example = true)]
+    pub applied: bool,
+    /// By the gate's clock.
+    #[schema(format = DateTime, example = "2030-11-29T12:05:00.000Z")]
+    applied_at: Option<String>,
+}
+
+/// The history of an attempt that a worker has settled.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AttemptHistoryBody)]
+pub struct AttemptBody {
+    #[schema(format = "uuid", example = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11")]
+    attempt_id: String,
+    #[schema(example = 1)]
+    sale_id: i64,
+    #[schema(example = 1)]
+    product_id: i64,
+    #[schema(example = "2")]
+    user_id: String,
+    /// When a unit was reserved for it, by the clock of the node that took it.
+    #[schema(format = DateTime, example = "2030-11-29T12:00:00.512Z")]
+    reserved_at: String,
+    /// Where it is in the attempt log.
+    logged: LoggedBody,
+    settled: SettledBody,
+    /// What the shopper is told now of this product: `SUCCESS`, `FAILED` or nothing. Not read in lists.
+    #[schema(example = "SUCCESS")]
+    told: Option<&'static str>,
+    order: Option<OrderBody>,
+    /// When its order ended.
+    #[schema(format = DateTime, example = json!(null))]
+    released_at: Option<String>,
+}
+
+/// A place in the attempt log.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LoggedBody {
+    #[schema(example = "flash-sale-attempts")]
+    topic: String,
+    #[schema(example = 3)]
+    partition: i32,
+    /// Not known of attempts that an earlier version settled.
+    #[schema(example = 4711)]
+    offset: Option<i64>,
+}
+
+/// What the ledger decided.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SettledBody {
+    #[schema(format = DateTime, example = "2030-11-29T12:00:01.234Z")]
+    at: String,
+    /// `ORDERED`, `SOLD_OUT`, `ALREADY_ORDERED`, `NO_ACCOUNT` or `REJECTED`.
+    #[schema(example = "ORDERED")]
+    outcome: String,
+    /// Of a rejection.
+    #[schema(example = json!(null))]
+    cause: Option<String>,
+}
+
+impl From<OrderEntry> for OrderBody {
+    fn from(order: OrderEntry) -> Self {
+        Self {
+            order_id: order.id.to_string(),
+            attempt_id: order.attempt.to_string(),
+            sale_id: order.sale.value(),
+            product_id: order.product.value(),
+            user_id: order.user.to_string(),
+            status: order.status,
+            created_at: timestamp(order.created_at),
+            updated_at: timestamp(order.updated_at),
+        }
+    }
+}
+
+impl OrderBody {
+    /// The names of a line of CSV.
+    pub const CSV: &'static str =
+        "orderId,attemptId,saleId,productId,userId,status,createdAt,updatedAt";
+
+    /// A line of CSV. No field has a character that needs quotes, or begins like a formula.
+    #[must_use]
+    pub fn csv(&self) -> String {
+        [
+            &self.order_id,
+            &self.attempt_id,
+            &self.sale_id.to_string(),
+            &self.product_id.to_string(),
+            &self.user_id,
+            &self.status,
+            &self.created_at,
+            &self.updated_at,
+        ]
+        .map(String::as_str)
+        .join(",")
+    }
+}
+
+impl From<CancelledOrder> for CancelledOrderBody {
+    fn from(cancelled: CancelledOrder) -> Self {
+        let at = match cancelled.applied {
+            Applied::At(at) => Some(at),
+            Applied::Later => None,
+        };
+        Self {
+            order: cancelled.order.into(),
+            applied: at.is_some(),
+            applied_at: at.map(timestamp),
+        }
+    }
+}
+
+impl AttemptBody {
+    #[must_use]
+    pub fn of(attempt: AttemptHistory, told: Option<PurchaseResult>) -> Self {
+        Self {
+            attempt_id: attempt.attempt.to_string(),
+            sale_id: attempt.sale.value(),
+            product_id: attempt.product.value(),
+            user_id: attempt.user.to_string(),
+            reserved_at: timestamp(attempt.attempted_at),
+            logged: LoggedBody {
+                topic: attempt.topic,
+                partition: attempt.partition.0,
+                offset: attempt.offset.map(|offset| offset.0),
+            },
+            settled: SettledBody {
+                at: timestamp(attempt.settled_at),
+                outcome: attempt.outcome,
+                cause: attempt.cause,
+            },
+            told: told.map(|told| match told {
+                PurchaseResult::Success => "SUCCESS",
+                PurchaseResult::Failed => "FAILED",
+            }),
+            order: attempt.order.map(OrderBody::from),
+            released_at: attempt.released_at.map(timestamp),
+        }
+    }
+}

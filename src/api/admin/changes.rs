@@ -1,0 +1,229 @@
+//! `POST /api/admin/sales/{saleId}/publish`, `pause`, `resume`, `end`, `cancel` and `stock`: changes of a sale while it runs.
+
+use actix_web::{HttpResponse, web::Data};
+
+use super::{
+    body::{SteeredBody, StockBody},
+    once::{Call, Done, Stopped, Unfinished, once},
+};
+use crate::{
+    http::{ApiError, Document, ErrorCode, PathId, Success},
+    ids::SaleId,
+    port::{MovementMode, SaleChange},
+    sale::{
+        Applied, Shifted, Steered, Steering,
+        forms::{ReasonForm, StockForm, Units},
+    },
+};
+
+/// Publish a draft.
+///
+/// From then on it is public; it opens and ends by itself, by its times.
+#[utoipa::path(
+    post, path = "/api/admin/sales/{saleId}/publish", operation_id = "publishSale", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "So that the request can be sent again", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
+    request_body(content = Option<ReasonForm>),
+    responses(
+        (status = 200, description = "The gate decides by it.", body = Success<SteeredBody>, headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 202, description = "It is changed in the ledger; the gate decides by it within two seconds.", body = Success<SteeredBody>,
+            headers(("ETag" = String, description = "For `If-Match`"), ("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+pub async fn publish(
+    call: Call,
+    sale: PathId<SaleId>,
+    form: Document<ReasonForm>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    change(&call, sale.0, form, &steering, SaleChange::Publish).await
+}
+
+/// Pause a sale.
+///
+/// From `appliedAt` on nobody is accepted, on any node; who was accepted before gets the unit. Shoppers are told 409 `paused`.
+#[utoipa::path(
+    post, path = "/api/admin/sales/{saleId}/pause", operation_id = "pauseSale", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "So that the request can be sent again", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
+    request_body(content = Option<ReasonForm>),
+    responses(
+        (status = 200, description = "The gate decides by it.", body = Success<SteeredBody>, headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 202, description = "It is changed in the ledger; the gate decides by it within two seconds.", body = Success<SteeredBody>,
+            headers(("ETag" = String, description = "For `If-Match`"), ("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+pub async fn pause(
+    call: Call,
+    sale: PathId<SaleId>,
+    form: Document<ReasonForm>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    change(&call, sale.0, form, &steering, SaleChange::Pause).await
+}
+
+/// Let a paused sale go on.
+///
+/// From `appliedAt` on every node accepts again, within its window.
+#[utoipa::path(
+    post, path = "/api/admin/sales/{saleId}/resume", operation_id = "resumeSale", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "So that the request can be sent again", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
+    request_body(content = Option<ReasonForm>),
+    responses(
+        (status = 200, description = "The gate decides by it.", body = Success<SteeredBody>, headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 202, description = "It is changed in the ledger; the gate decides by it within two seconds.", body = Success<SteeredBody>,
+            headers(("ETag" = String, description = "For `If-Match`"), ("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+pub async fn resume(
+    call: Call,
+    sale: PathId<SaleId>,
+    form: Document<ReasonForm>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    change(&call, sale.0, form, &steering, SaleChange::Resume).await
+}
+
+/// End a sale that is open now.
+///
+/// Its end is now. Who was accepted before gets the unit.
+#[utoipa::path(
+    post, path = "/api/admin/sales/{saleId}/end", operation_id = "endSale", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "So that the request can be sent again", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
+    request_body(content = Option<ReasonForm>),
+    responses(
+        (status = 200, description = "The gate decides by it.", body = Success<SteeredBody>, headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 202, description = "It is changed in the ledger; the gate decides by it within two seconds.", body = Success<SteeredBody>,
+            headers(("ETag" = String, description = "For `If-Match`"), ("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+pub async fn end(
+    call: Call,
+    sale: PathId<SaleId>,
+    form: Document<ReasonForm>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    change(&call, sale.0, form, &steering, SaleChange::End).await
+}
+
+/// Cancel a sale that has not ended, for good.
+///
+/// Its orders stand; they are cancelled one by one.
+#[utoipa::path(
+    post, path = "/api/admin/sales/{saleId}/cancel", operation_id = "cancelSale", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "So that the request can be sent again", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
+    request_body(content = Option<ReasonForm>),
+    responses(
+        (status = 200, description = "The gate decides by it.", body = Success<SteeredBody>, headers(("ETag" = String, description = "For `If-Match`"))),
+        (status = 202, description = "It is changed in the ledger; the gate decides by it within two seconds.", body = Success<SteeredBody>,
+            headers(("ETag" = String, description = "For `If-Match`"), ("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+pub async fn cancel(
+    call: Call,
+    sale: PathId<SaleId>,
+    form: Document<ReasonForm>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    change(&call, sale.0, form, &steering, SaleChange::Cancel).await
+}
+
+/// Add units to a sale, or take units away.
+///
+/// Units that somebody holds are never taken away. `mode` says what happens if fewer are available: with `exact` nothing (409
+/// `below_sold`), with `upTo` as many as there are are taken.
+#[utoipa::path(
+    post, path = "/api/admin/sales/{saleId}/stock", operation_id = "changeStock", tag = "Operators", security(("bearer" = [])),
+    params(
+        ("saleId" = i64, Path, minimum = 1, example = 1, description = "The sale's id"),
+        ("Idempotency-Key" = String, Header, min_length = 1, max_length = 255, pattern = "^[ -~]+$", description = "The change is made once for each key", example = "8e03978e-40d5-43dd-bc93-6894a57f9324"),
+    ),
+    request_body = StockForm,
+    responses(
+        (status = 200, description = "It is done.", body = Success<StockBody>, headers(("ETag" = String, description = "The sale's, for `If-Match`"))),
+        (status = 202, description = "It is noted in the ledger, and done within two seconds once the gate has the sale.", body = Success<StockBody>,
+            headers(("ETag" = String, description = "The sale's, for `If-Match`"), ("Retry-After" = u32, description = "Seconds"))),
+    )
+)]
+pub async fn stock(
+    call: Call,
+    sale: PathId<SaleId>,
+    form: Document<StockForm>,
+    steering: Data<Steering>,
+) -> Result<HttpResponse, ApiError> {
+    let (units, reason) = form.value.checked()?;
+    let entry = call.entry_with_key(reason, &form.bytes)?;
+    let make = async || shifted(&steering, steering.shift(sale.0, units, &entry).await?).await;
+    once(&steering, &call, &entry, make, async |unfinished| {
+        let found = match (unfinished, units) {
+            (Unfinished::Withdrawal(movement), _) => steering.withdraw(movement).await?,
+            (_, Units::Add(added)) => {
+                let steered = steering.settle_terms(sale.0).await?;
+                let added = i64::from(added);
+                Shifted {
+                    sale: steered.sale,
+                    requested: added,
+                    mode: MovementMode::Exact,
+                    done: Some(added),
+                    applied: steered.applied,
+                }
+            }
+            // Of a draft: the sale says what its units are.
+            (_, Units::Withdraw(units, mode)) => Shifted {
+                sale: steering.record(sale.0).await?,
+                requested: -i64::from(units),
+                mode,
+                done: None,
+                applied: Applied::Later,
+            },
+        };
+        shifted(&steering, found).await
+    })
+    .await
+}
+
+async fn shifted(steering: &Steering, shifted: Shifted) -> Result<Done, Stopped> {
+    if shifted.requested < 0 && shifted.done == Some(0) && shifted.mode == MovementMode::Exact {
+        return Ok(Done::refused(&ErrorCode::BelowSold.into()));
+    }
+    let balance = steering.balance(&shifted.sale).await;
+    let body = StockBody::of(&shifted, balance);
+    Ok(Done::of(body.complete, body))
+}
+
+async fn change(
+    call: &Call,
+    sale: SaleId,
+    form: Document<ReasonForm>,
+    steering: &Steering,
+    change: SaleChange,
+) -> Result<HttpResponse, ApiError> {
+    let reason = form.value.checked()?;
+    let entry = call.entry(reason, &form.bytes);
+    let done = async |steered: Steered| {
+        let is_applied = matches!(steered.applied, Applied::At(_));
+        let body = SteeredBody::of(&steered, steering.now().await);
+        Ok(Done::of(is_applied, body))
+    };
+    once(
+        steering,
+        call,
+        &entry,
+        async || done(steering.change(sale, &change, &entry).await?).await,
+        async |_| done(steering.settle_terms(sale).await?).await,
+    )
+    .await
+}

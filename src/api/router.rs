@@ -1,0 +1,245 @@
+//! The router: paths with their methods, hung up in the order of the table.
+
+use std::rc::Rc;
+
+use actix_web::{
+    FromRequest, Handler, Responder, Route, guard,
+    http::Method,
+    middleware::from_fn,
+    web::{self, ServiceConfig},
+};
+
+use super::access::{self, Right};
+use crate::http::{ApiError, ErrorCode, RouteMetrics, Statuses, UNMATCHED, finish};
+
+/// The path whose refusals may have the original's statuses.
+pub(super) const ATTEMPT_PATH: &str = "/api/flash-sale/attempt/{saleId}";
+/// What operators use. A scope of its own: the router looks at it once for every other path, however many are in it.
+const ADMIN: &str = "/api/admin";
+
+/// The beginnings of the paths that the original service answers.
+const SLASHED: [&str; 4] = ["/api/auth/", "/api/flash-sale/", "/api/orders/", "/health"];
+
+/// A path and a method with what answers it.
+pub(super) struct Endpoint {
+    /// What it is called in metrics.
+    pub name: &'static str,
+    /// GET stands for HEAD too.
+    pub method: Method,
+    pub path: &'static str,
+    pub errors: &'static [ErrorCode],
+    /// What the account of the token must be allowed to do. Everything under `/api/admin` has one.
+    pub right: Option<Right>,
+    /// Makes its handler.
+    route: Box<dyn Fn() -> Route>,
+}
+
+impl Endpoint {
+    /// The same for accounts with this right alone.
+    pub(super) fn needs(self, right: Right) -> Self {
+        Self {
+            right: Some(right),
+            ..self
+        }
+    }
+}
+
+/// What answers one path, method by method.
+struct Resource {
+    path: &'static str,
+    endpoints: Vec<Endpoint>,
+}
+
+/// What is to be known of a resource while it answers. The first endpoint stands for methods that it does not have.
+#[derive(Clone)]
+struct Methods(Rc<[Known]>);
+
+struct Known {
+    method: Method,
+    metrics: Rc<RouteMetrics>,
+    right: Option<Right>,
+}
+
+/// Hangs the table up: each path once, the wrong methods answered with 405, all other paths with 404.
+///
+/// `statuses` is what refused attempts are answered with.
+pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut ServiceConfig) {
+    let mut admin = web::scope(ADMIN);
+    for Resource { path, endpoints } in by_path(table) {
+        let methods = Methods::of(&endpoints);
+        let allow = allowed(&endpoints);
+        let statuses = if path == ATTEMPT_PATH {
+            statuses
+        } else {
+            Statuses::Ours
+        };
+        // Express, on which the original runs, takes a trailing slash for the same path. A resource of its own: the router
+        // compares a plain path, but searches in a set of them.
+        let slashed = SLASHED.iter().any(|prefix| path.starts_with(prefix));
+        let paths = [Some(path.to_owned()), slashed.then(|| format!("{path}/"))];
+        for path in paths.into_iter().flatten() {
+            let inside = path.strip_prefix(ADMIN);
+            let mut resource = web::resource(inside.unwrap_or(&path));
+            for endpoint in &endpoints {
+                resource = resource.route((endpoint.route)());
+            }
+            let allow = Rc::clone(&allow);
+            let refuse = move || {
+                let error = ApiError::method_not_allowed(&allow);
+                async move { Err::<&str, _>(error) }
+            };
+            let resource = resource.default_service(web::to(refuse));
+            let counted = methods.clone();
+            let finished = from_fn(move |request: actix_web::dev::ServiceRequest, next| {
+                finish(counted.metrics(request.method()), statuses, request, next)
+            });
+            if inside.is_some() {
+                let methods = methods.clone();
+                let checked = from_fn(move |request: actix_web::dev::ServiceRequest, next| {
+                    access::check(methods.right(request.method()), request, next)
+                });
+                admin = admin.service(resource.wrap(checked).wrap(finished));
+            } else {
+                config.service(resource.wrap(finished));
+            }
+        }
+    }
+    config.service(admin);
+    let metrics = RouteMetrics::new(UNMATCHED);
+    let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
+    config.default_service(not_found.wrap(from_fn(move |request, next| {
+        finish(metrics.clone(), Statuses::Ours, request, next)
+    })));
+}
+
+impl Methods {
+    fn of(endpoints: &[Endpoint]) -> Self {
+        let known = endpoints.iter().map(|endpoint| Known {
+            method: endpoint.method.clone(),
+            metrics: RouteMetrics::new(endpoint.name),
+            right: endpoint.right,
+        });
+        Self(known.collect())
+    }
+
+    fn find(&self, method: &Method) -> Option<&Known> {
+        let Self(known) = self;
+        // Most paths have one.
+        if known.len() > 1 {
+            let method = if *method == Method::HEAD {
+                &Method::GET
+            } else {
+                method
+            };
+            let found = known.iter().find(|known| known.method == *method);
+            if found.is_some() {
+                return found;
+            }
+        }
+        known.first()
+    }
+
+    fn metrics(&self, method: &Method) -> Rc<RouteMetrics> {
+        let known = self.find(method);
+        known.map_or_else(
+            || RouteMetrics::new(UNMATCHED),
+            |known| Rc::clone(&known.metrics),
+        )
+    }
+
+    /// A path of operators without a right of its own is for nobody but administrators.
+    fn right(&self, method: &Method) -> Right {
+        let known = self.find(method);
+        known
+            .and_then(|known| known.right)
+            .unwrap_or(Right::Accounts)
+    }
+}
+
+/// The endpoints of each path, in the order in which the paths come first.
+fn by_path(table: Vec<Endpoint>) -> Vec<Resource> {
+    let mut resources: Vec<Resource> = Vec::new();
+    for endpoint in table {
+        let known = resources
+            .iter_mut()
+            .find(|resource| resource.path == endpoint.path);
+        match known {
+            Some(resource) => resource.endpoints.push(endpoint),
+            None => resources.push(Resource {
+                path: endpoint.path,
+                endpoints: vec![endpoint],
+            }),
+        }
+    }
+    resources
+}
+
+/// What the header `Allow` says.
+fn allowed(endpoints: &[Endpoint]) -> Rc<str> {
+    let methods = endpoints.iter().map(|endpoint| match endpoint.method {
+        Method::GET => "GET, HEAD",
+        ref method => method.as_str(),
+    });
+    methods.collect::<Vec<_>>().join(", ").into()
+}
+
+pub(super) fn get<F, Args>(
+    name: &'static str,
+    path: &'static str,
+    errors: &'static [ErrorCode],
+    handler: F,
+) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    on(Method::GET, name, path, errors, handler)
+}
+
+pub(super) fn post<F, Args>(
+    name: &'static str,
+    path: &'static str,
+    errors: &'static [ErrorCode],
+    handler: F,
+) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    on(Method::POST, name, path, errors, handler)
+}
+
+/// Any method. GET answers HEAD too.
+pub(super) fn on<F, Args>(
+    method: Method,
+    name: &'static str,
+    path: &'static str,
+    errors: &'static [ErrorCode],
+    handler: F,
+) -> Endpoint
+where
+    F: Handler<Args>,
+    Args: FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let guarded = method.clone();
+    let route = move || {
+        let route = web::route();
+        let route = if guarded == Method::GET {
+            route.guard(guard::Any(guard::Get()).or(guard::Head()))
+        } else {
+            route.method(guarded.clone())
+        };
+        route.to(handler.clone())
+    };
+    Endpoint {
+        name,
+        method,
+        path,
+        errors,
+        right: None,
+        route: Box::new(route),
+    }
+}

@@ -1,0 +1,158 @@
+//! Headers that make a request one change: `If-Match`, `If-None-Match` and `Idempotency-Key`.
+
+use std::future::{Ready, ready};
+
+use actix_web::{
+    FromRequest, HttpRequest,
+    dev::Payload,
+    http::header::{EntityTag, Header, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IfNoneMatch},
+};
+
+use super::{ApiError, ErrorCode};
+
+/// The header of an answer that was given before, to the same key.
+pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// Characters of a key.
+const KEY_CHARS: usize = 255;
+
+/// Which versions a client has seen of what it changes (RFC 9110, 13.1.1). Without the header: 428.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IfMatch {
+    /// `*`: whatever its version is.
+    Any,
+    /// Versions of `"v<version>"`. Weak tags, and those of others, match nothing (RFC 9110, 8.8.3.2) and are left out.
+    Versions(Vec<u64>),
+}
+
+/// A request's `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header), if it has one: a string of RFC 9651, or the same
+/// without quotes, of 1 to 255 visible ASCII characters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(pub Option<String>);
+
+impl FromRequest for IfMatch {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(if_match(request.headers()).ok_or(ErrorCode::PreconditionRequired.into()))
+    }
+}
+
+impl FromRequest for IdempotencyKey {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(key(request.headers()).map(Self))
+    }
+}
+
+/// Whether a client has what this tag stands for (RFC 9110, 13.1.2).
+#[must_use]
+pub fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
+    match IfNoneMatch::parse(request) {
+        Ok(IfNoneMatch::Any) => true,
+        Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(tag)),
+        Err(_) => false,
+    }
+}
+
+fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
+    if !headers.contains_key(IF_MATCH) {
+        return None;
+    }
+    let lines = headers.get_all(IF_MATCH).map(HeaderValue::to_str);
+    let tags: Vec<&str> = lines
+        .filter_map(Result::ok)
+        .flat_map(|line| line.split(','))
+        .map(str::trim)
+        .collect();
+    if tags == ["*"] {
+        return Some(IfMatch::Any);
+    }
+    let version = |tag: &&str| tag.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok();
+    Some(IfMatch::Versions(tags.iter().filter_map(version).collect()))
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let mut lines = headers.get_all(IDEMPOTENCY_KEY);
+    let Some(line) = lines.next() else {
+        return Ok(None);
+    };
+    let key = line.to_str().ok().map(str::trim).and_then(unquoted);
+    match key {
+        Some(key) if lines.next().is_none() => Ok(Some(key)),
+        _ => Err(ApiError::saying(
+            ErrorCode::BadRequest,
+            "The header Idempotency-Key must be one string of 1 to 255 visible ASCII characters.",
+        )),
+    }
+}
+
+/// What a string of RFC 9651 (3.3.3) says; one without quotes says itself.
+fn unquoted(text: &str) -> Option<String> {
+    let key = match text.strip_prefix('"') {
+        None => text.to_owned(),
+        Some(rest) => {
+            let inner = rest.strip_suffix('"')?;
+            let mut key = String::with_capacity(inner.len());
+            let mut chars = inner.chars();
+            while let Some(c) = chars.next() {
+                key.push(match c {
+                    '\\' => chars.next().filter(|c| matches!(c, '"' | '\\'))?,
+                    '"' => return None,
+                    c => c,
+                });
+            }
+            key
+        }
+    };
+    let is_whole = (1..=KEY_CHARS).contains(&key.len());
+    (is_whole && key.bytes().all(|byte| (0x20..0x7f).contains(&byte))).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for line in lines {
+            headers.append(name.clone(), HeaderValue::from_str(line).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn versions_are_read_from_strong_tags_of_ours() {
+        let read = |lines: &[&str]| if_match(&headers(IF_MATCH, lines));
+        let versions = |versions: &[u64]| Some(IfMatch::Versions(versions.to_vec()));
+        assert_eq!(read(&[]), None);
+        assert_eq!(read(&["*"]), Some(IfMatch::Any));
+        assert_eq!(read(&["\"v7\""]), versions(&[7]));
+        assert_eq!(read(&["\"v7\", \"v8\"", "\"v9\""]), versions(&[7, 8, 9]));
+        for other in ["W/\"v7\"", "\"7\"", "v7", "\"v7", "\"v-1\"", "", "\"x\""] {
+            assert_eq!(read(&[other]), versions(&[]), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_a_string_with_or_without_quotes() {
+        let read = |lines: &[&str]| key(&headers(IDEMPOTENCY_KEY, lines));
+        assert_eq!(read(&[]), Ok(None));
+        for (line, expected) in [
+            ("\"8e03978e-40d5\"", "8e03978e-40d5"),
+            ("8e03978e-40d5", "8e03978e-40d5"),
+            (r#""a \"b\" \\ c""#, r#"a "b" \ c"#),
+        ] {
+            assert_eq!(read(&[line]), Ok(Some(expected.to_owned())), "{line}");
+        }
+        let long = "x".repeat(256);
+        for wrong in ["", "\"\"", "\"a", r#""a"b""#, r#""a\x""#, &long] {
+            assert!(read(&[wrong]).is_err(), "{wrong}");
+        }
+        assert!(read(&["a", "b"]).is_err(), "two of them");
+        assert_eq!(read(&[&long[1..]]), Ok(Some(long[1..].to_owned())));
+    }
+}

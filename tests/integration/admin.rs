@@ -1,0 +1,11 @@
+//! Operators: products and sales made and changed over HTTP and on the command line, on servers and in one process.
+
+mod access;
+mod command_line;
+mod dead_letters;
+mod desk;
+mod first_sale;
+mod orders;
+mod repeating;
+mod running;
+mod versions;
