@@ -165,7 +165,7 @@ pub(super) fn report_of_servers(config: &Config) -> api::Doctor {
         Box::pin(async move {
             let mut checks = settings::judge(&config);
             checks.extend(settings::judge_servers(&config));
-            checks.extend(servers(&config, PROCESSES).await);
+            checks.extend(Box::pin(servers(&config, PROCESSES)).await);
             json!(checks)
         })
     })

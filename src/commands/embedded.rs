@@ -221,7 +221,7 @@ impl Running {
         match current {
             Some(sale) => say!("  Sale           {}", described(sale)),
             None => {
-                say!("  Sale           none; POST {url}/api/admin/products and /sales make one")
+                say!("  Sale           none; POST {url}/api/admin/products and /sales make one");
             }
         }
         say!("  Data           {}", Plain(self.file.display()));

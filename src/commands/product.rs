@@ -161,14 +161,13 @@ impl Step {
             Self::Edit(edit) => {
                 let entry = edit.who.entry(config, String::new())?;
                 let product = edit.product;
-                let expected = match edit.if_version {
-                    Some(version) => version,
-                    None => {
-                        let found = admin.product(product).await?;
-                        found
-                            .with_context(|| format!("there is no product {product}"))?
-                            .version
-                    }
+                let expected = if let Some(version) = edit.if_version {
+                    version
+                } else {
+                    let found = admin.product(product).await?;
+                    found
+                        .with_context(|| format!("there is no product {product}"))?
+                        .version
                 };
                 let patch = ProductPatch {
                     sku: edit.sku,

@@ -84,25 +84,21 @@ impl Serve {
             }
             None => None,
         };
-        let (ports, backoffice) = match &embedded {
-            Some(embedded) => {
-                let backoffice = Backoffice {
-                    accounts: embedded.accounts(),
-                    administration: embedded.administration(),
-                    doctor: doctor::report_of_data_file(&config, embedded.ports()),
-                };
-                (embedded.ports(), backoffice)
-            }
-            None => {
-                let (ports, ledger) =
-                    connect::with_rights(&config, &lifecycle.ending().drain).await?;
-                let backoffice = Backoffice {
-                    accounts: ledger.clone(),
-                    administration: ledger,
-                    doctor: doctor::report_of_servers(&config),
-                };
-                (ports, backoffice)
-            }
+        let (ports, backoffice) = if let Some(embedded) = &embedded {
+            let backoffice = Backoffice {
+                accounts: embedded.accounts(),
+                administration: embedded.administration(),
+                doctor: doctor::report_of_data_file(&config, embedded.ports()),
+            };
+            (embedded.ports(), backoffice)
+        } else {
+            let (ports, ledger) = connect::with_rights(&config, &lifecycle.ending().drain).await?;
+            let backoffice = Backoffice {
+                accounts: ledger.clone(),
+                administration: ledger,
+                doctor: doctor::report_of_servers(&config),
+            };
+            (ports, backoffice)
         };
         if config.server.production {
             known_passwords::refuse(&config.auth, backoffice.accounts.as_ref()).await?;
@@ -122,10 +118,14 @@ impl Serve {
             let address = metrics_port.address()?;
             api::serve_inside(&lifecycle, &config.server, app, metrics_port)?;
             tracing::info!(%address, "serving operators, health and metrics");
-        } else if config.server.production {
-            tracing::warn!(
-                "metrics are not served: in production they have a port of their own, METRICS_PORT"
-            );
+        } else {
+            // What is kept here would keep its batches open: they end when nobody can add to them any more.
+            drop(app);
+            if config.server.production {
+                tracing::warn!(
+                    "metrics are not served: in production they have a port of their own, METRICS_PORT"
+                );
+            }
         }
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {

@@ -116,7 +116,7 @@ fn unquoted(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn headers(name: HeaderName, lines: &[&str]) -> HeaderMap {
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for line in lines {
             headers.append(name.clone(), HeaderValue::from_str(line).unwrap());
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn versions_are_read_from_strong_tags_of_ours() {
-        let read = |lines: &[&str]| if_match(&headers(IF_MATCH, lines));
+        let read = |lines: &[&str]| if_match(&headers(&IF_MATCH, lines));
         let versions = |versions: &[u64]| Some(IfMatch::Versions(versions.to_vec()));
         assert_eq!(read(&[]), None);
         assert_eq!(read(&["*"]), Some(IfMatch::Any));
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_key_is_a_string_with_or_without_quotes() {
-        let read = |lines: &[&str]| key(&headers(IDEMPOTENCY_KEY, lines));
+        let read = |lines: &[&str]| key(&headers(&IDEMPOTENCY_KEY, lines));
         assert_eq!(read(&[]), Ok(None));
         for (line, expected) in [
             ("\"8e03978e-40d5\"", "8e03978e-40d5"),

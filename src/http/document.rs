@@ -9,7 +9,8 @@ use super::{
     extract::{Format, bytes_of, format_of},
 };
 
-/// An object of JSON with these fields and no others. A request without a body and its type has an empty one.
+/// An object of JSON with these fields and no others. A request without a body has an empty one, whatever its type says: some
+/// clients always send one.
 pub struct Document<T> {
     pub value: T,
     /// As it came.
@@ -38,11 +39,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Document<T> {
                     "A body needs Content-Type: application/json.",
                 ));
             }
-            let text: &[u8] = if bytes.is_empty() && !has_type {
-                b"{}"
-            } else {
-                &bytes
-            };
+            let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
             let value = parse(text)?;
             Ok(Self { value, bytes })
         })

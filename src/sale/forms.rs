@@ -46,6 +46,7 @@ pub enum Invalid {
 }
 
 /// Reads a field that may be `null`, which is another thing than one that is missing.
+#[allow(clippy::option_option)] // serde's own form of it
 fn nullable<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Option<T>>, D::Error> {

@@ -304,11 +304,11 @@ fn respond(status: StatusCode, body: String, path: &str) -> HttpResponse {
     let told: Value = serde_json::from_str(&body).unwrap_or_default();
     let mut response = HttpResponse::build(status);
     response.insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")));
-    if let Some(version) = told["data"]["version"].as_u64() {
+    if let Some(version) = told.pointer("/data/version").and_then(Value::as_u64) {
         response.insert_header((ETAG, tag(version)));
     }
     if status == StatusCode::CREATED
-        && let Some(id) = told["data"]["id"].as_i64()
+        && let Some(id) = told.pointer("/data/id").and_then(Value::as_i64)
     {
         response.insert_header((LOCATION, format!("{path}/{id}")));
     }

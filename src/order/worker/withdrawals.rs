@@ -34,8 +34,18 @@ pub(super) async fn complete(
     pending: &[Movement],
     status: &GateStatus,
 ) -> (Withdrawn, Option<PortError>) {
-    let GateStatus::Open { withdrawn, .. } = status else {
+    let GateStatus::Open {
+        withdrawn, version, ..
+    } = status
+    else {
         return (Withdrawn::Nothing, None);
+    };
+    // Units that were added before the withdrawal was asked for are in the gate first, so that it can take them. This round
+    // brings them.
+    let pending = if *version < listing.version {
+        &[]
+    } else {
+        pending
     };
     let mut set_aside: BTreeSet<MovementId> = withdrawn.iter().map(|(id, _)| *id).collect();
     let mut trouble = None;

@@ -119,10 +119,10 @@ async fn an_export_that_breaks_off_is_noticed() {
         ))
         .await;
     system
-        .sql(&format!(
+        .sql(
             "INSERT INTO users (username, email, password_hash, role) \
-             SELECT 'b' || n, 'b' || n || '@example.com', 'none', 'user' FROM generate_series(1, 200000) n"
-        ))
+             SELECT 'b' || n, 'b' || n || '@example.com', 'none', 'user' FROM generate_series(1, 200000) n",
+        )
         .await;
     system
         .sql(&format!(

@@ -246,6 +246,17 @@ async fn units_set_aside_for_a_withdrawal_that_the_ledger_has_lost_come_back() {
 }
 
 #[tokio::test]
+async fn units_that_were_added_before_a_withdrawal_can_be_taken_by_it() {
+    let mut bed = Bed::with(10).await;
+    let (more, now) = (SaleChange::AddUnits(5), SystemClock.now());
+    assert!(bed.ledger.change_sale(bed.sale, &more, now).is_some());
+    bed.begin(15);
+    bed.rounds(3).await;
+    bed.check_agreement().await;
+    assert_eq!(bed.listing().initial_stock, 0);
+}
+
+#[tokio::test]
 async fn a_withdrawal_that_cannot_be_closed_holds_nothing_else_up() {
     let mut bed = Bed::with(10).await;
     let bought = bed.order(1).await;
@@ -257,6 +268,7 @@ async fn a_withdrawal_that_cannot_be_closed_holds_nothing_else_up() {
     assert!(paused.is_some());
     let ended = bed.ledger.cancel_order(bed.sale, bought.user, Restock::Yes);
     assert_eq!(ended, Some(bought.attempt));
+    assert!(bed.controller.round().await.is_ok(), "the terms come first");
     for _ in 0..4 {
         assert!(bed.controller.round().await.is_err(), "it is told");
     }
