@@ -10,7 +10,7 @@ use crate::support::{
     postgres_server::PostgresServer,
     process::{Process, faketime},
     redis::{RedisOptions, RedisServer},
-    system::{Servers, System},
+    system::{OneProcess, Servers, System},
     wait_until,
 };
 
@@ -180,4 +180,26 @@ async fn a_second_signal_ends_processes_at_once_while_all_their_servers_are_paus
         assert!(begun.elapsed() < SLACK * 2, "{}", process.output());
     }
     servers.resume();
+}
+
+/// Nothing keeps a process that has nothing to do until its deadline.
+async fn idle_process_ends_at_once<S: System>() {
+    let system = S::start().await;
+    let api = system.serve().await;
+    let asked = Instant::now();
+    api.process.interrupt();
+    let ended = api.process.end().await;
+    let (took, output) = (asked.elapsed(), api.process.output());
+    assert!(ended.success() && output.contains("stopped"), "{output}");
+    assert!(took < REST, "it took {took:?}: {output}");
+}
+
+#[tokio::test]
+async fn an_idle_api_ends_at_once() {
+    idle_process_ends_at_once::<Servers>().await;
+}
+
+#[tokio::test]
+async fn an_idle_embedded_system_ends_at_once() {
+    idle_process_ends_at_once::<OneProcess>().await;
 }
