@@ -1,5 +1,5 @@
 //! The API of operators, everything under `/api/admin`: one file a resource. `once` makes a change once however often it
-//! is sent; who may use it is said in [`access`](super::access).
+//! is sent; who may use it is said in `api::access`.
 
 pub(super) mod actions;
 pub(super) mod attempts;

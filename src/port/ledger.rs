@@ -299,7 +299,7 @@ pub trait Ledger: Send + Sync {
     /// Notes that the gate has taken these out.
     async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError>;
 
-    /// Withdrawals of these sales that are PENDING, the oldest first. A sale has at most [`MAX_PENDING_MOVEMENTS`].
+    /// Withdrawals of these sales that are PENDING, the oldest first. A sale has at most [`MAX_PENDING_MOVEMENTS`](super::MAX_PENDING_MOVEMENTS).
     async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError>;
 
     /// Withdrawals that are PENDING though their sale ended before `since`, at most 100. [`Ledger::sales`] since then does not list
