@@ -1,5 +1,5 @@
-//! A process that can be paused and killed. Whatever it does to the world goes through calls, so a process whose calls do
-//! not go on is paused, and one whose calls never return is dead, whatever its tasks still wait for.
+//! A simulated process that can be paused and killed. It affects the world only through simulated calls: pausing it blocks them, and
+//! killing it makes them never return.
 
 use std::sync::Mutex;
 
@@ -10,7 +10,7 @@ use super::world::lock;
 pub(super) struct Process {
     pub(super) name: String,
     state: Mutex<State>,
-    /// Wakes in the order of waiting; a watch would wake in one of its own, which is chance.
+    /// `Notify` wakes tasks in the order in which they began to wait. `tokio::sync::watch` does not, and runs would not be reproducible.
     changed: Notify,
 }
 

@@ -175,7 +175,14 @@ async fn a_sale_has_its_window<S: System>(app: TestApp<S>) {
     let early = attempt(&app, &shopper, upcoming).await;
     let [start, _] = app.window_of(upcoming);
     let message = format!("Flash sale is not yet active. Start time: {start}");
-    assert_failure(&early, 409, "Conflict", "not_started", &message);
+    assert_eq!(
+        (early.status, &early.body["code"]),
+        (409, &json!("not_started"))
+    );
+    assert_eq!(early.body["message"], message);
+    assert_eq!(early.body["startsAt"], start);
+    assert!(early.body["serverTime"].is_string(), "{}", early.body);
+    assert!(early.retry_after.is_some(), "when it starts");
     let late = attempt(&app, &shopper, ended).await;
     let [_, end] = app.window_of(ended);
     let message = format!("Flash sale has ended. End time: {end}");

@@ -58,8 +58,8 @@ impl SqliteLedger {
         written.map_err(|error| LedgerError(error.to_string()))
     }
 
-    /// So long from now, in milliseconds.
-    fn in_millis(&self, duration: Duration) -> i64 {
+    /// The time `duration` after now, in milliseconds since the epoch.
+    fn millis_after_now(&self, duration: Duration) -> i64 {
         millis(self.clock.now())
             .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
     }
@@ -167,7 +167,7 @@ impl Ledger for SqliteLedger {
 
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
         let batches = batches.to_vec();
-        let results_expire_at = self.in_millis(self.result_ttl);
+        let results_expire_at = self.millis_after_now(self.result_ttl);
         let work =
             move |conn: &mut SqliteConnection| settle::settle(conn, &batches, results_expire_at);
         match self.store.write(work).await {
@@ -263,7 +263,7 @@ impl Ledger for SqliteLedger {
         let (member, now, until) = (
             member.clone(),
             millis(self.clock.now()),
-            self.in_millis(ttl),
+            self.millis_after_now(ttl),
         );
         self.write(move |conn| leases::heartbeat(conn, &member, partitions, now, until))
             .await

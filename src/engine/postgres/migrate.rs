@@ -23,6 +23,8 @@ use crate::{
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/postgres");
 
+/// Sessions that computing the missing keys may use before it fails.
+const SESSIONS: u32 = 3;
 /// Concurrent migration jobs take turns by this advisory lock of the database ("flashsal" in ASCII).
 const LOCK: &str = "SET lock_timeout = '60s'; SELECT pg_advisory_lock(7380962166867452268)";
 
@@ -101,14 +103,23 @@ pub async fn run(config: &PostgresConfig) -> Result<Migrated, MigrateError> {
 
 impl Migrated {
     async fn set_keys(&mut self, config: &PostgresConfig) -> Result<(), MigrateError> {
-        let mut session = connect::open(config, &config.database, config.statement_timeout).await?;
+        let open = || connect::open(config, &config.database, config.statement_timeout);
+        let mut session = open().await?;
         let mut after = Some(i64::MIN);
+        let mut sessions = 1;
         while let Some(last) = after {
-            let page = keys::set_missing(&mut session, last, KEYS_AT_ONCE)
-                .await
-                .map_err(|error| MigrateError::Failed(error.to_string()))?;
-            after = page.last;
-            self.clashes.add(page.clashes);
+            match keys::set_missing(&mut session, last, KEYS_AT_ONCE).await {
+                Ok(page) => {
+                    after = page.last;
+                    self.clashes.add(page.clashes);
+                }
+                // Another job may have changed a column that the session's prepared statement reads.
+                Err(_) if sessions < SESSIONS => {
+                    sessions += 1;
+                    session = open().await?;
+                }
+                Err(error) => return Err(MigrateError::Failed(error.to_string())),
+            }
         }
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! Completes withdrawals: units that an operator takes out of a sale leave the gate first, then the ledger. What a process left
-//! undone that died or lost a connection in between is done here; every step can be repeated.
+//! Completes withdrawals. Units that an operator takes out of a sale leave the gate first, then the ledger. If a process dies or
+//! loses a connection between these steps, the control loop takes the missing ones here. Every step can be repeated.
 
 use std::collections::BTreeSet;
 
@@ -18,15 +18,15 @@ use crate::{
 /// What came of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Withdrawn {
-    /// Nothing was to be done, or nothing can be done now.
+    /// There is nothing to do, or it cannot be done in this round.
     Nothing,
-    /// The gate has given back what was set aside for closed movements, together with the ledger's terms.
+    /// The gate has applied the ledger's terms and no longer sets units aside for closed movements.
     Cleared,
 }
 
 /// Takes the units of PENDING movements of an open sale from the gate and closes them in the ledger; then has the gate clear
-/// every movement that is closed. A movement that cannot be completed is no reason to leave out the others, or anything else
-/// of the sale: the last error is returned beside what came of the step.
+/// every movement that is closed. If one movement cannot be completed, the others are, and the caller goes on with the sale: the last
+/// error is returned beside the result.
 pub(super) async fn complete(
     engines: &Ports,
     settings: &WorkerSettings,
@@ -40,8 +40,8 @@ pub(super) async fn complete(
     else {
         return (Withdrawn::Nothing, None);
     };
-    // Units that were added before the withdrawal was asked for are in the gate first, so that it can take them. This round
-    // brings them.
+    // The gate has older terms, perhaps without units that were added before the withdrawal was requested. This round brings the
+    // terms, and the next one withdraws.
     let pending = if *version < listing.version {
         &[]
     } else {
@@ -69,8 +69,8 @@ pub(super) async fn complete(
     }
 }
 
-/// Those that are still PENDING, read after the listing: an API node may have completed one since they were read first. Whatever
-/// closes one of these later raises the version of its sale above that of the listing.
+/// The movements that are still PENDING. They are read again after the listing, since an API node may have completed one in
+/// between. Closing one later raises the version of its sale above that of the listing, so that the gate answers `Outdated`.
 async fn still_pending(engines: &Ports, pending: &[Movement]) -> Result<Vec<Movement>, PortError> {
     if pending.is_empty() {
         return Ok(Vec::new());
@@ -127,31 +127,34 @@ async fn clear(
         let mut stored = stored.iter();
         stored.any(|movement| movement.id == *id && movement.state == MovementState::Pending)
     };
-    // One that the ledger does not know was lost when the ledger was set back: its units are in the ledger's numbers again.
+    // A movement that the ledger does not know was lost when the ledger was restored to an earlier state. The restored stock has its
+    // units, so it counts as closed.
     let closed: Vec<_> = ids.into_iter().filter(|id| !is_pending(id)).collect();
     if closed.is_empty() {
         return Ok(Withdrawn::Nothing);
     }
-    // The terms are read after the movements were closed: an older total still counts their units, and the gate would sell them.
+    // The terms are read after the movements were closed. With terms read before, the gate would sell the units, since their total
+    // still has them.
     Ok(match bring_terms(engines, settings, sale, &closed).await? {
         TermsOutcome::InForce => Withdrawn::Cleared,
-        // Others: newer ones, which the next round has, or those of a ledger that was set back since, which the terms' step finds.
+        // The gate has other terms: newer ones, which the next round reads, or those from before the ledger was restored, which the
+        // terms step replaces.
         TermsOutcome::OthersInForce { .. } | TermsOutcome::NotOpen => Withdrawn::Nothing,
     })
 }
 
-/// Closes PENDING movements of a sale that no gate has any more, and none will have: no unit was taken.
+/// Closes PENDING movements of a sale that has left the gate for good, as REFUSED: no unit was taken.
 pub(super) async fn refuse(engines: &Ports, pending: &[Movement]) -> Result<(), PortError> {
-    let mut refused = Ok(());
+    let mut result = Ok(());
     for movement in pending {
         match engines.ledger.close_withdrawal(movement.id, 0).await {
             Ok(_) => {
                 tracing::info!(sale = %movement.sale, movement = %movement.id.0, "a withdrawal of a sale that is over is refused");
             }
-            Err(error) => refused = Err(error.into()),
+            Err(error) => result = Err(error.into()),
         }
     }
-    refused
+    result
 }
 
 /// The same for sales that ended before `since`: they are not listed any more.

@@ -148,7 +148,7 @@ pub async fn a_key_is_used_anew_after_a_day(bed: &impl SqlBed) {
         let made = admin.change_sale(sale.id, &add, now(), &entry).await;
         made.unwrap();
     }
-    let yesterday = bed.instant(now() - chrono::TimeDelta::hours(24));
+    let yesterday = bed.instant(now() - chrono::TimeDelta::hours(25));
     let age = format!("UPDATE idempotency_keys SET created_at = '{yesterday}'");
     bed.execute(&age).await.unwrap();
     assert_eq!(
