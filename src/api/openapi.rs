@@ -196,6 +196,14 @@ impl Modify for Data {
                 let items = ArrayBuilder::new().items(item).build();
                 page.properties.insert("items".to_owned(), items.into());
             }
+            let item = name.strip_prefix("Success_Page_");
+            if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
+                && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)
+                && let Some(RefOr::T(Schema::Object(page))) = answer.properties.get_mut("data")
+            {
+                let items = ArrayBuilder::new().items(item).build();
+                page.properties.insert("items".to_owned(), items.into());
+            }
             let data = name.strip_prefix("Success_");
             if let Some(data) = data.filter(|data| schemas.contains_key(*data)).map(schema)
                 && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)
