@@ -20,7 +20,6 @@ pub mod results;
 mod schedule;
 pub mod shoppers;
 mod stats;
-mod stream;
 mod target;
 
 pub use answer::Answer;

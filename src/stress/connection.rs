@@ -8,8 +8,7 @@ use super::{
     answer::Answer,
     exchange::{Exchange, Lost},
     request::Request,
-    stream::Stream,
-    target::Target,
+    target::{Stream, Target},
 };
 
 /// Why there was no answer to a request.

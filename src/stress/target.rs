@@ -9,9 +9,13 @@ use std::{
 use hyper::{Method, Uri, header::HeaderValue};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::either::Either;
 
-use super::{request::Request, stream::Stream};
+use super::request::Request;
+
+/// The bytes of a connection, with or without TLS.
+pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
 /// Why a base URL, or a path below it, leads nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -126,10 +130,10 @@ impl Target {
         let stream = TcpStream::connect(self.addresses.as_slice()).await?;
         stream.set_nodelay(true)?;
         match &self.tls {
-            None => Ok(Stream::Plain(stream)),
+            None => Ok(Either::Left(stream)),
             Some((connector, name)) => {
                 let stream = connector.connect(name.clone(), stream).await?;
-                Ok(Stream::Tls(Box::new(stream)))
+                Ok(Either::Right(Box::new(stream)))
             }
         }
     }

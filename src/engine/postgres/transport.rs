@@ -1,24 +1,17 @@
 //! The byte stream to the server: the choice of an address, TCP with its timeouts or a Unix socket, and TLS. `connect` logs in
 //! on it.
 
-use std::{
-    future::Future,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::Future, io, pin::Pin, sync::Arc, time::Duration};
 
 use rustls::ClientConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream, lookup_host},
     time::{Instant, timeout},
 };
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio_util::either::Either;
 
 use super::{
     unnamed::Unnamed,
@@ -29,10 +22,7 @@ use super::{
 pub(super) const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A socket of either kind.
-pub(super) enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
+pub(super) type Socket = Either<TcpStream, UnixStream>;
 
 /// A connected socket.
 pub(super) struct Connected {
@@ -41,53 +31,13 @@ pub(super) struct Connected {
     pub(super) is_local: bool,
 }
 
-impl AsyncRead for Socket {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_read(context, buffer),
-            Self::Unix(socket) => Pin::new(socket).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Socket {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_write(context, bytes),
-            Self::Unix(socket) => Pin::new(socket).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_flush(context),
-            Self::Unix(socket) => Pin::new(socket).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Tcp(socket) => Pin::new(socket).poll_shutdown(context),
-            Self::Unix(socket) => Pin::new(socket).poll_shutdown(context),
-        }
-    }
-}
-
 /// Connects to the first address of a host that answers, until the deadline. The addresses share the time: one that does not
 /// answer leaves the rest of it to the others.
 pub(super) async fn connect(host: &str, port: u16, until: Instant) -> io::Result<Connected> {
     if host.starts_with('/') {
         let socket = UnixStream::connect(format!("{host}/.s.PGSQL.{port}")).await?;
         return Ok(Connected {
-            stream: Socket::Unix(socket),
+            stream: Either::Right(socket),
             is_local: true,
         });
     }
@@ -109,7 +59,7 @@ pub(super) async fn connect(host: &str, port: u16, until: Instant) -> io::Result
                         .with_retries(3),
                 )?;
                 return Ok(Connected {
-                    stream: Socket::Tcp(socket),
+                    stream: Either::Left(socket),
                     is_local: address.ip().is_loopback(),
                 });
             }
