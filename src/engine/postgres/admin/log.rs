@@ -30,25 +30,26 @@ const APPEND: &str = "
         (id, at, action, flash_sale_id, target, actor, role, address, reason, before, after, previous_hash, hash)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?::text::json, ?::text::json, ?, ?)";
 
-const COLUMNS_AFTER: &str = "
-    SELECT id, at, action, flash_sale_id, target, actor, role, address, reason, before::text AS before, after::text AS after,
-        previous_hash, hash
-    FROM admin_actions WHERE id > ? ORDER BY id LIMIT ?";
+/// Entries with all columns, by the rest of the statement.
+macro_rules! entries {
+    ($where:literal) => {
+        concat!(
+            "SELECT id, at, action, flash_sale_id, target, actor, role, address, reason, before::text AS before,
+                after::text AS after, previous_hash, hash
+            FROM admin_actions ",
+            $where
+        )
+    };
+}
 
-const COLUMNS_BEFORE: &str = "
-    SELECT id, at, action, flash_sale_id, target, actor, role, address, reason, before::text AS before, after::text AS after,
-        previous_hash, hash
-    FROM admin_actions WHERE id < ? ORDER BY id DESC LIMIT ?";
+const AFTER: &str = entries!("WHERE id > ? ORDER BY id LIMIT ?");
 
-const COLUMNS_OF_SALE: &str = "
-    SELECT id, at, action, flash_sale_id, target, actor, role, address, reason, before::text AS before, after::text AS after,
-        previous_hash, hash
-    FROM admin_actions WHERE flash_sale_id = ? AND id < ? ORDER BY id DESC LIMIT ?";
+const BEFORE: &str = entries!("WHERE id < ? ORDER BY id DESC LIMIT ?");
 
-const OF_MOVEMENT: &str = "
-    SELECT id, at, action, flash_sale_id, target, actor, role, address, reason, before::text AS before, after::text AS after,
-        previous_hash, hash
-    FROM admin_actions WHERE id = (SELECT action_id FROM stock_movements WHERE id = ?)";
+const OF_SALE: &str = entries!("WHERE flash_sale_id = ? AND id < ? ORDER BY id DESC LIMIT ?");
+
+const OF_MOVEMENT: &str =
+    entries!("WHERE id = (SELECT action_id FROM stock_movements WHERE id = ?)");
 
 const HEAD: &str = "SELECT last_id, last_hash, clock_timestamp() AS now FROM admin_actions_head";
 
@@ -171,7 +172,7 @@ async fn after(
     after: i64,
     limit: u32,
 ) -> QueryResult<Vec<StoredAction>> {
-    let rows: Vec<ActionRow> = Prepared::new(COLUMNS_AFTER)
+    let rows: Vec<ActionRow> = Prepared::new(AFTER)
         .bind::<BigInt, _>(after)
         .bind::<BigInt, _>(i64::from(limit))
         .load(conn)
@@ -188,8 +189,8 @@ pub(super) async fn before(
 ) -> QueryResult<Vec<Action>> {
     let before = before.map_or(i64::MAX, |id| id.0);
     let query = match sale {
-        Some(sale) => Prepared::new(COLUMNS_OF_SALE).bind::<BigInt, _>(sale.value()),
-        None => Prepared::new(COLUMNS_BEFORE),
+        Some(sale) => Prepared::new(OF_SALE).bind::<BigInt, _>(sale.value()),
+        None => Prepared::new(BEFORE),
     };
     let rows: Vec<ActionRow> = query
         .bind::<BigInt, _>(before)
