@@ -24,7 +24,7 @@ impl From<AuthError> for ApiError {
             AuthError::Invalid(invalid) => invalid.into(),
             AuthError::UsernameTaken => ErrorCode::UsernameTaken.into(),
             AuthError::EmailTaken => ErrorCode::EmailTaken.into(),
-            // Nobody is told which.
+            // One answer for all three: the client must not learn which it was.
             AuthError::WrongCredentials | AuthError::Disabled | AuthError::KnownPassword => {
                 ErrorCode::InvalidCredentials.into()
             }

@@ -9,7 +9,7 @@ use utoipa::{
     openapi::{
         Content, ContentBuilder, Header, Ref, RefOr, Response, ResponseBuilder,
         example::ExampleBuilder,
-        schema::{ArrayBuilder, ObjectBuilder, Schema, Type},
+        schema::{ArrayBuilder, Object, ObjectBuilder, Schema, Type},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
@@ -193,16 +193,14 @@ impl Modify for Data {
             if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
                 && let Some(RefOr::T(Schema::Object(page))) = schemas.get_mut(&name)
             {
-                let items = ArrayBuilder::new().items(item).build();
-                page.properties.insert("items".to_owned(), items.into());
+                name_items(page, item);
             }
             let item = name.strip_prefix("Success_Page_");
             if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
                 && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)
                 && let Some(RefOr::T(Schema::Object(page))) = answer.properties.get_mut("data")
             {
-                let items = ArrayBuilder::new().items(item).build();
-                page.properties.insert("items".to_owned(), items.into());
+                name_items(page, item);
             }
             let data = name.strip_prefix("Success_");
             if let Some(data) = data.filter(|data| schemas.contains_key(*data)).map(schema)
@@ -279,6 +277,12 @@ fn example_of(codes: &[ErrorCode]) -> Content {
         .schema(Some(schema("ErrorBody")))
         .examples_from_iter(examples)
         .build()
+}
+
+/// Has the items of a page named by their schema.
+fn name_items(page: &mut Object, item: Ref) {
+    let items = ArrayBuilder::new().items(item).build();
+    page.properties.insert("items".to_owned(), items.into());
 }
 
 fn schema(name: &str) -> Ref {

@@ -12,7 +12,7 @@ use crate::{
     api::admin::body::{BalanceBody, OrderBody, SaleBody, SaleDetailBody, SteeredBody, StockBody},
     config::Config,
     ids::{ProductId, SaleId},
-    port::{MovementMode, NewSale, OrderPage, SaleChange},
+    port::{NewSale, OrderPage, SaleChange},
     sale::{
         Steering,
         forms::{Mode, ReasonForm, SaleForm, SalePatch, StockForm},
@@ -173,19 +173,31 @@ impl Sale {
             target: &target,
         };
         with_steering(&target, &config, async |steering| {
-            step.run(&config, steering, &printer).await
+            let with = With {
+                config: &config,
+                steering,
+                printer: &printer,
+            };
+            step.run(&with).await
         })
         .await
     }
 }
 
+/// What every step works with.
+struct With<'a> {
+    config: &'a Config,
+    steering: &'a Steering,
+    printer: &'a print::Printer<'a>,
+}
+
 impl Step {
-    async fn run(
-        self,
-        config: &Config,
-        steering: &Steering,
-        printer: &print::Printer<'_>,
-    ) -> anyhow::Result<()> {
+    async fn run(self, with: &With<'_>) -> anyhow::Result<()> {
+        let With {
+            config,
+            steering,
+            printer,
+        } = *with;
         let admin = &steering.admin;
         match self {
             Self::List {
@@ -220,52 +232,27 @@ impl Step {
                 let record = admin.create_sale(&sale, &entry).await?;
                 printer.sale(&record, steering.now().await)
             }
-            Self::Edit(edit) => edit.run(config, steering, printer).await,
-            Self::Publish(change) => {
-                change
-                    .make(SaleChange::Publish, config, steering, printer)
-                    .await
-            }
-            Self::Pause(change) => {
-                change
-                    .make(SaleChange::Pause, config, steering, printer)
-                    .await
-            }
-            Self::Resume(change) => {
-                change
-                    .make(SaleChange::Resume, config, steering, printer)
-                    .await
-            }
-            Self::End(change) => {
-                change
-                    .make(SaleChange::End, config, steering, printer)
-                    .await
-            }
-            Self::Cancel(change) => {
-                change
-                    .make(SaleChange::Cancel, config, steering, printer)
-                    .await
-            }
-            Self::Stock(stock) => stock.run(config, steering, printer).await,
+            Self::Edit(edit) => edit.run(with).await,
+            Self::Publish(change) => change.make(SaleChange::Publish, with).await,
+            Self::Pause(change) => change.make(SaleChange::Pause, with).await,
+            Self::Resume(change) => change.make(SaleChange::Resume, with).await,
+            Self::End(change) => change.make(SaleChange::End, with).await,
+            Self::Cancel(change) => change.make(SaleChange::Cancel, with).await,
+            Self::Stock(stock) => stock.run(with).await,
             Self::Orders { sale, format } => orders(steering, sale, format).await,
         }
     }
 }
 
 impl Edit {
-    async fn run(
-        self,
-        config: &Config,
-        steering: &Steering,
-        printer: &print::Printer<'_>,
-    ) -> anyhow::Result<()> {
+    async fn run(self, with: &With<'_>) -> anyhow::Result<()> {
         let reason = ReasonForm {
             reason: self.reason,
         };
-        let entry = self.who.entry(config, reason.checked()?)?;
+        let entry = self.who.entry(with.config, reason.checked()?)?;
         let expected = match self.if_version {
             Some(version) => version,
-            None => steering.record(self.sale).await?.version,
+            None => with.steering.record(self.sale).await?.version,
         };
         let patch = SalePatch {
             product_id: self.product.map(ProductId::value),
@@ -275,37 +262,28 @@ impl Edit {
             note: self.note,
         };
         let change = SaleChange::Edit(patch.edit(expected)?);
-        let steered = steering.change(self.sale, &change, &entry).await?;
-        let now = steering.now().await;
-        printer.steered(&steered, &SteeredBody::of(&steered, now), now)
+        let steered = with.steering.change(self.sale, &change, &entry).await?;
+        let now = with.steering.now().await;
+        with.printer
+            .steered(&steered, &SteeredBody::of(&steered, now), now)
     }
 }
 
 impl Change {
-    async fn make(
-        self,
-        change: SaleChange,
-        config: &Config,
-        steering: &Steering,
-        printer: &print::Printer<'_>,
-    ) -> anyhow::Result<()> {
+    async fn make(self, change: SaleChange, with: &With<'_>) -> anyhow::Result<()> {
         let reason = ReasonForm {
             reason: self.reason,
         };
-        let entry = self.who.entry(config, reason.checked()?)?;
-        let steered = steering.change(self.sale, &change, &entry).await?;
-        let now = steering.now().await;
-        printer.steered(&steered, &SteeredBody::of(&steered, now), now)
+        let entry = self.who.entry(with.config, reason.checked()?)?;
+        let steered = with.steering.change(self.sale, &change, &entry).await?;
+        let now = with.steering.now().await;
+        with.printer
+            .steered(&steered, &SteeredBody::of(&steered, now), now)
     }
 }
 
 impl Stock {
-    async fn run(
-        self,
-        config: &Config,
-        steering: &Steering,
-        printer: &print::Printer<'_>,
-    ) -> anyhow::Result<()> {
+    async fn run(self, with: &With<'_>) -> anyhow::Result<()> {
         let mode = if self.up_to { Mode::UpTo } else { Mode::Exact };
         let form = StockForm {
             delta: Some(self.delta),
@@ -313,16 +291,15 @@ impl Stock {
             reason: self.reason,
         };
         let (units, reason) = form.checked()?;
-        let entry = self.who.entry(config, reason)?;
-        let shifted = steering.shift(self.sale, units, &entry).await?;
-        let is_refused =
-            shifted.requested < 0 && shifted.done == Some(0) && shifted.mode == MovementMode::Exact;
+        let entry = self.who.entry(with.config, reason)?;
+        let shifted = with.steering.shift(self.sale, units, &entry).await?;
         anyhow::ensure!(
-            !is_refused,
+            !shifted.is_refused(),
             "fewer units are available than are to be taken away; nothing was changed"
         );
-        let balance = steering.balance(&shifted.sale).await;
-        printer.shifted(&shifted, &StockBody::of(&shifted, balance), balance)
+        let balance = with.steering.balance(&shifted.sale).await;
+        with.printer
+            .shifted(&shifted, &StockBody::of(&shifted, balance), balance)
     }
 }
 

@@ -75,6 +75,14 @@ pub struct Shifted {
     pub applied: Applied,
 }
 
+impl Shifted {
+    /// Whether fewer units were available than an exact withdrawal needed, so that nothing was changed.
+    #[must_use]
+    pub fn is_refused(&self) -> bool {
+        self.requested < 0 && self.done == Some(0) && self.mode == MovementMode::Exact
+    }
+}
+
 /// An order that was cancelled.
 #[derive(Debug, Clone)]
 pub struct CancelledOrder {

@@ -196,7 +196,7 @@ pub async fn stock(
 }
 
 async fn shifted(steering: &Steering, shifted: Shifted) -> Result<Done, Stopped> {
-    if shifted.requested < 0 && shifted.done == Some(0) && shifted.mode == MovementMode::Exact {
+    if shifted.is_refused() {
         return Ok(Done::refused(&ErrorCode::BelowSold.into()));
     }
     let balance = steering.balance(&shifted.sale).await;
@@ -213,11 +213,7 @@ async fn change(
 ) -> Result<HttpResponse, ApiError> {
     let reason = form.value.checked()?;
     let entry = call.entry(reason, &form.bytes);
-    let done = async |steered: Steered| {
-        let is_applied = matches!(steered.applied, Applied::At(_));
-        let body = SteeredBody::of(&steered, steering.now().await);
-        Ok(Done::of(is_applied, body))
-    };
+    let done = async |steered: Steered| Ok(Done::steered(&steered, steering.now().await));
     once(
         steering,
         call,

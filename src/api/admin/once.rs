@@ -18,12 +18,12 @@ use actix_web::{
         header::{CONTENT_TYPE, ETAG, HeaderValue, LOCATION, RETRY_AFTER},
     },
 };
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::super::access::Operator;
+use super::{super::access::Operator, body::SteeredBody};
 use crate::{
     http::{ApiError, ErrorCode, IDEMPOTENCY_REPLAYED, IdempotencyKey as KeyHeader, Success},
     ids::{AttemptId, ProductId, SaleId},
@@ -31,7 +31,7 @@ use crate::{
         Action, ActionEntry, ActionId, AdminError, Administration, Fingerprint, IdempotencyKey,
         KeyStanding, LedgerError, Movement, StoredAnswer,
     },
-    sale::Steering,
+    sale::{Applied, Steered, Steering},
     telemetry::LogThrottle,
 };
 
@@ -118,6 +118,12 @@ impl Done {
             StatusCode::ACCEPTED
         };
         Self::new(status, data)
+    }
+
+    /// The same for a changed sale.
+    pub fn steered(steered: &Steered, now: DateTime<Utc>) -> Self {
+        let is_applied = matches!(steered.applied, Applied::At(_));
+        Self::of(is_applied, SteeredBody::of(steered, now))
     }
 
     /// A refusal that was decided for good, so that the key tells it again.
@@ -319,7 +325,14 @@ fn respond(status: StatusCode, body: String, path: &str) -> HttpResponse {
     response.body(body)
 }
 
+/// 200 with the version as `ETag`.
+pub fn with_version(version: u64, data: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((ETAG, tag(version)))
+        .json(Success::new(data))
+}
+
 /// The tag of a version.
-pub fn tag(version: u64) -> String {
+fn tag(version: u64) -> String {
     format!("\"v{version}\"")
 }

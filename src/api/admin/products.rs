@@ -1,15 +1,11 @@
 //! `/api/admin/products`.
 
-use actix_web::{
-    HttpResponse,
-    http::{StatusCode, header::ETAG},
-    web::Data,
-};
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
 
 use super::{
     super::access::Operator,
     body::{Page, ProductBody},
-    once::{Call, Done, Unfinished, once, tag},
+    once::{Call, Done, Unfinished, once, with_version},
     version::expected,
 };
 use crate::{
@@ -99,11 +95,7 @@ pub async fn show(
     steering: Data<Steering>,
 ) -> Result<HttpResponse, ApiError> {
     let product = found(&steering, product.0).await?;
-    let version = product.version;
-    let body = Success::new(ProductBody::from(product));
-    Ok(HttpResponse::Ok()
-        .insert_header((ETAG, tag(version)))
-        .json(body))
+    Ok(with_version(product.version, ProductBody::from(product)))
 }
 
 /// Change fields of a product.
@@ -131,11 +123,7 @@ pub async fn change(
     let entry = operator.entry(String::new(), None);
     let changed = steering.admin.change_product(product.0, &change, &entry);
     let changed = changed.await?;
-    let version = changed.version;
-    let body = Success::new(ProductBody::from(changed));
-    Ok(HttpResponse::Ok()
-        .insert_header((ETAG, tag(version)))
-        .json(body))
+    Ok(with_version(changed.version, ProductBody::from(changed)))
 }
 
 async fn found(steering: &Steering, product: ProductId) -> Result<Product, ApiError> {

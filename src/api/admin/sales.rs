@@ -1,15 +1,11 @@
 //! `/api/admin/sales`: making, reading and editing sales.
 
-use actix_web::{
-    HttpResponse,
-    http::{StatusCode, header::ETAG},
-    web::Data,
-};
+use actix_web::{HttpResponse, http::StatusCode, web::Data};
 
 use super::{
     super::access::Operator,
     body::{BalanceBody, Page, SaleBody, SaleDetailBody, SteeredBody},
-    once::{Call, Done, Unfinished, once, tag},
+    once::{Call, Done, Unfinished, once, with_version},
     version::expected,
 };
 use crate::{
@@ -17,7 +13,7 @@ use crate::{
     ids::SaleId,
     port::{NewSale, SaleChange, SaleRecord},
     sale::{
-        Applied, Steering,
+        Steering,
         forms::{SaleForm, SalePatch},
     },
 };
@@ -100,9 +96,7 @@ pub async fn show(
     let record = steering.record(sale.0).await?;
     let balance = steering.balance(&record).await;
     let body = SaleDetailBody::of(&record, balance);
-    Ok(HttpResponse::Ok()
-        .insert_header((ETAG, tag(record.version)))
-        .json(Success::new(body)))
+    Ok(with_version(record.version, body))
 }
 
 /// Where the units of a sale are.
@@ -152,7 +146,5 @@ pub async fn edit(
     let change = SaleChange::Edit(patch.value.edit(expected)?);
     let entry = call.operator.entry(String::new(), None);
     let steered = steering.change(sale.0, &change, &entry).await?;
-    let is_applied = matches!(steered.applied, Applied::At(_));
-    let body = SteeredBody::of(&steered, steering.now().await);
-    Ok(Done::of(is_applied, body).answer(""))
+    Ok(Done::steered(&steered, steering.now().await).answer(""))
 }
