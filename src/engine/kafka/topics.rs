@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rskafka::client::error::ProtocolError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     ConnectError,
@@ -15,8 +15,9 @@ use crate::config::KafkaConfig;
 
 /// Time limit of each step: connecting, creating a topic on the brokers, and reading its metadata.
 const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Maximum number of metadata requests for a topic that is not known yet.
-const MAX_LOOKUPS: u32 = 20;
+/// How long a topic may stay unknown to the broker after its creation. The brokers' metadata can be seconds late while they
+/// are busy.
+const VISIBLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For each topic: its name, its number of partitions, and whether this call created it.
 pub type CreatedTopics = Vec<(String, i32, bool)>;
@@ -79,12 +80,8 @@ pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, Connec
                 }
             },
         };
-        let partitions = timeout(CREATE_TIMEOUT, await_partitions(&mut connection, topic));
-        topics.push((
-            topic.clone(),
-            partitions.await.map_err(|_| timed_out())??,
-            is_new,
-        ));
+        let partitions = await_partitions(&mut connection, topic).await?;
+        topics.push((topic.clone(), partitions, is_new));
     }
     Ok(topics)
 }
@@ -94,17 +91,18 @@ async fn await_partitions(
     connection: &mut Connection,
     topic: &String,
 ) -> Result<i32, ConnectError> {
-    let mut lookups = 0;
+    let deadline = Instant::now() + VISIBLE_TIMEOUT;
     loop {
-        lookups += 1;
-        match partitions_of(connection, topic).await {
-            Ok(partitions) => return Ok(partitions),
+        let partitions = timeout(CREATE_TIMEOUT, partitions_of(connection, topic)).await;
+        match partitions
+            .unwrap_or_else(|_| Err(ConnectError::Unreachable("no answer in time".to_owned())))
+        {
             Err(ConnectError::TopicMissing(_) | ConnectError::Unreachable(_))
-                if lookups < MAX_LOOKUPS =>
+                if Instant::now() < deadline =>
             {
                 tokio::time::sleep(retry_pause(1)).await;
             }
-            Err(error) => return Err(error),
+            known_or_final => return known_or_final,
         }
     }
 }

@@ -248,13 +248,38 @@ pub async fn add_partitions(port: u16, topic: &str, wanted: i32) {
     let answer = ask(port, request, 1).await.expect("the broker answers");
     assert_eq!(answer.results[0].error_code, 0, "{answer:?}");
     let topic = answer.results[0].name.0.to_string();
-    super::wait_until("the broker knows them", Duration::from_secs(5), || async {
-        let count = leaders(port, &topic)
-            .await
-            .map_or(0, |leaders| leaders.len());
-        i32::try_from(count) == Ok(wanted)
+    let patience = Duration::from_secs(20);
+    super::wait_until("the broker knows them", patience, || async {
+        let leaders = leaders(port, &topic).await.unwrap_or_default();
+        i32::try_from(leaders.len()) == Ok(wanted) && leaders.iter().all(|(leader, _)| *leader >= 0)
     })
     .await;
+    // A busy broker names a leader before that leader takes requests.
+    super::wait_until("their leaders answer", patience, || async {
+        let asked = tokio::time::timeout(Duration::from_secs(2), ends_of_all(port, &topic, wanted));
+        asked.await.is_ok_and(|ends| ends.is_ok())
+    })
+    .await;
+}
+
+/// Asks the leader of every partition for the end of its log.
+async fn ends_of_all(
+    port: u16,
+    topic: &str,
+    partitions: i32,
+) -> Result<(), rskafka::client::error::Error> {
+    use rskafka::client::partition::{OffsetAt, UnknownTopicHandling};
+
+    let client = rskafka::client::ClientBuilder::new(vec![format!("127.0.0.1:{port}")])
+        .build()
+        .await?;
+    for partition in 0..partitions {
+        let client = client
+            .partition_client(topic, partition, UnknownTopicHandling::Retry)
+            .await?;
+        client.get_offset(OffsetAt::Latest).await?;
+    }
+    Ok(())
 }
 
 /// Lets a user do this (a code of Kafka's `AclOperation`) with topics whose names begin so, as `kafka-acls.sh --add` does.
