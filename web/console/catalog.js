@@ -14,7 +14,7 @@ export function Sales() {
   const { sales, products } = live;
   const why = products.size ? undefined : "Make a product first: a sale is of one.";
   return html`<div class="head"><h1>Sales</h1><${Act} kind="" why=${why} onAct=${() => editSale(null)}>New sale<//></div>
-    <section class="card">${!sales ? html`<${Missing} what="The sales" />` : html`<${Table} name="Sales" head=${["Sale", "State", "When", "Units", "Left", "Note", ""]}
+    <section class="card">${!sales ? html`<${Missing} what="The sales" />` : html`<${Table} name="Sales" head=${["Sale", "State", "When", "Units", "Left", "Note", "Change"]}
       empty=${html`No sale yet.${why && html` <a href="#/products">${why}</a>`}`}
       rows=${sales.map((sale) => [
         html`<a href="#/sale/${sale.id}"><b>${productName(sale.productId)}</b></a><br /><span class="hint">sale ${sale.id}</span>`,
@@ -25,7 +25,7 @@ export function Sales() {
 export function Products() {
   const { products, sales } = live;
   return html`<div class="head"><h1>Products</h1><${Act} kind="" onAct=${() => editProduct(null)}>New product<//></div>
-    <section class="card">${!sales ? html`<${Missing} what="The products" />` : html`<${Table} name="Products" head=${["Product", "SKU", "Price", "Before", "Sales", ""]}
+    <section class="card">${!sales ? html`<${Missing} what="The products" />` : html`<${Table} name="Products" head=${["Product", "SKU", "Price", "Before", "Sales", "Change"]}
       empty="No product yet. Make the first: shoppers see it once a sale of it is published."
       rows=${[...products.values()].map((product) => [
         html`<b>${product.name}</b><br /><span class="hint">${product.description}</span>`, product.sku, price(product.priceCents, product.currency),

@@ -30,14 +30,14 @@ export function Cluster() {
   const { overview } = live;
   if (!overview) return html`<h1>Servers</h1><section class="card"><${Missing} what="The figures" /></section>`;
   return html`<h1>Servers</h1>
-    <section class="card"><h2>What the system stands on</h2><${Servers} overview=${overview} /></section>
     <section class="card"><h2>Processes</h2><${Table} name="Processes" empty="No process has written its figures in the last 10 seconds."
       head=${["Process", "State", "Up for", "Attempts /s", "accepted /s", "p50 ms", "p99 ms", "Connections", "Listeners", "Orders /s", "Lag s", "Partitions"]}
       rows=${overview.nodes.map((node) => [
         html`<b>${node.id}</b><br /><span class="hint">${node.kind} ${node.version}</span>`, state(node),
         span(serverNow() - Date.parse(node.startedAt)), number(sum(node.attemptsPerSec)), number(node.attemptsPerSec?.accepted), short(node.latencyMillis?.p50),
         short(node.latencyMillis?.p99), number(node.connections), number(node.listeners), number(node.ordersPerSec), short(node.lagSecs), node.partitions?.join(", ") ?? "–"])} /></section>
+    <div class="halves"><section class="card"><h2>What the system stands on</h2><${Servers} overview=${overview} /></section>
     <section class="card"><h2>Leases</h2><p class="hint">Which worker settles which partition of the log.</p>
       <${Table} name="Leases" empty="No partition is leased: accepted attempts wait."
-        head=${["Partition", "Worker"]} rows=${overview.leases.map(({ partition, owner }) => [number(partition), owner ?? html`<${Status} is="bad">nobody<//>`])} /></section>`;
+        head=${["Partition", "Worker"]} rows=${overview.leases.map(({ partition, owner }) => [number(partition), owner ?? html`<${Status} is="bad">nobody<//>`])} /></section></div>`;
 }

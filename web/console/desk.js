@@ -42,7 +42,7 @@ export function Letters() {
   return html`<div class="head"><h1>Dead letters</h1><label class="check"><input type="checkbox" checked=${isAll} onChange=${() => setAll(!isAll)} /> also decided ones</label></div>
     <p class="hint">Records of the log that no worker could settle. What becomes of each is decided by a person.</p>
     <section class="card">${!data ? html`<${Missing} what="The dead letters" failure=${error} />` : html`<${Table} name="Dead letters"
-      empty=${isAll ? "There is no dead letter." : "Nothing is to be decided."} head=${["Letter", "Cause", "Since", "Sale", "Shopper", "Decision", ""]}
+      empty=${isAll ? "There is no dead letter." : "Nothing is to be decided."} head=${["Letter", "Cause", "Since", "Sale", "Shopper", "Decision", "Change"]}
       rows=${data.items.map((/** @type {Admin.Letter} */ letter) => [
         html`<b class="numbers">${letter.id}</b><br /><span class="hint numbers">log ${letter.partition}:${letter.offset}</span>`,
         html`${letter.cause}<details><summary>Record</summary><pre>${letter.value ?? "not kept"}</pre></details>`,

@@ -55,7 +55,7 @@ export const Differences = ({ lines }) => lines.length
   : null;
 
 /** An entry of the action log. @param {{action: Admin.Action, isBrief?: boolean}} props */
-export const Entry = ({ action, isBrief }) => html`<p><b>${sentence(action)}</b>
+export const Entry = ({ action, isBrief }) => html`<p class="entry"><b>${sentence(action)}</b>
     <span class="hint numbers">${isBrief ? time(action.at) : moment(action.at)} · ${action.role}${action.reason && ` · “${action.reason}”`}</span></p>
   ${!isBrief && html`<${Differences} lines=${differences(action.before, action.after)} />`}`;
 
