@@ -6,7 +6,7 @@ import { Cluster } from "./cluster.js";
 import { Control } from "./control.js";
 import { Checks, Letters, Log, Shoppers } from "./desk.js";
 import { productName, sentence, time, zone } from "./format.js";
-import { close, Field, Notice, OpenDialog, whyNot } from "./parts.js";
+import { close, Field, Notice, OpenDialog, whyNot, words } from "./parts.js";
 import { identity, isOperator, signIn } from "./session.js";
 import { ageSecs, choose, dismiss, forget, leave, listen, live, publish, refusal, serverNow, STALE_SECS, start, toasts } from "./store.js";
 
@@ -54,7 +54,7 @@ function SignIn() {
   }
   return html`<main class="sign-in"><form class="card" onSubmit=${submit}>
     <h1>Operator console</h1>
-    ${error && html`<${Notice} is="bad" role="alert">${error.code === "invalid_credentials" ? "The user name or the password is wrong." : error.message}<//>`}
+    ${error && html`<${Notice} is="bad" role="alert">${error.code === "invalid_credentials" ? "The user name or the password is wrong." : words(error)}<//>`}
     <${Field} name="username" label="User name" autocomplete="username" autocapitalize="none" required />
     <${Field} name="password" label="Password" type="password" autocomplete="current-password" required />
     <button class="button large" aria-busy=${isBusy}>${isBusy ? "Signing in …" : "Sign in"}</button>
@@ -71,10 +71,10 @@ function Fresh() {
   const age = ageSecs();
   const isStale = age > STALE_SECS;
   document.documentElement.toggleAttribute("data-stale", isStale);
-  const cause = live.failure?.message ?? "The server does not answer.";
-  return html`<p class="clock"><time class="numbers">${time(serverNow())}</time><span class="hint">server, ${zone}</span></p>
-    <p class="fresh"><span class="status" data-status=${isStale ? "bad" : live.overview ? "good" : "busy"}>${isStale ? "stale" : live.overview ? "live" : "connecting"}</span></p>
-    <div class="stale" role="alert">${isStale && html`<b>These numbers are ${Math.floor(age)} s old.</b> ${cause} It is asked again every second.`}</div>`;
+  return html`<p class="clock"><time class="numbers">${time(serverNow())}</time>
+      <span class="status" data-status=${isStale ? "bad" : live.overview ? "good" : "busy"}>${isStale ? "stale" : live.overview ? "live" : "connecting"}</span>
+      <span class="hint">server, ${zone}</span></p>
+    <div class="stale" role="alert">${isStale && html`<b>These numbers are ${Math.floor(age)} s old.</b> ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}</div>`;
 }
 
 const Toasts = () => html`<div class="toasts" role="log" aria-label="What just changed">${toasts.map(({ id, text, action }) => html`<div class="toast" key=${id}>
@@ -93,8 +93,8 @@ function App() {
       <p class="brand">flashsale <span>console</span></p>
       <nav aria-label="Views">${VIEWS.map(([one, title]) => html`<a href="#/${one}" aria-current=${one === view[0] ? "page" : null}>${title}${one === "letters" && letters > 0 && html` <span class="count">${letters}</span>`}</a>`)}</nav>
       <${Fresh} />
-      <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span> <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p></header>
-    ${whyNot() && html`<p class="read-only" id="why-not">${whyNot()}</p>`}
+      <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span> <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
+      ${whyNot() && html`<p class="read-only" id="why-not">${whyNot()}</p>`}</header>
     <main id="main" tabindex="-1" class=${view[0]}>${view[2](rest)}</main>
     <${Toasts} /><${OpenDialog} />`;
 }

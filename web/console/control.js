@@ -4,8 +4,8 @@ import { html } from "../vendor/preact-htm.js";
 import { Balance } from "./balance.js";
 import { Chart, CHARTS } from "./charts.js";
 import { Servers } from "./cluster.js";
-import { number, period, productName, span, time } from "./format.js";
-import { Act, Entry, Missing } from "./parts.js";
+import { actorName, number, period, productName, span, time } from "./format.js";
+import { Act, Entry, Missing, words } from "./parts.js";
 import { saveOrders } from "./session.js";
 import { editSale, shift, stateOf, steer } from "./steer.js";
 import { live, serverNow, tell } from "./store.js";
@@ -16,6 +16,12 @@ function countdown({ phase, startTime, endTime }) {
   if (phase === "scheduled") return `opens in ${span(Date.parse(startTime) - now)}`;
   if (phase === "open" || phase === "paused") return `ends in ${span(Date.parse(endTime) - now)}`;
   return phase === "ended" ? `ended at ${time(endTime)}` : phase === "draft" ? "not published" : "cancelled for good";
+}
+
+/** Who paused it, and why. @param {Admin.Sale} sale */
+function pausedBy({ id, pausedAt }) {
+  const action = pausedAt && live.actions?.find((one) => one.action === "pause_sale" && one.saleId === id);
+  return action && html`<p class="hint numbers">by ${actorName(action.actor)} at ${time(action.at)}${action.reason && `: “${action.reason}”`}</p>`;
 }
 
 /** @param {{path: string}} props */
@@ -35,7 +41,7 @@ function MainButton({ sale }) {
 function Buttons({ sale }) {
   const { phase } = sale;
   const isLive = ["scheduled", "open", "paused"].includes(phase);
-  const save = () => saveOrders(sale.id).catch((error) => tell({ text: error.message }));
+  const save = () => saveOrders(sale.id).catch((error) => tell({ text: words(error) }));
   return html`<div class="row">
     ${(isLive || phase === "draft") && html`<${Act} onAct=${() => shift(sale, 1)}>Add units<//><${Act} onAct=${() => shift(sale, -1)}>Take units away<//>`}
     <${Act} onAct=${() => editSale(sale)}>${phase === "open" || phase === "paused" ? "Change the end" : "Edit"}<//>
@@ -52,7 +58,7 @@ const Hero = ({ sale }) => html`<section class="card hero" data-phase=${sale.pha
         ${live.sales?.map((one) => html`<option value=${one.id} selected=${one.id === sale.id}>${one.id} · ${productName(one.productId)} · ${one.phase}</option>`)}</select></label>`}
     <h1>${productName(sale.productId)}</h1>
     <p class="hint numbers">Sale ${sale.id} · ${period(sale)}${sale.note && ` · ${sale.note}`}</p></div>
-  <div class="hero-state"><p class="state">${stateOf(sale)}</p><p class="numbers countdown">${countdown(sale)}</p></div>
+  <div class="hero-state"><p class="state">${stateOf(sale)}</p><p class="numbers countdown">${countdown(sale)}</p>${pausedBy(sale)}</div>
   <${MainButton} sale=${sale} />
   <${Buttons} sale=${sale} />
 </section>`;
@@ -67,7 +73,7 @@ export function Control() {
   const { sale, sales, overview, actions } = live;
   const others = live.samples.length > 0;
   return html`<div class="control">
-    ${sale ? html`<${Hero} sale=${sale} />` : sales?.length === 0 ? html`<${Start} />` : html`<section class="card"><${Missing} what="The sale" /></section>`}
+    ${sale ? html`<${Hero} sale=${sale} />` : sales?.length === 0 ? html`<${Start} />` : html`<section class="card"><h1 class="visually-hidden">Control room</h1><${Missing} what="The sale" /></section>`}
     ${sale?.balance && html`<${Balance} balance=${sale.balance} />`}
     <div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.title} ...${chart} />`)}</div>
     <div class="halves">

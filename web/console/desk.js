@@ -22,7 +22,7 @@ function useAnswer(path, timeout) {
       set((/** @type {Admin.Question} */ old) => (old.path === path ? { path, error } : old));
     }
   };
-  return /** @type {const} */ ([state, ask]);
+  return /** @type {const} */ ([state.path === path ? state : /** @type {Admin.Question} */ ({}), ask]);
 }
 
 export function Letters() {

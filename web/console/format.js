@@ -90,7 +90,7 @@ function shown(field, value, all) {
   if (field === "productId") return productName(value);
   if (/(Time|At)$/.test(field)) return moment(value);
   if (/Cents$/.test(field) && all.currency) return price(value, all.currency);
-  return typeof value === "number" ? number(value) : String(value);
+  return typeof value === "number" ? number(value) : /^[A-Z_]+$/.test(value) && field !== "sku" && field !== "currency" ? value.toLowerCase() : String(value);
 }
 
 /** The fields that differ and mean something to people. @param {any} before @param {any} after @returns {Admin.Difference[]} */

@@ -25,9 +25,12 @@ export const Status = ({ is, children }) => html`<span class="status" data-statu
 /** @param {{is: string, children?: any, role?: string}} props */
 export const Notice = ({ is, role, children }) => html`<div class="notice" data-status=${is} role=${role}>${children}</div>`;
 
+/** What went wrong, for people. @param {any} error */
+export const words = (error) => (error.isUnanswered ? "The server cannot be reached." : error.message);
+
 /** In the place of what is not there yet. @param {{what: string, failure?: Error | null}} props */
 export const Missing = ({ what, failure = live.failure }) => failure
-  ? html`<${Notice} is="bad">${what} cannot be read. ${failure.message}<//>`
+  ? html`<${Notice} is="bad">${what} cannot be read. ${words(failure)}<//>`
   : html`<p class="empty" role="status">Loading ${what.toLowerCase()} …</p>`;
 
 /** Why the account may change nothing; for buttons, and once in words on the page. */
@@ -35,7 +38,7 @@ export const whyNot = () => (mayChange() ? "" : `You are signed in as ${identity
 
 /** A button for a change. Where it may not be pressed it keeps its focus and says why. @param {Admin.ActProps} props */
 export function Act({ kind = "quiet", onAct, why = whyNot(), children }) {
-  return html`<button type="button" class="button ${kind}" title=${why} aria-disabled=${why ? "true" : null}
+  return html`<button type="button" class="button ${kind}" title=${why || null} aria-disabled=${why ? "true" : null}
     aria-describedby=${whyNot() ? "why-not" : null} onClick=${why ? null : onAct}>${children}</button>`;
 }
 
@@ -50,8 +53,7 @@ export const Table = ({ name, head, rows, empty }) => (rows.length
 /** before → after @param {{lines: Admin.Difference[]}} props */
 export const Differences = ({ lines }) => lines.length
   ? html`<dl class="differences">${lines.map(([name, before, after]) => html`<div><dt>${name}</dt>
-      <dd>${before && html`<s><span class="visually-hidden">before: </span>${before}</s> <span aria-hidden="true">→</span>`}
-      <b><span class="visually-hidden">after: </span>${after}</b></dd></div>`)}</dl>`
+      <dd>${before && html`<s><span class="visually-hidden">before: </span>${before}</s><i aria-hidden="true">→</i>`}<b><span class="visually-hidden">after: </span>${after}</b></dd></div>`)}</dl>`
   : null;
 
 /** An entry of the action log. @param {{action: Admin.Action, isBrief?: boolean}} props */
@@ -125,13 +127,13 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
   }
 
   return html`<dialog ref=${box} class="dialog" aria-labelledby="dialog-title" onClose=${close}>
-    <header><h2 id="dialog-title">${title}</h2><button type="button" class="link" onClick=${close}>Close</button></header>
+    <header><h2 id="dialog-title">${title}</h2></header>
     <form onSubmit=${submit} onInput=${collect}>
       ${says && html`<p>${says}</p>`}
       ${isStale && html`<${Conflict} seen=${{ ...seen, version }} now=${now}
         onKeep=${() => { setVersion(now?.version); setError(null); }} />`}
-      ${error && !isStale && html`<${Notice} is="bad" role="alert">${error.message}${isOpen
-        && " No answer came, so it may have been done. Send it again: it is made once."}<//>`}
+      ${error && !isStale && html`<${Notice} is="bad" role="alert">${words(error)}${isOpen
+        && " It may have been done. Send it again: it is made once."}<//>`}
       <fieldset disabled=${isOpen}>${fields}
         <${Differences} lines=${lines?.(values) ?? []} />
         ${name && html`<${Field} name="typedName" label="To confirm, type: ${name}" autocomplete="off" spellcheck="false" required />`}

@@ -36,15 +36,16 @@ export function listen(listener) {
 
 /** What the operator should notice: changes by others, and what became of their own. Kept for a while; the log has them for ever. */
 export const toasts = /** @type {Admin.Toast[]} */ ([]);
-const TOAST_SECS = 20;
+const OWN_SECS = 6;
+const OTHERS_SECS = 20;
 let toastId = 0;
 
 /** @param {{text?: string, action?: Admin.Action}} toast */
 export function tell(toast) {
   const id = ++toastId;
   toasts.push({ id, ...toast });
-  if (toasts.length > 4) toasts.shift();
-  setTimeout(() => dismiss(id), TOAST_SECS * 1000);
+  if (toasts.length > 3) toasts.shift();
+  setTimeout(() => dismiss(id), (toast.action ? OTHERS_SECS : OWN_SECS) * 1000);
   publish();
 }
 
