@@ -62,9 +62,8 @@ export const scenarios = {
     const page = await signIn(bed, staff("operator"), {
       view: `sale/${sale.id}`,
       before: (one) => one.route(`**/api/admin/sales/${sale.id}`, async (route) => {
-        const answer = await route.fetch({ headers: await route.request().allHeaders() });
-        const { data } = await answer.json();
-        await route.fulfill({ response: answer, json: { success: true, data: { ...data, balance: { ...data.balance, available: 7, drift: 3 } } } });
+        const data = await bed.operate("GET", `/sales/${sale.id}`);
+        await route.fulfill({ json: { success: true, data: { ...data, balance: { ...data.balance, available: 7, drift: 3 } } } });
       }),
     });
     await page.getByRole("alert").filter({ hasText: "Does not add up: 3 units are missing" }).waitFor();
