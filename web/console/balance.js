@@ -30,7 +30,7 @@ export function Balance({ balance }) {
       ${parts.map(([name, hint]) => html`<div><dt><i class="swatch ${name}"></i>${name}</dt><dd class="figure">${number(balance[name])}</dd><dd class="hint">${hint}</dd></div>`)}
       <div class="total"><dt>total</dt><dd class="figure">${number(total)}</dd><dd class="hint">units of the sale</dd></div>
     </dl>
-    <p class="verdict" role=${isWrong ? "alert" : null}><span class="status" data-status=${isWrong ? "bad" : "good"}>${verdict}</span>
+    <p class="verdict"><span class="status" role=${isWrong ? "alert" : null} data-status=${isWrong ? "bad" : "good"}>${verdict}</span>
       <span class="hint numbers">${sum} ${isWrong ? "≠" : "="} ${number(total)}${source === "ledger" ? " · from the ledger; the sale is not open in the gate" : ""}</span>
       ${isWrong && html`<a href="#/checks">Run the audit</a>`}</p>
   </section>`;

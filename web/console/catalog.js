@@ -19,7 +19,8 @@ export function Sales() {
       rows=${sales.map((sale) => [
         html`<a href="#/sale/${sale.id}"><b>${productName(sale.productId)}</b></a><br /><span class="hint">sale ${sale.id}</span>`,
         html`<${Status} is=${SHAPES[sale.phase]}>${stateOf(sale)}<//>`, period(sale), number(sale.units), number(sale.remaining), sale.note,
-        html`<${Act} onAct=${() => editSale(sale)}>Edit<//>`])} />`}</section>`;
+        html`<${Act} onAct=${() => editSale(sale)}>Edit<//>`])} />`}
+      ${sales?.length === 200 && html`<p class="hint">The newest 200. For others open their address: …/admin#/sale/NUMBER.</p>`}</section>`;
 }
 
 export function Products() {

@@ -3,7 +3,7 @@
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
 import { number, short, time } from "./format.js";
 import { draw, secondsAt } from "./plot.js";
-import { live, publish, serverNow, WINDOW_SECS } from "./store.js";
+import { figures, live, publish, serverNow, WINDOW_SECS } from "./store.js";
 
 /** Seconds between two rows of the table. */
 const ROW_SECS = 10;
@@ -42,7 +42,7 @@ export function Chart(props) {
     point(index < 0 ? null : index);
   };
 
-  const now = live.overview?.totals;
+  const now = figures();
   const shown = live.samples[pointed ?? -1];
   const totals = pointed === null ? now : shown?.totals;
   return html`<section class="card chart" aria-label=${title}>

@@ -13,7 +13,7 @@ export const Servers = ({ overview }) => html`<ul class="servers">
   ${overview.servers.map(({ name, status, text }) => html`<li key=${name}><b>${NAMES[name] ?? name}</b>
     <${Status} is=${status === "up" ? "good" : status === "late" ? "warn" : "bad"}>${status}<//><span class="hint">${text}</span></li>`)}
   <li><b>Dead letters</b> ${overview.deadLetters === null ? html`<${Status} is="idle">not known<//>`
-    : overview.deadLetters > 0 ? html`<${Status} is="warn">${number(overview.deadLetters)} to decide<//>` : html`<${Status} is="good">none<//>`}
+    : overview.deadLetters > 0 ? html`<${Status} is="warn">${number(overview.deadLetters)}${overview.deadLetters < 1000 ? "" : " or more"} to decide<//>` : html`<${Status} is="good">none<//>`}
     <a href="#/letters">Look at them</a></li></ul>`;
 
 /** @param {Admin.Node} node */

@@ -61,7 +61,7 @@ function SignIn() {
     <p class="hint">For accounts with the role admin, operator, support or auditor.</p></form></main>`;
 }
 
-/** Whether the numbers are fresh. Drawn twice a second, also when nothing arrives. */
+/** Whether the numbers are fresh. Drawn twice a second, also when nothing arrives; the seconds are not read out each time. */
 function Fresh() {
   const [, draw] = useState(0);
   useEffect(() => {
@@ -74,7 +74,7 @@ function Fresh() {
   return html`<p class="clock"><time class="numbers">${time(serverNow())}</time>
       <span class="status" data-status=${isStale ? "bad" : live.overview ? "good" : "busy"}>${isStale ? "stale" : live.overview ? "live" : "connecting"}</span>
       <span class="hint">server, ${zone}</span></p>
-    <div class="stale" role="alert">${isStale && html`<b>These numbers are ${Math.floor(age)} s old.</b> ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}</div>`;
+    <div class="stale" role="alert">${isStale && html`<b>${live.overview ? "These numbers are old" : "No numbers have come"}<span aria-hidden="true">: ${Math.floor(age)} s</span>.</b> ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}</div>`;
 }
 
 const Toasts = () => html`<div class="toasts" role="log" aria-label="What just changed">${toasts.map(({ id, text, action }) => html`<div class="toast" key=${id}>

@@ -8,6 +8,7 @@ export const WINDOW_SECS = 300;
 /** Numbers that are older are marked as old. */
 export const STALE_SECS = 3;
 const LOG_PAGE = 50;
+const PRODUCT_PAGES = 10;
 
 /** @returns {Admin.Live} */
 const nothing = () => ({
@@ -61,6 +62,9 @@ export const publish = () => listeners.forEach((listener) => listener());
 /** The server's time, in milliseconds since 1970. */
 export const serverNow = () => performance.now() + offset;
 
+/** The cluster's figures of the last second; `null` while no process has written any. */
+export const figures = () => (live.overview?.nodes.length ? live.overview.totals : null);
+
 /** The age of the numbers in seconds. */
 export const ageSecs = () => (performance.now() - live.askedAt) / 1000;
 
@@ -98,6 +102,8 @@ function mostUrgent() {
 
 /** Begins to ask once a second. */
 export function start() {
+  // A tab that was hidden asks less often.
+  document.addEventListener("visibilitychange", () => void tick());
   setInterval(() => void tick(), 1000);
   void tick();
 }
@@ -115,7 +121,7 @@ async function tick() {
       read("overview"),
       live.saleId && readSale(live.saleId, mine),
       isLog && readLog(mine),
-      isFull && readLists(mine),
+      isFull && readLists(mine, !live.sales),
     ]);
     if (mine !== generation) return;
     ticks += 1;
@@ -123,7 +129,7 @@ async function tick() {
     live.overview = overview;
     live.askedAt = asked;
     live.failure = null;
-    record(overview.totals);
+    record(figures());
   } catch (error) {
     if (mine !== generation) return;
     fail(error);
@@ -157,16 +163,27 @@ function fail(error) {
 
 /** @param {number} id @param {number} mine */
 async function readSale(id, mine) {
-  const sale = await read(`sales/${id}`);
-  if (mine === generation && live.saleId === id) live.sale = sale;
+  const sale = await read(`sales/${id}`).catch((error) => {
+    if (error.code !== "not_found") throw error;
+    tell({ text: `There is no sale ${id}.` });
+  });
+  if (mine !== generation || live.saleId !== id) return;
+  live.sale = sale ?? null;
+  if (!sale) live.saleId = null;
 }
 
-/** @param {number} mine */
-async function readLists(mine) {
-  const [sales, products] = await Promise.all([read("sales?limit=200"), read("products?limit=500")]);
-  if (mine !== generation) return;
-  live.sales = sales.items;
-  live.products = new Map(products.items.map((/** @type {Admin.Product} */ product) => [product.id, product]));
+/** Sales, and the products if there are new ones. @param {number} mine @param {boolean} [isProducts] */
+async function readLists(mine, isProducts = true) {
+  const sales = (await read("sales?limit=200")).items;
+  const products = new Map(isProducts ? [] : live.products);
+  /** @type {string | null} */
+  let after = isProducts ? "0" : null;
+  for (let page = 0; after !== null && page < PRODUCT_PAGES; page++) {
+    const { items, next } = await read(`products?limit=500${after === "0" ? "" : `&after=${after}`}`);
+    for (const product of items) products.set(product.id, product);
+    after = next;
+  }
+  if (mine === generation) Object.assign(live, { sales, products });
 }
 
 /** @param {number} mine */
@@ -180,7 +197,7 @@ async function readLog(mine) {
   void readNames(page.items);
   if (!news.length) return;
   const me = `user:${identity()?.userId}`;
-  for (const action of news.reverse()) if (action.actor !== me) tell({ action });
+  for (const action of news.reverse()) if (action.actor !== me && action.action !== "begin_withdrawal") tell({ action });
   await readLists(mine);
 }
 

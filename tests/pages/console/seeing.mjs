@@ -47,7 +47,7 @@ export const scenarios = {
     assert((await page.locator(".stale").textContent()) === "", "nothing is marked at first");
     const cut = Date.now();
     proxy.cut();
-    await page.getByRole("alert").filter({ hasText: "s old." }).waitFor();
+    await page.getByRole("alert").filter({ hasText: "These numbers are old" }).waitFor();
     const after = Date.now() - cut;
     assert(after > 1500 && after < 6000, `marked ${after} ms after the last answer`);
     await page.locator(".clock .status", { hasText: "stale" }).waitFor();
