@@ -48,13 +48,16 @@ export function Chart(props) {
   return html`<section class="card chart" aria-label=${title}>
     <div class="chart-head"><h2>${title}</h2><p class="figure">${now ? figure(now) : "–"}<small> ${unit}</small></p></div>
     <ul class="legend">${lines.map(({ name, color, value }) =>
-      html`<li><i class="swatch" style=${{ background: `var(--${color})` }}></i>${name} <b class="numbers">${short(totals && value(totals))}</b></li>`)}
+      html`<li><i class="swatch" style=${{ background: `var(--${color})` }}></i>${name}
+        ${" "}<b class="numbers">${short(totals && value(totals))}</b></li>`)}
       <li class="hint numbers">${pointed === null || !shown ? note : `at ${time(shown.at * 1000)}`}</li></ul>
-    <canvas class="plot" ref=${canvas} role="img" onPointerMove=${follow} onPointerLeave=${() => point(null)} aria-label=${`Chart of the last five minutes. Now ${now ? `${figure(now)} ${unit}` : "unknown"}. The numbers are in the table below.`}></canvas>
+    <canvas class="plot" ref=${canvas} role="img" onPointerMove=${follow} onPointerLeave=${() => point(null)}
+      aria-label="Chart of the last five minutes. Now ${now ? `${figure(now)} ${unit}` : "unknown"}. The numbers are in the table below."></canvas>
     <details onToggle=${(/** @type {any} */ event) => showTable(event.currentTarget.open)}><summary>As a table</summary>
       ${isTable && html`<div class="table-frame" role="region" aria-label="${title}: table" tabindex="0"><table class="table">
         <thead><tr><th scope="col">Time</th>${lines.map(({ name }) => html`<th scope="col">${name}</th>`)}</tr></thead>
-        <tbody>${live.samples.filter(({ at }) => at % ROW_SECS === 0).reverse().map(({ at, totals }) => html`<tr key=${at}><th scope="row" class="numbers">${time(at * 1000)}</th>
+        <tbody>${live.samples.filter(({ at }) => at % ROW_SECS === 0).reverse().map(({ at, totals }) => html`<tr key=${at}>
+          <th scope="row" class="numbers">${time(at * 1000)}</th>
           ${lines.map(({ value }) => html`<td class="numbers">${totals ? number(value(totals)) : "no figures"}</td>`)}</tr>`)}</tbody>
       </table></div>`}</details>
   </section>`;

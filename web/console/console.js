@@ -4,11 +4,15 @@ import { html, render, useEffect, useState } from "../vendor/preact-htm.js";
 import { Products, Sales } from "./catalog.js";
 import { Cluster } from "./cluster.js";
 import { Control } from "./control.js";
-import { Checks, Letters, Log, Shoppers } from "./desk.js";
 import { productName, sentence, time, zone } from "./format.js";
-import { close, Field, Notice, OpenDialog, whyNot, words } from "./parts.js";
+import { Letters } from "./letters.js";
+import { close, Field, Notice, OpenDialog, Status, whyNot, words } from "./parts.js";
+import { Checks, Log } from "./reports.js";
 import { identity, isOperator, signIn } from "./session.js";
-import { ageSecs, choose, dismiss, forget, leave, listen, live, publish, refusal, serverNow, STALE_SECS, start, toasts } from "./store.js";
+import { Shoppers } from "./shoppers.js";
+import {
+  ageSecs, choose, dismiss, forget, leave, listen, live, publish, refusal, serverNow, STALE_SECS, start, toasts,
+} from "./store.js";
 
 /** @type {[address: string, name: string, view: (rest: string) => any][]} */
 const VIEWS = [
@@ -54,7 +58,8 @@ function SignIn() {
   }
   return html`<main class="sign-in"><form class="card" onSubmit=${submit}>
     <h1>Operator console</h1>
-    ${error && html`<${Notice} is="bad" role="alert">${error.code === "invalid_credentials" ? "The user name or the password is wrong." : words(error)}<//>`}
+    ${error && html`<${Notice} is="bad" role="alert">
+      ${error.code === "invalid_credentials" ? "The user name or the password is wrong." : words(error)}<//>`}
     <${Field} name="username" label="User name" autocomplete="username" autocapitalize="none" required />
     <${Field} name="password" label="Password" type="password" autocomplete="current-password" required />
     <button class="button large" aria-busy=${isBusy}>${isBusy ? "Signing in …" : "Sign in"}</button>
@@ -71,15 +76,26 @@ function Fresh() {
   const age = ageSecs();
   const isStale = age > STALE_SECS;
   document.documentElement.toggleAttribute("data-stale", isStale);
+  const [shape, word] = isStale ? ["bad", "stale"] : live.overview ? ["good", "live"] : ["busy", "connecting"];
   return html`<p class="clock"><time class="numbers">${time(serverNow())}</time>
-      <span class="status" data-status=${isStale ? "bad" : live.overview ? "good" : "busy"}>${isStale ? "stale" : live.overview ? "live" : "connecting"}</span>
+      <${Status} is=${shape}>${word}<//>
       <span class="hint">server, ${zone}</span></p>
-    <div class="stale" role="alert">${isStale && html`<b>${live.overview ? "These numbers are old" : "No numbers have come"}<span aria-hidden="true">: ${Math.floor(age)} s</span>.</b> ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}</div>`;
+    <div class="stale" role="alert">${isStale && html`
+      <b>${live.overview ? "These numbers are old" : "No numbers have come"}<span aria-hidden="true">: ${Math.floor(age)} s</span>.</b>
+      ${` ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}`}</div>`;
 }
 
-const Toasts = () => html`<div class="toasts" role="log" aria-label="What just changed">${toasts.map(({ id, text, action }) => html`<div class="toast" key=${id}>
-  <p>${action ? html`<b>${sentence(action)}</b> <span class="hint">${time(action.at)}${action.reason && ` · “${action.reason}”`}</span>` : text}</p>
-  <button type="button" class="link" onClick=${() => dismiss(id)}>Dismiss</button></div>`)}</div>`;
+const Toasts = () => html`<div class="toasts" role="log" aria-label="What just changed">
+  ${toasts.map(({ id, text, action }) => html`<div class="toast" key=${id}>
+    <p>${text}${action && html`<b>${sentence(action)}</b> <span class="hint">${time(action.at)}
+      ${action.reason && ` · “${action.reason}”`}</span>`}</p>
+    <button type="button" class="link" onClick=${() => dismiss(id)}>Dismiss</button></div>`)}</div>`;
+
+/** Without the address, which names the view. @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  document.getElementById("main")?.focus();
+}
 
 function App() {
   const [, draw] = useState(0);
@@ -89,11 +105,14 @@ function App() {
   const who = identity();
   if (!isOperator()) return html`<${SignIn} />`;
   const letters = live.overview?.deadLetters ?? 0;
-  return html`<header class="top"><a class="skip" href="#main" onClick=${(/** @type {Event} */ event) => { event.preventDefault(); document.getElementById("main")?.focus(); }}>Skip to the content</a>
+  return html`<header class="top"><a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
       <p class="brand">flashsale <span>console</span></p>
-      <nav aria-label="Views">${VIEWS.map(([one, title]) => html`<a href="#/${one}" aria-current=${one === view[0] ? "page" : null}>${title}${one === "letters" && letters > 0 && html` <span class="count">${letters}</span>`}</a>`)}</nav>
+      <nav aria-label="Views">${VIEWS.map(([one, title]) => html`
+        <a href="#/${one}" aria-current=${one === view[0] ? "page" : null}>${title}
+          ${one === "letters" && letters > 0 && html`<span class="count">${letters}</span>`}</a>`)}</nav>
       <${Fresh} />
-      <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span> <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
+      <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span>
+        <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
       ${whyNot() && html`<p class="read-only" id="why-not">${whyNot()}</p>`}</header>
     <main id="main" tabindex="-1" class=${view[0]}>${view[2](rest)}</main>
     <${Toasts} /><${OpenDialog} />`;
@@ -105,7 +124,8 @@ function follow() {
   if (name === "sale") choose(Number(rest) || null);
   const { sale } = live;
   const view = VIEWS.find(([one]) => one === name)?.[1] ?? "Control room";
-  document.title = name === "sale" && sale && isOperator() ? `${sale.phase.toUpperCase()} · ${productName(sale.productId)}` : `${view} · flashsale console`;
+  const isSale = name === "sale" && sale && isOperator();
+  document.title = isSale ? `${sale.phase.toUpperCase()} · ${productName(sale.productId)}` : `${view} · flashsale console`;
 }
 
 addEventListener("hashchange", () => {

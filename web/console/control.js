@@ -8,7 +8,7 @@ import { actorName, number, period, productName, span, time } from "./format.js"
 import { Act, Entry, Missing, words } from "./parts.js";
 import { saveOrders } from "./session.js";
 import { editSale, shift, stateOf, steer } from "./steer.js";
-import { live, serverNow, tell } from "./store.js";
+import { figures, live, serverNow, tell } from "./store.js";
 
 /** How long until the next thing happens by itself. @param {Admin.Sale} sale */
 function countdown({ phase, startTime, endTime }) {
@@ -21,11 +21,13 @@ function countdown({ phase, startTime, endTime }) {
 /** Who paused it, and why. @param {Admin.Sale} sale */
 function pausedBy({ id, pausedAt }) {
   const action = pausedAt && live.actions?.find((one) => one.action === "pause_sale" && one.saleId === id);
-  return action && html`<p class="hint numbers">by ${actorName(action.actor)} at ${time(action.at)}${action.reason && `: “${action.reason}”`}</p>`;
+  if (!action) return null;
+  return html`<p class="hint numbers">by ${actorName(action.actor)} at ${time(action.at)}${action.reason && `: “${action.reason}”`}</p>`;
 }
 
 /** @param {{path: string}} props */
-const Icon = ({ path }) => html`<svg viewBox="0 0 16 16" width="1em" height="1em" aria-hidden="true"><path d=${path} fill="currentColor" /></svg>`;
+const Icon = ({ path }) => html`<svg viewBox="0 0 16 16" width="1em" height="1em" aria-hidden="true">
+  <path d=${path} fill="currentColor" /></svg>`;
 
 /** The button that matters most in this state. @param {{sale: Admin.Sale}} props */
 function MainButton({ sale }) {
@@ -43,19 +45,25 @@ function Buttons({ sale }) {
   const isLive = ["scheduled", "open", "paused"].includes(phase);
   const save = () => saveOrders(sale.id).catch((error) => tell({ text: words(error) }));
   return html`<div class="row">
-    ${(isLive || phase === "draft") && html`<${Act} onAct=${() => shift(sale, 1)}>Add units<//><${Act} onAct=${() => shift(sale, -1)}>Take units away<//>`}
+    ${(isLive || phase === "draft") && html`<${Act} onAct=${() => shift(sale, 1)}>Add units<//>
+      <${Act} onAct=${() => shift(sale, -1)}>Take units away<//>`}
     <${Act} onAct=${() => editSale(sale)}>${phase === "open" || phase === "paused" ? "Change the end" : "Edit"}<//>
     ${(phase === "open" || phase === "paused") && html`<${Act} kind="quiet risky" onAct=${() => steer(sale, "end")}>End now<//>`}
     ${(isLive || phase === "draft") && html`<${Act} kind="quiet risky" onAct=${() => steer(sale, "cancel")}>Cancel the sale<//>`}
     <button type="button" class="button quiet" onClick=${save}>Save orders (CSV)</button></div>`;
 }
 
+/** @param {any} event */
+const pick = (event) => {
+  location.hash = `#/sale/${event.currentTarget.value}`;
+};
+
 /** @param {{sale: Admin.Sale}} props */
 const Hero = ({ sale }) => html`<section class="card hero" data-phase=${sale.phase} aria-label="Sale">
   <div class="hero-name">
     ${(live.sales?.length ?? 0) > 1 && html`<label class="hint">Sale
-      <select class="picker" onChange=${(/** @type {any} */ event) => { location.hash = `#/sale/${event.currentTarget.value}`; }}>
-        ${live.sales?.map((one) => html`<option value=${one.id} selected=${one.id === sale.id}>${one.id} · ${productName(one.productId)} · ${one.phase}</option>`)}</select></label>`}
+      <select class="picker" onChange=${pick}>${live.sales?.map((one) => html`
+        <option value=${one.id} selected=${one.id === sale.id}>${one.id} · ${productName(one.productId)} · ${one.phase}</option>`)}</select></label>`}
     <h1>${productName(sale.productId)}</h1>
     <p class="hint numbers">Sale ${sale.id} · ${period(sale)}${sale.note && ` · ${sale.note}`}</p></div>
   <div class="hero-state"><p class="state">${stateOf(sale)}</p><p class="numbers countdown">${countdown(sale)}</p>${pausedBy(sale)}</div>
@@ -69,20 +77,22 @@ const Start = () => html`<section class="card start"><h1>No sale yet</h1>
     <li><a href="#/sales">Make a sale of it</a>: its times and units, as a draft that operators alone see.</li>
     <li>Publish it. It opens and ends by itself.</li></ol></section>`;
 
+const System = () => html`<section class="card"><h2>System</h2>${live.overview ? html`<${Servers} overview=${live.overview} />
+  <p class="hint numbers">${number(live.overview.nodes.length)} processes, ${number(figures()?.connections)} connections,
+    ${` ${number(figures()?.listeners)}`} pages that listen · <a href="#/servers">All of them</a></p>` : html`<${Missing} what="The figures" />`}</section>`;
+
+const Recent = () => html`<section class="card"><h2>Recent changes</h2>${!live.actions ? html`<${Missing} what="The action log" />`
+  : live.actions.length === 0 ? html`<p class="empty">Nobody has changed anything yet.</p>`
+  : html`<ol class="entries">${live.actions.slice(0, 5).map((action) => html`<li key=${action.id}><${Entry} action=${action} isBrief /></li>`)}</ol>
+    <p><a href="#/log">The whole log</a></p>`}</section>`;
+
+const Waiting = () => html`<section class="card"><h1 class="visually-hidden">Control room</h1><${Missing} what="The sale" /></section>`;
+
 export function Control() {
-  const { sale, sales, overview, actions } = live;
-  const others = live.samples.length > 0;
+  const { sale, sales } = live;
   return html`<div class="control">
-    ${sale ? html`<${Hero} sale=${sale} />` : sales?.length === 0 ? html`<${Start} />` : html`<section class="card"><h1 class="visually-hidden">Control room</h1><${Missing} what="The sale" /></section>`}
+    ${sale ? html`<${Hero} sale=${sale} />` : sales?.length === 0 ? html`<${Start} />` : html`<${Waiting} />`}
     ${sale?.balance && html`<${Balance} balance=${sale.balance} />`}
     <div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.title} ...${chart} />`)}</div>
-    <div class="halves">
-      <section class="card"><h2>System</h2>
-        ${overview ? html`<${Servers} overview=${overview} />
-          <p class="hint numbers">${number(overview.nodes.length)} processes, ${number(overview.totals.connections)} connections, ${number(overview.totals.listeners)} pages that listen · <a href="#/servers">All of them</a></p>`
-          : html`<${Missing} what=${others ? "The system" : "Figures"} />`}</section>
-      <section class="card"><h2>Recent changes</h2>
-        ${!actions ? html`<${Missing} what="The action log" />` : actions.length === 0 ? html`<p class="empty">Nobody has changed anything yet.</p>`
-          : html`<ol class="entries">${actions.slice(0, 5).map((action) => html`<li key=${action.id}><${Entry} action=${action} isBrief /></li>`)}</ol><p><a href="#/log">The whole log</a></p>`}</section>
-    </div></div>`;
+    <div class="halves"><${System} /><${Recent} /></div></div>`;
 }

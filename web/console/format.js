@@ -90,7 +90,8 @@ function shown(field, value, all) {
   if (field === "productId") return productName(value);
   if (/(Time|At)$/.test(field)) return moment(value);
   if (/Cents$/.test(field) && all.currency) return price(value, all.currency);
-  return typeof value === "number" ? number(value) : /^[A-Z_]+$/.test(value) && field !== "sku" && field !== "currency" ? value.toLowerCase() : String(value);
+  if (typeof value === "number") return number(value);
+  return field === "state" || field === "status" ? value.toLowerCase() : String(value);
 }
 
 /** The fields that differ and mean something to people. @param {any} before @param {any} after @returns {Admin.Difference[]} */

@@ -46,14 +46,16 @@ export function Act({ kind = "quiet", onAct, why = whyNot(), children }) {
 export const Table = ({ name, head, rows, empty }) => (rows.length
   ? html`<div class="table-frame" role="region" aria-label=${name} tabindex="0"><table class="table">
       <thead><tr>${head.map((text) => html`<th scope="col">${text}</th>`)}</tr></thead>
-      <tbody>${rows.map((cells) => html`<tr>${cells.map((cell) => html`<td class=${/^[\d–]/.test(String(cell)) ? "numbers" : ""}>${cell}</td>`)}</tr>`)}</tbody>
+      <tbody>${rows.map((cells) => html`<tr>${cells.map((cell) =>
+        html`<td class=${/^[\d–]/.test(String(cell)) ? "numbers" : ""}>${cell}</td>`)}</tr>`)}</tbody>
     </table></div>`
   : html`<p class="empty">${empty}</p>`);
 
 /** before → after @param {{lines: Admin.Difference[]}} props */
 export const Differences = ({ lines }) => lines.length
   ? html`<dl class="differences">${lines.map(([name, before, after]) => html`<div><dt>${name}</dt>
-      <dd>${before && html`<s><span class="visually-hidden">before: </span>${before}</s><i aria-hidden="true">→</i>`}<b><span class="visually-hidden">after: </span>${after}</b></dd></div>`)}</dl>`
+      <dd>${before && html`<s><span class="visually-hidden">before: </span>${before}</s><i aria-hidden="true">→</i>`}
+        <b><span class="visually-hidden">after: </span>${after}</b></dd></div>`)}</dl>`
   : null;
 
 /** An entry of the action log. @param {{action: Admin.Action, isBrief?: boolean}} props */

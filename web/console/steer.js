@@ -1,7 +1,7 @@
 /** The changes of a sale: what each asks, shows as before → after, and sends. */
 
 import { html } from "../vendor/preact-htm.js";
-import { moment, number, productName } from "./format.js";
+import { differences, moment, number, productName } from "./format.js";
 import { Ask, Field, show } from "./parts.js";
 import { change } from "./session.js";
 import { live, serverNow } from "./store.js";
@@ -25,11 +25,13 @@ const reason = html`<${Field} name="reason" label="Reason" hint="For the action 
 /** What operators call the state. A sale that is paused before its start is both. @param {Admin.Sale} sale */
 export const stateOf = ({ phase, pausedAt }) => (phase === "scheduled" && pausedAt ? "scheduled, paused" : phase);
 
-/** @type {Record<Verb, {verb: string, done: string, says: string, lines: (sale: Admin.Sale) => Admin.Difference[], isDangerous?: boolean}>} */
+/** @type {Record<Verb, Admin.Change>} */
 const CHANGES = {
   publish: {
     verb: "Publish", done: "Published.", says: "It opens and ends by itself, by its times. It cannot become a draft again.",
-    lines: (sale) => [["State", "draft", Date.parse(sale.startTime) > serverNow() ? "scheduled" : "open"], ["Seen by", "operators", "everybody"]],
+    lines: (sale) => [
+      ["State", "draft", Date.parse(sale.startTime) > serverNow() ? "scheduled" : "open"], ["Seen by", "operators", "everybody"],
+    ],
   },
   pause: {
     verb: "Pause", done: "Paused.", says: "Nobody else is accepted, on any node. Who was accepted before gets the unit.",
@@ -41,11 +43,16 @@ const CHANGES = {
   },
   end: {
     verb: "End now", done: "Ended.", isDangerous: true, says: "Who was accepted before gets the unit. An ended sale does not open again.",
-    lines: (sale) => [["State", stateOf(sale), "ended"], ["End", moment(sale.endTime), "now"], ["Units left unsold", "0", number(sale.balance?.available ?? sale.remaining)]],
+    lines: (sale) => [
+      ["State", stateOf(sale), "ended"], ["End", moment(sale.endTime), "now"],
+      ["Left unsold", "", `${number(sale.balance?.available ?? sale.remaining)} units`],
+    ],
   },
   cancel: {
     verb: "Cancel the sale", done: "Cancelled.", isDangerous: true, says: "For good. Its orders stand; they are cancelled one by one.",
-    lines: (sale) => [["State", stateOf(sale), "cancelled"], ["Seen by", sale.phase === "draft" ? "operators" : "everybody", "operators"]],
+    lines: (sale) => [
+      ["State", stateOf(sale), "cancelled"], ["Seen by", sale.phase === "draft" ? "operators" : "everybody", "operators"],
+    ],
   },
 };
 
@@ -55,7 +62,8 @@ export function steer(sale, what) {
   const name = productName(sale.productId);
   show(() => html`<${Ask} key=${what} title="${verb}: ${name}" verb=${verb} done="${name}: ${done}" says=${says} fields=${reason}
     lines=${() => lines(current(sale))} typed=${() => isDangerous && name}
-    send=${(/** @type {Admin.Values} */ values, /** @type {any} */ { key }) => change(`sales/${sale.id}/${what}`, { reason: values.reason || null }, { key })} />`);
+    send=${(/** @type {Admin.Values} */ values, /** @type {any} */ { key }) =>
+      change(`sales/${sale.id}/${what}`, { reason: values.reason || null }, { key })} />`);
 }
 
 /** Adds units (1), or takes them away (-1). @param {Admin.Sale} sale @param {1 | -1} sign */
@@ -63,7 +71,8 @@ export function shift(sale, sign) {
   const name = productName(sale.productId);
   const isAdding = sign > 0;
   const fields = html`<${Field} name="units" label="How many" type="number" min="1" max="2147483647" required inputmode="numeric" />
-    ${!isAdding && html`<${Field} name="mode" label="If fewer are free" options=${[["exact", "take none"], ["upTo", "take as many as there are"]]} />`}${reason}`;
+    ${!isAdding && html`<${Field} name="mode" label="If fewer are free"
+      options=${[["exact", "take none"], ["upTo", "take as many as there are"]]} />`}${reason}`;
   /** @param {Admin.Values} values @returns {Admin.Difference[]} */
   const lines = (values) => {
     const { units, remaining, balance } = current(sale);
@@ -74,11 +83,13 @@ export function shift(sale, sign) {
     if (available + delta < 0) return [["Units", number(units), `${number(units)}: only ${number(available)} are free`]];
     return [["Units", number(units), number(units + delta)], ["Available", number(available), number(available + delta)]];
   };
-  show(() => html`<${Ask} key=${sign} title="${isAdding ? "Add units" : "Take units away"}: ${name}" verb=${isAdding ? "Add" : "Take away"}
-    done="${name}: ${isAdding ? "units added." : "units taken away."}" says=${isAdding ? "" : "Units that somebody holds are never taken away."}
+  show(() => html`<${Ask} key=${sign}
+    title="${isAdding ? "Add units" : "Take units away"}: ${name}" verb=${isAdding ? "Add" : "Take away"}
+    done="${name}: ${isAdding ? "units added." : "units taken away."}"
+    says=${isAdding ? "" : "Units that somebody holds are never taken away."}
     fields=${fields} lines=${lines} typed=${() => !isAdding && name}
     send=${(/** @type {Admin.Values} */ { units, mode, reason }, /** @type {any} */ { key }) =>
-      change(`sales/${sale.id}/stock`, { delta: sign * Number(units), reason: reason || null, ...(isAdding ? {} : { mode }) }, { key })} />`);
+      change(`sales/${sale.id}/stock`, { delta: sign * Number(units), reason: reason || null, ...(!isAdding && { mode }) }, { key })} />`);
 }
 
 /** Of a draft all may change, of a scheduled sale its times, of an open one its end, of every one its note. */
@@ -88,15 +99,17 @@ const EDITABLE = { draft: 3, scheduled: 2, open: 1, paused: 1, ended: 0, cancell
 export function editSale(sale) {
   const may = sale ? EDITABLE[sale.phase] : 3;
   const noon = new Date(serverNow() + 86_400_000).setHours(12, 0, 0, 0);
-  const [start, end] = [sale?.startTime ?? noon, sale?.endTime ?? noon + 2 * 3_600_000].map((at) => local(new Date(at).toISOString()));
-  const products = [...live.products.values()].map((product) => /** @type {[number, string]} */ ([product.id, `${product.name} (${product.sku})`]));
+  const start = local(new Date(sale?.startTime ?? noon).toISOString());
+  const end = local(new Date(sale?.endTime ?? noon + 2 * 3_600_000).toISOString());
+  const products = [...live.products.values()].map(({ id, name, sku }) => /** @type {[number, string]} */ ([id, `${name} (${sku})`]));
   const name = sale ? productName(sale.productId) : "";
   const zone = "In your time zone";
   const fields = html`
     ${may > 2 && html`<${Field} name="productId" label="Product" options=${products} value=${sale?.productId} required />`}
     ${may > 1 && html`<${Field} name="startTime" label="Start" type="datetime-local" step="1" value=${start} hint=${zone} required />`}
     ${may > 0 && html`<${Field} name="endTime" label="End" type="datetime-local" step="1" value=${end} hint=${zone} required />
-      ${may === 1 && html`<div class="row">${[10, 30, 60].map((minutes) => html`<button type="button" class="button quiet" onClick=${(/** @type {Event} */ event) => later(event, minutes)}>+ ${minutes} min</button>`)}</div>`}`}
+      ${may === 1 && html`<div class="row">${[10, 30, 60].map((minutes) => html`<button type="button" class="button quiet"
+        onClick=${(/** @type {Event} */ event) => later(event, minutes)}>+ ${minutes} min</button>`)}</div>`}`}
     ${may > 2 && html`<${Field} name="units" label="Units" type="number" min="1" max="2147483647" value=${sale?.units} required />`}
     <${Field} name="note" label="Note" area maxlength="2000" value=${sale?.note} hint="For operators" />`;
   /** Only what differs from what the operator saw. @param {Admin.Values} values */
@@ -110,24 +123,23 @@ export function editSale(sale) {
     if ((values.note ?? "") !== (sale?.note ?? "")) patch.note = values.note;
     return patch;
   };
-  /** @type {(field: string, value: any) => string} */
-  const text = (field, value) => (/Time$/.test(field) ? moment(value) : field === "productId" ? productName(value) : String(value || "none"));
-  /** @param {Admin.Values} values @returns {Admin.Difference[]} */
-  const lines = (values) => (sale ? Object.entries(changed(values)).map(([field, value]) => [
-    { productId: "Product", startTime: "Start", endTime: "End", units: "Units", note: "Note" }[field] ?? field,
-    text(field, /** @type {any} */ (current(sale))[field]), text(field, value),
-  ]) : []);
-  show(() => html`<${Ask} key=${sale?.id ?? "new"} title=${sale ? `Edit: ${name}` : "New sale"} verb=${sale ? "Save" : "Make the draft"}
-    done=${sale ? `${name}: saved.` : "The draft is made. Publish it when it is right."} fields=${fields} lines=${lines}
+  /** @param {Admin.Values} values */
+  const lines = (values) => (sale ? differences(current(sale), { ...current(sale), ...changed(values) }) : []);
+  show(() => html`<${Ask} key=${sale?.id ?? "new"} fields=${fields} lines=${lines}
+    title=${sale ? `Edit: ${name}` : "New sale"} verb=${sale ? "Save" : "Make the draft"}
+    done=${sale ? `${name}: saved.` : "The draft is made. Publish it when it is right."}
     typed=${(/** @type {Admin.Values} */ { endTime }) => sale && sale.phase !== "draft" && endTime < end && name}
-    seen=${sale && { version: sale.version, target: `sale:${sale.id}`, record: sale }} now=${sale && current(sale)}
+    seen=${sale && { version: sale.version, target: `sale:${sale.id}`, record: sale }}
+    now=${sale && current(sale)}
     send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) => sale
-      ? change(`sales/${sale.id}`, changed(values), { version: options.version }) : change("sales", changed(values), { key: options.key })} />`);
+      ? change(`sales/${sale.id}`, changed(values), { version: options.version })
+      : change("sales", changed(values), { key: options.key })} />`);
 }
 
 /** @param {Event} event @param {number} minutes */
 function later(event, minutes) {
-  const input = /** @type {HTMLInputElement} */ (/** @type {HTMLElement} */ (event.currentTarget).closest("form")?.elements.namedItem("endTime"));
+  const { form } = /** @type {HTMLButtonElement} */ (event.currentTarget);
+  const input = /** @type {HTMLInputElement} */ (form?.elements.namedItem("endTime"));
   input.value = local(new Date(Date.parse(iso(input.value)) + minutes * 60_000).toISOString());
   input.dispatchEvent(new Event("input", { bubbles: true }));
 }

@@ -84,7 +84,11 @@ export function forget() {
   refusal = null;
 }
 
-/** The sale that the control room shows: the one that was asked for, the one before, or the one that matters most now. It never changes by itself, under an operator's hand. @param {number | null} id */
+/**
+ * The sale that the control room shows: the one that was asked for, the one before, or the one that matters most now. It never changes
+ * by itself, under an operator's hand.
+ * @param {number | null} id
+ */
 export function choose(id) {
   const chosen = id ?? live.saleId ?? mostUrgent()?.id ?? null;
   if (chosen === live.saleId) return;

@@ -98,6 +98,12 @@ declare namespace Admin {
     seen?: Seen; now?: { version: number };
     send: (values: Values, options: { key: string; version?: number }) => Promise<any>;
   }
+  /** What a button of a sale does. */
+  interface Change {
+    verb: string; done: string; says: string; lines: (sale: Sale) => Difference[];
+    /** It cannot be undone. */
+    isDangerous?: boolean;
+  }
   interface Line { name: string; color: string; value: (totals: Totals) => number | null | undefined }
   interface ChartProps { title: string; unit: string; lines: Line[]; isStacked?: boolean; figure: (totals: Totals) => any; note?: any }
   interface Plot {
