@@ -28,6 +28,7 @@ export class Account extends EventTarget {
     super();
     this.language = language;
     this.session = this.#memory.get("session");
+    if (this.session) this.#memory.set("username", this.session.username);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#submit();
@@ -43,16 +44,19 @@ export class Account extends EventTarget {
 
   /**
    * Opens the dialog.
-   * @param {"logIn" | "signUp"} mode
+   * @param {"logIn" | "signUp" | null} mode null: what fits somebody who was logged in here before, or was not
    * @param {(() => void) | null} [then] what to do afterwards
    * @param {string} [why] an error code to be told
    */
   ask(mode, then = null, why = "") {
+    const known = this.#memory.get("username");
     this.#then = then;
-    this.#show(mode);
+    this.#show(mode ?? (known ? "logIn" : "signUp"));
+    if (known && this.#mode === "logIn") element("username", HTMLInputElement).value = known;
     if (why) this.#tell(new ApiError(why, why));
     if (!this.#dialog.open) this.#dialog.showModal();
-    element("username", HTMLInputElement).focus();
+    const isFilled = this.#mode === "logIn" && element("username", HTMLInputElement).value !== "";
+    element(isFilled ? "password" : "username", HTMLInputElement).focus();
   }
 
   /** Forgets a token that the server does not accept. */
@@ -152,6 +156,7 @@ export class Account extends EventTarget {
   #take(session) {
     this.session = session;
     this.#memory.set("session", session);
+    if (session) this.#memory.set("username", session.username);
     this.dispatchEvent(new Event("change"));
   }
 }

@@ -7,6 +7,10 @@ import { openStream } from "../shared/stream.js";
 
 const FIRST_POLL_MS = 400;
 const LONGEST_POLL_MS = 3000;
+/** Where there is no stream, results of at most so many sales are asked for when a shopper comes. */
+const LOOKED_UP = 20;
+/** A stream that is not connected within this time is taken for none. */
+const PATIENCE_MS = 2000;
 
 export class Results {
   /** @type {{token: string} | null} */
@@ -19,6 +23,8 @@ export class Results {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #wait = FIRST_POLL_MS;
+  /** Whether results were looked up, or told by the stream, since the shopper came. */
+  #isInformed = false;
   #options;
 
   /**
@@ -39,9 +45,17 @@ export class Results {
     this.#stream = null;
     this.#isLive = false;
     clearTimeout(this.#timer);
+    this.#isInformed = false;
     if (!session) return;
-    void this.#poll(this.#latest(this.#options.sales()));
     this.#listen();
+    setTimeout(() => this.#lookUp(), PATIENCE_MS);
+  }
+
+  /** Asks once for what a stream would have told. */
+  #lookUp() {
+    if (this.#isInformed || this.#isLive || !this.#session) return;
+    this.#isInformed = true;
+    void this.#poll(this.#latest(this.#options.sales()).slice(0, LOOKED_UP));
   }
 
   /** An attempt was accepted: its result is looked for until it is there. */
@@ -57,6 +71,7 @@ export class Results {
       this.#stream?.close();
       this.#stream = null;
       this.#isLive = false;
+      this.#lookUp();
       this.#schedule();
       return;
     }
@@ -67,14 +82,16 @@ export class Results {
           this.#told.add(data.saleId);
           this.#options.onResult(data.saleId, data.status);
         } else if (name === "ready") {
+          this.#isInformed = true;
           for (const { id } of this.#options.sales()) this.#told.has(id) || this.#options.onNoResult(id);
         }
       },
       onState: (state) => {
         this.#isLive = state === "live";
         this.#told.clear();
-        if (state === "refused") this.#options.onRefused();
-        else this.#schedule();
+        if (state === "refused") return this.#options.onRefused();
+        if (!this.#isLive) this.#lookUp();
+        this.#schedule();
       },
     });
   }
@@ -109,7 +126,7 @@ export class Results {
     }
   }
 
-  /** A result is that of a product's latest sale. @param {import("./state.js").Sale[]} sales */
+  /** A result is that of a product's latest sale. The sales that begin latest come first. @param {import("./state.js").Sale[]} sales */
   #latest(sales) {
     /** @type {Map<number, import("./state.js").Sale>} */
     const latest = new Map();
@@ -117,6 +134,6 @@ export class Results {
       const other = latest.get(sale.product.id);
       if (!other || Date.parse(sale.startTime) > Date.parse(other.startTime)) latest.set(sale.product.id, sale);
     }
-    return [...latest.values()];
+    return [...latest.values()].sort((a, b) => Date.parse(b.startTime) - Date.parse(a.startTime));
   }
 }

@@ -52,8 +52,6 @@ export class Sales extends EventTarget {
   /** Reads the list now; again by itself after a while. */
   async read() {
     clearTimeout(this.#timer);
-    // Whatever becomes of this reading, there is a next one.
-    this.#timer = setTimeout(() => void this.read(), 15_000);
     try {
       const { data } = await request("api/flash-sales", { timeoutMs: 6000 });
       this.#failures = 0;
@@ -65,15 +63,21 @@ export class Sales extends EventTarget {
       this.#failures++;
       if (this.#failures >= FAILURES || !navigator.onLine) this.isOnline = false;
     }
+    this.#schedule();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #schedule() {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => void this.read(), this.#interval() * (0.8 + Math.random() * 0.4));
-    this.dispatchEvent(new Event("change"));
   }
 
   /** Which sale is shown: that one is listened to. @param {number} id */
   show(id) {
+    if (this.#shown === id) return;
     this.#shown = id;
     this.#listen();
+    this.#schedule();
   }
 
   #listen() {

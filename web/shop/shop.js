@@ -40,6 +40,7 @@ let last = { saleId: 0, state: "loading", remaining: Infinity };
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let ticking;
 
+/** The sale that the address names; 0: none. */
 function saleOfAddress() {
   return Number(location.hash.match(/^#sale=(\d{1,15})$/)?.[1] ?? 0);
 }
@@ -65,7 +66,7 @@ function pressOf(sale) {
 
 /** Logs in, then goes on with the press. @param {number} id @param {string} [why] */
 function askToLogIn(id, why) {
-  account.ask(why ? "logIn" : "signUp", () => pressed(id), why);
+  account.ask(null, () => pressed(id), why);
 }
 
 /** @param {number} id */
@@ -180,6 +181,11 @@ select.addEventListener("change", async () => {
   speak(chosen);
 });
 element("buy", HTMLButtonElement).addEventListener("click", () => shown && pressed(shown));
+element("skip", HTMLAnchorElement).addEventListener("click", (event) => {
+  // The address stays that of the sale.
+  event.preventDefault();
+  element("main", HTMLElement).focus();
+});
 element("try-now", HTMLButtonElement).addEventListener("click", () => void Promise.all([sales.read(), clock.synchronize()]));
 window.addEventListener("hashchange", () => {
   shown = saleOfAddress();

@@ -1,6 +1,6 @@
 /** Writes what is known into the page. It changes texts and attributes of elements that index.html has; nothing is made anew. */
 
-import { say, sayError } from "../shared/text.js";
+import { localeOf, say, sayError } from "../shared/text.js";
 import { faviconOf, pathOf } from "./icons.js";
 import { LOOKS, phaseOf, wordOf } from "./state.js";
 
@@ -84,8 +84,9 @@ export function showSale({ sale, state, now, language, isLoggedIn, isOnline, age
   element("buy-icon", SVGPathElement).setAttribute("d", pathOf(look.icon));
   write("hint", hintOf({ state, language, isLoggedIn, isOnline, problem }));
 
-  element("stock", HTMLElement).hidden = phase === "ended" || phase === "cancelled";
+  element("stock", HTMLElement).hidden = phase !== "open" && phase !== "paused";
   write("stock-word", text(`stock_${sale.stock}`));
+  element("stock-word", HTMLElement).dataset.status = { plenty: "good", few: "busy", none: "idle" }[sale.stock];
   write("stock-age", text("age", Math.floor(ageMs / 1000)));
 
   const remaining = start - now;
@@ -116,11 +117,11 @@ function showCountdown(remaining, language) {
   element("countdown", HTMLElement).hidden = remaining <= 0;
   if (remaining <= 0) return;
   const left = Math.ceil(remaining / 1000);
-  const two = new Intl.NumberFormat(language.lang, { minimumIntegerDigits: 2 });
+  const two = new Intl.NumberFormat(localeOf(language), { minimumIntegerDigits: 2 });
   const days = Math.floor(left / SECONDS.day);
   element("unit-days", HTMLElement).hidden = days === 0;
   element("unit-hours", HTMLElement).hidden = left < SECONDS.hour;
-  write("days", new Intl.NumberFormat(language.lang).format(days));
+  write("days", new Intl.NumberFormat(localeOf(language)).format(days));
   write("hours", two.format(Math.floor((left % SECONDS.day) / SECONDS.hour)));
   write("minutes", two.format(Math.floor((left % SECONDS.hour) / SECONDS.minute)));
   write("seconds", two.format(left % SECONDS.minute));
@@ -190,7 +191,7 @@ function make(tag, className, text = "") {
 /** @param {number} cents @param {string} currency @param {Language} language */
 export function money(cents, currency, language) {
   try {
-    const format = new Intl.NumberFormat(language.lang, { style: "currency", currency });
+    const format = new Intl.NumberFormat(localeOf(language), { style: "currency", currency });
     const decimals = format.resolvedOptions().maximumFractionDigits ?? 2;
     return format.format(cents / 10 ** decimals);
   } catch {
@@ -202,8 +203,8 @@ export function money(cents, currency, language) {
 export function moment(at, language) {
   const isToday = new Date(at).toDateString() === new Date().toDateString();
   /** @type {Intl.DateTimeFormatOptions} */
-  const time = { hour: "2-digit", minute: "2-digit" };
-  return new Intl.DateTimeFormat(language.lang, isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(at);
+  const time = { hour: "numeric", minute: "2-digit" };
+  return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(at);
 }
 
 /** @param {Language} language @param {number} precisionMs */
