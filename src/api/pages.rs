@@ -4,6 +4,7 @@
 //! request, so that a page can be edited without compiling.
 
 mod files;
+mod source;
 
 use actix_web::{
     HttpRequest, HttpResponse,

@@ -17,6 +17,14 @@ export function preferredLanguage(available, chosen) {
 }
 
 /**
+ * The reader's own variant of a language (en-GB, ar-EG), for numbers and times.
+ * @param {Language} language
+ */
+export function localeOf({ lang }) {
+  return navigator.languages.find((tag) => tag.toLowerCase().split("-")[0] === lang) ?? lang;
+}
+
+/**
  * Puts the texts into every element that asks for one: `data-text="key"` for the content, `data-label="key"` for `aria-label`.
  * @param {ParentNode} root
  * @param {Language} language

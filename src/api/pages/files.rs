@@ -9,6 +9,7 @@ use actix_web::web::Bytes;
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
+use super::source::without_comments;
 use crate::http::StaticFile;
 
 /// Stands for the relative address of the files in a page.
@@ -73,6 +74,11 @@ impl Site {
         let (shop, console) = (page(Page::Shop), page(Page::Console));
         let assets = contents.into_iter().filter_map(|(path, content)| {
             let content_type = content_type(&path).filter(|_| !is_page(&path))?;
+            let content = if has_comments(&path) {
+                without_comments(&String::from_utf8_lossy(&content)).into()
+            } else {
+                content
+            };
             Some((path, StaticFile::of(content_type, content)))
         });
         Self {
@@ -115,6 +121,12 @@ fn hash(contents: &BTreeMap<String, Bytes>) -> String {
 
 fn is_page(path: &str) -> bool {
     path.rsplit_once('.').is_some_and(|(_, end)| end == "html")
+}
+
+/// Scripts and style sheets of the project's own. Those of others are served byte for byte.
+fn has_comments(path: &str) -> bool {
+    let end = path.rsplit_once('.').map(|(_, end)| end);
+    matches!(end, Some("js" | "css")) && !path.starts_with("vendor/")
 }
 
 /// Files of other types, as notes and settings of tools, are not served.
