@@ -28,6 +28,7 @@ RUN mkdir src \
 COPY config config
 COPY migrations migrations
 COPY src src
+COPY web web
 RUN touch src/main.rs src/lib.rs \
     && cargo build --release --locked
 

@@ -13,6 +13,7 @@ mod health;
 mod mapping;
 mod openapi;
 mod orders;
+mod pages;
 mod public;
 mod readiness;
 mod router;

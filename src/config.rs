@@ -59,6 +59,7 @@ pub struct ServerConfig {
     pub frontend_origins: Vec<String>,
     /// Whether `/api-docs` is served.
     pub api_docs: bool,
+    pub pages: PagesConfig,
     /// Whether refused attempts are answered with the original service's 400.
     pub original_status_codes: bool,
     /// Threads that serve connections; 0: one per core.
@@ -83,6 +84,19 @@ pub struct ServerConfig {
     pub startup_timeout: Duration,
     /// The process is not ready while an accepted attempt has waited longer than this to be settled. Zero: no such check.
     pub settlement_lag: Duration,
+}
+
+/// The pages that the program brings along.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PagesConfig {
+    /// Whether `/` is the shopper's page.
+    pub shop: bool,
+    /// Whether `/admin` is the operators' console.
+    pub admin: bool,
+    /// Sources of images besides this server, as in a Content-Security-Policy.
+    pub image_origins: Vec<String>,
+    /// Origins of pages that may show ours in a frame.
+    pub frame_ancestors: Vec<String>,
 }
 
 /// The address of a listener in addition to the API's.

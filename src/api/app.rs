@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{admin::Reports, health::MetricsPage, readiness::Readiness, router, table};
+use super::{
+    admin::Reports, health::MetricsPage, pages::Pages, readiness::Readiness, router, table,
+    table::Optional,
+};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
@@ -26,6 +29,7 @@ pub struct App {
     pub results: Arc<Results>,
     pub operators: Operators,
     pub probes: Probes,
+    pub(super) pages: Pages,
 }
 
 /// What the API of operators works with.
@@ -46,10 +50,10 @@ pub struct Probes {
 }
 
 impl App {
-    /// Hangs up the table. `api_docs` and `metrics` say whether these optional pages are part of it.
+    /// Hangs up the table with its optional parts.
     pub(super) fn configure(
         &self,
-        (api_docs, metrics): (bool, bool),
+        optional: Optional,
         statuses: Statuses,
         config: &mut ServiceConfig,
     ) {
@@ -65,13 +69,13 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(replies));
         self.install_operators(config);
-        router::mount(table::served(api_docs, metrics), statuses, config);
+        router::mount(table::served(optional), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.
-    pub(super) fn configure_inside(&self, config: &mut ServiceConfig) {
+    pub(super) fn configure_inside(&self, admin_page: bool, config: &mut ServiceConfig) {
         self.install_operators(config);
-        router::mount(table::inside(), Statuses::Ours, config);
+        router::mount(table::inside(admin_page), Statuses::Ours, config);
     }
 
     fn install_operators(&self, config: &mut ServiceConfig) {
@@ -84,6 +88,7 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.auth)))
             .app_data(Data::from(Arc::clone(&self.directory)))
             .app_data(Data::from(Arc::clone(&self.tokens)))
+            .app_data(Data::new(self.pages.clone()))
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
             .app_data(Data::from(reports));

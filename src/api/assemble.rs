@@ -5,7 +5,9 @@ use std::sync::Arc;
 use actix_web::web::ServiceConfig;
 use anyhow::Context;
 
-use super::{App, Probes, Readiness, Reports, admin::Doctor, app::Operators};
+use super::{
+    App, Probes, Readiness, Reports, admin::Doctor, app::Operators, pages::Pages, table::Optional,
+};
 
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
@@ -114,6 +116,7 @@ pub async fn serve(
         results: services.results,
         operators,
         probes,
+        pages: Pages::new(&config.server.pages, config.server.api_docs),
     };
     let for_inside = app.clone();
     let listener = port.listen().context("the port cannot be listened on")?;
@@ -122,8 +125,7 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        // In production metrics are for the inside: `serve_probes` serves them there.
-        let optional = (server_config.api_docs, !server_config.production);
+        let optional = Optional::of(&server_config);
         let statuses = Statuses::new(server_config.original_status_codes);
         let configure = move |service: &mut _| app.configure(optional, statuses, service);
         let threads = server_config.http_threads;
@@ -170,7 +172,8 @@ pub fn serve_inside(
     app: App,
     port: http::Bound,
 ) -> anyhow::Result<()> {
-    let configure = move |service: &mut ServiceConfig| app.configure_inside(service);
+    let admin_page = config.pages.admin;
+    let configure = move |service: &mut ServiceConfig| app.configure_inside(admin_page, service);
     serve_beside(lifecycle, config, port, configure)
 }
 

@@ -3,17 +3,23 @@
 //! The one place. The document is completed from it, so that it cannot fall behind.
 
 use super::{
-    accounts, admin, docs, health, orders, public,
+    accounts, admin, docs, health, orders, pages, public,
     router::{ATTEMPT_PATH, Endpoint, get, post},
     sale,
 };
-use crate::http::ErrorCode::{
-    self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
-    InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, Paused, RequestTimeout,
-    ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
-    TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
-    ValidationFailed,
+use crate::{
+    config::ServerConfig,
+    http::ErrorCode::{
+        self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
+        InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, Paused, RequestTimeout,
+        ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
+        TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
+        UsernameTaken, ValidationFailed,
+    },
 };
+
+/// Files of the pages.
+const ASSET_PATH: &str = "/assets/{hash}/{file:.*}";
 
 const REGISTER: &[ErrorCode] = &[
     InvalidJson,
@@ -146,8 +152,9 @@ pub(super) fn api() -> Vec<Endpoint> {
     ];
     table.extend(probes());
     table.extend(admin::table());
+    table.extend(console());
     table.extend([
-        get("index", "/", &[], docs::index),
+        get("index", "/", &[], pages::index),
         get("docs", "/api-docs", &[], docs::index),
         get("openapi", "/api-docs/openapi.json", &[], docs::openapi),
         get("docs_files", "/api-docs/{file:.*}", &[NotFound], docs::file),
@@ -155,20 +162,60 @@ pub(super) fn api() -> Vec<Endpoint> {
     table
 }
 
-/// What the API answers, with or without the pages of the documentation and the metrics.
-pub(super) fn served(api_docs: bool, metrics: bool) -> Vec<Endpoint> {
+/// The parts of the table that settings switch on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Optional {
+    pub(super) api_docs: bool,
+    pub(super) metrics: bool,
+    pub(super) shop_page: bool,
+    pub(super) admin_page: bool,
+}
+
+impl Optional {
+    pub(super) fn of(config: &ServerConfig) -> Self {
+        Self {
+            api_docs: config.api_docs,
+            // In production metrics are for the inside: `serve_probes` serves them there.
+            metrics: !config.production,
+            shop_page: config.pages.shop,
+            admin_page: config.pages.admin,
+        }
+    }
+
+    fn has(self, path: &str) -> bool {
+        match path {
+            "/" => self.api_docs || self.shop_page,
+            "/metrics" => self.metrics,
+            "/admin" | "/admin/" => self.admin_page,
+            ASSET_PATH => self.shop_page || self.admin_page,
+            path => self.api_docs || !path.starts_with("/api-docs"),
+        }
+    }
+}
+
+/// What the API answers, with the optional parts that are switched on.
+pub(super) fn served(optional: Optional) -> Vec<Endpoint> {
     let mut table = api();
-    table.retain(|endpoint| {
-        let is_docs = endpoint.path == "/" || endpoint.path.starts_with("/api-docs");
-        (api_docs || !is_docs) && (metrics || endpoint.path != "/metrics")
-    });
+    table.retain(|endpoint| optional.has(endpoint.path));
     table
+}
+
+/// The operators' console, and the files of all pages.
+fn console() -> Vec<Endpoint> {
+    vec![
+        get("admin_page", "/admin", &[], pages::console),
+        get("admin_page", "/admin/", &[], pages::console_with_slash),
+        get("assets", ASSET_PATH, &[NotFound], pages::asset),
+    ]
 }
 
 /// What a node answers on the port for the inside, on connections of its own: operators reach it while shoppers have all of the
 /// API's.
-pub(super) fn inside() -> Vec<Endpoint> {
+pub(super) fn inside(admin_page: bool) -> Vec<Endpoint> {
     let mut table = probes();
+    if admin_page {
+        table.extend(console());
+    }
     table.push(post("login", "/api/auth/login", LOGIN, accounts::login));
     table.extend(admin::table());
     table

@@ -11,6 +11,7 @@ mod drain;
 mod failures;
 mod limits;
 mod origins;
+mod pages;
 mod upgrades;
 
 use std::{sync::Arc, time::Duration};
@@ -24,14 +25,14 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{health::MetricsPage, router, table};
+use super::{health::MetricsPage, pages::Pages, router, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Tokens,
         accounts::{Accounts, directory},
     },
     clock::{Clock, SystemClock},
-    config::{AuthConfig, LimitsConfig, Secret, ServerConfig},
+    config::{AuthConfig, LimitsConfig, PagesConfig, Secret, ServerConfig},
     http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
@@ -70,6 +71,12 @@ fn server_config() -> ServerConfig {
         port: 0,
         frontend_origins: Vec::new(),
         api_docs: true,
+        pages: PagesConfig {
+            shop: true,
+            admin: true,
+            image_origins: Vec::new(),
+            frame_ancestors: Vec::new(),
+        },
         original_status_codes: false,
         http_threads: 1,
         max_connections: 100,
@@ -144,7 +151,8 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let (api_docs, metrics) = (config.api_docs, !config.production);
+        let optional = table::Optional::of(&config);
+        let pages = Pages::new(&config.pages, config.api_docs);
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
@@ -155,8 +163,9 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&directory)))
                     .app_data(Data::from(Arc::clone(&tokens)))
                     .app_data(Data::from(Arc::clone(&clock)))
+                    .app_data(Data::new(pages.clone()))
                     .app_data(Data::new(page));
-                router::mount(table::served(api_docs, metrics), statuses, service);
+                router::mount(table::served(optional), statuses, service);
             })
             .await
         });

@@ -207,15 +207,25 @@ impl Running {
     }
 
     /// Prints the addresses, the demo logins, the current sale and the path of the data.
-    pub(super) async fn announce(&self, url: &str, auth: &AuthConfig) {
+    pub(super) async fn announce(&self, url: &str, config: &Config) {
         let ports = self.ports();
         let now = self.clock.now();
         let sales = ports.ledger.sales(now).await.unwrap_or_default();
         let current = sales.iter().find(|sale| sale.window.end > now);
 
-        say!("\n  API            {url}");
-        say!("  Documentation  {url}/api-docs");
-        if has_demo_logins(ports.ledger.as_ref(), auth).await {
+        let server = &config.server;
+        say!("");
+        if server.pages.shop {
+            say!("  Shop           {url}/");
+        }
+        if server.pages.admin {
+            say!("  Console        {url}/admin");
+        }
+        say!("  API            {url}");
+        if server.api_docs {
+            say!("  Documentation  {url}/api-docs");
+        }
+        if has_demo_logins(ports.ledger.as_ref(), &config.auth).await {
             say!("  Logins         {}", logins());
         }
         match current {

@@ -62,7 +62,7 @@ struct Create {
     name: String,
     #[arg(long, default_value = "")]
     description: String,
-    /// An https address
+    /// An https address, or a path on this server
     #[arg(long, value_name = "URL")]
     image_url: Option<String>,
     /// In the currency's smallest unit
@@ -90,7 +90,7 @@ struct Edit {
     name: Option<String>,
     #[arg(long)]
     description: Option<String>,
-    /// An https address; empty removes it
+    /// An https address, or a path on this server; empty removes it
     #[arg(long, value_name = "URL")]
     image_url: Option<String>,
     #[arg(long, value_name = "N")]

@@ -129,7 +129,7 @@ impl Serve {
         }
         tracing::info!("serving {url}, documented at {url}/api-docs");
         if let Some(embedded) = &embedded {
-            embedded.announce(&url, &config.auth).await;
+            embedded.announce(&url, &config).await;
         }
         // Connections have the timeout; the attempts that they sent have a little more time to be appended and answered.
         let server = &config.server;

@@ -4,9 +4,9 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
-    OperatorConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism,
-    Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig,
-    TlsMode, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
+    OperatorConfig, PagesConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig,
+    SaslMechanism, Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig,
+    TlsConfig, TlsMode, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// Accepted lifetimes of a token. A shorter one could end between the login and the sale. A longer one would keep a token valid
@@ -87,6 +87,12 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         port,
         frontend_origins: read.origins("server.frontend_url"),
         api_docs: read.flag("server.api_docs"),
+        pages: PagesConfig {
+            shop: read.flag("server.shop_page"),
+            admin: read.flag("server.admin_page"),
+            image_origins: read.page_origins("server.page_image_origins", &["https:"]),
+            frame_ancestors: read.page_origins("server.page_frame_ancestors", &["'self'"]),
+        },
         original_status_codes: read.flag("server.original_status_codes"),
         http_threads: read.number("server.http_threads", 0..=1024),
         max_connections,
@@ -444,6 +450,31 @@ mod tests {
             ("STRESS_TEST_CONCURRENT", "50"),
         ]);
         assert_eq!(config.unwrap().sale.product_sku, "FLASH-001");
+    }
+
+    #[test]
+    fn origins_of_pages_are_taken_as_a_policy_spells_them() {
+        let pages = with(&[
+            ("PAGE_IMAGE_ORIGINS", "https: http://127.0.0.1:9000"),
+            ("PAGE_FRAME_ANCESTORS", "'self' https://*.shop.example"),
+        ]);
+        let pages = pages.unwrap().server.pages;
+        assert_eq!(pages.image_origins, ["https:", "http://127.0.0.1:9000"]);
+        assert_eq!(pages.frame_ancestors, ["'self'", "https://*.shop.example"]);
+        for wrong in [
+            "shop.example",
+            "https://a.example/path",
+            "https://a.example;script-src",
+            "https://a.example,https://b.example",
+            "'unsafe-inline'",
+            "https://",
+            "*",
+        ] {
+            for setting in ["PAGE_IMAGE_ORIGINS", "PAGE_FRAME_ANCESTORS"] {
+                let problems = with(&[(setting, wrong)]).unwrap_err();
+                assert!(problems.0[0].contains(setting), "{wrong}: {problems}");
+            }
+        }
     }
 
     #[test]

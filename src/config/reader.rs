@@ -284,6 +284,33 @@ impl Reader {
         origins
     }
 
+    /// Origins separated by spaces, or one of `words`, as they stand in a Content-Security-Policy.
+    pub(super) fn page_origins(&mut self, setting: &str, words: &[&str]) -> Vec<String> {
+        let text = self.text(setting);
+        let origins: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+        let is_host = |host: &str| {
+            let legal = |byte: u8| byte.is_ascii_alphanumeric() || b".-:[]*".contains(&byte);
+            !host.is_empty() && host.bytes().all(legal)
+        };
+        let legal = |origin: &String| {
+            let host = origin.strip_prefix("https://");
+            words.contains(&origin.as_str())
+                || host
+                    .or_else(|| origin.strip_prefix("http://"))
+                    .is_some_and(is_host)
+        };
+        if !origins.iter().all(legal) {
+            let what = format!(
+                "must be origins as in https://shop.example, without a path, separated by spaces, or {}, not {}",
+                words.join(", "),
+                shown(&text)
+            );
+            self.problem(setting, &what);
+            return Vec::new();
+        }
+        origins
+    }
+
     pub(super) fn list(&self, setting: &str) -> Vec<String> {
         let text = self.text(setting);
         // Removes the slash that people write after an origin, and browsers do not.

@@ -19,6 +19,8 @@ pub struct Product {
     pub sku: &'static str,
     pub name: &'static str,
     pub description: &'static str,
+    /// A path on the API's server, where the pages' pictures are.
+    pub image_url: &'static str,
     pub price_cents: i64,
 }
 
@@ -54,18 +56,21 @@ pub const PRODUCTS: [Product; 3] = [
         sku: "FLASH-001",
         name: "Premium Smartphone",
         description: "Latest model smartphone with advanced features",
+        image_url: "assets/latest/shop/pictures/smartphone.svg",
         price_cents: 99_900,
     },
     Product {
         sku: "FLASH-002",
         name: "Wireless Headphones",
         description: "Noise-cancelling headphones with a long-lasting battery",
+        image_url: "assets/latest/shop/pictures/headphones.svg",
         price_cents: 19_900,
     },
     Product {
         sku: "FLASH-003",
         name: "Smart Watch",
         description: "Fitness tracking and notifications on the wrist",
+        image_url: "assets/latest/shop/pictures/watch.svg",
         price_cents: 29_900,
     },
 ];

@@ -35,7 +35,7 @@ pub enum Invalid {
     },
     #[error("{0} must be three capital letters (ISO 4217), like EUR")]
     Currency(&'static str),
-    #[error("{0} must be an https address of at most 2000 characters")]
+    #[error("{0} must be an https address or a path on this server, of at most 2000 characters")]
     Address(&'static str),
     #[error("{0} must be a time of RFC 3339, like 2030-11-29T12:00:00Z")]
     Time(&'static str),

@@ -19,6 +19,7 @@ mod kafka_cluster;
 mod kafka_security;
 mod nodes;
 mod original;
+mod pages;
 mod partitions;
 mod postgres_modes;
 mod postgres_pooler;

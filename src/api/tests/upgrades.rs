@@ -61,6 +61,7 @@ async fn the_documentation_names_no_path_from_the_root() {
 async fn the_documentation_can_be_switched_off() {
     let mut config = server_config();
     config.api_docs = false;
+    config.pages.shop = false;
     let server = Server::with(config, &no_limits()).await;
     for path in ["/", "/api-docs", "/api-docs/", "/api-docs/openapi.json"] {
         assert_eq!(

@@ -106,6 +106,7 @@ fn seed_product(conn: &mut SqliteConnection, product: Product) -> QueryResult<Se
             products::sku.eq(product.sku),
             products::name.eq(product.name),
             products::description.eq(product.description),
+            products::image_url.eq(product.image_url),
             products::price_cents.eq(product.price_cents),
         ))
         .execute(conn)?;

@@ -25,7 +25,7 @@ const ADD_ACCOUNT: &str = "
     INSERT INTO users (username, email, username_key, email_key, password_hash, role) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 
 const ADD_PRODUCT: &str = "
-    INSERT INTO products (sku, name, description, price_cents) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    INSERT INTO products (sku, name, description, image_url, price_cents) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
 
 const FIND_PRODUCT: &str = "SELECT id FROM products WHERE sku = ?";
 
@@ -121,6 +121,7 @@ async fn seed_product(conn: &mut AsyncPgConnection, product: Product) -> QueryRe
         .bind::<Text, _>(product.sku)
         .bind::<Text, _>(product.name)
         .bind::<Text, _>(product.description)
+        .bind::<Text, _>(product.image_url)
         .bind::<BigInt, _>(product.price_cents)
         .execute(conn)
         .await?;

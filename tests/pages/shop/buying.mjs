@@ -1,0 +1,158 @@
+/** How a shopper buys: from signing up to the result, by keyboard, beforehand, and when nothing is left. */
+import { assert, until } from "../harness.mjs";
+import { atButton, stateIs, textOf } from "./page.mjs";
+
+export const scenarios = {
+  "a new shopper signs up, waits for the opening and buys by keyboard alone": async (bed) => {
+    const sale = await bed.sale({ opensInMs: 20_000, units: 1 });
+    const page = await bed.page(`/#sale=${sale.id}`);
+    await stateIs(page, "counting");
+    // From the top of the page to the button and into the dialog, with the keys that everybody has.
+    await page.keyboard.press("Tab");
+    assert((await page.evaluate(() => document.activeElement.className)) === "skip", "the first stop is the link that skips the header");
+    await page.keyboard.press("Enter");
+    await tabTo(page, "buy");
+    await page.keyboard.press("Enter");
+    await page.locator("#account[open]").waitFor();
+    const name = `key${Date.now()}`;
+    await page.keyboard.type(name);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type(`${name}@example.com`);
+    await page.keyboard.press("Tab");
+    await page.keyboard.type("correct horse");
+    await page.keyboard.press("Enter");
+    await page.locator("#account:not([open])").waitFor({ state: "attached" });
+    await stateIs(page, "armed");
+    assert((await atButton(page)) === "buy", "the focus is on the button again");
+    assert((await textOf(page, "who")) === name, "the page says who is logged in");
+    // Taken back, and pressed again when it is open.
+    await page.keyboard.press("Space");
+    await stateIs(page, "counting");
+    await stateIs(page, "open", 30_000);
+    assert((await atButton(page)) === "buy", "the focus has stayed through the opening");
+    await page.keyboard.press("Enter");
+    await stateIs(page, "bought");
+    assert((await atButton(page)) === "buy", "the focus has stayed through the purchase");
+    await bed.axe(page, "bought");
+    assert((await textOf(page, "live")).includes("It is yours"), "a screen reader is told");
+    assert((await page.title()).startsWith("✓ Yours"), "the title says so");
+    await until("the order is in the ledger", async () => (await bed.sold(sale.id)) === 1);
+  },
+
+  "the second shopper sees that it is sold out, and the one who asked gets nothing": async (bed) => {
+    const sale = await bed.sale({ units: 1 });
+    const [first, second, third] = [await bed.shopper(), await bed.shopper(), await bed.shopper()];
+    const buyer = await bed.page(`/#sale=${sale.id}`, { as: first });
+    const late = await bed.page(`/#sale=${sale.id}`, { as: second });
+    const watcher = await bed.page(`/#sale=${sale.id}`, { as: third });
+    await stateIs(late, "open");
+    await stateIs(watcher, "open");
+    await stateIs(buyer, "open");
+    await buyer.locator("#buy").click();
+    await stateIs(buyer, "bought");
+    // The second one presses before the page has heard of it.
+    if ((await late.locator("#buy").getAttribute("data-state")) === "open") {
+      await late.locator("#buy").click();
+      await stateIs(late, "failed");
+      await bed.axe(late, "failed");
+    }
+    await stateIs(watcher, "soldOut");
+    await bed.axe(watcher, "sold out");
+    assert((await textOf(watcher, "phase")) === "Sold out", "the word above the name");
+    // A unit that is added can be bought, by both.
+    await bed.operate("POST", `/sales/${sale.id}/stock`, { delta: 1 }, { "idempotency-key": `add-${sale.id}` });
+    await stateIs(watcher, "open");
+    await watcher.locator("#buy").click();
+    await stateIs(watcher, "bought");
+    await until("two orders", async () => (await bed.sold(sale.id)) === 2);
+  },
+
+  "a press before the start is sent at the start, spread over a quarter of a second": async (bed) => {
+    const sale = await bed.sale({ opensInMs: 6000, units: 5 });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper() });
+    await stateIs(page, "counting");
+    let sentAt = 0;
+    page.on("request", (request) => request.method() === "POST" && request.url().includes("/attempt/") && (sentAt ||= Date.now()));
+    await page.locator("#buy").click();
+    await stateIs(page, "armed");
+    await bed.axe(page, "armed");
+    await stateIs(page, "bought");
+    const late = sentAt - sale.startTime;
+    // Up to 250 ms on purpose, the rest is the machine's.
+    assert(late >= -30 && late <= 500, `it was sent ${late} ms after the start`);
+  },
+
+  "a press before the start survives a reload": async (bed) => {
+    const sale = await bed.sale({ opensInMs: 6000, units: 5 });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper() });
+    await stateIs(page, "counting");
+    await page.locator("#buy").click();
+    await stateIs(page, "armed");
+    await page.reload();
+    await stateIs(page, "armed");
+    await stateIs(page, "bought");
+    await page.reload();
+    await stateIs(page, "bought");
+  },
+
+  "a paused sale says so, keeps a press, and goes on by itself": async (bed) => {
+    const sale = await bed.sale({ units: 5 });
+    await bed.operate("POST", `/sales/${sale.id}/pause`, { reason: "A test" });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper() });
+    await stateIs(page, "paused");
+    await bed.axe(page, "paused");
+    await page.locator("#buy").click();
+    await stateIs(page, "pausedArmed");
+    await bed.operate("POST", `/sales/${sale.id}/resume`);
+    await stateIs(page, "bought");
+  },
+
+  "a token that has ended leads to the log-in, and then to the purchase": async (bed) => {
+    const sale = await bed.sale({ units: 5 });
+    const shopper = await bed.shopper();
+    const page = await bed.page(`/#sale=${sale.id}`, { as: shopper });
+    await stateIs(page, "open");
+    await bed.api("POST", "/api/auth/logout", undefined, shopper.token);
+    await page.locator("#buy").click();
+    // The other nodes know it within five seconds; this one at once.
+    await page.locator("#account[open]").waitFor();
+    await page.locator("#username").fill(shopper.username);
+    await page.locator("#password").fill("wrong");
+    await page.locator("#account-submit").click();
+    await page.locator("#account-error", { hasText: "do not belong together" }).waitFor();
+    await bed.axe(page, "a wrong password");
+    await page.locator("#password").fill(shopper.password);
+    await page.locator("#account-submit").click();
+    await stateIs(page, "bought");
+  },
+
+  "signing up says what is wrong beside the field": async (bed) => {
+    await bed.sale({ units: 5 });
+    const taken = await bed.shopper();
+    const page = await bed.page("/");
+    await page.locator("#log-in").click();
+    await page.locator("#account-swap").click();
+    await page.locator("#account-submit").click();
+    assert((await textOf(page, "username-error")) === "Please fill this in.", "an empty field");
+    await page.locator("#username").fill(taken.username);
+    await page.locator("#email").fill("nobody");
+    await page.locator("#password").fill("short");
+    await page.locator("#account-submit").click();
+    assert((await textOf(page, "email-error")).includes("not an e-mail"), "a wrong address");
+    assert((await textOf(page, "password-error")).includes("6 and 128"), "a short password");
+    await bed.axe(page, "wrong fields");
+    await page.locator("#email").fill(`${taken.username}x@example.com`);
+    await page.locator("#password").fill("correct horse");
+    await page.locator("#account-submit").click();
+    await page.locator("#username-error", { hasText: "taken" }).waitFor();
+    assert((await atButton(page)) === "username", "the focus is where the mistake is");
+  },
+};
+
+async function tabTo(page, id) {
+  for (let stop = 0; stop < 20; stop++) {
+    if ((await atButton(page)) === id) return;
+    await page.keyboard.press("Tab");
+  }
+  throw new Error(`Tab does not lead to #${id}`);
+}

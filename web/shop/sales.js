@@ -1,0 +1,121 @@
+/** The list of sales as the server has it now: pushed for the sale that is shown, polled for the others and where there is no push. */
+
+import { request } from "../shared/api.js";
+import { openStream } from "../shared/stream.js";
+import { phaseOf } from "./state.js";
+
+/** @typedef {import("./state.js").Sale} Sale */
+
+/** After this many failed readings in a row the page says that it is offline. */
+const FAILURES = 2;
+/** A stream is closed this long after the tab was hidden: browsers open six connections to a server, in all tabs together. */
+const HIDDEN_MS = 10_000;
+
+/** Fires `change` when it has read, and when it could not. */
+export class Sales extends EventTarget {
+  /** @type {Sale[]} */
+  list = [];
+  /** Whether the list was read at all. */
+  isKnown = false;
+  isOnline = true;
+  /** When each sale was confirmed last, by `performance.now()`. @type {Map<number, number>} */
+  readAt = new Map();
+  #clock;
+  #failures = 0;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  /** @type {{id: number, close: () => void} | null} */
+  #stream = null;
+  #isLive = false;
+  #shown = 0;
+
+  /** @param {import("../shared/clock.js").ServerClock} clock */
+  constructor(clock) {
+    super();
+    this.#clock = clock;
+  }
+
+  start() {
+    /** @type {ReturnType<typeof setTimeout> | undefined} */
+    let hidden;
+    document.addEventListener("visibilitychange", () => {
+      clearTimeout(hidden);
+      if (document.visibilityState === "visible") {
+        this.#listen();
+        void this.read();
+      } else hidden = setTimeout(() => this.#listen(), HIDDEN_MS);
+    });
+    for (const name of ["online", "offline"]) window.addEventListener(name, () => void this.read());
+    return this.read();
+  }
+
+  /** Reads the list now; again by itself after a while. */
+  async read() {
+    clearTimeout(this.#timer);
+    try {
+      const { data } = await request("api/flash-sales", { timeoutMs: 6000 });
+      this.#failures = 0;
+      this.isOnline = true;
+      this.isKnown = true;
+      this.list = data;
+      for (const sale of data) this.readAt.set(sale.id, performance.now());
+    } catch {
+      this.#failures++;
+      if (this.#failures >= FAILURES || !navigator.onLine) this.isOnline = false;
+    }
+    this.#schedule();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #schedule() {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.read(), this.#interval() * (0.8 + Math.random() * 0.4));
+  }
+
+  /** Which sale is shown: that one is listened to. @param {number} id */
+  show(id) {
+    if (this.#shown === id) return;
+    this.#shown = id;
+    this.#listen();
+    this.#schedule();
+  }
+
+  #listen() {
+    const wanted = document.visibilityState === "visible" ? this.#shown : 0;
+    if ((this.#stream?.id ?? 0) === wanted) return;
+    this.#stream?.close();
+    this.#stream = null;
+    this.#isLive = false;
+    if (wanted === 0) return;
+    const { close } = openStream(`api/flash-sales/${wanted}/events`, {
+      onEvent: (name, sale) => name === "sale" && this.#take(sale),
+      onState: (state) => {
+        const was = this.#isLive;
+        this.#isLive = state === "live";
+        if (was && !this.#isLive) void this.read();
+      },
+    });
+    this.#stream = { id: wanted, close };
+  }
+
+  /** @param {Sale} sale */
+  #take(sale) {
+    const isListed = this.list.some(({ id }) => id === sale.id);
+    this.list = isListed ? this.list.map((old) => (old.id === sale.id ? sale : old)) : [...this.list, sale];
+    this.readAt.set(sale.id, performance.now());
+    this.isOnline = true;
+    this.dispatchEvent(new Event("change"));
+  }
+
+  /** How long until the next reading, in milliseconds. */
+  #interval() {
+    if (!this.isOnline || this.#failures > 0) return Math.min(1000 * 2 ** this.#failures, 10_000);
+    if (document.visibilityState !== "visible") return 20_000;
+    const shown = this.list.find(({ id }) => id === this.#shown);
+    if (!shown || phaseOf(shown, this.#clock.now()) === "ended") return 15_000;
+    // A stream says what changes; the reading says what else there is, and that the stock's word is still true.
+    if (this.#isLive) return 10_000;
+    const untilStart = Date.parse(shown.startTime) - this.#clock.now();
+    return untilStart > 60_000 ? 10_000 : 2000;
+  }
+}
