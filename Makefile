@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract docs packaging image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ configuration: ## write docs/CONFIGURATION.md from config/default.toml
 
 contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
 	@scripts/contract.sh
+
+api-changes: ## changes of docs/openapi.json since BASE (the last release) that break clients
+	@scripts/contract/api_changes.sh $(BASE)
 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet

@@ -14,7 +14,7 @@ mod results;
 mod services;
 mod worker;
 
-pub use lag::SettlementLag;
+pub use lag::{SettlementLag, WatchedServers};
 pub use limit::AttemptLimit;
 pub use purchase::{Accepted, Purchase, Refusal};
 pub use reply_queue::ReplyQueue;

@@ -15,7 +15,10 @@ use crate::{
     http::{self, Statuses},
     ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Services, SettlementLag, audit::Audit, dead_letters::DeadLetters},
+    order::{
+        AttemptLimit, Services, SettlementLag, WatchedServers, audit::Audit,
+        dead_letters::DeadLetters,
+    },
     port::{AccountStore, Administration, Ports},
     sale::Steering,
 };
@@ -53,9 +56,10 @@ pub async fn serve(
         clock,
     } = ports;
     let engines = DirectoryEngines {
-        ledger: Arc::clone(&ledger),
-        gate: Arc::clone(&gate),
-        log: Arc::clone(&log),
+        ledger: ledger.clone(),
+        offsets: ledger.clone(),
+        gate: gate.clone(),
+        log: log.clone(),
         group: config.kafka.consumer_group.clone(),
     };
     let directory = Directory::open(lifecycle, engines)
@@ -70,7 +74,7 @@ pub async fn serve(
     let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
     let passwords = Passwords::new(&config.auth)?;
     let auth = Auth::new(
-        Arc::clone(&ledger),
+        ledger.clone(),
         accounts,
         Arc::clone(&directory),
         AuthLimits::new(&config.limits),
@@ -139,14 +143,16 @@ fn operators(config: &Config, ports: &Ports, backoffice: Backoffice) -> Operator
     Operators {
         steering: Arc::new(Steering {
             admin: backoffice.administration,
-            ledger: Arc::clone(&ports.ledger),
+            withdrawals: ports.ledger.clone(),
+            ended_orders: ports.ledger.clone(),
             gate: Some(Arc::clone(&ports.gate)),
             clock: Arc::clone(&ports.clock),
             keep: config.sale.result_ttl,
         }),
         letters: Arc::new(DeadLetters {
             log: Arc::clone(&ports.log),
-            ledger: Arc::clone(&ports.ledger),
+            decisions: ports.ledger.clone(),
+            settled: ports.ledger.clone(),
             clock: Arc::clone(&ports.clock),
         }),
         reports: Arc::new(Reports {
@@ -210,9 +216,14 @@ fn serve_beside(
 #[must_use]
 pub fn watch_settlement(lifecycle: &Lifecycle, ports: Ports) -> Arc<SettlementLag> {
     let lag = Arc::new(SettlementLag::default());
+    let servers = WatchedServers {
+        gate: ports.gate,
+        ledger: ports.ledger,
+        clock: ports.clock,
+    };
     let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
     lifecycle.spawn("settlement lag", async move {
-        watched.watch(&ports, stop).await;
+        watched.watch(servers, stop).await;
     });
     lag
 }

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     clock::Clock,
     order::SettlementLag,
-    port::{AttemptLog, Ledger, StockGate},
+    port::{AttemptLog, GateProbe, LedgerProbe},
 };
 
 /// How long a server may take to answer.
@@ -64,9 +64,9 @@ impl Dependencies {
 
 /// Asks the servers, and remembers their answers for a moment.
 pub struct Readiness {
-    gate: Arc<dyn StockGate>,
+    gate: Arc<dyn GateProbe>,
     log: Arc<dyn AttemptLog>,
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn LedgerProbe>,
     clock: Arc<dyn Clock>,
     lag: Arc<SettlementLag>,
     /// Zero: however long it takes.
@@ -77,9 +77,9 @@ pub struct Readiness {
 impl Readiness {
     #[must_use]
     pub fn new(
-        gate: Arc<dyn StockGate>,
+        gate: Arc<dyn GateProbe>,
         log: Arc<dyn AttemptLog>,
-        ledger: Arc<dyn Ledger>,
+        ledger: Arc<dyn LedgerProbe>,
         clock: Arc<dyn Clock>,
         lag: Arc<SettlementLag>,
         lag_limit: Duration,

@@ -36,7 +36,7 @@ use crate::{
     http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
-    port::{Ledger, Role},
+    port::Role,
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";
@@ -140,10 +140,9 @@ impl Server {
         let tokens = Arc::new(Tokens::new(&auth_config()));
         let passwords = Passwords::new(&auth_config()).unwrap();
         let accounts = Arc::new(Accounts::default());
-        let ledger: Arc<dyn Ledger> = accounts.clone();
-        let directory = directory(&Lifecycle::default(), Arc::clone(&ledger));
+        let directory = directory(&Lifecycle::default(), Arc::clone(&accounts));
         let auth = Auth::new(
-            ledger,
+            accounts.clone(),
             accounts,
             Arc::clone(&directory),
             AuthLimits::new(limits),

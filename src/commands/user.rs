@@ -18,7 +18,7 @@ use crate::{
     ids::UserId,
     lifecycle::Lifecycle,
     port::{
-        Access, AccountStore, ActionName, Ledger, Listed, NewUser, Ports, Registration, Role,
+        Access, AccountStore, ActionName, Credentials, Listed, NewUser, Ports, Registration, Role,
         SessionRule, StoredUser,
     },
 };
@@ -101,7 +101,7 @@ fn role() -> impl TypedValueParser<Value = Role> {
 
 /// The accounts, and what their changes need.
 struct Accounts {
-    ledger: Arc<dyn Ledger>,
+    credentials: Arc<dyn Credentials>,
     store: Arc<dyn AccountStore>,
     /// The id above which a new account's has to be.
     above: i64,
@@ -131,8 +131,8 @@ impl User {
         let by = self.by.clone().or_else(|| config.operator.name.clone());
         let by = by.filter(|name| !name.is_empty());
         let by = by.context("who does it? Say so with --by, or set FLASHSALE_OPERATOR")?;
-        let accounts = |ledger, store, actions, above| Accounts {
-            ledger,
+        let accounts = |credentials, store, actions, above| Accounts {
+            credentials,
             store,
             above,
             auth: config.auth.clone(),
@@ -174,7 +174,8 @@ impl User {
 /// No account ever had an id above this one, also not in a state of the database that is lost.
 async fn ids_above(ports: &Ports, group: &str) -> anyhow::Result<i64> {
     let (gate, log) = (ports.gate.as_ref(), ports.log.as_ref());
-    let mark = raise_lost_mark(ports.ledger.as_ref(), gate, log, group).await?;
+    let ledger = ports.ledger.as_ref();
+    let mark = raise_lost_mark(ledger, ledger, gate, log, group).await?;
     mark.context("Redis lost its note of account ids, and the log is not settled yet: run `flashsale work` and try again")
 }
 
@@ -254,7 +255,7 @@ fn changed(rule: Option<SessionRule>) -> anyhow::Result<()> {
 
 impl Accounts {
     async fn find(&self, username: &str) -> anyhow::Result<StoredUser> {
-        let found = self.ledger.find_user(username).await?;
+        let found = self.credentials.find_user(username).await?;
         found.with_context(|| format!("there is no account with the username {username}"))
     }
 

@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{Attempt, AttemptLog, Holder, SaleWindow, Standing, StockGate},
+    port::{Attempt, AttemptLog, Holder, Reservations, SaleWindow, Standing},
     sale::{Admission, CatalogCalls, SaleCatalog},
 };
 
@@ -97,7 +97,7 @@ impl Purchase {
     /// Starts the tasks that attempts go through.
     pub fn start(
         lifecycle: &Lifecycle,
-        gate: Arc<dyn StockGate>,
+        gate: Arc<dyn Reservations>,
         log: Arc<dyn AttemptLog>,
         catalog: Arc<SaleCatalog>,
         calls: Arc<CatalogCalls>,

@@ -86,7 +86,7 @@ impl Worker {
             id: settings.id.clone(),
         };
         Self {
-            settler: Arc::new(Settler::new(Arc::clone(&engines.ledger))),
+            settler: Arc::new(Settler::new(engines.ledger.clone())),
             engines,
             partitions: 0,
             settings,

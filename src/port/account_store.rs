@@ -70,7 +70,7 @@ pub enum Listed {
 /// clock, count no more.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Makes an account with a role, as [`Ledger::register`](super::Ledger::register) makes a shopper's.
+    /// Makes an account with a role, as [`register`](super::AccountDirectory::register) makes a shopper's.
     async fn add_account(
         &self,
         user: &NewUser,

@@ -108,7 +108,7 @@ pub trait Administration: Ledger {
 
     // Withdrawals: units that leave a LIVE sale are taken from the gate first.
 
-    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`Ledger::close_withdrawal`].
+    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`close_withdrawal`](super::Withdrawals::close_withdrawal).
     async fn begin_withdrawal(
         &self,
         sale: SaleId,

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
-    port::{Attempt, AttemptLog, LogEntry, LogRecord, Offset, Partition, RawRecord},
+    port::{Attempt, LogEnds, LogEntry, LogRecord, Offset, Partition, RawRecord, SaleStatus},
 };
 
 /// Nobody's id.
@@ -322,7 +322,7 @@ fn is_erased(world: &World, record: &LogRecord) -> bool {
 
 /// True when nothing is under way any more: the log is settled, nothing is pending, and the gate has what the ledger has.
 pub(super) async fn is_quiet(world: &World) -> bool {
-    use crate::port::{GateStatus, StockGate};
+    use crate::port::GateStatus;
 
     let committed = world
         .ledger

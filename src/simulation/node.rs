@@ -206,9 +206,10 @@ impl Front {
     /// Tries until it comes up, as a supervisor does that starts the process anew.
     async fn open(lifecycle: &Lifecycle, engines: Ports) -> Self {
         let accounts = || DirectoryEngines {
-            ledger: Arc::clone(&engines.ledger),
-            gate: Arc::clone(&engines.gate),
-            log: Arc::clone(&engines.log),
+            ledger: engines.ledger.clone(),
+            offsets: engines.ledger.clone(),
+            gate: engines.gate.clone(),
+            log: engines.log.clone(),
             group: GROUP.to_owned(),
         };
         let directory = loop {

@@ -16,8 +16,9 @@ use super::{
     world::World,
 };
 use crate::port::{
-    EndOrdersOutcome, Ledger, MovementId, MovementMode, PortError, Restock, SaleChange, SaleEdit,
-    SaleListing, StockGate, TermsOutcome, WithdrawOutcome,
+    EndOrdersOutcome, GateProbe, MovementId, MovementMode, OutcomeRecording, PortError, Restock,
+    SaleChange, SaleEdit, SaleListing, SaleListings, SaleTermsControl, TermsOutcome,
+    WithdrawOutcome, Withdrawals,
 };
 
 /// How long an operator waits for an answer.

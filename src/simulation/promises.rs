@@ -10,7 +10,7 @@ use super::{
 use crate::{
     ids::{AttemptId, UserId},
     order::Refusal,
-    port::{AttemptLog, GateStatus, Outcome, PurchaseResult, StockGate},
+    port::{GateStatus, LogEnds, Outcome, PurchaseResult, SaleStatus, ShopperResults},
 };
 
 /// Judges a history that is over.

@@ -6,20 +6,24 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{super::AuthError, AccountRefusal, Directory};
-use crate::port::{AttemptLog, Ledger, NewUser, Offset, PortError, Registration, StockGate};
+use crate::port::{
+    AccountDirectory, AccountMarks, CommittedOffsets, LogEnds, NewUser, Offset, PortError,
+    Registration,
+};
 
 /// Makes the note anew if it is lost and the log is settled as far as it goes now; the note, if there is one.
 pub async fn raise_lost_mark(
-    ledger: &dyn Ledger,
-    gate: &dyn StockGate,
-    log: &dyn AttemptLog,
+    ledger: &dyn AccountDirectory,
+    offsets: &dyn CommittedOffsets,
+    gate: &dyn AccountMarks,
+    log: &dyn LogEnds,
     group: &str,
 ) -> Result<Option<i64>, PortError> {
     if let Some(mark) = gate.account_mark().await? {
         return Ok(Some(mark));
     }
     let ends = log.ends().await?;
-    let committed = ledger.committed_offsets(group, log.name()).await?;
+    let committed = offsets.committed_offsets(group, log.name()).await?;
     let is_settled = |(partition, end): (_, &Offset)| {
         end.0 == 0 || committed.get(partition).is_some_and(|next| next >= end)
     };
@@ -48,9 +52,9 @@ impl Directory {
     /// The id above which a new account's has to be.
     async fn ids_above(&self) -> Result<i64, AccountRefusal> {
         let engines = &self.engines;
-        let (ledger, gate, log) = (&engines.ledger, &engines.gate, &engines.log);
-        let mark =
-            raise_lost_mark(ledger.as_ref(), gate.as_ref(), log.as_ref(), &engines.group).await;
+        let (ledger, offsets) = (engines.ledger.as_ref(), engines.offsets.as_ref());
+        let (gate, log) = (engines.gate.as_ref(), engines.log.as_ref());
+        let mark = raise_lost_mark(ledger, offsets, gate, log, &engines.group).await;
         let known = self.reached.load(Ordering::Relaxed);
         match mark {
             Ok(Some(mark)) => Ok(self.reached.fetch_max(mark, Ordering::Relaxed).max(mark)),
@@ -113,7 +117,9 @@ mod tests {
         clock::SystemClock,
         engine::model::{ModelGate, ModelLedger, ModelLog},
         ids::{AttemptId, ProductId, SaleId, UserId},
-        port::{Attempt, Member, Partition, Position, SettleBatch},
+        port::{
+            Attempt, AttemptLog, ConsumerGroup, Member, Partition, Position, SettleBatch, Settling,
+        },
     };
 
     const GROUP: &str = "workers";
@@ -135,7 +141,7 @@ mod tests {
     async fn a_lost_note_is_made_anew_once_the_log_is_settled() {
         let (clock, log) = (Arc::new(SystemClock), ModelLog::new(2));
         let (ledger, gate) = (ModelLedger::new(clock.clone()), ModelGate::server(clock));
-        let raise = || raise_lost_mark(&ledger, &gate, &log, GROUP);
+        let raise = || raise_lost_mark(&ledger, &ledger, &gate, &log, GROUP);
         let attempt = lost_account(&log).await;
         assert_eq!(raise().await.unwrap(), None, "the log is not settled");
         assert_eq!(gate.account_mark().await.unwrap(), None);

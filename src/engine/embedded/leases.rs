@@ -1,18 +1,78 @@
 //! The leases of partitions, and the offsets up to which partitions are settled. The clock of this process decides when a lease
 //! expires: no other process has the file, although the contract of the port is for many processes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use diesel::{SqliteConnection, prelude::*};
 
 use super::{
+    SqliteLedger,
     schema::{consumer_members, consumer_partitions},
-    values::attempt_id,
+    values::{attempt_id, millis},
 };
 use crate::{
     engine::fair_share::fair_share,
-    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
+    port::{
+        CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,
+        SeekOutcome,
+    },
 };
+
+#[async_trait]
+impl ConsumerGroup for SqliteLedger {
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (member, now, until) = (
+            member.clone(),
+            millis(self.clock.now()),
+            self.millis_after_now(ttl),
+        );
+        self.write(move |conn| heartbeat(conn, &member, partitions, now, until))
+            .await
+    }
+
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        let (member, partitions) = (member.clone(), partitions.to_vec());
+        self.write(move |conn| release(conn, &member, Some(&partitions)))
+            .await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        let member = member.clone();
+        self.write(move |conn| leave(conn, &member)).await
+    }
+
+    async fn seek(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<SeekOutcome, LedgerError> {
+        let position = position.clone();
+        self.write(move |conn| seek(conn, &position, from, to))
+            .await
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for SqliteLedger {
+    async fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        Ok(self
+            .store
+            .read(move |conn| committed_offsets(conn, &group, &topic))
+            .await?)
+    }
+}
 
 /// Deletes all members and leases. They are of earlier processes, since only one process at a time has the file.
 pub(super) fn clear(conn: &mut SqliteConnection) -> QueryResult<()> {

@@ -1,5 +1,6 @@
 //! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
+use async_trait::async_trait;
 use diesel::{
     SqliteConnection,
     prelude::*,
@@ -7,14 +8,16 @@ use diesel::{
 };
 
 use super::{
-    accounts,
+    SqliteLedger, accounts,
     schema::users,
     values::{session_rule, time},
 };
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, PasswordHashOutcome, Registration, Role, StoredUser},
+    port::{
+        Credentials, LedgerError, NewUser, PasswordHashOutcome, Registration, Role, StoredUser,
+    },
 };
 
 /// An account as [`StoredUser`] has it.
@@ -42,6 +45,25 @@ impl StoredRow {
             created_at: time(self.created_at),
             sessions: session_rule(self.disabled_at, self.tokens_valid_from),
         })
+    }
+}
+
+#[async_trait]
+impl Credentials for SqliteLedger {
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        let username = username.to_owned();
+        Ok(self.store.read(move |conn| find(conn, &username)).await?)
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<PasswordHashOutcome, LedgerError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.write(move |conn| replace_hash(conn, user, &old, &new))
+            .await
     }
 }
 

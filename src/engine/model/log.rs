@@ -17,7 +17,8 @@ use crate::{
     ids::UserId,
     port::{
         AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterEntry, DeadLetterId,
-        DeadLetterPage, LogBatch, LogEntry, LogError, LogRecord, Offset, Partition, RawRecord,
+        DeadLetterPage, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset, Partition,
+        RawRecord,
     },
 };
 
@@ -204,11 +205,18 @@ impl ModelLog {
 }
 
 #[async_trait]
-impl AttemptLog for ModelLog {
+impl LogEnds for ModelLog {
     fn name(&self) -> &'static str {
         "attempts"
     }
 
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        Ok(self.ends_now())
+    }
+}
+
+#[async_trait]
+impl AttemptLog for ModelLog {
     fn partitions(&self) -> i32 {
         i32::try_from(self.count.load(Ordering::Relaxed)).unwrap_or(i32::MAX)
     }
@@ -248,10 +256,6 @@ impl AttemptLog for ModelLog {
     async fn earliest(&self, partition: Partition) -> Result<Offset, LogError> {
         let records = self.records(partition);
         Ok(Offset(records.map_or(0, |records| records.first)))
-    }
-
-    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
-        Ok(self.ends_now())
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {

@@ -6,6 +6,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use diesel::{
     prelude::*,
     sql_types::{Array, BigInt, Double, Integer, Text},
@@ -14,13 +15,16 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    Prepared,
+    PostgresLedger, Prepared,
     schema::{consumer_members, consumer_partitions},
 };
 use crate::{
     engine::fair_share::fair_share,
     ids::AttemptId,
-    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
+    port::{
+        CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,
+        SeekOutcome,
+    },
 };
 
 /// Waits while a batch of this member is being settled, and so must run before the lock of the group is taken.
@@ -91,6 +95,46 @@ struct PlaceRow {
     place: i64,
     #[diesel(sql_type = BigInt)]
     members: i64,
+}
+
+#[async_trait]
+impl ConsumerGroup for PostgresLedger {
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        Ok(heartbeat(&mut *self.pool.take().await?, member, partitions, ttl).await?)
+    }
+
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        Ok(release(&mut *self.pool.take().await?, member, partitions).await?)
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        Ok(leave(&mut *self.pool.take().await?, member).await?)
+    }
+
+    async fn seek(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<SeekOutcome, LedgerError> {
+        Ok(seek(&mut *self.pool.take().await?, position, from, to).await?)
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for PostgresLedger {
+    async fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        Ok(committed_offsets(&mut *self.pool.take().await?, group, topic).await?)
+    }
 }
 
 pub(super) async fn heartbeat(

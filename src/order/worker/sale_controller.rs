@@ -170,6 +170,7 @@ impl SaleController {
         // A node that registers accounts does it as well; here it does not depend on somebody who registers.
         if let Err(error) = raise_lost_mark(
             self.engines.ledger.as_ref(),
+            self.engines.ledger.as_ref(),
             self.engines.gate.as_ref(),
             self.engines.log.as_ref(),
             &self.settings.group,

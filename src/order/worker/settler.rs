@@ -9,7 +9,7 @@ use std::{
 use futures::future::join_all;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::port::{Ledger, LedgerError, SettleBatch, SettleError, Settlement};
+use crate::port::{LedgerError, SettleBatch, SettleError, Settlement, Settling};
 
 /// Minimum interval between the starts of two rounds, to make rounds larger: that costs every server less. Not applied while a
 /// reader that waits has more records to read.
@@ -21,7 +21,7 @@ type SettleAnswer = Result<Vec<Settlement>, SettleError>;
 
 /// Shared by the readers of a worker. The reader that holds `turn` settles the batches of all that wait.
 pub(super) struct Settler {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn Settling>,
     waiting: Mutex<VecDeque<Waiting>>,
     /// The reader that holds this lock settles the next round. The value is the earliest start of that round.
     turn: tokio::sync::Mutex<Instant>,
@@ -35,7 +35,7 @@ struct Waiting {
 }
 
 impl Settler {
-    pub(super) fn new(ledger: Arc<dyn Ledger>) -> Self {
+    pub(super) fn new(ledger: Arc<dyn Settling>) -> Self {
         Self {
             ledger,
             waiting: Mutex::default(),
@@ -130,7 +130,10 @@ mod tests {
         clock::SystemClock,
         engine::model::ModelLedger,
         ids::{AttemptId, ProductId, SaleId, UserId},
-        port::{Attempt, Member, Offset, Outcome, Partition, Position, SaleListing, SaleWindow},
+        port::{
+            Attempt, ConsumerGroup, Member, Offset, Outcome, Partition, Position, SaleListing,
+            SaleWindow,
+        },
     };
 
     const SHOPPERS: i64 = 12_000;

@@ -9,15 +9,17 @@ use super::{RemoteGate, describe, moved, named, of_gate, settlements};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        AccountMarks, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateAudit,
+        GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken,
+        Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts, PendingEntry,
+        PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome, ResultEntry, SaleLoading,
+        SaleStatus, SaleTerms, SaleTermsControl, Settlement, ShopperResults, TermsOutcome,
+        UnloadOutcome, WithdrawOutcome,
     },
 };
 
 #[async_trait]
-impl StockGate for RemoteGate {
+impl Reservations for RemoteGate {
     fn is_durable(&self) -> bool {
         self.gate.is_durable()
     }
@@ -42,17 +44,10 @@ impl StockGate for RemoteGate {
             format!("gate.release({})", named(&[holder]))
         }))
     }
+}
 
-    async fn record(&self, sale: SaleId, recorded: &[Settlement]) -> Result<(), GateError> {
-        let (gate, taken) = (Arc::clone(&self.gate), recorded.to_vec());
-        let what = || format!("gate.record({})", settlements(recorded));
-        let effect = move || {
-            let (gate, recorded) = (Arc::clone(&gate), taken.clone());
-            async move { gate.record(sale, &recorded).await }
-        };
-        of_gate(self.connection.call(what, describe, effect).await)
-    }
-
+#[async_trait]
+impl ShopperResults for RemoteGate {
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
         let (gate, taken) = (Arc::clone(&self.gate), results.to_vec());
         let what = || {
@@ -77,6 +72,13 @@ impl StockGate for RemoteGate {
         }))
     }
 
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.gate.forget_results(results).await
+    }
+}
+
+#[async_trait]
+impl SaleStatus for RemoteGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         let world = &self.connection.world;
         let now = self.gate.status(sale).await;
@@ -89,19 +91,18 @@ impl StockGate for RemoteGate {
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
         of_gate(call!(self.gate.holders(sale), || "gate.holders".to_owned()))
     }
+}
 
-    async fn close(
-        &self,
-        sale: SaleId,
-        request: CloseRequest,
-    ) -> Result<Option<CloseReason>, GateError> {
-        of_gate(call!(self.gate.close(sale, request), || {
-            format!("gate.close({request:?})")
-        }))
-    }
-
-    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
-        of_gate(call!(self.gate.relist(sale), || "gate.relist".to_owned()))
+#[async_trait]
+impl OutcomeRecording for RemoteGate {
+    async fn record(&self, sale: SaleId, recorded: &[Settlement]) -> Result<(), GateError> {
+        let (gate, taken) = (Arc::clone(&self.gate), recorded.to_vec());
+        let what = || format!("gate.record({})", settlements(recorded));
+        let effect = move || {
+            let (gate, recorded) = (Arc::clone(&gate), taken.clone());
+            async move { gate.record(sale, &recorded).await }
+        };
+        of_gate(self.connection.call(what, describe, effect).await)
     }
 
     async fn end_orders(
@@ -118,7 +119,10 @@ impl StockGate for RemoteGate {
         };
         of_gate(self.connection.call(what, describe, effect).await)
     }
+}
 
+#[async_trait]
+impl PendingAttempts for RemoteGate {
     async fn overdue(
         &self,
         sale: SaleId,
@@ -142,6 +146,23 @@ impl StockGate for RemoteGate {
             async move { gate.claim(sale, &holders).await }
         };
         of_gate(self.connection.call(what, describe, effect).await)
+    }
+}
+
+#[async_trait]
+impl SaleLoading for RemoteGate {
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        of_gate(call!(self.gate.close(sale, request), || {
+            format!("gate.close({request:?})")
+        }))
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        of_gate(call!(self.gate.relist(sale), || "gate.relist".to_owned()))
     }
 
     async fn begin_load(
@@ -203,6 +224,13 @@ impl StockGate for RemoteGate {
         of_gate(self.connection.call(what, describe, effect).await)
     }
 
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
+        self.gate.unload(sale).await
+    }
+}
+
+#[async_trait]
+impl SaleTermsControl for RemoteGate {
     async fn set_terms(
         &self,
         sale: SaleId,
@@ -247,7 +275,10 @@ impl StockGate for RemoteGate {
             what
         ))
     }
+}
 
+#[async_trait]
+impl GateAudit for RemoteGate {
     // What audits and repairs ask: not simulated.
 
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
@@ -262,19 +293,21 @@ impl StockGate for RemoteGate {
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
         self.gate.stored_results(sale, product, users).await
     }
+}
 
-    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        self.gate.forget_results(results).await
-    }
-
-    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
-        self.gate.unload(sale).await
-    }
-
+#[async_trait]
+impl GateProbe for RemoteGate {
     async fn now(&self) -> Result<DateTime<Utc>, GateError> {
         of_gate(call!(self.gate.now(), || "gate.now()".to_owned()))
     }
 
+    async fn ping(&self) -> Result<(), GateError> {
+        of_gate(call!(self.gate.ping(), || "gate.ping".to_owned()))
+    }
+}
+
+#[async_trait]
+impl AccountMarks for RemoteGate {
     async fn account_mark(&self) -> Result<Option<i64>, GateError> {
         of_gate(call!(self.gate.account_mark(), || {
             "gate.account_mark".to_owned()
@@ -285,9 +318,5 @@ impl StockGate for RemoteGate {
         of_gate(call!(self.gate.raise_account_mark(to), || {
             format!("gate.raise_account_mark({to})")
         }))
-    }
-
-    async fn ping(&self) -> Result<(), GateError> {
-        of_gate(call!(self.gate.ping(), || "gate.ping".to_owned()))
     }
 }

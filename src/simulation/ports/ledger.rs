@@ -11,11 +11,13 @@ use super::{
 use crate::{
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterDecision, EndedOrder, FoundAccount,
-        Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId, MovementMode, NewUser,
-        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, Restock,
-        SaleChange, SaleListing, SaleSnapshot, SeekOutcome, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountDirectory, AccountPage, AccountPosition, CommittedOffsets,
+        ConsumerGroup, Credentials, DeadLetterDecision, DeadLetterDecisions, EndedOrder,
+        EndedOrders, FoundAccount, Holder, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe,
+        Member, Movement, MovementId, MovementMode, NewUser, Offset, Outcome, Partition,
+        PasswordHashOutcome, Position, Registration, Restock, SaleChange, SaleListing,
+        SaleListings, SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt,
+        Settlement, Settling, StoredUser, Withdrawals,
     },
 };
 
@@ -97,12 +99,14 @@ impl RemoteLedger {
     }
 }
 
-#[async_trait]
 impl Ledger for RemoteLedger {
     fn id(&self) -> LedgerId {
         self.ledger.id()
     }
+}
 
+#[async_trait]
+impl AccountDirectory for RemoteLedger {
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let (ledger, user) = (Arc::clone(&self.ledger), user.clone());
         let what = || format!("ledger.register({} above {above})", user.username);
@@ -117,12 +121,6 @@ impl Ledger for RemoteLedger {
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
         of_ledger(call!(self.ledger.continue_accounts_above(id), || {
             format!("ledger.continue_accounts_above({id})")
-        }))
-    }
-
-    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
-        of_ledger(call!(self.ledger.forget_admission_windows(), || {
-            "ledger.forget_admission_windows".to_owned()
         }))
     }
 
@@ -164,7 +162,10 @@ impl Ledger for RemoteLedger {
         let what = || "ledger.find_accounts".to_owned();
         of_ledger(self.connection.call(what, describe, effect).await)
     }
+}
 
+#[async_trait]
+impl Credentials for RemoteLedger {
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         self.ledger.find_user(username).await
     }
@@ -177,7 +178,10 @@ impl Ledger for RemoteLedger {
     ) -> Result<PasswordHashOutcome, LedgerError> {
         self.ledger.replace_password_hash(user, old, new).await
     }
+}
 
+#[async_trait]
+impl SaleListings for RemoteLedger {
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
         let ledger = Arc::clone(&self.ledger);
         let done = |_: &Result<Vec<SaleListing>, LedgerError>| "listed".to_owned();
@@ -187,6 +191,21 @@ impl Ledger for RemoteLedger {
         };
         let what = || "ledger.sales".to_owned();
         of_ledger(self.connection.call(what, done, effect).await)
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        of_ledger(call!(self.ledger.snapshot(sale), || {
+            "ledger.snapshot".to_owned()
+        }))
+    }
+}
+
+#[async_trait]
+impl Settling for RemoteLedger {
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        of_ledger(call!(self.ledger.forget_admission_windows(), || {
+            "ledger.forget_admission_windows".to_owned()
+        }))
     }
 
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
@@ -228,42 +247,83 @@ impl Ledger for RemoteLedger {
         };
         of_ledger(self.connection.call(what, describe, effect).await)
     }
+}
 
-    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
-        of_ledger(call!(self.ledger.snapshot(sale), || {
-            "ledger.snapshot".to_owned()
-        }))
-    }
-
-    async fn ended_orders(
+#[async_trait]
+impl ConsumerGroup for RemoteLedger {
+    async fn heartbeat(
         &self,
-        sales: &[SaleId],
-        limit: u32,
-    ) -> Result<Vec<EndedOrder>, LedgerError> {
-        let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
-        let done = |answer: &Result<Vec<EndedOrder>, LedgerError>| match answer {
-            Ok(ended) => format!("{} ended", ended.len()),
-            Err(error) => error.to_string(),
-        };
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), member.clone());
+        let what = || format!("ledger.heartbeat({})", member.id);
         let effect = move || {
-            let (ledger, sales) = (Arc::clone(&ledger), asked.clone());
-            async move { ledger.ended_orders(&sales, limit).await }
-        };
-        let what = || "ledger.ended_orders".to_owned();
-        of_ledger(self.connection.call(what, done, effect).await)
-    }
-
-    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
-        let (ledger, taken) = (Arc::clone(&self.ledger), orders.to_vec());
-        let holders: Vec<_> = orders.iter().map(|order| order.holder).collect();
-        let what = || format!("ledger.note_ended({})", named(&holders));
-        let effect = move || {
-            let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
-            async move { ledger.note_ended(&orders).await }
+            let (ledger, member) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.heartbeat(&member, partitions, ttl).await }
         };
         of_ledger(self.connection.call(what, describe, effect).await)
     }
 
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let (member, partitions) = (member.clone(), partitions.to_vec());
+        let effect = move || {
+            let (ledger, member, partitions) =
+                (Arc::clone(&ledger), member.clone(), partitions.clone());
+            async move { ledger.release(&member, &partitions).await }
+        };
+        let what = || "ledger.release".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        let (ledger, member) = (Arc::clone(&self.ledger), member.clone());
+        let effect = move || {
+            let (ledger, member) = (Arc::clone(&ledger), member.clone());
+            async move { ledger.leave(&member).await }
+        };
+        let what = || "ledger.leave".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+
+    async fn seek(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<SeekOutcome, LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
+        let what = || format!("ledger.seek({} from {from} to {to})", position.partition);
+        let effect = move || {
+            let (ledger, position) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.seek(&position, from, to).await }
+        };
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for RemoteLedger {
+    async fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        let ledger = Arc::clone(&self.ledger);
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        let effect = move || {
+            let (ledger, group, topic) = (Arc::clone(&ledger), group.clone(), topic.clone());
+            async move { ledger.committed_offsets(&group, &topic).await }
+        };
+        let what = || "ledger.committed_offsets".to_owned();
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+}
+
+#[async_trait]
+impl Withdrawals for RemoteLedger {
     async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
         let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
         let effect = move || {
@@ -303,84 +363,42 @@ impl Ledger for RemoteLedger {
             format!("ledger.close_withdrawal({} took {taken})", movement.0)
         }))
     }
+}
 
-    async fn heartbeat(
+#[async_trait]
+impl EndedOrders for RemoteLedger {
+    async fn ended_orders(
         &self,
-        member: &Member,
-        partitions: i32,
-        ttl: Duration,
-    ) -> Result<(Vec<Lease>, usize), LedgerError> {
-        let (ledger, taken) = (Arc::clone(&self.ledger), member.clone());
-        let what = || format!("ledger.heartbeat({})", member.id);
-        let effect = move || {
-            let (ledger, member) = (Arc::clone(&ledger), taken.clone());
-            async move { ledger.heartbeat(&member, partitions, ttl).await }
-        };
-        of_ledger(self.connection.call(what, describe, effect).await)
-    }
-
-    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
-        let ledger = Arc::clone(&self.ledger);
-        let (member, partitions) = (member.clone(), partitions.to_vec());
-        let effect = move || {
-            let (ledger, member, partitions) =
-                (Arc::clone(&ledger), member.clone(), partitions.clone());
-            async move { ledger.release(&member, &partitions).await }
-        };
-        let what = || "ledger.release".to_owned();
-        of_ledger(self.connection.call(what, describe, effect).await)
-    }
-
-    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
-        let (ledger, member) = (Arc::clone(&self.ledger), member.clone());
-        let effect = move || {
-            let (ledger, member) = (Arc::clone(&ledger), member.clone());
-            async move { ledger.leave(&member).await }
-        };
-        let what = || "ledger.leave".to_owned();
-        of_ledger(self.connection.call(what, describe, effect).await)
-    }
-
-    async fn committed_offsets(
-        &self,
-        group: &str,
-        topic: &str,
-    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        let ledger = Arc::clone(&self.ledger);
-        let (group, topic) = (group.to_owned(), topic.to_owned());
-        let effect = move || {
-            let (ledger, group, topic) = (Arc::clone(&ledger), group.clone(), topic.clone());
-            async move { ledger.committed_offsets(&group, &topic).await }
-        };
-        let what = || "ledger.committed_offsets".to_owned();
-        of_ledger(self.connection.call(what, describe, effect).await)
-    }
-
-    async fn seek(
-        &self,
-        position: &Position,
-        from: Offset,
-        to: Offset,
-    ) -> Result<SeekOutcome, LedgerError> {
-        let (ledger, taken) = (Arc::clone(&self.ledger), position.clone());
-        let what = || format!("ledger.seek({} from {from} to {to})", position.partition);
-        let effect = move || {
-            let (ledger, position) = (Arc::clone(&ledger), taken.clone());
-            async move { ledger.seek(&position, from, to).await }
-        };
-        of_ledger(self.connection.call(what, describe, effect).await)
-    }
-
-    // What audits and operators ask: not simulated.
-
-    async fn settled(
-        &self,
-        after: Option<AttemptId>,
+        sales: &[SaleId],
         limit: u32,
-    ) -> Result<Vec<SettledAttempt>, LedgerError> {
-        self.ledger.settled(after, limit).await
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let (ledger, asked) = (Arc::clone(&self.ledger), sales.to_vec());
+        let done = |answer: &Result<Vec<EndedOrder>, LedgerError>| match answer {
+            Ok(ended) => format!("{} ended", ended.len()),
+            Err(error) => error.to_string(),
+        };
+        let effect = move || {
+            let (ledger, sales) = (Arc::clone(&ledger), asked.clone());
+            async move { ledger.ended_orders(&sales, limit).await }
+        };
+        let what = || "ledger.ended_orders".to_owned();
+        of_ledger(self.connection.call(what, done, effect).await)
     }
 
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        let (ledger, taken) = (Arc::clone(&self.ledger), orders.to_vec());
+        let holders: Vec<_> = orders.iter().map(|order| order.holder).collect();
+        let what = || format!("ledger.note_ended({})", named(&holders));
+        let effect = move || {
+            let (ledger, orders) = (Arc::clone(&ledger), taken.clone());
+            async move { ledger.note_ended(&orders).await }
+        };
+        of_ledger(self.connection.call(what, describe, effect).await)
+    }
+}
+
+#[async_trait]
+impl DeadLetterDecisions for RemoteLedger {
     async fn note_decision(
         &self,
         log: &str,
@@ -392,7 +410,23 @@ impl Ledger for RemoteLedger {
     async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
         self.ledger.decisions(log).await
     }
+}
 
+#[async_trait]
+impl LedgerAudit for RemoteLedger {
+    // What audits and operators ask: not simulated.
+
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        self.ledger.settled(after, limit).await
+    }
+}
+
+#[async_trait]
+impl LedgerProbe for RemoteLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         of_ledger(call!(self.ledger.ping(), || "ledger.ping".to_owned()))
     }

@@ -16,8 +16,8 @@ use super::{
 };
 use crate::engine::model::ModelLog;
 use crate::port::{
-    AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogError, Offset,
-    Partition,
+    AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogEnds, LogError,
+    Offset, Partition,
 };
 
 /// Milliseconds between two looks at how many partitions there are.
@@ -35,11 +35,18 @@ impl RemoteLog {
 }
 
 #[async_trait]
-impl AttemptLog for RemoteLog {
+impl LogEnds for RemoteLog {
     fn name(&self) -> &str {
         self.log.name()
     }
 
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        of_log(call!(self.log.ends(), || "log.ends".to_owned()))
+    }
+}
+
+#[async_trait]
+impl AttemptLog for RemoteLog {
     /// As of the last look: the one that is due is on its way.
     fn partitions(&self) -> i32 {
         let now = self.connection.world.now();
@@ -103,10 +110,6 @@ impl AttemptLog for RemoteLog {
         of_log(call!(self.log.earliest(partition), || {
             format!("log.earliest({partition})")
         }))
-    }
-
-    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
-        of_log(call!(self.log.ends(), || "log.ends".to_owned()))
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {

@@ -8,7 +8,7 @@ use super::{GROUP, World, lock, short};
 use crate::{
     engine::model::{GateImage, Part},
     ids::{AttemptId, LedgerId, UserId},
-    port::{AttemptLog, LogEntry, LogRecord, Offset, Partition},
+    port::{LogEnds, LogEntry, LogRecord, Offset, Partition},
 };
 
 impl World {

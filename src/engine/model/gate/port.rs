@@ -9,15 +9,17 @@ use super::{Kept, Kind, ModelGate, forget_results, result_of};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        AccountMarks, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateAudit,
+        GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken,
+        Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts, PendingEntry,
+        PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome, ResultEntry, SaleLoading,
+        SaleStatus, SaleTerms, SaleTermsControl, Settlement, ShopperResults, TermsOutcome,
+        UnloadOutcome, WithdrawOutcome,
     },
 };
 
 #[async_trait]
-impl StockGate for ModelGate {
+impl Reservations for ModelGate {
     fn is_durable(&self) -> bool {
         matches!(self.kind, Kind::Server)
     }
@@ -38,18 +40,10 @@ impl StockGate for ModelGate {
         let outcome = self.with_own(sale, |kept, _| kept.sale.release(holder));
         Ok(outcome.unwrap_or(ReleaseOutcome::NotHeld))
     }
+}
 
-    /// The results first, the sale second, as in every gate.
-    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
-        let results: Vec<_> = settlements
-            .iter()
-            .filter_map(|settlement| self.result_of(settlement))
-            .collect();
-        self.write(&results);
-        self.with_own(sale, |kept, _| kept.sale.record(settlements));
-        Ok(())
-    }
-
+#[async_trait]
+impl ShopperResults for ModelGate {
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
         self.write(results);
         Ok(())
@@ -82,6 +76,17 @@ impl StockGate for ModelGate {
         Ok((in_force || !known).then_some(result))
     }
 
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        match &self.kind {
+            Kind::Server => forget_results(self.state().results_of(self.ledger), results),
+            Kind::InProcess { ledger, .. } => ledger.forget_results(results),
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SaleStatus for ModelGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         if let Some(status) = self.with_sure(sale, |sale, _| sale.status()) {
             return Ok(status);
@@ -101,28 +106,19 @@ impl StockGate for ModelGate {
         users.sort_unstable();
         Ok(users)
     }
+}
 
-    async fn close(
-        &self,
-        sale: SaleId,
-        request: CloseRequest,
-    ) -> Result<Option<CloseReason>, GateError> {
-        let run = self.state().run;
-        let is_unconditional = request == CloseRequest::Unconditional;
-        let closed = self.with_own(sale, |kept, _| {
-            let reason = if kept.run == run {
-                is_unconditional.then_some(CloseReason::Requested)
-            } else {
-                Some(CloseReason::Restarted)
-            };
-            kept.sale.close(reason)
-        });
-        Ok(closed.flatten())
-    }
-
-    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
-        let listed = self.with_own(sale, |kept, now| kept.sale.relist(now));
-        Ok(listed.unwrap_or(0))
+#[async_trait]
+impl OutcomeRecording for ModelGate {
+    /// The results first, the sale second, as in every gate.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
+        let results: Vec<_> = settlements
+            .iter()
+            .filter_map(|settlement| self.result_of(settlement))
+            .collect();
+        self.write(&results);
+        self.with_own(sale, |kept, _| kept.sale.record(settlements));
+        Ok(())
     }
 
     async fn end_orders(
@@ -144,7 +140,10 @@ impl StockGate for ModelGate {
         let taken = self.with_sure(sale, |sale, _| sale.end_orders(ended));
         Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
+}
 
+#[async_trait]
+impl PendingAttempts for ModelGate {
     async fn overdue(
         &self,
         sale: SaleId,
@@ -165,6 +164,32 @@ impl StockGate for ModelGate {
             holders.iter().map(claim).collect()
         });
         Ok(claimed.unwrap_or_else(|| vec![ClaimOutcome::NotPending; holders.len()]))
+    }
+}
+
+#[async_trait]
+impl SaleLoading for ModelGate {
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        let run = self.state().run;
+        let is_unconditional = request == CloseRequest::Unconditional;
+        let closed = self.with_own(sale, |kept, _| {
+            let reason = if kept.run == run {
+                is_unconditional.then_some(CloseReason::Requested)
+            } else {
+                Some(CloseReason::Restarted)
+            };
+            kept.sale.close(reason)
+        });
+        Ok(closed.flatten())
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        let listed = self.with_own(sale, |kept, now| kept.sale.relist(now));
+        Ok(listed.unwrap_or(0))
     }
 
     async fn begin_load(
@@ -225,6 +250,14 @@ impl StockGate for ModelGate {
         Ok(opened.unwrap_or(LoadStep::Superseded))
     }
 
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
+        let unloaded = self.with_own(sale, |kept, _| kept.sale.unload());
+        Ok(unloaded.unwrap_or(UnloadOutcome::Unloaded))
+    }
+}
+
+#[async_trait]
+impl SaleTermsControl for ModelGate {
     async fn set_terms(
         &self,
         sale: SaleId,
@@ -247,7 +280,10 @@ impl StockGate for ModelGate {
         let outcome = self.with_sure(sale, |sale, _| sale.withdraw(movement, units, mode, seen));
         Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
     }
+}
 
+#[async_trait]
+impl GateAudit for ModelGate {
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
         let mut held_units = self
             .with_own(sale, |kept, _| kept.sale.held_units())
@@ -277,24 +313,21 @@ impl StockGate for ModelGate {
             .map(|user| stored(user).map(|(_, result)| result))
             .collect())
     }
+}
 
-    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        match &self.kind {
-            Kind::Server => forget_results(self.state().results_of(self.ledger), results),
-            Kind::InProcess { ledger, .. } => ledger.forget_results(results),
-        }
-        Ok(())
-    }
-
-    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
-        let unloaded = self.with_own(sale, |kept, _| kept.sale.unload());
-        Ok(unloaded.unwrap_or(UnloadOutcome::Unloaded))
-    }
-
+#[async_trait]
+impl GateProbe for ModelGate {
     async fn now(&self) -> Result<DateTime<Utc>, GateError> {
         Ok(self.clock.now())
     }
 
+    async fn ping(&self) -> Result<(), GateError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AccountMarks for ModelGate {
     async fn account_mark(&self) -> Result<Option<i64>, GateError> {
         Ok(match self.kind {
             Kind::Server => self.noted_accounts(),
@@ -306,10 +339,6 @@ impl StockGate for ModelGate {
         let mut state = self.state();
         let mark = state.account_marks.entry(self.ledger).or_default();
         *mark = to.max(*mark);
-        Ok(())
-    }
-
-    async fn ping(&self) -> Result<(), GateError> {
         Ok(())
     }
 }

@@ -14,21 +14,25 @@ use crate::{
     account_key::AccountKey,
     ids::{AttemptId, LedgerId, SaleId, UserId},
     port::{
-        AccountChanges, AccountPage, AccountPosition, DeadLetterAction, DeadLetterDecision,
-        EndedOrder, FoundAccount, Holder, Lease, Ledger, LedgerError, Member, Movement, MovementId,
-        NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, Role,
-        SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        AccountChanges, AccountDirectory, AccountPage, AccountPosition, CommittedOffsets,
+        ConsumerGroup, Credentials, DeadLetterAction, DeadLetterDecision, DeadLetterDecisions,
+        EndedOrder, EndedOrders, FoundAccount, Holder, Lease, Ledger, LedgerAudit, LedgerError,
+        LedgerProbe, Member, Movement, MovementId, NewUser, Offset, Outcome, Partition,
+        PasswordHashOutcome, Position, Registration, Role, SaleListing, SaleListings, SaleSnapshot,
+        SeekOutcome, SessionRule, SettleBatch, SettleError, SettledAttempt, Settlement, Settling,
+        StoredUser, Withdrawals,
     },
     rules::settlement::{self, Settled},
 };
 
-#[async_trait]
 impl Ledger for ModelLedger {
     fn id(&self) -> LedgerId {
         self.id
     }
+}
 
+#[async_trait]
+impl AccountDirectory for ModelLedger {
     async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
         let now = self.clock.now();
         let mut tables = self.tables();
@@ -61,11 +65,6 @@ impl Ledger for ModelLedger {
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
         let mut tables = self.tables();
         tables.reached = tables.reached.max(id.value());
-        Ok(())
-    }
-
-    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
-        self.tables().admitted.clear();
         Ok(())
     }
 
@@ -117,7 +116,10 @@ impl Ledger for ModelLedger {
         };
         Ok(ids.iter().filter_map(found).collect())
     }
+}
 
+#[async_trait]
+impl Credentials for ModelLedger {
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         let (tables, key) = (self.tables(), AccountKey::of(username));
         let found = tables
@@ -142,7 +144,10 @@ impl Ledger for ModelLedger {
         new.clone_into(&mut stored.password_hash);
         Ok(PasswordHashOutcome::Replaced)
     }
+}
 
+#[async_trait]
+impl SaleListings for ModelLedger {
     async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
         let tables = self.tables();
         let ended = |sale: &&SaleListing| sale.window.end <= since;
@@ -160,6 +165,37 @@ impl Ledger for ModelLedger {
             .collect();
         listed.sort_by_key(|sale| sale.window.start);
         Ok(listed)
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        let tables = self.tables();
+        let Some(row) = tables.sales.get(&sale) else {
+            return Ok(None);
+        };
+        let of_sale = tables.orders.iter().filter(|((of, _), _)| *of == sale);
+        let holders = of_sale
+            .map(|((_, user), attempt)| Holder {
+                user: *user,
+                attempt: *attempt,
+            })
+            .collect();
+        Ok(Some(SaleSnapshot {
+            switch: row.switch,
+            version: row.version,
+            window: row.window,
+            initial: row.initial_stock,
+            remaining: row.remaining_stock,
+            holders,
+            movements: tables.pending_movements(&[sale]),
+        }))
+    }
+}
+
+#[async_trait]
+impl Settling for ModelLedger {
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        self.tables().admitted.clear();
+        Ok(())
     }
 
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
@@ -193,50 +229,59 @@ impl Ledger for ModelLedger {
         let outcome = |id: &AttemptId| Some((*id, tables.outcome(*id)?.outcome));
         Ok(attempts.iter().filter_map(outcome).collect())
     }
+}
 
-    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
-        let tables = self.tables();
-        let Some(row) = tables.sales.get(&sale) else {
-            return Ok(None);
-        };
-        let of_sale = tables.orders.iter().filter(|((of, _), _)| *of == sale);
-        let holders = of_sale
-            .map(|((_, user), attempt)| Holder {
-                user: *user,
-                attempt: *attempt,
-            })
-            .collect();
-        Ok(Some(SaleSnapshot {
-            switch: row.switch,
-            version: row.version,
-            window: row.window,
-            initial: row.initial_stock,
-            remaining: row.remaining_stock,
-            holders,
-            movements: tables.pending_movements(&[sale]),
-        }))
-    }
-
-    async fn ended_orders(
+#[async_trait]
+impl ConsumerGroup for ModelLedger {
+    async fn heartbeat(
         &self,
-        sales: &[SaleId],
-        limit: u32,
-    ) -> Result<Vec<EndedOrder>, LedgerError> {
-        let tables = self.tables();
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let of = |sale: &SaleId| {
-            let sale = *sale;
-            let of_sale = tables.ended.iter().filter(move |order| order.sale == sale);
-            of_sale.copied().take(limit)
-        };
-        Ok(sales.iter().flat_map(of).collect())
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (now, until) = (self.millis(), self.millis_in(ttl));
+        let leases = &mut self.tables().leases;
+        Ok(leases.heartbeat(member, partitions, now, until))
     }
 
-    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
-        self.tables().ended.retain(|order| !orders.contains(order));
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        self.tables().leases.release(member, Some(partitions));
         Ok(())
     }
 
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        self.tables().leases.leave(member);
+        Ok(())
+    }
+
+    async fn seek(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<SeekOutcome, LedgerError> {
+        let leases = &mut self.tables().leases;
+        if !leases.is_at(position, from) {
+            return Ok(SeekOutcome::Fenced);
+        }
+        leases.move_to(position, to, None);
+        Ok(SeekOutcome::Moved)
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for ModelLedger {
+    async fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        Ok(self.progress_of(group, topic))
+    }
+}
+
+#[async_trait]
+impl Withdrawals for ModelLedger {
     async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
         Ok(self.tables().pending_movements(sales))
     }
@@ -266,68 +311,33 @@ impl Ledger for ModelLedger {
         }
         Ok(self.tables().close_withdrawal(movement, taken))
     }
+}
 
-    async fn heartbeat(
+#[async_trait]
+impl EndedOrders for ModelLedger {
+    async fn ended_orders(
         &self,
-        member: &Member,
-        partitions: i32,
-        ttl: Duration,
-    ) -> Result<(Vec<Lease>, usize), LedgerError> {
-        let (now, until) = (self.millis(), self.millis_in(ttl));
-        let leases = &mut self.tables().leases;
-        Ok(leases.heartbeat(member, partitions, now, until))
-    }
-
-    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
-        self.tables().leases.release(member, Some(partitions));
-        Ok(())
-    }
-
-    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
-        self.tables().leases.leave(member);
-        Ok(())
-    }
-
-    async fn committed_offsets(
-        &self,
-        group: &str,
-        topic: &str,
-    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        Ok(self.progress_of(group, topic))
-    }
-
-    async fn seek(
-        &self,
-        position: &Position,
-        from: Offset,
-        to: Offset,
-    ) -> Result<SeekOutcome, LedgerError> {
-        let leases = &mut self.tables().leases;
-        if !leases.is_at(position, from) {
-            return Ok(SeekOutcome::Fenced);
-        }
-        leases.move_to(position, to, None);
-        Ok(SeekOutcome::Moved)
-    }
-
-    async fn settled(
-        &self,
-        after: Option<AttemptId>,
+        sales: &[SaleId],
         limit: u32,
-    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
         let tables = self.tables();
-        let behind = tables.attempts.iter().filter(|(id, _)| Some(**id) > after);
-        let row = |(id, settled): (&AttemptId, &Settled)| SettledAttempt {
-            attempt: *id,
-            sale: settled.sale,
-            user: settled.user,
-            ordered: settled.outcome == Outcome::Ordered,
-            has_order: tables.orders.get(&(settled.sale, settled.user)) == Some(id),
-        };
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        Ok(behind.map(row).take(limit).collect())
+        let of = |sale: &SaleId| {
+            let sale = *sale;
+            let of_sale = tables.ended.iter().filter(move |order| order.sale == sale);
+            of_sale.copied().take(limit)
+        };
+        Ok(sales.iter().flat_map(of).collect())
     }
 
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        self.tables().ended.retain(|order| !orders.contains(order));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl DeadLetterDecisions for ModelLedger {
     async fn note_decision(
         &self,
         log: &str,
@@ -352,7 +362,31 @@ impl Ledger for ModelLedger {
         let of_log = tables.decisions.iter().filter(|(name, _)| name == log);
         Ok(of_log.map(|(_, decision)| decision.clone()).collect())
     }
+}
 
+#[async_trait]
+impl LedgerAudit for ModelLedger {
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        let tables = self.tables();
+        let behind = tables.attempts.iter().filter(|(id, _)| Some(**id) > after);
+        let row = |(id, settled): (&AttemptId, &Settled)| SettledAttempt {
+            attempt: *id,
+            sale: settled.sale,
+            user: settled.user,
+            ordered: settled.outcome == Outcome::Ordered,
+            has_order: tables.orders.get(&(settled.sale, settled.user)) == Some(id),
+        };
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(behind.map(row).take(limit).collect())
+    }
+}
+
+#[async_trait]
+impl LedgerProbe for ModelLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         Ok(())
     }

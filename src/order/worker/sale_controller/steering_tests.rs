@@ -11,9 +11,10 @@ use crate::{
     engine::model::{ModelGate, ModelLedger, ModelLog},
     ids::{AttemptId, ProductId, UserId},
     port::{
-        Attempt, AttemptLog, Holder, Ledger, Member, MovementId, MovementMode, MovementState,
-        Offer, Outcome, Position, ReserveOutcome, Restock, SaleChange, SaleWindow, SettleBatch,
-        StockGate, TermsOutcome, WithdrawOutcome,
+        Attempt, ConsumerGroup, Holder, Ledger, LogEnds, Member, MovementId,
+        MovementMode, MovementState, Offer, Outcome, Position, Reservations, ReserveOutcome,
+        Restock, SaleChange, SaleStatus, SaleTermsControl, SaleWindow, SettleBatch, Settling,
+        TermsOutcome, WithdrawOutcome, Withdrawals,
     },
 };
 
