@@ -28,7 +28,7 @@ export function Balance({ balance }) {
         && html`<span key=${name} class="part ${name}" style=${{ flexGrow: balance[name] }}></span>`)}
       ${isWrong && html`<span key="drift" class="part drift" style=${{ flexGrow: Math.abs(drift) }}></span>`}
     </div>
-    <dl class="figures">
+    <dl class="figures" style=${{ "--characters": number(total).length }}>
       ${parts.map(([name, hint]) => html`<div><dt><i class="swatch ${name}"></i>${name}</dt>
         <dd class="figure">${number(balance[name])}</dd><dd class="hint">${hint}</dd></div>`)}
       <div class="total"><dt>total</dt><dd class="figure">${number(total)}</dd><dd class="hint">units of the sale</dd></div>

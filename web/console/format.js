@@ -1,6 +1,6 @@
 /** Numbers, times and changes as people read them. Times are the server's; the zone is the browser's, which the header names. */
 
-import { live } from "./store.js";
+import { live, serverNow } from "./store.js";
 
 const whole = new Intl.NumberFormat("en");
 const day = new Intl.DateTimeFormat("en-GB", { weekday: "short", day: "numeric", month: "short", year: "numeric" });
@@ -19,6 +19,9 @@ export const time = (at) => clock.format(new Date(at));
 
 /** @param {number | string} at */
 export const moment = (at) => `${day.format(new Date(at))}, ${time(at)}`;
+
+/** The time alone, if it was today. @param {string} at */
+export const recent = (at) => (day.format(new Date(at)) === day.format(serverNow()) ? time(at) : moment(at));
 
 /** The day is left out where both are on the same one. @param {Admin.Sale} sale */
 export function period({ startTime, endTime }) {

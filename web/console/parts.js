@@ -1,7 +1,7 @@
 /** What several views are made of: words of state, buttons that say why they are off, tables, and the dialog that asks before a change. */
 
 import { html, useEffect, useRef, useState } from "../vendor/preact-htm.js";
-import { differences, moment, sentence, time } from "./format.js";
+import { differences, moment, recent, sentence } from "./format.js";
 import { identity, mayChange, newKey } from "./session.js";
 import { live, publish, refresh, tell } from "./store.js";
 
@@ -60,7 +60,7 @@ export const Differences = ({ lines }) => lines.length
 
 /** An entry of the action log. @param {{action: Admin.Action, isBrief?: boolean}} props */
 export const Entry = ({ action, isBrief }) => html`<p class="entry"><b>${sentence(action)}</b>
-    <span class="hint numbers">${isBrief ? time(action.at) : moment(action.at)} · ${action.role}${action.reason && ` · “${action.reason}”`}</span></p>
+    <span class="hint numbers">${isBrief ? recent(action.at) : moment(action.at)} · ${action.role}${action.reason && ` · “${action.reason}”`}</span></p>
   ${!isBrief && html`<${Differences} lines=${differences(action.before, action.after)} />`}`;
 
 /** A label, its input, and a hint. @param {Admin.FieldProps} props */

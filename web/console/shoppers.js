@@ -2,8 +2,9 @@
 
 import { html, useEffect } from "../vendor/preact-htm.js";
 import { moment, productName } from "./format.js";
-import { Field, Missing, Notice, Status } from "./parts.js";
+import { Act, Ask, Field, Missing, Notice, show, Status } from "./parts.js";
 import { useAnswer } from "./question.js";
+import { change } from "./session.js";
 
 /** @type {Record<string, [shape: string, words: string]>} */
 const OUTCOMES = {
@@ -14,8 +15,26 @@ const OUTCOMES = {
   REJECTED: ["bad", "rejected"],
 };
 
-/** From the press to what the shopper is told. @param {{attempt: Admin.Attempt}} props */
-function History({ attempt }) {
+/** @param {Admin.Attempt} attempt @param {() => void} onDone */
+function cancelOrder({ attemptId, productId, userId }, onDone) {
+  const name = productName(productId);
+  show(() => html`<${Ask} key=${attemptId} title="Cancel the order: ${name}" verb="Cancel the order" done="The order is cancelled."
+    says="The shopper is told so, and may buy again."
+    lines=${(/** @type {Admin.Values} */ { restock }) => [
+      ["Shopper", "", userId], ["Order", "stands", "ended"], ["Its unit", "sold", restock === "yes" ? "on sale again" : "out of the sale"],
+    ]}
+    typed=${() => name}
+    fields=${html`<${Field} name="restock" label="Its unit" options=${[["yes", "goes on sale again"], ["no", "leaves the sale"]]} />
+      <${Field} name="reason" label="Reason" hint="For the action log; may be empty" maxlength="500" />`}
+    send=${async (/** @type {Admin.Values} */ { restock, reason }, /** @type {any} */ { key }) => {
+      const answer = await change(`orders/${attemptId}/cancel`, { restock: restock === "yes", reason: reason || null }, { key });
+      onDone();
+      return answer;
+    }} />`);
+}
+
+/** From the press to what the shopper is told. @param {{attempt: Admin.Attempt, onChange: () => void}} props */
+function History({ attempt, onChange }) {
   const { attemptId, settled, logged, order, releasedAt, told, saleId, userId } = attempt;
   const [shape, words] = OUTCOMES[settled.outcome] ?? ["idle", settled.outcome];
   return html`<article class="card">
@@ -29,7 +48,9 @@ function History({ attempt }) {
       <li><b>Order</b> ${order ? html`<code>${order.orderId}</code> ${order.status === "SUCCESS" ? "stands" : "has ended"}` : "none"}
         ${releasedAt && `, released ${moment(releasedAt)}`}</li>
       <li><b>Told</b> ${told ?? html`<a href="#/shoppers/${attemptId}">Look up what the shopper is told now</a>`}</li>
-    </ol></article>`;
+    </ol>
+    ${order?.status === "SUCCESS" && html`<div class="row">
+      <${Act} kind="quiet risky" onAct=${() => cancelOrder(attempt, onChange)}>Cancel the order<//></div>`}</article>`;
 }
 
 /** @param {{query: string}} props */
@@ -61,7 +82,7 @@ export function Shoppers({ query }) {
     if (!attempts) return html`<${Missing} what="The attempts" failure=${failure} />`;
     if (attempts.length === 0) return html`<${Notice} is="idle">${isName ? `${query}, shopper` : "Shopper"} ${id} has no settled attempt.<//>`;
     return html`<div class="stack">${attempts.map((/** @type {Admin.Attempt} */ attempt) =>
-      html`<${History} key=${attempt.attemptId} attempt=${attempt} />`)}</div>`;
+      html`<${History} key=${attempt.attemptId} attempt=${attempt} onChange=${ask} />`)}</div>`;
   };
   return html`<h1>Shoppers</h1>
     <form class="search" role="search" onSubmit=${search} key=${query}>

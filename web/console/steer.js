@@ -22,8 +22,11 @@ const current = (sale) => (live.sale?.id === sale.id ? live.sale : live.sales?.f
 
 const reason = html`<${Field} name="reason" label="Reason" hint="For the action log; may be empty" maxlength="500" />`;
 
-/** What operators call the state. A sale that is paused before its start is both. @param {Admin.Sale} sale */
-export const stateOf = ({ phase, pausedAt }) => (phase === "scheduled" && pausedAt ? "scheduled, paused" : phase);
+/** What operators call the state. A sale that is paused before its start is both; one that has nothing left is sold out. @param {Admin.Sale} sale */
+export function stateOf({ phase, pausedAt, balance }) {
+  if (phase === "scheduled" && pausedAt) return "scheduled, paused";
+  return phase === "open" && balance?.available === 0 ? "sold out" : phase;
+}
 
 /** @type {Record<Verb, Admin.Change>} */
 const CHANGES = {

@@ -134,6 +134,22 @@ export const scenarios = {
     await untilFigure(page, "total", 15);
   },
 
+  "an order is cancelled from its history, and its unit goes on sale again": async (bed) => {
+    const sale = await bed.sale({ name: newName("Chair"), units: 3 });
+    const shopper = await bed.shopper();
+    const { attemptId } = await bed.api("POST", `/api/flash-sale/attempt/${sale.id}`, undefined, shopper.token);
+    await until("settled", () => bed.operate("GET", `/attempts/${attemptId}`).catch(() => null));
+    const page = await signIn(bed, staff("operator"), { view: `shoppers/${shopper.userId}` });
+    await page.getByRole("button", { name: "Cancel the order" }).click();
+    await page.getByLabel("Reason").fill("Paid with a stolen card");
+    await page.getByLabel("To confirm, type").fill(sale.product.name);
+    await bed.axe(page, "cancelling an order");
+    await send(page);
+    await page.locator("article", { hasText: "has ended" }).waitFor();
+    await go(page, `sale/${sale.id}`);
+    await untilFigure(page, "available", 3);
+  },
+
   "a sale is paused and resumed by keyboard alone": async (bed) => {
     const sale = await bed.sale({ name: newName("Torch"), units: 10 });
     const { username, password } = staff("operator");

@@ -105,6 +105,7 @@ export const scenarios = {
       await page.locator("article", { hasText: attemptId }).getByText("got an order").waitFor();
     }
     await page.getByText("SUCCESS").waitFor();
+    assert((await page.getByRole("button", { name: "Cancel the order" }).getAttribute("aria-disabled")) === "true", "support changes nothing");
     await page.getByLabel("Shopper or attempt").fill("999999999");
     await page.getByRole("button", { name: "Search" }).click();
     await page.getByText("Shopper 999999999 has no settled attempt.").waitFor();

@@ -6,7 +6,7 @@ const OPEN_FOR_SECS = 170;
 const UNITS = 60_000;
 
 /** What it took in each second since it opened: many at noon, fewer later. */
-const acceptedAt = (secs) => (secs < 0 ? 0 : Math.round(880 * Math.exp(-secs / 90) * (1 + 0.12 * Math.sin(secs * 1.7) + 0.06 * Math.sin(secs * 0.37))));
+const acceptedAt = (secs) => (secs < 0 ? 0 : Math.round(560 * Math.exp(-secs / 90) * (1 + 0.12 * Math.sin(secs * 1.7) + 0.06 * Math.sin(secs * 0.37))));
 const acceptedUntil = (secs) => Array.from({ length: Math.max(0, Math.floor(secs)) }, (_, at) => acceptedAt(at)).reduce((sum, each) => sum + each, 0);
 
 const iso = (millis) => new Date(millis).toISOString();
@@ -203,7 +203,7 @@ export async function enter(page, base, name) {
   const state = STATES[name];
   const { role = "operator", view = "sale/2", act, shows, isFull, isSilent, isEmpty, cutsOff } = state;
   const begun = Date.now();
-  const pace = isFull ? 40 : 1;
+  const pace = isFull ? 30 : 1;
   /** Milliseconds since 1970, and seconds since the opening, on the page's clock. */
   const clock = () => {
     const passed = isFull ? Math.min((Date.now() - begun) * pace, OPEN_FOR_SECS * 1000 + 120_000) - 120_000 : OPEN_FOR_SECS * 1000;
