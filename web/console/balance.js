@@ -24,13 +24,16 @@ export function Balance({ balance }) {
     : "Adds up";
   return html`<section class="card balance ${isWrong ? "wrong" : ""}" aria-label="Balance">
     <div class="bar" role="img" aria-label="${words}, of ${number(total)} units. ${verdict}.">
-      ${parts.map(([name]) => balance[name] > 0
-        && html`<span key=${name} class="part ${name}" style=${{ flexGrow: balance[name] }}></span>`)}
+      ${parts.map(
+        ([name]) => balance[name] > 0 && html`<span key=${name} class="part ${name}" style=${{ flexGrow: balance[name] }}></span>`,
+      )}
       ${isWrong && html`<span key="drift" class="part drift" style=${{ flexGrow: Math.abs(drift) }}></span>`}
     </div>
     <dl class="figures" style=${{ "--characters": number(total).length }}>
-      ${parts.map(([name, hint]) => html`<div><dt><i class="swatch ${name}"></i>${name}</dt>
-        <dd class="figure">${number(balance[name])}</dd><dd class="hint">${hint}</dd></div>`)}
+      ${parts.map(
+        ([name, hint]) => html`<div><dt><i class="swatch ${name}"></i>${name}</dt>
+        <dd class="figure">${number(balance[name])}</dd><dd class="hint">${hint}</dd></div>`,
+      )}
       <div class="total"><dt>total</dt><dd class="figure">${number(total)}</dd><dd class="hint">units of the sale</dd></div>
     </dl>
     <p class="verdict"><span class="status" role=${isWrong ? "alert" : null} data-status=${isWrong ? "bad" : "good"}>${verdict}</span>

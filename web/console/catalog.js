@@ -25,10 +25,12 @@ export function Sales() {
   const { sales, products } = live;
   const why = products.size ? undefined : "Make a product first: a sale is of one.";
   return html`<div class="head"><h1>Sales</h1><${Act} kind="" why=${why} onAct=${() => editSale(null)}>New sale<//></div>
-    <section class="card">${sales
-      ? html`<${Table} name="Sales" head=${["Sale", "State", "When", "Units", "Left", "Note", "Change"]} rows=${sales.map(saleRow)}
+    <section class="card">${
+      sales
+        ? html`<${Table} name="Sales" head=${["Sale", "State", "When", "Units", "Left", "Note", "Change"]} rows=${sales.map(saleRow)}
           empty=${html`No sale yet. ${why && html`<a href="#/products">${why}</a>`}`} />`
-      : html`<${Missing} what="The sales" />`}
+        : html`<${Missing} what="The sales" />`
+    }
       ${sales?.length === 200 && html`<p class="hint">The newest 200. For others open their address: …/admin#/sale/NUMBER.</p>`}</section>`;
 }
 
@@ -44,14 +46,16 @@ const productRow = (product) => [
 
 export const Products = () => html`
   <div class="head"><h1>Products</h1><${Act} kind="" onAct=${() => editProduct(null)}>New product<//></div>
-  <section class="card">${live.sales
-    ? html`<${Table} name="Products" head=${["Product", "SKU", "Price", "Before", "Sales", "Change"]}
+  <section class="card">${
+    live.sales
+      ? html`<${Table} name="Products" head=${["Product", "SKU", "Price", "Before", "Sales", "Change"]}
         rows=${[...live.products.values()].map(productRow)}
         empty="No product yet. Make the first: shoppers see it once a sale of it is published." />`
-    : html`<${Missing} what="The products" />`}</section>`;
+      : html`<${Missing} what="The products" />`
+  }</section>`;
 
-/** A currency that a price can be written in while its field is being typed. @param {string} code */
-const safe = (code) => (/^[A-Z]{3}$/.test(code) ? code : "EUR");
+/** A currency that a price can be written in while its field is being typed. @param {string} [code] */
+const safe = (code = "") => (/^[A-Z]{3}$/.test(code) ? code : "EUR");
 
 /** Makes a product, or edits one. @param {Admin.Product | null} product */
 function editProduct(product) {
@@ -74,21 +78,24 @@ function editProduct(product) {
     description: values.description ?? "",
     imageUrl: values.imageUrl || null,
     currency: values.currency,
-    priceCents: cents(values.price, safe(values.currency)),
+    priceCents: cents(values.price ?? "", safe(values.currency)),
     priorPriceCents: values.prior ? cents(values.prior, safe(values.currency)) : null,
   });
   /** @param {Admin.Values} values */
   const changed = (values) =>
     Object.fromEntries(Object.entries(all(values)).filter(([field, value]) => value !== /** @type {any} */ (product)[field]));
   /** @param {Admin.Values} values */
-  const lines = (values) => (product && values.name !== undefined
-    ? differences(product, { ...product, ...all(values), currency: safe(values.currency) }) : []);
-  show(() => html`<${Ask} key=${product?.id ?? "new"} fields=${fields} lines=${lines}
+  const lines = (values) =>
+    product && values.name !== undefined ? differences(product, { ...product, ...all(values), currency: safe(values.currency) }) : [];
+  show(
+    () => html`<${Ask} key=${product?.id ?? "new"} fields=${fields} lines=${lines}
     title=${product ? `Edit: ${name}` : "New product"} verb=${product ? "Save" : "Make the product"}
     done=${product ? `${name}: saved. Shoppers see it within a second.` : "The product is made."}
     seen=${product && { version: product.version, target: `product:${product.id}`, record: product }}
     now=${product && live.products.get(product.id)}
-    send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) => product
-      ? change(`products/${product.id}`, changed(values), { version: options.version })
-      : change("products", all(values), { key: options.key })} />`);
+    send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) =>
+      product
+        ? change(`products/${product.id}`, changed(values), { version: options.version })
+        : change("products", all(values), { key: options.key })} />`,
+  );
 }

@@ -15,8 +15,15 @@ function plotOf({ lines, isStacked }, canvas, pointed) {
   const color = (name) => style.getPropertyValue(`--${name}`).trim();
   const to = serverNow() / 1000;
   return {
-    from: to - WINDOW_SECS, to, pointed, isStacked, label: short, ink: color("ink-2"), line: color("line"),
-    times: live.samples.map(({ at }) => at), colors: lines.map((line) => color(line.color)),
+    from: to - WINDOW_SECS,
+    to,
+    pointed,
+    isStacked,
+    label: short,
+    ink: color("ink-2"),
+    line: color("line"),
+    times: live.samples.map(({ at }) => at),
+    colors: lines.map((line) => color(line.color)),
     values: lines.map(({ value }) => live.samples.map(({ totals }) => (totals && value(totals)) ?? null)),
   };
 }
@@ -47,26 +54,38 @@ export function Chart(props) {
   const totals = pointed === null ? now : shown?.totals;
   return html`<section class="card chart" aria-label=${title}>
     <div class="chart-head"><h2>${title}</h2><p class="figure">${now ? figure(now) : "–"}<small> ${unit}</small></p></div>
-    <ul class="legend">${lines.map(({ name, color, value }) =>
-      html`<li><i class="swatch" style=${{ background: `var(--${color})` }}></i>${name}
-        ${" "}<b class="numbers">${short(totals && value(totals))}</b></li>`)}
+    <ul class="legend">${lines.map(
+      ({ name, color, value }) =>
+        html`<li><i class="swatch" style=${{ background: `var(--${color})` }}></i>${name}
+        ${" "}<b class="numbers">${short(totals && value(totals))}</b></li>`,
+    )}
       <li class="hint numbers">${pointed === null || !shown ? note : `at ${time(shown.at * 1000)}`}</li></ul>
     <canvas class="plot" ref=${canvas} role="img" onPointerMove=${follow} onPointerLeave=${() => point(null)}
       aria-label="Chart of the last five minutes. Now ${now ? `${figure(now)} ${unit}` : "unknown"}. The numbers are in the table below."></canvas>
     <details onToggle=${(/** @type {any} */ event) => showTable(event.currentTarget.open)}><summary>As a table</summary>
-      ${isTable && html`<div class="table-frame" role="region" aria-label="${title}: table" tabindex="0"><table class="table">
+      ${
+        isTable &&
+        html`<div class="table-frame" role="region" aria-label="${title}: table" tabindex="0"><table class="table">
         <thead><tr><th scope="col">Time</th>${lines.map(({ name }) => html`<th scope="col">${name}</th>`)}</tr></thead>
-        <tbody>${live.samples.filter(({ at }) => at % ROW_SECS === 0).reverse().map(({ at, totals }) => html`<tr key=${at}>
+        <tbody>${live.samples
+          .filter(({ at }) => at % ROW_SECS === 0)
+          .reverse()
+          .map(
+            ({ at, totals }) => html`<tr key=${at}>
           <th scope="row" class="numbers">${time(at * 1000)}</th>
-          ${lines.map(({ value }) => html`<td class="numbers">${totals ? number(value(totals)) : "no figures"}</td>`)}</tr>`)}</tbody>
-      </table></div>`}</details>
+          ${lines.map(({ value }) => html`<td class="numbers">${totals ? number(value(totals)) : "no figures"}</td>`)}</tr>`,
+          )}</tbody>
+      </table></div>`
+      }</details>
   </section>`;
 }
 
 /** @type {Admin.ChartProps[]} */
 export const CHARTS = [
   {
-    title: "Attempts", unit: "/s", isStacked: true,
+    title: "Attempts",
+    unit: "/s",
+    isStacked: true,
     figure: ({ attemptsPerSec }) => number(Object.values(attemptsPerSec).reduce((sum, each) => sum + each, 0)),
     lines: [
       { name: "accepted", color: "c-good", value: (t) => t.attemptsPerSec.accepted },
@@ -79,21 +98,28 @@ export const CHARTS = [
     ],
   },
   {
-    title: "Answer time", unit: "ms p99", figure: ({ latencyMillis }) => short(latencyMillis.p99),
+    title: "Answer time",
+    unit: "ms p99",
+    figure: ({ latencyMillis }) => short(latencyMillis.p99),
     lines: [
       { name: "p99", color: "c-warn", value: (t) => t.latencyMillis.p99 },
       { name: "p50", color: "c-main", value: (t) => t.latencyMillis.p50 },
     ],
   },
   {
-    title: "Orders", unit: "/s", figure: ({ ordersPerSec }) => number(ordersPerSec),
+    title: "Orders",
+    unit: "/s",
+    figure: ({ ordersPerSec }) => number(ordersPerSec),
     lines: [
       { name: "orders", color: "c-good", value: (t) => t.ordersPerSec },
       { name: "without an order", color: "c-bad", value: (t) => t.failedPerSec },
     ],
   },
   {
-    title: "Lag", unit: "s", figure: ({ lagSecs }) => short(lagSecs), note: "from acceptance to order",
+    title: "Lag",
+    unit: "s",
+    figure: ({ lagSecs }) => short(lagSecs),
+    note: "from acceptance to order",
     lines: [{ name: "lag", color: "c-main", value: (t) => t.lagSecs }],
   },
 ];

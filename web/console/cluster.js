@@ -10,8 +10,10 @@ const NAMES = { gate: "Gate (Redis)", log: "Log (Kafka)", ledger: "Ledger (Postg
 
 /** @param {{overview: Admin.Overview}} props */
 export const Servers = ({ overview }) => html`<ul class="servers">
-  ${overview.servers.map(({ name, status, text }) => html`<li key=${name}><b>${NAMES[name] ?? name}</b>
-    <${Status} is=${status === "up" ? "good" : status === "late" ? "warn" : "bad"}>${status}<//><span class="hint">${text}</span></li>`)}
+  ${overview.servers.map(
+    ({ name, status, text }) => html`<li key=${name}><b>${NAMES[name] ?? name}</b>
+    <${Status} is=${status === "up" ? "good" : status === "late" ? "warn" : "bad"}>${status}<//><span class="hint">${text}</span></li>`,
+  )}
   <li><b>Dead letters</b> ${letters(overview.deadLetters)} <a href="#/letters">Look at them</a></li></ul>`;
 
 /** @param {number | null} count at most 1,000 are counted */
@@ -32,7 +34,18 @@ function state({ status, ageMillis }) {
 const sum = (outcomes) => (outcomes ? Object.values(outcomes).reduce((all, each) => all + each, 0) : null);
 
 const HEAD = [
-  "Process", "State", "Up for", "Attempts /s", "accepted /s", "p50 ms", "p99 ms", "Connections", "Listeners", "Orders /s", "Lag s", "Partitions",
+  "Process",
+  "State",
+  "Up for",
+  "Attempts /s",
+  "accepted /s",
+  "p50 ms",
+  "p99 ms",
+  "Connections",
+  "Listeners",
+  "Orders /s",
+  "Lag s",
+  "Partitions",
 ];
 
 /** @param {Admin.Node} node */

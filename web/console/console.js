@@ -10,13 +10,16 @@ import { close, Field, Notice, OpenDialog, Status, whyNot, words } from "./parts
 import { Checks, Log } from "./reports.js";
 import { identity, isOperator, signIn } from "./session.js";
 import { Shoppers } from "./shoppers.js";
-import {
-  ageSecs, choose, dismiss, forget, leave, listen, live, publish, refusal, serverNow, STALE_SECS, start, toasts,
-} from "./store.js";
+import { ageSecs, choose, dismiss, forget, leave, listen, live, publish, refusal, serverNow, STALE_SECS, start, toasts } from "./store.js";
 
-/** @type {[address: string, name: string, view: (rest: string) => any][]} */
+/** @typedef {[address: string, name: string, view: (rest: string) => any]} View */
+
+/** @type {View} */
+const CONTROL = ["sale", "Control room", () => html`<${Control} />`];
+
+/** @type {View[]} */
 const VIEWS = [
-  ["sale", "Control room", () => html`<${Control} />`],
+  CONTROL,
   ["sales", "Sales", () => html`<${Sales} />`],
   ["products", "Products", () => html`<${Products} />`],
   ["servers", "Servers", () => html`<${Cluster} />`],
@@ -58,8 +61,11 @@ function SignIn() {
   }
   return html`<main class="sign-in"><form class="card" onSubmit=${submit}>
     <h1>Operator console</h1>
-    ${error && html`<${Notice} is="bad" role="alert">
-      ${error.code === "invalid_credentials" ? "The user name or the password is wrong." : words(error)}<//>`}
+    ${
+      error &&
+      html`<${Notice} is="bad" role="alert">
+      ${error.code === "invalid_credentials" ? "The user name or the password is wrong." : words(error)}<//>`
+    }
     <${Field} name="username" label="User name" autocomplete="username" autocapitalize="none" required />
     <${Field} name="password" label="Password" type="password" autocomplete="current-password" required />
     <button class="button large" aria-busy=${isBusy}>${isBusy ? "Signing in …" : "Sign in"}</button>
@@ -80,16 +86,24 @@ function Fresh() {
   return html`<p class="clock"><time class="numbers">${time(serverNow())}</time>
       <${Status} is=${shape}>${word}<//>
       <span class="hint">server, ${zone}</span></p>
-    <div class="stale" role="alert">${isStale && html`
+    <div class="stale" role="alert">${
+      isStale &&
+      html`
       <b>${live.overview ? "These numbers are old" : "No numbers have come"}<span aria-hidden="true">: ${Math.floor(age)} s</span>.</b>
-      ${` ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}`}</div>`;
+      ${` ${live.failure ? words(live.failure) : "The server does not answer."} It is asked again every second.`}`
+    }</div>`;
 }
 
 const Toasts = () => html`<div class="toasts" role="log" aria-label="What just changed">
-  ${toasts.map(({ id, text, action }) => html`<div class="toast" key=${id}>
-    <p>${text}${action && html`<b>${sentence(action)}</b> <span class="hint">${time(action.at)}
-      ${action.reason && ` · “${action.reason}”`}</span>`}</p>
-    <button type="button" class="link" onClick=${() => dismiss(id)}>Dismiss</button></div>`)}</div>`;
+  ${toasts.map(
+    ({ id, text, action }) => html`<div class="toast" key=${id}>
+    <p>${text}${
+      action &&
+      html`<b>${sentence(action)}</b> <span class="hint">${time(action.at)}
+      ${action.reason && ` · “${action.reason}”`}</span>`
+    }</p>
+    <button type="button" class="link" onClick=${() => dismiss(id)}>Dismiss</button></div>`,
+  )}</div>`;
 
 /** Without the address, which names the view. @param {Event} event */
 function skip(event) {
@@ -101,15 +115,17 @@ function App() {
   const [, draw] = useState(0);
   useEffect(() => listen(() => draw(Math.random())), []);
   const { name, rest } = address();
-  const view = VIEWS.find(([one]) => one === name) ?? VIEWS[0];
+  const view = VIEWS.find(([one]) => one === name) ?? CONTROL;
   const who = identity();
   if (!isOperator()) return html`<${SignIn} />`;
   const letters = live.overview?.deadLetters ?? 0;
   return html`<header class="top"><a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
       <p class="brand">flashsale <span>console</span></p>
-      <nav aria-label="Views">${VIEWS.map(([one, title]) => html`
+      <nav aria-label="Views">${VIEWS.map(
+        ([one, title]) => html`
         <a href="#/${one}" aria-current=${one === view[0] ? "page" : null}>${title}
-          ${one === "letters" && letters > 0 && html`<span class="count">${letters}</span>`}</a>`)}</nav>
+          ${one === "letters" && letters > 0 && html`<span class="count">${letters}</span>`}</a>`,
+      )}</nav>
       <${Fresh} />
       <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span>
         <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
@@ -123,7 +139,7 @@ function follow() {
   const { name, rest } = address();
   if (name === "sale") choose(Number(rest) || null);
   const { sale } = live;
-  const view = VIEWS.find(([one]) => one === name)?.[1] ?? "Control room";
+  const view = VIEWS.find(([one]) => one === name)?.[1] ?? CONTROL[1];
   const isSale = name === "sale" && sale && isOperator();
   document.title = isSale ? `${sale.phase.toUpperCase()} · ${productName(sale.productId)}` : `${view} · flashsale console`;
 }

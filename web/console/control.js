@@ -45,8 +45,11 @@ function Buttons({ sale }) {
   const isLive = ["scheduled", "open", "paused"].includes(phase);
   const save = () => saveOrders(sale.id).catch((error) => tell({ text: words(error) }));
   return html`<div class="row">
-    ${(isLive || phase === "draft") && html`<${Act} onAct=${() => shift(sale, 1)}>Add units<//>
-      <${Act} onAct=${() => shift(sale, -1)}>Take units away<//>`}
+    ${
+      (isLive || phase === "draft") &&
+      html`<${Act} onAct=${() => shift(sale, 1)}>Add units<//>
+      <${Act} onAct=${() => shift(sale, -1)}>Take units away<//>`
+    }
     <${Act} onAct=${() => editSale(sale)}>${phase === "open" || phase === "paused" ? "Change the end" : "Edit"}<//>
     ${(phase === "open" || phase === "paused") && html`<${Act} kind="quiet risky" onAct=${() => steer(sale, "end")}>End now<//>`}
     ${(isLive || phase === "draft") && html`<${Act} kind="quiet risky" onAct=${() => steer(sale, "cancel")}>Cancel the sale<//>`}
@@ -61,9 +64,14 @@ const pick = (event) => {
 /** @param {{sale: Admin.Sale}} props */
 const Hero = ({ sale }) => html`<section class="card hero" data-phase=${sale.phase} aria-label="Sale">
   <div class="hero-name">
-    ${(live.sales?.length ?? 0) > 1 && html`<label class="hint">Sale
-      <select class="picker" onChange=${pick}>${live.sales?.map((one) => html`
-        <option value=${one.id} selected=${one.id === sale.id}>${one.id} · ${productName(one.productId)} · ${one.phase}</option>`)}</select></label>`}
+    ${
+      (live.sales?.length ?? 0) > 1 &&
+      html`<label class="hint">Sale
+      <select class="picker" onChange=${pick}>${live.sales?.map(
+        (one) => html`
+        <option value=${one.id} selected=${one.id === sale.id}>${one.id} · ${productName(one.productId)} · ${one.phase}</option>`,
+      )}</select></label>`
+    }
     <h1>${productName(sale.productId)}</h1>
     <p class="hint numbers">Sale ${sale.id} · ${period(sale)}${sale.note && ` · ${sale.note}`}</p></div>
   <div class="hero-state"><p class="state">${stateOf(sale)}</p><p class="numbers countdown">${countdown(sale)}</p>${pausedBy(sale)}</div>
@@ -77,14 +85,24 @@ const Start = () => html`<section class="card start"><h1>No sale yet</h1>
     <li><a href="#/sales">Make a sale of it</a>: its times and units, as a draft that operators alone see.</li>
     <li>Publish it. It opens and ends by itself.</li></ol></section>`;
 
-const System = () => html`<section class="card"><h2>System</h2>${live.overview ? html`<${Servers} overview=${live.overview} />
+const System = () =>
+  html`<section class="card"><h2>System</h2>${
+    live.overview
+      ? html`<${Servers} overview=${live.overview} />
   <p class="hint numbers">${number(live.overview.nodes.length)} processes, ${number(figures()?.connections)} connections,
-    ${` ${number(figures()?.listeners)}`} pages that listen · <a href="#/servers">All of them</a></p>` : html`<${Missing} what="The figures" />`}</section>`;
+    ${` ${number(figures()?.listeners)}`} pages that listen · <a href="#/servers">All of them</a></p>`
+      : html`<${Missing} what="The figures" />`
+  }</section>`;
 
-const Recent = () => html`<section class="card"><h2>Recent changes</h2>${!live.actions ? html`<${Missing} what="The action log" />`
-  : live.actions.length === 0 ? html`<p class="empty">Nobody has changed anything yet.</p>`
-  : html`<ol class="entries">${live.actions.slice(0, 5).map((action) => html`<li key=${action.id}><${Entry} action=${action} isBrief /></li>`)}</ol>
-    <p><a href="#/log">The whole log</a></p>`}</section>`;
+const Recent = () =>
+  html`<section class="card"><h2>Recent changes</h2>${
+    !live.actions
+      ? html`<${Missing} what="The action log" />`
+      : live.actions.length === 0
+        ? html`<p class="empty">Nobody has changed anything yet.</p>`
+        : html`<ol class="entries">${live.actions.slice(0, 5).map((action) => html`<li key=${action.id}><${Entry} action=${action} isBrief /></li>`)}</ol>
+    <p><a href="#/log">The whole log</a></p>`
+  }</section>`;
 
 const Waiting = () => html`<section class="card"><h1 class="visually-hidden">Control room</h1><${Missing} what="The sale" /></section>`;
 

@@ -56,11 +56,26 @@ export const actorName = (actor) => live.names.get(actor) ?? actor.replace(/^cli
 
 /** @type {Record<string, string>} */
 const VERBS = {
-  create_product: "made", change_product: "changed", create_sale: "made a draft of", edit_sale: "edited", publish_sale: "published",
-  pause_sale: "paused", resume_sale: "resumed", end_sale: "ended", cancel_sale: "cancelled", add_units: "added units to",
-  begin_withdrawal: "began to take units from", close_withdrawal: "took units from", cancel_order: "cancelled an order of",
-  replay_dead_letter: "replayed", discard_dead_letter: "discarded", create_user: "made", set_role: "changed the role of",
-  disable_user: "disabled", enable_user: "enabled", set_password: "set the password of",
+  create_product: "made",
+  change_product: "changed",
+  create_sale: "made a draft of",
+  edit_sale: "edited",
+  publish_sale: "published",
+  pause_sale: "paused",
+  resume_sale: "resumed",
+  end_sale: "ended",
+  cancel_sale: "cancelled",
+  add_units: "added units to",
+  begin_withdrawal: "began to take units from",
+  close_withdrawal: "took units from",
+  cancel_order: "cancelled an order of",
+  replay_dead_letter: "replayed",
+  discard_dead_letter: "discarded",
+  create_user: "made",
+  set_role: "changed the role of",
+  disable_user: "disabled",
+  enable_user: "enabled",
+  set_password: "set the password of",
 };
 
 /** What an entry of the action log is about. @param {Admin.Action} action */
@@ -81,10 +96,26 @@ export const sentence = (action) => `${actorName(action.actor)} ${VERBS[action.a
 
 /** @type {Record<string, string>} */
 const FIELDS = {
-  state: "State", pausedAt: "Paused since", startTime: "Start", endTime: "End", initialStock: "Units", units: "Units",
-  note: "Note", productId: "Product", name: "Name", sku: "SKU", description: "Description", imageUrl: "Picture", priceCents: "Price",
-  currency: "Currency", priorPriceCents: "Price before", requested: "Units asked for", applied: "Units taken", status: "Order",
-  restock: "Back on sale", role: "Role",
+  state: "State",
+  pausedAt: "Paused since",
+  startTime: "Start",
+  endTime: "End",
+  initialStock: "Units",
+  units: "Units",
+  note: "Note",
+  productId: "Product",
+  name: "Name",
+  sku: "SKU",
+  description: "Description",
+  imageUrl: "Picture",
+  priceCents: "Price",
+  currency: "Currency",
+  priorPriceCents: "Price before",
+  requested: "Units asked for",
+  applied: "Units taken",
+  status: "Order",
+  restock: "Back on sale",
+  role: "Role",
 };
 
 /** @param {string} field @param {any} value @param {Record<string, any>} all */

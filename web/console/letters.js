@@ -15,24 +15,31 @@ function nameOf({ id, saleId }) {
 
 /** @param {Admin.Letter} letter */
 function replay(letter) {
-  show(() => html`<${Ask} key="replay" title="Replay dead letter ${letter.id}" verb="Replay" done="Replayed: a worker settles it."
+  show(
+    () => html`<${Ask} key="replay" title="Replay dead letter ${letter.id}" verb="Replay" done="Replayed: a worker settles it."
     says="Its attempt is appended to the log again. Do it once the cause is put right. Replayed twice, it counts once."
     lines=${() => decision(letter, "replayed")}
-    send=${(/** @type {Admin.Values} */ _, /** @type {any} */ { key }) => change(`dead-letters/${letter.id}/replay`, {}, { key })} />`);
+    send=${(/** @type {Admin.Values} */ _, /** @type {any} */ { key }) => change(`dead-letters/${letter.id}/replay`, {}, { key })} />`,
+  );
 }
 
 /** @param {Admin.Letter} letter */
 function discard(letter) {
-  show(() => html`<${Ask} key="discard" title="Discard dead letter ${letter.id}" verb="Discard" done="Discarded."
+  show(
+    () => html`<${Ask} key="discard" title="Discard dead letter ${letter.id}" verb="Discard" done="Discarded."
     says="Nothing will come of it. The shopper gets no unit from this attempt."
     lines=${() => decision(letter, "discarded")} typed=${() => nameOf(letter)}
     fields=${html`<${Field} name="reason" label="Reason" hint="For the action log" maxlength="500" required />`}
     send=${(/** @type {Admin.Values} */ { reason }, /** @type {any} */ { key }) =>
-      change(`dead-letters/${letter.id}/discard`, { reason }, { key })} />`);
+      change(`dead-letters/${letter.id}/discard`, { reason }, { key })} />`,
+  );
 }
 
 /** @param {Admin.Letter} letter @param {string} verdict @returns {Admin.Difference[]} */
-const decision = (letter, verdict) => [["Cause", "", letter.cause], ["Decision", letter.decision?.verdict ?? "none", verdict]];
+const decision = (letter, verdict) => [
+  ["Cause", "", letter.cause],
+  ["Decision", letter.decision?.verdict ?? "none", verdict],
+];
 
 /** @param {Admin.Letter} letter */
 const row = (letter) => [
@@ -57,8 +64,10 @@ export function Letters() {
     <div class="head"><h1>Dead letters</h1>
       <label class="check"><input type="checkbox" checked=${isAll} onChange=${() => setAll(!isAll)} /> also decided ones</label></div>
     <p class="hint">Records of the log that no worker could settle. What becomes of each is decided by a person.</p>
-    <section class="card">${data
-      ? html`<${Table} name="Dead letters" empty=${isAll ? "There is no dead letter." : "Nothing is to be decided."}
+    <section class="card">${
+      data
+        ? html`<${Table} name="Dead letters" empty=${isAll ? "There is no dead letter." : "Nothing is to be decided."}
           head=${["Letter", "Cause", "Since", "Sale", "Shopper", "Decision", "Decide"]} rows=${data.items.map(row)} />`
-      : html`<${Missing} what="The dead letters" failure=${error} />`}</section>`;
+        : html`<${Missing} what="The dead letters" failure=${error} />`
+    }</section>`;
 }

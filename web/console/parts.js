@@ -29,9 +29,10 @@ export const Notice = ({ is, role, children }) => html`<div class="notice" data-
 export const words = (error) => (error.isUnanswered ? "The server cannot be reached." : error.message);
 
 /** In the place of what is not there yet. @param {{what: string, failure?: Error | null}} props */
-export const Missing = ({ what, failure = live.failure }) => failure
-  ? html`<${Notice} is="bad">${what} cannot be read. ${words(failure)}<//>`
-  : html`<p class="empty" role="status">Loading ${what.toLowerCase()} …</p>`;
+export const Missing = ({ what, failure = live.failure }) =>
+  failure
+    ? html`<${Notice} is="bad">${what} cannot be read. ${words(failure)}<//>`
+    : html`<p class="empty" role="status">Loading ${what.toLowerCase()} …</p>`;
 
 /** Why the account may change nothing; for buttons, and once in words on the page. */
 export const whyNot = () => (mayChange() ? "" : `You are signed in as ${identity()?.role}: you can look at everything and change nothing.`);
@@ -43,20 +44,25 @@ export function Act({ kind = "quiet", onAct, why = whyNot(), children }) {
 }
 
 /** @param {Admin.TableProps} props */
-export const Table = ({ name, head, rows, empty }) => (rows.length
-  ? html`<div class="table-frame" role="region" aria-label=${name} tabindex="0"><table class="table">
+export const Table = ({ name, head, rows, empty }) =>
+  rows.length
+    ? html`<div class="table-frame" role="region" aria-label=${name} tabindex="0"><table class="table">
       <thead><tr>${head.map((text) => html`<th scope="col">${text}</th>`)}</tr></thead>
-      <tbody>${rows.map((cells) => html`<tr>${cells.map((cell) =>
-        html`<td class=${/^[\d–]/.test(String(cell)) ? "numbers" : ""}>${cell}</td>`)}</tr>`)}</tbody>
+      <tbody>${rows.map(
+        (cells) => html`<tr>${cells.map((cell) => html`<td class=${/^[\d–]/.test(String(cell)) ? "numbers" : ""}>${cell}</td>`)}</tr>`,
+      )}</tbody>
     </table></div>`
-  : html`<p class="empty">${empty}</p>`);
+    : html`<p class="empty">${empty}</p>`;
 
 /** before → after @param {{lines: Admin.Difference[]}} props */
-export const Differences = ({ lines }) => lines.length
-  ? html`<dl class="differences">${lines.map(([name, before, after]) => html`<div><dt>${name}</dt>
+export const Differences = ({ lines }) =>
+  lines.length
+    ? html`<dl class="differences">${lines.map(
+        ([name, before, after]) => html`<div><dt>${name}</dt>
       <dd>${before && html`<s><span class="visually-hidden">before: </span>${before}</s><i aria-hidden="true">→</i>`}
-        <b><span class="visually-hidden">after: </span>${after}</b></dd></div>`)}</dl>`
-  : null;
+        <b><span class="visually-hidden">after: </span>${after}</b></dd></div>`,
+      )}</dl>`
+    : null;
 
 /** An entry of the action log. @param {{action: Admin.Action, isBrief?: boolean}} props */
 export const Entry = ({ action, isBrief }) => html`<p class="entry"><b>${sentence(action)}</b>
@@ -68,8 +74,9 @@ export function Field({ label, name, hint, options, area, ...rest }) {
   const attributes = { ...rest, id: `field-${name}`, name, "aria-describedby": hint ? `hint-${name}` : null };
   const tag = options ? "select" : area ? "textarea" : "input";
   return html`<div class="field"><label for="field-${name}">${label}</label>
-    <${tag} ...${attributes}>${options?.map(([value, text]) =>
-      html`<option value=${value} selected=${String(value) === String(rest.value)}>${text}</option>`)}<//>
+    <${tag} ...${attributes}>${options?.map(
+      ([value, text]) => html`<option value=${value} selected=${String(value) === String(rest.value)}>${text}</option>`,
+    )}<//>
     ${hint && html`<span class="hint" id="hint-${name}">${hint}</span>`}</div>`;
 }
 
@@ -77,10 +84,12 @@ export function Field({ label, name, hint, options, area, ...rest }) {
 function Conflict({ seen, now, onKeep }) {
   const theirs = (live.actions ?? []).filter(({ target, after }) => target === seen.target && after?.version > seen.version);
   return html`<${Notice} is="warn" role="alert"><h3>Somebody changed it meanwhile</h3>
-    ${theirs.length
-      ? theirs.map((action) => html`<${Entry} action=${action} />`)
-      : html`<p>The action log has no entry: it was changed by a statement in the database.</p>
-          <${Differences} lines=${now ? differences(seen.record, now) : []} />`}
+    ${
+      theirs.length
+        ? theirs.map((action) => html`<${Entry} action=${action} />`)
+        : html`<p>The action log has no entry: it was changed by a statement in the database.</p>
+          <${Differences} lines=${now ? differences(seen.record, now) : []} />`
+    }
     <p>Only the fields that you changed are sent.</p>
     <div class="row"><button type="button" class="button quiet" onClick=${onKeep}>Make my change on top of it</button>
       <button type="button" class="button quiet" onClick=${close}>Leave it as it is</button></div><//>`;
@@ -132,10 +141,19 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
     <header><h2 id="dialog-title">${title}</h2></header>
     <form onSubmit=${submit} onInput=${collect}>
       ${says && html`<p>${says}</p>`}
-      ${isStale && html`<${Conflict} seen=${{ ...seen, version }} now=${now}
-        onKeep=${() => { setVersion(now?.version); setError(null); }} />`}
-      ${error && !isStale && html`<${Notice} is="bad" role="alert">${words(error)}${isOpen
-        && " It may have been done. Send it again: it is made once."}<//>`}
+      ${
+        isStale &&
+        html`<${Conflict} seen=${{ ...seen, version }} now=${now}
+        onKeep=${() => {
+          setVersion(now?.version);
+          setError(null);
+        }} />`
+      }
+      ${
+        error &&
+        !isStale &&
+        html`<${Notice} is="bad" role="alert">${words(error)}${isOpen && " It may have been done. Send it again: it is made once."}<//>`
+      }
       <fieldset disabled=${isOpen}>${fields}
         <${Differences} lines=${lines?.(values) ?? []} />
         ${name && html`<${Field} name="typedName" label="To confirm, type: ${name}" autocomplete="off" spellcheck="false" required />`}

@@ -1,7 +1,10 @@
 /** A chart on a canvas: lines, or areas that are stacked, over the last minutes. Knows nothing of the console. */
 
 /** Pixels that the labels of the two axes take. */
-const LEFT = 44, BOTTOM = 22, TOP = 8;
+const LEFT = 44;
+const BOTTOM = 22;
+/** Above the highest line. */
+const TOP = 8;
 
 /** A round step for at most `count` lines up to `max`: 1, 2 or 5 times a power of ten. @param {number} max @param {number} count */
 function step(max, count) {
@@ -54,7 +57,8 @@ export function draw(canvas, { times, values, colors, from, to, isStacked, point
   context.textAlign = "center";
   for (let at = Math.ceil(from / 60) * 60; at < to; at += 60) {
     const place = x(at);
-    if (place > LEFT + 18 && place < width - 18) context.fillText(new Date(at * 1000).toTimeString().slice(0, 5), place, height - BOTTOM / 2);
+    if (place > LEFT + 18 && place < width - 18)
+      context.fillText(new Date(at * 1000).toTimeString().slice(0, 5), place, height - BOTTOM / 2);
   }
 
   context.save();
@@ -62,15 +66,15 @@ export function draw(canvas, { times, values, colors, from, to, isStacked, point
   context.rect(LEFT, 0, width - LEFT, height);
   context.clip();
   // The topmost area first, the others over it.
-  for (let index = edges.length - 1; index >= 0; index--) {
-    context.strokeStyle = context.fillStyle = colors[index];
+  for (const [index, edge] of [...edges.entries()].reverse()) {
+    context.strokeStyle = context.fillStyle = colors[index] ?? ink;
     context.lineWidth = 2;
-    for (const run of runs(edges[index])) {
+    for (const run of runs(times, edge)) {
       context.beginPath();
-      run.forEach((at) => context.lineTo(x(times[at]), y(edges[index][at] ?? 0)));
+      for (const [at, value] of run) context.lineTo(x(at), y(value));
       if (isStacked) {
-        context.lineTo(x(times[run[run.length - 1]]), y(0));
-        context.lineTo(x(times[run[0]]), y(0));
+        context.lineTo(x(run.at(-1)?.[0] ?? 0), y(0));
+        context.lineTo(x(run[0]?.[0] ?? 0), y(0));
         context.fill();
       } else {
         context.stroke();
@@ -79,19 +83,31 @@ export function draw(canvas, { times, values, colors, from, to, isStacked, point
   }
   if (pointed !== null) {
     context.fillStyle = ink;
-    context.fillRect(x(times[pointed]), 0, 1, height - BOTTOM);
+    context.fillRect(x(times[pointed] ?? from), 0, 1, height - BOTTOM);
   }
   context.restore();
 }
 
-/** The runs of places that have a value: a second without figures is a gap. @param {(number | null)[]} row */
-function runs(row) {
-  /** @type {number[][]} */
+/**
+ * The points of a line, in runs: a second without figures is a gap.
+ * @param {number[]} times
+ * @param {(number | null)[]} edge
+ */
+function runs(times, edge) {
+  /** @type {[at: number, value: number][][]} */
   const all = [];
-  row.forEach((value, at) => {
-    if (value === null) return;
-    if (at > 0 && row[at - 1] !== null) all[all.length - 1].push(at);
-    else all.push([at]);
-  });
+  /** @type {[at: number, value: number][] | null} */
+  let run = null;
+  for (const [index, value] of edge.entries()) {
+    if (value === null) {
+      run = null;
+      continue;
+    }
+    if (!run) {
+      run = [];
+      all.push(run);
+    }
+    run.push([times[index] ?? 0, value]);
+  }
   return all;
 }

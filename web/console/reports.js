@@ -25,8 +25,13 @@ export function Log() {
     ${last > 1 && html`<button type="button" class="button quiet" onClick=${older}>Older entries</button>`}`;
   return html`<h1>Action log</h1>
     <p class="hint">Who changed what, when and why. Entries are never changed.</p>
-    <section class="card">${!actions ? html`<${Missing} what="The action log" />`
-      : all.length ? list() : html`<p class="empty">Nobody has changed anything yet.</p>`}</section>`;
+    <section class="card">${
+      !actions
+        ? html`<${Missing} what="The action log" />`
+        : all.length
+          ? list()
+          : html`<p class="empty">Nobody has changed anything yet.</p>`
+    }</section>`;
 }
 
 /** @param {{name: string, says: string, path: string, children: (data: any) => any}} props */
@@ -45,18 +50,29 @@ const SHAPES = { ok: "good", warning: "warn", failed: "bad" };
 /** @param {any[]} checks */
 const doctor = (checks) => html`<${Table} name="Checks" head=${["Verdict", "Part", "Check", "Found", "To do"]}
   rows=${checks.map(({ verdict, area, name, found, advice }) => [
-    html`<${Status} is=${SHAPES[verdict]}>${verdict}<//>`, area, name, html`<span>${found}</span>`, advice])} />`;
+    html`<${Status} is=${SHAPES[verdict]}>${verdict}<//>`,
+    area,
+    name,
+    html`<span>${found}</span>`,
+    advice,
+  ])} />`;
 
 /** @param {any} finding */
-const words = ({ kind, ...fields }) => [kind.replaceAll("_", " "), ...Object.entries(fields).map(([name, value]) => `${name} ${value}`)].join(", ");
+const words = ({ kind, ...fields }) =>
+  [kind.replaceAll("_", " "), ...Object.entries(fields).map(([name, value]) => `${name} ${value}`)].join(", ");
 
 /** @param {any} audit */
 const audit = ({ clean, sales, actionLog }) => html`
   <${Notice} is=${clean ? "good" : "bad"}>${clean ? "Nothing is wrong." : "A promise is broken. The lines below say which."}<//>
   <${Table} name="Audit" empty="There is no sale yet." head=${["Sale", "Units", "Sold", "Left", "Not settled", "Findings"]}
     rows=${sales.map((/** @type {any} */ sale) => [
-      `${sale.id} · ${productName(sale.productId)}`, number(sale.initial), number(sale.sold), number(sale.remaining), number(sale.notSettled),
-      sale.findings.length ? html`<${Status} is="bad">${sale.findings.map(words).join("; ")}<//>` : html`<${Status} is="good">none<//>`])} />
+      `${sale.id} · ${productName(sale.productId)}`,
+      number(sale.initial),
+      number(sale.sold),
+      number(sale.remaining),
+      number(sale.notSettled),
+      sale.findings.length ? html`<${Status} is="bad">${sale.findings.map(words).join("; ")}<//>` : html`<${Status} is="good">none<//>`,
+    ])} />
   ${actionLog?.broken && html`<${Notice} is="bad">The action log: ${actionLog.broken}<//>`}`;
 
 export const Checks = () => html`<h1>Checks</h1>

@@ -10,7 +10,7 @@ const token = () => storage.get("token") ?? undefined;
 /** Whom the token speaks for, as it says itself. The server decides what the account may do. @returns {Admin.Identity | null} */
 export function identity() {
   try {
-    const claims = (token() ?? "").split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+    const claims = (token()?.split(".")[1] ?? "").replaceAll("-", "+").replaceAll("_", "/");
     const bytes = Uint8Array.from(atob(claims), (char) => char.charCodeAt(0));
     const { userId, username, role = "user" } = JSON.parse(new TextDecoder().decode(bytes));
     return { userId: String(userId), username, role };

@@ -18,10 +18,13 @@ const OUTCOMES = {
 /** @param {Admin.Attempt} attempt @param {() => void} onDone */
 function cancelOrder({ attemptId, productId, userId }, onDone) {
   const name = productName(productId);
-  show(() => html`<${Ask} key=${attemptId} title="Cancel the order: ${name}" verb="Cancel the order" done="The order is cancelled."
+  show(
+    () => html`<${Ask} key=${attemptId} title="Cancel the order: ${name}" verb="Cancel the order" done="The order is cancelled."
     says="The shopper is told so, and may buy again."
     lines=${(/** @type {Admin.Values} */ { restock }) => [
-      ["Shopper", "", userId], ["Order", "stands", "ended"], ["Its unit", "sold", restock === "yes" ? "on sale again" : "out of the sale"],
+      ["Shopper", "", userId],
+      ["Order", "stands", "ended"],
+      ["Its unit", "sold", restock === "yes" ? "on sale again" : "out of the sale"],
     ]}
     typed=${() => name}
     fields=${html`<${Field} name="restock" label="Its unit" options=${[["yes", "goes on sale again"], ["no", "leaves the sale"]]} />
@@ -30,7 +33,8 @@ function cancelOrder({ attemptId, productId, userId }, onDone) {
       const answer = await change(`orders/${attemptId}/cancel`, { restock: restock === "yes", reason: reason || null }, { key });
       onDone();
       return answer;
-    }} />`);
+    }} />`,
+  );
 }
 
 /** From the press to what the shopper is told. @param {{attempt: Admin.Attempt, onChange: () => void}} props */
@@ -49,8 +53,11 @@ function History({ attempt, onChange }) {
         ${releasedAt && `, released ${moment(releasedAt)}`}</li>
       <li><b>Told</b> ${told ?? html`<a href="#/shoppers/${attemptId}">Look up what the shopper is told now</a>`}</li>
     </ol>
-    ${order?.status === "SUCCESS" && html`<div class="row">
-      <${Act} kind="quiet risky" onAct=${() => cancelOrder(attempt, onChange)}>Cancel the order<//></div>`}</article>`;
+    ${
+      order?.status === "SUCCESS" &&
+      html`<div class="row">
+      <${Act} kind="quiet risky" onAct=${() => cancelOrder(attempt, onChange)}>Cancel the order<//></div>`
+    }</article>`;
 }
 
 /** @param {{query: string}} props */
@@ -80,9 +87,11 @@ export function Shoppers({ query }) {
     }
     if (isNobody) return html`<${Notice} is="idle">Nothing was found for “${query}”. An attempt is found once a worker has settled it.<//>`;
     if (!attempts) return html`<${Missing} what="The attempts" failure=${failure} />`;
-    if (attempts.length === 0) return html`<${Notice} is="idle">${isName ? `${query}, shopper` : "Shopper"} ${id} has no settled attempt.<//>`;
-    return html`<div class="stack">${attempts.map((/** @type {Admin.Attempt} */ attempt) =>
-      html`<${History} key=${attempt.attemptId} attempt=${attempt} onChange=${ask} />`)}</div>`;
+    if (attempts.length === 0)
+      return html`<${Notice} is="idle">${isName ? `${query}, shopper` : "Shopper"} ${id} has no settled attempt.<//>`;
+    return html`<div class="stack">${attempts.map(
+      (/** @type {Admin.Attempt} */ attempt) => html`<${History} key=${attempt.attemptId} attempt=${attempt} onChange=${ask} />`,
+    )}</div>`;
   };
   return html`<h1>Shoppers</h1>
     <form class="search" role="search" onSubmit=${search} key=${query}>

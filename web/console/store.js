@@ -12,8 +12,16 @@ const PRODUCT_PAGES = 10;
 
 /** @returns {Admin.Live} */
 const nothing = () => ({
-  overview: null, sales: null, sale: null, saleId: null, products: new Map(), actions: null, samples: [], names: new Map(),
-  askedAt: performance.now(), failure: null,
+  overview: null,
+  sales: null,
+  sale: null,
+  saleId: null,
+  products: new Map(),
+  actions: null,
+  samples: [],
+  names: new Map(),
+  askedAt: performance.now(),
+  failure: null,
 });
 
 /** @type {Admin.Live} */
@@ -32,7 +40,9 @@ let generation = 0;
 /** @param {() => void} listener */
 export function listen(listener) {
   listeners.add(listener);
-  return () => { listeners.delete(listener); };
+  return () => {
+    listeners.delete(listener);
+  };
 }
 
 /** What the operator should notice: changes by others, and what became of their own. Kept for a while; the log has them for ever. */
@@ -57,7 +67,9 @@ export function dismiss(id) {
   publish();
 }
 
-export const publish = () => listeners.forEach((listener) => listener());
+export function publish() {
+  for (const listener of listeners) listener();
+}
 
 /** The server's time, in milliseconds since 1970. */
 export const serverNow = () => performance.now() + offset;
@@ -100,8 +112,11 @@ export function choose(id) {
 function mostUrgent() {
   const order = ["open", "paused", "scheduled", "draft", "ended", "cancelled"];
   const sales = [...(live.sales ?? [])];
-  return sales.sort((a, b) => order.indexOf(a.phase) - order.indexOf(b.phase)
-    || (a.phase === "scheduled" ? Date.parse(a.startTime) - Date.parse(b.startTime) : b.id - a.id))[0];
+  return sales.sort(
+    (a, b) =>
+      order.indexOf(a.phase) - order.indexOf(b.phase) ||
+      (a.phase === "scheduled" ? Date.parse(a.startTime) - Date.parse(b.startTime) : b.id - a.id),
+  )[0];
 }
 
 /** Begins to ask once a second. */

@@ -3,12 +3,13 @@ import { assert, until } from "../harness.mjs";
 import { go, newName, signIn, staff } from "./staff.mjs";
 
 /** Where the console keeps its token. */
-const plant = (token) => (page) => page.addInitScript((text) => sessionStorage.setItem("flashsale.console.token", JSON.stringify(text)), token);
+const plant = (token) => (page) =>
+  page.addInitScript((text) => sessionStorage.setItem("flashsale.console.token", JSON.stringify(text)), token);
 
 /** Nothing of an operator's is on the page. */
 async function assertEmpty(page, product) {
   await page.getByLabel("User name").waitFor();
-  const text = await page.locator("body").innerText();
+  const text = await page.locator("body").textContent();
   for (const word of [product, "Control room", "Balance", "available"]) assert(!text.includes(word), `the page shows “${word}”`);
 }
 

@@ -36,7 +36,9 @@ export const scenarios = {
     await untilFigure(page, "available", 100);
 
     const shopper = await bed.shopper();
-    await until("the purchase is accepted", () => bed.api("POST", `/api/flash-sale/attempt/${saleId}`, undefined, shopper.token).catch(() => null));
+    await until("the purchase is accepted", () =>
+      bed.api("POST", `/api/flash-sale/attempt/${saleId}`, undefined, shopper.token).catch(() => null),
+    );
     await untilFigure(page, "sold", 1);
     assert((await figure(page, "available")) === 99, "one unit fewer is available");
 
@@ -72,7 +74,10 @@ export const scenarios = {
     await told.getByRole("button", { name: "Dismiss" }).click();
     await told.waitFor({ state: "detached" });
     await go(second, "log");
-    await second.locator(".entries li", { hasText: `paused ${sale.product.name}` }).getByText("Wrong picture").waitFor();
+    await second
+      .locator(".entries li", { hasText: `paused ${sale.product.name}` })
+      .getByText("Wrong picture")
+      .waitFor();
   },
 
   "an edit of what somebody changed meanwhile says who and what, and keeps their change": async (bed) => {
@@ -81,7 +86,9 @@ export const scenarios = {
     await page.getByRole("button", { name: "Edit" }).click();
     await page.getByLabel("Note").fill("In the newsletter");
     // Somebody else is faster, and nothing is asked before the form is sent.
-    await page.route(/api\/admin\/(overview|actions|sales)/, (route) => (route.request().method() === "GET" ? route.abort() : route.continue()));
+    await page.route(/api\/admin\/(overview|actions|sales)/, (route) =>
+      route.request().method() === "GET" ? route.abort() : route.continue(),
+    );
     await bed.operate("PATCH", `/sales/${sale.id}`, { units: 33 }, { "If-Match": `"v${sale.version}"` });
     await page.locator("dialog .actions button").last().click();
     await page.unroute(/api\/admin\/(overview|actions|sales)/);
@@ -167,7 +174,10 @@ export const scenarios = {
     await page.keyboard.type(password);
     await page.keyboard.press("Enter");
     await page.locator(".hero[data-phase=open]").waitFor();
-    for (const [press, phase] of [["Pause", "paused"], ["Resume", "open"]]) {
+    for (const [press, phase] of [
+      ["Pause", "paused"],
+      ["Resume", "open"],
+    ]) {
       await reach(press);
       await page.locator("dialog[open]").waitFor();
       await page.keyboard.press("Enter"); // In the field of the reason.

@@ -9,7 +9,9 @@ const BUDGET_BYTES = 45_000;
 /** A purchase that became an order: `{shopper, attemptId}`. */
 async function bought(bed, sale) {
   const shopper = await bed.shopper();
-  const { attemptId } = await until("accepted", () => bed.api("POST", `/api/flash-sale/attempt/${sale.id}`, undefined, shopper.token).catch(() => null));
+  const { attemptId } = await until("accepted", () =>
+    bed.api("POST", `/api/flash-sale/attempt/${sale.id}`, undefined, shopper.token).catch(() => null),
+  );
   await until("settled", () => bed.operate("GET", `/attempts/${attemptId}`).catch(() => null));
   return { shopper, attemptId };
 }
@@ -18,7 +20,10 @@ async function bought(bed, sale) {
 async function everything(bed, colorScheme, width) {
   const sale = await bed.sale({ name: newName("Boot") });
   await bought(bed, sale);
-  const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}`, context: { colorScheme, viewport: { width, height: 800 } } });
+  const page = await signIn(bed, staff("operator"), {
+    view: `sale/${sale.id}`,
+    context: { colorScheme, viewport: { width, height: 800 } },
+  });
   for (const view of VIEWS) {
     await go(page, view);
     await page.locator(`nav a[aria-current][href="#/${view}"]`).waitFor();
@@ -64,10 +69,11 @@ export const scenarios = {
     const sale = await bed.sale({ name: newName("Cup"), units: 10 });
     const page = await signIn(bed, staff("operator"), {
       view: `sale/${sale.id}`,
-      before: (one) => one.route(`**/api/admin/sales/${sale.id}`, async (route) => {
-        const data = await bed.operate("GET", `/sales/${sale.id}`);
-        await route.fulfill({ json: { success: true, data: { ...data, balance: { ...data.balance, available: 7, drift: 3 } } } });
-      }),
+      before: (one) =>
+        one.route(`**/api/admin/sales/${sale.id}`, async (route) => {
+          const data = await bed.operate("GET", `/sales/${sale.id}`);
+          await route.fulfill({ json: { success: true, data: { ...data, balance: { ...data.balance, available: 7, drift: 3 } } } });
+        }),
     });
     await page.getByRole("alert").filter({ hasText: "Does not add up: 3 units are missing" }).waitFor();
     await bed.axe(page, "does not add up");
@@ -77,7 +83,10 @@ export const scenarios = {
     const page = await signIn(bed, staff("operator"));
     for (const name of ["Attempts", "Answer time", "Orders", "Lag"]) {
       const chart = page.locator(".chart", { has: page.getByRole("heading", { name, exact: true }) });
-      assert((await chart.getByRole("img").getAttribute("aria-label")).startsWith("Chart of the last five minutes"), `${name} is described`);
+      assert(
+        (await chart.getByRole("img").getAttribute("aria-label")).startsWith("Chart of the last five minutes"),
+        `${name} is described`,
+      );
       await chart.getByText("As a table").click();
       // A row every ten seconds.
       await chart.locator("tbody tr").first().waitFor({ timeout: 15_000 });
@@ -105,7 +114,10 @@ export const scenarios = {
       await page.locator("article", { hasText: attemptId }).getByText("got an order").waitFor();
     }
     await page.getByText("SUCCESS").waitFor();
-    assert((await page.getByRole("button", { name: "Cancel the order" }).getAttribute("aria-disabled")) === "true", "support changes nothing");
+    assert(
+      (await page.getByRole("button", { name: "Cancel the order" }).getAttribute("aria-disabled")) === "true",
+      "support changes nothing",
+    );
     await page.getByLabel("Shopper or attempt").fill("999999999");
     await page.getByRole("button", { name: "Search" }).click();
     await page.getByText("Shopper 999999999 has no settled attempt.").waitFor();

@@ -31,7 +31,10 @@ export async function send(page) {
 
 /** The figure with this name in the balance. */
 export async function figure(page, name) {
-  const text = await page.locator(".figures > div", { has: page.locator("dt", { hasText: name }) }).locator(".figure").textContent();
+  const text = await page
+    .locator(".figures > div", { has: page.locator("dt", { hasText: name }) })
+    .locator(".figure")
+    .textContent();
   return Number(text.replaceAll(",", ""));
 }
 

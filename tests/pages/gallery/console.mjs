@@ -6,8 +6,10 @@ const OPEN_FOR_SECS = 170;
 const UNITS = 60_000;
 
 /** What it took in each second since it opened: many at noon, fewer later. */
-const acceptedAt = (secs) => (secs < 0 ? 0 : Math.round(560 * Math.exp(-secs / 90) * (1 + 0.12 * Math.sin(secs * 1.7) + 0.06 * Math.sin(secs * 0.37))));
-const acceptedUntil = (secs) => Array.from({ length: Math.max(0, Math.floor(secs)) }, (_, at) => acceptedAt(at)).reduce((sum, each) => sum + each, 0);
+const acceptedAt = (secs) =>
+  secs < 0 ? 0 : Math.round(560 * Math.exp(-secs / 90) * (1 + 0.12 * Math.sin(secs * 1.7) + 0.06 * Math.sin(secs * 0.37)));
+const acceptedUntil = (secs) =>
+  Array.from({ length: Math.max(0, Math.floor(secs)) }, (_, at) => acceptedAt(at)).reduce((sum, each) => sum + each, 0);
 
 const iso = (millis) => new Date(millis).toISOString();
 const error = (status, code, message = code) => ({ status, body: { success: false, error: "", message, code } });
@@ -19,9 +21,36 @@ function token(role) {
 }
 
 const PRODUCTS = [
-  { id: 1, sku: "SHOE-7-BLACK", name: "Trail shoe, black", description: "Waterproof, 280 g", imageUrl: null, priceCents: 9900, currency: "EUR", priorPriceCents: 14900 },
-  { id: 2, sku: "HEAD-1", name: "Wireless headphones", description: "Noise-cancelling", imageUrl: null, priceCents: 19900, currency: "EUR", priorPriceCents: null },
-  { id: 3, sku: "WATCH-3", name: "Smart watch", description: "Steel, 42 mm", imageUrl: null, priceCents: 29900, currency: "EUR", priorPriceCents: 34900 },
+  {
+    id: 1,
+    sku: "SHOE-7-BLACK",
+    name: "Trail shoe, black",
+    description: "Waterproof, 280 g",
+    imageUrl: null,
+    priceCents: 9900,
+    currency: "EUR",
+    priorPriceCents: 14900,
+  },
+  {
+    id: 2,
+    sku: "HEAD-1",
+    name: "Wireless headphones",
+    description: "Noise-cancelling",
+    imageUrl: null,
+    priceCents: 19900,
+    currency: "EUR",
+    priorPriceCents: null,
+  },
+  {
+    id: 3,
+    sku: "WATCH-3",
+    name: "Smart watch",
+    description: "Steel, 42 mm",
+    imageUrl: null,
+    priceCents: 29900,
+    currency: "EUR",
+    priorPriceCents: 34900,
+  },
 ].map((product) => ({ ...product, version: 2, createdAt: iso(Date.UTC(2030, 10, 1)), updatedAt: iso(Date.UTC(2030, 10, 20)) }));
 
 /** The sales: the one that is shown, and two others. */
@@ -30,23 +59,71 @@ function sales(now, { phase = "open", note = "Newsletter of 27 November" } = {})
   const pausedAt = phase === "paused" ? iso(now - 40_000) : null;
   const common = { version: 4, createdAt: iso(now - 9 * 24 * HOUR), updatedAt: iso(now - HOUR), note: "", pausedAt: null };
   return [
-    { ...common, id: 3, productId: 3, phase: "draft", startTime: iso(now + 50 * HOUR), endTime: iso(now + 52 * HOUR), units: 500, remaining: 500, note: "Waits for the picture" },
-    { ...common, id: 2, productId: 1, phase, pausedAt, startTime: iso(now + start), endTime: iso(now + start + 2 * HOUR), units: UNITS, remaining: 21_000, note },
-    { ...common, id: 1, productId: 2, phase: "ended", startTime: iso(now - 75 * HOUR), endTime: iso(now - 74 * HOUR), units: 2000, remaining: 0 },
+    {
+      ...common,
+      id: 3,
+      productId: 3,
+      phase: "draft",
+      startTime: iso(now + 50 * HOUR),
+      endTime: iso(now + 52 * HOUR),
+      units: 500,
+      remaining: 500,
+      note: "Waits for the picture",
+    },
+    {
+      ...common,
+      id: 2,
+      productId: 1,
+      phase,
+      pausedAt,
+      startTime: iso(now + start),
+      endTime: iso(now + start + 2 * HOUR),
+      units: UNITS,
+      remaining: 21_000,
+      note,
+    },
+    {
+      ...common,
+      id: 1,
+      productId: 2,
+      phase: "ended",
+      startTime: iso(now - 75 * HOUR),
+      endTime: iso(now - 74 * HOUR),
+      units: 2000,
+      remaining: 0,
+    },
   ];
 }
 
 function balance(secs, { phase = "open", soldOut = false, drift = 0 }) {
-  if (phase === "draft" || phase === "scheduled") return { source: phase === "draft" ? "ledger" : "gate", total: UNITS, available: UNITS, pending: 0, held: 0, sold: 0, withdrawn: 0, drift: 0 };
+  if (phase === "draft" || phase === "scheduled")
+    return {
+      source: phase === "draft" ? "ledger" : "gate",
+      total: UNITS,
+      available: UNITS,
+      pending: 0,
+      held: 0,
+      sold: 0,
+      withdrawn: 0,
+      drift: 0,
+    };
   const pending = phase === "open" && !soldOut ? 140 : 0;
   const sold = soldOut ? UNITS : acceptedUntil(secs) - pending;
   return { source: "gate", total: UNITS, available: UNITS - sold - pending - drift, pending, held: 0, sold, withdrawn: 0, drift };
 }
 
-const outcomes = (accepted, soldOut, share) => Object.fromEntries(
-  Object.entries({ accepted, alreadyHeld: accepted * 0.11, soldOut, notOpen: accepted ? 0 : 35, limited: accepted * 0.03, unavailable: 0, unknown: 0 })
-    .map(([name, value]) => [name, Math.round(value * share)]),
-);
+const outcomes = (accepted, soldOut, share) =>
+  Object.fromEntries(
+    Object.entries({
+      accepted,
+      alreadyHeld: accepted * 0.11,
+      soldOut,
+      notOpen: accepted ? 0 : 35,
+      limited: accepted * 0.03,
+      unavailable: 0,
+      unknown: 0,
+    }).map(([name, value]) => [name, Math.round(value * share)]),
+  );
 
 /** The figures of the cluster at a second since the opening. */
 function overview(now, secs, { phase = "open", soldOut = false, trouble = false, letters = 0 }) {
@@ -55,8 +132,33 @@ function overview(now, secs, { phase = "open", soldOut = false, trouble = false,
   const latencyMillis = { p50: 1.1 + accepted / 900, p99: 6 + accepted / 90 + 2 * Math.abs(Math.sin(secs * 1.3)) };
   const startedAt = iso(now - 30 * HOUR);
   const lagSecs = accepted ? 0.08 + 0.05 * Math.abs(Math.sin(secs)) + accepted / 6000 : 0;
-  const api = (id, share, more) => ({ id, kind: "api", version: "0.1.0", startedAt, ageMillis: 400, status: "ready", attemptsPerSec: outcomes(accepted, refused, share), latencyMillis, connections: Math.round(9000 * share), listeners: Math.round(6200 * share), ...more });
-  const worker = (id, partitions, more) => ({ id, kind: "worker", version: "0.1.0", startedAt, ageMillis: 300, status: "ready", ordersPerSec: Math.round(accepted / 2), failedPerSec: 0, partitions, lagRecords: Math.round(lagSecs * accepted), lagSecs, ...more });
+  const api = (id, share, more) => ({
+    id,
+    kind: "api",
+    version: "0.1.0",
+    startedAt,
+    ageMillis: 400,
+    status: "ready",
+    attemptsPerSec: outcomes(accepted, refused, share),
+    latencyMillis,
+    connections: Math.round(9000 * share),
+    listeners: Math.round(6200 * share),
+    ...more,
+  });
+  const worker = (id, partitions, more) => ({
+    id,
+    kind: "worker",
+    version: "0.1.0",
+    startedAt,
+    ageMillis: 300,
+    status: "ready",
+    ordersPerSec: Math.round(accepted / 2),
+    failedPerSec: 0,
+    partitions,
+    lagRecords: Math.round(lagSecs * accepted),
+    lagSecs,
+    ...more,
+  });
   return {
     at: iso(now),
     nodes: [
@@ -65,42 +167,114 @@ function overview(now, secs, { phase = "open", soldOut = false, trouble = false,
       worker("worker-2c91aa05", [0, 1, 2]),
       worker("worker-90d4fe11", trouble ? [3, 4] : [3, 4, 5], trouble ? { status: "draining" } : {}),
     ],
-    totals: { attemptsPerSec: outcomes(accepted, refused, 1), latencyMillis, ordersPerSec: accepted, failedPerSec: 0, lagRecords: Math.round(lagSecs * accepted), lagSecs, connections: 9000, listeners: 6200 },
+    totals: {
+      attemptsPerSec: outcomes(accepted, refused, 1),
+      latencyMillis,
+      ordersPerSec: accepted,
+      failedPerSec: 0,
+      lagRecords: Math.round(lagSecs * accepted),
+      lagSecs,
+      connections: 9000,
+      listeners: 6200,
+    },
     servers: [
       { name: "gate", status: "up", text: "Redis answers" },
       { name: "log", status: trouble ? "down" : "up", text: trouble ? "Kafka: no leader for partition 5" : "Kafka answers" },
       { name: "ledger", status: "up", text: "PostgreSQL answers" },
     ],
-    leases: [0, 1, 2, 3, 4, 5].map((partition) => ({ partition, owner: partition < 3 ? "worker-2c91aa05" : trouble && partition === 5 ? null : "worker-90d4fe11" })),
+    leases: [0, 1, 2, 3, 4, 5].map((partition) => ({
+      partition,
+      owner: partition < 3 ? "worker-2c91aa05" : trouble && partition === 5 ? null : "worker-90d4fe11",
+    })),
     deadLetters: letters,
   };
 }
 
 const entry = (id, now, agoSecs, action, saleId, actor, more = {}) => ({
-  id, at: iso(now - agoSecs * 1000), action, saleId, target: saleId ? `sale:${saleId}` : "product:3", actor, role: "operator", address: "203.0.113.5", reason: "", before: null, after: null, ...more,
+  id,
+  at: iso(now - agoSecs * 1000),
+  action,
+  saleId,
+  target: saleId ? `sale:${saleId}` : "product:3",
+  actor,
+  role: "operator",
+  address: "203.0.113.5",
+  reason: "",
+  before: null,
+  after: null,
+  ...more,
 });
 
 const log = (now) => [
-  entry(9, now, 640, "add_units", 2, "user:8", { reason: "A pallet was found", before: { initialStock: 55_000 }, after: { initialStock: UNITS, version: 4 } }),
-  entry(8, now, 3900, "edit_sale", 2, "user:7", { before: { endTime: iso(now + HOUR) }, after: { endTime: iso(now + 2 * HOUR), version: 3 } }),
+  entry(9, now, 640, "add_units", 2, "user:8", {
+    reason: "A pallet was found",
+    before: { initialStock: 55_000 },
+    after: { initialStock: UNITS, version: 4 },
+  }),
+  entry(8, now, 3900, "edit_sale", 2, "user:7", {
+    before: { endTime: iso(now + HOUR) },
+    after: { endTime: iso(now + 2 * HOUR), version: 3 },
+  }),
   entry(7, now, 7300, "publish_sale", 2, "user:7", { before: { state: "DRAFT" }, after: { state: "LIVE", version: 2 } }),
-  entry(6, now, 90_000, "create_product", null, "user:8", { after: { name: "Smart watch", sku: "WATCH-3", priceCents: 29_900, currency: "EUR", version: 1 } }),
+  entry(6, now, 90_000, "create_product", null, "user:8", {
+    after: { name: "Smart watch", sku: "WATCH-3", priceCents: 29_900, currency: "EUR", version: 1 },
+  }),
 ];
 
 const LETTERS = [
-  { id: "0:17", cause: "there is no sale 99", buriedAt: iso(Date.UTC(2030, 10, 29, 11, 2, 9)), partition: 3, offset: 4711, attemptId: "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11", saleId: 99, userId: "412", value: '{"v":1,"sale":99}', decision: null },
-  { id: "0:18", cause: "the record is not JSON", buriedAt: iso(Date.UTC(2030, 10, 29, 11, 2, 11)), partition: 1, offset: 812, attemptId: null, saleId: null, userId: null, value: "garbage", decision: null },
+  {
+    id: "0:17",
+    cause: "there is no sale 99",
+    buriedAt: iso(Date.UTC(2030, 10, 29, 11, 2, 9)),
+    partition: 3,
+    offset: 4711,
+    attemptId: "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11",
+    saleId: 99,
+    userId: "412",
+    value: '{"v":1,"sale":99}',
+    decision: null,
+  },
+  {
+    id: "0:18",
+    cause: "the record is not JSON",
+    buriedAt: iso(Date.UTC(2030, 10, 29, 11, 2, 11)),
+    partition: 1,
+    offset: 812,
+    attemptId: null,
+    saleId: null,
+    userId: null,
+    value: "garbage",
+    decision: null,
+  },
 ];
 
 const attempt = (now, outcome, attemptId, order) => ({
-  attemptId, saleId: 2, productId: 1, userId: "412", reservedAt: iso(now - 90_000), logged: { topic: "flashsale.attempts", partition: 3, offset: 4711 },
-  settled: { at: iso(now - 89_700), outcome, cause: null }, told: order ? "SUCCESS" : null, order, releasedAt: null,
+  attemptId,
+  saleId: 2,
+  productId: 1,
+  userId: "412",
+  reservedAt: iso(now - 90_000),
+  logged: { topic: "flashsale.attempts", partition: 3, offset: 4711 },
+  settled: { at: iso(now - 89_700), outcome, cause: null },
+  told: order ? "SUCCESS" : null,
+  order,
+  releasedAt: null,
 });
 
-const AUDIT = { clean: true, sales: [{ id: 2, productId: 1, initial: UNITS, sold: 38_000, remaining: 22_000, notSettled: 0, findings: [] }], actionLog: { entries: 9, broken: null } };
+const AUDIT = {
+  clean: true,
+  sales: [{ id: 2, productId: 1, initial: UNITS, sold: 38_000, remaining: 22_000, notSettled: 0, findings: [] }],
+  actionLog: { entries: 9, broken: null },
+};
 const DOCTOR = [
   { verdict: "ok", area: "redis", name: "maxmemory-policy", found: "noeviction" },
-  { verdict: "warning", area: "kafka", name: "replication", found: "1 replica", advice: "Use a replication factor of 3 with min.insync.replicas=2" },
+  {
+    verdict: "warning",
+    area: "kafka",
+    name: "replication",
+    found: "1 replica",
+    advice: "Use a replication factor of 3 with min.insync.replicas=2",
+  },
   { verdict: "ok", area: "sales", name: "stock", found: "sale 2 of Trail shoe, black: 22000 of 60000 units left" },
 ];
 
@@ -229,8 +403,15 @@ export async function enter(page, base, name) {
     if (path === "sales/2") return data({ ...sales(begun, state)[1], balance: { ...balance(secs, state), at: iso(now) } });
     if (path === "products") return page(PRODUCTS);
     if (path === "actions") {
-      const paused = entry(10, begun, 40, "pause_sale", 2, "user:8", { reason: "The payment provider is down", before: { pausedAt: null }, after: { pausedAt: iso(begun - 40_000), version: 5 } });
-      const edited = entry(10, begun, 2, "edit_sale", 2, "user:8", { before: { note: "" }, after: { note: "Newsletter of 27 November", version: 5 } });
+      const paused = entry(10, begun, 40, "pause_sale", 2, "user:8", {
+        reason: "The payment provider is down",
+        before: { pausedAt: null },
+        after: { pausedAt: iso(begun - 40_000), version: 5 },
+      });
+      const edited = entry(10, begun, 2, "edit_sale", 2, "user:8", {
+        before: { note: "" },
+        after: { note: "Newsletter of 27 November", version: 5 },
+      });
       if (state.told && reads++ > 0) return page([paused, ...log(begun)]);
       return page([...(state.phase === "paused" ? [paused] : name === "changed-meanwhile" && reads++ > 0 ? [edited] : []), ...log(begun)]);
     }
@@ -240,7 +421,10 @@ export async function enter(page, base, name) {
     if (/^users\/\d+$/.test(path)) return data({ userId: path.slice(6), username: path === "users/7" ? "ada" : "grace" });
     if (path === "users/412/attempts") {
       const order = { orderId: "0190b6a4-6a2b-7d11-8f0e-1c2d3e4f5a6b", status: "SUCCESS", createdAt: iso(now), updatedAt: iso(now) };
-      return page([attempt(begun, "ORDERED", "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11", order), attempt(begun, "SOLD_OUT", "0190b6a3-11aa-7c3a-8d52-aa6f0c2b8e27", null)]);
+      return page([
+        attempt(begun, "ORDERED", "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11", order),
+        attempt(begun, "SOLD_OUT", "0190b6a3-11aa-7c3a-8d52-aa6f0c2b8e27", null),
+      ]);
     }
     return answer(error(404, "not_found", "There is nothing at this path."));
   });
@@ -253,7 +437,10 @@ export async function enter(page, base, name) {
   if (!isSilent && !isEmpty && view === "sale/2" && role) await page.locator(".figures").waitFor();
   isCut = Boolean(cutsOff);
   await act?.(page);
-  await page.locator(shows ?? "main .card").first().waitFor();
+  await page
+    .locator(shows ?? "main .card")
+    .first()
+    .waitFor();
   await page.evaluate(() => document.fonts.ready);
 }
 

@@ -19,5 +19,8 @@ const part = (index) => async (bed) => {
 };
 
 export const scenarios = Object.fromEntries(
-  Array.from({ length: PARTS }, (_, index) => [`axe finds nothing in any state of the console, part ${index + 1} of ${PARTS}`, part(index)]),
+  Array.from({ length: PARTS }, (_, index) => [
+    `axe finds nothing in any state of the console, part ${index + 1} of ${PARTS}`,
+    part(index),
+  ]),
 );
