@@ -138,6 +138,7 @@ export const scenarios = {
     await until("the server made the change", async () => (await bed.operate("GET", `/sales/${sale.id}`)).units === 15);
     proxy.cutAfter = () => false;
     await send(page);
+    assert((await bed.operate("GET", `/sales/${sale.id}`)).units === 15, "five units were added once");
     await untilFigure(page, "total", 15);
   },
 
