@@ -6,7 +6,7 @@ import { Missing, Status, Table } from "./parts.js";
 import { live, serverNow, STALE_SECS } from "./store.js";
 
 /** @type {Record<string, string>} */
-const NAMES = { gate: "Gate (Redis)", log: "Log (Kafka)", ledger: "Ledger (PostgreSQL)" };
+const NAMES = { gate: "Gate", log: "Log", ledger: "Ledger" };
 
 /** @param {{overview: Admin.Overview}} props */
 export const Servers = ({ overview }) => html`<ul class="servers">

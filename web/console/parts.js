@@ -49,7 +49,10 @@ export const Table = ({ name, head, rows, empty }) =>
     ? html`<div class="table-frame" role="region" aria-label=${name} tabindex="0"><table class="table">
       <thead><tr>${head.map((text) => html`<th scope="col">${text}</th>`)}</tr></thead>
       <tbody>${rows.map(
-        (cells) => html`<tr>${cells.map((cell) => html`<td class=${/^[\d–]/.test(String(cell)) ? "numbers" : ""}>${cell}</td>`)}</tr>`,
+        (cells) =>
+          html`<tr>${cells.map(
+            (cell, at) => html`<td class=${/^[\d–]/.test(String(cell)) ? "numbers" : ""} data-head=${head[at]}><div>${cell}</div></td>`,
+          )}</tr>`,
       )}</tbody>
     </table></div>`
     : html`<p class="empty">${empty}</p>`;

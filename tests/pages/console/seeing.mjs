@@ -104,11 +104,11 @@ export const scenarios = {
     assert(text.startsWith("orderId,attemptId") && text.includes(attemptId), text);
   },
 
-  "a shopper's attempts are found by number, and one by its id": async (bed) => {
+  "a shopper's attempts are found by number and by name, and one by its id": async (bed) => {
     const sale = await bed.sale({ name: newName("Coat") });
     const { shopper, attemptId } = await bought(bed, sale);
     const page = await signIn(bed, staff("support"), { view: "shoppers" });
-    for (const query of [shopper.userId, attemptId]) {
+    for (const query of [shopper.userId, shopper.username.toUpperCase(), attemptId]) {
       await page.getByLabel("Shopper or attempt").fill(query);
       await page.getByRole("button", { name: "Search" }).click();
       await page.locator("article", { hasText: attemptId }).getByText("got an order").waitFor();
@@ -120,7 +120,10 @@ export const scenarios = {
     );
     await page.getByLabel("Shopper or attempt").fill("999999999");
     await page.getByRole("button", { name: "Search" }).click();
-    await page.getByText("Shopper 999999999 has no settled attempt.").waitFor();
+    await page.getByText(/Shopper 999999999 has no settled attempt|Nothing was found/).waitFor();
+    await page.getByLabel("Shopper or attempt").fill("nobody-has-this-name");
+    await page.getByRole("button", { name: "Search" }).click();
+    await page.getByText("Nothing was found for “nobody-has-this-name”").waitFor();
   },
 
   "the page with all that it loads is at most 45 KB": async (bed) => {
