@@ -18,7 +18,6 @@ mod sale;
 mod seed;
 mod serve;
 mod settings;
-mod simulate;
 mod stress;
 mod target;
 mod user;
@@ -76,7 +75,6 @@ enum Command {
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
     Openapi(openapi::Openapi),
-    Simulate(simulate::Simulate),
 }
 
 impl Command {
@@ -98,8 +96,7 @@ impl Command {
             | Self::Export(_)
             | Self::Import(_)
             | Self::Stress(_)
-            | Self::Openapi(_)
-            | Self::Simulate(_) => None,
+            | Self::Openapi(_) => None,
         };
         Intent {
             // Both read a data directory, whatever their arguments.
@@ -124,10 +121,6 @@ impl Cli {
 
 /// Runs the command. An error has one line of text.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // The simulator needs no configuration. It starts no logging, because the faults that it injects would fill the log.
-    if let Command::Simulate(simulate) = cli.command {
-        return simulate.run().map(|()| ExitCode::SUCCESS);
-    }
     // The document does not depend on the configuration.
     if let Command::Openapi(_) = cli.command {
         return openapi::Openapi::run().map(|()| ExitCode::SUCCESS);
@@ -162,7 +155,6 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::User(user) => user.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
             Command::Openapi(_) => openapi::Openapi::run(),
-            Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     });

@@ -20,4 +20,4 @@ pub use purchase::{Accepted, Purchase, Refusal};
 pub use reply_queue::ReplyQueue;
 pub use results::Results;
 pub use services::Services;
-pub use worker::{Worker, WorkerSettings};
+pub use worker::{SaleController, Worker, WorkerSettings};

@@ -74,7 +74,7 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         Command::Doctor(_) => vec![SERVERS, WORKER, &["server.", "auth.", "limits."]],
         Command::Stress(stress) if stress.uses_servers() => vec![SERVERS, &["stress.", "auth."]],
         Command::Stress(_) => vec![&["stress."]],
-        Command::Openapi(_) | Command::Simulate(_) => vec![],
+        Command::Openapi(_) => vec![],
     };
     ALWAYS.iter().chain(more.concat().iter()).copied().collect()
 }

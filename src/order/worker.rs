@@ -13,6 +13,8 @@ mod settler;
 mod terms;
 mod withdrawals;
 
+pub use sale_controller::SaleController;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -26,7 +28,7 @@ use metrics::{counter, gauge};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::{partition::PartitionReader, sale_controller::SaleController, settler::Settler};
+use self::{partition::PartitionReader, settler::Settler};
 use crate::port::{Lease, Member, Partition, Ports, Position};
 
 /// Interval between checks of the log's number of partitions. The log keeps this number in memory, so a check makes no call.

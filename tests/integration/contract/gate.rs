@@ -23,9 +23,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flashsale::{
-    engine::{embedded::Embedded, model::Part, redis::RedisGate},
+    engine::{embedded::Embedded, redis::RedisGate},
     ids::{LedgerId, SaleId},
     port::StockGate,
+    rules::sale::Part,
 };
 use tempfile::TempDir;
 
