@@ -32,5 +32,5 @@ pub use error_code::ErrorCode;
 pub use extract::{Fields, PathId};
 pub use finish::{RouteMetrics, UNMATCHED, finish};
 pub use parameters::Parameters;
-pub use server::{Bound, bind, serve};
+pub use server::{Bound, OpenConnections, bind, serve};
 pub use statuses::Statuses;

@@ -8,11 +8,13 @@ pub(super) mod changes;
 pub(super) mod dead_letters;
 mod once;
 pub(super) mod orders;
+pub(super) mod overview;
 pub(super) mod products;
 pub(super) mod reports;
 pub(super) mod sales;
 mod version;
 
+pub use overview::OverviewSource;
 pub use reports::{Doctor, Reports};
 
 use actix_web::http::Method;
@@ -38,6 +40,7 @@ macro_rules! errors {
     };
 }
 
+errors!(OVERVIEW:);
 errors!(LIST: ValidationFailed, BadRequest);
 errors!(LIST_OF_SALE: InvalidId, NotFound, ValidationFailed, BadRequest);
 errors!(SHOW: InvalidId, NotFound);
@@ -81,6 +84,7 @@ const SALE: &str = "/api/admin/sales/{saleId}";
 pub(super) fn table() -> Vec<Endpoint> {
     let patch = Method::PATCH;
     vec![
+        get("admin_overview", "/api/admin/overview", OVERVIEW, overview::show).needs(Read),
         get("admin_products", PRODUCTS, LIST, products::list).needs(Read),
         post("admin_create_product", PRODUCTS, CREATE_PRODUCT, products::create).needs(Change),
         get("admin_product", PRODUCT, SHOW, products::show).needs(Read),

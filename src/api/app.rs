@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use actix_web::web::{Data, ServiceConfig};
 
-use super::{admin::Reports, health::MetricsPage, readiness::Readiness, router, table};
+use super::{
+    admin::{OverviewSource, Reports},
+    health::MetricsPage,
+    readiness::Readiness,
+    router, table,
+};
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
@@ -34,6 +39,7 @@ pub struct Operators {
     pub steering: Arc<Steering>,
     pub letters: Arc<DeadLetters>,
     pub reports: Arc<Reports>,
+    pub overview: Arc<OverviewSource>,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -79,6 +85,7 @@ impl App {
             steering,
             letters,
             reports,
+            overview,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -86,7 +93,8 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.tokens)))
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
-            .app_data(Data::from(reports));
+            .app_data(Data::from(reports))
+            .app_data(Data::from(overview));
         self.probes.clone().install(config);
     }
 }

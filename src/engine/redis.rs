@@ -6,7 +6,7 @@
 //!
 //! The operations, one file a subject: `hold` reserves and releases units, `settle` records the ledger's decisions, `load`
 //! opens and closes sales, `change` applies what operators change of an open sale, `results` reads and writes shoppers' results,
-//! `read` reads the state of a sale.
+//! `read` reads the state of a sale. `nodes` keeps the reports of all processes.
 //!
 //! Only this module and its submodules use fred.
 
@@ -21,6 +21,7 @@ pub mod inspect;
 mod keys;
 mod link;
 mod load;
+mod nodes;
 mod read;
 mod reply;
 mod results;

@@ -6,6 +6,7 @@ mod dead_letters;
 mod desk;
 mod first_sale;
 mod orders;
+mod overview;
 mod repeating;
 mod running;
 mod versions;

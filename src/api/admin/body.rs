@@ -3,6 +3,7 @@
 mod action;
 mod dead_letter;
 mod order;
+mod overview;
 mod product;
 mod sale;
 
@@ -12,6 +13,7 @@ use utoipa::ToSchema;
 pub use action::ActionBody;
 pub use dead_letter::{DeadLetterBody, DecidedBody, DecisionBody};
 pub use order::{AttemptBody, CancelledOrderBody, OrderBody};
+pub use overview::{OverviewBody, ServerBody};
 pub use product::ProductBody;
 pub use sale::{BalanceBody, SaleBody, SaleDetailBody, SteeredBody, StockBody};
 
