@@ -12,6 +12,7 @@ pub(super) mod overview;
 pub(super) mod products;
 pub(super) mod reports;
 pub(super) mod sales;
+pub(super) mod users;
 mod version;
 
 pub use overview::OverviewSource;
@@ -103,6 +104,8 @@ pub(super) fn table() -> Vec<Endpoint> {
         get("admin_orders", "/api/admin/sales/{saleId}/orders", LIST_OF_SALE, orders::list).needs(Read),
         post("admin_cancel_order", "/api/admin/orders/{attemptId}/cancel", CHANGE, orders::cancel).needs(Change),
         get("admin_attempt", "/api/admin/attempts/{attemptId}", SHOW, attempts::show).needs(Read),
+        get("admin_users", "/api/admin/users", LIST, users::list).needs(Read),
+        get("admin_user", "/api/admin/users/{userId}", SHOW, users::show).needs(Read),
         get("admin_user_attempts", "/api/admin/users/{userId}/attempts", LIST_OF_SALE, attempts::of_user).needs(Read),
         get("admin_actions", "/api/admin/actions", LIST, actions::list).needs(Read),
         get("admin_dead_letters", "/api/admin/dead-letters", LIST, dead_letters::list).needs(Read),

@@ -15,6 +15,7 @@ use crate::{
     clock::Clock,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
+    port::AccountStore,
     sale::{CatalogCalls, SaleCatalog, Steering},
 };
 
@@ -40,6 +41,7 @@ pub struct Operators {
     pub letters: Arc<DeadLetters>,
     pub reports: Arc<Reports>,
     pub overview: Arc<OverviewSource>,
+    pub accounts: Arc<dyn AccountStore>,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -86,6 +88,7 @@ impl App {
             letters,
             reports,
             overview,
+            accounts,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -94,7 +97,8 @@ impl App {
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
             .app_data(Data::from(reports))
-            .app_data(Data::from(overview));
+            .app_data(Data::from(overview))
+            .app_data(Data::from(accounts));
         self.probes.clone().install(config);
     }
 }

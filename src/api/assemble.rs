@@ -217,6 +217,7 @@ fn operators(
         counted.keep_counting(stop).await;
     });
     Operators {
+        accounts: backoffice.accounts,
         overview: Arc::new(OverviewSource {
             overview: Overview {
                 figures: backoffice.figures,

@@ -5,6 +5,7 @@ mod command_line;
 mod dead_letters;
 mod desk;
 mod first_sale;
+mod lookup;
 mod orders;
 mod overview;
 mod repeating;

@@ -6,6 +6,7 @@ mod order;
 mod overview;
 mod product;
 mod sale;
+mod user;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -16,6 +17,7 @@ pub use order::{AttemptBody, CancelledOrderBody, OrderBody};
 pub use overview::{OverviewBody, ServerBody};
 pub use product::ProductBody;
 pub use sale::{BalanceBody, SaleBody, SaleDetailBody, SteeredBody, StockBody};
+pub use user::UserBody;
 
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
