@@ -126,8 +126,8 @@ pub async fn the_history_of_an_attempt_is_told(bed: &impl SqlBed) {
     assert!(attempts[1].released_at.is_some());
     assert_eq!(admin.attempts_of(users[0], None, 1).await.unwrap().len(), 1);
     let newest = attempts[0].attempt;
-    let older = admin.attempts_of(users[0], Some(newest), 10).await.unwrap();
-    assert_eq!(older, attempts[1..]);
+    let rest = admin.attempts_of(users[0], Some(newest), 10).await.unwrap();
+    assert_eq!(rest, attempts[1..]);
     assert_eq!(admin.attempt(AttemptId::generate()).await.unwrap(), None);
 }
 
