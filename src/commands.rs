@@ -13,6 +13,7 @@ mod known_passwords;
 mod migrate;
 mod openapi;
 mod operator;
+mod order;
 mod product;
 mod sale;
 mod seed;
@@ -65,6 +66,7 @@ enum Command {
     Seed(seed::Seed),
     Product(product::Product),
     Sale(sale::Sale),
+    Order(order::Order),
     Actions(actions::Actions),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -86,6 +88,7 @@ impl Command {
             Self::Seed(seed) => Some(&seed.target),
             Self::Product(product) => Some(&product.target),
             Self::Sale(sale) => Some(&sale.target),
+            Self::Order(order) => Some(&order.target),
             Self::Actions(actions) => Some(&actions.target),
             Self::Audit(audit) => Some(&audit.target),
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
@@ -148,6 +151,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Seed(seed) => seed.run(config).await,
             Command::Product(product) => product.run(config).await,
             Command::Sale(sale) => Box::pin(sale.run(config)).await,
+            Command::Order(order) => Box::pin(order.run(config)).await,
             Command::Actions(actions) => actions.run(config).await,
             Command::DeadLetters(dead_letters) => dead_letters.run(config).await,
             Command::Export(export) => export.run(config).await,

@@ -34,5 +34,5 @@ pub use extract::{Fields, PathId};
 pub use file::{REVALIDATED, StaticFile};
 pub use finish::{RouteMetrics, UNMATCHED, finish};
 pub use parameters::Parameters;
-pub use server::{Bound, bind, serve};
+pub use server::{Bound, OpenConnections, bind, serve};
 pub use statuses::Statuses;

@@ -10,6 +10,7 @@ mod account_store;
 mod accounts;
 mod admin;
 mod attempt;
+mod cluster_figures;
 mod dead_letters;
 mod gate;
 mod ledger;
@@ -28,6 +29,10 @@ pub use admin::{
     Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use cluster_figures::{
+    ApiFigures, AttemptRates, ClusterFigures, NODE_ENTRY_TTL, NodeEntry, NodeKind, NodeReport,
+    NodeStatus, PartitionOwners, WorkerFigures,
+};
 pub use dead_letters::{
     DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
     InvalidDeadLetterId,

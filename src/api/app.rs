@@ -5,14 +5,19 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 
 use super::{
-    admin::Reports, health::MetricsPage, pages::Pages, readiness::Readiness, router, table,
-    table::Optional,
+    admin::{OverviewSource, Reports},
+    health::MetricsPage,
+    pages::Pages,
+    readiness::Readiness,
+    router,
+    table::{self, Optional},
 };
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
+    port::{AccountStore, Credentials},
     sale::{CatalogCalls, SaleCatalog, Steering},
 };
 
@@ -38,6 +43,9 @@ pub struct Operators {
     pub steering: Arc<Steering>,
     pub letters: Arc<DeadLetters>,
     pub reports: Arc<Reports>,
+    pub overview: Arc<OverviewSource>,
+    pub accounts: Arc<dyn AccountStore>,
+    pub credentials: Arc<dyn Credentials>,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -83,6 +91,9 @@ impl App {
             steering,
             letters,
             reports,
+            overview,
+            accounts,
+            credentials,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -91,7 +102,10 @@ impl App {
             .app_data(Data::new(self.pages.clone()))
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
-            .app_data(Data::from(reports));
+            .app_data(Data::from(reports))
+            .app_data(Data::from(overview))
+            .app_data(Data::from(accounts))
+            .app_data(Data::from(credentials));
         self.probes.clone().install(config);
     }
 }

@@ -156,17 +156,24 @@ impl Server {
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
-            http::serve(listener, 1, &config, ending, move |service| {
-                let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
-                service
-                    .app_data(Data::from(Arc::clone(&auth)))
-                    .app_data(Data::from(Arc::clone(&directory)))
-                    .app_data(Data::from(Arc::clone(&tokens)))
-                    .app_data(Data::from(Arc::clone(&clock)))
-                    .app_data(Data::new(pages.clone()))
-                    .app_data(Data::new(page));
-                router::mount(table::served(optional), statuses, service);
-            })
+            http::serve(
+                listener,
+                1,
+                &config,
+                ending,
+                http::OpenConnections::default(),
+                move |service| {
+                    let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
+                    service
+                        .app_data(Data::from(Arc::clone(&auth)))
+                        .app_data(Data::from(Arc::clone(&directory)))
+                        .app_data(Data::from(Arc::clone(&tokens)))
+                        .app_data(Data::from(Arc::clone(&clock)))
+                        .app_data(Data::new(pages.clone()))
+                        .app_data(Data::new(page));
+                    router::mount(table::served(optional), statuses, service);
+                },
+            )
             .await
         });
         Self {

@@ -54,6 +54,7 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         ],
         Command::Product(product) => vec![target(product.is_embedded()), &["operator."]],
         Command::Sale(sale) => vec![target(sale.is_embedded()), &["operator."]],
+        Command::Order(order) => vec![target(order.is_embedded()), &["operator."]],
         Command::Actions(actions) => vec![target(actions.is_embedded())],
         Command::Audit(audit) => vec![target(audit.is_embedded())],
         Command::DeadLetters(letters) => vec![target(letters.is_embedded()), &["operator."]],

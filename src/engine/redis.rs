@@ -6,7 +6,7 @@
 //!
 //! `connection` sends commands to the server or the cluster, over `link`, `cluster` and `sentinel`, which use `session` and
 //! `client`. `failure` classifies errors, `rights` checks the user's permissions, `keys` defines the keys and the format of their
-//! values, `scripts` holds the Lua.
+//! values, `scripts` holds the Lua. `nodes` keeps the reports of all processes.
 //!
 //! Only this module and its submodules use fred.
 
@@ -21,6 +21,7 @@ pub mod inspect;
 mod keys;
 mod link;
 mod load;
+mod nodes;
 mod read;
 mod reply;
 mod results;

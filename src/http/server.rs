@@ -7,7 +7,10 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -51,6 +54,32 @@ impl Bound {
     }
 }
 
+/// The number of open connections of a server. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub struct OpenConnections(Arc<AtomicU64>);
+
+/// Counts one connection until it is dropped.
+pub(super) struct CountedConnection(OpenConnections);
+
+impl OpenConnections {
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> CountedConnection {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        CountedConnection(self.clone())
+    }
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        let Self(OpenConnections(count)) = self;
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Binds the first address of `host` that can be bound.
 pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     let mut problem = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
@@ -85,6 +114,7 @@ pub async fn serve(
     threads: usize,
     config: &ServerConfig,
     ending: Ending,
+    open: OpenConnections,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
     let draining = Draining::default();
@@ -100,6 +130,7 @@ pub async fn serve(
         listener: tokio::net::TcpListener::from_std(listener)?,
         permits: Arc::new(Semaphore::new(config.max_connections)),
         networks: Networks::new(config.max_connections_per_network, &config.trusted_proxies),
+        open,
     };
     let all_permits = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
 
@@ -125,6 +156,7 @@ pub async fn serve(
         queue,
         permits,
         networks: _,
+        open: _,
     } = acceptor;
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
@@ -147,6 +179,7 @@ struct Acceptor {
     /// One permit for each connection that may be open.
     permits: Arc<Semaphore>,
     networks: Networks,
+    open: OpenConnections,
 }
 
 impl Acceptor {
@@ -195,6 +228,7 @@ impl Acceptor {
                 peer,
                 permit,
                 network_guard,
+                counted: self.open.enter(),
             }),
             Err(at_limit) => {
                 turn_away(&stream, at_limit);

@@ -28,6 +28,7 @@ use super::{
     drain::{ConnectionRequests, Draining},
     finish::finish_outermost,
     networks::ConnectionGuard,
+    server::CountedConnection,
     stream::StallTimeout,
 };
 use crate::{config::ServerConfig, telemetry::LogThrottle};
@@ -43,6 +44,7 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) permit: OwnedSemaphorePermit,
     pub(super) network_guard: ConnectionGuard,
+    pub(super) counted: CountedConnection,
 }
 
 /// The threads. Connections are distributed to them in turn.
@@ -107,10 +109,11 @@ impl Threads {
         let sent = self
             .queues
             .get(self.next)
-            .map(|queue| queue.send(connection));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => Err(io::Error::other("a thread that serves HTTP is gone")),
+            .is_some_and(|queue| queue.send(connection).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(io::Error::other("a thread that serves HTTP is gone"))
         }
     }
 
@@ -221,6 +224,7 @@ impl Thread {
                 peer,
                 permit,
                 network_guard,
+                counted,
             }) = connections.recv().await
             {
                 let served = service.call((stream, peer));
@@ -230,7 +234,7 @@ impl Thread {
                     if let Err(error) = served.await {
                         note_end(&error, peer);
                     }
-                    drop((permit, network_guard));
+                    drop((permit, network_guard, counted));
                 });
             }
         };
