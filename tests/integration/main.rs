@@ -22,6 +22,7 @@ mod original;
 mod partitions;
 mod postgres_modes;
 mod postgres_pooler;
+mod push;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;
