@@ -247,9 +247,17 @@ impl Session {
             return Ok(());
         }
         self.track(self.client.subscribe(channels)).await?;
-        // fred does not wait for the answers to SUBSCRIBE. What comes after them is answered after them, and a refusal is taken for
-        // its answer.
-        self.command("PING", Vec::new(), false).await.map(drop)
+        // fred neither waits for the answers to SUBSCRIBE nor reports a refusal. PING is answered after them, by a list if the
+        // connection is subscribed to anything.
+        match self.command("PING", Vec::new(), false).await? {
+            answer if answer.is_array() => Ok(()),
+            _ => {
+                let cause = "NOPERM the server refused 'subscribe', or the channels (&flashsale:*)";
+                let error = Error::new(ErrorKind::InvalidCommand, cause);
+                let failure = failure::classify(&error);
+                Err(Failed { failure, error })
+            }
+        }
     }
 
     /// Sends ASKING and, directly after it on this connection, the command.
