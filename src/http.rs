@@ -34,7 +34,7 @@ pub use error::{ApiError, ErrorBody, ProblemBody};
 pub use error_code::ErrorCode;
 pub use events::{HEARTBEAT, event, stream_of, until_heartbeat, wants_stream};
 pub use extract::{Fields, PathId};
-pub use file::{REVALIDATED, StaticFile};
+pub use file::{REVALIDATED, StaticFile, hex};
 pub use finish::{RouteMetrics, UNMATCHED, finish};
 pub use parameters::Parameters;
 pub use seats::ListenerSeats;

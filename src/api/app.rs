@@ -6,11 +6,11 @@ use actix_web::web::{Data, ServiceConfig};
 
 use super::{
     admin::Reports, health::MetricsPage, pages::Pages, readiness::Readiness, router, table,
-    table::Optional,
 };
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
+    config::ServerConfig,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
     push::{ResultFeed, SaleFeed},
@@ -53,13 +53,8 @@ pub struct Probes {
 }
 
 impl App {
-    /// Hangs up the table with its optional parts.
-    pub(super) fn configure(
-        &self,
-        optional: Optional,
-        statuses: Statuses,
-        config: &mut ServiceConfig,
-    ) {
+    /// Hangs up the table.
+    pub(super) fn configure(&self, server: &ServerConfig, config: &mut ServiceConfig) {
         let (replies, deliveries) = ReplyQueue::open();
         // It ends with the thread.
         #[allow(clippy::disallowed_methods)]
@@ -74,7 +69,8 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(replies));
         self.install_operators(config);
-        router::mount(table::served(optional), statuses, config);
+        let statuses = Statuses::new(server.original_status_codes);
+        router::mount(table::served(server), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.

@@ -5,15 +5,12 @@ use std::sync::Arc;
 use actix_web::web::ServiceConfig;
 use anyhow::Context;
 
-use super::{
-    App, Probes, Readiness, Reports, admin::Doctor, app::Operators, events, pages::Pages,
-    table::Optional,
-};
+use super::{App, Probes, Readiness, Reports, admin::Doctor, app::Operators, events, pages::Pages};
 
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     config::{Config, ServerConfig},
-    http::{self, Statuses},
+    http,
     ids::LedgerId,
     lifecycle::Lifecycle,
     order::{AttemptLimit, Services, SettlementLag, audit::Audit, dead_letters::DeadLetters},
@@ -129,9 +126,8 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        let optional = Optional::of(&server_config);
-        let statuses = Statuses::new(server_config.original_status_codes);
-        let configure = move |service: &mut _| app.configure(optional, statuses, service);
+        let settings = server_config.clone();
+        let configure = move |service: &mut _| app.configure(&settings, service);
         let threads = server_config.http_threads;
         match http::serve(listener, threads, &server_config, ending, configure).await {
             // HTTP first: what is behind it goes on until the last request is answered.

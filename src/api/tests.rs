@@ -153,7 +153,7 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let optional = table::Optional::of(&config);
+        let settings = config.clone();
         let pages = Pages::new(&config.pages, config.api_docs);
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
@@ -167,7 +167,7 @@ impl Server {
                     .app_data(Data::from(Arc::clone(&clock)))
                     .app_data(Data::new(pages.clone()))
                     .app_data(Data::new(page));
-                router::mount(table::served(optional), statuses, service);
+                router::mount(table::served(&settings), statuses, service);
             })
             .await
         });
