@@ -38,11 +38,12 @@ pub use dead_letters::{
     InvalidDeadLetterId,
 };
 pub use gate::{
-    AccountMarks, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateAudit, GateError,
-    GateProbe, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, OutcomeRecording,
-    PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-    ResultEntry, ResultQuery, SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl,
-    SaleWindow, ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+    AccountMarks, Announcement, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
+    EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
+    LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry, PurchaseResult,
+    ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry, ResultQuery,
+    SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow, ShopperResult,
+    ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,

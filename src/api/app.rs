@@ -9,15 +9,16 @@ use super::{
     health::MetricsPage,
     pages::Pages,
     readiness::Readiness,
-    router,
-    table::{self, Optional},
+    router, table,
 };
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
+    config::ServerConfig,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
     port::{AccountStore, Credentials},
+    push::{ResultFeed, SaleFeed},
     sale::{CatalogCalls, SaleCatalog, Steering},
 };
 
@@ -32,6 +33,8 @@ pub struct App {
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
+    pub sale_feed: Arc<SaleFeed>,
+    pub result_feed: Arc<ResultFeed>,
     pub operators: Operators,
     pub probes: Probes,
     pub(super) pages: Pages,
@@ -58,13 +61,8 @@ pub struct Probes {
 }
 
 impl App {
-    /// Hangs up the table with its optional parts.
-    pub(super) fn configure(
-        &self,
-        optional: Optional,
-        statuses: Statuses,
-        config: &mut ServiceConfig,
-    ) {
+    /// Hangs up the table.
+    pub(super) fn configure(&self, server: &ServerConfig, config: &mut ServiceConfig) {
         let (replies, deliveries) = ReplyQueue::open();
         // It ends with the thread.
         #[allow(clippy::disallowed_methods)]
@@ -74,10 +72,13 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.attempt_limit)))
             .app_data(Data::from(Arc::clone(&self.purchase)))
             .app_data(Data::from(Arc::clone(&self.results)))
+            .app_data(Data::from(Arc::clone(&self.sale_feed)))
+            .app_data(Data::from(Arc::clone(&self.result_feed)))
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(replies));
         self.install_operators(config);
-        router::mount(table::served(optional), statuses, config);
+        let statuses = Statuses::new(server.original_status_codes);
+        router::mount(table::served(server), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.

@@ -10,14 +10,14 @@ use super::{
     App, Probes, Readiness, Reports,
     admin::{Doctor, OverviewSource},
     app::Operators,
+    events,
     pages::Pages,
-    table::Optional,
 };
 
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     config::{Config, ServerConfig},
-    http::{self, OpenConnections, Statuses},
+    http::{self, OpenConnections},
     ids::LedgerId,
     lifecycle::Lifecycle,
     order::{
@@ -26,7 +26,11 @@ use crate::{
         dead_letters::DeadLetters,
         figures::{ApiSource, OpenLetters, Overview, Reporter, SettlementCounts, WorkerSource},
     },
-    port::{AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports},
+    port::{
+        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports,
+        ResultAnnouncements,
+    },
+    push::{ResultFeed, SaleFeed},
     sale::Steering,
 };
 
@@ -75,6 +79,10 @@ pub async fn serve(
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
+    let catalog = || Arc::clone(&services.catalog);
+    let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
+    let announcements: Arc<dyn ResultAnnouncements> = ports.gate.clone();
+    let result_feed = ResultFeed::start(lifecycle, announcements, catalog());
     let Ports {
         gate,
         log,
@@ -126,11 +134,11 @@ pub async fn serve(
         metrics,
     };
     let open = OpenConnections::default();
-    let connections = open.clone();
+    let (connections, listeners) = (open.clone(), open.clone());
     let api = ApiSource {
         attempts: Arc::clone(services.purchase.counts()),
         connections: Arc::new(move || connections.count()),
-        listeners: Arc::new(|| 0),
+        listeners: Arc::new(move || listeners.listeners()),
     };
     share_figures(lifecycle, figures, &probes, lag, node, Some(api));
     let mut limits = config.limits.clone();
@@ -148,6 +156,8 @@ pub async fn serve(
         attempt_limit,
         purchase: services.purchase,
         results: services.results,
+        sale_feed,
+        result_feed,
         operators,
         probes,
         pages: Pages::new(&config.server.pages, config.server.api_docs),
@@ -159,9 +169,8 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        let optional = Optional::of(&server_config);
-        let statuses = Statuses::new(server_config.original_status_codes);
-        let configure = move |service: &mut _| app.configure(optional, statuses, service);
+        let settings = server_config.clone();
+        let configure = move |service: &mut _| app.configure(&settings, service);
         let threads = server_config.http_threads;
         match http::serve(listener, threads, &server_config, ending, open, configure).await {
             // HTTP first: what is behind it goes on until the last request is answered.
@@ -285,6 +294,7 @@ fn serve_beside(
     let config = ServerConfig {
         max_connections: INSIDE,
         max_connections_per_network: None,
+        max_listeners: 0,
         ..config.clone()
     };
     let ending = lifecycle.ending().clone();

@@ -81,6 +81,7 @@ fn server_config() -> ServerConfig {
         http_threads: 1,
         max_connections: 100,
         max_connections_per_network: None,
+        max_listeners: 10,
         max_buffered: 1 << 20,
         metrics: None,
         keep_alive: Duration::from_secs(75),
@@ -151,7 +152,7 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let optional = table::Optional::of(&config);
+        let settings = config.clone();
         let pages = Pages::new(&config.pages, config.api_docs);
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
@@ -171,7 +172,7 @@ impl Server {
                         .app_data(Data::from(Arc::clone(&clock)))
                         .app_data(Data::new(pages.clone()))
                         .app_data(Data::new(page));
-                    router::mount(table::served(optional), statuses, service);
+                    router::mount(table::served(&settings), statuses, service);
                 },
             )
             .await

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
 
 use super::{
     client::TrustedProxies,
@@ -29,6 +29,7 @@ use super::{
     extract::BodyTimeout,
     farewell::TurnedAway,
     networks::{AtLimit, Networks},
+    seats::ListenerSeats,
     threads::{Connection, Threads},
 };
 use crate::{config::ServerConfig, lifecycle::Ending, telemetry::LogThrottle};
@@ -54,29 +55,56 @@ impl Bound {
     }
 }
 
-/// The number of open connections of a server. Clones share it.
+/// The numbers of a server's open connections. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct OpenConnections(Arc<AtomicU64>);
+pub struct OpenConnections(Arc<OpenCounts>);
+
+#[derive(Debug, Default)]
+struct OpenCounts {
+    all: AtomicU64,
+    listeners: AtomicU64,
+}
 
 /// Counts one connection until it is dropped.
 pub(super) struct CountedConnection(OpenConnections);
 
+/// Counts one connection as that of a listener until it is dropped.
+pub(super) struct CountedListener(OpenConnections);
+
 impl OpenConnections {
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.all.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that carry a stream of events.
+    #[must_use]
+    pub fn listeners(&self) -> u64 {
+        self.0.listeners.load(Ordering::Relaxed)
     }
 
     fn enter(&self) -> CountedConnection {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.0.all.fetch_add(1, Ordering::Relaxed);
         CountedConnection(self.clone())
+    }
+
+    pub(super) fn listen(&self) -> CountedListener {
+        self.0.listeners.fetch_add(1, Ordering::Relaxed);
+        CountedListener(self.clone())
     }
 }
 
 impl Drop for CountedConnection {
     fn drop(&mut self) {
-        let Self(OpenConnections(count)) = self;
-        count.fetch_sub(1, Ordering::Relaxed);
+        let Self(OpenConnections(counts)) = self;
+        counts.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for CountedListener {
+    fn drop(&mut self) {
+        let Self(OpenConnections(counts)) = self;
+        counts.listeners.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -120,8 +148,13 @@ pub async fn serve(
     let draining = Draining::default();
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let listeners = ListenerSeats::new(config.max_listeners, &config.trusted_proxies, open.clone());
+    let seats = listeners.clone();
     let configure = move |service: &mut ServiceConfig| {
-        service.app_data(body_timeout).app_data(proxies.clone());
+        service
+            .app_data(body_timeout)
+            .app_data(proxies.clone())
+            .app_data(Data::new(seats.clone()));
         configure(service);
     };
     let mut threads = Threads::start(threads, config, draining.clone(), configure).await?;
@@ -161,7 +194,8 @@ pub async fn serve(
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
     let all_closed = timeout_at(deadline, permits.acquire_many(all_permits)).await;
-    if all_closed.is_err() {
+    let all_ended = timeout_at(deadline, listeners.all_ended()).await;
+    if all_closed.is_err() || all_ended.is_err() {
         let open = config
             .max_connections
             .saturating_sub(permits.available_permits());

@@ -10,6 +10,7 @@ use std::{
 
 use flashsale::{
     clock::Clock,
+    engine::announcer::Announcer,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{Offset, Outcome, Partition, PurchaseResult, ResultEntry, Settlement, Standing},
     rules::sale::{Part, Sale},
@@ -27,6 +28,7 @@ pub struct ModelGate {
     clock: Arc<dyn Clock>,
     kind: Kind,
     state: Arc<Mutex<State>>,
+    announced: Arc<Announcer>,
 }
 
 enum Kind {
@@ -72,6 +74,7 @@ impl ModelGate {
             clock,
             kind: Kind::Server,
             state: Arc::default(),
+            announced: Arc::default(),
         }
     }
 
@@ -87,6 +90,7 @@ impl ModelGate {
             clock,
             kind: Kind::InProcess { ledger, inherited },
             state: Arc::default(),
+            announced: Arc::default(),
         }
     }
 
@@ -104,6 +108,7 @@ impl ModelGate {
             clock: Arc::clone(&self.clock),
             kind: Kind::Server,
             state: Arc::clone(&self.state),
+            announced: Arc::clone(&self.announced),
         }
     }
 

@@ -7,16 +7,33 @@ use chrono::{DateTime, Utc};
 use flashsale::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        AccountMarks, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateAudit,
-        GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken,
-        Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts, PendingEntry,
-        PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome, ResultEntry, SaleLoading,
-        SaleStatus, SaleTerms, SaleTermsControl, Settlement, ShopperResults, TermsOutcome,
-        UnloadOutcome, WithdrawOutcome,
+        AccountMarks, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
+        EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
+        LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
+        PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
+        ResultAnnouncements, ResultEntry, SaleLoading, SaleStatus, SaleTerms, SaleTermsControl,
+        Settlement, ShopperResult, ShopperResults, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 
 use super::{RemoteGate, describe, moved, named, of_gate, settlements};
+
+/// Without faults: no process of a simulation listens.
+#[async_trait]
+impl ResultAnnouncements for RemoteGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        self.gate.announcements(sales).await
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        self.gate.results_in(sale, product, users).await
+    }
+}
 
 #[async_trait]
 impl Reservations for RemoteGate {
