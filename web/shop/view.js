@@ -144,13 +144,25 @@ function digits(remaining) {
 export function showOthers(sales, now, language) {
   element("others", HTMLElement).hidden = sales.length === 0;
   const list = element("other-list", HTMLUListElement);
-  const wanted = sales.map((sale) => [sale.id, wordOf(sale, now).word, sale.startTime, sale.product.name, sale.product.imageUrl, sale.product.priceCents, language.lang]);
+  const wanted = sales.map((sale) => [
+    sale.id,
+    wordOf(sale, now).word,
+    sale.startTime,
+    sale.product.name,
+    sale.product.imageUrl,
+    sale.product.priceCents,
+    language.lang,
+  ]);
   // Made anew only when something of it has changed: the focus stays on a link.
   if (list.dataset.shown === JSON.stringify(wanted)) return;
   const focused = document.activeElement?.getAttribute("href");
   list.dataset.shown = JSON.stringify(wanted);
   list.replaceChildren(...sales.map((sale) => otherSale(sale, now, language)));
-  if (focused && document.activeElement === document.body) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.closest("a")?.focus();
+  if (focused && document.activeElement === document.body)
+    list
+      .querySelector(`a[href="${CSS.escape(focused)}"]`)
+      ?.closest("a")
+      ?.focus();
 }
 
 /** @param {Sale} sale @param {number} now @param {Language} language */
@@ -170,7 +182,7 @@ function otherSale(sale, now, language) {
   const meta = make("span", "meta");
   const state = make("span", "status", say(language, word));
   state.dataset.status = status;
-  meta.append(state, make("span", "numbers", money(sale.product.priceCents, sale.product.currency, language)));
+  meta.append(state, make("span", "amount numbers", money(sale.product.priceCents, sale.product.currency, language)));
   if (phaseOf(sale, now) === "scheduled") meta.append(make("span", "", moment(Date.parse(sale.startTime), language)));
   const words = make("span", "");
   words.append(make("span", "name", sale.product.name), meta);
@@ -193,7 +205,8 @@ export function money(cents, currency, language) {
   try {
     const format = new Intl.NumberFormat(localeOf(language), { style: "currency", currency });
     const decimals = format.resolvedOptions().maximumFractionDigits ?? 2;
-    return format.format(cents / 10 ** decimals);
+    // Marks of direction are for running text.
+    return format.format(cents / 10 ** decimals).replace(/[\u200e\u200f\u061c]/g, "");
   } catch {
     return `${cents / 100} ${currency}`;
   }
@@ -204,7 +217,9 @@ export function moment(at, language) {
   const isToday = new Date(at).toDateString() === new Date().toDateString();
   /** @type {Intl.DateTimeFormatOptions} */
   const time = { hour: "numeric", minute: "2-digit" };
-  return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(at);
+  return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(
+    at,
+  );
 }
 
 /** @param {Language} language @param {number} precisionMs */

@@ -72,7 +72,9 @@ export const scenarios = {
     const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper() });
     await stateIs(page, "counting");
     let sentAt = 0;
-    page.on("request", (request) => request.method() === "POST" && request.url().includes("/attempt/") && (sentAt ||= Date.now()));
+    page.on("request", (request) => {
+      if (request.url().includes("/attempt/") && sentAt === 0) sentAt = Date.now();
+    });
     await page.locator("#buy").click();
     await stateIs(page, "armed");
     await bed.axe(page, "armed");
