@@ -39,6 +39,7 @@ bench: ## measure every path, what growth costs, and the pieces; writes the tabl
 	@eval "$$($(SERVICES) env)" && cargo bench --bench pieces
 	@cargo bench --bench embedded
 	@cargo bench --bench login_flood
+	@cargo bench --bench listeners
 	@cargo bench --bench stress_client
 
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour

@@ -9,6 +9,7 @@ pub mod admin;
 mod app;
 mod assemble;
 mod docs;
+mod events;
 mod health;
 mod mapping;
 mod openapi;

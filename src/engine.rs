@@ -1,5 +1,6 @@
 //! The engines behind the three ports. Only `commands` chooses among them.
 
+mod announcer;
 mod dead_letter_action;
 pub mod demo;
 pub mod embedded;

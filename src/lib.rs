@@ -30,6 +30,7 @@ pub mod lifecycle;
 pub mod limit;
 pub mod order;
 pub mod port;
+pub mod push;
 pub mod rules;
 pub mod sale;
 pub mod security;

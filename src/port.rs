@@ -7,6 +7,7 @@
 mod account_store;
 mod accounts;
 mod admin;
+mod announcements;
 mod attempt;
 mod dead_letters;
 mod gate;
@@ -25,6 +26,9 @@ pub use admin::{
     AttemptHistory, Changed, Fingerprint, IdempotencyKey, KeyStanding, MAX_PENDING_MOVEMENTS,
     Movement, MovementId, MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage,
     Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
+};
+pub use announcements::{
+    Announcement, AnnouncementStream, News, ResultAnnouncements, ShopperResult,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use dead_letters::{

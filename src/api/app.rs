@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
+    push::{ResultFeed, SaleFeed},
     sale::{CatalogCalls, SaleCatalog, Steering},
 };
 
@@ -27,6 +28,8 @@ pub struct App {
     pub attempt_limit: Arc<AttemptLimit>,
     pub purchase: Arc<Purchase>,
     pub results: Arc<Results>,
+    pub sale_feed: Arc<SaleFeed>,
+    pub result_feed: Arc<ResultFeed>,
     pub operators: Operators,
     pub probes: Probes,
     pub(super) pages: Pages,
@@ -66,6 +69,8 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.attempt_limit)))
             .app_data(Data::from(Arc::clone(&self.purchase)))
             .app_data(Data::from(Arc::clone(&self.results)))
+            .app_data(Data::from(Arc::clone(&self.sale_feed)))
+            .app_data(Data::from(Arc::clone(&self.result_feed)))
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(replies));
         self.install_operators(config);

@@ -6,7 +6,8 @@ use actix_web::web::ServiceConfig;
 use anyhow::Context;
 
 use super::{
-    App, Probes, Readiness, Reports, admin::Doctor, app::Operators, pages::Pages, table::Optional,
+    App, Probes, Readiness, Reports, admin::Doctor, app::Operators, events, pages::Pages,
+    table::Optional,
 };
 
 use crate::{
@@ -16,7 +17,8 @@ use crate::{
     ids::LedgerId,
     lifecycle::Lifecycle,
     order::{AttemptLimit, Services, SettlementLag, audit::Audit, dead_letters::DeadLetters},
-    port::{AccountStore, Administration, Ports},
+    port::{AccountStore, Administration, Ports, ResultAnnouncements},
+    push::{ResultFeed, SaleFeed},
     sale::Steering,
 };
 
@@ -46,6 +48,10 @@ pub async fn serve(
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
+    let catalog = || Arc::clone(&services.catalog);
+    let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
+    let announcements: Arc<dyn ResultAnnouncements> = ports.gate.clone();
+    let result_feed = ResultFeed::start(lifecycle, announcements, catalog());
     let Ports {
         gate,
         log,
@@ -110,6 +116,8 @@ pub async fn serve(
         attempt_limit,
         purchase: services.purchase,
         results: services.results,
+        sale_feed,
+        result_feed,
         operators,
         probes,
         pages: Pages::new(&config.server.pages, config.server.api_docs),
@@ -192,6 +200,7 @@ fn serve_beside(
     let config = ServerConfig {
         max_connections: INSIDE,
         max_connections_per_network: None,
+        max_listeners: 0,
         ..config.clone()
     };
     let ending = lifecycle.ending().clone();

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{accounts, admin, docs, health, orders, public, sale, table};
+use super::{accounts, admin, docs, events, health, orders, public, sale, table};
 use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
@@ -54,8 +54,10 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         sale::status,
         orders::attempt,
         orders::status,
+        events::orders,
         public::sales,
         public::sale,
+        events::sale,
         public::time,
         admin::products::list,
         admin::products::create,

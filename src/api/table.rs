@@ -3,7 +3,7 @@
 //! The one place. The document is completed from it, so that it cannot fall behind.
 
 use super::{
-    accounts, admin, docs, health, orders, pages, public,
+    accounts, admin, docs, events, health, orders, pages, public,
     router::{ATTEMPT_PATH, Endpoint, get, post},
     sale,
 };
@@ -101,6 +101,14 @@ const ATTEMPT: &[ErrorCode] = &[
     Unavailable,
     OutcomeUnknown,
 ];
+const ORDER_EVENTS: &[ErrorCode] = &[
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    TooManyRequests,
+    Busy,
+    Unavailable,
+];
 const ORDER: &[ErrorCode] = &[
     InvalidId,
     ResultNotFound,
@@ -135,6 +143,18 @@ pub(super) fn api() -> Vec<Endpoint> {
             "/api/flash-sales/{saleId}",
             &[InvalidId, SaleNotFound],
             public::sale,
+        ),
+        get(
+            "order_events",
+            "/api/orders/events",
+            ORDER_EVENTS,
+            events::orders,
+        ),
+        get(
+            "sale_events",
+            "/api/flash-sales/{saleId}/events",
+            &[InvalidId, SaleNotFound, TooManyRequests, Busy],
+            events::sale,
         ),
         post("logout", "/api/auth/logout", LOGOUT, accounts::logout),
         post(

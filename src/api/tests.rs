@@ -81,6 +81,7 @@ fn server_config() -> ServerConfig {
         http_threads: 1,
         max_connections: 100,
         max_connections_per_network: None,
+        max_listeners: 10,
         max_buffered: 1 << 20,
         metrics: None,
         keep_alive: Duration::from_secs(75),

@@ -216,7 +216,7 @@ impl Running {
         let server = &config.server;
         say!("");
         if server.pages.shop {
-            say!("  Shop           {url}/");
+            say!("  Shop           {url}");
         }
         if server.pages.admin {
             say!("  Console        {url}/admin");

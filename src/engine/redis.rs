@@ -6,11 +6,12 @@
 //!
 //! The operations, one file a subject: `hold` reserves and releases units, `settle` records the ledger's decisions, `load`
 //! opens and closes sales, `change` applies what operators change of an open sale, `results` reads and writes shoppers' results,
-//! `read` reads the state of a sale.
+//! `read` reads the state of a sale, `announcements` tells API nodes of results as they are recorded.
 //!
 //! Only this module and its submodules use fred.
 
 mod accounts;
+mod announcements;
 mod change;
 mod client;
 mod cluster;
@@ -43,10 +44,11 @@ use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, Outcome,
-        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery,
-        SaleTerms, Settlement, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError,
+        GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId,
+        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
+        ResultAnnouncements, ResultEntry, ResultQuery, SaleTerms, Settlement, ShopperResult,
+        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 use connection::Connection;
@@ -88,6 +90,22 @@ impl RedisGate {
     /// Closes the connections. Every method fails afterwards.
     pub async fn shutdown(&self) {
         self.connection.close().await;
+    }
+}
+
+#[async_trait]
+impl ResultAnnouncements for RedisGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        announcements::subscribe(&self.connection, sales).await
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        results::of_sale(&self.connection, self.ledger.tag(), sale, product, users).await
     }
 }
 
@@ -137,7 +155,7 @@ impl StockGate for RedisGate {
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        results::write(
+        results::write_and_announce(
             &self.connection,
             self.ledger.tag(),
             self.result_ttl,

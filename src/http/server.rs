@@ -18,7 +18,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use actix_web::web::ServiceConfig;
+use actix_web::web::{Data, ServiceConfig};
 
 use super::{
     client::TrustedProxies,
@@ -26,6 +26,7 @@ use super::{
     extract::BodyTimeout,
     farewell::TurnedAway,
     networks::{AtLimit, Networks},
+    seats::ListenerSeats,
     threads::{Connection, Threads},
 };
 use crate::{config::ServerConfig, lifecycle::Ending, telemetry::LogThrottle};
@@ -90,8 +91,13 @@ pub async fn serve(
     let draining = Draining::default();
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
+    let listeners = ListenerSeats::new(config.max_listeners, &config.trusted_proxies);
+    let seats = listeners.clone();
     let configure = move |service: &mut ServiceConfig| {
-        service.app_data(body_timeout).app_data(proxies.clone());
+        service
+            .app_data(body_timeout)
+            .app_data(proxies.clone())
+            .app_data(Data::new(seats.clone()));
         configure(service);
     };
     let mut threads = Threads::start(threads, config, draining.clone(), configure).await?;
@@ -129,7 +135,8 @@ pub async fn serve(
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
     let all_closed = timeout_at(deadline, permits.acquire_many(all_permits)).await;
-    if all_closed.is_err() {
+    let all_ended = timeout_at(deadline, listeners.all_ended()).await;
+    if all_closed.is_err() || all_ended.is_err() {
         let open = config
             .max_connections
             .saturating_sub(permits.available_permits());

@@ -28,6 +28,7 @@ use super::{
     drain::{ConnectionRequests, Draining},
     finish::finish_outermost,
     networks::ConnectionGuard,
+    seats::Seat,
     stream::StallTimeout,
 };
 use crate::{config::ServerConfig, telemetry::LogThrottle};
@@ -194,12 +195,16 @@ impl Thread {
             .keep_alive(config.keep_alive)
             .on_connect_ext(|stream: &StallTimeout<tokio::net::TcpStream>, data| {
                 data.insert::<ConnectionRequests>(stream.requests());
+                if let Some(seat) = stream.seat() {
+                    data.insert::<Seat>(seat);
+                }
             })
             .h1(map_config(app, |()| AppConfig::default()));
         let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
-        let connect = move |(stream, peer): (TcpStream, SocketAddr)| {
+        let connect = move |(stream, peer, seat): (TcpStream, SocketAddr, Seat)| {
             let stream = with_timeouts(
                 stream,
+                seat,
                 stall,
                 keep_alive,
                 &close_idle,
@@ -223,14 +228,15 @@ impl Thread {
                 network_guard,
             }) = connections.recv().await
             {
-                let served = service.call((stream, peer));
+                let seat = Seat::new(permit, network_guard);
+                let served = service.call((stream, peer, seat.clone()));
                 // The task ends with the thread at the latest. `serve` in `server` waits until all permits are returned.
                 #[allow(clippy::disallowed_methods)]
                 spawn_local(async move {
                     if let Err(error) = served.await {
                         note_end(&error, peer);
                     }
-                    drop((permit, network_guard));
+                    drop(seat);
                 });
             }
         };
@@ -261,6 +267,7 @@ fn note_end(error: &DispatchError, peer: SocketAddr) {
 
 fn with_timeouts(
     stream: TcpStream,
+    seat: Seat,
     stall: Duration,
     keep_alive: Duration,
     close_idle: &CancellationToken,
@@ -270,11 +277,5 @@ fn with_timeouts(
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Fails if the client has disconnected.
     let _ = stream.set_nodelay(true);
-    Ok(StallTimeout::new(
-        stream,
-        stall,
-        keep_alive,
-        close_idle.clone(),
-        held,
-    ))
+    Ok(StallTimeout::new(stream, stall, keep_alive, close_idle.clone(), held).with_seat(seat))
 }

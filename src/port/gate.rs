@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, Movement, MovementId,
-    MovementMode, Settlement, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+    MovementMode, ResultAnnouncements, Settlement, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
@@ -241,7 +241,7 @@ impl GateStatus {
 /// The hot path. Every method is idempotent by attempt id, because a client may send it twice after a broken connection,
 /// and answers within a bounded time.
 #[async_trait]
-pub trait StockGate: Send + Sync {
+pub trait StockGate: ResultAnnouncements {
     /// True if the gate keeps its state when this process ends. Only then may an attempt that is pending here count as accepted
     /// before the log is known to have it.
     fn is_durable(&self) -> bool;

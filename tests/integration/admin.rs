@@ -3,7 +3,7 @@
 mod access;
 mod command_line;
 mod dead_letters;
-mod desk;
+pub mod desk;
 mod first_sale;
 mod orders;
 mod repeating;

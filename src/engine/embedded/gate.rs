@@ -17,12 +17,14 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    engine::announcer::Announcer,
     ids::{ProductId, SaleId, UserId},
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, Outcome,
-        PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms,
-        Settlement, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError,
+        GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId,
+        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
+        ResultAnnouncements, ResultEntry, SaleTerms, Settlement, ShopperResult, Standing,
+        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
     rules::sale::Sale,
 };
@@ -33,6 +35,7 @@ pub struct MemoryGate {
     results: ResultStore,
     /// Each sale behind a lock of its own, so that sales do not wait for each other.
     sales: RwLock<HashMap<SaleId, Arc<Mutex<Sale>>>>,
+    announced: Announcer,
 }
 
 impl MemoryGate {
@@ -41,6 +44,7 @@ impl MemoryGate {
             clock,
             results,
             sales: RwLock::default(),
+            announced: Announcer::default(),
         }
     }
 
@@ -142,6 +146,35 @@ fn result_of(standing: Standing) -> Option<PurchaseResult> {
 }
 
 #[async_trait]
+impl ResultAnnouncements for MemoryGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        Ok(self.announced.follow(sales))
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        let stored = self.results.stored(sale, product, users.to_vec()).await?;
+        let loading = self.with(sale, |sale, _| sale.is_loading()) == Some(true);
+        let told = users.iter().zip(stored).map(|(user, stored)| {
+            match (self.standing(sale, *user), stored) {
+                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
+                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
+                    Some(ShopperResult::Success)
+                }
+                // Nobody knows who holds a unit while the sale is being loaded.
+                (None, Some(PurchaseResult::Failed)) if !loading => Some(ShopperResult::Failed),
+                (None, _) => None,
+            }
+        });
+        Ok(told.collect())
+    }
+}
+
+#[async_trait]
 impl StockGate for MemoryGate {
     fn is_durable(&self) -> bool {
         false
@@ -171,11 +204,21 @@ impl StockGate for MemoryGate {
             .write(self.results_to_store(sale, settlements))
             .await?;
         self.with(sale, |sale, _| sale.record(settlements));
+        let ordered = |user| self.standing(sale, user) == Some(Standing::Success);
+        let users = || settlements.iter().map(|settlement| settlement.attempt.user);
+        self.announced.tell(sale, users, ordered);
         Ok(())
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        self.results.write(results.to_vec()).await
+        self.results.write(results.to_vec()).await?;
+        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
+            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
+                let users = || of_sale.iter().map(|entry| entry.user);
+                self.announced.tell(*sale, users, |_| false);
+            }
+        }
+        Ok(())
     }
 
     async fn read_result(

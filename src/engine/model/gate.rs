@@ -11,6 +11,7 @@ use std::{
 use super::ledger::ModelLedger;
 use crate::{
     clock::Clock,
+    engine::announcer::Announcer,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{Offset, Outcome, Partition, PurchaseResult, ResultEntry, Settlement, Standing},
     rules::sale::{Part, Sale},
@@ -26,6 +27,7 @@ pub struct ModelGate {
     clock: Arc<dyn Clock>,
     kind: Kind,
     state: Arc<Mutex<State>>,
+    announced: Arc<Announcer>,
 }
 
 enum Kind {
@@ -71,6 +73,7 @@ impl ModelGate {
             clock,
             kind: Kind::Server,
             state: Arc::default(),
+            announced: Arc::default(),
         }
     }
 
@@ -86,6 +89,7 @@ impl ModelGate {
             clock,
             kind: Kind::InProcess { ledger, inherited },
             state: Arc::default(),
+            announced: Arc::default(),
         }
     }
 
@@ -103,6 +107,7 @@ impl ModelGate {
             clock: Arc::clone(&self.clock),
             kind: Kind::Server,
             state: Arc::clone(&self.state),
+            announced: Arc::clone(&self.announced),
         }
     }
 

@@ -61,6 +61,18 @@ pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
     format!("flashsale:result:{user}:{product}").into()
 }
 
+/// The channel on which results of a sale are announced. It has the sale's hash tag, for sharded channels have slots as keys do.
+pub(super) fn channel(sale: SaleId) -> String {
+    format!("flashsale:{{{sale}}}:results")
+}
+
+pub(super) fn sale_of_channel(channel: &str) -> Option<SaleId> {
+    let sale = channel
+        .strip_prefix("flashsale:{")?
+        .strip_suffix("}:results")?;
+    sale.parse().ok().and_then(SaleId::new)
+}
+
 /// The result keys of many shoppers, in one allocation.
 pub(super) fn result_keys(of: impl Iterator<Item = (UserId, ProductId)>) -> Vec<Key> {
     let (mut text, mut ends) = (String::new(), Vec::new());
@@ -211,6 +223,16 @@ mod tests {
                 "flashsale:{7}:ended"
             ]
         );
+    }
+
+    #[test]
+    fn a_sale_s_channel_names_it() {
+        let sale = SaleId::new(7).unwrap();
+        assert_eq!(channel(sale), "flashsale:{7}:results");
+        assert_eq!(sale_of_channel(&channel(sale)), Some(sale));
+        for other in ["flashsale:{0}:results", "flashsale:{7}:stock", "", "x"] {
+            assert_eq!(sale_of_channel(other), None);
+        }
     }
 
     #[test]

@@ -27,6 +27,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    announce,
     attempt_purchase,
     begin_load,
     check_rights,

@@ -9,12 +9,30 @@ use super::{RemoteGate, describe, moved, named, of_gate, settlements};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
-        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError,
+        GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId,
+        MovementMode, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
+        ResultAnnouncements, ResultEntry, SaleTerms, Settlement, ShopperResult, StockGate,
+        TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
+
+/// Without faults: no process of a simulation listens.
+#[async_trait]
+impl ResultAnnouncements for RemoteGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        self.gate.announcements(sales).await
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        self.gate.results_in(sale, product, users).await
+    }
+}
 
 #[async_trait]
 impl StockGate for RemoteGate {

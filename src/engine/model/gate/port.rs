@@ -9,12 +9,44 @@ use super::{Kept, Kind, ModelGate, forget_results, result_of};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError, GateStatus, HeldUnit,
-        Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId, MovementMode, PendingEntry,
-        PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, SaleTerms, Settlement,
+        AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError,
+        GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId,
+        MovementMode, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
+        ResultAnnouncements, ResultEntry, SaleTerms, Settlement, ShopperResult, Standing,
         StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
+
+#[async_trait]
+impl ResultAnnouncements for ModelGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        Ok(self.announced.follow(sales))
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        let stored = self.stored_results(sale, product, users).await?;
+        let in_force = self.with_sure(sale, |_, _| ()).is_some();
+        let known = self.with_own(sale, |_, _| ()).is_some();
+        let told = users.iter().zip(stored).map(|(user, stored)| {
+            match (self.standing(sale, *user), stored) {
+                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
+                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
+                    Some(ShopperResult::Success)
+                }
+                (None, Some(PurchaseResult::Failed)) if in_force || !known => {
+                    Some(ShopperResult::Failed)
+                }
+                (None, _) => None,
+            }
+        });
+        Ok(told.collect())
+    }
+}
 
 #[async_trait]
 impl StockGate for ModelGate {
@@ -47,11 +79,20 @@ impl StockGate for ModelGate {
             .collect();
         self.write(&results);
         self.with_own(sale, |kept, _| kept.sale.record(settlements));
+        let ordered = |user| self.standing(sale, user) == Some(Standing::Success);
+        let users = || settlements.iter().map(|settlement| settlement.attempt.user);
+        self.announced.tell(sale, users, ordered);
         Ok(())
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
         self.write(results);
+        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
+            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
+                let users = || of_sale.iter().map(|entry| entry.user);
+                self.announced.tell(*sale, users, |_| false);
+            }
+        }
         Ok(())
     }
 
