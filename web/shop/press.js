@@ -35,6 +35,8 @@ export class Press extends EventTarget {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #armedAt = 0;
+  /** When it was bought or failed, by `performance.now()`. */
+  #finishedAt = 0;
   /** Ends the run that is under way when the shopper changes. */
   #run = new AbortController();
 
@@ -107,9 +109,10 @@ export class Press extends EventTarget {
     else if (this.stage !== "asking" && this.stage !== "checking" && this.stage !== "armed") this.#fail();
   }
 
-  /** The server lists everything of this shopper, and nothing of this sale: an order that was ended. */
+  /** The server lists everything of this shopper, and nothing of this sale: an order that was ended. A list may be older than an answer. */
   noResult() {
-    if (this.stage === "bought" || this.stage === "failed") this.#finish("idle");
+    const isOld = performance.now() - this.#finishedAt > 5000;
+    if (isOld && (this.stage === "bought" || this.stage === "failed")) this.#finish("idle");
   }
 
   /** Sends the press when the sale is open: at its start, or when it goes on after a pause. */
@@ -195,6 +198,7 @@ export class Press extends EventTarget {
 
   /** @param {Stage} stage */
   #finish(stage) {
+    this.#finishedAt = performance.now();
     this.#stop();
     this.#set(stage);
   }

@@ -103,7 +103,7 @@ export const STATES = {
   },
   empty: { sales: () => [], shows: "#empty" },
   trouble: { sales: null, shows: "#trouble" },
-  loading: { sales: "none", state: "loading", shows: "[data-view=loading]" },
+  loading: { sales: "none", state: "loading", shows: "[data-view=loading] #buy-label:not(:empty)" },
 };
 
 /**

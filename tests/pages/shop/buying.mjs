@@ -109,6 +109,19 @@ export const scenarios = {
     await stateIs(page, "bought");
   },
 
+  "a sale that is cancelled says so, although it is listed no more": async (bed) => {
+    const sale = await bed.sale({ opensInMs: 3_600_000, units: 5 });
+    const page = await bed.page(`/#sale=${sale.id}`);
+    await stateIs(page, "counting");
+    await bed.operate("POST", `/sales/${sale.id}/cancel`, { reason: "A test" });
+    await stateIs(page, "cancelled", 40_000);
+    await page.evaluate(() => window.dispatchEvent(new Event("online")));
+    await until("the list is read again", () =>
+      page.evaluate(() => performance.getEntriesByName(new URL("api/flash-sales", location.href).href).length > 1),
+    );
+    await stateIs(page, "cancelled");
+  },
+
   "a token that has ended leads to the log-in, and then to the purchase": async (bed) => {
     const sale = await bed.sale({ units: 5 });
     const shopper = await bed.shopper();
