@@ -227,7 +227,7 @@ function watchDevice(clockOffMs) {
 class CuttingProxy {
   /** Called with each piece that a client sends; true: the piece is passed on, and then nothing comes back any more. */
   cutAfter = () => false;
-  /** While true connections are refused. */
+  /** While true connections are refused, and nothing comes back on those that there are. */
   isDown = false;
   #sockets = new Set();
 
@@ -256,7 +256,7 @@ class CuttingProxy {
       if (!this.cutAfter(piece.toString("latin1"))) return;
       isMute = true;
     });
-    server.on("data", (piece) => isMute || client.write(piece));
+    server.on("data", (piece) => isMute || this.isDown || client.write(piece));
   }
 
   /** Refuses new connections until `restore`, and cuts those that there are once what was sent has gone through. */

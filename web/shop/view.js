@@ -70,7 +70,7 @@ export function showSale({ sale, state, now, language, isLoggedIn, isOnline, age
 
   const phase = phaseOf(sale, now);
   const start = Date.parse(sale.startTime);
-  const at = moment(phase === "scheduled" ? start : Date.parse(sale.endTime), language);
+  const at = moment(phase === "scheduled" ? start : Date.parse(sale.endTime), now, language);
   write("when", phase === "cancelled" ? "" : text(`when_${phase}`, at));
   showCountdown(phase === "scheduled" ? start - now : 0, language);
 
@@ -183,7 +183,7 @@ function otherSale(sale, now, language) {
   const state = make("span", "status", say(language, word));
   state.dataset.status = status;
   meta.append(state, make("span", "amount numbers", money(sale.product.priceCents, sale.product.currency, language)));
-  if (phaseOf(sale, now) === "scheduled") meta.append(make("span", "", moment(Date.parse(sale.startTime), language)));
+  if (phaseOf(sale, now) === "scheduled") meta.append(make("span", "", moment(Date.parse(sale.startTime), now, language)));
   const words = make("span", "");
   words.append(make("span", "name", sale.product.name), meta);
   link.append(thumb, words);
@@ -212,9 +212,9 @@ export function money(cents, currency, language) {
   }
 }
 
-/** A moment in the reader's time zone: with its day unless it is today. @param {number} at @param {Language} language */
-export function moment(at, language) {
-  const isToday = new Date(at).toDateString() === new Date().toDateString();
+/** A moment in the reader's time zone: with its day unless it is today. @param {number} at @param {number} now @param {Language} language */
+export function moment(at, now, language) {
+  const isToday = new Date(at).toDateString() === new Date(now).toDateString();
   /** @type {Intl.DateTimeFormatOptions} */
   const time = { hour: "numeric", minute: "2-digit" };
   return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(
