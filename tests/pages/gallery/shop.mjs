@@ -95,8 +95,8 @@ export const STATES = {
     login: error(401, "invalid_credentials"),
     act: async (page) => {
       await page.locator("#log-in").click();
-      await page.locator("#username").fill("anna");
-      await page.locator("#password").fill("not hers");
+      await page.locator("#username").fill("user1");
+      await page.locator("#password").fill("not it");
       await page.locator("#account-submit").click();
     },
     shows: "#account-error:not([hidden])",
@@ -120,7 +120,7 @@ export async function enter(page, base, name, language = "en") {
       localStorage.setItem("flashsale:language", JSON.stringify(language));
       if (session) localStorage.setItem("flashsale:session", JSON.stringify(session));
     },
-    [loggedOut ? null : { token, userId: "7", username: "anna" }, language],
+    [loggedOut ? null : { token, userId: "7", username: "user1" }, language],
   );
   let pressed = act === undefined;
   await page.route("**/api/**", async (route) => {
