@@ -195,10 +195,15 @@ export class Bed {
   }
 }
 
-/** Runs in pages before their scripts: sets the device's clock wrong, and notes when the button changes, by the right clock. */
+/** Runs in pages before their scripts: sets the device's clock wrong, and notes by the right clock when the button changes and requests are made. */
 function watchDevice(clockOffMs) {
   const rightNow = Date.now.bind(Date);
-  window.seen = { rightNow, states: [] };
+  window.seen = { rightNow, states: [], requests: [] };
+  const send = window.fetch.bind(window);
+  window.fetch = (path, options) => {
+    window.seen.requests.push({ path: String(path), at: rightNow() });
+    return send(path, options);
+  };
   if (clockOffMs !== 0) {
     const RightDate = Date;
     window.Date = class WrongDate extends RightDate {
