@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,7 +48,7 @@ mutations: ## take rules out one by one and see the simulator notice; takes half
 mutants: ## change the functions that differ from BASE (HEAD~1) and see which changes no library test notices
 	@scripts/mutants.sh $(or $(BASE),HEAD~1)
 
-ci: format packaging lint docs test contract ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients
+ci: format packaging lint docs test contract pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
 
 format: ## check the format
 	cargo fmt --all --check
@@ -73,6 +73,12 @@ docs: ## build the documentation of the code
 
 packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh
+
+pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server
+	@scripts/pages.sh
+
+screenshots: ## a picture of every state of the pages, in both themes and at several widths, in target/pages/screenshots
+	@scripts/pages.sh screenshots $(NAME)
 
 image-check: ## run the Dockerfile's steps without an engine, from what .dockerignore lets through (some minutes; root)
 	@nice -n 10 scripts/image.py --full
