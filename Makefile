@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops
 
 test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
-	@eval "$$($(SERVICES) env)" && cargo test
+	@eval "$$($(SERVICES) env)" && cargo test --workspace
 
 test-tls: ## the integration tests over TLS to PostgreSQL, Redis and Kafka at once
 	@scripts/test_mode.sh tls
@@ -39,6 +39,7 @@ bench: ## measure every path, what growth costs, and the pieces; writes the tabl
 	@eval "$$($(SERVICES) env)" && cargo bench --bench pieces
 	@cargo bench --bench embedded
 	@cargo bench --bench login_flood
+	@cargo bench --bench listeners
 	@cargo bench --bench stress_client
 
 mutations: ## take rules out one by one and see the simulator notice; takes half an hour
@@ -47,13 +48,13 @@ mutations: ## take rules out one by one and see the simulator notice; takes half
 mutants: ## change the functions that differ from BASE (HEAD~1) and see which changes no library test notices
 	@scripts/mutants.sh $(or $(BASE),HEAD~1)
 
-ci: format packaging lint docs test contract ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients
+ci: format packaging lint docs test contract pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
 
 format: ## check the format
-	cargo fmt --check
+	cargo fmt --all --check
 
 lint: ## clippy
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 
 openapi: ## write the OpenAPI document of the code to docs/openapi.json
 	@cargo run --quiet -- openapi >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
@@ -68,10 +69,16 @@ api-changes: ## changes of docs/openapi.json since BASE (the last release) that 
 	@scripts/contract/api_changes.sh $(BASE)
 
 docs: ## build the documentation of the code
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
 packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh
+
+pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server
+	@scripts/pages.sh
+
+screenshots: ## a picture of every state of the pages, in both themes and at several widths, in target/pages/screenshots
+	@scripts/pages.sh screenshots $(NAME)
 
 image-check: ## run the Dockerfile's steps without an engine, from what .dockerignore lets through (some minutes; root)
 	@nice -n 10 scripts/image.py --full

@@ -69,6 +69,8 @@ pub struct ServerConfig {
     /// Most open connections of one network. Wider networks have a multiple of it, and `trusted_proxies` no limit. `None`: no
     /// limit.
     pub max_connections_per_network: Option<usize>,
+    /// Most open streams of events, of all threads together, in addition to `max_connections`.
+    pub max_listeners: usize,
     /// Bytes of unanswered requests that all connections together may hold, not counting the first 8 KiB of each connection.
     pub max_buffered: usize,
     /// A second listener for metrics and probes. The API's listener serves the probes too. `None`: no second listener.

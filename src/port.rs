@@ -10,6 +10,7 @@ mod account_store;
 mod accounts;
 mod admin;
 mod attempt;
+mod cluster_figures;
 mod dead_letters;
 mod gate;
 mod ledger;
@@ -28,16 +29,21 @@ pub use admin::{
     Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use cluster_figures::{
+    ApiFigures, AttemptRates, ClusterFigures, NODE_ENTRY_TTL, NodeEntry, NodeKind, NodeReport,
+    NodeStatus, PartitionOwners, WorkerFigures,
+};
 pub use dead_letters::{
     DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
     InvalidDeadLetterId,
 };
 pub use gate::{
-    AccountMarks, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateAudit, GateError,
-    GateProbe, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, OutcomeRecording,
-    PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-    ResultEntry, ResultQuery, SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl,
-    SaleWindow, ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+    AccountMarks, Announcement, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
+    EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
+    LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry, PurchaseResult,
+    ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry, ResultQuery,
+    SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow, ShopperResult,
+    ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,

@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{accounts, admin, docs, health, orders, public, sale, table};
+use super::{accounts, admin, docs, events, health, orders, public, sale, table};
 use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
@@ -54,9 +54,12 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         sale::status,
         orders::attempt,
         orders::status,
+        events::orders,
         public::sales,
         public::sale,
+        events::sale,
         public::time,
+        admin::overview::show,
         admin::products::list,
         admin::products::create,
         admin::products::show,
@@ -76,6 +79,8 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         admin::orders::cancel,
         admin::attempts::show,
         admin::attempts::of_user,
+        admin::users::list,
+        admin::users::show,
         admin::actions::list,
         admin::dead_letters::list,
         admin::dead_letters::show,

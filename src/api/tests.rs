@@ -81,6 +81,7 @@ fn server_config() -> ServerConfig {
         http_threads: 1,
         max_connections: 100,
         max_connections_per_network: None,
+        max_listeners: 10,
         max_buffered: 1 << 20,
         metrics: None,
         keep_alive: Duration::from_secs(75),
@@ -151,22 +152,29 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let optional = table::Optional::of(&config);
+        let settings = config.clone();
         let pages = Pages::new(&config.pages, config.api_docs);
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
-            http::serve(listener, 1, &config, ending, move |service| {
-                let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
-                service
-                    .app_data(Data::from(Arc::clone(&auth)))
-                    .app_data(Data::from(Arc::clone(&directory)))
-                    .app_data(Data::from(Arc::clone(&tokens)))
-                    .app_data(Data::from(Arc::clone(&clock)))
-                    .app_data(Data::new(pages.clone()))
-                    .app_data(Data::new(page));
-                router::mount(table::served(optional), statuses, service);
-            })
+            http::serve(
+                listener,
+                1,
+                &config,
+                ending,
+                http::OpenConnections::default(),
+                move |service| {
+                    let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
+                    service
+                        .app_data(Data::from(Arc::clone(&auth)))
+                        .app_data(Data::from(Arc::clone(&directory)))
+                        .app_data(Data::from(Arc::clone(&tokens)))
+                        .app_data(Data::from(Arc::clone(&clock)))
+                        .app_data(Data::new(pages.clone()))
+                        .app_data(Data::new(page));
+                    router::mount(table::served(&settings), statuses, service);
+                },
+            )
             .await
         });
         Self {

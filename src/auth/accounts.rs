@@ -202,6 +202,10 @@ impl AccountStore for Accounts {
         broken()
     }
 
+    async fn account_of_email(&self, _: &str) -> Result<Option<StoredUser>, LedgerError> {
+        broken()
+    }
+
     async fn list_accounts(
         &self,
         _: Listed,

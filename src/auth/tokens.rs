@@ -33,6 +33,9 @@ pub struct Identity {
         deserialize_with = "numeric_date"
     )]
     pub issued_at: i64,
+    /// When the token expires, in seconds since 1970.
+    #[serde(rename = "exp", default = "never", deserialize_with = "numeric_date")]
+    pub expires_at: i64,
     /// The ledger whose account it is. Older versions and the original service do not say.
     #[serde(rename = "lid", default, deserialize_with = "ledger")]
     ledger: Option<LedgerTag>,
@@ -40,11 +43,13 @@ pub struct Identity {
 
 impl Identity {
     /// A shopper's, as a token issued then says it.
-    pub(crate) fn of_shopper(user: UserId, issued_at: i64) -> Self {
+    #[must_use]
+    pub fn of_shopper(user: UserId, issued_at: i64) -> Self {
         Self {
             user,
             role: Role::User,
             issued_at,
+            expires_at: never(),
             ledger: None,
         }
     }
@@ -70,6 +75,11 @@ pub struct Tokens {
     validation: Validation,
     ttl: Duration,
     ledger: Option<LedgerTag>,
+}
+
+/// The JWT library refuses tokens that do not say.
+fn never() -> i64 {
+    i64::MAX
 }
 
 #[derive(Serialize)]

@@ -97,6 +97,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         http_threads: read.number("server.http_threads", 0..=1024),
         max_connections,
         max_connections_per_network: production.then_some(per_network),
+        max_listeners: read.number("server.max_listeners", 0..=1_000_000),
         max_buffered: read.number::<usize>("server.max_buffered_mib", 1..=65_536) << 20,
         metrics: metrics_address(read),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),

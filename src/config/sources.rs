@@ -41,6 +41,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         "server.max_connections_per_network",
         &["MAX_CONNECTIONS_PER_NETWORK"],
     ),
+    ("server.max_listeners", &["MAX_LISTENERS"]),
     ("server.max_buffered_mib", &["MAX_BUFFERED_MIB"]),
     ("server.metrics_host", &["METRICS_HOST"]),
     ("server.metrics_port", &["METRICS_PORT"]),

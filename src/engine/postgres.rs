@@ -20,6 +20,7 @@ mod leases;
 pub mod migrate;
 pub mod original;
 mod outcomes;
+mod owners;
 pub mod rights;
 mod sales;
 mod schema;

@@ -4,13 +4,15 @@
 //! the ledger's decisions, `load` opens and closes sales, `change` applies what operators change of an open sale, `results` reads
 //! and writes shoppers' results, `read` reads the state of a sale.
 //!
-//! `connection` sends commands to the server or the cluster, over `link`, `cluster` and `sentinel`, which use `session` and
-//! `client`. `failure` classifies errors, `rights` checks the user's permissions, `keys` defines the keys and the format of their
-//! values, `scripts` holds the Lua.
+//! `announcements` tells API nodes of results as they are recorded. `connection` sends commands to the server or the cluster, over
+//! `link`, `cluster` and `sentinel`, which use `session` and `client`. `failure` classifies errors, `rights` checks the user's
+//! permissions, `keys` defines the keys and the format of their values, `scripts` holds the Lua. `nodes` keeps the reports of all
+//! processes.
 //!
 //! Only this module and its submodules use fred.
 
 mod accounts;
+mod announcements;
 mod change;
 mod client;
 mod cluster;
@@ -21,6 +23,7 @@ pub mod inspect;
 mod keys;
 mod link;
 mod load;
+mod nodes;
 mod read;
 mod reply;
 mod results;
@@ -41,8 +44,8 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     config::RedisConfig,
-    ids::LedgerId,
-    port::{GateError, GateProbe},
+    ids::{LedgerId, ProductId, SaleId, UserId},
+    port::{AnnouncementStream, GateError, GateProbe, ResultAnnouncements, ShopperResult},
 };
 use connection::Connection;
 
@@ -83,6 +86,22 @@ impl RedisGate {
     /// Closes the connections. Every method fails afterwards.
     pub async fn shutdown(&self) {
         self.connection.close().await;
+    }
+}
+
+#[async_trait]
+impl ResultAnnouncements for RedisGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        announcements::subscribe(&self.connection, sales).await
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        results::of_sale(&self.connection, self.ledger.tag(), sale, product, users).await
     }
 }
 

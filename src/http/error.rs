@@ -105,6 +105,15 @@ impl ApiError {
         }
     }
 
+    /// The same, to be tried again after this time.
+    #[must_use]
+    pub fn after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(whole_secs(wait)),
+            ..self
+        }
+    }
+
     /// A refusal by a rate limit. `Retry-After` is `wait` rounded up to whole seconds, at least 1, so that the limit admits a
     /// client that waits for this time.
     #[must_use]

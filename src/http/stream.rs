@@ -22,6 +22,7 @@ use super::{
     drain::ConnectionRequests,
     farewell::{LingeringClose, TurnedAway},
     framing::Framing,
+    seats::Seat,
 };
 
 /// During the shutdown: time for the first request of a connection that has sent nothing yet. Its client has probably just
@@ -49,6 +50,7 @@ pub(super) struct StallTimeout<S> {
     timer: Pin<Box<Sleep>>,
     requests: ConnectionRequests,
     idle_close: IdleClose,
+    seat: Option<Seat>,
 }
 
 /// Whether the connection is closed when it is idle, which starts with the shutdown.
@@ -93,7 +95,20 @@ impl<S> StallTimeout<S> {
             timer: Box::pin(sleep_until(deadline)),
             requests: ConnectionRequests::default(),
             idle_close: IdleClose::NotYet(Box::pin(close_idle.cancelled_owned())),
+            seat: None,
         }
+    }
+
+    /// The same with what the connection counts against.
+    pub(super) fn with_seat(self, seat: Seat) -> Self {
+        Self {
+            seat: Some(seat),
+            ..self
+        }
+    }
+
+    pub(super) fn seat(&self) -> Option<Seat> {
+        self.seat.clone()
     }
 
     /// The counts of this connection's requests, which the middleware maintains.
@@ -210,6 +225,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for StallTimeout<S> {
                 return Poll::Ready(Ok(()));
             }
             return this.poll_deadline(context).map(Err);
+        }
+        let is_end = matches!(outcome, Poll::Ready(Ok(()))) && buffer.filled().len() == before;
+        if is_end && this.seat.as_ref().is_some_and(Seat::is_listener) {
+            // actix would notice it when it writes next, and the place would be taken until then.
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         if let Some(read) = buffer.filled_mut().get_mut(before..) {
             this.framing.apply(read);

@@ -28,6 +28,8 @@ use super::{
     drain::{ConnectionRequests, Draining},
     finish::finish_outermost,
     networks::ConnectionGuard,
+    seats::Seat,
+    server::CountedConnection,
     stream::StallTimeout,
 };
 use crate::{config::ServerConfig, telemetry::LogThrottle};
@@ -43,6 +45,7 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) permit: OwnedSemaphorePermit,
     pub(super) network_guard: ConnectionGuard,
+    pub(super) counted: CountedConnection,
 }
 
 /// The threads. Connections are distributed to them in turn.
@@ -107,10 +110,11 @@ impl Threads {
         let sent = self
             .queues
             .get(self.next)
-            .map(|queue| queue.send(connection));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => Err(io::Error::other("a thread that serves HTTP is gone")),
+            .is_some_and(|queue| queue.send(connection).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(io::Error::other("a thread that serves HTTP is gone"))
         }
     }
 
@@ -194,12 +198,16 @@ impl Thread {
             .keep_alive(config.keep_alive)
             .on_connect_ext(|stream: &StallTimeout<tokio::net::TcpStream>, data| {
                 data.insert::<ConnectionRequests>(stream.requests());
+                if let Some(seat) = stream.seat() {
+                    data.insert::<Seat>(seat);
+                }
             })
             .h1(map_config(app, |()| AppConfig::default()));
         let (stall, keep_alive) = (config.stall_timeout, config.keep_alive);
-        let connect = move |(stream, peer): (TcpStream, SocketAddr)| {
+        let connect = move |(stream, peer, seat): (TcpStream, SocketAddr, Seat)| {
             let stream = with_timeouts(
                 stream,
+                seat,
                 stall,
                 keep_alive,
                 &close_idle,
@@ -221,16 +229,18 @@ impl Thread {
                 peer,
                 permit,
                 network_guard,
+                counted,
             }) = connections.recv().await
             {
-                let served = service.call((stream, peer));
+                let seat = Seat::new(permit, network_guard);
+                let served = service.call((stream, peer, seat.clone()));
                 // The task ends with the thread at the latest. `serve` in `server` waits until all permits are returned.
                 #[allow(clippy::disallowed_methods)]
                 spawn_local(async move {
                     if let Err(error) = served.await {
                         note_end(&error, peer);
                     }
-                    drop((permit, network_guard));
+                    drop((seat, counted));
                 });
             }
         };
@@ -261,6 +271,7 @@ fn note_end(error: &DispatchError, peer: SocketAddr) {
 
 fn with_timeouts(
     stream: TcpStream,
+    seat: Seat,
     stall: Duration,
     keep_alive: Duration,
     close_idle: &CancellationToken,
@@ -270,11 +281,5 @@ fn with_timeouts(
     let stream = tokio::net::TcpStream::from_std(stream)?;
     // Fails if the client has disconnected.
     let _ = stream.set_nodelay(true);
-    Ok(StallTimeout::new(
-        stream,
-        stall,
-        keep_alive,
-        close_idle.clone(),
-        held,
-    ))
+    Ok(StallTimeout::new(stream, stall, keep_alive, close_idle.clone(), held).with_seat(seat))
 }

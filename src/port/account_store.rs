@@ -80,6 +80,9 @@ pub trait AccountStore: Send + Sync {
 
     async fn account(&self, id: UserId) -> Result<Option<StoredUser>, LedgerError>;
 
+    /// The account whose e-mail address has the key of this one. An account without a key is found by its exact address.
+    async fn account_of_email(&self, email: &str) -> Result<Option<StoredUser>, LedgerError>;
+
     /// The accounts with the lowest ids above `after`, at most `limit`.
     async fn list_accounts(
         &self,

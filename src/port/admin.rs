@@ -141,11 +141,12 @@ pub trait Administration: Ledger {
     /// What the ledger knows of one attempt.
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<AttemptHistory>, LedgerError>;
 
-    /// Settled attempts of a shopper, the newest first, at most `limit`. Reads all attempts unless an index was made for it
+    /// Settled attempts of a shopper with ids below `before`, the newest first, at most `limit`. Reads all attempts unless an index was made for it
     /// (docs/OPERATIONS.md).
     async fn attempts_of(
         &self,
         user: UserId,
+        before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Vec<AttemptHistory>, LedgerError>;
 

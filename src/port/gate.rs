@@ -9,6 +9,7 @@
 //! What the gate does is split by role, one file a role; [`StockGate`] is all of them.
 
 mod account_marks;
+mod announcements;
 mod audit;
 mod loading;
 mod pending;
@@ -20,6 +21,9 @@ mod status;
 mod terms;
 
 pub use account_marks::AccountMarks;
+pub use announcements::{
+    Announcement, AnnouncementStream, News, ResultAnnouncements, ShopperResult,
+};
 pub use audit::{GateAudit, HeldUnit};
 pub use loading::{
     CloseReason, CloseRequest, LoadStart, LoadStep, LoadToken, SaleLoading, UnloadOutcome,
@@ -43,6 +47,7 @@ use crate::ids::{AttemptId, UserId};
 pub trait StockGate:
     Reservations
     + ShopperResults
+    + ResultAnnouncements
     + SaleStatus
     + OutcomeRecording
     + PendingAttempts
@@ -57,6 +62,7 @@ pub trait StockGate:
 impl<G> StockGate for G where
     G: Reservations
         + ShopperResults
+        + ResultAnnouncements
         + SaleStatus
         + OutcomeRecording
         + PendingAttempts

@@ -3,9 +3,11 @@
 mod access;
 mod command_line;
 mod dead_letters;
-mod desk;
+pub mod desk;
 mod first_sale;
+mod lookup;
 mod orders;
+mod overview;
 mod repeating;
 mod running;
 mod versions;

@@ -23,6 +23,7 @@ mod pages;
 mod partitions;
 mod postgres_modes;
 mod postgres_pooler;
+mod push;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;

@@ -5,6 +5,7 @@ pub mod app;
 pub mod broker;
 pub mod cluster;
 pub mod embedded;
+pub mod events;
 pub mod kafka;
 pub mod mode;
 pub mod postgres;

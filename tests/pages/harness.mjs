@@ -129,7 +129,10 @@ export class Bed {
     this.#contexts.push(context);
     if (as) {
       const session = JSON.stringify({ token: as.token, userId: as.userId, username: as.username });
-      await context.addInitScript((text) => localStorage.getItem("flashsale:session") ?? localStorage.setItem("flashsale:session", text), session);
+      await context.addInitScript(
+        (text) => localStorage.getItem("flashsale:session") ?? localStorage.setItem("flashsale:session", text),
+        session,
+      );
     }
     await context.addInitScript(watchDevice, clockOffMs);
     const page = await context.newPage();
@@ -155,7 +158,7 @@ export class Bed {
 
   /** A proxy before the API that can cut connections. Closed with the scenario. */
   async proxy() {
-    const proxy = await Proxy.start(new URL(this.base));
+    const proxy = await CuttingProxy.start(new URL(this.base));
     this.#closing.push(() => proxy.close());
     return proxy;
   }
@@ -163,7 +166,14 @@ export class Bed {
   /** axe finds nothing, and the page is not wider than the screen. */
   async axe(page, state) {
     // A colour that is on its way to another one is neither.
-    await page.evaluate(() => Promise.all(document.getAnimations().filter((a) => a instanceof CSSTransition).map((a) => a.finished.catch(() => 0))));
+    await page.evaluate(() =>
+      Promise.all(
+        document
+          .getAnimations()
+          .filter((a) => a instanceof CSSTransition)
+          .map((a) => a.finished.catch(() => 0)),
+      ),
+    );
     const { violations } = await new AxeBuilder({ page }).analyze();
     for (const { id, nodes, help } of violations) {
       const where = nodes.map(({ target, failureSummary }) => `${target} ${failureSummary.split("\n")[1] ?? ""}`).join("; ");
@@ -185,13 +195,18 @@ export class Bed {
   }
 }
 
-/** Runs in pages before their scripts: sets the device's clock wrong, and notes when the button changes, by the right clock. */
+/** Runs in pages before their scripts: sets the device's clock wrong, and notes by the right clock when the button changes and requests are made. */
 function watchDevice(clockOffMs) {
   const rightNow = Date.now.bind(Date);
-  window.seen = { rightNow, states: [] };
+  window.seen = { rightNow, states: [], requests: [] };
+  const send = window.fetch.bind(window);
+  window.fetch = (path, options) => {
+    window.seen.requests.push({ path: String(path), at: rightNow() });
+    return send(path, options);
+  };
   if (clockOffMs !== 0) {
     const RightDate = Date;
-    window.Date = class extends RightDate {
+    window.Date = class WrongDate extends RightDate {
       constructor(...values) {
         if (values.length === 0) super(rightNow() + clockOffMs);
         else super(...values);
@@ -214,15 +229,15 @@ function watchDevice(clockOffMs) {
 }
 
 /** Passes bytes on; cuts when told to. */
-class Proxy {
+class CuttingProxy {
   /** Called with each piece that a client sends; true: the piece is passed on, and then nothing comes back any more. */
   cutAfter = () => false;
-  /** While true connections are refused. */
+  /** While true connections are refused, and nothing comes back on those that there are. */
   isDown = false;
   #sockets = new Set();
 
   static async start(target) {
-    const proxy = new Proxy();
+    const proxy = new CuttingProxy();
     proxy.server = net.createServer((client) => proxy.#serve(client, target));
     await new Promise((resolve) => proxy.server.listen(0, "127.0.0.1", resolve));
     proxy.base = `http://127.0.0.1:${proxy.server.address().port}`;
@@ -246,14 +261,16 @@ class Proxy {
       if (!this.cutAfter(piece.toString("latin1"))) return;
       isMute = true;
     });
-    server.on("data", (piece) => isMute || client.write(piece));
+    server.on("data", (piece) => isMute || this.isDown || client.write(piece));
   }
 
   /** Refuses new connections until `restore`, and cuts those that there are once what was sent has gone through. */
   cut() {
     this.isDown = true;
     const sockets = [...this.#sockets];
-    setTimeout(() => sockets.forEach((socket) => socket.destroy()), 50);
+    setTimeout(() => {
+      for (const socket of sockets) socket.destroy();
+    }, 50);
   }
 
   restore() {

@@ -14,7 +14,9 @@ const root = join(import.meta.dirname, folder);
 const browser = await launch();
 let count = 0;
 let failed = 0;
-for (const file of readdirSync(root).filter((name) => name.endsWith(".mjs")).sort()) {
+for (const file of readdirSync(root)
+  .filter((name) => name.endsWith(".mjs"))
+  .sort()) {
   const { scenarios } = await import(join(root, file));
   for (const [name, scenario] of Object.entries(scenarios)) {
     if (values.only && !name.includes(values.only)) continue;
@@ -40,6 +42,8 @@ process.exit(failed === 0 && count > 0 ? 0 : 1);
 /** No scenario hangs. */
 function limited(promise, milliseconds) {
   let timer;
-  const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`not done within ${milliseconds} ms`)), milliseconds)));
+  const late = new Promise(
+    (_, reject) => (timer = setTimeout(() => reject(new Error(`not done within ${milliseconds} ms`)), milliseconds)),
+  );
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

@@ -16,10 +16,11 @@ const ABSENT_WAIT_MS = 300_000;
 /**
  * Opens a stream. Callers poll while its state is not `live`.
  * @param {string} path
- * @param {{token?: string, onEvent: (name: string, data: any) => void, onState: (state: StreamState) => void}} options
+ * @param {{token?: string, onEvent: (name: string, data: any) => void, onState: (state: StreamState) => void, onHeard?: () => void}} options
+ *   `onHeard`: something came, if only a heartbeat: what was told last still holds
  * @returns {{close: () => void}}
  */
-export function openStream(path, { token, onEvent, onState }) {
+export function openStream(path, { token, onEvent, onState, onHeard }) {
   const closed = new AbortController();
   let retryMs = 3000;
   let failures = 0;
@@ -57,6 +58,7 @@ export function openStream(path, { token, onEvent, onState }) {
         if (done || closed.signal.aborted) break;
         heard();
         parse(value);
+        onHeard?.();
       }
     } catch {
       // Cut, silent, or never there.

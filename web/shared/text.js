@@ -33,7 +33,8 @@ export function putTexts(root, language) {
   document.documentElement.lang = language.lang;
   document.documentElement.dir = language.dir;
   for (const element of root.querySelectorAll("[data-text]")) element.textContent = say(language, element.getAttribute("data-text") ?? "");
-  for (const element of root.querySelectorAll("[data-label]")) element.setAttribute("aria-label", say(language, element.getAttribute("data-label") ?? ""));
+  for (const element of root.querySelectorAll("[data-label]"))
+    element.setAttribute("aria-label", say(language, element.getAttribute("data-label") ?? ""));
 }
 
 /**

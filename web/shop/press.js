@@ -8,8 +8,8 @@ import { ApiError, request } from "../shared/api.js";
 
 /** A press before the start is sent within this time after it: not every shopper's in the same millisecond. */
 const SPREAD_MS = 250;
-/** A press that was made beforehand is forgotten this long after the start, if the page was away. */
-const ARMED_FOR_MS = 600_000;
+/** If the page was away, a press is forgotten after this long: beforehand, so long after the start. */
+const KEPT_FOR_MS = 600_000;
 /** Nobody waits longer for an answer; then the shopper is asked to press again. */
 const PATIENCE_MS = 600_000;
 /** An order is mostly written within a second. After this long the press is repeated: it answers what became of it. */
@@ -35,6 +35,8 @@ export class Press extends EventTarget {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #armedAt = 0;
+  /** When it was bought or failed, by `performance.now()`. */
+  #finishedAt = 0;
   /** Ends the run that is under way when the shopper changes. */
   #run = new AbortController();
 
@@ -64,10 +66,13 @@ export class Press extends EventTarget {
     const stage = remembered?.stage ?? "idle";
     if (stage === "armed") {
       const start = Date.parse(this.#sale.startTime);
-      if (this.#clock.now() > Math.max(start, remembered.at) + ARMED_FOR_MS) return this.#set("idle");
+      if (this.#clock.now() > Math.max(start, remembered.at) + KEPT_FOR_MS) return this.#set("idle");
       this.#armedAt = remembered.at;
       this.#set("armed");
       this.#schedule();
+    } else if (this.#clock.now() > remembered?.at + KEPT_FOR_MS) {
+      // Whatever became of it, nobody waits for it any more. A result that there is comes by itself.
+      this.#set("idle");
     } else if (stage === "asking" || stage === "checking") {
       void this.#ask("checking");
     } else if (stage === "accepted") {
@@ -104,12 +109,13 @@ export class Press extends EventTarget {
   result(status) {
     if (status === "SUCCESS") this.#finish("bought");
     else if (status === "PENDING") this.stage === "accepted" || this.stage === "bought" || this.#accepted();
-    else if (this.stage !== "asking" && this.stage !== "checking" && this.stage !== "armed") this.#fail();
+    else if (this.stage === "idle" || this.stage === "accepted") this.#fail();
   }
 
-  /** The server lists everything of this shopper, and nothing of this sale: an order that was ended. */
+  /** The server lists everything of this shopper, and nothing of this sale: an order that was ended. A list may be older than an answer. */
   noResult() {
-    if (this.stage === "bought" || this.stage === "failed") this.#finish("idle");
+    const isOld = performance.now() - this.#finishedAt > 5000;
+    if (isOld && (this.stage === "bought" || this.stage === "failed")) this.#finish("idle");
   }
 
   /** Sends the press when the sale is open: at its start, or when it goes on after a pause. */
@@ -195,6 +201,7 @@ export class Press extends EventTarget {
 
   /** @param {Stage} stage */
   #finish(stage) {
+    this.#finishedAt = performance.now();
     this.#stop();
     this.#set(stage);
   }

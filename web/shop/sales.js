@@ -57,7 +57,7 @@ export class Sales extends EventTarget {
       this.#failures = 0;
       this.isOnline = true;
       this.isKnown = true;
-      this.list = data;
+      this.list = [...data, ...(await this.#vanished(data))];
       for (const sale of data) this.readAt.set(sale.id, performance.now());
     } catch {
       this.#failures++;
@@ -65,6 +65,14 @@ export class Sales extends EventTarget {
     }
     this.#schedule();
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** The sale that is shown stays, should it be listed no more: a sale that was cancelled says so. @param {Sale[]} listed */
+  async #vanished(listed) {
+    const shown = this.list.find(({ id }) => id === this.#shown);
+    if (!shown || listed.some(({ id }) => id === shown.id)) return [];
+    const answer = await request(`api/flash-sales/${shown.id}`, { timeoutMs: 6000 }).catch(() => null);
+    return answer ? [answer.data] : [];
   }
 
   #schedule() {
@@ -89,10 +97,12 @@ export class Sales extends EventTarget {
     if (wanted === 0) return;
     const { close } = openStream(`api/flash-sales/${wanted}/events`, {
       onEvent: (name, sale) => name === "sale" && this.#take(sale),
+      onHeard: () => this.readAt.set(wanted, performance.now()),
       onState: (state) => {
         const was = this.#isLive;
         this.#isLive = state === "live";
         if (was && !this.#isLive) void this.read();
+        else this.#schedule();
       },
     });
     this.#stream = { id: wanted, close };
@@ -113,8 +123,8 @@ export class Sales extends EventTarget {
     if (document.visibilityState !== "visible") return 20_000;
     const shown = this.list.find(({ id }) => id === this.#shown);
     if (!shown || phaseOf(shown, this.#clock.now()) === "ended") return 15_000;
-    // A stream says what changes; the reading says what else there is, and that the stock's word is still true.
-    if (this.#isLive) return 10_000;
+    // A stream says what changes; the reading says what else there is.
+    if (this.#isLive) return 30_000;
     const untilStart = Date.parse(shown.startTime) - this.#clock.now();
     return untilStart > 60_000 ? 10_000 : 2000;
   }

@@ -127,8 +127,6 @@ function show() {
 }
 
 function loading() {
-  const button = element("buy", HTMLButtonElement);
-  button.dataset.tone = "busy";
   element("buy-label", HTMLElement).textContent = say(language, "label_loading");
 }
 
@@ -176,9 +174,10 @@ for (const [tag, { name }] of Object.entries(LANGUAGES)) {
 }
 select.addEventListener("change", async () => {
   const chosen = await loadLanguage(select.value).catch(() => undefined);
-  if (!chosen) return void (select.value = language.lang);
-  preferences.set("language", select.value);
-  speak(chosen);
+  if (chosen) {
+    preferences.set("language", select.value);
+    speak(chosen);
+  } else select.value = language.lang;
 });
 element("buy", HTMLButtonElement).addEventListener("click", () => shown && pressed(shown));
 element("skip", HTMLAnchorElement).addEventListener("click", (event) => {

@@ -19,7 +19,7 @@ export const BEFOREHAND_MS = 24 * 3_600_000;
 
 /**
  * How each state looks: the icon, the tone of button and tab, whether a press does something, and the status word above the name.
- * @type {Record<State, {icon: string, tone: "accent" | "ready" | "busy" | "good" | "none", pressable: boolean}>}
+ * @type {Record<State, {icon: string, tone: "accent" | "wait" | "ready" | "busy" | "good" | "none", pressable: boolean}>}
  */
 export const LOOKS = {
   loading: { icon: "turn", tone: "busy", pressable: false },
@@ -33,7 +33,7 @@ export const LOOKS = {
   accepted: { icon: "turn", tone: "busy", pressable: false },
   bought: { icon: "check", tone: "good", pressable: false },
   failed: { icon: "cross", tone: "none", pressable: false },
-  paused: { icon: "pause", tone: "accent", pressable: true },
+  paused: { icon: "pause", tone: "wait", pressable: true },
   pausedArmed: { icon: "pause", tone: "ready", pressable: true },
   soldOut: { icon: "cross", tone: "none", pressable: false },
   ended: { icon: "minus", tone: "none", pressable: false },

@@ -70,7 +70,7 @@ export function showSale({ sale, state, now, language, isLoggedIn, isOnline, age
 
   const phase = phaseOf(sale, now);
   const start = Date.parse(sale.startTime);
-  const at = moment(phase === "scheduled" ? start : Date.parse(sale.endTime), language);
+  const at = moment(phase === "scheduled" ? start : Date.parse(sale.endTime), now, language);
   write("when", phase === "cancelled" ? "" : text(`when_${phase}`, at));
   showCountdown(phase === "scheduled" ? start - now : 0, language);
 
@@ -144,13 +144,25 @@ function digits(remaining) {
 export function showOthers(sales, now, language) {
   element("others", HTMLElement).hidden = sales.length === 0;
   const list = element("other-list", HTMLUListElement);
-  const wanted = sales.map((sale) => [sale.id, wordOf(sale, now).word, sale.startTime, sale.product.name, sale.product.imageUrl, sale.product.priceCents, language.lang]);
+  const wanted = sales.map((sale) => [
+    sale.id,
+    wordOf(sale, now).word,
+    sale.startTime,
+    sale.product.name,
+    sale.product.imageUrl,
+    sale.product.priceCents,
+    language.lang,
+  ]);
   // Made anew only when something of it has changed: the focus stays on a link.
   if (list.dataset.shown === JSON.stringify(wanted)) return;
   const focused = document.activeElement?.getAttribute("href");
   list.dataset.shown = JSON.stringify(wanted);
   list.replaceChildren(...sales.map((sale) => otherSale(sale, now, language)));
-  if (focused && document.activeElement === document.body) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.closest("a")?.focus();
+  if (focused && document.activeElement === document.body)
+    list
+      .querySelector(`a[href="${CSS.escape(focused)}"]`)
+      ?.closest("a")
+      ?.focus();
 }
 
 /** @param {Sale} sale @param {number} now @param {Language} language */
@@ -170,8 +182,8 @@ function otherSale(sale, now, language) {
   const meta = make("span", "meta");
   const state = make("span", "status", say(language, word));
   state.dataset.status = status;
-  meta.append(state, make("span", "numbers", money(sale.product.priceCents, sale.product.currency, language)));
-  if (phaseOf(sale, now) === "scheduled") meta.append(make("span", "", moment(Date.parse(sale.startTime), language)));
+  meta.append(state, make("span", "amount numbers", money(sale.product.priceCents, sale.product.currency, language)));
+  if (phaseOf(sale, now) === "scheduled") meta.append(make("span", "", moment(Date.parse(sale.startTime), now, language)));
   const words = make("span", "");
   words.append(make("span", "name", sale.product.name), meta);
   link.append(thumb, words);
@@ -193,18 +205,21 @@ export function money(cents, currency, language) {
   try {
     const format = new Intl.NumberFormat(localeOf(language), { style: "currency", currency });
     const decimals = format.resolvedOptions().maximumFractionDigits ?? 2;
-    return format.format(cents / 10 ** decimals);
+    // Marks of direction are for running text.
+    return format.format(cents / 10 ** decimals).replace(/[\u200e\u200f\u061c]/g, "");
   } catch {
     return `${cents / 100} ${currency}`;
   }
 }
 
-/** A moment in the reader's time zone: with its day unless it is today. @param {number} at @param {Language} language */
-export function moment(at, language) {
-  const isToday = new Date(at).toDateString() === new Date().toDateString();
+/** A moment in the reader's time zone: with its day unless it is today. @param {number} at @param {number} now @param {Language} language */
+export function moment(at, now, language) {
+  const isToday = new Date(at).toDateString() === new Date(now).toDateString();
   /** @type {Intl.DateTimeFormatOptions} */
   const time = { hour: "numeric", minute: "2-digit" };
-  return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(at);
+  return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(
+    at,
+  );
 }
 
 /** @param {Language} language @param {number} precisionMs */

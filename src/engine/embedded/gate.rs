@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use super::{results::ResultStore, values::millis};
 use crate::{
     clock::Clock,
+    engine::announcer::Announcer,
     ids::{ProductId, SaleId, UserId},
     port::{
         AccountMarks, ClaimOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder,
@@ -33,6 +34,7 @@ pub struct MemoryGate {
     results: ResultStore,
     /// Each sale behind a lock of its own, so that sales do not wait for each other.
     sales: RwLock<HashMap<SaleId, Arc<Mutex<Sale>>>>,
+    announced: Announcer,
 }
 
 impl MemoryGate {
@@ -41,6 +43,7 @@ impl MemoryGate {
             clock,
             results,
             sales: RwLock::default(),
+            announced: Announcer::default(),
         }
     }
 

@@ -276,6 +276,31 @@ pub(super) fn committed_offsets(
         .collect())
 }
 
+/// The owner of each partition, if its lease is valid.
+pub(super) fn owners(
+    conn: &mut SqliteConnection,
+    group: &str,
+    topic: &str,
+    now: i64,
+) -> QueryResult<BTreeMap<Partition, Option<String>>> {
+    let rows = consumer_partitions::table
+        .filter(consumer_partitions::group_name.eq(group))
+        .filter(consumer_partitions::topic.eq(topic))
+        .select((
+            consumer_partitions::partition,
+            consumer_partitions::owner,
+            consumer_partitions::lease_expires_at,
+        ))
+        .load::<(i32, Option<String>, Option<i64>)>(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, owner, until)| {
+            let is_valid = until.is_some_and(|until| until > now);
+            (Partition(partition), owner.filter(|_| is_valid))
+        })
+        .collect())
+}
+
 /// Clears `last_attempt_id`, because the attempt before the new offset is not known.
 pub(super) fn seek(
     conn: &mut SqliteConnection,

@@ -131,6 +131,25 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
     Ok(row.and_then(StoredRow::user))
 }
 
+/// The same by the e-mail address.
+pub(super) fn find_by_email(
+    conn: &mut SqliteConnection,
+    email: &str,
+) -> QueryResult<Option<StoredUser>> {
+    let exact = users::email_key.is_null().and(users::email.eq(email));
+    let row = users::table
+        .filter(
+            users::email_key
+                .eq(AccountKey::of(email).as_str())
+                .or(exact),
+        )
+        .order(users::email_key.is_not_null())
+        .select(StoredRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row.and_then(StoredRow::user))
+}
+
 /// Replaces the hash if the account still has the old one.
 pub(super) fn replace_hash(
     conn: &mut SqliteConnection,

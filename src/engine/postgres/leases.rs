@@ -9,7 +9,7 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Double, Integer, Text},
+    sql_types::{Array, BigInt, Double, Integer, Nullable, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
@@ -88,6 +88,18 @@ const RELEASE_ALL: &str = "
 const SEEK: &str = "
     UPDATE consumer_partitions SET next_offset = ?, last_attempt_id = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
+
+const OWNERS: &str = "
+    SELECT partition, CASE WHEN lease_expires_at > clock_timestamp() THEN owner END AS owner
+    FROM consumer_partitions WHERE group_name = ? AND topic = ?";
+
+#[derive(QueryableByName)]
+struct OwnerRow {
+    #[diesel(sql_type = Integer)]
+    partition: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    owner: Option<String>,
+}
 
 #[derive(QueryableByName)]
 struct PlaceRow {
@@ -288,6 +300,23 @@ pub(super) async fn committed_offsets(
     Ok(rows
         .into_iter()
         .map(|(partition, next)| (Partition(partition), Offset(next)))
+        .collect())
+}
+
+/// The owner of each partition, if its lease is valid.
+pub(super) async fn owners(
+    conn: &mut AsyncPgConnection,
+    group: &str,
+    topic: &str,
+) -> QueryResult<BTreeMap<Partition, Option<String>>> {
+    let rows: Vec<OwnerRow> = Prepared::new(OWNERS)
+        .bind::<Text, _>(group.to_owned())
+        .bind::<Text, _>(topic.to_owned())
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (Partition(row.partition), row.owner))
         .collect())
 }
 

@@ -177,6 +177,29 @@ pub(super) async fn find(
     Ok(row.and_then(StoredRow::user))
 }
 
+/// The same by the e-mail address.
+pub(super) async fn find_by_email(
+    conn: &mut AsyncPgConnection,
+    email: &str,
+) -> QueryResult<Option<StoredUser>> {
+    if email.contains('\0') {
+        return Ok(None);
+    }
+    let exact = users::email_key.is_null().and(users::email.eq(email));
+    let row = users::table
+        .filter(
+            users::email_key
+                .eq(AccountKey::of(email).as_str())
+                .or(exact),
+        )
+        .order(users::email_key.is_not_null())
+        .select(StoredRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.and_then(StoredRow::user))
+}
+
 /// Replaces the hash if the account still has the old one.
 pub(super) async fn replace_hash(
     conn: &mut AsyncPgConnection,

@@ -22,6 +22,9 @@ use crate::{
 /// handle an unknown outcome in any case, and would only wait longer.
 const MAX_SENDS: u32 = 1;
 
+/// Maximum number of announcements that wait for their reader. More end the subscription, and results are read.
+const MAX_MESSAGES: usize = 4096;
+
 /// The host and port of a server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address {
@@ -169,7 +172,10 @@ pub(super) fn build(
         fail_fast: true, // applies to the first connection only
         ..Config::default()
     })
-    .with_performance_config(|performance| performance.default_command_timeout = timeout)
+    .with_performance_config(|performance| {
+        performance.default_command_timeout = timeout;
+        performance.broadcast_channel_capacity = MAX_MESSAGES;
+    })
     .with_connection_config(|connection| {
         connection.connection_timeout = timeout;
         connection.internal_command_timeout = timeout;

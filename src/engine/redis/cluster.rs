@@ -16,6 +16,7 @@ use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use super::{
     client::{Address, ConnectError, Login},
+    connection::Home,
     failure::{self, Remedy},
     link::{Endpoint, Link},
     reply, rights,
@@ -43,7 +44,7 @@ pub(super) struct Cluster {
     task: JoinHandle<()>,
 }
 
-struct Nodes {
+pub(super) struct Nodes {
     config: Arc<RedisConfig>,
     links: Mutex<BTreeMap<Address, Arc<Link>>>,
     slots: ArcSwap<SlotMap>,
@@ -147,6 +148,16 @@ impl Cluster {
         }
     }
 
+    /// The node that has a key.
+    pub(super) fn home(&self, key: &Key) -> Result<Home, GateError> {
+        let slot = redis_keyslot(key.as_bytes());
+        Ok(Home {
+            session: self.nodes.link_of(slot)?.session()?,
+            slots: vec![slot],
+            nodes: Some(Arc::clone(&self.nodes)),
+        })
+    }
+
     /// Proves that every master that serves slots accepts writes, including those without a sale: shoppers' results are spread
     /// over all slots, and a settlement cannot be recorded while its result cannot be written.
     pub(super) async fn probe(&self) -> Result<(), GateError> {
@@ -175,6 +186,12 @@ impl Drop for Cluster {
 impl Nodes {
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<Address, Arc<Link>>> {
         self.links.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address of the node that serves a slot, as far as it is connected.
+    pub(super) fn address_of(&self, slot: u16) -> Option<Address> {
+        let session = self.link_of(slot).ok()?.session().ok()?;
+        Some(session.address.clone())
     }
 
     fn link_of(&self, slot: u16) -> Result<Arc<Link>, GateError> {

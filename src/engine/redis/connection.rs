@@ -9,9 +9,10 @@ use fred::{
 
 use super::{
     client::{Address, ConnectError},
-    cluster::{Call, Cluster},
+    cluster::{Call, Cluster, Nodes},
     link::{Endpoint, Link},
-    session::Failed,
+    rights,
+    session::{Failed, Session},
 };
 use crate::{config::RedisConfig, port::GateError};
 
@@ -24,6 +25,7 @@ pub(super) struct Connection {
     transport: Transport,
     /// True on a cluster, where one script cannot use keys of different sales.
     pub(super) clustered: bool,
+    pub(super) config: Arc<RedisConfig>,
     /// The id of the ledger whose sales the gate holds, as an argument of scripts; empty without a ledger.
     pub(super) ledger: Value,
 }
@@ -33,24 +35,67 @@ enum Transport {
     Cluster(Cluster),
 }
 
+impl Transport {
+    fn home(&self, key: &Key) -> Result<Home, GateError> {
+        match self {
+            Self::Server(link) => Ok(Home {
+                session: link.session()?,
+                slots: Vec::new(),
+                nodes: None,
+            }),
+            Self::Cluster(cluster) => cluster.home(key),
+        }
+    }
+}
+
+/// A node with its connection at some moment.
+pub(super) struct Home {
+    pub(super) session: Arc<Session>,
+    /// On a cluster: the slots whose keys it has.
+    pub(super) slots: Vec<u16>,
+    pub(super) nodes: Option<Arc<Nodes>>,
+}
+
+impl Home {
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.session, &other.session)
+    }
+
+    /// Whether the connection still stands, and the node still has its slots. A primary that was demoted, or cut off, loses its
+    /// connection.
+    pub(super) fn is_current(&self) -> bool {
+        let has_slots = |nodes: &Arc<Nodes>| {
+            let mut slots = self.slots.iter();
+            slots.all(|slot| nodes.address_of(*slot).as_ref() == Some(&self.session.address))
+        };
+        self.session.is_usable() && self.nodes.as_ref().is_none_or(has_slots)
+    }
+}
+
 impl Connection {
     /// Connects and loads all scripts.
     pub(super) async fn open(config: &RedisConfig) -> Result<Self, ConnectError> {
         let config = Arc::new(config.clone());
         let clustered = config.cluster_mode;
         let transport = if clustered {
-            Transport::Cluster(Box::pin(Cluster::open(config)).await?)
+            Transport::Cluster(Box::pin(Cluster::open(Arc::clone(&config))).await?)
         } else {
             let endpoint = if config.sentinel.is_some() {
                 Endpoint::Sentinels
             } else {
                 Endpoint::At(Address::of(&config))
             };
-            Transport::Server(Box::pin(Link::open(config, endpoint, PROBE_KEY.to_owned())).await?)
+            let probe_key = PROBE_KEY.to_owned();
+            Transport::Server(Box::pin(Link::open(Arc::clone(&config), endpoint, probe_key)).await?)
         };
+        // Any key: one node stands for all.
+        if let Ok(home) = transport.home(&PROBE_KEY.into()) {
+            rights::check_subscribing(&config, &home.session.address, PROBE_KEY).await?;
+        }
         Ok(Self {
             transport,
             clustered,
+            config,
             ledger: Value::from(String::new()),
         })
     }
@@ -79,6 +124,21 @@ impl Connection {
             }
             Transport::Cluster(cluster) => Box::pin(cluster.call(call)).await,
         }
+    }
+
+    /// The node that has a key.
+    pub(super) fn home(&self, key: &Key) -> Result<Home, GateError> {
+        self.transport.home(key)
+    }
+
+    /// The command that announces, as an argument of scripts.
+    pub(super) fn publish_command(&self) -> Value {
+        let command = if self.clustered {
+            "SPUBLISH"
+        } else {
+            "PUBLISH"
+        };
+        command.into()
     }
 
     /// Proves that the server, or every master of the cluster that serves slots, accepts writes now.

@@ -16,7 +16,8 @@
 //!
 //! Attempt ids are stored as their 16 bytes, which is shorter than text and needs no encoding on the hot path.
 //! Results have the original service's key, `flashsale:result:<user>:<product>`, which is not in the sale's slot.
-//! `flashsale:accounts:<ledger>` is the highest account id that was assigned.
+//! `flashsale:accounts:<ledger>` is the highest account id that was assigned. `flashsale:nodes:<ledger>` is a hash from the id of each
+//! process to the time of its last report (ms), a space, and the report as JSON.
 
 use std::fmt::Write;
 
@@ -61,6 +62,18 @@ pub(super) fn result_key(user: UserId, product: ProductId) -> Key {
     format!("flashsale:result:{user}:{product}").into()
 }
 
+/// The channel on which results of a sale are announced. It has the sale's hash tag, for sharded channels have slots as keys do.
+pub(super) fn channel(sale: SaleId) -> String {
+    format!("flashsale:{{{sale}}}:results")
+}
+
+pub(super) fn sale_of_channel(channel: &str) -> Option<SaleId> {
+    let sale = channel
+        .strip_prefix("flashsale:{")?
+        .strip_suffix("}:results")?;
+    sale.parse().ok().and_then(SaleId::new)
+}
+
 /// The result keys of many shoppers, in one allocation.
 pub(super) fn result_keys(of: impl Iterator<Item = (UserId, ProductId)>) -> Vec<Key> {
     let (mut text, mut ends) = (String::new(), Vec::new());
@@ -85,6 +98,14 @@ pub(super) fn account_mark_key(ledger: Option<LedgerTag>) -> Key {
     match ledger {
         Some(ledger) => format!("flashsale:accounts:{ledger}").into(),
         None => "flashsale:accounts".into(),
+    }
+}
+
+/// The key of the reports of a ledger's processes, such as `flashsale:nodes:1a2b3c4d`.
+pub(super) fn nodes_key(ledger: Option<LedgerTag>) -> Key {
+    match ledger {
+        Some(ledger) => format!("flashsale:nodes:{ledger}").into(),
+        None => "flashsale:nodes".into(),
     }
 }
 
@@ -211,6 +232,16 @@ mod tests {
                 "flashsale:{7}:ended"
             ]
         );
+    }
+
+    #[test]
+    fn a_sale_s_channel_names_it() {
+        let sale = SaleId::new(7).unwrap();
+        assert_eq!(channel(sale), "flashsale:{7}:results");
+        assert_eq!(sale_of_channel(&channel(sale)), Some(sale));
+        for other in ["flashsale:{0}:results", "flashsale:{7}:stock", "", "x"] {
+            assert_eq!(sale_of_channel(other), None);
+        }
     }
 
     #[test]

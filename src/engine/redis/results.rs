@@ -11,7 +11,7 @@ use fred::{
 use futures::future::{join_all, try_join_all};
 
 use super::{
-    RedisGate,
+    RedisGate, announcements,
     connection::Connection,
     keys::{
         CALL_SIZE, count, format_result, holders_key, meta_key, parse_result, parse_result_of,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     ids::{LedgerTag, ProductId, SaleId, UserId},
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResults},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResult, ShopperResults},
 };
 
 #[async_trait]
@@ -34,7 +34,7 @@ impl ShopperResults for RedisGate {
     }
 
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        write(
+        write_and_announce(
             &self.connection,
             self.ledger.tag(),
             self.result_ttl,
@@ -65,24 +65,46 @@ impl ShopperResults for RedisGate {
 }
 
 /// Writes results in ascending order of their sales, so that the latest sale of a product is written last. A call writes many
-/// results; on a cluster it writes one, because keys are on different nodes, and the calls are sent concurrently.
+/// results; on a cluster it writes one, because keys are on different nodes, and the calls are sent concurrently. Returns those of
+/// the results that were not stored before.
 pub(super) async fn write(
     connection: &Connection,
     ledger: Option<LedgerTag>,
     ttl: Duration,
     results: &[ResultEntry],
-) -> Result<(), GateError> {
+) -> Result<Vec<ResultEntry>, GateError> {
     let ttl_secs = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
     let mut by_sale = results.to_vec();
     by_sale.sort_by_key(|entry| entry.sale);
-    call(
-        connection,
-        &SCRIPTS.set_user_result,
-        &[ttl_secs.into()],
-        &by_sale,
-        |entry| vec![format_result(ledger, entry.sale, entry.result).into()],
-    )
-    .await
+    let (script, head) = (&SCRIPTS.set_user_result, [ttl_secs.into()]);
+    let value = |entry: &ResultEntry| vec![format_result(ledger, entry.sale, entry.result).into()];
+    let answers = call(connection, script, &head, &by_sale, value).await?;
+    let mut changed = Vec::new();
+    for (entries, answer) in answers {
+        for number in reply::list(answer)? {
+            let number = usize::try_from(reply::number(&number)?).unwrap_or(0);
+            changed.extend(number.checked_sub(1).and_then(|index| entries.get(index)));
+        }
+    }
+    Ok(changed)
+}
+
+/// Writes results of shoppers who were refused, and announces those that were not stored before.
+pub(super) async fn write_and_announce(
+    connection: &Connection,
+    ledger: Option<LedgerTag>,
+    ttl: Duration,
+    results: &[ResultEntry],
+) -> Result<(), GateError> {
+    let mut changed = write(connection, ledger, ttl, results).await?;
+    changed.sort_by_key(|entry| entry.sale);
+    for of_sale in changed.chunk_by(|a, b| a.sale == b.sale) {
+        let users: Vec<_> = of_sale.iter().map(|entry| entry.user).collect();
+        if let Some(ResultEntry { sale, .. }) = of_sale.first() {
+            announcements::announce(connection, *sale, &users).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Deletes each result that is still stored with the same sale and outcome.
@@ -97,17 +119,19 @@ pub(super) async fn forget(
             .into()
     })
     .await
+    .map(drop)
 }
 
 /// Calls a script on the keys of results: up to [`CALL_SIZE`] in a call, on a cluster one. `values` are the script's arguments
-/// for successive entries with the same sale and result.
-async fn call(
+/// for successive entries with the same sale and result. Returns each call's entries with its answer.
+async fn call<'a>(
     connection: &Connection,
     script: &Script,
     head: &[Value],
-    results: &[ResultEntry],
+    results: &'a [ResultEntry],
     values: impl Fn(&ResultEntry) -> Vec<Value>,
-) -> Result<(), GateError> {
+) -> Result<Vec<(&'a [ResultEntry], Value)>, GateError> {
+    let mut answers = Vec::new();
     for part in results.chunks(CALL_SIZE) {
         let calls = part
             .chunks(if connection.clustered { 1 } else { CALL_SIZE })
@@ -118,11 +142,12 @@ async fn call(
                     args.push(count(alike.len()));
                     args.extend(alike.first().map(&values).into_iter().flatten());
                 }
-                connection.run(script, keys, args)
+                let answer = connection.run(script, keys, args);
+                async move { Ok::<_, GateError>((entries, answer.await?)) }
             });
-        try_join_all(calls).await?;
+        answers.extend(try_join_all(calls).await?);
     }
-    Ok(())
+    Ok(answers)
 }
 
 /// The result of one shopper. For a holder of a unit of the sale it follows from the unit's state, otherwise from the stored
@@ -256,6 +281,52 @@ async fn decide_result(
         None if result == PurchaseResult::Failed && unit_state == UnitState::Closed => Ok(None),
         _ => Ok(Some(result)),
     }
+}
+
+/// What shoppers are told of this sale, by the rules of [`read`], from results of this very sale.
+pub(super) async fn of_sale(
+    connection: &Connection,
+    ledger: Option<LedgerTag>,
+    sale: SaleId,
+    product: ProductId,
+    users: &[UserId],
+) -> Result<Vec<Option<ShopperResult>>, GateError> {
+    let mut all = Vec::with_capacity(users.len());
+    for part in users.chunks(CALL_SIZE) {
+        // As in `read`: on a cluster the sale first.
+        let keys = if connection.clustered {
+            Vec::new()
+        } else {
+            result_keys(part.iter().map(|user| (*user, product)))
+        };
+        let units = read_unit_states(connection, sale, part, keys).await?;
+        let written = if connection.clustered {
+            stored(connection, ledger, sale, product, part).await?
+        } else {
+            let of_sale = |written: &Value| {
+                let text = if written.is_null() {
+                    ""
+                } else {
+                    reply::text(written)?
+                };
+                Ok(parse_result_of(ledger, text, sale))
+            };
+            let written = units.iter().map(|(_, written)| of_sale(written));
+            written.collect::<Result<Vec<_>, GateError>>()?
+        };
+        all.extend(units.iter().zip(written).map(|((unit, _), written)| {
+            match (unit, written) {
+                (UnitState::Pending, _) => Some(ShopperResult::Pending),
+                (UnitState::Ordered, _) | (_, Some(PurchaseResult::Success)) => {
+                    Some(ShopperResult::Success)
+                }
+                // While the sale is being loaded its holders are not known.
+                (UnitState::Closed, Some(PurchaseResult::Failed)) | (_, None) => None,
+                (UnitState::None, Some(PurchaseResult::Failed)) => Some(ShopperResult::Failed),
+            }
+        }));
+    }
+    Ok(all)
 }
 
 /// The stored results of these shoppers for this sale, read in batches of [`CALL_SIZE`] concurrent calls.

@@ -3,7 +3,7 @@
 use fred::types::Key;
 
 use super::{
-    client::{ConnectError, Login},
+    client::{Address, ConnectError, Login},
     failure::{self, Certainty},
     reply,
     scripts::SCRIPTS,
@@ -49,14 +49,20 @@ const BESIDE_SCRIPTS: &[&str] = &["client|id", "eval", "evalsha", "ping", "scrip
 /// The rule for ACL SETUSER that grants exactly the permissions that are needed.
 #[must_use]
 pub fn rule(clustered: bool) -> String {
-    let mut rule = "resetkeys ~flashsale:* resetchannels -@all".to_owned();
+    let mut rule = "resetkeys ~flashsale:* resetchannels &flashsale:* -@all".to_owned();
     // `cluster|info` and `cluster|nodes` are for `doctor`.
     let cluster: &[&str] = if clustered {
         &["cluster|slots", "cluster|info", "cluster|nodes"]
     } else {
         &[]
     };
-    for command in BESIDE_SCRIPTS.iter().chain(IN_SCRIPTS).chain(cluster) {
+    let announcing = if clustered {
+        ["spublish", "ssubscribe"]
+    } else {
+        ["publish", "subscribe"]
+    };
+    let scripts = BESIDE_SCRIPTS.iter().chain(IN_SCRIPTS);
+    for command in scripts.chain(&announcing).chain(cluster) {
         rule.push_str(" +");
         rule.push_str(command);
     }
@@ -73,15 +79,18 @@ pub(super) async fn check(
         .iter()
         .map(|suffix| format!("{probe_key}{suffix}").into())
         .collect();
+    // A channel in the keys' slot. Nobody subscribes to it.
+    let channel = format!("{probe_key}:channel");
+    let announcing = [announcing_command(config).into(), channel.into()];
     let answer = session
-        .run(&SCRIPTS.check_rights, &keys, &[], false)
+        .run(&SCRIPTS.check_rights, &keys, &announcing, false)
         .await
         .map_err(|failed| missing_or(config, session, failed))?;
     let names = reply::list(answer)
         .and_then(|names| {
             let names: Result<Vec<_>, _> = names
                 .iter()
-                .map(|name| reply::text(name).map(|name| format!("+{name}")))
+                .map(|name| reply::text(name).map(as_rule))
                 .collect();
             names
         })
@@ -95,6 +104,39 @@ pub(super) async fn check(
         .await
         .map(drop)
         .map_err(|failed| missing_or(config, session, failed))
+}
+
+/// Fails if the user may not subscribe to announcements. On a connection of its own, which can be used for nothing else afterwards.
+pub(super) async fn check_subscribing(
+    config: &RedisConfig,
+    address: &Address,
+    probe_key: &str,
+) -> Result<(), ConnectError> {
+    let session = Session::bare(config, address, Login::of(config)).await?;
+    let channel = format!("{probe_key}:channel");
+    let subscribed = session.subscribe(vec![channel], config.cluster_mode).await;
+    match subscribed.map_err(|failed| missing_or(config, &session, failed)) {
+        Err(error @ ConnectError::RightsMissing { .. }) => Err(error),
+        // What passes is noticed when announcements are followed.
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// A missing command, or a missing channel, as a rule grants it.
+fn as_rule(name: &str) -> String {
+    if name.starts_with('&') {
+        name.to_owned()
+    } else {
+        format!("+{name}")
+    }
+}
+
+fn announcing_command(config: &RedisConfig) -> &'static str {
+    if config.cluster_mode {
+        "SPUBLISH"
+    } else {
+        "PUBLISH"
+    }
 }
 
 /// Converts a failed command: a missing permission is reported with the rule that grants it, any other error as it is.

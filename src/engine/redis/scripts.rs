@@ -27,6 +27,7 @@ macro_rules! scripts {
 }
 
 scripts! {
+    announce,
     attempt_purchase,
     begin_load,
     check_rights,
@@ -37,11 +38,13 @@ scripts! {
     initialize_stock,
     list_holders,
     list_held_units,
+    list_nodes,
     load_holders,
     overdue,
     probe_write,
     raise_account_mark,
     relist_pending,
+    remove_node,
     record_outcomes,
     restore_stock,
     sale_status,
@@ -51,4 +54,5 @@ scripts! {
     unload_sale,
     user_status,
     withdraw,
+    write_node,
 }

@@ -8,11 +8,11 @@ use std::{
 
 use fred::{
     clients::{Client, WithOptions},
-    interfaces::{ClientLike, LuaInterface},
+    interfaces::{ClientLike, EventInterface, LuaInterface, PubsubInterface},
     prelude::{Error, ErrorKind, Options, Value},
-    types::{ClusterHash, ConnectHandle, CustomCommand, Key, scripts::Script},
+    types::{ClusterHash, ConnectHandle, CustomCommand, Key, Message, scripts::Script},
 };
-use tokio::task::AbortHandle;
+use tokio::{sync::broadcast, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -226,6 +226,38 @@ impl Session {
             return self.asking(name, args).await;
         }
         self.track(self.client.custom(custom(name), args)).await
+    }
+
+    /// What arrives on the channels that [`subscribe`](Self::subscribe) is called with.
+    pub(super) fn messages(&self) -> broadcast::Receiver<Message> {
+        self.client.message_rx()
+    }
+
+    /// Subscribes to channels. The connection can be used for PING alone afterwards.
+    pub(super) async fn subscribe(
+        &self,
+        channels: Vec<String>,
+        sharded: bool,
+    ) -> Result<(), Failed> {
+        if sharded {
+            // One after the other: fred takes the first answer for that of the whole command.
+            for channel in channels {
+                self.track(self.client.ssubscribe(channel)).await?;
+            }
+            return Ok(());
+        }
+        self.track(self.client.subscribe(channels)).await?;
+        // fred neither waits for the answers to SUBSCRIBE nor reports a refusal. PING is answered after them, by a list if the
+        // connection is subscribed to anything.
+        match self.command("PING", Vec::new(), false).await? {
+            answer if answer.is_array() => Ok(()),
+            _ => {
+                let cause = "NOPERM the server refused 'subscribe', or the channels (&flashsale:*)";
+                let error = Error::new(ErrorKind::InvalidCommand, cause);
+                let failure = failure::classify(&error);
+                Err(Failed { failure, error })
+            }
+        }
     }
 
     /// Sends ASKING and, directly after it on this connection, the command.

@@ -7,7 +7,7 @@ use super::{
     RedisGate,
     connection::Connection,
     hold::parse_user,
-    keys::{CALL_SIZE, bytes, shopper_args, user_arg},
+    keys::{CALL_SIZE, bytes, channel, shopper_args, user_arg},
     reply, results,
     scripts::SCRIPTS,
 };
@@ -73,7 +73,9 @@ pub(super) async fn record(
     let mut ended = Vec::new();
     for part in settlements.chunks(CALL_SIZE) {
         let mut args = connection.args();
-        args.reserve(part.len() * 2);
+        args.reserve(part.len() * 2 + 2);
+        args.push(connection.publish_command());
+        args.push(channel(sale).into());
         for settlement in part {
             args.push(user_arg(settlement.attempt.user));
             args.push(decision(settlement));

@@ -32,7 +32,10 @@ export const PRODUCTS = {
 };
 
 /** A sale that opens in `startsIn` milliseconds. */
-function sale(startsIn, { phase = startsIn > 0 ? "scheduled" : "open", stock = "plenty", product = PRODUCTS.phone, lasts = 4 * HOUR } = {}) {
+function sale(
+  startsIn,
+  { phase = startsIn > 0 ? "scheduled" : "open", stock = "plenty", product = PRODUCTS.phone, lasts = 4 * HOUR } = {},
+) {
   const start = Date.now() + startsIn;
   const times = { startTime: new Date(start).toISOString(), endTime: new Date(start + lasts).toISOString() };
   return { id: product.id, phase, stock, product, ...times };
@@ -81,7 +84,10 @@ export const STATES = {
       await page.context().setOffline(true);
     },
   },
-  "no-picture": { sales: () => [sale(-60_000, { product: { ...PRODUCTS.phone, imageUrl: null, priorPriceCents: 119_900 } })], state: "open" },
+  "no-picture": {
+    sales: () => [sale(-60_000, { product: { ...PRODUCTS.phone, imageUrl: null, priorPriceCents: 119_900 } })],
+    state: "open",
+  },
   "sign-up": { sales: () => [sale(-60_000)], loggedOut: true, act: press, shows: "#account[open]" },
   "log-in-failed": {
     sales: () => [sale(-60_000)],
@@ -89,15 +95,15 @@ export const STATES = {
     login: error(401, "invalid_credentials"),
     act: async (page) => {
       await page.locator("#log-in").click();
-      await page.locator("#username").fill("anna");
-      await page.locator("#password").fill("not hers");
+      await page.locator("#username").fill("user1");
+      await page.locator("#password").fill("not it");
       await page.locator("#account-submit").click();
     },
     shows: "#account-error:not([hidden])",
   },
   empty: { sales: () => [], shows: "#empty" },
   trouble: { sales: null, shows: "#trouble" },
-  loading: { sales: "none", state: "loading", shows: "[data-view=loading]" },
+  loading: { sales: "none", state: "loading", shows: "[data-view=loading] #buy-label:not(:empty)" },
 };
 
 /**
@@ -114,7 +120,7 @@ export async function enter(page, base, name, language = "en") {
       localStorage.setItem("flashsale:language", JSON.stringify(language));
       if (session) localStorage.setItem("flashsale:session", JSON.stringify(session));
     },
-    [loggedOut ? null : { token, userId: "7", username: "anna" }, language],
+    [loggedOut ? null : { token, userId: "7", username: "user1" }, language],
   );
   let pressed = act === undefined;
   await page.route("**/api/**", async (route) => {
@@ -130,7 +136,8 @@ export async function enter(page, base, name, language = "en") {
       pressed = true;
       return attempt === "cut" ? route.abort("connectionreset") : attempt === "none" ? undefined : answer(attempt);
     }
-    if (path.includes("/orders/status/")) return result && pressed ? data({ productId: 1, userId: "7", status: result }) : answer(error(400, "result_not_found"));
+    if (path.includes("/orders/status/"))
+      return result && pressed ? data({ productId: 1, userId: "7", status: result }) : answer(error(400, "result_not_found"));
     if (path.endsWith("/login")) return answer(login);
     return answer(error(404, "not_found"));
   });
@@ -139,7 +146,10 @@ export async function enter(page, base, name, language = "en") {
     await page.locator("#buy[data-state]").waitFor();
     await act(page);
   }
-  await page.locator(shows ?? `#buy[data-state="${state}"]`).first().waitFor();
+  await page
+    .locator(shows ?? `#buy[data-state="${state}"]`)
+    .first()
+    .waitFor();
   await page.evaluate(async () => {
     await document.fonts.ready;
     const pictures = [...document.images].filter((image) => image.src && !image.hidden);

@@ -14,3 +14,11 @@ export const textOf = async (page, id) => (await page.locator(`#${id}`).textCont
 
 /** The id of what has the focus. */
 export const atButton = (page) => page.evaluate(() => document.activeElement?.id);
+
+/** Starts a bare timer in the page. How late the machine runs it belongs to the machine, not to the page: see `machineLateMs`. */
+export const startTimer = (page, at) =>
+  page.evaluate((at) => {
+    setTimeout(() => (window.seen.timerLateMs = Math.max(0, window.seen.rightNow() - at)), at - window.seen.rightNow());
+  }, at);
+
+export const machineLateMs = (page) => page.evaluate(() => window.seen.timerLateMs);

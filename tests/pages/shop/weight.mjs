@@ -72,7 +72,10 @@ export const scenarios = {
 
   "with forced colours and reduced motion every state is still told apart": async (bed) => {
     const sale = await bed.sale({ units: 5 });
-    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), context: { forcedColors: "active", reducedMotion: "reduce" } });
+    const page = await bed.page(`/#sale=${sale.id}`, {
+      as: await bed.shopper(),
+      context: { forcedColors: "active", reducedMotion: "reduce" },
+    });
     await stateIs(page, "open");
     const border = await page.locator("#buy").evaluate((button) => getComputedStyle(button).borderTopWidth);
     assert(border === "2px", `the button has a border of ${border}`);

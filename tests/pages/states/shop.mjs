@@ -2,7 +2,20 @@
 import { assert } from "../harness.mjs";
 import { STATES, enter } from "../gallery/shop.mjs";
 
-const BUTTON = ["closed", "counting", "counting-soon", "armed", "open", "checking", "bought", "failed", "paused", "sold-out", "ended", "offline"];
+const BUTTON = [
+  "closed",
+  "counting",
+  "counting-soon",
+  "armed",
+  "open",
+  "checking",
+  "bought",
+  "failed",
+  "paused",
+  "sold-out",
+  "ended",
+  "offline",
+];
 
 async function open(bed, name, viewport) {
   const context = await bed.browser.newContext({ viewport, reducedMotion: "reduce", locale: "en-GB" });

@@ -45,7 +45,11 @@ export default {
     stock_few: "Few in stock",
     stock_none: "None in stock",
     age: (/** @type {number} */ seconds) =>
-      seconds < 5 ? "as of now" : seconds < 60 ? `as of ${seconds} seconds ago` : `as of ${Math.floor(seconds / 60)} min ago, may be out of date`,
+      seconds < 5
+        ? "as of now"
+        : seconds < 60
+          ? `as of ${seconds} seconds ago`
+          : `as of ${Math.floor(seconds / 60)} min ago, may be out of date`,
 
     label_loading: "One moment…",
     label_closed: "Not open yet",
@@ -72,8 +76,8 @@ export default {
     hint_armed: "We ask for you at the opening. Keep this page open. Press again to cancel.",
     hint_armed_loggedOut: "",
     hint_armed_offline: "No connection at the moment. We ask for you at the opening as soon as there is one.",
-    hint_open: "One each. A second press changes nothing.",
-    hint_open_loggedOut: "One each. First you log in.",
+    hint_open: "One press is enough.",
+    hint_open_loggedOut: "One press is enough. First you log in.",
     hint_again: "There was none for you before. Now there are some again.",
     hint_again_loggedOut: "One each. First you log in.",
     hint_asking: "Your press is on its way.",

@@ -8,15 +8,23 @@ use super::{super::results::StoredResult, MemoryGate};
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
-        EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording, PurchaseResult,
-        ResultEntry, Settlement, ShopperResults, Standing,
+        AnnouncementStream, EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording,
+        PurchaseResult, ResultAnnouncements, ResultEntry, Settlement, ShopperResult,
+        ShopperResults, Standing,
     },
 };
 
 #[async_trait]
 impl ShopperResults for MemoryGate {
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        self.results.write(results.to_vec()).await
+        self.results.write(results.to_vec()).await?;
+        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
+            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
+                let users = || of_sale.iter().map(|entry| entry.user);
+                self.announced.tell(*sale, users, |_| false);
+            }
+        }
+        Ok(())
     }
 
     async fn read_result(
@@ -48,6 +56,35 @@ impl ShopperResults for MemoryGate {
 }
 
 #[async_trait]
+impl ResultAnnouncements for MemoryGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        Ok(self.announced.follow(sales))
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        let stored = self.results.stored(sale, product, users.to_vec()).await?;
+        let loading = self.with(sale, |sale, _| sale.is_loading()) == Some(true);
+        let told = users.iter().zip(stored).map(|(user, stored)| {
+            match (self.standing(sale, *user), stored) {
+                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
+                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
+                    Some(ShopperResult::Success)
+                }
+                // Nobody knows who holds a unit while the sale is being loaded.
+                (None, Some(PurchaseResult::Failed)) if !loading => Some(ShopperResult::Failed),
+                (None, _) => None,
+            }
+        });
+        Ok(told.collect())
+    }
+}
+
+#[async_trait]
 impl OutcomeRecording for MemoryGate {
     /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
     /// it must be the last thing to go.
@@ -56,6 +93,9 @@ impl OutcomeRecording for MemoryGate {
             .write(self.results_to_store(sale, settlements))
             .await?;
         self.with(sale, |sale, _| sale.record(settlements));
+        let ordered = |user| self.standing(sale, user) == Some(Standing::Success);
+        let users = || settlements.iter().map(|settlement| settlement.attempt.user);
+        self.announced.tell(sale, users, ordered);
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 -- Calls every command that the other scripts call, on keys of its own, to prove that the user may call it and that the server
 -- accepts writes.
--- KEYS: a string, a hash, a sorted set and a set. Returns the commands that the user may not call: { command, ... }.
+-- KEYS: a string, a hash, a sorted set and a set. ARGV: PUBLISH or SPUBLISH, and a channel. Returns the commands that the user may
+-- not call, and the pattern of channels if the user may not publish there: { command, ... }.
 -- If the server accepts no writes, the script fails with the server's error.
 local missing = {}
 local states = { READONLY = true, OOM = true, MISCONF = true, NOREPLICAS = true }
@@ -39,6 +40,15 @@ try('SISMEMBER', KEYS[4], 'a')
 try('SREM', KEYS[4], 'a')
 try('TIME')
 try('INFO', 'server')
+local told = redis.pcall(ARGV[1], ARGV[2], '')
+if type(told) == 'table' and told.err then
+  local cause = string.lower(told.err)
+  if string.find(cause, 'channel', 1, true) then
+    missing[#missing + 1] = '&flashsale:*'
+  elseif not string.find(cause, 'unknown', 1, true) then -- a server of an older version has no SPUBLISH
+    missing[#missing + 1] = string.lower(ARGV[1])
+  end
+end
 -- A user without the right to UNLINK leaves nothing behind for long.
 for i = 1, 4 do
   redis.pcall('PEXPIRE', KEYS[i], 10000)

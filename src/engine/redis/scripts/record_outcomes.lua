@@ -1,5 +1,7 @@
 -- Records the ledger's decisions about attempts of one sale.
--- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id, then pairs of user id and decision. A decision is a letter
+-- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id; PUBLISH or SPUBLISH and the channel on which the shoppers
+-- whose results changed are announced, as in 12:S 34:? (S: the order stands; ?: read it); then pairs of user id and decision. A
+-- decision is a letter
 -- (O ordered; A already ordered by another attempt; F failed: sold out, no account, rejected, or the order has ended), the
 -- attempt id (16 bytes) and for A the id of the attempt that ordered.
 -- Returns the users whose order, as given here, has ended: a SUCCESS that was written for it must be deleted.
@@ -39,8 +41,23 @@
 -- sale. Its unknown shoppers become l. `late` is not used then: only begin_load ends this state, and it sets `late` to 0.
 local call, sub = redis.call, string.sub
 local CHUNK = 3000
+local FIRST = 4
 local meta = call('HMGET', KEYS[4], 'state', 'expires', 'ledger')
-if not meta[1] or (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]) then
+local users = {}
+for i = FIRST, #ARGV, 2 do
+  users[#users + 1] = ARGV[i]
+end
+-- An error changes nothing here: nodes read results again from time to time.
+local function announce(news)
+  if #news > 0 then
+    redis.pcall(ARGV[2], ARGV[3], table.concat(news, ' '))
+  end
+end
+if not meta[1] then -- the results alone were written
+  announce({ table.concat(users, ':? ') .. ':?' })
+  return {}
+end
+if (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]) then
   return {}
 end
 -- Saves the lookups below in most sales, which have no ended orders.
@@ -51,10 +68,6 @@ end
 local stocked = call('EXISTS', KEYS[1]) == 1
 local open = stocked and meta[1] == 'open'
 
-local users = {}
-for i = 2, #ARGV, 2 do
-  users[#users + 1] = ARGV[i]
-end
 local holders = {}
 for first = 1, #users, CHUNK do
   local last = math.min(first + CHUNK - 1, #users)
@@ -68,7 +81,7 @@ local changed, settled = {}, {}
 local units, returns, late, added, ended = 0, 0, 0, false, {}
 for n = 1, #users do
   local user = users[n]
-  local decision = ARGV[2 * n + 1]
+  local decision = ARGV[FIRST + 2 * n - 1]
   local kind, attempt = sub(decision, 1, 1), sub(decision, 2, 17)
   local holder = holders[user]
   local state = holder and sub(holder, 1, 1)
@@ -135,6 +148,14 @@ end
 if late > 0 then
   call('HINCRBY', KEYS[4], 'late', late)
 end
+local news = {}
+for n = 1, #users do
+  local user = users[n]
+  if changed[user] or not holders[user] then
+    news[#news + 1] = user .. (holders[user] and ':S' or ':?')
+  end
+end
+announce(news)
 if added then -- HSET may have created the key, without an expiry
   if meta[2] then
     call('PEXPIREAT', KEYS[2], meta[2])

@@ -1,0 +1,61 @@
+//! Announcements of results within one process, for gates that are part of it.
+
+use futures::{StreamExt, stream};
+use tokio::sync::broadcast;
+
+use crate::{
+    ids::{SaleId, UserId},
+    port::{Announcement, AnnouncementStream, News},
+};
+
+/// Maximum number of announcements that wait for a reader. A reader that misses some is told by the end of its stream.
+const WAITING: usize = 1024;
+
+/// Tells those who follow sales. It costs nothing while nobody does.
+pub struct Announcer(broadcast::Sender<Announcement>);
+
+impl Default for Announcer {
+    fn default() -> Self {
+        Self(broadcast::Sender::new(WAITING))
+    }
+}
+
+impl Announcer {
+    /// Announces that results of these shoppers may have changed. `ordered` says of a shopper whether an order stands.
+    pub fn tell<I: Iterator<Item = UserId>>(
+        &self,
+        sale: SaleId,
+        users: impl FnOnce() -> I,
+        ordered: impl Fn(UserId) -> bool,
+    ) {
+        let Self(sender) = self;
+        if sender.receiver_count() == 0 {
+            return;
+        }
+        let news = users().map(|user| {
+            let news = if ordered(user) {
+                News::Ordered
+            } else {
+                News::Changed
+            };
+            (user, news)
+        });
+        let news = news.collect();
+        // Without a receiver, which may have gone meanwhile, nobody has to be told.
+        let _ = sender.send(Announcement { sale, news });
+    }
+
+    pub fn follow(&self, sales: &[SaleId]) -> AnnouncementStream {
+        let (receiver, sales) = (self.0.subscribe(), sales.to_vec());
+        stream::unfold((receiver, sales), |(mut receiver, sales)| async move {
+            loop {
+                // An error: this process ends, or announcements were missed.
+                let announcement = receiver.recv().await.ok()?;
+                if sales.contains(&announcement.sale) {
+                    return Some((announcement, (receiver, sales)));
+                }
+            }
+        })
+        .boxed()
+    }
+}

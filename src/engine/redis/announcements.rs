@@ -1,0 +1,173 @@
+//! Announcements of results over Redis' publish and subscribe: on one server by PUBLISH, on a cluster by SPUBLISH in the sale's
+//! slot, so that only the node of the sale's keys carries them. Each sale has a channel.
+//!
+//! A subscription has connections of its own, one to each node that has keys of its sales. It ends as soon as messages may have
+//! been missed: its connection or that of the gate broke, the server does not answer, or the sale's slot moved.
+
+use std::{sync::Arc, time::Duration};
+
+use fred::types::Message;
+use futures::{
+    StreamExt,
+    future::ready,
+    stream::{self, BoxStream},
+};
+use tokio::{
+    sync::broadcast,
+    time::{Interval, MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    client::Login,
+    connection::{Connection, Home},
+    keys::{channel, meta_key, sale_of_channel},
+    scripts::SCRIPTS,
+    session::{Failed, Session},
+};
+use crate::{
+    config::RedisConfig,
+    ids::{SaleId, UserId},
+    port::{Announcement, AnnouncementStream, GateError, News},
+};
+
+/// How often a subscription checks that its server answers and still has the sale.
+const CHECK: Duration = Duration::from_secs(1);
+
+/// Opens a subscription to these sales.
+pub(super) async fn subscribe(
+    connection: &Connection,
+    sales: &[SaleId],
+) -> Result<AnnouncementStream, GateError> {
+    let mut homes: Vec<(Home, Vec<SaleId>)> = Vec::new();
+    for sale in sales {
+        let home = connection.home(&meta_key(*sale))?;
+        match homes.iter_mut().find(|(known, _)| known.is_same(&home)) {
+            Some((known, sales)) => {
+                sales.push(*sale);
+                known.slots.extend(home.slots);
+            }
+            None => homes.push((home, vec![*sale])),
+        }
+    }
+    let mut parts = Vec::with_capacity(homes.len());
+    for (home, sales) in homes {
+        parts.push(
+            Subscription::open(&connection.config, home, &sales, connection.clustered).await?,
+        );
+    }
+    let parts = parts.into_iter().map(Subscription::messages);
+    // The end of one part ends all: `None` is the last item of each.
+    let together = stream::select_all(parts);
+    let until_one_ends = together.take_while(|item| ready(item.is_some()));
+    Ok(until_one_ends.filter_map(ready).boxed())
+}
+
+/// Announces that results of these shoppers changed, other than by recording.
+pub(super) async fn announce(
+    connection: &Connection,
+    sale: SaleId,
+    users: &[UserId],
+) -> Result<(), GateError> {
+    let news: Vec<_> = users.iter().map(|user| format!("{user}:?")).collect();
+    let args = vec![
+        connection.publish_command(),
+        channel(sale).into(),
+        news.join(" ").into(),
+    ];
+    connection
+        .run(&SCRIPTS.announce, vec![meta_key(sale)], args)
+        .await
+        .map(drop)
+}
+
+/// A subscription at one node.
+struct Subscription {
+    session: Session,
+    home: Home,
+    messages: broadcast::Receiver<Message>,
+    check: Interval,
+    /// How long the server may take to answer.
+    patience: Duration,
+    ended: bool,
+}
+
+impl Subscription {
+    async fn open(
+        config: &Arc<RedisConfig>,
+        home: Home,
+        sales: &[SaleId],
+        sharded: bool,
+    ) -> Result<Self, GateError> {
+        let refused = |error: super::ConnectError| GateError::Refused(error.to_string());
+        let address = &home.session.address;
+        let session = Session::bare(config, address, Login::of(config)).await;
+        let session = session.map_err(refused)?;
+        let messages = session.messages();
+        let channels = sales.iter().map(|sale| channel(*sale)).collect();
+        let subscribed = session.subscribe(channels, sharded).await;
+        subscribed.map_err(Failed::into_error)?;
+        let mut check = interval(CHECK);
+        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Ok(Self {
+            session,
+            home,
+            messages,
+            check,
+            patience: config.command_timeout,
+            ended: false,
+        })
+    }
+
+    /// Each message; `None` at the end.
+    fn messages(self) -> BoxStream<'static, Option<Announcement>> {
+        stream::unfold(self, |mut subscription| async move {
+            if subscription.ended {
+                return None;
+            }
+            let next = subscription.next().await;
+            subscription.ended = next.is_none();
+            Some((next, subscription))
+        })
+        .boxed()
+    }
+
+    async fn next(&mut self) -> Option<Announcement> {
+        loop {
+            tokio::select! {
+                message = self.messages.recv() => {
+                    // An error: the queue has ended, or was too short for what came.
+                    if let Some(announcement) = parse(&message.ok()?) {
+                        return Some(announcement);
+                    }
+                }
+                () = self.session.discarded() => return None,
+                _ = self.check.tick() => {
+                    if !self.home.is_current() {
+                        return None;
+                    }
+                    let answer = timeout(self.patience, self.session.command("PING", Vec::new(), false));
+                    answer.await.ok()?.ok()?;
+                }
+            }
+        }
+    }
+}
+
+/// Reads a message, as in `12:S 34:?`. Parts that cannot be read are left out: another version may write them.
+fn parse(message: &Message) -> Option<Announcement> {
+    let sale = sale_of_channel(&message.channel)?;
+    let text = message.value.as_str()?;
+    let news = text.split(' ').filter_map(|part| {
+        let (user, news) = part.split_once(':')?;
+        let news = if news == "S" {
+            News::Ordered
+        } else {
+            News::Changed
+        };
+        Some((user.parse().ok().and_then(UserId::new)?, news))
+    });
+    Some(Announcement {
+        sale,
+        news: news.collect(),
+    })
+}

@@ -1,0 +1,112 @@
+//! Which limit an open connection counts against: `MAX_CONNECTIONS`, or `MAX_LISTENERS` once it carries a stream of events. A
+//! connection changes over once and never back, so that listeners take no connection from buyers.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+
+use actix_web::HttpRequest;
+use ipnet::IpNet;
+use metrics::{counter, gauge};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    ApiError, Client, ErrorCode,
+    networks::{ConnectionGuard, Networks},
+    server::{CountedListener, OpenConnections},
+};
+
+/// Most streams of one network; wider networks have a multiple of it, and proxies without a forwarded address no limit.
+const PER_NETWORK: usize = 200;
+/// The shortest time after which a refused client tries again. Streams end seldom.
+const RETRY: Duration = Duration::from_secs(5);
+
+const OPEN: &str = "flashsale_listeners";
+
+/// The streams of events that may be open. Clones share them.
+#[derive(Clone)]
+pub struct ListenerSeats {
+    permits: Arc<Semaphore>,
+    networks: Networks,
+    all: u32,
+    open: OpenConnections,
+}
+
+/// What an open connection counts against. Given back when the last clone is dropped.
+#[derive(Clone)]
+pub(super) struct Seat(Rc<RefCell<Held>>);
+
+struct Held {
+    _permit: OwnedSemaphorePermit,
+    _network: ConnectionGuard,
+    /// Set once it carries a stream of events.
+    listener: Option<Counted>,
+}
+
+/// A stream in the metrics and among the open connections, until it is dropped.
+struct Counted {
+    _open: CountedListener,
+}
+
+impl ListenerSeats {
+    pub(super) fn new(max_listeners: usize, proxies: &[IpNet], open: OpenConnections) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(max_listeners)),
+            networks: Networks::new(Some(PER_NETWORK), proxies),
+            all: u32::try_from(max_listeners).unwrap_or(u32::MAX),
+            open,
+        }
+    }
+
+    /// Moves the connection of a request, whose answer will be a stream of events, to the listeners. The connection must be closed
+    /// with the stream.
+    pub fn take(&self, request: &HttpRequest, client: Client) -> Result<(), ApiError> {
+        let seat = request.conn_data::<Seat>().ok_or(ErrorCode::Internal)?;
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            counter!("flashsale_listeners_refused_total", "reason" => "full").increment(1);
+            return Err(ApiError::from(ErrorCode::Busy).after(RETRY));
+        };
+        let Ok(network) = self.networks.enter(client.0.address()) else {
+            counter!("flashsale_listeners_refused_total", "reason" => "network").increment(1);
+            return Err(ApiError::too_many(RETRY));
+        };
+        *seat.0.borrow_mut() = Held {
+            _permit: permit,
+            _network: network,
+            listener: Some(Counted::new(&self.open)),
+        };
+        Ok(())
+    }
+
+    /// Waits until no stream is open.
+    pub(super) async fn all_ended(&self) {
+        let _ = self.permits.acquire_many(self.all).await;
+    }
+}
+
+impl Seat {
+    pub(super) fn new(permit: OwnedSemaphorePermit, network: ConnectionGuard) -> Self {
+        Self(Rc::new(RefCell::new(Held {
+            _permit: permit,
+            _network: network,
+            listener: None,
+        })))
+    }
+
+    pub(super) fn is_listener(&self) -> bool {
+        self.0.borrow().listener.is_some()
+    }
+}
+
+impl Counted {
+    fn new(open: &OpenConnections) -> Self {
+        gauge!(OPEN).increment(1.0);
+        Self {
+            _open: open.listen(),
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        gauge!(OPEN).decrement(1.0);
+    }
+}
