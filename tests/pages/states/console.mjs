@@ -2,7 +2,7 @@
 import { STATES, enter } from "../gallery/console.mjs";
 
 /** In parts, since no scenario takes longer than a minute and a half. */
-const PARTS = 6;
+const PARTS = 12;
 
 const part = (index) => async (bed) => {
   for (const name of Object.keys(STATES).filter((_, at) => at % PARTS === index)) {
