@@ -14,10 +14,14 @@ RUN apt-get update \
 
 # The manifest without its tests and benches: their files are not in the context, and cargo refuses a manifest that names
 # a file that is missing. Every [[test]] and [[bench]] is cut, so that a new one needs no change here. Dependencies,
-# those of tests included, stay: Cargo.lock has to fit.
+# those of tests included, stay: Cargo.lock has to fit. That is also why the manifest of the simulator is here,
+# which only tests depend on: it is not built, and empty files stand for its code.
 COPY Cargo.toml Cargo.lock ./
+COPY tests/simulator/Cargo.toml tests/simulator/
 RUN awk '/^\[/ { cut = /^\[\[(test|bench|example)\]\]/ } !cut' Cargo.toml > Cargo.toml.cut \
-    && mv Cargo.toml.cut Cargo.toml
+    && mv Cargo.toml.cut Cargo.toml \
+    && mkdir tests/simulator/src \
+    && touch tests/simulator/src/lib.rs tests/simulator/src/main.rs
 
 # Dependencies first, so that a change of the code alone does not build them again.
 RUN mkdir src \

@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract docs packaging pages screenshots image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,7 +13,7 @@ run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops
 
 test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
-	@eval "$$($(SERVICES) env)" && cargo test
+	@eval "$$($(SERVICES) env)" && cargo test --workspace
 
 test-tls: ## the integration tests over TLS to PostgreSQL, Redis and Kafka at once
 	@scripts/test_mode.sh tls
@@ -51,10 +51,10 @@ mutants: ## change the functions that differ from BASE (HEAD~1) and see which ch
 ci: format packaging lint docs test contract pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
 
 format: ## check the format
-	cargo fmt --check
+	cargo fmt --all --check
 
 lint: ## clippy
-	cargo clippy --all-targets -- -D warnings
+	cargo clippy --workspace --all-targets -- -D warnings
 
 openapi: ## write the OpenAPI document of the code to docs/openapi.json
 	@cargo run --quiet -- openapi >docs/openapi.json.new && mv docs/openapi.json.new docs/openapi.json
@@ -65,8 +65,11 @@ configuration: ## write docs/CONFIGURATION.md from config/default.toml
 contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
 	@scripts/contract.sh
 
+api-changes: ## changes of docs/openapi.json since BASE (the last release) that break clients
+	@scripts/contract/api_changes.sh $(BASE)
+
 docs: ## build the documentation of the code
-	RUSTDOCFLAGS='-D warnings' cargo doc --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
 packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh

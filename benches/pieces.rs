@@ -28,9 +28,9 @@ use flashsale::{
     engine::{postgres::PostgresLedger, redis::RedisGate},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Attempt, Holder, Ledger, LoadStart, LoadStep, LoadToken, Member, Offset, Position,
-        PurchaseResult, ResultEntry, ResultQuery, Role, SaleTerms, SaleWindow, SettleBatch,
-        StockGate,
+        Attempt, ConsumerGroup, Holder, LoadStart, LoadStep, LoadToken, Member, Offset, Position,
+        PurchaseResult, Reservations, ResultEntry, ResultQuery, Role, SaleLoading, SaleTerms,
+        SaleWindow, SettleBatch, Settling, ShopperResults,
     },
 };
 use support::{

@@ -30,7 +30,7 @@ check() {
     }
     printf ' (%s s)\n' $((SECONDS - begun))
     # What a client has to say for itself.
-    grep -hE '^(Python|TypeScript|Java): ' "$log" || true
+    grep -hE '^(Python|TypeScript|Java|not compared):' "$log" || true
 }
 
 # --- the document ---------------------------------------------------------------------------------------------------
@@ -50,6 +50,7 @@ python_client() {
 
 check "cargo build" cargo build --quiet
 check "$DOCUMENT is the code's" diff <(target/debug/flashsale openapi) $DOCUMENT
+check "changes of the contract" scripts/contract/api_changes.sh
 check "Spectral" spectral lint --ruleset $HERE/spectral.yaml --fail-severity warn $DOCUMENT
 check "Redocly" redocly lint --extends recommended $DOCUMENT
 check "TypeScript, strict" typescript

@@ -159,7 +159,10 @@ def check_manifest(plan, folder):
         if word == "COPY":
             _, sources, destination = copy_arguments(0, arguments)
             for source in sources:
-                shutil.copy2(folder / source, work / destination)
+                place = work / destination
+                if destination.endswith("/"):
+                    place.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(folder / source, place)
         if word == "RUN" and "apt-get" not in arguments:
             subprocess.run(["bash", "-o", "pipefail", "-c", arguments], cwd=work, check=True, timeout=STEP_SECONDS)
     else:
@@ -177,7 +180,9 @@ def check_manifest(plan, folder):
     )
     if read.returncode != 0:
         fail(f"cargo refuses the manifest of the dependency stage:\n{read.stderr.strip()}")
-    kinds = {kind for target in json.loads(read.stdout)["packages"][0]["targets"] for kind in target["kind"]}
+    packages = json.loads(read.stdout)["packages"]
+    product = next(package for package in packages if package["name"] == manifest["package"]["name"])
+    kinds = {kind for target in product["targets"] for kind in target["kind"]}
     if not {"lib", "bin"} <= kinds:
         fail(f"the manifest of the dependency stage has no library or no program: {sorted(kinds)}")
 

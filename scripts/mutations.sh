@@ -6,8 +6,9 @@
 #   scripts/mutations.sh relay claim   those whose file name has one of these words
 #
 # A patch begins with "Without: RULE". If histories do not show the rule (scripts of Redis, tables of errors, what heals
-# before a promise is broken), a second line names the test that has to fail: "Test: integration NAME", or "Test: lib NAME" for
-# a test of the library. Tests of the integration suite need servers: eval "$(scripts/services.sh env)" first.
+# before a promise is broken), a second line names the test that has to fail: "Test: integration NAME", "Test: simulation NAME"
+# for one on the models, or "Test: lib NAME" for a test of the library. Tests of the integration suite need servers:
+# eval "$(scripts/services.sh env)" first.
 #
 # Prints a table: what was taken out, which seed or test noticed, and the promise that was broken. Exits with 1 if one goes
 # unnoticed, or does not apply any more. HISTORIES (10000) is how many histories each may take. About a minute each.
@@ -35,9 +36,9 @@ copy() {
 # Plays histories on the copy; prints the first failure as "seed N: what was broken", or nothing.
 noticed() {
     local told
-    cargo build --quiet --manifest-path "$tree/Cargo.toml" --bin flashsale 2>"$tree/build.log" ||
+    cargo build --quiet --manifest-path "$tree/Cargo.toml" --package flashsale-simulator 2>"$tree/build.log" ||
         { tail -20 "$tree/build.log" >&2 && return 2; }
-    told=$("$CARGO_TARGET_DIR/debug/flashsale" simulate --seed 0 --histories "$histories" 2>/dev/null) || true
+    told=$("$CARGO_TARGET_DIR/debug/simulate" --seed 0 --histories "$histories" 2>/dev/null) || true
     grep -m 1 '^seed [0-9]*: ' <<<"$told" || true
 }
 

@@ -24,7 +24,10 @@ mod table;
 
 pub use admin::{Doctor, Reports};
 pub use app::{App, Probes};
-pub use assemble::{Backoffice, serve, serve_inside, serve_probes, watch_settlement};
+pub use assemble::{
+    Backoffice, Node, RunningWorker, serve, serve_inside, serve_probes, share_figures,
+    watch_settlement,
+};
 pub use openapi::{document, document_text};
 pub use readiness::Readiness;
 

@@ -13,12 +13,12 @@ mod known_passwords;
 mod migrate;
 mod openapi;
 mod operator;
+mod order;
 mod product;
 mod sale;
 mod seed;
 mod serve;
 mod settings;
-mod simulate;
 mod stress;
 mod target;
 mod user;
@@ -66,6 +66,7 @@ enum Command {
     Seed(seed::Seed),
     Product(product::Product),
     Sale(sale::Sale),
+    Order(order::Order),
     Actions(actions::Actions),
     Audit(audit::Audit),
     Backup(backup::Backup),
@@ -76,7 +77,6 @@ enum Command {
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
     Openapi(openapi::Openapi),
-    Simulate(simulate::Simulate),
 }
 
 impl Command {
@@ -88,6 +88,7 @@ impl Command {
             Self::Seed(seed) => Some(&seed.target),
             Self::Product(product) => Some(&product.target),
             Self::Sale(sale) => Some(&sale.target),
+            Self::Order(order) => Some(&order.target),
             Self::Actions(actions) => Some(&actions.target),
             Self::Audit(audit) => Some(&audit.target),
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
@@ -98,8 +99,7 @@ impl Command {
             | Self::Export(_)
             | Self::Import(_)
             | Self::Stress(_)
-            | Self::Openapi(_)
-            | Self::Simulate(_) => None,
+            | Self::Openapi(_) => None,
         };
         Intent {
             // Both read a data directory, whatever their arguments.
@@ -124,10 +124,6 @@ impl Cli {
 
 /// Runs the command. An error has one line of text.
 pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    // The simulator needs no configuration. It starts no logging, because the faults that it injects would fill the log.
-    if let Command::Simulate(simulate) = cli.command {
-        return simulate.run().map(|()| ExitCode::SUCCESS);
-    }
     // The document does not depend on the configuration.
     if let Command::Openapi(_) = cli.command {
         return openapi::Openapi::run().map(|()| ExitCode::SUCCESS);
@@ -155,6 +151,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Seed(seed) => seed.run(config).await,
             Command::Product(product) => product.run(config).await,
             Command::Sale(sale) => Box::pin(sale.run(config)).await,
+            Command::Order(order) => Box::pin(order.run(config)).await,
             Command::Actions(actions) => actions.run(config).await,
             Command::DeadLetters(dead_letters) => dead_letters.run(config).await,
             Command::Export(export) => export.run(config).await,
@@ -162,7 +159,6 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::User(user) => user.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
             Command::Openapi(_) => openapi::Openapi::run(),
-            Command::Simulate(simulate) => simulate.run(),
         }?;
         Ok(ExitCode::SUCCESS)
     });

@@ -3,15 +3,14 @@
 //! - [`port`]: the three ports (gate, log and ledger) and the types of their interfaces; below them [`ids`], [`account_key`] and
 //!   [`clock`]
 //! - [`auth`], [`sale`], [`order`]: the domain, by feature. `order` knows `sale`, `sale` knows `auth`, never backwards
-//! - [`engine`]: implementations of the ports: Redis, Kafka, PostgreSQL, embedded in one process, and models; the domain never
-//!   imports one
+//! - [`engine`]: implementations of the ports: Redis, Kafka, PostgreSQL, and embedded in one process; the domain never imports
+//!   one
 //! - [`rules`]: pure decisions that several engines share: settlement, and a sale's stock in memory
 //! - [`http`]: what all routes share: the server, the format of answers and errors
 //! - [`api`]: the HTTP contract above the domain: table of routes, handlers, mapping of errors, OpenAPI document
 //! - [`limit`]: rate limits with a bounded memory, for the domain
 //! - [`security`]: the security log: which client did what, and from which address
 //! - [`commands`]: the command line, which chooses the engines
-//! - [`simulation`]: runs the whole system on the models under injected faults, reproducible from a seed
 //! - [`stress`]: puts load on a running system over HTTP, and checks the answers that shoppers got
 //! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
 //!
@@ -34,7 +33,6 @@ pub mod push;
 pub mod rules;
 pub mod sale;
 pub mod security;
-pub mod simulation;
 pub mod stress;
 pub mod telemetry;
 pub mod terminal;

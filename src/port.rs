@@ -1,19 +1,20 @@
 //! The three ports: all that the domain knows of the servers behind it.
 //!
 //! [`StockGate`] decides who gets a unit, [`AttemptLog`] keeps the accepted attempts in order, [`Ledger`] is the system
-//! of record. Here are the traits and the plain types they speak in; the engines that implement them are under
+//! of record. Gate and ledger are split by role: code that reserves units takes `dyn Reservations`, not a whole gate.
+//!
+//! Here are the traits and the plain types they speak in; the engines that implement them are under
 //! `engine`, and nothing here knows any of them.
 
 mod account_store;
 mod accounts;
 mod admin;
-mod announcements;
 mod attempt;
+mod cluster_figures;
 mod dead_letters;
 mod gate;
 mod ledger;
 mod log;
-mod outcomes;
 mod ports;
 
 pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
@@ -27,30 +28,33 @@ pub use admin::{
     Movement, MovementId, MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage,
     Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
 };
-pub use announcements::{
-    Announcement, AnnouncementStream, News, ResultAnnouncements, ShopperResult,
-};
 pub use attempt::{Attempt, Outcome, Settlement};
+pub use cluster_figures::{
+    ApiFigures, AttemptRates, ClusterFigures, NODE_ENTRY_TTL, NodeEntry, NodeKind, NodeReport,
+    NodeStatus, PartitionOwners, WorkerFigures,
+};
 pub use dead_letters::{
     DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
     InvalidDeadLetterId,
 };
 pub use gate::{
-    CloseReason, GateError, GateStatus, HeldUnit, Holder, LoadToken, PendingEntry, PurchaseResult,
-    ReleaseOutcome, ReserveOutcome, ResultEntry, ResultQuery, SaleSwitch, SaleTerms, SaleWindow,
-    Standing, StockGate,
+    AccountMarks, Announcement, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
+    EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
+    LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry, PurchaseResult,
+    ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry, ResultQuery,
+    SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow, ShopperResult,
+    ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ledger::{
-    EndedOrder, Lease, Ledger, LedgerError, Member, NewUser, Offer, Position, Registration,
-    Rejection, SaleListing, SaleSnapshot, SettleBatch, SettleError, SettledAttempt, StoredUser,
+    AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
+    EndedOrder, EndedOrders, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NewUser,
+    Offer, PasswordHashOutcome, Position, Registration, Rejection, SaleListing, SaleListings,
+    SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser,
+    Withdrawals,
 };
 pub use log::{
-    AppendError, AttemptLog, DeadLetter, LogBatch, LogEntry, LogError, LogRecord, Offset,
+    AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,
     Partition, RawRecord,
-};
-pub use outcomes::{
-    ClaimOutcome, CloseRequest, EndOrdersOutcome, LoadStart, LoadStep, PasswordHashOutcome,
-    SeekOutcome, TermsOutcome, UnloadOutcome, WithdrawOutcome,
 };
 pub use ports::Ports;
 

@@ -8,11 +8,14 @@ pub(super) mod changes;
 pub(super) mod dead_letters;
 mod once;
 pub(super) mod orders;
+pub(super) mod overview;
 pub(super) mod products;
 pub(super) mod reports;
 pub(super) mod sales;
+pub(super) mod users;
 mod version;
 
+pub use overview::OverviewSource;
 pub use reports::{Doctor, Reports};
 
 use actix_web::http::Method;
@@ -38,6 +41,7 @@ macro_rules! errors {
     };
 }
 
+errors!(OVERVIEW:);
 errors!(LIST: ValidationFailed, BadRequest);
 errors!(LIST_OF_SALE: InvalidId, NotFound, ValidationFailed, BadRequest);
 errors!(SHOW: InvalidId, NotFound);
@@ -81,6 +85,7 @@ const SALE: &str = "/api/admin/sales/{saleId}";
 pub(super) fn table() -> Vec<Endpoint> {
     let patch = Method::PATCH;
     vec![
+        get("admin_overview", "/api/admin/overview", OVERVIEW, overview::show).needs(Read),
         get("admin_products", PRODUCTS, LIST, products::list).needs(Read),
         post("admin_create_product", PRODUCTS, CREATE_PRODUCT, products::create).needs(Change),
         get("admin_product", PRODUCT, SHOW, products::show).needs(Read),
@@ -99,6 +104,8 @@ pub(super) fn table() -> Vec<Endpoint> {
         get("admin_orders", "/api/admin/sales/{saleId}/orders", LIST_OF_SALE, orders::list).needs(Read),
         post("admin_cancel_order", "/api/admin/orders/{attemptId}/cancel", CHANGE, orders::cancel).needs(Change),
         get("admin_attempt", "/api/admin/attempts/{attemptId}", SHOW, attempts::show).needs(Read),
+        get("admin_users", "/api/admin/users", LIST, users::list).needs(Read),
+        get("admin_user", "/api/admin/users/{userId}", SHOW, users::show).needs(Read),
         get("admin_user_attempts", "/api/admin/users/{userId}/attempts", LIST_OF_SALE, attempts::of_user).needs(Read),
         get("admin_actions", "/api/admin/actions", LIST, actions::list).needs(Read),
         get("admin_dead_letters", "/api/admin/dead-letters", LIST, dead_letters::list).needs(Read),

@@ -5,14 +5,19 @@ use std::sync::Arc;
 use actix_web::web::{Data, ServiceConfig};
 
 use super::{
-    admin::Reports, health::MetricsPage, pages::Pages, readiness::Readiness, router, table,
-    table::Optional,
+    admin::{OverviewSource, Reports},
+    health::MetricsPage,
+    pages::Pages,
+    readiness::Readiness,
+    router, table,
 };
 use crate::{
     auth::{Auth, Directory, Tokens},
     clock::Clock,
+    config::ServerConfig,
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
+    port::{AccountStore, Credentials},
     push::{ResultFeed, SaleFeed},
     sale::{CatalogCalls, SaleCatalog, Steering},
 };
@@ -41,6 +46,9 @@ pub struct Operators {
     pub steering: Arc<Steering>,
     pub letters: Arc<DeadLetters>,
     pub reports: Arc<Reports>,
+    pub overview: Arc<OverviewSource>,
+    pub accounts: Arc<dyn AccountStore>,
+    pub credentials: Arc<dyn Credentials>,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -53,13 +61,8 @@ pub struct Probes {
 }
 
 impl App {
-    /// Hangs up the table with its optional parts.
-    pub(super) fn configure(
-        &self,
-        optional: Optional,
-        statuses: Statuses,
-        config: &mut ServiceConfig,
-    ) {
+    /// Hangs up the table.
+    pub(super) fn configure(&self, server: &ServerConfig, config: &mut ServiceConfig) {
         let (replies, deliveries) = ReplyQueue::open();
         // It ends with the thread.
         #[allow(clippy::disallowed_methods)]
@@ -74,7 +77,8 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(replies));
         self.install_operators(config);
-        router::mount(table::served(optional), statuses, config);
+        let statuses = Statuses::new(server.original_status_codes);
+        router::mount(table::served(server), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.
@@ -88,6 +92,9 @@ impl App {
             steering,
             letters,
             reports,
+            overview,
+            accounts,
+            credentials,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -96,7 +103,10 @@ impl App {
             .app_data(Data::new(self.pages.clone()))
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
-            .app_data(Data::from(reports));
+            .app_data(Data::from(reports))
+            .app_data(Data::from(overview))
+            .app_data(Data::from(accounts))
+            .app_data(Data::from(credentials));
         self.probes.clone().install(config);
     }
 }

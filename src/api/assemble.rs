@@ -4,20 +4,32 @@ use std::sync::Arc;
 
 use actix_web::web::ServiceConfig;
 use anyhow::Context;
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    App, Probes, Readiness, Reports, admin::Doctor, app::Operators, events, pages::Pages,
-    table::Optional,
+    App, Probes, Readiness, Reports,
+    admin::{Doctor, OverviewSource},
+    app::Operators,
+    events,
+    pages::Pages,
 };
 
 use crate::{
     auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
     config::{Config, ServerConfig},
-    http::{self, Statuses},
+    http::{self, OpenConnections},
     ids::LedgerId,
     lifecycle::Lifecycle,
-    order::{AttemptLimit, Services, SettlementLag, audit::Audit, dead_letters::DeadLetters},
-    port::{AccountStore, Administration, Ports, ResultAnnouncements},
+    order::{
+        AttemptLimit, Services, SettlementLag, WatchedServers,
+        audit::Audit,
+        dead_letters::DeadLetters,
+        figures::{ApiSource, OpenLetters, Overview, Reporter, SettlementCounts, WorkerSource},
+    },
+    port::{
+        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports,
+        ResultAnnouncements,
+    },
     push::{ResultFeed, SaleFeed},
     sale::Steering,
 };
@@ -30,6 +42,23 @@ pub struct Backoffice {
     pub accounts: Arc<dyn AccountStore>,
     pub administration: Arc<dyn Administration>,
     pub doctor: Doctor,
+    pub figures: Arc<dyn ClusterFigures>,
+    pub owners: Arc<dyn PartitionOwners>,
+}
+
+/// This process among the others of the system.
+pub struct Node {
+    /// Unique to the process, and the owner of its worker's leases.
+    pub id: String,
+    pub kind: NodeKind,
+    pub worker: Option<RunningWorker>,
+}
+
+/// A worker in this process.
+pub struct RunningWorker {
+    pub settlements: Arc<SettlementCounts>,
+    /// Cancelled when it has handed its partitions back.
+    pub ended: CancellationToken,
 }
 
 /// Starts the API on its port, as tasks of `lifecycle`. The catalog is read before the first client is let in. Answers what handlers
@@ -39,11 +68,13 @@ pub async fn serve(
     config: &Config,
     ports: Ports,
     backoffice: Backoffice,
+    node: Node,
     port: http::Bound,
     metrics: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> anyhow::Result<App> {
     let accounts = Arc::clone(&backoffice.accounts);
-    let operators = operators(config, &ports, backoffice);
+    let figures = Arc::clone(&backoffice.figures);
+    let operators = operators(lifecycle, config, &ports, backoffice);
     let lag = watch_settlement(lifecycle, ports.clone());
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
@@ -59,9 +90,10 @@ pub async fn serve(
         clock,
     } = ports;
     let engines = DirectoryEngines {
-        ledger: Arc::clone(&ledger),
-        gate: Arc::clone(&gate),
-        log: Arc::clone(&log),
+        ledger: ledger.clone(),
+        offsets: ledger.clone(),
+        gate: gate.clone(),
+        log: log.clone(),
         group: config.kafka.consumer_group.clone(),
     };
     let directory = Directory::open(lifecycle, engines)
@@ -76,7 +108,7 @@ pub async fn serve(
     let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
     let passwords = Passwords::new(&config.auth)?;
     let auth = Auth::new(
-        Arc::clone(&ledger),
+        ledger.clone(),
         accounts,
         Arc::clone(&directory),
         AuthLimits::new(&config.limits),
@@ -95,12 +127,20 @@ pub async fn serve(
             log,
             ledger,
             Arc::clone(&clock),
-            lag,
+            Arc::clone(&lag),
             config.server.settlement_lag,
         )),
         clock,
         metrics,
     };
+    let open = OpenConnections::default();
+    let (connections, listeners) = (open.clone(), open.clone());
+    let api = ApiSource {
+        attempts: Arc::clone(services.purchase.counts()),
+        connections: Arc::new(move || connections.count()),
+        listeners: Arc::new(move || listeners.listeners()),
+    };
+    share_figures(lifecycle, figures, &probes, lag, node, Some(api));
     let mut limits = config.limits.clone();
     if !config.server.production {
         // A developer's load comes from one address.
@@ -129,11 +169,10 @@ pub async fn serve(
     lifecycle.spawn("http", async move {
         // Tasks that end when nobody can ask them any more must find that the process is to end.
         let _until_then = app.clone();
-        let optional = Optional::of(&server_config);
-        let statuses = Statuses::new(server_config.original_status_codes);
-        let configure = move |service: &mut _| app.configure(optional, statuses, service);
+        let settings = server_config.clone();
+        let configure = move |service: &mut _| app.configure(&settings, service);
         let threads = server_config.http_threads;
-        match http::serve(listener, threads, &server_config, ending, configure).await {
+        match http::serve(listener, threads, &server_config, ending, open, configure).await {
             // HTTP first: what is behind it goes on until the last request is answered.
             Ok(()) => end.cancel(),
             Err(error) => tracing::error!(%error, "serving failed"),
@@ -142,21 +181,76 @@ pub async fn serve(
     Ok(for_inside)
 }
 
-fn operators(config: &Config, ports: &Ports, backoffice: Backoffice) -> Operators {
+/// Starts to share the figures of this process with the others: in the end until its worker has ended.
+pub fn share_figures(
+    lifecycle: &Lifecycle,
+    store: Arc<dyn ClusterFigures>,
+    probes: &Probes,
+    lag: Arc<SettlementLag>,
+    node: Node,
+    api: Option<ApiSource>,
+) {
+    let (watched, stop) = (Arc::clone(&probes.readiness), lifecycle.stop().clone());
+    lifecycle.spawn("readiness", async move { watched.watch(stop).await });
+    let until = node.worker.as_ref().map(|worker| worker.ended.clone());
+    let until = until.unwrap_or_else(|| lifecycle.stop().clone());
+    let readiness = Arc::clone(&probes.readiness);
+    let reporter = Reporter {
+        store,
+        id: node.id,
+        kind: node.kind,
+        started_at: probes.clock.now(),
+        api,
+        worker: node.worker.map(|worker| WorkerSource {
+            settlements: worker.settlements,
+            lag,
+        }),
+        is_ready: Arc::new(move || readiness.was_ready()),
+        draining: lifecycle.ending().drain.clone(),
+    };
+    lifecycle.spawn("figures", reporter.run(until));
+}
+
+fn operators(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    ports: &Ports,
+    backoffice: Backoffice,
+) -> Operators {
     let group = config.kafka.consumer_group.clone();
+    let letters = Arc::new(DeadLetters {
+        log: Arc::clone(&ports.log),
+        decisions: ports.ledger.clone(),
+        settled: ports.ledger.clone(),
+        clock: Arc::clone(&ports.clock),
+    });
+    let open_letters = Arc::new(OpenLetters::new(Arc::clone(&letters)));
+    let (counted, stop) = (Arc::clone(&open_letters), lifecycle.stop().clone());
+    lifecycle.spawn("open dead letters", async move {
+        counted.keep_counting(stop).await;
+    });
     Operators {
+        accounts: backoffice.accounts,
+        credentials: ports.ledger.clone(),
+        overview: Arc::new(OverviewSource {
+            overview: Overview {
+                figures: backoffice.figures,
+                owners: backoffice.owners,
+                log: Arc::clone(&ports.log),
+                group: group.clone(),
+                letters: open_letters,
+            },
+            gate: Arc::clone(&ports.gate),
+        }),
         steering: Arc::new(Steering {
             admin: backoffice.administration,
-            ledger: Arc::clone(&ports.ledger),
+            withdrawals: ports.ledger.clone(),
+            ended_orders: ports.ledger.clone(),
             gate: Some(Arc::clone(&ports.gate)),
             clock: Arc::clone(&ports.clock),
             keep: config.sale.result_ttl,
         }),
-        letters: Arc::new(DeadLetters {
-            log: Arc::clone(&ports.log),
-            ledger: Arc::clone(&ports.ledger),
-            clock: Arc::clone(&ports.clock),
-        }),
+        letters,
         reports: Arc::new(Reports {
             audit: Arc::new(Audit::of(ports.clone(), group)),
             doctor: backoffice.doctor,
@@ -206,7 +300,8 @@ fn serve_beside(
     let ending = lifecycle.ending().clone();
     let stop = lifecycle.stop().clone();
     lifecycle.spawn("probes", async move {
-        match http::serve(listener, 1, &config, ending, configure).await {
+        let open = OpenConnections::default();
+        match http::serve(listener, 1, &config, ending, open, configure).await {
             // They may end before the process does, and must not take it down.
             Ok(()) => stop.cancelled().await,
             Err(error) => tracing::error!(%error, "serving health and metrics failed"),
@@ -219,9 +314,14 @@ fn serve_beside(
 #[must_use]
 pub fn watch_settlement(lifecycle: &Lifecycle, ports: Ports) -> Arc<SettlementLag> {
     let lag = Arc::new(SettlementLag::default());
+    let servers = WatchedServers {
+        gate: ports.gate,
+        ledger: ports.ledger,
+        clock: ports.clock,
+    };
     let (watched, stop) = (Arc::clone(&lag), lifecycle.stop().clone());
     lifecycle.spawn("settlement lag", async move {
-        watched.watch(&ports, stop).await;
+        watched.watch(servers, stop).await;
     });
     lag
 }

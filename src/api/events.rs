@@ -90,8 +90,9 @@ pub async fn sale(
     if !wants_stream(&request) {
         return Ok(stream_of(&request, stream::empty()));
     }
-    seats.take(&request, client)?;
     let (now, news) = feed.listen(sale.0).ok_or(ErrorCode::SaleNotFound)?;
+    // The last: a connection that is refused goes on as one of a buyer.
+    seats.take(&request, client)?;
     let first = stream::iter([sale_event(&now)]);
     Ok(stream_of(&request, first.chain(changes(news))))
 }
@@ -119,10 +120,10 @@ pub async fn orders(
         return Ok(stream_of(&request, stream::empty()));
     }
     let SignedIn(identity) = shopper;
-    seats.take(&request, client)?;
     let listener = feed
         .listen(identity.user)
         .map_err(|TooManyStreams| ApiError::too_many(TOO_MANY))?;
+    seats.take(&request, client)?;
     let session = Session {
         identity,
         directory,

@@ -98,7 +98,9 @@ pub async fn attempt(
     purchase: Data<Purchase>,
     replies: Data<ReplyQueue>,
 ) -> Result<HttpResponse, ApiError> {
-    limit.check(shopper.0, client.0)?;
+    limit
+        .check(shopper.0, client.0)
+        .inspect_err(|_| purchase.counts().count_limited())?;
     let outcome = purchase.attempt(&replies, shopper.0, sale.0).await;
     let accepted = outcome
         .map_err(|refusal| ApiError::of_attempt(refusal, sale.0, || purchase.times_of(sale.0)))?;

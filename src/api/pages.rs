@@ -39,15 +39,16 @@ pub(super) struct Pages {
 
 impl Pages {
     pub(super) fn new(config: &PagesConfig, docs: bool) -> Self {
-        let images = config.image_origins.iter();
-        let images: String = images.map(|origin| format!(" {origin}")).collect();
+        let mut images = vec!["'self'", "data:"];
+        images.extend(config.image_origins.iter().map(String::as_str));
+        let images = images.join(" ");
         let ancestors = if config.frame_ancestors.is_empty() {
             "'none'".to_owned()
         } else {
             config.frame_ancestors.join(" ")
         };
         let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:{images}; connect-src 'self'; \
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}; require-trusted-types-for 'script'; trusted-types 'none'"
         );
         // The settings were read as origins, which have no character that a header may not have.

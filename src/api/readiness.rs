@@ -1,18 +1,27 @@
 //! Whether the servers behind this process answer, and whether its clock is right. Asked at most twice a second, however many probes come.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::{
     sync::Mutex,
     time::{Instant, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use crate::{
     clock::Clock,
     order::SettlementLag,
-    port::{AttemptLog, Ledger, StockGate},
+    port::{AttemptLog, GateProbe, LedgerProbe},
+    telemetry::LogThrottle,
 };
 
 /// How long a server may take to answer.
@@ -21,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const LARGEST_OFFSET: Duration = Duration::from_secs(3);
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_millis(500);
+/// How often [`Readiness::watch`] asks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Whether a server answers, or work is done in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
@@ -64,22 +75,35 @@ impl Dependencies {
 
 /// Asks the servers, and remembers their answers for a moment.
 pub struct Readiness {
-    gate: Arc<dyn StockGate>,
+    gate: Arc<dyn GateProbe>,
     log: Arc<dyn AttemptLog>,
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn LedgerProbe>,
     clock: Arc<dyn Clock>,
     lag: Arc<SettlementLag>,
     /// Zero: however long it takes.
     lag_limit: Duration,
     last: Mutex<Option<(Instant, Dependencies)>>,
+    /// What the last answers said.
+    was_ready: AtomicBool,
+    throttles: Throttles,
+}
+
+/// Of the log lines about each dependency.
+#[derive(Default)]
+struct Throttles {
+    gate: LogThrottle,
+    log: LogThrottle,
+    ledger: LogThrottle,
+    clock: LogThrottle,
+    settlement: LogThrottle,
 }
 
 impl Readiness {
     #[must_use]
     pub fn new(
-        gate: Arc<dyn StockGate>,
+        gate: Arc<dyn GateProbe>,
         log: Arc<dyn AttemptLog>,
-        ledger: Arc<dyn Ledger>,
+        ledger: Arc<dyn LedgerProbe>,
         clock: Arc<dyn Clock>,
         lag: Arc<SettlementLag>,
         lag_limit: Duration,
@@ -92,6 +116,8 @@ impl Readiness {
             lag,
             lag_limit,
             last: Mutex::default(),
+            was_ready: AtomicBool::new(false),
+            throttles: Throttles::default(),
         }
     }
 
@@ -105,9 +131,9 @@ impl Readiness {
             return dependencies;
         }
         let (gate, log, ledger, clock) = tokio::join!(
-            ask("gate", self.gate.ping()),
-            ask("log", self.log.ping()),
-            ask("ledger", self.ledger.ping()),
+            ask("gate", &self.throttles.gate, self.gate.ping()),
+            ask("log", &self.throttles.log, self.log.ping()),
+            ask("ledger", &self.throttles.ledger, self.ledger.ping()),
             self.compare_clocks()
         );
         let dependencies = Dependencies {
@@ -115,10 +141,31 @@ impl Readiness {
             log,
             ledger,
             clock,
-            settlement: settlement(self.lag.age(), self.lag_limit),
+            settlement: settlement(&self.throttles.settlement, self.lag.age(), self.lag_limit),
         };
+        self.was_ready
+            .store(dependencies.are_up(), Ordering::Relaxed);
         *last = Some((Instant::now(), dependencies));
         dependencies
+    }
+
+    /// What the last check said, a few seconds old at most while [`Readiness::watch`] runs.
+    #[must_use]
+    pub fn was_ready(&self) -> bool {
+        self.was_ready.load(Ordering::Relaxed)
+    }
+
+    /// Checks every two seconds until stopped.
+    pub async fn watch(&self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = self.check() => {}
+            }
+            if timeout(WATCH_INTERVAL, stop.cancelled()).await.is_ok() {
+                return;
+            }
+        }
     }
 }
 
@@ -135,38 +182,47 @@ impl Readiness {
         if offset <= LARGEST_OFFSET {
             return State::Up;
         }
-        let direction = if ahead > behind { "ahead of" } else { "behind" };
-        tracing::warn!(
-            "not ready: this machine's clock is {} s {direction} the stock gate's",
-            offset.as_secs()
-        );
+        if self.throttles.clock.allow() {
+            let direction = if ahead > behind { "ahead of" } else { "behind" };
+            tracing::warn!(
+                "not ready: this machine's clock is {} s {direction} the stock gate's",
+                offset.as_secs()
+            );
+        }
         State::Down
     }
 }
 
-fn settlement(age: Duration, limit: Duration) -> State {
+fn settlement(throttle: &LogThrottle, age: Duration, limit: Duration) -> State {
     if limit.is_zero() || age <= limit {
         return State::Up;
     }
-    tracing::warn!(
-        oldest_secs = age.as_secs(),
-        "not ready: accepted attempts are not settled (SETTLEMENT_LAG_SECS)"
-    );
+    if throttle.allow() {
+        tracing::warn!(
+            oldest_secs = age.as_secs(),
+            "not ready: accepted attempts are not settled (SETTLEMENT_LAG_SECS)"
+        );
+    }
     State::Late
 }
 
 async fn ask<E: std::fmt::Display>(
     server: &str,
+    throttle: &LogThrottle,
     answer: impl Future<Output = Result<(), E>>,
 ) -> State {
     match timeout(PATIENCE, answer).await {
         Ok(Ok(())) => State::Up,
         Ok(Err(error)) => {
-            tracing::warn!(server, %error, "not ready");
+            if throttle.allow() {
+                tracing::warn!(server, %error, "not ready");
+            }
             State::Down
         }
         Err(_) => {
-            tracing::warn!(server, "not ready: no answer in time");
+            if throttle.allow() {
+                tracing::warn!(server, "not ready: no answer in time");
+            }
             State::Down
         }
     }
@@ -178,12 +234,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_server_that_does_not_answer_is_down() {
-        assert_eq!(
-            ask("silent", std::future::pending::<Result<(), String>>()).await,
-            State::Down
-        );
-        assert_eq!(ask("broken", async { Err("broken") }).await, State::Down);
-        assert_eq!(ask("well", async { Ok::<_, String>(()) }).await, State::Up);
+        let throttle = LogThrottle::new();
+        let silent = std::future::pending::<Result<(), String>>();
+        assert_eq!(ask("silent", &throttle, silent).await, State::Down);
+        let broken = async { Err("broken") };
+        assert_eq!(ask("broken", &throttle, broken).await, State::Down);
+        let well = async { Ok::<_, String>(()) };
+        assert_eq!(ask("well", &throttle, well).await, State::Up);
     }
 
     #[test]
@@ -212,6 +269,7 @@ mod tests {
     #[test]
     fn settling_is_late_above_the_limit_and_never_without_one() {
         let secs = Duration::from_secs;
+        let settlement = |age, limit| settlement(&LogThrottle::new(), age, limit);
         assert_eq!(settlement(secs(30), secs(30)), State::Up);
         assert_eq!(settlement(secs(31), secs(30)), State::Late);
         assert_eq!(settlement(secs(1_000), secs(0)), State::Up);

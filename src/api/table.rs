@@ -182,42 +182,23 @@ pub(super) fn api() -> Vec<Endpoint> {
     table
 }
 
-/// The parts of the table that settings switch on.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Optional {
-    pub(super) api_docs: bool,
-    pub(super) metrics: bool,
-    pub(super) shop_page: bool,
-    pub(super) admin_page: bool,
-}
-
-impl Optional {
-    pub(super) fn of(config: &ServerConfig) -> Self {
-        Self {
-            api_docs: config.api_docs,
-            // In production metrics are for the inside: `serve_probes` serves them there.
-            metrics: !config.production,
-            shop_page: config.pages.shop,
-            admin_page: config.pages.admin,
-        }
-    }
-
-    fn has(self, path: &str) -> bool {
-        match path {
-            "/" => self.api_docs || self.shop_page,
-            "/metrics" => self.metrics,
-            "/admin" | "/admin/" => self.admin_page,
-            ASSET_PATH => self.shop_page || self.admin_page,
-            path => self.api_docs || !path.starts_with("/api-docs"),
-        }
-    }
-}
-
-/// What the API answers, with the optional parts that are switched on.
-pub(super) fn served(optional: Optional) -> Vec<Endpoint> {
+/// What the API answers by its settings.
+pub(super) fn served(config: &ServerConfig) -> Vec<Endpoint> {
     let mut table = api();
-    table.retain(|endpoint| optional.has(endpoint.path));
+    table.retain(|endpoint| is_served(config, endpoint.path));
     table
+}
+
+fn is_served(config: &ServerConfig, path: &str) -> bool {
+    let pages = &config.pages;
+    match path {
+        "/" => config.api_docs || pages.shop,
+        // In production metrics are for the inside: `serve_probes` serves them there.
+        "/metrics" => !config.production,
+        "/admin" | "/admin/" => pages.admin,
+        ASSET_PATH => pages.shop || pages.admin,
+        path => config.api_docs || !path.starts_with("/api-docs"),
+    }
 }
 
 /// The operators' console, and the files of all pages.

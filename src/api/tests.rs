@@ -36,7 +36,7 @@ use crate::{
     http::{self, Statuses},
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
-    port::{Ledger, Role},
+    port::Role,
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";
@@ -141,10 +141,9 @@ impl Server {
         let tokens = Arc::new(Tokens::new(&auth_config()));
         let passwords = Passwords::new(&auth_config()).unwrap();
         let accounts = Arc::new(Accounts::default());
-        let ledger: Arc<dyn Ledger> = accounts.clone();
-        let directory = directory(&Lifecycle::default(), Arc::clone(&ledger));
+        let directory = directory(&Lifecycle::default(), Arc::clone(&accounts));
         let auth = Auth::new(
-            ledger,
+            accounts.clone(),
             accounts,
             Arc::clone(&directory),
             AuthLimits::new(limits),
@@ -153,22 +152,29 @@ impl Server {
             Arc::clone(&clock),
         );
         let auth = Arc::new(auth);
-        let optional = table::Optional::of(&config);
+        let settings = config.clone();
         let pages = Pages::new(&config.pages, config.api_docs);
         let statuses = Statuses::new(config.original_status_codes);
         let mut running = JoinSet::new();
         running.spawn(async move {
-            http::serve(listener, 1, &config, ending, move |service| {
-                let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
-                service
-                    .app_data(Data::from(Arc::clone(&auth)))
-                    .app_data(Data::from(Arc::clone(&directory)))
-                    .app_data(Data::from(Arc::clone(&tokens)))
-                    .app_data(Data::from(Arc::clone(&clock)))
-                    .app_data(Data::new(pages.clone()))
-                    .app_data(Data::new(page));
-                router::mount(table::served(optional), statuses, service);
-            })
+            http::serve(
+                listener,
+                1,
+                &config,
+                ending,
+                http::OpenConnections::default(),
+                move |service| {
+                    let page: MetricsPage = Arc::new(|| "up 1\n".to_owned());
+                    service
+                        .app_data(Data::from(Arc::clone(&auth)))
+                        .app_data(Data::from(Arc::clone(&directory)))
+                        .app_data(Data::from(Arc::clone(&tokens)))
+                        .app_data(Data::from(Arc::clone(&clock)))
+                        .app_data(Data::new(pages.clone()))
+                        .app_data(Data::new(page));
+                    router::mount(table::served(&settings), statuses, service);
+                },
+            )
             .await
         });
         Self {

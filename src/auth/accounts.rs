@@ -1,4 +1,4 @@
-//! A ledger of accounts alone, for tests of what happens before and behind it.
+//! Accounts in memory, for tests of what happens before and behind them.
 
 use std::{
     collections::BTreeMap,
@@ -7,37 +7,73 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 
 use super::{Directory, DirectoryEngines};
 use crate::{
     account_key::AccountKey,
-    clock::{Clock, SystemClock},
-    engine::model::{ModelGate, ModelLog},
-    ids::{AttemptId, LedgerId, SaleId, UserId},
+    ids::UserId,
     lifecycle::Lifecycle,
     port::{
-        Access, AccountChanges, AccountPage, AccountPosition, AccountStore, DeadLetterDecision,
-        FoundAccount, Lease, Ledger, LedgerError, Listed, Member, Movement, MovementId, NewUser,
-        Offset, Outcome, Partition, PasswordHashOutcome, Position, Registration, ResetHash, Role,
-        SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch, SettleError,
-        SettledAttempt, Settlement, StoredUser,
+        Access, AccountChanges, AccountDirectory, AccountMarks, AccountPage, AccountPosition,
+        AccountStore, CommittedOffsets, Credentials, FoundAccount, GateError, LedgerError, Listed,
+        LogEnds, LogError, NewUser, Offset, Partition, PasswordHashOutcome, Registration,
+        ResetHash, Role, SessionRule, StoredUser,
     },
 };
 
 /// A directory in which every account exists.
-pub(crate) fn directory(lifecycle: &Lifecycle, ledger: Arc<dyn Ledger>) -> Arc<Directory> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+pub(crate) fn directory(lifecycle: &Lifecycle, accounts: Arc<Accounts>) -> Arc<Directory> {
     let engines = DirectoryEngines {
-        ledger,
-        gate: Arc::new(ModelGate::server(clock)),
-        log: Arc::new(ModelLog::new(1)),
+        ledger: accounts,
+        offsets: Arc::new(EmptyLog),
+        gate: Arc::new(NoMark),
+        log: Arc::new(EmptyLog),
         group: "workers".to_owned(),
     };
     Directory::without_memory(lifecycle, engines)
 }
 
-/// Accounts in memory. All other calls answer that the ledger is broken.
+/// A log without records.
+struct EmptyLog;
+
+#[async_trait]
+impl LogEnds for EmptyLog {
+    fn name(&self) -> &'static str {
+        "attempts"
+    }
+
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for EmptyLog {
+    async fn committed_offsets(
+        &self,
+        _: &str,
+        _: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        Ok(BTreeMap::new())
+    }
+}
+
+/// A gate that needs no note of account ids, as the one in memory.
+struct NoMark;
+
+#[async_trait]
+impl AccountMarks for NoMark {
+    async fn account_mark(&self) -> Result<Option<i64>, GateError> {
+        Ok(Some(0))
+    }
+
+    async fn raise_account_mark(&self, _: i64) -> Result<(), GateError> {
+        Ok(())
+    }
+}
+
+/// Accounts in memory.
 #[derive(Default)]
 pub(crate) struct Accounts(Mutex<Vec<NewUser>>);
 
@@ -46,11 +82,7 @@ fn broken<T, E: From<LedgerError>>() -> Result<T, E> {
 }
 
 #[async_trait]
-impl Ledger for Accounts {
-    fn id(&self) -> LedgerId {
-        LedgerId::NONE
-    }
-
+impl AccountDirectory for Accounts {
     async fn register(&self, user: &NewUser, _: i64) -> Result<Registration, LedgerError> {
         let mut accounts = self.0.lock().unwrap();
         let same = |one: &str, other: &str| AccountKey::of(one) == AccountKey::of(other);
@@ -70,10 +102,6 @@ impl Ledger for Accounts {
 
     async fn continue_accounts_above(&self, _: UserId) -> Result<(), LedgerError> {
         Ok(())
-    }
-
-    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
-        broken()
     }
 
     async fn account_changes(
@@ -116,7 +144,10 @@ impl Ledger for Accounts {
         };
         Ok(ids.iter().map(found).collect())
     }
+}
 
+#[async_trait]
+impl Credentials for Accounts {
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
         // As PostgreSQL does.
         if username.contains('\0') {
@@ -158,103 +189,6 @@ impl Ledger for Accounts {
         new.clone_into(&mut account.password_hash);
         Ok(PasswordHashOutcome::Replaced)
     }
-
-    async fn sales(&self, _: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
-        broken()
-    }
-
-    async fn settle(&self, _: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
-        broken()
-    }
-
-    async fn outcomes(&self, _: &[AttemptId]) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
-        broken()
-    }
-
-    async fn snapshot(&self, _: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
-        broken()
-    }
-
-    async fn ended_orders(
-        &self,
-        _: &[SaleId],
-        _: u32,
-    ) -> Result<Vec<crate::port::EndedOrder>, LedgerError> {
-        broken()
-    }
-
-    async fn note_ended(&self, _: &[crate::port::EndedOrder]) -> Result<(), LedgerError> {
-        broken()
-    }
-
-    async fn pending_movements(&self, _: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
-        broken()
-    }
-
-    async fn unlisted_movements(&self, _: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
-        broken()
-    }
-
-    async fn movements(&self, _: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
-        broken()
-    }
-
-    async fn close_withdrawal(
-        &self,
-        _: MovementId,
-        _: u32,
-    ) -> Result<Option<Movement>, LedgerError> {
-        broken()
-    }
-
-    async fn heartbeat(
-        &self,
-        _: &Member,
-        _: i32,
-        _: Duration,
-    ) -> Result<(Vec<Lease>, usize), LedgerError> {
-        broken()
-    }
-
-    async fn release(&self, _: &Member, _: &[Partition]) -> Result<(), LedgerError> {
-        broken()
-    }
-
-    async fn leave(&self, _: &Member) -> Result<(), LedgerError> {
-        broken()
-    }
-
-    async fn committed_offsets(
-        &self,
-        _: &str,
-        _: &str,
-    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        Ok(BTreeMap::new())
-    }
-
-    async fn seek(&self, _: &Position, _: Offset, _: Offset) -> Result<SeekOutcome, LedgerError> {
-        broken()
-    }
-
-    async fn settled(
-        &self,
-        _: Option<AttemptId>,
-        _: u32,
-    ) -> Result<Vec<SettledAttempt>, LedgerError> {
-        broken()
-    }
-
-    async fn note_decision(&self, _: &str, _: &DeadLetterDecision) -> Result<(), LedgerError> {
-        broken()
-    }
-
-    async fn decisions(&self, _: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
-        broken()
-    }
-
-    async fn ping(&self) -> Result<(), LedgerError> {
-        broken()
-    }
 }
 
 /// Changes of accounts are tested on the ledgers that keep them.
@@ -265,6 +199,10 @@ impl AccountStore for Accounts {
     }
 
     async fn account(&self, _: UserId) -> Result<Option<StoredUser>, LedgerError> {
+        broken()
+    }
+
+    async fn account_of_email(&self, _: &str) -> Result<Option<StoredUser>, LedgerError> {
         broken()
     }
 

@@ -40,7 +40,7 @@ use super::Identity;
 use crate::{
     ids::UserId,
     lifecycle::Lifecycle,
-    port::{AttemptLog, Ledger, LedgerError, SessionRule, StockGate},
+    port::{AccountDirectory, AccountMarks, CommittedOffsets, LedgerError, LogEnds, SessionRule},
 };
 
 /// How long a start waits for all accounts to be read. It goes on behind it; meanwhile accounts are looked up.
@@ -62,9 +62,10 @@ pub enum AccountRefusal {
 
 /// What the directory is kept by.
 pub struct DirectoryEngines {
-    pub ledger: Arc<dyn Ledger>,
-    pub gate: Arc<dyn StockGate>,
-    pub log: Arc<dyn AttemptLog>,
+    pub ledger: Arc<dyn AccountDirectory>,
+    pub offsets: Arc<dyn CommittedOffsets>,
+    pub gate: Arc<dyn AccountMarks>,
+    pub log: Arc<dyn LogEnds>,
     /// The consumer group whose committed offsets count.
     pub group: String,
 }

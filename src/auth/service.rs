@@ -15,7 +15,7 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{AccountStore, Ledger, NewUser, PasswordHashOutcome, Registration, StoredUser},
+    port::{AccountStore, Credentials, NewUser, PasswordHashOutcome, Registration, StoredUser},
     security::{self, Event},
     telemetry::LogThrottle,
 };
@@ -37,7 +37,7 @@ pub struct LoginSession {
 
 /// Registers shoppers and logs them in.
 pub struct Auth {
-    ledger: Arc<dyn Ledger>,
+    credentials: Arc<dyn Credentials>,
     pub(super) accounts: Arc<dyn AccountStore>,
     pub(super) directory: Arc<Directory>,
     pub(super) limits: AuthLimits,
@@ -51,7 +51,7 @@ pub struct Auth {
 impl Auth {
     #[must_use]
     pub fn new(
-        ledger: Arc<dyn Ledger>,
+        credentials: Arc<dyn Credentials>,
         accounts: Arc<dyn AccountStore>,
         directory: Arc<Directory>,
         limits: AuthLimits,
@@ -60,7 +60,7 @@ impl Auth {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
-            ledger,
+            credentials,
             accounts,
             directory,
             limits,
@@ -157,7 +157,7 @@ impl Auth {
 
     async fn compare(&self, login: CompleteLogin) -> Result<LoginSession, AuthError> {
         let (found, spellings) = if login.is_possible() {
-            let found = self.ledger.find_user(&login.username).await?;
+            let found = self.credentials.find_user(&login.username).await?;
             (found, login.spellings())
         } else {
             (None, vec![String::new()])
@@ -191,7 +191,7 @@ impl Auth {
         let renewed = match self.passwords.hash_if_idle(password).await {
             Ok(None) => return,
             Ok(Some(hash)) => self
-                .ledger
+                .credentials
                 .replace_password_hash(user.id, &user.password_hash, &hash)
                 .await
                 .map_err(|error| error.to_string()),

@@ -43,7 +43,8 @@ pub struct Identity {
 
 impl Identity {
     /// A shopper's, as a token issued then says it.
-    pub(crate) fn of_shopper(user: UserId, issued_at: i64) -> Self {
+    #[must_use]
+    pub fn of_shopper(user: UserId, issued_at: i64) -> Self {
         Self {
             user,
             role: Role::User,

@@ -25,14 +25,15 @@ pub(super) async fn system(
     config: &Config,
     stop: &CancellationToken,
 ) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
-    with(ledger(config, stop), config, stop).await
+    let (ports, ledger, _) = with(ledger(config, stop), config, stop).await?;
+    Ok((ports, ledger))
 }
 
-/// The same, for `serve` and `work`: fails if the user of PostgreSQL lacks a right that they need.
+/// The same with the gate, for `serve` and `work`: fails if the user of PostgreSQL lacks a right that they need.
 pub(super) async fn with_rights(
     config: &Config,
     stop: &CancellationToken,
-) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
+) -> anyhow::Result<(Ports, Arc<PostgresLedger>, Arc<RedisGate>)> {
     let ledger = patiently(
         "PostgreSQL",
         config.server.startup_timeout,
@@ -48,7 +49,7 @@ async fn with(
     ledger: impl Future<Output = anyhow::Result<PostgresLedger>>,
     config: &Config,
     stop: &CancellationToken,
-) -> anyhow::Result<(Ports, Arc<PostgresLedger>)> {
+) -> anyhow::Result<(Ports, Arc<PostgresLedger>, Arc<RedisGate>)> {
     let gate = patiently(
         "Redis",
         config.server.startup_timeout,
@@ -58,13 +59,14 @@ async fn with(
     );
     let (ledger, log, gate) = tokio::try_join!(ledger, log(config, stop), gate)?;
     let (id, ledger) = (ledger.id(), Arc::new(ledger));
+    let gate = Arc::new(gate.of_ledger(id));
     let ports = Ports {
-        gate: Arc::new(gate.of_ledger(id)),
+        gate: gate.clone(),
         log: Arc::new(log.of_ledger(id)),
         ledger: ledger.clone(),
         clock: Arc::new(SystemClock),
     };
-    Ok((ports, ledger))
+    Ok((ports, ledger, gate))
 }
 
 /// Connects to PostgreSQL alone.

@@ -92,7 +92,8 @@ impl DeadLetters {
             let ports = engines.ports();
             let letters = DeadLetterQueue {
                 log: ports.log,
-                ledger: ports.ledger,
+                decisions: ports.ledger.clone(),
+                settled: ports.ledger,
                 clock: ports.clock,
             };
             let done = self.step.run(&config, letters).await;
@@ -104,9 +105,11 @@ impl DeadLetters {
         let stop = lifecycle.stop();
         let (log, ledger) =
             tokio::try_join!(connect::log(&config, stop), connect::ledger(&config, stop))?;
+        let ledger = Arc::new(ledger);
         let letters = DeadLetterQueue {
             log: Arc::new(log),
-            ledger: Arc::new(ledger),
+            decisions: ledger.clone(),
+            settled: ledger,
             clock: Arc::new(SystemClock),
         };
         tokio::select! {
@@ -175,7 +178,7 @@ fn letter_name(letter: DeadLetterId) -> String {
 
 /// Prints dead letters page by page, because there may be many.
 async fn list(letters: &DeadLetterQueue, only_open: bool) -> anyhow::Result<()> {
-    let decisions = letters.ledger.decisions(letters.log.name()).await?;
+    let decisions = letters.decisions.decisions(letters.log.name()).await?;
     let mut count = 0_u64;
     for partition in (0..letters.log.dead_letter_partitions()).map(Partition) {
         let mut next = Offset(0);

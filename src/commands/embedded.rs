@@ -7,8 +7,12 @@ use std::{
 
 use anyhow::Context;
 
-use super::{target::must_hold_data, work::spawn_worker};
+use super::{
+    target::must_hold_data,
+    work::{new_id, spawn_worker},
+};
 use crate::{
+    api::Node,
     auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
@@ -17,7 +21,7 @@ use crate::{
         embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     },
     lifecycle::Lifecycle,
-    port::{AccountStore, Administration, Ledger, Ports, SaleListing},
+    port::{AccountStore, Administration, Ledger, NodeKind, PartitionOwners, Ports, SaleListing},
     terminal::{Plain, say},
 };
 
@@ -40,7 +44,7 @@ pub(super) async fn start(
     config: &Config,
     directory: PathBuf,
     seed_if_empty: bool,
-) -> anyhow::Result<Running> {
+) -> anyhow::Result<(Running, Node)> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let (settings, its_clock) = (config.clone(), Arc::clone(&clock));
     let open = move || open(&settings, &its_clock, &directory, seed_if_empty);
@@ -54,16 +58,23 @@ pub(super) async fn start(
             () = stop.cancelled() => {}
         }
     });
-    if config.worker.enabled {
+    let id = new_id(NodeKind::Embedded);
+    let worker = if config.worker.enabled {
         let mut config = config.clone();
         GROUP.clone_into(&mut config.kafka.consumer_group);
-        spawn_worker(lifecycle, &config, running.ports());
+        Some(spawn_worker(lifecycle, &config, running.ports(), &id))
     } else {
         tracing::warn!(
             "the consumer is disabled (ENABLE_CONSUMER=false): no sale is opened and nothing is settled"
         );
-    }
-    Ok(running)
+        None
+    };
+    let node = Node {
+        id,
+        kind: NodeKind::Embedded,
+        worker,
+    };
+    Ok((running, node))
 }
 
 fn open(
@@ -198,6 +209,11 @@ impl Running {
 
     /// The ledger as operators use it.
     pub(super) fn administration(&self) -> Arc<dyn Administration> {
+        self.engines.ledger.clone()
+    }
+
+    /// Who reads the log.
+    pub(super) fn owners(&self) -> Arc<dyn PartitionOwners> {
         self.engines.ledger.clone()
     }
 

@@ -59,7 +59,7 @@ async fn settle(mut config: Config, directory: PathBuf) -> anyhow::Result<DataDi
     let lifecycle = Lifecycle::default();
     // The worker is needed here even if ENABLE_CONSUMER disables it for `serve`.
     config.worker.enabled = true;
-    let running = embedded::start(&lifecycle, &config, directory, false).await?;
+    let (running, _) = embedded::start(&lifecycle, &config, directory, false).await?;
     let deadline = Instant::now() + SETTLING;
     let settled = loop {
         match is_settled(&running.ports(), embedded::GROUP).await {

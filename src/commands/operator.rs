@@ -58,7 +58,8 @@ pub(super) async fn with_steering<T>(
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let steering = Steering {
             admin: ledger.clone(),
-            ledger,
+            withdrawals: ledger.clone(),
+            ended_orders: ledger,
             // It is in the memory of `serve`, which looks for changes twice a second.
             gate: None,
             clock,
@@ -75,7 +76,8 @@ pub(super) async fn with_steering<T>(
     let (ports, ledger) = connect::system(config, stop).await?;
     let steering = Steering {
         admin: ledger,
-        ledger: ports.ledger,
+        withdrawals: ports.ledger.clone(),
+        ended_orders: ports.ledger,
         gate: Some(ports.gate),
         clock: ports.clock,
         keep,

@@ -5,7 +5,7 @@ mod print;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{
-    operator::{Who, with_steering},
+    operator::{Who, plain, with_steering},
     target::Target,
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         Steering,
         forms::{Mode, ReasonForm, SaleForm, SalePatch, StockForm},
     },
-    terminal::{print_json, say},
+    terminal::{print_json, say, shown_json},
 };
 
 /// Orders that are read at once.
@@ -75,11 +75,12 @@ enum Step {
     Stock(Stock),
     /// Show where the units are
     Balance { sale: SaleId },
-    /// Print all orders
+    /// Print all orders, as CSV or with --json a JSON object a line
     Orders {
         sale: SaleId,
-        #[arg(long, value_enum, default_value = "csv")]
-        format: Format,
+        /// [default: csv, with --json ndjson]
+        #[arg(long, value_enum)]
+        format: Option<Format>,
     },
 }
 
@@ -239,7 +240,14 @@ impl Step {
             Self::End(change) => change.make(SaleChange::End, with).await,
             Self::Cancel(change) => change.make(SaleChange::Cancel, with).await,
             Self::Stock(stock) => stock.run(with).await,
-            Self::Orders { sale, format } => orders(steering, sale, format).await,
+            Self::Orders { sale, format } => {
+                let otherwise = if printer.json {
+                    Format::Ndjson
+                } else {
+                    Format::Csv
+                };
+                orders(steering, sale, format.unwrap_or(otherwise)).await
+            }
         }
     }
 }
@@ -320,8 +328,8 @@ async fn orders(steering: &Steering, sale: SaleId, format: Format) -> anyhow::Re
         for order in orders {
             let body = OrderBody::from(order);
             match format {
-                Format::Csv => say!("{}", body.csv()),
-                Format::Ndjson => say!("{}", serde_json::to_string(&body)?),
+                Format::Csv => say!("{}", plain(&body.csv())),
+                Format::Ndjson => say!("{}", shown_json(&serde_json::to_string(&body)?)),
             }
         }
         if is_last {

@@ -5,12 +5,14 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use anyhow::Context;
 use clap::Args;
 
-use super::{connect, doctor, embedded, known_passwords, target::Target};
+use super::{connect, doctor, embedded, known_passwords, target::Target, work::new_id};
 use crate::{
-    api::{self, Backoffice},
+    api::{self, Backoffice, Node},
     config::{Config, with_port},
+    engine::embedded::MemoryFigures,
     http::{self, Bound},
     lifecycle::Lifecycle,
+    port::{NodeKind, Ports},
     telemetry,
 };
 
@@ -50,7 +52,10 @@ impl Serve {
         self.target.is_embedded()
     }
 
-    pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
+    pub(super) async fn run(self, mut config: Config) -> anyhow::Result<()> {
+        if self.is_embedded() {
+            embedded::GROUP.clone_into(&mut config.kafka.consumer_group);
+        }
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
         lifecycle.drain_on_signals()?;
@@ -84,27 +89,19 @@ impl Serve {
             }
             None => None,
         };
-        let (ports, backoffice) = if let Some(embedded) = &embedded {
-            let backoffice = Backoffice {
-                accounts: embedded.accounts(),
-                administration: embedded.administration(),
-                doctor: doctor::report_of_data_file(&config, embedded.ports()),
-            };
-            (embedded.ports(), backoffice)
-        } else {
-            let (ports, ledger) = connect::with_rights(&config, &lifecycle.ending().drain).await?;
-            let backoffice = Backoffice {
-                accounts: ledger.clone(),
-                administration: ledger,
-                doctor: doctor::report_of_servers(&config),
-            };
-            (ports, backoffice)
+        let (embedded, node) = embedded.unzip();
+        let (ports, backoffice, node) = match (&embedded, node) {
+            (Some(embedded), Some(node)) => {
+                let (ports, backoffice) = of_process(&config, embedded);
+                (ports, backoffice, node)
+            }
+            _ => on_servers(&config, &lifecycle).await?,
         };
         if config.server.production {
             known_passwords::refuse(&config.auth, backoffice.accounts.as_ref()).await?;
         }
         let metrics = Arc::new(move || metrics.render());
-        let starting = api::serve(&lifecycle, &config, ports, backoffice, port, metrics);
+        let starting = api::serve(&lifecycle, &config, ports, backoffice, node, port, metrics);
         let app = if embedded.is_some() {
             // A data file answers at once, and is closed by nobody else than below.
             starting.await?
@@ -143,6 +140,39 @@ impl Serve {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// The engines of this process, and what operators work with.
+fn of_process(config: &Config, embedded: &embedded::Running) -> (Ports, Backoffice) {
+    let backoffice = Backoffice {
+        accounts: embedded.accounts(),
+        administration: embedded.administration(),
+        doctor: doctor::report_of_data_file(config, embedded.ports()),
+        figures: Arc::new(MemoryFigures::default()),
+        owners: embedded.owners(),
+    };
+    (embedded.ports(), backoffice)
+}
+
+/// Connects to the servers.
+async fn on_servers(
+    config: &Config,
+    lifecycle: &Lifecycle,
+) -> anyhow::Result<(Ports, Backoffice, Node)> {
+    let (ports, ledger, gate) = connect::with_rights(config, &lifecycle.ending().drain).await?;
+    let backoffice = Backoffice {
+        accounts: ledger.clone(),
+        administration: ledger.clone(),
+        doctor: doctor::report_of_servers(config),
+        figures: gate,
+        owners: ledger,
+    };
+    let node = Node {
+        id: new_id(NodeKind::Api),
+        kind: NodeKind::Api,
+        worker: None,
+    };
+    Ok((ports, backoffice, node))
 }
 
 /// Listens on a port. `settings` are the settings to name in the error.

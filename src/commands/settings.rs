@@ -54,6 +54,7 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         ],
         Command::Product(product) => vec![target(product.is_embedded()), &["operator."]],
         Command::Sale(sale) => vec![target(sale.is_embedded()), &["operator."]],
+        Command::Order(order) => vec![target(order.is_embedded()), &["operator."]],
         Command::Actions(actions) => vec![target(actions.is_embedded())],
         Command::Audit(audit) => vec![target(audit.is_embedded())],
         Command::DeadLetters(letters) => vec![target(letters.is_embedded()), &["operator."]],
@@ -74,7 +75,7 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         Command::Doctor(_) => vec![SERVERS, WORKER, &["server.", "auth.", "limits."]],
         Command::Stress(stress) if stress.uses_servers() => vec![SERVERS, &["stress.", "auth."]],
         Command::Stress(_) => vec![&["stress."]],
-        Command::Openapi(_) | Command::Simulate(_) => vec![],
+        Command::Openapi(_) => vec![],
     };
     ALWAYS.iter().chain(more.concat().iter()).copied().collect()
 }

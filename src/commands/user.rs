@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
 use self::{action_log::ActionLog, secret::NewPassword};
-use super::{connect, embedded, target::Target};
+use super::{connect, embedded, operator::plain, target::Target};
 use crate::{
     auth::{OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, raise_lost_mark},
     clock::{Clock, SystemClock},
@@ -18,7 +18,7 @@ use crate::{
     ids::UserId,
     lifecycle::Lifecycle,
     port::{
-        Access, AccountStore, ActionName, Ledger, Listed, NewUser, Ports, Registration, Role,
+        Access, AccountStore, ActionName, Credentials, Listed, NewUser, Ports, Registration, Role,
         SessionRule, StoredUser,
     },
 };
@@ -79,9 +79,17 @@ enum Step {
         username: String,
         #[arg(value_parser = role())]
         role: Role,
+        /// Also of the last admin that is enabled
+        #[arg(long)]
+        force: bool,
     },
     /// Let nobody log in to an account, and end its sessions
-    Disable { username: String },
+    Disable {
+        username: String,
+        /// Also the last admin that is enabled
+        #[arg(long)]
+        force: bool,
+    },
     /// Let the owner of an account log in again
     Enable { username: String },
     /// Set another password, generated and printed once, and end the account's sessions
@@ -101,7 +109,7 @@ fn role() -> impl TypedValueParser<Value = Role> {
 
 /// The accounts, and what their changes need.
 struct Accounts {
-    ledger: Arc<dyn Ledger>,
+    credentials: Arc<dyn Credentials>,
     store: Arc<dyn AccountStore>,
     /// The id above which a new account's has to be.
     above: i64,
@@ -131,8 +139,8 @@ impl User {
         let by = self.by.clone().or_else(|| config.operator.name.clone());
         let by = by.filter(|name| !name.is_empty());
         let by = by.context("who does it? Say so with --by, or set FLASHSALE_OPERATOR")?;
-        let accounts = |ledger, store, actions, above| Accounts {
-            ledger,
+        let accounts = |credentials, store, actions, above| Accounts {
+            credentials,
             store,
             above,
             auth: config.auth.clone(),
@@ -174,7 +182,8 @@ impl User {
 /// No account ever had an id above this one, also not in a state of the database that is lost.
 async fn ids_above(ports: &Ports, group: &str) -> anyhow::Result<i64> {
     let (gate, log) = (ports.gate.as_ref(), ports.log.as_ref());
-    let mark = raise_lost_mark(ports.ledger.as_ref(), gate, log, group).await?;
+    let ledger = ports.ledger.as_ref();
+    let mark = raise_lost_mark(ledger, ledger, gate, log, group).await?;
     mark.context("Redis lost its note of account ids, and the log is not settled yet: run `flashsale work` and try again")
 }
 
@@ -200,13 +209,24 @@ impl Step {
                 let listed = if all { Listed::All } else { Listed::Staff };
                 accounts.list(listed, json).await
             }
-            Self::Role { username, role } => {
+            Self::Role {
+                username,
+                role,
+                force,
+            } => {
                 let user = accounts.find(&username).await?;
+                if role != Role::Admin && !force {
+                    accounts.keep_an_admin(&user).await?;
+                }
                 changed(accounts.store.set_role(user.id, role).await?)?;
                 let (name, said) = (ActionName::SetRole, "changed");
                 accounts.done(name, &user, said, None, json).await
             }
-            Self::Disable { username } => {
+            Self::Disable { username, force } => {
+                if !force {
+                    let user = accounts.find(&username).await?;
+                    accounts.keep_an_admin(&user).await?;
+                }
                 accounts.set_access(&username, Access::Disabled, json).await
             }
             Self::Enable { username } => {
@@ -248,13 +268,17 @@ impl Step {
     }
 }
 
+fn is_enabled_admin(user: &StoredUser) -> bool {
+    user.role == Role::Admin && user.sessions.access == Access::Enabled
+}
+
 fn changed(rule: Option<SessionRule>) -> anyhow::Result<()> {
     rule.map(drop).context("the account is gone")
 }
 
 impl Accounts {
     async fn find(&self, username: &str) -> anyhow::Result<StoredUser> {
-        let found = self.ledger.find_user(username).await?;
+        let found = self.credentials.find_user(username).await?;
         found.with_context(|| format!("there is no account with the username {username}"))
     }
 
@@ -274,6 +298,29 @@ impl Accounts {
             Registration::Registered(id) => Ok(id),
             Registration::UsernameTaken => anyhow::bail!("the username is taken"),
             Registration::EmailTaken => anyhow::bail!("the e-mail address is taken"),
+        }
+    }
+
+    /// Fails if this account is the last admin that is enabled: nobody could make operators over HTTP any more.
+    async fn keep_an_admin(&self, user: &StoredUser) -> anyhow::Result<()> {
+        if !is_enabled_admin(user) {
+            return Ok(());
+        }
+        let mut after = None;
+        loop {
+            let page = self.store.list_accounts(Listed::Staff, after, PAGE).await?;
+            if page
+                .iter()
+                .any(|other| other.id != user.id && is_enabled_admin(other))
+            {
+                return Ok(());
+            }
+            after = page.last().map(|user| user.id);
+            anyhow::ensure!(
+                page.len() == PAGE as usize,
+                "{} is the last admin that is enabled; make another one first, or use --force",
+                plain(&user.username)
+            );
         }
     }
 

@@ -3,16 +3,17 @@
 use std::{sync::Arc, time::Duration};
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::connect;
 use crate::{
-    api::{self, Probes, Readiness},
+    api::{self, Node, Probes, Readiness, RunningWorker},
     clock::SystemClock,
     config::Config,
     lifecycle::Lifecycle,
     order::{Worker, WorkerSettings},
-    port::Ports,
+    port::{NodeKind, Ports},
     telemetry,
 };
 
@@ -36,31 +37,38 @@ impl Work {
         let metrics = telemetry::start_metrics()?;
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
-        let (ports, _) = connect::with_rights(&config, lifecycle.stop()).await?;
+        let (ports, _, figures) = connect::with_rights(&config, lifecycle.stop()).await?;
 
         let lag = api::watch_settlement(&lifecycle, ports.clone());
+        let readiness = Readiness::new(
+            ports.gate.clone(),
+            ports.log.clone(),
+            ports.ledger.clone(),
+            ports.clock.clone(),
+            Arc::clone(&lag),
+            config.server.settlement_lag,
+        );
+        let probes = Probes {
+            readiness: Arc::new(readiness),
+            clock: Arc::new(SystemClock),
+            metrics: Arc::new(move || metrics.render()),
+        };
         if let Some(port) = config.worker.port {
             let port =
                 super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
                     .await?;
-            let readiness = Readiness::new(
-                ports.gate.clone(),
-                ports.log.clone(),
-                ports.ledger.clone(),
-                ports.clock.clone(),
-                lag,
-                config.server.settlement_lag,
-            );
-            let probes = Probes {
-                readiness: Arc::new(readiness),
-                clock: Arc::new(SystemClock),
-                metrics: Arc::new(move || metrics.render()),
-            };
             // The probes end at once, like the worker: no load balancer sends requests to a worker, so none has to be drained.
-            api::serve_probes(&lifecycle, &config.server, probes, port)?;
+            api::serve_probes(&lifecycle, &config.server, probes.clone(), port)?;
         }
 
-        spawn_worker(&lifecycle, &config, ports);
+        let id = new_id(NodeKind::Worker);
+        let worker = spawn_worker(&lifecycle, &config, ports, &id);
+        let node = Node {
+            id,
+            kind: NodeKind::Worker,
+            worker: Some(worker),
+        };
+        api::share_figures(&lifecycle, figures, &probes, lag, node, None);
         lifecycle
             .run(Duration::ZERO, config.server.shutdown_timeout)
             .await?;
@@ -69,16 +77,40 @@ impl Work {
     }
 }
 
-/// Starts the consumer as a task of the process.
-pub(super) fn spawn_worker(lifecycle: &Lifecycle, config: &Config, ports: Ports) {
+/// A new id for a process of this kind.
+pub(super) fn new_id(kind: NodeKind) -> String {
+    let kind = match kind {
+        NodeKind::Api => "api",
+        NodeKind::Worker => "worker",
+        NodeKind::Embedded => "embedded",
+    };
+    format!("{kind}-{}", Uuid::now_v7())
+}
+
+/// Starts the consumer as a task of the process with this id.
+pub(super) fn spawn_worker(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    ports: Ports,
+    id: &str,
+) -> RunningWorker {
     let settings = WorkerSettings {
         group: config.kafka.consumer_group.clone(),
-        id: Uuid::now_v7().to_string(),
+        id: id.to_owned(),
         lease: config.worker.lease,
         pending_age: config.worker.pending_age,
         keep: config.sale.result_ttl,
     };
     tracing::info!(worker = settings.id, topic = ports.log.name(), "working");
     let worker = Worker::new(ports, settings);
-    lifecycle.spawn("worker", worker.run(lifecycle.stop().clone()));
+    let running = RunningWorker {
+        settlements: worker.counts(),
+        ended: CancellationToken::new(),
+    };
+    let (stop, ended) = (lifecycle.stop().clone(), running.ended.clone());
+    lifecycle.spawn("worker", async move {
+        worker.run(stop).await;
+        ended.cancel();
+    });
+    running
 }

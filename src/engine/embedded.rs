@@ -20,7 +20,9 @@ mod leases;
 mod ledger;
 mod log;
 pub mod migrate;
+mod nodes;
 mod outcomes;
+mod owners;
 mod results;
 mod sales;
 mod schema;
@@ -36,6 +38,7 @@ pub use directory::DataDirectory;
 pub use gate::MemoryGate;
 pub use ledger::SqliteLedger;
 pub use log::SqliteLog;
+pub use nodes::MemoryFigures;
 
 use std::{
     path::{Path, PathBuf},

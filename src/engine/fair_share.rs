@@ -2,7 +2,8 @@
 
 /// The number of partitions of the member at `place`, counted from 0. The shares are equal, except that the remainder of the
 /// division is distributed over the first members, one partition each.
-pub(super) fn fair_share(partitions: i64, place: i64, members: i64) -> i64 {
+#[must_use]
+pub fn fair_share(partitions: i64, place: i64, members: i64) -> i64 {
     let members = members.max(1);
     partitions / members + i64::from(place < partitions % members)
 }

@@ -34,7 +34,7 @@ use crate::{
     config::KafkaConfig,
     ids::{LedgerId, LedgerTag},
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogError,
+        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogEnds, LogError,
         LogRecord, Offset, Partition,
     },
 };
@@ -257,11 +257,27 @@ impl KafkaLog {
 }
 
 #[async_trait]
-impl AttemptLog for KafkaLog {
+impl LogEnds for KafkaLog {
     fn name(&self) -> &str {
         &self.topic
     }
 
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        let refreshed = self.partitions.refresh().await;
+        refreshed.map_err(|error| LogError::Unavailable(error.to_string()))?;
+        let partitions = (0..self.partitions.attempts()).map(Partition);
+        let ends = try_join_all(
+            partitions
+                .clone()
+                .map(|partition| self.offset(partition, OffsetAt::Latest)),
+        )
+        .await?;
+        Ok(partitions.zip(ends).collect())
+    }
+}
+
+#[async_trait]
+impl AttemptLog for KafkaLog {
     fn partitions(&self) -> i32 {
         self.partitions.attempts()
     }
@@ -330,19 +346,6 @@ impl AttemptLog for KafkaLog {
 
     async fn earliest(&self, partition: Partition) -> Result<Offset, LogError> {
         self.offset(partition, OffsetAt::Earliest).await
-    }
-
-    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
-        let refreshed = self.partitions.refresh().await;
-        refreshed.map_err(|error| LogError::Unavailable(error.to_string()))?;
-        let partitions = (0..self.partitions.attempts()).map(Partition);
-        let ends = try_join_all(
-            partitions
-                .clone()
-                .map(|partition| self.offset(partition, OffsetAt::Latest)),
-        )
-        .await?;
-        Ok(partitions.zip(ends).collect())
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {

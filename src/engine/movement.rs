@@ -38,7 +38,8 @@ pub(super) fn state_from_sql(word: &str) -> MovementState {
 
 /// A PENDING withdrawal as it is closed when the gate took `taken` units and the ledger has `remaining`. An EXACT one takes all of
 /// its units or none: a gate that was loaded meanwhile may have had fewer to set aside.
-pub(super) fn closed(pending: &Movement, taken: u32, remaining: u64) -> Movement {
+#[must_use]
+pub fn closed(pending: &Movement, taken: u32, remaining: u64) -> Movement {
     let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
     let applied = match taken.min(pending.requested).min(remaining) {
         fewer if pending.mode == MovementMode::Exact && fewer < pending.requested => 0,

@@ -1,4 +1,4 @@
-//! The ledger in PostgreSQL. This file implements the port; the submodules contain the statements.
+//! The ledger in PostgreSQL. Each role of the port is implemented in the submodule with its statements.
 //!
 //! Diesel is used only here and in the embedded engine. This engine does not decide about purchases: `rules::settlement` has
 //! the rules of settling, and the schema (`migrations/`) enforces the promises.
@@ -20,6 +20,7 @@ mod leases;
 pub mod migrate;
 pub mod original;
 mod outcomes;
+mod owners;
 pub mod rights;
 mod sales;
 mod schema;
@@ -34,22 +35,13 @@ mod watch;
 pub use connect::ConnectError;
 pub use crowd::Crowd;
 
-use std::{collections::BTreeMap, time::Duration};
-
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 
 use self::session::SessionPool;
 use crate::{
     config::PostgresConfig,
-    ids::{AttemptId, LedgerId, SaleId, UserId},
-    port::{
-        AccountChanges, AccountPage, AccountPosition, ActionLogCheck, DeadLetterDecision,
-        EndedOrder, FoundAccount, KeyPage, Lease, Ledger, LedgerError, Member, Movement,
-        MovementId, NewUser, Offset, Outcome, Partition, PasswordHashOutcome, Position,
-        Registration, Role, SaleListing, SaleSnapshot, SeekOutcome, SessionRule, SettleBatch,
-        SettleError, SettledAttempt, Settlement, StoredUser,
-    },
+    ids::LedgerId,
+    port::{Ledger, LedgerError, LedgerProbe},
 };
 
 /// A hand-written statement for PostgreSQL.
@@ -111,186 +103,14 @@ impl From<diesel::result::Error> for LedgerError {
     }
 }
 
-#[async_trait]
 impl Ledger for PostgresLedger {
     fn id(&self) -> LedgerId {
         self.id
     }
+}
 
-    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
-        Ok(users::register(&mut *self.pool.take().await?, user, Role::User, above).await?)
-    }
-
-    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
-        Ok(accounts::continue_above(&mut *self.pool.take().await?, id.value()).await?)
-    }
-
-    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
-        Ok(admission::forget(&mut *self.pool.take().await?).await?)
-    }
-
-    async fn account_changes(
-        &self,
-        since: Option<&AccountPosition>,
-    ) -> Result<AccountChanges, LedgerError> {
-        Ok(accounts::changes(&mut *self.pool.take().await?, since).await?)
-    }
-
-    async fn accounts_after(
-        &self,
-        after: Option<UserId>,
-        limit: u32,
-    ) -> Result<AccountPage, LedgerError> {
-        Ok(accounts::page(&mut *self.pool.take().await?, after, limit).await?)
-    }
-
-    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
-        Ok(accounts::find(&mut *self.pool.take().await?, ids).await?)
-    }
-
-    async fn ended_sessions(
-        &self,
-        after: Option<UserId>,
-        since: i64,
-        limit: u32,
-    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
-        Ok(accounts::ended(&mut *self.pool.take().await?, after, since, limit).await?)
-    }
-
-    async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {
-        Ok(keys::set_missing(&mut *self.pool.take().await?, after, limit).await?)
-    }
-
-    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
-        Ok(users::find(&mut *self.pool.take().await?, username).await?)
-    }
-
-    async fn replace_password_hash(
-        &self,
-        user: UserId,
-        old: &str,
-        new: &str,
-    ) -> Result<PasswordHashOutcome, LedgerError> {
-        Ok(users::replace_hash(&mut *self.pool.take().await?, user, old, new).await?)
-    }
-
-    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
-        Ok(sales::listings(&mut *self.pool.take().await?, since).await?)
-    }
-
-    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
-        let mut session = self.pool.take().await?;
-        let code = session.code();
-        settle::settle(
-            &mut session,
-            &code,
-            self.pool.transaction_settings(),
-            batches,
-        )
-        .await
-    }
-
-    async fn outcomes(
-        &self,
-        attempts: &[AttemptId],
-    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
-        Ok(outcomes::read(&mut *self.pool.take().await?, attempts).await?)
-    }
-
-    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
-        Ok(sales::snapshot(&mut *self.pool.take().await?, sale).await?)
-    }
-
-    async fn ended_orders(
-        &self,
-        sales: &[SaleId],
-        limit: u32,
-    ) -> Result<Vec<EndedOrder>, LedgerError> {
-        Ok(ended::to_apply(&mut *self.pool.take().await?, sales, limit).await?)
-    }
-
-    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
-        Ok(ended::note(&mut *self.pool.take().await?, orders).await?)
-    }
-
-    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
-        Ok(admin::movements::pending(&mut *self.pool.take().await?, sales).await?)
-    }
-
-    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
-        Ok(admin::movements::unlisted(&mut *self.pool.take().await?, since).await?)
-    }
-
-    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
-        Ok(admin::movements::find(&mut *self.pool.take().await?, ids).await?)
-    }
-
-    async fn close_withdrawal(
-        &self,
-        movement: MovementId,
-        taken: u32,
-    ) -> Result<Option<Movement>, LedgerError> {
-        self.close_movement(movement, taken).await
-    }
-
-    async fn heartbeat(
-        &self,
-        member: &Member,
-        partitions: i32,
-        ttl: Duration,
-    ) -> Result<(Vec<Lease>, usize), LedgerError> {
-        Ok(leases::heartbeat(&mut *self.pool.take().await?, member, partitions, ttl).await?)
-    }
-
-    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
-        Ok(leases::release(&mut *self.pool.take().await?, member, partitions).await?)
-    }
-
-    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
-        Ok(leases::leave(&mut *self.pool.take().await?, member).await?)
-    }
-
-    async fn committed_offsets(
-        &self,
-        group: &str,
-        topic: &str,
-    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
-        Ok(leases::committed_offsets(&mut *self.pool.take().await?, group, topic).await?)
-    }
-
-    async fn seek(
-        &self,
-        position: &Position,
-        from: Offset,
-        to: Offset,
-    ) -> Result<SeekOutcome, LedgerError> {
-        Ok(leases::seek(&mut *self.pool.take().await?, position, from, to).await?)
-    }
-
-    async fn settled(
-        &self,
-        after: Option<AttemptId>,
-        limit: u32,
-    ) -> Result<Vec<SettledAttempt>, LedgerError> {
-        Ok(audit::settled(&mut *self.pool.take().await?, after, limit).await?)
-    }
-
-    async fn note_decision(
-        &self,
-        log: &str,
-        decision: &DeadLetterDecision,
-    ) -> Result<(), LedgerError> {
-        Ok(audit::note(&mut *self.pool.take().await?, log, decision).await?)
-    }
-
-    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
-        Ok(audit::decisions(&mut *self.pool.take().await?, log).await?)
-    }
-
-    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
-        self.check_actions().await
-    }
-
+#[async_trait]
+impl LedgerProbe for PostgresLedger {
     async fn ping(&self) -> Result<(), LedgerError> {
         // Taking a session from the pool proves that its server accepts writes.
         self.pool.take().await.map(drop)

@@ -59,7 +59,8 @@ enum Timestamp {
 }
 
 /// The record of an attempt.
-pub(super) fn encode(attempt: &Attempt) -> Vec<u8> {
+#[must_use]
+pub fn encode(attempt: &Attempt) -> Vec<u8> {
     let user = attempt.user.to_string();
     let record = EncodedRecord {
         v: VERSION,
@@ -75,7 +76,7 @@ pub(super) fn encode(attempt: &Attempt) -> Vec<u8> {
 }
 
 /// Decodes a record. An error is the reason why the record is not a valid attempt.
-pub(super) fn decode(raw: &RawRecord) -> Result<Attempt, String> {
+pub fn decode(raw: &RawRecord) -> Result<Attempt, String> {
     let value = raw.value.as_deref().ok_or("the record has no value")?;
     let record: DecodedRecord =
         serde_json::from_slice(value).map_err(|error| format!("not an attempt: {error}"))?;

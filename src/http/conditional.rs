@@ -35,7 +35,7 @@ impl FromRequest for IfMatch {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(if_match(request.headers()).ok_or(ErrorCode::PreconditionRequired.into()))
+        ready(if_match(request.headers()))
     }
 }
 
@@ -58,9 +58,9 @@ pub fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
     }
 }
 
-fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
+fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
     if !headers.contains_key(IF_MATCH) {
-        return None;
+        return Err(ErrorCode::PreconditionRequired.into());
     }
     let lines = headers.get_all(IF_MATCH).map(HeaderValue::to_str);
     let tags: Vec<&str> = lines
@@ -69,10 +69,24 @@ fn if_match(headers: &HeaderMap) -> Option<IfMatch> {
         .map(str::trim)
         .collect();
     if tags == ["*"] {
-        return Some(IfMatch::Any);
+        return Ok(IfMatch::Any);
     }
     let version = |tag: &&str| tag.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok();
-    Some(IfMatch::Versions(tags.iter().filter_map(version).collect()))
+    let versions: Vec<u64> = tags.iter().filter_map(version).collect();
+    // Without quotes it is no tag at all. A 412 would say that somebody else made a change.
+    let bare = tags.iter().find(|tag| !tag.ends_with('"'));
+    if versions.is_empty()
+        && let Some(bare) = bare
+    {
+        let plain = bare.trim_matches('"');
+        let number = plain.strip_prefix('v').unwrap_or(plain).parse::<u64>();
+        let example = number.map_or("v2".to_owned(), |number| format!("v{number}"));
+        let message = format!(
+            "The header If-Match must be the ETag with its quotes, like this: If-Match: \"{example}\""
+        );
+        return Err(ApiError::saying(ErrorCode::BadRequest, message));
+    }
+    Ok(IfMatch::Versions(versions))
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
@@ -127,13 +141,31 @@ mod tests {
     #[test]
     fn versions_are_read_from_strong_tags_of_ours() {
         let read = |lines: &[&str]| if_match(&headers(&IF_MATCH, lines));
-        let versions = |versions: &[u64]| Some(IfMatch::Versions(versions.to_vec()));
-        assert_eq!(read(&[]), None);
-        assert_eq!(read(&["*"]), Some(IfMatch::Any));
+        let versions = |versions: &[u64]| Ok(IfMatch::Versions(versions.to_vec()));
+        assert_eq!(read(&[]), Err(ErrorCode::PreconditionRequired.into()));
+        assert_eq!(read(&["*"]), Ok(IfMatch::Any));
         assert_eq!(read(&["\"v7\""]), versions(&[7]));
         assert_eq!(read(&["\"v7\", \"v8\"", "\"v9\""]), versions(&[7, 8, 9]));
-        for other in ["W/\"v7\"", "\"7\"", "v7", "\"v7", "\"v-1\"", "", "\"x\""] {
+        for other in ["W/\"v7\"", "\"7\"", "\"v-1\"", "\"x\""] {
             assert_eq!(read(&[other]), versions(&[]), "{other}");
+        }
+        assert_eq!(read(&["v7, \"v8\""]), versions(&[8]));
+    }
+
+    #[test]
+    fn who_forgets_the_quotes_of_a_tag_is_told_how_it_is_written() {
+        for (bare, right) in [
+            ("v7", "\"v7\""),
+            ("\"v7", "\"v7\""),
+            ("12", "\"v12\""),
+            ("", "\"v2\""),
+            ("x", "\"v2\""),
+        ] {
+            let message = format!(
+                "The header If-Match must be the ETag with its quotes, like this: If-Match: {right}"
+            );
+            let expected = ApiError::saying(ErrorCode::BadRequest, message);
+            assert_eq!(if_match(&headers(&IF_MATCH, &[bare])), Err(expected));
         }
     }
 

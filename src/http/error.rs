@@ -50,7 +50,7 @@ pub struct ErrorBody<'a> {
     /// For people; it may change.
     #[schema(example = "Sorry, the item is out of stock.")]
     message: &'a str,
-    /// For programs; it does not change.
+    /// For programs; it does not change. Later versions may add codes: handle an unknown one by the status of the answer.
     #[schema(example = "sold_out")]
     code: &'a str,
     /// With `not_started`: when the sale starts.

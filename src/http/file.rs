@@ -2,7 +2,8 @@
 
 use std::{
     convert::Infallible,
-    io::{Read, Write},
+    fmt::Write as _,
+    io::{Read, Write as _},
     sync::OnceLock,
 };
 
@@ -42,7 +43,7 @@ impl StaticFile {
     pub fn of(content_type: &'static str, content: Bytes) -> Self {
         Self {
             content_type,
-            digest: hex_digest(&content, 12),
+            digest: digest_of(&content),
             gzip: OnceLock::new(),
             plain: OnceLock::from(content),
         }
@@ -53,7 +54,7 @@ impl StaticFile {
     pub fn of_gzip(content_type: &'static str, gzip: Bytes) -> Self {
         Self {
             content_type,
-            digest: hex_digest(&gzip, 12),
+            digest: digest_of(&gzip),
             gzip: OnceLock::from(gzip),
             plain: OnceLock::new(),
         }
@@ -121,11 +122,20 @@ impl StaticFile {
     }
 }
 
-/// The first `bytes` bytes of the SHA-256 of a content, in hex.
-fn hex_digest(content: &[u8], bytes: usize) -> String {
+/// Of a content: enough of its SHA-256 to tell versions apart.
+fn digest_of(content: &[u8]) -> String {
     let hash = Sha256::digest(content);
-    let digits = hash.iter().take(bytes).map(|byte| format!("{byte:02x}"));
-    digits.collect()
+    hex(hash.get(..12).unwrap_or_default())
+}
+
+/// Lower-case digits.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut digits, byte| {
+        // Writing to a `String` does not fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
 }
 
 /// A client that names no encodings, as curl, gets the file as it is.

@@ -11,6 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::{
     ApiError, Client, ErrorCode,
     networks::{ConnectionGuard, Networks},
+    server::{CountedListener, OpenConnections},
 };
 
 /// Most streams of one network; wider networks have a multiple of it, and proxies without a forwarded address no limit.
@@ -26,6 +27,7 @@ pub struct ListenerSeats {
     permits: Arc<Semaphore>,
     networks: Networks,
     all: u32,
+    open: OpenConnections,
 }
 
 /// What an open connection counts against. Given back when the last clone is dropped.
@@ -39,15 +41,18 @@ struct Held {
     listener: Option<Counted>,
 }
 
-/// A stream in the metrics, until it is dropped.
-struct Counted;
+/// A stream in the metrics and among the open connections, until it is dropped.
+struct Counted {
+    _open: CountedListener,
+}
 
 impl ListenerSeats {
-    pub(super) fn new(max_listeners: usize, proxies: &[IpNet]) -> Self {
+    pub(super) fn new(max_listeners: usize, proxies: &[IpNet], open: OpenConnections) -> Self {
         Self {
             permits: Arc::new(Semaphore::new(max_listeners)),
             networks: Networks::new(Some(PER_NETWORK), proxies),
             all: u32::try_from(max_listeners).unwrap_or(u32::MAX),
+            open,
         }
     }
 
@@ -66,7 +71,7 @@ impl ListenerSeats {
         *seat.0.borrow_mut() = Held {
             _permit: permit,
             _network: network,
-            listener: Some(Counted::new()),
+            listener: Some(Counted::new(&self.open)),
         };
         Ok(())
     }
@@ -92,9 +97,11 @@ impl Seat {
 }
 
 impl Counted {
-    fn new() -> Self {
+    fn new(open: &OpenConnections) -> Self {
         gauge!(OPEN).increment(1.0);
-        Self
+        Self {
+            _open: open.listen(),
+        }
     }
 }
 

@@ -7,7 +7,10 @@
 use std::{
     io::{self, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -52,6 +55,59 @@ impl Bound {
     }
 }
 
+/// The numbers of a server's open connections. Clones share them.
+#[derive(Debug, Clone, Default)]
+pub struct OpenConnections(Arc<OpenCounts>);
+
+#[derive(Debug, Default)]
+struct OpenCounts {
+    all: AtomicU64,
+    listeners: AtomicU64,
+}
+
+/// Counts one connection until it is dropped.
+pub(super) struct CountedConnection(OpenConnections);
+
+/// Counts one connection as that of a listener until it is dropped.
+pub(super) struct CountedListener(OpenConnections);
+
+impl OpenConnections {
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.all.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that carry a stream of events.
+    #[must_use]
+    pub fn listeners(&self) -> u64 {
+        self.0.listeners.load(Ordering::Relaxed)
+    }
+
+    fn enter(&self) -> CountedConnection {
+        self.0.all.fetch_add(1, Ordering::Relaxed);
+        CountedConnection(self.clone())
+    }
+
+    pub(super) fn listen(&self) -> CountedListener {
+        self.0.listeners.fetch_add(1, Ordering::Relaxed);
+        CountedListener(self.clone())
+    }
+}
+
+impl Drop for CountedConnection {
+    fn drop(&mut self) {
+        let Self(OpenConnections(counts)) = self;
+        counts.all.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for CountedListener {
+    fn drop(&mut self) {
+        let Self(OpenConnections(counts)) = self;
+        counts.listeners.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Binds the first address of `host` that can be bound.
 pub async fn bind(host: &str, port: u16) -> io::Result<Bound> {
     let mut problem = io::Error::new(io::ErrorKind::NotFound, format!("{host} has no address"));
@@ -86,12 +142,13 @@ pub async fn serve(
     threads: usize,
     config: &ServerConfig,
     ending: Ending,
+    open: OpenConnections,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
     let draining = Draining::default();
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-    let listeners = ListenerSeats::new(config.max_listeners, &config.trusted_proxies);
+    let listeners = ListenerSeats::new(config.max_listeners, &config.trusted_proxies, open.clone());
     let seats = listeners.clone();
     let configure = move |service: &mut ServiceConfig| {
         service
@@ -106,6 +163,7 @@ pub async fn serve(
         listener: tokio::net::TcpListener::from_std(listener)?,
         permits: Arc::new(Semaphore::new(config.max_connections)),
         networks: Networks::new(config.max_connections_per_network, &config.trusted_proxies),
+        open,
     };
     let all_permits = u32::try_from(config.max_connections).unwrap_or(u32::MAX);
 
@@ -131,6 +189,7 @@ pub async fn serve(
         queue,
         permits,
         networks: _,
+        open: _,
     } = acceptor;
     drop((listener, queue));
     accepted.unwrap_or(Ok(()))?;
@@ -154,6 +213,7 @@ struct Acceptor {
     /// One permit for each connection that may be open.
     permits: Arc<Semaphore>,
     networks: Networks,
+    open: OpenConnections,
 }
 
 impl Acceptor {
@@ -202,6 +262,7 @@ impl Acceptor {
                 peer,
                 permit,
                 network_guard,
+                counted: self.open.enter(),
             }),
             Err(at_limit) => {
                 turn_away(&stream, at_limit);

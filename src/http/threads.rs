@@ -29,6 +29,7 @@ use super::{
     finish::finish_outermost,
     networks::ConnectionGuard,
     seats::Seat,
+    server::CountedConnection,
     stream::StallTimeout,
 };
 use crate::{config::ServerConfig, telemetry::LogThrottle};
@@ -44,6 +45,7 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) permit: OwnedSemaphorePermit,
     pub(super) network_guard: ConnectionGuard,
+    pub(super) counted: CountedConnection,
 }
 
 /// The threads. Connections are distributed to them in turn.
@@ -108,10 +110,11 @@ impl Threads {
         let sent = self
             .queues
             .get(self.next)
-            .map(|queue| queue.send(connection));
-        match sent {
-            Some(Ok(())) => Ok(()),
-            Some(Err(_)) | None => Err(io::Error::other("a thread that serves HTTP is gone")),
+            .is_some_and(|queue| queue.send(connection).is_ok());
+        if sent {
+            Ok(())
+        } else {
+            Err(io::Error::other("a thread that serves HTTP is gone"))
         }
     }
 
@@ -226,6 +229,7 @@ impl Thread {
                 peer,
                 permit,
                 network_guard,
+                counted,
             }) = connections.recv().await
             {
                 let seat = Seat::new(permit, network_guard);
@@ -236,7 +240,7 @@ impl Thread {
                     if let Err(error) = served.await {
                         note_end(&error, peer);
                     }
-                    drop(seat);
+                    drop((seat, counted));
                 });
             }
         };

@@ -9,8 +9,9 @@ use crate::{
     clock::Clock,
     ids::AttemptId,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetterAction, DeadLetterDecision, DeadLetterEntry,
-        DeadLetterId, Ledger, LedgerError, LogEntry, LogError, Offset, Outcome, Partition,
+        AppendError, Attempt, AttemptLog, DeadLetterAction, DeadLetterDecision,
+        DeadLetterDecisions, DeadLetterEntry, DeadLetterId, LedgerError, LogEntry, LogError,
+        Offset, Outcome, Partition, Settling,
     },
 };
 
@@ -20,7 +21,9 @@ const REPLAYS: Uuid = Uuid::from_u128(0x1d6a_94c2_7be8_4f3c_8a57_30c9_e2b4_6f15)
 /// The dead letters of a log, and the ledger that stores the decisions about them.
 pub struct DeadLetters {
     pub log: Arc<dyn AttemptLog>,
-    pub ledger: Arc<dyn Ledger>,
+    pub decisions: Arc<dyn DeadLetterDecisions>,
+    /// Says which attempts are settled.
+    pub settled: Arc<dyn Settling>,
     pub clock: Arc<dyn Clock>,
 }
 
@@ -108,7 +111,7 @@ impl DeadLetters {
         only_open: bool,
         limit: usize,
     ) -> Result<DeadLetterList, Undecided> {
-        let decisions = self.ledger.decisions(self.log.name()).await?;
+        let decisions = self.decisions.decisions(self.log.name()).await?;
         let first = after.map_or(0, |after| after.partition.0);
         let mut list = DeadLetterList::default();
         let mut looked_at = 0;
@@ -145,7 +148,7 @@ impl DeadLetters {
         &self,
         found: &DeadLetterEntry,
     ) -> Result<Vec<DeadLetterDecision>, LedgerError> {
-        let mut decisions = self.ledger.decisions(self.log.name()).await?;
+        let mut decisions = self.decisions.decisions(self.log.name()).await?;
         decisions.retain(|decision| decision.is_about(found));
         Ok(decisions)
     }
@@ -173,7 +176,7 @@ impl DeadLetters {
             id: replay_id(attempt.id),
             ..attempt
         };
-        let outcomes = self.ledger.outcomes(&[attempt.id, again.id]).await?;
+        let outcomes = self.settled.outcomes(&[attempt.id, again.id]).await?;
         let replay = match (outcomes.get(&attempt.id), outcomes.get(&again.id)) {
             (None, _) => self.append(attempt).await?,
             (Some(Outcome::Rejected), None) => self.append(again).await?,
@@ -228,6 +231,8 @@ impl DeadLetters {
             by: decider.by.clone(),
             at: self.clock.now(),
         };
-        self.ledger.note_decision(self.log.name(), &decision).await
+        self.decisions
+            .note_decision(self.log.name(), &decision)
+            .await
     }
 }

@@ -10,11 +10,11 @@ mod undo;
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use metrics::counter;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     batcher::{Batcher, Limits},
+    figures::{AttemptCounts, Press},
     reply_queue::{ReplyQueue, Responder},
     results::Results,
 };
@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{Attempt, AttemptLog, Holder, SaleWindow, Standing, StockGate},
+    port::{Attempt, AttemptLog, Holder, Reservations, SaleWindow, Standing},
     sale::{Admission, CatalogCalls, SaleCatalog},
 };
 
@@ -47,6 +47,9 @@ pub struct Accepted {
     pub attempt: AttemptId,
     pub standing: Standing,
 }
+
+/// Whether an accepted attempt is this one, and not an earlier one of the shopper.
+struct IsNew(bool);
 
 /// Why an attempt does not count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -82,6 +85,7 @@ pub struct Purchase {
     calls: Arc<CatalogCalls>,
     results: Arc<Results>,
     reserve: Batcher<AttemptRequest>,
+    counts: Arc<AttemptCounts>,
 }
 
 /// An attempt on its way, and who waits for the answer.
@@ -97,7 +101,7 @@ impl Purchase {
     /// Starts the tasks that attempts go through.
     pub fn start(
         lifecycle: &Lifecycle,
-        gate: Arc<dyn StockGate>,
+        gate: Arc<dyn Reservations>,
         log: Arc<dyn AttemptLog>,
         catalog: Arc<SaleCatalog>,
         calls: Arc<CatalogCalls>,
@@ -113,6 +117,7 @@ impl Purchase {
             calls,
             results,
             reserve,
+            counts: Arc::default(),
         }
     }
 
@@ -124,9 +129,19 @@ impl Purchase {
         user: UserId,
         sale: SaleId,
     ) -> Result<Accepted, Refusal> {
-        let outcome = self.decide(replies, user, sale).await;
-        counter!("flashsale_attempts_total", "outcome" => label(&outcome)).increment(1);
-        outcome
+        let decided = self.decide(replies, user, sale).await;
+        self.counts.count(match decided {
+            Ok((_, IsNew(true))) => Press::Accepted,
+            Ok((_, IsNew(false))) => Press::AlreadyHeld,
+            Err(refusal) => Press::Refused(refusal),
+        });
+        decided.map(|(accepted, _)| accepted)
+    }
+
+    /// What the attempts of this node were answered.
+    #[must_use]
+    pub fn counts(&self) -> &Arc<AttemptCounts> {
+        &self.counts
     }
 
     /// When a sale takes attempts, and what the time is, as this node knows them.
@@ -141,7 +156,7 @@ impl Purchase {
         replies: &ReplyQueue,
         user: UserId,
         sale: SaleId,
-    ) -> Result<Accepted, Refusal> {
+    ) -> Result<(Accepted, IsNew), Refusal> {
         let mut admission = self.catalog.admit(sale, user);
         if admission == Admission::UnknownSale {
             // It may have been made a moment ago.
@@ -168,10 +183,11 @@ impl Purchase {
             at: self.catalog.moment_in(sale),
         };
         let (answer, answered) = replies.slot();
+        let since = Instant::now();
         self.reserve
             .try_submit(AttemptRequest {
                 attempt,
-                since: Instant::now(),
+                since,
                 answer,
                 round: None,
             })
@@ -181,14 +197,16 @@ impl Purchase {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         };
+        self.counts.took(since.elapsed());
         match outcome {
+            Ok(accepted) => Ok((accepted, IsNew(accepted.attempt == attempt.id))),
             Err(Refusal::SoldOut) => {
                 self.results.refused(user, product, sale);
-                outcome
+                Err(Refusal::SoldOut)
             }
             // Nobody waits for a sale to be prepared that is over.
             Err(Refusal::Preparing) if self.catalog.has_ended(sale) => Err(Refusal::Ended),
-            _ => outcome,
+            Err(refusal) => Err(refusal),
         }
     }
 }
@@ -218,20 +236,5 @@ impl AttemptRequest {
             standing: Standing::Pending,
         };
         self.answer(Ok(accepted));
-    }
-}
-
-fn label(outcome: &Result<Accepted, Refusal>) -> &'static str {
-    match outcome {
-        Ok(_) => "accepted",
-        Err(Refusal::UnknownSale) => "unknown_sale",
-        Err(Refusal::NotStarted) => "not_started",
-        Err(Refusal::Ended) => "ended",
-        Err(Refusal::SoldOut) => "sold_out",
-        Err(Refusal::Paused) => "paused",
-        Err(Refusal::Preparing) => "preparing",
-        Err(Refusal::Busy) => "busy",
-        Err(Refusal::Unavailable) => "unavailable",
-        Err(Refusal::OutcomeUnknown) => "outcome_unknown",
     }
 }

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, StockGate},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResults},
     sale::SaleCatalog,
     telemetry::LogThrottle,
 };
@@ -36,7 +36,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 /// Reads results, in batches if the gate prefers that, and writes the results of refused shoppers after they were answered.
 pub struct Results {
-    gate: Arc<dyn StockGate>,
+    gate: Arc<dyn ShopperResults>,
     catalog: Arc<SaleCatalog>,
     requests: Batcher<ResultRequest>,
     refused: Batcher<ResultEntry>,
@@ -53,7 +53,7 @@ impl Results {
     /// Starts the tasks that read and write.
     pub fn start(
         lifecycle: &Lifecycle,
-        gate: Arc<dyn StockGate>,
+        gate: Arc<dyn ShopperResults>,
         catalog: Arc<SaleCatalog>,
     ) -> Self {
         let writer = Arc::clone(&gate);
@@ -135,7 +135,7 @@ impl Results {
 }
 
 /// Answers the requests of a batch that still wait. Those that waited for too long are refused.
-async fn answer_batch(gate: &dyn StockGate, batch: Vec<ResultRequest>) {
+async fn answer_batch(gate: &dyn ShopperResults, batch: Vec<ResultRequest>) {
     let (batch, late): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .filter(|request| !request.answer.is_closed())

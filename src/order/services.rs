@@ -39,7 +39,7 @@ impl Services {
         let refresh = Arc::new(CatalogRefresh {
             catalog: Arc::clone(&catalog),
             ledger,
-            gate: Arc::clone(&gate),
+            gate: gate.clone(),
             clock: Arc::clone(&gate_clock),
             calls: Arc::clone(&calls),
             keep,
@@ -63,7 +63,7 @@ impl Services {
 
         let results = Arc::new(Results::start(
             lifecycle,
-            Arc::clone(&gate),
+            gate.clone(),
             Arc::clone(&catalog),
         ));
         let purchase = Arc::new(Purchase::start(

@@ -13,6 +13,8 @@ mod settler;
 mod terms;
 mod withdrawals;
 
+pub use sale_controller::SaleController;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -26,7 +28,8 @@ use metrics::{counter, gauge};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use self::{partition::PartitionReader, sale_controller::SaleController, settler::Settler};
+use self::{partition::PartitionReader, settler::Settler};
+use super::figures::SettlementCounts;
 use crate::port::{Lease, Member, Partition, Ports, Position};
 
 /// Interval between checks of the log's number of partitions. The log keeps this number in memory, so a check makes no call.
@@ -53,6 +56,7 @@ pub struct Worker {
     settings: WorkerSettings,
     member: Member,
     settler: Arc<Settler>,
+    counts: Arc<SettlementCounts>,
     /// Number of partitions of the log at the last heartbeat.
     partitions: i32,
     readers: BTreeMap<Partition, RunningReader>,
@@ -86,7 +90,8 @@ impl Worker {
             id: settings.id.clone(),
         };
         Self {
-            settler: Arc::new(Settler::new(Arc::clone(&engines.ledger))),
+            settler: Arc::new(Settler::new(engines.ledger.clone())),
+            counts: Arc::default(),
             engines,
             partitions: 0,
             settings,
@@ -96,6 +101,12 @@ impl Worker {
             sale_controller: None,
             stopping: Vec::new(),
         }
+    }
+
+    /// What the worker settles.
+    #[must_use]
+    pub fn counts(&self) -> Arc<SettlementCounts> {
+        Arc::clone(&self.counts)
     }
 
     /// Works until told to stop; then stops its tasks and releases its leases.
@@ -204,6 +215,8 @@ impl Worker {
         if !surplus.is_empty() {
             self.engines.ledger.release(&self.member, &surplus).await?;
         }
+        self.counts
+            .set_partitions(leases.iter().map(|lease| lease.partition));
         for lease in &leases {
             self.ensure_reader(lease);
         }
@@ -246,6 +259,7 @@ impl Worker {
         let reader = PartitionReader::new(
             self.engines.clone(),
             Arc::clone(&self.settler),
+            Arc::clone(&self.counts),
             position,
             *lease,
         );
@@ -299,6 +313,7 @@ impl Worker {
     /// Stops all tasks and waits for their end.
     async fn stop_all(&mut self) {
         self.settled_by_stopped = self.settled_offsets();
+        self.counts.set_partitions(std::iter::empty());
         let tasks: Vec<_> = std::mem::take(&mut self.readers)
             .into_values()
             .map(|reader| reader.task)

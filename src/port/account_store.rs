@@ -70,7 +70,7 @@ pub enum Listed {
 /// clock, count no more.
 #[async_trait]
 pub trait AccountStore: Send + Sync {
-    /// Makes an account with a role, as [`Ledger::register`](super::Ledger::register) makes a shopper's.
+    /// Makes an account with a role, as [`register`](super::AccountDirectory::register) makes a shopper's.
     async fn add_account(
         &self,
         user: &NewUser,
@@ -79,6 +79,9 @@ pub trait AccountStore: Send + Sync {
     ) -> Result<Registration, LedgerError>;
 
     async fn account(&self, id: UserId) -> Result<Option<StoredUser>, LedgerError>;
+
+    /// The account whose e-mail address has the key of this one. An account without a key is found by its exact address.
+    async fn account_of_email(&self, email: &str) -> Result<Option<StoredUser>, LedgerError>;
 
     /// The accounts with the lowest ids above `after`, at most `limit`.
     async fn list_accounts(

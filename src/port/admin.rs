@@ -108,7 +108,7 @@ pub trait Administration: Ledger {
 
     // Withdrawals: units that leave a LIVE sale are taken from the gate first.
 
-    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`Ledger::close_withdrawal`].
+    /// Notes a withdrawal as PENDING. Changes no terms. It is completed by [`close_withdrawal`](super::Withdrawals::close_withdrawal).
     async fn begin_withdrawal(
         &self,
         sale: SaleId,
@@ -141,11 +141,12 @@ pub trait Administration: Ledger {
     /// What the ledger knows of one attempt.
     async fn attempt(&self, attempt: AttemptId) -> Result<Option<AttemptHistory>, LedgerError>;
 
-    /// Settled attempts of a shopper, the newest first, at most `limit`. Reads all attempts unless an index was made for it
+    /// Settled attempts of a shopper with ids below `before`, the newest first, at most `limit`. Reads all attempts unless an index was made for it
     /// (docs/OPERATIONS.md).
     async fn attempts_of(
         &self,
         user: UserId,
+        before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Vec<AttemptHistory>, LedgerError>;
 

@@ -101,12 +101,20 @@ pub struct LogBatch {
     pub end: Offset,
 }
 
-/// The durable log. Every call answers within a bounded time.
+/// How far a log goes. Every call answers within a bounded time.
 #[async_trait]
-pub trait AttemptLog: Send + Sync {
+pub trait LogEnds: Send + Sync {
     /// The name of the log (Kafka: the topic).
     fn name(&self) -> &str;
 
+    /// The end of every partition that exists now, not only of those that were known before: everything appended before this
+    /// call is below it.
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError>;
+}
+
+/// The durable log. Every call answers within a bounded time.
+#[async_trait]
+pub trait AttemptLog: LogEnds {
     /// How many partitions there are, as last seen; no I/O. It may change at any time: partitions are added, and a log that is made
     /// anew may have fewer. An implementation notices within seconds.
     fn partitions(&self) -> i32;
@@ -120,10 +128,6 @@ pub trait AttemptLog: Send + Sync {
 
     /// The first offset that is still there.
     async fn earliest(&self, partition: Partition) -> Result<Offset, LogError>;
-
-    /// The end of every partition that exists now, not only of those that were known before: everything appended before this
-    /// call is below it.
-    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError>;
 
     /// Writes dead letters durably.
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError>;

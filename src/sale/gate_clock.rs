@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock::Clock,
-    port::{GateError, StockGate},
+    port::{GateError, GateProbe},
 };
 
 /// How often the clocks are compared.
@@ -78,7 +78,7 @@ impl GateClock {
     }
 
     /// Compares the clocks once.
-    pub async fn compare(&self, gate: &dyn StockGate) -> Result<(), GateError> {
+    pub async fn compare(&self, gate: &dyn GateProbe) -> Result<(), GateError> {
         let (begun, machine) = (Instant::now(), self.machine.now());
         let told = gate.now().await?;
         let took = begun.elapsed();
@@ -93,7 +93,7 @@ impl GateClock {
     }
 
     /// Compares them again and again. While the gate is away, the last comparison gets older.
-    pub async fn keep_comparing(&self, gate: &dyn StockGate, stop: CancellationToken) {
+    pub async fn keep_comparing(&self, gate: &dyn GateProbe, stop: CancellationToken) {
         while tokio::time::timeout(INTERVAL, stop.cancelled())
             .await
             .is_err()

@@ -20,7 +20,7 @@ use super::{
     GateClock, SaleCatalog,
     catalog::{CatalogSale, MarkCause, RefusalMark},
 };
-use crate::port::{GateError, GateStatus, Ledger, LedgerError, StockGate};
+use crate::port::{GateError, GateStatus, LedgerError, SaleListings, SaleStatus};
 
 /// How often the ledger's sales are read.
 const CATALOG_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,8 +37,8 @@ const ENDED_EVERY: u32 = 5;
 /// Reads ledger and gate for the catalog.
 pub struct CatalogRefresh {
     pub catalog: Arc<SaleCatalog>,
-    pub ledger: Arc<dyn Ledger>,
-    pub gate: Arc<dyn StockGate>,
+    pub ledger: Arc<dyn SaleListings>,
+    pub gate: Arc<dyn SaleStatus>,
     pub clock: Arc<GateClock>,
     pub calls: Arc<CatalogCalls>,
     /// How long a sale stays in the catalog after its end: as long as its results can be read.

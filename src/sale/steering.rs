@@ -15,10 +15,10 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        ActionEntry, AdminError, Administration, Changed, EndOrdersOutcome, EndedOrder, GateError,
-        Holder, Ledger, Movement, MovementId, MovementMode, MovementState, OrderEntry,
-        PurchaseResult, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StockGate,
-        TermsOutcome, WithdrawOutcome,
+        ActionEntry, AdminError, Administration, Changed, EndOrdersOutcome, EndedOrder,
+        EndedOrders, GateError, Holder, Movement, MovementId, MovementMode, MovementState,
+        OrderEntry, PurchaseResult, Restock, SaleChange, SaleEdit, SaleRecord, SaleState,
+        StockGate, TermsOutcome, WithdrawOutcome, Withdrawals,
     },
     rules::lifecycle::{Phase, phase},
 };
@@ -38,7 +38,8 @@ const TRIES: u32 = 3;
 #[derive(Clone)]
 pub struct Steering {
     pub admin: Arc<dyn Administration>,
-    pub ledger: Arc<dyn Ledger>,
+    pub withdrawals: Arc<dyn Withdrawals>,
+    pub ended_orders: Arc<dyn EndedOrders>,
     /// `None` if it is in the memory of another process, which brings changes there by itself.
     pub gate: Option<Arc<dyn StockGate>>,
     pub clock: Arc<dyn Clock>,
@@ -168,7 +169,7 @@ impl Steering {
         };
         let closed = match set_aside {
             Some(WithdrawOutcome::Withdrawn(taken)) => {
-                self.ledger.close_withdrawal(id, taken).await?
+                self.withdrawals.close_withdrawal(id, taken).await?
             }
             // The control loop may have been faster.
             Some(WithdrawOutcome::NotOpen | WithdrawOutcome::Outdated) | None => {
@@ -245,7 +246,7 @@ impl Steering {
                 holder,
             };
             // The control loop would take it out once more, which changes nothing.
-            let _ = self.ledger.note_ended(&[ended]).await;
+            let _ = self.ended_orders.note_ended(&[ended]).await;
             Some(self.now().await)
         };
         out.await.map_or(Applied::Later, Applied::At)

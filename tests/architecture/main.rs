@@ -70,7 +70,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rules",
             "sale",
             "security",
-            "simulation",
             "stress",
             "telemetry",
             "terminal",
@@ -92,10 +91,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "engine::kafka",
         &["config", "engine", "ids", "port", "telemetry"],
-    ),
-    (
-        "engine::model",
-        &["account_key", "clock", "engine", "ids", "port", "rules"],
     ),
     (
         "engine::postgres",
@@ -134,26 +129,27 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("rules", &["ids", "port"]),
     ("sale", &["clock", "ids", "port", "rules", "unicode"]),
     ("security", &["limit"]),
-    (
-        "simulation",
-        &[
-            "auth",
-            "clock",
-            "engine::model",
-            "ids",
-            "lifecycle",
-            "order",
-            "port",
-            "rules",
-        ],
-    ),
     ("stress", &["ids"]),
     ("telemetry", &["config", "terminal"]),
 ];
 
 /// Additional imports that are allowed in code that is compiled for tests only.
-const ALLOWED_IN_TESTS: &[(&str, &[&str])] =
-    &[("auth", &["engine::model"]), ("order", &["engine::model"])];
+const ALLOWED_IN_TESTS: &[(&str, &[&str])] = &[];
+
+/// The modules of the library that the simulator may name: the domain and what it stands on, and the parts that engines share.
+const ALLOWED_IN_SIMULATOR: &[&[&str]] = &[
+    &["flashsale", "account_key"],
+    &["flashsale", "auth"],
+    &["flashsale", "clock"],
+    &["flashsale", "engine", "fair_share"],
+    &["flashsale", "engine", "movement"],
+    &["flashsale", "engine", "record"],
+    &["flashsale", "ids"],
+    &["flashsale", "lifecycle"],
+    &["flashsale", "order"],
+    &["flashsale", "port"],
+    &["flashsale", "rules"],
+];
 
 /// Paths of crates that only some files may name: `(path, beginnings of these files' names)`.
 const CRATES: &[(&[&str], &[&str])] = &[
@@ -179,6 +175,11 @@ const CRATES: &[(&[&str], &[&str])] = &[
 
 static SOURCES: LazyLock<Sources> =
     LazyLock::new(|| Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")));
+
+/// The member of the workspace with the models and the simulator.
+static SIMULATOR: LazyLock<Sources> = LazyLock::new(|| {
+    Sources::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/simulator/src"))
+});
 
 #[track_caller]
 fn assert_none(breaches: &[String]) {
@@ -214,9 +215,30 @@ fn crates_are_named_only_in_their_files() {
 #[test]
 fn every_file_has_a_header_and_a_specific_name() {
     assert_none(&rules::files_without_a_purpose(&SOURCES));
+    assert_none(&rules::files_without_a_purpose(&SIMULATOR));
 }
 
 #[test]
 fn modules_do_not_import_each_other_in_circles() {
     assert_none(&rules::circles_of_units(&SOURCES));
+}
+
+#[test]
+fn the_simulator_names_what_the_table_allows() {
+    assert_none(&rules::paths_outside_the_table(
+        &SIMULATOR,
+        "flashsale",
+        ALLOWED_IN_SIMULATOR,
+    ));
+}
+
+#[test]
+fn the_library_does_not_name_the_simulator() {
+    let name = &["flashsale_simulator"];
+    assert_none(&rules::crate_outside_its_places(&SOURCES, name, &[]));
+}
+
+#[test]
+fn models_do_not_import_the_simulator() {
+    assert_none(&rules::imports_of(&SIMULATOR, "model"));
 }

@@ -187,3 +187,23 @@ fn a_file_without_a_purpose_and_a_file_called_mod_are_found() {
         "auth/common.rs:1:",
     );
 }
+
+#[test]
+fn a_path_of_another_crate_against_the_table_is_found() {
+    let table: &[&[&str]] = &[&["flashsale", "port"]];
+    let named =
+        |text| rules::paths_outside_the_table(&with(&[("order.rs", text)]), "flashsale", table);
+    let fine = named("//! O.\nuse flashsale::port::{Ports, Ledger};");
+    assert_eq!(fine, Breaches::new());
+    let breaches = named("//! O.\nuse flashsale::{api::App, port::Ports};");
+    assert_found(&breaches, "order.rs:2: flashsale::api::App");
+    let breaches = named("//! O.");
+    assert_found(&breaches, "no file names flashsale::port");
+}
+
+#[test]
+fn an_import_of_a_unit_that_is_to_have_none_is_found() {
+    assert_eq!(rules::imports_of(&with(&[]), "auth"), Breaches::new());
+    let breaches = rules::imports_of(&with(&[]), "order");
+    assert_found(&breaches, "order.rs:2:");
+}

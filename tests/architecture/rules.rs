@@ -22,7 +22,7 @@ pub fn unit(name: &str) -> String {
     }
 }
 
-const ENGINES: [&str; 5] = ["embedded", "kafka", "model", "postgres", "redis"];
+const ENGINES: [&str; 4] = ["embedded", "kafka", "postgres", "redis"];
 
 fn edges(sources: &Sources, test: bool) -> Edges {
     let mut edges = Edges::new();
@@ -105,6 +105,40 @@ pub fn crate_outside_its_places(sources: &Sources, name: &[&str], places: &[&str
             }
         }
     }
+    breaches
+}
+
+/// Imports that a unit has from the others.
+pub fn imports_of(sources: &Sources, unit: &str) -> Breaches {
+    let edges = edges(sources, false).into_iter();
+    edges
+        .filter(|((from, _), _)| from == unit)
+        .flat_map(|(_, places)| places)
+        .collect()
+}
+
+/// Paths of the crate `name` that are not in the table, and entries of the table that no file needs.
+pub fn paths_outside_the_table(sources: &Sources, name: &str, table: &[&[&str]]) -> Breaches {
+    let mut breaches = Breaches::new();
+    let mut needed = BTreeSet::new();
+    for file in &sources.files {
+        for import in &file.imports {
+            let Some(path) = import.outside().filter(|path| path.starts_with(&[name])) else {
+                continue;
+            };
+            match table.iter().position(|allowed| path.starts_with(allowed)) {
+                Some(entry) => drop(needed.insert(entry)),
+                None => breaches.push(format!(
+                    "{}:{}: {} may not be named here",
+                    file.name,
+                    import.line,
+                    path.join("::")
+                )),
+            }
+        }
+    }
+    let unneeded = (0..table.len()).filter(|entry| !needed.contains(entry));
+    breaches.extend(unneeded.map(|entry| format!("no file names {}", table[entry].join("::"))));
     breaches
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use flashsale::{
     engine::kafka::KafkaLog,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, AttemptLog, Holder, Ledger, ReserveOutcome, StockGate},
+    port::{Attempt, AttemptLog, Holder, Ledger, Reservations, ReserveOutcome},
 };
 
 use crate::support::{

@@ -6,7 +6,7 @@ use flashsale::{
     config::{KafkaConfig, SaslConfig, SaslMechanism, Secret, TlsConfig, TlsMode},
     engine::kafka::{ConnectError, KafkaLog, create_topics, inspect},
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, AttemptLog, DeadLetter, Offset, Partition, RawRecord},
+    port::{Attempt, AttemptLog, DeadLetter, LogEnds, Offset, Partition, RawRecord},
 };
 
 use crate::support::{

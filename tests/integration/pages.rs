@@ -58,6 +58,16 @@ async fn shoppers_buy_on_servers() {
     run_scenarios(&Servers::start().await, "shop").await;
 }
 
+#[tokio::test]
+async fn operators_run_sales_in_one_process() {
+    run_scenarios(&OneProcess::start().await, "console").await;
+}
+
+#[tokio::test]
+async fn operators_run_sales_on_servers() {
+    run_scenarios(&Servers::start().await, "console").await;
+}
+
 /// With fixed answers of the API: the same on any system.
 #[tokio::test]
 async fn every_state_of_the_pages_is_accessible() {

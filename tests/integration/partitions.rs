@@ -6,7 +6,7 @@ use chrono::DateTime;
 use flashsale::{
     engine::kafka::KafkaLog,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Attempt, AttemptLog, Partition},
+    port::{Attempt, AttemptLog, LogEnds, Partition},
 };
 use futures::future::join_all;
 

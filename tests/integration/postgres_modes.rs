@@ -10,7 +10,7 @@ use std::{
 use flashsale::{
     config::{PostgresConfig, Secret, TlsConfig, TlsMode},
     engine::postgres::{ConnectError, PostgresLedger, migrate},
-    port::{Ledger, NewUser, Registration},
+    port::{AccountDirectory, LedgerProbe, NewUser, Registration},
 };
 
 use crate::support::{

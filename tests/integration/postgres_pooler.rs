@@ -8,10 +8,11 @@ use flashsale::{
     engine::postgres::{ConnectError, PostgresLedger, migrate, rights::RIGHTS},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        AccountStore, ActionEntry, Actor, Administration, Attempt, Fingerprint, IdempotencyKey,
-        Ledger, Member, MovementMode, NewProduct, NewSale, NewUser, Offset, Partition, Position,
-        ProductChange, Registration, ResetHash, Restock, SaleChange, SaleWindow, SettleBatch,
-        StoredAnswer,
+        AccountDirectory, AccountStore, ActionEntry, Actor, Administration, Attempt,
+        CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions, Fingerprint,
+        IdempotencyKey, LedgerAudit, Member, MovementMode, NewProduct, NewSale, NewUser, Offset,
+        Partition, Position, ProductChange, Registration, ResetHash, Restock, SaleChange,
+        SaleListings, SaleWindow, SettleBatch, Settling, StoredAnswer, Withdrawals,
     },
 };
 use futures::future::join_all;

@@ -4,8 +4,9 @@ use flashsale::{
     engine::redis::RedisGate,
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        CloseRequest, EndOrdersOutcome, GateStatus, Holder, LoadStart, LoadStep, LoadToken,
-        ReserveOutcome, SaleTerms, SaleWindow, StockGate,
+        CloseRequest, EndOrdersOutcome, GateProbe, GateStatus, Holder, LoadStart, LoadStep,
+        LoadToken, OutcomeRecording, Reservations, ReserveOutcome, SaleLoading, SaleStatus,
+        SaleTerms, SaleWindow,
     },
 };
 use uuid::Uuid;

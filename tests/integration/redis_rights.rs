@@ -7,8 +7,8 @@ use flashsale::{
     engine::redis::{ConnectError, RedisGate, acl_rule},
     ids::{AttemptId, SaleId, UserId},
     port::{
-        GateError, Holder, LoadStart, LoadStep, LoadToken, ReserveOutcome, SaleTerms, SaleWindow,
-        StockGate,
+        GateError, GateProbe, Holder, LoadStart, LoadStep, LoadToken, Reservations, ReserveOutcome,
+        SaleLoading, SaleTerms, SaleWindow,
     },
 };
 use uuid::Uuid;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use flashsale::{
     config::{RedisConfig, TlsConfig, TlsMode},
     engine::redis::{ConnectError, RedisGate},
-    port::StockGate,
+    port::GateProbe,
 };
 
 use crate::support::{

@@ -241,7 +241,7 @@ async fn a_unit_held_by_a_dead_api_is_found_by_the_relay() {
         attempt: flashsale::ids::AttemptId::generate(),
     };
     let reserved = {
-        use flashsale::port::StockGate;
+        use flashsale::port::Reservations;
         gate.reserve(flashsale::ids::SaleId::new(sale).unwrap(), &[holder])
             .await
             .unwrap()

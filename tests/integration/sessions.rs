@@ -407,7 +407,7 @@ async fn production_serves_no_admin_whose_password_everybody_knows() {
     );
     assert!(!told.contains("admin123"), "{told}");
     // Shoppers with such passwords are nobody's danger but their own.
-    user(&system, &["disable", "admin"]).await;
+    user(&system, &["disable", "admin", "--force"]).await;
     let api = system.serve_with(&[], &PRODUCTION).await;
     assert_eq!(login(&api, "user1", "password123").await.0, 200);
     // Enabled meanwhile, or set by SQL: the login is refused as a wrong password is, and noted.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use flashsale::{
     ids::{AttemptId, SaleId, UserId},
-    port::{GateStatus, Holder, ReserveOutcome, StockGate},
+    port::{GateStatus, Holder, Reservations, ReserveOutcome, SaleStatus},
 };
 
 use crate::support::{

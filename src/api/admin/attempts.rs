@@ -5,10 +5,12 @@ use actix_web::{HttpResponse, web::Data};
 use super::{
     super::access::Operator,
     body::{AttemptBody, Page},
+    users::UNKNOWN,
 };
 use crate::{
     http::{ApiError, ErrorCode, Parameters, PathId, Success},
     ids::{AttemptId, UserId},
+    port::AccountStore,
     sale::Steering,
 };
 
@@ -44,23 +46,37 @@ pub async fn show(
     params(
         ("userId" = i64, Path, minimum = 1, example = 2, description = "The shopper's id"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "How many at most; 50 if missing", example = 50),
+        ("after" = Option<String>, Query, format = "uuid", description = "`next` of the page before"),
     ),
-    responses((status = 200, description = "Their attempts; `next` is always `null`.", body = Success<Page<AttemptBody>>))
+    responses((status = 200, description = "Some of their attempts, and where the next ones begin.", body = Success<Page<AttemptBody>>))
 )]
 pub async fn of_user(
     _: Operator,
     user: PathId<UserId>,
     parameters: Parameters,
     steering: Data<Steering>,
+    accounts: Data<dyn AccountStore>,
 ) -> Result<HttpResponse, ApiError> {
     let limit = parameters.limit(1..=500, 50)?;
-    let attempts = steering.admin.attempts_of(user.0, limit).await?;
-    let page = Page {
-        items: attempts
-            .into_iter()
-            .map(|attempt| AttemptBody::of(attempt, None))
-            .collect(),
-        next: None,
-    };
+    let after = parameters.text("after").map(|text| {
+        text.parse::<AttemptId>().map_err(|_| {
+            let message = "after must be `next` of the page before";
+            ApiError::saying(ErrorCode::ValidationFailed, message)
+        })
+    });
+    let attempts = steering
+        .admin
+        .attempts_of(user.0, after.transpose()?, limit + 1)
+        .await?;
+    // The attempts of an account that was deleted are kept.
+    if attempts.is_empty() && accounts.account(user.0).await?.is_none() {
+        return Err(ApiError::saying(ErrorCode::NotFound, UNKNOWN));
+    }
+    let page = Page::of(
+        attempts,
+        limit,
+        |last| last.attempt.to_string(),
+        |attempt| AttemptBody::of(attempt, None),
+    );
     Ok(HttpResponse::Ok().json(Success::new(page)))
 }

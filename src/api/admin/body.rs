@@ -3,8 +3,10 @@
 mod action;
 mod dead_letter;
 mod order;
+mod overview;
 mod product;
 mod sale;
+mod user;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -12,8 +14,10 @@ use utoipa::ToSchema;
 pub use action::ActionBody;
 pub use dead_letter::{DeadLetterBody, DecidedBody, DecisionBody};
 pub use order::{AttemptBody, CancelledOrderBody, OrderBody};
+pub use overview::{OverviewBody, ServerBody};
 pub use product::ProductBody;
 pub use sale::{BalanceBody, SaleBody, SaleDetailBody, SteeredBody, StockBody};
+pub use user::UserBody;
 
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]

@@ -10,7 +10,7 @@ use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
 
 use super::source::without_comments;
-use crate::http::StaticFile;
+use crate::http::{StaticFile, hex};
 
 /// Stands for the relative address of the files in a page.
 const ASSETS: &str = "{{assets}}";
@@ -115,8 +115,7 @@ fn hash(contents: &BTreeMap<String, Bytes>) -> String {
         }
     }
     let digest = sha.finalize();
-    let digits = digest.iter().take(HASH_BYTES);
-    digits.map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.get(..HASH_BYTES).unwrap_or_default())
 }
 
 fn is_page(path: &str) -> bool {

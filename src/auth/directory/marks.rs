@@ -6,20 +6,24 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{super::AuthError, AccountRefusal, Directory};
-use crate::port::{AttemptLog, Ledger, NewUser, Offset, PortError, Registration, StockGate};
+use crate::port::{
+    AccountDirectory, AccountMarks, CommittedOffsets, LogEnds, NewUser, Offset, PortError,
+    Registration,
+};
 
 /// Makes the note anew if it is lost and the log is settled as far as it goes now; the note, if there is one.
 pub async fn raise_lost_mark(
-    ledger: &dyn Ledger,
-    gate: &dyn StockGate,
-    log: &dyn AttemptLog,
+    ledger: &dyn AccountDirectory,
+    offsets: &dyn CommittedOffsets,
+    gate: &dyn AccountMarks,
+    log: &dyn LogEnds,
     group: &str,
 ) -> Result<Option<i64>, PortError> {
     if let Some(mark) = gate.account_mark().await? {
         return Ok(Some(mark));
     }
     let ends = log.ends().await?;
-    let committed = ledger.committed_offsets(group, log.name()).await?;
+    let committed = offsets.committed_offsets(group, log.name()).await?;
     let is_settled = |(partition, end): (_, &Offset)| {
         end.0 == 0 || committed.get(partition).is_some_and(|next| next >= end)
     };
@@ -48,9 +52,9 @@ impl Directory {
     /// The id above which a new account's has to be.
     async fn ids_above(&self) -> Result<i64, AccountRefusal> {
         let engines = &self.engines;
-        let (ledger, gate, log) = (&engines.ledger, &engines.gate, &engines.log);
-        let mark =
-            raise_lost_mark(ledger.as_ref(), gate.as_ref(), log.as_ref(), &engines.group).await;
+        let (ledger, offsets) = (engines.ledger.as_ref(), engines.offsets.as_ref());
+        let (gate, log) = (engines.gate.as_ref(), engines.log.as_ref());
+        let mark = raise_lost_mark(ledger, offsets, gate, log, &engines.group).await;
         let known = self.reached.load(Ordering::Relaxed);
         match mark {
             Ok(Some(mark)) => Ok(self.reached.fetch_max(mark, Ordering::Relaxed).max(mark)),
@@ -101,72 +105,5 @@ impl Directory {
             let _ = engines.gate.raise_account_mark(reached).await;
         }
         true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use chrono::DateTime;
-
-    use super::*;
-    use crate::{
-        clock::SystemClock,
-        engine::model::{ModelGate, ModelLedger, ModelLog},
-        ids::{AttemptId, ProductId, SaleId, UserId},
-        port::{Attempt, Member, Partition, Position, SettleBatch},
-    };
-
-    const GROUP: &str = "workers";
-
-    /// The record of an account that the ledger does not know, as the first of a log.
-    async fn lost_account(log: &ModelLog) -> Attempt {
-        let attempt = Attempt {
-            id: AttemptId::generate(),
-            sale: SaleId::new(1).unwrap(),
-            product: ProductId::new(1).unwrap(),
-            user: UserId::new(40).unwrap(),
-            at: DateTime::UNIX_EPOCH,
-        };
-        log.append(&[attempt]).await.remove(0).unwrap();
-        attempt
-    }
-
-    #[tokio::test]
-    async fn a_lost_note_is_made_anew_once_the_log_is_settled() {
-        let (clock, log) = (Arc::new(SystemClock), ModelLog::new(2));
-        let (ledger, gate) = (ModelLedger::new(clock.clone()), ModelGate::server(clock));
-        let raise = || raise_lost_mark(&ledger, &gate, &log, GROUP);
-        let attempt = lost_account(&log).await;
-        assert_eq!(raise().await.unwrap(), None, "the log is not settled");
-        assert_eq!(gate.account_mark().await.unwrap(), None);
-
-        let member = Member {
-            group: GROUP.to_owned(),
-            topic: log.name().to_owned(),
-            id: "worker".to_owned(),
-        };
-        let lease = std::time::Duration::from_mins(1);
-        ledger.heartbeat(&member, 2, lease).await.unwrap();
-        assert_eq!(raise().await.unwrap(), None, "nor yet");
-        let settled = SettleBatch {
-            position: Position {
-                group: GROUP.to_owned(),
-                topic: log.name().to_owned(),
-                partition: Partition(0),
-            },
-            from: Offset(0),
-            to: Offset(1),
-            last: Some(attempt.id),
-            attempts: Vec::new(),
-            rejected: Vec::new(),
-            reached: None,
-        };
-        ledger.settle(&[settled]).await.unwrap();
-        ledger.continue_accounts_above(attempt.user).await.unwrap();
-        assert_eq!(raise().await.unwrap(), Some(40));
-        assert_eq!(gate.account_mark().await.unwrap(), Some(40));
-        // Once it is there, the log is not asked any more.
-        lost_account(&log).await;
-        assert_eq!(raise().await.unwrap(), Some(40));
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     clock::SystemClock,
     config::{AuthConfig, LimitsConfig, Secret},
     lifecycle::Lifecycle,
-    port::Role,
+    port::{NewUser, Role},
 };
 
 /// Where the tests are.
@@ -49,11 +49,10 @@ fn auth_with(limits: &LimitsConfig) -> (Auth, Arc<Tokens>) {
     let tokens = Arc::new(Tokens::new(&config));
     let passwords = Passwords::new(&config).unwrap();
     let accounts = Arc::new(Accounts::default());
-    let ledger: Arc<dyn Ledger> = accounts.clone();
     let auth = Auth::new(
-        Arc::clone(&ledger),
-        accounts,
-        directory(&Lifecycle::default(), ledger),
+        accounts.clone(),
+        accounts.clone(),
+        directory(&Lifecycle::default(), accounts),
         AuthLimits::new(limits),
         passwords,
         Arc::clone(&tokens),
@@ -227,7 +226,7 @@ async fn a_password_over_the_length_is_refused_before_it_is_hashed() {
 
 /// The stored hash of an account.
 async fn stored(auth: &Auth, username: &str) -> String {
-    let found = auth.ledger.find_user(username).await.unwrap();
+    let found = auth.credentials.find_user(username).await.unwrap();
     found.unwrap().password_hash
 }
 
@@ -245,7 +244,7 @@ async fn an_account_of_the_original_logs_in_and_gets_a_hash_of_ours() {
             password_hash: bcrypt::hash(password, 4).unwrap(),
             full_name: None,
         };
-        auth.ledger.register(&account, 0).await.unwrap();
+        auth.directory.register(&account).await.unwrap();
         let wrong = login(&auth, username, "wrong").await;
         assert!(matches!(wrong, Err(AuthError::WrongCredentials)));
         assert_eq!(stored(&auth, username).await, account.password_hash);
@@ -267,7 +266,7 @@ async fn a_login_does_not_wait_in_the_queue_again_to_renew_its_hash() {
         password_hash: bcrypt::hash("secret", 4).unwrap(),
         full_name: None,
     };
-    auth.ledger.register(&account, 0).await.unwrap();
+    auth.directory.register(&account).await.unwrap();
     let (end_first, first) = mpsc::channel();
     let (end_last, last) = mpsc::channel();
     // One thread, and who waits for it has it in this order.
@@ -318,7 +317,7 @@ async fn an_account_without_a_hash_is_no_error_and_nobody_s() {
         password_hash: "-".to_owned(),
         full_name: None,
     };
-    auth.ledger.register(&account, 0).await.unwrap();
+    auth.directory.register(&account).await.unwrap();
     for password in ["-", "secret"] {
         let refused = login(&auth, "nobody", password).await;
         assert!(matches!(refused, Err(AuthError::WrongCredentials)));

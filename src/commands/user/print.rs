@@ -3,27 +3,16 @@
 use serde::Serialize;
 
 use crate::{
+    api::admin::body::UserBody,
     auth::{RESET_LIFETIME, ResetToken},
-    http::timestamp,
     port::{Access, StoredUser},
     terminal::{Plain, print_json, say},
 };
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct UserDocument<'a> {
-    user_id: String,
-    username: &'a str,
-    email: &'a str,
-    role: &'static str,
-    disabled: bool,
-    created_at: String,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct ChangedDocument<'a> {
-    user: UserDocument<'a>,
+    user: UserBody,
     /// Generated; it is shown nowhere else.
     #[serde(skip_serializing_if = "Option::is_none")]
     password: Option<&'a str>,
@@ -34,19 +23,8 @@ struct ChangedDocument<'a> {
 }
 
 #[derive(Serialize)]
-struct ListDocument<'a> {
-    users: Vec<UserDocument<'a>>,
-}
-
-fn document(user: &StoredUser) -> UserDocument<'_> {
-    UserDocument {
-        user_id: user.id.to_string(),
-        username: &user.username,
-        email: &user.email,
-        role: user.role.to_sql(),
-        disabled: user.sessions.access == Access::Disabled,
-        created_at: timestamp(user.created_at),
-    }
+struct ListDocument {
+    users: Vec<UserBody>,
 }
 
 /// An account after a change, with its generated password.
@@ -58,7 +36,7 @@ pub(super) fn changed(
 ) -> anyhow::Result<()> {
     if json {
         print_json(&ChangedDocument {
-            user: document(user),
+            user: UserBody::from(user),
             password: password.as_deref(),
             reset_token: None,
             expires_in_secs: None,
@@ -78,7 +56,7 @@ pub(super) fn reset_token(user: &StoredUser, token: &ResetToken, json: bool) -> 
     let secs = RESET_LIFETIME.as_secs();
     if json {
         print_json(&ChangedDocument {
-            user: document(user),
+            user: UserBody::from(user),
             password: None,
             reset_token: Some(token.reveal()),
             expires_in_secs: Some(secs),
@@ -110,7 +88,7 @@ pub(super) fn line(user: &StoredUser) {
 }
 
 pub(super) fn list(users: &[StoredUser]) -> anyhow::Result<()> {
-    let users = users.iter().map(document).collect();
+    let users = users.iter().map(UserBody::from).collect();
     print_json(&ListDocument { users })?;
     Ok(())
 }

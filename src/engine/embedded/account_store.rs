@@ -36,6 +36,12 @@ impl AccountStore for SqliteLedger {
         Ok(self.store.read(move |conn| find(conn, id)).await?)
     }
 
+    async fn account_of_email(&self, email: &str) -> Result<Option<StoredUser>, LedgerError> {
+        let email = email.to_owned();
+        let find = move |conn: &mut SqliteConnection| super::users::find_by_email(conn, &email);
+        Ok(self.store.read(find).await?)
+    }
+
     async fn list_accounts(
         &self,
         listed: Listed,

@@ -2,17 +2,22 @@
 
 use std::collections::BTreeSet;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{SqliteConnection, dsl, prelude::*, sql_types::BigInt};
 
 use super::{
-    Prepared,
+    Prepared, SqliteLedger, keys,
     schema::{account_changes, users},
+    users as user_rows,
     values::{session_rule, time},
 };
 use crate::{
     ids::UserId,
-    port::{AccountChanges, AccountPage, AccountPosition, FoundAccount, SessionRule},
+    port::{
+        AccountChanges, AccountDirectory, AccountPage, AccountPosition, FoundAccount, KeyPage,
+        LedgerError, NewUser, Registration, Role, SessionRule,
+    },
 };
 
 /// The highest id that the table ever had, which SQLite keeps for AUTOINCREMENT.
@@ -27,6 +32,64 @@ const BEGIN: &str = "
 struct IdRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
+}
+
+#[async_trait]
+impl AccountDirectory for SqliteLedger {
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        let user = user.clone();
+        self.write(move |conn| user_rows::register(conn, &user, Role::User, above))
+            .await
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        self.write(move |conn| continue_above(conn, id.value()))
+            .await
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        let (since, now) = (since.map(|position| position.read_before), self.clock.now());
+        Ok(self
+            .store
+            .read(move |conn| changes(conn, since, now))
+            .await?)
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| page(conn, after, limit))
+            .await?)
+    }
+
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
+        let ids = ids.to_vec();
+        Ok(self.store.read(move |conn| find(conn, &ids)).await?)
+    }
+
+    async fn ended_sessions(
+        &self,
+        after: Option<UserId>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| ended(conn, after, since, limit))
+            .await?)
+    }
+
+    async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {
+        self.write(move |conn| keys::set_missing(conn, after, limit))
+            .await
+    }
 }
 
 /// The changes since a position, which is the highest id of a change that was read. That is enough because there is one writer

@@ -212,11 +212,12 @@ impl Administration for SqliteLedger {
     async fn attempts_of(
         &self,
         user: UserId,
+        before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Vec<AttemptHistory>, LedgerError> {
         Ok(self
             .store
-            .read(move |conn| orders::attempts_of(conn, user, limit))
+            .read(move |conn| orders::attempts_of(conn, user, before, limit))
             .await?)
     }
 

@@ -1,6 +1,7 @@
 //! Reads settled attempts and dead letters page by page, for audits; writes and reads the operators' decisions about dead
 //! letters.
 
+use async_trait::async_trait;
 use diesel::{
     SqliteConnection,
     dsl::max,
@@ -9,7 +10,8 @@ use diesel::{
 };
 
 use super::{
-    Prepared,
+    Prepared, SqliteLedger,
+    admin::log as action_log,
     schema::{dead_letter_decisions, dead_letters},
     values::{attempt_id, bytes, millis, time},
 };
@@ -17,8 +19,9 @@ use crate::{
     engine::{dead_letter_action, record},
     ids::{AttemptId, SaleId, UserId},
     port::{
-        DeadLetter, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage, LogEntry,
-        Offset, Partition, RawRecord, SettledAttempt,
+        ActionLogCheck, DeadLetter, DeadLetterDecision, DeadLetterDecisions, DeadLetterEntry,
+        DeadLetterId, DeadLetterPage, LedgerAudit, LedgerError, LogEntry, Offset, Partition,
+        RawRecord, SettledAttempt,
     },
 };
 
@@ -51,6 +54,41 @@ struct SettledRow {
 type DecisionRow = (i32, i64, i64, Option<Vec<u8>>, Option<String>, String, i64);
 
 type LetterRow = (i64, String, Option<Vec<u8>>, Option<Vec<u8>>, i64);
+
+#[async_trait]
+impl DeadLetterDecisions for SqliteLedger {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
+        let (log, decision) = (log.to_owned(), decision.clone());
+        self.write(move |conn| note(conn, &log, &decision)).await
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
+        let log = log.to_owned();
+        Ok(self.store.read(move |conn| decisions(conn, &log)).await?)
+    }
+}
+
+#[async_trait]
+impl LedgerAudit for SqliteLedger {
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        Ok(self
+            .store
+            .read(move |conn| settled(conn, after, limit))
+            .await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        Ok(self.store.read(action_log::verify).await?)
+    }
+}
 
 pub(super) fn settled(
     conn: &mut SqliteConnection,

@@ -1,5 +1,6 @@
 //! Orders that have ended and that the gate has not yet taken out. Triggers on `orders` insert the rows.
 
+use async_trait::async_trait;
 use diesel::{
     SqliteConnection,
     prelude::*,
@@ -7,12 +8,12 @@ use diesel::{
 };
 
 use super::{
-    Prepared,
-    values::{attempt_id, bytes},
+    Prepared, SqliteLedger,
+    values::{attempt_id, bytes, millis},
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{EndedOrder, Holder},
+    port::{EndedOrder, EndedOrders, Holder, LedgerError},
 };
 
 /// Leaves out orders with the status SUCCESS: an operator has set the status back by hand. A trigger notes such an order again
@@ -34,6 +35,26 @@ struct EndedRow {
     attempt_id: Vec<u8>,
     #[diesel(sql_type = BigInt)]
     user_id: i64,
+}
+
+#[async_trait]
+impl EndedOrders for SqliteLedger {
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        let sales = sales.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| to_apply(conn, &sales, limit))
+            .await?)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        let (orders, now) = (orders.to_vec(), millis(self.clock.now()));
+        self.write(move |conn| note(conn, &orders, now)).await
+    }
 }
 
 pub(super) fn to_apply(

@@ -1,6 +1,10 @@
 //! The stock gate in memory. It ends with its process and is loaded anew from the ledger at the next start.
 //!
-//! Here is the port; what happens to one sale is decided in `rules::sale`, by the same rules as in Redis's scripts.
+//! Here are the sales and the short roles of the port; `loading` loads and changes sales, `results` records what the ledger
+//! decided and answers shoppers. What happens to one sale is decided in `rules::sale`, by the same rules as in Redis's scripts.
+
+mod loading;
+mod results;
 
 use std::{
     collections::HashMap,
@@ -11,20 +15,15 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{
-    results::{ResultStore, StoredResult},
-    values::millis,
-};
+use super::{results::ResultStore, values::millis};
 use crate::{
     clock::Clock,
     engine::announcer::Announcer,
     ids::{ProductId, SaleId, UserId},
     port::{
-        AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest, EndOrdersOutcome, GateError,
-        GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement, MovementId,
-        MovementMode, Outcome, PendingEntry, PurchaseResult, ReleaseOutcome, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, SaleTerms, Settlement, ShopperResult, Standing,
-        StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        AccountMarks, ClaimOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder,
+        PendingAttempts, PendingEntry, PurchaseResult, ReleaseOutcome, Reservations,
+        ReserveOutcome, SaleStatus,
     },
     rules::sale::Sale,
 };
@@ -81,101 +80,10 @@ impl MemoryGate {
         let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
         sales.get(&id).cloned()
     }
-
-    /// The results that must be stored, since no holder shows them: of those who failed, and of those who have an order
-    /// in a sale that is not known.
-    fn results_to_store(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
-        let to_store = |settlement: &Settlement| {
-            let attempt = &settlement.attempt;
-            let ended = self.with(id, |sale, _| sale.has_ended(settlement));
-            if ended == Some(true) {
-                return None;
-            }
-            let by_holder = self
-                .with(id, |sale, _| sale.holder_shows_result(settlement))
-                .unwrap_or(false);
-            let result = match settlement.outcome {
-                Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
-                Outcome::SoldOut => PurchaseResult::Failed,
-                // The shopper may buy again.
-                Outcome::Released => return None,
-                // A record that names nothing real may name a real shopper.
-                Outcome::NoAccount | Outcome::Rejected => {
-                    let awaited = self.with(id, |sale, _| sale.is_pending(attempt.user));
-                    if !awaited.unwrap_or(false) {
-                        return None;
-                    }
-                    PurchaseResult::Failed
-                }
-            };
-            (!by_holder).then_some(ResultEntry {
-                sale: attempt.sale,
-                product: attempt.product,
-                user: attempt.user,
-                result,
-            })
-        };
-        settlements.iter().filter_map(to_store).collect()
-    }
-
-    /// The sales that are known to be the product's in which the shopper has an order.
-    fn ordered(&self, user: UserId, product: ProductId) -> Vec<SaleId> {
-        let mut ids: Vec<SaleId> = {
-            let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
-            sales.keys().copied().collect()
-        };
-        ids.retain(|id| {
-            self.with(*id, |sale, _| sale.is_of(product) && sale.has_order(user))
-                .unwrap_or(false)
-        });
-        ids
-    }
-
-    /// How the unit stands that a shopper holds in a sale, if they do.
-    fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
-        self.with(sale, |sale, _| sale.standing(user)).flatten()
-    }
-}
-
-/// The result that a holder reads; none while it is pending.
-fn result_of(standing: Standing) -> Option<PurchaseResult> {
-    match standing {
-        Standing::Pending => None,
-        Standing::Success => Some(PurchaseResult::Success),
-    }
 }
 
 #[async_trait]
-impl ResultAnnouncements for MemoryGate {
-    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
-        Ok(self.announced.follow(sales))
-    }
-
-    async fn results_in(
-        &self,
-        sale: SaleId,
-        product: ProductId,
-        users: &[UserId],
-    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
-        let stored = self.results.stored(sale, product, users.to_vec()).await?;
-        let loading = self.with(sale, |sale, _| sale.is_loading()) == Some(true);
-        let told = users.iter().zip(stored).map(|(user, stored)| {
-            match (self.standing(sale, *user), stored) {
-                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
-                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
-                    Some(ShopperResult::Success)
-                }
-                // Nobody knows who holds a unit while the sale is being loaded.
-                (None, Some(PurchaseResult::Failed)) if !loading => Some(ShopperResult::Failed),
-                (None, _) => None,
-            }
-        });
-        Ok(told.collect())
-    }
-}
-
-#[async_trait]
-impl StockGate for MemoryGate {
+impl Reservations for MemoryGate {
     fn is_durable(&self) -> bool {
         false
     }
@@ -196,54 +104,10 @@ impl StockGate for MemoryGate {
         let outcome = self.with(sale, |sale, _| sale.release(holder));
         Ok(outcome.unwrap_or(ReleaseOutcome::NotHeld))
     }
+}
 
-    /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
-    /// it must be the last thing to go.
-    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
-        self.results
-            .write(self.results_to_store(sale, settlements))
-            .await?;
-        self.with(sale, |sale, _| sale.record(settlements));
-        let ordered = |user| self.standing(sale, user) == Some(Standing::Success);
-        let users = || settlements.iter().map(|settlement| settlement.attempt.user);
-        self.announced.tell(sale, users, ordered);
-        Ok(())
-    }
-
-    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        self.results.write(results.to_vec()).await?;
-        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
-            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
-                let users = || of_sale.iter().map(|entry| entry.user);
-                self.announced.tell(*sale, users, |_| false);
-            }
-        }
-        Ok(())
-    }
-
-    async fn read_result(
-        &self,
-        user: UserId,
-        product: ProductId,
-        sale: Option<SaleId>,
-    ) -> Result<Option<PurchaseResult>, GateError> {
-        if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(result_of(standing));
-        }
-        let ordered = self.ordered(user, product);
-        let Some(StoredResult { sale, result }) = self.results.read(user, product, ordered).await?
-        else {
-            return Ok(None);
-        };
-        if result == PurchaseResult::Success {
-            return Ok(Some(result));
-        }
-        // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
-        let loading = self.with(sale, |sale, _| sale.is_loading());
-        let written = (loading != Some(true)).then_some(result);
-        Ok(self.standing(sale, user).map_or(written, result_of))
-    }
-
+#[async_trait]
+impl SaleStatus for MemoryGate {
     async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
         let status = self.with(sale, |sale, _| sale.status());
         Ok(status.unwrap_or(GateStatus::Unknown))
@@ -252,40 +116,10 @@ impl StockGate for MemoryGate {
     async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
         Ok(self.with(sale, |sale, _| sale.users()).unwrap_or_default())
     }
+}
 
-    /// Memory is lost with the process or not at all; but somebody may have a reason of their own.
-    async fn close(
-        &self,
-        sale: SaleId,
-        request: CloseRequest,
-    ) -> Result<Option<CloseReason>, GateError> {
-        let is_unconditional = request == CloseRequest::Unconditional;
-        let reason = is_unconditional.then_some(CloseReason::Requested);
-        Ok(self.with(sale, |sale, _| sale.close(reason)).flatten())
-    }
-
-    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
-        Ok(self.with(sale, Sale::relist).unwrap_or(0))
-    }
-
-    /// The results first, as in [`record`](Self::record).
-    async fn end_orders(
-        &self,
-        sale: SaleId,
-        product: ProductId,
-        ended: &[Holder],
-    ) -> Result<EndOrdersOutcome, GateError> {
-        let results = ended.iter().map(|holder| ResultEntry {
-            sale,
-            product,
-            user: holder.user,
-            result: PurchaseResult::Success,
-        });
-        self.results.forget(results.collect()).await?;
-        let taken = self.with(sale, |sale, _| sale.end_orders(ended));
-        Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
-    }
-
+#[async_trait]
+impl PendingAttempts for MemoryGate {
     async fn overdue(
         &self,
         sale: SaleId,
@@ -307,70 +141,10 @@ impl StockGate for MemoryGate {
         });
         Ok(claimed.unwrap_or_else(|| vec![ClaimOutcome::NotPending; holders.len()]))
     }
+}
 
-    async fn begin_load(
-        &self,
-        sale: SaleId,
-        token: LoadToken,
-        lease: Duration,
-    ) -> Result<LoadStart, GateError> {
-        if self.with(sale, |_, _| ()).is_none() {
-            let mut sales = self.sales.write().unwrap_or_else(PoisonError::into_inner);
-            sales.entry(sale).or_default();
-        }
-        let begun = self.with(sale, |sale, now| sale.begin_load(token, now, lease));
-        Ok(begun.unwrap_or(LoadStart::OpenOrLoading))
-    }
-
-    async fn load_holders(
-        &self,
-        sale: SaleId,
-        token: LoadToken,
-        holders: &[Holder],
-    ) -> Result<LoadStep, GateError> {
-        let loaded = self.with(sale, |sale, now| sale.load_holders(token, holders, now));
-        Ok(loaded.unwrap_or(LoadStep::Superseded))
-    }
-
-    async fn open(
-        &self,
-        sale: SaleId,
-        token: LoadToken,
-        terms: SaleTerms,
-        remaining: u64,
-        movements: &[Movement],
-        expires: DateTime<Utc>,
-    ) -> Result<LoadStep, GateError> {
-        let micros = self.clock.now().timestamp_micros();
-        let opened = self.with(sale, |sale, _| {
-            sale.open(token, terms, remaining, movements, expires, micros)
-        });
-        Ok(opened.unwrap_or(LoadStep::Superseded))
-    }
-
-    async fn set_terms(
-        &self,
-        sale: SaleId,
-        terms: SaleTerms,
-        closed: &[MovementId],
-        expires: DateTime<Utc>,
-    ) -> Result<TermsOutcome, GateError> {
-        let set = self.with(sale, |sale, _| sale.set_terms(terms, closed, expires));
-        Ok(set.unwrap_or(TermsOutcome::NotOpen))
-    }
-
-    async fn withdraw(
-        &self,
-        sale: SaleId,
-        movement: MovementId,
-        units: u32,
-        mode: MovementMode,
-        seen: u64,
-    ) -> Result<WithdrawOutcome, GateError> {
-        let outcome = self.with(sale, |sale, _| sale.withdraw(movement, units, mode, seen));
-        Ok(outcome.unwrap_or(WithdrawOutcome::NotOpen))
-    }
-
+#[async_trait]
+impl GateAudit for MemoryGate {
     async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
         let held_units = self.with(sale, |sale, _| sale.held_units());
         Ok(held_units.unwrap_or_default())
@@ -384,31 +158,28 @@ impl StockGate for MemoryGate {
     ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
         self.results.stored(sale, product, users.to_vec()).await
     }
+}
 
-    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
-        self.results.forget(results.to_vec()).await
-    }
-
-    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
-        let unloaded = self.with(sale, |sale, _| sale.unload());
-        Ok(unloaded.unwrap_or(UnloadOutcome::Unloaded))
-    }
-
+#[async_trait]
+impl GateProbe for MemoryGate {
     /// In one process there is one clock.
     async fn now(&self) -> Result<DateTime<Utc>, GateError> {
         Ok(self.clock.now())
     }
 
+    async fn ping(&self) -> Result<(), GateError> {
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl AccountMarks for MemoryGate {
     /// No note is needed: nothing here outlives a data file that is set back.
     async fn account_mark(&self) -> Result<Option<i64>, GateError> {
         Ok(Some(0))
     }
 
     async fn raise_account_mark(&self, _: i64) -> Result<(), GateError> {
-        Ok(())
-    }
-
-    async fn ping(&self) -> Result<(), GateError> {
         Ok(())
     }
 }

@@ -1,18 +1,78 @@
 //! The leases of partitions, and the offsets up to which partitions are settled. The clock of this process decides when a lease
 //! expires: no other process has the file, although the contract of the port is for many processes.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use diesel::{SqliteConnection, prelude::*};
 
 use super::{
+    SqliteLedger,
     schema::{consumer_members, consumer_partitions},
-    values::attempt_id,
+    values::{attempt_id, millis},
 };
 use crate::{
     engine::fair_share::fair_share,
-    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
+    port::{
+        CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,
+        SeekOutcome,
+    },
 };
+
+#[async_trait]
+impl ConsumerGroup for SqliteLedger {
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        let (member, now, until) = (
+            member.clone(),
+            millis(self.clock.now()),
+            self.millis_after_now(ttl),
+        );
+        self.write(move |conn| heartbeat(conn, &member, partitions, now, until))
+            .await
+    }
+
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        let (member, partitions) = (member.clone(), partitions.to_vec());
+        self.write(move |conn| release(conn, &member, Some(&partitions)))
+            .await
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        let member = member.clone();
+        self.write(move |conn| leave(conn, &member)).await
+    }
+
+    async fn seek(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<SeekOutcome, LedgerError> {
+        let position = position.clone();
+        self.write(move |conn| seek(conn, &position, from, to))
+            .await
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for SqliteLedger {
+    async fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        let (group, topic) = (group.to_owned(), topic.to_owned());
+        Ok(self
+            .store
+            .read(move |conn| committed_offsets(conn, &group, &topic))
+            .await?)
+    }
+}
 
 /// Deletes all members and leases. They are of earlier processes, since only one process at a time has the file.
 pub(super) fn clear(conn: &mut SqliteConnection) -> QueryResult<()> {
@@ -213,6 +273,31 @@ pub(super) fn committed_offsets(
     Ok(rows
         .into_iter()
         .map(|(partition, next)| (Partition(partition), Offset(next)))
+        .collect())
+}
+
+/// The owner of each partition, if its lease is valid.
+pub(super) fn owners(
+    conn: &mut SqliteConnection,
+    group: &str,
+    topic: &str,
+    now: i64,
+) -> QueryResult<BTreeMap<Partition, Option<String>>> {
+    let rows = consumer_partitions::table
+        .filter(consumer_partitions::group_name.eq(group))
+        .filter(consumer_partitions::topic.eq(topic))
+        .select((
+            consumer_partitions::partition,
+            consumer_partitions::owner,
+            consumer_partitions::lease_expires_at,
+        ))
+        .load::<(i32, Option<String>, Option<i64>)>(conn)?;
+    Ok(rows
+        .into_iter()
+        .map(|(partition, owner, until)| {
+            let is_valid = until.is_some_and(|until| until > now);
+            (Partition(partition), owner.filter(|_| is_valid))
+        })
         .collect())
 }
 

@@ -16,8 +16,8 @@ use crate::{
     clock::Clock,
     engine::record,
     port::{
-        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogEntry, LogError,
-        LogRecord, Offset, Partition, RawRecord,
+        AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogEnds, LogEntry,
+        LogError, LogRecord, Offset, Partition, RawRecord,
     },
 };
 
@@ -65,11 +65,19 @@ impl From<ReadError> for LogError {
 }
 
 #[async_trait]
-impl AttemptLog for SqliteLog {
+impl LogEnds for SqliteLog {
     fn name(&self) -> &'static str {
         NAME
     }
 
+    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
+        let end = self.store.read(end).await?;
+        Ok(BTreeMap::from([(PARTITION, Offset(end))]))
+    }
+}
+
+#[async_trait]
+impl AttemptLog for SqliteLog {
     fn partitions(&self) -> i32 {
         1
     }
@@ -128,11 +136,6 @@ impl AttemptLog for SqliteLog {
 
     async fn earliest(&self, _: Partition) -> Result<Offset, LogError> {
         Ok(Offset(self.store.read(earliest).await?))
-    }
-
-    async fn ends(&self) -> Result<BTreeMap<Partition, Offset>, LogError> {
-        let end = self.store.read(end).await?;
-        Ok(BTreeMap::from([(PARTITION, Offset(end))]))
     }
 
     async fn dead_letter(&self, letters: &[DeadLetter]) -> Result<(), LogError> {

@@ -284,7 +284,7 @@ mod tests {
     use chrono::{DateTime, TimeDelta, Utc};
 
     use super::*;
-    use crate::{engine::embedded::DataFile, port::StockGate};
+    use crate::{engine::embedded::DataFile, port::ShopperResults};
 
     struct TestClock(Mutex<DateTime<Utc>>);
 

@@ -1,9 +1,11 @@
 //! Sales as they are read: the catalog, and one sale's state at one moment.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{SqliteConnection, prelude::*};
 
 use super::{
+    SqliteLedger,
     admin::movements,
     schema::{flash_sales, orders, products},
     values::{attempt_id, millis, time},
@@ -11,7 +13,7 @@ use super::{
 use crate::{
     engine::sale_state,
     ids::{ProductId, SaleId, UserId},
-    port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
+    port::{Holder, LedgerError, Offer, SaleListing, SaleListings, SaleSnapshot, SaleWindow},
 };
 
 type ListingRow = (
@@ -20,6 +22,17 @@ type ListingRow = (
     (String, Option<i64>),
     (Option<String>, i64, String, Option<i64>),
 );
+
+#[async_trait]
+impl SaleListings for SqliteLedger {
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        Ok(self.store.read(move |conn| listings(conn, since)).await?)
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        Ok(self.store.read(move |conn| snapshot(conn, sale)).await?)
+    }
+}
 
 /// A stock as the domain counts it; the table's checks keep it from being negative.
 pub(super) fn units(stock: i64) -> u64 {

@@ -4,22 +4,24 @@
 //! One writer at a time: what is looked up here stands until the decision is written. Units are taken by the triggers on
 //! `orders`, for every writer alike; the decision sees to it that those never have to refuse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use diesel::{SqliteConnection, prelude::*, result::Error};
 
 use super::{
-    outcomes, results,
+    SqliteLedger, admission, outcomes, results,
     sales::units,
     schema::{consumer_partitions, flash_sales, orders, purchase_attempts, users},
+    store::WriteError,
     values::{bytes, millis, time},
 };
 use crate::{
     engine::outcome,
-    ids::{ProductId, SaleId},
+    ids::{AttemptId, ProductId, SaleId},
     port::{
         Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SaleWindow, SettleBatch,
-        SettleError, Settlement,
+        SettleError, Settlement, Settling,
     },
     rules::settlement::{self, Decision, Known, KnownSale},
 };
@@ -27,6 +29,37 @@ use crate::{
 impl From<Error> for SettleError {
     fn from(error: Error) -> Self {
         Self::Ledger(LedgerError(error.to_string()))
+    }
+}
+
+#[async_trait]
+impl Settling for SqliteLedger {
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        self.write(admission::forget).await
+    }
+
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let batches = batches.to_vec();
+        let results_expire_at = self.millis_after_now(self.result_ttl);
+        let work = move |conn: &mut SqliteConnection| settle(conn, &batches, results_expire_at);
+        match self.store.write(work).await {
+            Ok(settlements) => Ok(settlements),
+            Err(WriteError::Work(error)) => Err(error),
+            Err(WriteError::NotWritten(cause) | WriteError::Unknown(cause)) => {
+                Err(LedgerError(cause).into())
+            }
+        }
+    }
+
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        let attempts = attempts.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| outcomes::read(conn, &attempts))
+            .await?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
+use async_trait::async_trait;
 use diesel::{
     SqliteConnection,
     prelude::*,
@@ -7,14 +8,16 @@ use diesel::{
 };
 
 use super::{
-    accounts,
+    SqliteLedger, accounts,
     schema::users,
     values::{session_rule, time},
 };
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, PasswordHashOutcome, Registration, Role, StoredUser},
+    port::{
+        Credentials, LedgerError, NewUser, PasswordHashOutcome, Registration, Role, StoredUser,
+    },
 };
 
 /// An account as [`StoredUser`] has it.
@@ -42,6 +45,25 @@ impl StoredRow {
             created_at: time(self.created_at),
             sessions: session_rule(self.disabled_at, self.tokens_valid_from),
         })
+    }
+}
+
+#[async_trait]
+impl Credentials for SqliteLedger {
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        let username = username.to_owned();
+        Ok(self.store.read(move |conn| find(conn, &username)).await?)
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<PasswordHashOutcome, LedgerError> {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.write(move |conn| replace_hash(conn, user, &old, &new))
+            .await
     }
 }
 
@@ -103,6 +125,25 @@ pub(super) fn find(conn: &mut SqliteConnection, username: &str) -> QueryResult<O
         )
         // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
+        .select(StoredRow::as_select())
+        .first(conn)
+        .optional()?;
+    Ok(row.and_then(StoredRow::user))
+}
+
+/// The same by the e-mail address.
+pub(super) fn find_by_email(
+    conn: &mut SqliteConnection,
+    email: &str,
+) -> QueryResult<Option<StoredUser>> {
+    let exact = users::email_key.is_null().and(users::email.eq(email));
+    let row = users::table
+        .filter(
+            users::email_key
+                .eq(AccountKey::of(email).as_str())
+                .or(exact),
+        )
+        .order(users::email_key.is_not_null())
         .select(StoredRow::as_select())
         .first(conn)
         .optional()?;

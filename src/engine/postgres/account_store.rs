@@ -123,6 +123,10 @@ impl AccountStore for PostgresLedger {
         Ok(find(&mut *self.pool.take().await?, id).await?)
     }
 
+    async fn account_of_email(&self, email: &str) -> Result<Option<StoredUser>, LedgerError> {
+        Ok(super::users::find_by_email(&mut *self.pool.take().await?, email).await?)
+    }
+
     async fn list_accounts(
         &self,
         listed: Listed,

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
     prelude::*,
@@ -9,12 +10,12 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::Prepared;
+use super::{PostgresLedger, Prepared, keys, users};
 use crate::{
     ids::UserId,
     port::{
-        ACCOUNT_BLOCK, AccountChanges, AccountPage, AccountPosition, AccountRun, FoundAccount,
-        SessionRule,
+        ACCOUNT_BLOCK, AccountChanges, AccountDirectory, AccountPage, AccountPosition, AccountRun,
+        FoundAccount, KeyPage, LedgerError, NewUser, Registration, Role, SessionRule,
     },
 };
 
@@ -150,6 +151,49 @@ impl RunRow {
             last: UserId::new(self.last)?,
             newest: self.newest,
         })
+    }
+}
+
+#[async_trait]
+impl AccountDirectory for PostgresLedger {
+    async fn register(&self, user: &NewUser, above: i64) -> Result<Registration, LedgerError> {
+        Ok(users::register(&mut *self.pool.take().await?, user, Role::User, above).await?)
+    }
+
+    async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
+        Ok(continue_above(&mut *self.pool.take().await?, id.value()).await?)
+    }
+
+    async fn account_changes(
+        &self,
+        since: Option<&AccountPosition>,
+    ) -> Result<AccountChanges, LedgerError> {
+        Ok(changes(&mut *self.pool.take().await?, since).await?)
+    }
+
+    async fn accounts_after(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<AccountPage, LedgerError> {
+        Ok(page(&mut *self.pool.take().await?, after, limit).await?)
+    }
+
+    async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
+        Ok(find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn ended_sessions(
+        &self,
+        after: Option<UserId>,
+        since: i64,
+        limit: u32,
+    ) -> Result<Vec<(UserId, SessionRule)>, LedgerError> {
+        Ok(ended(&mut *self.pool.take().await?, after, since, limit).await?)
+    }
+
+    async fn set_missing_keys(&self, after: i64, limit: u32) -> Result<KeyPage, LedgerError> {
+        Ok(keys::set_missing(&mut *self.pool.take().await?, after, limit).await?)
     }
 }
 

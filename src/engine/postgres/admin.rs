@@ -182,9 +182,10 @@ impl Administration for PostgresLedger {
     async fn attempts_of(
         &self,
         user: UserId,
+        before: Option<AttemptId>,
         limit: u32,
     ) -> Result<Vec<AttemptHistory>, LedgerError> {
-        Ok(orders::attempts_of(&mut *self.pool.take().await?, user, limit).await?)
+        Ok(orders::attempts_of(&mut *self.pool.take().await?, user, before, limit).await?)
     }
 
     async fn note_action(

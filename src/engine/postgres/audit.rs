@@ -1,5 +1,6 @@
 //! Reads settled attempts page by page, for audits; writes and reads the operators' decisions about dead letters.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -8,11 +9,14 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::Prepared;
+use super::{PostgresLedger, Prepared};
 use crate::{
     engine::dead_letter_action,
     ids::{AttemptId, SaleId, UserId},
-    port::{DeadLetterDecision, DeadLetterId, Offset, Partition, SettledAttempt},
+    port::{
+        ActionLogCheck, DeadLetterDecision, DeadLetterDecisions, DeadLetterId, LedgerAudit,
+        LedgerError, Offset, Partition, SettledAttempt,
+    },
 };
 
 /// Reads both tables by attempt id, so that the cost of a page does not depend on the size of the tables. The `LIMIT 1` keeps
@@ -67,6 +71,36 @@ struct DecisionRow {
     decided_by: String,
     #[diesel(sql_type = Timestamptz)]
     decided_at: DateTime<Utc>,
+}
+
+#[async_trait]
+impl DeadLetterDecisions for PostgresLedger {
+    async fn note_decision(
+        &self,
+        log: &str,
+        decision: &DeadLetterDecision,
+    ) -> Result<(), LedgerError> {
+        Ok(note(&mut *self.pool.take().await?, log, decision).await?)
+    }
+
+    async fn decisions(&self, log: &str) -> Result<Vec<DeadLetterDecision>, LedgerError> {
+        Ok(decisions(&mut *self.pool.take().await?, log).await?)
+    }
+}
+
+#[async_trait]
+impl LedgerAudit for PostgresLedger {
+    async fn settled(
+        &self,
+        after: Option<AttemptId>,
+        limit: u32,
+    ) -> Result<Vec<SettledAttempt>, LedgerError> {
+        Ok(settled(&mut *self.pool.take().await?, after, limit).await?)
+    }
+
+    async fn verify_actions(&self) -> Result<ActionLogCheck, LedgerError> {
+        self.check_actions().await
+    }
 }
 
 pub(super) async fn settled(

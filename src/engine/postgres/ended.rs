@@ -1,5 +1,6 @@
 //! Orders that have ended and that the gate has not yet taken out. Triggers on `orders` insert the rows.
 
+use async_trait::async_trait;
 use diesel::{
     prelude::*,
     sql_types::{Array, BigInt, Uuid as SqlUuid},
@@ -7,10 +8,10 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::Prepared;
+use super::{PostgresLedger, Prepared};
 use crate::{
     ids::{AttemptId, SaleId, UserId},
-    port::{EndedOrder, Holder},
+    port::{EndedOrder, EndedOrders, Holder, LedgerError},
 };
 
 /// Leaves out orders with the status SUCCESS: an operator has set the status back by hand. A trigger notes such an order again
@@ -41,6 +42,21 @@ struct EndedRow {
     sale: i64,
     #[diesel(sql_type = BigInt)]
     shopper: i64,
+}
+
+#[async_trait]
+impl EndedOrders for PostgresLedger {
+    async fn ended_orders(
+        &self,
+        sales: &[SaleId],
+        limit: u32,
+    ) -> Result<Vec<EndedOrder>, LedgerError> {
+        Ok(to_apply(&mut *self.pool.take().await?, sales, limit).await?)
+    }
+
+    async fn note_ended(&self, orders: &[EndedOrder]) -> Result<(), LedgerError> {
+        Ok(note(&mut *self.pool.take().await?, orders).await?)
+    }
 }
 
 pub(super) async fn to_apply(

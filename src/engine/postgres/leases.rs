@@ -6,21 +6,25 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use diesel::{
     prelude::*,
-    sql_types::{Array, BigInt, Double, Integer, Text},
+    sql_types::{Array, BigInt, Double, Integer, Nullable, Text},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    Prepared,
+    PostgresLedger, Prepared,
     schema::{consumer_members, consumer_partitions},
 };
 use crate::{
     engine::fair_share::fair_share,
     ids::AttemptId,
-    port::{Lease, Member, Offset, Partition, Position, SeekOutcome},
+    port::{
+        CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,
+        SeekOutcome,
+    },
 };
 
 /// Waits while a batch of this member is being settled, and so must run before the lock of the group is taken.
@@ -85,12 +89,64 @@ const SEEK: &str = "
     UPDATE consumer_partitions SET next_offset = ?, last_attempt_id = NULL, updated_at = now()
     WHERE group_name = ? AND topic = ? AND partition = ? AND next_offset = ?";
 
+const OWNERS: &str = "
+    SELECT partition, CASE WHEN lease_expires_at > clock_timestamp() THEN owner END AS owner
+    FROM consumer_partitions WHERE group_name = ? AND topic = ?";
+
+#[derive(QueryableByName)]
+struct OwnerRow {
+    #[diesel(sql_type = Integer)]
+    partition: i32,
+    #[diesel(sql_type = Nullable<Text>)]
+    owner: Option<String>,
+}
+
 #[derive(QueryableByName)]
 struct PlaceRow {
     #[diesel(sql_type = BigInt)]
     place: i64,
     #[diesel(sql_type = BigInt)]
     members: i64,
+}
+
+#[async_trait]
+impl ConsumerGroup for PostgresLedger {
+    async fn heartbeat(
+        &self,
+        member: &Member,
+        partitions: i32,
+        ttl: Duration,
+    ) -> Result<(Vec<Lease>, usize), LedgerError> {
+        Ok(heartbeat(&mut *self.pool.take().await?, member, partitions, ttl).await?)
+    }
+
+    async fn release(&self, member: &Member, partitions: &[Partition]) -> Result<(), LedgerError> {
+        Ok(release(&mut *self.pool.take().await?, member, partitions).await?)
+    }
+
+    async fn leave(&self, member: &Member) -> Result<(), LedgerError> {
+        Ok(leave(&mut *self.pool.take().await?, member).await?)
+    }
+
+    async fn seek(
+        &self,
+        position: &Position,
+        from: Offset,
+        to: Offset,
+    ) -> Result<SeekOutcome, LedgerError> {
+        Ok(seek(&mut *self.pool.take().await?, position, from, to).await?)
+    }
+}
+
+#[async_trait]
+impl CommittedOffsets for PostgresLedger {
+    async fn committed_offsets(
+        &self,
+        group: &str,
+        topic: &str,
+    ) -> Result<BTreeMap<Partition, Offset>, LedgerError> {
+        Ok(committed_offsets(&mut *self.pool.take().await?, group, topic).await?)
+    }
 }
 
 pub(super) async fn heartbeat(
@@ -244,6 +300,23 @@ pub(super) async fn committed_offsets(
     Ok(rows
         .into_iter()
         .map(|(partition, next)| (Partition(partition), Offset(next)))
+        .collect())
+}
+
+/// The owner of each partition, if its lease is valid.
+pub(super) async fn owners(
+    conn: &mut AsyncPgConnection,
+    group: &str,
+    topic: &str,
+) -> QueryResult<BTreeMap<Partition, Option<String>>> {
+    let rows: Vec<OwnerRow> = Prepared::new(OWNERS)
+        .bind::<Text, _>(group.to_owned())
+        .bind::<Text, _>(topic.to_owned())
+        .load(conn)
+        .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (Partition(row.partition), row.owner))
         .collect())
 }
 

@@ -1,5 +1,6 @@
 //! Sales as they are read: the catalog, and one sale's state at one moment.
 
+use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use diesel::{
     prelude::*,
@@ -8,11 +9,11 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{Prepared, admin::movements, schema::flash_sales};
+use super::{PostgresLedger, Prepared, admin::movements, schema::flash_sales};
 use crate::{
     engine::sale_state,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Holder, Offer, SaleListing, SaleSnapshot, SaleWindow},
+    port::{Holder, LedgerError, Offer, SaleListing, SaleListings, SaleSnapshot, SaleWindow},
 };
 
 /// A sale with an empty admission window was cancelled while it was a draft.
@@ -68,6 +69,17 @@ struct HolderRow {
     user_id: i64,
     #[diesel(sql_type = SqlUuid)]
     attempt_id: Uuid,
+}
+
+#[async_trait]
+impl SaleListings for PostgresLedger {
+    async fn sales(&self, since: DateTime<Utc>) -> Result<Vec<SaleListing>, LedgerError> {
+        Ok(listings(&mut *self.pool.take().await?, since).await?)
+    }
+
+    async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
+        Ok(snapshot(&mut *self.pool.take().await?, sale).await?)
+    }
 }
 
 /// A stock as the domain counts it; the table's checks keep it from being negative.

@@ -4,8 +4,9 @@
 //! Units are taken, and what orders name is checked, by the triggers on `orders`, for every writer alike; the lock on the
 //! sale's row and the decision made under it see to it that those never have to refuse.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -16,8 +17,9 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
 
 use super::{
-    Prepared, accounts,
+    PostgresLedger, Prepared, accounts, admission,
     failure::{self, Retry},
+    outcomes,
     sales::units,
     watch::LastCode,
 };
@@ -26,6 +28,7 @@ use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
+        Settling,
     },
     rules::settlement::{self, Fresh, Known, KnownSale, Settled},
 };
@@ -151,6 +154,32 @@ impl Undone {
                 .is_some_and(|code| failure::effect(code).retry == Retry::AtOnce),
             Self::Settle(_) | Self::Sql(_) => false,
         }
+    }
+}
+
+#[async_trait]
+impl Settling for PostgresLedger {
+    async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+        Ok(admission::forget(&mut *self.pool.take().await?).await?)
+    }
+
+    async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let mut session = self.pool.take().await?;
+        let code = session.code();
+        settle(
+            &mut session,
+            &code,
+            self.pool.transaction_settings(),
+            batches,
+        )
+        .await
+    }
+
+    async fn outcomes(
+        &self,
+        attempts: &[AttemptId],
+    ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+        Ok(outcomes::read(&mut *self.pool.take().await?, attempts).await?)
     }
 }
 

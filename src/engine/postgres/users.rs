@@ -1,5 +1,6 @@
 //! Accounts. Passwords arrive as hashes; `auth` verifies them.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -8,11 +9,14 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{Prepared, accounts, schema::users};
+use super::{PostgresLedger, Prepared, accounts, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
-    port::{NewUser, PasswordHashOutcome, Registration, Role, SessionRule, StoredUser},
+    port::{
+        Credentials, LedgerError, NewUser, PasswordHashOutcome, Registration, Role, SessionRule,
+        StoredUser,
+    },
 };
 
 /// Inserts an account with the next id of the sequence. Inserts nothing if that id is not above the bound, because the sequence
@@ -62,6 +66,22 @@ impl StoredRow {
             created_at: self.created_at,
             sessions: SessionRule::new(self.disabled_at, self.tokens_valid_from),
         })
+    }
+}
+
+#[async_trait]
+impl Credentials for PostgresLedger {
+    async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
+        Ok(find(&mut *self.pool.take().await?, username).await?)
+    }
+
+    async fn replace_password_hash(
+        &self,
+        user: UserId,
+        old: &str,
+        new: &str,
+    ) -> Result<PasswordHashOutcome, LedgerError> {
+        Ok(replace_hash(&mut *self.pool.take().await?, user, old, new).await?)
     }
 }
 
@@ -150,6 +170,29 @@ pub(super) async fn find(
         )
         // An account without a key whose name matches exactly comes before the account that has the key.
         .order(users::username_key.is_not_null())
+        .select(StoredRow::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.and_then(StoredRow::user))
+}
+
+/// The same by the e-mail address.
+pub(super) async fn find_by_email(
+    conn: &mut AsyncPgConnection,
+    email: &str,
+) -> QueryResult<Option<StoredUser>> {
+    if email.contains('\0') {
+        return Ok(None);
+    }
+    let exact = users::email_key.is_null().and(users::email.eq(email));
+    let row = users::table
+        .filter(
+            users::email_key
+                .eq(AccountKey::of(email).as_str())
+                .or(exact),
+        )
+        .order(users::email_key.is_not_null())
         .select(StoredRow::as_select())
         .first(conn)
         .await

@@ -1,10 +1,12 @@
 //! What operators change of an open sale: its terms, and units that leave it.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 use uuid::Uuid;
 
 use super::{
+    RedisGate,
     connection::Connection,
     keys::time_arg,
     reply::{self, unexpected},
@@ -13,12 +15,37 @@ use super::{
 use crate::{
     ids::SaleId,
     port::{
-        GateError, MovementId, MovementMode, SaleSwitch, SaleTerms, TermsOutcome, WithdrawOutcome,
+        GateError, MovementId, MovementMode, SaleSwitch, SaleTerms, SaleTermsControl, TermsOutcome,
+        WithdrawOutcome,
     },
 };
 
 /// Movements that one call clears: a fraction of a millisecond of the server.
 const CLOSED_AT_MOST: usize = 1_000;
+
+#[async_trait]
+impl SaleTermsControl for RedisGate {
+    async fn set_terms(
+        &self,
+        sale: SaleId,
+        terms: SaleTerms,
+        closed: &[MovementId],
+        expires: DateTime<Utc>,
+    ) -> Result<TermsOutcome, GateError> {
+        set_terms(&self.connection, sale, terms, closed, expires).await
+    }
+
+    async fn withdraw(
+        &self,
+        sale: SaleId,
+        movement: MovementId,
+        units: u32,
+        mode: MovementMode,
+        seen: u64,
+    ) -> Result<WithdrawOutcome, GateError> {
+        withdraw(&self.connection, sale, movement, units, mode, seen).await
+    }
+}
 
 pub(super) async fn set_terms(
     connection: &Connection,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use fred::prelude::Value;
 
 use super::{
+    RedisGate,
     connection::Connection,
     keys::{CALL_SIZE, attempt_arg, parse_attempt, shopper_args, user_arg},
     reply::{self, unexpected},
@@ -13,12 +15,52 @@ use super::{
 use crate::{
     ids::{SaleId, UserId},
     port::{
-        ClaimOutcome, GateError, Holder, PendingEntry, ReleaseOutcome, ReserveOutcome, Standing,
+        ClaimOutcome, GateError, Holder, PendingAttempts, PendingEntry, ReleaseOutcome,
+        Reservations, ReserveOutcome, Standing,
     },
 };
 
 /// Upper limit on the number of pending attempts that one call lists.
 const MAX_OVERDUE: usize = 1_000;
+
+#[async_trait]
+impl Reservations for RedisGate {
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    async fn reserve(
+        &self,
+        sale: SaleId,
+        asked: &[Holder],
+    ) -> Result<Vec<ReserveOutcome>, GateError> {
+        reserve(&self.connection, sale, asked).await
+    }
+
+    async fn release(&self, sale: SaleId, holder: Holder) -> Result<ReleaseOutcome, GateError> {
+        release(&self.connection, sale, holder).await
+    }
+}
+
+#[async_trait]
+impl PendingAttempts for RedisGate {
+    async fn overdue(
+        &self,
+        sale: SaleId,
+        age: Duration,
+        limit: usize,
+    ) -> Result<Vec<PendingEntry>, GateError> {
+        overdue(&self.connection, sale, age, limit).await
+    }
+
+    async fn claim(
+        &self,
+        sale: SaleId,
+        holders: &[Holder],
+    ) -> Result<Vec<ClaimOutcome>, GateError> {
+        claim(&self.connection, sale, holders).await
+    }
+}
 
 pub(super) async fn reserve(
     connection: &Connection,

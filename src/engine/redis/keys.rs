@@ -16,7 +16,8 @@
 //!
 //! Attempt ids are stored as their 16 bytes, which is shorter than text and needs no encoding on the hot path.
 //! Results have the original service's key, `flashsale:result:<user>:<product>`, which is not in the sale's slot.
-//! `flashsale:accounts:<ledger>` is the highest account id that was assigned.
+//! `flashsale:accounts:<ledger>` is the highest account id that was assigned. `flashsale:nodes:<ledger>` is a hash from the id of each
+//! process to the time of its last report (ms), a space, and the report as JSON.
 
 use std::fmt::Write;
 
@@ -97,6 +98,14 @@ pub(super) fn account_mark_key(ledger: Option<LedgerTag>) -> Key {
     match ledger {
         Some(ledger) => format!("flashsale:accounts:{ledger}").into(),
         None => "flashsale:accounts".into(),
+    }
+}
+
+/// The key of the reports of a ledger's processes, such as `flashsale:nodes:1a2b3c4d`.
+pub(super) fn nodes_key(ledger: Option<LedgerTag>) -> Key {
+    match ledger {
+        Some(ledger) => format!("flashsale:nodes:{ledger}").into(),
+        None => "flashsale:nodes".into(),
     }
 }
 

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use fred::prelude::Value;
 
 use super::{
+    RedisGate,
     change::{movement_arg, terms_args, units},
     connection::Connection,
     keys::{CALL_SIZE, shopper_args},
@@ -17,7 +19,7 @@ use crate::{
     ids::SaleId,
     port::{
         CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, Movement,
-        SaleTerms, UnloadOutcome,
+        SaleLoading, SaleTerms, UnloadOutcome,
     },
 };
 
@@ -26,6 +28,59 @@ use crate::{
 const ABANDONED_MS: i64 = 60 * 60 * 1_000;
 /// Number of holders that one call of `relist` examines: about 1 ms of the server's time.
 const RELIST_PAGE: i64 = 1_000;
+
+#[async_trait]
+impl SaleLoading for RedisGate {
+    async fn close(
+        &self,
+        sale: SaleId,
+        request: CloseRequest,
+    ) -> Result<Option<CloseReason>, GateError> {
+        close(&self.connection, sale, request).await
+    }
+
+    async fn relist(&self, sale: SaleId) -> Result<u64, GateError> {
+        relist(&self.connection, sale).await
+    }
+
+    async fn begin_load(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        lease: Duration,
+    ) -> Result<LoadStart, GateError> {
+        begin(&self.connection, sale, token, lease).await
+    }
+
+    async fn load_holders(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        holders: &[Holder],
+    ) -> Result<LoadStep, GateError> {
+        add_holders(&self.connection, sale, token, holders).await
+    }
+
+    async fn open(
+        &self,
+        sale: SaleId,
+        token: LoadToken,
+        terms: SaleTerms,
+        remaining: u64,
+        movements: &[Movement],
+        expires: DateTime<Utc>,
+    ) -> Result<LoadStep, GateError> {
+        let connection = &self.connection;
+        open(
+            connection, sale, token, terms, remaining, movements, expires,
+        )
+        .await
+    }
+
+    async fn unload(&self, sale: SaleId) -> Result<UnloadOutcome, GateError> {
+        unload(&self.connection, sale).await
+    }
+}
 
 pub(super) async fn begin(
     connection: &Connection,

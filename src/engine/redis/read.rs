@@ -2,24 +2,57 @@
 
 use std::collections::BTreeMap;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use fred::{prelude::Value, types::scripts::Script};
 
 use super::{
+    RedisGate,
     change::{parse_movement, parse_switch},
     connection::Connection,
     hold::parse_user,
     keys::{holders_key, meta_key, parse_attempt},
     reply::{self, unexpected},
+    results,
     scripts::SCRIPTS,
 };
 use crate::{
-    ids::{SaleId, UserId},
-    port::{GateError, GateStatus, HeldUnit, MovementId, SaleWindow, Standing},
+    ids::{ProductId, SaleId, UserId},
+    port::{
+        GateAudit, GateError, GateStatus, HeldUnit, MovementId, PurchaseResult, SaleStatus,
+        SaleWindow, Standing,
+    },
 };
 
 /// Number of holders in a page, which takes less than 1 ms of the server's time.
 const PAGE: i64 = 500;
+
+#[async_trait]
+impl SaleStatus for RedisGate {
+    async fn status(&self, sale: SaleId) -> Result<GateStatus, GateError> {
+        status(&self.connection, sale).await
+    }
+
+    async fn holders(&self, sale: SaleId) -> Result<Vec<UserId>, GateError> {
+        holders(&self.connection, sale).await
+    }
+}
+
+#[async_trait]
+impl GateAudit for RedisGate {
+    async fn held_units(&self, sale: SaleId) -> Result<Vec<HeldUnit>, GateError> {
+        held_units(&self.connection, sale).await
+    }
+
+    async fn stored_results(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<PurchaseResult>>, GateError> {
+        results::stored(&self.connection, self.ledger.tag(), sale, product, users).await
+    }
+}
 
 pub(super) async fn status(connection: &Connection, sale: SaleId) -> Result<GateStatus, GateError> {
     let answer = reply::list(

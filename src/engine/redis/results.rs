@@ -3,6 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use async_trait::async_trait;
 use fred::{
     prelude::Value,
     types::{Key, scripts::Script},
@@ -10,7 +11,7 @@ use fred::{
 use futures::future::{join_all, try_join_all};
 
 use super::{
-    announcements,
+    RedisGate, announcements,
     connection::Connection,
     keys::{
         CALL_SIZE, count, format_result, holders_key, meta_key, parse_result, parse_result_of,
@@ -21,8 +22,47 @@ use super::{
 };
 use crate::{
     ids::{LedgerTag, ProductId, SaleId, UserId},
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResult},
+    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResult, ShopperResults},
 };
+
+#[async_trait]
+impl ShopperResults for RedisGate {
+    /// False on a cluster: a batch's keys are on different nodes, and a node that does not answer would delay the answers of
+    /// the others.
+    fn prefers_batched_reads(&self) -> bool {
+        !self.connection.clustered
+    }
+
+    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        write_and_announce(
+            &self.connection,
+            self.ledger.tag(),
+            self.result_ttl,
+            results,
+        )
+        .await
+    }
+
+    async fn read_result(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: Option<SaleId>,
+    ) -> Result<Option<PurchaseResult>, GateError> {
+        read(&self.connection, self.ledger.tag(), user, product, sale).await
+    }
+
+    async fn read_results(
+        &self,
+        asked: &[ResultQuery],
+    ) -> Vec<Result<Option<PurchaseResult>, GateError>> {
+        read_many(&self.connection, self.ledger.tag(), asked).await
+    }
+
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        forget(&self.connection, self.ledger.tag(), results).await
+    }
+}
 
 /// Writes results in ascending order of their sales, so that the latest sale of a product is written last. A call writes many
 /// results; on a cluster it writes one, because keys are on different nodes, and the calls are sent concurrently. Returns those of

@@ -1,18 +1,68 @@
 //! Records the ledger's decisions in the gate. The rules, and why the balance holds, are in `record_outcomes.lua`.
 
+use async_trait::async_trait;
 use fred::prelude::Value;
 
 use super::{
+    RedisGate,
     connection::Connection,
     hold::parse_user,
     keys::{CALL_SIZE, bytes, channel, shopper_args, user_arg},
-    reply,
+    reply, results,
     scripts::SCRIPTS,
 };
 use crate::{
-    ids::{SaleId, UserId},
-    port::{EndOrdersOutcome, GateError, Holder, Outcome, PurchaseResult, ResultEntry, Settlement},
+    ids::{ProductId, SaleId, UserId},
+    port::{
+        EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording, PurchaseResult,
+        ResultEntry, Settlement,
+    },
 };
+
+#[async_trait]
+impl OutcomeRecording for RedisGate {
+    /// Writes the results before the sale. The pending entry makes the relay repeat a recording that was interrupted, so it
+    /// must be removed last.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
+        let mut results = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            let attempt = &settlement.attempt;
+            // A record with an unknown sale, product or account may still name a real shopper, who did not make the attempt. Its
+            // result is written only if that shopper waits for one.
+            let ids_exist = !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected);
+            if ids_exist || results::is_awaited(&self.connection, sale, attempt.user).await? {
+                results.extend(result_of(settlement));
+            }
+        }
+        let tag = self.ledger.tag();
+        results::write(&self.connection, tag, self.result_ttl, &results).await?;
+        let ended = record(&self.connection, sale, settlements).await?;
+        let mut outdated = results;
+        outdated.retain(|entry| ended.contains(&entry.user));
+        results::forget(&self.connection, tag, &outdated).await
+    }
+
+    /// Deletes the results before it changes the sale: the shopper can buy again only after the second step, so a result of
+    /// a new purchase is not deleted.
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<EndOrdersOutcome, GateError> {
+        let results: Vec<_> = ended
+            .iter()
+            .map(|holder| ResultEntry {
+                sale,
+                product,
+                user: holder.user,
+                result: PurchaseResult::Success,
+            })
+            .collect();
+        results::forget(&self.connection, self.ledger.tag(), &results).await?;
+        end(&self.connection, sale, ended).await
+    }
+}
 
 /// Records settlements. Returns the users whose order, as given in `settlements`, has ended meanwhile.
 pub(super) async fn record(

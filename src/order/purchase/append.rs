@@ -8,7 +8,7 @@ use super::{APPEND, AttemptRequest, Refusal, undo::Undo};
 use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
-    port::{AppendError, AttemptLog, ReleaseOutcome, StockGate},
+    port::{AppendError, AttemptLog, ReleaseOutcome, Reservations},
     telemetry::LogThrottle,
 };
 
@@ -19,7 +19,7 @@ static RELEASE_THROTTLE: LogThrottle = LogThrottle::new();
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
     log: Arc<dyn AttemptLog>,
-    gate: Arc<dyn StockGate>,
+    gate: Arc<dyn Reservations>,
     undo: Batcher<Undo>,
 ) -> Batcher<AttemptRequest> {
     Batcher::spawn(
@@ -56,7 +56,7 @@ pub(super) fn spawn(
 }
 
 /// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
-async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: AttemptRequest) {
+async fn give_back(gate: &dyn Reservations, undo: &Batcher<Undo>, asked: AttemptRequest) {
     let (sale, holder) = (asked.attempt.sale, asked.holder());
     match gate.release(sale, holder).await {
         Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
@@ -76,7 +76,7 @@ async fn give_back(gate: &dyn StockGate, undo: &Batcher<Undo>, asked: AttemptReq
 
 /// For an attempt that is held, and will be logged by the relay if it is not: it counts, unless the gate ends with this
 /// process and the attempt with it.
-fn rely_on_gate(gate: &dyn StockGate, asked: AttemptRequest) {
+fn rely_on_gate(gate: &dyn Reservations, asked: AttemptRequest) {
     if gate.is_durable() {
         asked.accept();
     } else {

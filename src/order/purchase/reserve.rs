@@ -11,7 +11,7 @@ use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
     order::purchase::undo::Undo,
-    port::{GateError, ReserveOutcome, Standing, StockGate},
+    port::{GateError, Reservations, ReserveOutcome, Standing},
     telemetry::LogThrottle,
 };
 
@@ -33,7 +33,7 @@ const _: () = assert!(
 
 pub(super) fn spawn(
     lifecycle: &Lifecycle,
-    gate: Arc<dyn StockGate>,
+    gate: Arc<dyn Reservations>,
     append: Batcher<AttemptRequest>,
     undo: Batcher<Undo>,
 ) -> Batcher<AttemptRequest> {
@@ -72,7 +72,7 @@ pub(super) fn spawn(
 }
 
 async fn reserve(
-    gate: &dyn StockGate,
+    gate: &dyn Reservations,
     append: &Batcher<AttemptRequest>,
     undo: &Batcher<Undo>,
     sale: SaleId,

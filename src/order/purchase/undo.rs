@@ -8,7 +8,7 @@ use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,
     order::batcher::{Batcher, Limits},
-    port::{Holder, StockGate},
+    port::{Holder, Reservations},
 };
 
 const UNDO: Limits = Limits {
@@ -26,7 +26,7 @@ pub(super) struct Undo {
     pub(super) holder: Holder,
 }
 
-pub(super) fn spawn(lifecycle: &Lifecycle, gate: Arc<dyn StockGate>) -> Batcher<Undo> {
+pub(super) fn spawn(lifecycle: &Lifecycle, gate: Arc<dyn Reservations>) -> Batcher<Undo> {
     let stop = lifecycle.stop().clone();
     Batcher::spawn(lifecycle, "undo", UNDO, move |batch: Vec<Undo>| {
         let (gate, stop) = (Arc::clone(&gate), stop.clone());

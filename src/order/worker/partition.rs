@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::settler::Settler;
 use crate::{
     ids::{AttemptId, SaleId, UserId},
+    order::figures::SettlementCounts,
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
         Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SeekOutcome, SettleBatch,
@@ -43,6 +44,7 @@ const CHECK_VALID_FOR: Duration = Duration::from_millis(250);
 pub(super) struct PartitionReader {
     engines: Ports,
     settler: Arc<Settler>,
+    counts: Arc<SettlementCounts>,
     position: Position,
     /// Offset of the next record to read.
     next: Offset,
@@ -73,12 +75,14 @@ impl PartitionReader {
     pub(super) fn new(
         engines: Ports,
         settler: Arc<Settler>,
+        counts: Arc<SettlementCounts>,
         position: Position,
         lease: Lease,
     ) -> Self {
         Self {
             engines,
             settler,
+            counts,
             position,
             next: lease.next,
             last: lease.last,
@@ -198,6 +202,8 @@ impl PartitionReader {
         #[allow(clippy::cast_precision_loss)] // a gauge
         gauge!("flashsale_consumer_lag", "partition" => self.position.partition.to_string())
             .set((batch.end.0 - batch.next.0).max(0) as f64);
+        self.counts
+            .set_lag(self.position.partition, batch.end.0 - self.next.0);
         if batch.next == self.next {
             return Ok(());
         }
@@ -248,6 +254,9 @@ impl PartitionReader {
         self.last = last;
         self.settled.store(self.next.0, Ordering::Release);
         count(&settlements);
+        self.counts.count(&settlements);
+        self.counts
+            .set_lag(self.position.partition, batch.end.0 - self.next.0);
         // An order that ended may have ended together with its unit. The sale controller takes it out of the gate, which it gives
         // the ledger's total before.
         let stands = |settlement: &Settlement| settlement.outcome != Outcome::Released;

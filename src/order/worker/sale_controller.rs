@@ -52,7 +52,7 @@ pub(super) struct Barrier {
 }
 
 /// The control loop over all sales.
-pub(super) struct SaleController {
+pub struct SaleController {
     engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, SaleTasks>,
@@ -123,7 +123,8 @@ impl Barrier {
 }
 
 impl SaleController {
-    pub(super) fn new(engines: Ports, settings: WorkerSettings) -> Self {
+    #[must_use]
+    pub fn new(engines: Ports, settings: WorkerSettings) -> Self {
         Self {
             engines,
             settings,
@@ -157,7 +158,7 @@ impl SaleController {
     }
 
     /// Reconciles every sale once. True if something waits for the log to be settled.
-    async fn round(&mut self) -> Result<bool, PortError> {
+    pub async fn round(&mut self) -> Result<bool, PortError> {
         // Before the terms: an order may have ended together with its unit, which terms of before would sell again. A sale that
         // is listed for the first time has its turn at the next round.
         let ids: Vec<SaleId> = self.sales.keys().copied().collect();
@@ -169,6 +170,7 @@ impl SaleController {
             .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
         // A node that registers accounts does it as well; here it does not depend on somebody who registers.
         if let Err(error) = raise_lost_mark(
+            self.engines.ledger.as_ref(),
             self.engines.ledger.as_ref(),
             self.engines.gate.as_ref(),
             self.engines.log.as_ref(),
@@ -343,9 +345,6 @@ fn show(sale: SaleId, status: &GateStatus) {
     gauge!("flashsale_sale_pending", "sale" => label.clone()).set(pending as f64);
     gauge!("flashsale_sale_withdrawn", "sale" => label).set(status.withdrawn_units() as f64);
 }
-
-#[cfg(test)]
-mod steering_tests;
 
 #[cfg(test)]
 mod tests {

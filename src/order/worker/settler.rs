@@ -9,7 +9,7 @@ use std::{
 use futures::future::join_all;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::port::{Ledger, LedgerError, SettleBatch, SettleError, Settlement};
+use crate::port::{LedgerError, SettleBatch, SettleError, Settlement, Settling};
 
 /// Minimum interval between the starts of two rounds, to make rounds larger: that costs every server less. Not applied while a
 /// reader that waits has more records to read.
@@ -21,7 +21,7 @@ type SettleAnswer = Result<Vec<Settlement>, SettleError>;
 
 /// Shared by the readers of a worker. The reader that holds `turn` settles the batches of all that wait.
 pub(super) struct Settler {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn Settling>,
     waiting: Mutex<VecDeque<Waiting>>,
     /// The reader that holds this lock settles the next round. The value is the earliest start of that round.
     turn: tokio::sync::Mutex<Instant>,
@@ -35,7 +35,7 @@ struct Waiting {
 }
 
 impl Settler {
-    pub(super) fn new(ledger: Arc<dyn Ledger>) -> Self {
+    pub(super) fn new(ledger: Arc<dyn Settling>) -> Self {
         Self {
             ledger,
             waiting: Mutex::default(),
@@ -123,50 +123,70 @@ impl Settler {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use async_trait::async_trait;
     use chrono::DateTime;
 
     use super::*;
     use crate::{
-        clock::SystemClock,
-        engine::model::ModelLedger,
         ids::{AttemptId, ProductId, SaleId, UserId},
-        port::{Attempt, Member, Offset, Outcome, Partition, Position, SaleListing, SaleWindow},
+        port::{Attempt, Offset, Outcome, Partition, Position, Rejection},
     };
 
-    const SHOPPERS: i64 = 12_000;
-    const PARTITIONS: i32 = 4;
+    /// The offset from which a batch is fenced out.
+    const FENCED: Offset = Offset(7);
+    /// A sale that the ledger does not know.
+    const UNKNOWN_SALE: i64 = 99;
 
-    /// A ledger with a sale, shoppers, and partitions at their beginning.
-    async fn settler() -> Settler {
-        let ledger = ModelLedger::new(Arc::new(SystemClock));
-        ledger.add_sale(SaleListing {
-            switch: crate::port::SaleSwitch::On,
-            id: SaleId::new(1).unwrap(),
-            product: ProductId::new(1).unwrap(),
-            product_name: "Thing".into(),
-            product_description: String::new(),
-            offer: crate::port::Offer::default(),
-            window: SaleWindow {
-                start: DateTime::UNIX_EPOCH,
-                end: DateTime::UNIX_EPOCH + chrono::TimeDelta::hours(1),
-            },
-            initial_stock: 20_000,
-            remaining_stock: 20_000,
-            version: 1,
-        });
-        for id in 1..=SHOPPERS {
-            ledger.add_shopper(UserId::new(id).unwrap());
+    /// Settles every attempt as an order, in transactions: one batch that is fenced out or has an attempt of an unknown sale fails
+    /// all.
+    struct OrdersForAll;
+
+    #[async_trait]
+    impl Settling for OrdersForAll {
+        async fn settle(
+            &self,
+            batches: &[SettleBatch],
+        ) -> Result<Vec<Vec<Settlement>>, SettleError> {
+            if batches.iter().any(|batch| batch.from == FENCED) {
+                return Err(SettleError::Fenced);
+            }
+            let attempts = batches.iter().flat_map(|batch| &batch.attempts);
+            let rejected: Vec<_> = attempts
+                .filter(|attempt| attempt.sale.value() == UNKNOWN_SALE)
+                .map(|attempt| Rejection {
+                    attempt: attempt.id,
+                    cause: "there is no such sale".to_owned(),
+                })
+                .collect();
+            if !rejected.is_empty() {
+                return Err(SettleError::Unsettleable(rejected));
+            }
+            let settled = |batch: &SettleBatch| {
+                let ordered = batch.attempts.iter().map(|attempt| Settlement {
+                    attempt: *attempt,
+                    outcome: Outcome::Ordered,
+                });
+                ordered.collect()
+            };
+            Ok(batches.iter().map(settled).collect())
         }
-        let member = Member {
-            group: "workers".into(),
-            topic: "attempts".into(),
-            id: "1".into(),
-        };
-        ledger
-            .heartbeat(&member, PARTITIONS, Duration::from_mins(1))
-            .await
-            .unwrap();
-        Settler::new(Arc::new(ledger))
+
+        async fn outcomes(
+            &self,
+            _: &[AttemptId],
+        ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
+            Ok(BTreeMap::new())
+        }
+
+        async fn forget_admission_windows(&self) -> Result<(), LedgerError> {
+            Ok(())
+        }
+    }
+
+    fn settler() -> Settler {
+        Settler::new(Arc::new(OrdersForAll))
     }
 
     /// Attempts of these shoppers, in a partition from an offset on.
@@ -215,7 +235,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_single_batch_does_not_wait() {
-        let settler = settler().await;
+        let settler = settler();
         for from in 0..2 {
             let alone = settle_all(&settler, [batch(0, from, 1 + from..2 + from)], false).await;
             assert_eq!(times(&alone), [Duration::ZERO]);
@@ -225,7 +245,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn waiting_batches_are_settled_in_one_round() {
-        let settler = settler().await;
+        let settler = settler();
         settle_all(&settler, [batch(0, 0, 1..2)], false).await;
         let together = [batch(0, 1, 2..3), batch(1, 0, 3..4), batch(2, 0, 4..6)];
         let answers = settle_all(&settler, together, false).await;
@@ -248,7 +268,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn batches_of_lagging_readers_do_not_wait() {
-        let settler = settler().await;
+        let settler = settler();
         settle_all(&settler, [batch(0, 0, 1..2)], false).await;
         let lagging = settle_all(&settler, [batch(0, 1, 2..3), batch(1, 0, 3..4)], true).await;
         assert_eq!(times(&lagging), [Duration::ZERO; 2]);
@@ -256,7 +276,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_round_has_a_maximum_size() {
-        let settler = settler().await;
+        let settler = settler();
         // 3,000 attempts each: no two fit into a round.
         let large = [
             batch(0, 0, 1..3_001),
@@ -280,12 +300,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_batch_that_fails_does_not_hold_up_the_others() {
-        let settler = settler().await;
+        let settler = settler();
         settle_all(&settler, [batch(0, 0, 1..2)], false).await;
         let mut fenced = batch(1, 0, 2..3);
-        fenced.from = Offset(7);
+        fenced.from = FENCED;
         let mut stranger = batch(2, 0, 2..3);
-        stranger.attempts[0].sale = SaleId::new(99).unwrap();
+        stranger.attempts[0].sale = SaleId::new(UNKNOWN_SALE).unwrap();
         let good = [batch(0, 1, 3..4), batch(3, 0, 4..5)];
         let [first, last] = good;
         let mut answers = settle_all(&settler, [first, fenced, stranger, last], false)

@@ -26,6 +26,9 @@ pub struct OrderEntry {
     pub status: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+    /// Of the product, as it is now.
+    pub sku: String,
+    pub product_name: String,
 }
 
 /// The last order of a page.

@@ -19,7 +19,7 @@ use crate::support::{
 const SOON: Duration = Duration::from_secs(5);
 
 /// What both systems can do.
-trait Commands: System {
+pub(super) trait Commands: System {
     fn command(&self, arguments: &[&str]) -> Process;
 
     async fn answer(&self, arguments: &[&str]) -> String {

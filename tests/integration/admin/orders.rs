@@ -48,14 +48,17 @@ async fn orders_are_exported_whole<S: System>() {
     let head = lines.next().unwrap();
     assert_eq!(
         head,
-        "orderId,attemptId,saleId,productId,userId,status,createdAt,updatedAt"
+        "orderId,attemptId,saleId,productId,userId,status,createdAt,updatedAt,sku,productName"
     );
     let rows: Vec<Vec<&str>> = lines
         .filter(|line| !line.is_empty())
         .map(|line| line.split(',').collect())
         .collect();
     assert_eq!(rows.len(), ORDERS);
-    assert!(rows.iter().all(|row| row.len() == 8 && row[5] == "SUCCESS"));
+    assert!(
+        rows.iter()
+            .all(|row| row.len() == 10 && row[5] == "SUCCESS" && row[9] == "Trail shoe")
+    );
     let users: BTreeSet<String> = rows.iter().map(|row| row[4].to_owned()).collect();
     assert_eq!(users, buyers);
 
@@ -65,6 +68,11 @@ async fn orders_are_exported_whole<S: System>() {
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
+    assert!(
+        objects
+            .iter()
+            .all(|order| order["productName"] == "Trail shoe" && order["sku"].is_string())
+    );
     let ids: Vec<&str> = objects
         .iter()
         .map(|order| order["orderId"].as_str().unwrap())
@@ -172,6 +180,7 @@ async fn an_order_is_cancelled_with_or_without_its_unit<S: System>() {
     assert_eq!(history["userId"], shoppers[0].id.to_string());
     assert!(history["logged"]["partition"].is_number() && history["logged"]["topic"].is_string());
     assert_eq!(history["order"]["status"], "SUCCESS");
+    assert_eq!(history["order"]["productName"], "Trail shoe");
     let of_shopper = desk
         .get(&format!("/users/{}/attempts", shoppers[0].id))
         .await

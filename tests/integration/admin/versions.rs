@@ -26,6 +26,10 @@ async fn a_change_is_for_the_version_that_was_seen<S: System>() {
             let answer = desk.patch(&path, stale, change.clone()).await;
             assert_eq!((answer.status, answer.code()), (412, "stale"), "{stale}");
         }
+        let bare = desk.patch(&path, "v1", change.clone()).await;
+        assert_eq!((bare.status, bare.code()), (400, "bad_request"));
+        let message = bare.body["message"].as_str().unwrap();
+        assert!(message.ends_with("If-Match: \"v1\""), "{message}");
         let changed = desk.patch(&path, &seen, change.clone()).await.expect(200);
         assert_eq!(changed.etag(), "\"v2\"");
         let again = desk.patch(&path, &seen, json!({"note": "x"})).await;

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // clippy.toml exempts only the tests' own bodies
 
+mod announcing;
 mod auditing;
 mod closing;
 mod ending;
@@ -23,9 +24,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use flashsale::{
-    engine::{embedded::Embedded, model::Part, redis::RedisGate},
+    engine::{embedded::Embedded, redis::RedisGate},
     ids::{LedgerId, SaleId},
     port::StockGate,
+    rules::sale::Part,
 };
 use tempfile::TempDir;
 
@@ -247,6 +249,11 @@ macro_rules! suite {
                 results_are_written_for_an_unknown_sale,
                 results_of_the_original_service_are_read,
                 results_are_forgotten_after_their_time,
+            ]);
+            suite!(@tests $engine, announcing: [
+                results_are_announced_when_they_are_recorded,
+                results_of_a_sale_that_the_gate_does_not_know_are_announced,
+                shoppers_are_told_of_a_sale_what_it_and_its_results_say,
             ]);
             suite!(@tests $engine, terms: [
                 newer_terms_add_and_take_units,

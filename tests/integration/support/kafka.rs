@@ -8,7 +8,7 @@ use std::{
 use flashsale::{
     config::{KafkaConfig, TlsConfig, TlsMode},
     engine::kafka::{KafkaLog, create_topics},
-    port::AttemptLog,
+    port::LogEnds,
 };
 use uuid::Uuid;
 

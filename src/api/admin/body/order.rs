@@ -31,6 +31,11 @@ pub struct OrderBody {
     created_at: String,
     #[schema(format = DateTime, example = "2030-11-29T12:00:01.234Z")]
     updated_at: String,
+    /// Of the product, as it is now.
+    #[schema(example = "FLASH-001")]
+    sku: String,
+    #[schema(example = "Flash sale smartphone")]
+    product_name: String,
 }
 
 /// An order that was cancelled.
@@ -113,6 +118,8 @@ impl From<OrderEntry> for OrderBody {
             status: order.status,
             created_at: timestamp(order.created_at),
             updated_at: timestamp(order.updated_at),
+            sku: order.sku,
+            product_name: order.product_name,
         }
     }
 }
@@ -120,9 +127,9 @@ impl From<OrderEntry> for OrderBody {
 impl OrderBody {
     /// The names of a line of CSV.
     pub const CSV: &'static str =
-        "orderId,attemptId,saleId,productId,userId,status,createdAt,updatedAt";
+        "orderId,attemptId,saleId,productId,userId,status,createdAt,updatedAt,sku,productName";
 
-    /// A line of CSV. No field has a character that needs quotes, or begins like a formula.
+    /// A line of CSV.
     #[must_use]
     pub fn csv(&self) -> String {
         [
@@ -134,10 +141,25 @@ impl OrderBody {
             &self.status,
             &self.created_at,
             &self.updated_at,
+            &quoted(&self.sku),
+            &quoted(&self.product_name),
         ]
         .map(String::as_str)
         .join(",")
     }
+}
+
+/// A text as a field of CSV (RFC 4180). One that a spreadsheet would take for a formula gets an apostrophe, as OWASP advises.
+fn quoted(text: &str) -> String {
+    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        "'"
+    } else {
+        ""
+    };
+    if guard.is_empty() && !text.contains([',', '"', '\n', '\r']) {
+        return text.to_owned();
+    }
+    format!("\"{guard}{}\"", text.replace('"', "\"\""))
 }
 
 impl From<CancelledOrder> for CancelledOrderBody {
@@ -180,5 +202,19 @@ impl AttemptBody {
             order: attempt.order.map(OrderBody::from),
             released_at: attempt.released_at.map(timestamp),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_of_csv_is_one_field_and_no_formula() {
+        assert_eq!(quoted("Trail shoe"), "Trail shoe");
+        assert_eq!(quoted("Shoe, blue"), "\"Shoe, blue\"");
+        assert_eq!(quoted("15\" screen"), "\"15\"\" screen\"");
+        assert_eq!(quoted("=1+1"), "\"'=1+1\"");
+        assert_eq!(quoted("two\nlines"), "\"two\nlines\"");
     }
 }

@@ -1,5 +1,6 @@
 //! Units on their way out of a sale: the rows of `stock_movements`.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{
     SqliteConnection,
@@ -10,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     super::{
-        Prepared,
+        Prepared, SqliteLedger,
         sales::units,
         schema::flash_sales,
         values::{millis, time},
@@ -20,7 +21,10 @@ use super::{
 use crate::{
     engine::movement,
     ids::SaleId,
-    port::{ActionEntry, AdminError, Movement, MovementId, MovementMode, MovementState},
+    port::{
+        ActionEntry, AdminError, LedgerError, Movement, MovementId, MovementMode, MovementState,
+        Withdrawals,
+    },
     rules::{action_log, lifecycle},
 };
 
@@ -58,6 +62,42 @@ struct MovementRow {
     state: String,
     #[diesel(sql_type = BigInt)]
     requested_at: i64,
+}
+
+#[async_trait]
+impl Withdrawals for SqliteLedger {
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        let sales = sales.to_vec();
+        Ok(self.store.read(move |conn| pending(conn, &sales)).await?)
+    }
+
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        Ok(self.store.read(move |conn| unlisted(conn, since)).await?)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        let ids = ids.to_vec();
+        Ok(self
+            .store
+            .read(move |conn| {
+                let mut found = Vec::new();
+                for id in ids {
+                    found.extend(find(conn, id)?);
+                }
+                Ok(found)
+            })
+            .await?)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        let now = self.clock.now();
+        self.write(move |conn| close(conn, movement, taken, now))
+            .await
+    }
 }
 
 /// A count of units that the program wrote.

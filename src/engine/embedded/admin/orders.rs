@@ -25,13 +25,17 @@ use crate::{
 };
 
 const FIND: &str = "
-    SELECT o.attempt_id, o.flash_sale_id, o.product_id, o.user_id, o.status, o.created_at, r.released_at
+    SELECT o.attempt_id, o.flash_sale_id, o.product_id, o.user_id, o.status, o.created_at, r.released_at,
+        p.sku, p.name AS product_name
     FROM orders o LEFT JOIN released_orders r ON r.attempt_id = o.attempt_id AND r.flash_sale_id = o.flash_sale_id
+    LEFT JOIN products p ON p.id = o.product_id
     WHERE o.attempt_id = ?";
 
 const PAGE: &str = "
-    SELECT o.attempt_id, o.flash_sale_id, o.product_id, o.user_id, o.status, o.created_at, r.released_at
+    SELECT o.attempt_id, o.flash_sale_id, o.product_id, o.user_id, o.status, o.created_at, r.released_at,
+        p.sku, p.name AS product_name
     FROM orders o LEFT JOIN released_orders r ON r.attempt_id = o.attempt_id AND r.flash_sale_id = o.flash_sale_id
+    LEFT JOIN products p ON p.id = o.product_id
     WHERE o.flash_sale_id = ? AND (o.created_at, o.attempt_id) > (?, ?) ORDER BY o.created_at, o.attempt_id LIMIT ?";
 
 /// The triggers on orders return the unit and note the order in `released_orders`.
@@ -49,7 +53,7 @@ const ATTEMPT: &str = "
 const ATTEMPTS_OF: &str = "
     SELECT p.*, r.released_at FROM purchase_attempts p
     LEFT JOIN released_orders r ON r.attempt_id = p.attempt_id AND r.flash_sale_id = p.flash_sale_id
-    WHERE p.user_id = ? ORDER BY p.attempt_id DESC LIMIT ?";
+    WHERE p.user_id = ? AND p.attempt_id < ? ORDER BY p.attempt_id DESC LIMIT ?";
 
 #[derive(QueryableByName)]
 struct OrderRow {
@@ -67,6 +71,10 @@ struct OrderRow {
     created_at: i64,
     #[diesel(sql_type = Nullable<BigInt>)]
     released_at: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    sku: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    product_name: Option<String>,
 }
 
 impl OrderRow {
@@ -81,6 +89,8 @@ impl OrderRow {
             status: self.status,
             created_at: time(self.created_at),
             updated_at: time(self.released_at.unwrap_or(self.created_at)),
+            sku: self.sku.unwrap_or_default(),
+            product_name: self.product_name.unwrap_or_default(),
         })
     }
 }
@@ -199,10 +209,13 @@ pub(super) fn attempt(
 pub(super) fn attempts_of(
     conn: &mut SqliteConnection,
     user: UserId,
+    before: Option<AttemptId>,
     limit: u32,
 ) -> QueryResult<Vec<AttemptHistory>> {
+    let before = before.map_or([u8::MAX; 16], |before| *before.0.as_bytes());
     let rows: Vec<AttemptRow> = Prepared::new(ATTEMPTS_OF)
         .bind::<BigInt, _>(user.value())
+        .bind::<Binary, _>(before.to_vec())
         .bind::<BigInt, _>(i64::from(limit))
         .load(conn)?;
     let mut attempts = Vec::with_capacity(rows.len());

@@ -1,5 +1,6 @@
 //! Units on their way out of a sale: the rows of `stock_movements`.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
@@ -9,7 +10,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    super::{Prepared, admin, sales::units},
+    super::{PostgresLedger, Prepared, admin, sales::units},
     idempotency, log, sales,
 };
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     ids::SaleId,
     port::{
         ActionEntry, AdminError, LedgerError, Movement, MovementId, MovementMode, MovementState,
+        Withdrawals,
     },
     rules::{action_log, lifecycle},
 };
@@ -66,6 +68,29 @@ struct MovementRow {
 struct RemainingRow {
     #[diesel(sql_type = Integer)]
     remaining_stock: i32,
+}
+
+#[async_trait]
+impl Withdrawals for PostgresLedger {
+    async fn pending_movements(&self, sales: &[SaleId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(pending(&mut *self.pool.take().await?, sales).await?)
+    }
+
+    async fn unlisted_movements(&self, since: DateTime<Utc>) -> Result<Vec<Movement>, LedgerError> {
+        Ok(unlisted(&mut *self.pool.take().await?, since).await?)
+    }
+
+    async fn movements(&self, ids: &[MovementId]) -> Result<Vec<Movement>, LedgerError> {
+        Ok(find(&mut *self.pool.take().await?, ids).await?)
+    }
+
+    async fn close_withdrawal(
+        &self,
+        movement: MovementId,
+        taken: u32,
+    ) -> Result<Option<Movement>, LedgerError> {
+        self.close_movement(movement, taken).await
+    }
 }
 
 /// A count of units that the tables' checks keep from being negative.

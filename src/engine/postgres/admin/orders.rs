@@ -16,12 +16,15 @@ use crate::{
 };
 
 const FIND: &str = "
-    SELECT id, attempt_id, flash_sale_id, product_id, user_id, status::text AS status, created_at, updated_at
-    FROM orders WHERE attempt_id = ?";
+    SELECT o.id, o.attempt_id, o.flash_sale_id, o.product_id, o.user_id, o.status::text AS status, o.created_at, o.updated_at,
+        p.sku, p.name AS product_name
+    FROM orders o LEFT JOIN products p ON p.id = o.product_id WHERE o.attempt_id = ?";
 
 const PAGE: &str = "
-    SELECT id, attempt_id, flash_sale_id, product_id, user_id, status::text AS status, created_at, updated_at
-    FROM orders WHERE flash_sale_id = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?";
+    SELECT o.id, o.attempt_id, o.flash_sale_id, o.product_id, o.user_id, o.status::text AS status, o.created_at, o.updated_at,
+        p.sku, p.name AS product_name
+    FROM (SELECT * FROM orders WHERE flash_sale_id = ? AND (created_at, id) > (?, ?) ORDER BY created_at, id LIMIT ?) o
+    LEFT JOIN products p ON p.id = o.product_id ORDER BY o.created_at, o.id";
 
 /// The triggers on orders return the unit and note the order in `released_orders`.
 const END: &str = "UPDATE orders SET status = 'FAILED', updated_at = now() WHERE attempt_id = ?";
@@ -32,18 +35,22 @@ const REMOVE_UNIT: &str = "UPDATE flash_sales SET initial_stock = initial_stock 
 const ATTEMPT: &str = "
     SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition,
         p.settled_at, o.id AS order_id, o.status::text AS order_status, o.flash_sale_id AS order_sale, o.product_id AS order_product,
-        o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at
+        o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at,
+        n.sku, n.name AS product_name
     FROM purchase_attempts p
     LEFT JOIN orders o ON o.attempt_id = p.attempt_id
+    LEFT JOIN products n ON n.id = o.product_id
     LEFT JOIN released_orders r ON r.attempt_id = p.attempt_id AND r.flash_sale_id = p.flash_sale_id
     WHERE p.attempt_id = ?";
 
 const ATTEMPTS_OF: &str = "
     SELECT p.attempt_id, p.flash_sale_id, p.product_id, p.user_id, p.attempted_at, p.outcome, p.cause, p.topic, p.partition,
         p.settled_at, o.id AS order_id, o.status::text AS order_status, o.flash_sale_id AS order_sale, o.product_id AS order_product,
-        o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at
-    FROM (SELECT * FROM purchase_attempts WHERE user_id = ? ORDER BY attempt_id DESC LIMIT ?) p
+        o.user_id AS order_user, o.created_at AS order_created_at, o.updated_at AS order_updated_at, r.released_at,
+        n.sku, n.name AS product_name
+    FROM (SELECT * FROM purchase_attempts WHERE user_id = ? AND attempt_id < ? ORDER BY attempt_id DESC LIMIT ?) p
     LEFT JOIN orders o ON o.attempt_id = p.attempt_id
+    LEFT JOIN products n ON n.id = o.product_id
     LEFT JOIN released_orders r ON r.attempt_id = p.attempt_id AND r.flash_sale_id = p.flash_sale_id
     ORDER BY p.attempt_id DESC";
 
@@ -65,6 +72,10 @@ struct OrderRow {
     created_at: DateTime<Utc>,
     #[diesel(sql_type = Timestamptz)]
     updated_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Text>)]
+    sku: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    product_name: Option<String>,
 }
 
 impl OrderRow {
@@ -78,6 +89,8 @@ impl OrderRow {
             status: self.status,
             created_at: self.created_at,
             updated_at: self.updated_at,
+            sku: self.sku.unwrap_or_default(),
+            product_name: self.product_name.unwrap_or_default(),
         })
     }
 }
@@ -120,6 +133,10 @@ struct AttemptRow {
     order_updated_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     released_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    sku: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    product_name: Option<String>,
 }
 
 impl AttemptRow {
@@ -133,6 +150,8 @@ impl AttemptRow {
             status: self.order_status.clone()?,
             created_at: self.order_created_at?,
             updated_at: self.order_updated_at?,
+            sku: self.sku.clone().unwrap_or_default(),
+            product_name: self.product_name.clone().unwrap_or_default(),
         })
     }
 
@@ -228,10 +247,13 @@ pub(super) async fn attempt(
 pub(super) async fn attempts_of(
     conn: &mut AsyncPgConnection,
     user: UserId,
+    before: Option<AttemptId>,
     limit: u32,
 ) -> QueryResult<Vec<AttemptHistory>> {
+    let before = before.map_or(Uuid::max(), |before| before.0);
     let rows: Vec<AttemptRow> = Prepared::new(ATTEMPTS_OF)
         .bind::<BigInt, _>(user.value())
+        .bind::<SqlUuid, _>(before)
         .bind::<BigInt, _>(i64::from(limit))
         .load(conn)
         .await?;

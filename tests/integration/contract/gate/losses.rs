@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use flashsale::{
-    engine::model::Part,
     ids::AttemptId,
     port::{
         CloseReason, CloseRequest, GateStatus, Holder, Outcome, PurchaseResult, ReserveOutcome,
         ResultEntry,
     },
+    rules::sale::Part,
 };
 
 use super::{

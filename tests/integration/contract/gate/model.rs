@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use flashsale::{
     clock::{Clock, SystemClock},
-    engine::model::{ModelGate, ModelLedger, Part},
     ids::{LedgerId, SaleId},
     port::StockGate,
 };
+use flashsale_simulator::model::{ModelGate, ModelLedger, Part};
 
 use super::{Engine, Server};
 

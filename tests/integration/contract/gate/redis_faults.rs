@@ -10,8 +10,8 @@ use flashsale::{
     engine::redis::{ConnectError, RedisGate},
     ids::SaleId,
     port::{
-        ClaimOutcome, CloseReason, CloseRequest, GateError, GateStatus, LoadStart, LoadStep,
-        Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, StockGate,
+        ClaimOutcome, CloseReason, CloseRequest, GateError, GateProbe, GateStatus, LoadStart,
+        LoadStep, Outcome, PurchaseResult, ReleaseOutcome, ReserveOutcome, ResultEntry, StockGate,
     },
 };
 

@@ -359,7 +359,7 @@ pub async fn a_hundred_movements_are_listed_and_cleared_at_once(engine: impl Eng
 
 /// Of a server: what a sale keeps beside its holders is one key, and goes with it.
 pub async fn units_set_aside_are_forgotten_with_their_key_and_set_aside_anew<E: Server>(engine: E) {
-    use flashsale::engine::model::Part;
+    use flashsale::rules::sale::Part;
 
     let mut scene = Scene::open(engine, 5).await;
     let movement = new_movement();

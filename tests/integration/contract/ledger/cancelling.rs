@@ -119,12 +119,15 @@ pub async fn the_history_of_an_attempt_is_told(bed: &impl SqlBed) {
     // The shopper buys again: the first attempt still says that its order ended.
     let again = attempt(sale, users[0]);
     settle(ledger.as_ref(), 0, 2, &[again]).await.unwrap();
-    let attempts = admin.attempts_of(users[0], 10).await.unwrap();
+    let attempts = admin.attempts_of(users[0], None, 10).await.unwrap();
     let ids: Vec<_> = attempts.iter().map(|history| history.attempt).collect();
     assert_eq!(ids, [again.id, bought.id], "the newest first");
     assert!(attempts[0].order.is_some() && attempts[1].order.is_none());
     assert!(attempts[1].released_at.is_some());
-    assert_eq!(admin.attempts_of(users[0], 1).await.unwrap().len(), 1);
+    assert_eq!(admin.attempts_of(users[0], None, 1).await.unwrap().len(), 1);
+    let newest = attempts[0].attempt;
+    let rest = admin.attempts_of(users[0], Some(newest), 10).await.unwrap();
+    assert_eq!(rest, attempts[1..]);
     assert_eq!(admin.attempt(AttemptId::generate()).await.unwrap(), None);
 }
 

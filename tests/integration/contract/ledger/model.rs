@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use flashsale::{
     clock::SystemClock,
-    engine::model::ModelLedger,
     ids::{ProductId, SaleId, UserId},
     port::{Ledger, SaleListing, SaleWindow},
 };
+use flashsale_simulator::model::ModelLedger;
 
 use super::bed::{TestBed, next_id};
 

@@ -15,8 +15,8 @@ use flashsale::{
     },
     ids::{AttemptId, SaleId, UserId},
     port::{
-        AccountStore, AdminError, Administration, KeyStanding, Ledger, Offset, OrderPage, Outcome,
-        Partition, Role, SaleChange, SettleBatch, SettleError,
+        AccountStore, AdminError, Administration, ConsumerGroup, KeyStanding, Ledger, LedgerProbe,
+        Offset, OrderPage, Outcome, Partition, Role, SaleChange, SettleBatch, SettleError,
     },
 };
 use futures::future::join_all;

@@ -1,9 +1,7 @@
 //! The log of the simulator, as its bed for the suite.
 
-use flashsale::{
-    engine::model::ModelLog,
-    port::{AttemptLog, Partition, RawRecord},
-};
+use flashsale::port::{AttemptLog, Partition, RawRecord};
+use flashsale_simulator::model::ModelLog;
 
 use super::{Buried, LogBed};
 

@@ -14,7 +14,10 @@ use diesel::{
 use flashsale::{
     clock::Clock,
     engine::embedded::{DataFile, Embedded},
-    port::{AttemptLog, Ledger, Member, Offset, Partition, Position, SettleBatch},
+    port::{
+        AttemptLog, ConsumerGroup, LogEnds, Member, Offset, Partition, Position, SettleBatch,
+        Settling,
+    },
 };
 use tempfile::TempDir;
 

@@ -1,0 +1,183 @@
+//! Records the ledger's decisions in the gate in memory, and answers what shoppers are told.
+
+use std::sync::PoisonError;
+
+use async_trait::async_trait;
+
+use super::{super::results::StoredResult, MemoryGate};
+use crate::{
+    ids::{ProductId, SaleId, UserId},
+    port::{
+        AnnouncementStream, EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording,
+        PurchaseResult, ResultAnnouncements, ResultEntry, Settlement, ShopperResult,
+        ShopperResults, Standing,
+    },
+};
+
+#[async_trait]
+impl ShopperResults for MemoryGate {
+    async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.results.write(results.to_vec()).await?;
+        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
+            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
+                let users = || of_sale.iter().map(|entry| entry.user);
+                self.announced.tell(*sale, users, |_| false);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_result(
+        &self,
+        user: UserId,
+        product: ProductId,
+        sale: Option<SaleId>,
+    ) -> Result<Option<PurchaseResult>, GateError> {
+        if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
+            return Ok(result_of(standing));
+        }
+        let ordered = self.ordered(user, product);
+        let Some(StoredResult { sale, result }) = self.results.read(user, product, ordered).await?
+        else {
+            return Ok(None);
+        };
+        if result == PurchaseResult::Success {
+            return Ok(Some(result));
+        }
+        // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
+        let loading = self.with(sale, |sale, _| sale.is_loading());
+        let written = (loading != Some(true)).then_some(result);
+        Ok(self.standing(sale, user).map_or(written, result_of))
+    }
+
+    async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+        self.results.forget(results.to_vec()).await
+    }
+}
+
+#[async_trait]
+impl ResultAnnouncements for MemoryGate {
+    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
+        Ok(self.announced.follow(sales))
+    }
+
+    async fn results_in(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        users: &[UserId],
+    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+        let stored = self.results.stored(sale, product, users.to_vec()).await?;
+        let loading = self.with(sale, |sale, _| sale.is_loading()) == Some(true);
+        let told = users.iter().zip(stored).map(|(user, stored)| {
+            match (self.standing(sale, *user), stored) {
+                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
+                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
+                    Some(ShopperResult::Success)
+                }
+                // Nobody knows who holds a unit while the sale is being loaded.
+                (None, Some(PurchaseResult::Failed)) if !loading => Some(ShopperResult::Failed),
+                (None, _) => None,
+            }
+        });
+        Ok(told.collect())
+    }
+}
+
+#[async_trait]
+impl OutcomeRecording for MemoryGate {
+    /// The results first, the sale second: a pending entry is what brings a half-done recording back to the relay, so
+    /// it must be the last thing to go.
+    async fn record(&self, sale: SaleId, settlements: &[Settlement]) -> Result<(), GateError> {
+        self.results
+            .write(self.results_to_store(sale, settlements))
+            .await?;
+        self.with(sale, |sale, _| sale.record(settlements));
+        let ordered = |user| self.standing(sale, user) == Some(Standing::Success);
+        let users = || settlements.iter().map(|settlement| settlement.attempt.user);
+        self.announced.tell(sale, users, ordered);
+        Ok(())
+    }
+
+    /// The results first, as in [`record`](Self::record).
+    async fn end_orders(
+        &self,
+        sale: SaleId,
+        product: ProductId,
+        ended: &[Holder],
+    ) -> Result<EndOrdersOutcome, GateError> {
+        let results = ended.iter().map(|holder| ResultEntry {
+            sale,
+            product,
+            user: holder.user,
+            result: PurchaseResult::Success,
+        });
+        self.results.forget(results.collect()).await?;
+        let taken = self.with(sale, |sale, _| sale.end_orders(ended));
+        Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
+    }
+}
+
+impl MemoryGate {
+    /// The results that must be stored, since no holder shows them: of those who failed, and of those who have an order
+    /// in a sale that is not known.
+    fn results_to_store(&self, id: SaleId, settlements: &[Settlement]) -> Vec<ResultEntry> {
+        let to_store = |settlement: &Settlement| {
+            let attempt = &settlement.attempt;
+            let ended = self.with(id, |sale, _| sale.has_ended(settlement));
+            if ended == Some(true) {
+                return None;
+            }
+            let by_holder = self
+                .with(id, |sale, _| sale.holder_shows_result(settlement))
+                .unwrap_or(false);
+            let result = match settlement.outcome {
+                Outcome::Ordered | Outcome::AlreadyOrdered { .. } => PurchaseResult::Success,
+                Outcome::SoldOut => PurchaseResult::Failed,
+                // The shopper may buy again.
+                Outcome::Released => return None,
+                // A record that names nothing real may name a real shopper.
+                Outcome::NoAccount | Outcome::Rejected => {
+                    let awaited = self.with(id, |sale, _| sale.is_pending(attempt.user));
+                    if !awaited.unwrap_or(false) {
+                        return None;
+                    }
+                    PurchaseResult::Failed
+                }
+            };
+            (!by_holder).then_some(ResultEntry {
+                sale: attempt.sale,
+                product: attempt.product,
+                user: attempt.user,
+                result,
+            })
+        };
+        settlements.iter().filter_map(to_store).collect()
+    }
+
+    /// The sales that are known to be the product's in which the shopper has an order.
+    fn ordered(&self, user: UserId, product: ProductId) -> Vec<SaleId> {
+        let mut ids: Vec<SaleId> = {
+            let sales = self.sales.read().unwrap_or_else(PoisonError::into_inner);
+            sales.keys().copied().collect()
+        };
+        ids.retain(|id| {
+            self.with(*id, |sale, _| sale.is_of(product) && sale.has_order(user))
+                .unwrap_or(false)
+        });
+        ids
+    }
+
+    /// How the unit stands that a shopper holds in a sale, if they do.
+    fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
+        self.with(sale, |sale, _| sale.standing(user)).flatten()
+    }
+}
+
+/// The result that a holder reads; none while it is pending.
+fn result_of(standing: Standing) -> Option<PurchaseResult> {
+    match standing {
+        Standing::Pending => None,
+        Standing::Success => Some(PurchaseResult::Success),
+    }
+}

@@ -1,0 +1,102 @@
+//! How many dead letters await a decision, counted in the background while somebody asks.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::order::dead_letters::{DeadLetters, Undecided};
+
+/// How long a count is good for: it reads the log.
+const FRESH: Duration = Duration::from_secs(10);
+/// How long a count may take.
+const LONGEST_COUNT: Duration = Duration::from_secs(10);
+/// How long the first who asks waits for the first count.
+const PATIENCE: Duration = Duration::from_millis(700);
+/// Letters that are counted at most.
+const MOST: u64 = 1_000;
+/// Letters of a page.
+const PAGE: usize = 500;
+/// Pages that are read at most: most of their letters may be decided.
+const MOST_PAGES: usize = 4;
+
+/// The number of open dead letters, at most a thousand.
+pub struct OpenLetters {
+    letters: Arc<DeadLetters>,
+    asked: Notify,
+    count: watch::Sender<Count>,
+}
+
+/// The last count.
+#[derive(Clone, Copy)]
+enum Count {
+    NotYet,
+    Unreadable,
+    Letters(u64),
+}
+
+impl OpenLetters {
+    #[must_use]
+    pub fn new(letters: Arc<DeadLetters>) -> Self {
+        Self {
+            letters,
+            asked: Notify::new(),
+            count: watch::Sender::new(Count::NotYet),
+        }
+    }
+
+    /// Counts when somebody asks, at most every ten seconds, until stopped.
+    pub async fn keep_counting(&self, stop: CancellationToken) {
+        let mut counted_at: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.asked.notified() => {}
+            }
+            if counted_at.is_some_and(|at| at.elapsed() < FRESH) {
+                continue;
+            }
+            let counted = tokio::select! {
+                () = stop.cancelled() => return,
+                counted = timeout(LONGEST_COUNT, self.read()) => counted,
+            };
+            counted_at = Some(Instant::now());
+            let count = match counted {
+                Ok(Ok(count)) => Count::Letters(count),
+                Ok(Err(error)) => {
+                    tracing::debug!(%error, "open dead letters cannot be counted");
+                    Count::Unreadable
+                }
+                Err(_) => Count::Unreadable,
+            };
+            self.count.send_replace(count);
+        }
+    }
+
+    /// The last count, about ten seconds old at most if somebody asks all the time. `None` while the letters cannot be read.
+    pub(super) async fn count(&self) -> Option<u64> {
+        self.asked.notify_one();
+        let mut counts = self.count.subscribe();
+        let counted = counts.wait_for(|count| !matches!(count, Count::NotYet));
+        match *timeout(PATIENCE, counted).await.ok()?.ok()? {
+            Count::Letters(count) => Some(count),
+            Count::NotYet | Count::Unreadable => None,
+        }
+    }
+
+    async fn read(&self) -> Result<u64, Undecided> {
+        let (mut count, mut after) = (0, None);
+        for _ in 0..MOST_PAGES {
+            let page = self.letters.page(after, true, PAGE).await?;
+            count += page.items.len() as u64;
+            after = page.next;
+            if after.is_none() || count >= MOST {
+                break;
+            }
+        }
+        Ok(count.min(MOST))
+    }
+}

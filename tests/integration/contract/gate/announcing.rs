@@ -1,0 +1,109 @@
+//! What is announced, and what shoppers are told of one sale.
+
+use std::time::Duration;
+
+use flashsale::{
+    ids::UserId,
+    port::{AnnouncementStream, News, Outcome, PurchaseResult, ResultEntry, ShopperResult},
+};
+use futures::StreamExt;
+
+use super::{
+    Engine,
+    scene::{Scene, new_sale, new_shopper},
+};
+
+/// What is announced of a shopper next.
+async fn news_of(announcements: &mut AnnouncementStream, user: UserId) -> News {
+    let of_user = async {
+        loop {
+            let announcement = announcements.next().await.expect("the stream goes on");
+            let mut news = announcement.news.into_iter();
+            if let Some((_, news)) = news.find(|(told, _)| *told == user) {
+                return news;
+            }
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(5), of_user).await;
+    in_time.expect("it is announced")
+}
+
+pub async fn results_are_announced_when_they_are_recorded(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 10).await;
+    let sales = [scene.sale, new_sale()];
+    let mut announcements = scene.gate.announcements(&sales).await.unwrap();
+
+    let ordered = scene.reserved().await;
+    scene.remaining -= 1;
+    scene.record_twice(ordered, Outcome::Ordered).await;
+    let news = news_of(&mut announcements, ordered.user).await;
+    assert_eq!(news, News::Ordered);
+
+    for outcome in [Outcome::SoldOut, Outcome::Rejected] {
+        let failed = scene.reserved().await;
+        scene.record_twice(failed, outcome).await;
+        let news = news_of(&mut announcements, failed.user).await;
+        assert_eq!(news, News::Changed, "{outcome:?}");
+    }
+
+    let refused = new_shopper().user;
+    let entry = ResultEntry {
+        sale: scene.sale,
+        product: scene.product,
+        user: refused,
+        result: PurchaseResult::Failed,
+    };
+    scene.gate.write_results(&[entry]).await.unwrap();
+    assert_eq!(news_of(&mut announcements, refused).await, News::Changed);
+}
+
+pub async fn results_of_a_sale_that_the_gate_does_not_know_are_announced(engine: impl Engine) {
+    let scene = Scene::unknown(engine);
+    let mut announcements = scene.gate.announcements(&[scene.sale]).await.unwrap();
+    let shopper = new_shopper();
+    let settled = scene.settlement(shopper, Outcome::Ordered);
+    scene.gate.record(scene.sale, &[settled]).await.unwrap();
+    let news = news_of(&mut announcements, shopper.user).await;
+    assert_eq!(news, News::Changed, "it has to be read");
+    let told = scene
+        .gate
+        .results_in(scene.sale, scene.product, &[shopper.user])
+        .await;
+    assert_eq!(told.unwrap(), [Some(ShopperResult::Success)]);
+}
+
+pub async fn shoppers_are_told_of_a_sale_what_it_and_its_results_say(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 10).await;
+    let (pending, ordered, failed) = (
+        scene.reserved().await,
+        scene.reserved().await,
+        scene.reserved().await,
+    );
+    scene.remaining -= 1;
+    scene.record_twice(ordered, Outcome::Ordered).await;
+    scene.record_twice(failed, Outcome::SoldOut).await;
+    let elsewhere = new_shopper().user;
+    let of_another_sale = ResultEntry {
+        sale: new_sale(),
+        product: scene.product,
+        user: elsewhere,
+        result: PurchaseResult::Success,
+    };
+    scene.gate.write_results(&[of_another_sale]).await.unwrap();
+
+    let users = [
+        pending.user,
+        ordered.user,
+        failed.user,
+        elsewhere,
+        new_shopper().user,
+    ];
+    let told = async || {
+        let told = scene.gate.results_in(scene.sale, scene.product, &users);
+        told.await.unwrap()
+    };
+    let (success, none) = (Some(ShopperResult::Success), None);
+    let is_pending = Some(ShopperResult::Pending);
+    let is_failed = Some(ShopperResult::Failed);
+    assert_eq!(told().await, [is_pending, success, is_failed, none, none]);
+}

@@ -1,0 +1,44 @@
+/** Where the units of a sale are, as one bar: available | pending | held | sold = total. */
+
+import { html } from "../vendor/preact-htm.js";
+import { number } from "./format.js";
+
+/** @type {[name: "available" | "pending" | "held" | "sold" | "withdrawn", hint: string][]} */
+const PARTS = [
+  ["available", "can be bought now"],
+  ["pending", "accepted, not yet orders"],
+  ["held", "await their payment"],
+  ["sold", "orders that stand"],
+  ["withdrawn", "on their way out of the sale"],
+];
+
+/** @param {{balance: Admin.Balance}} props */
+export function Balance({ balance }) {
+  const { total, drift, source } = balance;
+  const parts = PARTS.filter(([name]) => name !== "withdrawn" || balance.withdrawn);
+  const sum = parts.map(([name]) => number(balance[name])).join(" + ");
+  const words = parts.map(([name]) => `${number(balance[name])} ${name}`).join(", ");
+  const isWrong = drift !== 0;
+  const verdict = isWrong
+    ? `Does not add up: ${number(Math.abs(drift))} ${Math.abs(drift) === 1 ? "unit is" : "units are"} ${drift > 0 ? "missing" : "too many"}`
+    : "Adds up";
+  return html`<section class="card balance ${isWrong ? "wrong" : ""}" aria-label="Balance">
+    <div class="bar" role="img" aria-label="${words}, of ${number(total)} units. ${verdict}.">
+      ${parts.map(
+        ([name]) => balance[name] > 0 && html`<span key=${name} class="part ${name}" style=${{ flexGrow: balance[name] }}></span>`,
+      )}
+      ${isWrong && html`<span key="drift" class="part drift" style=${{ flexGrow: Math.abs(drift) }}></span>`}
+    </div>
+    <dl class="figures" style=${{ "--characters": number(total).length }}>
+      ${parts.map(
+        ([name, hint]) => html`<div><dt><i class="swatch ${name}"></i>${name}</dt>
+        <dd class="figure">${number(balance[name])}</dd><dd class="hint">${hint}</dd></div>`,
+      )}
+      <div class="total"><dt>total</dt><dd class="figure">${number(total)}</dd><dd class="hint">units of the sale</dd></div>
+    </dl>
+    <p class="verdict"><span class="status" role=${isWrong ? "alert" : null} data-status=${isWrong ? "bad" : "good"}>${verdict}</span>
+      <span class="hint numbers">${sum} ${isWrong ? "≠" : "="} ${number(total)}
+        ${source === "ledger" && " · from the ledger; the sale is not open in the gate"}</span>
+      ${isWrong && html`<a href="#/checks">Run the audit</a>`}</p>
+  </section>`;
+}
