@@ -35,6 +35,10 @@ export class Press extends EventTarget {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #armedAt = 0;
+  /** How long after the start, or the end of a pause, it is sent. Drawn once: every look at the list would put it off otherwise. */
+  #spread = 0;
+  /** The end of a pause, by the server's clock. null: there was none; NaN: it is not over. @type {number | null} */
+  #resumedAt = null;
   /** When it was bought or failed, by `performance.now()`. */
   #finishedAt = 0;
   /** Ends the run that is under way when the shopper changes. */
@@ -67,9 +71,7 @@ export class Press extends EventTarget {
     if (stage === "armed") {
       const start = Date.parse(this.#sale.startTime);
       if (this.#clock.now() > Math.max(start, remembered.at) + KEPT_FOR_MS) return this.#set("idle");
-      this.#armedAt = remembered.at;
-      this.#set("armed");
-      this.#schedule();
+      this.#arm(remembered.at);
     } else if (this.#clock.now() > remembered?.at + KEPT_FOR_MS) {
       // Whatever became of it, nobody waits for it any more. A result that there is comes by itself.
       this.#set("idle");
@@ -100,9 +102,7 @@ export class Press extends EventTarget {
     this.problem = null;
     if (this.stage === "armed" && !isOpen) return this.#set("idle");
     if (isOpen) return void this.#ask("asking");
-    this.#armedAt = this.#clock.now();
-    this.#set("armed");
-    this.#schedule();
+    this.#arm(this.#clock.now());
   }
 
   /** What became of the attempt, as pushed or polled. @param {"PENDING" | "SUCCESS" | "FAILED"} status */
@@ -118,16 +118,29 @@ export class Press extends EventTarget {
     if (isOld && (this.stage === "bought" || this.stage === "failed")) this.#finish("idle");
   }
 
+  /** @param {number} at when it was pressed */
+  #arm(at) {
+    this.#armedAt = at;
+    this.#spread = Math.random() * SPREAD_MS;
+    this.#resumedAt = null;
+    this.#set("armed");
+    this.#schedule();
+  }
+
   /** Sends the press when the sale is open: at its start, or when it goes on after a pause. */
   #schedule() {
     clearTimeout(this.#timer);
+    if (this.#sale.phase === "paused") this.#resumedAt = NaN;
     if (this.#sale.phase === "paused" || !this.#clock.isKnown) return;
-    const wait = this.#sale.phase === "open" ? 0 : Math.max(0, Date.parse(this.#sale.startTime) - this.#clock.now());
+    const now = this.#clock.now();
+    const start = Date.parse(this.#sale.startTime);
+    if (Number.isNaN(this.#resumedAt)) this.#resumedAt = Math.max(now, start);
+    const wait = Math.max(0, (this.#resumedAt ?? start) + this.#spread - now);
     if (wait > LONGEST_TIMER_MS) {
       this.#timer = setTimeout(() => this.#schedule(), LONGEST_TIMER_MS);
       return;
     }
-    this.#timer = setTimeout(() => void this.#ask("asking"), wait + Math.random() * SPREAD_MS);
+    this.#timer = setTimeout(() => void this.#ask("asking"), wait);
   }
 
   /** Asks until there is an answer. @param {"asking" | "checking"} stage */
@@ -163,6 +176,7 @@ export class Press extends EventTarget {
       case "paused":
         // It is sent again when the sale goes on. The list may not know of the pause yet.
         this.#sale = { ...this.#sale, phase: "paused" };
+        this.#resumedAt = NaN;
         this.#set("armed");
         return true;
       case "not_started":

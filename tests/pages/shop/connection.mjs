@@ -4,13 +4,16 @@ import { stateIs, textOf } from "./page.mjs";
 
 const isPress = (piece) => piece.startsWith("POST /api/flash-sale/attempt/");
 
+/** What is being loaded when the connection is cut. */
+const expect = [/Failed to load resource: net::ERR_/];
+
 export const scenarios = {
   "a connection cut during a press: the page checks, presses again by itself, and buys once": async (bed) => {
     const sale = await bed.sale({ units: 5 });
     const proxy = await bed.proxy();
     // With a stream the result might come before the page presses again.
     const before = (page) => page.route("**/events", (route) => route.fulfill({ status: 503, headers: { "retry-after": "60" }, body: "" }));
-    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base, before });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base, before, expect });
     await stateIs(page, "open");
     let presses = 0;
     proxy.cutAfter = (piece) => {
@@ -34,7 +37,7 @@ export const scenarios = {
   "a reload in the middle of a press that was cut goes on checking": async (bed) => {
     const sale = await bed.sale({ units: 5 });
     const proxy = await bed.proxy();
-    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base, expect });
     await stateIs(page, "open");
     // Nothing arrives: the attempt is lost on its way.
     await page.route("**/api/flash-sale/attempt/*", (route) => route.abort("connectionreset"));
@@ -49,7 +52,7 @@ export const scenarios = {
   "without a connection the page says so, keeps a press for the opening, and comes back": async (bed) => {
     const sale = await bed.sale({ opensInMs: 20_000, units: 5 });
     const proxy = await bed.proxy();
-    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base, expect });
     await stateIs(page, "counting");
     proxy.cut();
     await stateIs(page, "offline");
