@@ -7,6 +7,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // nobody but its reader is served
 #![allow(clippy::cast_precision_loss, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods)] // it has no lifecycle
 
 #[path = "support/system.rs"]
 mod system;

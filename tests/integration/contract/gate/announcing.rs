@@ -65,11 +65,9 @@ pub async fn results_of_a_sale_that_the_gate_does_not_know_are_announced(engine:
     scene.gate.record(scene.sale, &[settled]).await.unwrap();
     let news = news_of(&mut announcements, shopper.user).await;
     assert_eq!(news, News::Changed, "it has to be read");
-    let told = scene
-        .gate
-        .results_in(scene.sale, scene.product, &[shopper.user])
-        .await;
-    assert_eq!(told.unwrap(), [Some(ShopperResult::Success)]);
+    let users = [shopper.user];
+    let told = scene.gate.results_in(scene.sale, scene.product, &users);
+    assert_eq!(told.await.unwrap(), [Some(ShopperResult::Success)]);
 }
 
 pub async fn shoppers_are_told_of_a_sale_what_it_and_its_results_say(engine: impl Engine) {
