@@ -141,6 +141,7 @@ const ALLOWED_IN_SIMULATOR: &[&[&str]] = &[
     &["flashsale", "account_key"],
     &["flashsale", "auth"],
     &["flashsale", "clock"],
+    &["flashsale", "engine", "announcer"],
     &["flashsale", "engine", "fair_share"],
     &["flashsale", "engine", "movement"],
     &["flashsale", "engine", "record"],
