@@ -27,6 +27,8 @@ export class Sales extends EventTarget {
   /** @type {{id: number, close: () => void} | null} */
   #stream = null;
   #isLive = false;
+  /** What the stream told last. @type {Sale | null} */
+  #told = null;
   #shown = 0;
 
   /** @param {import("../shared/clock.js").ServerClock} clock */
@@ -57,7 +59,7 @@ export class Sales extends EventTarget {
       this.#failures = 0;
       this.isOnline = true;
       this.isKnown = true;
-      this.list = [...data, ...(await this.#vanished(data))];
+      this.list = this.#merge([...data, ...(await this.#vanished(data))]);
       for (const sale of data) this.readAt.set(sale.id, performance.now());
     } catch {
       this.#failures++;
@@ -65,6 +67,12 @@ export class Sales extends EventTarget {
     }
     this.#schedule();
     this.dispatchEvent(new Event("change"));
+  }
+
+  /** A list may have been written before the stream told of a change, and arrive after it. @param {Sale[]} listed */
+  #merge(listed) {
+    const told = this.#isLive ? this.#told : null;
+    return told ? [...listed.filter(({ id }) => id !== told.id), told] : listed;
   }
 
   /** The sale that is shown stays, should it be listed no more: a sale that was cancelled says so. @param {Sale[]} listed */
@@ -94,6 +102,7 @@ export class Sales extends EventTarget {
     this.#stream?.close();
     this.#stream = null;
     this.#isLive = false;
+    this.#told = null;
     if (wanted === 0) return;
     const { close } = openStream(`api/flash-sales/${wanted}/events`, {
       onEvent: (name, sale) => name === "sale" && this.#take(sale),
@@ -110,8 +119,8 @@ export class Sales extends EventTarget {
 
   /** @param {Sale} sale */
   #take(sale) {
-    const isListed = this.list.some(({ id }) => id === sale.id);
-    this.list = isListed ? this.list.map((old) => (old.id === sale.id ? sale : old)) : [...this.list, sale];
+    this.#told = sale;
+    this.list = this.#merge(this.list);
     this.readAt.set(sale.id, performance.now());
     this.isOnline = true;
     this.dispatchEvent(new Event("change"));
