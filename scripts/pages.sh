@@ -63,4 +63,5 @@ check "types" tsc --project $HERE/tsconfig.json
 check "lints" biome_ lint
 check "form (to write it: scripts/pages/format.sh)" biome_ format
 serve
+check "files are served as they are written" node $HERE/served.mjs
 check "Lighthouse" node $HERE/lighthouse.mjs "$OUT"
