@@ -83,44 +83,13 @@ pub async fn serve(
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
     let announcements: Arc<dyn ResultAnnouncements> = ports.gate.clone();
     let result_feed = ResultFeed::start(lifecycle, announcements, catalog());
+    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
     let Ports {
         gate,
         log,
         ledger,
         clock,
     } = ports;
-    let engines = DirectoryEngines {
-        ledger: ledger.clone(),
-        offsets: ledger.clone(),
-        gate: gate.clone(),
-        log: log.clone(),
-        group: config.kafka.consumer_group.clone(),
-    };
-    let directory = Directory::open(lifecycle, engines)
-        .await
-        .context("the accounts could not be read")?;
-    // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
-    let issuer = if gate.is_durable() {
-        ledger.id()
-    } else {
-        LedgerId::NONE
-    };
-    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
-    let passwords = Passwords::new(&config.auth)?;
-    let auth = Auth::new(
-        ledger.clone(),
-        accounts,
-        Arc::clone(&directory),
-        AuthLimits::new(&config.limits),
-        passwords,
-        Arc::clone(&tokens),
-        Arc::clone(&clock),
-    );
-    let auth = Arc::new(if config.server.production {
-        auth.in_production()
-    } else {
-        auth
-    });
     let probes = Probes {
         readiness: Arc::new(Readiness::new(
             gate,
@@ -148,9 +117,9 @@ pub async fn serve(
     }
     let attempt_limit = Arc::new(AttemptLimit::new(&limits));
     let app = App {
-        auth,
-        directory,
-        tokens,
+        auth: sessions.auth,
+        directory: sessions.directory,
+        tokens: sessions.tokens,
         catalog: services.catalog,
         calls: services.calls,
         attempt_limit,
@@ -179,6 +148,63 @@ pub async fn serve(
         }
     });
     Ok(for_inside)
+}
+
+/// Accounts, those that every node knows, and the tokens of their sessions.
+struct Sessions {
+    auth: Arc<Auth>,
+    directory: Arc<Directory>,
+    tokens: Arc<Tokens>,
+}
+
+async fn open_sessions(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    ports: &Ports,
+    accounts: Arc<dyn AccountStore>,
+) -> anyhow::Result<Sessions> {
+    let Ports {
+        gate,
+        log,
+        ledger,
+        clock,
+    } = ports;
+    let engines = DirectoryEngines {
+        ledger: ledger.clone(),
+        offsets: ledger.clone(),
+        gate: gate.clone(),
+        log: log.clone(),
+        group: config.kafka.consumer_group.clone(),
+    };
+    let directory = Directory::open(lifecycle, engines)
+        .await
+        .context("the accounts could not be read")?;
+    // The accounts of a data file may be taken along into a database (`flashsale export`), and their tokens with them.
+    let issuer = if gate.is_durable() {
+        ledger.id()
+    } else {
+        LedgerId::NONE
+    };
+    let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
+    let auth = Auth::new(
+        ledger.clone(),
+        accounts,
+        Arc::clone(&directory),
+        AuthLimits::new(&config.limits),
+        Passwords::new(&config.auth)?,
+        Arc::clone(&tokens),
+        Arc::clone(clock),
+    );
+    let auth = Arc::new(if config.server.production {
+        auth.in_production()
+    } else {
+        auth
+    });
+    Ok(Sessions {
+        auth,
+        directory,
+        tokens,
+    })
 }
 
 /// Starts to share the figures of this process with the others: in the end until its worker has ended.
