@@ -48,6 +48,8 @@ pub async fn list(
 }
 
 /// An account.
+///
+/// Its name, its address, its role and whether it is disabled. Nothing of its password.
 #[utoipa::path(
     get, path = "/api/admin/users/{userId}", operation_id = "showUser", tag = "Operators", security(("bearer" = [])),
     params(("userId" = i64, Path, minimum = 1, example = 2, description = "The account's id")),
