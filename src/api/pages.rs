@@ -23,6 +23,8 @@ use files::{Page, Site};
 const FOREVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// For files that were asked for by the hash of another version.
 const NEVER: HeaderValue = HeaderValue::from_static("no-store");
+/// What a page depends on: `/` is another answer for clients that accept no HTML.
+const VARIES: HeaderValue = HeaderValue::from_static("accept-encoding, accept");
 const OPENER_POLICY: (HeaderName, HeaderValue) = (
     HeaderName::from_static("cross-origin-opener-policy"),
     HeaderValue::from_static("same-origin"),
@@ -65,11 +67,13 @@ impl Pages {
         let headers = [
             (CONTENT_SECURITY_POLICY, self.policy.clone()),
             OPENER_POLICY,
-            (VARY, HeaderValue::from_name(ACCEPT)),
         ];
-        Site::current()
+        let mut answer = Site::current()
             .page(page)
-            .answer(request, REVALIDATED, &headers)
+            .answer(request, REVALIDATED, &headers);
+        // One header: the CORS middleware adds to the first one and drops others.
+        answer.headers_mut().insert(VARY, VARIES);
+        answer
     }
 }
 

@@ -84,6 +84,8 @@ fn backlog(partitions: &[PartitionProgress]) -> Check {
 fn stock(listing: &SaleListing, status: &GateStatus, now: DateTime<Utc>) -> Check {
     let when = if listing.switch == SaleSwitch::Cancelled {
         "cancelled".to_owned()
+    } else if listing.window.end <= now {
+        "ended".to_owned()
     } else if listing.switch == SaleSwitch::Paused {
         "paused".to_owned()
     } else if listing.window.start <= now {
@@ -216,5 +218,28 @@ mod tests {
             after(|facts| facts.sales[0].0.window.end += TimeDelta::hours(1)),
             ["sales stock: Warning"]
         );
+    }
+
+    #[test]
+    fn a_sale_whose_window_is_over_is_said_to_have_ended() {
+        let now = DateTime::UNIX_EPOCH + TimeDelta::days(20_000);
+        let listing = SaleListing {
+            switch: crate::port::SaleSwitch::On,
+            id: SaleId::new(1).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            product_name: "Phone".to_owned(),
+            product_description: String::new(),
+            offer: crate::port::Offer::default(),
+            window: SaleWindow {
+                start: now - TimeDelta::hours(1),
+                end: now,
+            },
+            initial_stock: 10,
+            remaining_stock: 6,
+            version: 1,
+        };
+        let check = stock(&listing, &GateStatus::Closed { pending: 0 }, now);
+        let shown = format!("{check:?}");
+        assert!(shown.contains("ended: 6 of 10 units left"), "{shown}");
     }
 }

@@ -118,11 +118,12 @@ impl ProductPatch {
 }
 
 fn sku(text: String) -> Result<String, Invalid> {
-    line("sku", text, SKU)
+    line("sku", text.trim().to_owned(), SKU)
 }
 
+/// Without spaces around it: a name of spaces is none, and spreadsheets would not show one that begins with them as it is.
 fn name(text: String) -> Result<String, Invalid> {
-    line("name", text, NAME)
+    line("name", text.trim().to_owned(), NAME)
 }
 
 fn description(description: String) -> Result<String, Invalid> {
@@ -187,6 +188,17 @@ mod tests {
         NewProduct::try_from(form)
             .map(|_| ())
             .map_err(|invalid| invalid.to_string())
+    }
+
+    #[test]
+    fn names_have_no_spaces_around_them_and_are_not_made_of_spaces() {
+        let mut padded = form();
+        padded.name = Some("  Trail shoe ".to_owned());
+        assert_eq!(NewProduct::try_from(padded).unwrap().name, "Trail shoe");
+        for blank in ["", "   ", "\u{2003}"] {
+            assert!(verdict(|form| form.name = Some(blank.to_owned())).is_err());
+            assert!(verdict(|form| form.sku = Some(blank.to_owned())).is_err());
+        }
     }
 
     #[test]
