@@ -19,4 +19,4 @@ pub mod system;
 mod wait;
 pub mod wire;
 
-pub use wait::wait_until;
+pub use wait::{holds_within, wait_until};

@@ -323,7 +323,8 @@ impl SaleTasks {
     }
 }
 
-/// Shows operators how a sale stands in the gate. `open`: it is loaded, and neither paused nor cancelled.
+/// Shows operators how a sale stands in the gate. `loaded`: the gate decides about it. `open`: it is loaded, and neither paused nor
+/// cancelled.
 #[allow(clippy::cast_precision_loss)] // gauges
 fn show(sale: SaleId, status: &GateStatus) {
     let (switch, available, pending) = match *status {
@@ -339,6 +340,7 @@ fn show(sale: SaleId, status: &GateStatus) {
     let one_if = |is_so: bool| if is_so { 1.0 } else { 0.0 };
     let (open, paused) = (Some(SaleSwitch::On), Some(SaleSwitch::Paused));
     let label = sale.to_string();
+    gauge!("flashsale_sale_loaded", "sale" => label.clone()).set(one_if(switch.is_some()));
     gauge!("flashsale_sale_open", "sale" => label.clone()).set(one_if(switch == open));
     gauge!("flashsale_sale_paused", "sale" => label.clone()).set(one_if(switch == paused));
     gauge!("flashsale_sale_available", "sale" => label.clone()).set(available as f64);

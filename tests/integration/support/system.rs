@@ -156,15 +156,18 @@ pub trait System: Sized + Send + Sync {
     /// Waits until the log is settled, nothing is pending, and every unit is sold or available in the ledger and in the
     /// gate alike; then checks what must hold of a quiet system: nothing oversold, one order a shopper, nothing leaked.
     async fn check_promises(&self, sale: i64) -> Balance {
-        super::wait_until("the system is quiet", Duration::from_secs(30), || async {
+        let seen = std::cell::RefCell::new(String::new());
+        let quiet = super::holds_within(Duration::from_secs(30), || async {
             let settled = self.log_is_settled().await;
             let quiet = GateBalance {
                 available: self.balance(sale).await.remaining,
                 pending: 0,
             };
-            settled && self.gate_balance(sale).await == Some(quiet)
-        })
-        .await;
+            let gate = self.gate_balance(sale).await;
+            *seen.borrow_mut() = format!("settled {settled}, in the gate {gate:?} for {quiet:?}");
+            settled && gate == Some(quiet)
+        });
+        assert!(quiet.await, "the system is not quiet: {}", seen.borrow());
         let balance = self.balance(sale).await;
         assert!(balance.orders <= balance.initial, "oversold: {balance:?}");
         assert_eq!(

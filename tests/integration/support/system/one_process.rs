@@ -135,7 +135,7 @@ impl System for OneProcess {
             let line = page.lines().find_map(|line| line.strip_prefix(&start))?;
             line.parse::<f64>().ok()
         };
-        if gauge("open")? < 1.0 {
+        if gauge("loaded")? < 1.0 {
             return None;
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small whole numbers
