@@ -290,16 +290,21 @@ impl Told {
             }
             stands
         });
-        let named = match &self.ready {
-            None => self.listener.is_read(state).then(BTreeSet::new),
-            Some(ready) => (*ready != state.certain).then(|| ready.clone()),
+        let is_news = match &self.ready {
+            None => self.listener.is_read(state),
+            Some(named) => !state.certain.is_subset(named),
         };
-        if let Some(named) = named {
+        if is_news {
+            let sales = state.certain.iter().map(|sale| sale.value()).collect();
+            tell("ready", text_of(&ReadyEvent { sales }));
+        }
+        if is_news
+            || self
+                .ready
+                .as_ref()
+                .is_some_and(|named| *named != state.certain)
+        {
             // A sale that is certain no more is named again once it is.
-            if self.ready.is_none() || !state.certain.is_subset(&named) {
-                let sales = state.certain.iter().map(|sale| sale.value()).collect();
-                tell("ready", text_of(&ReadyEvent { sales }));
-            }
             self.ready = Some(state.certain.clone());
         }
         (!text.is_empty()).then(|| text.into())

@@ -59,7 +59,8 @@ pub enum NotRead {
 /// Tells shoppers their results.
 pub struct ResultFeed {
     gate: Arc<dyn ResultAnnouncements>,
-    catalog: Arc<SaleCatalog>,
+    /// The sales to follow now, with their products.
+    sales: Box<dyn Fn() -> Followed + Send + Sync>,
     shoppers: Arc<Shoppers>,
     /// There are listeners.
     wanted: Notify,
@@ -78,9 +79,18 @@ impl ResultFeed {
         gate: Arc<dyn ResultAnnouncements>,
         catalog: Arc<SaleCatalog>,
     ) -> Arc<Self> {
+        let sales = move || most_relevant(catalog.sales_with_results(), catalog.now());
+        Self::start_with(lifecycle, gate, Box::new(sales))
+    }
+
+    fn start_with(
+        lifecycle: &Lifecycle,
+        gate: Arc<dyn ResultAnnouncements>,
+        sales: Box<dyn Fn() -> Followed + Send + Sync>,
+    ) -> Arc<Self> {
         let feed = Arc::new(Self {
             gate,
-            catalog,
+            sales,
             shoppers: Arc::default(),
             wanted: Notify::new(),
             unread: Notify::new(),
@@ -312,8 +322,11 @@ impl ResultFeed {
 
     async fn look_at(&self, sale: SaleId, asked: Option<(ProductId, UserId)>) {
         let Some((product, user)) = asked else {
-            // It is listed no more, or certain for everybody.
-            self.shoppers.set_doubt(sale, None);
+            // It is listed no more, or certain for everybody, but announcements may have been passed over.
+            if self.shoppers.set_doubt(sale, None) {
+                self.shoppers.read_again([sale]);
+                self.unread.notify_one();
+            }
             return;
         };
         let doubt = match self.gate.results_in(sale, product, &[user]).await {
@@ -327,10 +340,8 @@ impl ResultFeed {
         }
     }
 
-    /// The sales that are followed, with their products.
     fn followed(&self) -> Followed {
-        let listed = self.catalog.sales_with_results();
-        most_relevant(listed, self.catalog.now())
+        (self.sales)()
     }
 }
 
@@ -345,3 +356,6 @@ fn most_relevant(mut sales: Vec<PublicSale>, now: DateTime<Utc>) -> Followed {
     sales.truncate(MAX_SALES);
     sales.iter().map(|sale| (sale.id, sale.product)).collect()
 }
+
+#[cfg(test)]
+mod tests;
