@@ -298,12 +298,8 @@ impl Told {
             let sales = state.certain.iter().map(|sale| sale.value()).collect();
             tell("ready", text_of(&ReadyEvent { sales }));
         }
-        if is_news
-            || self
-                .ready
-                .as_ref()
-                .is_some_and(|named| *named != state.certain)
-        {
+        let named = self.ready.as_ref();
+        if is_news || named.is_some_and(|named| *named != state.certain) {
             // A sale that is certain no more is named again once it is.
             self.ready = Some(state.certain.clone());
         }
