@@ -36,7 +36,8 @@ pub(super) struct Pages {
     shop: bool,
     /// Whether `/` leads clients that are no browsers to the documentation.
     docs: bool,
-    policy: HeaderValue,
+    shop_policy: HeaderValue,
+    console_policy: HeaderValue,
 }
 
 impl Pages {
@@ -49,23 +50,33 @@ impl Pages {
         } else {
             config.frame_ancestors.join(" ")
         };
-        let policy = format!(
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self'; \
+        let policy = |ancestors: &str| {
+            format!(
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src {images}; connect-src 'self'; \
              base-uri 'none'; form-action 'none'; frame-ancestors {ancestors}; require-trusted-types-for 'script'; trusted-types 'none'"
-        );
+            )
+        };
         // The settings were read as origins, which have no character that a header may not have.
-        let policy = HeaderValue::try_from(policy)
-            .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"));
+        let policy = |ancestors| {
+            HeaderValue::try_from(policy(ancestors))
+                .unwrap_or_else(|_| HeaderValue::from_static("default-src 'none'"))
+        };
         Self {
             shop: config.shop,
             docs,
-            policy,
+            shop_policy: policy(&ancestors),
+            // A click in a frame of another page must pause no sale.
+            console_policy: policy("'none'"),
         }
     }
 
     fn page(&self, page: Page, request: &HttpRequest) -> HttpResponse {
+        let policy = match page {
+            Page::Shop => &self.shop_policy,
+            Page::Console => &self.console_policy,
+        };
         let headers = [
-            (CONTENT_SECURITY_POLICY, self.policy.clone()),
+            (CONTENT_SECURITY_POLICY, policy.clone()),
             OPENER_POLICY,
         ];
         let mut answer = Site::current()

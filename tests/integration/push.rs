@@ -35,6 +35,11 @@ macro_rules! suite {
             }
 
             #[tokio::test]
+            async fn an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancelled() {
+                super::an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancelled(<$system>::start().await).await;
+            }
+
+            #[tokio::test]
             async fn a_second_shopper_sees_it_sold_out() {
                 super::a_second_shopper_sees_it_sold_out(<$system>::start().await).await;
             }
@@ -103,12 +108,21 @@ async fn a_shopper_is_told_the_result_of_a_press<S: System>(system: S) {
     let mut events = Events::of_orders(&api, &shoppers[0]).await;
     let before = events.until(|event| event.is_ready()).await;
     assert!(before.iter().all(|event| event.result_of(sale).is_none()));
+    assert_eq!(before.last().unwrap().data, json!({"sales": [sale]}));
+    let results = async |shopper| api.get("/api/orders/results", shopper).await;
+    let none = json!({"success": true, "data": [], "sales": [sale]});
+    assert_eq!(results(Some(&shoppers[0])).await, (200, none.clone()));
+    assert_eq!(results(None).await.0, 401);
 
     assert_eq!(api.attempt(sale, &shoppers[0]).await.0, 200);
     let told = events.until(|event| event.result_of(sale) == Some("SUCCESS"));
     let told = told.await;
     let expected = json!({"saleId": sale, "productId": product, "status": "SUCCESS"});
     assert_eq!(told.last().unwrap().data, expected);
+    assert!(told.last().unwrap().id > before.last().unwrap().id);
+    let polled = json!({"success": true, "data": [expected], "sales": [sale]});
+    assert_eq!(results(Some(&shoppers[0])).await, (200, polled));
+    assert_eq!(results(Some(&shoppers[1])).await, (200, none));
 
     // Whoever connects later is told before everything else.
     let mut later = Events::of_orders(&api, &shoppers[0]).await;
@@ -122,6 +136,47 @@ async fn a_shopper_is_told_the_result_of_a_press<S: System>(system: S) {
     let told = other.until(|event| event.is_ready()).await;
     assert_eq!(told.len(), 1, "{told:?}");
     system.check_promises(sale).await;
+}
+
+async fn an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancelled<S: System>(
+    system: S,
+) {
+    let (api, _worker) = (system.serve().await, system.worker().await);
+    let desk = Desk::of(&api, &system, Role::Operator).await;
+    let sale = desk.open_sale(5).await;
+    api.wait_until_open(&system, sale).await;
+    let shoppers = system.shoppers(2).await;
+    let mut attempts = Vec::new();
+    for shopper in &shoppers {
+        let (status, body) = api.attempt(sale, shopper).await;
+        assert_eq!(status, 200);
+        attempts.push(body["data"]["attemptId"].as_str().unwrap().to_owned());
+    }
+    system.check_promises(sale).await;
+    let mut events = Events::of_orders(&api, &shoppers[0]).await;
+    let before = events.until(|event| event.is_ready()).await;
+    assert_eq!(before[0].result_of(sale), Some("SUCCESS"));
+
+    let body = json!({"restock": true, "reason": "Test"});
+    let path = format!("/orders/{}/cancel", attempts[0]);
+    desk.post(&path, body).await.expect(200);
+    let told = events.until(|event| event.result_of(sale).is_some()).await;
+    assert_eq!(told.last().unwrap().result_of(sale), Some("NONE"));
+    let polled = api.get("/api/orders/results", Some(&shoppers[0])).await;
+    let none = json!({"success": true, "data": [], "sales": [sale]});
+    assert_eq!(polled, (200, none));
+
+    let path = format!("/sales/{sale}/cancel");
+    let cancelled = desk.post(&path, json!({"reason": "Test"})).await;
+    assert!([200, 202].contains(&cancelled.status), "{cancelled:?}");
+    let path = format!("/api/flash-sales/{sale}");
+    wait_until("it is cancelled", Duration::from_secs(5), || async {
+        api.get(&path, None).await.1["data"]["phase"] == "cancelled"
+    })
+    .await;
+    let mut buyer = Events::of_orders(&api, &shoppers[1]).await;
+    let told = buyer.until(|event| event.is_ready()).await;
+    assert_eq!(told[0].result_of(sale), Some("SUCCESS"));
 }
 
 async fn a_second_shopper_sees_it_sold_out<S: System>(system: S) {
@@ -176,6 +231,18 @@ async fn a_process_that_drains_ends_its_streams_at_once<S: System>(system: S) {
         let ended = tokio::time::timeout(Duration::from_secs(2), events.next_or_end()).await;
         assert_eq!(ended.expect("at once"), None);
     }
+    for path in [
+        format!("/api/flash-sales/{sale}/events"),
+        "/api/orders/events".to_owned(),
+    ] {
+        let refused = Events::open(&api, &path, Some(&shopper)).await;
+        let refused = refused.err().expect("others have room");
+        assert_eq!(refused.status(), 503, "{path}");
+        let wait = refused.headers()["retry-after"].to_str().unwrap();
+        assert!((5..=15).contains(&wait.parse::<u64>().unwrap()), "{wait}");
+    }
+    let polled = api.get("/api/orders/results", Some(&shopper)).await;
+    assert_eq!(polled.0, 200, "{polled:?}");
     let path = "/health";
     wait_until("the rest is served", Duration::from_secs(2), || async {
         api.get(path, None).await.0 == 200

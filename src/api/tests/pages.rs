@@ -157,4 +157,10 @@ async fn origins_of_images_and_frames_are_those_of_the_settings() {
     assert!(policy.contains("img-src 'self' data: https:;"), "{policy}");
     let ancestors = "frame-ancestors https://a.example https://b.example;";
     assert!(policy.contains(ancestors), "{policy}");
+    let console = server.page(Method::GET, "/admin", BROWSER).await;
+    let policy = console.headers()["content-security-policy"]
+        .to_str()
+        .unwrap();
+    assert!(policy.contains("img-src 'self' data: https:;"), "{policy}");
+    assert!(policy.contains("frame-ancestors 'none';"), "{policy}");
 }

@@ -254,6 +254,9 @@ macro_rules! suite {
                 results_are_announced_when_they_are_recorded,
                 results_of_a_sale_that_the_gate_does_not_know_are_announced,
                 shoppers_are_told_of_a_sale_what_it_and_its_results_say,
+                an_order_that_ends_is_announced,
+                nothing_is_certain_of_a_sale_whose_holders_are_unknown,
+                groups_of_sales_have_every_sale_once,
             ]);
             suite!(@tests $engine, terms: [
                 newer_terms_add_and_take_units,

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::support::{
     events::Events,
-    redis::RedisServer,
+    redis::{RedisServer, cluster_subscribers},
     system::{Servers, System},
     wait_until,
 };
@@ -62,6 +64,25 @@ async fn results_of_the_time_without_a_subscription_are_told_after_it() {
 }
 
 #[tokio::test]
+async fn nothing_is_said_of_a_sale_until_the_gate_has_it() {
+    let system = Servers::start().await;
+    let api = system.serve().await;
+    let (sale, _) = system.sale(5).await;
+    api.wait_until_known(&system, sale).await;
+    let shopper = system.shoppers(1).await.remove(0);
+    let mut events = Events::of_orders(&api, &shopper).await;
+    let told = events.until(|event| event.is_ready()).await;
+    assert_eq!(told.last().unwrap().data, json!({"sales": []}));
+    let polled = api.get("/api/orders/results", Some(&shopper)).await;
+    let nothing = json!({"success": true, "data": [], "sales": []});
+    assert_eq!(polled, (200, nothing));
+
+    let _worker = system.work().await;
+    let told = events.until(|event| event.is_ready()).await;
+    assert_eq!(told.last().unwrap().data, json!({"sales": [sale]}));
+}
+
+#[tokio::test]
 async fn on_a_cluster_each_sale_is_announced_by_its_own_node() {
     let system = Servers::start_on_cluster().await;
     let (api, _worker) = (system.serve().await, system.work().await);
@@ -81,8 +102,14 @@ async fn on_a_cluster_each_sale_is_announced_by_its_own_node() {
     let mut loser = Events::of_orders(&api, &shoppers[1]).await;
     winner.until(|event| event.is_ready()).await;
     loser.until(|event| event.is_ready()).await;
-    // The subscription to all sales is there, and is not opened anew: the next reading is a minute away.
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    let channels = sales
+        .iter()
+        .map(|sale| format!("flashsale:{{{sale}}}:results"));
+    let channels: Vec<_> = channels.collect();
+    wait_until("all are followed", Duration::from_secs(10), || async {
+        cluster_subscribers(&channels) >= sales.len()
+    })
+    .await;
     for sale in &sales {
         assert_eq!(api.attempt(*sale, &shoppers[0]).await.0, 200);
         winner

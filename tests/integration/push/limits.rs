@@ -65,9 +65,13 @@ async fn an_account_has_ten_streams() {
 }
 
 #[tokio::test]
-async fn a_network_has_two_hundred_streams() {
+async fn a_network_has_as_many_streams_as_is_set_in_production() {
     let system = OneProcess::start().await;
-    let proxied = [("TRUSTED_PROXIES", "127.0.0.1")];
+    let proxied = [
+        ("APP_ENV", "production"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+        ("MAX_LISTENERS_PER_NETWORK", "3"),
+    ];
     let api = system.serve_as(&proxied).await;
     let (sale, _) = system.sale(5).await;
     api.wait_until_known(&system, sale).await;
@@ -82,12 +86,19 @@ async fn a_network_has_two_hundred_streams() {
             .unwrap()
     };
     let mut streams = Vec::new();
-    for _ in 0..200 {
+    for _ in 0..3 {
         let stream = open("192.0.2.1").await;
         assert_eq!(stream.status(), 200);
         streams.push(stream);
     }
-    assert_eq!(open("192.0.2.1").await.status(), 429);
+    let refused = open("192.0.2.1").await;
+    assert_eq!(refused.status(), 429);
+    let wait: u64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((5..=15).contains(&wait), "{wait}");
     assert_eq!(open("192.0.2.2").await.status(), 200);
 }
 

@@ -253,6 +253,21 @@ pub fn cluster_cli(command: &[&str]) -> String {
     cli(cluster_seed().1, None, &["-c"], command)
 }
 
+/// How many subscriptions the nodes of the cluster have to these channels.
+pub fn cluster_subscribers(channels: &[String]) -> usize {
+    let (host, port) = cluster_seed();
+    let seed = format!("{host}:{port}");
+    let mut command = vec!["--cluster", "call", &seed, "PUBSUB", "SHARDNUMSUB"];
+    command.extend(channels.iter().map(String::as_str));
+    let answer = cli(port, None, &[], &command);
+    // Each node answers with the channels, and after each the number of its subscriptions.
+    let numbers = answer.lines().filter_map(|line| {
+        let number = line.trim().trim_start_matches("(integer) ");
+        number.parse::<usize>().ok()
+    });
+    numbers.sum()
+}
+
 /// Makes every node of the cluster forget its scripts.
 pub fn cluster_flush_scripts() {
     let (host, port) = cluster_seed();

@@ -1,9 +1,8 @@
 -- Records the ledger's decisions about attempts of one sale.
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id; PUBLISH or SPUBLISH and the channel on which the shoppers
 -- whose results changed are announced, as in 12:S 34:? (S: the order stands; ?: read it); then pairs of user id and decision. A
--- decision is a letter
--- (O ordered; A already ordered by another attempt; F failed: sold out, no account, rejected, or the order has ended), the
--- attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- decision is a letter (O ordered; A already ordered by another attempt; F failed: sold out, no account, rejected, or the order
+-- has ended), the attempt id (16 bytes) and for A the id of the attempt that ordered.
 -- Returns the users whose order, as given here, has ended: a SUCCESS that was written for it must be deleted.
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
@@ -53,7 +52,9 @@ local function announce(news)
     redis.pcall(ARGV[2], ARGV[3], table.concat(news, ' '))
   end
 end
-if not meta[1] then -- the results alone were written
+-- A sale that the gate does not have names no ledger, so that there is none to compare with. Its results alone were written, by
+-- the caller; whoever reads them compares their ledger.
+if not meta[1] then
   announce({ table.concat(users, ':? ') .. ':?' })
   return {}
 end

@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use flashsale::{
     ids::UserId,
-    port::{AnnouncementStream, News, Outcome, PurchaseResult, ResultEntry, ShopperResult},
+    port::{
+        AnnouncementStream, EndOrdersOutcome, LoadStart, News, Outcome, PurchaseResult,
+        ResultEntry, ResultReading, ShopperResult,
+    },
 };
 use futures::StreamExt;
 
 use super::{
     Engine,
-    scene::{Scene, new_sale, new_shopper},
+    scene::{LEASE, Scene, new_sale, new_shopper, new_token},
 };
 
 /// What is announced of a shopper next.
@@ -67,7 +70,10 @@ pub async fn results_of_a_sale_that_the_gate_does_not_know_are_announced(engine:
     assert_eq!(news, News::Changed, "it has to be read");
     let users = [shopper.user];
     let told = scene.gate.results_in(scene.sale, scene.product, &users);
-    assert_eq!(told.await.unwrap(), [Some(ShopperResult::Success)]);
+    assert_eq!(
+        told.await.unwrap(),
+        [ResultReading::Is(ShopperResult::Success)]
+    );
 }
 
 pub async fn shoppers_are_told_of_a_sale_what_it_and_its_results_say(engine: impl Engine) {
@@ -100,8 +106,50 @@ pub async fn shoppers_are_told_of_a_sale_what_it_and_its_results_say(engine: imp
         let told = scene.gate.results_in(scene.sale, scene.product, &users);
         told.await.unwrap()
     };
-    let (success, none) = (Some(ShopperResult::Success), None);
-    let is_pending = Some(ShopperResult::Pending);
-    let is_failed = Some(ShopperResult::Failed);
+    let [is_pending, success, is_failed] = [
+        ShopperResult::Pending,
+        ShopperResult::Success,
+        ShopperResult::Failed,
+    ]
+    .map(ResultReading::Is);
+    let none = ResultReading::Nothing;
     assert_eq!(told().await, [is_pending, success, is_failed, none, none]);
+}
+
+pub async fn an_order_that_ends_is_announced(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 10).await;
+    let ordered = scene.reserved().await;
+    scene.remaining -= 1;
+    scene.record_twice(ordered, Outcome::Ordered).await;
+    let mut announcements = scene.gate.announcements(&[scene.sale]).await.unwrap();
+    let ended = [ordered];
+    let ending = scene.gate.end_orders(scene.sale, scene.product, &ended);
+    assert_eq!(ending.await.unwrap(), EndOrdersOutcome::TakenOut);
+    let news = news_of(&mut announcements, ordered.user).await;
+    assert_eq!(news, News::Changed);
+    let users = [ordered.user];
+    let told = scene.gate.results_in(scene.sale, scene.product, &users);
+    assert_eq!(told.await.unwrap(), [ResultReading::Nothing]);
+}
+
+pub async fn nothing_is_certain_of_a_sale_whose_holders_are_unknown(engine: impl Engine) {
+    let scene = Scene::unknown(engine);
+    let users = [new_shopper().user];
+    let told = async || {
+        let told = scene.gate.results_in(scene.sale, scene.product, &users);
+        told.await.unwrap()
+    };
+    assert_eq!(told().await, [ResultReading::Unknown], "it is not there");
+    let begun = scene.gate.begin_load(scene.sale, new_token(), LEASE);
+    assert_eq!(begun.await.unwrap(), LoadStart::Begun);
+    assert_eq!(told().await, [ResultReading::Unknown], "it is being loaded");
+}
+
+pub async fn groups_of_sales_have_every_sale_once(engine: impl Engine) {
+    let scene = Scene::unknown(engine);
+    let mut sales: Vec<_> = (0..20).map(|_| new_sale()).collect();
+    let mut grouped = scene.gate.groups(&sales).concat();
+    grouped.sort_unstable();
+    sales.sort_unstable();
+    assert_eq!(grouped, sales);
 }
