@@ -98,6 +98,16 @@ function Conflict({ seen, now, onKeep }) {
       <button type="button" class="button quiet" onClick=${close}>Leave it as it is</button></div><//>`;
 }
 
+/**
+ * Whether a change may have been made although its answer is an error. Being signed out, refused or put off says nothing of a request
+ * that was sent before.
+ * @param {any} error @param {boolean} wasOpen whether it was so before
+ */
+function mayBeMade({ status, code }, wasOpen) {
+  if (status === 0 || status >= 500 || code === "outcome_unknown" || code === "request_in_progress") return true;
+  return wasOpen && [401, 403, 408, 429].includes(status);
+}
+
 /** The dialog of every change: its fields, before → after, the name to be typed, and what went wrong. @param {Admin.AskProps} props */
 export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, done }) {
   /** @type {{current: any}} */
@@ -114,9 +124,9 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
   }, []);
   const collect = () => setValues(/** @type {any} */ (Object.fromEntries(new FormData(box.current.querySelector("form")))));
   const name = typed?.(values);
-  const isStale = error?.code === "stale" || (now?.version ?? 0) > (version ?? Infinity);
-  // Without an answer the change may have been made. The same one, with the same key, may be sent again; no other.
-  const isOpen = error?.isUnanswered;
+  // While the first request may have been carried out, it alone is sent again, with its key.
+  const [isOpen, setOpen] = useState(false);
+  const isStale = error?.code === "stale" || (!isOpen && (now?.version ?? 0) > (version ?? Infinity));
 
   /** @param {Event} event */
   async function submit(event) {
@@ -133,9 +143,11 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
       await refresh();
     } catch (caught) {
       const problem = /** @type {any} */ (caught);
+      const wasMade = mayBeMade(problem, isOpen);
+      setOpen(wasMade);
+      if (!wasMade) key.current = newKey();
       setError(problem);
       setBusy(false);
-      if (!problem.isUnanswered) key.current = newKey();
       if (problem.code === "stale") await refresh();
     }
   }
