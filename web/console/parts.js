@@ -29,7 +29,7 @@ export const Notice = ({ is, role, children }) => html`<div class="notice" data-
 export const words = (error) => (error.isUnanswered ? "The server cannot be reached." : error.message);
 
 /** In the place of what is not there yet. @param {{what: string, failure?: Error | null}} props */
-export const Missing = ({ what, failure = live.failure }) =>
+export const Missing = ({ what, failure }) =>
   failure
     ? html`<${Notice} is="bad">${what} cannot be read. ${words(failure)}<//>`
     : html`<p class="empty" role="status">Loading ${what.toLowerCase()} …</p>`;
