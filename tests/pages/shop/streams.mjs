@@ -178,6 +178,45 @@ export const scenarios = {
     }
   },
 
+  "`ready` speaks of the sales that it lists, and of no others": async (bed) => {
+    const sale = await bed.sale({ units: 5 });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), before: withStreams() });
+    await stateIs(page, "open");
+    await tell(page, RESULTS, "onState", "live", 0);
+    await tell(page, RESULTS, "onEvent", "result", { saleId: sale.id, productId: sale.productId, status: "SUCCESS" });
+    await stateIs(page, "bought");
+    // The stream is connected anew, more than five seconds later by the page's clock.
+    const ready = async (data) => {
+      await page.evaluate(() => {
+        const now = performance.now.bind(performance);
+        performance.now = () => now() + 6000;
+      });
+      await tell(page, RESULTS, "onState", "lost", 1000);
+      await tell(page, RESULTS, "onState", "live", 0);
+      await tell(page, RESULTS, "onEvent", "ready", data);
+    };
+    for (const data of [{}, { sales: [] }, { sales: [sale.id + 1000] }]) {
+      await ready(data);
+      assert((await page.locator("#buy").getAttribute("data-state")) === "bought", `after ${JSON.stringify(data)}`);
+    }
+    await ready({ sales: [sale.id] });
+    await stateIs(page, "open");
+  },
+
+  "an order that is ended while the page is open opens the button again": async (bed) => {
+    const sale = await bed.sale({ units: 5 });
+    const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), before: withStreams() });
+    await stateIs(page, "open");
+    for (const [status, state] of [
+      ["SUCCESS", "bought"],
+      ["NONE", "open"],
+      ["NONE", "open"],
+    ]) {
+      await tell(page, RESULTS, "onEvent", "result", { saleId: sale.id, productId: sale.productId, status });
+      await stateIs(page, state, 2000);
+    }
+  },
+
   "a press that comes too early by the server waits until the server's start": async (bed) => {
     const sale = await bed.sale({ units: 5 });
     const presses = [];
