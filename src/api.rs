@@ -17,6 +17,7 @@ mod orders;
 mod pages;
 mod public;
 mod readiness;
+mod results;
 mod router;
 mod sale;
 mod shopper;

@@ -71,6 +71,8 @@ pub struct ServerConfig {
     pub max_connections_per_network: Option<usize>,
     /// Most open streams of events, of all threads together, in addition to `max_connections`.
     pub max_listeners: usize,
+    /// Most of them of one network, with the same exceptions. `None`: no limit.
+    pub max_listeners_per_network: Option<usize>,
     /// Bytes of unanswered requests that all connections together may hold, not counting the first 8 KiB of each connection.
     pub max_buffered: usize,
     /// A second listener for metrics and probes. The API's listener serves the probes too. `None`: no second listener.

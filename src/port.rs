@@ -42,8 +42,9 @@ pub use gate::{
     EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
     LoadStep, LoadToken, News, OutcomeRecording, PendingAttempts, PendingEntry, PurchaseResult,
     ReleaseOutcome, Reservations, ReserveOutcome, ResultAnnouncements, ResultEntry, ResultQuery,
-    SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow, ShopperResult,
-    ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+    ResultReading, SaleLoading, SaleStatus, SaleSwitch, SaleTerms, SaleTermsControl, SaleWindow,
+    ShopperResult, ShopperResults, Standing, StockGate, TermsOutcome, UnloadOutcome,
+    WithdrawOutcome,
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,

@@ -7,7 +7,8 @@
 mod results;
 mod sales;
 mod shoppers;
+mod unread;
 
-pub use results::{ResultFeed, TooManyStreams};
-pub use sales::{SaleFeed, SaleNews};
-pub use shoppers::{ResultListener, SaleResult, ShopperState};
+pub use results::{NotRead, ResultFeed};
+pub use sales::{NoSaleNews, SaleFeed, SaleNews};
+pub use shoppers::{NotLetIn, ResultListener, SaleResult, ShopperState};

@@ -295,6 +295,7 @@ fn serve_beside(
         max_connections: INSIDE,
         max_connections_per_network: None,
         max_listeners: 0,
+        max_listeners_per_network: None,
         ..config.clone()
     };
     let ending = lifecycle.ending().clone();

@@ -1,6 +1,9 @@
 //! Streams of events: `GET /api/flash-sales/{saleId}/events` and `GET /api/orders/events`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,11 +23,11 @@ use crate::{
     clock::Clock,
     http::{
         ApiError, Client, ErrorCode, HEARTBEAT, ListenerSeats, PathId, event, stream_of, timestamp,
-        until_heartbeat, wants_stream,
+        until_heartbeat, until_retry, wants_stream,
     },
     ids::{ProductId, SaleId},
     port::ShopperResult,
-    push::{ResultFeed, ResultListener, SaleFeed, SaleNews, ShopperState, TooManyStreams},
+    push::{NoSaleNews, NotLetIn, ResultFeed, ResultListener, SaleFeed, SaleNews, ShopperState},
     sale::{PublicSale, SaleCatalog},
 };
 
@@ -64,6 +67,14 @@ pub enum ResultEventStatus {
     Pending,
     Success,
     Failed,
+    /// The order has ended, and the shopper may buy again. Only in events.
+    None,
+}
+
+/// The `data` of an event `ready`.
+#[derive(Serialize)]
+struct ReadyEvent {
+    sales: Vec<i64>,
 }
 
 /// A sale, now and whenever it changes.
@@ -90,7 +101,10 @@ pub async fn sale(
     if !wants_stream(&request) {
         return Ok(stream_of(&request, stream::empty()));
     }
-    let (now, news) = feed.listen(sale.0).ok_or(ErrorCode::SaleNotFound)?;
+    let (now, news) = feed.listen(sale.0).map_err(|refused| match refused {
+        NoSaleNews::UnknownSale => ErrorCode::SaleNotFound.into(),
+        NoSaleNews::Draining => draining(),
+    })?;
     // The last: a connection that is refused goes on as one of a buyer.
     seats.take(&request, client)?;
     let first = stream::iter([sale_event(&now)]);
@@ -99,9 +113,11 @@ pub async fn sale(
 
 /// The shopper's results, now and whenever one changes.
 ///
-/// Server-sent events. The token is in the header, so read them with `fetch`. First one `event: result` for every listed sale of
-/// which the shopper has a result or holds a unit, then `event: ready` with `{}` as `data`, then one `event: result` for every
-/// change. Between them come comments, every 15 s or so. The stream ends with the token or its session, and when the server stops:
+/// Server-sent events. The token is in the header, so read them with `fetch`. First one `event: result` for every sale of which the
+/// shopper has a result or holds a unit, then `event: ready`, then one `event: result` for every change; `NONE` says that the
+/// order has ended and the shopper may buy again. The `data` of `ready` is `{"sales":[…]}`: the ids of the sales that were read with
+/// certainty. In those of them without a `result` the shopper has no order; of sales that are not among them nothing is known. It
+/// comes again when more sales are certain. Events have an `id`, a number that goes up on this node. Between them come comments, every 15 s or so. The stream ends with the token or its session, and when the server stops:
 /// connect again after `retry` milliseconds.
 #[utoipa::path(
     get, path = "/api/orders/events", operation_id = "orderEvents", tag = "Orders", security(("bearer" = [])),
@@ -122,7 +138,10 @@ pub async fn orders(
     let SignedIn(identity) = shopper;
     let listener = feed
         .listen(identity.user)
-        .map_err(|TooManyStreams| ApiError::too_many(TOO_MANY))?;
+        .map_err(|refused| match refused {
+            NotLetIn::TooManyStreams => ApiError::too_many(TOO_MANY),
+            NotLetIn::Draining => draining(),
+        })?;
     seats.take(&request, client)?;
     let session = Session {
         identity,
@@ -130,6 +149,11 @@ pub async fn orders(
         clock,
     };
     Ok(stream_of(&request, results(listener, session)))
+}
+
+/// Other nodes have room: a balancer that still leads here will not for long.
+fn draining() -> ApiError {
+    ApiError::from(ErrorCode::Busy).after(until_retry())
 }
 
 /// The text of a sale for [`SaleFeed`].
@@ -184,8 +208,9 @@ impl Session {
 struct Told {
     listener: ResultListener,
     session: Session,
-    results: BTreeMap<SaleId, ShopperResult>,
-    ready: bool,
+    results: BTreeMap<SaleId, (ProductId, ShopperResult)>,
+    /// The sales that were named in the last event `ready`; `None` before it.
+    ready: Option<BTreeSet<SaleId>>,
     check_at: Instant,
     heartbeat_at: Instant,
 }
@@ -196,7 +221,7 @@ fn results(listener: ResultListener, session: Session) -> impl Stream<Item = Byt
         listener,
         session,
         results: BTreeMap::new(),
-        ready: false,
+        ready: None,
         check_at: now + TOKEN_CHECK,
         heartbeat_at: now + until_heartbeat(),
     };
@@ -243,34 +268,62 @@ impl Told {
         self.listener.state.mark_unchanged();
         let state: &ShopperState = &self.listener.state.borrow();
         let mut text = Vec::new();
+        let mut tell = |name: &str, data: String| {
+            text.extend_from_slice(&event(name, Some(state.number), &data));
+        };
         for (sale, now) in &state.results {
-            if self.results.insert(*sale, now.result) != Some(now.result) {
-                text.extend_from_slice(&result_event(*sale, now.product, now.result));
+            let before = self.results.insert(*sale, (now.product, now.result));
+            if before.is_none_or(|(_, before)| before != now.result) {
+                tell(
+                    "result",
+                    text_of(&result(*sale, now.product, now.result.into())),
+                );
             }
         }
-        self.results
-            .retain(|sale, _| state.results.contains_key(sale));
-        if !self.ready && self.listener.is_read(state) {
-            self.ready = true;
-            text.extend_from_slice(&event("ready", None, "{}"));
+        self.results.retain(|sale, (product, _)| {
+            let stands = state.results.contains_key(sale);
+            if !stands {
+                tell(
+                    "result",
+                    text_of(&result(*sale, *product, ResultEventStatus::None)),
+                );
+            }
+            stands
+        });
+        let named = match &self.ready {
+            None => self.listener.is_read(state).then(BTreeSet::new),
+            Some(ready) => (*ready != state.certain).then(|| ready.clone()),
+        };
+        if let Some(named) = named {
+            // A sale that is certain no more is named again once it is.
+            if self.ready.is_none() || !state.certain.is_subset(&named) {
+                let sales = state.certain.iter().map(|sale| sale.value()).collect();
+                tell("ready", text_of(&ReadyEvent { sales }));
+            }
+            self.ready = Some(state.certain.clone());
         }
         (!text.is_empty()).then(|| text.into())
     }
 }
 
-fn result_event(sale: SaleId, product: ProductId, result: ShopperResult) -> Bytes {
-    let body = ResultEvent {
+fn text_of(data: &impl Serialize) -> String {
+    serde_json::to_string(data).unwrap_or_default()
+}
+
+pub(super) fn result(sale: SaleId, product: ProductId, status: ResultEventStatus) -> ResultEvent {
+    ResultEvent {
         sale_id: sale.value(),
         product_id: product.value(),
-        status: match result {
-            ShopperResult::Pending => ResultEventStatus::Pending,
-            ShopperResult::Success => ResultEventStatus::Success,
-            ShopperResult::Failed => ResultEventStatus::Failed,
-        },
-    };
-    event(
-        "result",
-        None,
-        &serde_json::to_string(&body).unwrap_or_default(),
-    )
+        status,
+    }
+}
+
+impl From<ShopperResult> for ResultEventStatus {
+    fn from(result: ShopperResult) -> Self {
+        match result {
+            ShopperResult::Pending => Self::Pending,
+            ShopperResult::Success => Self::Success,
+            ShopperResult::Failed => Self::Failed,
+        }
+    }
 }

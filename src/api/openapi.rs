@@ -14,7 +14,7 @@ use utoipa::{
     },
 };
 
-use super::{accounts, admin, docs, events, health, orders, public, sale, table};
+use super::{accounts, admin, docs, events, health, orders, public, results, sale, table};
 use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
@@ -54,6 +54,7 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         sale::status,
         orders::attempt,
         orders::status,
+        results::show,
         events::orders,
         public::sales,
         public::sale,

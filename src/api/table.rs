@@ -3,7 +3,7 @@
 //! The one place. The document is completed from it, so that it cannot fall behind.
 
 use super::{
-    accounts, admin, docs, events, health, orders, pages, public,
+    accounts, admin, docs, events, health, orders, pages, public, results,
     router::{ATTEMPT_PATH, Endpoint, get, post},
     sale,
 };
@@ -109,6 +109,13 @@ const ORDER_EVENTS: &[ErrorCode] = &[
     Busy,
     Unavailable,
 ];
+const ORDER_RESULTS: &[ErrorCode] = &[
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    TooManyRequests,
+    Unavailable,
+];
 const ORDER: &[ErrorCode] = &[
     InvalidId,
     ResultNotFound,
@@ -149,6 +156,12 @@ pub(super) fn api() -> Vec<Endpoint> {
             "/api/orders/events",
             ORDER_EVENTS,
             events::orders,
+        ),
+        get(
+            "order_results",
+            "/api/orders/results",
+            ORDER_RESULTS,
+            results::show,
         ),
         get(
             "sale_events",

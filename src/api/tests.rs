@@ -82,6 +82,7 @@ fn server_config() -> ServerConfig {
         max_connections: 100,
         max_connections_per_network: None,
         max_listeners: 10,
+        max_listeners_per_network: None,
         max_buffered: 1 << 20,
         metrics: None,
         keep_alive: Duration::from_secs(75),

@@ -81,6 +81,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         0 => (max_connections / DEFAULT_NETWORKS).max(1),
         number => number,
     };
+    let listeners_per_network = read.number("server.max_listeners_per_network", 1..=1_000_000);
     ServerConfig {
         production,
         host,
@@ -98,6 +99,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         max_connections,
         max_connections_per_network: production.then_some(per_network),
         max_listeners: read.number("server.max_listeners", 0..=1_000_000),
+        max_listeners_per_network: production.then_some(listeners_per_network),
         max_buffered: read.number::<usize>("server.max_buffered_mib", 1..=65_536) << 20,
         metrics: metrics_address(read),
         keep_alive: read.secs("server.keep_alive_secs", 1..=3_600),

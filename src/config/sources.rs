@@ -42,6 +42,10 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
         &["MAX_CONNECTIONS_PER_NETWORK"],
     ),
     ("server.max_listeners", &["MAX_LISTENERS"]),
+    (
+        "server.max_listeners_per_network",
+        &["MAX_LISTENERS_PER_NETWORK"],
+    ),
     ("server.max_buffered_mib", &["MAX_BUFFERED_MIB"]),
     ("server.metrics_host", &["METRICS_HOST"]),
     ("server.metrics_port", &["METRICS_PORT"]),

@@ -45,7 +45,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     config::RedisConfig,
     ids::{LedgerId, ProductId, SaleId, UserId},
-    port::{AnnouncementStream, GateError, GateProbe, ResultAnnouncements, ShopperResult},
+    port::{AnnouncementStream, GateError, GateProbe, ResultAnnouncements, ResultReading},
 };
 use connection::Connection;
 
@@ -91,6 +91,10 @@ impl RedisGate {
 
 #[async_trait]
 impl ResultAnnouncements for RedisGate {
+    fn groups(&self, sales: &[SaleId]) -> Vec<Vec<SaleId>> {
+        announcements::groups(&self.connection, sales)
+    }
+
     async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
         announcements::subscribe(&self.connection, sales).await
     }
@@ -100,7 +104,7 @@ impl ResultAnnouncements for RedisGate {
         sale: SaleId,
         product: ProductId,
         users: &[UserId],
-    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+    ) -> Result<Vec<ResultReading>, GateError> {
         results::of_sale(&self.connection, self.ledger.tag(), sale, product, users).await
     }
 }

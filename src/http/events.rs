@@ -23,6 +23,9 @@ pub const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 const HEARTBEAT_MILLIS: Range<u64> = 12_000..18_000;
 /// After how long clients connect again, in milliseconds.
 const RETRY_MILLIS: Range<u64> = 2_000..5_000;
+/// After how many seconds a client that was refused a stream tries again: spread, so that thousands that were refused together do
+/// not come together again.
+const REFUSED_SECS: Range<u64> = 5..16;
 /// nginx passes such an answer on as it comes.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -37,6 +40,12 @@ pub fn event(name: &str, id: Option<u64>, data: &str) -> Bytes {
 #[must_use]
 pub fn until_heartbeat() -> Duration {
     Duration::from_millis(random_in(HEARTBEAT_MILLIS))
+}
+
+/// After how long a client that was refused a stream tries again.
+#[must_use]
+pub fn until_retry() -> Duration {
+    Duration::from_secs(random_in(REFUSED_SECS))
 }
 
 /// The answer. HEAD gets its headers alone. The connection ends with the stream.
@@ -80,6 +89,13 @@ mod tests {
             "event: sale\nid: 3\ndata: {}\n\n"
         );
         assert_eq!(event("ready", None, "{}"), "event: ready\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn refused_clients_come_back_spread_over_ten_seconds() {
+        let drawn: std::collections::BTreeSet<_> =
+            (0..1_000).map(|_| until_retry().as_secs()).collect();
+        assert_eq!(drawn, (5..=15).collect());
     }
 
     #[test]

@@ -1,23 +1,19 @@
 //! Which limit an open connection counts against: `MAX_CONNECTIONS`, or `MAX_LISTENERS` once it carries a stream of events. A
 //! connection changes over once and never back, so that listeners take no connection from buyers.
 
-use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
-use ipnet::IpNet;
 use metrics::{counter, gauge};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     ApiError, Client, ErrorCode,
+    events::until_retry,
     networks::{ConnectionGuard, Networks},
     server::{CountedListener, OpenConnections},
 };
-
-/// Most streams of one network; wider networks have a multiple of it, and proxies without a forwarded address no limit.
-const PER_NETWORK: usize = 200;
-/// The shortest time after which a refused client tries again. Streams end seldom.
-const RETRY: Duration = Duration::from_secs(5);
+use crate::config::ServerConfig;
 
 const OPEN: &str = "flashsale_listeners";
 
@@ -47,10 +43,11 @@ struct Counted {
 }
 
 impl ListenerSeats {
-    pub(super) fn new(max_listeners: usize, proxies: &[IpNet], open: OpenConnections) -> Self {
+    pub(super) fn new(config: &ServerConfig, open: OpenConnections) -> Self {
+        let max_listeners = config.max_listeners;
         Self {
             permits: Arc::new(Semaphore::new(max_listeners)),
-            networks: Networks::new(Some(PER_NETWORK), proxies),
+            networks: Networks::new(config.max_listeners_per_network, &config.trusted_proxies),
             all: u32::try_from(max_listeners).unwrap_or(u32::MAX),
             open,
         }
@@ -62,11 +59,11 @@ impl ListenerSeats {
         let seat = request.conn_data::<Seat>().ok_or(ErrorCode::Internal)?;
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             counter!("flashsale_listeners_refused_total", "reason" => "full").increment(1);
-            return Err(ApiError::from(ErrorCode::Busy).after(RETRY));
+            return Err(ApiError::from(ErrorCode::Busy).after(until_retry()));
         };
         let Ok(network) = self.networks.enter(client.0.address()) else {
             counter!("flashsale_listeners_refused_total", "reason" => "network").increment(1);
-            return Err(ApiError::too_many(RETRY));
+            return Err(ApiError::too_many(until_retry()));
         };
         *seat.0.borrow_mut() = Held {
             _permit: permit,

@@ -148,7 +148,7 @@ pub async fn serve(
     let draining = Draining::default();
     let body_timeout = BodyTimeout(config.request_timeout);
     let proxies = TrustedProxies(config.trusted_proxies.as_slice().into());
-    let listeners = ListenerSeats::new(config.max_listeners, &config.trusted_proxies, open.clone());
+    let listeners = ListenerSeats::new(config, open.clone());
     let seats = listeners.clone();
     let configure = move |service: &mut ServiceConfig| {
         service

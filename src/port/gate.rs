@@ -22,7 +22,7 @@ mod terms;
 
 pub use account_marks::AccountMarks;
 pub use announcements::{
-    Announcement, AnnouncementStream, News, ResultAnnouncements, ShopperResult,
+    Announcement, AnnouncementStream, News, ResultAnnouncements, ResultReading, ShopperResult,
 };
 pub use audit::{GateAudit, HeldUnit};
 pub use loading::{

@@ -35,6 +35,15 @@ pub struct SaleNews {
     sale: PublicSale,
 }
 
+/// Why a sale cannot be listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoSaleNews {
+    #[error("there is no such sale")]
+    UnknownSale,
+    #[error("the process drains")]
+    Draining,
+}
+
 /// Tells listeners of sales.
 pub struct SaleFeed {
     catalog: Arc<SaleCatalog>,
@@ -73,16 +82,16 @@ impl SaleFeed {
         feed
     }
 
-    /// The news of a sale, and its state now. `None` if there is no such sale; the news end when it is there no more.
-    #[must_use]
-    pub fn listen(&self, sale: SaleId) -> Option<(SaleNews, watch::Receiver<SaleNews>)> {
-        let public = self.catalog.public_sale(sale)?;
+    /// The news of a sale, and its state now. The news end when it is there no more.
+    pub fn listen(
+        &self,
+        sale: SaleId,
+    ) -> Result<(SaleNews, watch::Receiver<SaleNews>), NoSaleNews> {
+        let public = self.catalog.public_sale(sale);
+        let public = public.ok_or(NoSaleNews::UnknownSale)?;
         let mut listened = self.listened();
         if listened.closed {
-            // A stream that ends at once: the client connects again, elsewhere.
-            let now = self.news(public);
-            let (_, receiver) = watch::channel(now.clone());
-            return Some((now, receiver));
+            return Err(NoSaleNews::Draining);
         }
         let sender = listened
             .sales
@@ -94,7 +103,7 @@ impl SaleFeed {
         now.text = (self.render)(now.sale.clone(), &self.catalog).into();
         drop(listened);
         self.wanted.notify_one();
-        Some((now, receiver))
+        Ok((now, receiver))
     }
 
     fn news(&self, sale: PublicSale) -> SaleNews {

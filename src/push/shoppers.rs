@@ -2,26 +2,40 @@
 //! streams a shopper has.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use tokio::sync::watch;
 
+use super::unread::{Reading, Unread};
 use crate::{
     ids::{ProductId, SaleId, UserId},
-    port::ShopperResult,
+    port::{ResultReading, ShopperResult},
 };
 
-/// Most streams of one account on one node.
+/// Most streams of one account on one node, and readings that it waits for.
 const PER_ACCOUNT: usize = 10;
+
+/// Why nobody can listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotLetIn {
+    #[error("the account has too many streams")]
+    TooManyStreams,
+    #[error("the process drains")]
+    Draining,
+}
 
 /// What a shopper is told.
 #[derive(Debug, Clone, Default)]
 pub struct ShopperState {
-    /// The number of the last reading.
-    read: u64,
+    /// Goes up with every change on this node.
+    pub number: u64,
     pub results: BTreeMap<SaleId, SaleResult>,
+    /// The sales that were read with certainty: without a result the shopper has no order in them.
+    pub certain: BTreeSet<SaleId>,
+    /// The number of the last reading of all sales.
+    read: u64,
 }
 
 /// What is told of one sale.
@@ -33,6 +47,15 @@ pub struct SaleResult {
     since: u64,
 }
 
+/// Why a sale is not read with certainty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// The gate does not answer for it.
+    Unanswered,
+    /// The gate does not know who holds its units.
+    Unsure,
+}
+
 /// All who listen.
 #[derive(Default)]
 pub(super) struct Shoppers(Mutex<Inner>);
@@ -40,12 +63,22 @@ pub(super) struct Shoppers(Mutex<Inner>);
 #[derive(Default)]
 struct Inner {
     states: HashMap<UserId, watch::Sender<ShopperState>>,
-    /// Those whose results have to be read.
-    unread: HashSet<UserId>,
+    unread: Unread,
+    /// The sales that are not read with certainty.
+    doubtful: BTreeMap<SaleId, Doubt>,
+    round: Round,
     /// Numbers announcements, readings and streams in their order. A reading that began before an announcement does not overwrite
     /// it, and one that began before a stream did not read for it.
     count: u64,
     closed: bool,
+}
+
+/// A turn in which all shoppers are read again, share by share.
+#[derive(Default)]
+struct Round {
+    users: Vec<UserId>,
+    begun: usize,
+    step: usize,
 }
 
 /// One stream of a shopper. The shopper is forgotten with the last one.
@@ -57,23 +90,26 @@ pub struct ResultListener {
 }
 
 impl Shoppers {
-    /// Adds a stream. `None` if the shopper has as many as may be. If the process drains, the stream ends at once.
-    pub(super) fn enter(self: &Arc<Self>, user: UserId) -> Option<ResultListener> {
+    /// Adds a stream.
+    pub(super) fn enter(self: &Arc<Self>, user: UserId) -> Result<ResultListener, NotLetIn> {
+        if self.lock().closed {
+            return Err(NotLetIn::Draining);
+        }
+        self.enter_once(user)
+    }
+
+    /// The same for one reading, also while the process drains.
+    pub(super) fn enter_once(self: &Arc<Self>, user: UserId) -> Result<ResultListener, NotLetIn> {
         let mut inner = self.lock();
-        let state = if inner.closed {
-            watch::Sender::default().subscribe()
-        } else {
-            let sender = inner.states.entry(user).or_default();
-            if sender.receiver_count() >= PER_ACCOUNT {
-                return None;
-            }
-            let state = sender.subscribe();
-            inner.unread.insert(user);
-            state
-        };
+        let sender = inner.states.entry(user).or_default();
+        if sender.receiver_count() >= PER_ACCOUNT {
+            return Err(NotLetIn::TooManyStreams);
+        }
+        let state = sender.subscribe();
+        inner.unread.entered(user);
         let number = inner.next();
         drop(inner);
-        Some(ResultListener {
+        Ok(ResultListener {
             shoppers: Arc::clone(self),
             user,
             number,
@@ -85,29 +121,61 @@ impl Shoppers {
         self.lock().states.is_empty()
     }
 
-    pub(super) fn mark_all_unread(&self) {
+    /// Everybody has to be read again in these sales.
+    pub(super) fn read_again(&self, sales: impl IntoIterator<Item = SaleId>) {
         let inner = &mut *self.lock();
-        inner.unread.extend(inner.states.keys().copied());
+        for sale in sales {
+            inner.unread.again(sale, inner.states.keys().copied());
+        }
     }
 
-    /// Marks one, if the shopper listens here. True if so.
-    pub(super) fn mark_unread(&self, user: UserId) -> bool {
+    /// The next of `steps` shares of all shoppers has to be read again in these sales.
+    pub(super) fn read_share_again(&self, steps: usize, sales: &[SaleId]) {
+        let inner = &mut *self.lock();
+        let Inner {
+            states,
+            unread,
+            round,
+            ..
+        } = inner;
+        if round.step == 0 {
+            round.users = states.keys().copied().collect();
+            round.begun = 0;
+        }
+        round.step += 1;
+        let until = round.users.len() * round.step / steps.max(1);
+        let share = round.users.get(round.begun..until).unwrap_or_default();
+        for sale in sales {
+            let listening = share.iter().filter(|user| states.contains_key(user));
+            unread.again(*sale, listening.copied());
+        }
+        round.begun = until;
+        round.step %= steps.max(1);
+    }
+
+    /// A result of the shopper in this sale has to be read, as was announced. True if the shopper listens here.
+    pub(super) fn mark_unread(&self, sale: SaleId, user: UserId) -> bool {
         let mut inner = self.lock();
         let listens = inner.states.contains_key(&user);
         if listens {
-            inner.unread.insert(user);
+            inner.unread.announced(sale, user);
         }
         listens
     }
 
-    /// Some of those whose results have to be read, and the number that the reading has.
-    pub(super) fn take_unread(&self, most: usize) -> (Vec<UserId>, u64) {
-        let mut inner = self.lock();
-        let users: Vec<_> = inner.unread.iter().take(most).copied().collect();
-        for user in &users {
-            inner.unread.remove(user);
-        }
-        (users, inner.next())
+    /// What has to be read next of these sales, and the number that the reading has.
+    pub(super) fn take_unread(
+        &self,
+        most: usize,
+        is_followed: impl Fn(SaleId) -> bool,
+    ) -> Option<(Reading, u64)> {
+        let inner = &mut *self.lock();
+        let Inner {
+            unread, doubtful, ..
+        } = inner;
+        let answers = |sale| doubtful.get(&sale) != Some(&Doubt::Unanswered);
+        let reading = unread.take(most, |sale| is_followed(sale) && answers(sale))?;
+        Some((reading, inner.next()))
     }
 
     /// An order of the shopper stands, as was announced just now.
@@ -120,51 +188,68 @@ impl Shoppers {
                 result: ShopperResult::Success,
                 since,
             };
-            sender.send_if_modified(|state| state.tell(sale, told));
+            sender.send_if_modified(|state| {
+                state.number = since;
+                state.tell(sale, told)
+            });
         }
     }
 
-    /// What a reading of these sales found, by sale.
+    /// What a reading found, by sale. `of_all`: it was of all sales.
     pub(super) fn apply(
         &self,
         user: UserId,
         reading: u64,
-        found: impl Iterator<Item = (SaleId, ProductId, Option<ShopperResult>)>,
+        of_all: bool,
+        found: impl Iterator<Item = (SaleId, ProductId, ResultReading)>,
     ) {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        let number = inner.next();
         let Some(sender) = inner.states.get(&user) else {
             return;
         };
         sender.send_modify(|state| {
-            state.read = reading;
-            for (sale, product, result) in found {
-                let newer = |told: &SaleResult| told.since > reading;
-                if state.results.get(&sale).is_some_and(newer) {
-                    continue;
-                }
-                match result {
-                    Some(result) => {
-                        let since = reading;
-                        let told = SaleResult {
-                            product,
-                            result,
-                            since,
-                        };
-                        state.tell(sale, told);
-                    }
-                    // The order has ended, and the shopper may buy again: the next result is told even if it is the same.
-                    None => drop(state.results.remove(&sale)),
-                }
+            state.number = number;
+            if of_all {
+                state.read = reading;
+            }
+            for (sale, product, found) in found {
+                state.apply(sale, product, found, reading);
             }
         });
     }
 
-    /// Ends all streams, and those that begin from now on.
+    /// Notes whether a sale is read with certainty. True if it was not until now.
+    pub(super) fn set_doubt(&self, sale: SaleId, doubt: Option<Doubt>) -> bool {
+        let mut inner = self.lock();
+        let before = match doubt {
+            Some(doubt) => inner.doubtful.insert(sale, doubt),
+            None => inner.doubtful.remove(&sale),
+        };
+        before.is_some() && before != doubt
+    }
+
+    /// The sales that are not read with certainty, each with a shopper for whom it is not.
+    pub(super) fn doubtful(&self) -> Vec<(SaleId, Option<UserId>)> {
+        let inner = self.lock();
+        let in_doubt = |sale| {
+            let mut states = inner.states.iter();
+            let of = states.find(|(_, state)| !state.borrow().certain.contains(&sale));
+            (sale, of.map(|(user, _)| *user))
+        };
+        inner.doubtful.keys().copied().map(in_doubt).collect()
+    }
+
+    pub(super) fn is_answered(&self, sale: SaleId) -> bool {
+        self.lock().doubtful.get(&sale) != Some(&Doubt::Unanswered)
+    }
+
+    /// Ends all streams. None begins from now on.
     pub(super) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
         inner.states.clear();
-        inner.unread.clear();
+        inner.unread = Unread::default();
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -190,8 +275,35 @@ impl ResultListener {
 impl ShopperState {
     /// True if the result is another one than before.
     fn tell(&mut self, sale: SaleId, told: SaleResult) -> bool {
+        self.certain.insert(sale);
         let before = self.results.insert(sale, told);
         before.is_none_or(|before| before.result != told.result)
+    }
+
+    fn apply(&mut self, sale: SaleId, product: ProductId, found: ResultReading, reading: u64) {
+        let is_newer = |told: &SaleResult| told.since > reading;
+        if self.results.get(&sale).is_some_and(is_newer) {
+            return;
+        }
+        match found {
+            ResultReading::Is(result) => {
+                let since = reading;
+                self.tell(
+                    sale,
+                    SaleResult {
+                        product,
+                        result,
+                        since,
+                    },
+                );
+            }
+            // If there was a result, the order has ended, and the shopper may buy again.
+            ResultReading::Nothing => {
+                self.certain.insert(sale);
+                self.results.remove(&sale);
+            }
+            ResultReading::Unknown => drop(self.certain.remove(&sale)),
+        }
     }
 }
 
@@ -202,7 +314,10 @@ impl Drop for ResultListener {
         let is_last = |sender: &watch::Sender<ShopperState>| sender.receiver_count() <= 1;
         if inner.states.get(&self.user).is_some_and(is_last) {
             inner.states.remove(&self.user);
-            inner.unread.remove(&self.user);
+            inner.unread.forget(self.user);
+            if inner.states.is_empty() {
+                inner.doubtful.clear();
+            }
         }
     }
 }
@@ -210,6 +325,8 @@ impl Drop for ResultListener {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const PENDING: ResultReading = ResultReading::Is(ShopperResult::Pending);
 
     fn ids() -> (UserId, SaleId, ProductId) {
         let (user, sale) = (UserId::new(1).unwrap(), SaleId::new(2).unwrap());
@@ -227,45 +344,104 @@ mod tests {
         let (user, sale, product) = ids();
         let shoppers = Arc::new(Shoppers::default());
         let listener = shoppers.enter(user).unwrap();
-        let (users, reading) = shoppers.take_unread(10);
-        assert_eq!(users, [user]);
+        let (taken, reading) = shoppers.take_unread(10, |_| true).unwrap();
+        assert_eq!(taken, Reading::OfAllSales(vec![user]));
         shoppers.ordered(user, sale, product);
-        let pending = Some(ShopperResult::Pending);
-        shoppers.apply(user, reading, [(sale, product, pending)].into_iter());
+        let before = listener.state.borrow().number;
+        shoppers.apply(user, reading, true, [(sale, product, PENDING)].into_iter());
         assert_eq!(told(&listener), Some(ShopperResult::Success));
         assert!(listener.is_read(&listener.state.borrow()));
+        assert!(listener.state.borrow().number > before);
         let second = shoppers.enter(user).unwrap();
         assert!(!second.is_read(&second.state.borrow()));
 
-        shoppers.mark_all_unread();
-        let (_, reading) = shoppers.take_unread(10);
-        shoppers.apply(user, reading, [(sale, product, None)].into_iter());
+        shoppers.read_again([sale]);
+        let (_, reading) = shoppers.take_unread(10, |_| true).unwrap();
+        let nothing = (sale, product, ResultReading::Nothing);
+        shoppers.apply(user, reading, false, [nothing].into_iter());
         assert_eq!(told(&listener), None, "the order has ended");
+        assert!(!second.is_read(&second.state.borrow()));
+    }
+
+    #[test]
+    fn a_sale_is_certain_only_while_it_is_known_who_holds_its_units() {
+        let (user, sale, product) = ids();
+        let shoppers = Arc::new(Shoppers::default());
+        let listener = shoppers.enter(user).unwrap();
+        let read = |found| {
+            shoppers.read_again([sale]);
+            let (_, reading) = shoppers.take_unread(10, |_| true).unwrap();
+            shoppers.apply(user, reading, false, [(sale, product, found)].into_iter());
+            listener.state.borrow().certain.contains(&sale)
+        };
+        assert!(!read(ResultReading::Unknown));
+        assert!(read(ResultReading::Nothing));
+        assert!(read(PENDING));
+        assert!(!read(ResultReading::Unknown));
+        assert_eq!(told(&listener), Some(ShopperResult::Pending), "it stays");
+    }
+
+    #[test]
+    fn a_sale_in_doubt_is_read_once_it_answers_again() {
+        let (user, sale, _) = ids();
+        let shoppers = Arc::new(Shoppers::default());
+        let _listener = shoppers.enter(user).unwrap();
+        let _ = shoppers.take_unread(10, |_| true);
+        assert!(!shoppers.set_doubt(sale, Some(Doubt::Unanswered)));
+        assert!(shoppers.mark_unread(sale, user));
+        assert_eq!(shoppers.take_unread(10, |_| true), None);
+        assert_eq!(shoppers.doubtful(), [(sale, Some(user))]);
+        assert!(shoppers.set_doubt(sale, Some(Doubt::Unsure)), "it answers");
+        assert!(!shoppers.set_doubt(sale, Some(Doubt::Unsure)));
+        assert!(shoppers.set_doubt(sale, None));
+        assert!(!shoppers.set_doubt(sale, None));
     }
 
     #[test]
     fn a_shopper_has_ten_streams_and_is_forgotten_after_the_last() {
-        let (user, _, _) = ids();
+        let (user, sale, _) = ids();
         let shoppers = Arc::new(Shoppers::default());
         let mut listeners: Vec<_> = (0..10).map(|_| shoppers.enter(user).unwrap()).collect();
-        assert!(shoppers.enter(user).is_none());
+        assert_eq!(shoppers.enter(user).err(), Some(NotLetIn::TooManyStreams));
         listeners.pop();
-        assert!(shoppers.enter(user).is_some());
+        assert!(shoppers.enter(user).is_ok());
+        shoppers.set_doubt(sale, Some(Doubt::Unsure));
         drop(listeners);
         assert!(shoppers.is_empty());
-        assert!(!shoppers.mark_unread(user));
-        assert_eq!(shoppers.take_unread(10).0, []);
+        assert!(!shoppers.mark_unread(sale, user));
+        assert_eq!(shoppers.take_unread(10, |_| true), None);
+        assert_eq!(shoppers.doubtful(), []);
     }
 
     #[test]
-    fn streams_end_when_the_process_drains_and_new_ones_end_at_once() {
+    fn all_are_read_again_once_a_round_in_equal_shares() {
+        let sale = ids().1;
+        let shoppers = Arc::new(Shoppers::default());
+        let _listeners: Vec<_> = (1..=30)
+            .map(|user| shoppers.enter(UserId::new(user).unwrap()).unwrap())
+            .collect();
+        while shoppers.take_unread(100, |_| true).is_some() {}
+        let mut read = BTreeSet::new();
+        for step in 1..=12 {
+            shoppers.read_share_again(12, &[sale]);
+            while let Some((Reading::OfSale(_, users), _)) = shoppers.take_unread(100, |_| true) {
+                assert!(users.len() <= 3, "{users:?}");
+                read.extend(users);
+            }
+            assert_eq!(read.len(), 30 * step / 12);
+        }
+    }
+
+    #[test]
+    fn streams_end_when_the_process_drains_and_readings_go_on() {
         let (user, _, _) = ids();
         let shoppers = Arc::new(Shoppers::default());
         let before = shoppers.enter(user).unwrap();
         shoppers.close();
-        let after = shoppers.enter(user).unwrap();
-        for listener in [before, after] {
-            assert!(listener.state.has_changed().is_err());
-        }
+        assert!(before.state.has_changed().is_err());
+        assert_eq!(shoppers.enter(user).err(), Some(NotLetIn::Draining));
+        let once = shoppers.enter_once(user).unwrap();
+        assert!(once.state.has_changed().is_ok());
+        assert!(shoppers.take_unread(10, |_| true).is_some());
     }
 }

@@ -59,6 +59,15 @@ impl SaleCatalog {
         sales
     }
 
+    /// The same sales, and those that were cancelled, in the order of their ids: all of which shoppers may have a result.
+    #[must_use]
+    pub fn sales_with_results(&self) -> Vec<PublicSale> {
+        let (now, keep) = (self.now(), self.keep());
+        let mut sales = self.shown(|sale| public(sale, now));
+        sales.retain(|sale| now < sale.window.end + keep);
+        sales
+    }
+
     /// One of them, or one that was cancelled.
     #[must_use]
     pub fn public_sale(&self, sale: SaleId) -> Option<PublicSale> {

@@ -33,6 +33,24 @@ use crate::{
 /// How often a subscription checks that its server answers and still has the sale.
 const CHECK: Duration = Duration::from_secs(1);
 
+/// The sales by the node that has their keys. Those whose node is not known now are a group of their own.
+pub(super) fn groups(connection: &Connection, sales: &[SaleId]) -> Vec<Vec<SaleId>> {
+    let mut groups: Vec<(Option<Home>, Vec<SaleId>)> = Vec::new();
+    for sale in sales {
+        let home = connection.home(&meta_key(*sale)).ok();
+        let is_same = |known: &Option<Home>| match (known, &home) {
+            (Some(known), Some(home)) => known.is_same(home),
+            (None, None) => true,
+            _ => false,
+        };
+        match groups.iter_mut().find(|(known, _)| is_same(known)) {
+            Some((_, sales)) => sales.push(*sale),
+            None => groups.push((home, vec![*sale])),
+        }
+    }
+    groups.into_iter().map(|(_, sales)| sales).collect()
+}
+
 /// Opens a subscription to these sales.
 pub(super) async fn subscribe(
     connection: &Connection,

@@ -22,7 +22,11 @@ use super::{
 };
 use crate::{
     ids::{LedgerTag, ProductId, SaleId, UserId},
-    port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResult, ShopperResults},
+    port::{
+        GateError, PurchaseResult, ResultEntry, ResultQuery, ResultReading, ShopperResult,
+        ShopperResults,
+    },
+    telemetry::LogThrottle,
 };
 
 #[async_trait]
@@ -89,7 +93,8 @@ pub(super) async fn write(
     Ok(changed)
 }
 
-/// Writes results of shoppers who were refused, and announces those that were not stored before.
+/// Writes results of shoppers who were refused, and announces those that were not stored before. An announcement that fails is no
+/// failure of the results, which are stored: nodes read them again from time to time.
 pub(super) async fn write_and_announce(
     connection: &Connection,
     ledger: Option<LedgerTag>,
@@ -101,7 +106,13 @@ pub(super) async fn write_and_announce(
     for of_sale in changed.chunk_by(|a, b| a.sale == b.sale) {
         let users: Vec<_> = of_sale.iter().map(|entry| entry.user).collect();
         if let Some(ResultEntry { sale, .. }) = of_sale.first() {
-            announcements::announce(connection, *sale, &users).await?;
+            if let Err(error) = announcements::announce(connection, *sale, &users).await {
+                static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+                metrics::counter!("flashsale_announcements_failed_total").increment(1);
+                if LOG_THROTTLE.allow() {
+                    tracing::warn!(%error, %sale, "stored results cannot be announced; listeners are told within a minute");
+                }
+            }
         }
     }
     Ok(())
@@ -254,7 +265,7 @@ async fn decide_result(
     unit_state: UnitState,
     written: &Value,
 ) -> Result<Option<PurchaseResult>, GateError> {
-    if unit_state != UnitState::None && unit_state != UnitState::Closed {
+    if matches!(unit_state, UnitState::Pending | UnitState::Ordered) {
         return Ok(unit_state.result());
     }
     let Some((result, sale_of_result)) = parse(ledger, written)? else {
@@ -272,7 +283,7 @@ async fn decide_result(
                     .0
             };
             Ok(match unit_state {
-                UnitState::None => Some(result),
+                UnitState::None | UnitState::Unlisted => Some(result),
                 unit_state => unit_state.result(),
             })
         }
@@ -290,7 +301,7 @@ pub(super) async fn of_sale(
     sale: SaleId,
     product: ProductId,
     users: &[UserId],
-) -> Result<Vec<Option<ShopperResult>>, GateError> {
+) -> Result<Vec<ResultReading>, GateError> {
     let mut all = Vec::with_capacity(users.len());
     for part in users.chunks(CALL_SIZE) {
         // As in `read`: on a cluster the sale first.
@@ -316,13 +327,16 @@ pub(super) async fn of_sale(
         };
         all.extend(units.iter().zip(written).map(|((unit, _), written)| {
             match (unit, written) {
-                (UnitState::Pending, _) => Some(ShopperResult::Pending),
+                (UnitState::Pending, _) => ResultReading::Is(ShopperResult::Pending),
                 (UnitState::Ordered, _) | (_, Some(PurchaseResult::Success)) => {
-                    Some(ShopperResult::Success)
+                    ResultReading::Is(ShopperResult::Success)
                 }
                 // While the sale is being loaded its holders are not known.
-                (UnitState::Closed, Some(PurchaseResult::Failed)) | (_, None) => None,
-                (UnitState::None, Some(PurchaseResult::Failed)) => Some(ShopperResult::Failed),
+                (UnitState::Closed, _) | (UnitState::Unlisted, None) => ResultReading::Unknown,
+                (UnitState::None | UnitState::Unlisted, Some(PurchaseResult::Failed)) => {
+                    ResultReading::Is(ShopperResult::Failed)
+                }
+                (UnitState::None, None) => ResultReading::Nothing,
             }
         }));
     }
@@ -368,6 +382,8 @@ pub(super) async fn is_awaited(
 enum UnitState {
     /// The shopper holds no unit.
     None,
+    /// The gate does not have the sale: nothing is known of its shoppers.
+    Unlisted,
     /// Unknown: the sale is being loaded, or its keys may have lost holders.
     Closed,
     Pending,
@@ -419,13 +435,16 @@ async fn read_unit_states(
     if shoppers.len() != users.len() || !rest.is_empty() {
         return Err(unexpected("not a state and a result for each"));
     }
-    let is_closed = reply::yes(closed)?;
+    let without_unit = match reply::number(closed)? {
+        0 => UnitState::None,
+        1 => UnitState::Closed,
+        _ => UnitState::Unlisted,
+    };
     let parse_state = |[state, written]: &[Value; 2]| {
         let unit_state = match reply::text(state)? {
             "p" | "c" => UnitState::Pending,
             "s" | "l" => UnitState::Ordered,
-            "" if is_closed => UnitState::Closed,
-            "" => UnitState::None,
+            "" => without_unit,
             _ => return Err(unexpected("an unknown state")),
         };
         Ok((unit_state, written.clone()))

@@ -97,7 +97,9 @@ pub(super) async fn end(
     ended: &[Holder],
 ) -> Result<EndOrdersOutcome, GateError> {
     for part in ended.chunks(CALL_SIZE) {
-        let args = shopper_args(connection.args(), part);
+        let mut args = connection.args();
+        args.extend([connection.publish_command(), channel(sale).into()]);
+        let args = shopper_args(args, part);
         if !reply::yes(&connection.run_on(&SCRIPTS.end_orders, sale, args).await?)? {
             return Ok(EndOrdersOutcome::NotOpen);
         }

@@ -33,21 +33,36 @@ pub enum ShopperResult {
     Failed,
 }
 
+/// What a reading says of one shopper in one sale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResultReading {
+    Is(ShopperResult),
+    /// The shopper holds no unit of the sale, and has no result of this very sale.
+    Nothing,
+    /// Nothing was found, and the shopper may still have an order: the gate does not have the sale, is loading it, or may have lost
+    /// holders of it.
+    Unknown,
+}
+
 /// It ends when announcements may have been missed.
 pub type AnnouncementStream = BoxStream<'static, Announcement>;
 
 /// Tells results as they are recorded.
 #[async_trait]
 pub trait ResultAnnouncements: Send + Sync {
+    /// The same sales in groups, each of which can be followed by itself: whatever is wrong with one is not wrong with the others.
+    fn groups(&self, sales: &[SaleId]) -> Vec<Vec<SaleId>> {
+        vec![sales.to_vec()]
+    }
+
     /// Follows these sales. What is recorded from the return of this call on is announced, or the stream ends.
     async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError>;
 
-    /// What shoppers are told of a sale of this product, in order; `None` for a shopper who holds no unit and has no result of this
-    /// very sale.
+    /// What shoppers are told of a sale of this product, in order.
     async fn results_in(
         &self,
         sale: SaleId,
         product: ProductId,
         users: &[UserId],
-    ) -> Result<Vec<Option<ShopperResult>>, GateError>;
+    ) -> Result<Vec<ResultReading>, GateError>;
 }

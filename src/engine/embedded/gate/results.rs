@@ -9,7 +9,7 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         AnnouncementStream, EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording,
-        PurchaseResult, ResultAnnouncements, ResultEntry, Settlement, ShopperResult,
+        PurchaseResult, ResultAnnouncements, ResultEntry, ResultReading, Settlement, ShopperResult,
         ShopperResults, Standing,
     },
 };
@@ -66,18 +66,21 @@ impl ResultAnnouncements for MemoryGate {
         sale: SaleId,
         product: ProductId,
         users: &[UserId],
-    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+    ) -> Result<Vec<ResultReading>, GateError> {
         let stored = self.results.stored(sale, product, users.to_vec()).await?;
-        let loading = self.with(sale, |sale, _| sale.is_loading()) == Some(true);
+        let loading = self.with(sale, |sale, _| sale.is_loading());
         let told = users.iter().zip(stored).map(|(user, stored)| {
             match (self.standing(sale, *user), stored) {
-                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
+                (Some(Standing::Pending), _) => ResultReading::Is(ShopperResult::Pending),
                 (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
-                    Some(ShopperResult::Success)
+                    ResultReading::Is(ShopperResult::Success)
                 }
                 // Nobody knows who holds a unit while the sale is being loaded.
-                (None, Some(PurchaseResult::Failed)) if !loading => Some(ShopperResult::Failed),
-                (None, _) => None,
+                (None, Some(PurchaseResult::Failed)) if loading != Some(true) => {
+                    ResultReading::Is(ShopperResult::Failed)
+                }
+                (None, _) if loading == Some(false) => ResultReading::Nothing,
+                (None, _) => ResultReading::Unknown,
             }
         });
         Ok(told.collect())
@@ -114,6 +117,10 @@ impl OutcomeRecording for MemoryGate {
         });
         self.results.forget(results.collect()).await?;
         let taken = self.with(sale, |sale, _| sale.end_orders(ended));
+        if taken == Some(EndOrdersOutcome::TakenOut) {
+            let users = || ended.iter().map(|holder| holder.user);
+            self.announced.tell(sale, users, |_| false);
+        }
         Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use flashsale::{
     ids::UserId,
-    port::{AnnouncementStream, News, Outcome, PurchaseResult, ResultEntry, ShopperResult},
+    port::{
+        AnnouncementStream, EndOrdersOutcome, LoadStart, News, Outcome, PurchaseResult, ResultEntry,
+        ResultReading, ShopperResult,
+    },
 };
 use futures::StreamExt;
 
@@ -67,7 +70,7 @@ pub async fn results_of_a_sale_that_the_gate_does_not_know_are_announced(engine:
     assert_eq!(news, News::Changed, "it has to be read");
     let users = [shopper.user];
     let told = scene.gate.results_in(scene.sale, scene.product, &users);
-    assert_eq!(told.await.unwrap(), [Some(ShopperResult::Success)]);
+    assert_eq!(told.await.unwrap(), [ResultReading::Is(ShopperResult::Success)]);
 }
 
 pub async fn shoppers_are_told_of_a_sale_what_it_and_its_results_say(engine: impl Engine) {
@@ -100,8 +103,12 @@ pub async fn shoppers_are_told_of_a_sale_what_it_and_its_results_say(engine: imp
         let told = scene.gate.results_in(scene.sale, scene.product, &users);
         told.await.unwrap()
     };
-    let (success, none) = (Some(ShopperResult::Success), None);
-    let is_pending = Some(ShopperResult::Pending);
-    let is_failed = Some(ShopperResult::Failed);
+    let [is_pending, success, is_failed] = [
+        ShopperResult::Pending,
+        ShopperResult::Success,
+        ShopperResult::Failed,
+    ]
+    .map(ResultReading::Is);
+    let none = ResultReading::Nothing;
     assert_eq!(told().await, [is_pending, success, is_failed, none, none]);
 }

@@ -11,8 +11,8 @@ use flashsale::{
         EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
         LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
         PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, SaleLoading, SaleStatus, SaleTerms, SaleTermsControl,
-        Settlement, ShopperResult, ShopperResults, TermsOutcome, UnloadOutcome, WithdrawOutcome,
+        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleStatus, SaleTerms,
+        SaleTermsControl, Settlement, ShopperResults, TermsOutcome, UnloadOutcome, WithdrawOutcome,
     },
 };
 
@@ -30,7 +30,7 @@ impl ResultAnnouncements for RemoteGate {
         sale: SaleId,
         product: ProductId,
         users: &[UserId],
-    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+    ) -> Result<Vec<ResultReading>, GateError> {
         self.gate.results_in(sale, product, users).await
     }
 }

@@ -11,9 +11,9 @@ use flashsale::{
         EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
         LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
         PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
-        ResultAnnouncements, ResultEntry, SaleLoading, SaleStatus, SaleTerms, SaleTermsControl,
-        Settlement, ShopperResult, ShopperResults, Standing, TermsOutcome, UnloadOutcome,
-        WithdrawOutcome,
+        ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleStatus, SaleTerms,
+        SaleTermsControl, Settlement, ShopperResult, ShopperResults, Standing, TermsOutcome,
+        UnloadOutcome, WithdrawOutcome,
     },
 };
 
@@ -30,20 +30,22 @@ impl ResultAnnouncements for ModelGate {
         sale: SaleId,
         product: ProductId,
         users: &[UserId],
-    ) -> Result<Vec<Option<ShopperResult>>, GateError> {
+    ) -> Result<Vec<ResultReading>, GateError> {
         let stored = self.stored_results(sale, product, users).await?;
+        let is_sure = self.with_sure(sale, |sale, _| !sale.is_loading()) == Some(true);
         let in_force = self.with_sure(sale, |_, _| ()).is_some();
         let known = self.with_own(sale, |_, _| ()).is_some();
         let told = users.iter().zip(stored).map(|(user, stored)| {
             match (self.standing(sale, *user), stored) {
-                (Some(Standing::Pending), _) => Some(ShopperResult::Pending),
+                (Some(Standing::Pending), _) => ResultReading::Is(ShopperResult::Pending),
                 (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
-                    Some(ShopperResult::Success)
+                    ResultReading::Is(ShopperResult::Success)
                 }
                 (None, Some(PurchaseResult::Failed)) if in_force || !known => {
-                    Some(ShopperResult::Failed)
+                    ResultReading::Is(ShopperResult::Failed)
                 }
-                (None, _) => None,
+                (None, _) if is_sure => ResultReading::Nothing,
+                (None, _) => ResultReading::Unknown,
             }
         });
         Ok(told.collect())
@@ -179,6 +181,10 @@ impl OutcomeRecording for ModelGate {
             .collect();
         self.forget_results(&results).await?;
         let taken = self.with_sure(sale, |sale, _| sale.end_orders(ended));
+        if taken == Some(EndOrdersOutcome::TakenOut) {
+            let users = || ended.iter().map(|holder| holder.user);
+            self.announced.tell(sale, users, |_| false);
+        }
         Ok(taken.unwrap_or(EndOrdersOutcome::NotOpen))
     }
 }
