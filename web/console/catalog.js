@@ -92,7 +92,7 @@ function editProduct(product) {
     title=${product ? `Edit: ${name}` : "New product"} verb=${product ? "Save" : "Make the product"}
     done=${product ? `${name}: saved. Shoppers see it within a second.` : "The product is made."}
     seen=${product && { version: product.version, target: `product:${product.id}`, record: product }}
-    now=${product && live.products.get(product.id)}
+    now=${product && live.products.get(product.id)} patch=${product && changed}
     send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) =>
       product
         ? change(`products/${product.id}`, changed(values), { version: options.version })

@@ -108,8 +108,23 @@ function mayBeMade({ status, code }, wasOpen) {
   return wasOpen && [401, 403, 408, 429].includes(status);
 }
 
+/**
+ * Whether the log has this change as this account's own, made of this version: then only its answer was lost.
+ * @param {string} target @param {number} version @param {Record<string, any>} patch
+ */
+function isMade(target, version, patch) {
+  const me = `user:${identity()?.userId}`;
+  return live.actions?.some(
+    (action) =>
+      action.target === target &&
+      action.actor === me &&
+      action.after?.version === version + 1 &&
+      Object.entries(patch).every(([field, value]) => (action.after?.[field === "units" ? "initialStock" : field] ?? null) === value),
+  );
+}
+
 /** The dialog of every change: its fields, before → after, the name to be typed, and what went wrong. @param {Admin.AskProps} props */
-export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, done }) {
+export function Ask({ title, verb, says, lines, typed, fields, seen, now, patch, send, done }) {
   /** @type {{current: any}} */
   const box = useRef(null);
   const key = useRef(newKey());
@@ -126,7 +141,17 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
   const name = typed?.(values);
   // While the first request may have been carried out, it alone is sent again, with its key.
   const [isOpen, setOpen] = useState(false);
-  const isStale = error?.code === "stale" || (!isOpen && (now?.version ?? 0) > (version ?? Infinity));
+  const isStale = error?.code === "stale" || (!isOpen && !isBusy && (now?.version ?? 0) > (version ?? Infinity));
+  const isMine = () => seen && version && patch && isMade(seen.target, version, patch(values));
+  useEffect(() => {
+    if (isOpen && !isBusy && isMine()) finish(done);
+  });
+
+  /** @param {string} text */
+  function finish(text) {
+    close();
+    tell({ text });
+  }
 
   /** @param {Event} event */
   async function submit(event) {
@@ -138,17 +163,19 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
     setBusy(true);
     try {
       const answer = await send(values, { key: key.current, version });
-      close();
-      tell({ text: answer?.applied === false || answer?.complete === false ? `${done} The gate has it within two seconds.` : done });
+      finish(answer?.applied === false || answer?.complete === false ? `${done} The gate has it within two seconds.` : done);
       await refresh();
     } catch (caught) {
       const problem = /** @type {any} */ (caught);
+      if (problem.code === "stale") {
+        await refresh();
+        if (isMine()) return finish(done);
+      }
       const wasMade = mayBeMade(problem, isOpen);
       setOpen(wasMade);
       if (!wasMade) key.current = newKey();
       setError(problem);
       setBusy(false);
-      if (problem.code === "stale") await refresh();
     }
   }
 

@@ -101,6 +101,8 @@ declare namespace Admin {
     /** The name to be typed, if this is dangerous. */
     typed?: (values: Values) => string | false | undefined;
     seen?: Seen; now?: { version: number };
+    /** Of an edit: the fields that it changes. */
+    patch?: (values: Values) => Record<string, any>;
     send: (values: Values, options: { key: string; version?: number }) => Promise<any>;
   }
   /** What a button of a sale does. */

@@ -188,6 +188,38 @@ export const scenarios = {
     assert((await bed.operate("GET", `/sales/${sale.id}`)).units === 6, "four units were taken");
   },
 
+  ...Object.fromEntries(
+    ["the page is told nothing", "the request is sent again and is stale"].map((how) => [
+      `an edit whose answer is lost is no change by somebody else: ${how}`,
+      async (bed) => {
+        const sale = await draft(bed, newName("Clock"), 20);
+        const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}` });
+        await page.getByRole("button", { name: "Edit" }).click();
+        await page.getByLabel("Note").fill("In the newsletter");
+        await page.getByLabel("Units", { exact: true }).fill("33");
+        const conflicts = [];
+        await page.exposeFunction("noteConflict", (text) => conflicts.push(text));
+        await page.evaluate(() =>
+          new MutationObserver(() => {
+            if (document.body.textContent.includes("Somebody changed it meanwhile")) window.noteConflict("told");
+          }).observe(document.body, { childList: true, subtree: true }),
+        );
+        // The server makes the change. What follows are the answers of a lost connection, or those to the browser's own repetition.
+        await page.route(`**/api/admin/sales/${sale.id}`, async (route) => {
+          if (route.request().method() !== "PATCH") return route.continue();
+          await route.fetch();
+          return how.includes("stale") ? route.continue() : route.abort("connectionreset");
+        });
+        await page.locator("dialog .actions button").last().click();
+        await page.locator("dialog").waitFor({ state: "detached" });
+        await page.locator(".toast", { hasText: "saved" }).waitFor();
+        assert(conflicts.length === 0, "nobody is told of a change by somebody else");
+        const now = await bed.operate("GET", `/sales/${sale.id}`);
+        assert(now.units === 33 && now.note === "In the newsletter" && now.version === sale.version + 1, JSON.stringify(now));
+      },
+    ]),
+  ),
+
   "an order is cancelled from its history, and its unit goes on sale again": async (bed) => {
     const sale = await bed.sale({ name: newName("Chair"), units: 3 });
     const shopper = await bed.shopper();
