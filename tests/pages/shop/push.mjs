@@ -7,7 +7,7 @@ function questions(page) {
   const asked = [];
   page.on("request", (request) => {
     const { pathname } = new URL(request.url());
-    if (/\/api\/(flash-sales$|flash-sales\/\d+$|orders\/results$)/.test(pathname)) asked.push(pathname);
+    if (/\/api\/(flash-sales$|flash-sales\/\d+$|orders\/(status\/|results$))/.test(pathname)) asked.push(pathname);
   });
   return asked;
 }
@@ -39,6 +39,19 @@ export const scenarios = {
     await stateIs(screen, "open");
     await bed.api("POST", `/api/flash-sale/attempt/${sale.id}`, undefined, shopper.token);
     await stateIs(screen, "bought");
+  },
+
+  "an order that an operator cancels is told to the page, and the shopper may buy again": async (bed) => {
+    const sale = await bed.sale({ units: 5 });
+    const shopper = await bed.shopper();
+    const page = await bed.page(`/#sale=${sale.id}`, { as: shopper });
+    await stateIs(page, "open");
+    const { attemptId } = await bed.api("POST", `/api/flash-sale/attempt/${sale.id}`, undefined, shopper.token);
+    await stateIs(page, "bought");
+    await bed.operate("POST", `/orders/${attemptId}/cancel`, { restock: true, reason: null }, { "idempotency-key": `cancel-${attemptId}` });
+    await stateIs(page, "open");
+    await page.locator("#buy").click();
+    await stateIs(page, "bought");
   },
 
   "where no stream is let through, the page asks, and buys all the same": async (bed) => {
