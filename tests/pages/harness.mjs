@@ -73,18 +73,20 @@ export class Bed {
   }
 
   /**
-   * A published sale of a product of its own, once the public list has it. `opensInMs` may be negative: open since then. `{id,
+   * A published sale of a product of its own, or of `productId`, once the public list has it. `opensInMs` may be negative: open since then. `{id,
    * productId, startTime, product}`.
    */
-  async sale({ opensInMs = -60_000, lastsMs = 3_600_000, units = 5, name = "Trail shoe", product = {} } = {}) {
-    const made = await this.operate("POST", "/products", {
-      sku: randomUUID(),
-      name,
-      description: "Waterproof, 280 g",
-      priceCents: 9900,
-      currency: "EUR",
-      ...product,
-    });
+  async sale({ opensInMs = -60_000, lastsMs = 3_600_000, units = 5, name = "Trail shoe", product = {}, productId } = {}) {
+    const made = productId
+      ? { id: productId }
+      : await this.operate("POST", "/products", {
+          sku: randomUUID(),
+          name,
+          description: "Waterproof, 280 g",
+          priceCents: 9900,
+          currency: "EUR",
+          ...product,
+        });
     const start = Date.now() + opensInMs;
     const sale = await this.operate("POST", "/sales", {
       productId: made.id,

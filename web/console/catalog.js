@@ -29,7 +29,7 @@ export function Sales() {
       sales
         ? html`<${Table} name="Sales" head=${["Sale", "State", "When", "Units", "Left", "Note", "Change"]} rows=${sales.map(saleRow)}
           empty=${html`No sale yet. ${why && html`<a href="#/products">${why}</a>`}`} />`
-        : html`<${Missing} what="The sales" />`
+        : html`<${Missing} what="The sales" failure=${live.missing.sales} />`
     }
       ${sales?.length === 200 && html`<p class="hint">The newest 200. For others open their address: …/admin#/sale/NUMBER.</p>`}</section>`;
 }
@@ -51,7 +51,7 @@ export const Products = () => html`
       ? html`<${Table} name="Products" head=${["Product", "SKU", "Price", "Before", "Sales", "Change"]}
         rows=${[...live.products.values()].map(productRow)}
         empty="No product yet. Make the first: shoppers see it once a sale of it is published." />`
-      : html`<${Missing} what="The products" />`
+      : html`<${Missing} what="The products" failure=${live.missing.sales} />`
   }</section>`;
 
 /** A currency that a price can be written in while its field is being typed. @param {string} [code] */
@@ -92,7 +92,7 @@ function editProduct(product) {
     title=${product ? `Edit: ${name}` : "New product"} verb=${product ? "Save" : "Make the product"}
     done=${product ? `${name}: saved. Shoppers see it within a second.` : "The product is made."}
     seen=${product && { version: product.version, target: `product:${product.id}`, record: product }}
-    now=${product && live.products.get(product.id)}
+    now=${product && live.products.get(product.id)} patch=${product && changed}
     send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) =>
       product
         ? change(`products/${product.id}`, changed(values), { version: options.version })

@@ -66,7 +66,7 @@ const row = (node) => [
 
 export function Cluster() {
   const { overview } = live;
-  if (!overview) return html`<h1>Servers</h1><section class="card"><${Missing} what="The figures" /></section>`;
+  if (!overview) return html`<h1>Servers</h1><section class="card"><${Missing} what="The figures" failure=${live.failure} /></section>`;
   return html`<h1>Servers</h1>
     <section class="card"><h2>Processes</h2>
       <${Table} name="Processes" empty="No process has written its figures in the last 10 seconds." head=${HEAD} rows=${overview.nodes.map(row)} />

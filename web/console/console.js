@@ -94,6 +94,16 @@ function Fresh() {
     }</div>`;
 }
 
+/** @type {Record<Admin.Part, string>} */
+const PARTS = { sale: "The sale", sales: "The lists of sales and products", actions: "The action log" };
+
+/** What cannot be read while the figures come. */
+const Behind = () =>
+  /** @type {[Admin.Part, Error][]} */ (Object.entries(live.missing)).map(
+    ([part, failure]) => html`<${Notice} key=${part} is="warn" role="status">
+      ${PARTS[part]} cannot be read: what is shown of it may be old. ${words(failure)}<//>`,
+  );
+
 const Toasts = () => html`<div class="toasts" role="log" aria-label="What just changed">
   ${toasts.map(
     ({ id, text, action }) => html`<div class="toast" key=${id}>
@@ -130,7 +140,7 @@ function App() {
       <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span>
         <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
       ${whyNot() && html`<p class="read-only" id="why-not">${whyNot()}</p>`}</header>
-    <main id="main" tabindex="-1" class=${view[0]}>${view[2](rest)}</main>
+    <main id="main" tabindex="-1" class=${view[0]}><${Behind} />${view[2](rest)}</main>
     <${Toasts} /><${OpenDialog} />`;
 }
 

@@ -91,20 +91,22 @@ const System = () =>
       ? html`<${Servers} overview=${live.overview} />
   <p class="hint numbers">${number(live.overview.nodes.length)} processes, ${number(figures()?.connections)} connections,
     ${` ${number(figures()?.listeners)}`} pages that listen · <a href="#/servers">All of them</a></p>`
-      : html`<${Missing} what="The figures" />`
+      : html`<${Missing} what="The figures" failure=${live.failure} />`
   }</section>`;
 
 const Recent = () =>
   html`<section class="card"><h2>Recent changes</h2>${
     !live.actions
-      ? html`<${Missing} what="The action log" />`
+      ? html`<${Missing} what="The action log" failure=${live.missing.actions} />`
       : live.actions.length === 0
         ? html`<p class="empty">Nobody has changed anything yet.</p>`
         : html`<ol class="entries">${live.actions.slice(0, 5).map((action) => html`<li key=${action.id}><${Entry} action=${action} isBrief /></li>`)}</ol>
     <p><a href="#/log">The whole log</a></p>`
   }</section>`;
 
-const Waiting = () => html`<section class="card"><h1 class="visually-hidden">Control room</h1><${Missing} what="The sale" /></section>`;
+const Waiting = () =>
+  html`<section class="card"><h1 class="visually-hidden">Control room</h1>
+    <${Missing} what="The sale" failure=${live.missing.sale ?? live.missing.sales} /></section>`;
 
 export function Control() {
   const { sale, sales } = live;

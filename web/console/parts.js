@@ -29,7 +29,7 @@ export const Notice = ({ is, role, children }) => html`<div class="notice" data-
 export const words = (error) => (error.isUnanswered ? "The server cannot be reached." : error.message);
 
 /** In the place of what is not there yet. @param {{what: string, failure?: Error | null}} props */
-export const Missing = ({ what, failure = live.failure }) =>
+export const Missing = ({ what, failure }) =>
   failure
     ? html`<${Notice} is="bad">${what} cannot be read. ${words(failure)}<//>`
     : html`<p class="empty" role="status">Loading ${what.toLowerCase()} …</p>`;
@@ -98,8 +98,33 @@ function Conflict({ seen, now, onKeep }) {
       <button type="button" class="button quiet" onClick=${close}>Leave it as it is</button></div><//>`;
 }
 
+/**
+ * Whether a change may have been made although its answer is an error. Being signed out, refused or put off says nothing of a request
+ * that was sent before.
+ * @param {any} error @param {boolean} wasOpen whether it was so before
+ */
+function mayBeMade({ status, code }, wasOpen) {
+  if (status === 0 || status >= 500 || code === "outcome_unknown" || code === "request_in_progress") return true;
+  return wasOpen && [401, 403, 408, 429].includes(status);
+}
+
+/**
+ * Whether the log has this change as this account's own, made of this version: then only its answer was lost.
+ * @param {string} target @param {number} version @param {Record<string, any>} patch
+ */
+function isMade(target, version, patch) {
+  const me = `user:${identity()?.userId}`;
+  return live.actions?.some(
+    (action) =>
+      action.target === target &&
+      action.actor === me &&
+      action.after?.version === version + 1 &&
+      Object.entries(patch).every(([field, value]) => (action.after?.[field === "units" ? "initialStock" : field] ?? null) === value),
+  );
+}
+
 /** The dialog of every change: its fields, before → after, the name to be typed, and what went wrong. @param {Admin.AskProps} props */
-export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, done }) {
+export function Ask({ title, verb, says, lines, typed, fields, seen, now, patch, send, done }) {
   /** @type {{current: any}} */
   const box = useRef(null);
   const key = useRef(newKey());
@@ -114,9 +139,19 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
   }, []);
   const collect = () => setValues(/** @type {any} */ (Object.fromEntries(new FormData(box.current.querySelector("form")))));
   const name = typed?.(values);
-  const isStale = error?.code === "stale" || (now?.version ?? 0) > (version ?? Infinity);
-  // Without an answer the change may have been made. The same one, with the same key, may be sent again; no other.
-  const isOpen = error?.isUnanswered;
+  // While the first request may have been carried out, it alone is sent again, with its key.
+  const [isOpen, setOpen] = useState(false);
+  const isStale = error?.code === "stale" || (!isOpen && !isBusy && (now?.version ?? 0) > (version ?? Infinity));
+  const isMine = () => seen && version && patch && isMade(seen.target, version, patch(values));
+  useEffect(() => {
+    if (isOpen && !isBusy && isMine()) finish(done);
+  });
+
+  /** @param {string} text */
+  function finish(text) {
+    close();
+    tell({ text });
+  }
 
   /** @param {Event} event */
   async function submit(event) {
@@ -128,15 +163,19 @@ export function Ask({ title, verb, says, lines, typed, fields, seen, now, send, 
     setBusy(true);
     try {
       const answer = await send(values, { key: key.current, version });
-      close();
-      tell({ text: answer?.applied === false || answer?.complete === false ? `${done} The gate has it within two seconds.` : done });
+      finish(answer?.applied === false || answer?.complete === false ? `${done} The gate has it within two seconds.` : done);
       await refresh();
     } catch (caught) {
       const problem = /** @type {any} */ (caught);
+      if (problem.code === "stale") {
+        await refresh();
+        if (isMine()) return finish(done);
+      }
+      const wasMade = mayBeMade(problem, isOpen);
+      setOpen(wasMade);
+      if (!wasMade) key.current = newKey();
       setError(problem);
       setBusy(false);
-      if (!problem.isUnanswered) key.current = newKey();
-      if (problem.code === "stale") await refresh();
     }
   }
 

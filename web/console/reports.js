@@ -27,7 +27,7 @@ export function Log() {
     <p class="hint">Who changed what, when and why. Entries are never changed.</p>
     <section class="card">${
       !actions
-        ? html`<${Missing} what="The action log" />`
+        ? html`<${Missing} what="The action log" failure=${live.missing.actions} />`
         : all.length
           ? list()
           : html`<p class="empty">Nobody has changed anything yet.</p>`

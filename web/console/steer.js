@@ -170,7 +170,7 @@ export function editSale(sale) {
     done=${sale ? `${name}: saved.` : "The draft is made. Publish it when it is right."}
     typed=${(/** @type {Admin.Values} */ { endTime }) => sale && sale.phase !== "draft" && (endTime ?? end) < end && name}
     seen=${sale && { version: sale.version, target: `sale:${sale.id}`, record: sale }}
-    now=${sale && current(sale)}
+    now=${sale && current(sale)} patch=${sale && changed}
     send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) =>
       sale
         ? change(`sales/${sale.id}`, changed(values), { version: options.version })

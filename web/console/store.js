@@ -7,6 +7,8 @@ import { identity, isOperator, read, signOut } from "./session.js";
 export const WINDOW_SECS = 300;
 /** Numbers that are older are marked as old. */
 export const STALE_SECS = 3;
+/** The overview needs none of the servers that it is about: it answers at once, or the node does not. */
+const OVERVIEW_MS = 3000;
 const LOG_PAGE = 50;
 const PRODUCT_PAGES = 10;
 
@@ -22,6 +24,7 @@ const nothing = () => ({
   names: new Map(),
   askedAt: performance.now(),
   failure: null,
+  missing: {},
 });
 
 /** @type {Admin.Live} */
@@ -35,6 +38,8 @@ let bestTrip = Infinity;
 const listeners = new Set();
 let ticks = 0;
 let isAsking = false;
+/** @type {Set<Admin.Part>} */
+const asking = new Set();
 let generation = 0;
 
 /** @param {() => void} listener */
@@ -92,6 +97,7 @@ export function leave(why = null) {
 export function forget() {
   generation += 1;
   isAsking = false;
+  asking.clear();
   live = nothing();
   refusal = null;
 }
@@ -128,22 +134,19 @@ export function start() {
 }
 
 async function tick() {
-  if (!isOperator() || isAsking) return publish();
+  if (!isOperator()) return publish();
+  // Lists first once; then they follow every fifth second, or when the log says that something changed.
+  if (live.saleId) void readPart("sale", readSale);
+  if (!live.actions || ticks % 2 === 0) void readPart("actions", readLog);
+  if (!live.sales || ticks % 5 === 0) void readPart("sales", (mine) => readLists(mine, !live.sales));
+  ticks += 1;
+  if (isAsking) return publish();
   isAsking = true;
   const mine = generation;
   const asked = performance.now();
   try {
-    // Lists first once; then they follow every fifth second, or when the log says that something changed.
-    const isFull = !live.sales || ticks % 5 === 0;
-    const isLog = !live.actions || ticks % 2 === 0;
-    const [overview] = await Promise.all([
-      read("overview"),
-      live.saleId && readSale(live.saleId, mine),
-      isLog && readLog(mine),
-      isFull && readLists(mine, !live.sales),
-    ]);
+    const overview = await read("overview", OVERVIEW_MS);
     if (mine !== generation) return;
-    ticks += 1;
     takeClock(overview.at, asked);
     live.overview = overview;
     live.askedAt = asked;
@@ -151,7 +154,7 @@ async function tick() {
     record(figures());
   } catch (error) {
     if (mine !== generation) return;
-    fail(error);
+    live.failure = fail(error);
     record(null);
   } finally {
     if (mine === generation) isAsking = false;
@@ -159,29 +162,46 @@ async function tick() {
   publish();
 }
 
-/** Asks again for what an operator's own change may have changed. */
-export async function refresh() {
+/**
+ * Reads a part by itself, so that the server of one part may be down while the others are shown. Where it cannot be read, what was
+ * read before stays and is marked.
+ * @param {Admin.Part} part @param {(mine: number) => Promise<void>} ask @param {boolean} [isAgain] whether also while it is being read
+ */
+async function readPart(part, ask, isAgain = false) {
+  if (asking.has(part) && !isAgain) return;
   const mine = generation;
+  asking.add(part);
   try {
-    await Promise.all([readLists(mine), readLog(mine), live.saleId && readSale(live.saleId, mine)]);
+    await ask(mine);
+    if (mine === generation) delete live.missing[part];
   } catch (error) {
-    if (mine === generation) fail(error);
+    if (mine === generation) live.missing[part] = fail(error);
+  } finally {
+    if (mine === generation) asking.delete(part);
   }
   publish();
+}
+
+/** Asks again for what an operator's own change may have changed. */
+export async function refresh() {
+  await Promise.all([
+    readPart("sales", readLists, true),
+    readPart("actions", readLog, true),
+    live.saleId && readPart("sale", readSale, true),
+  ]);
 }
 
 /** @param {unknown} error */
 function fail(error) {
   const failure = error instanceof ApiError ? error : new ApiError("internal", String(error));
-  if (failure.status === 401) return leave(new ApiError(failure.code, "Your session has ended. Please sign in again.", 401));
-  if (failure.status === 403) {
-    return leave(new ApiError(failure.code, "This account may not look at the console. Nothing is shown.", 403));
-  }
-  live.failure = failure;
+  if (failure.status === 401) leave(new ApiError(failure.code, "Your session has ended. Please sign in again.", 401));
+  else if (failure.status === 403) leave(new ApiError(failure.code, "This account may not look at the console. Nothing is shown.", 403));
+  return failure;
 }
 
-/** @param {number} id @param {number} mine */
-async function readSale(id, mine) {
+/** @param {number} mine */
+async function readSale(mine) {
+  const id = live.saleId;
   const sale = await read(`sales/${id}`).catch((error) => {
     if (error.code !== "not_found") throw error;
     tell({ text: `There is no sale ${id}.` });

@@ -67,6 +67,9 @@ declare namespace Admin {
   /** A line of "before → after". */
   type Difference = [name: string, before: string, after: string];
 
+  /** What is read beside the figures, each by itself. */
+  type Part = "sale" | "sales" | "actions";
+
   /** All that the views show. */
   interface Live {
     overview: Overview | null; sales: Sale[] | null; sale: Sale | null; saleId: number | null;
@@ -74,8 +77,10 @@ declare namespace Admin {
     names: Map<string, string>;
     /** When the newest figures were asked for, on `performance.now()`. */
     askedAt: number;
-    /** Why the last question failed. */
+    /** Why the figures could not be read. */
     failure: Error | null;
+    /** Why each other part could not be read. */
+    missing: Partial<Record<Part, Error>>;
   }
 
 }
@@ -96,6 +101,8 @@ declare namespace Admin {
     /** The name to be typed, if this is dangerous. */
     typed?: (values: Values) => string | false | undefined;
     seen?: Seen; now?: { version: number };
+    /** Of an edit: the fields that it changes. */
+    patch?: (values: Values) => Record<string, any>;
     send: (values: Values, options: { key: string; version?: number }) => Promise<any>;
   }
   /** What a button of a sale does. */

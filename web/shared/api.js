@@ -9,13 +9,15 @@ export class ApiError extends Error {
    * @param {string} message in English, for people
    * @param {number} status 0: no answer
    * @param {number} retryAfterMs 0: the answer names no time
+   * @param {any} answer what else was answered
    */
-  constructor(code, message, status = 0, retryAfterMs = 0) {
+  constructor(code, message, status = 0, retryAfterMs = 0, answer = null) {
     super(message);
     this.name = "ApiError";
     this.code = code;
     this.status = status;
     this.retryAfterMs = retryAfterMs;
+    this.answer = answer;
   }
 
   /** Whether the server's decision is not known: the request may have been carried out. */
@@ -29,7 +31,7 @@ export class ApiError extends Error {
  * @template [T=any]
  * @param {string} path relative: "api/time"
  * @param {{method?: string, body?: unknown, token?: string, headers?: Record<string, string>, timeoutMs?: number, signal?: AbortSignal}} [options]
- * @returns {Promise<{data: T, message: string, status: number, headers: Headers}>}
+ * @returns {Promise<{data: T, message: string, status: number, headers: Headers, answer: any}>} `answer`: all of it
  * @throws {ApiError}
  */
 export async function request(path, { method = "GET", body, token, headers = {}, timeoutMs = 10_000, signal } = {}) {
@@ -61,12 +63,12 @@ export async function request(path, { method = "GET", body, token, headers = {},
     throw new ApiError(timeout.aborted ? "timeout" : "network", String(error));
   }
   if (response.ok && (answer !== null || response.status === 204)) {
-    return { data: answer?.data ?? answer, message: answer?.message ?? "", status: response.status, headers: response.headers };
+    return { data: answer?.data ?? answer, message: answer?.message ?? "", status: response.status, headers: response.headers, answer };
   }
   // A proxy that cannot reach the server says 502 or 504, without a code: as if no answer came.
   const code = answer?.code ?? (response.status >= 500 || response.ok ? "network" : "bad_request");
   const status = code === "network" ? 0 : response.status;
-  throw new ApiError(code, answer?.message ?? response.statusText, status, retryAfter(response.headers));
+  throw new ApiError(code, answer?.message ?? response.statusText, status, retryAfter(response.headers), answer);
 }
 
 /** @param {Headers} headers */

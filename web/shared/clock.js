@@ -13,6 +13,7 @@ export class ServerClock extends EventTarget {
   precisionMs = Infinity;
   /** @type {Promise<void> | null} */
   #running = null;
+  #hiddenAt = 0;
 
   get isKnown() {
     return !Number.isNaN(this.#origin);
@@ -25,20 +26,26 @@ export class ServerClock extends EventTarget {
 
   /** Five samples; the one with the shortest round trip counts. Fires `change`. */
   synchronize() {
-    this.#running ??= this.#sample().finally(() => (this.#running = null));
+    this.#running ??= this.#sample(true).finally(() => (this.#running = null));
     return this.#running;
   }
 
-  /** Synchronizes now, every minute, and when the tab becomes visible: after a sleep `performance.now()` may be behind. */
+  /**
+   * Synchronizes now, and when the tab becomes visible after a minute: after a sleep `performance.now()` may be behind. Each minute one
+   * sample is compared.
+   */
   start() {
-    const again = () => this.synchronize();
-    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && again());
-    window.addEventListener("online", again);
-    setInterval(again, REPEAT_MS);
+    document.addEventListener("visibilitychange", () => {
+      if (document.visibilityState !== "visible") this.#hiddenAt = Date.now();
+      else if (Math.abs(Date.now() - this.#hiddenAt) > REPEAT_MS) void this.synchronize();
+    });
+    window.addEventListener("online", () => void this.synchronize());
+    setInterval(() => (this.#running ??= this.#sample(false).finally(() => (this.#running = null))), REPEAT_MS);
     return this.synchronize();
   }
 
-  async #sample() {
+  /** @param {boolean} isWhole false: one sample, and the others if it contradicts what is known */
+  async #sample(isWhole) {
     let best = { roundTrip: Infinity, origin: NaN };
     for (let sample = 0; sample < SAMPLES; sample++) {
       try {
@@ -46,6 +53,8 @@ export class ServerClock extends EventTarget {
         const { data } = await request("api/time", { timeoutMs: 3000, headers: { "cache-control": "no-cache" } });
         const roundTrip = performance.now() - sent;
         if (roundTrip < best.roundTrip) best = { roundTrip, origin: data.epochMillis - sent - roundTrip / 2 };
+        if (!isWhole && Math.abs(best.origin - this.#origin) <= roundTrip) return;
+        isWhole = true;
         // The first one is enough to show something; the others make it precise.
         if (!this.isKnown) this.#set(best);
       } catch {

@@ -1,6 +1,7 @@
 /** Server-sent events over fetch, so that the token goes in a header and never in an address. Reconnects by itself, with jitter. */
 
 import { retryAfter } from "./api.js";
+import { backoff, pause } from "./retry.js";
 
 /**
  * live: connected; lost: it tries again by itself; absent: the server has no such stream (404), looked for again after five minutes;
@@ -10,14 +11,18 @@ import { retryAfter } from "./api.js";
 
 /** Heartbeats come every 15 s ± 20 %: after this long without a byte the connection is dead. */
 const SILENCE_MS = 40_000;
-const LONGEST_WAIT_MS = 30_000;
+/** A stream that ends sooner is taken for a failure: a proxy still sends to a node that drains. */
+const SHORTEST_MS = 2000;
+const LONGEST_RETRY_MS = 30_000;
+/** A wait is at most twice as long: `backoff` spreads each over its own length. */
+const LONGEST_WAIT_MS = { lost: 15_000, refused: 150_000 };
 const ABSENT_WAIT_MS = 300_000;
 
 /**
  * Opens a stream. Callers poll while its state is not `live`.
  * @param {string} path
- * @param {{token?: string, onEvent: (name: string, data: any) => void, onState: (state: StreamState) => void, onHeard?: () => void}} options
- *   `onHeard`: something came, if only a heartbeat: what was told last still holds
+ * @param {{token?: string, onEvent: (name: string, data: any) => void, onState: (state: StreamState, waitMs: number) => void,
+ *   onHeard?: () => void}} options `waitMs`: until it tries again. `onHeard`: something came, if only a heartbeat: what was told last still holds
  * @returns {{close: () => void}}
  */
 export function openStream(path, { token, onEvent, onState, onHeard }) {
@@ -37,6 +42,7 @@ export function openStream(path, { token, onEvent, onState, onHeard }) {
       silence = setTimeout(end, SILENCE_MS);
     };
     heard();
+    let begun = Infinity;
     try {
       const response = await fetch(path, {
         headers: { accept: "text/event-stream", ...(token ? { authorization: `Bearer ${token}` } : {}) },
@@ -47,10 +53,11 @@ export function openStream(path, { token, onEvent, onState, onHeard }) {
       if (response.status === 404 || response.status === 405) return { state: "absent", waitMs: ABSENT_WAIT_MS };
       const type = response.headers.get("content-type") ?? "";
       if (!response.ok || !response.body || !type.startsWith("text/event-stream")) {
-        return { state: "lost", waitMs: Math.max(retryAfter(response.headers), backoff()) };
+        const first = Math.max(retryAfter(response.headers), retryMs);
+        return { state: "lost", waitMs: backoff(failures++, first, LONGEST_WAIT_MS.refused) };
       }
-      failures = 0;
-      onState("live");
+      begun = performance.now();
+      onState("live", 0);
       const parse = parser(onEvent, (milliseconds) => (retryMs = milliseconds));
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
       for (;;) {
@@ -62,50 +69,26 @@ export function openStream(path, { token, onEvent, onState, onHeard }) {
       }
     } catch {
       // Cut, silent, or never there.
-      failures++;
-      return { state: "lost", waitMs: backoff() };
     } finally {
       clearTimeout(silence);
       closed.signal.removeEventListener("abort", end);
     }
-    // It ended in order: the node drains. Its listeners shall not all come back in one moment.
-    return { state: "lost", waitMs: retryMs * Math.random() };
-  }
-
-  function backoff() {
-    return Math.min(retryMs * 2 ** Math.min(failures, 4), LONGEST_WAIT_MS) * (0.5 + Math.random() / 2);
+    // Where the node drains or dies, all its listeners come back; not in one moment.
+    if (performance.now() - begun >= SHORTEST_MS) failures = 0;
+    return { state: "lost", waitMs: backoff(failures++, retryMs, LONGEST_WAIT_MS.lost) };
   }
 
   async function run() {
     while (!closed.signal.aborted) {
       const { state, waitMs } = await connect();
       if (closed.signal.aborted) return;
-      onState(state);
+      onState(state, waitMs);
       if (state === "refused") return;
-      await pause(waitMs, closed.signal);
+      await pause(waitMs, closed.signal, true);
     }
   }
   void run();
   return { close: () => closed.abort() };
-}
-
-/**
- * Waits; ends early when the stream is closed or the network comes back.
- * @param {number} milliseconds
- * @param {AbortSignal} signal
- */
-function pause(milliseconds, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      window.removeEventListener("online", end);
-      signal.removeEventListener("abort", end);
-      resolve(undefined);
-    };
-    const timer = setTimeout(end, milliseconds);
-    window.addEventListener("online", end);
-    signal.addEventListener("abort", end);
-  });
 }
 
 /**
@@ -135,7 +118,7 @@ export function parser(onEvent, onRetry) {
       const value = colon < 0 ? "" : line.slice(colon + 1).replace(/^ /, "");
       if (field === "data") data.push(value);
       else if (field === "event") name = value;
-      else if (field === "retry" && /^\d+$/.test(value)) onRetry(Math.min(Number(value), LONGEST_WAIT_MS));
+      else if (field === "retry" && /^\d+$/.test(value)) onRetry(Math.min(Number(value), LONGEST_RETRY_MS));
     }
   };
 }

@@ -2,6 +2,7 @@
  *  that repeating is safe. */
 
 import { ApiError, request } from "../shared/api.js";
+import { backoff, pause } from "../shared/retry.js";
 
 /** @typedef {import("./state.js").Stage} Stage */
 /** @typedef {ReturnType<typeof import("../shared/api.js").store>} Store */
@@ -14,7 +15,8 @@ const KEPT_FOR_MS = 600_000;
 const PATIENCE_MS = 600_000;
 /** An order is mostly written within a second. After this long the press is repeated: it answers what became of it. */
 const ORDER_MS = 20_000;
-const LONGEST_WAIT_MS = 5000;
+/** Times 1 to 2.5. */
+const LONGEST_WAIT_MS = 2500;
 const LONGEST_TIMER_MS = 3_600_000;
 
 /** Fires `change` when its stage or its problem has changed, and `unauthorized` when the token is not accepted. */
@@ -35,10 +37,12 @@ export class Press extends EventTarget {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #armedAt = 0;
-  /** How long after the start, or the end of a pause, it is sent. Drawn once: every look at the list would put it off otherwise. */
-  #spread = 0;
+  /** How long after the start, or the end of a pause, it is sent. Drawn once a press: every look at the list would put it off otherwise. */
+  #spread = Math.random() * SPREAD_MS;
   /** The end of a pause, by the server's clock. null: there was none; NaN: it is not over. @type {number | null} */
   #resumedAt = null;
+  /** The start by the server that was pressed too early, by `performance.now()`. */
+  #notBefore = 0;
   /** When it was bought or failed, by `performance.now()`. */
   #finishedAt = 0;
   /** Ends the run that is under way when the shopper changes. */
@@ -105,22 +109,27 @@ export class Press extends EventTarget {
     this.#arm(this.#clock.now());
   }
 
-  /** What became of the attempt, as pushed or polled. @param {"PENDING" | "SUCCESS" | "FAILED"} status */
+  /** What became of the attempt, as pushed or polled. @param {import("./results.js").Status} status */
   result(status) {
-    if (status === "SUCCESS") this.#finish("bought");
+    if (status === "NONE") this.#end();
+    else if (status === "SUCCESS") this.#finish("bought");
     else if (status === "PENDING") this.stage === "accepted" || this.stage === "bought" || this.#accepted();
     else if (this.stage === "idle" || this.stage === "accepted") this.#fail();
   }
 
   /** The server lists everything of this shopper, and nothing of this sale: an order that was ended. A list may be older than an answer. */
   noResult() {
-    const isOld = performance.now() - this.#finishedAt > 5000;
-    if (isOld && (this.stage === "bought" || this.stage === "failed")) this.#finish("idle");
+    if (performance.now() - this.#finishedAt > 5000) this.#end();
+  }
+
+  #end() {
+    if (this.stage === "bought" || this.stage === "failed") this.#finish("idle");
   }
 
   /** @param {number} at when it was pressed */
   #arm(at) {
     this.#armedAt = at;
+    this.#notBefore = 0;
     this.#spread = Math.random() * SPREAD_MS;
     this.#resumedAt = null;
     this.#set("armed");
@@ -135,7 +144,7 @@ export class Press extends EventTarget {
     const now = this.#clock.now();
     const start = Date.parse(this.#sale.startTime);
     if (Number.isNaN(this.#resumedAt)) this.#resumedAt = Math.max(now, start);
-    const wait = Math.max(0, (this.#resumedAt ?? start) + this.#spread - now);
+    const wait = Math.max(0, (this.#resumedAt ?? start) + this.#spread - now, this.#notBefore + this.#spread - performance.now());
     if (wait > LONGEST_TIMER_MS) {
       this.#timer = setTimeout(() => this.#schedule(), LONGEST_TIMER_MS);
       return;
@@ -157,9 +166,9 @@ export class Press extends EventTarget {
       } catch (error) {
         if (signal.aborted || !(error instanceof ApiError)) return;
         if (this.#decide(error)) return;
-        const isHeard = error.code === "not_started";
-        const wait = isHeard ? 100 : Math.max(error.retryAfterMs, Math.min(400 * 2 ** round, LONGEST_WAIT_MS));
-        await pause(wait * (1 + Math.random() / 4), error.isUnanswered, signal);
+        const isEarly = error.code === "not_started";
+        const wait = isEarly ? untilStart(error) : Math.max(error.retryAfterMs, backoff(round, 400, LONGEST_WAIT_MS));
+        await pause(wait * (1 + Math.random() / 4), signal, error.isUnanswered);
         if (signal.aborted) return;
       }
     }
@@ -180,7 +189,8 @@ export class Press extends EventTarget {
         this.#set("armed");
         return true;
       case "not_started":
-        if (Date.parse(this.#sale.startTime) - this.#clock.now() < 1000) return false;
+        if (untilStart(error) < 1000) return false;
+        this.#notBefore = performance.now() + untilStart(error);
         this.#set("armed");
         this.#schedule();
         return true;
@@ -243,21 +253,8 @@ export class Press extends EventTarget {
   }
 }
 
-/**
- * @param {number} milliseconds
- * @param {boolean} untilOnline whether to go on at once when the network is back
- * @param {AbortSignal} signal
- */
-function pause(milliseconds, untilOnline, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      window.removeEventListener("online", end);
-      signal.removeEventListener("abort", end);
-      resolve(undefined);
-    };
-    const timer = setTimeout(end, milliseconds);
-    if (untilOnline) window.addEventListener("online", end);
-    signal.addEventListener("abort", end);
-  });
+/** How long the server that was pressed too early says to wait. @param {ApiError} error */
+function untilStart({ answer, retryAfterMs }) {
+  const wait = Date.parse(answer?.startsAt) - Date.parse(answer?.serverTime);
+  return wait > 0 ? wait : retryAfterMs || 1000;
 }

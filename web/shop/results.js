@@ -1,14 +1,15 @@
 /** What became of the shopper's attempts: pushed over one stream for all sales, polled where there is none. */
 
 import { request } from "../shared/api.js";
+import { backoff } from "../shared/retry.js";
 import { openStream } from "../shared/stream.js";
 
-/** @typedef {"PENDING" | "SUCCESS" | "FAILED"} Status */
+/** NONE: there is no result any more, since the order was ended. @typedef {"PENDING" | "SUCCESS" | "FAILED" | "NONE"} Status */
 
-const FIRST_POLL_MS = 400;
-const LONGEST_POLL_MS = 3000;
-/** Where there is no stream, results of at most so many sales are asked for when a shopper comes. */
-const LOOKED_UP = 20;
+const FIRST_POLL_MS = 300;
+/** Times 1 to 2. */
+const LONGEST_POLL_MS = 2000;
+const LIVE_POLL_MS = 4000;
 /** A stream that is not connected within this time is taken for none. */
 const PATIENCE_MS = 2000;
 
@@ -22,15 +23,15 @@ export class Results {
   #told = new Set();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  #wait = FIRST_POLL_MS;
+  /** How often was asked since an attempt was accepted. */
+  #polls = 0;
   /** Whether results were looked up, or told by the stream, since the shopper came. */
   #isInformed = false;
   #options;
 
   /**
-   * @param {{sales: () => import("./state.js").Sale[], waiting: () => number[], onResult: (saleId: number, status: Status) => void,
-   *   onNoResult: (saleId: number) => void, onRefused: () => void}} options `waiting`: ids of the sales with an attempt whose order
-   *   is being written
+   * @param {{isWaiting: () => boolean, onResult: (saleId: number, status: Status) => void, onNoResult: (saleId: number) => void,
+   *   onRefused: () => void}} options `isWaiting`: whether the order of an attempt is being written
    */
   constructor(options) {
     this.#options = options;
@@ -55,12 +56,12 @@ export class Results {
   #lookUp() {
     if (this.#isInformed || this.#isLive || !this.#session) return;
     this.#isInformed = true;
-    void this.#poll(this.#latest(this.#options.sales()).slice(0, LOOKED_UP));
+    void this.#poll();
   }
 
   /** An attempt was accepted: its result is looked for until it is there. */
   expect() {
-    this.#wait = FIRST_POLL_MS;
+    this.#polls = 0;
     this.#schedule();
   }
 
@@ -83,57 +84,56 @@ export class Results {
           this.#options.onResult(data.saleId, data.status);
         } else if (name === "ready") {
           this.#isInformed = true;
-          for (const { id } of this.#options.sales()) this.#told.has(id) || this.#options.onNoResult(id);
+          this.#miss(data.sales, this.#told);
         }
       },
       onState: (state) => {
-        this.#isLive = state === "live";
+        const isLive = state === "live";
         this.#told.clear();
         if (state === "refused") return this.#options.onRefused();
-        if (!this.#isLive) this.#lookUp();
-        this.#schedule();
+        if (!isLive) this.#lookUp();
+        if (isLive !== this.#isLive) {
+          this.#isLive = isLive;
+          this.#schedule();
+        }
       },
     });
   }
 
+  /**
+   * Of these sales the server has read what there is of this shopper; of others it says nothing.
+   * @param {number[] | undefined} sales @param {Set<number>} told those with a result
+   */
+  #miss(sales, told) {
+    for (const id of sales ?? []) told.has(id) || this.#options.onNoResult(id);
+  }
+
   #schedule() {
     clearTimeout(this.#timer);
-    if (!this.#session || this.#options.waiting().length === 0) return;
+    if (!this.#session || !this.#options.isWaiting()) return;
     // With a live stream only now and then, should an event ever be missing.
-    const wait = this.#isLive ? 5000 : this.#wait;
-    this.#timer = setTimeout(
-      () => {
-        this.#wait = Math.min(this.#wait * 1.5, LONGEST_POLL_MS);
-        const waiting = new Set(this.#options.waiting());
-        void this.#poll(this.#options.sales().filter(({ id }) => waiting.has(id))).then(() => this.#schedule());
-      },
-      wait * (0.8 + Math.random() * 0.4),
-    );
+    const wait = this.#isLive ? backoff(0, LIVE_POLL_MS, LIVE_POLL_MS) : backoff(this.#polls, FIRST_POLL_MS, LONGEST_POLL_MS);
+    this.#timer = setTimeout(() => {
+      this.#polls++;
+      void this.#poll().then(() => this.#schedule());
+    }, wait);
   }
 
-  /** @param {import("./state.js").Sale[]} sales */
-  async #poll(sales) {
+  async #poll() {
     const token = this.#session?.token;
     if (!token) return;
-    for (const { id, product } of sales) {
-      try {
-        const { data } = await request(`api/orders/status/${product.id}`, { token, timeoutMs: 6000 });
-        if (token === this.#session?.token) this.#options.onResult(id, data.status);
-      } catch (error) {
-        if (/** @type {any} */ (error).status === 401) return this.#options.onRefused();
-        // No result yet, or no answer: asked again while it is waited for.
+    try {
+      const { data, answer } = await request("api/orders/results", { token, timeoutMs: 6000 });
+      if (token !== this.#session?.token) return;
+      const told = new Set();
+      for (const { saleId, status } of data) {
+        told.add(saleId);
+        this.#options.onResult(saleId, status);
       }
+      this.#miss(answer.sales, told);
+    } catch (error) {
+      if (/** @type {any} */ (error).status === 401) return this.#options.onRefused();
+      // No answer: asked again while it is waited for.
     }
-  }
-
-  /** A result is that of a product's latest sale. The sales that begin latest come first. @param {import("./state.js").Sale[]} sales */
-  #latest(sales) {
-    /** @type {Map<number, import("./state.js").Sale>} */
-    const latest = new Map();
-    for (const sale of sales) {
-      const other = latest.get(sale.product.id);
-      if (!other || Date.parse(sale.startTime) > Date.parse(other.startTime)) latest.set(sale.product.id, sale);
-    }
-    return [...latest.values()].sort((a, b) => Date.parse(b.startTime) - Date.parse(a.startTime));
   }
 }

@@ -1,6 +1,7 @@
 /** The list of sales as the server has it now: pushed for the sale that is shown, polled for the others and where there is no push. */
 
 import { request } from "../shared/api.js";
+import { backoff } from "../shared/retry.js";
 import { openStream } from "../shared/stream.js";
 import { phaseOf } from "./state.js";
 
@@ -18,6 +19,8 @@ export class Sales extends EventTarget {
   /** Whether the list was read at all. */
   isKnown = false;
   isOnline = true;
+  /** Whether the shopper has bought in the sale, and no longer waits for its stock. @type {(id: number) => boolean} */
+  isBought = () => false;
   /** When each sale was confirmed last, by `performance.now()`. @type {Map<number, number>} */
   readAt = new Map();
   #clock;
@@ -83,9 +86,9 @@ export class Sales extends EventTarget {
     return answer ? [answer.data] : [];
   }
 
-  #schedule() {
+  #schedule(wait = this.#interval()) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.read(), this.#interval() * (0.8 + Math.random() * 0.4));
+    this.#timer = setTimeout(() => void this.read(), wait);
   }
 
   /** Which sale is shown: that one is listened to. @param {number} id */
@@ -107,11 +110,13 @@ export class Sales extends EventTarget {
     const { close } = openStream(`api/flash-sales/${wanted}/events`, {
       onEvent: (name, sale) => name === "sale" && this.#take(sale),
       onHeard: () => this.readAt.set(wanted, performance.now()),
-      onState: (state) => {
-        const was = this.#isLive;
-        this.#isLive = state === "live";
-        if (was && !this.#isLive) void this.read();
-        else this.#schedule();
+      onState: (state, waitMs) => {
+        const isLive = state === "live";
+        // A stream that is refused again and again puts no reading off.
+        if (isLive === this.#isLive) return;
+        this.#isLive = isLive;
+        // All pages of a node lose their streams in one moment.
+        this.#schedule(isLive ? undefined : waitMs * Math.random());
       },
     });
     this.#stream = { id: wanted, close };
@@ -128,13 +133,18 @@ export class Sales extends EventTarget {
 
   /** How long until the next reading, in milliseconds. */
   #interval() {
-    if (!this.isOnline || this.#failures > 0) return Math.min(1000 * 2 ** this.#failures, 10_000);
+    if (!this.isOnline || this.#failures > 0) return backoff(this.#failures, 700, 6000);
+    return this.#calmInterval() * (0.8 + Math.random() * 0.4);
+  }
+
+  #calmInterval() {
     if (document.visibilityState !== "visible") return 20_000;
+    const now = this.#clock.now();
     const shown = this.list.find(({ id }) => id === this.#shown);
-    if (!shown || phaseOf(shown, this.#clock.now()) === "ended") return 15_000;
+    if (!shown || phaseOf(shown, now) === "ended") return 15_000;
     // A stream says what changes; the reading says what else there is.
     if (this.#isLive) return 30_000;
-    const untilStart = Date.parse(shown.startTime) - this.#clock.now();
-    return untilStart > 60_000 ? 10_000 : 2000;
+    const isFar = Date.parse(shown.startTime) - now > 60_000;
+    return isFar || shown.stock === "none" || this.isBought(shown.id) ? 12_500 : 2000;
   }
 }

@@ -26,9 +26,9 @@ const sales = new Sales(clock);
 const account = new Account(language);
 /** @type {Map<number, Press>} */
 const presses = new Map();
+sales.isBought = (/** @type {number} */ id) => presses.get(id)?.stage === "bought";
 const results = new Results({
-  sales: () => sales.list,
-  waiting: () => [...presses].filter(([, { stage }]) => stage === "accepted").map(([id]) => id),
+  isWaiting: () => [...presses.values()].some(({ stage }) => stage === "accepted"),
   onResult: (id, status) => presses.get(id)?.result(status),
   onNoResult: (id) => presses.get(id)?.noResult(),
   onRefused: () => account.forget(),

@@ -142,6 +142,84 @@ export const scenarios = {
     await untilFigure(page, "total", 15);
   },
 
+  // The server made the change, and cannot say so: each of these answers asks for the same key again.
+  ...Object.fromEntries(
+    [
+      [503, "outcome_unknown"],
+      [409, "request_in_progress"],
+      [503, "unavailable"],
+    ].map(([status, code]) => [
+      `a change that is answered ${status} ${code} is sent again with its key, and made once`,
+      async (bed) => {
+        const sale = await bed.sale({ name: newName("Lens"), units: 10 });
+        const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}` });
+        const keys = [];
+        await page.route(`**/api/admin/sales/${sale.id}/stock`, async (route) => {
+          keys.push(route.request().headers()["idempotency-key"]);
+          if (keys.length > 1) return route.continue();
+          await route.fetch();
+          return route.fulfill({ status, json: { success: false, error: code, message: `It is ${code}.`, code } });
+        });
+        await page.getByRole("button", { name: "Add units" }).click();
+        await page.getByLabel("How many").fill("5");
+        await page.locator("dialog .actions button").last().click();
+        await page.getByRole("alert").filter({ hasText: "It may have been done" }).waitFor();
+        assert(await page.getByLabel("How many").isDisabled(), "no other change is sent with this key");
+        await send(page);
+        assert(keys.length === 2 && keys[0] === keys[1], `the keys are ${keys}`);
+        assert((await bed.operate("GET", `/sales/${sale.id}`)).units === 15, "five units were added once");
+      },
+    ]),
+  ),
+
+  "a change that is refused may be put right, and is another one then": async (bed) => {
+    const sale = await bed.sale({ name: newName("Strap"), units: 10 });
+    const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}` });
+    const keys = [];
+    page.on("request", (request) => request.url().endsWith("/stock") && keys.push(request.headers()["idempotency-key"]));
+    await page.getByRole("button", { name: "Take units away" }).click();
+    await page.getByLabel("How many").fill("11");
+    await page.getByLabel("To confirm, type").fill(sale.product.name);
+    await page.locator("dialog .actions button").last().click();
+    await page.locator("dialog [role=alert]").waitFor();
+    await page.getByLabel("How many").fill("4");
+    await send(page);
+    assert(keys.length === 2 && keys[0] !== keys[1], `the keys are ${keys}`);
+    assert((await bed.operate("GET", `/sales/${sale.id}`)).units === 6, "four units were taken");
+  },
+
+  ...Object.fromEntries(
+    ["the page is told nothing", "the request is sent again and is stale"].map((how) => [
+      `an edit whose answer is lost is no change by somebody else: ${how}`,
+      async (bed) => {
+        const sale = await draft(bed, newName("Clock"), 20);
+        const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}` });
+        await page.getByRole("button", { name: "Edit" }).click();
+        await page.getByLabel("Note").fill("In the newsletter");
+        await page.getByLabel("Units", { exact: true }).fill("33");
+        const conflicts = [];
+        await page.exposeFunction("noteConflict", (text) => conflicts.push(text));
+        await page.evaluate(() =>
+          new MutationObserver(() => {
+            if (document.body.textContent.includes("Somebody changed it meanwhile")) window.noteConflict("told");
+          }).observe(document.body, { childList: true, subtree: true }),
+        );
+        // The server makes the change. What follows are the answers of a lost connection, or those to the browser's own repetition.
+        await page.route(`**/api/admin/sales/${sale.id}`, async (route) => {
+          if (route.request().method() !== "PATCH") return route.continue();
+          await route.fetch();
+          return how.includes("stale") ? route.continue() : route.abort("connectionreset");
+        });
+        await page.locator("dialog .actions button").last().click();
+        await page.locator("dialog").waitFor({ state: "detached" });
+        await page.locator(".toast", { hasText: "saved" }).waitFor();
+        assert(conflicts.length === 0, "nobody is told of a change by somebody else");
+        const now = await bed.operate("GET", `/sales/${sale.id}`);
+        assert(now.units === 33 && now.note === "In the newsletter" && now.version === sale.version + 1, JSON.stringify(now));
+      },
+    ]),
+  ),
+
   "an order is cancelled from its history, and its unit goes on sale again": async (bed) => {
     const sale = await bed.sale({ name: newName("Chair"), units: 3 });
     const shopper = await bed.shopper();

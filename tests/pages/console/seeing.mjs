@@ -65,6 +65,34 @@ export const scenarios = {
     await until("the mark is gone", async () => (await page.locator(".stale").textContent()) === "");
   },
 
+  "while the ledger does not answer the figures go on, and what is missing is named": async (bed) => {
+    const sale = await bed.sale({ name: newName("Bowl"), units: 10 });
+    const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}` });
+    await page.locator(".hero[data-phase=open]").waitFor();
+    const isLedger = (url) => /api\/admin\/(sales|products|actions|users)/.test(url.pathname);
+    const down = { status: 503, json: { success: false, error: "", message: "PostgreSQL does not answer.", code: "unavailable" } };
+    // Some calls are refused, others hang.
+    await page.route(isLedger, (route) => (route.request().url().includes("actions") ? undefined : route.fulfill(down)));
+    await page.getByText("The sale cannot be read").waitFor();
+    await page.getByText("The lists of sales and products cannot be read").waitFor();
+    await bed.axe(page, "without the ledger");
+    let overviews = 0;
+    page.on("response", (answer) => answer.url().endsWith("/overview") && answer.ok() && overviews++);
+    await until("the figures come five times more", () => overviews >= 5, 10_000);
+    await page.locator(".clock .status", { hasText: "live" }).waitFor({ timeout: 1000 });
+    assert((await page.locator(".stale").textContent()) === "", "the figures are not marked");
+    await page.locator(".hero", { hasText: sale.product.name }).waitFor({ timeout: 1000 });
+    // A console that is opened now shows the servers.
+    await page.reload();
+    await page.locator(".clock .status", { hasText: "live" }).waitFor();
+    await go(page, "servers");
+    await page.getByRole("heading", { name: "Servers" }).first().waitFor();
+    await page.unroute(isLedger);
+    await go(page, `sale/${sale.id}`);
+    await page.locator(".hero[data-phase=open]").waitFor();
+    await page.getByText("cannot be read").first().waitFor({ state: "detached" });
+  },
+
   "a balance that does not add up is said in words": async (bed) => {
     const sale = await bed.sale({ name: newName("Cup"), units: 10 });
     const page = await signIn(bed, staff("operator"), {

@@ -136,8 +136,11 @@ export async function enter(page, base, name, language = "en") {
       pressed = true;
       return attempt === "cut" ? route.abort("connectionreset") : attempt === "none" ? undefined : answer(attempt);
     }
-    if (path.includes("/orders/status/"))
-      return result && pressed ? data({ productId: 1, userId: "7", status: result }) : answer(error(400, "result_not_found"));
+    if (path.endsWith("/orders/results")) {
+      const [first] = list;
+      const results = result && pressed ? [{ saleId: first.id, productId: first.product.id, status: result }] : [];
+      return answer({ body: { success: true, data: results, sales: list.map(({ id }) => id) } });
+    }
     if (path.endsWith("/login")) return answer(login);
     return answer(error(404, "not_found"));
   });
