@@ -1,6 +1,7 @@
 /** The page itself: signing in, the frame around the views, which view an address names, and what the operator is told. */
 
 import { html, render, useEffect, useState } from "../vendor/preact-htm.js";
+import { Alarm, isAllUp } from "./alarm.js";
 import { Products, Sales } from "./catalog.js";
 import { Cluster } from "./cluster.js";
 import { Control } from "./control.js";
@@ -82,7 +83,7 @@ function Fresh() {
   const age = ageSecs();
   const isStale = age > STALE_SECS;
   document.documentElement.toggleAttribute("data-stale", isStale);
-  const [shape, word] = isStale ? ["bad", "stale"] : live.overview ? ["good", "live"] : ["busy", "connecting"];
+  const [shape, word] = isStale ? ["bad", "stale"] : live.overview ? [isAllUp() ? "good" : "warn", "live"] : ["busy", "connecting"];
   return html`<p class="clock"><time class="numbers">${time(serverNow())}</time>
       <${Status} is=${shape}>${word}<//>
       <span class="hint">server, ${zone}</span></p>
@@ -126,7 +127,7 @@ function App() {
         <a href="#/${one}" aria-current=${one === view[0] ? "page" : null}>${title}
           ${one === "letters" && letters > 0 && html`<span class="count">${letters}</span>`}</a>`,
       )}</nav>
-      <${Fresh} />
+      <${Fresh} /><${Alarm} />
       <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span>
         <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
       ${whyNot() && html`<p class="read-only" id="why-not">${whyNot()}</p>`}</header>

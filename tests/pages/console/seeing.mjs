@@ -79,6 +79,43 @@ export const scenarios = {
     await bed.axe(page, "does not add up");
   },
 
+  "a server that is down is said in words in every view, and a balance without the gate is not green": async (bed) => {
+    const sale = await bed.sale({ name: newName("Scale"), units: 10 });
+    const down = new Set();
+    const page = await signIn(bed, staff("operator"), {
+      view: `sale/${sale.id}`,
+      before: async (one) => {
+        await one.route("**/api/admin/overview", async (route) => {
+          const data = await bed.operate("GET", "/overview");
+          const servers = data.servers.map((server) => (down.has(server.name) ? { ...server, status: "down" } : server));
+          await route.fulfill({ json: { success: true, data: { ...data, servers } } });
+        });
+        await one.route(`**/api/admin/sales/${sale.id}`, async (route) => {
+          const data = await bed.operate("GET", `/sales/${sale.id}`);
+          const source = down.has("gate") ? "ledger" : "gate";
+          await route.fulfill({ json: { success: true, data: { ...data, balance: { ...data.balance, source } } } });
+        });
+      },
+    });
+    const alarm = page.locator(".alarm[role=alert]");
+    const verdict = page.locator(".verdict .status");
+    await page.getByText("Adds up").waitFor();
+    assert((await alarm.textContent()) === "", "nothing is said while all answer");
+    down.add("gate");
+    await alarm.filter({ hasText: "is down: nobody can buy now." }).waitFor();
+    await page.getByText("from the ledger; the gate does not answer").waitFor();
+    assert((await verdict.getAttribute("data-status")) === "warn", "the balance is not green");
+    assert((await page.getByText("can be bought now").count()) === 0, "nothing can be bought");
+    await bed.axe(page, "the gate is down");
+    down.add("log").add("ledger");
+    await go(page, "sales");
+    for (const meaning of ["nobody can buy now.", "purchases are refused", "no order is written"]) {
+      await alarm.filter({ hasText: meaning }).waitFor();
+    }
+    down.clear();
+    await until("nothing is said any more", async () => (await alarm.textContent()) === "");
+  },
+
   "every chart has its numbers as a table": async (bed) => {
     const page = await signIn(bed, staff("operator"));
     for (const name of ["Attempts", "Answer time", "Orders", "Lag"]) {

@@ -95,7 +95,8 @@ function sales(now, { phase = "open", note = "Newsletter of 27 November" } = {})
   ];
 }
 
-function balance(secs, { phase = "open", soldOut = false, drift = 0 }) {
+function balance(secs, { phase = "open", soldOut = false, drift = 0, gateDown = false }) {
+  if (gateDown) return { source: "ledger", total: UNITS, available: 21_000, pending: 0, held: 0, sold: 39_000, withdrawn: 0, drift: 0 };
   if (phase === "draft" || phase === "scheduled")
     return {
       source: phase === "draft" ? "ledger" : "gate",
@@ -126,7 +127,7 @@ const outcomes = (accepted, soldOut, share) =>
   );
 
 /** The figures of the cluster at a second since the opening. */
-function overview(now, secs, { phase = "open", soldOut = false, trouble = false, letters = 0 }) {
+function overview(now, secs, { phase = "open", soldOut = false, trouble = false, gateDown = false, letters = 0 }) {
   const accepted = phase === "open" && !soldOut ? acceptedAt(secs) : 0;
   const refused = soldOut ? 5200 * Math.exp(-secs / 200) : 0;
   const latencyMillis = { p50: 1.1 + accepted / 900, p99: 6 + accepted / 90 + 2 * Math.abs(Math.sin(secs * 1.3)) };
@@ -178,7 +179,7 @@ function overview(now, secs, { phase = "open", soldOut = false, trouble = false,
       listeners: 6200,
     },
     servers: [
-      { name: "gate", status: "up", text: "Redis answers" },
+      { name: "gate", status: gateDown ? "down" : "up", text: gateDown ? "Redis does not answer" : "Redis answers" },
       { name: "log", status: trouble ? "down" : "up", text: trouble ? "Kafka: no leader for partition 5" : "Kafka answers" },
       { name: "ledger", status: "up", text: "PostgreSQL answers" },
     ],
@@ -284,7 +285,7 @@ const press = (name) => async (page) => {
 };
 
 /**
- * By name: `role` of the account, or `null`: nobody is signed in; `view`; `phase`, `soldOut`, `drift`, `trouble`, `letters`: what the API
+ * By name: `role` of the account, or `null`: nobody is signed in; `view`; `phase`, `soldOut`, `drift`, `trouble`, `gateDown`, `letters`: what the API
  * answers; `isFull`: with five minutes of figures; `act`: what is done on the page; `shows`: what is waited for, then.
  * @type {Record<string, any>}
  */
@@ -309,6 +310,7 @@ export const STATES = {
   "read-only": { role: "support" },
   drift: { drift: 3, shows: ".wrong" },
   trouble: { trouble: true, view: "servers", letters: 2 },
+  "gate-down": { gateDown: true, shows: ".alarm p" },
   stale: { cutsOff: true, shows: ".stale:not(:empty)" },
   empty: { isEmpty: true, view: "sale", shows: ".start" },
   loading: { isSilent: true, shows: ".control .empty" },
