@@ -53,6 +53,14 @@ const PRODUCTS = [
   },
 ].map((product) => ({ ...product, version: 2, createdAt: iso(Date.UTC(2030, 10, 1)), updatedAt: iso(Date.UTC(2030, 10, 20)) }));
 
+/** As long as the API allows, without a space to break at. */
+const longWinded = (product) => ({
+  ...product,
+  name: `${product.name} ${"Extraordinarily".repeat(15)}`.slice(0, 255),
+  sku: "LONG-".repeat(20),
+  description: "Waterproofandlight".repeat(40),
+});
+
 /** The sales: the one that is shown, and two others. */
 function sales(now, { phase = "open", note = "Newsletter of 27 November" } = {}) {
   const start = { draft: 26 * HOUR, scheduled: 754_000 }[phase] ?? (phase === "ended" ? -3 * HOUR : -OPEN_FOR_SECS * 1000);
@@ -285,8 +293,9 @@ const press = (name) => async (page) => {
 };
 
 /**
- * By name: `role` of the account, or `null`: nobody is signed in; `view`; `phase`, `soldOut`, `drift`, `trouble`, `gateDown`, `letters`: what the API
- * answers; `isFull`: with five minutes of figures; `act`: what is done on the page; `shows`: what is waited for, then.
+ * By name: `role` of the account, or `null`: nobody is signed in; `view`; `phase`, `soldOut`, `drift`, `trouble`, `gateDown`, `letters`,
+ * `longNames`: what the API answers; `isFull`: with five minutes of figures; `act`: what is done on the page; `shows`: what is waited
+ * for, then.
  * @type {Record<string, any>}
  */
 export const STATES = {
@@ -333,6 +342,11 @@ export const STATES = {
       await page.getByRole("button", { name: "Save", exact: true }).click();
     },
   },
+  "long-names": { longNames: true },
+  "long-names-sales": { longNames: true, view: "sales" },
+  "long-names-products": { longNames: true, view: "products" },
+  "long-names-log": { longNames: true, view: "log" },
+  "long-names-dialog": { longNames: true, act: press("End now") },
   sales: { view: "sales" },
   products: { view: "products" },
   servers: { view: "servers" },
@@ -403,7 +417,7 @@ export async function enter(page, base, name) {
     if (path === "overview") return data(overview(now, secs, state));
     if (path === "sales") return page(sales(begun, state));
     if (path === "sales/2") return data({ ...sales(begun, state)[1], balance: { ...balance(secs, state), at: iso(now) } });
-    if (path === "products") return page(PRODUCTS);
+    if (path === "products") return page(state.longNames ? PRODUCTS.map(longWinded) : PRODUCTS);
     if (path === "actions") {
       const paused = entry(10, begun, 40, "pause_sale", 2, "user:8", {
         reason: "The payment provider is down",
