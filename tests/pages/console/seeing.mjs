@@ -141,26 +141,44 @@ export const scenarios = {
     assert(text.startsWith("orderId,attemptId") && text.includes(attemptId), text);
   },
 
-  "a shopper's attempts are found by number and by name, and one by its id": async (bed) => {
+  "a shopper's attempts are found by number, name and e-mail address, and one by its id": async (bed) => {
     const sale = await bed.sale({ name: newName("Coat") });
     const { shopper, attemptId } = await bought(bed, sale);
     const page = await signIn(bed, staff("support"), { view: "shoppers" });
-    for (const query of [shopper.userId, shopper.username.toUpperCase(), attemptId]) {
+    for (const query of [shopper.userId, shopper.username.toUpperCase(), shopper.email, attemptId]) {
       await page.getByLabel("Shopper or attempt").fill(query);
       await page.getByRole("button", { name: "Search" }).click();
       await page.locator("article", { hasText: attemptId }).getByText("got an order").waitFor();
+      if (query === attemptId) break;
+      await go(page, "shoppers");
+      await page.getByText("What became of a press").waitFor();
     }
     await page.getByText("SUCCESS").waitFor();
     assert(
       (await page.getByRole("button", { name: "Cancel the order" }).getAttribute("aria-disabled")) === "true",
       "support changes nothing",
     );
-    await page.getByLabel("Shopper or attempt").fill("999999999");
-    await page.getByRole("button", { name: "Search" }).click();
-    await page.getByText(/Shopper 999999999 has no settled attempt|Nothing was found/).waitFor();
-    await page.getByLabel("Shopper or attempt").fill("nobody-has-this-name");
-    await page.getByRole("button", { name: "Search" }).click();
-    await page.getByText("Nothing was found for “nobody-has-this-name”").waitFor();
+  },
+
+  "no account, an account without attempts, and no such attempt are told apart": async (bed) => {
+    const shopper = await bed.shopper();
+    const digits = String(Date.now());
+    await bed.api("POST", "/api/auth/register", { username: digits, email: `d${digits}@example.com`, password: "correct horse" });
+    const page = await signIn(bed, staff("support"), { view: "shoppers" });
+    const attempt = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11";
+    for (const [query, answer] of [
+      ["999999999", "There is no account with the number or user name “999999999”."],
+      ["nobody-has-this-name", "There is no account with the user name “nobody-has-this-name”."],
+      ["nobody@example.com", "There is no account with the e-mail address “nobody@example.com”."],
+      [shopper.email, `The account ${shopper.userId} (${shopper.username}) exists and has no attempts.`],
+      [shopper.userId, `(${shopper.username}) exists and has no attempts.`],
+      [digits, `(${digits}) exists and has no attempts.`],
+      [attempt, `No attempt has the id ${attempt}.`],
+    ]) {
+      await page.getByLabel("Shopper or attempt").fill(query);
+      await page.getByRole("button", { name: "Search" }).click();
+      await page.locator(".notice", { hasText: answer }).waitFor();
+    }
   },
 
   "the page with all that it loads is at most 45 KB": async (bed) => {

@@ -434,6 +434,7 @@ export async function enter(page, base, name) {
     if (path === "dead-letters") return page(state.letters ? LETTERS : []);
     if (path === "audits") return data(AUDIT);
     if (path === "doctor") return data(DOCTOR);
+    if (path === "users") return page([{ userId: "412", username: "grace" }]);
     if (/^users\/\d+$/.test(path)) return data({ userId: path.slice(6), username: path === "users/7" ? "ada" : "grace" });
     if (path === "users/412/attempts") {
       const order = { orderId: "0190b6a4-6a2b-7d11-8f0e-1c2d3e4f5a6b", status: "SUCCESS", createdAt: iso(now), updatedAt: iso(now) };
