@@ -12,8 +12,14 @@ const PARTS = [
   ["withdrawn", "on their way out of the sale"],
 ];
 
-/** @param {{balance: Admin.Balance}} props */
-export function Balance({ balance }) {
+/** Where the figures come from, unless from the gate. @param {Admin.Balance["source"]} source @param {boolean} isGateUp */
+function origin(source, isGateUp) {
+  if (source === "gate") return null;
+  return ` · from the ledger; ${isGateUp ? "the sale is not open in the gate" : "the gate does not answer"}`;
+}
+
+/** @param {{balance: Admin.Balance, isGateUp: boolean}} props */
+export function Balance({ balance, isGateUp }) {
   const { total, drift, source } = balance;
   const parts = PARTS.filter(([name]) => name !== "withdrawn" || balance.withdrawn);
   const sum = parts.map(([name]) => number(balance[name])).join(" + ");
@@ -21,7 +27,12 @@ export function Balance({ balance }) {
   const isWrong = drift !== 0;
   const verdict = isWrong
     ? `Does not add up: ${number(Math.abs(drift))} ${Math.abs(drift) === 1 ? "unit is" : "units are"} ${drift > 0 ? "missing" : "too many"}`
-    : "Adds up";
+    : isGateUp
+      ? "Adds up"
+      : "Not known: the gate does not answer";
+  const shape = isWrong ? "bad" : isGateUp ? "good" : "warn";
+  /** @type {Record<string, string>} */
+  const unusual = isGateUp ? {} : { available: "were left, by the ledger", pending: "not known" };
   return html`<section class="card balance ${isWrong ? "wrong" : ""}" aria-label="Balance">
     <div class="bar" role="img" aria-label="${words}, of ${number(total)} units. ${verdict}.">
       ${parts.map(
@@ -32,13 +43,13 @@ export function Balance({ balance }) {
     <dl class="figures" style=${{ "--characters": number(total).length }}>
       ${parts.map(
         ([name, hint]) => html`<div><dt><i class="swatch ${name}"></i>${name}</dt>
-        <dd class="figure">${number(balance[name])}</dd><dd class="hint">${hint}</dd></div>`,
+        <dd class="figure">${number(balance[name])}</dd><dd class="hint">${unusual[name] ?? hint}</dd></div>`,
       )}
       <div class="total"><dt>total</dt><dd class="figure">${number(total)}</dd><dd class="hint">units of the sale</dd></div>
     </dl>
-    <p class="verdict"><span class="status" role=${isWrong ? "alert" : null} data-status=${isWrong ? "bad" : "good"}>${verdict}</span>
+    <p class="verdict"><span class="status" role=${isWrong ? "alert" : null} data-status=${shape}>${verdict}</span>
       <span class="hint numbers">${sum} ${isWrong ? "≠" : "="} ${number(total)}
-        ${source === "ledger" && " · from the ledger; the sale is not open in the gate"}</span>
+        ${origin(source, isGateUp)}</span>
       ${isWrong && html`<a href="#/checks">Run the audit</a>`}</p>
   </section>`;
 }

@@ -1,6 +1,8 @@
 /** The page itself: signing in, the frame around the views, which view an address names, and what the operator is told. */
 
+import { ApiError } from "../shared/api.js";
 import { html, render, useEffect, useState } from "../vendor/preact-htm.js";
+import { Alarm, isAllUp } from "./alarm.js";
 import { Products, Sales } from "./catalog.js";
 import { Cluster } from "./cluster.js";
 import { Control } from "./control.js";
@@ -8,7 +10,7 @@ import { productName, sentence, time, zone } from "./format.js";
 import { Letters } from "./letters.js";
 import { close, Field, Notice, OpenDialog, Status, whyNot, words } from "./parts.js";
 import { Checks, Log } from "./reports.js";
-import { identity, isOperator, signIn } from "./session.js";
+import { endSessions, identity, isOperator, signIn } from "./session.js";
 import { Shoppers } from "./shoppers.js";
 import { ageSecs, choose, dismiss, forget, leave, listen, live, publish, refusal, serverNow, STALE_SECS, start, toasts } from "./store.js";
 
@@ -82,7 +84,7 @@ function Fresh() {
   const age = ageSecs();
   const isStale = age > STALE_SECS;
   document.documentElement.toggleAttribute("data-stale", isStale);
-  const [shape, word] = isStale ? ["bad", "stale"] : live.overview ? ["good", "live"] : ["busy", "connecting"];
+  const [shape, word] = isStale ? ["bad", "stale"] : live.overview ? [isAllUp() ? "good" : "warn", "live"] : ["busy", "connecting"];
   return html`<p class="clock"><time class="numbers">${time(serverNow())}</time>
       <${Status} is=${shape}>${word}<//>
       <span class="hint">server, ${zone}</span></p>
@@ -115,6 +117,21 @@ const Toasts = () => html`<div class="toasts" role="log" aria-label="What just c
     <button type="button" class="link" onClick=${() => dismiss(id)}>Dismiss</button></div>`,
   )}</div>`;
 
+const NOT_ENDED = "You are signed out in this tab. The server could not be told: other sessions of the account have not ended.";
+
+/** The token is forgotten also if the server cannot be told; then that is said. */
+async function signOutEverywhere() {
+  /** @type {ApiError | null} */
+  let why = null;
+  try {
+    await endSessions();
+  } catch (error) {
+    // 401: they have ended already.
+    if (!(error instanceof ApiError && error.status === 401)) why = new ApiError("unavailable", NOT_ENDED, 503);
+  }
+  leave(why);
+}
+
 /** Without the address, which names the view. @param {Event} event */
 function skip(event) {
   event.preventDefault();
@@ -136,9 +153,10 @@ function App() {
         <a href="#/${one}" aria-current=${one === view[0] ? "page" : null}>${title}
           ${one === "letters" && letters > 0 && html`<span class="count">${letters}</span>`}</a>`,
       )}</nav>
-      <${Fresh} />
+      <${Fresh} /><${Alarm} />
       <p class="who"><span><b>${who?.username}</b> <span class="hint">${who?.role}</span></span>
-        <button type="button" class="link" onClick=${() => leave()}>Sign out</button></p>
+        <button type="button" class="link" title="Ends every session of this account, also elsewhere"
+          onClick=${signOutEverywhere}>Sign out</button></p>
       ${whyNot() && html`<p class="read-only" id="why-not">${whyNot()}</p>`}</header>
     <main id="main" tabindex="-1" class=${view[0]}><${Behind} />${view[2](rest)}</main>
     <${Toasts} /><${OpenDialog} />`;

@@ -1,6 +1,7 @@
 /** The control room: one sale, readable from across a room, and whether the system behind it is well. */
 
 import { html } from "../vendor/preact-htm.js";
+import { isUp } from "./alarm.js";
 import { Balance } from "./balance.js";
 import { Chart, CHARTS } from "./charts.js";
 import { Servers } from "./cluster.js";
@@ -62,7 +63,9 @@ const pick = (event) => {
 };
 
 /** @param {{sale: Admin.Sale}} props */
-const Hero = ({ sale }) => html`<section class="card hero" data-phase=${sale.phase} aria-label="Sale">
+const Hero = ({
+  sale,
+}) => html`<section class="card hero" data-phase=${sale.phase} data-halted=${isUp("gate") ? null : ""} aria-label="Sale">
   <div class="hero-name">
     ${
       (live.sales?.length ?? 0) > 1 &&
@@ -112,7 +115,7 @@ export function Control() {
   const { sale, sales } = live;
   return html`<div class="control">
     ${sale ? html`<${Hero} sale=${sale} />` : sales?.length === 0 ? html`<${Start} />` : html`<${Waiting} />`}
-    ${sale?.balance && html`<${Balance} balance=${sale.balance} />`}
+    ${sale?.balance && html`<${Balance} balance=${sale.balance} isGateUp=${isUp("gate")} />`}
     <div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.title} ...${chart} />`)}</div>
     <div class="halves"><${System} /><${Recent} /></div></div>`;
 }

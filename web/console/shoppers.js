@@ -1,4 +1,4 @@
-/** What became of a shopper's attempts: found by the shopper's number or name, or by an attempt's id. */
+/** What became of a shopper's attempts: found by the shopper's number, name or e-mail address, or by an attempt's id. */
 
 import { html, useEffect } from "../vendor/preact-htm.js";
 import { moment, productName } from "./format.js";
@@ -60,35 +60,54 @@ function History({ attempt, onChange }) {
     }</article>`;
 }
 
+/** What a search may be for, besides an attempt. @typedef {"id" | "email" | "username"} Kind */
+
+/** @type {Record<Kind, string>} */
+const KINDS = { id: "number or user name", email: "e-mail address", username: "user name" };
+
+/** An account by one of its marks. @param {Kind} kind @param {string | null} query `null`: nothing is asked */
+function useAccount(kind, query) {
+  const path = query === null ? null : `users?${kind}=${encodeURIComponent(query)}`;
+  const [{ data, error }, ask] = useAnswer(path);
+  useEffect(() => void ask(), [path]);
+  // What cannot be such a mark, as a number that is too large, is nobody's.
+  const isNobody = error?.status === 400 || data?.items.length === 0;
+  return { account: data?.items[0], isNobody, error: isNobody ? undefined : error };
+}
+
 /** @param {{query: string}} props */
 export function Shoppers({ query }) {
   const isAttempt = /^[0-9a-f-]{36}$/i.test(query);
-  const isName = query !== "" && !isAttempt && !/^\d+$/.test(query);
-  const [user, askUser] = useAnswer(isName ? `users?username=${encodeURIComponent(query)}` : null);
-  const found = (user.data?.items ?? [user.data])[0];
-  const id = isName ? found?.userId : query;
-  const path = isAttempt ? `attempts/${query.toLowerCase()}` : `users/${id}/attempts?limit=100`;
-  const [{ data, error }, ask] = useAnswer(id ? path : null);
-  useEffect(() => void askUser(), [query]);
-  useEffect(() => void ask(), [query, id]);
+  /** @type {Kind} */
+  const kind = query.includes("@") ? "email" : /^\d+$/.test(query) ? "id" : "username";
+  const isAccount = query !== "" && !isAttempt;
+  // A user name may be of digits alone: what is nobody's number is looked up as a name.
+  const first = useAccount(kind, isAccount ? query : null);
+  const second = useAccount("username", isAccount && kind === "id" && first.isNobody ? query : null);
+  const account = first.account ?? second.account;
+  const isNoAccount = first.isNobody && (kind !== "id" || second.isNobody);
+  const path = isAttempt ? `attempts/${query.toLowerCase()}` : account ? `users/${account.userId}/attempts?limit=100` : null;
+  const [{ data, error }, ask] = useAnswer(path);
+  useEffect(() => void ask(), [path]);
 
   /** @param {any} event */
   const search = (event) => {
     event.preventDefault();
     location.hash = `#/shoppers/${encodeURIComponent(event.currentTarget.elements.query.value.trim())}`;
   };
-  const failure = user.error ?? error;
-  const isNobody = failure?.status === 404 || failure?.status === 400 || (isName && user.data && !found);
   const attempts = data && (isAttempt ? [data] : data.items);
   const results = () => {
     if (!query) {
       return html`<p class="empty">What became of a press: when a unit was reserved, where it is in the log, how it was settled,
         and what the shopper was told.</p>`;
     }
-    if (isNobody) return html`<${Notice} is="idle">Nothing was found for “${query}”. An attempt is found once a worker has settled it.<//>`;
-    if (!attempts) return html`<${Missing} what="The attempts" failure=${failure} />`;
+    if (isAttempt && (error?.status === 404 || error?.status === 400))
+      return html`<${Notice} is="idle">No attempt has the id ${query}. An attempt is found once a worker has settled it.<//>`;
+    if (isAccount && isNoAccount) return html`<${Notice} is="idle">There is no account with the ${KINDS[kind]} “${query}”.<//>`;
+    if (!attempts) return html`<${Missing} what="The attempts" failure=${first.error ?? second.error ?? error} />`;
     if (attempts.length === 0)
-      return html`<${Notice} is="idle">${isName ? `${query}, shopper` : "Shopper"} ${id} has no settled attempt.<//>`;
+      return html`<${Notice} is="idle">The account ${account?.userId} (${account?.username}) exists and has no attempts. An attempt is
+        found once a worker has settled it.<//>`;
     return html`<div class="stack">${attempts.map(
       (/** @type {Admin.Attempt} */ attempt) => html`<${History} key=${attempt.attemptId} attempt=${attempt} onChange=${ask} />`,
     )}</div>`;
@@ -96,7 +115,7 @@ export function Shoppers({ query }) {
   return html`<h1>Shoppers</h1>
     <form class="search" role="search" onSubmit=${search} key=${query}>
       <${Field} name="query" label="Shopper or attempt" value=${query} required autocomplete="off"
-        hint="The shopper’s number or user name, or the id of an attempt" />
+        hint="The shopper’s number, user name or e-mail address, or the id of an attempt" />
       <button class="button">Search</button></form>
     <div aria-live="polite">${results()}</div>`;
 }

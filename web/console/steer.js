@@ -8,14 +8,17 @@ import { live, serverNow } from "./store.js";
 
 /** @typedef {"publish" | "pause" | "resume" | "end" | "cancel"} Verb */
 
-/** @param {string} iso @returns {string} for an input of the browser's time zone */
-export function local(iso) {
-  const at = new Date(iso);
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
+/** @param {string | number} at @returns {string} for an input of the browser's time zone */
+export function local(at) {
+  const date = new Date(at);
+  return new Date(date.getTime() - date.getTimezoneOffset() * 60_000).toISOString().slice(0, 19);
 }
 
+/** The moment in such an input, in milliseconds. A browser may leave out seconds that are 0. @param {string} text */
+const millis = (text) => Date.parse(text);
+
 /** @param {string} text of such an input */
-export const iso = (text) => new Date(text).toISOString();
+export const iso = (text) => new Date(millis(text)).toISOString();
 
 /** The sale as it is now, also while a dialog is open. @param {Admin.Sale} sale */
 const current = (sale) => (live.sale?.id === sale.id ? live.sale : live.sales?.find(({ id }) => id === sale.id)) ?? sale;
@@ -130,8 +133,8 @@ const EDITABLE = { draft: 3, scheduled: 2, open: 1, paused: 1, ended: 0, cancell
 export function editSale(sale) {
   const may = sale ? EDITABLE[sale.phase] : 3;
   const noon = new Date(serverNow() + 86_400_000).setHours(12, 0, 0, 0);
-  const start = local(new Date(sale?.startTime ?? noon).toISOString());
-  const end = local(new Date(sale?.endTime ?? noon + 2 * 3_600_000).toISOString());
+  const start = local(sale?.startTime ?? noon);
+  const end = local(sale?.endTime ?? noon + 2 * 3_600_000);
   const products = [...live.products.values()].map(({ id, name, sku }) => /** @type {[number, string]} */ ([id, `${name} (${sku})`]));
   const name = sale ? productName(sale.productId) : "";
   const zone = "In your time zone";
@@ -151,13 +154,15 @@ export function editSale(sale) {
     }
     ${may > 2 && html`<${Field} name="units" label="Units" type="number" min="1" max="2147483647" value=${sale?.units} required />`}
     <${Field} name="note" label="Note" area maxlength="2000" value=${sale?.note} hint="For operators" />`;
-  /** Only what differs from what the operator saw. @param {Admin.Values} values */
+  /** @param {string | undefined} text of an input @param {string} opened what the form was opened with */
+  const isChanged = (text, opened) => Boolean(text) && (!sale || millis(text ?? "") !== millis(opened));
+  /** Only the fields that the operator changed: what others changed meanwhile is not sent back to what it was. @param {Admin.Values} values */
   const changed = (values) => {
     /** @type {Record<string, any>} */
     const patch = {};
     if (values.productId && Number(values.productId) !== sale?.productId) patch.productId = Number(values.productId);
-    if (values.startTime && (!sale || values.startTime !== start)) patch.startTime = iso(values.startTime);
-    if (values.endTime && (!sale || values.endTime !== end)) patch.endTime = iso(values.endTime);
+    if (isChanged(values.startTime, start)) patch.startTime = iso(values.startTime ?? "");
+    if (isChanged(values.endTime, end)) patch.endTime = iso(values.endTime ?? "");
     if (values.units && Number(values.units) !== sale?.units) patch.units = Number(values.units);
     if ((values.note ?? "") !== (sale?.note ?? "")) patch.note = values.note;
     return patch;
@@ -168,7 +173,7 @@ export function editSale(sale) {
     () => html`<${Ask} key=${sale?.id ?? "new"} fields=${fields} lines=${lines}
     title=${sale ? `Edit: ${name}` : "New sale"} verb=${sale ? "Save" : "Make the draft"}
     done=${sale ? `${name}: saved.` : "The draft is made. Publish it when it is right."}
-    typed=${(/** @type {Admin.Values} */ { endTime }) => sale && sale.phase !== "draft" && (endTime ?? end) < end && name}
+    typed=${(/** @type {Admin.Values} */ { endTime }) => sale && sale.phase !== "draft" && millis(endTime || end) < millis(end) && name}
     seen=${sale && { version: sale.version, target: `sale:${sale.id}`, record: sale }}
     now=${sale && current(sale)} patch=${sale && changed}
     send=${(/** @type {Admin.Values} */ values, /** @type {any} */ options) =>
@@ -182,6 +187,6 @@ export function editSale(sale) {
 function later(event, minutes) {
   const { form } = /** @type {HTMLButtonElement} */ (event.currentTarget);
   const input = /** @type {HTMLInputElement} */ (form?.elements.namedItem("endTime"));
-  input.value = local(new Date(Date.parse(iso(input.value)) + minutes * 60_000).toISOString());
+  input.value = local(millis(input.value) + minutes * 60_000);
   input.dispatchEvent(new Event("input", { bubbles: true }));
 }

@@ -212,14 +212,14 @@ export function money(cents, currency, language) {
   }
 }
 
-/** A moment in the reader's time zone: with its day unless it is today. @param {number} at @param {number} now @param {Language} language */
+/** A moment in the reader's time zone: with its day unless it is today, with its year unless it is this one. @param {number} at @param {number} now @param {Language} language */
 export function moment(at, now, language) {
-  const isToday = new Date(at).toDateString() === new Date(now).toDateString();
+  const [day, today] = [new Date(at), new Date(now)];
   /** @type {Intl.DateTimeFormatOptions} */
-  const time = { hour: "numeric", minute: "2-digit" };
-  return new Intl.DateTimeFormat(localeOf(language), isToday ? time : { weekday: "long", day: "numeric", month: "long", ...time }).format(
-    at,
-  );
+  const options = { hour: "numeric", minute: "2-digit" };
+  if (day.toDateString() !== today.toDateString()) Object.assign(options, { weekday: "long", day: "numeric", month: "long" });
+  if (day.getFullYear() !== today.getFullYear()) options.year = "numeric";
+  return new Intl.DateTimeFormat(localeOf(language), options).format(at);
 }
 
 /** @param {Language} language @param {number} precisionMs */

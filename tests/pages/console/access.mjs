@@ -76,4 +76,24 @@ export const scenarios = {
     await page.getByRole("alert").filter({ hasText: "Your session has ended" }).waitFor();
     await assertEmpty(page, product.name);
   },
+
+  "signing out ends the sessions of the account, and the token is forgotten also if the server cannot be told": async (bed) => {
+    const account = staff("auditor");
+    const { token } = await bed.api("POST", "/api/auth/login", { username: account.username, password: account.password });
+    const proxy = await bed.proxy();
+    const page = await signIn(bed, account, { base: proxy.base, expect: [/Failed to load resource/] });
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByLabel("User name").waitFor();
+    await until("the other session has ended", () => bed.api("GET", "/api/admin/overview", undefined, token).then(() => false, String));
+    assert((await page.evaluate(() => sessionStorage.length)) === 0, "the token is forgotten");
+
+    await page.getByLabel("User name").fill(account.username);
+    await page.getByLabel("Password").fill(account.password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.locator(".clock .status", { hasText: "live" }).waitFor();
+    proxy.cut();
+    await page.getByRole("button", { name: "Sign out" }).click();
+    await page.getByRole("alert").filter({ hasText: "The server could not be told" }).waitFor();
+    assert((await page.evaluate(() => sessionStorage.length)) === 0, "the token is forgotten without the server");
+  },
 };

@@ -101,6 +101,34 @@ export const scenarios = {
     assert(now.units === 33 && now.note === "In the newsletter", `both changes stand: ${JSON.stringify(now)}`);
   },
 
+  "an edit of the note alone keeps the end that somebody else moved meanwhile": async (bed) => {
+    const { id } = await bed.sale({ name: newName("Rope"), units: 10 });
+    // Whole minutes: Chromium writes such a time without its seconds.
+    const minute = Math.ceil(Date.now() / 60_000 + 60) * 60_000;
+    const times = [minute, minute + 20 * 60_000].map((at) => new Date(at).toISOString());
+    const edit = async (endTime) => {
+      const { version } = await bed.operate("GET", `/sales/${id}`);
+      await bed.operate("PATCH", `/sales/${id}`, { endTime }, { "If-Match": `"v${version}"` });
+    };
+    await edit(times[0]);
+    const patches = [];
+    const page = await signIn(bed, staff("operator"), {
+      view: `sale/${id}`,
+      before: async (one) => one.on("request", (request) => request.method() === "PATCH" && patches.push(request.postDataJSON())),
+    });
+    await page.getByRole("button", { name: "Change the end" }).click();
+    await page.getByLabel("Note").fill("Call the supplier");
+    await edit(times[1]);
+    const conflict = page.getByRole("alert").filter({ hasText: "Somebody changed it meanwhile" });
+    await conflict.getByRole("button", { name: "Make my change on top of it" }).click();
+    const lines = page.locator("dialog fieldset .differences dt");
+    assert((await lines.allTextContents()).join() === "Note", `the note alone: ${await lines.allTextContents()}`);
+    await send(page);
+    assert(JSON.stringify(patches) === '[{"note":"Call the supplier"}]', `sent: ${JSON.stringify(patches)}`);
+    const now = await bed.operate("GET", `/sales/${id}`);
+    assert(Date.parse(now.endTime) === Date.parse(times[1]), `the end is the other one's: ${now.endTime}`);
+  },
+
   "what cannot be undone shows before and after, and asks for the name": async (bed) => {
     const sale = await bed.sale({ name: newName("Bottle"), units: 10 });
     const page = await signIn(bed, staff("operator"), { view: `sale/${sale.id}` });

@@ -107,6 +107,43 @@ export const scenarios = {
     await bed.axe(page, "does not add up");
   },
 
+  "a server that is down is said in words in every view, and a balance without the gate is not green": async (bed) => {
+    const sale = await bed.sale({ name: newName("Scale"), units: 10 });
+    const down = new Set();
+    const page = await signIn(bed, staff("operator"), {
+      view: `sale/${sale.id}`,
+      before: async (one) => {
+        await one.route("**/api/admin/overview", async (route) => {
+          const data = await bed.operate("GET", "/overview");
+          const servers = data.servers.map((server) => (down.has(server.name) ? { ...server, status: "down" } : server));
+          await route.fulfill({ json: { success: true, data: { ...data, servers } } });
+        });
+        await one.route(`**/api/admin/sales/${sale.id}`, async (route) => {
+          const data = await bed.operate("GET", `/sales/${sale.id}`);
+          const source = down.has("gate") ? "ledger" : "gate";
+          await route.fulfill({ json: { success: true, data: { ...data, balance: { ...data.balance, source } } } });
+        });
+      },
+    });
+    const alarm = page.locator(".alarm[role=alert]");
+    const verdict = page.locator(".verdict .status");
+    await page.getByText("Adds up").waitFor();
+    assert((await alarm.textContent()) === "", "nothing is said while all answer");
+    down.add("gate");
+    await alarm.filter({ hasText: "is down: nobody can buy now." }).waitFor();
+    await page.getByText("from the ledger; the gate does not answer").waitFor();
+    assert((await verdict.getAttribute("data-status")) === "warn", "the balance is not green");
+    assert((await page.getByText("can be bought now").count()) === 0, "nothing can be bought");
+    await bed.axe(page, "the gate is down");
+    down.add("log").add("ledger");
+    await go(page, "sales");
+    for (const meaning of ["nobody can buy now.", "purchases are refused", "no order is written"]) {
+      await alarm.filter({ hasText: meaning }).waitFor();
+    }
+    down.clear();
+    await until("nothing is said any more", async () => (await alarm.textContent()) === "");
+  },
+
   "every chart has its numbers as a table": async (bed) => {
     const page = await signIn(bed, staff("operator"));
     for (const name of ["Attempts", "Answer time", "Orders", "Lag"]) {
@@ -132,26 +169,44 @@ export const scenarios = {
     assert(text.startsWith("orderId,attemptId") && text.includes(attemptId), text);
   },
 
-  "a shopper's attempts are found by number and by name, and one by its id": async (bed) => {
+  "a shopper's attempts are found by number, name and e-mail address, and one by its id": async (bed) => {
     const sale = await bed.sale({ name: newName("Coat") });
     const { shopper, attemptId } = await bought(bed, sale);
     const page = await signIn(bed, staff("support"), { view: "shoppers" });
-    for (const query of [shopper.userId, shopper.username.toUpperCase(), attemptId]) {
+    for (const query of [shopper.userId, shopper.username.toUpperCase(), shopper.email, attemptId]) {
       await page.getByLabel("Shopper or attempt").fill(query);
       await page.getByRole("button", { name: "Search" }).click();
       await page.locator("article", { hasText: attemptId }).getByText("got an order").waitFor();
+      if (query === attemptId) break;
+      await go(page, "shoppers");
+      await page.getByText("What became of a press").waitFor();
     }
     await page.getByText("SUCCESS").waitFor();
     assert(
       (await page.getByRole("button", { name: "Cancel the order" }).getAttribute("aria-disabled")) === "true",
       "support changes nothing",
     );
-    await page.getByLabel("Shopper or attempt").fill("999999999");
-    await page.getByRole("button", { name: "Search" }).click();
-    await page.getByText(/Shopper 999999999 has no settled attempt|Nothing was found/).waitFor();
-    await page.getByLabel("Shopper or attempt").fill("nobody-has-this-name");
-    await page.getByRole("button", { name: "Search" }).click();
-    await page.getByText("Nothing was found for “nobody-has-this-name”").waitFor();
+  },
+
+  "no account, an account without attempts, and no such attempt are told apart": async (bed) => {
+    const shopper = await bed.shopper();
+    const digits = String(Date.now());
+    await bed.api("POST", "/api/auth/register", { username: digits, email: `d${digits}@example.com`, password: "correct horse" });
+    const page = await signIn(bed, staff("support"), { view: "shoppers" });
+    const attempt = "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11";
+    for (const [query, answer] of [
+      ["999999999", "There is no account with the number or user name “999999999”."],
+      ["nobody-has-this-name", "There is no account with the user name “nobody-has-this-name”."],
+      ["nobody@example.com", "There is no account with the e-mail address “nobody@example.com”."],
+      [shopper.email, `The account ${shopper.userId} (${shopper.username}) exists and has no attempts.`],
+      [shopper.userId, `(${shopper.username}) exists and has no attempts.`],
+      [digits, `(${digits}) exists and has no attempts.`],
+      [attempt, `No attempt has the id ${attempt}.`],
+    ]) {
+      await page.getByLabel("Shopper or attempt").fill(query);
+      await page.getByRole("button", { name: "Search" }).click();
+      await page.locator(".notice", { hasText: answer }).waitFor();
+    }
   },
 
   "the page with all that it loads is at most 45 KB": async (bed) => {

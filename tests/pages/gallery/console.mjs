@@ -53,6 +53,14 @@ const PRODUCTS = [
   },
 ].map((product) => ({ ...product, version: 2, createdAt: iso(Date.UTC(2030, 10, 1)), updatedAt: iso(Date.UTC(2030, 10, 20)) }));
 
+/** As long as the API allows, without a space to break at. */
+const longWinded = (product) => ({
+  ...product,
+  name: `${product.name} ${"Extraordinarily".repeat(15)}`.slice(0, 255),
+  sku: "LONG-".repeat(20),
+  description: "Waterproofandlight".repeat(40),
+});
+
 /** The sales: the one that is shown, and two others. */
 function sales(now, { phase = "open", note = "Newsletter of 27 November" } = {}) {
   const start = { draft: 26 * HOUR, scheduled: 754_000 }[phase] ?? (phase === "ended" ? -3 * HOUR : -OPEN_FOR_SECS * 1000);
@@ -95,7 +103,8 @@ function sales(now, { phase = "open", note = "Newsletter of 27 November" } = {})
   ];
 }
 
-function balance(secs, { phase = "open", soldOut = false, drift = 0 }) {
+function balance(secs, { phase = "open", soldOut = false, drift = 0, gateDown = false }) {
+  if (gateDown) return { source: "ledger", total: UNITS, available: 21_000, pending: 0, held: 0, sold: 39_000, withdrawn: 0, drift: 0 };
   if (phase === "draft" || phase === "scheduled")
     return {
       source: phase === "draft" ? "ledger" : "gate",
@@ -126,7 +135,7 @@ const outcomes = (accepted, soldOut, share) =>
   );
 
 /** The figures of the cluster at a second since the opening. */
-function overview(now, secs, { phase = "open", soldOut = false, trouble = false, letters = 0 }) {
+function overview(now, secs, { phase = "open", soldOut = false, trouble = false, gateDown = false, letters = 0 }) {
   const accepted = phase === "open" && !soldOut ? acceptedAt(secs) : 0;
   const refused = soldOut ? 5200 * Math.exp(-secs / 200) : 0;
   const latencyMillis = { p50: 1.1 + accepted / 900, p99: 6 + accepted / 90 + 2 * Math.abs(Math.sin(secs * 1.3)) };
@@ -178,7 +187,7 @@ function overview(now, secs, { phase = "open", soldOut = false, trouble = false,
       listeners: 6200,
     },
     servers: [
-      { name: "gate", status: "up", text: "Redis answers" },
+      { name: "gate", status: gateDown ? "down" : "up", text: gateDown ? "Redis does not answer" : "Redis answers" },
       { name: "log", status: trouble ? "down" : "up", text: trouble ? "Kafka: no leader for partition 5" : "Kafka answers" },
       { name: "ledger", status: "up", text: "PostgreSQL answers" },
     ],
@@ -284,8 +293,9 @@ const press = (name) => async (page) => {
 };
 
 /**
- * By name: `role` of the account, or `null`: nobody is signed in; `view`; `phase`, `soldOut`, `drift`, `trouble`, `letters`: what the API
- * answers; `isFull`: with five minutes of figures; `act`: what is done on the page; `shows`: what is waited for, then.
+ * By name: `role` of the account, or `null`: nobody is signed in; `view`; `phase`, `soldOut`, `drift`, `trouble`, `gateDown`, `letters`,
+ * `longNames`: what the API answers; `isFull`: with five minutes of figures; `act`: what is done on the page; `shows`: what is waited
+ * for, then.
  * @type {Record<string, any>}
  */
 export const STATES = {
@@ -309,6 +319,7 @@ export const STATES = {
   "read-only": { role: "support" },
   drift: { drift: 3, shows: ".wrong" },
   trouble: { trouble: true, view: "servers", letters: 2 },
+  "gate-down": { gateDown: true, shows: ".alarm p" },
   stale: { cutsOff: true, shows: ".stale:not(:empty)" },
   empty: { isEmpty: true, view: "sale", shows: ".start" },
   loading: { isSilent: true, shows: ".control .empty" },
@@ -331,6 +342,11 @@ export const STATES = {
       await page.getByRole("button", { name: "Save", exact: true }).click();
     },
   },
+  "long-names": { longNames: true },
+  "long-names-sales": { longNames: true, view: "sales" },
+  "long-names-products": { longNames: true, view: "products" },
+  "long-names-log": { longNames: true, view: "log" },
+  "long-names-dialog": { longNames: true, act: press("End now") },
   sales: { view: "sales" },
   products: { view: "products" },
   servers: { view: "servers" },
@@ -401,7 +417,7 @@ export async function enter(page, base, name) {
     if (path === "overview") return data(overview(now, secs, state));
     if (path === "sales") return page(sales(begun, state));
     if (path === "sales/2") return data({ ...sales(begun, state)[1], balance: { ...balance(secs, state), at: iso(now) } });
-    if (path === "products") return page(PRODUCTS);
+    if (path === "products") return page(state.longNames ? PRODUCTS.map(longWinded) : PRODUCTS);
     if (path === "actions") {
       const paused = entry(10, begun, 40, "pause_sale", 2, "user:8", {
         reason: "The payment provider is down",
@@ -418,6 +434,7 @@ export async function enter(page, base, name) {
     if (path === "dead-letters") return page(state.letters ? LETTERS : []);
     if (path === "audits") return data(AUDIT);
     if (path === "doctor") return data(DOCTOR);
+    if (path === "users") return page([{ userId: "412", username: "grace" }]);
     if (/^users\/\d+$/.test(path)) return data({ userId: path.slice(6), username: path === "users/7" ? "ada" : "grace" });
     if (path === "users/412/attempts") {
       const order = { orderId: "0190b6a4-6a2b-7d11-8f0e-1c2d3e4f5a6b", status: "SUCCESS", createdAt: iso(now), updatedAt: iso(now) };

@@ -88,6 +88,19 @@ export const STATES = {
     sales: () => [sale(-60_000, { product: { ...PRODUCTS.phone, imageUrl: null, priorPriceCents: 119_900 } })],
     state: "open",
   },
+  "long-description": {
+    sales: () => [
+      sale(-60_000, {
+        product: {
+          ...PRODUCTS.phone,
+          name: `Premium Smart${"phone".repeat(20)}`,
+          description: `${"Waterproof".repeat(30)} ${"Light, and made to last. ".repeat(100)}`,
+        },
+      }),
+    ],
+    state: "open",
+  },
+  "next-year": { sales: () => [sale(400 * 24 * HOUR)], state: "closed" },
   "sign-up": { sales: () => [sale(-60_000)], loggedOut: true, act: press, shows: "#account[open]" },
   "log-in-failed": {
     sales: () => [sale(-60_000)],
