@@ -75,10 +75,7 @@ impl Pages {
             Page::Shop => &self.shop_policy,
             Page::Console => &self.console_policy,
         };
-        let headers = [
-            (CONTENT_SECURITY_POLICY, policy.clone()),
-            OPENER_POLICY,
-        ];
+        let headers = [(CONTENT_SECURITY_POLICY, policy.clone()), OPENER_POLICY];
         let mut answer = Site::current()
             .page(page)
             .answer(request, REVALIDATED, &headers);

@@ -81,8 +81,8 @@ impl TryFrom<ProductForm> for NewProduct {
 
     fn try_from(form: ProductForm) -> Result<Self, Invalid> {
         Ok(Self {
-            sku: sku(required("sku", form.sku)?)?,
-            name: name(required("name", form.name)?)?,
+            sku: sku(&required("sku", form.sku)?)?,
+            name: name(&required("name", form.name)?)?,
             description: description(form.description.unwrap_or_default())?,
             image_url: form.image_url.map(image_url).transpose()?,
             price_cents: price("priceCents", required("priceCents", form.price_cents)?)?,
@@ -97,8 +97,8 @@ impl ProductPatch {
     pub fn change(self, expected: u64) -> Result<ProductChange, Invalid> {
         Ok(ProductChange {
             expected,
-            sku: self.sku.map(sku).transpose()?,
-            name: self.name.map(name).transpose()?,
+            sku: self.sku.as_deref().map(sku).transpose()?,
+            name: self.name.as_deref().map(name).transpose()?,
             description: self.description.map(description).transpose()?,
             image_url: match self.image_url {
                 Some(Some(address)) => Some(Some(image_url(address)?)),
@@ -117,12 +117,12 @@ impl ProductPatch {
     }
 }
 
-fn sku(text: String) -> Result<String, Invalid> {
+fn sku(text: &str) -> Result<String, Invalid> {
     line("sku", text.trim().to_owned(), SKU)
 }
 
 /// Without spaces around it: a name of spaces is none, and spreadsheets would not show one that begins with them as it is.
-fn name(text: String) -> Result<String, Invalid> {
+fn name(text: &str) -> Result<String, Invalid> {
     line("name", text.trim().to_owned(), NAME)
 }
 
