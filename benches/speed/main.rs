@@ -38,7 +38,7 @@ mod support {
     pub mod system;
     mod wait;
 
-    pub use wait::wait_until;
+    pub use wait::{holds_within, wait_until};
 }
 
 use std::time::Duration;

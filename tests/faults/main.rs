@@ -38,7 +38,7 @@ mod support {
     mod wait;
     pub mod wire;
 
-    pub use wait::wait_until;
+    pub use wait::{holds_within, wait_until};
 }
 
 use std::{panic::AssertUnwindSafe, process::ExitCode, time::Duration};

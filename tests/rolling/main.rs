@@ -28,7 +28,7 @@ mod support {
     mod wait;
     pub mod wire;
 
-    pub use wait::wait_until;
+    pub use wait::{holds_within, wait_until};
 }
 
 use std::{
