@@ -45,6 +45,7 @@ impl Announcer {
         let _ = sender.send(Announcement { sale, news });
     }
 
+    #[must_use]
     pub fn follow(&self, sales: &[SaleId]) -> AnnouncementStream {
         let (receiver, sales) = (self.0.subscribe(), sales.to_vec());
         stream::unfold((receiver, sales), |(mut receiver, sales)| async move {

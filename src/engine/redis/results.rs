@@ -105,13 +105,13 @@ pub(super) async fn write_and_announce(
     changed.sort_by_key(|entry| entry.sale);
     for of_sale in changed.chunk_by(|a, b| a.sale == b.sale) {
         let users: Vec<_> = of_sale.iter().map(|entry| entry.user).collect();
-        if let Some(ResultEntry { sale, .. }) = of_sale.first() {
-            if let Err(error) = announcements::announce(connection, *sale, &users).await {
-                static LOG_THROTTLE: LogThrottle = LogThrottle::new();
-                metrics::counter!("flashsale_announcements_failed_total").increment(1);
-                if LOG_THROTTLE.allow() {
-                    tracing::warn!(%error, %sale, "stored results cannot be announced; listeners are told within a minute");
-                }
+        if let Some(ResultEntry { sale, .. }) = of_sale.first()
+            && let Err(error) = announcements::announce(connection, *sale, &users).await
+        {
+            static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+            metrics::counter!("flashsale_announcements_failed_total").increment(1);
+            if LOG_THROTTLE.allow() {
+                tracing::warn!(%error, %sale, "stored results cannot be announced; listeners are told within a minute");
             }
         }
     }

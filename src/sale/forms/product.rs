@@ -135,13 +135,12 @@ fn image_url(address: String) -> Result<String, Invalid> {
     let is_plain = address
         .bytes()
         .all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
-    let is_found = match address.strip_prefix("https://") {
-        Some(host) => host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '['),
+    let is_found = if let Some(host) = address.strip_prefix("https://") {
+        host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[')
+    } else {
         // Two slashes would name another host, a colon another scheme.
-        None => {
-            let path = address.strip_prefix('/').unwrap_or(&address);
-            path.starts_with(|first: char| first.is_ascii_alphanumeric()) && !path.contains(':')
-        }
+        let path = address.strip_prefix('/').unwrap_or(&address);
+        path.starts_with(|first: char| first.is_ascii_alphanumeric()) && !path.contains(':')
     };
     if address.len() <= ADDRESS && is_found && is_plain {
         Ok(address)
