@@ -26,10 +26,7 @@ use crate::{
         dead_letters::DeadLetters,
         figures::{ApiSource, OpenLetters, Overview, Reporter, SettlementCounts, WorkerSource},
     },
-    port::{
-        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports,
-        ResultAnnouncements,
-    },
+    port::{AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports},
     push::{ResultFeed, SaleFeed},
     sale::Steering,
 };
@@ -81,8 +78,7 @@ pub async fn serve(
         .context("the catalog of sales could not be read")?;
     let catalog = || Arc::clone(&services.catalog);
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
-    let announcements: Arc<dyn ResultAnnouncements> = ports.gate.clone();
-    let result_feed = ResultFeed::start(lifecycle, announcements, catalog());
+    let result_feed = ResultFeed::start(lifecycle, ports.gate.clone(), catalog());
     let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
     let Ports {
         gate,
@@ -110,12 +106,7 @@ pub async fn serve(
         listeners: Arc::new(move || listeners.listeners()),
     };
     share_figures(lifecycle, figures, &probes, lag, node, Some(api));
-    let mut limits = config.limits.clone();
-    if !config.server.production {
-        // A developer's load comes from one address.
-        limits.attempts_per_address = 0;
-    }
-    let attempt_limit = Arc::new(AttemptLimit::new(&limits));
+    let attempt_limit = Arc::new(attempt_limit(config));
     let app = App {
         auth: sessions.auth,
         directory: sessions.directory,
@@ -205,6 +196,15 @@ async fn open_sessions(
         directory,
         tokens,
     })
+}
+
+fn attempt_limit(config: &Config) -> AttemptLimit {
+    let mut limits = config.limits.clone();
+    if !config.server.production {
+        // A developer's load comes from one address.
+        limits.attempts_per_address = 0;
+    }
+    AttemptLimit::new(&limits)
 }
 
 /// Starts to share the figures of this process with the others: in the end until its worker has ended.

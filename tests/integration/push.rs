@@ -12,7 +12,7 @@ use crate::{
     admin::desk::Desk,
     support::{
         api::Shopper,
-        events::Events,
+        events::{Event, Events},
         system::{OneProcess, Servers, System},
         wait_until,
     },
@@ -106,7 +106,7 @@ async fn a_shopper_is_told_the_result_of_a_press<S: System>(system: S) {
     api.wait_until_open(&system, sale).await;
     let shoppers = system.shoppers(2).await;
     let mut events = Events::of_orders(&api, &shoppers[0]).await;
-    let before = events.until(|event| event.is_ready()).await;
+    let before = events.until(Event::is_ready).await;
     assert!(before.iter().all(|event| event.result_of(sale).is_none()));
     assert_eq!(before.last().unwrap().data, json!({"sales": [sale]}));
     let results = async |shopper| api.get("/api/orders/results", shopper).await;
@@ -126,14 +126,14 @@ async fn a_shopper_is_told_the_result_of_a_press<S: System>(system: S) {
 
     // Whoever connects later is told before everything else.
     let mut later = Events::of_orders(&api, &shoppers[0]).await;
-    let told = later.until(|event| event.is_ready()).await;
+    let told = later.until(Event::is_ready).await;
     assert!(
         told.iter()
             .any(|event| event.result_of(sale) == Some("SUCCESS"))
     );
     // Nobody else is.
     let mut other = Events::of_orders(&api, &shoppers[1]).await;
-    let told = other.until(|event| event.is_ready()).await;
+    let told = other.until(Event::is_ready).await;
     assert_eq!(told.len(), 1, "{told:?}");
     system.check_promises(sale).await;
 }
@@ -154,7 +154,7 @@ async fn an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancell
     }
     system.check_promises(sale).await;
     let mut events = Events::of_orders(&api, &shoppers[0]).await;
-    let before = events.until(|event| event.is_ready()).await;
+    let before = events.until(Event::is_ready).await;
     assert_eq!(before[0].result_of(sale), Some("SUCCESS"));
 
     let body = json!({"restock": true, "reason": "Test"});
@@ -175,7 +175,7 @@ async fn an_order_that_ends_is_told_and_its_sale_is_followed_after_it_is_cancell
     })
     .await;
     let mut buyer = Events::of_orders(&api, &shoppers[1]).await;
-    let told = buyer.until(|event| event.is_ready()).await;
+    let told = buyer.until(Event::is_ready).await;
     assert_eq!(told[0].result_of(sale), Some("SUCCESS"));
 }
 
@@ -187,7 +187,7 @@ async fn a_second_shopper_sees_it_sold_out<S: System>(system: S) {
     let mut seen = Events::of_sale(&api, sale).await;
     assert_eq!(seen.next().await.data["stock"], "few");
     let mut results = Events::of_orders(&api, &shoppers[1]).await;
-    results.until(|event| event.is_ready()).await;
+    results.until(Event::is_ready).await;
 
     assert_eq!(api.attempt(sale, &shoppers[0]).await.0, 200);
     assert_eq!(seen.next().await.data["stock"], "none");
@@ -201,7 +201,7 @@ async fn the_end_of_a_session_ends_its_streams<S: System>(system: S) {
     let api = system.serve().await;
     let shopper = api.register("listener").await;
     let mut events = Events::of_orders(&api, &shopper).await;
-    events.until(|event| event.is_ready()).await;
+    events.until(Event::is_ready).await;
     // A token of this second would count as one that was issued after the logout.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     let (status, _) = api.post("/api/auth/logout", Some(&shopper), None).await;
@@ -225,7 +225,7 @@ async fn a_process_that_drains_ends_its_streams_at_once<S: System>(system: S) {
     let mut of_sale = Events::of_sale(&api, sale).await;
     of_sale.next().await;
     let mut of_orders = Events::of_orders(&api, &shopper).await;
-    of_orders.until(|event| event.is_ready()).await;
+    of_orders.until(Event::is_ready).await;
     api.process.terminate();
     for events in [&mut of_sale, &mut of_orders] {
         let ended = tokio::time::timeout(Duration::from_secs(2), events.next_or_end()).await;

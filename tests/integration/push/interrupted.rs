@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::support::{
-    events::Events,
+    events::{Event, Events},
     redis::{RedisServer, cluster_subscribers},
     system::{Servers, System},
     wait_until,
@@ -26,7 +26,7 @@ async fn results_of_the_time_without_a_subscription_are_told_after_it() {
     let shoppers = system.shoppers(2).await;
     assert_eq!(subscribers(redis), 0, "nobody listens");
     let mut events = Events::of_orders(&api, &shoppers[0]).await;
-    events.until(|event| event.is_ready()).await;
+    events.until(Event::is_ready).await;
     let second = Events::of_orders(&api, &shoppers[1]).await;
     wait_until("one subscription", Duration::from_secs(5), || async {
         subscribers(redis) == 1
@@ -71,14 +71,14 @@ async fn nothing_is_said_of_a_sale_until_the_gate_has_it() {
     api.wait_until_known(&system, sale).await;
     let shopper = system.shoppers(1).await.remove(0);
     let mut events = Events::of_orders(&api, &shopper).await;
-    let told = events.until(|event| event.is_ready()).await;
+    let told = events.until(Event::is_ready).await;
     assert_eq!(told.last().unwrap().data, json!({"sales": []}));
     let polled = api.get("/api/orders/results", Some(&shopper)).await;
     let nothing = json!({"success": true, "data": [], "sales": []});
     assert_eq!(polled, (200, nothing));
 
     let _worker = system.work().await;
-    let told = events.until(|event| event.is_ready()).await;
+    let told = events.until(Event::is_ready).await;
     assert_eq!(told.last().unwrap().data, json!({"sales": [sale]}));
 }
 
@@ -100,8 +100,8 @@ async fn on_a_cluster_each_sale_is_announced_by_its_own_node() {
     let shoppers = system.shoppers(2).await;
     let mut winner = Events::of_orders(&api, &shoppers[0]).await;
     let mut loser = Events::of_orders(&api, &shoppers[1]).await;
-    winner.until(|event| event.is_ready()).await;
-    loser.until(|event| event.is_ready()).await;
+    winner.until(Event::is_ready).await;
+    loser.until(Event::is_ready).await;
     let channels = sales
         .iter()
         .map(|sale| format!("flashsale:{{{sale}}}:results"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{
-    events::Events,
+    events::{Event, Events},
     system::{OneProcess, System},
     wait_until,
 };
@@ -109,7 +109,7 @@ async fn a_token_that_expires_ends_its_stream() {
     let shopper = api.register("listener").await;
     let issued = tokio::time::Instant::now();
     let mut events = Events::of_orders(&api, &shopper).await;
-    events.until(|event| event.is_ready()).await;
+    events.until(Event::is_ready).await;
     let ended = tokio::time::timeout(Duration::from_secs(70), events.next_or_end()).await;
     assert_eq!(ended.expect("within 5 s of its end"), None);
     let after = issued.elapsed();

@@ -62,10 +62,9 @@ impl Events {
     /// The next block of lines; `None` at the end of the stream.
     pub async fn block(&mut self) -> Option<String> {
         loop {
-            if let Some((block, rest)) = self.unread.split_once("\n\n") {
-                let block = block.to_owned();
-                self.unread = rest.to_owned();
-                return Some(block);
+            if let Some(end) = self.unread.find("\n\n") {
+                let block = self.unread.drain(..end + 2).collect::<String>();
+                return Some(block.trim_end_matches('\n').to_owned());
             }
             // An error: the connection was closed in the middle.
             let chunk = self.response.chunk().await.ok()??;

@@ -145,6 +145,7 @@ pub async fn nothing_is_certain_of_a_sale_whose_holders_are_unknown(engine: impl
     assert_eq!(told().await, [ResultReading::Unknown], "it is being loaded");
 }
 
+#[allow(clippy::unused_async)] // the suite awaits every test
 pub async fn groups_of_sales_have_every_sale_once(engine: impl Engine) {
     let scene = Scene::unknown(engine);
     let mut sales: Vec<_> = (0..20).map(|_| new_sale()).collect();
