@@ -26,7 +26,8 @@ export const Status = ({ is, children }) => html`<span class="status" data-statu
 export const Notice = ({ is, role, children }) => html`<div class="notice" data-status=${is} role=${role}>${children}</div>`;
 
 /** What went wrong, for people. @param {any} error */
-export const words = (error) => (error.isUnanswered ? "The server cannot be reached." : error.message);
+export const words = (error) =>
+  error.code === "timeout" ? "No answer came." : error.isUnanswered ? "The server cannot be reached." : error.message;
 
 /** In the place of what is not there yet. @param {{what: string, failure?: Error | null}} props */
 export const Missing = ({ what, failure }) =>

@@ -7,8 +7,8 @@ import { identity, isOperator, read, signOut } from "./session.js";
 export const WINDOW_SECS = 300;
 /** Numbers that are older are marked as old. */
 export const STALE_SECS = 3;
-/** The overview needs none of the servers that it is about: it answers at once, or the node does not. */
-const OVERVIEW_MS = 3000;
+/** For numbers that are marked as old after that time. */
+const FIGURES_MS = STALE_SECS * 1000;
 const LOG_PAGE = 50;
 const PRODUCT_PAGES = 10;
 
@@ -145,7 +145,7 @@ async function tick() {
   const mine = generation;
   const asked = performance.now();
   try {
-    const overview = await read("overview", OVERVIEW_MS);
+    const overview = await read("overview", FIGURES_MS);
     if (mine !== generation) return;
     takeClock(overview.at, asked);
     live.overview = overview;
@@ -202,7 +202,7 @@ function fail(error) {
 /** @param {number} mine */
 async function readSale(mine) {
   const id = live.saleId;
-  const sale = await read(`sales/${id}`).catch((error) => {
+  const sale = await read(`sales/${id}`, FIGURES_MS).catch((error) => {
     if (error.code !== "not_found") throw error;
     tell({ text: `There is no sale ${id}.` });
   });

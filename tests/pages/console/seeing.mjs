@@ -72,8 +72,10 @@ export const scenarios = {
     const isLedger = (url) => /api\/admin\/(sales|products|actions|users)/.test(url.pathname);
     const down = { status: 503, json: { success: false, error: "", message: "PostgreSQL does not answer.", code: "unavailable" } };
     // Some calls are refused, others hang.
-    await page.route(isLedger, (route) => (route.request().url().includes("actions") ? undefined : route.fulfill(down)));
+    await page.route(isLedger, (route) => (/actions|sales\/\d/.test(route.request().url()) ? undefined : route.fulfill(down)));
+    const hanging = Date.now();
     await page.getByText("The sale cannot be read").waitFor();
+    assert(Date.now() - hanging < 6000, "a balance that is older than three seconds is marked");
     await page.getByText("The lists of sales and products cannot be read").waitFor();
     await bed.axe(page, "without the ledger");
     let overviews = 0;

@@ -50,7 +50,7 @@ export const scenarios = {
   },
 
   "without a connection the page says so, keeps a press for the opening, and comes back": async (bed) => {
-    const sale = await bed.sale({ opensInMs: 20_000, units: 5 });
+    const sale = await bed.sale({ opensInMs: 30_000, units: 5 });
     const proxy = await bed.proxy();
     const page = await bed.page(`/#sale=${sale.id}`, { as: await bed.shopper(), base: proxy.base, expect });
     await stateIs(page, "counting");
@@ -61,7 +61,7 @@ export const scenarios = {
     await page.locator("#buy").click();
     await stateIs(page, "armed");
     proxy.cut();
-    await stateIs(page, "checking", 30_000);
+    await stateIs(page, "checking", 40_000);
     proxy.restore();
     await stateIs(page, "bought");
   },
