@@ -18,8 +18,17 @@ function origin(source, isGateUp) {
   return ` · from the ledger; ${isGateUp ? "the sale is not open in the gate" : "the gate does not answer"}`;
 }
 
-/** @param {{balance: Admin.Balance, isGateUp: boolean}} props */
-export function Balance({ balance, isGateUp }) {
+/** What the units are that are available while the sale is not open. @type {Partial<Record<Admin.Phase, string>>} */
+const AVAILABLE = {
+  draft: "units, not for sale yet",
+  scheduled: "units, not for sale yet",
+  paused: "units, not for sale while it is paused",
+  ended: "units left unsold",
+  cancelled: "units, no longer for sale",
+};
+
+/** @param {{balance: Admin.Balance, phase: Admin.Phase, isGateUp: boolean}} props */
+export function Balance({ balance, phase, isGateUp }) {
   const { total, drift, source } = balance;
   const parts = PARTS.filter(([name]) => name !== "withdrawn" || balance.withdrawn);
   const sum = parts.map(([name]) => number(balance[name])).join(" + ");
@@ -31,8 +40,8 @@ export function Balance({ balance, isGateUp }) {
       ? "Adds up"
       : "Not known: the gate does not answer";
   const shape = isWrong ? "bad" : isGateUp ? "good" : "warn";
-  /** @type {Record<string, string>} */
-  const unusual = isGateUp ? {} : { available: "were left, by the ledger", pending: "not known" };
+  /** @type {Record<string, string | undefined>} */
+  const unusual = isGateUp ? { available: AVAILABLE[phase] } : { available: "were left, by the ledger", pending: "not known" };
   return html`<section class="card balance ${isWrong ? "wrong" : ""}" aria-label="Balance">
     <div class="bar" role="img" aria-label="${words}, of ${number(total)} units. ${verdict}.">
       ${parts.map(

@@ -70,7 +70,7 @@ function editProduct(product) {
     <${Field} name="prior" label="Price before" type="number" min="0" step="any" value=${shown(product?.priorPriceCents)}
       hint="Shown beside the price; may be empty" />
     <${Field} name="description" label="Description" area maxlength="4000" value=${description} />
-    <${Field} name="imageUrl" label="Picture" maxlength="2000" value=${imageUrl} hint="An https address; may be empty" />`;
+    <${Field} name="imageUrl" label="Picture" maxlength="2000" value=${imageUrl} hint="An https address that PAGE_IMAGE_ORIGINS allows, or a path on this server; may be empty" />`;
   /** @param {Admin.Values} values */
   const all = (values) => ({
     sku: values.sku,

@@ -33,6 +33,12 @@ function state({ status, ageMillis }) {
 /** @param {Admin.Outcomes | undefined} outcomes */
 const sum = (outcomes) => (outcomes ? Object.values(outcomes).reduce((all, each) => all + each, 0) : null);
 
+/** The numbers of those that a worker reads. @param {number[] | undefined} numbers */
+function partitions(numbers) {
+  if (!numbers) return "–";
+  return numbers.length === 0 ? "none" : `${numbers.length === 1 ? "partition" : "partitions"} ${numbers.join(", ")}`;
+}
+
 const HEAD = [
   "Process",
   "State",
@@ -61,7 +67,7 @@ const row = (node) => [
   number(node.listeners),
   number(node.ordersPerSec),
   short(node.lagSecs),
-  node.partitions?.join(", ") ?? "–",
+  partitions(node.partitions),
 ];
 
 export function Cluster() {

@@ -5,7 +5,7 @@ import { isUp } from "./alarm.js";
 import { Balance } from "./balance.js";
 import { Chart, CHARTS } from "./charts.js";
 import { Servers } from "./cluster.js";
-import { actorName, number, period, productName, span, time } from "./format.js";
+import { actorName, counted, number, period, productName, span, time } from "./format.js";
 import { Act, Entry, Missing, words } from "./parts.js";
 import { saveOrders } from "./session.js";
 import { editSale, shift, stateOf, steer } from "./steer.js";
@@ -92,7 +92,7 @@ const System = () =>
   html`<section class="card"><h2>System</h2>${
     live.overview
       ? html`<${Servers} overview=${live.overview} />
-  <p class="hint numbers">${number(live.overview.nodes.length)} processes, ${number(figures()?.connections)} connections,
+  <p class="hint numbers">${counted(live.overview.nodes.length, "process", "processes")}, ${counted(figures()?.connections, "connection", "connections")},
     ${` ${number(figures()?.listeners)}`} pages that listen · <a href="#/servers">All of them</a></p>`
       : html`<${Missing} what="The figures" failure=${live.failure} />`
   }</section>`;
@@ -115,7 +115,7 @@ export function Control() {
   const { sale, sales } = live;
   return html`<div class="control">
     ${sale ? html`<${Hero} sale=${sale} />` : sales?.length === 0 ? html`<${Start} />` : html`<${Waiting} />`}
-    ${sale?.balance && html`<${Balance} balance=${sale.balance} isGateUp=${isUp("gate")} />`}
+    ${sale?.balance && html`<${Balance} balance=${sale.balance} phase=${sale.phase} isGateUp=${isUp("gate")} />`}
     <div class="charts">${CHARTS.map((chart) => html`<${Chart} key=${chart.title} ...${chart} />`)}</div>
     <div class="halves"><${System} /><${Recent} /></div></div>`;
 }

@@ -11,6 +11,9 @@ export const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 /** @param {number | null | undefined} value */
 export const number = (value) => (value == null ? "–" : whole.format(value));
 
+/** 1 process, 2 processes @param {number | null | undefined} value @param {string} one @param {string} many */
+export const counted = (value, one, many) => `${number(value)} ${value === 1 ? one : many}`;
+
 /** Three digits at most: 12 ms, 1.2 ms, 0.05 s. @param {number | null | undefined} value */
 export const short = (value) => (value == null ? "–" : value >= 100 ? number(Math.round(value)) : String(+value.toPrecision(2)));
 

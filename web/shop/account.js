@@ -13,6 +13,8 @@ export class Account extends EventTarget {
   #memory = store("localStorage", "flashsale:");
   /** @type {Session | null} */
   session;
+  /** Whether the server ended the session, and nobody has logged in or out since. */
+  wasEnded = false;
   /** @type {import("../shared/text.js").Language} */
   language;
   /** @type {"logIn" | "signUp"} */
@@ -61,7 +63,7 @@ export class Account extends EventTarget {
 
   /** Forgets a token that the server does not accept. */
   forget() {
-    if (this.session) this.#take(null);
+    if (this.session) this.#take(null, true);
   }
 
   /** The texts in another language. */
@@ -153,8 +155,9 @@ export class Account extends EventTarget {
   }
 
   /** @param {Session | null} session */
-  #take(session) {
+  #take(session, wasEnded = false) {
     this.session = session;
+    this.wasEnded = wasEnded;
     this.#memory.set("session", session);
     if (session) this.#memory.set("username", session.username);
     this.dispatchEvent(new Event("change"));

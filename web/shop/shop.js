@@ -86,6 +86,12 @@ function stateNow(sale, press) {
   return stateOf({ sale, now: clock.now(), stage, soldOutUntil, online: sales.isOnline && navigator.onLine });
 }
 
+/** The sentence under the button. @param {import("./state.js").State} state @param {Press} press */
+function hintNow(state, { problem }) {
+  const { session, wasEnded } = account;
+  return hintOf({ state, language, isLoggedIn: session !== null, wasEnded, isOnline: sales.isOnline && navigator.onLine, problem });
+}
+
 /** Shows everything that is known at this moment. */
 function show() {
   clearTimeout(ticking);
@@ -117,8 +123,7 @@ function show() {
   const press = pressOf(sale);
   const state = stateNow(sale, press);
   const ageMs = performance.now() - (sales.readAt.get(sale.id) ?? 0);
-  const isLoggedIn = account.session !== null;
-  showSale({ sale, state, now, language, isLoggedIn, isOnline: sales.isOnline && navigator.onLine, ageMs, problem: press.problem });
+  showSale({ sale, state, now, language, ageMs, hint: hintNow(state, press) });
   showClock(language, clock.precisionMs);
   tell(sale.id, state, Date.parse(sale.startTime) - now, press);
   // Seconds end when the countdown's do, so that the last one ends at the start.
@@ -136,8 +141,7 @@ function tell(saleId, state, remaining, press) {
   last = { saleId, state, remaining };
   if (before.saleId !== saleId) return;
   if (before.state !== state) {
-    const hint = hintOf({ state, language, isLoggedIn: account.session !== null, isOnline: sales.isOnline, problem: press.problem });
-    return announce(`${say(language, `label_${state}`)}. ${hint}`);
+    return announce(`${say(language, `label_${state}`)}. ${hintNow(state, press)}`);
   }
   const mark = phaseIsAhead(state) ? passedMark(before.remaining, remaining) : null;
   if (mark) announce(say(language, mark));
@@ -197,6 +201,7 @@ account.addEventListener("change", () => {
   for (const press of presses.values()) press.enter(account.session);
   results.enter(account.session);
   show();
+  if (account.wasEnded) announce(say(language, "loggedOut"));
 });
 sales.addEventListener("change", () => {
   for (const sale of sales.list) presses.get(sale.id)?.update(sale);

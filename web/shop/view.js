@@ -57,10 +57,9 @@ function addressOf(url) {
 }
 
 /**
- * @param {{sale: Sale, state: import("./state.js").State, now: number, language: Language, isLoggedIn: boolean, isOnline: boolean,
- *   ageMs: number, problem: {code: string, message: string} | null}} facts
+ * @param {{sale: Sale, state: import("./state.js").State, now: number, language: Language, ageMs: number, hint: string}} facts
  */
-export function showSale({ sale, state, now, language, isLoggedIn, isOnline, ageMs, problem }) {
+export function showSale({ sale, state, now, language, ageMs, hint }) {
   /** @param {string} key @param {any[]} values */
   const text = (key, ...values) => say(language, key, ...values);
   const look = LOOKS[state];
@@ -82,7 +81,7 @@ export function showSale({ sale, state, now, language, isLoggedIn, isOnline, age
   else button.removeAttribute("aria-pressed");
   write("buy-label", text(`label_${state}`));
   element("buy-icon", SVGPathElement).setAttribute("d", pathOf(look.icon));
-  write("hint", hintOf({ state, language, isLoggedIn, isOnline, problem }));
+  write("hint", hint);
 
   element("stock", HTMLElement).hidden = phase !== "open" && phase !== "paused";
   write("stock-word", text(`stock_${sale.stock}`));
@@ -100,13 +99,14 @@ export function showSale({ sale, state, now, language, isLoggedIn, isOnline, age
 
 /**
  * The sentence under the button.
- * @param {{state: import("./state.js").State, language: Language, isLoggedIn: boolean, isOnline: boolean,
- *   problem: {code: string, message: string} | null}} facts
+ * @param {{state: import("./state.js").State, language: Language, isLoggedIn: boolean, wasEnded: boolean,
+ *   isOnline: boolean, problem: {code: string, message: string} | null}} facts
  */
-export function hintOf({ state, language, isLoggedIn, isOnline, problem }) {
+export function hintOf({ state, language, isLoggedIn, wasEnded, isOnline, problem }) {
   const isAsking = state === "asking" || state === "checking";
   if (problem && !isAsking) return sayError(language, problem);
-  if (state === "asking" && problem) return say(language, "hint_busy");
+  if (state === "asking" && problem) return say(language, problem.code === "unavailable" ? "hint_unavailable" : "hint_busy");
+  if (wasEnded && state !== "offline") return say(language, "loggedOut");
   if (!isLoggedIn && LOOKS[state].pressable) return say(language, `hint_${state}_loggedOut`);
   if (state === "armed" && !isOnline) return say(language, "hint_armed_offline");
   return say(language, `hint_${state}`);

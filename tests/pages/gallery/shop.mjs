@@ -69,6 +69,15 @@ export const STATES = {
   },
   asking: { sales: () => [sale(-60_000)], attempt: "none", act: press },
   busy: { sales: () => [sale(-60_000)], attempt: error(503, "busy"), act: press, state: "asking" },
+  unavailable: { sales: () => [sale(-60_000)], attempt: error(503, "unavailable"), act: press, state: "asking" },
+  "logged-out": {
+    sales: () => [sale(-60_000)],
+    result: "ended",
+    state: "open",
+    act: async (page) => {
+      await page.locator("#hint", { hasText: /logged out|خروجك/ }).waitFor();
+    },
+  },
   checking: { sales: () => [sale(-60_000)], attempt: "cut", act: press },
   accepted: { sales: () => [sale(-60_000)], attempt: accepted, act: press },
   bought: { sales: () => [sale(-60_000)], attempt: accepted, result: "SUCCESS", act: press },
@@ -142,7 +151,7 @@ export async function enter(page, base, name, language = "en") {
     const data = (value) => answer({ body: { success: true, data: value } });
     if (list === null) return route.abort("connectionrefused");
     if (path.endsWith("/api/time")) return data({ now: new Date().toISOString(), epochMillis: Date.now() });
-    if (path.endsWith("/events")) return answer(error(404, "not_found"));
+    if (path.endsWith("/events")) return answer(result === "ended" ? error(401, "token_invalid") : error(404, "not_found"));
     if (list === "none") return undefined;
     if (path.endsWith("/api/flash-sales")) return data(list);
     if (path.includes("/attempt/")) {

@@ -26,6 +26,7 @@ export default {
     wrong_email: "This is not an e-mail address.",
     wrong_password: "Between 6 and 128 characters, please.",
 
+    loggedOut: "You were logged out. Log in to see your order.",
     prior: "Before the sale: ",
     days: "days",
     hours: "hours",
@@ -82,6 +83,7 @@ export default {
     hint_again_loggedOut: "One each. First you log in.",
     hint_asking: "Your press is on its way.",
     hint_busy: "Many are asking. We keep asking for you; you need not press again.",
+    hint_unavailable: "The shop cannot sell at the moment. We try again by ourselves.",
     hint_checking: "We are checking. You cannot buy twice.",
     hint_accepted: "One is held for you. Your order is being written.",
     hint_bought: "Your order stands. You need not do anything else here.",
