@@ -63,8 +63,8 @@ impl Events {
     pub async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.unread.split_once("\n\n") {
-                let block = block.to_owned();
-                self.unread = rest.to_owned();
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.unread = rest;
                 return Some(block);
             }
             // An error: the connection was closed in the middle.
