@@ -107,7 +107,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "engine::redis",
-        &["clock", "config", "engine", "ids", "port"],
+        &["clock", "config", "engine", "ids", "port", "telemetry"],
     ),
     ("http", &["config", "lifecycle", "limit", "telemetry"]),
     (

@@ -256,7 +256,7 @@ macro_rules! suite {
                 shoppers_are_told_of_a_sale_what_it_and_its_results_say,
                 an_order_that_ends_is_announced,
                 nothing_is_certain_of_a_sale_whose_holders_are_unknown,
-                groups_of_sales_have_every_sale_once,
+                groups_of_sales_have_every_sale_once_and_can_be_followed,
             ]);
             suite!(@tests $engine, terms: [
                 newer_terms_add_and_take_units,

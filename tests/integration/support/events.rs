@@ -62,9 +62,10 @@ impl Events {
     /// The next block of lines; `None` at the end of the stream.
     pub async fn block(&mut self) -> Option<String> {
         loop {
-            if let Some(end) = self.unread.find("\n\n") {
-                let block = self.unread.drain(..end + 2).collect::<String>();
-                return Some(block.trim_end_matches('\n').to_owned());
+            if let Some((block, rest)) = self.unread.split_once("\n\n") {
+                let (block, rest) = (block.to_owned(), rest.to_owned());
+                self.unread = rest;
+                return Some(block);
             }
             // An error: the connection was closed in the middle.
             let chunk = self.response.chunk().await.ok()??;

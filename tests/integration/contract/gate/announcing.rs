@@ -145,11 +145,15 @@ pub async fn nothing_is_certain_of_a_sale_whose_holders_are_unknown(engine: impl
     assert_eq!(told().await, [ResultReading::Unknown], "it is being loaded");
 }
 
-#[allow(clippy::unused_async)] // the suite awaits every test
-pub async fn groups_of_sales_have_every_sale_once(engine: impl Engine) {
+pub async fn groups_of_sales_have_every_sale_once_and_can_be_followed(engine: impl Engine) {
     let scene = Scene::unknown(engine);
     let mut sales: Vec<_> = (0..20).map(|_| new_sale()).collect();
-    let mut grouped = scene.gate.groups(&sales).concat();
+    let groups = scene.gate.groups(&sales);
+    for group in &groups {
+        let followed = scene.gate.announcements(group).await;
+        assert!(followed.is_ok(), "{group:?}");
+    }
+    let mut grouped = groups.concat();
     grouped.sort_unstable();
     sales.sort_unstable();
     assert_eq!(grouped, sales);
