@@ -74,12 +74,14 @@ export const Entry = ({ action, isBrief }) => html`<p class="entry"><b>${sentenc
   ${!isBrief && html`<${Differences} lines=${differences(action.before, action.after)} />`}`;
 
 /** A label, its input, and a hint. @param {Admin.FieldProps} props */
-export function Field({ label, name, hint, options, area, ...rest }) {
-  const attributes = { ...rest, id: `field-${name}`, name, "aria-describedby": hint ? `hint-${name}` : null };
+export function Field({ label, name, hint, options, area, value, ...rest }) {
+  // `value` is what the field begins with: as a property it would be set again whenever the view is drawn, over what was typed meanwhile.
+  const begins = options ? {} : { defaultValue: value };
+  const attributes = { ...rest, ...begins, id: `field-${name}`, name, "aria-describedby": hint ? `hint-${name}` : null };
   const tag = options ? "select" : area ? "textarea" : "input";
   return html`<div class="field"><label for="field-${name}">${label}</label>
     <${tag} ...${attributes}>${options?.map(
-      ([value, text]) => html`<option value=${value} selected=${String(value) === String(rest.value)}>${text}</option>`,
+      ([choice, text]) => html`<option value=${choice} selected=${String(choice) === String(value)}>${text}</option>`,
     )}<//>
     ${hint && html`<span class="hint" id="hint-${name}">${hint}</span>`}</div>`;
 }
