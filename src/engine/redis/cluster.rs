@@ -167,7 +167,7 @@ impl Cluster {
         }
         let links = self.nodes.serving();
         let probes = links.iter().map(|link| link.probe());
-        futures::future::try_join_all(probes).await.map(drop)
+        reply::all(probes).await.map(drop)
     }
 
     pub(super) async fn close(&self) {

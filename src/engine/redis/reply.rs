@@ -2,8 +2,18 @@
 
 use chrono::{DateTime, Utc};
 use fred::prelude::Value;
+use futures::future::join_all;
 
 use crate::port::GateError;
+
+/// Waits for the replies to all of these calls: the values, or the first error. `try_join_all` would drop the other calls at the first
+/// error. A session with a command that nobody waits for cannot tell any more which replies are outstanding, so that every later
+/// CLUSTERDOWN on it would be in doubt.
+pub(super) async fn all<T>(
+    calls: impl IntoIterator<Item = impl Future<Output = Result<T, GateError>>>,
+) -> Result<Vec<T>, GateError> {
+    join_all(calls).await.into_iter().collect()
+}
 
 /// The error for a reply that the script cannot have sent.
 pub(super) fn unexpected(what: &str) -> GateError {

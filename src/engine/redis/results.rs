@@ -8,7 +8,7 @@ use fred::{
     prelude::Value,
     types::{Key, scripts::Script},
 };
-use futures::future::{join_all, try_join_all};
+use futures::future::join_all;
 
 use super::{
     RedisGate, announcements,
@@ -156,7 +156,7 @@ async fn call<'a>(
                 let answer = connection.run(script, keys, args);
                 async move { Ok::<_, GateError>((entries, answer.await?)) }
             });
-        answers.extend(try_join_all(calls).await?);
+        answers.extend(reply::all(calls).await?);
     }
     Ok(answers)
 }
@@ -356,7 +356,7 @@ pub(super) async fn stored(
         let reads = part
             .iter()
             .map(|user| connection.get(result_key(*user, product)));
-        for value in try_join_all(reads).await? {
+        for value in reply::all(reads).await? {
             results.push(if value.is_null() {
                 None
             } else {
