@@ -15,6 +15,6 @@ mod steering;
 pub use balance::{Balance, BalanceSource};
 pub use catalog::{Admission, SaleCatalog, SaleStatus, SaleView};
 pub use gate_clock::GateClock;
-pub use public::{PublicPhase, PublicSale, StockLevel};
+pub use public::{PublicPhase, PublicSale, SaleWithResults, StockLevel};
 pub use refresh::{CatalogCalls, CatalogRefresh};
 pub use steering::{Applied, CancelledOrder, Shifted, Steered, Steering};

@@ -24,7 +24,7 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     lifecycle::Lifecycle,
     port::{Announcement, News, ResultAnnouncements, ResultReading},
-    sale::{PublicPhase, PublicSale, SaleCatalog},
+    sale::{PublicPhase, SaleCatalog, SaleWithResults},
     telemetry::LogThrottle,
 };
 
@@ -347,7 +347,7 @@ impl ResultFeed {
 
 /// The sales of which shoppers may still get results: first those that are sold from, then those that start next, then those that
 /// ended last.
-fn most_relevant(mut sales: Vec<PublicSale>, now: DateTime<Utc>) -> Followed {
+fn most_relevant(mut sales: Vec<SaleWithResults>, now: DateTime<Utc>) -> Followed {
     sales.sort_by_key(|sale| match sale.phase {
         PublicPhase::Open | PublicPhase::Paused => (0, sale.window.start - now),
         PublicPhase::Scheduled => (1, sale.window.start - now),

@@ -44,6 +44,15 @@ pub struct PublicSale {
     pub stock: StockLevel,
 }
 
+/// A sale of which shoppers may have a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SaleWithResults {
+    pub id: SaleId,
+    pub product: ProductId,
+    pub phase: PublicPhase,
+    pub window: SaleWindow,
+}
+
 impl SaleCatalog {
     /// All sales that are scheduled, open, paused, or ended not longer ago than results can be read, by their start.
     #[must_use]
@@ -61,9 +70,14 @@ impl SaleCatalog {
 
     /// The same sales, and those that were cancelled, in the order of their ids: all of which shoppers may have a result.
     #[must_use]
-    pub fn sales_with_results(&self) -> Vec<PublicSale> {
+    pub fn sales_with_results(&self) -> Vec<SaleWithResults> {
         let (now, keep) = (self.now(), self.keep());
-        let mut sales = self.shown(|sale| public(sale, now));
+        let mut sales = self.shown(|sale| SaleWithResults {
+            id: sale.listing.id,
+            product: sale.listing.product,
+            phase: phase(sale.listing.switch, sale.listing.window, now),
+            window: sale.listing.window,
+        });
         sales.retain(|sale| now < sale.window.end + keep);
         sales
     }

@@ -10,10 +10,7 @@ use futures::StreamExt;
 use tokio::sync::broadcast;
 
 use super::*;
-use crate::{
-    port::{AnnouncementStream, GateError, Offer, SaleWindow, ShopperResult},
-    sale::StockLevel,
-};
+use crate::port::{AnnouncementStream, GateError, SaleWindow, ShopperResult};
 
 /// Nobody has a result. Sales that are down neither answer nor announce.
 struct Gate {
@@ -170,7 +167,7 @@ async fn results_are_read_while_the_process_drains_and_nobody_listens_any_more()
 fn open_sales_are_followed_before_the_next_and_those_before_the_last() {
     let now = DateTime::from_timestamp(1_000_000, 0).unwrap();
     let hours = chrono::Duration::hours;
-    let public = |id: i64, phase, start: i64| PublicSale {
+    let public = |id: i64, phase, start: i64| SaleWithResults {
         id: sale(id),
         phase,
         window: SaleWindow {
@@ -178,15 +175,6 @@ fn open_sales_are_followed_before_the_next_and_those_before_the_last() {
             end: now + hours(start + 1),
         },
         product: product(),
-        product_name: String::new(),
-        product_description: String::new(),
-        offer: Offer {
-            image_url: None,
-            price_cents: 1,
-            currency: "EUR".to_owned(),
-            prior_price_cents: None,
-        },
-        stock: StockLevel::Plenty,
     };
     let mut sales = vec![
         public(1, PublicPhase::Open, 0),
