@@ -5,7 +5,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     ids::{SaleId, UserId},
-    port::{Announcement, AnnouncementStream, News},
+    port::{Announcement, AnnouncementStream, News, ResultEntry},
 };
 
 /// Maximum number of announcements that wait for a reader. A reader that misses some is told by the end of its stream.
@@ -43,6 +43,15 @@ impl Announcer {
         let news = news.collect();
         // Without a receiver, which may have gone meanwhile, nobody has to be told.
         let _ = sender.send(Announcement { sale, news });
+    }
+
+    /// Announces that these results were written.
+    pub fn tell_written(&self, results: &[ResultEntry]) {
+        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
+            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
+                self.tell(*sale, || of_sale.iter().map(|entry| entry.user), |_| false);
+            }
+        }
     }
 
     #[must_use]

@@ -107,7 +107,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     (
         "engine::redis",
-        &["clock", "config", "engine", "ids", "port", "telemetry"],
+        &[
+            "clock",
+            "config",
+            "engine",
+            "ids",
+            "port",
+            "rules",
+            "telemetry",
+        ],
     ),
     ("http", &["config", "lifecycle", "limit", "telemetry"]),
     (

@@ -23,9 +23,10 @@ use super::{
 use crate::{
     ids::{LedgerTag, ProductId, SaleId, UserId},
     port::{
-        GateError, PurchaseResult, ResultEntry, ResultQuery, ResultReading, ShopperResult,
-        ShopperResults,
+        GateError, PurchaseResult, ResultEntry, ResultQuery, ResultReading, ShopperResults,
+        Standing,
     },
+    rules::shopper_result::{Holders, reading},
     telemetry::LogThrottle,
 };
 
@@ -325,19 +326,9 @@ pub(super) async fn of_sale(
             let written = units.iter().map(|(_, written)| of_sale(written));
             written.collect::<Result<Vec<_>, GateError>>()?
         };
-        all.extend(units.iter().zip(written).map(|((unit, _), written)| {
-            match (unit, written) {
-                (UnitState::Pending, _) => ResultReading::Is(ShopperResult::Pending),
-                (UnitState::Ordered, _) | (_, Some(PurchaseResult::Success)) => {
-                    ResultReading::Is(ShopperResult::Success)
-                }
-                // While the sale is being loaded its holders are not known.
-                (UnitState::Closed, _) | (UnitState::Unlisted, None) => ResultReading::Unknown,
-                (UnitState::None | UnitState::Unlisted, Some(PurchaseResult::Failed)) => {
-                    ResultReading::Is(ShopperResult::Failed)
-                }
-                (UnitState::None, None) => ResultReading::Nothing,
-            }
+        all.extend(units.iter().zip(written).map(|((unit_state, _), written)| {
+            let (unit, holders) = unit_state.known();
+            reading(unit, written, holders)
         }));
     }
     Ok(all)
@@ -391,6 +382,17 @@ enum UnitState {
 }
 
 impl UnitState {
+    /// The unit, and what is known of the sale's holders.
+    fn known(self) -> (Option<Standing>, Holders) {
+        match self {
+            Self::None => (None, Holders::Complete),
+            Self::Unlisted => (None, Holders::Absent),
+            Self::Closed => (None, Holders::InDoubt),
+            Self::Pending => (Some(Standing::Pending), Holders::Complete),
+            Self::Ordered => (Some(Standing::Success), Holders::Complete),
+        }
+    }
+
     fn result(self) -> Option<PurchaseResult> {
         (self == Self::Ordered).then_some(PurchaseResult::Success)
     }

@@ -9,21 +9,17 @@ use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
         AnnouncementStream, EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording,
-        PurchaseResult, ResultAnnouncements, ResultEntry, ResultReading, Settlement, ShopperResult,
+        PurchaseResult, ResultAnnouncements, ResultEntry, ResultReading, Settlement,
         ShopperResults, Standing,
     },
+    rules::shopper_result::{Holders, reading},
 };
 
 #[async_trait]
 impl ShopperResults for MemoryGate {
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
         self.results.write(results.to_vec()).await?;
-        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
-            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
-                let users = || of_sale.iter().map(|entry| entry.user);
-                self.announced.tell(*sale, users, |_| false);
-            }
-        }
+        self.announced.tell_written(results);
         Ok(())
     }
 
@@ -68,21 +64,14 @@ impl ResultAnnouncements for MemoryGate {
         users: &[UserId],
     ) -> Result<Vec<ResultReading>, GateError> {
         let stored = self.results.stored(sale, product, users.to_vec()).await?;
-        let loading = self.with(sale, |sale, _| sale.is_loading());
-        let told = users.iter().zip(stored).map(|(user, stored)| {
-            match (self.standing(sale, *user), stored) {
-                (Some(Standing::Pending), _) => ResultReading::Is(ShopperResult::Pending),
-                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
-                    ResultReading::Is(ShopperResult::Success)
-                }
-                // Nobody knows who holds a unit while the sale is being loaded.
-                (None, Some(PurchaseResult::Failed)) if loading != Some(true) => {
-                    ResultReading::Is(ShopperResult::Failed)
-                }
-                (None, _) if loading == Some(false) => ResultReading::Nothing,
-                (None, _) => ResultReading::Unknown,
-            }
-        });
+        let holders = match self.with(sale, |sale, _| sale.is_loading()) {
+            None => Holders::Absent,
+            Some(true) => Holders::InDoubt,
+            Some(false) => Holders::Complete,
+        };
+        let of_all = users.iter().zip(stored);
+        let told =
+            of_all.map(|(user, stored)| reading(self.standing(sale, *user), stored, holders));
         Ok(told.collect())
     }
 }

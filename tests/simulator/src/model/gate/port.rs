@@ -12,9 +12,10 @@ use flashsale::{
         LoadStep, LoadToken, Movement, MovementId, MovementMode, OutcomeRecording, PendingAttempts,
         PendingEntry, PurchaseResult, ReleaseOutcome, Reservations, ReserveOutcome,
         ResultAnnouncements, ResultEntry, ResultReading, SaleLoading, SaleStatus, SaleTerms,
-        SaleTermsControl, Settlement, ShopperResult, ShopperResults, Standing, TermsOutcome,
-        UnloadOutcome, WithdrawOutcome,
+        SaleTermsControl, Settlement, ShopperResults, Standing, TermsOutcome, UnloadOutcome,
+        WithdrawOutcome,
     },
+    rules::shopper_result::{Holders, reading},
 };
 
 use super::{Kept, Kind, ModelGate, forget_results, result_of};
@@ -32,22 +33,16 @@ impl ResultAnnouncements for ModelGate {
         users: &[UserId],
     ) -> Result<Vec<ResultReading>, GateError> {
         let stored = self.stored_results(sale, product, users).await?;
-        let is_sure = self.with_sure(sale, |sale, _| !sale.is_loading()) == Some(true);
-        let in_force = self.with_sure(sale, |_, _| ()).is_some();
-        let known = self.with_own(sale, |_, _| ()).is_some();
-        let told = users.iter().zip(stored).map(|(user, stored)| {
-            match (self.standing(sale, *user), stored) {
-                (Some(Standing::Pending), _) => ResultReading::Is(ShopperResult::Pending),
-                (Some(Standing::Success), _) | (None, Some(PurchaseResult::Success)) => {
-                    ResultReading::Is(ShopperResult::Success)
-                }
-                (None, Some(PurchaseResult::Failed)) if in_force || !known => {
-                    ResultReading::Is(ShopperResult::Failed)
-                }
-                (None, _) if is_sure => ResultReading::Nothing,
-                (None, _) => ResultReading::Unknown,
-            }
-        });
+        let is_loaded = self.with_sure(sale, |sale, _| !sale.is_loading()) == Some(true);
+        let is_known = self.with_own(sale, |_, _| ()).is_some();
+        let holders = match (is_loaded, is_known) {
+            (true, _) => Holders::Complete,
+            (false, true) => Holders::InDoubt,
+            (false, false) => Holders::Absent,
+        };
+        let of_all = users.iter().zip(stored);
+        let told =
+            of_all.map(|(user, stored)| reading(self.standing(sale, *user), stored, holders));
         Ok(told.collect())
     }
 }
@@ -80,12 +75,7 @@ impl Reservations for ModelGate {
 impl ShopperResults for ModelGate {
     async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
         self.write(results);
-        for of_sale in results.chunk_by(|a, b| a.sale == b.sale) {
-            if let Some(ResultEntry { sale, .. }) = of_sale.first() {
-                let users = || of_sale.iter().map(|entry| entry.user);
-                self.announced.tell(*sale, users, |_| false);
-            }
-        }
+        self.announced.tell_written(results);
         Ok(())
     }
 
