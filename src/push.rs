@@ -1,8 +1,8 @@
 //! Push: what clients that listen are told without asking, from memory. `sales` follows the catalog, `results` the gate's
 //! announcements; the streams themselves are made by `api`.
 //!
-//! Whoever begins to listen is told the present state first, and later the latest one: nothing is queued, and a lost message costs
-//! nothing. While nobody listens nothing is read, and nothing subscribed to.
+//! A listener is told the present state first, and later the latest one: nothing is queued, and a lost message costs nothing. Without
+//! listeners nothing is read, and nothing is subscribed to.
 
 mod results;
 mod sales;

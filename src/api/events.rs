@@ -95,10 +95,8 @@ pub async fn sale(
     catalog: Data<SaleCatalog>,
     seats: Data<ListenerSeats>,
 ) -> Result<HttpResponse, ApiError> {
-    if catalog.public_sale(sale.0).is_none() {
-        return Err(ErrorCode::SaleNotFound.into());
-    }
     if !wants_stream(&request) {
+        catalog.public_sale(sale.0).ok_or(ErrorCode::SaleNotFound)?;
         return Ok(stream_of(&request, stream::empty()));
     }
     let (now, news) = feed.listen(sale.0).map_err(|refused| match refused {
@@ -117,8 +115,9 @@ pub async fn sale(
 /// shopper has a result or holds a unit, then `event: ready`, then one `event: result` for every change; `NONE` says that the
 /// order has ended and the shopper may buy again. The `data` of `ready` is `{"sales":[…]}`: the ids of the sales that were read with
 /// certainty. In those of them without a `result` the shopper has no order; of sales that are not among them nothing is known. It
-/// comes again when more sales are certain. Events have an `id`, a number that goes up on this node. Between them come comments, every 15 s or so. The stream ends with the token or its session, and when the server stops:
-/// connect again after `retry` milliseconds.
+/// comes again when more sales are certain. Events have an `id`, a number that goes up on this node. Between them come comments,
+/// every 15 s or so. The stream ends with the token or its session, and when the server stops: connect again after `retry`
+/// milliseconds.
 #[utoipa::path(
     get, path = "/api/orders/events", operation_id = "orderEvents", tag = "Orders", security(("bearer" = [])),
     responses((status = 200, description = "Events, until one side ends it.", body = ResultEvent, content_type = "text/event-stream"))

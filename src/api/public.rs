@@ -4,14 +4,14 @@ use std::hash::{DefaultHasher, Hasher};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, EntityTag, HeaderValue},
+    http::header::{CACHE_CONTROL, CONTENT_TYPE, EntityTag, HeaderValue},
     web::Data,
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{
-    http::{ApiError, ErrorCode, PathId, Success, is_known, timestamp},
+    http::{ApiError, ErrorCode, PathId, Success, tagged, timestamp},
     ids::SaleId,
     sale::{PublicPhase, PublicSale, SaleCatalog, StockLevel},
 };
@@ -151,16 +151,9 @@ fn cacheable(request: &HttpRequest, body: &impl Serialize) -> HttpResponse {
     let mut hash = DefaultHasher::new();
     hash.write(body.as_bytes());
     let tag = EntityTag::new_weak(format!("{:016x}", hash.finish()));
-    let known = is_known(request, &tag);
-    let mut answer = if known {
-        HttpResponse::NotModified()
-    } else {
-        HttpResponse::Ok()
-    };
-    answer
-        .insert_header((ETAG, tag))
-        .insert_header((CACHE_CONTROL, CACHING));
-    if known {
+    let (mut answer, is_known) = tagged(request, tag);
+    answer.insert_header((CACHE_CONTROL, CACHING));
+    if is_known {
         return answer.finish();
     }
     answer

@@ -15,7 +15,7 @@ use crate::{
     push::{NotRead, ResultFeed, ShopperState},
 };
 
-/// After how long a shopper who asks too often at once asks again.
+/// `Retry-After` for a shopper who has too many readings under way.
 const TOO_MANY: Duration = Duration::from_secs(2);
 
 /// A shopper's results.

@@ -8,7 +8,7 @@ use crate::{
     port::{Announcement, AnnouncementStream, News, ResultEntry},
 };
 
-/// Maximum number of announcements that wait for a reader. A reader that misses some is told by the end of its stream.
+/// Maximum number of announcements that wait for a reader. The stream of a reader that has missed some ends.
 const WAITING: usize = 1024;
 
 /// Tells those who follow sales. It costs nothing while nobody does.

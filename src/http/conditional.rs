@@ -3,9 +3,11 @@
 use std::future::{Ready, ready};
 
 use actix_web::{
-    FromRequest, HttpRequest,
+    FromRequest, HttpRequest, HttpResponse, HttpResponseBuilder,
     dev::Payload,
-    http::header::{EntityTag, Header, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IfNoneMatch},
+    http::header::{
+        ETAG, EntityTag, Header, HeaderMap, HeaderName, HeaderValue, IF_MATCH, IfNoneMatch,
+    },
 };
 
 use super::{ApiError, ErrorCode};
@@ -48,9 +50,20 @@ impl FromRequest for IdempotencyKey {
     }
 }
 
-/// Whether a client has what this tag stands for (RFC 9110, 13.1.2).
+/// Begins an answer with this tag: 304 if the client has the content already (RFC 9110, 13.1.2). True if so: nothing is added then.
 #[must_use]
-pub fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
+pub fn tagged(request: &HttpRequest, tag: EntityTag) -> (HttpResponseBuilder, bool) {
+    let is_known = is_known(request, &tag);
+    let mut answer = if is_known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    answer.insert_header((ETAG, tag));
+    (answer, is_known)
+}
+
+fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
     match IfNoneMatch::parse(request) {
         Ok(IfNoneMatch::Any) => true,
         Ok(IfNoneMatch::Items(tags)) => tags.iter().any(|known| known.weak_eq(tag)),

@@ -11,8 +11,8 @@ use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     body::SizedStream,
     http::header::{
-        ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, ETAG, Encoding,
-        EntityTag, Header, HeaderName, HeaderValue, VARY,
+        ACCEPT_ENCODING, AcceptEncoding, CACHE_CONTROL, CONTENT_ENCODING, Encoding, EntityTag,
+        Header, HeaderName, HeaderValue, VARY,
     },
     web::Bytes,
 };
@@ -20,7 +20,7 @@ use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use futures::{Stream, stream};
 use sha2::{Digest, Sha256};
 
-use super::is_known;
+use super::tagged;
 
 /// Browsers ask every time whether their copy is the current one: after an upgrade, page and files fit together at once.
 pub const REVALIDATED: HeaderValue = HeaderValue::from_static("no-cache");
@@ -71,20 +71,14 @@ impl StaticFile {
         let gzip = takes_gzip(request);
         let encoding = if gzip { "gzip" } else { "plain" };
         let tag = EntityTag::new_strong(format!("{}-{encoding}", self.digest));
-        let known = is_known(request, &tag);
-        let mut answer = if known {
-            HttpResponse::NotModified()
-        } else {
-            HttpResponse::Ok()
-        };
+        let (mut answer, is_known) = tagged(request, tag);
         answer
-            .insert_header((ETAG, tag))
             .insert_header((CACHE_CONTROL, caching))
             .append_header((VARY, HeaderValue::from_name(ACCEPT_ENCODING)));
         for (name, value) in headers {
             answer.append_header((name.clone(), value.clone()));
         }
-        if known {
+        if is_known {
             return answer.finish();
         }
         answer.content_type(self.content_type);

@@ -34,7 +34,7 @@ const BATCH: usize = 400;
 const AT_ONCE: usize = 8;
 /// Most sales that are followed.
 const MAX_SALES: usize = 64;
-/// How often it is looked whether other sales are listed, and whether anybody still listens.
+/// Interval between checks whether other sales are listed, and whether anybody still listens.
 const CHECK: Duration = Duration::from_millis(500);
 /// Checks in which all results are read again, a share each time, for announcements that were lost without a trace: a minute.
 const REREAD_CHECKS: usize = 120;
@@ -42,7 +42,7 @@ const REREAD_CHECKS: usize = 120;
 const RESUBSCRIBE: Duration = Duration::from_secs(2);
 /// Pause after a subscription that broke.
 const BROKEN: Duration = Duration::from_millis(500);
-/// How often it is looked whether sales that are in doubt are certain again.
+/// Interval between readings of sales in doubt, to find those that are certain again.
 const PROBE: Duration = Duration::from_secs(2);
 /// How long [`ResultFeed::read_once`] waits.
 const PATIENCE: Duration = Duration::from_secs(5);

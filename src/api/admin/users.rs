@@ -65,5 +65,5 @@ pub async fn show(
     Ok(HttpResponse::Ok().json(Success::new(UserBody::from(&found))))
 }
 
-/// What is told of an id that no account has.
+/// The message for an id that no account has.
 pub(super) const UNKNOWN: &str = "No account has this id.";
