@@ -16,6 +16,7 @@ mod gate;
 mod ledger;
 mod log;
 mod ports;
+mod scopes;
 
 pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
 pub use accounts::{
@@ -58,6 +59,7 @@ pub use log::{
     Partition, RawRecord,
 };
 pub use ports::Ports;
+pub use scopes::{Scope, Scopes, UnknownScope};
 
 /// A server behind one of the ports did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

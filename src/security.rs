@@ -42,10 +42,12 @@ pub enum Event {
     DeadLetter,
     /// A token without the right for it was used on a path of operators.
     AdminAccess,
+    /// A token without the scope for it was used on a path of the shop's programs.
+    ServiceAccess,
 }
 
 impl Event {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
@@ -55,6 +57,7 @@ impl Event {
         Self::Account,
         Self::DeadLetter,
         Self::AdminAccess,
+        Self::ServiceAccess,
     ];
 
     const fn name(self) -> &'static str {
@@ -68,6 +71,7 @@ impl Event {
             Self::Account => "account",
             Self::DeadLetter => "dead_letter",
             Self::AdminAccess => "admin_access",
+            Self::ServiceAccess => "service_access",
         }
     }
 }
