@@ -168,6 +168,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["hyper"], &["stress/"]),
     (&["hyper_util"], &["stress/"]),
     (&["http_body_util"], &["stress/"]),
+    (&["reqwest"], &["outgoing"]),
     (&["rskafka"], &["engine/kafka"]),
     (&["kafka_protocol"], &["engine/kafka"]),
     (
