@@ -20,6 +20,7 @@ mod readiness;
 mod results;
 mod router;
 mod sale;
+mod service;
 mod shopper;
 mod table;
 

@@ -49,10 +49,10 @@ pub use gate::{
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NewUser,
-    Offer, PasswordHashOutcome, Position, Registration, Rejection, SaleListing, SaleListings,
-    SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser,
-    Withdrawals,
+    EndedOrder, EndedOrders, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member,
+    NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, Position, Registration, Rejection,
+    SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
+    ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
 };
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,

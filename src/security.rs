@@ -44,10 +44,12 @@ pub enum Event {
     AdminAccess,
     /// A token without the scope for it was used on a path of the shop's programs.
     ServiceAccess,
+    /// A program asked for a token.
+    ServiceToken,
 }
 
 impl Event {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
@@ -58,6 +60,7 @@ impl Event {
         Self::DeadLetter,
         Self::AdminAccess,
         Self::ServiceAccess,
+        Self::ServiceToken,
     ];
 
     const fn name(self) -> &'static str {
@@ -72,6 +75,7 @@ impl Event {
             Self::DeadLetter => "dead_letter",
             Self::AdminAccess => "admin_access",
             Self::ServiceAccess => "service_access",
+            Self::ServiceToken => "service_token",
         }
     }
 }

@@ -12,7 +12,7 @@ use super::{
     router, table,
 };
 use crate::{
-    auth::{Auth, Directory, Tokens},
+    auth::{Auth, Directory, ServiceAccountDesk, Tokens},
     clock::Clock,
     config::ServerConfig,
     http::Statuses,
@@ -49,6 +49,7 @@ pub struct Operators {
     pub overview: Arc<OverviewSource>,
     pub accounts: Arc<dyn AccountStore>,
     pub credentials: Arc<dyn Credentials>,
+    pub service_accounts: ServiceAccountDesk,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -95,6 +96,7 @@ impl App {
             overview,
             accounts,
             credentials,
+            service_accounts,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -106,6 +108,7 @@ impl App {
             .app_data(Data::from(reports))
             .app_data(Data::from(overview))
             .app_data(Data::from(accounts))
+            .app_data(Data::new(service_accounts))
             .app_data(Data::from(credentials));
         self.probes.clone().install(config);
     }

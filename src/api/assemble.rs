@@ -15,7 +15,7 @@ use super::{
 };
 
 use crate::{
-    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
+    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, ServiceAccountDesk, Tokens},
     config::{Config, ServerConfig},
     http::{self, OpenConnections},
     ids::LedgerId,
@@ -71,7 +71,9 @@ pub async fn serve(
 ) -> anyhow::Result<App> {
     let accounts = Arc::clone(&backoffice.accounts);
     let figures = Arc::clone(&backoffice.figures);
-    let operators = operators(lifecycle, config, &ports, backoffice);
+    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
+    let directory = Arc::clone(&sessions.directory);
+    let operators = operators(lifecycle, config, &ports, backoffice, directory);
     let lag = watch_settlement(lifecycle, ports.clone());
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
@@ -79,7 +81,6 @@ pub async fn serve(
     let catalog = || Arc::clone(&services.catalog);
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
     let result_feed = ResultFeed::start(lifecycle, ports.gate.clone(), catalog());
-    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
     let Ports {
         gate,
         log,
@@ -242,6 +243,7 @@ fn operators(
     config: &Config,
     ports: &Ports,
     backoffice: Backoffice,
+    directory: Arc<Directory>,
 ) -> Operators {
     let group = config.kafka.consumer_group.clone();
     let letters = Arc::new(DeadLetters {
@@ -256,6 +258,12 @@ fn operators(
         counted.keep_counting(stop).await;
     });
     Operators {
+        service_accounts: ServiceAccountDesk {
+            accounts: Arc::clone(&backoffice.accounts),
+            actions: Arc::clone(&backoffice.administration),
+            clock: Arc::clone(&ports.clock),
+            directory: Some(directory),
+        },
         accounts: backoffice.accounts,
         credentials: ports.ledger.clone(),
         overview: Arc::new(OverviewSource {

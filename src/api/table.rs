@@ -5,7 +5,7 @@
 use super::{
     accounts, admin, docs, events, health, orders, pages, public, results,
     router::{ATTEMPT_PATH, Endpoint, get, post},
-    sale,
+    sale, service,
 };
 use crate::{
     config::ServerConfig,
@@ -185,6 +185,7 @@ pub(super) fn api() -> Vec<Endpoint> {
     ];
     table.extend(probes());
     table.extend(admin::table());
+    table.extend(service::table());
     table.extend(console());
     table.extend([
         get("index", "/", &[], pages::index),

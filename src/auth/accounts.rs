@@ -18,7 +18,8 @@ use crate::{
         Access, AccountChanges, AccountDirectory, AccountMarks, AccountPage, AccountPosition,
         AccountStore, CommittedOffsets, Credentials, FoundAccount, GateError, LedgerError, Listed,
         LogEnds, LogError, NewUser, Offset, Partition, PasswordHashOutcome, Registration,
-        ResetHash, Role, SessionRule, StoredUser,
+        ResetHash, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts, SessionRule,
+        StoredUser,
     },
 };
 
@@ -188,6 +189,31 @@ impl Credentials for Accounts {
         };
         new.clone_into(&mut account.password_hash);
         Ok(PasswordHashOutcome::Replaced)
+    }
+}
+
+/// Service accounts are tested on the ledgers that keep them.
+#[async_trait]
+impl ServiceAccounts for Accounts {
+    async fn service_account(&self, _: &str) -> Result<Option<ServiceAccount>, LedgerError> {
+        broken()
+    }
+
+    async fn service_accounts(
+        &self,
+        _: Option<UserId>,
+        _: u32,
+    ) -> Result<Vec<ServiceAccount>, LedgerError> {
+        broken()
+    }
+
+    async fn set_service_access(
+        &self,
+        _: UserId,
+        _: Scopes,
+        _: Option<SecretHash>,
+    ) -> Result<Option<SessionRule>, LedgerError> {
+        broken()
     }
 }
 

@@ -23,6 +23,11 @@ pub enum AuthError {
     KnownPassword,
     #[error("the reset token is unknown, used or expired")]
     ResetTokenInvalid,
+    /// No such service account, not its secret, or it is disabled: nobody is told which.
+    #[error("the client id or the client secret is wrong")]
+    InvalidClient,
+    #[error("the account does not have a scope that was asked for")]
+    InvalidScope,
     #[error(transparent)]
     TooMany(#[from] TooMany),
     #[error(transparent)]
@@ -41,7 +46,11 @@ impl AuthError {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::WrongCredentials | Self::Disabled | Self::KnownPassword | Self::ResetTokenInvalid
+            Self::WrongCredentials
+                | Self::Disabled
+                | Self::KnownPassword
+                | Self::ResetTokenInvalid
+                | Self::InvalidClient
         )
     }
 }

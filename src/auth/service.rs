@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use metrics::counter;
 
 use super::{
@@ -42,7 +42,7 @@ pub struct Auth {
     pub(super) directory: Arc<Directory>,
     pub(super) limits: AuthLimits,
     pub(super) passwords: Passwords,
-    tokens: Arc<Tokens>,
+    pub(super) tokens: Arc<Tokens>,
     pub(super) clock: Arc<dyn Clock>,
     /// Accounts that may do more than a shopper's cannot be logged in to with a password that everybody knows.
     pub(super) refuses_known: bool,
@@ -212,12 +212,16 @@ impl Auth {
         }
     }
 
+    /// The time that a new token of the account says: now, unless this node's clock is behind the ledger's. A token older than its
+    /// account is refused, and so is one that is not younger than those that were ended.
+    pub(super) fn issue_time(&self, user: &StoredUser) -> DateTime<Utc> {
+        let ended = DateTime::from_timestamp(user.sessions.valid_from, 0).unwrap_or_default();
+        self.clock.now().max(user.created_at).max(ended)
+    }
+
     /// A token of the account from now on.
     pub(super) fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
-        // This node's clock may be behind the ledger's: a token older than its account is refused, and so is one that is not
-        // younger than those that were ended.
-        let ended = DateTime::from_timestamp(user.sessions.valid_from, 0).unwrap_or_default();
-        let now = self.clock.now().max(user.created_at).max(ended);
+        let now = self.issue_time(user);
         let token = self
             .tokens
             .issue(user.id, &user.username, user.role, now)
@@ -240,6 +244,8 @@ pub(super) fn outcome_label(failure: Option<&AuthError>) -> &'static str {
         Some(AuthError::Disabled) => "disabled",
         Some(AuthError::KnownPassword) => "known_password",
         Some(AuthError::ResetTokenInvalid) => "reset_token_invalid",
+        Some(AuthError::InvalidClient) => "invalid_client",
+        Some(AuthError::InvalidScope) => "invalid_scope",
         Some(AuthError::Account(AccountRefusal::Unknown | AccountRefusal::Ended)) => "no_account",
         Some(AuthError::TooMany(_)) => "too_many",
         Some(AuthError::Password(PasswordError::Busy)) => "busy",

@@ -27,6 +27,7 @@ mod results;
 mod sales;
 mod schema;
 pub mod seed;
+mod service_accounts;
 mod settle;
 mod store;
 mod users;

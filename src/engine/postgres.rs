@@ -25,6 +25,7 @@ pub mod rights;
 mod sales;
 mod schema;
 pub mod seed;
+mod service_accounts;
 mod session;
 mod settle;
 mod transport;

@@ -11,6 +11,7 @@ mod dead_letter_decisions;
 mod ended_orders;
 mod probe;
 mod sales;
+mod service_accounts;
 mod settling;
 mod withdrawals;
 
@@ -23,6 +24,7 @@ pub use dead_letter_decisions::DeadLetterDecisions;
 pub use ended_orders::{EndedOrder, EndedOrders};
 pub use probe::LedgerProbe;
 pub use sales::{Offer, SaleListing, SaleListings, SaleSnapshot};
+pub use service_accounts::{NO_PASSWORD, SecretHash, ServiceAccount, ServiceAccounts};
 pub use settling::{Rejection, SettleBatch, SettleError, Settling};
 pub use withdrawals::Withdrawals;
 

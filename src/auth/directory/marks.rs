@@ -50,7 +50,7 @@ impl Directory {
     }
 
     /// The id above which a new account's has to be.
-    async fn ids_above(&self) -> Result<i64, AccountRefusal> {
+    pub(crate) async fn ids_above(&self) -> Result<i64, AccountRefusal> {
         let engines = &self.engines;
         let (ledger, offsets) = (engines.ledger.as_ref(), engines.offsets.as_ref());
         let (gate, log) = (engines.gate.as_ref(), engines.log.as_ref());

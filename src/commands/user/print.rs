@@ -3,9 +3,9 @@
 use serde::Serialize;
 
 use crate::{
-    api::admin::body::UserBody,
-    auth::{RESET_LIFETIME, ResetToken},
-    port::{Access, StoredUser},
+    api::admin::body::{ServiceAccountBody, UserBody},
+    auth::{ClientSecret, RESET_LIFETIME, ResetToken},
+    port::{Access, ServiceAccount, StoredUser},
     terminal::{Plain, print_json, say},
 };
 
@@ -47,6 +47,27 @@ pub(super) fn changed(
     line(user);
     if let Some(password) = password {
         say!("password: {password}  (shown once)");
+    }
+    Ok(())
+}
+
+/// A service account after a change, with its new secret.
+pub(super) fn service(
+    account: &ServiceAccount,
+    said: &str,
+    secret: Option<&ClientSecret>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let secret = secret.map(|secret| secret.reveal().to_owned());
+    if json {
+        print_json(&ServiceAccountBody::of(account, secret))?;
+        return Ok(());
+    }
+    say!("{said}:");
+    line(&account.user);
+    say!("scopes: {}", account.scopes);
+    if let Some(secret) = secret {
+        say!("client secret: {secret}  (shown once; for POST /api/service/token)");
     }
     Ok(())
 }

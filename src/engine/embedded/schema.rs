@@ -181,3 +181,12 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(users, account_changes);
+
+diesel::table! {
+    service_credentials (user_id) {
+        user_id -> BigInt,
+        scopes -> Text,
+        secret_hash -> Binary,
+        changed_at -> BigInt,
+    }
+}

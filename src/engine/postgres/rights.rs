@@ -19,7 +19,7 @@ pub const RIGHTS: &[&str] = &[
     "UPDATE (password_hash, updated_at) ON users",
     // Logging out and changing a password. Roles and disabling are for the owner of the tables.
     "UPDATE (tokens_valid_from) ON users",
-    "SELECT, INSERT, UPDATE, DELETE ON password_resets",
+    "SELECT, INSERT, UPDATE, DELETE ON password_resets, service_credentials",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",

@@ -92,6 +92,8 @@ pub enum ActionName {
     DisableUser,
     EnableUser,
     SetPassword,
+    SetScopes,
+    RenewSecret,
     /// Written by a newer version of the program. This one never writes it.
     Unknown,
 }
@@ -121,6 +123,8 @@ impl ActionName {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::SetScopes => "set_scopes",
+            Self::RenewSecret => "renew_secret",
             Self::Unknown => "unknown",
         }
     }
@@ -128,7 +132,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 20] = [
+        const ALL: [ActionName; 22] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -149,6 +153,8 @@ impl ActionName {
             ActionName::DisableUser,
             ActionName::EnableUser,
             ActionName::SetPassword,
+            ActionName::SetScopes,
+            ActionName::RenewSecret,
         ];
         let known = ALL.into_iter().find(|action| action.as_str() == name);
         known.unwrap_or(Self::Unknown)
