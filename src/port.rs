@@ -12,11 +12,13 @@ mod admin;
 mod attempt;
 mod cluster_figures;
 mod dead_letters;
+mod event_topic;
 mod gate;
 mod ledger;
 mod log;
 mod ports;
 mod scopes;
+mod webhooks;
 
 pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
 pub use accounts::{
@@ -38,6 +40,7 @@ pub use dead_letters::{
     DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
     InvalidDeadLetterId,
 };
+pub use event_topic::{EventRecord, EventTopic};
 pub use gate::{
     AccountMarks, Announcement, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
     EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
@@ -49,10 +52,12 @@ pub use gate::{
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member,
-    NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, Position, Registration, Rejection,
-    SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
-    ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
+    EndedOrder, EndedOrders, EventBatch, EventFeed, EventOrder, EventPage, EventPositions,
+    EventSubject, EventTerms, EventType, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe,
+    Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents, Position,
+    Registration, Rejection, SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome,
+    ServiceAccount, ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling,
+    StoredUser, Withdrawals,
 };
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,
@@ -60,6 +65,10 @@ pub use log::{
 };
 pub use ports::Ports;
 pub use scopes::{Scope, Scopes, UnknownScope};
+pub use webhooks::{
+    Delivery, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState,
+    Webhooks,
+};
 
 /// A server behind one of the ports did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

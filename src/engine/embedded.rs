@@ -12,6 +12,7 @@ mod beside;
 mod connect;
 mod directory;
 mod ended;
+mod events;
 pub mod export;
 mod gate;
 mod identity;
@@ -33,6 +34,7 @@ mod store;
 mod users;
 mod values;
 mod wal;
+mod webhooks;
 
 pub use beside::{LedgerBeside, copy};
 pub use directory::DataDirectory;

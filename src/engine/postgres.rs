@@ -11,6 +11,7 @@ mod audit;
 mod connect;
 mod crowd;
 mod ended;
+mod events;
 mod failure;
 mod identity;
 pub mod import;
@@ -32,6 +33,7 @@ mod transport;
 mod unnamed;
 mod users;
 mod watch;
+mod webhooks;
 
 pub use connect::ConnectError;
 pub use crowd::Crowd;

@@ -9,6 +9,7 @@ mod consumer_group;
 mod credentials;
 mod dead_letter_decisions;
 mod ended_orders;
+mod events;
 mod probe;
 mod sales;
 mod service_accounts;
@@ -22,6 +23,10 @@ pub use consumer_group::{ConsumerGroup, Lease, Member, Position, SeekOutcome};
 pub use credentials::{Credentials, PasswordHashOutcome, StoredUser};
 pub use dead_letter_decisions::DeadLetterDecisions;
 pub use ended_orders::{EndedOrder, EndedOrders};
+pub use events::{
+    EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, EventTerms,
+    EventType, PendingEvents,
+};
 pub use probe::LedgerProbe;
 pub use sales::{Offer, SaleListing, SaleListings, SaleSnapshot};
 pub use service_accounts::{NO_PASSWORD, SecretHash, ServiceAccount, ServiceAccounts};
@@ -42,6 +47,8 @@ pub trait Ledger:
     + CommittedOffsets
     + Withdrawals
     + EndedOrders
+    + EventFeed
+    + EventPositions
     + DeadLetterDecisions
     + LedgerAudit
     + LedgerProbe

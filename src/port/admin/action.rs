@@ -94,6 +94,10 @@ pub enum ActionName {
     SetPassword,
     SetScopes,
     RenewSecret,
+    AddWebhook,
+    RemoveWebhook,
+    RotateWebhook,
+    ReplayWebhook,
     /// Written by a newer version of the program. This one never writes it.
     Unknown,
 }
@@ -125,6 +129,10 @@ impl ActionName {
             Self::SetPassword => "set_password",
             Self::SetScopes => "set_scopes",
             Self::RenewSecret => "renew_secret",
+            Self::AddWebhook => "add_webhook",
+            Self::RemoveWebhook => "remove_webhook",
+            Self::RotateWebhook => "rotate_webhook",
+            Self::ReplayWebhook => "replay_webhook",
             Self::Unknown => "unknown",
         }
     }
@@ -132,7 +140,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 22] = [
+        const ALL: [ActionName; 26] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -155,6 +163,10 @@ impl ActionName {
             ActionName::SetPassword,
             ActionName::SetScopes,
             ActionName::RenewSecret,
+            ActionName::AddWebhook,
+            ActionName::RemoveWebhook,
+            ActionName::RotateWebhook,
+            ActionName::ReplayWebhook,
         ];
         let known = ALL.into_iter().find(|action| action.as_str() == name);
         known.unwrap_or(Self::Unknown)
@@ -169,7 +181,7 @@ pub struct Action {
     pub name: ActionName,
     /// The sale that it concerns, if it concerns one.
     pub sale: Option<SaleId>,
-    /// What was changed: `product:3`, `sale:5`, `order:<attempt id>`, `user:7`, `letter:<id>`.
+    /// What was changed: `product:3`, `sale:5`, `order:<attempt id>`, `user:7`, `letter:<id>`, `webhook:<id>`.
     pub target: String,
     pub actor: Actor,
     pub reason: String,
