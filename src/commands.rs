@@ -22,6 +22,7 @@ mod settings;
 mod stress;
 mod target;
 mod user;
+mod webhook;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -74,6 +75,7 @@ enum Command {
     Export(export::Export),
     Import(import::Import),
     User(user::User),
+    Webhook(webhook::Webhook),
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
     Openapi(openapi::Openapi),
@@ -94,6 +96,7 @@ impl Command {
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
             Self::Doctor(doctor) => Some(&doctor.target),
             Self::User(user) => Some(&user.target),
+            Self::Webhook(webhook) => Some(&webhook.target),
             Self::Work(_)
             | Self::Backup(_)
             | Self::Export(_)
@@ -157,6 +160,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::User(user) => user.run(config).await,
+            Command::Webhook(webhook) => webhook.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
             Command::Openapi(_) => openapi::Openapi::run(),
         }?;
