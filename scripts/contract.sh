@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The contract as clients see it: docs/openapi.json against linters and generators of clients, then a running server against
-# generated clients, Schemathesis, a Java client and nginx with their offers to upgrade, and a browser. Stops at the first check
-# that fails. Everything is on loopback; logs and screenshots are in target/contract.
+# The contract as clients see it: docs/openapi.json against linters and generators of clients, the TypeScript client, then a
+# running server against generated clients, Schemathesis, a Java client and nginx with their offers to upgrade, and a browser.
+# Stops at the first check that fails. Everything is on loopback; logs and screenshots are in target/contract.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -49,6 +49,7 @@ check "Spectral" spectral lint --ruleset $HERE/spectral.yaml --fail-severity war
 check "Redocly" redocly lint --extends recommended $DOCUMENT
 check "TypeScript, strict" typescript
 check "Python, generated" python_client
+scripts/contract/client.sh
 
 # --- a running server -----------------------------------------------------------------------------------------------
 
