@@ -16,11 +16,13 @@ mod event_topic;
 mod gate;
 mod ledger;
 mod log;
+mod log_record;
 mod ports;
 mod scopes;
+mod session_rule;
 mod webhooks;
 
-pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
+pub use account_store::{AccountStore, Listed, ResetHash};
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
     KeyPage, Role,
@@ -59,12 +61,11 @@ pub use ledger::{
     ServiceAccount, ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling,
     StoredUser, Withdrawals,
 };
-pub use log::{
-    AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,
-    Partition, RawRecord,
-};
+pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
+pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};
 pub use ports::Ports;
 pub use scopes::{Scope, Scopes, UnknownScope};
+pub use session_rule::{Access, FoundAccount, SessionRule};
 pub use webhooks::{
     Delivery, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState,
     Webhooks,
