@@ -206,6 +206,21 @@ fn a_name_that_a_file_imports_for_itself_and_its_children_is_not_its_own() {
 }
 
 #[test]
+fn the_path_of_a_visibility_is_no_import() {
+    let sources = with(&[
+        (
+            "auth.rs",
+            "//! A.\npub mod user; use user::User; pub struct Token(User);",
+        ),
+        (
+            "auth/user.rs",
+            "//! A.\npub(in super::super) struct User { pub(in crate::auth) id: u64 }",
+        ),
+    ]);
+    assert_eq!(rules::circles_of_files(&sources), Breaches::new());
+}
+
+#[test]
 fn a_circle_of_modules_is_found() {
     let sources = with(&[("auth/user.rs", "//! A.\nuse crate::order; pub struct User;")]);
     assert_found(&rules::circles_of_units(&sources), "auth order");
