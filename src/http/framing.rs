@@ -192,7 +192,9 @@ impl Framing {
             };
             let name = name_of(line);
             if name.eq_ignore_ascii_case(b"content-length") {
-                line.iter().for_each(|byte| self.length_digit(*byte));
+                for byte in line {
+                    self.length_digit(*byte);
+                }
             } else if !begins_plain && may_be_known(name) {
                 break;
             }
