@@ -49,10 +49,12 @@ pub use gate::{
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member,
-    NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, Position, Registration, Rejection,
+    EndedOrder, EndedOrders, Erasure, ExternalAccount, ExternalIdentities, ExternalIdentity, Lease,
+    Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NO_PASSWORD, NewUser, Offer,
+    PasswordHashOutcome, PersonRecord, PersonalData, Position, Registration, Rejection,
     SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
     ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
+    erased_name, external_name,
 };
 pub use log::{
     AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,

@@ -13,6 +13,7 @@ mod connect;
 mod directory;
 mod ended;
 pub mod export;
+mod external_identities;
 mod gate;
 mod identity;
 mod keys;

@@ -11,6 +11,7 @@ mod audit;
 mod connect;
 mod crowd;
 mod ended;
+mod external_identities;
 mod failure;
 mod identity;
 pub mod import;

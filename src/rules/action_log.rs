@@ -2,6 +2,9 @@
 //! `docs/adr/0022-the-action-log-is-a-hash-chain.md`; every ledger writes and checks it with this code.
 
 mod changes;
+mod erasure;
+
+use std::collections::BTreeMap;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde_json::Value;
@@ -10,6 +13,7 @@ use sha2::{Digest, Sha256};
 pub use changes::{
     begun_withdrawal, cancelled_order, changed_product, changed_sale, closed_withdrawal,
 };
+pub use erasure::{ERASED, ERASED_STATE, ErasedPerson};
 
 use crate::{
     ids::SaleId,
@@ -195,14 +199,19 @@ impl StoredAction {
 }
 
 /// The check of a log, entry after entry in the order of their ids.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ChainCheck {
     last: Head,
+    /// Entries whose hash is not that of their fields, with the hash that these have: to be proved by an erasure that follows.
+    unproved: BTreeMap<i64, Hash>,
 }
 
 impl Default for ChainCheck {
     fn default() -> Self {
-        Self { last: Head::EMPTY }
+        Self {
+            last: Head::EMPTY,
+            unproved: BTreeMap::new(),
+        }
     }
 }
 
@@ -217,12 +226,24 @@ impl ChainCheck {
         if entry.previous_hash != self.last.hash {
             return Err(Broken::Unlinked { id });
         }
-        let hash = entry.computed_hash();
-        if entry.hash != hash {
-            return Err(Broken::Changed { id });
+        let computed = entry.computed_hash();
+        let hash = Hash::try_from(entry.hash.as_slice()).map_err(|_| Broken::Changed { id })?;
+        if hash != computed {
+            self.unproved.insert(id, computed);
+        }
+        for (erased, hash) in erasure::erased_entries(entry) {
+            if self.unproved.get(&erased) == Some(&hash) {
+                self.unproved.remove(&erased);
+            }
         }
         self.last = Head { id, hash };
         Ok(())
+    }
+
+    /// The first entry that nothing proves.
+    fn changed(&self) -> Option<Broken> {
+        let (id, _) = self.unproved.first_key_value()?;
+        Some(Broken::Changed { id: *id })
     }
 
     /// How many entries were checked.
@@ -231,17 +252,23 @@ impl ChainCheck {
         self.last.id
     }
 
-    /// What was found: all entries up to here are whole, and `broken` follows.
+    /// What was found: all entries up to here are whole, and `broken` follows, or an entry that would be proved behind it.
     #[must_use]
     pub fn report(&self, broken: Option<&Broken>) -> ActionLogCheck {
+        let changed = self.changed();
+        let first = self.unproved.first_key_value();
+        let whole = first.map_or(self.last.id, |(id, _)| id - 1);
         ActionLogCheck {
-            entries: u64::try_from(self.last.id).unwrap_or(0),
-            broken: broken.map(ToString::to_string),
+            entries: u64::try_from(whole).unwrap_or(0),
+            broken: changed.as_ref().or(broken).map(ToString::to_string),
         }
     }
 
     /// The end of the log, with its head as it is stored.
     pub fn finish(&self, head: Option<&Head>) -> Result<(), Broken> {
+        if let Some(changed) = self.changed() {
+            return Err(changed);
+        }
         let last = self.last.id;
         match head {
             None => Err(Broken::NoHead),

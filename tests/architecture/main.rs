@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ids",
             "lifecycle",
             "limit",
+            "outgoing",
             "port",
             "security",
             "telemetry",

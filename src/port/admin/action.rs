@@ -94,6 +94,7 @@ pub enum ActionName {
     SetPassword,
     SetScopes,
     RenewSecret,
+    EraseUser,
     /// Written by a newer version of the program. This one never writes it.
     Unknown,
 }
@@ -125,6 +126,7 @@ impl ActionName {
             Self::SetPassword => "set_password",
             Self::SetScopes => "set_scopes",
             Self::RenewSecret => "renew_secret",
+            Self::EraseUser => "erase_user",
             Self::Unknown => "unknown",
         }
     }
@@ -132,7 +134,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 22] = [
+        const ALL: [ActionName; 23] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -155,6 +157,7 @@ impl ActionName {
             ActionName::SetPassword,
             ActionName::SetScopes,
             ActionName::RenewSecret,
+            ActionName::EraseUser,
         ];
         let known = ALL.into_iter().find(|action| action.as_str() == name);
         known.unwrap_or(Self::Unknown)
