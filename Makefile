@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging pages screenshots image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration contract client-types api-changes docs packaging pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx
 soak: ## faults at random, sale after sale, for MINUTES (10), on TOPOLOGY: single, or clusters (three brokers, a Redis Cluster)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10) --topology $(or $(TOPOLOGY),single)
+
+actions: ## KILLS (100) actions of an operator, with an API node, a worker or Redis killed during each
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --actions $(or $(KILLS),100)
 
 bench: ## measure every path, what growth costs, and the pieces; writes the tables of docs/PERFORMANCE.md (half an hour)
 	@$(SERVICES) up
@@ -62,8 +66,11 @@ openapi: ## write the OpenAPI document of the code to docs/openapi.json
 configuration: ## write docs/CONFIGURATION.md from config/default.toml
 	@awk -f scripts/configuration.awk config/default.toml >docs/CONFIGURATION.md
 
-contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
+contract: ## the OpenAPI document against its linters, generated clients and a running server; the TypeScript client; presses by other clients
 	@scripts/contract.sh
+
+client-types: ## write the types of clients/typescript from docs/openapi.json
+	@scripts/contract/client.sh types
 
 api-changes: ## changes of docs/openapi.json since BASE (the last release) that break clients
 	@scripts/contract/api_changes.sh $(BASE)
@@ -71,7 +78,7 @@ api-changes: ## changes of docs/openapi.json since BASE (the last release) that 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
-packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
+packaging: ## Dockerfile, compose file, Kubernetes manifests, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh
 
 pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server

@@ -15,10 +15,12 @@ mod dead_letters;
 mod gate;
 mod ledger;
 mod log;
+mod log_record;
 mod ports;
 mod scopes;
+mod session_rule;
 
-pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
+pub use account_store::{AccountStore, Listed, ResetHash};
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
     KeyPage, Role,
@@ -56,12 +58,11 @@ pub use ledger::{
     ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
     erased_name, external_name,
 };
-pub use log::{
-    AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,
-    Partition, RawRecord,
-};
+pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
+pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};
 pub use ports::Ports;
 pub use scopes::{Scope, Scopes, UnknownScope};
+pub use session_rule::{Access, FoundAccount, SessionRule};
 
 /// A server behind one of the ports did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -25,7 +25,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{health::MetricsPage, pages::Pages, router, table};
+use super::{
+    docs::DocumentSource, health::MetricsPage, openapi::document, pages::Pages, router, table,
+};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Tokens,
@@ -172,6 +174,7 @@ impl Server {
                         .app_data(Data::from(Arc::clone(&tokens)))
                         .app_data(Data::from(Arc::clone(&clock)))
                         .app_data(Data::new(pages.clone()))
+                        .app_data(Data::new(DocumentSource(document)))
                         .app_data(Data::new(page));
                     router::mount(
                         table::served(&settings, table::External::default()),
@@ -182,6 +185,8 @@ impl Server {
             )
             .await
         });
+        // reqwest comes without cryptography of its own. It fails if there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             url,
             http: reqwest::Client::new(),

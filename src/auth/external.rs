@@ -6,9 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metrics::counter;
 
-use super::{
-    Auth, AuthError, Issuer, IssuerRefusal, LoginSession, TokenError, service::outcome_label,
-};
+use super::{Auth, AuthError, IssuerRefusal, LoginSession, TokenError, service::outcome_label};
 use crate::{
     ids::UserId,
     limit::Network,
@@ -16,25 +14,8 @@ use crate::{
     security::{self, Event},
 };
 
-/// Most characters of a subject (OpenID Connect Core, 2: `sub`).
-const SUBJECT_CHARS: usize = 255;
 /// Accounts that are made in one transaction: registrations and settlement wait no longer than for so many.
 const AT_ONCE: usize = 500;
-
-/// What is known of the shop's accounts.
-#[derive(Clone)]
-pub struct ExternalAccounts {
-    /// The name of the issuer.
-    pub issuer: String,
-    /// Verifies the issuer's tokens; `None` if none are exchanged.
-    pub tokens: Option<std::sync::Arc<Issuer>>,
-}
-
-/// Whether a text can be a subject.
-#[must_use]
-pub fn is_subject(text: &str) -> bool {
-    !text.is_empty() && text.chars().count() <= SUBJECT_CHARS && !text.chars().any(char::is_control)
-}
 
 impl Auth {
     /// Gives a session for a token of the shop's issuer. The account is made if there is none for the token's subject.
@@ -128,24 +109,4 @@ impl Auth {
 /// An account was deleted at the very moment.
 fn missing() -> AuthError {
     AuthError::Ledger(LedgerError("an account that was made is gone".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_subject_has_1_to_255_characters_and_no_control_characters() {
-        for good in [
-            "7",
-            "auth0|5f7c8ec7c33c6c004bbafe82",
-            "Zoë",
-            &"x".repeat(255),
-        ] {
-            assert!(is_subject(good), "{good}");
-        }
-        for bad in ["", "a\0b", "a\nb", &"x".repeat(256)] {
-            assert!(!is_subject(bad), "{bad:?}");
-        }
-    }
 }

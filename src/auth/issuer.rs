@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::{Notify, Semaphore, watch};
 
 use self::keys::KeySet;
-use super::{TokenError, external::is_subject, tokens::provider};
+use super::{TokenError, subject::is_subject, tokens::provider};
 use crate::{
     config::ExchangeConfig,
     lifecycle::Lifecycle,
@@ -42,6 +42,15 @@ pub struct Issuer {
     /// How often it was tried to read them.
     tries: watch::Sender<u64>,
     waiting: Semaphore,
+}
+
+/// What is known of the shop's accounts.
+#[derive(Clone)]
+pub struct ExternalAccounts {
+    /// The name of the issuer.
+    pub issuer: String,
+    /// Verifies the issuer's tokens; `None` if none are exchanged.
+    pub tokens: Option<Arc<Issuer>>,
 }
 
 /// Why a token of the issuer gives no session.

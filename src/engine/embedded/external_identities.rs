@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use diesel::{SqliteConnection, dsl, prelude::*, sql_types::BigInt};
 
 use super::{
-    Prepared, SqliteLedger, accounts,
+    Prepared, SqliteLedger, account_ids,
     schema::{external_identities, users},
     values::{session_rule, time},
 };
@@ -50,7 +50,7 @@ impl ExternalIdentities for SqliteLedger {
         let (issuer, subjects) = (issuer.to_owned(), subjects.to_vec());
         self.write(move |conn| {
             if above > 0 {
-                accounts::continue_above(conn, above)?;
+                account_ids::continue_above(conn, above)?;
             }
             for subject in subjects {
                 if account(conn, &issuer, subject.clone())?.is_none() {

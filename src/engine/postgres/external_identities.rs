@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{PostgresLedger, Prepared, accounts};
+use super::{PostgresLedger, Prepared, account_ids};
 use crate::{
     ids::UserId,
     port::{ExternalAccount, ExternalIdentities, LedgerError, SessionRule},
@@ -110,7 +110,7 @@ async fn add(
         match add_once(conn, issuer, subjects, above).await {
             Ok(true) => return Ok(()),
             // The sequence is not above `above`: the ledger was set back.
-            Ok(false) => accounts::continue_above(conn, above).await?,
+            Ok(false) => account_ids::continue_above(conn, above).await?,
             // An account was made by hand with an id that the sequence had not reached.
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
             Err(error) => return Err(error),
@@ -129,7 +129,7 @@ async fn add_once(
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
-            accounts::hold_sequence(conn).await?;
+            account_ids::hold_sequence(conn).await?;
             Prepared::new(REMOVE_LOST)
                 .bind::<Text, _>(issuer.to_owned())
                 .bind::<Array<Text>, _>(subjects.to_vec())

@@ -9,7 +9,10 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::{Change, Hash, StoredAction};
-use crate::{ids::UserId, port::ActionName};
+use crate::{
+    ids::UserId,
+    port::{ActionEntry, ActionName},
+};
 
 /// What takes the place of a reason that names the person.
 pub const ERASED: &str = "[erased]";
@@ -95,6 +98,16 @@ impl ErasedPerson {
             ..entry.clone()
         };
         (erased != *entry).then_some(erased)
+    }
+
+    /// What is kept of the erasure besides that: its reason may name the person, too.
+    #[must_use]
+    pub fn entry(&self, entry: &ActionEntry) -> ActionEntry {
+        let mut entry = entry.clone();
+        if self.is_in(&entry.reason) {
+            ERASED.clone_into(&mut entry.reason);
+        }
+        entry
     }
 
     /// The erasure as the log describes it, with the entries that it changed.

@@ -146,7 +146,7 @@ fn erase(
     )
     .set(users::disabled_at.eq(millis(now)))
     .execute(conn)?;
-    log::append(conn, now, &person.change(&erased), entry)?;
+    log::append(conn, now, &person.change(&erased), &person.entry(entry))?;
     let rule = account_store::rule(conn, id)?;
     Ok(rule.map(|rule| Erasure {
         rule,

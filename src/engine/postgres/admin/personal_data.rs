@@ -167,7 +167,7 @@ async fn erase(
         .bind::<BigInt, _>(id.value())
         .get_result(conn)
         .await?;
-    log::append(conn, head, &person.change(&erased), entry).await?;
+    log::append(conn, head, &person.change(&erased), &person.entry(entry)).await?;
     Ok(rule.rule().map(|(_, rule)| Erasure {
         rule,
         log_entries: erased.len() as u64,
