@@ -51,10 +51,9 @@ impl From<ServiceAccountError> for ApiError {
                 Self::saying(ErrorCode::ValidationFailed, error.to_string())
             }
             ServiceAccountError::Taken => ErrorCode::UsernameTaken.into(),
-            ServiceAccountError::Missing => Self::saying(
-                ErrorCode::NotFound,
-                "No service account has this client id.",
-            ),
+            ServiceAccountError::Missing => {
+                Self::saying(ErrorCode::NotFound, "There is no such service account.")
+            }
             ServiceAccountError::Secret(error) => error.into(),
             ServiceAccountError::Ledger(error) => error.into(),
             ServiceAccountError::NotNoted(error) => error.into(),

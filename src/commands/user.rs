@@ -235,12 +235,14 @@ impl Step {
             }
             Self::Scopes { username, scopes } => {
                 let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let account = desk.set_scopes(&username, scopes, &entry).await?;
+                let id = accounts.find(&username).await?.id;
+                let account = desk.set_scopes(id, scopes, &entry).await?;
                 print::service(&account, "changed", None, json)
             }
             Self::Secret { username } => {
                 let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let (account, secret) = desk.renew_secret(&username, &entry).await?;
+                let id = accounts.find(&username).await?.id;
+                let (account, secret) = desk.renew_secret(id, &entry).await?;
                 print::service(&account, "has another secret", Some(&secret), json)
             }
             Self::Export { username } => {
