@@ -10,6 +10,7 @@ mod app;
 mod assemble;
 mod docs;
 mod events;
+mod exchange;
 mod health;
 mod mapping;
 mod openapi;

@@ -8,6 +8,7 @@ pub mod envelope;
 pub mod feed;
 mod leases;
 pub mod publisher;
+mod unread;
 pub mod webhooks;
 
 pub use envelope::Event;

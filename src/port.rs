@@ -54,12 +54,13 @@ pub use gate::{
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, EventBatch, EventFeed, EventOrder, EventPage, EventPositions,
-    EventSubject, EventTerms, EventType, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe,
-    Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents, Position,
-    Registration, Rejection, SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome,
-    ServiceAccount, ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling,
-    StoredUser, Withdrawals,
+    EndedOrder, EndedOrders, Erasure, EventBatch, EventFeed, EventOrder, EventPage, EventPositions,
+    EventSubject, EventTerms, EventType, ExternalAccount, ExternalIdentities, ExternalIdentity,
+    Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NO_PASSWORD, NewUser, Offer,
+    PasswordHashOutcome, PendingEvents, PersonRecord, PersonalData, Position, Registration,
+    Rejection, SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
+    ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
+    erased_name, external_name,
 };
 pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
 pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};

@@ -46,10 +46,12 @@ pub enum Event {
     ServiceAccess,
     /// A program asked for a token.
     ServiceToken,
+    /// Somebody sent a token of the shop's issuer.
+    Exchange,
 }
 
 impl Event {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
@@ -61,6 +63,7 @@ impl Event {
         Self::AdminAccess,
         Self::ServiceAccess,
         Self::ServiceToken,
+        Self::Exchange,
     ];
 
     const fn name(self) -> &'static str {
@@ -76,6 +79,7 @@ impl Event {
             Self::AdminAccess => "admin_access",
             Self::ServiceAccess => "service_access",
             Self::ServiceToken => "service_token",
+            Self::Exchange => "exchange",
         }
     }
 }

@@ -76,6 +76,10 @@ errors!(CHANGE:
     InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, NotAllowed, RequestInProgress, BodyTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, TooManyRequests, OutcomeUnknown, Busy,
 );
+errors!(ERASE:
+    InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, NotAllowed, BodyTooLarge, UnsupportedMediaType,
+    TooManyRequests, OutcomeUnknown, Busy,
+);
 errors!(CREATE_SERVICE:
     InvalidJson, ValidationFailed, BadRequest, RequestTimeout, UsernameTaken, BodyTooLarge, UnsupportedMediaType, TooManyRequests,
     Internal, OutcomeUnknown, Busy,
@@ -128,6 +132,7 @@ pub(super) fn table() -> Vec<Endpoint> {
         get("admin_attempt", "/api/admin/attempts/{attemptId}", SHOW, attempts::show).needs(Read),
         get("admin_users", "/api/admin/users", LIST, users::list).needs(Read),
         get("admin_user", "/api/admin/users/{userId}", SHOW, users::show).needs(Read),
+        on(Method::DELETE, "admin_erase_user", "/api/admin/users/{userId}", ERASE, users::erase).needs(Accounts),
         get("admin_user_attempts", "/api/admin/users/{userId}/attempts", LIST_OF_SALE, attempts::of_user).needs(Read),
         get("admin_service_accounts", SERVICE_ACCOUNTS, LIST, service_accounts::list).needs(Accounts),
         post("admin_create_service_account", SERVICE_ACCOUNTS, CREATE_SERVICE, service_accounts::create).needs(Accounts),

@@ -42,6 +42,7 @@ pub struct App {
     pub operators: Operators,
     pub probes: Probes,
     pub(super) pages: Pages,
+    pub(super) external: table::External,
 }
 
 /// What the API of operators works with.
@@ -86,7 +87,7 @@ impl App {
             .app_data(Data::new(replies));
         self.install_operators(config);
         let statuses = Statuses::new(server.original_status_codes);
-        router::mount(table::served(server), statuses, config);
+        router::mount(table::served(server, self.external), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.

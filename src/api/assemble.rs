@@ -12,10 +12,14 @@ use super::{
     app::Operators,
     events,
     pages::Pages,
+    table,
 };
 
 use crate::{
-    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, ServiceAccountDesk, Tokens},
+    auth::{
+        Auth, AuthLimits, Directory, DirectoryEngines, ExternalAccounts, Issuer, Passwords,
+        ServiceAccountDesk, Tokens,
+    },
     config::{Config, ServerConfig},
     events::{
         Feed,
@@ -132,6 +136,10 @@ pub async fn serve(
         operators,
         probes,
         pages: Pages::new(&config.server.pages, config.server.api_docs),
+        external: table::External {
+            accounts: config.external.issuer.is_some(),
+            exchange: config.external.exchange.is_some(),
+        },
     };
     let for_inside = app.clone();
     let listener = port.listen().context("the port cannot be listened on")?;
@@ -188,6 +196,7 @@ async fn open_sessions(
         LedgerId::NONE
     };
     let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
+    let external = external_accounts(lifecycle, config)?;
     let auth = Auth::new(
         ledger.clone(),
         accounts,
@@ -196,7 +205,8 @@ async fn open_sessions(
         Passwords::new(&config.auth)?,
         Arc::clone(&tokens),
         Arc::clone(clock),
-    );
+    )
+    .with_external(external, config.external.local_accounts);
     let auth = Arc::new(if config.server.production {
         auth.in_production()
     } else {
@@ -207,6 +217,22 @@ async fn open_sessions(
         directory,
         tokens,
     })
+}
+
+/// The accounts of the shop; with an address of the issuer's keys, its tokens are verified.
+fn external_accounts(
+    lifecycle: &Lifecycle,
+    config: &Config,
+) -> anyhow::Result<Option<ExternalAccounts>> {
+    let Some(issuer) = config.external.issuer.clone() else {
+        return Ok(None);
+    };
+    let exchange = config.external.exchange.clone();
+    let tokens = exchange.map(|exchange| Issuer::start(lifecycle, exchange));
+    let tokens = tokens
+        .transpose()
+        .context("the keys of the issuer cannot be read")?;
+    Ok(Some(ExternalAccounts { issuer, tokens }))
 }
 
 fn attempt_limit(config: &Config) -> AttemptLimit {

@@ -32,6 +32,9 @@ impl From<AuthError> for ApiError {
             AuthError::ResetTokenInvalid => ErrorCode::ResetTokenInvalid.into(),
             AuthError::InvalidClient => ErrorCode::InvalidClient.into(),
             AuthError::InvalidScope => ErrorCode::InvalidScope.into(),
+            AuthError::TokenRefused(error) => error.into(),
+            AuthError::IssuerAway => unavailable(&error),
+            AuthError::LocalAccountsOff => ErrorCode::LocalAccountsOff.into(),
             AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
             AuthError::Signing(error) => error.into(),
@@ -49,10 +52,9 @@ impl From<ServiceAccountError> for ApiError {
                 Self::saying(ErrorCode::ValidationFailed, error.to_string())
             }
             ServiceAccountError::Taken => ErrorCode::UsernameTaken.into(),
-            ServiceAccountError::Missing => Self::saying(
-                ErrorCode::NotFound,
-                "No service account has this client id.",
-            ),
+            ServiceAccountError::Missing => {
+                Self::saying(ErrorCode::NotFound, "There is no such service account.")
+            }
             ServiceAccountError::Secret(error) => error.into(),
             ServiceAccountError::Ledger(error) => error.into(),
             ServiceAccountError::NotNoted(error) => error.into(),

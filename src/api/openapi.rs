@@ -14,7 +14,9 @@ use utoipa::{
     },
 };
 
-use super::{accounts, admin, docs, events, health, orders, public, results, sale, service, table};
+use super::{
+    accounts, admin, docs, events, exchange, health, orders, public, results, sale, service, table,
+};
 use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
@@ -52,6 +54,7 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         accounts::logout,
         accounts::change_password,
         accounts::reset_password,
+        exchange::exchange,
         sale::status,
         orders::attempt,
         orders::status,
@@ -83,6 +86,7 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         admin::attempts::of_user,
         admin::users::list,
         admin::users::show,
+        admin::users::erase,
         admin::service_accounts::list,
         admin::service_accounts::create,
         admin::service_accounts::change,
@@ -102,6 +106,8 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         admin::reports::doctor,
         service::events::list,
         service::token::issue,
+        service::attempts::attempt,
+        service::shoppers::create,
         health::live,
         health::ready,
         health::metrics,

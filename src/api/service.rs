@@ -1,7 +1,9 @@
 //! The API of the shop's programs, everything under `/api/service`: one file a resource. Which scope a path needs is said here, and
 //! checked in `api::access`.
 
+pub(super) mod attempts;
 pub(super) mod events;
+pub(super) mod shoppers;
 pub(super) mod token;
 
 use super::{
@@ -10,9 +12,10 @@ use super::{
 };
 use crate::{
     http::ErrorCode::{
-        self, BadRequest, BodyTooLarge, Busy, EventsAhead, EventsGone, EventsOff, Forbidden,
-        Internal, InvalidClient, InvalidJson, InvalidRequest, InvalidScope, RequestTimeout,
-        SaleNotFound, TokenExpired, TokenInvalid, TokenMissing, TooManyRequests, Unavailable,
+        self, BadRequest, BodyTooLarge, Busy, Ended, EventsAhead, EventsGone, EventsOff, Forbidden,
+        Internal, InvalidClient, InvalidJson, InvalidRequest, InvalidScope, NotStarted,
+        OutcomeUnknown, Paused, RequestTimeout, SaleNotFound, SalePreparing, ShopperNotFound,
+        SoldOut, TokenExpired, TokenInvalid, TokenMissing, TooManyRequests, Unavailable,
         UnsupportedGrantType, UnsupportedMediaType, ValidationFailed,
     },
     port::Scope,
@@ -34,6 +37,43 @@ const TOKEN: &[ErrorCode] = &[
     Unavailable,
 ];
 
+const SHOPPERS: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    Forbidden,
+    RequestTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    TooManyRequests,
+    Busy,
+    Unavailable,
+];
+const ATTEMPTS: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    Forbidden,
+    SaleNotFound,
+    ShopperNotFound,
+    RequestTimeout,
+    SoldOut,
+    NotStarted,
+    Paused,
+    Ended,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    TooManyRequests,
+    SalePreparing,
+    Busy,
+    Unavailable,
+    OutcomeUnknown,
+];
+
 const EVENTS: &[ErrorCode] = &[
     ValidationFailed,
     BadRequest,
@@ -50,15 +90,12 @@ const EVENTS: &[ErrorCode] = &[
 ];
 
 /// All paths of programs, each but the first with the scope that it needs.
+#[rustfmt::skip] // a table
 pub(super) fn table() -> Vec<Endpoint> {
     vec![
         post("service_token", TOKEN_PATH, TOKEN, token::issue),
-        get(
-            "service_events",
-            "/api/service/events",
-            EVENTS,
-            events::list,
-        )
-        .needs(Right::Scope(Scope::ReadEvents)),
+        get("service_events", "/api/service/events", EVENTS, events::list).needs(Right::Scope(Scope::ReadEvents)),
+        post("service_attempts", attempts::PATH, ATTEMPTS, attempts::attempt).needs(Right::Scope(Scope::WriteAttempts)),
+        post("service_shoppers", shoppers::PATH, SHOPPERS, shoppers::create).needs(Right::Scope(Scope::WriteShoppers)),
     ]
 }

@@ -26,6 +26,14 @@ pub enum AuthError {
     /// No such service account, not its secret, or it is disabled: nobody is told which.
     #[error("the client id or the client secret is wrong")]
     InvalidClient,
+    /// A token of the shop's issuer is not good.
+    #[error(transparent)]
+    TokenRefused(TokenError),
+    #[error("no keys of the issuer are known")]
+    IssuerAway,
+    /// Shoppers can neither register nor log in here.
+    #[error("accounts of shoppers are kept by the shop")]
+    LocalAccountsOff,
     #[error("the account does not have a scope that was asked for")]
     InvalidScope,
     #[error(transparent)]
@@ -51,6 +59,7 @@ impl AuthError {
                 | Self::KnownPassword
                 | Self::ResetTokenInvalid
                 | Self::InvalidClient
+                | Self::LocalAccountsOff
         )
     }
 }

@@ -81,37 +81,45 @@ impl ServiceAccountDesk {
     /// Sets the scopes, and ends the tokens of the account.
     pub async fn set_scopes(
         &self,
-        client_id: &str,
+        id: UserId,
         scopes: Scopes,
         entry: &ActionEntry,
     ) -> Result<ServiceAccount, ServiceAccountError> {
         refuse_none(scopes)?;
-        let before = self.find(client_id).await?;
-        let account = self.set(before.user.id, client_id, scopes, None).await?;
+        let client_id = self.client_id(id).await?;
+        let before = self.find(&client_id).await?;
+        let before = before.ok_or(ServiceAccountError::Missing)?;
+        let account = self.set(id, &client_id, scopes, None).await?;
         self.note(ActionName::SetScopes, Some(&before), &account, entry)
             .await?;
         Ok(account)
     }
 
-    /// Replaces the secret, and ends the tokens of the account.
+    /// Replaces the secret, and ends the tokens of the account. One that never had a secret has no scopes yet.
     pub async fn renew_secret(
         &self,
-        client_id: &str,
+        id: UserId,
         entry: &ActionEntry,
     ) -> Result<(ServiceAccount, ClientSecret), ServiceAccountError> {
-        let before = self.find(client_id).await?;
+        let client_id = self.client_id(id).await?;
+        let before = self.find(&client_id).await?;
+        let scopes = before.as_ref().map_or(Scopes::NONE, |before| before.scopes);
         let secret = ClientSecret::generate()?;
-        let (id, scopes) = (before.user.id, before.scopes);
-        let account = self.set(id, client_id, scopes, Some(&secret)).await?;
-        self.note(ActionName::RenewSecret, Some(&before), &account, entry)
+        let account = self.set(id, &client_id, scopes, Some(&secret)).await?;
+        self.note(ActionName::RenewSecret, before.as_ref(), &account, entry)
             .await?;
         Ok((account, secret))
     }
 
-    /// The account with this client id.
-    pub async fn find(&self, client_id: &str) -> Result<ServiceAccount, ServiceAccountError> {
-        let found = self.accounts.service_account(client_id).await?;
-        found.ok_or(ServiceAccountError::Missing)
+    /// The client id of an account, if it is one of a program.
+    async fn client_id(&self, id: UserId) -> Result<String, ServiceAccountError> {
+        let user = self.accounts.account(id).await?;
+        let user = user.filter(|user| user.role == Role::Service);
+        Ok(user.ok_or(ServiceAccountError::Missing)?.username)
+    }
+
+    async fn find(&self, client_id: &str) -> Result<Option<ServiceAccount>, ServiceAccountError> {
+        Ok(self.accounts.service_account(client_id).await?)
     }
 
     async fn set(
@@ -127,7 +135,8 @@ impl ServiceAccountDesk {
         if let Some(directory) = &self.directory {
             directory.note_sessions(id, rule);
         }
-        self.find(client_id).await
+        let account = self.find(client_id).await?;
+        account.ok_or(ServiceAccountError::Missing)
     }
 
     async fn note(

@@ -3,7 +3,7 @@
 //! Its tokens are accepted when the secret is the same: without a role they are a shopper's. Nothing but HS256 is ever
 //! accepted, whatever a token's header asks for.
 
-mod hmac;
+pub(super) mod provider;
 
 use std::time::Duration;
 
@@ -106,7 +106,7 @@ struct Claims<'a> {
 impl Tokens {
     #[must_use]
     pub fn new(config: &AuthConfig) -> Self {
-        hmac::install();
+        provider::install();
         let secret = config.jwt_secret.reveal().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;

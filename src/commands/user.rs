@@ -1,6 +1,7 @@
 //! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
 
 mod action_log;
+mod export;
 mod print;
 mod secret;
 
@@ -13,7 +14,7 @@ use self::{action_log::ActionLog, secret::NewPassword};
 use super::{connect, embedded, operator::plain, target::Target};
 use crate::{
     auth::{
-        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk,
+        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk, erase_person,
         raise_lost_mark,
     },
     clock::{Clock, SystemClock},
@@ -115,6 +116,15 @@ enum Step {
         username: String,
         /// orders:settle, attempts:write, events:read, shoppers:write, separated by commas
         scopes: Scopes,
+    },
+    /// Print everything that is stored of a person, as JSON
+    Export { username: String },
+    /// Erase a person: orders and attempts stay under the account's id; name, address, password and external identity go, also from the action log
+    Erase {
+        username: String,
+        /// Also the last admin that is enabled
+        #[arg(long)]
+        force: bool,
     },
     /// Replace the client secret of a program of the shop; the new one is printed once, and the program's tokens end
     Secret { username: String },
@@ -225,13 +235,33 @@ impl Step {
             }
             Self::Scopes { username, scopes } => {
                 let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let account = desk.set_scopes(&username, scopes, &entry).await?;
+                let id = accounts.find(&username).await?.id;
+                let account = desk.set_scopes(id, scopes, &entry).await?;
                 print::service(&account, "changed", None, json)
             }
             Self::Secret { username } => {
                 let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let (account, secret) = desk.renew_secret(&username, &entry).await?;
+                let id = accounts.find(&username).await?.id;
+                let (account, secret) = desk.renew_secret(id, &entry).await?;
                 print::service(&account, "has another secret", Some(&secret), json)
+            }
+            Self::Export { username } => {
+                let user = accounts.find(&username).await?;
+                export::print(
+                    accounts.store.as_ref(),
+                    accounts.log.actions.as_ref(),
+                    user.id,
+                )
+                .await
+            }
+            Self::Erase { username, force } => {
+                let user = accounts.find(&username).await?;
+                if !force {
+                    accounts.keep_an_admin(&user).await?;
+                }
+                let entry = accounts.log.entry();
+                let erased = erase_person(accounts.store.as_ref(), user.id, &entry).await?;
+                print::erased(user.id, &erased.context("the account is gone")?, json)
             }
             Self::Add {
                 username,

@@ -15,6 +15,7 @@ mod directory;
 mod ended;
 mod events;
 pub mod export;
+mod external_identities;
 mod gate;
 mod identity;
 mod keys;

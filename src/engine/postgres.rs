@@ -13,6 +13,7 @@ mod connect;
 mod crowd;
 mod ended;
 mod events;
+mod external_identities;
 mod failure;
 mod identity;
 pub mod import;

@@ -8,13 +8,7 @@ use std::{
 use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Event,
-    envelope::DATA_TYPE,
-    feed::{self, FeedError},
-    leases::Leases,
-    webhooks::Sender,
-};
+use super::{Event, envelope::DATA_TYPE, leases::Leases, unread::next_events, webhooks::Sender};
 use crate::{
     clock::Clock,
     outgoing::HttpClient,
@@ -227,36 +221,6 @@ async fn publish_page(
     counter!("flashsale_events_published_total", "consumer" => "topic").increment(count);
     sale.position = Some(last);
     Ok(last < sale.last)
-}
-
-/// The next events of a sale for a consumer, and the position that is stored for it. Events that are not kept are passed over: a
-/// consumer that begins did not miss them, and one that was away too long has lost them, which is logged.
-pub(super) async fn next_events(
-    ledger: &dyn Ledger,
-    consumer: &str,
-    sale: PendingEvents,
-    limit: u32,
-) -> Result<Option<(Vec<Event>, Option<u64>)>, LedgerError> {
-    let after = sale.position.unwrap_or(0);
-    let Some(page) = ledger.events_after(sale.sale, after, limit).await? else {
-        return Ok(None);
-    };
-    let events = feed::consecutive(ledger.id(), &page, after, limit);
-    if !events.is_empty() {
-        return Ok(Some((events, sale.position)));
-    }
-    let Err(FeedError::Gone { first, .. }) = feed::check_end(&page, after) else {
-        return Ok(None);
-    };
-    if sale.position.is_some() {
-        counter!("flashsale_events_lost_total").increment(first - after - 1);
-        tracing::error!(
-            consumer, sale = %sale.sale, after, first,
-            "events were removed before this consumer got them; it goes on with the first that is kept"
-        );
-    }
-    let events = feed::consecutive(ledger.id(), &page, first - 1, limit);
-    Ok(Some((events, sale.position)))
 }
 
 /// An event as a record, in the binary form of the CloudEvents binding for Kafka: attributes are headers, and the value is `data`.

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::{Event, leases::Leases, publisher::next_events};
+use super::{Event, leases::Leases, unread::next_events};
 use crate::{
     clock::Clock,
     outgoing::{AddressPolicy, Answer, ClientOptions, HttpClient, RequestError, Schemes},

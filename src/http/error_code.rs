@@ -66,8 +66,11 @@ error_codes! {
     InvalidClient = "invalid_client", UNAUTHORIZED, "invalid_client", "The client id or the client secret is wrong.";
     /// The token has not the role or the scope that the path asks for.
     Forbidden = "forbidden", FORBIDDEN, "Forbidden", "Your account may not do this.";
+    LocalAccountsOff = "local_accounts_off", FORBIDDEN, "Forbidden",
+        "Shoppers have no accounts here: log in at the shop. Who runs this service has a wrong username or password.";
     NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
     SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
+    ShopperNotFound = "shopper_not_found", NOT_FOUND, "Not Found", "No account was made for this subject.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Request Timeout", "The body did not arrive in time.";
     UsernameTaken = "username_taken", CONFLICT, "Conflict", "Username already exists";

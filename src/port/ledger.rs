@@ -10,6 +10,8 @@ mod credentials;
 mod dead_letter_decisions;
 mod ended_orders;
 mod events;
+mod external_identities;
+mod personal_data;
 mod probe;
 mod sales;
 mod service_accounts;
@@ -27,6 +29,8 @@ pub use events::{
     EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, EventTerms,
     EventType, PendingEvents,
 };
+pub use external_identities::{ExternalAccount, ExternalIdentities, external_name};
+pub use personal_data::{Erasure, ExternalIdentity, PersonRecord, PersonalData, erased_name};
 pub use probe::LedgerProbe;
 pub use sales::{Offer, SaleListing, SaleListings, SaleSnapshot};
 pub use service_accounts::{NO_PASSWORD, SecretHash, ServiceAccount, ServiceAccounts};

@@ -45,6 +45,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ids",
             "lifecycle",
             "limit",
+            "outgoing",
             "port",
             "security",
             "telemetry",

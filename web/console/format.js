@@ -81,6 +81,7 @@ const VERBS = {
   set_password: "set the password of",
   set_scopes: "set the scopes of",
   renew_secret: "renewed the secret of",
+  erase_user: "erased",
 };
 
 /** What an entry of the action log is about. @param {Admin.Action} action */

@@ -110,9 +110,9 @@ pub async fn change(
     desk: Data<ServiceAccountDesk>,
 ) -> Result<HttpResponse, ApiError> {
     let form = form.value;
-    let (client_id, scopes) = (client_id(&desk, id.0).await?, scopes(form.scopes)?);
+    let scopes = scopes(form.scopes)?;
     let entry = operator.entry(reason(form.reason)?, None);
-    let account = desk.set_scopes(&client_id, scopes, &entry).await?;
+    let account = desk.set_scopes(id.0, scopes, &entry).await?;
     Ok(HttpResponse::Ok().json(Success::new(ServiceAccountBody::of(&account, None))))
 }
 
@@ -131,17 +131,10 @@ pub async fn renew_secret(
     form: Document<ReasonForm>,
     desk: Data<ServiceAccountDesk>,
 ) -> Result<HttpResponse, ApiError> {
-    let client_id = client_id(&desk, id.0).await?;
     let entry = operator.entry(form.value.checked()?, None);
-    let (account, secret) = desk.renew_secret(&client_id, &entry).await?;
+    let (account, secret) = desk.renew_secret(id.0, &entry).await?;
     let body = ServiceAccountBody::of(&account, Some(secret.reveal().to_owned()));
     Ok(HttpResponse::Ok().json(Success::new(body)))
-}
-
-async fn client_id(desk: &ServiceAccountDesk, id: UserId) -> Result<String, ApiError> {
-    let user = desk.accounts.account(id).await?;
-    let user = user.ok_or_else(|| ApiError::saying(ErrorCode::NotFound, super::users::UNKNOWN))?;
-    Ok(user.username)
 }
 
 fn scopes(names: Option<Vec<String>>) -> Result<Scopes, ApiError> {

@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::{
     api::admin::body::{ServiceAccountBody, UserBody},
     auth::{ClientSecret, RESET_LIFETIME, ResetToken},
-    port::{Access, ServiceAccount, StoredUser},
+    ids::UserId,
+    port::{Access, Erasure, ServiceAccount, StoredUser},
     terminal::{Plain, print_json, say},
 };
 
@@ -20,6 +21,15 @@ struct ChangedDocument<'a> {
     reset_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_secs: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErasedDocument {
+    user_id: String,
+    log_entries: u64,
+    /// False: it had been done before.
+    is_new: bool,
 }
 
 #[derive(Serialize)]
@@ -68,6 +78,23 @@ pub(super) fn service(
     say!("scopes: {}", account.scopes);
     if let Some(secret) = secret {
         say!("client secret: {secret}  (shown once; for POST /api/service/token)");
+    }
+    Ok(())
+}
+
+/// What an erasure did.
+pub(super) fn erased(id: UserId, erasure: &Erasure, json: bool) -> anyhow::Result<()> {
+    if json {
+        print_json(&ErasedDocument {
+            user_id: id.to_string(),
+            log_entries: erasure.log_entries,
+            is_new: erasure.is_new,
+        })?;
+    } else if erasure.is_new {
+        let entries = erasure.log_entries;
+        say!("erased: user {id}, with {entries} entries of the action log");
+    } else {
+        say!("user {id} had been erased before");
     }
     Ok(())
 }

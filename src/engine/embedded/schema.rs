@@ -190,3 +190,14 @@ diesel::table! {
         changed_at -> BigInt,
     }
 }
+
+diesel::table! {
+    external_identities (issuer, subject) {
+        issuer -> Text,
+        subject -> Text,
+        user_id -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(external_identities, users);

@@ -94,6 +94,7 @@ pub enum ActionName {
     SetPassword,
     SetScopes,
     RenewSecret,
+    EraseUser,
     AddWebhook,
     RemoveWebhook,
     RotateWebhook,
@@ -129,6 +130,7 @@ impl ActionName {
             Self::SetPassword => "set_password",
             Self::SetScopes => "set_scopes",
             Self::RenewSecret => "renew_secret",
+            Self::EraseUser => "erase_user",
             Self::AddWebhook => "add_webhook",
             Self::RemoveWebhook => "remove_webhook",
             Self::RotateWebhook => "rotate_webhook",
@@ -140,7 +142,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 26] = [
+        const ALL: [ActionName; 27] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -163,6 +165,7 @@ impl ActionName {
             ActionName::SetPassword,
             ActionName::SetScopes,
             ActionName::RenewSecret,
+            ActionName::EraseUser,
             ActionName::AddWebhook,
             ActionName::RemoveWebhook,
             ActionName::RotateWebhook,
