@@ -108,6 +108,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         shutdown_timeout: read.secs("server.shutdown_timeout_secs", 1..=3_600),
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
         settlement_lag: read.secs("server.settlement_lag_secs", 0..=86_400),
+        ready_without_ledger: read.flag("server.ready_without_ledger"),
     }
 }
 

@@ -57,6 +57,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.shutdown_timeout_secs", &["SHUTDOWN_TIMEOUT_SECS"]),
     ("server.startup_timeout_secs", &["STARTUP_TIMEOUT_SECS"]),
     ("server.settlement_lag_secs", &["SETTLEMENT_LAG_SECS"]),
+    ("server.ready_without_ledger", &["READY_WITHOUT_LEDGER"]),
     ("log.level", &["LOG_LEVEL"]),
     ("log.format", &["LOG_FORMAT"]),
     ("redis.host", &["REDIS_HOST"]),
