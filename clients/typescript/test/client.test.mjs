@@ -263,6 +263,28 @@ describe("the client", { concurrency: 4 }, () => {
     await assert.rejects(new FlashSale(system.base).exchange("the issuer's"), (error) => code("not_found")(error) && error.status === 404);
   });
 
+  test("an account is not made again when no answer came, and is when the server did nothing", async () => {
+    const wire = new Wire();
+    const shop = new FlashSale(system.base, { fetch: wire.fetch });
+    const form = { username: `r${Date.now()}`, email: `r${Date.now()}@example.com`, password: "correct horse" };
+    wire.rule = () => Promise.reject(new TypeError("fetch failed"));
+    await assert.rejects(shop.register(form), (error) => code("network")(error) && error.isUnanswered);
+    assert.equal(wire.count("/api/auth/register"), 1);
+    const refusals = [answer(503, { code: "busy", message: "" }, { "retry-after": "1" })];
+    wire.rule = () => refusals.shift();
+    assert.equal((await shop.register(form)).username, form.username);
+    assert.equal(wire.count("/api/auth/register"), 3);
+  });
+
+  test("a server that does not answer is not waited for longer than the limit", async () => {
+    const wire = new Wire();
+    wire.rule = never;
+    const begun = performance.now();
+    await assert.rejects(new FlashSale(system.base, { fetch: wire.fetch }).clock.synchronize(), code("timeout"));
+    const took = performance.now() - begun;
+    assert.ok(took >= 2900 && took < 8000, `${took} ms`);
+  });
+
   test("an aborted call ends at once with the signal's reason", async () => {
     const wire = new Wire();
     const shop = await system.shopper({ fetch: wire.fetch });
