@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks what is around the code: Dockerfile, compose file, scripts, spelling, dependencies. Stops at the first check that
+# Checks what is around the code: Dockerfile, compose file, Kubernetes manifests, scripts, spelling, dependencies. Stops at the first check that
 # fails; a tool that is missing is installed by scripts/tools.sh, or fails the run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -51,6 +51,11 @@ configuration_is_current() {
         { echo "docs/CONFIGURATION.md is not that of config/default.toml: make configuration" >&2 && return 1; }
 }
 
+# `kustomize build`, or the copy of kustomize in kubectl.
+manifests() {
+    PYTHONPATH=$PWD/target/tools/pypi python3 -B scripts/manifests/check.py "$@"
+}
+
 mapfile -t scripts < <(shell_scripts)
 check hadolint hadolint --no-color Dockerfile
 check "image, the plan" scripts/image.py
@@ -61,6 +66,13 @@ check "docker-compose, secrets" compose_wants_secrets
 compose .env.example --profile development config >target/tools/compose.yml
 check "docker-compose, ports and limits" awk -f scripts/compose.awk target/tools/compose.yml
 check "docs/CONFIGURATION.md" configuration_is_current
+if command -v go >/dev/null; then
+    check "Kubernetes manifests" manifests target/tools/go/kustomize-* build
+elif command -v kubectl >/dev/null; then
+    check "Kubernetes manifests" manifests kubectl kustomize
+else
+    echo "packaging: not checked, since neither go nor kubectl is installed: deploy/kubernetes"
+fi
 if command -v go >/dev/null; then
     check actionlint target/tools/go/actionlint-* .github/workflows/*.yml
 else
