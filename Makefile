@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract client-types api-changes docs packaging pages screenshots image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration contract client-types api-changes docs packaging pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,6 +32,10 @@ rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx
 soak: ## faults at random, sale after sale, for MINUTES (10), on TOPOLOGY: single, or clusters (three brokers, a Redis Cluster)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10) --topology $(or $(TOPOLOGY),single)
+
+actions: ## KILLS (100) actions of an operator, with an API node, a worker or Redis killed during each
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --actions $(or $(KILLS),100)
 
 bench: ## measure every path, what growth costs, and the pieces; writes the tables of docs/PERFORMANCE.md (half an hour)
 	@$(SERVICES) up

@@ -18,6 +18,7 @@ mod file;
 mod finish;
 mod framing;
 mod networks;
+mod open_connections;
 mod parameters;
 mod seats;
 mod server;
@@ -36,7 +37,8 @@ pub use events::{HEARTBEAT, event, stream_of, until_heartbeat, until_retry, want
 pub use extract::{Fields, PathId};
 pub use file::{REVALIDATED, StaticFile, hex};
 pub use finish::{RouteMetrics, UNMATCHED, finish};
+pub use open_connections::OpenConnections;
 pub use parameters::Parameters;
 pub use seats::ListenerSeats;
-pub use server::{Bound, OpenConnections, bind, serve};
+pub use server::{Bound, bind, serve};
 pub use statuses::Statuses;

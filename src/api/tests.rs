@@ -25,7 +25,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{health::MetricsPage, pages::Pages, router, table};
+use super::{
+    docs::DocumentSource, health::MetricsPage, openapi::document, pages::Pages, router, table,
+};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Tokens,
@@ -173,6 +175,7 @@ impl Server {
                         .app_data(Data::from(Arc::clone(&tokens)))
                         .app_data(Data::from(Arc::clone(&clock)))
                         .app_data(Data::new(pages.clone()))
+                        .app_data(Data::new(DocumentSource(document)))
                         .app_data(Data::new(page));
                     router::mount(table::served(&settings), statuses, service);
                 },

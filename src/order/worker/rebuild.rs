@@ -3,7 +3,7 @@
 
 use metrics::counter;
 
-use super::{WorkerSettings, sale_controller::Barrier};
+use super::{WorkerSettings, barrier::Barrier};
 use crate::port::{LoadStart, LoadStep, LoadToken, PortError, Ports, SaleListing};
 
 /// Maximum number of holders that one call loads.
