@@ -51,11 +51,6 @@ configuration_is_current() {
         { echo "docs/CONFIGURATION.md is not that of config/default.toml: make configuration" >&2 && return 1; }
 }
 
-# `kustomize build`, or the copy of kustomize in kubectl.
-manifests() {
-    PYTHONPATH=$PWD/target/tools/pypi python3 -B scripts/manifests/check.py "$@"
-}
-
 mapfile -t scripts < <(shell_scripts)
 check hadolint hadolint --no-color Dockerfile
 check "image, the plan" scripts/image.py
@@ -66,13 +61,7 @@ check "docker-compose, secrets" compose_wants_secrets
 compose .env.example --profile development config >target/tools/compose.yml
 check "docker-compose, ports and limits" awk -f scripts/compose.awk target/tools/compose.yml
 check "docs/CONFIGURATION.md" configuration_is_current
-if command -v go >/dev/null; then
-    check "Kubernetes manifests" manifests target/tools/go/kustomize-* build
-elif command -v kubectl >/dev/null; then
-    check "Kubernetes manifests" manifests kubectl kustomize
-else
-    echo "packaging: not checked, since neither go nor kubectl is installed: deploy/kubernetes"
-fi
+check "Kubernetes manifests" scripts/manifests/run.sh check.py
 if command -v go >/dev/null; then
     check actionlint target/tools/go/actionlint-* .github/workflows/*.yml
 else

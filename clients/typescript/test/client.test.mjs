@@ -133,6 +133,32 @@ describe("the client", { concurrency: 4 }, () => {
     }
   });
 
+  test("a stream that is cut is connected again, and tells what happened meanwhile", async () => {
+    const proxy = await CuttingProxy.start(new URL(system.base));
+    const wire = new Wire();
+    wire.rule = (path, options) => (path === RESULTS ? never(path, options) : undefined);
+    const stopped = new AbortController();
+    try {
+      const buyer = await system.shopper();
+      const [before, meanwhile] = [await system.sale(), await system.sale()];
+      const watcher = new FlashSale(proxy.base, { token: buyer.token, fetch: wire.fetch });
+      const told = [];
+      const watching = (async () => {
+        for await (const { saleId } of watcher.watchResults({ signal: stopped.signal })) told.push(saleId);
+      })().catch(() => undefined);
+      await buyer.buy(before.id);
+      await until("it is told", () => told.includes(before.id));
+      proxy.cut();
+      await buyer.buy(meanwhile.id);
+      proxy.restore();
+      await until("it is told of what it missed", () => told.includes(meanwhile.id), 30_000);
+      stopped.abort();
+      await watching;
+    } finally {
+      proxy.close();
+    }
+  });
+
   test("a press before the start is sent after it", async () => {
     const wire = new Wire();
     const shop = await system.shopper({ fetch: wire.fetch });
