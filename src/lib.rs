@@ -9,6 +9,7 @@
 //! - [`http`]: what all routes share: the server, the format of answers and errors
 //! - [`api`]: the HTTP contract above the domain: table of routes, handlers, mapping of errors, OpenAPI document
 //! - [`limit`]: rate limits with a bounded memory, for the domain
+//! - [`outgoing`]: the client for HTTP requests that the service sends, with its policy of addresses
 //! - [`security`]: the security log: which client did what, and from which address
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`stress`]: puts load on a running system over HTTP, and checks the answers that shoppers got
@@ -28,6 +29,7 @@ pub mod ids;
 pub mod lifecycle;
 pub mod limit;
 pub mod order;
+pub mod outgoing;
 pub mod port;
 pub mod push;
 pub mod rules;

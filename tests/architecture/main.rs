@@ -44,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ids",
             "lifecycle",
             "limit",
+            "outgoing",
             "port",
             "security",
             "telemetry",
@@ -168,6 +169,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["hyper"], &["stress/"]),
     (&["hyper_util"], &["stress/"]),
     (&["http_body_util"], &["stress/"]),
+    (&["reqwest"], &["outgoing"]),
     (&["rskafka"], &["engine/kafka"]),
     (&["kafka_protocol"], &["engine/kafka"]),
     (
