@@ -32,12 +32,11 @@ impl From<AuthError> for ApiError {
             AuthError::ResetTokenInvalid => ErrorCode::ResetTokenInvalid.into(),
             AuthError::InvalidClient => ErrorCode::InvalidClient.into(),
             AuthError::InvalidScope => ErrorCode::InvalidScope.into(),
-            AuthError::TokenRefused(error) => error.into(),
             AuthError::IssuerAway => unavailable(&error),
             AuthError::LocalAccountsOff => ErrorCode::LocalAccountsOff.into(),
             AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
-            AuthError::Signing(error) => error.into(),
+            AuthError::TokenRefused(error) | AuthError::Signing(error) => error.into(),
             AuthError::Account(refusal) => refusal.into(),
             AuthError::Ledger(error) => error.into(),
         }

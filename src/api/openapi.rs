@@ -288,10 +288,12 @@ fn failure(codes: &[ErrorCode]) -> Response {
         );
     }
     if codes.iter().any(|code| code.status().as_u16() == 401) {
-        response = response.header(
-            "WWW-Authenticate",
-            header(Type::String, "`Bearer`; `Basic` with `invalid_client`"),
-        );
+        let scheme = if codes.contains(&ErrorCode::InvalidClient) {
+            "`Basic`"
+        } else {
+            "`Bearer`"
+        };
+        response = response.header("WWW-Authenticate", header(Type::String, scheme));
     }
     response.build()
 }

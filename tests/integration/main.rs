@@ -27,6 +27,7 @@ mod postgres_modes;
 mod postgres_pooler;
 mod privacy;
 mod push;
+mod readiness;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;

@@ -142,6 +142,7 @@ macro_rules! sql_suite {
                 }
                 people {
                     a_service_account_has_scopes_and_a_secret_and_changes_end_its_tokens,
+                    service_accounts_are_listed_and_a_shopper_is_none,
                     a_subject_has_one_account_also_of_many_that_make_it_at_once,
                     a_subject_whose_account_was_deleted_gets_another_one,
                     an_erasure_leaves_nothing_of_a_person_and_the_log_proved,
