@@ -9,6 +9,7 @@ mod cancelling;
 mod catalog;
 mod changes;
 mod ending;
+mod events;
 mod keys;
 mod leases;
 mod model;
@@ -76,6 +77,14 @@ macro_rules! suite {
                     a_shopper_whose_order_ended_buys_again,
                     an_attempt_that_lost_to_an_order_that_ended_got_nothing,
                     ended_orders_are_listed_sale_by_sale_up_to_the_limit,
+                }
+                events {
+                    orders_and_changes_are_events_in_their_order,
+                    an_attempt_that_is_settled_again_is_no_further_event,
+                    numbers_go_on_while_nothing_is_recorded,
+                    a_page_has_the_numbers_that_were_asked_for,
+                    positions_are_compared_and_set,
+                    old_events_are_removed_the_oldest_first,
                 }
                 terms {
                     a_change_of_units_is_a_new_version,
@@ -157,6 +166,11 @@ macro_rules! sql_suite {
                     orders_written_by_hand_take_and_give_back_units,
                     stock_set_by_hand_must_tell_the_truth,
                     sales_of_one_product_cannot_overlap,
+                }
+                events {
+                    statements_by_hand_are_events,
+                    a_draft_has_no_events_until_it_is_published,
+                    an_undone_change_is_no_event,
                 }
                 auditing {
                     settled_attempts_are_paged_with_what_stands_of_them,
