@@ -15,7 +15,7 @@ async fn run(arguments: &[&str], environment: &BTreeMap<String, String>) -> (boo
 }
 
 /// Of PostgreSQL.
-const MIGRATIONS: usize = 26;
+const MIGRATIONS: usize = 31;
 const TABLES: i64 = 16;
 
 #[tokio::test]
