@@ -1,6 +1,11 @@
 //! SIGTERM to processes whose servers are all gone: they end within the time that docs/OPERATIONS.md gives, by themselves.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use crate::support::{
     api::Api,
@@ -202,4 +207,43 @@ async fn an_idle_api_ends_at_once() {
 #[tokio::test]
 async fn an_idle_embedded_system_ends_at_once() {
     idle_process_ends_at_once::<OneProcess>().await;
+}
+
+/// The kernel spares process 1 of a container signals without a handler.
+#[tokio::test]
+async fn a_job_that_is_process_1_of_its_container_ends_at_sigterm() {
+    // Without root, a namespace of users makes one of processes possible.
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let users: &[&str] = if is_root {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    let mut container = Command::new("unshare")
+        .args(users)
+        .args(["--pid", "--fork", "--kill-child"])
+        .args([env!("CARGO_BIN_EXE_flashsale"), "migrate", "run"])
+        .env_clear()
+        .env("POSTGRES_HOST", "127.0.0.1")
+        // Nobody listens there: it waits for the server.
+        .env("POSTGRES_PORT", "1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("unshare of util-linux starts");
+    let children = format!("/proc/{0}/task/{0}/children", container.id());
+    let mut output = BufReader::new(container.stderr.take().unwrap()).lines();
+    let waits = tokio::task::spawn_blocking(move || {
+        output.any(|line| line.is_ok_and(|line| line.contains("waiting up to")))
+    });
+    assert!(waits.await.unwrap(), "it waits for PostgreSQL");
+    let job = std::fs::read_to_string(children).unwrap();
+    let killed = Command::new("kill").args(["-TERM", job.trim()]).status();
+    assert!(killed.unwrap().success());
+    let begun = Instant::now();
+    while container.try_wait().unwrap().is_none() && begun.elapsed() < NOTICED {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ended = container.try_wait().unwrap();
+    container.kill().unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(143));
 }
