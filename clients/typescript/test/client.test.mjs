@@ -374,6 +374,14 @@ describe("the client", { concurrency: 4 }, () => {
     await shop.logout();
     assert.equal(shop.token, null);
     await assert.rejects(watching, (error) => error.isUnauthorized);
+
+    const next = await system.shopper();
+    const own = next.watchResults().next();
+    await sleep(300);
+    const begun = performance.now();
+    next.token = null;
+    await assert.rejects(own, code("token_missing"));
+    assert.ok(performance.now() - begun < 500);
   });
 
   test("an order that the shop ends is told", async () => {
@@ -401,6 +409,19 @@ describe("the client", { concurrency: 4 }, () => {
     const stale = `event: result\ndata: {"saleId":${sale.id},"productId":${sale.productId},"status":"FAILED"}\n\n`;
     wire.rule = (path) => (path === EVENTS ? new Response(stale, { headers: { "content-type": "text/event-stream" } }) : undefined);
     assert.equal((await shop.buy(sale.id)).outcome, "bought");
+  });
+
+  test("an order that is ended while it is waited for is cancelled", async () => {
+    const wire = new Wire();
+    const shop = await system.shopper({ fetch: wire.fetch });
+    const saleId = 4711;
+    const ended = `event: result\ndata: {"saleId":${saleId},"productId":4712,"status":"NONE"}\n\n`;
+    wire.rule = (path, options) => {
+      if (path.includes("/attempt/"))
+        return answer(200, { success: true, data: { attemptId: "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11", status: "PENDING" } });
+      return path === EVENTS ? new Response(ended, { headers: { "content-type": "text/event-stream" } }) : never(path, options);
+    };
+    assert.deepEqual(await shop.buy(saleId, { patienceMs: 10_000 }), { outcome: "cancelled", saleId });
   });
 
   test("an accepted attempt for which no unit was left is failed", async () => {
