@@ -13,7 +13,7 @@ use crate::support::{
     kafka,
     postgres::TestDatabase,
     postgres_server::PostgresServer,
-    process::{Process, faketime},
+    process::{Process, faketime, free_port},
     redis::{RedisOptions, RedisServer},
     system::{OneProcess, Servers, System},
     wait_until,
@@ -246,4 +246,40 @@ async fn a_job_that_is_process_1_of_its_container_ends_at_sigterm() {
     let ended = container.try_wait().unwrap();
     container.kill().unwrap();
     assert_eq!(ended.and_then(|status| status.code()), Some(143));
+}
+
+/// The program that collects the log may end before the node does.
+#[tokio::test]
+async fn a_node_whose_log_nobody_reads_any_more_serves_and_ends_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_flashsale"))
+        .args(["serve", "--embedded"])
+        .env_clear()
+        .env("HOST", "127.0.0.1")
+        .env("PORT", port.to_string())
+        .env("FLASHSALE_DATA_DIR", directory.path().join("data"))
+        .env("DRAIN_DELAY_SECS", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(node.stderr.take());
+    let url = format!("http://127.0.0.1:{port}/health/ready");
+    wait_until("the node is ready", Duration::from_secs(30), || async {
+        reqwest::get(&url)
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    let id = node.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(told.unwrap().success());
+    let begun = Instant::now();
+    while node.try_wait().unwrap().is_none() && begun.elapsed() < NOTICED {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ended = node.try_wait().unwrap();
+    node.kill().unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
 }
