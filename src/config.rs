@@ -40,9 +40,11 @@ pub struct Config {
     pub original: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
+    pub external: ExternalConfig,
     pub limits: LimitsConfig,
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
+    pub events: EventsConfig,
     pub operator: OperatorConfig,
     pub stress: StressConfig,
 }
@@ -184,6 +186,8 @@ pub struct KafkaConfig {
     pub client_id: String,
     pub topic: String,
     pub dead_letter_topic: String,
+    /// Where events are published; `None`: in no topic.
+    pub events_topic: Option<String>,
     pub consumer_group: String,
     pub partitions: i32,
     pub replication_factor: i16,
@@ -290,6 +294,39 @@ pub struct AuthConfig {
     pub password_blocklist: bool,
 }
 
+/// Accounts that the shop keeps, and that are known here by its issuer's name and a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalConfig {
+    /// Whether shoppers can register and log in here.
+    pub local_accounts: bool,
+    /// The name of the issuer, as its tokens have it. `None`: there are no external accounts.
+    pub issuer: Option<String>,
+    /// `None`: tokens of the issuer are not exchanged, and external accounts are made by programs of the shop alone.
+    pub exchange: Option<ExchangeConfig>,
+}
+
+/// Which tokens of the issuer are exchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeConfig {
+    /// The issuer's name.
+    pub issuer: String,
+    /// What a token must name as its audience.
+    pub audience: String,
+    /// The address of the issuer's public keys (RFC 7517).
+    pub jwks_url: String,
+    pub algorithms: Vec<IssuerAlgorithm>,
+    /// Whether the keys are read over TLS only.
+    pub https_only: bool,
+}
+
+/// How the issuer signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerAlgorithm {
+    Rs256,
+    Es256,
+    EdDsa,
+}
+
 /// Rate limits; 0 is no limit. `config/default.toml` has their periods.
 #[derive(Debug, Clone)]
 pub struct LimitsConfig {
@@ -324,6 +361,17 @@ pub struct WorkerConfig {
     pub port: Option<u16>,
     pub lease: Duration,
     pub pending_age: Duration,
+}
+
+/// Events for other systems.
+#[derive(Debug, Clone)]
+pub struct EventsConfig {
+    /// Whether events are recorded and delivered.
+    pub enabled: bool,
+    /// How long events are kept.
+    pub retention: Duration,
+    /// Whether webhooks may go to addresses that are not public, and without TLS.
+    pub private_networks: bool,
 }
 
 /// The load that `stress` generates unless its arguments say otherwise.

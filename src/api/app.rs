@@ -14,9 +14,10 @@ use super::{
     router, table,
 };
 use crate::{
-    auth::{Auth, Directory, Tokens},
+    auth::{Auth, Directory, ServiceAccountDesk, Tokens},
     clock::Clock,
     config::ServerConfig,
+    events::{Feed, webhooks::WebhookDesk},
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
     port::{AccountStore, Credentials},
@@ -37,9 +38,11 @@ pub struct App {
     pub results: Arc<Results>,
     pub sale_feed: Arc<SaleFeed>,
     pub result_feed: Arc<ResultFeed>,
+    pub events: Arc<Feed>,
     pub operators: Operators,
     pub probes: Probes,
     pub(super) pages: Pages,
+    pub(super) external: table::External,
 }
 
 /// What the API of operators works with.
@@ -48,9 +51,11 @@ pub struct Operators {
     pub steering: Arc<Steering>,
     pub letters: Arc<DeadLetters>,
     pub reports: Arc<Reports>,
+    pub webhooks: WebhookDesk,
     pub overview: Arc<OverviewSource>,
     pub accounts: Arc<dyn AccountStore>,
     pub credentials: Arc<dyn Credentials>,
+    pub service_accounts: ServiceAccountDesk,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -76,12 +81,13 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.results)))
             .app_data(Data::from(Arc::clone(&self.sale_feed)))
             .app_data(Data::from(Arc::clone(&self.result_feed)))
+            .app_data(Data::from(Arc::clone(&self.events)))
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(DocumentSource(document)))
             .app_data(Data::new(replies));
         self.install_operators(config);
         let statuses = Statuses::new(server.original_status_codes);
-        router::mount(table::served(server), statuses, config);
+        router::mount(table::served(server, self.external), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.
@@ -95,9 +101,11 @@ impl App {
             steering,
             letters,
             reports,
+            webhooks,
             overview,
             accounts,
             credentials,
+            service_accounts,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -107,8 +115,10 @@ impl App {
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
             .app_data(Data::from(reports))
+            .app_data(Data::new(webhooks))
             .app_data(Data::from(overview))
             .app_data(Data::from(accounts))
+            .app_data(Data::new(service_accounts))
             .app_data(Data::from(credentials));
         self.probes.clone().install(config);
     }

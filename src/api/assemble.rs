@@ -12,11 +12,19 @@ use super::{
     app::Operators,
     events,
     pages::Pages,
+    table,
 };
 
 use crate::{
-    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
+    auth::{
+        Auth, AuthLimits, Directory, DirectoryEngines, ExternalAccounts, Issuer, Passwords,
+        ServiceAccountDesk, Tokens,
+    },
     config::{Config, ServerConfig},
+    events::{
+        Feed,
+        webhooks::{WebhookDesk, client_options},
+    },
     http::{self, OpenConnections},
     ids::LedgerId,
     lifecycle::Lifecycle,
@@ -26,7 +34,9 @@ use crate::{
         dead_letters::DeadLetters,
         figures::{ApiSource, OpenLetters, Overview, Reporter, SettlementCounts, WorkerSource},
     },
-    port::{AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports},
+    port::{
+        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports, Webhooks,
+    },
     push::{ResultFeed, SaleFeed},
     sale::Steering,
 };
@@ -38,6 +48,7 @@ const INSIDE: usize = 256;
 pub struct Backoffice {
     pub accounts: Arc<dyn AccountStore>,
     pub administration: Arc<dyn Administration>,
+    pub webhooks: Arc<dyn Webhooks>,
     pub doctor: Doctor,
     pub figures: Arc<dyn ClusterFigures>,
     pub owners: Arc<dyn PartitionOwners>,
@@ -71,15 +82,18 @@ pub async fn serve(
 ) -> anyhow::Result<App> {
     let accounts = Arc::clone(&backoffice.accounts);
     let figures = Arc::clone(&backoffice.figures);
-    let operators = operators(lifecycle, config, &ports, backoffice);
+    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
+    let directory = Arc::clone(&sessions.directory);
+    let operators = operators(lifecycle, config, &ports, backoffice, directory);
     let lag = watch_settlement(lifecycle, ports.clone());
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
         .context("the catalog of sales could not be read")?;
     let catalog = || Arc::clone(&services.catalog);
+    let drain = lifecycle.ending().drain.clone();
+    let event_feed = Feed::new(ports.ledger.clone(), ports.ledger.id(), drain);
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
     let result_feed = ResultFeed::start(lifecycle, ports.gate.clone(), catalog());
-    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
     let Ports {
         gate,
         log,
@@ -121,9 +135,14 @@ pub async fn serve(
         results: services.results,
         sale_feed,
         result_feed,
+        events: Arc::new(event_feed),
         operators,
         probes,
         pages: Pages::new(&config.server.pages, config.server.api_docs),
+        external: table::External {
+            accounts: config.external.issuer.is_some(),
+            exchange: config.external.exchange.is_some(),
+        },
     };
     let for_inside = app.clone();
     let listener = port.listen().context("the port cannot be listened on")?;
@@ -180,6 +199,7 @@ async fn open_sessions(
         LedgerId::NONE
     };
     let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
+    let external = external_accounts(lifecycle, config)?;
     let auth = Auth::new(
         ledger.clone(),
         accounts,
@@ -188,7 +208,8 @@ async fn open_sessions(
         Passwords::new(&config.auth)?,
         Arc::clone(&tokens),
         Arc::clone(clock),
-    );
+    )
+    .with_external(external, config.external.local_accounts);
     let auth = Arc::new(if config.server.production {
         auth.in_production()
     } else {
@@ -199,6 +220,22 @@ async fn open_sessions(
         directory,
         tokens,
     })
+}
+
+/// The accounts of the shop; with an address of the issuer's keys, its tokens are verified.
+fn external_accounts(
+    lifecycle: &Lifecycle,
+    config: &Config,
+) -> anyhow::Result<Option<ExternalAccounts>> {
+    let Some(issuer) = config.external.issuer.clone() else {
+        return Ok(None);
+    };
+    let exchange = config.external.exchange.clone();
+    let tokens = exchange.map(|exchange| Issuer::start(lifecycle, exchange));
+    let tokens = tokens
+        .transpose()
+        .context("the keys of the issuer cannot be read")?;
+    Ok(Some(ExternalAccounts { issuer, tokens }))
 }
 
 fn attempt_limit(config: &Config) -> AttemptLimit {
@@ -245,6 +282,7 @@ fn operators(
     config: &Config,
     ports: &Ports,
     backoffice: Backoffice,
+    directory: Arc<Directory>,
 ) -> Operators {
     let group = config.kafka.consumer_group.clone();
     let letters = Arc::new(DeadLetters {
@@ -259,6 +297,18 @@ fn operators(
         counted.keep_counting(stop).await;
     });
     Operators {
+        webhooks: WebhookDesk {
+            webhooks: backoffice.webhooks,
+            actions: Arc::clone(&backoffice.administration),
+            clock: Arc::clone(&ports.clock),
+            options: client_options(config.events.private_networks),
+        },
+        service_accounts: ServiceAccountDesk {
+            accounts: Arc::clone(&backoffice.accounts),
+            actions: Arc::clone(&backoffice.administration),
+            clock: Arc::clone(&ports.clock),
+            directory: Some(directory),
+        },
         accounts: backoffice.accounts,
         credentials: ports.ledger.clone(),
         overview: Arc::new(OverviewSource {

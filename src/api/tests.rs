@@ -177,11 +177,17 @@ impl Server {
                         .app_data(Data::new(pages.clone()))
                         .app_data(Data::new(DocumentSource(document)))
                         .app_data(Data::new(page));
-                    router::mount(table::served(&settings), statuses, service);
+                    router::mount(
+                        table::served(&settings, table::External::default()),
+                        statuses,
+                        service,
+                    );
                 },
             )
             .await
         });
+        // reqwest comes without cryptography of its own. It fails if there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             url,
             http: reqwest::Client::new(),

@@ -17,6 +17,7 @@ const EMBEDDED: &[&str] = &[
 /// Settings of the worker and its listener.
 const WORKER: &[&str] = &[
     "worker.",
+    "events.",
     "server.max_connections",
     "server.max_buffered_mib",
     "server.metrics_",
@@ -37,12 +38,12 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         Command::Serve(serve) if serve.is_embedded() => {
             vec![EMBEDDED, WORKER, SEED, &["server.", "auth.", "limits."]]
         }
-        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits."]],
+        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits.", "events."]],
         Command::Work(_) => vec![SERVERS, WORKER],
         Command::Migrate(migrate) => vec![if migrate.is_embedded() {
             EMBEDDED
         } else {
-            &["postgres.", "kafka."]
+            &["postgres.", "kafka.", "events.enabled"]
         }],
         Command::Seed(seed) => vec![
             if seed.is_embedded() {
@@ -65,6 +66,14 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
                 &[]
             };
             vec![target(user.is_embedded()), &["operator."], hashes]
+        }
+        Command::Webhook(webhook) => {
+            let ledger: &[&str] = if webhook.is_embedded() {
+                EMBEDDED
+            } else {
+                &["postgres."]
+            };
+            vec![ledger, &["operator.", "events."]]
         }
         Command::Backup(_) => vec![EMBEDDED],
         Command::Export(_) => vec![EMBEDDED, &["worker."]],

@@ -1,7 +1,9 @@
 //! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
 
 mod action_log;
+mod person;
 mod print;
+mod program;
 mod secret;
 
 use std::sync::Arc;
@@ -9,28 +11,34 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
-use self::{action_log::ActionLog, secret::NewPassword};
+use self::{action_log::ActionLog, person::PersonStep, program::ProgramStep, secret::NewPassword};
 use super::{connect, embedded, operator::plain, target::Target};
 use crate::{
-    auth::{OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, raise_lost_mark},
+    auth::{
+        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk,
+        raise_lost_mark,
+    },
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
     ids::UserId,
     lifecycle::Lifecycle,
     port::{
         Access, AccountStore, ActionName, Credentials, Listed, NewUser, Ports, Registration, Role,
-        SessionRule, StoredUser,
+        Scopes, SessionRule, StoredUser,
     },
 };
 
-/// The roles that are given here. `service` is for programs, which have no password.
+/// The roles that an account can be given after it was made.
 const ROLES: [&str; 5] = ["admin", "operator", "support", "auditor", "user"];
+/// The roles of new accounts. `service` is for programs, which have no password.
+const NEW_ROLES: [&str; 6] = ["admin", "operator", "support", "auditor", "service", "user"];
 /// Accounts of one page of the list.
 const PAGE: u32 = 500;
 
 /// Make, list, change and disable accounts
 ///
-/// Roles: `admin` may do everything, `operator` runs sales, `support` and `auditor` read what operators read, `user` buys.
+/// Roles: `admin` may do everything, `operator` runs sales, `support` and `auditor` read what operators read, `service` is a program of
+/// the shop with scopes, `user` buys.
 /// A change of the role, another password and disabling end all sessions of the account, on every node within 5 seconds.
 ///
 /// A password is never an argument: it is generated and printed once, or read from standard input with --password-stdin.
@@ -58,13 +66,16 @@ pub(super) struct User {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::doc_markdown)] // shown as help
 enum Step {
-    /// Make an account, with a generated password that is printed once
+    /// Make an account, with a generated password that is printed once; with --role service, one of a program of the shop, with a client secret
     Add {
         username: String,
-        #[arg(long, value_name = "ADDRESS")]
-        email: String,
-        #[arg(long, value_parser = role(), default_value = "user")]
+        #[arg(long, value_name = "ADDRESS", required_unless_present = "scopes")]
+        email: Option<String>,
+        #[arg(long, value_parser = new_role(), default_value = "user")]
         role: Role,
+        /// What a program may do, for --role service: orders:settle, attempts:write, events:read, shoppers:write, separated by commas
+        #[arg(long, value_name = "SCOPES", required_if_eq("role", "service"), conflicts_with_all = ["email", "password_stdin"])]
+        scopes: Option<Scopes>,
         #[command(flatten)]
         password: NewPassword,
     },
@@ -101,6 +112,14 @@ enum Step {
         #[command(flatten)]
         password: NewPassword,
     },
+    #[command(flatten)]
+    Program(ProgramStep),
+    #[command(flatten)]
+    Person(PersonStep),
+}
+
+fn new_role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(NEW_ROLES).map(|word| Role::from_sql(&word))
 }
 
 fn role() -> impl TypedValueParser<Value = Role> {
@@ -127,7 +146,7 @@ impl User {
     pub(super) fn sets_password(&self) -> bool {
         matches!(
             self.step,
-            Step::Add { .. }
+            Step::Add { scopes: None, .. }
                 | Step::Passwd {
                     reset_token: false,
                     ..
@@ -192,10 +211,33 @@ impl Step {
         match self {
             Self::Add {
                 username,
+                role,
+                scopes: Some(scopes),
+                ..
+            } => {
+                anyhow::ensure!(role == Role::Service, "--scopes is for --role service");
+                let (above, entry) = (accounts.above, accounts.log.entry());
+                program::add(&accounts.desk(), &username, scopes, above, &entry, json).await
+            }
+            Self::Program(step) => {
+                let (user, log) = (accounts.find(step.username()).await?, &accounts.log);
+                step.run(&accounts.desk(), user.id, &log.entry(), json)
+                    .await
+            }
+            Self::Person(step) => {
+                let user = accounts.find(step.username()).await?;
+                accounts.keep_an_admin_for(&step, &user).await?;
+                let (store, log) = (accounts.store.as_ref(), &accounts.log);
+                step.run(store, log, user.id, json).await
+            }
+            Self::Add {
+                username,
                 email,
                 role,
                 password,
+                ..
             } => {
+                let email = email.unwrap_or_default();
                 let new = OperatorsAccount::new(&username, &email)?;
                 let (password, hash) = password.take(&accounts.auth, &username, &email)?;
                 accounts.add(&new, role, hash).await?;
@@ -277,6 +319,16 @@ fn changed(rule: Option<SessionRule>) -> anyhow::Result<()> {
 }
 
 impl Accounts {
+    fn desk(&self) -> ServiceAccountDesk {
+        ServiceAccountDesk {
+            accounts: Arc::clone(&self.store),
+            actions: Arc::clone(&self.log.actions),
+            clock: Arc::new(SystemClock),
+            // Nodes read what ended within seconds.
+            directory: None,
+        }
+    }
+
     async fn find(&self, username: &str) -> anyhow::Result<StoredUser> {
         let found = self.credentials.find_user(username).await?;
         found.with_context(|| format!("there is no account with the username {username}"))
@@ -299,6 +351,14 @@ impl Accounts {
             Registration::UsernameTaken => anyhow::bail!("the username is taken"),
             Registration::EmailTaken => anyhow::bail!("the e-mail address is taken"),
         }
+    }
+
+    /// The same before an erasure, unless that is forced.
+    async fn keep_an_admin_for(&self, step: &PersonStep, user: &StoredUser) -> anyhow::Result<()> {
+        if step.needs_another_admin() {
+            self.keep_an_admin(user).await?;
+        }
+        Ok(())
     }
 
     /// Fails if this account is the last admin that is enabled: nobody could make operators over HTTP any more.

@@ -3,10 +3,11 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
-    OperatorConfig, PagesConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig,
-    SaslMechanism, Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig,
-    TlsConfig, TlsMode, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, EventsConfig, ExchangeConfig, ExternalConfig,
+    IssuerAlgorithm, KafkaConfig, LimitsConfig, MetricsAddress, OperatorConfig, PagesConfig,
+    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
+    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig, TlsMode,
+    WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// Accepted lifetimes of a token. A shorter one could end between the login and the sale. A longer one would keep a token valid
@@ -59,9 +60,11 @@ fn config(sources: &Sources, used: &[&str]) -> Result<(Config, Vec<String>), Con
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
         auth: auth(&mut read, production),
+        external: external(&mut read, production),
         limits: limits(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
+        events: events(&mut read),
         operator: OperatorConfig {
             name: read.optional("operator.name"),
         },
@@ -182,6 +185,22 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
+    let events_topic = read.optional("kafka.events_topic");
+    let events_topic = events_topic.map(|_| read.topic("kafka.events_topic"));
+    if let Some(events) = &events_topic {
+        if *events == topic || *events == dead_letter_topic {
+            read.problem(
+                "kafka.events_topic",
+                "must differ from the topics of attempts and dead letters",
+            );
+        }
+        if !read.text("events.enabled").eq_ignore_ascii_case("true") {
+            read.problem(
+                "kafka.events_topic",
+                "is of no use while no events are recorded: set EVENTS_ENABLED=true",
+            );
+        }
+    }
     let brokers = read.servers("kafka.brokers", KAFKA_PORT);
     let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
@@ -204,6 +223,7 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
+        events_topic,
         consumer_group: read.required("kafka.consumer_group"),
         partitions: read.number("kafka.partitions", 1..=10_000),
         replication_factor: read.number("kafka.replication_factor", 1..=100),
@@ -347,6 +367,76 @@ fn auth(read: &mut Reader, production: bool) -> AuthConfig {
     }
 }
 
+fn external(read: &mut Reader, production: bool) -> ExternalConfig {
+    let local_accounts = read.flag("external.local_accounts");
+    let issuer = read.optional("external.issuer");
+    if !local_accounts && issuer.is_none() {
+        let what = "is false, while EXTERNAL_ISSUER is empty: nobody could buy";
+        read.problem("external.local_accounts", what);
+    }
+    let exchange = exchange(read, issuer.as_deref(), production);
+    ExternalConfig {
+        local_accounts,
+        issuer,
+        exchange,
+    }
+}
+
+fn exchange(read: &mut Reader, issuer: Option<&str>, production: bool) -> Option<ExchangeConfig> {
+    let algorithms = algorithms(read, "external.algorithms");
+    let audience = read.optional("external.audience");
+    let Some(jwks_url) = read.optional("external.jwks_url") else {
+        if audience.is_some() {
+            let what = "is set, while EXTERNAL_JWKS_URL is empty: no token could be verified";
+            read.problem("external.audience", what);
+        }
+        return None;
+    };
+    let is_address = jwks_url.starts_with("https://") || jwks_url.starts_with("http://");
+    if !is_address || jwks_url.contains('@') {
+        let what =
+            "must begin with https:// or, in development, http://, without a user or a password";
+        read.problem("external.jwks_url", what);
+    } else if production && !jwks_url.starts_with("https://") {
+        let what = "must begin with https:// in production: whoever changes the keys on their way can be anybody";
+        read.problem("external.jwks_url", what);
+    }
+    if issuer.is_none() {
+        let what = "must name the issuer, as its tokens do, when EXTERNAL_JWKS_URL is set";
+        read.problem("external.issuer", what);
+    }
+    if audience.is_none() {
+        let what = "must not be empty when EXTERNAL_JWKS_URL is set: tokens for other services would be taken";
+        read.problem("external.audience", what);
+    }
+    Some(ExchangeConfig {
+        issuer: issuer.unwrap_or_default().to_owned(),
+        audience: audience.unwrap_or_default(),
+        jwks_url,
+        algorithms,
+        https_only: production,
+    })
+}
+
+fn algorithms(read: &mut Reader, setting: &str) -> Vec<IssuerAlgorithm> {
+    const NAMES: [(&str, IssuerAlgorithm); 3] = [
+        ("RS256", IssuerAlgorithm::Rs256),
+        ("ES256", IssuerAlgorithm::Es256),
+        ("EdDSA", IssuerAlgorithm::EdDsa),
+    ];
+    let of = |name: &String| {
+        let known = NAMES.iter().find(|(known, _)| known == name);
+        known.map(|(_, algorithm)| *algorithm)
+    };
+    let algorithms: Option<Vec<_>> = read.list(setting).iter().map(of).collect();
+    let algorithms = algorithms.unwrap_or_default();
+    if algorithms.is_empty() {
+        let what = "must be one or more of RS256, ES256 and EdDSA, comma-separated";
+        read.problem(setting, what);
+    }
+    algorithms
+}
+
 fn limits(read: &mut Reader, production: bool) -> LimitsConfig {
     let loopback = read.choice(
         "limits.loopback",
@@ -393,6 +483,15 @@ fn worker(read: &mut Reader) -> WorkerConfig {
         port: Some(port).filter(|port| *port != 0),
         lease: read.secs("worker.lease_secs", 1..=3_600),
         pending_age: read.secs("worker.pending_age_secs", 1..=3_600),
+    }
+}
+
+fn events(read: &mut Reader) -> EventsConfig {
+    let days = read.number::<u32>("events.retention_days", 1..=90);
+    EventsConfig {
+        enabled: read.flag("events.enabled"),
+        retention: Duration::from_hours(24 * u64::from(days)),
+        private_networks: read.flag("events.webhooks_to_private_networks"),
     }
 }
 

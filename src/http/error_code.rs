@@ -50,6 +50,11 @@ error_codes! {
     InvalidId = "invalid_id", BAD_REQUEST, "Validation error", "An id must be a positive integer";
     ResetTokenInvalid = "reset_token_invalid", BAD_REQUEST, "Bad Request",
         "The reset token is unknown, was used, or has expired.";
+    /// The names of this and the next two, and their category, are those of RFC 6749, 5.2.
+    InvalidRequest = "invalid_request", BAD_REQUEST, "invalid_request",
+        "The request needs grant_type, and the client id and secret either in the header Authorization or in the body.";
+    UnsupportedGrantType = "unsupported_grant_type", BAD_REQUEST, "unsupported_grant_type", "grant_type must be client_credentials.";
+    InvalidScope = "invalid_scope", BAD_REQUEST, "invalid_scope", "The account does not have a scope that was asked for.";
     ResultNotFound = "result_not_found", BAD_REQUEST, "Bad Request",
         "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
     TokenMissing = "token_missing", UNAUTHORIZED, "Unauthorized",
@@ -57,10 +62,15 @@ error_codes! {
     TokenInvalid = "token_invalid", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     TokenExpired = "token_expired", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Unauthorized", "Invalid credentials";
-    /// The token's account has not the role that the path asks for.
+    /// Of RFC 6749, 5.2, as above.
+    InvalidClient = "invalid_client", UNAUTHORIZED, "invalid_client", "The client id or the client secret is wrong.";
+    /// The token has not the role or the scope that the path asks for.
     Forbidden = "forbidden", FORBIDDEN, "Forbidden", "Your account may not do this.";
+    LocalAccountsOff = "local_accounts_off", FORBIDDEN, "Forbidden",
+        "Shoppers have no accounts here: log in at the shop. Who runs this service has a wrong username or password.";
     NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
     SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
+    ShopperNotFound = "shopper_not_found", NOT_FOUND, "Not Found", "No account was made for this subject.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Request Timeout", "The body did not arrive in time.";
     UsernameTaken = "username_taken", CONFLICT, "Conflict", "Username already exists";
@@ -74,7 +84,12 @@ error_codes! {
     NotAllowed = "not_allowed", CONFLICT, "Conflict", "What it is now does not allow this change.";
     OverlappingSale = "overlapping_sale", CONFLICT, "Conflict", "Another sale of the product is in this window.";
     SkuTaken = "sku_taken", CONFLICT, "Conflict", "Another product has this SKU.";
+    /// A consumer is ahead of the ledger.
+    EventsAhead = "events_ahead", CONFLICT, "Conflict", "The sale has not that many events.";
+    EventsOff = "events_off", CONFLICT, "Conflict", "Events are not recorded (EVENTS_ENABLED).";
     Ended = "ended", GONE, "Gone", "Flash sale has ended.";
+    /// Events that a consumer asks for.
+    EventsGone = "events_gone", GONE, "Gone", "The events after this one are not kept any more, or were never recorded.";
     Stale = "stale", PRECONDITION_FAILED, "Precondition Failed", "It was changed since: If-Match does not name the current version.";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",

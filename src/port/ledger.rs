@@ -9,8 +9,12 @@ mod consumer_group;
 mod credentials;
 mod dead_letter_decisions;
 mod ended_orders;
+mod events;
+mod external_identities;
+mod personal_data;
 mod probe;
 mod sales;
+mod service_accounts;
 mod settling;
 mod withdrawals;
 
@@ -21,8 +25,15 @@ pub use consumer_group::{ConsumerGroup, Lease, Member, Position, SeekOutcome};
 pub use credentials::{Credentials, PasswordHashOutcome, StoredUser};
 pub use dead_letter_decisions::DeadLetterDecisions;
 pub use ended_orders::{EndedOrder, EndedOrders};
+pub use events::{
+    EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, EventTerms,
+    EventType, PendingEvents,
+};
+pub use external_identities::{ExternalAccount, ExternalIdentities, external_name};
+pub use personal_data::{Erasure, ExternalIdentity, PersonRecord, PersonalData, erased_name};
 pub use probe::LedgerProbe;
 pub use sales::{Offer, SaleListing, SaleListings, SaleSnapshot};
+pub use service_accounts::{NO_PASSWORD, SecretHash, ServiceAccount, ServiceAccounts};
 pub use settling::{Rejection, SettleBatch, SettleError, Settling};
 pub use withdrawals::Withdrawals;
 
@@ -40,6 +51,8 @@ pub trait Ledger:
     + CommittedOffsets
     + Withdrawals
     + EndedOrders
+    + EventFeed
+    + EventPositions
     + DeadLetterDecisions
     + LedgerAudit
     + LedgerProbe

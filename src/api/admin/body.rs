@@ -6,7 +6,9 @@ mod order;
 mod overview;
 mod product;
 mod sale;
+mod service_account;
 mod user;
+mod webhook;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -17,7 +19,9 @@ pub use order::{AttemptBody, CancelledOrderBody, OrderBody};
 pub use overview::{OverviewBody, ServerBody};
 pub use product::ProductBody;
 pub use sale::{BalanceBody, SaleBody, SaleDetailBody, SteeredBody, StockBody};
+pub use service_account::ServiceAccountBody;
 pub use user::UserBody;
+pub use webhook::{DeliveryBody, WebhookBody};
 
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]

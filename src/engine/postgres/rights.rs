@@ -19,12 +19,21 @@ pub const RIGHTS: &[&str] = &[
     "UPDATE (password_hash, updated_at) ON users",
     // Logging out and changing a password. Roles and disabling are for the owner of the tables.
     "UPDATE (tokens_valid_from) ON users",
-    "SELECT, INSERT, UPDATE, DELETE ON password_resets",
+    "SELECT, INSERT, UPDATE, DELETE ON password_resets, service_credentials",
+    "SELECT, INSERT, DELETE ON external_identities",
+    // Erasing a person. A trigger lets entries of the action log be changed in this way alone.
+    "UPDATE (username, email, full_name, disabled_at) ON users",
+    "UPDATE (reason, before, after) ON admin_actions",
+    "UPDATE (reason) ON dead_letter_decisions",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",
     // Admission windows are deleted after the ledger was set back.
     "SELECT, UPDATE (remaining_stock, updated_at, admitted_from, admitted_until) ON flash_sales",
+    // Triggers number the events of a sale, and record them; old ones are removed.
+    "UPDATE (event_seq) ON flash_sales",
+    "SELECT, INSERT, DELETE ON event_batches, event_recording",
+    "SELECT, INSERT, UPDATE, DELETE ON event_positions, webhook_endpoints, webhook_deliveries",
     // Operators make and change products and sales, and end orders.
     "SELECT, INSERT, UPDATE (sku, name, description, image_url, price_cents, currency, prior_price_cents) ON products",
     "INSERT, UPDATE (product_id, start_time, end_time, initial_stock, state, paused_at, note) ON flash_sales",

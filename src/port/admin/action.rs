@@ -92,6 +92,13 @@ pub enum ActionName {
     DisableUser,
     EnableUser,
     SetPassword,
+    SetScopes,
+    RenewSecret,
+    EraseUser,
+    AddWebhook,
+    RemoveWebhook,
+    RotateWebhook,
+    ReplayWebhook,
     /// Written by a newer version of the program. This one never writes it.
     Unknown,
 }
@@ -121,6 +128,13 @@ impl ActionName {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::SetScopes => "set_scopes",
+            Self::RenewSecret => "renew_secret",
+            Self::EraseUser => "erase_user",
+            Self::AddWebhook => "add_webhook",
+            Self::RemoveWebhook => "remove_webhook",
+            Self::RotateWebhook => "rotate_webhook",
+            Self::ReplayWebhook => "replay_webhook",
             Self::Unknown => "unknown",
         }
     }
@@ -128,7 +142,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 20] = [
+        const ALL: [ActionName; 27] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -149,6 +163,13 @@ impl ActionName {
             ActionName::DisableUser,
             ActionName::EnableUser,
             ActionName::SetPassword,
+            ActionName::SetScopes,
+            ActionName::RenewSecret,
+            ActionName::EraseUser,
+            ActionName::AddWebhook,
+            ActionName::RemoveWebhook,
+            ActionName::RotateWebhook,
+            ActionName::ReplayWebhook,
         ];
         let known = ALL.into_iter().find(|action| action.as_str() == name);
         known.unwrap_or(Self::Unknown)
@@ -163,7 +184,7 @@ pub struct Action {
     pub name: ActionName,
     /// The sale that it concerns, if it concerns one.
     pub sale: Option<SaleId>,
-    /// What was changed: `product:3`, `sale:5`, `order:<attempt id>`, `user:7`, `letter:<id>`.
+    /// What was changed: `product:3`, `sale:5`, `order:<attempt id>`, `user:7`, `letter:<id>`, `webhook:<id>`.
     pub target: String,
     pub actor: Actor,
     pub reason: String,
