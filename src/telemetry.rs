@@ -100,6 +100,9 @@ pub fn start_logging(config: &TelemetryConfig) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that cannot be written is lost. By default the failure is reported on standard error, where it panics: the end of a log
+        // collector would end the tasks that log, and among them the one that waits for signals.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal());
     // A second call in one process, as in tests, keeps the first logger.
     let _ = if config.json {
