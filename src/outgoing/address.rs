@@ -25,22 +25,21 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
         (a, b, c),
-        // This network, private, loopback.
-        (0 | 10 | 127, _, _)
-            // Shared by carriers (CGNAT), link-local with the metadata services of clouds, private.
+        // This network, private, loopback; multicast, reserved, broadcast.
+        (0 | 10 | 127 | 224..=255, _, _)
+            // Shared by carriers (CGNAT).
             | (100, 64..=127, _)
+            // Link-local, with the metadata services of clouds.
             | (169, 254, _)
             | (172, 16..=31, _)
             // Private; protocol assignments and documentation; relays of 6to4.
             | (192, 168, _)
             | (192, 0, 0 | 2)
             | (192, 88, 99)
+            // Documentation; benchmarks.
             | (198, 51, 100)
-            | (203, 0, 113)
-            // Benchmarks.
             | (198, 18 | 19, _)
-            // Multicast, reserved, broadcast.
-            | (224..=255, _, _)
+            | (203, 0, 113)
     )
 }
 
