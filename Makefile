@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration contract api-changes docs packaging pages screenshots image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration metrics-doc contract api-changes docs packaging metrics-check pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ openapi: ## write the OpenAPI document of the code to docs/openapi.json
 configuration: ## write docs/CONFIGURATION.md from config/default.toml
 	@awk -f scripts/configuration.awk config/default.toml >docs/CONFIGURATION.md
 
+metrics-doc: ## write docs/METRICS.md from the table of metrics (src/telemetry/metric.rs)
+	@WRITE=1 cargo test --quiet --test architecture the_document_is_that_of_the_table
+
 contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
 	@scripts/contract.sh
 
@@ -73,6 +76,10 @@ docs: ## build the documentation of the code
 
 packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh
+
+metrics-check: ## rules and alerts with promtool, metrics of running processes, every query of the dashboard against a real Prometheus
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && scripts/observability.sh check
 
 pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server
 	@scripts/pages.sh

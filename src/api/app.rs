@@ -6,7 +6,6 @@ use actix_web::web::{Data, ServiceConfig};
 
 use super::{
     admin::{OverviewSource, Reports},
-    health::MetricsPage,
     pages::Pages,
     readiness::Readiness,
     router, table,
@@ -20,6 +19,7 @@ use crate::{
     port::{AccountStore, Credentials},
     push::{ResultFeed, SaleFeed},
     sale::{CatalogCalls, SaleCatalog, Steering},
+    telemetry::MetricsPage,
 };
 
 /// All that the API's handlers work with.

@@ -116,7 +116,11 @@ impl Methods {
     fn of(endpoints: &[Endpoint]) -> Self {
         let known = endpoints.iter().map(|endpoint| Known {
             method: endpoint.method.clone(),
-            metrics: RouteMetrics::new(endpoint.name),
+            metrics: if endpoint.path == ATTEMPT_PATH {
+                RouteMetrics::of_mostly_refused(endpoint.name)
+            } else {
+                RouteMetrics::new(endpoint.name)
+            },
             right: endpoint.right,
         });
         Self(known.collect())

@@ -9,7 +9,10 @@ use actix_web::{
     middleware::Condition,
 };
 
-use super::conditional::IDEMPOTENCY_REPLAYED;
+use super::{
+    conditional::IDEMPOTENCY_REPLAYED,
+    identity::{REQUEST_ID, TRACEPARENT},
+};
 use crate::config::ServerConfig;
 
 /// How long a browser may cache the response to a preflight request, in seconds.
@@ -31,7 +34,14 @@ pub(super) fn cors(config: &ServerConfig) -> Condition<Cors> {
         // Tracing and request libraries add headers of their own. Access depends on the origin alone, and this API ignores
         // headers that it does not read. The original service, on Express, allows every header too.
         .allow_any_header()
-        .expose_headers([ETAG, LOCATION, RETRY_AFTER, IDEMPOTENCY_REPLAYED])
+        .expose_headers([
+            ETAG,
+            LOCATION,
+            RETRY_AFTER,
+            IDEMPOTENCY_REPLAYED,
+            REQUEST_ID,
+            TRACEPARENT,
+        ])
         .max_age(PREFLIGHT_SECS);
     let cors = if origins.iter().any(|origin| origin == "*") {
         // Browsers refuse a wildcard together with credentials (Fetch, 3.2.5).

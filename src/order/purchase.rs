@@ -17,6 +17,7 @@ use super::{
     figures::{AttemptCounts, Press},
     reply_queue::{ReplyQueue, Responder},
     results::Results,
+    trace::AttemptTrace,
 };
 use crate::{
     clock::Clock,
@@ -93,6 +94,7 @@ struct AttemptRequest {
     attempt: Attempt,
     since: Instant,
     answer: Responder<Result<Accepted, Refusal>>,
+    trace: Option<Box<AttemptTrace>>,
     /// Of the batch that it is part of: the last one gone means that all of that are answered.
     round: Option<mpsc::Sender<Infallible>>,
 }
@@ -130,11 +132,7 @@ impl Purchase {
         sale: SaleId,
     ) -> Result<Accepted, Refusal> {
         let decided = self.decide(replies, user, sale).await;
-        self.counts.count(match decided {
-            Ok((_, IsNew(true))) => Press::Accepted,
-            Ok((_, IsNew(false))) => Press::AlreadyHeld,
-            Err(refusal) => Press::Refused(refusal),
-        });
+        self.counts.count(press(&decided));
         decided.map(|(accepted, _)| accepted)
     }
 
@@ -189,6 +187,7 @@ impl Purchase {
                 attempt,
                 since,
                 answer,
+                trace: AttemptTrace::of_request(),
                 round: None,
             })
             .map_err(|_| Refusal::Busy)?;
@@ -197,9 +196,13 @@ impl Purchase {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         };
-        self.counts.took(since.elapsed());
+        let outcome = outcome.map(|accepted| {
+            let is_new = IsNew(accepted.attempt == attempt.id);
+            (accepted, is_new)
+        });
+        self.counts.took(press(&outcome), since.elapsed());
         match outcome {
-            Ok(accepted) => Ok((accepted, IsNew(accepted.attempt == attempt.id))),
+            Ok(accepted) => Ok(accepted),
             Err(Refusal::SoldOut) => {
                 self.results.refused(user, product, sale);
                 Err(Refusal::SoldOut)
@@ -208,6 +211,15 @@ impl Purchase {
             Err(Refusal::Preparing) if self.catalog.has_ended(sale) => Err(Refusal::Ended),
             Err(refusal) => Err(refusal),
         }
+    }
+}
+
+/// How the metrics name an outcome.
+fn press(outcome: &Result<(Accepted, IsNew), Refusal>) -> Press {
+    match outcome {
+        Ok((_, IsNew(true))) => Press::Accepted,
+        Ok((_, IsNew(false))) => Press::AlreadyHeld,
+        Err(refusal) => Press::Refused(*refusal),
     }
 }
 
@@ -229,12 +241,15 @@ impl AttemptRequest {
         self.answer.send(outcome);
     }
 
-    /// Answers that the attempt counts and awaits its settlement.
-    fn accept(self) {
+    /// Answers that the attempt counts and awaits its settlement. Its append began at `since`.
+    fn accept(self, since: std::time::Instant) {
         let accepted = Accepted {
             attempt: self.attempt.id,
             standing: Standing::Pending,
         };
+        if let Some(trace) = &self.trace {
+            trace.accepted(&accepted, since);
+        }
         self.answer(Ok(accepted));
     }
 }

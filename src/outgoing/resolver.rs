@@ -2,7 +2,12 @@
 //! are those that the connection is made to: a name that has other addresses from one look-up to the next (DNS rebinding)
 //! gains nothing.
 
-use std::{error::Error, fmt, io, net::{IpAddr, SocketAddr}, sync::Arc};
+use std::{
+    error::Error,
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};

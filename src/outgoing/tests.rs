@@ -143,8 +143,14 @@ fn a_url_needs_a_scheme_of_the_client_and_no_credentials() {
     };
     let refused = |url, options| check_url(url, options).unwrap_err();
     assert_eq!(refused("http://shop.example/", https), UrlError::NotHttps);
-    assert_eq!(refused("ftp://shop.example/", PUBLIC), UrlError::UnknownScheme);
-    assert_eq!(refused("file:///etc/passwd", PUBLIC), UrlError::UnknownScheme);
+    assert_eq!(
+        refused("ftp://shop.example/", PUBLIC),
+        UrlError::UnknownScheme
+    );
+    assert_eq!(
+        refused("file:///etc/passwd", PUBLIC),
+        UrlError::UnknownScheme
+    );
     let secret = "https://user:word@shop.example/";
     assert_eq!(refused(secret, https), UrlError::HasCredentials);
     assert!(matches!(refused("shop", https), UrlError::Malformed(_)));
@@ -161,7 +167,10 @@ async fn an_answer_comes_with_status_and_body() {
         .post(&server.url("localhost"), &[("x-a", "b")], b"{}".to_vec())
         .await
         .unwrap();
-    assert_eq!((answer.status, answer.body.as_slice()), (503, &b"later"[..]));
+    assert_eq!(
+        (answer.status, answer.body.as_slice()),
+        (503, &b"later"[..])
+    );
     assert_eq!(answer.retry_after.as_deref(), Some("7"));
 }
 

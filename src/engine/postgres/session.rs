@@ -7,7 +7,7 @@ use std::{
 };
 
 use deadpool::{
-    Runtime,
+    Runtime, Status,
     managed::{BuildError, Manager, Metrics, Object, Pool, RecycleError, RecycleResult},
 };
 use diesel::{QueryResult, QueryableByName, sql_types::Bool};
@@ -25,7 +25,7 @@ use crate::{
     config::{Pooler, PostgresConfig},
     ids::LedgerId,
     port::LedgerError,
-    telemetry::LogThrottle,
+    telemetry::{self, LogThrottle, metric},
 };
 
 // Every call that takes a connection detects it again.
@@ -142,6 +142,34 @@ fn deadline(statement_timeout: Duration) -> Option<Instant> {
     (!statement_timeout.is_zero()).then(|| Instant::now() + statement_timeout * 3)
 }
 
+/// Shows how many connections there are. Does not keep the pool.
+#[allow(clippy::cast_precision_loss)] // some hundreds at most
+fn show_use(pool: &Pool<Sessions>) {
+    let of = |read: fn(Status) -> usize| {
+        let pool = pool.weak();
+        move || Some(read(pool.upgrade()?.status()) as f64)
+    };
+    let states: [(_, fn(Status) -> usize); 2] = [
+        ("idle", |status| status.available),
+        ("in_use", |status| {
+            status.size.saturating_sub(status.available)
+        }),
+    ];
+    for (state, read) in states {
+        telemetry::sample(metric::POSTGRES_POOL, &[("state", state)], of(read));
+    }
+    telemetry::sample(
+        metric::POSTGRES_POOL_LIMIT,
+        &[],
+        of(|status| status.max_size),
+    );
+    telemetry::sample(
+        metric::POSTGRES_POOL_WAITING,
+        &[],
+        of(|status| status.waiting),
+    );
+}
+
 /// Waits until the deadline has passed (true) or the session is dropped (false).
 async fn has_expired(mut deadline: watch::Receiver<Option<Instant>>) -> bool {
     loop {
@@ -237,6 +265,7 @@ impl SessionPool {
             .create_timeout(Some(config.pool_timeout))
             .recycle_timeout(Some(PROOF_TIMEOUT.min(config.pool_timeout)))
             .build()?;
+        show_use(&pool);
         Ok(Self {
             pool,
             statement_timeout: config.statement_timeout,
