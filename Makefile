@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak mutations mutants bench ci format lint openapi configuration metrics-doc contract api-changes docs packaging metrics-check pages screenshots image-check services services-down
+.PHONY: help run test test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration metrics-doc contract client-types api-changes docs packaging observability alerts pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ soak: ## faults at random, sale after sale, for MINUTES (10), on TOPOLOGY: singl
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10) --topology $(or $(TOPOLOGY),single)
 
+actions: ## KILLS (100) actions of an operator, with an API node, a worker or Redis killed during each
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --actions $(or $(KILLS),100)
+
 bench: ## measure every path, what growth costs, and the pieces; writes the tables of docs/PERFORMANCE.md (half an hour)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo bench --bench speed
@@ -48,7 +52,7 @@ mutations: ## take rules out one by one and see the simulator notice; takes half
 mutants: ## change the functions that differ from BASE (HEAD~1) and see which changes no library test notices
 	@scripts/mutants.sh $(or $(BASE),HEAD~1)
 
-ci: format packaging lint docs test contract pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
+ci: format packaging lint docs test contract observability pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
 
 format: ## check the format
 	cargo fmt --all --check
@@ -65,8 +69,11 @@ configuration: ## write docs/CONFIGURATION.md from config/default.toml
 metrics-doc: ## write docs/METRICS.md from the table of metrics (src/telemetry/metric.rs)
 	@WRITE=1 cargo test --quiet --test architecture the_document_is_that_of_the_table
 
-contract: ## the OpenAPI document against its linters, generated clients and a running server; presses by other clients
+contract: ## the OpenAPI document against its linters, generated clients and a running server; the TypeScript client; presses by other clients
 	@scripts/contract.sh
+
+client-types: ## write the types of clients/typescript from docs/openapi.json
+	@scripts/contract/client.sh types
 
 api-changes: ## changes of docs/openapi.json since BASE (the last release) that break clients
 	@scripts/contract/api_changes.sh $(BASE)
@@ -74,12 +81,16 @@ api-changes: ## changes of docs/openapi.json since BASE (the last release) that 
 docs: ## build the documentation of the code
 	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --quiet
 
-packaging: ## Dockerfile, compose file, scripts, spelling, dependencies; installs its tools into target/tools
+packaging: ## Dockerfile, compose file, Kubernetes manifests, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh
 
-metrics-check: ## rules and alerts with promtool, metrics of running processes, every query of the dashboard against a real Prometheus
+observability: ## rules with promtool, metrics of running processes, every query of the dashboard, a trace span by span, the fields of the logs
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && scripts/observability.sh check
+
+alerts: ## every alert fired by a fault on a running system, before a real Prometheus (10 minutes)
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && scripts/observability.sh alerts $(NAME)
 
 pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server
 	@scripts/pages.sh

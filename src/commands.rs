@@ -3,6 +3,7 @@
 mod actions;
 mod audit;
 mod backup;
+mod command;
 mod connect;
 mod dead_letters;
 mod doctor;
@@ -10,6 +11,7 @@ mod embedded;
 mod export;
 mod import;
 mod known_passwords;
+mod listen;
 mod migrate;
 mod openapi;
 mod operator;
@@ -27,12 +29,12 @@ mod work;
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::Parser;
 
-use self::target::Target;
+use self::command::Command;
 
 use crate::{
-    config::{Config, Intent, Sources},
+    config::{Config, Sources},
     telemetry,
 };
 
@@ -56,58 +58,6 @@ pub struct Cli {
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-enum Command {
-    Serve(serve::Serve),
-    Work(work::Work),
-    Migrate(migrate::Migrate),
-    Seed(seed::Seed),
-    Product(product::Product),
-    Sale(sale::Sale),
-    Order(order::Order),
-    Actions(actions::Actions),
-    Audit(audit::Audit),
-    Backup(backup::Backup),
-    DeadLetters(dead_letters::DeadLetters),
-    Export(export::Export),
-    Import(import::Import),
-    User(user::User),
-    Doctor(doctor::Doctor),
-    Stress(stress::Stress),
-    Openapi(openapi::Openapi),
-}
-
-impl Command {
-    /// The intent of the command, which decides which settings are refused in production.
-    fn intent(&self) -> Intent {
-        let target = match self {
-            Self::Serve(serve) => Some(&serve.target),
-            Self::Migrate(migrate) => Some(&migrate.target),
-            Self::Seed(seed) => Some(&seed.target),
-            Self::Product(product) => Some(&product.target),
-            Self::Sale(sale) => Some(&sale.target),
-            Self::Order(order) => Some(&order.target),
-            Self::Actions(actions) => Some(&actions.target),
-            Self::Audit(audit) => Some(&audit.target),
-            Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
-            Self::Doctor(doctor) => Some(&doctor.target),
-            Self::User(user) => Some(&user.target),
-            Self::Work(_)
-            | Self::Backup(_)
-            | Self::Export(_)
-            | Self::Import(_)
-            | Self::Stress(_)
-            | Self::Openapi(_) => None,
-        };
-        Intent {
-            // Both read a data directory, whatever their arguments.
-            embedded: matches!(self, Self::Backup(_) | Self::Export(_))
-                || target.is_some_and(Target::is_embedded),
-            demo_accounts: matches!(self, Self::Seed(seed) if !seed.force),
-        }
-    }
 }
 
 impl Cli {

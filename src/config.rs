@@ -341,16 +341,3 @@ pub struct StressConfig {
     pub concurrent: u32,
     pub base_url: String,
 }
-
-impl Config {
-    /// Reads defaults, file and environment, and checks them; all problems are reported at once.
-    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
-        Self::load_for(sources, &[""]).map(|(config, _)| config)
-    }
-
-    /// Like [`Self::load`], for a command that uses only settings whose names in the file begin with one of `used`. Problems of
-    /// other settings are no error. They are returned with the configuration, in which such a setting has a placeholder value.
-    pub fn load_for(sources: &Sources, used: &[&str]) -> Result<(Self, Vec<String>), ConfigErrors> {
-        read::config(sources, used)
-    }
-}

@@ -19,6 +19,7 @@ mod finish;
 mod framing;
 mod identity;
 mod networks;
+mod open_connections;
 mod parameters;
 mod seats;
 mod server;
@@ -37,7 +38,8 @@ pub use events::{HEARTBEAT, event, stream_of, until_heartbeat, until_retry, want
 pub use extract::{Fields, PathId};
 pub use file::{REVALIDATED, StaticFile, hex};
 pub use finish::{RouteMetrics, UNMATCHED, finish};
+pub use open_connections::OpenConnections;
 pub use parameters::Parameters;
 pub use seats::ListenerSeats;
-pub use server::{Bound, OpenConnections, bind, serve};
+pub use server::{Bound, bind, serve};
 pub use statuses::Statuses;

@@ -15,9 +15,11 @@ mod dead_letters;
 mod gate;
 mod ledger;
 mod log;
+mod log_record;
 mod ports;
+mod session_rule;
 
-pub use account_store::{Access, AccountStore, FoundAccount, Listed, ResetHash, SessionRule};
+pub use account_store::{AccountStore, Listed, ResetHash};
 pub use accounts::{
     ACCOUNT_BLOCK, AccountChanges, AccountName, AccountPage, AccountPosition, AccountRun, KeyClash,
     KeyPage, Role,
@@ -53,11 +55,10 @@ pub use ledger::{
     SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser,
     Withdrawals,
 };
-pub use log::{
-    AppendError, AttemptLog, DeadLetter, LogBatch, LogEnds, LogEntry, LogError, LogRecord, Offset,
-    Partition, RawRecord,
-};
+pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
+pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};
 pub use ports::Ports;
+pub use session_rule::{Access, FoundAccount, SessionRule};
 
 /// A server behind one of the ports did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -12,6 +12,7 @@ mod connection;
 mod exchange;
 mod heard;
 mod load;
+mod no_answer;
 mod own_wakes;
 pub mod presses;
 pub mod promises;
@@ -23,8 +24,9 @@ mod stats;
 mod target;
 
 pub use answer::Answer;
-pub use connection::{Connection, NoAnswer};
+pub use connection::Connection;
 pub use load::Load;
+pub use no_answer::NoAnswer;
 pub use request::{Request, Token};
 pub use schedule::Plan;
 pub use stats::{SLICE, Slice, Stats};

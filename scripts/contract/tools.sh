@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what scripts/contract.sh runs, each pinned, into target/tools/contract: Node.js and Python programs, openapi-generator.
+# Installs what scripts/contract.sh runs, each pinned, into target/tools/contract: Python programs, openapi-generator. Node.js and its
+# packages: scripts/node/install.sh.
 # From Debian: nginx, Chromium, a Java with a compiler, Maven. Already installed at the pinned version: nothing is done.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -18,8 +19,6 @@ fail() {
 say() { printf 'contract: %s\n' "$*"; }
 # shellcheck source=scripts/services/packages.sh
 . scripts/services/packages.sh
-# shellcheck source=scripts/npm.sh
-. scripts/npm.sh
 
 has() { PATH=$PATH:/usr/sbin command -v "$1" >/dev/null; }
 java_compiles() { has java && java --list-modules 2>/dev/null | grep -q '^jdk\.compiler'; }
@@ -32,6 +31,7 @@ JAR=$DIR/openapi-generator-cli-$OPENAPI_GENERATOR.jar
 [ -f "$JAR" ] || has mvn || missing+=(maven)
 [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
 
+scripts/node/install.sh
 if [ ! -f "$JAR" ]; then
     say "fetching openapi-generator $OPENAPI_GENERATOR"
     mvn -q -B dependency:copy "-Dartifact=org.openapitools:openapi-generator-cli:$OPENAPI_GENERATOR" "-DoutputDirectory=$DIR" \
@@ -43,14 +43,9 @@ fi
 
 # The copy of each list of what is installed is written last, so that an interrupted run starts anew.
 if ! cmp -s $HERE/requirements.txt "$DIR/python.installed"; then
-    say "installing Schemathesis and Node.js"
+    say "installing Schemathesis"
     rm -rf "$DIR"/python "$DIR"/*.installed
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
         --target "$DIR/python" -r $HERE/requirements.txt
     cp $HERE/requirements.txt "$DIR/python.installed"
-fi
-if ! cmp -s $HERE/package-lock.json "$DIR/node.installed"; then
-    say "installing Spectral, Redocly, TypeScript and axe"
-    install_npm $HERE --omit=optional
-    cp $HERE/package-lock.json "$DIR/node.installed"
 fi

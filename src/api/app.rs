@@ -6,6 +6,8 @@ use actix_web::web::{Data, ServiceConfig};
 
 use super::{
     admin::{OverviewSource, Reports},
+    docs::DocumentSource,
+    openapi::document,
     pages::Pages,
     readiness::Readiness,
     router, table,
@@ -75,6 +77,7 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.sale_feed)))
             .app_data(Data::from(Arc::clone(&self.result_feed)))
             .app_data(Data::from(Arc::clone(&self.catalog)))
+            .app_data(Data::new(DocumentSource(document)))
             .app_data(Data::new(replies));
         self.install_operators(config);
         let statuses = Statuses::new(server.original_status_codes);

@@ -3,15 +3,14 @@
 //! Of Swagger UI only its style and its script are served. The page around them is our own (`docs/`): it has no top bar, which
 //! would ask for other documents, and names what Swagger UI leaves without a name for screen readers.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION},
-    web::{Bytes, Path},
+    web::{Bytes, Data, Path},
 };
 
-use super::openapi::document;
 use crate::http::{ApiError, ErrorCode, REVALIDATED, StaticFile};
 
 /// Swagger UI's own scripts and requests to ourselves, and nothing else; it sets styles and draws images from data.
@@ -27,9 +26,14 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = "text/css; charset=utf-8";
 const JSON: &str = "application/json";
 
-/// All files by name, made when the first one is asked for.
+/// Makes the OpenAPI document. It names the handlers below and is therefore given to them.
+pub(super) struct DocumentSource(pub(super) fn() -> utoipa::openapi::OpenApi);
+
+/// The document, made when it is first asked for.
+static DOCUMENT: OnceLock<StaticFile> = OnceLock::new();
+
+/// The other files by name, made when the first one is asked for.
 static FILES: LazyLock<Vec<(&str, StaticFile)>> = LazyLock::new(|| {
-    let document = serde_json::to_vec(&document()).unwrap_or_default();
     let ours = |content: &'static [u8]| Bytes::from_static(content);
     vec![
         (
@@ -44,7 +48,6 @@ static FILES: LazyLock<Vec<(&str, StaticFile)>> = LazyLock::new(|| {
             "swagger-initializer.js",
             StaticFile::of(SCRIPT, ours(include_bytes!("docs/swagger-initializer.js"))),
         ),
-        ("openapi.json", StaticFile::of(JSON, document.into())),
         of_swagger("swagger-ui.css", STYLE),
         of_swagger("swagger-ui-bundle.js", SCRIPT),
         of_swagger("favicon-32x32.png", "image/png"),
@@ -81,11 +84,15 @@ pub(super) async fn index() -> HttpResponse {
         (status = 304, description = "It is the one that `If-None-Match` names.")
     )
 )]
-pub async fn openapi(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    find("openapi.json", &request)
+pub async fn openapi(request: HttpRequest, source: Data<DocumentSource>) -> HttpResponse {
+    let file = DOCUMENT.get_or_init(|| {
+        let document = serde_json::to_vec(&(source.0)()).unwrap_or_default();
+        StaticFile::of(JSON, document.into())
+    });
+    file.answer(&request, REVALIDATED, &[POLICY])
 }
 
-/// A file of the page; the page itself when none is named.
+/// A file of the page but the document; the page itself when none is named.
 pub(super) async fn file(
     name: Path<String>,
     request: HttpRequest,

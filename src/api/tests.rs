@@ -26,7 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{pages::Pages, router, table};
+use super::{docs::DocumentSource, openapi::document, pages::Pages, router, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Tokens,
@@ -174,6 +174,7 @@ impl Server {
                         .app_data(Data::from(Arc::clone(&tokens)))
                         .app_data(Data::from(Arc::clone(&clock)))
                         .app_data(Data::new(pages.clone()))
+                        .app_data(Data::new(DocumentSource(document)))
                         .app_data(Data::new(page));
                     router::mount(table::served(&settings), statuses, service);
                 },

@@ -14,6 +14,7 @@
 mod ended;
 mod lookup;
 mod marks;
+mod refusal;
 mod set;
 mod sync;
 
@@ -30,6 +31,7 @@ use metrics::counter;
 use tokio::sync::mpsc;
 
 pub use marks::raise_lost_mark;
+pub use refusal::AccountRefusal;
 
 use self::{
     ended::EndedSessions,
@@ -46,20 +48,6 @@ use crate::{
 
 /// How long a start waits for all accounts to be read. It goes on behind it; meanwhile accounts are looked up.
 const LOADING: Duration = Duration::from_secs(15);
-
-/// Why a token's account is not let in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccountRefusal {
-    /// It does not exist, or is younger than the token.
-    #[error("the account of the token does not exist")]
-    Unknown,
-    /// Its tokens up to this one were ended, or it is disabled.
-    #[error("the token was ended")]
-    Ended,
-    /// It is not known here, and the ledger cannot be asked.
-    #[error("whether the account exists is unknown: {0}")]
-    Unavailable(String),
-}
 
 /// What the directory is kept by.
 pub struct DirectoryEngines {
@@ -137,7 +125,8 @@ impl Directory {
     ) {
         let (looking, stop) = (Arc::clone(self), lifecycle.stop().clone());
         lifecycle.spawn("account lookups", async move {
-            looking.answer(asked, stop).await;
+            let (ledger, removals) = (looking.engines.ledger.as_ref(), &looking.removals);
+            looking.lookups.answer(ledger, removals, asked, stop).await;
         });
     }
 
@@ -150,7 +139,7 @@ impl Directory {
         if self.is_ended(identity) {
             return Err(AccountRefusal::Ended);
         }
-        let found = self.look_up(identity.user).await?;
+        let found = self.lookups.look_up(identity.user).await?;
         let Some(found) = found.filter(|found| found.made_at <= identity.issued_at) else {
             counter!(metric::UNKNOWN_ACCOUNTS).increment(1);
             return Err(AccountRefusal::Unknown);

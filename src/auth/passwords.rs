@@ -27,19 +27,10 @@ use crate::{
     telemetry::{self, LogThrottle, metric},
 };
 
-pub use stored::{BCRYPT_COSTS, bcrypt_cost, is_comparable};
+pub use stored::{BCRYPT_COSTS, Fit, bcrypt_cost, is_comparable};
 
 /// A bcrypt hash of cost 10, as the original service made them. It belongs to nobody.
 const NOBODYS_BCRYPT: &str = "$2a$10$N9qo8uLOickgx2ZMRZoMyeIjZAgcfl7p92ldGxad68LJZdL17lhWy";
-
-/// Whether a password is that of a stored hash.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fit {
-    No,
-    Yes,
-    /// It is, and the hash is one of the original service: ours should take its place.
-    Outdated,
-}
 
 /// Why a password was not hashed or compared.
 #[derive(Debug, thiserror::Error)]

@@ -1,19 +1,21 @@
 //! `flashsale audit`: checks whether every promise holds, and repairs what can safely be repaired.
 
 pub(super) mod json;
+mod repair;
 pub(super) mod text;
 
 use std::process::ExitCode;
 
 use clap::Args;
 
+use self::repair::Repair;
 use super::{connect, embedded, target::Target};
 use crate::{
     config::Config,
     ids::SaleId,
     lifecycle::Lifecycle,
     order::audit::{
-        Audit as Auditor, RepairAction, RepairOutcome, Report,
+        Audit as Auditor, Report,
         repair::{is_beyond_repair, plan},
     },
     port::Ports,
@@ -60,13 +62,6 @@ pub(super) struct Audit {
     yes: bool,
     #[command(flatten)]
     pub(super) target: Target,
-}
-
-/// A repair of a sale, and its outcome; `None` if it was not tried.
-pub(super) struct Repair {
-    sale: SaleId,
-    action: RepairAction,
-    outcome: Option<RepairOutcome>,
 }
 
 impl Audit {

@@ -179,11 +179,6 @@ impl OpenLedger {
     }
 }
 
-/// True if there is a data file in a directory.
-pub(super) fn holds_data(directory: &Path) -> bool {
-    DataFile::path_in(directory).exists()
-}
-
 /// Writes the demo data, with the configured sale.
 pub(super) fn seed(
     data: &mut DataFile,

@@ -1,5 +1,6 @@
 //! `flashsale import`: loads a file of `export`, or the database of the original service, into PostgreSQL.
 
+mod database;
 mod original;
 
 use std::{
@@ -11,23 +12,16 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
-use super::connect::patiently;
+use self::database::{AHEAD, say_dry, wait_for_database};
 use crate::{
     config::Config,
     engine::{
-        postgres::{
-            ConnectError, PostgresLedger,
-            import::{Fed, Finish, Windows, import},
-        },
+        postgres::import::{Fed, Finish, Windows, import},
         transfer::{self, Line, Names, ReadError, Renames, Sealer, Seals},
     },
     terminal::say,
 };
-
-/// Maximum number of rows that are read ahead of the import.
-const AHEAD: usize = 10_000;
 
 /// Load an export, or the database of the original service, into PostgreSQL
 ///
@@ -121,25 +115,6 @@ async fn load_file(
     );
     say_dry(finish);
     Ok(())
-}
-
-/// Waits until PostgreSQL has our database with all its migrations.
-async fn wait_for_database(config: &Config) -> anyhow::Result<()> {
-    patiently(
-        "PostgreSQL",
-        config.server.startup_timeout,
-        &CancellationToken::new(),
-        || PostgresLedger::connect(&config.postgres),
-        ConnectError::is_passing,
-    )
-    .await?;
-    Ok(())
-}
-
-fn say_dry(finish: Finish) {
-    if finish == Finish::RollBack {
-        say!("dry run: all of it was taken back, and nothing is changed");
-    }
 }
 
 /// Sends the rows of the file, with the new names, until the file ends or the receiver is dropped.

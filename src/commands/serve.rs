@@ -2,19 +2,18 @@
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
-use anyhow::Context;
 use clap::Args;
 
 use super::{
     connect, doctor, embedded, known_passwords,
+    listen::take_port,
     target::Target,
     work::{export_traces, new_id},
 };
 use crate::{
     api::{self, Backoffice, Node},
-    config::{Config, with_port},
+    config::Config,
     engine::embedded::MemoryFigures,
-    http::{self, Bound},
     lifecycle::Lifecycle,
     port::{NodeKind, Ports},
     telemetry,
@@ -182,16 +181,6 @@ async fn on_servers(
         worker: None,
     };
     Ok((ports, backoffice, node))
-}
-
-/// Listens on a port. `settings` are the settings to name in the error.
-pub(super) async fn take_port(host: &str, port: u16, settings: &str) -> anyhow::Result<Bound> {
-    http::bind(host, port).await.with_context(|| {
-        format!(
-            "cannot listen on {} (see {settings})",
-            with_port(host, port)
-        )
-    })
 }
 
 /// The host of the URL for a browser on this machine.

@@ -1,7 +1,7 @@
 //! The settings that each command uses. A wrong value stops only the commands that use it: an outdated time of the sale in `.env`
 //! does not stop `audit`.
 
-use super::Command;
+use super::command::Command;
 
 /// Settings of every command: logging, and the environment, in which known secrets may be refused.
 const ALWAYS: &[&str] = &["log.", "server.environment", "server.startup_timeout_secs"];

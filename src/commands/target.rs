@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::embedded::holds_data;
-use crate::config::Config;
+use crate::{config::Config, engine::embedded::DataFile};
 
 /// The system on the servers, or with `--embedded` the one in a data directory.
 #[derive(Debug, Args)]
@@ -45,4 +44,9 @@ pub(super) fn must_hold_data(directory: &Path) -> anyhow::Result<()> {
         directory.display()
     );
     Ok(())
+}
+
+/// True if there is a data file in a directory.
+fn holds_data(directory: &Path) -> bool {
+    DataFile::path_in(directory).exists()
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::connect;
+use super::{connect, listen::take_port};
 use crate::{
     api::{self, Node, Probes, Readiness, RunningWorker},
     clock::SystemClock,
@@ -55,9 +55,7 @@ impl Work {
             metrics,
         };
         if let Some(port) = config.worker.port {
-            let port =
-                super::serve::take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT")
-                    .await?;
+            let port = take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT").await?;
             // The probes end at once, like the worker: no load balancer sends requests to a worker, so none has to be drained.
             api::serve_probes(&lifecycle, &config.server, probes.clone(), port)?;
         }

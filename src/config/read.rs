@@ -24,11 +24,21 @@ const DEFAULT_SKU: &str = "FLASH-001";
 /// By default, the limit of one network's connections is the server's limit divided by this number.
 const DEFAULT_NETWORKS: usize = 5;
 
+impl Config {
+    /// Reads defaults, file and environment, and checks them; all problems are reported at once.
+    pub fn load(sources: &Sources) -> Result<Self, ConfigErrors> {
+        Self::load_for(sources, &[""]).map(|(config, _)| config)
+    }
+
+    /// Like [`Self::load`], for a command that uses only settings whose names in the file begin with one of `used`. Problems of
+    /// other settings are no error. They are returned with the configuration, in which such a setting has a placeholder value.
+    pub fn load_for(sources: &Sources, used: &[&str]) -> Result<(Self, Vec<String>), ConfigErrors> {
+        config(sources, used)
+    }
+}
+
 /// Returns the configuration and the problems of settings that are not used, as [`Config::load_for`] describes.
-pub(super) fn config(
-    sources: &Sources,
-    used: &[&str],
-) -> Result<(Config, Vec<String>), ConfigErrors> {
+fn config(sources: &Sources, used: &[&str]) -> Result<(Config, Vec<String>), ConfigErrors> {
     let (texts, problems) = sources.texts();
     let mut read = Reader::new(texts, problems);
     let production = read.choice(

@@ -3,6 +3,7 @@
 //! This file assembles and opens the parts. `directory` ensures that only one process uses the file, `connect` and `store`
 //! read and write it, `migrate` applies its schema, and `gate`, `log` and `ledger` implement the ports.
 
+mod account_ids;
 mod account_store;
 mod accounts;
 mod admin;
@@ -21,8 +22,10 @@ mod ledger;
 mod log;
 pub mod migrate;
 mod nodes;
+mod open_error;
 mod outcomes;
 mod owners;
+mod prepared;
 mod results;
 mod sales;
 mod schema;
@@ -39,6 +42,7 @@ pub use gate::MemoryGate;
 pub use ledger::SqliteLedger;
 pub use log::SqliteLog;
 pub use nodes::MemoryFigures;
+pub use open_error::OpenError;
 
 use std::{
     path::{Path, PathBuf},
@@ -48,47 +52,8 @@ use std::{
 
 use diesel::SqliteConnection;
 
-use self::{results::ResultStore, store::Store, values::millis};
+use self::{prepared::Prepared, results::ResultStore, store::Store, values::millis};
 use crate::clock::Clock;
-
-/// A hand-written statement for SQLite.
-type Prepared = super::prepared::Prepared<diesel::sqlite::Sqlite>;
-
-/// Why a data directory cannot be used. Each message is one line for the operator.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    #[error("the data directory {} cannot be used: {cause} (--data-dir, FLASHSALE_DATA_DIR)", .path.display())]
-    Directory { path: PathBuf, cause: String },
-    #[error(
-        "the data directory {} is in use by another flashsale (process {pid}); stop that, or choose another directory with --data-dir",
-        .path.display()
-    )]
-    InUse { path: PathBuf, pid: String },
-    #[error("the data file {} is damaged: {cause}; put a sound copy of the whole directory in the place of this one", .file.display())]
-    Damaged { file: PathBuf, cause: String },
-    #[error(
-        "the data file {} was written by a newer flashsale (it has {}); use that version",
-        .file.display(), .versions.join(", ")
-    )]
-    Newer {
-        file: PathBuf,
-        versions: Vec<String>,
-    },
-    #[error("the data file {} cannot be used: {cause}", .file.display())]
-    File { file: PathBuf, cause: String },
-}
-
-impl OpenError {
-    /// Classifies an error of a file by SQLite's messages for `SQLITE_NOTADB` and `SQLITE_CORRUPT`.
-    fn of(file: &Path, cause: &str) -> Self {
-        let (file, cause) = (file.to_owned(), cause.replace('\n', " "));
-        if cause.contains("file is not a database") || cause.contains("malformed") {
-            Self::Damaged { file, cause }
-        } else {
-            Self::File { file, cause }
-        }
-    }
-}
 
 /// The open data file of a directory, before the engines are started on it.
 pub struct DataFile {

@@ -3,6 +3,7 @@
 //! Diesel is used only here and in the embedded engine. This engine does not decide about purchases: `rules::settlement` has
 //! the rules of settling, and the schema (`migrations/`) enforces the promises.
 
+mod account_ids;
 mod account_store;
 mod accounts;
 mod admin;
@@ -21,6 +22,8 @@ pub mod migrate;
 pub mod original;
 mod outcomes;
 mod owners;
+mod pool;
+mod prepared;
 pub mod rights;
 mod sales;
 mod schema;
@@ -30,6 +33,7 @@ mod settle;
 mod transport;
 mod unnamed;
 mod users;
+mod values;
 mod watch;
 
 pub use connect::ConnectError;
@@ -37,15 +41,12 @@ pub use crowd::Crowd;
 
 use async_trait::async_trait;
 
-use self::session::SessionPool;
+use self::{pool::SessionPool, prepared::Prepared};
 use crate::{
     config::PostgresConfig,
     ids::LedgerId,
     port::{Ledger, LedgerError, LedgerProbe},
 };
-
-/// A hand-written statement for PostgreSQL.
-type Prepared = super::prepared::Prepared<diesel::pg::Pg>;
 
 /// The ledger in PostgreSQL. Clones share one pool of connections.
 #[derive(Clone)]

@@ -5,13 +5,14 @@
 //! and writes shoppers' results, `read` reads the state of a sale.
 //!
 //! `announcements` tells API nodes of results as they are recorded. `connection` sends commands to the server or the cluster, over
-//! `link`, `cluster` and `sentinel`, which use `session` and `client`. `failure` classifies errors, `rights` checks the user's
-//! permissions, `keys` defines the keys and the format of their values, `scripts` holds the Lua. `nodes` keeps the reports of all
-//! processes.
+//! `link`, `cluster` and `sentinel`, which use `opening`, `session` and `client`. `failure` classifies errors, `rights` checks the
+//! permissions that `acl_rule` grants, `keys` defines the keys and the format of their values, `scripts` holds the Lua. `nodes`
+//! keeps the reports of all processes.
 //!
 //! Only this module and its submodules use fred.
 
 mod accounts;
+mod acl_rule;
 mod announcements;
 mod change;
 mod client;
@@ -24,8 +25,11 @@ mod keys;
 mod link;
 mod load;
 mod nodes;
+mod opening;
+mod probe;
 mod read;
 mod reply;
+mod result_announcements;
 mod results;
 mod rights;
 mod sale_call;
@@ -34,19 +38,12 @@ mod sentinel;
 mod session;
 mod settle;
 
+pub use acl_rule::rule as acl_rule;
 pub use client::ConnectError;
-pub use rights::rule as acl_rule;
 
 use std::time::Duration;
 
-use async_trait::async_trait;
-use chrono::{DateTime, Utc};
-
-use crate::{
-    config::RedisConfig,
-    ids::{LedgerId, ProductId, SaleId, UserId},
-    port::{AnnouncementStream, GateError, GateProbe, ResultAnnouncements, ResultReading},
-};
+use crate::{config::RedisConfig, ids::LedgerId};
 use connection::Connection;
 
 /// The gate. All callers share one connection (on a cluster, one to each node), which reconnects by itself.
@@ -86,36 +83,5 @@ impl RedisGate {
     /// Closes the connections. Every method fails afterwards.
     pub async fn shutdown(&self) {
         self.connection.close().await;
-    }
-}
-
-#[async_trait]
-impl ResultAnnouncements for RedisGate {
-    fn groups(&self, sales: &[SaleId]) -> Vec<Vec<SaleId>> {
-        announcements::groups(&self.connection, sales)
-    }
-
-    async fn announcements(&self, sales: &[SaleId]) -> Result<AnnouncementStream, GateError> {
-        announcements::subscribe(&self.connection, sales).await
-    }
-
-    async fn results_in(
-        &self,
-        sale: SaleId,
-        product: ProductId,
-        users: &[UserId],
-    ) -> Result<Vec<ResultReading>, GateError> {
-        results::of_sale(&self.connection, self.ledger.tag(), sale, product, users).await
-    }
-}
-
-#[async_trait]
-impl GateProbe for RedisGate {
-    async fn now(&self) -> Result<DateTime<Utc>, GateError> {
-        read::now(&self.connection).await
-    }
-
-    async fn ping(&self) -> Result<(), GateError> {
-        self.connection.ping().await
     }
 }

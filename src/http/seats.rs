@@ -11,7 +11,7 @@ use super::{
     ApiError, Client, ErrorCode,
     events::until_retry,
     networks::{ConnectionGuard, Networks},
-    server::{CountedListener, OpenConnections},
+    open_connections::{CountedListener, OpenConnections},
 };
 use crate::{config::ServerConfig, telemetry::metric};
 

@@ -28,8 +28,8 @@ use super::{
     drain::{ConnectionRequests, Draining},
     finish::finish_outermost,
     networks::ConnectionGuard,
+    open_connections::CountedConnection,
     seats::Seat,
-    server::CountedConnection,
     stream::StallTimeout,
 };
 use crate::{

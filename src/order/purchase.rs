@@ -4,18 +4,23 @@
 //! depend on the request that brought it: a shopper who hangs up half way leaves nothing half done.
 
 mod append;
+mod attempt_request;
+mod outcome;
 mod reserve;
 mod undo;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+pub use outcome::{Accepted, Refusal};
+
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
+use self::attempt_request::AttemptRequest;
 use super::{
-    batcher::{Batcher, Limits},
+    batcher::Batcher,
     figures::{AttemptCounts, Press},
-    reply_queue::{ReplyQueue, Responder},
+    reply_queue::ReplyQueue,
     results::Results,
     trace::AttemptTrace,
 };
@@ -23,61 +28,16 @@ use crate::{
     clock::Clock,
     ids::{AttemptId, SaleId, UserId},
     lifecycle::Lifecycle,
-    port::{Attempt, AttemptLog, Holder, Reservations, SaleWindow, Standing},
+    port::{Attempt, AttemptLog, Reservations, SaleWindow},
     sale::{Admission, CatalogCalls, SaleCatalog},
-};
-
-/// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
-const RESERVE: Limits = Limits {
-    waiting: 16_384,
-    batch: 256,
-};
-/// Attempts that may wait for the log, on top of those that wait for the gate.
-const APPEND: Limits = Limits {
-    waiting: 4_096,
-    batch: 1_000,
 };
 
 /// How long a shopper waits at most, whatever servers and disk do: above the default timeouts of Redis and Kafka together.
 /// The attempt goes on behind it.
 const LONGEST_ANSWER: Duration = Duration::from_secs(12);
 
-/// The attempt counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Accepted {
-    pub attempt: AttemptId,
-    pub standing: Standing,
-}
-
 /// Whether an accepted attempt is this one, and not an earlier one of the shopper.
 struct IsNew(bool);
-
-/// Why an attempt does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    #[error("there is no such sale")]
-    UnknownSale,
-    #[error("the sale has not started")]
-    NotStarted,
-    #[error("the sale has ended")]
-    Ended,
-    #[error("the item is out of stock")]
-    SoldOut,
-    #[error("the sale is paused")]
-    Paused,
-    /// The gate is being loaded.
-    #[error("the sale is being prepared")]
-    Preparing,
-    /// Too many attempts are waiting in this node; nothing was taken.
-    #[error("too many attempts are waiting")]
-    Busy,
-    /// Gate or log cannot be reached; nothing was taken, or it was given back.
-    #[error("a server cannot be reached")]
-    Unavailable,
-    /// The gate did not answer: whether a unit is held is unknown. Asking again finds out.
-    #[error("whether the attempt counts is unknown")]
-    OutcomeUnknown,
-}
 
 /// Takes attempts.
 pub struct Purchase {
@@ -87,16 +47,6 @@ pub struct Purchase {
     results: Arc<Results>,
     reserve: Batcher<AttemptRequest>,
     counts: Arc<AttemptCounts>,
-}
-
-/// An attempt on its way, and who waits for the answer.
-struct AttemptRequest {
-    attempt: Attempt,
-    since: Instant,
-    answer: Responder<Result<Accepted, Refusal>>,
-    trace: Option<Box<AttemptTrace>>,
-    /// Of the batch that it is part of: the last one gone means that all of that are answered.
-    round: Option<mpsc::Sender<Infallible>>,
 }
 
 impl Purchase {
@@ -220,36 +170,5 @@ fn press(outcome: &Result<(Accepted, IsNew), Refusal>) -> Press {
         Ok((_, IsNew(true))) => Press::Accepted,
         Ok((_, IsNew(false))) => Press::AlreadyHeld,
         Err(refusal) => Press::Refused(*refusal),
-    }
-}
-
-impl AttemptRequest {
-    fn holder(&self) -> Holder {
-        Holder {
-            user: self.attempt.user,
-            attempt: self.attempt.id,
-        }
-    }
-
-    /// The same question about another attempt of the shopper.
-    fn about(mut self, attempt: AttemptId) -> Self {
-        self.attempt.id = attempt;
-        self
-    }
-
-    fn answer(self, outcome: Result<Accepted, Refusal>) {
-        self.answer.send(outcome);
-    }
-
-    /// Answers that the attempt counts and awaits its settlement. Its append began at `since`.
-    fn accept(self, since: std::time::Instant) {
-        let accepted = Accepted {
-            attempt: self.attempt.id,
-            standing: Standing::Pending,
-        };
-        if let Some(trace) = &self.trace {
-            trace.accepted(&accepted, since);
-        }
-        self.answer(Ok(accepted));
     }
 }

@@ -3,17 +3,20 @@
 //! Any number of workers share the partitions evenly. Leases only avoid duplicate work: each record is settled exactly once
 //! because the ledger's transaction compares and sets the partition's offset.
 
+mod barrier;
 mod closing;
 mod partition;
 mod rebuild;
 mod reconcile;
 mod relay;
 mod sale_controller;
+mod settings;
 mod settler;
 mod terms;
 mod withdrawals;
 
 pub use sale_controller::SaleController;
+pub use settings::WorkerSettings;
 
 use std::{
     collections::BTreeMap,
@@ -37,21 +40,6 @@ use crate::{
 
 /// Interval between checks of the log's number of partitions. The log keeps this number in memory, so a check makes no call.
 const PARTITION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Settings of a worker.
-#[derive(Debug, Clone)]
-pub struct WorkerSettings {
-    /// Workers of one group share the partitions.
-    pub group: String,
-    /// Unique to the process.
-    pub id: String,
-    /// How long a lease is valid without a heartbeat. Then other workers may take the partition.
-    pub lease: Duration,
-    /// The relay examines attempts that have been pending for at least this long.
-    pub pending_age: Duration,
-    /// How long a sale's keys stay in the gate after the sale's end.
-    pub keep: Duration,
-}
 
 /// A consumer process.
 pub struct Worker {

@@ -4,6 +4,7 @@
 //! decided by `rules::lifecycle`, for every ledger alike. The gate learns of a change afterwards, from the terms.
 
 mod action;
+mod movement;
 mod order;
 mod product;
 mod sale;
@@ -15,12 +16,10 @@ pub use action::{
     Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, Fingerprint, IdempotencyKey,
     KeyStanding, StoredAnswer,
 };
+pub use movement::{MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState};
 pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
 pub use product::{NewProduct, Product, ProductChange};
-pub use sale::{
-    Changed, MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState, NewSale,
-    SaleChange, SaleEdit, SaleRecord, SaleState,
-};
+pub use sale::{Changed, NewSale, SaleChange, SaleEdit, SaleRecord, SaleState};
 
 use super::{Ledger, LedgerError};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};

@@ -6,7 +6,7 @@ use hyper::{
     header::{HeaderMap, RETRY_AFTER},
 };
 
-use super::connection::NoAnswer;
+use super::no_answer::NoAnswer;
 
 /// A longer body is refused.
 const BODY_MAX_BYTES: usize = 4 * 1024 * 1024;

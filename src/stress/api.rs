@@ -4,7 +4,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
     answer::Answer,
-    connection::{Connection, NoAnswer},
+    connection::Connection,
+    no_answer::NoAnswer,
     request::{Request, Token},
     target::{Target, TargetError},
 };

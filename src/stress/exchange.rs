@@ -20,8 +20,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
     answer::Answer,
-    connection::NoAnswer,
     heard::{Heard, Listening},
+    no_answer::NoAnswer,
     own_wakes::OwnWakes,
 };
 

@@ -14,7 +14,8 @@ use futures::{StreamExt, stream::FuturesUnordered};
 
 use super::{
     answer::Answer,
-    connection::{Connection, NoAnswer},
+    connection::Connection,
+    no_answer::NoAnswer,
     request::Request,
     schedule::{Plan, Schedule, counts_from},
     stats::Stats,

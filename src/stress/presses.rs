@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::{
     answer::Answer,
     api,
-    connection::NoAnswer,
     load::Load,
+    no_answer::NoAnswer,
     request::{Request, Token},
     stats::Stats,
 };

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use hdrhistogram::Histogram;
 
-use super::connection::NoAnswer;
+use super::no_answer::NoAnswer;
 
 /// The pieces of time in which answers are counted.
 pub const SLICE: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proc_macro2::{TokenStream, TokenTree};
 use syn::{
-    ItemMod, ItemUse, Macro, Path,
+    ItemMod, ItemUse, Macro, Path, VisRestricted,
     visit::{self, Visit},
 };
 
@@ -119,6 +119,9 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
         self.inline.pop();
         self.test = before;
     }
+
+    /// The path of `pub(in path)` says who may import the item. It is no import.
+    fn visit_vis_restricted(&mut self, _: &'ast VisRestricted) {}
 
     fn visit_path(&mut self, path: &'ast Path) {
         let segments: Vec<String> = path

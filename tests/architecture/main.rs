@@ -258,3 +258,8 @@ fn the_library_does_not_name_the_simulator() {
 fn models_do_not_import_the_simulator() {
     assert_none(&rules::imports_of(&SIMULATOR, "model"));
 }
+
+#[test]
+fn files_do_not_import_each_other_in_circles() {
+    assert_none(&rules::circles_of_files(&SOURCES));
+}

@@ -172,6 +172,55 @@ fn a_circle_of_files_is_found_through_a_re_export() {
 }
 
 #[test]
+fn a_circle_of_files_is_found_through_the_name_of_a_module() {
+    let sources = with(&[
+        (
+            "auth.rs",
+            "//! A.\npub mod user; pub mod keys; pub struct Token;",
+        ),
+        (
+            "auth/user.rs",
+            "//! A.\nuse super::keys; fn f() { keys::read(); } pub struct User;",
+        ),
+        (
+            "auth/keys.rs",
+            "//! A.\nmod key; pub use key::read; pub struct Keys;",
+        ),
+        ("auth/keys/key.rs", "//! A.\nuse crate::auth::user::User;"),
+    ]);
+    let breaches = rules::circles_of_files(&sources);
+    assert_found(&breaches, "auth/keys/key.rs auth/user.rs");
+}
+
+#[test]
+fn a_name_that_a_file_imports_for_itself_and_its_children_is_not_its_own() {
+    let sources = with(&[
+        (
+            "auth.rs",
+            "//! A.\nmod user; mod key; use key::Key; use user::User; pub struct Token(Key, User);",
+        ),
+        ("auth/user.rs", "//! A.\nuse super::Key; pub struct User;"),
+        ("auth/key.rs", "//! A.\npub struct Key;"),
+    ]);
+    assert_eq!(rules::circles_of_files(&sources), Breaches::new());
+}
+
+#[test]
+fn the_path_of_a_visibility_is_no_import() {
+    let sources = with(&[
+        (
+            "auth.rs",
+            "//! A.\npub mod user; use user::User; pub struct Token(User);",
+        ),
+        (
+            "auth/user.rs",
+            "//! A.\npub(in super::super) struct User { pub(in crate::auth) id: u64 }",
+        ),
+    ]);
+    assert_eq!(rules::circles_of_files(&sources), Breaches::new());
+}
+
+#[test]
 fn a_circle_of_modules_is_found() {
     let sources = with(&[("auth/user.rs", "//! A.\nuse crate::order; pub struct User;")]);
     assert_found(&rules::circles_of_units(&sources), "auth order");

@@ -149,10 +149,10 @@ pub fn circles_of_units(sources: &Sources) -> Breaches {
     circles(&pairs)
 }
 
-/// Groups of files that import each other in a circle, not counting code for tests. A re-export is not an import of its own: an
-/// import of a re-exported name counts as an import of the file that defines it.
+/// Groups of files that import each other in a circle, not counting code for tests, each with its imports. A re-export is not an
+/// import of its own: an import of a re-exported name counts as an import of the file that defines it.
 pub fn circles_of_files(sources: &Sources) -> Breaches {
-    let mut pairs = BTreeSet::new();
+    let mut imports = Edges::new();
     for file in &sources.files {
         for import in &file.imports {
             if import.test || import.export {
@@ -161,27 +161,47 @@ pub fn circles_of_files(sources: &Sources) -> Breaches {
             if let Some(target) = sources.definition(&import.path) {
                 let target = &sources.files[target].name;
                 if *target != file.name {
-                    pairs.insert((file.name.clone(), target.clone()));
+                    let place =
+                        format!("{}:{}: {}", file.name, import.line, import.path.join("::"));
+                    let pair = (file.name.clone(), target.clone());
+                    imports.entry(pair).or_default().push(place);
                 }
             }
         }
     }
-    circles(&pairs)
+    let pairs = imports.keys().cloned().collect();
+    let mut groups = circles(&pairs);
+    for group in &mut groups {
+        let members: BTreeSet<String> = group.split(' ').map(str::to_owned).collect();
+        for ((from, to), places) in &imports {
+            if members.contains(from) && members.contains(to) {
+                group.extend(
+                    places
+                        .iter()
+                        .map(|place| format!("\n    {place} (in {to})")),
+                );
+            }
+        }
+    }
+    groups
 }
 
 /// Groups in which each member can reach every other one through `pairs`.
 fn circles(pairs: &BTreeSet<(String, String)>) -> Breaches {
-    let names: BTreeSet<&String> = pairs.iter().flat_map(|(from, to)| [from, to]).collect();
-    let reached: BTreeMap<&String, BTreeSet<&String>> = names
-        .iter()
-        .map(|name| (*name, reachable(name, pairs)))
+    let mut targets: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (from, to) in pairs {
+        targets.entry(from).or_default().push(to);
+    }
+    let reached: BTreeMap<&str, BTreeSet<&str>> = targets
+        .keys()
+        .map(|name| (*name, reachable(name, &targets)))
         .collect();
     let mut groups = BTreeSet::new();
-    for name in &names {
-        let group: Vec<&str> = reached[name]
+    for (name, others) in &reached {
+        let group: Vec<&str> = others
             .iter()
-            .filter(|other| reached[**other].contains(name))
-            .map(|other| other.as_str())
+            .filter(|other| reached.get(*other).is_some_and(|back| back.contains(name)))
+            .copied()
             .collect();
         if group.len() > 1 {
             groups.insert(group.join(" "));
@@ -190,12 +210,12 @@ fn circles(pairs: &BTreeSet<(String, String)>) -> Breaches {
     groups.into_iter().collect()
 }
 
-fn reachable<'a>(from: &'a String, pairs: &'a BTreeSet<(String, String)>) -> BTreeSet<&'a String> {
+fn reachable<'a>(from: &'a str, targets: &BTreeMap<&'a str, Vec<&'a str>>) -> BTreeSet<&'a str> {
     let mut reached = BTreeSet::new();
     let mut next = vec![from];
     while let Some(name) = next.pop() {
-        for (_, to) in pairs.iter().filter(|(start, _)| start == name) {
-            if reached.insert(to) {
+        for to in targets.get(name).into_iter().flatten() {
+            if reached.insert(*to) {
                 next.push(to);
             }
         }

@@ -28,8 +28,9 @@ pub struct Sources {
     by_module: BTreeMap<ModulePath, usize>,
     /// Modules with a file of their own that are declared by `#[cfg(test)] mod name;`.
     tests: BTreeSet<ModulePath>,
-    /// Re-exports: a map from `(module, name)` to the path that a `use` with a visibility in this module gives this name.
-    exports: BTreeMap<(ModulePath, String), Vec<String>>,
+    /// A map from `(module, name)` to the path that a `use` in this module gives this name. Names of a `use` without a visibility
+    /// are in it too: the code of the module and of its children can name them.
+    uses: BTreeMap<(ModulePath, String), Vec<String>>,
 }
 
 impl Sources {
@@ -81,7 +82,7 @@ impl Sources {
             files,
             by_module,
             tests: BTreeSet::new(),
-            exports: BTreeMap::new(),
+            uses: BTreeMap::new(),
         };
         for (index, syntax) in syntax.iter().enumerate() {
             sources.add_declarations(index, syntax);
@@ -93,7 +94,7 @@ impl Sources {
         sources
     }
 
-    /// Stores a file's modules for tests and its re-exports.
+    /// Stores a file's modules for tests and the names that its `use` items give.
     fn add_declarations(&mut self, index: usize, syntax: &syn::File) {
         let module = self.files[index].module.clone();
         for item in &syntax.items {
@@ -103,14 +104,15 @@ impl Sources {
                     path.push(child.ident.to_string());
                     self.tests.insert(path);
                 }
-                Item::Use(item) if !matches!(item.vis, Visibility::Inherited) => {
+                Item::Use(item) => {
+                    let export = !matches!(item.vis, Visibility::Inherited);
                     for (path, name) in names(item) {
                         assert!(
-                            name != "*",
+                            name != "*" || !export,
                             "{module:?} re-exports by glob: not followed here"
                         );
                         let path = self.absolute(&module, &path);
-                        self.exports.insert((module.clone(), name), path);
+                        self.uses.insert((module.clone(), name), path);
                     }
                 }
                 _ => {}
@@ -138,6 +140,10 @@ impl Sources {
                 }
             }
             Some(first) if self.is_child(module, first) => {}
+            Some(first) if self.uses.contains_key(&(module.to_vec(), first.to_owned())) => {
+                base.clone_from(&self.uses[&(module.to_vec(), first.to_owned())]);
+                rest = &rest[1..];
+            }
             _ => {
                 let mut outside = vec![OUTSIDE.to_owned()];
                 outside.extend_from_slice(path);
@@ -154,7 +160,7 @@ impl Sources {
         self.by_module.contains_key(&child)
     }
 
-    /// The index of the file that defines the item of an absolute path. Follows up to 8 re-exports.
+    /// The index of the file that defines the item of an absolute path. Follows up to 8 `use` items.
     pub fn definition(&self, path: &[String]) -> Option<usize> {
         self.resolve(path, 8)
     }
@@ -169,7 +175,7 @@ impl Sources {
             .find(|end| self.by_module.contains_key(&path[..*end]))?;
         let (module, rest) = path.split_at(end);
         if let Some(name) = rest.first()
-            && let Some(target) = self.exports.get(&(module.to_vec(), name.clone()))
+            && let Some(target) = self.uses.get(&(module.to_vec(), name.clone()))
         {
             let mut target = target.clone();
             target.extend_from_slice(&rest[1..]);

@@ -164,6 +164,10 @@ impl ClientLog {
                 }
             }
             (409, "sold_out") => answers.failed = true,
+            (409, "paused") => {
+                let at = Instant::now() + AFTER_A_BREAK;
+                self.again.push_back((at, shopper));
+            }
             (401, "token_invalid") => {
                 self.unknown.insert(shopper.id);
             }

@@ -152,6 +152,11 @@ impl Load {
         self.units.fetch_add(by, Ordering::Relaxed);
     }
 
+    /// An operator changed their number.
+    pub fn note_units(&self, units: i64) {
+        self.units.store(units, Ordering::Relaxed);
+    }
+
     pub fn client_log(&self) -> MutexGuard<'_, ClientLog> {
         self.client_log.lock().unwrap()
     }

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // a test ends where these do
 #![allow(clippy::disallowed_methods, clippy::print_stdout)] // it is its own program, and says what it does
 
+mod actions;
 mod bed;
 mod cell;
 mod check;
@@ -14,6 +15,7 @@ mod limits;
 mod load;
 mod node;
 mod pressure;
+mod random;
 mod request;
 mod soak;
 mod strike;
@@ -61,6 +63,8 @@ cargo test --test faults -- --all               all of them; writes the table of
 cargo test --test faults -- --all TEXT...       those whose names contain one of these; replaces their rows
 cargo test --test faults -- --soak MINUTES [--topology clusters] [--seed N]
                                                 faults at random, sale after sale (`make soak`)
+cargo test --test faults -- --actions KILLS [--seed N]
+                                                actions of an operator, with a process killed during each (`make actions`)
 cargo test --test faults -- --list              their names
 
 Needs PostgreSQL's programs, redis-server and Kafka's jars: scripts/services.sh installs them, and its `env` says where the
@@ -89,6 +93,7 @@ struct Wish {
     list: bool,
     help: bool,
     soak_minutes: Option<u64>,
+    action_kills: Option<usize>,
     topology: Topology,
     seed: Option<u64>,
     names: Vec<String>,
@@ -107,6 +112,9 @@ impl Wish {
                 "--list" => wish.list = true,
                 "--help" | "-h" => wish.help = true,
                 "--soak" => wish.soak_minutes = Some(number().expect("--soak MINUTES")),
+                "--actions" => {
+                    wish.action_kills = Some(text().parse().expect("--actions KILLS"));
+                }
                 "--seed" => wish.seed = Some(number().expect("--seed NUMBER")),
                 "--topology" => {
                     let known = Topology::named(&text());
@@ -117,6 +125,10 @@ impl Wish {
             }
         }
         wish
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed.unwrap_or_else(|| u64::from(std::process::id()))
     }
 
     fn faults(&self) -> Vec<Fault> {
@@ -152,8 +164,10 @@ async fn run() -> ExitCode {
         for fault in wish.faults() {
             println!("{fault}: test");
         }
+    } else if let Some(kills) = wish.action_kills {
+        Box::pin(actions::run(kills, wish.seed())).await;
     } else if let Some(minutes) = wish.soak_minutes {
-        let seed = wish.seed.unwrap_or_else(|| u64::from(std::process::id()));
+        let seed = wish.seed();
         soak::run(Duration::from_mins(minutes), wish.topology, seed).await;
     } else {
         return Box::pin(cells(&wish)).await;

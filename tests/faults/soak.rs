@@ -9,6 +9,7 @@ use crate::{
     fault::Fault,
     limits,
     load::{Load, Pace},
+    random::Random,
 };
 
 const ACCOUNTS: usize = 24_000;
@@ -25,23 +26,6 @@ const fn setting(topology: Topology) -> (u32, Pace) {
 
 /// The pause before a fault, at least and in addition.
 const PAUSE_MS: (u64, u64) = (1_000, 3_000);
-
-/// Numbers that only look random (splitmix64): a seed makes the same faults again.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        (mixed ^ (mixed >> 31)) % limit
-    }
-
-    fn one_of(&mut self, faults: &[Fault]) -> Fault {
-        faults[usize::try_from(self.below(faults.len() as u64)).unwrap()]
-    }
-}
 
 /// The faults that may follow these in a sale: no two servers lose data.
 fn possible(all: &[Fault], had: &[Fault]) -> Vec<Fault> {

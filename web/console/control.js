@@ -93,7 +93,7 @@ const System = () =>
     live.overview
       ? html`<${Servers} overview=${live.overview} />
   <p class="hint numbers">${counted(live.overview.nodes.length, "process", "processes")}, ${counted(figures()?.connections, "connection", "connections")},
-    ${` ${number(figures()?.listeners)}`} pages that listen · <a href="#/servers">All of them</a></p>`
+    ${counted(figures()?.listeners, "listening page", "listening pages")} · <a href="#/servers">All of them</a></p>`
       : html`<${Missing} what="The figures" failure=${live.failure} />`
   }</section>`;
 

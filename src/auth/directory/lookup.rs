@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,8 +16,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{AccountRefusal, Directory};
-use crate::{ids::UserId, port::SessionRule};
+use super::AccountRefusal;
+use crate::{
+    ids::UserId,
+    port::{AccountDirectory, SessionRule},
+};
 
 /// Questions that may wait; further ones are answered that nobody was asked.
 const WAITING: usize = 16_384;
@@ -98,18 +104,15 @@ impl Lookups {
     fn kept(&self) -> MutexGuard<'_, HashMap<UserId, (Found, Instant)>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-impl Directory {
     /// Asks the ledger, unless it was asked a moment ago.
     pub(super) async fn look_up(&self, id: UserId) -> LookupAnswer {
-        if let Some(found) = self.lookups.answered(id) {
+        if let Some(found) = self.answered(id) {
             return Ok(found);
         }
         let unavailable = |cause: &str| AccountRefusal::Unavailable(cause.to_owned());
         let (answer, answered) = oneshot::channel();
-        self.lookups
-            .queue
+        self.queue
             .try_send(LookupRequest { id, answer })
             .map_err(|_| unavailable("too many accounts are to be looked up"))?;
         match tokio::time::timeout(PATIENCE, answered).await {
@@ -118,9 +121,11 @@ impl Directory {
         }
     }
 
-    /// Answers what is asked until told to stop.
+    /// Answers what is asked until told to stop. `removals` counts the accounts that are known to be removed.
     pub(super) async fn answer(
         &self,
+        ledger: &dyn AccountDirectory,
+        removals: &AtomicU64,
         mut asked: mpsc::Receiver<LookupRequest>,
         stop: CancellationToken,
     ) {
@@ -132,12 +137,17 @@ impl Directory {
                 () = stop.cancelled() => return,
                 _ = asked.recv_many(&mut batch, AT_ONCE) => {}
             }
-            self.answer_batch(batch).await;
+            self.answer_batch(ledger, removals, batch).await;
             tokio::time::sleep_until(began + PACE).await;
         }
     }
 
-    async fn answer_batch(&self, mut batch: Vec<LookupRequest>) {
+    async fn answer_batch(
+        &self,
+        ledger: &dyn AccountDirectory,
+        removals: &AtomicU64,
+        mut batch: Vec<LookupRequest>,
+    ) {
         batch.retain(|asked| !asked.answer.is_closed());
         let mut ids: Vec<_> = batch.iter().map(|asked| asked.id).collect();
         ids.sort_unstable();
@@ -145,8 +155,8 @@ impl Directory {
         if ids.is_empty() {
             return;
         }
-        let removals = self.removals.load(Ordering::Acquire);
-        let looked = self.engines.ledger.find_accounts(&ids).await;
+        let removals_before = removals.load(Ordering::Acquire);
+        let looked = ledger.find_accounts(&ids).await;
         let found = match looked {
             Ok(found) => found,
             Err(error) => {
@@ -165,8 +175,8 @@ impl Directory {
             };
             (account.id, Some(known))
         }));
-        let is_current = || self.removals.load(Ordering::Acquire) == removals;
-        self.lookups.keep(&answers, is_current);
+        let is_current = || removals.load(Ordering::Acquire) == removals_before;
+        self.keep(&answers, is_current);
         for asked in batch {
             let answer = answers.get(&asked.id).copied().flatten();
             let _ = asked.answer.send(Ok(answer));

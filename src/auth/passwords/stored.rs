@@ -5,7 +5,14 @@ use argon2::{
     password_hash::{Error as HashError, PasswordVerifier, phc::PasswordHash},
 };
 
-use super::Fit;
+/// Whether a password is that of a stored hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fit {
+    No,
+    Yes,
+    /// It is, and the hash is one of the original service: ours should take its place.
+    Outdated,
+}
 
 /// bcrypt reads no more of a password.
 const BCRYPT_BYTES: usize = 72;

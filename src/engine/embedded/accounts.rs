@@ -1,4 +1,4 @@
-//! Reads the set of existing accounts for the process that keeps it in memory, and ensures that no account id is assigned twice.
+//! Reads the set of existing accounts for the process that keeps it in memory.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use diesel::{SqliteConnection, dsl, prelude::*, sql_types::BigInt};
 
 use super::{
-    Prepared, SqliteLedger, keys,
+    Prepared, SqliteLedger, account_ids, keys,
     schema::{account_changes, users},
     users as user_rows,
     values::{session_rule, time},
@@ -23,11 +23,6 @@ use crate::{
 /// The highest id that the table ever had, which SQLite keeps for AUTOINCREMENT.
 const REACHED: &str =
     "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'users'), 0) AS id";
-const RAISE: &str = "UPDATE sqlite_sequence SET seq = ? WHERE name = 'users' AND seq < ?";
-const BEGIN: &str = "
-    INSERT INTO sqlite_sequence (name, seq)
-    SELECT 'users', ? WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'users')";
-
 #[derive(QueryableByName)]
 struct IdRow {
     #[diesel(sql_type = BigInt)]
@@ -43,7 +38,7 @@ impl AccountDirectory for SqliteLedger {
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
-        self.write(move |conn| continue_above(conn, id.value()))
+        self.write(move |conn| account_ids::continue_above(conn, id.value()))
             .await
     }
 
@@ -202,16 +197,4 @@ fn rule((id, disabled_at, valid_from): RuleRow) -> Option<(UserId, SessionRule)>
 
 fn account((id, created_at): (i64, i64)) -> Option<(UserId, DateTime<Utc>)> {
     Some((UserId::new(id)?, time(created_at)))
-}
-
-/// Ensures that the ids of new accounts are higher than `above`.
-pub(super) fn continue_above(conn: &mut SqliteConnection, above: i64) -> QueryResult<()> {
-    Prepared::new(BEGIN)
-        .bind::<BigInt, _>(above)
-        .execute(conn)?;
-    Prepared::new(RAISE)
-        .bind::<BigInt, _>(above)
-        .bind::<BigInt, _>(above)
-        .execute(conn)?;
-    Ok(())
 }

@@ -6,14 +6,16 @@ pub(super) mod log;
 pub(super) mod movements;
 mod orders;
 mod products;
+mod record;
 mod sales;
 
 use std::time::Instant;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
-use diesel::{QueryResult, SqliteConnection};
+use diesel::SqliteConnection;
 
+use self::record::{note, record};
 use super::{ledger::SqliteLedger, store::WriteError};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
@@ -25,29 +27,6 @@ use crate::{
     },
     rules::action_log::Change,
 };
-
-/// Appends the entry of a change, and notes it with the key of the request.
-fn record(
-    conn: &mut SqliteConnection,
-    now: DateTime<Utc>,
-    change: &Change,
-    entry: &ActionEntry,
-) -> QueryResult<ActionId> {
-    let action = log::append(conn, now, change, entry)?;
-    idempotency::note(conn, entry, action)?;
-    Ok(action)
-}
-
-/// Appends the entry of a change that is not in this piece of work.
-fn note(
-    conn: &mut SqliteConnection,
-    now: DateTime<Utc>,
-    change: &Change,
-    entry: &ActionEntry,
-) -> Result<ActionId, AdminError> {
-    idempotency::begin(conn, now, entry)?;
-    Ok(record(conn, now, change, entry)?)
-}
 
 impl SqliteLedger {
     /// Makes a change at the time of now, by the ledger's clock.

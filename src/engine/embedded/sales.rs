@@ -8,7 +8,7 @@ use super::{
     SqliteLedger,
     admin::movements,
     schema::{flash_sales, orders, products},
-    values::{attempt_id, millis, time},
+    values::{attempt_id, millis, time, units},
 };
 use crate::{
     engine::sale_state,
@@ -32,11 +32,6 @@ impl SaleListings for SqliteLedger {
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
         Ok(self.store.read(move |conn| snapshot(conn, sale)).await?)
     }
-}
-
-/// A stock as the domain counts it; the table's checks keep it from being negative.
-pub(super) fn units(stock: i64) -> u64 {
-    u64::try_from(stock).unwrap_or(0)
 }
 
 pub(super) fn listings(

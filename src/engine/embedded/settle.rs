@@ -11,10 +11,9 @@ use diesel::{SqliteConnection, prelude::*, result::Error};
 
 use super::{
     SqliteLedger, admission, outcomes, results,
-    sales::units,
     schema::{consumer_partitions, flash_sales, orders, purchase_attempts, users},
     store::WriteError,
-    values::{bytes, millis, time},
+    values::{bytes, millis, time, units},
 };
 use crate::{
     engine::outcome,

@@ -8,7 +8,7 @@ use diesel::{
 };
 
 use super::{
-    SqliteLedger, accounts,
+    SqliteLedger, account_ids,
     schema::users,
     values::{session_rule, time},
 };
@@ -75,7 +75,7 @@ pub(super) fn register(
     above: i64,
 ) -> QueryResult<Registration> {
     if above > 0 {
-        accounts::continue_above(conn, above)?;
+        account_ids::continue_above(conn, above)?;
     }
     let inserted = diesel::insert_into(users::table)
         .values((

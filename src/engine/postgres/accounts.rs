@@ -1,4 +1,4 @@
-//! Reads the set of existing accounts for nodes that keep it in memory, and ensures that no account id is assigned twice.
+//! Reads the set of existing accounts for nodes that keep it in memory.
 
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -10,7 +10,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{PostgresLedger, Prepared, keys, users};
+use super::{PostgresLedger, Prepared, account_ids, keys, users};
 use crate::{
     ids::UserId,
     port::{
@@ -18,16 +18,6 @@ use crate::{
         FoundAccount, KeyPage, LedgerError, NewUser, Registration, Role, SessionRule,
     },
 };
-
-/// Registrations hold this lock in shared mode until they commit. A transaction that moves the sequence takes it exclusively,
-/// so that the sequence is not set below an id that a registration takes at the same time.
-const SHARE_LOCK: &str =
-    "SELECT pg_advisory_xact_lock_shared(hashtextextended('flashsale accounts', 0))";
-const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('flashsale accounts', 0))";
-
-/// Sequences are not transactional: the new value stays even if the transaction is rolled back.
-const RAISE: &str = "
-    SELECT setval('users_id_seq', ?) FROM users_id_seq WHERE last_value < ? OR (last_value = ? AND NOT is_called)";
 
 /// Removals, and ended sessions, of a transaction that was running, or yet to begin, when the position was made. One statement and one snapshot:
 /// what it does not see was not committed, and its transaction is not below the new position.
@@ -161,7 +151,7 @@ impl AccountDirectory for PostgresLedger {
     }
 
     async fn continue_accounts_above(&self, id: UserId) -> Result<(), LedgerError> {
-        Ok(continue_above(&mut *self.pool.take().await?, id.value()).await?)
+        Ok(account_ids::continue_above(&mut *self.pool.take().await?, id.value()).await?)
     }
 
     async fn account_changes(
@@ -282,29 +272,4 @@ pub(super) async fn ended(
     Ok(accounts
         .map(|account| (account.id, account.sessions))
         .collect())
-}
-
-/// Raises the sequence so that ids of new accounts are higher than `above`. Must run within a transaction, which holds the lock.
-pub(super) async fn raise(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
-    Prepared::new(LOCK).execute(conn).await?;
-    Prepared::new(RAISE)
-        .bind::<BigInt, _>(above)
-        .bind::<BigInt, _>(above)
-        .bind::<BigInt, _>(above)
-        .execute(conn)
-        .await?;
-    Ok(())
-}
-
-/// [`raise`] in a transaction of its own.
-pub(super) async fn continue_above(conn: &mut AsyncPgConnection, above: i64) -> QueryResult<()> {
-    conn.build_transaction()
-        .read_committed()
-        .run(async |conn| raise(conn, above).await)
-        .await
-}
-
-/// Takes the shared lock: until the end of the transaction no other one moves the sequence.
-pub(super) async fn hold_sequence(conn: &mut AsyncPgConnection) -> QueryResult<()> {
-    Prepared::new(SHARE_LOCK).execute(conn).await.map(drop)
 }

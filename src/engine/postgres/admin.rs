@@ -6,16 +6,19 @@ pub(super) mod log;
 pub(super) mod movements;
 mod orders;
 mod products;
+mod record;
 mod sales;
 mod transaction;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::QueryResult;
 use diesel_async::AsyncPgConnection;
 use tokio::time::Instant;
 
-use self::{log::LockedHead, transaction::transaction};
+use self::{
+    record::{note, record},
+    transaction::transaction,
+};
 use super::PostgresLedger;
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
@@ -27,29 +30,6 @@ use crate::{
     },
     rules::action_log::Change,
 };
-
-/// Appends the entry of a change, and notes it with the key of the request.
-pub(super) async fn record(
-    conn: &mut AsyncPgConnection,
-    head: LockedHead,
-    change: &Change,
-    entry: &ActionEntry,
-) -> QueryResult<ActionId> {
-    let action = log::append(conn, head, change, entry).await?;
-    idempotency::note(conn, entry, action).await?;
-    Ok(action)
-}
-
-/// Appends the entry of a change that is not in this transaction. Within a transaction.
-async fn note(
-    conn: &mut AsyncPgConnection,
-    change: &Change,
-    entry: &ActionEntry,
-) -> Result<ActionId, AdminError> {
-    idempotency::begin(conn, entry).await?;
-    let head = log::lock(conn).await?;
-    Ok(record(conn, head, change, entry).await?)
-}
 
 impl PostgresLedger {
     pub(super) async fn close_movement(

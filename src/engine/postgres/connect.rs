@@ -1,4 +1,4 @@
-//! Opens connections with their limits, and classifies the errors. `session` pools them.
+//! Opens connections with their limits, and classifies the errors. `pool` keeps them.
 //!
 //! The limits that bound each call:
 //! - for a statement that runs or waits for a lock for too long: `statement_timeout`, which the server enforces;

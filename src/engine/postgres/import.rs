@@ -1,13 +1,15 @@
 //! Imports an export into an empty database, in one transaction. Either all rows are there, and are proven to be those of the
 //! export, or none is. `read_back` makes the proof.
 
+mod import_error;
 mod read_back;
+
+pub use import_error::ImportError;
 
 use std::time::Duration;
 
 use diesel::{
     QueryableByName,
-    result::Error,
     sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -69,33 +71,6 @@ const LIMIT_SILENCE: &str = "SET idle_in_transaction_session_timeout = '60s'";
 /// Interval of empty statements while the import waits for rows, so that the limit above does not end it. The source may sort
 /// all its orders before it sends the first one.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Why nothing was imported.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    #[error(transparent)]
-    Connect(#[from] connect::ConnectError),
-    #[error(
-        "the database is not empty ({users} users, {products} products, {sales} sales, {orders} orders); import into a new one: choose another POSTGRES_DB and run `flashsale migrate`"
-    )]
-    NotEmpty {
-        users: i64,
-        products: i64,
-        sales: i64,
-        orders: i64,
-    },
-    #[error(transparent)]
-    Read(#[from] transfer::ReadError),
-    #[error("importing: {0}")]
-    Sql(#[from] Error),
-    #[error("importing: {0}")]
-    Line(#[from] std::io::Error),
-    #[error("the export was not read to its end")]
-    NoEnd,
-    /// Ends a dry run, so that everything is rolled back. Has the seals of the rows.
-    #[error("dry run")]
-    DryRun(Box<Seals>),
-}
 
 /// How an import without errors ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,7 +12,8 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Prepared,
     connect::{self, ConnectError, Purpose},
-    keys, original,
+    keys,
+    original::is_original,
     rights::RIGHTS,
     session::Session,
 };
@@ -300,7 +301,7 @@ async fn refuse_original(
     if !applied.is_empty() {
         return Ok(());
     }
-    match original::is_original(session).await {
+    match is_original(session).await {
         Ok(false) => Ok(()),
         Ok(true) => Err(ConnectError::OriginalSchema {
             database: config.database.clone(),

@@ -2,53 +2,25 @@
 //! export of it would have. Nothing is written to it: all reads are in one snapshot of a read-only transaction.
 
 mod read;
+mod recognise;
+mod snapshot;
+
+pub(super) use recognise::is_original;
+pub use snapshot::{Original, OriginalError};
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
 use diesel::{
     QueryableByName,
-    result::Error,
-    sql_types::{Array, BigInt, Bool, Text, Timestamptz, Uuid as SqlUuid},
+    sql_types::{Array, BigInt, Uuid as SqlUuid},
 };
-use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
+use diesel_async::RunQueryDsl;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use self::read::Accounts;
-use super::{
-    Prepared,
-    connect::{self, ConnectError, Purpose},
-    import::Fed,
-    session::Session,
-};
-use crate::{
-    config::PostgresConfig,
-    engine::transfer::{Line, Sealer, changes::Changes, survey::Survey},
-};
-
-/// The transaction may be idle for 10 minutes while the import writes rows.
-const BEGIN: &str = "
-    SET idle_in_transaction_session_timeout = '10min';
-    BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
-
-/// Recognises the original's tables by the column `start_at`, which is called `start_time` in ours.
-const IS_ORIGINAL: &str = "
-    SELECT EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('flash_sales') AND attname = 'start_at')
-        AND EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('orders') AND attname = 'sale_id') AS there";
-
-/// The columns that the import reads and the database does not have.
-const LACKING: &str = "
-    SELECT c.name FROM (VALUES
-        ('users.id'), ('users.username'), ('users.email'), ('users.password_hash'), ('users.full_name'), ('users.created_at'),
-        ('products.id'), ('products.sku'), ('products.name'), ('products.description'), ('products.created_at'),
-        ('flash_sales.id'), ('flash_sales.product_id'), ('flash_sales.start_at'), ('flash_sales.end_at'),
-        ('flash_sales.initial_stock'), ('flash_sales.created_at'),
-        ('orders.id'), ('orders.order_uuid'), ('orders.sale_id'), ('orders.product_id'), ('orders.user_id'), ('orders.status'),
-        ('orders.attempt_id'), ('orders.created_at')) AS c (name)
-    WHERE NOT EXISTS (
-        SELECT FROM pg_attribute WHERE attrelid = to_regclass(split_part(c.name, '.', 1))
-            AND attname = split_part(c.name, '.', 2) AND NOT attisdropped)";
+use self::read::{Accounts, derived};
+use super::{Prepared, import::Fed};
+use crate::engine::transfer::{Line, Sealer, changes::Changes, survey::Survey};
 
 /// Orders of accounts that do not exist.
 const WITHOUT_ACCOUNT: &str = "
@@ -77,29 +49,6 @@ const WITHOUT_UNIT: &str = "
     SELECT (SELECT count(*) FROM orders WHERE status::text = 'PENDING') AS pending,
         (SELECT count(*) FROM orders WHERE status::text = 'FAILED') AS failed";
 
-/// Namespace of the UUIDs that are derived for orders without one.
-const ORDER_IDS: Uuid = Uuid::from_u128(0x0d1f_6a52_8a0e_4f0e_8a31_53b6_51c9_44e7);
-
-/// Why the original's database cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum OriginalError {
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    #[error("PostgreSQL at {server} has no database \"{database}\"")]
-    Missing { server: String, database: String },
-    #[error(
-        "database \"{database}\" does not have the schema of the original service: it lacks {}", .lacking.join(", ")
-    )]
-    Schema {
-        database: String,
-        lacking: Vec<String>,
-    },
-    #[error("reading the database of the original service: {0}")]
-    Sql(#[from] Error),
-    #[error("reading the database of the original service: {0}")]
-    Line(#[from] std::io::Error),
-}
-
 /// The result of a survey.
 pub struct Found {
     /// The rows that our schema would refuse, one text for each problem.
@@ -116,39 +65,7 @@ pub struct Found {
     pub sold: BTreeMap<i64, i64>,
 }
 
-/// A snapshot of a database of the original service.
-pub struct Original {
-    session: Session,
-    /// When the snapshot was taken.
-    now: DateTime<Utc>,
-}
-
 impl Original {
-    /// Opens the database. Fails if it has another schema.
-    pub async fn open(config: &PostgresConfig) -> Result<Self, OriginalError> {
-        let no_limit = std::time::Duration::ZERO;
-        let opened = connect::open_for(Purpose::Look, config, &config.database, no_limit).await;
-        let mut session = match opened {
-            // The text of `DatabaseMissing` advises `migrate`, which would be wrong here.
-            Err(ConnectError::DatabaseMissing { server, database }) => {
-                return Err(OriginalError::Missing { server, database });
-            }
-            opened => opened?,
-        };
-        session.batch_execute(BEGIN).await?;
-        let rows: Vec<NameRow> = Prepared::new(LACKING).load(&mut session).await?;
-        if rows.is_empty() {
-            let NowRow { now } = Prepared::new("SELECT now() AS now")
-                .get_result(&mut session)
-                .await?;
-            return Ok(Self { session, now });
-        }
-        Err(OriginalError::Schema {
-            database: config.database.clone(),
-            lacking: rows.into_iter().map(|row| row.name).collect(),
-        })
-    }
-
     /// Checks every row, with these changes applied. `is_comparable` tells whether passwords can be compared with a stored hash.
     pub async fn survey(
         &mut self,
@@ -291,11 +208,6 @@ impl Original {
     }
 }
 
-/// The UUID of an order that has none. It is the same at every read.
-fn derived(order: i64) -> Uuid {
-    Uuid::new_v5(&ORDER_IDS, order.to_string().as_bytes())
-}
-
 /// The ids of changes for which no row was found yet.
 struct UnusedChanges {
     users: BTreeSet<i64>,
@@ -311,30 +223,6 @@ impl UnusedChanges {
             sales: changes.sales.keys().copied().collect(),
         }
     }
-}
-
-/// True if a connection is to a database of the original service.
-pub(super) async fn is_original(session: &mut Session) -> diesel::QueryResult<bool> {
-    let row: ThereRow = Prepared::new(IS_ORIGINAL).get_result(session).await?;
-    Ok(row.there)
-}
-
-#[derive(QueryableByName)]
-struct ThereRow {
-    #[diesel(sql_type = Bool)]
-    there: bool,
-}
-
-#[derive(QueryableByName)]
-struct NowRow {
-    #[diesel(sql_type = Timestamptz)]
-    now: DateTime<Utc>,
-}
-
-#[derive(QueryableByName)]
-struct NameRow {
-    #[diesel(sql_type = Text)]
-    name: String,
 }
 
 #[derive(QueryableByName)]

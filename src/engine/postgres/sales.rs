@@ -1,7 +1,7 @@
 //! Sales as they are read: the catalog, and one sale's state at one moment.
 
 use async_trait::async_trait;
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid},
@@ -9,11 +9,16 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{PostgresLedger, Prepared, admin::movements, schema::flash_sales};
+use super::{
+    PostgresLedger, Prepared,
+    admin::movements,
+    schema::flash_sales,
+    values::{units, version, window},
+};
 use crate::{
     engine::sale_state,
     ids::{AttemptId, ProductId, SaleId, UserId},
-    port::{Holder, LedgerError, Offer, SaleListing, SaleListings, SaleSnapshot, SaleWindow},
+    port::{Holder, LedgerError, Offer, SaleListing, SaleListings, SaleSnapshot},
 };
 
 /// A sale with an empty admission window was cancelled while it was a draft.
@@ -80,24 +85,6 @@ impl SaleListings for PostgresLedger {
     async fn snapshot(&self, sale: SaleId) -> Result<Option<SaleSnapshot>, LedgerError> {
         Ok(snapshot(&mut *self.pool.take().await?, sale).await?)
     }
-}
-
-/// A stock as the domain counts it; the table's checks keep it from being negative.
-pub(super) fn units(stock: i32) -> u64 {
-    u64::try_from(stock).unwrap_or(0)
-}
-
-/// Everything else counts in milliseconds: a window must come back from the gate as it went there.
-pub(super) fn window(start: DateTime<Utc>, end: DateTime<Utc>) -> SaleWindow {
-    SaleWindow {
-        start: start.trunc_subsecs(3),
-        end: end.trunc_subsecs(3),
-    }
-}
-
-/// The table's check keeps it from being negative.
-pub(super) fn version(version: i64) -> u64 {
-    u64::try_from(version).unwrap_or(0)
 }
 
 pub(super) async fn listings(

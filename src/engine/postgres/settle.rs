@@ -17,10 +17,10 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use uuid::Uuid;
 
 use super::{
-    PostgresLedger, Prepared, accounts, admission,
+    PostgresLedger, Prepared, account_ids, admission,
     failure::{self, Retry},
     outcomes,
-    sales::units,
+    values::units,
     watch::LastCode,
 };
 use crate::{
@@ -234,7 +234,7 @@ async fn attempt_once(
             make_room(conn, &decision.orders, &in_the_way).await?;
             write_orders(conn, &decision.orders).await?;
             if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
-                accounts::raise(conn, reached.value()).await?;
+                account_ids::raise(conn, reached.value()).await?;
             }
             write_attempts(conn, &position.topic, decision.fresh).await?;
             Ok(decision.settlements)

@@ -9,7 +9,7 @@ use diesel::{
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
-use super::{PostgresLedger, Prepared, accounts, schema::users};
+use super::{PostgresLedger, Prepared, account_ids, schema::users};
 use crate::{
     account_key::AccountKey,
     ids::UserId,
@@ -100,7 +100,7 @@ pub(super) async fn register(
                     .ok_or(Error::NotFound);
             }
             // The sequence is not above `above`: the ledger was set back.
-            Ok(None) => accounts::continue_above(conn, above).await?,
+            Ok(None) => account_ids::continue_above(conn, above).await?,
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, information)) => {
                 match information.constraint_name() {
                     Some(name) if USERNAME_INDEXES.contains(&name) => {
@@ -134,7 +134,7 @@ async fn insert(
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
-            accounts::hold_sequence(conn).await?;
+            account_ids::hold_sequence(conn).await?;
             Prepared::new(REGISTER)
                 .bind::<Text, _>(user.username.clone())
                 .bind::<Text, _>(user.email.clone())

@@ -12,7 +12,10 @@ use fred::{
     types::config::{Config, ServerConfig, TlsConfig, TlsConnector, UnresponsiveConfig},
 };
 
-use super::failure::{self, Lasting};
+use super::{
+    acl_rule::rule,
+    failure::{self, Lasting},
+};
 use crate::{
     config::{RedisConfig, Secret, with_port},
     engine::tls,
@@ -119,7 +122,7 @@ impl ConnectError {
             Some("NOPERM") => Self::RightsMissing {
                 user: "<user>".to_owned(),
                 missing: error.details().to_owned(),
-                rule: super::rights::rule(false),
+                rule: rule(false),
             },
             Some("READONLY" | "LOADING" | "MASTERDOWN" | "OOM" | "MISCONF" | "NOREPLICAS") => {
                 Self::NotWriting(cause())

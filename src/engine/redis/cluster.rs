@@ -16,9 +16,9 @@ use tokio::{sync::Notify, task::JoinHandle, time::Instant};
 
 use super::{
     client::{Address, ConnectError, Login},
-    connection::Home,
     failure::{self, Remedy},
     link::{Endpoint, Link},
+    opening::open_session,
     reply, rights,
     session::{Failed, Session},
 };
@@ -93,7 +93,7 @@ impl Cluster {
         // A failure to connect to the first master is returned: its cause may be a setting that an operator has to change.
         let first = nodes.slots.load().nodes().into_iter().next();
         if let Some((address, slot)) = first {
-            Session::open(&nodes.config, &address, &probe_key(slot)).await?;
+            open_session(&nodes.config, &address, &probe_key(slot)).await?;
         }
         let deadline = Instant::now() + nodes.config.command_timeout;
         for link in nodes.serving() {
@@ -148,14 +148,11 @@ impl Cluster {
         }
     }
 
-    /// The node that has a key.
-    pub(super) fn home(&self, key: &Key) -> Result<Home, GateError> {
+    /// The connection to the node that has a key, with the key's slot and the nodes that it was looked up in.
+    pub(super) fn home(&self, key: &Key) -> Result<(Arc<Session>, u16, Arc<Nodes>), GateError> {
         let slot = redis_keyslot(key.as_bytes());
-        Ok(Home {
-            session: self.nodes.link_of(slot)?.session()?,
-            slots: vec![slot],
-            nodes: Some(Arc::clone(&self.nodes)),
-        })
+        let session = self.nodes.link_of(slot)?.session()?;
+        Ok((session, slot, Arc::clone(&self.nodes)))
     }
 
     /// Proves that every master that serves slots accepts writes, including those without a sale: shoppers' results are spread

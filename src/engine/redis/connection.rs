@@ -43,7 +43,14 @@ impl Transport {
                 slots: Vec::new(),
                 nodes: None,
             }),
-            Self::Cluster(cluster) => cluster.home(key),
+            Self::Cluster(cluster) => {
+                let (session, slot, nodes) = cluster.home(key)?;
+                Ok(Home {
+                    session,
+                    slots: vec![slot],
+                    nodes: Some(nodes),
+                })
+            }
         }
     }
 }

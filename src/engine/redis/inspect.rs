@@ -4,6 +4,7 @@
 use super::{
     client::{self, Address, ConnectError, Login},
     connection::PROBE_KEY,
+    opening::open_session,
     reply, rights, sentinel,
     session::{Failed, Session},
 };
@@ -65,7 +66,7 @@ pub async fn inspect(config: &RedisConfig, clock: &dyn Clock) -> Result<Inspecti
     // Connects as the gate does at its start. A node of a cluster and a replica are left out: the gate would fail on them for a
     // reason that `doctor` reports from the values read here.
     if !first.is_clustered && !first.is_replica {
-        match Session::open(config, &Address::of(config), PROBE_KEY).await {
+        match open_session(config, &Address::of(config), PROBE_KEY).await {
             Err(error) if !error.is_passing() => return Err(error),
             _ => {}
         }

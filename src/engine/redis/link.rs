@@ -8,6 +8,7 @@ use tokio::{sync::watch, task::JoinHandle, time::Instant};
 
 use super::{
     client::{Address, ConnectError},
+    opening::open_session,
     scripts::SCRIPTS,
     sentinel,
     session::{Failed, Session},
@@ -150,7 +151,7 @@ impl Endpoint {
         probe_key: &str,
     ) -> Result<Session, ConnectError> {
         match self {
-            Self::At(address) => Session::open(config, address, probe_key).await,
+            Self::At(address) => open_session(config, address, probe_key).await,
             Self::Sentinels => sentinel::connect(config, probe_key).await,
         }
     }

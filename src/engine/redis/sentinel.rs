@@ -2,7 +2,9 @@
 
 use super::{
     client::{Address, ConnectError, Login},
-    failure, reply,
+    failure,
+    opening::open_session,
+    reply,
     session::Session,
 };
 use crate::config::{RedisConfig, SentinelConfig};
@@ -30,7 +32,7 @@ pub(super) async fn connect(
         if tried.contains(&primary) {
             continue;
         }
-        match Session::open(config, &primary, probe_key).await {
+        match open_session(config, &primary, probe_key).await {
             Ok(session) => return Ok(session),
             Err(error) => last = error,
         }

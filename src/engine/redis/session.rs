@@ -18,8 +18,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     client::{self, Address, ConnectError, Login},
     failure::{self, Certainty, Failure, Remedy},
-    rights,
-    scripts::SCRIPTS,
 };
 use crate::{config::RedisConfig, port::GateError, telemetry::metric};
 
@@ -64,38 +62,6 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects, loads all scripts, and checks that the user has the permissions that the gate needs and that the server accepts
-    /// writes.
-    pub(super) async fn open(
-        config: &RedisConfig,
-        address: &Address,
-        probe_key: &str,
-    ) -> Result<Self, ConnectError> {
-        let client = client::build(config, address, Login::of(config))?;
-        let opening = async {
-            let task = client
-                .init()
-                .await
-                .map_err(|error| ConnectError::at(address, &error))?;
-            let session = Self::of(config, address, &client, task);
-            for script in SCRIPTS.all() {
-                match script.load(&client).await {
-                    Ok(()) => {}
-                    // Loading is optional, since `EVAL` sends the text of a missing script. Other permissions, and whether the
-                    // server accepts writes, are checked below.
-                    Err(error) if failure::code(&error) == Some("NOPERM") => break,
-                    Err(error) => return Err(ConnectError::at(address, &error)),
-                }
-            }
-            rights::check(config, &session, probe_key).await?;
-            Ok(session)
-        };
-        match tokio::time::timeout(client::connect_timeout(config), Box::pin(opening)).await {
-            Ok(result) => result,
-            Err(_) => Err(ConnectError::too_late(address)),
-        }
-    }
-
     /// A connection without loaded scripts or checks, for single commands.
     pub(super) async fn bare(
         config: &RedisConfig,
@@ -110,7 +76,12 @@ impl Session {
         }
     }
 
-    fn of(config: &RedisConfig, address: &Address, client: &Client, task: ConnectHandle) -> Self {
+    pub(super) fn of(
+        config: &RedisConfig,
+        address: &Address,
+        client: &Client,
+        task: ConnectHandle,
+    ) -> Self {
         let (gone, abort) = (CancellationToken::new(), task.abort_handle());
         let ended = gone.clone();
         // This task ends with fred's task, which `drop` aborts.

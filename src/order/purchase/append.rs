@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Instant};
 
 use futures::future::join_all;
 
-use super::{APPEND, AttemptRequest, Refusal, undo::Undo};
+use super::{
+    Refusal,
+    attempt_request::{APPEND, AttemptRequest},
+    undo::Undo,
+};
 use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,

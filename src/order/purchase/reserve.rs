@@ -9,7 +9,10 @@ use std::{
 use futures::future::join_all;
 use tokio::sync::mpsc;
 
-use super::{APPEND, Accepted, AttemptRequest, RESERVE, Refusal};
+use super::{
+    Accepted, Refusal,
+    attempt_request::{APPEND, AttemptRequest, RESERVE},
+};
 use crate::{
     ids::SaleId,
     lifecycle::Lifecycle,

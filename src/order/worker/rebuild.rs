@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use metrics::{counter, histogram};
 
-use super::{WorkerSettings, sale_controller::Barrier};
+use super::{WorkerSettings, barrier::Barrier};
 use crate::{
     port::{LoadStart, LoadStep, LoadToken, PortError, Ports, SaleListing},
     telemetry::metric,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use metrics::counter;
 
-use super::{partition::record, sale_controller::Barrier};
+use super::{barrier::Barrier, partition::record};
 use crate::{
     port::{Attempt, Outcome, PortError, Ports, SaleListing, Settlement},
     telemetry::metric,

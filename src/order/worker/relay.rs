@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use metrics::counter;
 
-use super::{WorkerSettings, partition::record, sale_controller::Barrier, terms::bring_terms};
+use super::{WorkerSettings, barrier::Barrier, partition::record, terms::bring_terms};
 use crate::{
     port::{
         Attempt, ClaimOutcome, Holder, Outcome, PendingEntry, PortError, Ports, SaleListing,

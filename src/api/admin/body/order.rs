@@ -149,9 +149,14 @@ impl OrderBody {
     }
 }
 
+/// First characters of a text that a spreadsheet takes for a formula (OWASP, "CSV Injection"), also in full width.
+const OF_A_FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{FF1D}', '\u{FF0B}', '\u{FF0D}', '\u{FF20}',
+];
+
 /// A text as a field of CSV (RFC 4180). One that a spreadsheet would take for a formula gets an apostrophe, as OWASP advises.
 fn quoted(text: &str) -> String {
-    let guard = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    let guard = if text.starts_with(OF_A_FORMULA) {
         "'"
     } else {
         ""
@@ -215,6 +220,7 @@ mod tests {
         assert_eq!(quoted("Shoe, blue"), "\"Shoe, blue\"");
         assert_eq!(quoted("15\" screen"), "\"15\"\" screen\"");
         assert_eq!(quoted("=1+1"), "\"'=1+1\"");
+        assert_eq!(quoted("\u{FF1D}1+1"), "\"'\u{FF1D}1+1\"");
         assert_eq!(quoted("two\nlines"), "\"two\nlines\"");
     }
 }

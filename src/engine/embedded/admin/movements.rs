@@ -12,9 +12,8 @@ use uuid::Uuid;
 use super::{
     super::{
         Prepared, SqliteLedger,
-        sales::units,
         schema::flash_sales,
-        values::{millis, time},
+        values::{millis, time, units},
     },
     idempotency, log, record, sales,
 };

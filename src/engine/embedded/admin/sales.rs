@@ -5,9 +5,8 @@ use diesel::{SqliteConnection, prelude::*};
 
 use super::{
     super::{
-        sales::units,
         schema::{flash_sales, products},
-        values::{millis, time},
+        values::{millis, time, units},
     },
     idempotency, record,
 };

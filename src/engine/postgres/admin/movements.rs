@@ -10,8 +10,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    super::{PostgresLedger, Prepared, admin, sales::units},
-    idempotency, log, sales,
+    super::{PostgresLedger, Prepared, values::units},
+    idempotency, log, record, sales,
 };
 use crate::{
     engine::movement,
@@ -169,7 +169,7 @@ pub(super) async fn begin(
         state: MovementState::Pending,
         requested_at: head.now,
     };
-    let action = admin::record(conn, head, &action_log::begun_withdrawal(&begun), entry).await?;
+    let action = record::record(conn, head, &action_log::begun_withdrawal(&begun), entry).await?;
     Prepared::new(INSERT)
         .bind::<SqlUuid, _>(begun.id.0)
         .bind::<BigInt, _>(sale.value())

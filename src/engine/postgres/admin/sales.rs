@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::{
     super::{
         Prepared,
-        sales::{units, version, window},
         schema::{flash_sales, products},
+        values::{units, version, window},
     },
     idempotency, log, record,
 };

@@ -15,7 +15,7 @@ use diesel_async::{RunQueryDsl, SimpleAsyncConnection};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use super::{Fed, Line, Original, OriginalError, Sealer, derived};
+use super::{Fed, Line, Original, OriginalError, Sealer};
 use crate::engine::{
     postgres::Prepared,
     transfer::{
@@ -48,6 +48,9 @@ const SALES: &str = "
     SELECT id::bigint AS id, product_id::bigint AS product_id, start_at AS start_time, end_at AS end_time,
         initial_stock::bigint AS initial_stock, coalesce(created_at, now()) AS created_at
     FROM flash_sales ORDER BY flash_sales.id";
+
+/// Namespace of the UUIDs that are derived for orders without one.
+const ORDER_IDS: Uuid = Uuid::from_u128(0x0d1f_6a52_8a0e_4f0e_8a31_53b6_51c9_44e7);
 
 /// The receiver of the rows was dropped.
 struct Gone;
@@ -154,6 +157,11 @@ impl Original {
     {
         Ok(Prepared::new(query).load(&mut self.session).await?)
     }
+}
+
+/// The UUID of an order that has none. It is the same at every read.
+pub(super) fn derived(order: i64) -> Uuid {
+    Uuid::new_v5(&ORDER_IDS, order.to_string().as_bytes())
 }
 
 /// Sends lines. `Err(())`: the receiver was dropped.
