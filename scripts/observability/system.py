@@ -251,7 +251,7 @@ class Servers:
 
     def remove(self):
         """The database. A topic goes with its Kafka."""
-        self.psql(f'DROP DATABASE IF EXISTS "{self.mark}" WITH (FORCE)', self.env.get("POSTGRES_DB", "postgres"))
+        self.psql(f'DROP DATABASE IF EXISTS "{self.mark}" WITH (FORCE)', "postgres")
 
 
 class Prometheus:
