@@ -18,7 +18,7 @@ import urllib.parse
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PROGRAM = os.path.join(ROOT, "target/debug/flashsale")
+PROGRAM = os.environ.get("FLASHSALE_PROGRAM", os.path.join(ROOT, "target/debug/flashsale"))
 OUT = os.path.join(ROOT, "target/observability")
 PASSWORD = "correct horse battery staple 7"
 
