@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks what is around the code: Dockerfile, compose file, scripts, spelling, dependencies. Stops at the first check that
+# Checks what is around the code: Dockerfile, compose file, Kubernetes manifests, scripts, spelling, dependencies. Stops at the first check that
 # fails; a tool that is missing is installed by scripts/tools.sh, or fails the run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -61,6 +61,7 @@ check "docker-compose, secrets" compose_wants_secrets
 compose .env.example --profile development config >target/tools/compose.yml
 check "docker-compose, ports and limits" awk -f scripts/compose.awk target/tools/compose.yml
 check "docs/CONFIGURATION.md" configuration_is_current
+check "Kubernetes manifests" scripts/manifests/run.sh check.py
 if command -v go >/dev/null; then
     check actionlint target/tools/go/actionlint-* .github/workflows/*.yml
 else

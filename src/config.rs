@@ -89,6 +89,8 @@ pub struct ServerConfig {
     pub startup_timeout: Duration,
     /// The process is not ready while an accepted attempt has waited longer than this to be settled. Zero: no such check.
     pub settlement_lag: Duration,
+    /// An API node is ready although the ledger does not answer.
+    pub ready_without_ledger: bool,
 }
 
 /// The pages that the program brings along.

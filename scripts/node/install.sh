@@ -24,7 +24,7 @@ fail() {
 wanted="$NODEJS $OLDEST $(sha256sum $HERE/package-lock.json)"
 [ "$(cat "$DIR/installed" 2>/dev/null)" = "$wanted" ] && exit 0
 printf 'node: installing Node.js and npm packages\n'
-rm -rf "$DIR"/{bin,oldest,python,python-oldest,node_modules,installed}
+rm -rf "${DIR:?}"/{bin,oldest,python,python-oldest,node_modules,installed}
 
 # Node.js comes from PyPI: its own archives are on a host that not every machine reaches.
 from_pypi() {

@@ -88,14 +88,17 @@ pub async fn serve(
         clock,
     } = ports;
     let probes = Probes {
-        readiness: Arc::new(Readiness::new(
-            gate,
-            log,
-            ledger,
-            Arc::clone(&clock),
-            Arc::clone(&lag),
-            config.server.settlement_lag,
-        )),
+        readiness: Arc::new(
+            Readiness::new(
+                gate,
+                log,
+                ledger,
+                Arc::clone(&clock),
+                Arc::clone(&lag),
+                config.server.settlement_lag,
+            )
+            .without_ledger(config.server.ready_without_ledger),
+        ),
         clock,
         metrics,
     };

@@ -67,7 +67,7 @@ pub async fn ready(
 ) -> HttpResponse {
     let dependencies = readiness.check().await;
     let is_draining = request.app_data().is_some_and(Draining::has_begun);
-    let status = match dependencies.are_up() {
+    let status = match readiness.is_ready(dependencies) {
         _ if is_draining => "draining",
         true => "ready",
         false => "not_ready",

@@ -100,6 +100,8 @@ pub struct Readiness {
     lag: Arc<SettlementLag>,
     /// Zero: however long it takes.
     lag_limit: Duration,
+    /// Ready although the ledger does not answer.
+    without_ledger: bool,
     last: Mutex<Option<(Instant, Dependencies)>>,
     /// What the last answers said.
     was_ready: AtomicBool,
@@ -133,10 +135,24 @@ impl Readiness {
             clock,
             lag,
             lag_limit,
+            without_ledger: false,
             last: Mutex::default(),
             was_ready: AtomicBool::new(false),
             throttles: Throttles::default(),
         }
+    }
+
+    /// With `true`, ready also while the ledger does not answer: attempts are accepted then, and their orders wait.
+    #[must_use]
+    pub fn without_ledger(mut self, without_ledger: bool) -> Self {
+        self.without_ledger = without_ledger;
+        self
+    }
+
+    /// Whether the process can do its work.
+    #[must_use]
+    pub fn is_ready(&self, dependencies: Dependencies) -> bool {
+        is_ready(dependencies, self.without_ledger)
     }
 
     /// The state of the servers, half a second old at most. Takes a second at most.
@@ -163,7 +179,7 @@ impl Readiness {
         };
         dependencies.show();
         self.was_ready
-            .store(dependencies.are_up(), Ordering::Relaxed);
+            .store(self.is_ready(dependencies), Ordering::Relaxed);
         *last = Some((Instant::now(), dependencies));
         dependencies
     }
@@ -210,6 +226,19 @@ impl Readiness {
         }
         State::Down
     }
+}
+
+fn is_ready(dependencies: Dependencies, without_ledger: bool) -> bool {
+    let ledger = if without_ledger {
+        State::Up
+    } else {
+        dependencies.ledger
+    };
+    Dependencies {
+        ledger,
+        ..dependencies
+    }
+    .are_up()
 }
 
 fn settlement(throttle: &LogThrottle, age: Duration, limit: Duration) -> State {
@@ -272,13 +301,17 @@ mod tests {
             settlement: State::Up,
         };
         assert!(up.are_up());
-        assert!(
-            !Dependencies {
-                ledger: State::Down,
-                ..up
-            }
-            .are_up()
-        );
+        let without_ledger = Dependencies {
+            ledger: State::Down,
+            ..up
+        };
+        let without_gate = Dependencies {
+            gate: State::Down,
+            ..up
+        };
+        assert!(!is_ready(without_ledger, false));
+        assert!(is_ready(without_ledger, true));
+        assert!(!is_ready(without_gate, true));
         assert_eq!(
             serde_json::to_string(&up).unwrap(),
             r#"{"gate":"up","log":"up","ledger":"up","clock":"up","settlement":"up"}"#

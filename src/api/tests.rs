@@ -95,6 +95,7 @@ fn server_config() -> ServerConfig {
         shutdown_timeout: Duration::from_secs(5),
         startup_timeout: Duration::from_secs(5),
         settlement_lag: Duration::ZERO,
+        ready_without_ledger: false,
     }
 }
 

@@ -3,6 +3,8 @@
 
 use super::{Config, Intent, SaslConfig, SaslMechanism, TlsMode, reader::Reader, tls::is_local};
 
+/// The secret of tokens where none is set, as in config/default.toml.
+const DEFAULT_JWT_SECRET: &str = "your-secret-key-change-in-production";
 /// Shortest token secret, in bytes: RFC 7518, 3.2, requires a key of at least the size of the hash.
 const SECRET_BYTES: usize = 32;
 /// Smallest number of different bytes in a secret. The probability that 32 random hexadecimal digits have fewer is 1 in 28
@@ -99,8 +101,13 @@ pub fn is_known_password(password: &str) -> bool {
     KNOWN_PASSWORDS.contains(&password.to_ascii_lowercase().as_str())
 }
 
-/// Adds the problems that production refuses to those of `read`.
+/// Adds the problems that production refuses to those of `read`. They stop every command, whichever settings it uses; only a secret of
+/// tokens that is not set stops the commands that use it: workers and migrations need not be given one.
 pub(super) fn check(config: &Config, intent: Intent, read: &mut Reader) {
+    let is_set = read.text("auth.jwt_secret") != DEFAULT_JWT_SECRET;
+    if is_set {
+        read.concern_all();
+    }
     if let Some(weakness) = weakness_of_secret(config.auth.jwt_secret.reveal()) {
         read.problem(
             "auth.jwt_secret",
@@ -109,6 +116,7 @@ pub(super) fn check(config: &Config, intent: Intent, read: &mut Reader) {
             ),
         );
     }
+    read.concern_all();
     if let Some(previous) = &config.auth.jwt_secret_previous {
         if let Some(weakness) = weakness_of_secret(previous.reveal()) {
             read.problem(

@@ -77,8 +77,6 @@ fn config(sources: &Sources, used: &[&str]) -> Result<(Config, Vec<String>), Con
         },
     };
     if production {
-        // The problems that follow stop every command, whichever settings it uses.
-        read.concern_all();
         production::check(&config, sources.intent, &mut read);
     }
     let (problems, unused) = read.into_problems(used);
@@ -125,6 +123,7 @@ fn server(read: &mut Reader, production: bool) -> ServerConfig {
         shutdown_timeout: read.secs("server.shutdown_timeout_secs", 1..=3_600),
         startup_timeout: read.secs("server.startup_timeout_secs", 1..=3_600),
         settlement_lag: read.secs("server.settlement_lag_secs", 0..=86_400),
+        ready_without_ledger: read.flag("server.ready_without_ledger"),
     }
 }
 
@@ -499,7 +498,7 @@ mod tests {
     fn every_setting_has_a_variable_and_its_comment_names_it() {
         let defaults = super::super::sources::DEFAULTS;
         let (texts, problems) = Sources::default().texts();
-        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(problems, []);
         assert_eq!(texts.len(), VARIABLES.len());
         for (setting, names) in VARIABLES {
             assert!(texts.contains_key(*setting), "{setting}");
@@ -569,6 +568,24 @@ mod tests {
         assert_eq!(stopped_by(&["sale.", "auth."]), (2, 0));
         assert_eq!(stopped_by(&["sale.result_ttl_secs"]), (0, 3));
         assert_eq!(stopped_by(&[""]), (3, 0));
+        let missing = Sources {
+            variables: [
+                ("APP_ENV", "production"),
+                ("POSTGRES_PASSWORD", "Kd93hSl-own"),
+                ("REDIS_PASSWORD_FILE", "/nowhere"),
+            ]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into(),
+            ..Sources::default()
+        };
+        let (_, unused) = Config::load_for(&missing, &["postgres.", "kafka."]).unwrap();
+        assert_eq!(
+            unused.len(),
+            2,
+            "a file with a secret, and the secret of tokens: {unused:?}"
+        );
+        assert!(Config::load_for(&missing, &["postgres.", "redis."]).is_err());
+        assert!(Config::load_for(&missing, &["postgres.", "auth."]).is_err());
         let unreadable = Sources {
             file: Some("/nowhere.toml".into()),
             ..Sources::default()

@@ -20,8 +20,10 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(texts: BTreeMap<String, String>, problems: Vec<String>) -> Self {
-        let problems = problems.into_iter().map(|text| (None, text)).collect();
+    pub(super) fn new(
+        texts: BTreeMap<String, String>,
+        problems: Vec<(Option<String>, String)>,
+    ) -> Self {
         Self {
             texts,
             problems,

@@ -57,6 +57,7 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.shutdown_timeout_secs", &["SHUTDOWN_TIMEOUT_SECS"]),
     ("server.startup_timeout_secs", &["STARTUP_TIMEOUT_SECS"]),
     ("server.settlement_lag_secs", &["SETTLEMENT_LAG_SECS"]),
+    ("server.ready_without_ledger", &["READY_WITHOUT_LEDGER"]),
     ("log.level", &["LOG_LEVEL"]),
     ("log.format", &["LOG_FORMAT"]),
     ("trace.otlp_endpoint", &["OTLP_ENDPOINT"]),
@@ -230,10 +231,12 @@ impl Sources {
         })
     }
 
-    /// The text of every setting, by its name in the file, and the problems of reading the sources.
-    pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<String>) {
+    /// The text of every setting, by its name in the file, and the problems of reading the sources, each with the setting that it
+    /// concerns. With `None`, it concerns all.
+    pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<(Option<String>, String)>) {
         let mut texts = BTreeMap::new();
         let mut problems = Vec::new();
+        let mut of_settings = Vec::new();
         overlay(
             &mut texts,
             DEFAULTS,
@@ -268,20 +271,24 @@ impl Sources {
                     match self.secret_of_file(name, value.is_some()) {
                         Ok(Some(secret)) => drop(texts.insert((*setting).to_owned(), secret)),
                         Ok(None) => {}
-                        Err(problem) => problems.push(format!("  {problem}")),
+                        Err(problem) => {
+                            of_settings.push((Some((*setting).to_owned()), format!("  {problem}")));
+                        }
                     }
                 }
             }
         }
         for (setting, text) in &mut texts {
             if text.len() > TEXT_BYTES || text.contains('\0') {
-                problems.push(format!(
+                let problem = format!(
                     "  {setting} is longer than {TEXT_BYTES} bytes, or has a NUL character"
-                ));
+                );
+                of_settings.push((Some(setting.clone()), problem));
                 text.clear();
             }
         }
-        (texts, problems)
+        let problems = problems.into_iter().map(|problem| (None, problem));
+        (texts, problems.chain(of_settings).collect())
     }
 
     /// The content of the file that `<name>_FILE` names, without line breaks at its end. Problems do not show the content.

@@ -88,6 +88,18 @@ fn may_begin_name(byte: u8) -> bool {
     )
 }
 
+/// The name of a header line, or the whole line if it has no colon.
+fn name_of(line: &[u8]) -> &[u8] {
+    let end = memchr(b':', line).unwrap_or(line.len());
+    line.get(..end).unwrap_or_default()
+}
+
+/// Whether a header with this name can be one of [`Header`], or is the empty line.
+fn may_be_known(name: &[u8]) -> bool {
+    // The lengths of `upgrade`, `connection`, `content-length` and `transfer-encoding`. A carriage return counts to no name.
+    matches!(name.len(), 0 | 7 | 10 | 14 | NAME) || name.contains(&b'\r')
+}
+
 impl Framing {
     pub(super) fn new() -> Self {
         Self {
@@ -123,11 +135,9 @@ impl Framing {
     /// Parses the bytes that have just been read, and changes them as the module's text describes.
     pub(super) fn apply(&mut self, mut bytes: &mut [u8]) {
         loop {
-            if self.state == State::Name
-                && self.line_len == 0
-                && !bytes.first().is_none_or(|byte| may_begin_name(*byte))
-            {
-                self.state = State::Rest;
+            if self.state == State::Name && self.line_len == 0 {
+                let done = self.read_plain_lines(bytes);
+                bytes = bytes.get_mut(done..).unwrap_or_default();
             }
             // Bodies, and lines without bytes to interpret, are skipped in one step.
             let skip = match self.state {
@@ -165,6 +175,40 @@ impl Framing {
             };
             self.step(byte);
             bytes = rest;
+        }
+    }
+
+    /// Reads the complete header lines that `bytes` begins with and that change no byte; most lines of a head are such. Returns the
+    /// number of their bytes. Called at the beginning of a line.
+    fn read_plain_lines(&mut self, bytes: &[u8]) -> usize {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            let begins_plain = !rest.first().is_some_and(|byte| may_begin_name(*byte));
+            let Some(line) = memchr(b'\n', rest).and_then(|end| rest.get(..end)) else {
+                if begins_plain {
+                    self.state = State::Rest;
+                }
+                break;
+            };
+            let name = name_of(line);
+            if name.eq_ignore_ascii_case(b"content-length") {
+                for byte in line {
+                    self.length_digit(*byte);
+                }
+            } else if !begins_plain && may_be_known(name) {
+                break;
+            }
+            done += line.len() + 1;
+        }
+        self.head_len += done;
+        done
+    }
+
+    /// Adds a digit of `Content-Length`; other bytes are ignored.
+    fn length_digit(&mut self, byte: u8) {
+        if byte.is_ascii_digit() {
+            let digit = u64::from(byte - b'0');
+            self.length = self.length.saturating_mul(10).saturating_add(digit);
         }
     }
 
@@ -221,10 +265,7 @@ impl Framing {
             }
             State::Value(Header::Connection) => self.connection_option(byte),
             State::Value(Header::Upgrade) if byte.is_ascii_graphic() => *byte = b'x',
-            State::Value(Header::ContentLength) if byte.is_ascii_digit() => {
-                let digit = u64::from(*byte - b'0');
-                self.length = self.length.saturating_mul(10).saturating_add(digit);
-            }
+            State::Value(Header::ContentLength) => self.length_digit(*byte),
             State::Value(Header::TransferEncoding) if byte.eq_ignore_ascii_case(&b'c') => {
                 // actix accepts the codings `chunked` and `identity` only, and `identity` has no c.
                 self.chunked = true;

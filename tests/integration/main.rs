@@ -24,6 +24,7 @@ mod partitions;
 mod postgres_modes;
 mod postgres_pooler;
 mod push;
+mod readiness;
 mod redis_cluster;
 mod redis_failover;
 mod redis_rights;

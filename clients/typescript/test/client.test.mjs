@@ -133,6 +133,32 @@ describe("the client", { concurrency: 4 }, () => {
     }
   });
 
+  test("a stream that is cut is connected again, and tells what happened meanwhile", async () => {
+    const proxy = await CuttingProxy.start(new URL(system.base));
+    const wire = new Wire();
+    wire.rule = (path, options) => (path === RESULTS ? never(path, options) : undefined);
+    const stopped = new AbortController();
+    try {
+      const buyer = await system.shopper();
+      const [before, meanwhile] = [await system.sale(), await system.sale()];
+      const watcher = new FlashSale(proxy.base, { token: buyer.token, fetch: wire.fetch });
+      const told = [];
+      const watching = (async () => {
+        for await (const { saleId } of watcher.watchResults({ signal: stopped.signal })) told.push(saleId);
+      })().catch(() => undefined);
+      await buyer.buy(before.id);
+      await until("it is told", () => told.includes(before.id));
+      proxy.cut();
+      await buyer.buy(meanwhile.id);
+      proxy.restore();
+      await until("it is told of what it missed", () => told.includes(meanwhile.id), 30_000);
+      stopped.abort();
+      await watching;
+    } finally {
+      proxy.close();
+    }
+  });
+
   test("a press before the start is sent after it", async () => {
     const wire = new Wire();
     const shop = await system.shopper({ fetch: wire.fetch });
@@ -261,6 +287,28 @@ describe("the client", { concurrency: 4 }, () => {
     assert.equal((await shop.buy((await system.sale()).id)).outcome, "bought");
     // This server has no issuer.
     await assert.rejects(new FlashSale(system.base).exchange("the issuer's"), (error) => code("not_found")(error) && error.status === 404);
+  });
+
+  test("an account is not made again when no answer came, and is when the server did nothing", async () => {
+    const wire = new Wire();
+    const shop = new FlashSale(system.base, { fetch: wire.fetch });
+    const form = { username: `r${Date.now()}`, email: `r${Date.now()}@example.com`, password: "correct horse" };
+    wire.rule = () => Promise.reject(new TypeError("fetch failed"));
+    await assert.rejects(shop.register(form), (error) => code("network")(error) && error.isUnanswered);
+    assert.equal(wire.count("/api/auth/register"), 1);
+    const refusals = [answer(503, { code: "busy", message: "" }, { "retry-after": "1" })];
+    wire.rule = () => refusals.shift();
+    assert.equal((await shop.register(form)).username, form.username);
+    assert.equal(wire.count("/api/auth/register"), 3);
+  });
+
+  test("a server that does not answer is not waited for longer than the limit", async () => {
+    const wire = new Wire();
+    wire.rule = never;
+    const begun = performance.now();
+    await assert.rejects(new FlashSale(system.base, { fetch: wire.fetch }).clock.synchronize(), code("timeout"));
+    const took = performance.now() - begun;
+    assert.ok(took >= 2900 && took < 8000, `${took} ms`);
   });
 
   test("an aborted call ends at once with the signal's reason", async () => {

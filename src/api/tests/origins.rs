@@ -181,6 +181,23 @@ async fn in_development_pages_of_this_machine_may_call() {
 }
 
 #[tokio::test]
+async fn an_answer_to_no_page_has_no_headers_of_cors_and_is_cached_for_no_page() {
+    let server = Server::start().await;
+    let url = format!("{}/api/time", server.url);
+    let answer = reqwest::get(&url).await.unwrap();
+    assert_eq!(answer.headers()["vary"], "origin");
+    let mut names = answer.headers().keys();
+    assert!(!names.any(|name| name.as_str().starts_with("access-control")));
+    let client = reqwest::Client::new();
+    let of_page = client.get(&url).header("origin", "http://localhost:5173");
+    let answer = of_page.send().await.unwrap();
+    assert_eq!(
+        answer.headers()["access-control-allow-origin"],
+        "http://localhost:5173"
+    );
+}
+
+#[tokio::test]
 async fn in_production_without_origins_there_is_no_cors() {
     let mut config = server_config();
     config.production = true;

@@ -58,19 +58,37 @@ fn has_order(conn: &mut SqliteConnection, attempt: AttemptId) -> QueryResult<boo
     Ok(order.is_some())
 }
 
-/// The attempt that made the shopper's order in a sale, if there is one.
-pub(super) fn ordered_by(
+/// A shopper's row in `orders` for one sale.
+pub(super) enum OrderRow {
+    /// An order that stands, and the attempt that made it.
+    Stands(AttemptId),
+    /// A row that was set to another status by hand.
+    Ended,
+}
+
+/// The shopper's row in `orders` for this sale, if there is one.
+pub(super) fn order_row(
     conn: &mut SqliteConnection,
     sale: i64,
     user: i64,
-) -> QueryResult<Option<AttemptId>> {
-    let attempt = orders::table
+) -> QueryResult<Option<OrderRow>> {
+    let row = orders::table
         .find((sale, user))
-        .filter(orders::status.eq("SUCCESS"))
-        .select(orders::attempt_id)
-        .first::<Vec<u8>>(conn)
+        .select((orders::status, orders::attempt_id))
+        .first::<(String, Vec<u8>)>(conn)
         .optional()?;
-    Ok(attempt.and_then(|bytes| attempt_id(&bytes)))
+    Ok(row.and_then(|(status, attempt)| match status.as_str() {
+        "SUCCESS" => attempt_id(&attempt).map(OrderRow::Stands),
+        _ => Some(OrderRow::Ended),
+    }))
+}
+
+/// The attempt that made the shopper's order in a sale, if there is one.
+fn ordered_by(conn: &mut SqliteConnection, sale: i64, user: i64) -> QueryResult<Option<AttemptId>> {
+    Ok(match order_row(conn, sale, user)? {
+        Some(OrderRow::Stands(attempt)) => Some(attempt),
+        Some(OrderRow::Ended) | None => None,
+    })
 }
 
 pub(super) fn read(

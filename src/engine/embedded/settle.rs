@@ -10,14 +10,16 @@ use async_trait::async_trait;
 use diesel::{SqliteConnection, prelude::*, result::Error};
 
 use super::{
-    SqliteLedger, admission, outcomes, results,
+    SqliteLedger, admission,
+    outcomes::{self, OrderRow},
+    results,
     schema::{consumer_partitions, flash_sales, orders, purchase_attempts, users},
     store::WriteError,
     values::{bytes, millis, time, units},
 };
 use crate::{
     engine::outcome,
-    ids::{AttemptId, ProductId, SaleId},
+    ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SaleWindow, SettleBatch,
         SettleError, Settlement, Settling,
@@ -73,9 +75,9 @@ pub(super) fn settle(
             return Err(SettleError::Fenced);
         }
     }
-    let known = look_up(conn, &settlement::attempts_of(batches))?;
+    let (known, ended) = look_up(conn, &settlement::attempts_of(batches))?;
     let decision = settlement::decide(batches, known).map_err(SettleError::Unsettleable)?;
-    write_down(conn, &decision)?;
+    write_down(conn, &decision, &ended)?;
     // The gate is told next, and would write these too; but it forgets with the process, so that nobody else could
     // tell these shoppers after a crash in between.
     let failed: Vec<_> = decision
@@ -116,8 +118,11 @@ fn move_offset(conn: &mut SqliteConnection, batch: &SettleBatch) -> QueryResult<
     Ok(moved == 1)
 }
 
-fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Known> {
-    let mut known = Known::default();
+/// Shoppers of a sale whose row in `orders` was set to another status than SUCCESS by hand.
+type EndedRows = BTreeSet<(SaleId, UserId)>;
+
+fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<(Known, EndedRows)> {
+    let (mut known, mut ended) = (Known::default(), EndedRows::new());
     let sales: BTreeSet<SaleId> = attempts.iter().map(|attempt| attempt.sale).collect();
     for sale in sales {
         let row = flash_sales::table
@@ -150,8 +155,10 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Kno
         if let Some(settled) = outcomes::find(conn, attempt.id)? {
             known.settled.insert(attempt.id, settled);
         }
-        if let Some(by) = outcomes::ordered_by(conn, sale.value(), user.value())? {
-            known.orders.insert((sale, user), by);
+        match outcomes::order_row(conn, sale.value(), user.value())? {
+            Some(OrderRow::Stands(by)) => drop(known.orders.insert((sale, user), by)),
+            Some(OrderRow::Ended) => drop(ended.insert((sale, user))),
+            None => {}
         }
         let account = users::table
             .find(user.value())
@@ -162,14 +169,20 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<Kno
             known.users.insert(user);
         }
     }
-    Ok(known)
+    Ok((known, ended))
 }
 
-fn write_down(conn: &mut SqliteConnection, decision: &Decision) -> QueryResult<()> {
+fn write_down(
+    conn: &mut SqliteConnection,
+    decision: &Decision,
+    ended: &EndedRows,
+) -> QueryResult<()> {
     for order in &decision.orders {
-        // A shopper has one row a sale. One that was set to another status by hand makes room.
-        let row = orders::table.find((order.sale.value(), order.user.value()));
-        diesel::delete(row.filter(orders::status.ne("SUCCESS"))).execute(conn)?;
+        // A shopper has one row a sale: a row that ended makes room.
+        if ended.contains(&(order.sale, order.user)) {
+            let row = orders::table.find((order.sale.value(), order.user.value()));
+            diesel::delete(row.filter(orders::status.ne("SUCCESS"))).execute(conn)?;
+        }
         diesel::insert_into(orders::table)
             .values((
                 orders::flash_sale_id.eq(order.sale.value()),

@@ -80,18 +80,14 @@ pub(super) async fn subscribe(
     Ok(until_one_ends.filter_map(ready).boxed())
 }
 
-/// Announces that results of these shoppers changed, other than by recording.
+/// Announces on a cluster that results of these shoppers changed, other than by recording.
 pub(super) async fn announce(
     connection: &Connection,
     sale: SaleId,
     users: &[UserId],
 ) -> Result<(), GateError> {
     let news: Vec<_> = users.iter().map(|user| format!("{user}:?")).collect();
-    let args = vec![
-        connection.publish_command(),
-        channel(sale).into(),
-        news.join(" ").into(),
-    ];
+    let args = vec![channel(sale).into(), news.join(" ").into()];
     connection
         .run(&SCRIPTS.announce, vec![meta_key(sale)], args)
         .await

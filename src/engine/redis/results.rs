@@ -14,8 +14,8 @@ use super::{
     RedisGate, announcements,
     connection::Connection,
     keys::{
-        CALL_SIZE, count, format_result, holders_key, meta_key, parse_result, parse_result_of,
-        pending_key, result_key, result_keys, stock_key, user_arg,
+        CALL_SIZE, channel, count, format_result, holders_key, meta_key, parse_result,
+        parse_result_of, pending_key, result_key, result_keys, stock_key, user_arg,
     },
     reply::{self, unexpected},
     scripts::SCRIPTS,
@@ -69,43 +69,34 @@ impl ShopperResults for RedisGate {
     }
 }
 
-/// Writes results in ascending order of their sales, so that the latest sale of a product is written last. A call writes many
-/// results; on a cluster it writes one, because keys are on different nodes, and the calls are sent concurrently. Returns those of
-/// the results that were not stored before.
+/// Writes results that are announced later, as the gate's holders change.
 pub(super) async fn write(
     connection: &Connection,
     ledger: Option<LedgerTag>,
     ttl: Duration,
     results: &[ResultEntry],
-) -> Result<Vec<ResultEntry>, GateError> {
-    let ttl_secs = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
-    let mut by_sale = results.to_vec();
-    by_sale.sort_by_key(|entry| entry.sale);
-    let (script, head) = (&SCRIPTS.set_user_result, [ttl_secs.into()]);
-    let value = |entry: &ResultEntry| vec![format_result(ledger, entry.sale, entry.result).into()];
-    let answers = call(connection, script, &head, &by_sale, value).await?;
-    let mut changed = Vec::new();
-    for (entries, answer) in answers {
-        for number in reply::list(answer)? {
-            let number = usize::try_from(reply::number(&number)?).unwrap_or(0);
-            changed.extend(number.checked_sub(1).and_then(|index| entries.get(index)));
-        }
-    }
-    Ok(changed)
+) -> Result<(), GateError> {
+    store(connection, ledger, ttl, "", results).await.map(drop)
 }
 
-/// Writes results of shoppers who were refused, and announces those that were not stored before. An announcement that fails is no
-/// failure of the results, which are stored: nodes read them again from time to time.
-pub(super) async fn write_and_announce(
+/// Writes results of shoppers who were refused, and announces those that were not stored before.
+async fn write_and_announce(
     connection: &Connection,
     ledger: Option<LedgerTag>,
     ttl: Duration,
     results: &[ResultEntry],
 ) -> Result<(), GateError> {
-    let mut changed = write(connection, ledger, ttl, results).await?;
+    if !connection.clustered {
+        // The script does both: results and channels are on one server.
+        return store(connection, ledger, ttl, "PUBLISH", results)
+            .await
+            .map(drop);
+    }
+    let mut changed = store(connection, ledger, ttl, "", results).await?;
     changed.sort_by_key(|entry| entry.sale);
     for of_sale in changed.chunk_by(|a, b| a.sale == b.sale) {
         let users: Vec<_> = of_sale.iter().map(|entry| entry.user).collect();
+        // A failure leaves the results stored: nodes read them again from time to time.
         if let Some(ResultEntry { sale, .. }) = of_sale.first()
             && let Err(error) = announcements::announce(connection, *sale, &users).await
         {
@@ -117,6 +108,36 @@ pub(super) async fn write_and_announce(
         }
     }
     Ok(())
+}
+
+/// Stores results in ascending order of their sales, so that the latest sale of a product is written last. A call stores many
+/// results; on a cluster it stores one, because keys are on different nodes, and the calls are sent concurrently. `publish` is the
+/// command that announces them, or empty. On a cluster, returns those that were not stored before.
+async fn store(
+    connection: &Connection,
+    ledger: Option<LedgerTag>,
+    ttl: Duration,
+    publish: &'static str,
+    results: &[ResultEntry],
+) -> Result<Vec<ResultEntry>, GateError> {
+    let ttl_secs = i64::try_from(ttl.as_secs().max(1)).unwrap_or(i64::MAX);
+    let mut by_sale = results.to_vec();
+    by_sale.sort_by_key(|entry| entry.sale);
+    let head = [ttl_secs.into(), Value::from_static_str(publish)];
+    let values = |entry: &ResultEntry| {
+        let result = format_result(ledger, entry.sale, entry.result);
+        vec![result.into(), channel(entry.sale).into()]
+    };
+    let script = &SCRIPTS.set_user_result;
+    let answers = call(connection, script, &head, &by_sale, values).await?;
+    let mut changed = Vec::new();
+    for (entries, answer) in answers {
+        // There, a call stores one result.
+        if reply::count(&answer)? > 0 && connection.clustered {
+            changed.extend(entries);
+        }
+    }
+    Ok(changed)
 }
 
 /// Deletes each result that is still stored with the same sale and outcome.

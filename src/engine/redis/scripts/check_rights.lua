@@ -40,12 +40,21 @@ try('SISMEMBER', KEYS[4], 'a')
 try('SREM', KEYS[4], 'a')
 try('TIME')
 try('INFO', 'server')
+-- A server of an older version has no SPUBLISH, and knows no listeners of it.
+local function is_unknown(cause)
+  return string.find(cause, 'unknown', 1, true)
+end
+local count = ARGV[1] == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB'
+local asked = redis.pcall('PUBSUB', count, ARGV[2])
+if asked.err and not is_unknown(string.lower(asked.err)) then
+  missing[#missing + 1] = 'pubsub|' .. string.lower(count)
+end
 local told = redis.pcall(ARGV[1], ARGV[2], '')
 if type(told) == 'table' and told.err then
   local cause = string.lower(told.err)
   if string.find(cause, 'channel', 1, true) then
     missing[#missing + 1] = '&flashsale:*'
-  elseif not string.find(cause, 'unknown', 1, true) then -- a server of an older version has no SPUBLISH
+  elseif not is_unknown(cause) then
     missing[#missing + 1] = string.lower(ARGV[1])
   end
 end

@@ -46,6 +46,9 @@ local users = {}
 for i = FIRST, #ARGV, 2 do
   users[#users + 1] = ARGV[i]
 end
+-- Most sales have no listener: then this question is all that it costs. If it is not answered, outcomes are announced.
+local asked = redis.pcall('PUBSUB', ARGV[2] == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB', ARGV[3])
+local is_heard = asked.err or asked[2] > 0
 -- An error changes nothing here: nodes read results again from time to time.
 local function announce(news)
   if #news > 0 then
@@ -55,7 +58,9 @@ end
 -- A sale that the gate does not have names no ledger, so that there is none to compare with. Its results alone were written, by
 -- the caller; whoever reads them compares their ledger.
 if not meta[1] then
-  announce({ table.concat(users, ':? ') .. ':?' })
+  if is_heard then
+    announce({ table.concat(users, ':? ') .. ':?' })
+  end
   return {}
 end
 if (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]) then
@@ -149,14 +154,16 @@ end
 if late > 0 then
   call('HINCRBY', KEYS[4], 'late', late)
 end
-local news = {}
-for n = 1, #users do
-  local user = users[n]
-  if changed[user] or not holders[user] then
-    news[#news + 1] = user .. (holders[user] and ':S' or ':?')
+if is_heard then
+  local news = {}
+  for n = 1, #users do
+    local user = users[n]
+    if changed[user] or not holders[user] then
+      news[#news + 1] = user .. (holders[user] and ':S' or ':?')
+    end
   end
+  announce(news)
 end
-announce(news)
 if added then -- HSET may have created the key, without an expiry
   if meta[2] then
     call('PEXPIREAT', KEYS[2], meta[2])
