@@ -182,6 +182,8 @@ impl Server {
             )
             .await
         });
+        // reqwest comes without cryptography of its own. It fails if there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
             url,
             http: reqwest::Client::new(),

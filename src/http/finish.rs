@@ -11,8 +11,8 @@ use actix_web::{
     http::{
         Method, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
-            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
+            REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware::Next,
@@ -198,12 +198,18 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
     }
     let headers = answer.headers_mut();
     identity::write(headers, &identity);
-    for (name, value) in SECURITY_HEADERS {
-        if !headers.contains_key(&name) {
+    add_security_headers(headers);
+    Ok(answer)
+}
+
+/// Most answers have none of them, and few headers altogether: they are looked through once.
+fn add_security_headers(headers: &mut HeaderMap) {
+    let is_there = SECURITY_HEADERS.map(|(wanted, _)| headers.keys().any(|name| *name == wanted));
+    for ((name, value), is_there) in SECURITY_HEADERS.into_iter().zip(is_there) {
+        if !is_there {
             headers.insert(name, value);
         }
     }
-    Ok(answer)
 }
 
 /// Prefixes of the paths that end with an id.
