@@ -87,7 +87,10 @@ class Faults:
 
         def log_in():
             while not stop.is_set():
-                self.api.login("shopper0", PASSWORD + "?")
+                try:
+                    self.api.login("shopper0", PASSWORD + "?")
+                except OSError:
+                    pass
 
         for _ in range(12):
             threading.Thread(target=log_in, daemon=True).start()
