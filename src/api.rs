@@ -10,6 +10,7 @@ mod app;
 mod assemble;
 mod docs;
 mod events;
+mod exchange;
 mod health;
 mod mapping;
 mod openapi;
@@ -20,6 +21,7 @@ mod readiness;
 mod results;
 mod router;
 mod sale;
+mod service;
 mod shopper;
 mod table;
 

@@ -41,6 +41,7 @@ pub struct Config {
     pub original: PostgresConfig,
     pub embedded: EmbeddedConfig,
     pub auth: AuthConfig,
+    pub external: ExternalConfig,
     pub limits: LimitsConfig,
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
@@ -298,6 +299,39 @@ pub struct AuthConfig {
     pub password_queue: usize,
     /// Whether registration refuses common passwords, which attackers try first.
     pub password_blocklist: bool,
+}
+
+/// Accounts that the shop keeps, and that are known here by its issuer's name and a subject.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExternalConfig {
+    /// Whether shoppers can register and log in here.
+    pub local_accounts: bool,
+    /// The name of the issuer, as its tokens have it. `None`: there are no external accounts.
+    pub issuer: Option<String>,
+    /// `None`: tokens of the issuer are not exchanged, and external accounts are made by programs of the shop alone.
+    pub exchange: Option<ExchangeConfig>,
+}
+
+/// Which tokens of the issuer are exchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeConfig {
+    /// The issuer's name.
+    pub issuer: String,
+    /// What a token must name as its audience.
+    pub audience: String,
+    /// The address of the issuer's public keys (RFC 7517).
+    pub jwks_url: String,
+    pub algorithms: Vec<IssuerAlgorithm>,
+    /// Whether the keys are read over TLS only.
+    pub https_only: bool,
+}
+
+/// How the issuer signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerAlgorithm {
+    Rs256,
+    Es256,
+    EdDsa,
 }
 
 /// Rate limits; 0 is no limit. `config/default.toml` has their periods.

@@ -35,7 +35,7 @@ pub use drain::Draining;
 pub use error::{ApiError, ErrorBody, ProblemBody};
 pub use error_code::ErrorCode;
 pub use events::{HEARTBEAT, event, stream_of, until_heartbeat, until_retry, wants_stream};
-pub use extract::{Fields, PathId};
+pub use extract::{Bulk, Fields, PathId};
 pub use file::{REVALIDATED, StaticFile, hex};
 pub use finish::{RouteMetrics, UNMATCHED, finish};
 pub use open_connections::OpenConnections;

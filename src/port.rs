@@ -17,6 +17,7 @@ mod ledger;
 mod log;
 mod log_record;
 mod ports;
+mod scopes;
 mod session_rule;
 
 pub use account_store::{AccountStore, Listed, ResetHash};
@@ -50,14 +51,17 @@ pub use gate::{
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NewUser,
-    Offer, PasswordHashOutcome, Position, Registration, Rejection, SaleListing, SaleListings,
-    SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser,
-    Withdrawals,
+    EndedOrder, EndedOrders, Erasure, ExternalAccount, ExternalIdentities, ExternalIdentity, Lease,
+    Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NO_PASSWORD, NewUser, Offer,
+    PasswordHashOutcome, PersonRecord, PersonalData, Position, Registration, Rejection,
+    SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
+    ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
+    erased_name, external_name,
 };
 pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
 pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};
 pub use ports::Ports;
+pub use scopes::{Scope, Scopes, UnknownScope};
 pub use session_rule::{Access, FoundAccount, SessionRule};
 
 /// A server behind one of the ports did not do what it was asked.

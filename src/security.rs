@@ -42,10 +42,16 @@ pub enum Event {
     DeadLetter,
     /// A token without the right for it was used on a path of operators.
     AdminAccess,
+    /// A token without the scope for it was used on a path of the shop's programs.
+    ServiceAccess,
+    /// A program asked for a token.
+    ServiceToken,
+    /// Somebody sent a token of the shop's issuer.
+    Exchange,
 }
 
 impl Event {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 12] = [
         Self::Registration,
         Self::Login,
         Self::LockOut,
@@ -55,6 +61,9 @@ impl Event {
         Self::Account,
         Self::DeadLetter,
         Self::AdminAccess,
+        Self::ServiceAccess,
+        Self::ServiceToken,
+        Self::Exchange,
     ];
 
     const fn name(self) -> &'static str {
@@ -68,6 +77,9 @@ impl Event {
             Self::Account => "account",
             Self::DeadLetter => "dead_letter",
             Self::AdminAccess => "admin_access",
+            Self::ServiceAccess => "service_access",
+            Self::ServiceToken => "service_token",
+            Self::Exchange => "exchange",
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Who may use the paths of operators: by the role of the token's account, before anything else of a request is looked at.
+//! Who may use the paths of operators and of the shop's programs: by the role and the scopes of the token, before anything else of a
+//! request is looked at.
 
 use std::future::{Ready, ready};
 
@@ -14,7 +15,7 @@ use super::shopper::identify;
 use crate::{
     auth::Directory,
     http::{ApiError, Client, ErrorCode},
-    port::{ActionEntry, Actor, IdempotencyKey, Role},
+    port::{ActionEntry, Actor, IdempotencyKey, Role, Scope, Scopes},
     security::{self, Event},
 };
 
@@ -27,17 +28,30 @@ pub enum Right {
     Change,
     /// Change accounts and their roles.
     Accounts,
+    /// What a service account does with this scope. No other role has it.
+    Scope(Scope),
 }
 
 impl Right {
-    /// Whether accounts with this role have it.
+    /// Whether tokens with this role and these scopes have it.
     #[must_use]
-    pub fn is_of(self, role: Role) -> bool {
+    pub fn is_of(self, role: Role, scopes: Scopes) -> bool {
+        if let Self::Scope(scope) = self {
+            return role == Role::Service && scopes.contains(scope);
+        }
         match role {
             Role::Admin => true,
             Role::Operator => matches!(self, Self::Read | Self::Change),
             Role::Support | Role::Auditor => self == Self::Read,
             Role::Service | Role::User => false,
+        }
+    }
+
+    /// What the security log calls a refusal.
+    fn event(self) -> Event {
+        match self {
+            Self::Read | Self::Change | Self::Accounts => Event::AdminAccess,
+            Self::Scope(_) => Event::ServiceAccess,
         }
     }
 }
@@ -68,7 +82,7 @@ impl FromRequest for Operator {
     }
 }
 
-/// The middleware of every path of operators: 401 without a good token, 403 without the right, and a line in the security log.
+/// The middleware of every path of operators and of programs: 401 without a good token, 403 without the right, and a line in the security log.
 pub async fn check<B: MessageBody + 'static>(
     right: Right,
     mut request: ServiceRequest,
@@ -93,15 +107,9 @@ async fn operator(right: Right, request: &mut ServiceRequest) -> Result<Operator
     }
     let client = request.extract::<Client>().await?;
     let name = format!("user:{}", identity.user);
-    if !right.is_of(identity.role) {
+    if !right.is_of(identity.role, identity.scopes) {
         let about = format!("{} {}", request.method(), request.path());
-        security::note(
-            Event::AdminAccess,
-            "forbidden",
-            &name,
-            Some(client.0),
-            &about,
-        );
+        security::note(right.event(), "forbidden", &name, Some(client.0), &about);
         return Err(ErrorCode::Forbidden.into());
     }
     Ok(Operator(Actor {
@@ -117,13 +125,27 @@ mod tests {
 
     #[test]
     fn roles_have_their_rights_and_no_others() {
-        let rights =
-            |role| [Right::Read, Right::Change, Right::Accounts].map(|right| right.is_of(role));
+        let all = Scope::ALL.into_iter().collect();
+        let rights = |role| {
+            [Right::Read, Right::Change, Right::Accounts].map(|right| right.is_of(role, all))
+        };
         assert_eq!(rights(Role::Admin), [true, true, true]);
         assert_eq!(rights(Role::Operator), [true, true, false]);
         assert_eq!(rights(Role::Support), [true, false, false]);
         assert_eq!(rights(Role::Auditor), [true, false, false]);
         assert_eq!(rights(Role::Service), [false, false, false]);
         assert_eq!(rights(Role::User), [false, false, false]);
+    }
+
+    #[test]
+    fn a_scope_is_of_service_accounts_that_have_it_and_of_nobody_else() {
+        for scope in Scope::ALL {
+            let (right, has) = (Right::Scope(scope), [scope].into_iter().collect());
+            for role in Role::ALL {
+                assert_eq!(right.is_of(role, has), role == Role::Service, "{role:?}");
+            }
+            let others = Scope::ALL.into_iter().filter(|other| *other != scope);
+            assert!(!right.is_of(Role::Service, others.collect()));
+        }
     }
 }

@@ -12,6 +12,7 @@ pub(super) mod overview;
 pub(super) mod products;
 pub(super) mod reports;
 pub(super) mod sales;
+pub(super) mod service_accounts;
 pub(super) mod users;
 mod version;
 
@@ -21,14 +22,14 @@ pub use reports::{Doctor, Reports};
 use actix_web::http::Method;
 
 use super::{
-    access::Right::{Change, Read},
+    access::Right::{Accounts, Change, Read},
     router::{Endpoint, get, on, post},
 };
 use crate::http::ErrorCode::{
     self, BadRequest, BelowSold, BodyTooLarge, Busy, Forbidden, IdempotencyKeyReused, Internal,
     InvalidId, InvalidJson, NotAllowed, NotFound, OutcomeUnknown, OverlappingSale,
     PreconditionRequired, RequestInProgress, RequestTimeout, SkuTaken, Stale, TokenExpired,
-    TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
+    TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
     ValidationFailed,
 };
 
@@ -74,11 +75,24 @@ errors!(CHANGE:
     InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, NotAllowed, RequestInProgress, BodyTooLarge,
     UnsupportedMediaType, IdempotencyKeyReused, TooManyRequests, OutcomeUnknown, Busy,
 );
+errors!(ERASE:
+    InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, NotAllowed, BodyTooLarge, UnsupportedMediaType,
+    TooManyRequests, OutcomeUnknown, Busy,
+);
+errors!(CREATE_SERVICE:
+    InvalidJson, ValidationFailed, BadRequest, RequestTimeout, UsernameTaken, BodyTooLarge, UnsupportedMediaType, TooManyRequests,
+    Internal, OutcomeUnknown, Busy,
+);
+errors!(CHANGE_SERVICE:
+    InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, BodyTooLarge, UnsupportedMediaType,
+    TooManyRequests, Internal, OutcomeUnknown, Busy,
+);
 
 const PRODUCTS: &str = "/api/admin/products";
 const PRODUCT: &str = "/api/admin/products/{productId}";
 const SALES: &str = "/api/admin/sales";
 const SALE: &str = "/api/admin/sales/{saleId}";
+const SERVICE_ACCOUNTS: &str = "/api/admin/service-accounts";
 
 /// All paths of operators, each with the right that it needs.
 #[rustfmt::skip] // a table
@@ -106,7 +120,12 @@ pub(super) fn table() -> Vec<Endpoint> {
         get("admin_attempt", "/api/admin/attempts/{attemptId}", SHOW, attempts::show).needs(Read),
         get("admin_users", "/api/admin/users", LIST, users::list).needs(Read),
         get("admin_user", "/api/admin/users/{userId}", SHOW, users::show).needs(Read),
+        on(Method::DELETE, "admin_erase_user", "/api/admin/users/{userId}", ERASE, users::erase).needs(Accounts),
         get("admin_user_attempts", "/api/admin/users/{userId}/attempts", LIST_OF_SALE, attempts::of_user).needs(Read),
+        get("admin_service_accounts", SERVICE_ACCOUNTS, LIST, service_accounts::list).needs(Accounts),
+        post("admin_create_service_account", SERVICE_ACCOUNTS, CREATE_SERVICE, service_accounts::create).needs(Accounts),
+        on(Method::PATCH, "admin_change_service_account", "/api/admin/service-accounts/{userId}", CHANGE_SERVICE, service_accounts::change).needs(Accounts),
+        post("admin_renew_service_secret", "/api/admin/service-accounts/{userId}/secret", CHANGE_SERVICE, service_accounts::renew_secret).needs(Accounts),
         get("admin_actions", "/api/admin/actions", LIST, actions::list).needs(Read),
         get("admin_dead_letters", "/api/admin/dead-letters", LIST, dead_letters::list).needs(Read),
         get("admin_dead_letter", "/api/admin/dead-letters/{letterId}", SHOW, dead_letters::show).needs(Read),

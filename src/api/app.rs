@@ -13,7 +13,7 @@ use super::{
     router, table,
 };
 use crate::{
-    auth::{Auth, Directory, Tokens},
+    auth::{Auth, Directory, ServiceAccountDesk, Tokens},
     clock::Clock,
     config::ServerConfig,
     http::Statuses,
@@ -40,6 +40,7 @@ pub struct App {
     pub operators: Operators,
     pub probes: Probes,
     pub(super) pages: Pages,
+    pub(super) external: table::External,
 }
 
 /// What the API of operators works with.
@@ -51,6 +52,7 @@ pub struct Operators {
     pub overview: Arc<OverviewSource>,
     pub accounts: Arc<dyn AccountStore>,
     pub credentials: Arc<dyn Credentials>,
+    pub service_accounts: ServiceAccountDesk,
 }
 
 /// All that health checks and metrics work with, in every process.
@@ -81,7 +83,7 @@ impl App {
             .app_data(Data::new(replies));
         self.install_operators(config);
         let statuses = Statuses::new(server.original_status_codes);
-        router::mount(table::served(server), statuses, config);
+        router::mount(table::served(server, self.external), statuses, config);
     }
 
     /// Hangs up what is for the inside: operators, health and metrics.
@@ -98,6 +100,7 @@ impl App {
             overview,
             accounts,
             credentials,
+            service_accounts,
         } = self.operators.clone();
         config
             .app_data(Data::from(Arc::clone(&self.auth)))
@@ -109,6 +112,7 @@ impl App {
             .app_data(Data::from(reports))
             .app_data(Data::from(overview))
             .app_data(Data::from(accounts))
+            .app_data(Data::new(service_accounts))
             .app_data(Data::from(credentials));
         self.probes.clone().install(config);
     }

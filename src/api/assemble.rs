@@ -12,10 +12,14 @@ use super::{
     app::Operators,
     events,
     pages::Pages,
+    table,
 };
 
 use crate::{
-    auth::{Auth, AuthLimits, Directory, DirectoryEngines, Passwords, Tokens},
+    auth::{
+        Auth, AuthLimits, Directory, DirectoryEngines, ExternalAccounts, Issuer, Passwords,
+        ServiceAccountDesk, Tokens,
+    },
     config::{Config, ServerConfig},
     http::{self, OpenConnections},
     ids::LedgerId,
@@ -72,7 +76,9 @@ pub async fn serve(
 ) -> anyhow::Result<App> {
     let accounts = Arc::clone(&backoffice.accounts);
     let figures = Arc::clone(&backoffice.figures);
-    let operators = operators(lifecycle, config, &ports, backoffice);
+    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
+    let directory = Arc::clone(&sessions.directory);
+    let operators = operators(lifecycle, config, &ports, backoffice, directory);
     let lag = watch_settlement(lifecycle, ports.clone());
     let services = Services::open(lifecycle, ports.clone(), config.sale.result_ttl)
         .await
@@ -80,7 +86,6 @@ pub async fn serve(
     let catalog = || Arc::clone(&services.catalog);
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
     let result_feed = ResultFeed::start(lifecycle, ports.gate.clone(), catalog());
-    let sessions = open_sessions(lifecycle, config, &ports, accounts).await?;
     let Ports {
         gate,
         log,
@@ -126,6 +131,10 @@ pub async fn serve(
         operators,
         probes,
         pages: Pages::new(&config.server.pages, config.server.api_docs),
+        external: table::External {
+            accounts: config.external.issuer.is_some(),
+            exchange: config.external.exchange.is_some(),
+        },
     };
     let for_inside = app.clone();
     let listener = port.listen().context("the port cannot be listened on")?;
@@ -182,6 +191,7 @@ async fn open_sessions(
         LedgerId::NONE
     };
     let tokens = Arc::new(Tokens::new(&config.auth).of_ledger(issuer));
+    let external = external_accounts(lifecycle, config)?;
     let auth = Auth::new(
         ledger.clone(),
         accounts,
@@ -190,7 +200,8 @@ async fn open_sessions(
         Passwords::new(&config.auth)?.watched(),
         Arc::clone(&tokens),
         Arc::clone(clock),
-    );
+    )
+    .with_external(external, config.external.local_accounts);
     let auth = Arc::new(if config.server.production {
         auth.in_production()
     } else {
@@ -201,6 +212,22 @@ async fn open_sessions(
         directory,
         tokens,
     })
+}
+
+/// The accounts of the shop; with an address of the issuer's keys, its tokens are verified.
+fn external_accounts(
+    lifecycle: &Lifecycle,
+    config: &Config,
+) -> anyhow::Result<Option<ExternalAccounts>> {
+    let Some(issuer) = config.external.issuer.clone() else {
+        return Ok(None);
+    };
+    let exchange = config.external.exchange.clone();
+    let tokens = exchange.map(|exchange| Issuer::start(lifecycle, exchange));
+    let tokens = tokens
+        .transpose()
+        .context("the keys of the issuer cannot be read")?;
+    Ok(Some(ExternalAccounts { issuer, tokens }))
 }
 
 fn attempt_limit(config: &Config) -> AttemptLimit {
@@ -247,6 +274,7 @@ fn operators(
     config: &Config,
     ports: &Ports,
     backoffice: Backoffice,
+    directory: Arc<Directory>,
 ) -> Operators {
     let group = config.kafka.consumer_group.clone();
     let letters = Arc::new(DeadLetters {
@@ -261,6 +289,12 @@ fn operators(
         counted.keep_counting(stop).await;
     });
     Operators {
+        service_accounts: ServiceAccountDesk {
+            accounts: Arc::clone(&backoffice.accounts),
+            actions: Arc::clone(&backoffice.administration),
+            clock: Arc::clone(&ports.clock),
+            directory: Some(directory),
+        },
         accounts: backoffice.accounts,
         credentials: ports.ledger.clone(),
         overview: Arc::new(OverviewSource {

@@ -5,7 +5,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::{
-    auth::{AccountRefusal, AuthError, Invalid, PasswordError, TokenError},
+    auth::{AccountRefusal, AuthError, Invalid, PasswordError, ServiceAccountError, TokenError},
     http::{ApiError, ErrorCode, timestamp},
     ids::SaleId,
     limit::TooMany,
@@ -29,11 +29,34 @@ impl From<AuthError> for ApiError {
                 ErrorCode::InvalidCredentials.into()
             }
             AuthError::ResetTokenInvalid => ErrorCode::ResetTokenInvalid.into(),
+            AuthError::InvalidClient => ErrorCode::InvalidClient.into(),
+            AuthError::InvalidScope => ErrorCode::InvalidScope.into(),
+            AuthError::TokenRefused(error) => error.into(),
+            AuthError::IssuerAway => unavailable(&error),
+            AuthError::LocalAccountsOff => ErrorCode::LocalAccountsOff.into(),
             AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
             AuthError::Signing(error) => error.into(),
             AuthError::Account(refusal) => refusal.into(),
             AuthError::Ledger(error) => error.into(),
+        }
+    }
+}
+
+impl From<ServiceAccountError> for ApiError {
+    fn from(error: ServiceAccountError) -> Self {
+        match error {
+            ServiceAccountError::Invalid(invalid) => invalid.into(),
+            ServiceAccountError::NoScopes => {
+                Self::saying(ErrorCode::ValidationFailed, error.to_string())
+            }
+            ServiceAccountError::Taken => ErrorCode::UsernameTaken.into(),
+            ServiceAccountError::Missing => {
+                Self::saying(ErrorCode::NotFound, "There is no such service account.")
+            }
+            ServiceAccountError::Secret(error) => error.into(),
+            ServiceAccountError::Ledger(error) => error.into(),
+            ServiceAccountError::NotNoted(error) => error.into(),
         }
     }
 }

@@ -14,7 +14,9 @@ use utoipa::{
     },
 };
 
-use super::{accounts, admin, docs, events, health, orders, public, results, sale, table};
+use super::{
+    accounts, admin, docs, events, exchange, health, orders, public, results, sale, service, table,
+};
 use crate::http::{ApiError, ErrorBody, ErrorCode, ProblemBody};
 
 const ABOUT: &str = "\
@@ -42,6 +44,7 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         (name = "Flash sale", description = "The sale, and buying in it"),
         (name = "Orders", description = "What became of a purchase"),
         (name = "Public", description = "What everybody may see, without a token"),
+        (name = "Service", description = "For programs of the shop, by the scopes of their service account"),
         (name = "Operators", description = "Making and running sales: for accounts with the role admin or operator; support and auditor may read"),
         (name = "Operation", description = "For those who run the service"),
     ),
@@ -51,6 +54,7 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         accounts::logout,
         accounts::change_password,
         accounts::reset_password,
+        exchange::exchange,
         sale::status,
         orders::attempt,
         orders::status,
@@ -82,6 +86,11 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         admin::attempts::of_user,
         admin::users::list,
         admin::users::show,
+        admin::users::erase,
+        admin::service_accounts::list,
+        admin::service_accounts::create,
+        admin::service_accounts::change,
+        admin::service_accounts::renew_secret,
         admin::actions::list,
         admin::dead_letters::list,
         admin::dead_letters::show,
@@ -89,6 +98,9 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         admin::dead_letters::discard,
         admin::reports::audit,
         admin::reports::doctor,
+        service::token::issue,
+        service::attempts::attempt,
+        service::shoppers::create,
         health::live,
         health::ready,
         health::metrics,
@@ -269,7 +281,10 @@ fn failure(codes: &[ErrorCode]) -> Response {
         );
     }
     if codes.iter().any(|code| code.status().as_u16() == 401) {
-        response = response.header("WWW-Authenticate", header(Type::String, "`Bearer`"));
+        response = response.header(
+            "WWW-Authenticate",
+            header(Type::String, "`Bearer`; `Basic` with `invalid_client`"),
+        );
     }
     response.build()
 }

@@ -14,8 +14,11 @@ use crate::http::{ApiError, ErrorCode, RouteMetrics, Statuses, UNMATCHED, finish
 
 /// The path whose refusals may have the original's statuses.
 pub(super) const ATTEMPT_PATH: &str = "/api/flash-sale/attempt/{saleId}";
-/// What operators use. A scope of its own: the router looks at it once for every other path, however many are in it.
-const ADMIN: &str = "/api/admin";
+/// What operators and the shop's programs use. Scopes of their own: the router looks at each once for every other path, however many
+/// are in it.
+const GUARDED: [&str; 2] = ["/api/admin", "/api/service"];
+/// Where a program gets its token: the one path there that takes none.
+pub(super) const TOKEN_PATH: &str = "/api/service/token";
 
 /// The beginnings of the paths that the original service answers.
 const SLASHED: [&str; 4] = ["/api/auth/", "/api/flash-sale/", "/api/orders/", "/health"];
@@ -28,14 +31,24 @@ pub(super) struct Endpoint {
     pub method: Method,
     pub path: &'static str,
     pub errors: &'static [ErrorCode],
-    /// What the account of the token must be allowed to do. Everything under `/api/admin` has one.
+    /// What the token must be allowed to do. Everything under `/api/admin` and `/api/service` has one, but for [`TOKEN_PATH`].
     pub right: Option<Right>,
+    /// Almost all requests are refused in the rush of a sale: only those that succeed are traced.
+    is_mostly_refused: bool,
     /// Makes its handler.
     route: Box<dyn Fn() -> Route>,
 }
 
 impl Endpoint {
-    /// The same for accounts with this right alone.
+    /// The same for a path of which only requests that succeed are traced.
+    pub(super) fn mostly_refused(self) -> Self {
+        Self {
+            is_mostly_refused: true,
+            ..self
+        }
+    }
+
+    /// The same for tokens with this right alone.
     pub(super) fn needs(self, right: Right) -> Self {
         Self {
             right: Some(right),
@@ -64,7 +77,7 @@ struct Known {
 ///
 /// `statuses` is what refused attempts are answered with.
 pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut ServiceConfig) {
-    let mut admin = web::scope(ADMIN);
+    let mut guarded = GUARDED.map(|prefix| (prefix, Some(web::scope(prefix))));
     for Resource { path, endpoints } in by_path(table) {
         let methods = Methods::of(&endpoints);
         let allow = allowed(&endpoints);
@@ -78,8 +91,12 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
         let slashed = SLASHED.iter().any(|prefix| path.starts_with(prefix));
         let paths = [Some(path.to_owned()), slashed.then(|| format!("{path}/"))];
         for path in paths.into_iter().flatten() {
-            let inside = path.strip_prefix(ADMIN);
-            let mut resource = web::resource(inside.unwrap_or(&path));
+            let inside = guarded.iter_mut().find_map(|(prefix, scope)| {
+                let rest = path.strip_prefix(*prefix)?;
+                (path != TOKEN_PATH).then_some((rest, scope))
+            });
+            let inside_path = inside.as_ref().map(|(rest, _)| *rest);
+            let mut resource = web::resource(inside_path.unwrap_or(&path));
             for endpoint in &endpoints {
                 resource = resource.route((endpoint.route)());
             }
@@ -93,18 +110,22 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
             let finished = from_fn(move |request: actix_web::dev::ServiceRequest, next| {
                 finish(counted.metrics(request.method()), statuses, request, next)
             });
-            if inside.is_some() {
+            if let Some((_, scope)) = inside {
                 let methods = methods.clone();
                 let checked = from_fn(move |request: actix_web::dev::ServiceRequest, next| {
                     access::check(methods.right(request.method()), request, next)
                 });
-                admin = admin.service(resource.wrap(checked).wrap(finished));
+                *scope = scope
+                    .take()
+                    .map(|scope| scope.service(resource.wrap(checked).wrap(finished)));
             } else {
                 config.service(resource.wrap(finished));
             }
         }
     }
-    config.service(admin);
+    for scope in guarded.into_iter().filter_map(|(_, scope)| scope) {
+        config.service(scope);
+    }
     let metrics = RouteMetrics::new(UNMATCHED);
     let not_found = web::to(async || Err::<&str, _>(ApiError::from(ErrorCode::NotFound)));
     config.default_service(not_found.wrap(from_fn(move |request, next| {
@@ -116,7 +137,7 @@ impl Methods {
     fn of(endpoints: &[Endpoint]) -> Self {
         let known = endpoints.iter().map(|endpoint| Known {
             method: endpoint.method.clone(),
-            metrics: if endpoint.path == ATTEMPT_PATH {
+            metrics: if endpoint.is_mostly_refused {
                 RouteMetrics::of_mostly_refused(endpoint.name)
             } else {
                 RouteMetrics::new(endpoint.name)
@@ -151,7 +172,7 @@ impl Methods {
         )
     }
 
-    /// A path of operators without a right of its own is for nobody but administrators.
+    /// A guarded path without a right of its own is for nobody but administrators.
     fn right(&self, method: &Method) -> Right {
         let known = self.find(method);
         known
@@ -244,6 +265,7 @@ where
         path,
         errors,
         right: None,
+        is_mostly_refused: false,
         route: Box::new(route),
     }
 }

@@ -3,18 +3,18 @@
 //! The one place. The document is completed from it, so that it cannot fall behind.
 
 use super::{
-    accounts, admin, docs, events, health, orders, pages, public, results,
+    accounts, admin, docs, events, exchange, health, orders, pages, public, results,
     router::{ATTEMPT_PATH, Endpoint, get, post},
-    sale,
+    sale, service,
 };
 use crate::{
     config::ServerConfig,
     http::ErrorCode::{
         self, BadRequest, BodyTooLarge, Busy, EmailTaken, Ended, Internal, InvalidCredentials,
-        InvalidId, InvalidJson, NotFound, NotStarted, OutcomeUnknown, Paused, RequestTimeout,
-        ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut, TokenExpired,
-        TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType,
-        UsernameTaken, ValidationFailed,
+        InvalidId, InvalidJson, LocalAccountsOff, NotFound, NotStarted, OutcomeUnknown, Paused,
+        RequestTimeout, ResetTokenInvalid, ResultNotFound, SaleNotFound, SalePreparing, SoldOut,
+        TokenExpired, TokenInvalid, TokenMissing, TooManyRequests, Unavailable,
+        UnsupportedMediaType, UsernameTaken, ValidationFailed,
     },
 };
 
@@ -26,6 +26,7 @@ const REGISTER: &[ErrorCode] = &[
     ValidationFailed,
     BadRequest,
     RequestTimeout,
+    LocalAccountsOff,
     UsernameTaken,
     EmailTaken,
     BodyTooLarge,
@@ -40,6 +41,7 @@ const LOGIN: &[ErrorCode] = &[
     ValidationFailed,
     BadRequest,
     InvalidCredentials,
+    LocalAccountsOff,
     RequestTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -63,6 +65,19 @@ const CHANGE_PASSWORD: &[ErrorCode] = &[
     TokenInvalid,
     TokenExpired,
     InvalidCredentials,
+    RequestTimeout,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    TooManyRequests,
+    Internal,
+    Busy,
+    Unavailable,
+];
+const EXCHANGE: &[ErrorCode] = &[
+    InvalidJson,
+    ValidationFailed,
+    TokenInvalid,
+    TokenExpired,
     RequestTimeout,
     BodyTooLarge,
     UnsupportedMediaType,
@@ -128,7 +143,7 @@ const ORDER: &[ErrorCode] = &[
 /// What the API answers. The router looks from the top: what comes by the thousand is first.
 pub(super) fn api() -> Vec<Endpoint> {
     let mut table = vec![
-        post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt),
+        post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt).mostly_refused(),
         get(
             "order_status",
             "/api/orders/status/{productId}",
@@ -182,9 +197,11 @@ pub(super) fn api() -> Vec<Endpoint> {
             RESET_PASSWORD,
             accounts::reset_password,
         ),
+        post("exchange", exchange::PATH, EXCHANGE, exchange::exchange),
     ];
     table.extend(probes());
     table.extend(admin::table());
+    table.extend(service::table());
     table.extend(console());
     table.extend([
         get("index", "/", &[], pages::index),
@@ -196,10 +213,29 @@ pub(super) fn api() -> Vec<Endpoint> {
 }
 
 /// What the API answers by its settings.
-pub(super) fn served(config: &ServerConfig) -> Vec<Endpoint> {
+pub(super) fn served(config: &ServerConfig, external: External) -> Vec<Endpoint> {
     let mut table = api();
-    table.retain(|endpoint| is_served(config, endpoint.path));
+    table.retain(|endpoint| is_served(config, endpoint.path) && external.is_served(endpoint.path));
     table
+}
+
+/// What is answered for accounts of the shop.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct External {
+    /// Programs of the shop make accounts and press for them.
+    pub accounts: bool,
+    /// Tokens of the shop's issuer are exchanged.
+    pub exchange: bool,
+}
+
+impl External {
+    fn is_served(self, path: &str) -> bool {
+        match path {
+            exchange::PATH => self.exchange,
+            service::attempts::PATH | service::shoppers::PATH => self.accounts,
+            _ => true,
+        }
+    }
 }
 
 fn is_served(config: &ServerConfig, path: &str) -> bool {

@@ -177,7 +177,11 @@ impl Server {
                         .app_data(Data::new(pages.clone()))
                         .app_data(Data::new(DocumentSource(document)))
                         .app_data(Data::new(page));
-                    router::mount(table::served(&settings), statuses, service);
+                    router::mount(
+                        table::served(&settings, table::External::default()),
+                        statuses,
+                        service,
+                    );
                 },
             )
             .await

@@ -16,9 +16,11 @@ use crate::{
     lifecycle::Lifecycle,
     port::{
         Access, AccountChanges, AccountDirectory, AccountMarks, AccountPage, AccountPosition,
-        AccountStore, CommittedOffsets, Credentials, FoundAccount, GateError, LedgerError, Listed,
-        LogEnds, LogError, NewUser, Offset, Partition, PasswordHashOutcome, Registration,
-        ResetHash, Role, SessionRule, StoredUser,
+        AccountStore, ActionEntry, AdminError, CommittedOffsets, Credentials, Erasure,
+        ExternalAccount, ExternalIdentities, FoundAccount, GateError, LedgerError, Listed, LogEnds,
+        LogError, NewUser, Offset, Partition, PasswordHashOutcome, PersonRecord, PersonalData,
+        Registration, ResetHash, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts,
+        SessionRule, StoredUser,
     },
 };
 
@@ -188,6 +190,59 @@ impl Credentials for Accounts {
         };
         new.clone_into(&mut account.password_hash);
         Ok(PasswordHashOutcome::Replaced)
+    }
+}
+
+/// Erasing is tested on the ledgers that keep accounts.
+#[async_trait]
+impl PersonalData for Accounts {
+    async fn person(&self, _: UserId) -> Result<Option<PersonRecord>, LedgerError> {
+        broken()
+    }
+
+    async fn erase(&self, _: UserId, _: &ActionEntry) -> Result<Option<Erasure>, AdminError> {
+        broken()
+    }
+}
+
+/// External accounts are tested on the ledgers that keep them.
+#[async_trait]
+impl ExternalIdentities for Accounts {
+    async fn find_external(
+        &self,
+        _: &str,
+        _: &[String],
+    ) -> Result<Vec<ExternalAccount>, LedgerError> {
+        broken()
+    }
+
+    async fn add_external(&self, _: &str, _: &[String], _: i64) -> Result<(), LedgerError> {
+        broken()
+    }
+}
+
+/// Service accounts are tested on the ledgers that keep them.
+#[async_trait]
+impl ServiceAccounts for Accounts {
+    async fn service_account(&self, _: &str) -> Result<Option<ServiceAccount>, LedgerError> {
+        broken()
+    }
+
+    async fn service_accounts(
+        &self,
+        _: Option<UserId>,
+        _: u32,
+    ) -> Result<Vec<ServiceAccount>, LedgerError> {
+        broken()
+    }
+
+    async fn set_service_access(
+        &self,
+        _: UserId,
+        _: Scopes,
+        _: Option<SecretHash>,
+    ) -> Result<Option<SessionRule>, LedgerError> {
+        broken()
     }
 }
 

@@ -167,7 +167,7 @@ impl Directory {
     }
 
     /// Notes what this node did to the tokens of an account, before the ledger tells it to all nodes.
-    pub(super) fn note_sessions(&self, id: UserId, rule: SessionRule) {
+    pub fn note_sessions(&self, id: UserId, rule: SessionRule) {
         self.ended.apply([(id, rule)]);
     }
 }

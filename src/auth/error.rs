@@ -23,6 +23,19 @@ pub enum AuthError {
     KnownPassword,
     #[error("the reset token is unknown, used or expired")]
     ResetTokenInvalid,
+    /// No such service account, not its secret, or it is disabled: nobody is told which.
+    #[error("the client id or the client secret is wrong")]
+    InvalidClient,
+    /// A token of the shop's issuer is not good.
+    #[error(transparent)]
+    TokenRefused(TokenError),
+    #[error("no keys of the issuer are known")]
+    IssuerAway,
+    /// Shoppers can neither register nor log in here.
+    #[error("accounts of shoppers are kept by the shop")]
+    LocalAccountsOff,
+    #[error("the account does not have a scope that was asked for")]
+    InvalidScope,
     #[error(transparent)]
     TooMany(#[from] TooMany),
     #[error(transparent)]
@@ -41,7 +54,12 @@ impl AuthError {
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self,
-            Self::WrongCredentials | Self::Disabled | Self::KnownPassword | Self::ResetTokenInvalid
+            Self::WrongCredentials
+                | Self::Disabled
+                | Self::KnownPassword
+                | Self::ResetTokenInvalid
+                | Self::InvalidClient
+                | Self::LocalAccountsOff
         )
     }
 }

@@ -44,14 +44,14 @@ pub(super) struct LoginCharge<'a> {
     of_account: u32,
 }
 
-/// A reset that was let in. It counts as failed until it is known to be none.
-pub(super) struct ResetCharge<'a> {
+/// A reset, or the exchange of a token, that was let in. It counts as failed until it is known to be none.
+pub(super) struct NetworkCharge<'a> {
     limits: &'a AuthLimits,
     from: Network,
     uses: u32,
 }
 
-impl ResetCharge<'_> {
+impl NetworkCharge<'_> {
     /// It counts as a login of its network and no more.
     pub(super) fn did_not_fail(self) {
         let uses = self.uses.saturating_sub(1);
@@ -100,14 +100,19 @@ impl AuthLimits {
     }
 
     /// Lets a reset of a password in, or not: a failed one counts as a failed login of its network. It names no account.
-    pub(super) fn reset(&self, from: Network) -> Result<ResetCharge<'_>, TooMany> {
+    pub(super) fn reset(&self, from: Network) -> Result<NetworkCharge<'_>, TooMany> {
         let uses = self.uses_of(from, self.failed_counts);
         self.logins_by_network.take(from, uses)?;
-        Ok(ResetCharge {
+        Ok(NetworkCharge {
             limits: self,
             from,
             uses,
         })
+    }
+
+    /// Lets an exchange of a token in, or not: one that is refused counts as a failed login of its network.
+    pub(super) fn exchange(&self, from: Network) -> Result<NetworkCharge<'_>, TooMany> {
+        self.reset(from)
     }
 
     /// Lets a login in, or not.

@@ -17,9 +17,7 @@ pub struct OperatorsAccount {
 impl OperatorsAccount {
     /// Checks both names.
     pub fn new(username: &str, email: &str) -> Result<Self, Invalid> {
-        if !is_username(username) {
-            return Err(Invalid::Username);
-        }
+        Self::named(username)?;
         if unseen(email).is_some() {
             return Err(Invalid::EmailUnseen);
         }
@@ -30,6 +28,15 @@ impl OperatorsAccount {
             username: username.to_owned(),
             email: email.to_owned(),
         })
+    }
+
+    /// Checks the username alone.
+    pub(super) fn named(username: &str) -> Result<(), Invalid> {
+        if is_username(username) {
+            Ok(())
+        } else {
+            Err(Invalid::Username)
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::{
     account_key::AccountKey,
     config::{AuthConfig, Secret},
+    port::NO_PASSWORD,
     telemetry::{self, LogThrottle, metric},
 };
 
@@ -145,7 +146,7 @@ impl Passwords {
     ) -> Result<Fit, PasswordError> {
         if !is_comparable(&stored) {
             static LOG_THROTTLE: LogThrottle = LogThrottle::new();
-            if LOG_THROTTLE.allow() {
+            if stored != NO_PASSWORD && LOG_THROTTLE.allow() {
                 tracing::warn!(
                     "an account has neither an argon2 hash nor a bcrypt of cost 4 to 14: nobody can log in to it"
                 );

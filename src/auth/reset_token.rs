@@ -45,7 +45,7 @@ pub fn random_password() -> Result<String, PasswordError> {
     random_digits::<PASSWORD_BYTES>()
 }
 
-fn random_digits<const BYTES: usize>() -> Result<String, PasswordError> {
+pub(super) fn random_digits<const BYTES: usize>() -> Result<String, PasswordError> {
     let mut bytes = [0; BYTES];
     SystemRandom::new()
         .fill(&mut bytes)

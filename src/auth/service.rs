@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use metrics::counter;
 
 use super::{
-    AccountRefusal, AuthError, AuthLimits, Directory, Fit, LoginForm, PasswordError, Passwords,
-    RegistrationForm, Tokens,
+    AccountRefusal, AuthError, AuthLimits, Directory, ExternalAccounts, Fit, LoginForm,
+    PasswordError, Passwords, RegistrationForm, TokenError, Tokens,
     form::{CompleteLogin, Invalid, ValidRegistration},
     guessable::is_guessable,
 };
@@ -15,7 +15,9 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{AccountStore, Credentials, NewUser, PasswordHashOutcome, Registration, StoredUser},
+    port::{
+        AccountStore, Credentials, NewUser, PasswordHashOutcome, Registration, Role, StoredUser,
+    },
     security::{self, Event},
     telemetry::{LogThrottle, metric},
 };
@@ -42,10 +44,14 @@ pub struct Auth {
     pub(super) directory: Arc<Directory>,
     pub(super) limits: AuthLimits,
     pub(super) passwords: Passwords,
-    tokens: Arc<Tokens>,
+    pub(super) tokens: Arc<Tokens>,
     pub(super) clock: Arc<dyn Clock>,
     /// Accounts that may do more than a shopper's cannot be logged in to with a password that everybody knows.
     pub(super) refuses_known: bool,
+    /// `None`: there are no accounts of the shop.
+    pub(super) external: Option<ExternalAccounts>,
+    /// Whether shoppers can register and log in.
+    local_accounts: bool,
 }
 
 impl Auth {
@@ -68,6 +74,18 @@ impl Auth {
             tokens,
             clock,
             refuses_known: false,
+            external: None,
+            local_accounts: true,
+        }
+    }
+
+    /// The same with accounts of the shop; shoppers register and log in here only with `local_accounts`.
+    #[must_use]
+    pub fn with_external(self, external: Option<ExternalAccounts>, local_accounts: bool) -> Self {
+        Self {
+            external,
+            local_accounts,
+            ..self
         }
     }
 
@@ -103,6 +121,9 @@ impl Auth {
         from: Network,
     ) -> Result<Account, AuthError> {
         let valid = ValidRegistration::try_from(form)?;
+        if !self.local_accounts {
+            return Err(AuthError::LocalAccountsOff);
+        }
         self.limits.registration(&valid.username, from)?;
         if self.passwords.refuses_guessable
             && is_guessable(&valid.password, &valid.username, &valid.email)
@@ -149,13 +170,19 @@ impl Auth {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
+        let outcome = if self.local_accounts {
+            outcome
+        } else {
+            staff_only(outcome)
+        };
         if !outcome.as_ref().is_err_and(AuthError::is_refusal) {
             charge.did_not_fail();
         }
-        outcome
+        outcome.map(|(session, _)| session)
     }
 
-    async fn compare(&self, login: CompleteLogin) -> Result<LoginSession, AuthError> {
+    /// A session of the account, and its role.
+    async fn compare(&self, login: CompleteLogin) -> Result<(LoginSession, Role), AuthError> {
         let (found, spellings) = if login.is_possible() {
             let found = self.credentials.find_user(&login.username).await?;
             (found, login.spellings())
@@ -175,12 +202,12 @@ impl Auth {
             Fit::No => Err(AuthError::WrongCredentials),
             Fit::Yes => {
                 self.check_access(&user, &typed)?;
-                self.session(&user)
+                Ok((self.session(&user)?, user.role))
             }
             Fit::Outdated => {
                 self.check_access(&user, &typed)?;
                 self.renew(&user, password).await;
-                self.session(&user)
+                Ok((self.session(&user)?, user.role))
             }
         }
     }
@@ -212,12 +239,16 @@ impl Auth {
         }
     }
 
+    /// The time that a new token of the account says: now, unless this node's clock is behind the ledger's. A token older than its
+    /// account is refused, and so is one that is not younger than those that were ended.
+    pub(super) fn issue_time(&self, user: &StoredUser) -> DateTime<Utc> {
+        let ended = DateTime::from_timestamp(user.sessions.valid_from, 0).unwrap_or_default();
+        self.clock.now().max(user.created_at).max(ended)
+    }
+
     /// A token of the account from now on.
     pub(super) fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
-        // This node's clock may be behind the ledger's: a token older than its account is refused, and so is one that is not
-        // younger than those that were ended.
-        let ended = DateTime::from_timestamp(user.sessions.valid_from, 0).unwrap_or_default();
-        let now = self.clock.now().max(user.created_at).max(ended);
+        let now = self.issue_time(user);
         let token = self
             .tokens
             .issue(user.id, &user.username, user.role, now)
@@ -226,6 +257,18 @@ impl Auth {
             token,
             user: user.id,
         })
+    }
+}
+
+/// Where shoppers have no accounts, all who are not let in are told so, whatever the reason: the answer tells nobody which accounts
+/// exist or that a password was right.
+fn staff_only(
+    outcome: Result<(LoginSession, Role), AuthError>,
+) -> Result<(LoginSession, Role), AuthError> {
+    match outcome {
+        Ok((_, Role::User)) => Err(AuthError::LocalAccountsOff),
+        Err(error) if error.is_refusal() => Err(AuthError::LocalAccountsOff),
+        outcome => outcome,
     }
 }
 
@@ -240,11 +283,16 @@ pub(super) fn outcome_label(failure: Option<&AuthError>) -> &'static str {
         Some(AuthError::Disabled) => "disabled",
         Some(AuthError::KnownPassword) => "known_password",
         Some(AuthError::ResetTokenInvalid) => "reset_token_invalid",
+        Some(AuthError::InvalidClient) => "invalid_client",
+        Some(AuthError::InvalidScope) => "invalid_scope",
+        Some(AuthError::TokenRefused(TokenError::Expired)) => "token_expired",
+        Some(AuthError::TokenRefused(_)) => "token_refused",
+        Some(AuthError::LocalAccountsOff) => "local_accounts_off",
         Some(AuthError::Account(AccountRefusal::Unknown | AccountRefusal::Ended)) => "no_account",
         Some(AuthError::TooMany(_)) => "too_many",
         Some(AuthError::Password(PasswordError::Busy)) => "busy",
         Some(AuthError::Password(PasswordError::Hashing(_)) | AuthError::Signing(_)) => "failed",
-        Some(AuthError::Account(_) | AuthError::Ledger(_)) => "unavailable",
+        Some(AuthError::Account(_) | AuthError::Ledger(_) | AuthError::IssuerAway) => "unavailable",
     }
 }
 

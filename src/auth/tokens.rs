@@ -3,7 +3,7 @@
 //! Its tokens are accepted when the secret is the same: without a role they are a shopper's. Nothing but HS256 is ever
 //! accepted, whatever a token's header asks for.
 
-mod hmac;
+pub(super) mod provider;
 
 use std::time::Duration;
 
@@ -16,8 +16,11 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 use crate::{
     config::AuthConfig,
     ids::{LedgerId, LedgerTag, UserId},
-    port::Role,
+    port::{Role, Scopes},
 };
+
+/// The longest time that a service account's token is good.
+const SERVICE_TTL: Duration = Duration::from_hours(1);
 
 /// Whom a token speaks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -36,6 +39,9 @@ pub struct Identity {
     /// When the token expires, in seconds since 1970.
     #[serde(rename = "exp", default = "never", deserialize_with = "numeric_date")]
     pub expires_at: i64,
+    /// What a service account's token allows; nothing in any other.
+    #[serde(rename = "scope", default)]
+    pub scopes: Scopes,
     /// The ledger whose account it is. Older versions and the original service do not say.
     #[serde(rename = "lid", default, deserialize_with = "ledger")]
     ledger: Option<LedgerTag>,
@@ -50,6 +56,7 @@ impl Identity {
             role: Role::User,
             issued_at,
             expires_at: never(),
+            scopes: Scopes::NONE,
             ledger: None,
         }
     }
@@ -92,12 +99,14 @@ struct Claims<'a> {
     exp: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     lid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<Scopes>,
 }
 
 impl Tokens {
     #[must_use]
     pub fn new(config: &AuthConfig) -> Self {
-        hmac::install();
+        provider::install();
         let secret = config.jwt_secret.reveal().as_bytes();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
@@ -134,8 +143,34 @@ impl Tokens {
         role: Role,
         now: DateTime<Utc>,
     ) -> Result<String, TokenError> {
+        self.sign(user, username, role, None, now, self.ttl)
+    }
+
+    /// A token of a service account with these scopes, and how long it is good: an hour at most, so that a program that loses its
+    /// credentials stops soon.
+    pub fn issue_to_service(
+        &self,
+        user: UserId,
+        client_id: &str,
+        scopes: Scopes,
+        now: DateTime<Utc>,
+    ) -> Result<(String, Duration), TokenError> {
+        let ttl = self.ttl.min(SERVICE_TTL);
+        let token = self.sign(user, client_id, Role::Service, Some(scopes), now, ttl)?;
+        Ok((token, ttl))
+    }
+
+    fn sign(
+        &self,
+        user: UserId,
+        username: &str,
+        role: Role,
+        scope: Option<Scopes>,
+        now: DateTime<Utc>,
+        ttl: Duration,
+    ) -> Result<String, TokenError> {
         let iat = now.timestamp();
-        let ttl_secs = i64::try_from(self.ttl.as_secs()).unwrap_or(i64::MAX);
+        let ttl_secs = i64::try_from(ttl.as_secs()).unwrap_or(i64::MAX);
         let claims = Claims {
             user: user.to_string(),
             username,
@@ -143,6 +178,7 @@ impl Tokens {
             iat,
             exp: iat.saturating_add(ttl_secs),
             lid: self.ledger.map(|ledger| ledger.to_string()),
+            scope,
         };
         encode(&Header::default(), &claims, &self.signing)
             .map_err(|error| TokenError::Unsigned(error.to_string()))

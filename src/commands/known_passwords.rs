@@ -36,8 +36,9 @@ pub(super) async fn refuse(config: &AuthConfig, accounts: &dyn AccountStore) -> 
 }
 
 async fn has_demo_password(passwords: &Passwords, user: &StoredUser) -> anyhow::Result<bool> {
-    // Nobody logs in to it.
-    if !user.sessions.admits(i64::MAX) || user.role == Role::User {
+    // Nobody logs in to it, or a shopper; a program has a secret.
+    let has_none = matches!(user.role, Role::User | Role::Service);
+    if !user.sessions.admits(i64::MAX) || has_none {
         return Ok(false);
     }
     let known: BTreeSet<_> = demo::ACCOUNTS.map(|account| account.password).into();

@@ -1,6 +1,7 @@
 //! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
 
 mod action_log;
+mod export;
 mod print;
 mod secret;
 
@@ -12,25 +13,31 @@ use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueP
 use self::{action_log::ActionLog, secret::NewPassword};
 use super::{connect, embedded, operator::plain, target::Target};
 use crate::{
-    auth::{OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, raise_lost_mark},
+    auth::{
+        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk, erase_person,
+        raise_lost_mark,
+    },
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
     ids::UserId,
     lifecycle::Lifecycle,
     port::{
         Access, AccountStore, ActionName, Credentials, Listed, NewUser, Ports, Registration, Role,
-        SessionRule, StoredUser,
+        Scopes, SessionRule, StoredUser,
     },
 };
 
-/// The roles that are given here. `service` is for programs, which have no password.
+/// The roles that an account can be given after it was made.
 const ROLES: [&str; 5] = ["admin", "operator", "support", "auditor", "user"];
+/// The roles of new accounts. `service` is for programs, which have no password.
+const NEW_ROLES: [&str; 6] = ["admin", "operator", "support", "auditor", "service", "user"];
 /// Accounts of one page of the list.
 const PAGE: u32 = 500;
 
 /// Make, list, change and disable accounts
 ///
-/// Roles: `admin` may do everything, `operator` runs sales, `support` and `auditor` read what operators read, `user` buys.
+/// Roles: `admin` may do everything, `operator` runs sales, `support` and `auditor` read what operators read, `service` is a program of
+/// the shop with scopes, `user` buys.
 /// A change of the role, another password and disabling end all sessions of the account, on every node within 5 seconds.
 ///
 /// A password is never an argument: it is generated and printed once, or read from standard input with --password-stdin.
@@ -58,13 +65,16 @@ pub(super) struct User {
 #[derive(Debug, Subcommand)]
 #[allow(clippy::doc_markdown)] // shown as help
 enum Step {
-    /// Make an account, with a generated password that is printed once
+    /// Make an account, with a generated password that is printed once; with --role service, one of a program of the shop, with a client secret
     Add {
         username: String,
-        #[arg(long, value_name = "ADDRESS")]
-        email: String,
-        #[arg(long, value_parser = role(), default_value = "user")]
+        #[arg(long, value_name = "ADDRESS", required_unless_present = "scopes")]
+        email: Option<String>,
+        #[arg(long, value_parser = new_role(), default_value = "user")]
         role: Role,
+        /// What a program may do, for --role service: orders:settle, attempts:write, events:read, shoppers:write, separated by commas
+        #[arg(long, value_name = "SCOPES", required_if_eq("role", "service"), conflicts_with_all = ["email", "password_stdin"])]
+        scopes: Option<Scopes>,
         #[command(flatten)]
         password: NewPassword,
     },
@@ -101,6 +111,27 @@ enum Step {
         #[command(flatten)]
         password: NewPassword,
     },
+    /// Set what a program of the shop may do, and end its tokens
+    Scopes {
+        username: String,
+        /// orders:settle, attempts:write, events:read, shoppers:write, separated by commas
+        scopes: Scopes,
+    },
+    /// Print everything that is stored of a person, as JSON
+    Export { username: String },
+    /// Erase a person: orders and attempts stay under the account's id; name, address, password and external identity go, also from the action log
+    Erase {
+        username: String,
+        /// Also the last admin that is enabled
+        #[arg(long)]
+        force: bool,
+    },
+    /// Replace the client secret of a program of the shop; the new one is printed once, and the program's tokens end
+    Secret { username: String },
+}
+
+fn new_role() -> impl TypedValueParser<Value = Role> {
+    PossibleValuesParser::new(NEW_ROLES).map(|word| Role::from_sql(&word))
 }
 
 fn role() -> impl TypedValueParser<Value = Role> {
@@ -127,7 +158,7 @@ impl User {
     pub(super) fn sets_password(&self) -> bool {
         matches!(
             self.step,
-            Step::Add { .. }
+            Step::Add { scopes: None, .. }
                 | Step::Passwd {
                     reset_token: false,
                     ..
@@ -192,10 +223,54 @@ impl Step {
         match self {
             Self::Add {
                 username,
+                role,
+                scopes: Some(scopes),
+                ..
+            } => {
+                anyhow::ensure!(role == Role::Service, "--scopes is for --role service");
+                let (desk, entry) = (accounts.desk(), accounts.log.entry());
+                let made = desk.make(&username, scopes, accounts.above, &entry);
+                let (account, secret) = made.await?;
+                print::service(&account, "made", Some(&secret), json)
+            }
+            Self::Scopes { username, scopes } => {
+                let (desk, entry) = (accounts.desk(), accounts.log.entry());
+                let id = accounts.find(&username).await?.id;
+                let account = desk.set_scopes(id, scopes, &entry).await?;
+                print::service(&account, "changed", None, json)
+            }
+            Self::Secret { username } => {
+                let (desk, entry) = (accounts.desk(), accounts.log.entry());
+                let id = accounts.find(&username).await?.id;
+                let (account, secret) = desk.renew_secret(id, &entry).await?;
+                print::service(&account, "has another secret", Some(&secret), json)
+            }
+            Self::Export { username } => {
+                let user = accounts.find(&username).await?;
+                export::print(
+                    accounts.store.as_ref(),
+                    accounts.log.actions.as_ref(),
+                    user.id,
+                )
+                .await
+            }
+            Self::Erase { username, force } => {
+                let user = accounts.find(&username).await?;
+                if !force {
+                    accounts.keep_an_admin(&user).await?;
+                }
+                let entry = accounts.log.entry();
+                let erased = erase_person(accounts.store.as_ref(), user.id, &entry).await?;
+                print::erased(user.id, &erased.context("the account is gone")?, json)
+            }
+            Self::Add {
+                username,
                 email,
                 role,
                 password,
+                ..
             } => {
+                let email = email.unwrap_or_default();
                 let new = OperatorsAccount::new(&username, &email)?;
                 let (password, hash) = password.take(&accounts.auth, &username, &email)?;
                 accounts.add(&new, role, hash).await?;
@@ -277,6 +352,16 @@ fn changed(rule: Option<SessionRule>) -> anyhow::Result<()> {
 }
 
 impl Accounts {
+    fn desk(&self) -> ServiceAccountDesk {
+        ServiceAccountDesk {
+            accounts: Arc::clone(&self.store),
+            actions: Arc::clone(&self.log.actions),
+            clock: Arc::new(SystemClock),
+            // Nodes read what ended within seconds.
+            directory: None,
+        }
+    }
+
     async fn find(&self, username: &str) -> anyhow::Result<StoredUser> {
         let found = self.credentials.find_user(username).await?;
         found.with_context(|| format!("there is no account with the username {username}"))

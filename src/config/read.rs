@@ -3,11 +3,11 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, KafkaConfig, LimitsConfig, MetricsAddress,
-    OperatorConfig, PagesConfig, Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig,
-    SaslMechanism, Secret, SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig,
-    TlsConfig, TlsMode, TraceConfig, WorkerConfig, address::Address, production, reader::Reader,
-    tls, with_port,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, ExchangeConfig, ExternalConfig,
+    IssuerAlgorithm, KafkaConfig, LimitsConfig, MetricsAddress, OperatorConfig, PagesConfig,
+    Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
+    SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig, TlsMode,
+    TraceConfig, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// Accepted lifetimes of a token. A shorter one could end between the login and the sale. A longer one would keep a token valid
@@ -64,6 +64,7 @@ fn config(sources: &Sources, used: &[&str]) -> Result<(Config, Vec<String>), Con
             data_dir: PathBuf::from(read.required("embedded.data_dir")),
         },
         auth: auth(&mut read, production),
+        external: external(&mut read, production),
         limits: limits(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
@@ -350,6 +351,76 @@ fn auth(read: &mut Reader, production: bool) -> AuthConfig {
             )
             .unwrap_or(production),
     }
+}
+
+fn external(read: &mut Reader, production: bool) -> ExternalConfig {
+    let local_accounts = read.flag("external.local_accounts");
+    let issuer = read.optional("external.issuer");
+    if !local_accounts && issuer.is_none() {
+        let what = "is false, while EXTERNAL_ISSUER is empty: nobody could buy";
+        read.problem("external.local_accounts", what);
+    }
+    let exchange = exchange(read, issuer.as_deref(), production);
+    ExternalConfig {
+        local_accounts,
+        issuer,
+        exchange,
+    }
+}
+
+fn exchange(read: &mut Reader, issuer: Option<&str>, production: bool) -> Option<ExchangeConfig> {
+    let algorithms = algorithms(read, "external.algorithms");
+    let audience = read.optional("external.audience");
+    let Some(jwks_url) = read.optional("external.jwks_url") else {
+        if audience.is_some() {
+            let what = "is set, while EXTERNAL_JWKS_URL is empty: no token could be verified";
+            read.problem("external.audience", what);
+        }
+        return None;
+    };
+    let is_address = jwks_url.starts_with("https://") || jwks_url.starts_with("http://");
+    if !is_address || jwks_url.contains('@') {
+        let what =
+            "must begin with https:// or, in development, http://, without a user or a password";
+        read.problem("external.jwks_url", what);
+    } else if production && !jwks_url.starts_with("https://") {
+        let what = "must begin with https:// in production: whoever changes the keys on their way can be anybody";
+        read.problem("external.jwks_url", what);
+    }
+    if issuer.is_none() {
+        let what = "must name the issuer, as its tokens do, when EXTERNAL_JWKS_URL is set";
+        read.problem("external.issuer", what);
+    }
+    if audience.is_none() {
+        let what = "must not be empty when EXTERNAL_JWKS_URL is set: tokens for other services would be taken";
+        read.problem("external.audience", what);
+    }
+    Some(ExchangeConfig {
+        issuer: issuer.unwrap_or_default().to_owned(),
+        audience: audience.unwrap_or_default(),
+        jwks_url,
+        algorithms,
+        https_only: production,
+    })
+}
+
+fn algorithms(read: &mut Reader, setting: &str) -> Vec<IssuerAlgorithm> {
+    const NAMES: [(&str, IssuerAlgorithm); 3] = [
+        ("RS256", IssuerAlgorithm::Rs256),
+        ("ES256", IssuerAlgorithm::Es256),
+        ("EdDSA", IssuerAlgorithm::EdDsa),
+    ];
+    let of = |name: &String| {
+        let known = NAMES.iter().find(|(known, _)| known == name);
+        known.map(|(_, algorithm)| *algorithm)
+    };
+    let algorithms: Option<Vec<_>> = read.list(setting).iter().map(of).collect();
+    let algorithms = algorithms.unwrap_or_default();
+    if algorithms.is_empty() {
+        let what = "must be one or more of RS256, ES256 and EdDSA, comma-separated";
+        read.problem(setting, what);
+    }
+    algorithms
 }
 
 fn limits(read: &mut Reader, production: bool) -> LimitsConfig {

@@ -121,6 +121,11 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("auth.password_threads", &["PASSWORD_THREADS"]),
     ("auth.password_queue", &["PASSWORD_QUEUE"]),
     ("auth.password_blocklist", &["PASSWORD_BLOCKLIST"]),
+    ("external.local_accounts", &["LOCAL_ACCOUNTS"]),
+    ("external.issuer", &["EXTERNAL_ISSUER"]),
+    ("external.audience", &["EXTERNAL_AUDIENCE"]),
+    ("external.jwks_url", &["EXTERNAL_JWKS_URL"]),
+    ("external.algorithms", &["EXTERNAL_ALGORITHMS"]),
     ("limits.logins_per_address", &["LIMIT_LOGINS_PER_ADDRESS"]),
     (
         "limits.failed_logins_per_account",

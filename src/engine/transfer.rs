@@ -69,6 +69,18 @@ pub struct UserRow {
         skip_serializing_if = "Option::is_none"
     )]
     pub tokens_valid_from: Option<DateTime<Utc>>,
+    /// Whose account it is at the shop's issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_identity: Option<IdentityRow>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdentityRow {
+    pub issuer: String,
+    pub subject: String,
+    #[serde(with = "millis")]
+    pub created_at: DateTime<Utc>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

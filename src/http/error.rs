@@ -200,7 +200,11 @@ impl ApiError {
             answer.insert_header((header::RETRY_AFTER, HeaderValue::from(secs)));
         }
         if self.code.status() == StatusCode::UNAUTHORIZED {
-            answer.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")));
+            let scheme = match self.code {
+                ErrorCode::InvalidClient => "Basic realm=\"flashsale\"",
+                _ => "Bearer",
+            };
+            answer.insert_header((header::WWW_AUTHENTICATE, HeaderValue::from_static(scheme)));
         }
         if let Some(allow) = self.allow.as_deref().map(HeaderValue::from_str) {
             answer.insert_header((header::ALLOW, allow.unwrap_or(HeaderValue::from_static(""))));

@@ -50,6 +50,11 @@ error_codes! {
     InvalidId = "invalid_id", BAD_REQUEST, "Validation error", "An id must be a positive integer";
     ResetTokenInvalid = "reset_token_invalid", BAD_REQUEST, "Bad Request",
         "The reset token is unknown, was used, or has expired.";
+    /// The names of this and the next two, and their category, are those of RFC 6749, 5.2.
+    InvalidRequest = "invalid_request", BAD_REQUEST, "invalid_request",
+        "The request needs grant_type, and the client id and secret either in the header Authorization or in the body.";
+    UnsupportedGrantType = "unsupported_grant_type", BAD_REQUEST, "unsupported_grant_type", "grant_type must be client_credentials.";
+    InvalidScope = "invalid_scope", BAD_REQUEST, "invalid_scope", "The account does not have a scope that was asked for.";
     ResultNotFound = "result_not_found", BAD_REQUEST, "Bad Request",
         "Order status not found. The purchase attempt may not have been processed yet or the key does not exist in Redis.";
     TokenMissing = "token_missing", UNAUTHORIZED, "Unauthorized",
@@ -57,10 +62,15 @@ error_codes! {
     TokenInvalid = "token_invalid", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     TokenExpired = "token_expired", UNAUTHORIZED, "Unauthorized", "User authentication required. Please provide a valid token.";
     InvalidCredentials = "invalid_credentials", UNAUTHORIZED, "Unauthorized", "Invalid credentials";
-    /// The token's account has not the role that the path asks for.
+    /// Of RFC 6749, 5.2, as above.
+    InvalidClient = "invalid_client", UNAUTHORIZED, "invalid_client", "The client id or the client secret is wrong.";
+    /// The token has not the role or the scope that the path asks for.
     Forbidden = "forbidden", FORBIDDEN, "Forbidden", "Your account may not do this.";
+    LocalAccountsOff = "local_accounts_off", FORBIDDEN, "Forbidden",
+        "Shoppers have no accounts here: log in at the shop. Who runs this service has a wrong username or password.";
     NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
     SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
+    ShopperNotFound = "shopper_not_found", NOT_FOUND, "Not Found", "No account was made for this subject.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Request Timeout", "The body did not arrive in time.";
     UsernameTaken = "username_taken", CONFLICT, "Conflict", "Username already exists";

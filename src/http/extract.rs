@@ -17,6 +17,8 @@ use super::{ApiError, ErrorCode, drain::ConnectionRequests};
 
 /// The largest body that is accepted, in bytes. No request of this API needs a tenth of it.
 const BODY_LIMIT: usize = 16 * 1024;
+/// The same of a [`Bulk`], which only programs with a scope of their own send.
+const BULK_LIMIT: usize = 3 * 1024 * 1024;
 
 /// The id in the path. In a handler's arguments it comes after the shopper: the first extractor that fails decides the response,
 /// and a request without a token gets 401 whatever its id is.
@@ -26,6 +28,9 @@ pub struct PathId<T>(pub T);
 /// The fields of a body in JSON or in a form (`application/x-www-form-urlencoded`). The body's size and the time until it has
 /// arrived are limited.
 pub struct Fields<T>(pub T);
+
+/// The fields of a long body in JSON: thousands of rows at a time.
+pub struct Bulk<T>(pub T);
 
 /// The encoding of a body.
 #[derive(Clone, Copy)]
@@ -70,20 +75,57 @@ impl<T: DeserializeOwned + 'static> FromRequest for Fields<T> {
     }
 }
 
+impl<T: DeserializeOwned + 'static> FromRequest for Bulk<T> {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let is_json = matches!(format_of(request), Ok(Format::Json));
+        let body = bytes_within(BULK_LIMIT, request, payload);
+        Box::pin(async move {
+            if !is_json {
+                return Err(ApiError::saying(
+                    ErrorCode::UnsupportedMediaType,
+                    "The body must be JSON (Content-Type: application/json).",
+                ));
+            }
+            let body = body.await.map_err(|error| match error.code() {
+                ErrorCode::BodyTooLarge => {
+                    ApiError::saying(ErrorCode::BodyTooLarge, "The body is larger than 3 MiB.")
+                }
+                _ => error,
+            })?;
+            let fields = parse(&body);
+            let fields =
+                fields.map_err(|error| ApiError::from(JsonPayloadError::Deserialize(error)));
+            fields.map(Self)
+        })
+    }
+}
+
 /// The bytes of a body, within the limits of size and time.
 pub(super) fn bytes_of(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
+    bytes_within(BODY_LIMIT, request, payload)
+}
+
+/// The same within another limit of size.
+fn bytes_within(
+    most: usize,
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> impl Future<Output = Result<Bytes, ApiError>> + use<> {
     let limit = request
         .app_data::<BodyTimeout>()
         .map_or(Duration::from_secs(5), |limit| limit.0);
-    let acceptable = acceptable(request);
+    let acceptable = acceptable(most, request);
     let payload = payload.take();
     let requests = request.conn_data::<ConnectionRequests>().cloned();
     let body = async move {
         acceptable?;
-        match collect(payload).await {
+        match collect(most, payload).await {
             // The stream ended because the memory budget is exhausted, which is not the client's fault.
             Err(JsonPayloadError::Payload(_))
                 if requests.is_some_and(|requests| requests.is_cut_off()) =>
@@ -109,7 +151,7 @@ fn has_content_encoding(request: &HttpRequest) -> bool {
 }
 
 /// Refuses by the head alone: packed, or too long.
-fn acceptable(request: &HttpRequest) -> Result<(), ApiError> {
+fn acceptable(most: usize, request: &HttpRequest) -> Result<(), ApiError> {
     if has_content_encoding(request) {
         let message = "The body must not be compressed: it has a Content-Encoding.";
         return Err(ApiError::saying(ErrorCode::UnsupportedMediaType, message));
@@ -117,7 +159,7 @@ fn acceptable(request: &HttpRequest) -> Result<(), ApiError> {
     let length = request.headers().get(CONTENT_LENGTH);
     let length = length.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
     match length {
-        Some(length) if length > BODY_LIMIT => Err(ErrorCode::BodyTooLarge.into()),
+        Some(length) if length > most => Err(ErrorCode::BodyTooLarge.into()),
         _ => Ok(()),
     }
 }
@@ -136,12 +178,12 @@ pub(super) fn format_of(request: &HttpRequest) -> Result<Format, JsonPayloadErro
     }
 }
 
-async fn collect(mut payload: Payload) -> Result<BytesMut, JsonPayloadError> {
+async fn collect(most: usize, mut payload: Payload) -> Result<BytesMut, JsonPayloadError> {
     let mut body = BytesMut::new();
     while let Some(chunk) = payload.next().await {
         let chunk = chunk.map_err(JsonPayloadError::Payload)?;
-        if body.len() + chunk.len() > BODY_LIMIT {
-            return Err(JsonPayloadError::Overflow { limit: BODY_LIMIT });
+        if body.len() + chunk.len() > most {
+            return Err(JsonPayloadError::Overflow { limit: most });
         }
         body.extend_from_slice(&chunk);
     }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Access, LedgerError, NewUser, Registration, Role, SessionRule, StoredUser};
+use super::{
+    Access, ExternalIdentities, LedgerError, NewUser, PersonalData, Registration, Role,
+    ServiceAccounts, SessionRule, StoredUser,
+};
 use crate::ids::UserId;
 
 /// SHA-256 of a one-time token with which a password is reset. The token itself is stored nowhere.
@@ -25,7 +28,7 @@ pub enum Listed {
 /// Changes that end tokens take `issued_until`, in seconds since 1970: tokens issued up to then, and up to now by the ledger's
 /// clock, count no more.
 #[async_trait]
-pub trait AccountStore: Send + Sync {
+pub trait AccountStore: ServiceAccounts + ExternalIdentities + PersonalData {
     /// Makes an account with a role, as [`register`](super::AccountDirectory::register) makes a shopper's.
     async fn add_account(
         &self,

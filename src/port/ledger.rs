@@ -9,8 +9,11 @@ mod consumer_group;
 mod credentials;
 mod dead_letter_decisions;
 mod ended_orders;
+mod external_identities;
+mod personal_data;
 mod probe;
 mod sales;
+mod service_accounts;
 mod settling;
 mod withdrawals;
 
@@ -21,8 +24,11 @@ pub use consumer_group::{ConsumerGroup, Lease, Member, Position, SeekOutcome};
 pub use credentials::{Credentials, PasswordHashOutcome, StoredUser};
 pub use dead_letter_decisions::DeadLetterDecisions;
 pub use ended_orders::{EndedOrder, EndedOrders};
+pub use external_identities::{ExternalAccount, ExternalIdentities, external_name};
+pub use personal_data::{Erasure, ExternalIdentity, PersonRecord, PersonalData, erased_name};
 pub use probe::LedgerProbe;
 pub use sales::{Offer, SaleListing, SaleListings, SaleSnapshot};
+pub use service_accounts::{NO_PASSWORD, SecretHash, ServiceAccount, ServiceAccounts};
 pub use settling::{Rejection, SettleBatch, SettleError, Settling};
 pub use withdrawals::Withdrawals;
 

@@ -2,6 +2,8 @@
 //! `docs/adr/0022-the-action-log-is-a-hash-chain.md`; every ledger writes and checks it with this code.
 
 mod changes;
+mod check;
+mod erasure;
 
 use chrono::{DateTime, SecondsFormat, SubsecRound, Utc};
 use serde_json::Value;
@@ -10,10 +12,12 @@ use sha2::{Digest, Sha256};
 pub use changes::{
     begun_withdrawal, cancelled_order, changed_product, changed_sale, closed_withdrawal,
 };
+pub use check::{Broken, ChainCheck};
+pub use erasure::{ERASED, ERASED_STATE, ErasedPerson};
 
 use crate::{
     ids::SaleId,
-    port::{Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor},
+    port::{Action, ActionEntry, ActionId, ActionName, Actor},
 };
 
 /// A SHA-256.
@@ -77,25 +81,6 @@ pub struct StoredAction {
     pub after: Option<String>,
     pub previous_hash: Vec<u8>,
     pub hash: Vec<u8>,
-}
-
-/// What is wrong with the log.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Broken {
-    #[error("entry {expected} is missing: entry {found} follows {}", expected - 1)]
-    Gap { expected: i64, found: i64 },
-    #[error("entry {id} was changed: its hash is not that of its fields")]
-    Changed { id: i64 },
-    #[error("entry {id} does not continue the one before: previous_hash is not the hash of entry {}", id - 1)]
-    Unlinked { id: i64 },
-    #[error("entries {from} to {to} are missing at the end of the log")]
-    CutOff { from: i64, to: i64 },
-    #[error("entry {last} is the last, but admin_actions_head has {head} as the last")]
-    BehindHead { last: i64, head: i64 },
-    #[error("admin_actions_head has another hash than entry {id}, which is the last")]
-    OtherHead { id: i64 },
-    #[error("admin_actions_head has no row")]
-    NoHead,
 }
 
 /// The entry that follows `head`.
@@ -190,71 +175,6 @@ impl StoredAction {
             reason: self.reason.clone(),
             before: json(self.before.as_deref()),
             after: json(self.after.as_deref()),
-        }
-    }
-}
-
-/// The check of a log, entry after entry in the order of their ids.
-#[derive(Debug, Clone, Copy)]
-pub struct ChainCheck {
-    last: Head,
-}
-
-impl Default for ChainCheck {
-    fn default() -> Self {
-        Self { last: Head::EMPTY }
-    }
-}
-
-impl ChainCheck {
-    /// The next entry. After an error the rest of the log proves nothing.
-    pub fn check(&mut self, entry: &StoredAction) -> Result<(), Broken> {
-        let (id, expected) = (entry.id, self.last.id + 1);
-        if id != expected {
-            let found = id;
-            return Err(Broken::Gap { expected, found });
-        }
-        if entry.previous_hash != self.last.hash {
-            return Err(Broken::Unlinked { id });
-        }
-        let hash = entry.computed_hash();
-        if entry.hash != hash {
-            return Err(Broken::Changed { id });
-        }
-        self.last = Head { id, hash };
-        Ok(())
-    }
-
-    /// How many entries were checked.
-    #[must_use]
-    pub fn entries(&self) -> i64 {
-        self.last.id
-    }
-
-    /// What was found: all entries up to here are whole, and `broken` follows.
-    #[must_use]
-    pub fn report(&self, broken: Option<&Broken>) -> ActionLogCheck {
-        ActionLogCheck {
-            entries: u64::try_from(self.last.id).unwrap_or(0),
-            broken: broken.map(ToString::to_string),
-        }
-    }
-
-    /// The end of the log, with its head as it is stored.
-    pub fn finish(&self, head: Option<&Head>) -> Result<(), Broken> {
-        let last = self.last.id;
-        match head {
-            None => Err(Broken::NoHead),
-            Some(head) if head.id > last => Err(Broken::CutOff {
-                from: last + 1,
-                to: head.id,
-            }),
-            Some(head) if head.id < last => Err(Broken::BehindHead {
-                last,
-                head: head.id,
-            }),
-            Some(head) if head.hash != self.last.hash => Err(Broken::OtherHead { id: last }),
-            Some(_) => Ok(()),
         }
     }
 }

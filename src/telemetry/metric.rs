@@ -182,6 +182,12 @@ table! {
             "Registrations: ok, username_taken, email_taken, too_many and others.";
         SESSION_CHANGES = "flashsale_session_changes_total" Counter, "requests", ["change", "outcome"],
             "Requests that end sessions. change is logout, change or reset (of the password).";
+        EXCHANGES = "flashsale_exchanges_total" Counter, "exchanges", ["outcome"],
+            "Tokens of the shop's issuer that were exchanged: ok, or why not.";
+        SERVICE_TOKENS = "flashsale_service_tokens_total" Counter, "tokens", ["outcome"],
+            "Requests of programs of the shop for a token: ok, or why not.";
+        ISSUER_KEY_FETCHES = "flashsale_issuer_key_fetches_total" Counter, "requests", ["outcome"],
+            "Requests for the keys of the shop's issuer: ok or failed.";
         PASSWORD_HASH_DURATION = "flashsale_password_hash_duration_seconds" Histogram(SECONDS), "seconds", [],
             "Time of hashing or comparing passwords of one request, without waiting.";
         PASSWORD_QUEUE = "flashsale_password_queue_length" Gauge, "requests", [],

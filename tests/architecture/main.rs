@@ -47,6 +47,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "ids",
             "lifecycle",
             "limit",
+            "outgoing",
             "port",
             "security",
             "telemetry",

@@ -6,6 +6,7 @@ pub mod broker;
 pub mod cluster;
 pub mod embedded;
 pub mod events;
+pub mod issuer;
 pub mod kafka;
 pub mod mode;
 pub mod postgres;

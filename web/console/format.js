@@ -79,6 +79,9 @@ const VERBS = {
   disable_user: "disabled",
   enable_user: "enabled",
   set_password: "set the password of",
+  set_scopes: "set the scopes of",
+  renew_secret: "renewed the secret of",
+  erase_user: "erased",
 };
 
 /** What an entry of the action log is about. @param {Admin.Action} action */

@@ -6,6 +6,7 @@ mod order;
 mod overview;
 mod product;
 mod sale;
+mod service_account;
 mod user;
 
 use serde::Serialize;
@@ -17,6 +18,7 @@ pub use order::{AttemptBody, CancelledOrderBody, OrderBody};
 pub use overview::{OverviewBody, ServerBody};
 pub use product::ProductBody;
 pub use sale::{BalanceBody, SaleBody, SaleDetailBody, SteeredBody, StockBody};
+pub use service_account::ServiceAccountBody;
 pub use user::UserBody;
 
 /// A part of a list.

@@ -7,9 +7,11 @@ use super::{
     body::{Page, UserBody},
 };
 use crate::{
-    http::{ApiError, ErrorCode, Parameters, PathId, Success},
+    auth::{Directory, erase_person},
+    http::{ApiError, Document, ErrorCode, Parameters, PathId, Success},
     ids::UserId,
-    port::{AccountStore, Credentials},
+    port::{AccountStore, Credentials, Role},
+    sale::forms::ReasonForm,
 };
 
 /// The account with a username, an e-mail address or an id.
@@ -63,6 +65,38 @@ pub async fn show(
     let found = accounts.account(user.0).await?;
     let found = found.ok_or_else(|| ApiError::saying(ErrorCode::NotFound, UNKNOWN))?;
     Ok(HttpResponse::Ok().json(Success::new(UserBody::from(&found))))
+}
+
+/// Erase a person.
+///
+/// Name, address, password and the identity at the shop's issuer go, also from the action log; orders and attempts stay under the
+/// account's id. The account is disabled, and its sessions end, on every node within 5 seconds. Not for accounts of those who run the
+/// shop, which `flashsale user erase` erases. Sent again, it does nothing.
+#[utoipa::path(
+    delete, path = "/api/admin/users/{userId}", operation_id = "eraseUser", tag = "Operators", security(("bearer" = [])),
+    params(("userId" = i64, Path, minimum = 1, example = 2, description = "The account's id")),
+    request_body(content = Option<ReasonForm>),
+    responses((status = 204, description = "The person is erased."))
+)]
+pub async fn erase(
+    operator: Operator,
+    user: PathId<UserId>,
+    form: Document<ReasonForm>,
+    accounts: Data<dyn AccountStore>,
+    directory: Data<Directory>,
+) -> Result<HttpResponse, ApiError> {
+    let missing = || ApiError::saying(ErrorCode::NotFound, UNKNOWN);
+    let found = accounts.account(user.0).await?.ok_or_else(missing)?;
+    if !matches!(found.role, Role::User | Role::Service) {
+        let message =
+            "The account is of somebody who runs the shop: flashsale user erase erases it.";
+        return Err(ApiError::saying(ErrorCode::NotAllowed, message));
+    }
+    let entry = operator.entry(form.value.checked()?, None);
+    let erasure = erase_person(accounts.as_ref(), user.0, &entry).await?;
+    let erasure = erasure.ok_or_else(missing)?;
+    directory.note_sessions(user.0, erasure.rule);
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// The message for an id that no account has.

@@ -6,9 +6,12 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use super::{super::AuthError, AccountRefusal, Directory};
-use crate::port::{
-    AccountDirectory, AccountMarks, CommittedOffsets, LogEnds, NewUser, Offset, PortError,
-    Registration,
+use crate::{
+    ids::UserId,
+    port::{
+        AccountDirectory, AccountMarks, CommittedOffsets, LogEnds, NewUser, Offset, PortError,
+        Registration,
+    },
 };
 
 /// Makes the note anew if it is lost and the log is settled as far as it goes now; the note, if there is one.
@@ -43,14 +46,19 @@ impl Directory {
         let above = self.ids_above().await?;
         let made = self.engines.ledger.register(new, above).await?;
         if let Registration::Registered(id) = made {
-            self.reached.fetch_max(id.value(), Ordering::Relaxed);
-            self.note_reached().await;
+            self.note_made(id).await;
         }
         Ok(made)
     }
 
+    /// Notes that an account with this id was made.
+    pub(crate) async fn note_made(&self, id: UserId) {
+        self.reached.fetch_max(id.value(), Ordering::Relaxed);
+        self.note_reached().await;
+    }
+
     /// The id above which a new account's has to be.
-    async fn ids_above(&self) -> Result<i64, AccountRefusal> {
+    pub(crate) async fn ids_above(&self) -> Result<i64, AccountRefusal> {
         let engines = &self.engines;
         let (ledger, offsets) = (engines.ledger.as_ref(), engines.offsets.as_ref());
         let (gate, log) = (engines.gate.as_ref(), engines.log.as_ref());

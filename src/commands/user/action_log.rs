@@ -21,6 +21,19 @@ pub(super) struct ActionLog {
 }
 
 impl ActionLog {
+    /// What is kept of a change besides the change itself.
+    pub(super) fn entry(&self) -> ActionEntry {
+        ActionEntry {
+            actor: Actor {
+                name: format!("cli:{}", self.by),
+                role: Role::Admin.to_sql().to_owned(),
+                address: None,
+            },
+            reason: self.reason.clone(),
+            key: None,
+        }
+    }
+
     /// Notes a change that was made.
     pub(super) async fn note(
         &self,
@@ -35,15 +48,7 @@ impl ActionLog {
             None,
             &after.username,
         );
-        let entry = ActionEntry {
-            actor: Actor {
-                name: format!("cli:{}", self.by),
-                role: Role::Admin.to_sql().to_owned(),
-                address: None,
-            },
-            reason: self.reason.clone(),
-            key: None,
-        };
+        let entry = self.entry();
         let action = Action {
             // The log gives both.
             id: ActionId(0),

@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use crate::{
-    api::admin::body::UserBody,
-    auth::{RESET_LIFETIME, ResetToken},
-    port::{Access, StoredUser},
+    api::admin::body::{ServiceAccountBody, UserBody},
+    auth::{ClientSecret, RESET_LIFETIME, ResetToken},
+    ids::UserId,
+    port::{Access, Erasure, ServiceAccount, StoredUser},
     terminal::{Plain, print_json, say},
 };
 
@@ -20,6 +21,15 @@ struct ChangedDocument<'a> {
     reset_token: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_in_secs: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ErasedDocument {
+    user_id: String,
+    log_entries: u64,
+    /// False: it had been done before.
+    is_new: bool,
 }
 
 #[derive(Serialize)]
@@ -47,6 +57,44 @@ pub(super) fn changed(
     line(user);
     if let Some(password) = password {
         say!("password: {password}  (shown once)");
+    }
+    Ok(())
+}
+
+/// A service account after a change, with its new secret.
+pub(super) fn service(
+    account: &ServiceAccount,
+    said: &str,
+    secret: Option<&ClientSecret>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let secret = secret.map(|secret| secret.reveal().to_owned());
+    if json {
+        print_json(&ServiceAccountBody::of(account, secret))?;
+        return Ok(());
+    }
+    say!("{said}:");
+    line(&account.user);
+    say!("scopes: {}", account.scopes);
+    if let Some(secret) = secret {
+        say!("client secret: {secret}  (shown once; for POST /api/service/token)");
+    }
+    Ok(())
+}
+
+/// What an erasure did.
+pub(super) fn erased(id: UserId, erasure: &Erasure, json: bool) -> anyhow::Result<()> {
+    if json {
+        print_json(&ErasedDocument {
+            user_id: id.to_string(),
+            log_entries: erasure.log_entries,
+            is_new: erasure.is_new,
+        })?;
+    } else if erasure.is_new {
+        let entries = erasure.log_entries;
+        say!("erased: user {id}, with {entries} entries of the action log");
+    } else {
+        say!("user {id} had been erased before");
     }
     Ok(())
 }

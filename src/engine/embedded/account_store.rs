@@ -190,7 +190,7 @@ impl AccountStore for SqliteLedger {
     }
 }
 
-fn find(conn: &mut SqliteConnection, id: UserId) -> QueryResult<Option<StoredUser>> {
+pub(super) fn find(conn: &mut SqliteConnection, id: UserId) -> QueryResult<Option<StoredUser>> {
     let row = users::table
         .find(id.value())
         .select(StoredRow::as_select())
@@ -224,7 +224,7 @@ fn set_hash(conn: &mut SqliteConnection, id: UserId, hash: &str) -> QueryResult<
 }
 
 /// Ends the tokens of an account that were issued until then, in seconds since 1970, and those that its rule let in so far.
-fn end_sessions(
+pub(super) fn end_sessions(
     conn: &mut SqliteConnection,
     id: UserId,
     until: i64,
@@ -240,7 +240,7 @@ fn end_sessions(
 }
 
 /// Read anew, since triggers change it.
-fn rule(conn: &mut SqliteConnection, id: UserId) -> QueryResult<Option<SessionRule>> {
+pub(super) fn rule(conn: &mut SqliteConnection, id: UserId) -> QueryResult<Option<SessionRule>> {
     let row = users::table
         .find(id.value())
         .select((users::disabled_at, users::tokens_valid_from))

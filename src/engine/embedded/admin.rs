@@ -5,6 +5,7 @@ mod idempotency;
 pub(super) mod log;
 pub(super) mod movements;
 mod orders;
+mod personal_data;
 mod products;
 mod record;
 mod sales;
@@ -30,7 +31,7 @@ use crate::{
 
 impl SqliteLedger {
     /// Makes a change at the time of now, by the ledger's clock.
-    async fn change<T: Send + 'static>(
+    pub(super) async fn change<T: Send + 'static>(
         &self,
         entry: &ActionEntry,
         work: impl FnOnce(&mut SqliteConnection, DateTime<Utc>, &ActionEntry) -> Result<T, AdminError>

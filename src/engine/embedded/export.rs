@@ -5,10 +5,10 @@ use uuid::Uuid;
 
 use super::{
     DataFile, OpenError,
-    schema::{flash_sales, orders, products, users},
+    schema::{external_identities, flash_sales, orders, products, users},
     values::time,
 };
-use crate::engine::transfer::{Line, OrderRow, ProductRow, SaleRow, UserRow};
+use crate::engine::transfer::{IdentityRow, Line, OrderRow, ProductRow, SaleRow, UserRow};
 
 /// Maximum number of rows that one query reads.
 const PAGE: i64 = 10_000;
@@ -73,11 +73,22 @@ type UserColumns = (
     i64,
     Option<i64>,
     Option<i64>,
+    Option<(String, String, i64)>,
 );
 
 fn user_line(columns: UserColumns) -> (i64, Line) {
-    let (id, username, email, password_hash, full_name, role, created_at, disabled, valid) =
-        columns;
+    let (
+        id,
+        username,
+        email,
+        password_hash,
+        full_name,
+        role,
+        created_at,
+        disabled,
+        valid,
+        identity,
+    ) = columns;
     let row = UserRow {
         id,
         username,
@@ -88,12 +99,23 @@ fn user_line(columns: UserColumns) -> (i64, Line) {
         created_at: time(created_at),
         disabled_at: disabled.map(time),
         tokens_valid_from: valid.map(time),
+        external_identity: identity.map(|(issuer, subject, created_at)| IdentityRow {
+            issuer,
+            subject,
+            created_at: time(created_at),
+        }),
     };
     (id, Line::User(row))
 }
 
 fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, Line)>> {
+    let identity = (
+        external_identities::issuer,
+        external_identities::subject,
+        external_identities::created_at,
+    );
     let rows = users::table
+        .left_join(external_identities::table.on(external_identities::user_id.eq(users::id)))
         .filter(users::id.gt(after))
         .order(users::id)
         .limit(PAGE)
@@ -108,6 +130,7 @@ fn user_page(conn: &mut SqliteConnection, after: i64) -> QueryResult<Vec<(i64, L
             users::created_at,
             users::disabled_at,
             users::tokens_valid_from,
+            identity.nullable(),
         ))
         .load::<UserColumns>(conn)?;
     Ok(rows.into_iter().map(user_line).collect())

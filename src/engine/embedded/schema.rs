@@ -181,3 +181,23 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(users, account_changes);
+
+diesel::table! {
+    service_credentials (user_id) {
+        user_id -> BigInt,
+        scopes -> Text,
+        secret_hash -> Binary,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    external_identities (issuer, subject) {
+        issuer -> Text,
+        subject -> Text,
+        user_id -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(external_identities, users);

@@ -74,7 +74,7 @@ const REDEEM: &str = concat!(
 );
 
 #[derive(QueryableByName)]
-struct RuleRow {
+pub(super) struct RuleRow {
     #[diesel(sql_type = BigInt)]
     id: i64,
     #[diesel(sql_type = Nullable<Timestamptz>)]
@@ -90,7 +90,7 @@ struct IdRow {
 }
 
 impl RuleRow {
-    fn rule(self) -> Option<(UserId, SessionRule)> {
+    pub(super) fn rule(self) -> Option<(UserId, SessionRule)> {
         let rule = SessionRule::new(self.disabled_at, self.tokens_valid_from);
         Some((UserId::new(self.id)?, rule))
     }
@@ -98,7 +98,7 @@ impl RuleRow {
 
 impl PostgresLedger {
     /// Runs a statement that answers with the rule of one account, or with no row.
-    async fn rule(
+    pub(super) async fn rule(
         &self,
         statement: Prepared,
     ) -> Result<Option<(UserId, SessionRule)>, LedgerError> {

@@ -5,6 +5,7 @@ mod idempotency;
 pub(super) mod log;
 pub(super) mod movements;
 mod orders;
+mod personal_data;
 mod products;
 mod record;
 mod sales;

@@ -19,7 +19,7 @@ use super::{Prepared, admission, connect, migrate};
 use crate::{
     account_key::AccountKey,
     config::PostgresConfig,
-    engine::transfer::{self, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
+    engine::transfer::{self, IdentityRow, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
 };
 
 /// Maximum number of rows that one statement writes.
@@ -37,6 +37,9 @@ const USERS: &str = "
     INSERT INTO users (id, username, email, username_key, email_key, password_hash, full_name, role, created_at,
         disabled_at, tokens_valid_from)
     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+const IDENTITIES: &str = "
+    INSERT INTO external_identities (issuer, subject, user_id, created_at) SELECT * FROM unnest(?, ?, ?, ?)";
 
 const PRODUCTS: &str = "
     INSERT INTO products (id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at)
@@ -215,6 +218,17 @@ impl Batch {
                 .bind::<Array<Nullable<Timestamptz>>, _>(column(&users, |row| {
                     row.tokens_valid_from
                 }))
+                .execute(conn)
+                .await?;
+        }
+        let identity = |row: &UserRow| Some((row.id, row.external_identity.clone()?));
+        let identities: Vec<(i64, IdentityRow)> = users.iter().filter_map(identity).collect();
+        if !identities.is_empty() {
+            Prepared::new(IDENTITIES)
+                .bind::<Array<Text>, _>(column(&identities, |(_, row)| row.issuer.clone()))
+                .bind::<Array<Text>, _>(column(&identities, |(_, row)| row.subject.clone()))
+                .bind::<Array<BigInt>, _>(column(&identities, |(user, _)| *user))
+                .bind::<Array<Timestamptz>, _>(column(&identities, |(_, row)| row.created_at))
                 .execute(conn)
                 .await?;
         }

@@ -19,7 +19,12 @@ pub const RIGHTS: &[&str] = &[
     "UPDATE (password_hash, updated_at) ON users",
     // Logging out and changing a password. Roles and disabling are for the owner of the tables.
     "UPDATE (tokens_valid_from) ON users",
-    "SELECT, INSERT, UPDATE, DELETE ON password_resets",
+    "SELECT, INSERT, UPDATE, DELETE ON password_resets, service_credentials",
+    "SELECT, INSERT, DELETE ON external_identities",
+    // Erasing a person. A trigger lets entries of the action log be changed in this way alone.
+    "UPDATE (username, email, full_name, disabled_at) ON users",
+    "UPDATE (reason, before, after) ON admin_actions",
+    "UPDATE (reason) ON dead_letter_decisions",
     // A row without SUCCESS makes room for the shopper's new order.
     "SELECT, INSERT, DELETE ON orders",
     "SELECT, INSERT, UPDATE ON released_orders",

@@ -216,6 +216,7 @@ impl NewUserChange {
             created_at,
             disabled_at: None,
             tokens_valid_from: None,
+            external_identity: None,
         }
     }
 }

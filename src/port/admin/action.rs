@@ -92,6 +92,9 @@ pub enum ActionName {
     DisableUser,
     EnableUser,
     SetPassword,
+    SetScopes,
+    RenewSecret,
+    EraseUser,
     /// Written by a newer version of the program. This one never writes it.
     Unknown,
 }
@@ -121,6 +124,9 @@ impl ActionName {
             Self::DisableUser => "disable_user",
             Self::EnableUser => "enable_user",
             Self::SetPassword => "set_password",
+            Self::SetScopes => "set_scopes",
+            Self::RenewSecret => "renew_secret",
+            Self::EraseUser => "erase_user",
             Self::Unknown => "unknown",
         }
     }
@@ -128,7 +134,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 20] = [
+        const ALL: [ActionName; 23] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -149,6 +155,9 @@ impl ActionName {
             ActionName::DisableUser,
             ActionName::EnableUser,
             ActionName::SetPassword,
+            ActionName::SetScopes,
+            ActionName::RenewSecret,
+            ActionName::EraseUser,
         ];
         let known = ALL.into_iter().find(|action| action.as_str() == name);
         known.unwrap_or(Self::Unknown)

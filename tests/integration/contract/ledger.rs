@@ -14,6 +14,7 @@ mod leases;
 mod model;
 mod operator;
 mod orders;
+mod people;
 mod postgres;
 mod products;
 mod sessions;
@@ -129,6 +130,13 @@ macro_rules! sql_suite {
                     the_older_of_two_accounts_with_one_key_has_it_and_both_log_in,
                     a_key_that_becomes_free_goes_to_the_account_without_one,
                     a_changed_name_has_a_changed_key,
+                }
+                people {
+                    a_service_account_has_scopes_and_a_secret_and_changes_end_its_tokens,
+                    a_subject_has_one_account_also_of_many_that_make_it_at_once,
+                    a_subject_whose_account_was_deleted_gets_another_one,
+                    an_erasure_leaves_nothing_of_a_person_and_the_log_proved,
+                    an_entry_is_changed_by_an_erasure_alone,
                 }
                 sessions {
                     an_account_has_the_role_it_was_made_with,

@@ -38,6 +38,9 @@ impl Process {
         arguments: &[&str],
         environment: &BTreeMap<String, String>,
     ) -> Self {
+        // reqwest comes without cryptography of its own: the program's clients are given theirs, those of the tests take the process's.
+        // It fails if there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         let mut child = Command::new(program)
             .args(arguments)
             .env_clear()

@@ -206,6 +206,13 @@ impl RedisServer {
         cli(self.plain_port, self.options.password, &[], command)
     }
 
+    /// All keys and values, as a snapshot has them, uncompressed.
+    pub fn contents(&self) -> Vec<u8> {
+        assert_eq!(self.cli(&["CONFIG", "SET", "rdbcompression", "no"]), "OK");
+        self.save();
+        std::fs::read(self.dir.join("dump.rdb")).unwrap()
+    }
+
     fn wait_until_ready(&mut self) -> bool {
         let deadline = Instant::now() + START_TIMEOUT;
         while Instant::now() < deadline {

@@ -14,7 +14,7 @@ use super::super::{
 use crate::{
     ids::SaleId,
     port::{Action, ActionEntry, ActionId, ActionLogCheck, MovementId},
-    rules::action_log::{self, ChainCheck, Change, Hash, Head, StoredAction},
+    rules::action_log::{self, ChainCheck, Change, ErasedPerson, Hash, Head, StoredAction},
 };
 
 /// Entries that are read at once for a check.
@@ -35,6 +35,13 @@ const BEFORE: &str = "SELECT * FROM admin_actions WHERE id < ? ORDER BY id DESC 
 
 const OF_SALE: &str =
     "SELECT * FROM admin_actions WHERE flash_sale_id = ? AND id < ? ORDER BY id DESC LIMIT ?";
+
+/// Those that may say something of a person: they are about the account, or contain one of two texts.
+const ABOUT: &str = "
+    SELECT * FROM admin_actions WHERE target = ?
+        OR instr(lower(reason || ' ' || coalesce(before, '') || ' ' || coalesce(after, '')), lower(?)) > 0
+        OR instr(lower(reason || ' ' || coalesce(before, '') || ' ' || coalesce(after, '')), lower(?)) > 0
+    ORDER BY id LIMIT ?";
 
 const OF_MOVEMENT: &str =
     "SELECT * FROM admin_actions WHERE id = (SELECT action_id FROM stock_movements WHERE id = ?)";
@@ -159,6 +166,22 @@ pub(super) fn before(
         .load(conn)?;
     let action = |row: ActionRow| row.stored().to_action();
     Ok(rows.into_iter().map(action).collect())
+}
+
+/// Entries that may say something of a person, and one more than an erasure may change. Reads the whole log.
+pub(super) fn about(
+    conn: &mut SqliteConnection,
+    person: &ErasedPerson,
+) -> QueryResult<Vec<StoredAction>> {
+    let [one, other] = person.searched();
+    let limit = ErasedPerson::MOST_ENTRIES + 1;
+    let rows: Vec<ActionRow> = Prepared::new(ABOUT)
+        .bind::<Text, _>(person.target())
+        .bind::<Nullable<Text>, _>(one)
+        .bind::<Nullable<Text>, _>(other)
+        .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+        .load(conn)?;
+    Ok(rows.into_iter().map(ActionRow::stored).collect())
 }
 
 /// Actor and reason of the entry that began a withdrawal.

@@ -14,7 +14,7 @@ use super::super::Prepared;
 use crate::{
     ids::SaleId,
     port::{Action, ActionEntry, ActionId, ActionLogCheck, MovementId},
-    rules::action_log::{self, ChainCheck, Change, Hash, Head, StoredAction},
+    rules::action_log::{self, ChainCheck, Change, ErasedPerson, Hash, Head, StoredAction},
 };
 
 /// Entries that are read at once for a check.
@@ -50,6 +50,12 @@ const OF_SALE: &str = entries!("WHERE flash_sale_id = ? AND id < ? ORDER BY id D
 
 const OF_MOVEMENT: &str =
     entries!("WHERE id = (SELECT action_id FROM stock_movements WHERE id = ?)");
+
+/// Those that may say something of a person: they are about the account, or contain one of two texts.
+const ABOUT: &str = entries!(
+    "WHERE target = ? OR strpos(lower(concat_ws(' ', reason, before::text, after::text)), lower(?)) > 0
+        OR strpos(lower(concat_ws(' ', reason, before::text, after::text)), lower(?)) > 0 ORDER BY id LIMIT ?"
+);
 
 const HEAD: &str = "SELECT last_id, last_hash, clock_timestamp() AS now FROM admin_actions_head";
 
@@ -199,6 +205,23 @@ pub(super) async fn before(
         .await?;
     let action = |row: ActionRow| row.stored().to_action();
     Ok(rows.into_iter().map(action).collect())
+}
+
+/// Entries that may say something of a person, and one more than an erasure may change. Reads the whole log.
+pub(super) async fn about(
+    conn: &mut AsyncPgConnection,
+    person: &ErasedPerson,
+) -> QueryResult<Vec<StoredAction>> {
+    let [one, other] = person.searched();
+    let limit = ErasedPerson::MOST_ENTRIES + 1;
+    let rows: Vec<ActionRow> = Prepared::new(ABOUT)
+        .bind::<Text, _>(person.target())
+        .bind::<Nullable<Text>, _>(one)
+        .bind::<Nullable<Text>, _>(other)
+        .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(ActionRow::stored).collect())
 }
 
 /// Actor and reason of the entry that began a withdrawal.

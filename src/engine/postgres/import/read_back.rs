@@ -12,13 +12,15 @@ use uuid::Uuid;
 use super::ImportError;
 use crate::engine::{
     postgres::Prepared,
-    transfer::{Line, OrderRow, ProductRow, SaleRow, Sealer, Seals, UserRow},
+    transfer::{IdentityRow, Line, OrderRow, ProductRow, SaleRow, Sealer, Seals, UserRow},
 };
 
 /// Cursors, so that the rows are read in one pass without holding all of them in memory.
 const CURSORS: &str = "
     DECLARE users_back CURSOR FOR
-        SELECT id, username, email, password_hash, full_name, role, created_at, disabled_at, tokens_valid_from FROM users ORDER BY id;
+        SELECT u.id, username, email, password_hash, full_name, role, u.created_at, disabled_at, tokens_valid_from, i.issuer, i.subject,
+            i.created_at AS identity_created_at
+        FROM users u LEFT JOIN external_identities i ON i.user_id = u.id ORDER BY u.id;
     DECLARE products_back CURSOR FOR
         SELECT id, sku, name, description, image_url, price_cents, currency, prior_price_cents, created_at FROM products ORDER BY id;
     DECLARE sales_back CURSOR FOR
@@ -79,6 +81,12 @@ struct User {
     disabled_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     tokens_valid_from: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Text>)]
+    issuer: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    subject: Option<String>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    identity_created_at: Option<DateTime<Utc>>,
 }
 
 #[derive(QueryableByName)]
@@ -157,6 +165,15 @@ impl From<User> for Line {
             created_at: row.created_at,
             disabled_at: row.disabled_at,
             tokens_valid_from: row.tokens_valid_from,
+            external_identity: row
+                .issuer
+                .zip(row.subject)
+                .zip(row.identity_created_at)
+                .map(|((issuer, subject), created_at)| IdentityRow {
+                    issuer,
+                    subject,
+                    created_at,
+                }),
         })
     }
 }

@@ -308,6 +308,7 @@ impl From<User> for UserRow {
             created_at: row.created_at,
             disabled_at: None,
             tokens_valid_from: None,
+            external_identity: None,
         }
     }
 }

@@ -1,0 +1,113 @@
+//! Accounts of the shop: made for a subject of its issuer, without a name, an address or a password.
+//!
+//! They are made when a token is exchanged, or many at a time by a program of the shop, and never while somebody buys.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use metrics::counter;
+
+use super::{Auth, AuthError, IssuerRefusal, LoginSession, TokenError, service::outcome_label};
+use crate::{
+    ids::UserId,
+    limit::Network,
+    port::{ExternalAccount, LedgerError, StoredUser},
+    security::{self, Event},
+    telemetry::metric,
+};
+
+/// Accounts that are made in one transaction: registrations and settlement wait no longer than for so many.
+const AT_ONCE: usize = 500;
+
+impl Auth {
+    /// Gives a session for a token of the shop's issuer. The account is made if there is none for the token's subject.
+    pub async fn exchange(&self, token: &str, from: Network) -> Result<LoginSession, AuthError> {
+        let outcome = self.try_exchange(token, from).await;
+        let label = outcome_label(outcome.as_ref().err());
+        counter!(metric::EXCHANGES, "outcome" => label).increment(1);
+        let who = outcome.as_ref().map(|session| session.user.to_string());
+        let who = who.unwrap_or_default();
+        security::note(Event::Exchange, label, &who, Some(from), "");
+        outcome
+    }
+
+    async fn try_exchange(&self, token: &str, from: Network) -> Result<LoginSession, AuthError> {
+        let external = self.external.as_ref();
+        let issuer = external.and_then(|external| external.tokens.as_ref());
+        let issuer = issuer.ok_or(AuthError::IssuerAway)?;
+        let charge = self.limits.exchange(from)?;
+        let subject = issuer.verify(token).await;
+        if !matches!(subject, Err(IssuerRefusal::Token(_))) {
+            charge.did_not_fail();
+        }
+        let subject = subject.map_err(|refusal| match refusal {
+            IssuerRefusal::Token(error) => AuthError::TokenRefused(error),
+            IssuerRefusal::NoKeys => AuthError::IssuerAway,
+        })?;
+        let accounts = self.accounts_of(issuer.name(), &[subject]).await?;
+        let account = accounts.into_values().next().ok_or_else(missing)?;
+        let user = StoredUser::from(account);
+        if !user.sessions.admits(i64::MAX) {
+            return Err(AuthError::TokenRefused(TokenError::Invalid));
+        }
+        self.session(&user)
+    }
+
+    /// The accounts of subjects of the shop, in their order. Those that are missing are made.
+    pub async fn shoppers(&self, subjects: &[String]) -> Result<Vec<UserId>, AuthError> {
+        let issuer = self.external_issuer()?;
+        let accounts = self.accounts_of(issuer, subjects).await?;
+        let id = |subject| accounts.get(subject).map(|account| account.user);
+        subjects
+            .iter()
+            .map(id)
+            .collect::<Option<_>>()
+            .ok_or_else(missing)
+    }
+
+    /// The account of a subject, if there is one.
+    pub async fn shopper(&self, subject: &str) -> Result<Option<ExternalAccount>, AuthError> {
+        let issuer = self.external_issuer()?;
+        let subjects = [subject.to_owned()];
+        Ok(self.accounts.find_external(issuer, &subjects).await?.pop())
+    }
+
+    fn external_issuer(&self) -> Result<&str, AuthError> {
+        let external = self.external.as_ref().ok_or(AuthError::IssuerAway)?;
+        Ok(&external.issuer)
+    }
+
+    /// By subject. A call that fails has made some of them, and is repeated without harm.
+    async fn accounts_of(
+        &self,
+        issuer: &str,
+        subjects: &[String],
+    ) -> Result<BTreeMap<String, ExternalAccount>, AuthError> {
+        // In one order, so that two calls with the same subjects do not wait for each other.
+        let wanted: BTreeSet<&String> = subjects.iter().collect();
+        let wanted: Vec<String> = wanted.into_iter().cloned().collect();
+        let mut accounts = BTreeMap::new();
+        for wanted in wanted.chunks(AT_ONCE) {
+            let mut found = self.accounts.find_external(issuer, wanted).await?;
+            if found.len() < wanted.len() {
+                let known: BTreeSet<&String> =
+                    found.iter().map(|account| &account.subject).collect();
+                let missing = wanted.iter().filter(|subject| !known.contains(subject));
+                let missing: Vec<String> = missing.cloned().collect();
+                let above = self.directory.ids_above().await?;
+                self.accounts.add_external(issuer, &missing, above).await?;
+                found = self.accounts.find_external(issuer, wanted).await?;
+                if let Some(highest) = found.iter().map(|account| account.user).max() {
+                    self.directory.note_made(highest).await;
+                }
+            }
+            let by_subject = |account: ExternalAccount| (account.subject.clone(), account);
+            accounts.extend(found.into_iter().map(by_subject));
+        }
+        Ok(accounts)
+    }
+}
+
+/// An account was deleted at the very moment.
+fn missing() -> AuthError {
+    AuthError::Ledger(LedgerError("an account that was made is gone".to_owned()))
+}

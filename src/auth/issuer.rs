@@ -1,0 +1,159 @@
+//! Tokens of the shop's issuer: which are good, and whom they are for.
+//!
+//! The issuer's public keys are in memory (`keys`) and read in the background (`refresh`). A token costs no request: it is verified by
+//! the key that it names, with the algorithm of that key. While the issuer is down, the keys that are known go on.
+
+mod keys;
+mod refresh;
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwapOption;
+use jsonwebtoken::{decode, decode_header, errors::ErrorKind};
+use serde::Deserialize;
+use tokio::sync::{Notify, Semaphore, watch};
+
+use self::keys::KeySet;
+use super::{TokenError, subject::is_subject, tokens::provider};
+use crate::{
+    config::ExchangeConfig,
+    lifecycle::Lifecycle,
+    outgoing::{AddressPolicy, ClientError, ClientOptions, HttpClient, Schemes},
+};
+
+/// How long a token whose key is unknown waits for the keys to be read again.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How many such tokens wait at the same time; others are refused at once.
+const WAITING: usize = 64;
+/// The time for reading the keys.
+const FETCH: Duration = Duration::from_secs(5);
+/// The longest set of keys, bytes.
+const LONGEST_SET: usize = 256 * 1024;
+/// Most characters of a key's id.
+const KEY_ID_CHARS: usize = 255;
+
+/// The shop's issuer, and its keys.
+pub struct Issuer {
+    settings: ExchangeConfig,
+    /// `None` until they were read for the first time.
+    keys: ArcSwapOption<KeySet>,
+    /// Somebody asks for the keys to be read again.
+    asked: Notify,
+    /// How often it was tried to read them.
+    tries: watch::Sender<u64>,
+    waiting: Semaphore,
+}
+
+/// What is known of the shop's accounts.
+#[derive(Clone)]
+pub struct ExternalAccounts {
+    /// The name of the issuer.
+    pub issuer: String,
+    /// Verifies the issuer's tokens; `None` if none are exchanged.
+    pub tokens: Option<Arc<Issuer>>,
+}
+
+/// Why a token of the issuer gives no session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IssuerRefusal {
+    Token(TokenError),
+    /// No keys were read since this process started.
+    NoKeys,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    sub: String,
+}
+
+impl Issuer {
+    /// Starts to read the keys, in the background.
+    pub fn start(
+        lifecycle: &Lifecycle,
+        settings: ExchangeConfig,
+    ) -> Result<Arc<Self>, ClientError> {
+        provider::install();
+        let client = HttpClient::new(ClientOptions {
+            addresses: AddressPolicy::Any,
+            schemes: if settings.https_only {
+                Schemes::HttpsOnly
+            } else {
+                Schemes::HttpAndHttps
+            },
+            timeout: FETCH,
+            max_body: LONGEST_SET,
+        })?;
+        let issuer = Arc::new(Self {
+            settings,
+            keys: ArcSwapOption::empty(),
+            asked: Notify::new(),
+            tries: watch::Sender::new(0),
+            waiting: Semaphore::new(WAITING),
+        });
+        let (refreshed, stop) = (Arc::clone(&issuer), lifecycle.stop().clone());
+        lifecycle.spawn("issuer keys", async move {
+            refreshed.keep_keys(client, stop).await;
+        });
+        Ok(issuer)
+    }
+
+    /// The name of the issuer.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// The subject of a token, by the machine's clock, which the JWT library reads itself.
+    pub async fn verify(&self, token: &str) -> Result<String, IssuerRefusal> {
+        let invalid = || IssuerRefusal::Token(TokenError::Invalid);
+        let header = decode_header(token).map_err(|_| invalid())?;
+        // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
+        let id = header.kid.filter(|_| header.crit.is_none());
+        let id = id.filter(|id| id.chars().count() <= KEY_ID_CHARS);
+        let id = id.ok_or_else(invalid)?;
+        if !self.knows(&id) {
+            self.ask_for(&id).await;
+        }
+        let keys = self.keys.load();
+        let keys = keys.as_ref().ok_or(IssuerRefusal::NoKeys)?;
+        let key = keys.find(&id).ok_or_else(invalid)?;
+        // The key says by which algorithm: a token whose header names another one is refused.
+        let data = decode::<Claims>(token, &key.verifying, &key.validation);
+        let claims = data
+            .map_err(|error| match error.kind() {
+                ErrorKind::ExpiredSignature => IssuerRefusal::Token(TokenError::Expired),
+                _ => invalid(),
+            })?
+            .claims;
+        if is_subject(&claims.sub) {
+            Ok(claims.sub)
+        } else {
+            Err(invalid())
+        }
+    }
+
+    fn knows(&self, id: &str) -> bool {
+        let keys = self.keys.load();
+        keys.as_ref().is_some_and(|keys| keys.find(id).is_some())
+    }
+
+    /// Has the keys read again, and waits a moment for that. However many ask, they are read once in ten seconds.
+    async fn ask_for(&self, id: &str) {
+        let mut tries = self.tries.subscribe();
+        self.asked.notify_one();
+        let Ok(_place) = self.waiting.try_acquire() else {
+            return;
+        };
+        let read = async {
+            while tries.changed().await.is_ok() {
+                if self.knows(id) {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE, read).await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

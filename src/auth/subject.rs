@@ -1,0 +1,30 @@
+//! What the shop's issuer calls somebody.
+
+/// Most characters of a subject (OpenID Connect Core, 2: `sub`).
+const SUBJECT_CHARS: usize = 255;
+
+/// Whether a text can be a subject.
+#[must_use]
+pub fn is_subject(text: &str) -> bool {
+    !text.is_empty() && text.chars().count() <= SUBJECT_CHARS && !text.chars().any(char::is_control)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_has_1_to_255_characters_and_no_control_characters() {
+        for good in [
+            "7",
+            "auth0|5f7c8ec7c33c6c004bbafe82",
+            "Zoë",
+            &"x".repeat(255),
+        ] {
+            assert!(is_subject(good), "{good}");
+        }
+        for bad in ["", "a\0b", "a\nb", &"x".repeat(256)] {
+            assert!(!is_subject(bad), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Service accounts: their scopes, and the hashes of their secrets.
+
+use async_trait::async_trait;
+use diesel::{SqliteConnection, prelude::*};
+
+use super::{
+    SqliteLedger, account_store,
+    schema::{service_credentials, users},
+    users as user_rows,
+    values::millis,
+};
+use crate::{
+    ids::UserId,
+    port::{LedgerError, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts, SessionRule},
+};
+
+#[async_trait]
+impl ServiceAccounts for SqliteLedger {
+    async fn service_account(
+        &self,
+        client_id: &str,
+    ) -> Result<Option<ServiceAccount>, LedgerError> {
+        let client_id = client_id.to_owned();
+        let find = move |conn: &mut SqliteConnection| {
+            let user = user_rows::find(conn, &client_id)?;
+            user.map_or(Ok(None), |user| account(conn, user.id))
+        };
+        Ok(self.store.read(find).await?)
+    }
+
+    async fn service_accounts(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<ServiceAccount>, LedgerError> {
+        let list = move |conn: &mut SqliteConnection| {
+            let ids = service_credentials::table
+                .filter(service_credentials::user_id.gt(after.map_or(0, UserId::value)))
+                .order(service_credentials::user_id)
+                .limit(i64::from(limit))
+                .select(service_credentials::user_id)
+                .load::<i64>(conn)?;
+            let mut accounts = Vec::new();
+            for id in ids.into_iter().filter_map(UserId::new) {
+                accounts.extend(account(conn, id)?);
+            }
+            Ok(accounts)
+        };
+        Ok(self.store.read(list).await?)
+    }
+
+    async fn set_service_access(
+        &self,
+        id: UserId,
+        scopes: Scopes,
+        secret: Option<SecretHash>,
+    ) -> Result<Option<SessionRule>, LedgerError> {
+        let now = self.clock.now();
+        self.write(move |conn| {
+            let is_service = users::table
+                .find(id.value())
+                .filter(users::role.eq(Role::Service.to_sql()))
+                .select(users::id)
+                .first::<i64>(conn)
+                .optional()?;
+            let stored = service_credentials::table.find(id.value());
+            let before = stored
+                .select(service_credentials::secret_hash)
+                .first::<Vec<u8>>(conn)
+                .optional()?;
+            let hash = secret.map(|hash| hash.0.to_vec()).or(before);
+            let (Some(_), Some(hash)) = (is_service, hash) else {
+                return Ok(None);
+            };
+            diesel::replace_into(service_credentials::table)
+                .values((
+                    service_credentials::user_id.eq(id.value()),
+                    service_credentials::scopes.eq(scopes.to_string()),
+                    service_credentials::secret_hash.eq(hash),
+                    service_credentials::changed_at.eq(millis(now)),
+                ))
+                .execute(conn)?;
+            account_store::end_sessions(conn, id, now.timestamp())
+        })
+        .await
+    }
+}
+
+fn account(conn: &mut SqliteConnection, id: UserId) -> QueryResult<Option<ServiceAccount>> {
+    let stored = service_credentials::table
+        .find(id.value())
+        .select((
+            service_credentials::scopes,
+            service_credentials::secret_hash,
+        ))
+        .first::<(String, Vec<u8>)>(conn)
+        .optional()?;
+    let user = account_store::find(conn, id)?.filter(|user| user.role == Role::Service);
+    Ok(user.zip(stored).and_then(|(user, (scopes, hash))| {
+        Some(ServiceAccount {
+            user,
+            scopes: Scopes::known(&scopes),
+            secret: SecretHash(hash.try_into().ok()?),
+        })
+    }))
+}

@@ -1,0 +1,140 @@
+//! Service accounts: their scopes, and the hashes of their secrets.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Nullable, Text, Timestamptz},
+};
+use diesel_async::RunQueryDsl;
+
+use super::{PostgresLedger, Prepared, users};
+use crate::{
+    ids::UserId,
+    port::{
+        LedgerError, Role, Scopes, SecretHash, ServiceAccount, ServiceAccounts, SessionRule,
+        StoredUser,
+    },
+};
+
+/// Service accounts with what they prove themselves with, by the rest of the statement.
+macro_rules! accounts {
+    ($where:literal) => {
+        concat!(
+            "SELECT u.id, u.username, u.email, u.created_at, u.disabled_at, u.tokens_valid_from, c.scopes, c.secret_hash
+            FROM users u JOIN service_credentials c ON c.user_id = u.id WHERE u.role = 'service' AND ",
+            $where
+        )
+    };
+}
+
+const OF_ID: &str = accounts!("u.id = ?");
+
+const LIST: &str = accounts!("u.id > ? ORDER BY u.id LIMIT ?");
+
+/// Locks the account's row first, as everything that ends tokens does.
+const SET: &str = "
+    WITH account AS (
+        UPDATE users SET tokens_valid_from = greatest(
+            date_trunc('second', clock_timestamp()) + interval '1 second', date_trunc('second', tokens_valid_from) + interval '2 seconds')
+        WHERE id = ? AND role = 'service' AND (?::bytea IS NOT NULL OR EXISTS (SELECT FROM service_credentials WHERE user_id = users.id))
+        RETURNING id, disabled_at, tokens_valid_from
+    ), changed AS (
+        UPDATE service_credentials SET scopes = ?, secret_hash = coalesce(?::bytea, secret_hash), changed_at = now()
+        WHERE user_id IN (SELECT id FROM account)
+    ), made AS (
+        INSERT INTO service_credentials (user_id, scopes, secret_hash)
+        SELECT id, ?, ?::bytea FROM account WHERE ?::bytea IS NOT NULL
+        ON CONFLICT (user_id) DO NOTHING
+    )
+    SELECT id, disabled_at, tokens_valid_from FROM account";
+
+#[derive(QueryableByName)]
+struct AccountRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    username: String,
+    #[diesel(sql_type = Text)]
+    email: String,
+    #[diesel(sql_type = Timestamptz)]
+    created_at: DateTime<Utc>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    disabled_at: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    tokens_valid_from: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Text)]
+    scopes: String,
+    #[diesel(sql_type = Binary)]
+    secret_hash: Vec<u8>,
+}
+
+impl AccountRow {
+    fn account(self) -> Option<ServiceAccount> {
+        let sessions = SessionRule::new(self.disabled_at, self.tokens_valid_from);
+        Some(ServiceAccount {
+            user: StoredUser {
+                id: UserId::new(self.id)?,
+                username: self.username,
+                email: self.email,
+                // A program logs in with its secret alone.
+                password_hash: String::new(),
+                role: Role::Service,
+                created_at: self.created_at,
+                sessions,
+            },
+            scopes: Scopes::known(&self.scopes),
+            secret: SecretHash(self.secret_hash.try_into().ok()?),
+        })
+    }
+}
+
+#[async_trait]
+impl ServiceAccounts for PostgresLedger {
+    async fn service_account(
+        &self,
+        client_id: &str,
+    ) -> Result<Option<ServiceAccount>, LedgerError> {
+        let mut session = self.pool.take().await?;
+        let Some(user) = users::find(&mut session, client_id).await? else {
+            return Ok(None);
+        };
+        let row: Option<AccountRow> = Prepared::new(OF_ID)
+            .bind::<BigInt, _>(user.id.value())
+            .get_result(&mut *session)
+            .await
+            .optional()?;
+        Ok(row.and_then(AccountRow::account))
+    }
+
+    async fn service_accounts(
+        &self,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<ServiceAccount>, LedgerError> {
+        let rows: Vec<AccountRow> = Prepared::new(LIST)
+            .bind::<BigInt, _>(after.map_or(0, UserId::value))
+            .bind::<BigInt, _>(i64::from(limit))
+            .load(&mut *self.pool.take().await?)
+            .await?;
+        Ok(rows.into_iter().filter_map(AccountRow::account).collect())
+    }
+
+    async fn set_service_access(
+        &self,
+        id: UserId,
+        scopes: Scopes,
+        secret: Option<SecretHash>,
+    ) -> Result<Option<SessionRule>, LedgerError> {
+        let secret = || secret.map(|hash| hash.0.to_vec());
+        let statement = Prepared::new(SET)
+            .bind::<BigInt, _>(id.value())
+            .bind::<Nullable<Binary>, _>(secret())
+            .bind::<Text, _>(scopes.to_string())
+            .bind::<Nullable<Binary>, _>(secret())
+            .bind::<Text, _>(scopes.to_string())
+            .bind::<Nullable<Binary>, _>(secret())
+            .bind::<Nullable<Binary>, _>(secret());
+        Ok(self.rule(statement).await?.map(|(_, rule)| rule))
+    }
+}

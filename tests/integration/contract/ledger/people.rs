@@ -1,0 +1,353 @@
+//! Programs of the shop, accounts of its issuer's subjects, and taking a person out.
+
+use std::sync::Arc;
+
+use flashsale::{
+    ids::UserId,
+    port::{
+        Access, AccountStore, Action, ActionId, ActionName, Administration, NO_PASSWORD, NewUser,
+        Registration, Role, Scope, Scopes, SecretHash, SessionRule,
+    },
+};
+use futures::future::join_all;
+use serde_json::json;
+
+use super::{
+    bed::SqlBed,
+    operator::{because, entries, now},
+};
+
+async fn add(store: &Arc<dyn AccountStore>, name: &str, email: &str, role: Role) -> UserId {
+    let user = NewUser {
+        username: name.to_owned(),
+        email: email.to_owned(),
+        password_hash: NO_PASSWORD.to_owned(),
+        full_name: Some("Ada King".to_owned()),
+    };
+    match store.add_account(&user, role, 0).await.unwrap() {
+        Registration::Registered(id) => id,
+        taken => panic!("{taken:?}"),
+    }
+}
+
+fn scopes(scopes: &[Scope]) -> Scopes {
+    scopes.iter().copied().collect()
+}
+
+pub async fn a_service_account_has_scopes_and_a_secret_and_changes_end_its_tokens(
+    bed: &impl SqlBed,
+) {
+    let store = bed.accounts().await;
+    let [read, both] = [
+        &[Scope::ReadEvents][..],
+        &[Scope::ReadEvents, Scope::SettleOrders],
+    ]
+    .map(scopes);
+    let id = add(
+        &store,
+        "Shop-Backend",
+        "service:Shop-Backend",
+        Role::Service,
+    )
+    .await;
+    let secret = |byte| Some(SecretHash([byte; 32]));
+    assert_eq!(
+        store.service_account("shop-backend").await.unwrap(),
+        None,
+        "no secret yet"
+    );
+    assert_eq!(
+        store.set_service_access(id, read, None).await.unwrap(),
+        None,
+        "and gets none"
+    );
+    let first = store
+        .set_service_access(id, read, secret(1))
+        .await
+        .unwrap()
+        .unwrap();
+    let found = store
+        .service_account("SHOP-BACKEND")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.user.id, found.scopes, Some(found.secret)),
+        (id, read, secret(1))
+    );
+    assert_eq!(found.user.sessions, first);
+    let second = store
+        .set_service_access(id, both, None)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(second.valid_from > first.valid_from, "{first:?} {second:?}");
+    let found = store
+        .service_account("shop-backend")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        (found.scopes, Some(found.secret)),
+        (both, secret(1)),
+        "the secret stays"
+    );
+    let third = store
+        .set_service_access(id, both, secret(2))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(third.valid_from > second.valid_from);
+    let found = store
+        .service_account("shop-backend")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(Some(found.secret), secret(2));
+
+    let shopper = add(&store, "ada", "ada@example.com", Role::User).await;
+    assert_eq!(
+        store
+            .set_service_access(shopper, read, secret(3))
+            .await
+            .unwrap(),
+        None
+    );
+    assert_eq!(store.service_account("ada").await.unwrap(), None);
+    assert_eq!(
+        store.account(shopper).await.unwrap().unwrap().sessions,
+        SessionRule::default()
+    );
+    let other = add(&store, "other", "service:other", Role::Service).await;
+    store
+        .set_service_access(other, read, secret(4))
+        .await
+        .unwrap()
+        .unwrap();
+    let ids = async |after, limit| {
+        let page = store.service_accounts(after, limit).await.unwrap();
+        page.iter()
+            .map(|account| account.user.id)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(None, 10).await, [id, other]);
+    assert_eq!(ids(None, 1).await, [id]);
+    assert_eq!(ids(Some(id), 10).await, [other]);
+    // A scope of a later version allows nothing here.
+    bed.execute(&format!(
+        "UPDATE service_credentials SET scopes = 'events:read webhooks:write' WHERE user_id = {id}"
+    ))
+    .await
+    .unwrap();
+    let found = store
+        .service_account("shop-backend")
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(found.scopes, read);
+}
+
+const ISSUER: &str = "https://accounts.shop.example";
+
+pub async fn a_subject_has_one_account_also_of_many_that_make_it_at_once(bed: &impl SqlBed) {
+    let nodes = join_all((0..4).map(|_| bed.accounts())).await;
+    let subjects: Vec<String> = (0..200).map(|n| format!("customer {n:03}")).collect();
+    let made = nodes
+        .iter()
+        .map(|node| node.add_external(ISSUER, &subjects, 0));
+    for made in join_all(made).await {
+        made.unwrap();
+    }
+    let mut found = nodes[0].find_external(ISSUER, &subjects).await.unwrap();
+    found.sort_by(|one, other| one.subject.cmp(&other.subject));
+    let names: Vec<String> = found
+        .iter()
+        .map(|account| account.subject.clone())
+        .collect();
+    assert_eq!(names, subjects);
+    assert!(
+        found
+            .iter()
+            .all(|account| account.sessions == SessionRule::default())
+    );
+    assert_eq!(
+        bed.number("SELECT count(*) FROM users").await,
+        200,
+        "none is left over"
+    );
+    let user = nodes[1].account(found[7].user).await.unwrap().unwrap();
+    assert_eq!(user.username, format!("external:{}", user.id));
+    assert_eq!(
+        (user.password_hash.as_str(), user.role),
+        (NO_PASSWORD, Role::User)
+    );
+    // Of another issuer it is somebody else.
+    let other = "https://accounts.other.example";
+    assert_eq!(nodes[0].find_external(other, &subjects).await.unwrap(), []);
+    nodes[0]
+        .add_external(other, &subjects[..1], 0)
+        .await
+        .unwrap();
+    let others = nodes[0].find_external(other, &subjects).await.unwrap();
+    assert!(others.len() == 1 && others[0].user != found[0].user);
+    // Ids continue above what the caller knows, and above accounts that were made by hand.
+    let above = found
+        .iter()
+        .map(|account| account.user.value())
+        .max()
+        .unwrap()
+        + 1_000;
+    let late = ["later".to_owned()];
+    nodes[0].add_external(ISSUER, &late, above).await.unwrap();
+    let later = nodes[0].find_external(ISSUER, &late).await.unwrap();
+    assert!(later[0].user.value() > above, "{later:?}");
+    let by_hand = later[0].user.value() + 1;
+    bed.execute(&format!("INSERT INTO users (id, username, email, password_hash) VALUES ({by_hand}, 'hand', 'hand@example.com', '-')")).await.unwrap();
+    let last = ["last".to_owned()];
+    nodes[0].add_external(ISSUER, &last, 0).await.unwrap();
+    assert_eq!(
+        nodes[0].find_external(ISSUER, &last).await.unwrap().len(),
+        1
+    );
+}
+
+pub async fn a_subject_whose_account_was_deleted_gets_another_one(bed: &impl SqlBed) {
+    let store = bed.accounts().await;
+    let subjects = ["one".to_owned(), "two".to_owned()];
+    store.add_external(ISSUER, &subjects, 0).await.unwrap();
+    let before = store.find_external(ISSUER, &subjects[..1]).await.unwrap();
+    bed.delete_account(before[0].user).await;
+    assert_eq!(
+        store.find_external(ISSUER, &subjects[..1]).await.unwrap(),
+        []
+    );
+    store.add_external(ISSUER, &subjects, 0).await.unwrap();
+    let after = store.find_external(ISSUER, &subjects).await.unwrap();
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().all(|account| account.user != before[0].user));
+}
+
+/// Notes a change of an account, as the command line does.
+async fn note(admin: &dyn Administration, id: UserId, email: &str, reason: &str) {
+    let entry = because(reason);
+    let action = Action {
+        id: ActionId(0),
+        at: now(),
+        name: ActionName::CreateUser,
+        sale: None,
+        target: format!("user:{id}"),
+        actor: entry.actor.clone(),
+        reason: entry.reason.clone(),
+        before: None,
+        after: Some(json!({ "userId": id.to_string(), "username": email })),
+    };
+    admin.note_action(&action, &entry).await.unwrap();
+}
+
+pub async fn an_erasure_leaves_nothing_of_a_person_and_the_log_proved(bed: &impl SqlBed) {
+    let (store, admin) = (bed.accounts().await, bed.administration().await);
+    let ada = add(&store, "ada", "Ada@Example.com", Role::User).await;
+    let bob = add(&store, "bob", "bob@example.com", Role::User).await;
+    store
+        .store_reset(
+            ada,
+            flashsale::port::ResetHash([1; 32]),
+            std::time::Duration::from_hours(1),
+        )
+        .await
+        .unwrap();
+    note(admin.as_ref(), ada, "ada@example.com", "").await;
+    note(
+        admin.as_ref(),
+        bob,
+        "bob@example.com",
+        "a friend of ADA@example.com",
+    )
+    .await;
+    note(
+        admin.as_ref(),
+        bob,
+        "bob@example.com",
+        "no friend of joada@example.com",
+    )
+    .await;
+    let person = store.person(ada).await.unwrap().unwrap();
+    assert_eq!(
+        (person.user.email.as_str(), person.full_name.as_deref()),
+        ("Ada@Example.com", Some("Ada King"))
+    );
+    let erasure = store
+        .erase(ada, &because("asked for by ada@example.com"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(erasure.is_new && erasure.log_entries == 2, "{erasure:?}");
+    assert_eq!(erasure.rule.access, Access::Disabled);
+    assert_eq!(entries(admin.as_ref()).await, 4);
+    let person = store.person(ada).await.unwrap().unwrap();
+    assert_eq!(person.user.username, format!("erased:{ada}"));
+    assert_eq!(
+        (
+            person.user.email,
+            person.full_name,
+            person.user.password_hash.as_str()
+        ),
+        (format!("erased:{ada}"), None, NO_PASSWORD)
+    );
+    assert_eq!(bed.number("SELECT count(*) FROM password_resets").await, 0);
+    let log = admin.actions(None, None, 10).await.unwrap();
+    let texts: Vec<String> = log
+        .iter()
+        .map(|action| format!("{} {:?}", action.reason, action.after))
+        .collect();
+    let with_ada = texts
+        .iter()
+        .filter(|text| text.to_lowercase().contains("ada@example.com"));
+    assert_eq!(with_ada.count(), 1, "that of joada alone: {texts:#?}");
+    assert_eq!(log[0].name, ActionName::EraseUser);
+    assert_eq!(
+        log[2].after.as_ref().unwrap()["username"],
+        "bob@example.com"
+    );
+    // Again: nothing is done. The name is free.
+    let again = store.erase(ada, &because("")).await.unwrap().unwrap();
+    assert!(!again.is_new);
+    assert_eq!(entries(admin.as_ref()).await, 4);
+    add(&store, "ada", "ada@example.com", Role::User).await;
+    // A second person, whose erasure changes an entry that was changed before.
+    let erasure = store.erase(bob, &because("")).await.unwrap().unwrap();
+    assert_eq!(erasure.log_entries, 2);
+    assert_eq!(entries(admin.as_ref()).await, 5);
+    assert_eq!(
+        store
+            .erase(UserId::new(999).unwrap(), &because(""))
+            .await
+            .unwrap(),
+        None
+    );
+}
+
+pub async fn an_entry_is_changed_by_an_erasure_alone(bed: &impl SqlBed) {
+    let (store, admin) = (bed.accounts().await, bed.administration().await);
+    let ada = add(&store, "ada", "ada@example.com", Role::User).await;
+    for _ in 0..3 {
+        note(admin.as_ref(), ada, "ada@example.com", "a reason").await;
+    }
+    for statement in [
+        "UPDATE admin_actions SET reason = '[erased]', actor = 'cli:bob' WHERE id = 1",
+        "UPDATE admin_actions SET reason = 'another' WHERE id = 1",
+        "UPDATE admin_actions SET after = '{\"erased\":false}' WHERE id = 1",
+        "UPDATE admin_actions SET after = NULL WHERE id = 1",
+        "UPDATE admin_actions SET reason = reason WHERE id = 1",
+    ] {
+        bed.execute(statement).await.unwrap_err();
+    }
+    assert_eq!(entries(admin.as_ref()).await, 3);
+    // What a trigger lets pass without an erasure, the check finds.
+    bed.execute("UPDATE admin_actions SET reason = '[erased]' WHERE id = 2")
+        .await
+        .unwrap();
+    let check = admin.verify_actions().await.unwrap();
+    assert_eq!(check.entries, 1);
+    assert!(check.broken.unwrap().contains("entry 2 was changed"));
+}
