@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration metrics-doc contract client-types api-changes docs packaging observability alerts pages screenshots image-check services services-down
+.PHONY: help run test events test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration metrics-doc contract client-types api-changes docs packaging observability alerts pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,11 @@ run: ## start everything (servers, migrate, seed, serve, work); one Ctrl-C stops
 test: ## start real servers, then run all tests
 	@$(SERVICES) up cluster
 	@eval "$$($(SERVICES) env)" && cargo test --workspace
+
+events: ## 10,000 orders while workers, Kafka and PostgreSQL are killed 20 times: every consumer of events sees each one (some minutes)
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && FLASHSALE_TEST_EVENT_ORDERS=10000 FLASHSALE_TEST_EVENT_KILLS=20 \
+		cargo test --test integration -- events::kills
 
 test-tls: ## the integration tests over TLS to PostgreSQL, Redis and Kafka at once
 	@scripts/test_mode.sh tls

@@ -24,6 +24,7 @@ mod settings;
 mod stress;
 mod target;
 mod user;
+mod webhook;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode};
@@ -107,6 +108,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,
             Command::User(user) => user.run(config).await,
+            Command::Webhook(webhook) => webhook.run(config).await,
             Command::Doctor(doctor) => doctor.run(config).await,
             Command::Openapi(_) => openapi::Openapi::run(),
         }?;

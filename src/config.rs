@@ -45,6 +45,7 @@ pub struct Config {
     pub limits: LimitsConfig,
     pub sale: SaleConfig,
     pub worker: WorkerConfig,
+    pub events: EventsConfig,
     pub operator: OperatorConfig,
     pub stress: StressConfig,
 }
@@ -195,6 +196,8 @@ pub struct KafkaConfig {
     pub client_id: String,
     pub topic: String,
     pub dead_letter_topic: String,
+    /// Where events are published; `None`: in no topic.
+    pub events_topic: Option<String>,
     pub consumer_group: String,
     pub partitions: i32,
     pub replication_factor: i16,
@@ -368,6 +371,17 @@ pub struct WorkerConfig {
     pub port: Option<u16>,
     pub lease: Duration,
     pub pending_age: Duration,
+}
+
+/// Events for other systems.
+#[derive(Debug, Clone)]
+pub struct EventsConfig {
+    /// Whether events are recorded and delivered.
+    pub enabled: bool,
+    /// How long events are kept.
+    pub retention: Duration,
+    /// Whether webhooks may go to addresses that are not public, and without TLS.
+    pub private_networks: bool,
 }
 
 /// The load that `stress` generates unless its arguments say otherwise.

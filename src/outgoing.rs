@@ -15,16 +15,8 @@ use reqwest::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring};
 
+pub use address::AddressPolicy;
 pub use resolver::{Resolver, SystemResolver};
-
-/// Which addresses a client may connect to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AddressPolicy {
-    /// All. For URLs from the configuration.
-    Any,
-    /// Only addresses of the public Internet. For URLs that operators of the shop type in.
-    PublicOnly,
-}
 
 /// Whether requests may be sent without encryption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,8 +178,8 @@ impl HttpClient {
     }
 
     fn cause_of(&self, error: &reqwest::Error) -> RequestError {
-        if let Some(refused) = resolver::refusal(error) {
-            return refused;
+        if let Some((host, address)) = resolver::refusal(error) {
+            return RequestError::NotPublic { host, address };
         }
         if error.is_timeout() {
             return RequestError::Timeout(self.options.timeout);

@@ -12,6 +12,7 @@ mod admin;
 mod attempt;
 mod cluster_figures;
 mod dead_letters;
+mod event_topic;
 mod gate;
 mod ledger;
 mod log;
@@ -19,6 +20,7 @@ mod log_record;
 mod ports;
 mod scopes;
 mod session_rule;
+mod webhooks;
 
 pub use account_store::{AccountStore, Listed, ResetHash};
 pub use accounts::{
@@ -40,6 +42,7 @@ pub use dead_letters::{
     DeadLetterAction, DeadLetterDecision, DeadLetterEntry, DeadLetterId, DeadLetterPage,
     InvalidDeadLetterId,
 };
+pub use event_topic::{EventRecord, EventTopic};
 pub use gate::{
     AccountMarks, Announcement, AnnouncementStream, ClaimOutcome, CloseReason, CloseRequest,
     EndOrdersOutcome, GateAudit, GateError, GateProbe, GateStatus, HeldUnit, Holder, LoadStart,
@@ -51,10 +54,11 @@ pub use gate::{
 };
 pub use ledger::{
     AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, Erasure, ExternalAccount, ExternalIdentities, ExternalIdentity, Lease,
-    Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NO_PASSWORD, NewUser, Offer,
-    PasswordHashOutcome, PersonRecord, PersonalData, Position, Registration, Rejection,
-    SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
+    EndedOrder, EndedOrders, Erasure, EventBatch, EventFeed, EventOrder, EventPage, EventPositions,
+    EventSubject, EventTerms, EventType, ExternalAccount, ExternalIdentities, ExternalIdentity,
+    Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NO_PASSWORD, NewUser, Offer,
+    PasswordHashOutcome, PendingEvents, PersonRecord, PersonalData, Position, Registration,
+    Rejection, SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
     ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
     erased_name, external_name,
 };
@@ -63,6 +67,10 @@ pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawReco
 pub use ports::Ports;
 pub use scopes::{Scope, Scopes, UnknownScope};
 pub use session_rule::{Access, FoundAccount, SessionRule};
+pub use webhooks::{
+    Delivery, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState,
+    Webhooks,
+};
 
 /// A server behind one of the ports did not do what it was asked.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,7 @@ pub(super) mod sales;
 pub(super) mod service_accounts;
 pub(super) mod users;
 mod version;
+pub(super) mod webhooks;
 
 pub use overview::OverviewSource;
 pub use reports::{Doctor, Reports};
@@ -88,10 +89,21 @@ errors!(CHANGE_SERVICE:
     TooManyRequests, Internal, OutcomeUnknown, Busy,
 );
 
+errors!(WEBHOOKS:);
+errors!(ADD_WEBHOOK:
+    InvalidJson, ValidationFailed, BadRequest, RequestTimeout, NotAllowed, BodyTooLarge, UnsupportedMediaType, TooManyRequests,
+    Internal, OutcomeUnknown, Busy,
+);
+errors!(CHANGE_WEBHOOK:
+    InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, BodyTooLarge, UnsupportedMediaType,
+    TooManyRequests, Internal, OutcomeUnknown, Busy,
+);
+
 const PRODUCTS: &str = "/api/admin/products";
 const PRODUCT: &str = "/api/admin/products/{productId}";
 const SALES: &str = "/api/admin/sales";
 const SALE: &str = "/api/admin/sales/{saleId}";
+const WEBHOOKS_PATH: &str = "/api/admin/webhooks";
 const SERVICE_ACCOUNTS: &str = "/api/admin/service-accounts";
 
 /// All paths of operators, each with the right that it needs.
@@ -126,6 +138,12 @@ pub(super) fn table() -> Vec<Endpoint> {
         post("admin_create_service_account", SERVICE_ACCOUNTS, CREATE_SERVICE, service_accounts::create).needs(Accounts),
         on(Method::PATCH, "admin_change_service_account", "/api/admin/service-accounts/{userId}", CHANGE_SERVICE, service_accounts::change).needs(Accounts),
         post("admin_renew_service_secret", "/api/admin/service-accounts/{userId}/secret", CHANGE_SERVICE, service_accounts::renew_secret).needs(Accounts),
+        get("admin_webhooks", WEBHOOKS_PATH, WEBHOOKS, webhooks::list).needs(Read),
+        post("admin_add_webhook", WEBHOOKS_PATH, ADD_WEBHOOK, webhooks::add).needs(Change),
+        on(Method::DELETE, "admin_remove_webhook", "/api/admin/webhooks/{webhookId}", CHANGE_WEBHOOK, webhooks::remove).needs(Change),
+        post("admin_rotate_webhook", "/api/admin/webhooks/{webhookId}/rotate", CHANGE_WEBHOOK, webhooks::rotate).needs(Change),
+        post("admin_replay_webhook", "/api/admin/webhooks/{webhookId}/replay", CHANGE_WEBHOOK, webhooks::replay).needs(Change),
+        get("admin_deliveries", "/api/admin/webhooks/{webhookId}/deliveries", LIST_OF_SALE, webhooks::deliveries).needs(Read),
         get("admin_actions", "/api/admin/actions", LIST, actions::list).needs(Read),
         get("admin_dead_letters", "/api/admin/dead-letters", LIST, dead_letters::list).needs(Read),
         get("admin_dead_letter", "/api/admin/dead-letters/{letterId}", SHOW, dead_letters::show).needs(Read),

@@ -16,6 +16,7 @@ use crate::{
     auth::{Auth, Directory, ServiceAccountDesk, Tokens},
     clock::Clock,
     config::ServerConfig,
+    events::{Feed, webhooks::WebhookDesk},
     http::Statuses,
     order::{AttemptLimit, Purchase, ReplyQueue, Results, dead_letters::DeadLetters},
     port::{AccountStore, Credentials},
@@ -37,6 +38,7 @@ pub struct App {
     pub results: Arc<Results>,
     pub sale_feed: Arc<SaleFeed>,
     pub result_feed: Arc<ResultFeed>,
+    pub events: Arc<Feed>,
     pub operators: Operators,
     pub probes: Probes,
     pub(super) pages: Pages,
@@ -49,6 +51,7 @@ pub struct Operators {
     pub steering: Arc<Steering>,
     pub letters: Arc<DeadLetters>,
     pub reports: Arc<Reports>,
+    pub webhooks: WebhookDesk,
     pub overview: Arc<OverviewSource>,
     pub accounts: Arc<dyn AccountStore>,
     pub credentials: Arc<dyn Credentials>,
@@ -78,6 +81,7 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.results)))
             .app_data(Data::from(Arc::clone(&self.sale_feed)))
             .app_data(Data::from(Arc::clone(&self.result_feed)))
+            .app_data(Data::from(Arc::clone(&self.events)))
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(DocumentSource(document)))
             .app_data(Data::new(replies));
@@ -97,6 +101,7 @@ impl App {
             steering,
             letters,
             reports,
+            webhooks,
             overview,
             accounts,
             credentials,
@@ -110,6 +115,7 @@ impl App {
             .app_data(Data::from(steering))
             .app_data(Data::from(letters))
             .app_data(Data::from(reports))
+            .app_data(Data::new(webhooks))
             .app_data(Data::from(overview))
             .app_data(Data::from(accounts))
             .app_data(Data::new(service_accounts))

@@ -21,6 +21,10 @@ use crate::{
         ServiceAccountDesk, Tokens,
     },
     config::{Config, ServerConfig},
+    events::{
+        Feed,
+        webhooks::{WebhookDesk, client_options},
+    },
     http::{self, OpenConnections},
     ids::LedgerId,
     lifecycle::Lifecycle,
@@ -30,7 +34,9 @@ use crate::{
         dead_letters::DeadLetters,
         figures::{ApiSource, OpenLetters, Overview, Reporter, SettlementCounts, WorkerSource},
     },
-    port::{AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports},
+    port::{
+        AccountStore, Administration, ClusterFigures, NodeKind, PartitionOwners, Ports, Webhooks,
+    },
     push::{ResultFeed, SaleFeed},
     sale::Steering,
     telemetry::{self, MetricsPage, metric},
@@ -43,6 +49,7 @@ const INSIDE: usize = 256;
 pub struct Backoffice {
     pub accounts: Arc<dyn AccountStore>,
     pub administration: Arc<dyn Administration>,
+    pub webhooks: Arc<dyn Webhooks>,
     pub doctor: Doctor,
     pub figures: Arc<dyn ClusterFigures>,
     pub owners: Arc<dyn PartitionOwners>,
@@ -84,6 +91,8 @@ pub async fn serve(
         .await
         .context("the catalog of sales could not be read")?;
     let catalog = || Arc::clone(&services.catalog);
+    let drain = lifecycle.ending().drain.clone();
+    let event_feed = Feed::new(ports.ledger.clone(), ports.ledger.id(), drain);
     let sale_feed = SaleFeed::start(lifecycle, catalog(), events::render);
     let result_feed = ResultFeed::start(lifecycle, ports.gate.clone(), catalog());
     let Ports {
@@ -128,6 +137,7 @@ pub async fn serve(
         results: services.results,
         sale_feed,
         result_feed,
+        events: Arc::new(event_feed),
         operators,
         probes,
         pages: Pages::new(&config.server.pages, config.server.api_docs),
@@ -289,6 +299,12 @@ fn operators(
         counted.keep_counting(stop).await;
     });
     Operators {
+        webhooks: WebhookDesk {
+            webhooks: backoffice.webhooks,
+            actions: Arc::clone(&backoffice.administration),
+            clock: Arc::clone(&ports.clock),
+            options: client_options(config.events.private_networks),
+        },
         service_accounts: ServiceAccountDesk {
             accounts: Arc::clone(&backoffice.accounts),
             actions: Arc::clone(&backoffice.administration),

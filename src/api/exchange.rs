@@ -17,7 +17,7 @@ pub(super) const PATH: &str = "/api/auth/exchange";
 /// A token of the shop's issuer.
 #[derive(Deserialize, ToSchema)]
 pub struct ExchangeForm {
-    /// A JWT, signed with RS256, ES256 or EdDSA.
+    /// A JWT, signed with `RS256`, `ES256` or `EdDSA`.
     #[schema(value_type = String, required = true, example = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ...")]
     token: Option<String>,
 }

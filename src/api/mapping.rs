@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     auth::{AccountRefusal, AuthError, Invalid, PasswordError, ServiceAccountError, TokenError},
+    events::{FeedError, webhooks::WebhookError},
     http::{ApiError, ErrorCode, timestamp},
     ids::SaleId,
     limit::TooMany,
@@ -31,12 +32,11 @@ impl From<AuthError> for ApiError {
             AuthError::ResetTokenInvalid => ErrorCode::ResetTokenInvalid.into(),
             AuthError::InvalidClient => ErrorCode::InvalidClient.into(),
             AuthError::InvalidScope => ErrorCode::InvalidScope.into(),
-            AuthError::TokenRefused(error) => error.into(),
             AuthError::IssuerAway => unavailable(&error),
             AuthError::LocalAccountsOff => ErrorCode::LocalAccountsOff.into(),
             AuthError::TooMany(refused) => refused.into(),
             AuthError::Password(error) => error.into(),
-            AuthError::Signing(error) => error.into(),
+            AuthError::TokenRefused(error) | AuthError::Signing(error) => error.into(),
             AuthError::Account(refusal) => refusal.into(),
             AuthError::Ledger(error) => error.into(),
         }
@@ -167,6 +167,42 @@ impl From<Undecided> for ApiError {
             Undecided::NotWritten(_) | Undecided::Log(_) | Undecided::Ledger(_) => {
                 unavailable(&undecided)
             }
+        }
+    }
+}
+
+impl From<WebhookError> for ApiError {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::Url(_)
+            | WebhookError::LongUrl
+            | WebhookError::UnknownType(_)
+            | WebhookError::Range { .. } => {
+                Self::saying(ErrorCode::ValidationFailed, error.to_string())
+            }
+            WebhookError::TooMany => Self::saying(ErrorCode::NotAllowed, error.to_string()),
+            WebhookError::Missing => Self::saying(ErrorCode::NotFound, error.to_string()),
+            WebhookError::NoRandomness(_) => {
+                tracing::error!(%error, "no secret was made");
+                ErrorCode::Internal.into()
+            }
+            WebhookError::Ledger(error) => error.into(),
+            WebhookError::NotNoted(error) => error.into(),
+        }
+    }
+}
+
+impl From<FeedError> for ApiError {
+    fn from(error: FeedError) -> Self {
+        match error {
+            FeedError::NoSale => ErrorCode::SaleNotFound.into(),
+            FeedError::Gone { first, .. } => {
+                Self::saying(ErrorCode::EventsGone, error.to_string()).with_first_sequence(first)
+            }
+            FeedError::Ahead { .. } => Self::saying(ErrorCode::EventsAhead, error.to_string()),
+            FeedError::Off => ErrorCode::EventsOff.into(),
+            FeedError::Busy => ErrorCode::Busy.into(),
+            FeedError::Ledger(error) => error.into(),
         }
     }
 }

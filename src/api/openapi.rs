@@ -96,8 +96,15 @@ every node, and 202 if that takes longer, up to two seconds. Lists have `next`, 
         admin::dead_letters::show,
         admin::dead_letters::replay,
         admin::dead_letters::discard,
+        admin::webhooks::list,
+        admin::webhooks::add,
+        admin::webhooks::remove,
+        admin::webhooks::rotate,
+        admin::webhooks::replay,
+        admin::webhooks::deliveries,
         admin::reports::audit,
         admin::reports::doctor,
+        service::events::list,
         service::token::issue,
         service::attempts::attempt,
         service::shoppers::create,
@@ -281,10 +288,12 @@ fn failure(codes: &[ErrorCode]) -> Response {
         );
     }
     if codes.iter().any(|code| code.status().as_u16() == 401) {
-        response = response.header(
-            "WWW-Authenticate",
-            header(Type::String, "`Bearer`; `Basic` with `invalid_client`"),
-        );
+        let scheme = if codes.contains(&ErrorCode::InvalidClient) {
+            "`Basic`"
+        } else {
+            "`Bearer`"
+        };
+        response = response.header("WWW-Authenticate", header(Type::String, scheme));
     }
     response.build()
 }

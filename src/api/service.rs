@@ -2,20 +2,21 @@
 //! checked in `api::access`.
 
 pub(super) mod attempts;
+pub(super) mod events;
 pub(super) mod shoppers;
 pub(super) mod token;
 
 use super::{
     access::Right,
-    router::{Endpoint, TOKEN_PATH, post},
+    router::{Endpoint, TOKEN_PATH, get, post},
 };
 use crate::{
     http::ErrorCode::{
-        self, BodyTooLarge, Busy, Ended, Forbidden, Internal, InvalidClient, InvalidJson,
-        InvalidRequest, InvalidScope, NotStarted, OutcomeUnknown, Paused, RequestTimeout,
-        SaleNotFound, SalePreparing, ShopperNotFound, SoldOut, TokenExpired, TokenInvalid,
-        TokenMissing, TooManyRequests, Unavailable, UnsupportedGrantType, UnsupportedMediaType,
-        ValidationFailed,
+        self, BadRequest, BodyTooLarge, Busy, Ended, EventsAhead, EventsGone, EventsOff, Forbidden,
+        Internal, InvalidClient, InvalidJson, InvalidRequest, InvalidScope, NotStarted,
+        OutcomeUnknown, Paused, RequestTimeout, SaleNotFound, SalePreparing, ShopperNotFound,
+        SoldOut, TokenExpired, TokenInvalid, TokenMissing, TooManyRequests, Unavailable,
+        UnsupportedGrantType, UnsupportedMediaType, ValidationFailed,
     },
     port::Scope,
 };
@@ -73,11 +74,27 @@ const ATTEMPTS: &[ErrorCode] = &[
     OutcomeUnknown,
 ];
 
+const EVENTS: &[ErrorCode] = &[
+    ValidationFailed,
+    BadRequest,
+    TokenMissing,
+    TokenInvalid,
+    TokenExpired,
+    Forbidden,
+    SaleNotFound,
+    EventsAhead,
+    EventsOff,
+    EventsGone,
+    Busy,
+    Unavailable,
+];
+
 /// All paths of programs, each but the first with the scope that it needs.
 #[rustfmt::skip] // a table
 pub(super) fn table() -> Vec<Endpoint> {
     vec![
         post("service_token", TOKEN_PATH, TOKEN, token::issue),
+        get("service_events", "/api/service/events", EVENTS, events::list).needs(Right::Scope(Scope::ReadEvents)),
         post("service_attempts", attempts::PATH, ATTEMPTS, attempts::attempt)
             .needs(Right::Scope(Scope::WriteAttempts))
             .mostly_refused(),

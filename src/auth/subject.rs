@@ -1,6 +1,6 @@
 //! What the shop's issuer calls somebody.
 
-/// Most characters of a subject (OpenID Connect Core, 2: `sub`).
+/// Most characters of a subject (`sub` of the `OpenID` Connect Core specification, section 2).
 const SUBJECT_CHARS: usize = 255;
 
 /// Whether a text can be a subject.

@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{
     actions, audit, backup, dead_letters, doctor, export, import, migrate, openapi, order, product,
-    sale, seed, serve, stress, target::Target, user, work,
+    sale, seed, serve, stress, target::Target, user, webhook, work,
 };
 use crate::config::Intent;
 
@@ -24,6 +24,7 @@ pub(super) enum Command {
     Export(export::Export),
     Import(import::Import),
     User(user::User),
+    Webhook(webhook::Webhook),
     Doctor(doctor::Doctor),
     Stress(stress::Stress),
     Openapi(openapi::Openapi),
@@ -44,6 +45,7 @@ impl Command {
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
             Self::Doctor(doctor) => Some(&doctor.target),
             Self::User(user) => Some(&user.target),
+            Self::Webhook(webhook) => Some(&webhook.target),
             Self::Work(_)
             | Self::Backup(_)
             | Self::Export(_)

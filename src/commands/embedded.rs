@@ -9,7 +9,7 @@ use anyhow::Context;
 
 use super::{
     target::must_hold_data,
-    work::{new_id, spawn_worker},
+    work::{new_id, spawn_worker, start_events},
 };
 use crate::{
     api::Node,
@@ -21,7 +21,10 @@ use crate::{
         embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     },
     lifecycle::Lifecycle,
-    port::{AccountStore, Administration, Ledger, NodeKind, PartitionOwners, Ports, SaleListing},
+    port::{
+        AccountStore, Administration, Ledger, NodeKind, PartitionOwners, Ports, SaleListing,
+        Webhooks,
+    },
     terminal::{Plain, say},
 };
 
@@ -62,6 +65,8 @@ pub(super) async fn start(
     let worker = if config.worker.enabled {
         let mut config = config.clone();
         GROUP.clone_into(&mut config.kafka.consumer_group);
+        let receivers = (None, running.webhooks());
+        start_events(lifecycle, &config, &running.ports(), receivers, &id).await?;
         Some(spawn_worker(lifecycle, &config, running.ports(), &id))
     } else {
         tracing::warn!(
@@ -204,6 +209,11 @@ impl Running {
 
     /// The ledger as operators use it.
     pub(super) fn administration(&self) -> Arc<dyn Administration> {
+        self.engines.ledger.clone()
+    }
+
+    /// The endpoints of webhooks.
+    pub(super) fn webhooks(&self) -> Arc<dyn Webhooks> {
         self.engines.ledger.clone()
     }
 

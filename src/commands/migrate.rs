@@ -27,7 +27,7 @@ use crate::{
 /// Bring the database's schema and Kafka's topics up to date
 ///
 /// Creates the database if it is missing and the role may do so, applies its missing migrations (each in one transaction), and
-/// creates the topics of the attempts and of the dead letters if they are missing. Run it as a job before `serve`
+/// creates the topics of the attempts, of the dead letters and, with KAFKA_TOPIC_EVENTS, of the events if they are missing. Run it as a job before `serve`
 /// and `work` of a new version start; running it again, or twice at once, does no harm.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help

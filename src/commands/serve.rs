@@ -155,6 +155,7 @@ fn of_process(config: &Config, embedded: &embedded::Running) -> (Ports, Backoffi
     let backoffice = Backoffice {
         accounts: embedded.accounts(),
         administration: embedded.administration(),
+        webhooks: embedded.webhooks(),
         doctor: doctor::report_of_data_file(config, embedded.ports()),
         figures: Arc::new(MemoryFigures::default()),
         owners: embedded.owners(),
@@ -171,6 +172,7 @@ async fn on_servers(
     let backoffice = Backoffice {
         accounts: ledger.clone(),
         administration: ledger.clone(),
+        webhooks: ledger.clone(),
         doctor: doctor::report_of_servers(config),
         figures: gate,
         owners: ledger,

@@ -18,6 +18,7 @@ const EMBEDDED: &[&str] = &[
 const WORKER: &[&str] = &[
     "trace.",
     "worker.",
+    "events.",
     "server.max_connections",
     "server.max_buffered_mib",
     "server.metrics_",
@@ -38,12 +39,12 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
         Command::Serve(serve) if serve.is_embedded() => {
             vec![EMBEDDED, WORKER, SEED, &["server.", "auth.", "limits."]]
         }
-        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits."]],
+        Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits.", "events."]],
         Command::Work(_) => vec![SERVERS, WORKER],
         Command::Migrate(migrate) => vec![if migrate.is_embedded() {
             EMBEDDED
         } else {
-            &["postgres.", "kafka."]
+            &["postgres.", "kafka.", "events.enabled"]
         }],
         Command::Seed(seed) => vec![
             if seed.is_embedded() {
@@ -66,6 +67,14 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
                 &[]
             };
             vec![target(user.is_embedded()), &["operator."], hashes]
+        }
+        Command::Webhook(webhook) => {
+            let ledger: &[&str] = if webhook.is_embedded() {
+                EMBEDDED
+            } else {
+                &["postgres."]
+            };
+            vec![ledger, &["operator.", "events."]]
         }
         Command::Backup(_) => vec![EMBEDDED],
         Command::Export(_) => vec![EMBEDDED, &["worker."]],

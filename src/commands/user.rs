@@ -1,8 +1,9 @@
 //! `flashsale user`: the accounts of those who run the shop, and whatever an operator does to an account.
 
 mod action_log;
-mod export;
+mod person;
 mod print;
+mod program;
 mod secret;
 
 use std::sync::Arc;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{Args, Subcommand, builder::PossibleValuesParser, builder::TypedValueParser};
 
-use self::{action_log::ActionLog, secret::NewPassword};
+use self::{action_log::ActionLog, person::PersonStep, program::ProgramStep, secret::NewPassword};
 use super::{connect, embedded, operator::plain, target::Target};
 use crate::{
     auth::{
-        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk, erase_person,
+        OperatorsAccount, Passwords, RESET_LIFETIME, ResetToken, ServiceAccountDesk,
         raise_lost_mark,
     },
     clock::{Clock, SystemClock},
@@ -111,23 +112,10 @@ enum Step {
         #[command(flatten)]
         password: NewPassword,
     },
-    /// Set what a program of the shop may do, and end its tokens
-    Scopes {
-        username: String,
-        /// orders:settle, attempts:write, events:read, shoppers:write, separated by commas
-        scopes: Scopes,
-    },
-    /// Print everything that is stored of a person, as JSON
-    Export { username: String },
-    /// Erase a person: orders and attempts stay under the account's id; name, address, password and external identity go, also from the action log
-    Erase {
-        username: String,
-        /// Also the last admin that is enabled
-        #[arg(long)]
-        force: bool,
-    },
-    /// Replace the client secret of a program of the shop; the new one is printed once, and the program's tokens end
-    Secret { username: String },
+    #[command(flatten)]
+    Program(ProgramStep),
+    #[command(flatten)]
+    Person(PersonStep),
 }
 
 fn new_role() -> impl TypedValueParser<Value = Role> {
@@ -228,40 +216,19 @@ impl Step {
                 ..
             } => {
                 anyhow::ensure!(role == Role::Service, "--scopes is for --role service");
-                let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let made = desk.make(&username, scopes, accounts.above, &entry);
-                let (account, secret) = made.await?;
-                print::service(&account, "made", Some(&secret), json)
+                let (above, entry) = (accounts.above, accounts.log.entry());
+                program::add(&accounts.desk(), &username, scopes, above, &entry, json).await
             }
-            Self::Scopes { username, scopes } => {
-                let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let id = accounts.find(&username).await?.id;
-                let account = desk.set_scopes(id, scopes, &entry).await?;
-                print::service(&account, "changed", None, json)
+            Self::Program(step) => {
+                let (user, log) = (accounts.find(step.username()).await?, &accounts.log);
+                step.run(&accounts.desk(), user.id, &log.entry(), json)
+                    .await
             }
-            Self::Secret { username } => {
-                let (desk, entry) = (accounts.desk(), accounts.log.entry());
-                let id = accounts.find(&username).await?.id;
-                let (account, secret) = desk.renew_secret(id, &entry).await?;
-                print::service(&account, "has another secret", Some(&secret), json)
-            }
-            Self::Export { username } => {
-                let user = accounts.find(&username).await?;
-                export::print(
-                    accounts.store.as_ref(),
-                    accounts.log.actions.as_ref(),
-                    user.id,
-                )
-                .await
-            }
-            Self::Erase { username, force } => {
-                let user = accounts.find(&username).await?;
-                if !force {
-                    accounts.keep_an_admin(&user).await?;
-                }
-                let entry = accounts.log.entry();
-                let erased = erase_person(accounts.store.as_ref(), user.id, &entry).await?;
-                print::erased(user.id, &erased.context("the account is gone")?, json)
+            Self::Person(step) => {
+                let user = accounts.find(step.username()).await?;
+                accounts.keep_an_admin_for(&step, &user).await?;
+                let (store, log) = (accounts.store.as_ref(), &accounts.log);
+                step.run(store, log, user.id, json).await
             }
             Self::Add {
                 username,
@@ -384,6 +351,14 @@ impl Accounts {
             Registration::UsernameTaken => anyhow::bail!("the username is taken"),
             Registration::EmailTaken => anyhow::bail!("the e-mail address is taken"),
         }
+    }
+
+    /// The same before an erasure, unless that is forced.
+    async fn keep_an_admin_for(&self, step: &PersonStep, user: &StoredUser) -> anyhow::Result<()> {
+        if step.needs_another_admin() {
+            self.keep_an_admin(user).await?;
+        }
+        Ok(())
     }
 
     /// Fails if this account is the last admin that is enabled: nobody could make operators over HTTP any more.

@@ -11,9 +11,12 @@ use crate::{
     api::{self, Node, Probes, Readiness, RunningWorker},
     clock::SystemClock,
     config::Config,
+    engine::kafka::KafkaEvents,
+    events::{Publisher, PublisherSettings, Receivers, webhooks::client_options},
     lifecycle::Lifecycle,
     order::{Worker, WorkerSettings},
-    port::{NodeKind, Ports},
+    outgoing::HttpClient,
+    port::{EventTopic, NodeKind, Ports, Webhooks},
     telemetry,
 };
 
@@ -38,7 +41,7 @@ impl Work {
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
         export_traces(&lifecycle, &config, "worker")?;
-        let (ports, _, figures) = connect::with_rights(&config, lifecycle.stop()).await?;
+        let (ports, ledger, figures) = connect::with_rights(&config, lifecycle.stop()).await?;
 
         let lag = api::watch_settlement(&lifecycle, ports.clone());
         let readiness = Readiness::new(
@@ -61,6 +64,9 @@ impl Work {
         }
 
         let id = new_id(NodeKind::Worker);
+        let topic = KafkaEvents::new(&config.kafka)?;
+        let topic = topic.map(|topic| Arc::new(topic) as Arc<dyn EventTopic>);
+        start_events(&lifecycle, &config, &ports, (topic, ledger), &id).await?;
         let worker = spawn_worker(&lifecycle, &config, ports, &id);
         let node = Node {
             id,
@@ -97,6 +103,37 @@ pub(super) fn new_id(kind: NodeKind) -> String {
         NodeKind::Embedded => "embedded",
     };
     format!("{kind}-{}", Uuid::now_v7())
+}
+
+/// Starts to deliver events as a task of the process with this id or, if that is off, has the ledger record none.
+pub(super) async fn start_events(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    ports: &Ports,
+    (topic, webhooks): (Option<Arc<dyn EventTopic>>, Arc<dyn Webhooks>),
+    id: &str,
+) -> anyhow::Result<()> {
+    if !config.events.enabled {
+        ports.ledger.record_events(false).await?;
+        return Ok(());
+    }
+    let settings = PublisherSettings {
+        group: config.kafka.consumer_group.clone(),
+        id: id.to_owned(),
+        lease: config.worker.lease,
+        retention: config.events.retention,
+    };
+    let options = client_options(config.events.private_networks);
+    let receivers = Receivers {
+        topic,
+        webhooks,
+        client: tokio::task::spawn_blocking(move || HttpClient::new(options)).await??,
+    };
+    let (ledger, clock) = (ports.ledger.clone(), Arc::clone(&ports.clock));
+    let publisher = Publisher::new(ledger, clock, receivers, &settings);
+    let stop = lifecycle.stop().clone();
+    lifecycle.spawn("events", publisher.run(stop));
+    Ok(())
 }
 
 /// Starts the consumer as a task of the process with this id.

@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    AuthConfig, Config, ConfigErrors, EmbeddedConfig, ExchangeConfig, ExternalConfig,
+    AuthConfig, Config, ConfigErrors, EmbeddedConfig, EventsConfig, ExchangeConfig, ExternalConfig,
     IssuerAlgorithm, KafkaConfig, LimitsConfig, MetricsAddress, OperatorConfig, PagesConfig,
     Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
     SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig, TlsMode,
@@ -68,6 +68,7 @@ fn config(sources: &Sources, used: &[&str]) -> Result<(Config, Vec<String>), Con
         limits: limits(&mut read, production),
         sale: sale(&mut read),
         worker: worker(&mut read),
+        events: events(&mut read),
         operator: OperatorConfig {
             name: read.optional("operator.name"),
         },
@@ -188,6 +189,22 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
             "must differ from the topic of the attempts",
         );
     }
+    let events_topic = read.optional("kafka.events_topic");
+    let events_topic = events_topic.map(|_| read.topic("kafka.events_topic"));
+    if let Some(events) = &events_topic {
+        if *events == topic || *events == dead_letter_topic {
+            read.problem(
+                "kafka.events_topic",
+                "must differ from the topics of attempts and dead letters",
+            );
+        }
+        if !read.text("events.enabled").eq_ignore_ascii_case("true") {
+            read.problem(
+                "kafka.events_topic",
+                "is of no use while no events are recorded: set EVENTS_ENABLED=true",
+            );
+        }
+    }
     let brokers = read.servers("kafka.brokers", KAFKA_PORT);
     let hosts: Vec<_> = brokers.iter().map(|(host, _)| host.as_str()).collect();
     let tls = tls::read(read, "kafka", &hosts, production);
@@ -210,6 +227,7 @@ fn kafka(read: &mut Reader, production: bool) -> KafkaConfig {
         client_id: read.required("kafka.client_id"),
         topic,
         dead_letter_topic,
+        events_topic,
         consumer_group: read.required("kafka.consumer_group"),
         partitions: read.number("kafka.partitions", 1..=10_000),
         replication_factor: read.number("kafka.replication_factor", 1..=100),
@@ -469,6 +487,15 @@ fn worker(read: &mut Reader) -> WorkerConfig {
         port: Some(port).filter(|port| *port != 0),
         lease: read.secs("worker.lease_secs", 1..=3_600),
         pending_age: read.secs("worker.pending_age_secs", 1..=3_600),
+    }
+}
+
+fn events(read: &mut Reader) -> EventsConfig {
+    let days = read.number::<u32>("events.retention_days", 1..=90);
+    EventsConfig {
+        enabled: read.flag("events.enabled"),
+        retention: Duration::from_hours(24 * u64::from(days)),
+        private_networks: read.flag("events.webhooks_to_private_networks"),
     }
 }
 

@@ -13,6 +13,7 @@ mod beside;
 mod connect;
 mod directory;
 mod ended;
+mod events;
 pub mod export;
 mod external_identities;
 mod gate;
@@ -37,6 +38,7 @@ mod store;
 mod users;
 mod values;
 mod wal;
+mod webhooks;
 
 pub use beside::{LedgerBeside, copy};
 pub use directory::DataDirectory;

@@ -8,6 +8,7 @@ mod connect_error;
 mod connection;
 mod dead_letters;
 mod error_table;
+mod events;
 mod failure;
 pub mod inspect;
 mod message;
@@ -28,6 +29,7 @@ use futures::future::{join_all, try_join_all};
 use rskafka::client::partition::{Compression, OffsetAt};
 
 pub use connect_error::ConnectError;
+pub use events::KafkaEvents;
 pub use topics::{CreatedTopics, create_topics};
 
 use crate::{

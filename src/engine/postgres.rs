@@ -12,6 +12,7 @@ mod audit;
 mod connect;
 mod crowd;
 mod ended;
+mod events;
 mod external_identities;
 mod failure;
 mod identity;
@@ -37,6 +38,7 @@ mod unnamed;
 mod users;
 mod values;
 mod watch;
+mod webhooks;
 
 pub use connect::ConnectError;
 pub use crowd::Crowd;

@@ -398,6 +398,7 @@ mod tests {
             created_at: DateTime::UNIX_EPOCH,
             disabled_at: None,
             tokens_valid_from: None,
+            external_identity: None,
         })
     }
 

@@ -29,6 +29,8 @@ pub struct ApiError {
     retry_after: Option<u64>,
     /// Of a sale that has not started: its start, and the server's time.
     starts: Option<Box<Starts>>,
+    /// Of events that are not kept: the number of the first one that is.
+    first_sequence: Option<u64>,
 }
 
 /// When a sale starts, and what the server's time is, both as they are written in answers.
@@ -61,6 +63,10 @@ pub struct ErrorBody<'a> {
     #[serde(rename = "serverTime", skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime, example = "2023-12-31T23:59:30.000Z")]
     server_time: Option<&'a str>,
+    /// With `events_gone`: the number of the first event that is kept.
+    #[serde(rename = "firstSequence", skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = 57)]
+    first_sequence: Option<u64>,
 }
 
 /// The same for `Accept: application/problem+json` (RFC 9457).
@@ -88,6 +94,7 @@ impl ApiError {
             allow: None,
             retry_after: None,
             starts: None,
+            first_sequence: None,
         }
     }
 
@@ -101,6 +108,15 @@ impl ApiError {
                 at: timestamp(at),
                 server_time: timestamp(now),
             })),
+            ..self
+        }
+    }
+
+    /// The same of events, with the number of the first one that is kept.
+    #[must_use]
+    pub fn with_first_sequence(self, number: u64) -> Self {
+        Self {
+            first_sequence: Some(number),
             ..self
         }
     }
@@ -156,6 +172,7 @@ impl ApiError {
                 .starts
                 .as_ref()
                 .map(|starts| starts.server_time.as_str()),
+            first_sequence: self.first_sequence,
         }
     }
 

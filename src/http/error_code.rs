@@ -84,7 +84,12 @@ error_codes! {
     NotAllowed = "not_allowed", CONFLICT, "Conflict", "What it is now does not allow this change.";
     OverlappingSale = "overlapping_sale", CONFLICT, "Conflict", "Another sale of the product is in this window.";
     SkuTaken = "sku_taken", CONFLICT, "Conflict", "Another product has this SKU.";
+    /// A consumer is ahead of the ledger.
+    EventsAhead = "events_ahead", CONFLICT, "Conflict", "The sale has not that many events.";
+    EventsOff = "events_off", CONFLICT, "Conflict", "Events are not recorded (EVENTS_ENABLED).";
     Ended = "ended", GONE, "Gone", "Flash sale has ended.";
+    /// Events that a consumer asks for.
+    EventsGone = "events_gone", GONE, "Gone", "The events after this one are not kept any more, or were never recorded.";
     Stale = "stale", PRECONDITION_FAILED, "Precondition Failed", "It was changed since: If-Match does not name the current version.";
     BodyTooLarge = "body_too_large", PAYLOAD_TOO_LARGE, "Payload Too Large", "The body is larger than 16 KiB.";
     UnsupportedMediaType = "unsupported_media_type", UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type",

@@ -3,6 +3,15 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// Which addresses a client may connect to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AddressPolicy {
+    /// All. For URLs from the configuration.
+    Any,
+    /// Only addresses of the public Internet. For URLs that operators of the shop type in.
+    PublicOnly,
+}
+
 /// True for an address that is globally reachable. An IPv6 address that carries an IPv4 address counts as that one.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {

@@ -12,7 +12,7 @@ use std::{
 use async_trait::async_trait;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use super::{AddressPolicy, RequestError, address};
+use super::address::{self, AddressPolicy};
 
 /// Looks up names.
 #[async_trait]
@@ -79,15 +79,12 @@ impl Resolve for Checked {
     }
 }
 
-/// The refusal among the causes of an error, if it is one.
-pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<RequestError> {
+/// The host and the address of the refusal among the causes of an error, if it is one.
+pub(super) fn refusal(error: &(dyn Error + 'static)) -> Option<(String, IpAddr)> {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(refused) = error.downcast_ref::<Refused>() {
-            return Some(RequestError::NotPublic {
-                host: refused.host.clone(),
-                address: refused.address,
-            });
+            return Some((refused.host.clone(), refused.address));
         }
         cause = error.source();
     }

@@ -9,6 +9,7 @@ mod consumer_group;
 mod credentials;
 mod dead_letter_decisions;
 mod ended_orders;
+mod events;
 mod external_identities;
 mod personal_data;
 mod probe;
@@ -24,6 +25,10 @@ pub use consumer_group::{ConsumerGroup, Lease, Member, Position, SeekOutcome};
 pub use credentials::{Credentials, PasswordHashOutcome, StoredUser};
 pub use dead_letter_decisions::DeadLetterDecisions;
 pub use ended_orders::{EndedOrder, EndedOrders};
+pub use events::{
+    EventBatch, EventFeed, EventOrder, EventPage, EventPositions, EventSubject, EventTerms,
+    EventType, PendingEvents,
+};
 pub use external_identities::{ExternalAccount, ExternalIdentities, external_name};
 pub use personal_data::{Erasure, ExternalIdentity, PersonRecord, PersonalData, erased_name};
 pub use probe::LedgerProbe;
@@ -46,6 +51,8 @@ pub trait Ledger:
     + CommittedOffsets
     + Withdrawals
     + EndedOrders
+    + EventFeed
+    + EventPositions
     + DeadLetterDecisions
     + LedgerAudit
     + LedgerProbe

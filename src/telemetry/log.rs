@@ -38,6 +38,8 @@ pub fn start_logging(config: &TelemetryConfig) {
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Else a line that cannot be written panics, as when a log collector dies.
+        .log_internal_errors(false)
         .with_ansi(is_terminal);
     // A second call in one process, as in tests, keeps the first logger.
     let _ = if config.json {

@@ -175,6 +175,18 @@ table! {
         WITHDRAWALS_COMPLETED = "flashsale_withdrawals_completed_total" Counter, "withdrawals", ["result"],
             "Withdrawals that an API node left to the sale controller: applied or refused.";
     }
+    "Events" {
+        EVENTS_UNPUBLISHED = "flashsale_events_unpublished" Gauge, "events", ["consumer"],
+            "Events that a consumer (topic) has not got yet, as the worker that publishes them saw them last.";
+        EVENTS_PUBLISHED = "flashsale_events_published_total" Counter, "events", ["consumer"],
+            "Events that were published.";
+        EVENT_FAILURES = "flashsale_event_failures_total" Counter, "tries", ["consumer"],
+            "Tries to publish events that failed and are repeated.";
+        EVENTS_LOST = "flashsale_events_lost_total" Counter, "events", [],
+            "Events that were removed, after their time, before a consumer got them.";
+        WEBHOOK_REQUESTS = "flashsale_webhook_requests_total" Counter, "requests", ["outcome"],
+            "Requests to webhooks: accepted, failed, or gone (410).";
+    }
     "Accounts" {
         LOGINS = "flashsale_logins_total" Counter, "logins", ["outcome"],
             "Logins: ok, wrong_credentials, too_many and others.";

@@ -103,26 +103,11 @@ fn without(name: &str) -> Value {
     changed
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_issuer_did_not_sign_for_this_service_is_refused() {
-    let keys = [
-        SigningKey::rsa("rsa"),
-        SigningKey::ec("ec"),
-        SigningKey::ed("ed"),
-    ];
-    let [rsa, ec, ed] = &keys;
-    let issuer = TestIssuer::start(&keys.each_ref()).await;
-    let system = OneProcess::start().await;
-    let api = system.serve_as(&issuer.environment()).await;
-    wait_until_taken(&api, &ed.token("somebody")).await;
+/// Tokens of the issuer that say something wrong, each with what it is.
+fn not_signed_for_us(keys: &[SigningKey; 3]) -> Vec<(&'static str, String)> {
     let now = chrono::Utc::now().timestamp();
-    let signed = |claims: &Value| ed.sign(&ed.header(), claims);
-    let header = |alg: &str, key: &SigningKey| json!({"typ": "JWT", "alg": alg, "kid": key.id});
-    let forged = |key: &SigningKey, by: &SigningKey| by.sign(&key.header(), &claims("victim"));
-    let mut bent = ed.token("victim");
-    let last = bent.pop().unwrap();
-    bent.push(if last == 'A' { 'E' } else { 'A' });
-    let mut refused = vec![
+    let signed = |claims: &Value| keys[2].sign(&keys[2].header(), claims);
+    vec![
         (
             "another issuer",
             signed(&with("iss", json!("https://accounts.other.example"))),
@@ -144,6 +129,18 @@ async fn what_the_issuer_did_not_sign_for_this_service_is_refused() {
         ("a subject that is a number", signed(&with("sub", json!(7)))),
         ("no expiry", signed(&without("exp"))),
         ("not yet", signed(&with("nbf", json!(now + 120)))),
+    ]
+}
+
+/// Tokens that the issuer did not sign, or not as it says.
+fn forged(keys: &[SigningKey; 3]) -> Vec<(&'static str, String)> {
+    let [rsa, ec, ed] = keys;
+    let header = |alg: &str, key: &SigningKey| json!({"typ": "JWT", "alg": alg, "kid": key.id});
+    let forged = |key: &SigningKey, by: &SigningKey| by.sign(&key.header(), &claims("victim"));
+    let mut bent = ed.token("victim");
+    let last = bent.pop().unwrap();
+    bent.push(if last == 'A' { 'E' } else { 'A' });
+    let mut refused = vec![
         (
             "another key of the same kind",
             forged(ed, &SigningKey::ed("ed")),
@@ -190,7 +187,7 @@ async fn what_the_issuer_did_not_sign_for_this_service_is_refused() {
         ("nothing", String::new()),
         ("two dots", "..".to_owned()),
     ];
-    for key in &keys {
+    for key in keys {
         for alg in ["HS256", "HS384", "HS512"] {
             let header = header(alg, key);
             let token = issuer::with_hmac(&header, &claims("victim"), &key.public_bytes());
@@ -201,7 +198,24 @@ async fn what_the_issuer_did_not_sign_for_this_service_is_refused() {
             refused.push(("no signature", token));
         }
     }
-    for (what, token) in refused {
+    refused
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_issuer_did_not_sign_for_this_service_is_refused() {
+    let keys = [
+        SigningKey::rsa("rsa"),
+        SigningKey::ec("ec"),
+        SigningKey::ed("ed"),
+    ];
+    let ed = &keys[2];
+    let issuer = TestIssuer::start(&keys.each_ref()).await;
+    let system = OneProcess::start().await;
+    let api = system.serve_as(&issuer.environment()).await;
+    wait_until_taken(&api, &ed.token("somebody")).await;
+    let now = chrono::Utc::now().timestamp();
+    let signed = |claims: &Value| ed.sign(&ed.header(), claims);
+    for (what, token) in not_signed_for_us(&keys).into_iter().chain(forged(&keys)) {
         let (status, body) = exchange(&api, &token).await;
         assert_eq!(
             (status, &body["code"]),
@@ -347,25 +361,80 @@ async fn without_an_issuer_the_paths_are_unknown() {
     }
 }
 
-async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithPrograms>() {
-    let system = S::start().await;
-    let environment = [("EXTERNAL_ISSUER", issuer::NAME)];
-    let api = system.serve_as(&environment).await;
-    let worker = system.worker().await;
-    let (sale, product) = system.sale(3).await;
-    api.wait_until_open(&system, sale).await;
-    let program = service_token(&system, &api, "shoppers:write,attempts:write").await;
+/// Requests of a program that are not answered with an attempt or an account.
+async fn what_is_wrong_is_refused(api: &Api, program: &Shopper, sale: i64, id: &Value) {
+    let press = async |form: Value| {
+        let path = "/api/service/attempts";
+        api.post(path, Some(program), Some(form)).await
+    };
+    for (form, status, code) in [
+        (
+            json!({"saleId": sale, "subject": "nobody"}),
+            404,
+            "shopper_not_found",
+        ),
+        (
+            json!({"saleId": sale, "userId": "999999999"}),
+            404,
+            "shopper_not_found",
+        ),
+        (
+            json!({"saleId": sale, "userId": "x"}),
+            400,
+            "validation_failed",
+        ),
+        (json!({"saleId": sale}), 400, "validation_failed"),
+        (
+            json!({"saleId": sale, "subject": "customer-0", "userId": id}),
+            400,
+            "validation_failed",
+        ),
+        (json!({"subject": "customer-0"}), 400, "validation_failed"),
+        (
+            json!({"saleId": 0, "subject": "customer-0"}),
+            400,
+            "validation_failed",
+        ),
+    ] {
+        let (answered, body) = press(form.clone()).await;
+        assert_eq!(
+            (answered, body["code"].as_str()),
+            (status, Some(code)),
+            "{form}"
+        );
+    }
     let make = async |subjects: &[String]| {
         let form = json!({ "subjects": subjects });
-        api.post("/api/service/shoppers", Some(&program), Some(form))
+        api.post("/api/service/shoppers", Some(program), Some(form))
             .await
     };
-    let subjects: Vec<String> = (0..10_000).map(|n| format!("customer-{n}")).collect();
-    let (status, body) = make(&subjects).await;
-    assert_eq!(status, 200, "{body}");
-    let ids = body["data"]["userIds"].as_array().unwrap().clone();
-    assert_eq!(ids.len(), 10_000);
-    // Sent again, in another order and with one of them twice: the same accounts.
+    let too_many: Vec<String> = (0..10_001).map(|n| n.to_string()).collect();
+    for wrong in [
+        vec![],
+        vec![String::new()],
+        vec!["x".repeat(256)],
+        vec!["a\nb".to_owned()],
+        too_many,
+    ] {
+        assert_eq!(make(&wrong).await.0, 400);
+    }
+    let (status, body) = make(&vec!["\u{10ffff}".repeat(255); 10_000]).await;
+    assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
+}
+
+/// Subjects that are sent again, in another order and with one of them twice, have the accounts that they had.
+async fn made_once(
+    system: &impl System,
+    api: &Api,
+    program: &Shopper,
+    subjects: &[String],
+    ids: &[Value],
+) {
+    let make = async |subjects: &[String]| {
+        let form = json!({ "subjects": subjects });
+        api.post("/api/service/shoppers", Some(program), Some(form))
+            .await
+    };
     let mixed = [
         &subjects[9_999..],
         &subjects[..1],
@@ -395,7 +464,27 @@ async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithProgra
         10_001,
         "none is left over"
     );
+}
 
+async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithPrograms>() {
+    let system = S::start().await;
+    let environment = [("EXTERNAL_ISSUER", issuer::NAME)];
+    let api = system.serve_as(&environment).await;
+    let worker = system.worker().await;
+    let (sale, product) = system.sale(3).await;
+    api.wait_until_open(&system, sale).await;
+    let program = service_token(&system, &api, "shoppers:write,attempts:write").await;
+    let make = async |subjects: &[String]| {
+        let form = json!({ "subjects": subjects });
+        api.post("/api/service/shoppers", Some(&program), Some(form))
+            .await
+    };
+    let subjects: Vec<String> = (0..10_000).map(|n| format!("customer-{n}")).collect();
+    let (status, body) = make(&subjects).await;
+    assert_eq!(status, 200, "{body}");
+    let ids = body["data"]["userIds"].as_array().unwrap().clone();
+    assert_eq!(ids.len(), 10_000);
+    made_once(&system, &api, &program, &subjects, &ids).await;
     let press = async |form: Value| {
         let (status, body) = api
             .post("/api/service/attempts", Some(&program), Some(form))
@@ -408,8 +497,11 @@ async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithProgra
         (200, &json!("PENDING")),
         "{first:?}"
     );
-    let same = press(json!({"saleId": sale, "userId": ids[0]})).await;
-    assert_eq!(same.1["data"]["attemptId"], first.1["data"]["attemptId"]);
+    let repeated = press(json!({"saleId": sale, "userId": ids[0]})).await;
+    assert_eq!(
+        repeated.1["data"]["attemptId"],
+        first.1["data"]["attemptId"]
+    );
     // The shopper's own press is the same attempt.
     let shopper = Shopper::with_account(ids[0].as_str().unwrap().parse().unwrap());
     let own = api.attempt(sale, &shopper).await;
@@ -433,54 +525,7 @@ async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithProgra
         (unknown_sale.0, &unknown_sale.1["code"]),
         (404, &json!("sale_not_found"))
     );
-    for (form, status, code) in [
-        (
-            json!({"saleId": sale, "subject": "nobody"}),
-            404,
-            "shopper_not_found",
-        ),
-        (
-            json!({"saleId": sale, "userId": "999999999"}),
-            404,
-            "shopper_not_found",
-        ),
-        (
-            json!({"saleId": sale, "userId": "x"}),
-            400,
-            "validation_failed",
-        ),
-        (json!({"saleId": sale}), 400, "validation_failed"),
-        (
-            json!({"saleId": sale, "subject": "customer-0", "userId": ids[0]}),
-            400,
-            "validation_failed",
-        ),
-        (json!({"subject": "customer-0"}), 400, "validation_failed"),
-        (
-            json!({"saleId": 0, "subject": "customer-0"}),
-            400,
-            "validation_failed",
-        ),
-    ] {
-        let (answered, body) = press(form.clone()).await;
-        assert_eq!(
-            (answered, body["code"].as_str()),
-            (status, Some(code)),
-            "{form}"
-        );
-    }
-    let too_many: Vec<String> = (0..10_001).map(|n| n.to_string()).collect();
-    for wrong in [
-        vec![],
-        vec![String::new()],
-        vec!["x".repeat(256)],
-        vec!["a\nb".to_owned()],
-        too_many,
-    ] {
-        assert_eq!(make(&wrong).await.0, 400);
-    }
-    let (status, body) = make(&vec!["\u{10ffff}".repeat(255); 10_000]).await;
-    assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
+    what_is_wrong_is_refused(&api, &program, sale, &ids[0]).await;
 
     // A disabled account cannot buy, whoever presses.
     let (status, _) = api

@@ -12,6 +12,7 @@ mod contract;
 mod dead_letters;
 mod doctor;
 mod embedded;
+mod events;
 mod external;
 mod faults;
 mod http;

@@ -104,6 +104,75 @@ async fn is_good(api: &Api, shopper: &Shopper) -> bool {
     status == 400
 }
 
+/// By the command line, in a reason and as the person whose account is changed.
+async fn operators_write_of_the_person(system: &impl WithPrograms) {
+    command(
+        system,
+        &[
+            "user",
+            "passwd",
+            "ada-lovelace",
+            "--reset-token",
+            "--reason",
+            "asked by ada.lovelace@EXAMPLE.com",
+        ],
+    )
+    .await;
+    command(system, &["user", "disable", "ada-lovelace"]).await;
+    command(system, &["user", "enable", "ada-lovelace"]).await;
+}
+
+/// Over HTTP, with an answer that is kept with its key. The second reason names another person.
+async fn an_operator_gives_reasons(api: &Api, admin: &Shopper, sale: i64) {
+    let pause = json!({"reason": "complaint of ada.lovelace@example.com"});
+    let paused = api
+        .http
+        .post(format!("{}/api/admin/sales/{sale}/pause", api.url));
+    let paused = paused
+        .bearer_auth(&admin.token)
+        .header("Idempotency-Key", "\"ada.lovelace@example.com\"");
+    assert!(
+        paused
+            .json(&pause)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    );
+    let note = json!({"reason": "no word of joada.lovelace@example.com"});
+    let resumed = api
+        .post(
+            &format!("/api/admin/sales/{sale}/resume"),
+            Some(admin),
+            Some(note),
+        )
+        .await;
+    assert!([200, 202].contains(&resumed.0), "{resumed:?}");
+}
+
+/// What the ledger has after an erasure.
+async fn what_stays(system: &impl System, ada: &Shopper) {
+    let reasons = "SELECT count(*) FROM admin_actions WHERE reason LIKE '%lovelace%'";
+    assert_eq!(system.number(reasons).await, 1, "that of the other person");
+    let erased = format!(
+        "SELECT count(*) FROM users WHERE id = {} AND username = 'erased:{}' AND disabled_at IS NOT NULL",
+        ada.id, ada.id
+    );
+    assert_eq!(system.number(&erased).await, 1);
+    assert_eq!(
+        system
+            .number(&format!(
+                "SELECT count(*) FROM orders WHERE user_id = {} AND status = 'SUCCESS'",
+                ada.id
+            ))
+            .await,
+        1
+    );
+    let entries = "SELECT count(*) FROM admin_actions WHERE action = 'erase_user'";
+    assert_eq!(system.number(entries).await, 1);
+}
+
 async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: Searched>() {
     let system = S::start().await;
     let (here, there) = (system.serve().await, system.another_node().await);
@@ -125,48 +194,10 @@ async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: 
         })
         .await;
     }
-    // Operators wrote of the person, in a reason and in an answer that is kept with its key.
-    command(
-        &system,
-        &[
-            "user",
-            "passwd",
-            "ada-lovelace",
-            "--reset-token",
-            "--reason",
-            "asked by ada.lovelace@EXAMPLE.com",
-        ],
-    )
-    .await;
-    command(&system, &["user", "disable", "ada-lovelace"]).await;
-    command(&system, &["user", "enable", "ada-lovelace"]).await;
+    operators_write_of_the_person(&system).await;
     let ada = here.login("ada-lovelace", "correct horse").await;
     let admin = system.shoppers(1).await.remove(0).with_role(Role::Admin);
-    let pause = json!({"reason": "complaint of ada.lovelace@example.com"});
-    let paused = here
-        .http
-        .post(format!("{}/api/admin/sales/{sale}/pause", here.url));
-    let paused = paused
-        .bearer_auth(&admin.token)
-        .header("Idempotency-Key", "\"ada.lovelace@example.com\"");
-    assert!(
-        paused
-            .json(&pause)
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .is_success()
-    );
-    let note = json!({"reason": "no word of joada.lovelace@example.com"});
-    let resumed = here
-        .post(
-            &format!("/api/admin/sales/{sale}/resume"),
-            Some(&admin),
-            Some(note),
-        )
-        .await;
-    assert!([200, 202].contains(&resumed.0), "{resumed:?}");
+    an_operator_gives_reasons(&here, &admin, sale).await;
 
     let export = command(&system, &["user", "export", "ada-lovelace"]).await;
     assert_eq!(export["user"]["email"], "Ada.Lovelace@example.com");
@@ -207,24 +238,7 @@ async fn an_erased_person_is_in_no_table_key_or_record_and_their_order_stays<S: 
             .retain(|place| place != "admin_actions.reason" || text != "ada.lovelace@example.com");
         assert!(places.is_empty(), "{text}: {places:?}");
     }
-    let reasons = "SELECT count(*) FROM admin_actions WHERE reason LIKE '%lovelace%'";
-    assert_eq!(system.number(reasons).await, 1, "that of the other person");
-    let erased = format!(
-        "SELECT count(*) FROM users WHERE id = {} AND username = 'erased:{}' AND disabled_at IS NOT NULL",
-        ada.id, ada.id
-    );
-    assert_eq!(system.number(&erased).await, 1);
-    assert_eq!(
-        system
-            .number(&format!(
-                "SELECT count(*) FROM orders WHERE user_id = {} AND status = 'SUCCESS'",
-                ada.id
-            ))
-            .await,
-        1
-    );
-    let entries = "SELECT count(*) FROM admin_actions WHERE action = 'erase_user'";
-    assert_eq!(system.number(entries).await, 1);
+    what_stays(&system, &ada).await;
     // The chain is whole, and the name is free again.
     let (_, audit) = here.get("/api/admin/audits", Some(&admin)).await;
     assert_eq!(audit["data"]["actionLog"]["broken"], Value::Null, "{audit}");

@@ -122,7 +122,6 @@ async fn programs_get_tokens_for_their_secret<S: WithPrograms>() {
         (200, &json!("shoppers:write")),
         "{body}"
     );
-    let token = of_answer(&body);
 
     let upper = secret.to_uppercase();
     for (fields, status, error) in [
@@ -177,7 +176,18 @@ async fn programs_get_tokens_for_their_secret<S: WithPrograms>() {
     // No password logs in to such an account, and its secret is none.
     let login = json!({"username": "shop-backend", "password": secret});
     assert_eq!(api.post("/api/auth/login", None, Some(login)).await.0, 401);
+}
 
+async fn changes_of_a_program_end_its_tokens<S: WithPrograms>() {
+    let system = S::start().await;
+    let api = system.serve_as(&[("EXTERNAL_ISSUER", issuer::NAME)]).await;
+    let secret = program(&system, "shop-backend", "shoppers:write,events:read").await;
+    let (id, good) = (
+        ("client_id", "shop-backend"),
+        ("client_secret", secret.as_str()),
+    );
+    let (_, body) = ask(&api, &[id, good]).await;
+    let token = of_answer(&body);
     let make = json!({"subjects": ["1"]});
     let used = async |token: &Shopper| {
         api.post("/api/service/shoppers", Some(token), Some(make.clone()))
@@ -246,6 +256,16 @@ async fn programs_get_tokens_for_their_secret_on_servers() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn programs_get_tokens_for_their_secret_in_one_process() {
     programs_get_tokens_for_their_secret::<OneProcess>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_a_program_end_its_tokens_on_servers() {
+    changes_of_a_program_end_its_tokens::<Servers>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_of_a_program_end_its_tokens_in_one_process() {
+    changes_of_a_program_end_its_tokens::<OneProcess>().await;
 }
 
 /// Every operation under /api/service that needs a token, as the OpenAPI document has them, so that a new one is looked at, too.
@@ -362,11 +382,11 @@ async fn an_administrator_makes_and_changes_programs_over_http() {
         (&json!("feed-reader"), None)
     );
     let own = format!("{path}/{}", made["userId"].as_str().unwrap());
-    let patch = api
+    let changed = api
         .http
         .patch(format!("{}{own}", api.url))
         .bearer_auth(&admin.token);
-    let (status, body) = send(&api, patch.json(&json!({"scopes": ["orders:settle"]}))).await;
+    let (status, body) = send(&api, changed.json(&json!({"scopes": ["orders:settle"]}))).await;
     assert_eq!(
         (status, &body["data"]["scopes"]),
         (200, &json!(["orders:settle"])),

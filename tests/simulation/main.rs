@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod account_marks;
+mod events;
 mod steering;
 
 use std::{thread, time::Instant};

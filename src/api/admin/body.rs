@@ -8,6 +8,7 @@ mod product;
 mod sale;
 mod service_account;
 mod user;
+mod webhook;
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -20,6 +21,7 @@ pub use product::ProductBody;
 pub use sale::{BalanceBody, SaleBody, SaleDetailBody, SteeredBody, StockBody};
 pub use service_account::ServiceAccountBody;
 pub use user::UserBody;
+pub use webhook::{DeliveryBody, WebhookBody};
 
 /// A part of a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]

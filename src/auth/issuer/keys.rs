@@ -59,7 +59,10 @@ impl KeySet {
             .map_err(|error| format!("it is no set of keys: {error}"))?;
         let mut set = Self::default();
         for value in document.keys {
-            let name = value["kid"].as_str().unwrap_or("?");
+            let name = value
+                .get("kid")
+                .and_then(serde_json::Value::as_str)
+                .unwrap_or("?");
             let name: String = name.chars().take(64).collect();
             let key = serde_json::from_value::<Published>(value)
                 .map_err(|_| "is no key".to_owned())

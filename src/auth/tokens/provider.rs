@@ -1,5 +1,5 @@
 //! The cryptography of tokens for jsonwebtoken, on `ring`, which TLS uses anyway: HS256 for our own tokens, which are signed and verified
-//! here, and RS256, ES256 and EdDSA (Ed25519) for those of the shop's issuer, which are verified here and never signed.
+//! here, and RS256, ES256 and `EdDSA` (Ed25519) for those of the shop's issuer, which are verified here and never signed.
 //!
 //! A key belongs to one family of algorithms, and no other algorithm is ever used with it: a token that asks for HMAC cannot be
 //! verified with a public key, whatever its header says. There is no other algorithm in this program, and none that is no signature.
@@ -44,7 +44,7 @@ struct Rs256 {
     exponent: Vec<u8>,
 }
 
-/// ES256 or EdDSA.
+/// ES256 or `EdDSA`.
 struct Elliptic {
     algorithm: Algorithm,
     key: UnparsedPublicKey<Vec<u8>>,

@@ -154,6 +154,7 @@ mod tests {
             client_id: "doctor".to_owned(),
             topic: "attempts".to_owned(),
             dead_letter_topic: "attempts.dlq".to_owned(),
+            events_topic: None,
             consumer_group: "workers".to_owned(),
             partitions: 6,
             replication_factor: 3,

@@ -1,18 +1,23 @@
-//! Chooses the partition of a shopper's attempts in the same way as Kafka's default partitioner chooses it for the key, so
+//! Chooses the partition of a key in the same way as Kafka's default partitioner chooses it for the key, so
 //! that producers in other languages agree.
 
 use crate::ids::UserId;
 
 /// The partition of a shopper: the key is the user id in decimal digits.
 pub(super) fn partition_of(user: UserId, partitions: i32) -> i32 {
-    let positive = murmur2(user.to_string().as_bytes()) & 0x7fff_ffff;
+    partition_of_key(&user.to_string(), partitions)
+}
+
+/// The partition of a key.
+pub(super) fn partition_of_key(key: &str, partitions: i32) -> i32 {
+    let positive = murmur2(key.as_bytes()) & 0x7fff_ffff;
     #[allow(clippy::cast_possible_wrap)] // below 2^31 by the mask
     let hash = positive as i32;
     hash % partitions.max(1)
 }
 
 /// `MurmurHash2` with Kafka's seed: `org.apache.kafka.common.utils.Utils.murmur2`.
-#[allow(clippy::cast_possible_truncation)] // keys have about ten bytes
+#[allow(clippy::cast_possible_truncation)] // keys have at most 60 bytes
 fn murmur2(data: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;

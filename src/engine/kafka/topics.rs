@@ -22,7 +22,7 @@ const VISIBLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// For each topic: its name, its number of partitions, and whether this call created it.
 pub type CreatedTopics = Vec<(String, i32, bool)>;
 
-/// Creates the attempts' topic and the dead letters' topic if they are missing. An existing topic is never changed.
+/// Creates the topics of attempts, of dead letters and, if the settings name one, of events, if they are missing. An existing topic is never changed.
 pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, ConnectError> {
     let security = Security::new(config)?;
     let unreachable = |error: String| ConnectError::Unreachable(error);
@@ -39,7 +39,11 @@ pub async fn create_topics(config: &KafkaConfig) -> Result<CreatedTopics, Connec
         .controller_client()
         .map_err(|error| unreachable(error.to_string()))?;
     let mut topics = Vec::new();
-    for topic in [&config.topic, &config.dead_letter_topic] {
+    let events = config.events_topic.iter();
+    for topic in [&config.topic, &config.dead_letter_topic]
+        .into_iter()
+        .chain(events)
+    {
         #[allow(clippy::cast_possible_truncation)] // 10,000 ms
         let wait = CREATE_TIMEOUT.as_millis() as i32;
         let create =

@@ -30,6 +30,10 @@ pub const RIGHTS: &[&str] = &[
     "SELECT, INSERT, UPDATE ON released_orders",
     // Admission windows are deleted after the ledger was set back.
     "SELECT, UPDATE (remaining_stock, updated_at, admitted_from, admitted_until) ON flash_sales",
+    // Triggers number the events of a sale, and record them; old ones are removed.
+    "UPDATE (event_seq) ON flash_sales",
+    "SELECT, INSERT, DELETE ON event_batches, event_recording",
+    "SELECT, INSERT, UPDATE, DELETE ON event_positions, webhook_endpoints, webhook_deliveries",
     // Operators make and change products and sales, and end orders.
     "SELECT, INSERT, UPDATE (sku, name, description, image_url, price_cents, currency, prior_price_cents) ON products",
     "INSERT, UPDATE (product_id, start_time, end_time, initial_stock, state, paused_at, note) ON flash_sales",

@@ -95,6 +95,10 @@ pub enum ActionName {
     SetScopes,
     RenewSecret,
     EraseUser,
+    AddWebhook,
+    RemoveWebhook,
+    RotateWebhook,
+    ReplayWebhook,
     /// Written by a newer version of the program. This one never writes it.
     Unknown,
 }
@@ -127,6 +131,10 @@ impl ActionName {
             Self::SetScopes => "set_scopes",
             Self::RenewSecret => "renew_secret",
             Self::EraseUser => "erase_user",
+            Self::AddWebhook => "add_webhook",
+            Self::RemoveWebhook => "remove_webhook",
+            Self::RotateWebhook => "rotate_webhook",
+            Self::ReplayWebhook => "replay_webhook",
             Self::Unknown => "unknown",
         }
     }
@@ -134,7 +142,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 23] = [
+        const ALL: [ActionName; 27] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -158,6 +166,10 @@ impl ActionName {
             ActionName::SetScopes,
             ActionName::RenewSecret,
             ActionName::EraseUser,
+            ActionName::AddWebhook,
+            ActionName::RemoveWebhook,
+            ActionName::RotateWebhook,
+            ActionName::ReplayWebhook,
         ];
         let known = ALL.into_iter().find(|action| action.as_str() == name);
         known.unwrap_or(Self::Unknown)
@@ -172,7 +184,7 @@ pub struct Action {
     pub name: ActionName,
     /// The sale that it concerns, if it concerns one.
     pub sale: Option<SaleId>,
-    /// What was changed: `product:3`, `sale:5`, `order:<attempt id>`, `user:7`, `letter:<id>`.
+    /// What was changed: `product:3`, `sale:5`, `order:<attempt id>`, `user:7`, `letter:<id>`, `webhook:<id>`.
     pub target: String,
     pub actor: Actor,
     pub reason: String,

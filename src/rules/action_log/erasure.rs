@@ -139,8 +139,12 @@ pub(super) fn erased_entries(entry: &StoredAction) -> Vec<(i64, Hash)> {
         .as_deref()
         .and_then(|text| serde_json::from_str(text).ok())
         .unwrap_or_default();
-    let listed = after["entries"].as_array().map_or(&[][..], Vec::as_slice);
-    let read = |listed: &Value| Some((listed["id"].as_i64()?, unhex(listed["hash"].as_str()?)?));
+    let listed = after.get("entries").and_then(Value::as_array);
+    let listed = listed.map_or(&[][..], Vec::as_slice);
+    let read = |listed: &Value| {
+        let hash = listed.get("hash")?.as_str()?;
+        Some((listed.get("id")?.as_i64()?, unhex(hash)?))
+    };
     listed.iter().filter_map(read).collect()
 }
 

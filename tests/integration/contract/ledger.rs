@@ -9,6 +9,7 @@ mod cancelling;
 mod catalog;
 mod changes;
 mod ending;
+mod events;
 mod keys;
 mod leases;
 mod model;
@@ -77,6 +78,14 @@ macro_rules! suite {
                     an_attempt_that_lost_to_an_order_that_ended_got_nothing,
                     ended_orders_are_listed_sale_by_sale_up_to_the_limit,
                 }
+                events {
+                    orders_and_changes_are_events_in_their_order,
+                    an_attempt_that_is_settled_again_is_no_further_event,
+                    numbers_go_on_while_nothing_is_recorded,
+                    a_page_has_the_numbers_that_were_asked_for,
+                    positions_are_compared_and_set,
+                    old_events_are_removed_the_oldest_first,
+                }
                 terms {
                     a_change_of_units_is_a_new_version,
                     settling_is_no_change_of_terms,
@@ -133,6 +142,7 @@ macro_rules! sql_suite {
                 }
                 people {
                     a_service_account_has_scopes_and_a_secret_and_changes_end_its_tokens,
+                    service_accounts_are_listed_and_a_shopper_is_none,
                     a_subject_has_one_account_also_of_many_that_make_it_at_once,
                     a_subject_whose_account_was_deleted_gets_another_one,
                     an_erasure_leaves_nothing_of_a_person_and_the_log_proved,
@@ -156,6 +166,11 @@ macro_rules! sql_suite {
                     orders_written_by_hand_take_and_give_back_units,
                     stock_set_by_hand_must_tell_the_truth,
                     sales_of_one_product_cannot_overlap,
+                }
+                events {
+                    statements_by_hand_are_events,
+                    a_draft_has_no_events_until_it_is_published,
+                    an_undone_change_is_no_event,
                 }
                 auditing {
                     settled_attempts_are_paged_with_what_stands_of_them,

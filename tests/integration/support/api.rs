@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{process::Process, system::System};
 
-/// What signs the tokens of every test system.
+/// The secret of the tokens of every test system.
 pub const JWT_SECRET: &str = "a secret of the tests with more than 32 bytes";
 
 /// A running API.
@@ -172,9 +172,9 @@ impl Shopper {
     }
 }
 
-/// A token as the API makes them.
-fn token_of(user: i64, role: Role) -> String {
-    let tokens = Tokens::new(&AuthConfig {
+/// What signs the tokens of every test system.
+pub fn tokens() -> Tokens {
+    Tokens::new(&AuthConfig {
         jwt_secret: Secret::new(JWT_SECRET),
         jwt_secret_previous: None,
         token_ttl: Duration::from_hours(1),
@@ -183,9 +183,13 @@ fn token_of(user: i64, role: Role) -> String {
         password_threads: 1,
         password_queue: 1,
         password_blocklist: false,
-    });
+    })
+}
+
+/// A token as the API makes them.
+fn token_of(user: i64, role: Role) -> String {
     let user = UserId::new(user).unwrap();
-    tokens
+    tokens()
         .issue(user, &format!("user{user}"), role, Utc::now())
         .unwrap()
 }

@@ -355,6 +355,7 @@ pub fn config() -> KafkaConfig {
         client_id: "flashsale-tests".to_owned(),
         topic: String::new(),
         dead_letter_topic: String::new(),
+        events_topic: None,
         consumer_group: "flash-sale-worker-group".to_owned(),
         partitions: 3,
         replication_factor: replicas.parse().unwrap(),

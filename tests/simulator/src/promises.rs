@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use flashsale::{
     ids::{AttemptId, UserId},
     order::Refusal,
-    port::{GateStatus, LogEnds, Outcome, PurchaseResult, SaleStatus, ShopperResults},
+    port::{
+        EventSubject, EventType, GateStatus, LogEnds, Outcome, PurchaseResult, SaleStatus,
+        ShopperResults,
+    },
 };
 
 use super::{
@@ -18,6 +21,7 @@ use super::{
 pub(super) async fn judge(world: &World, became_quiet: bool) {
     let orders = world.ledger.orders(world.sale);
     stored(world, &orders);
+    events_tell_of_every_order(world, &orders);
     if became_quiet {
         balanced(world, &orders).await;
         results_agree(world, &orders).await;
@@ -83,6 +87,39 @@ fn stored(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
     by_attempt.dedup();
     if by_attempt.len() != orders.len() {
         world.broken("two orders of one attempt".to_owned());
+    }
+}
+
+/// Everything is published: the events of the sale are numbered without gaps, and from them alone follows which orders stand.
+fn events_tell_of_every_order(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
+    let mut told: BTreeMap<UserId, AttemptId> = BTreeMap::new();
+    let mut last = 0;
+    for batch in world.ledger.events(world.sale) {
+        if batch.first != last + 1 || batch.count() == 0 {
+            world.broken(format!("event {} follows event {last}", batch.first));
+        }
+        last = batch.last();
+        let EventSubject::Orders(about) = &batch.subject else {
+            continue;
+        };
+        for order in about {
+            let agrees = match batch.event_type {
+                EventType::OrderCreated => told.insert(order.user, order.attempt).is_none(),
+                _ => told.remove(&order.user) == Some(order.attempt),
+            };
+            if !agrees {
+                world.broken(format!(
+                    "{} of shopper {} is told twice, or of an order that does not stand",
+                    batch.event_type.name(),
+                    order.user
+                ));
+            }
+        }
+    }
+    if told != *orders {
+        world.broken(format!(
+            "events tell of the orders {told:?}, and there are {orders:?}"
+        ));
     }
 }
 

@@ -104,7 +104,24 @@ pub async fn a_service_account_has_scopes_and_a_secret_and_changes_end_its_token
         .unwrap()
         .unwrap();
     assert_eq!(Some(found.secret), secret(2));
+}
 
+pub async fn service_accounts_are_listed_and_a_shopper_is_none(bed: &impl SqlBed) {
+    let store = bed.accounts().await;
+    let read = scopes(&[Scope::ReadEvents]);
+    let secret = |byte| Some(SecretHash([byte; 32]));
+    let id = add(
+        &store,
+        "shop-backend",
+        "service:shop-backend",
+        Role::Service,
+    )
+    .await;
+    store
+        .set_service_access(id, read, secret(1))
+        .await
+        .unwrap()
+        .unwrap();
     let shopper = add(&store, "ada", "ada@example.com", Role::User).await;
     assert_eq!(
         store

@@ -1,6 +1,7 @@
 //! The ledger as a model: maps for tables, every call a transaction, and the constraints that the real ones have.
 
 mod changes;
+mod events;
 mod movements;
 mod port;
 
@@ -73,6 +74,7 @@ struct Tables {
     ended: Vec<EndedOrder>,
     /// Withdrawals of units, by id.
     movements: BTreeMap<MovementId, Movement>,
+    events: events::Events,
     leases: Leases,
     /// What shoppers are told, where no server keeps that.
     results: StoredResults,
@@ -111,9 +113,12 @@ impl ModelLedger {
     pub fn add_sale(&self, mut sale: SaleListing) {
         sale.window.start = sale.window.start.trunc_subsecs(3);
         sale.window.end = sale.window.end.trunc_subsecs(3);
+        let now = self.clock.now();
         let mut tables = self.tables();
+        let before = tables.before();
         tables.admitted.insert(sale.id, sale.window);
         tables.sales.insert(sale.id, sale);
+        tables.note_events(&before, now);
     }
 
     /// Makes the account of a shopper.
@@ -174,7 +179,9 @@ impl ModelLedger {
 
     /// As by a statement written by hand: the units that there are. False if fewer than the orders.
     pub fn set_initial_stock(&self, sale: SaleId, units: u64) -> bool {
+        let now = self.clock.now();
         let mut tables = self.tables();
+        let before = tables.before();
         let Some(row) = tables.sales.get_mut(&sale) else {
             return false;
         };
@@ -185,18 +192,22 @@ impl ModelLedger {
         row.initial_stock = units;
         row.remaining_stock = remaining;
         row.version += 1;
+        tables.note_events(&before, now);
         true
     }
 
     /// As by a statement written by hand: the shopper's order is gone. Its attempt, if there was one.
     pub fn end_order(&self, sale: SaleId, user: UserId) -> Option<AttemptId> {
+        let now = self.clock.now();
         let mut tables = self.tables();
+        let before = tables.before();
         let attempt = tables.orders.remove(&(sale, user))?;
         if let Some(row) = tables.sales.get_mut(&sale) {
             row.remaining_stock += 1;
         }
         let holder = Holder { user, attempt };
         tables.ended.push(EndedOrder { sale, holder });
+        tables.note_events(&before, now);
         Some(attempt)
     }
 

@@ -9,11 +9,11 @@ use flashsale::{
     port::{
         AccountChanges, AccountDirectory, AccountPage, AccountPosition, CommittedOffsets,
         ConsumerGroup, Credentials, DeadLetterDecision, DeadLetterDecisions, EndedOrder,
-        EndedOrders, FoundAccount, Holder, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe,
-        Member, Movement, MovementId, MovementMode, NewUser, Offset, Outcome, Partition,
-        PasswordHashOutcome, Position, Registration, Restock, SaleChange, SaleListing,
-        SaleListings, SaleSnapshot, SeekOutcome, SettleBatch, SettleError, SettledAttempt,
-        Settlement, Settling, StoredUser, Withdrawals,
+        EndedOrders, EventFeed, EventPage, EventPositions, FoundAccount, Holder, Lease, Ledger,
+        LedgerAudit, LedgerError, LedgerProbe, Member, Movement, MovementId, MovementMode, NewUser,
+        Offset, Outcome, Partition, PasswordHashOutcome, PendingEvents, Position, Registration,
+        Restock, SaleChange, SaleListing, SaleListings, SaleSnapshot, SeekOutcome, SettleBatch,
+        SettleError, SettledAttempt, Settlement, Settling, StoredUser, Withdrawals,
     },
 };
 
@@ -394,6 +394,49 @@ impl EndedOrders for RemoteLedger {
             async move { ledger.note_ended(&orders).await }
         };
         of_ledger(self.connection.call(what, describe, effect).await)
+    }
+}
+
+#[async_trait]
+impl EventFeed for RemoteLedger {
+    // What delivers events runs in tests/simulation/events.rs, on the model.
+
+    async fn events_after(
+        &self,
+        sale: SaleId,
+        after: u64,
+        limit: u32,
+    ) -> Result<Option<EventPage>, LedgerError> {
+        self.ledger.events_after(sale, after, limit).await
+    }
+}
+
+#[async_trait]
+impl EventPositions for RemoteLedger {
+    async fn record_events(&self, on: bool) -> Result<(), LedgerError> {
+        self.ledger.record_events(on).await
+    }
+
+    async fn pending_events(&self, consumer: &str) -> Result<Vec<PendingEvents>, LedgerError> {
+        self.ledger.pending_events(consumer).await
+    }
+
+    async fn event_positions(&self, consumer: &str) -> Result<BTreeMap<SaleId, u64>, LedgerError> {
+        self.ledger.event_positions(consumer).await
+    }
+
+    async fn advance_events(
+        &self,
+        consumer: &str,
+        sale: SaleId,
+        from: Option<u64>,
+        to: u64,
+    ) -> Result<bool, LedgerError> {
+        self.ledger.advance_events(consumer, sale, from, to).await
+    }
+
+    async fn prune_events(&self, before: DateTime<Utc>, limit: u32) -> Result<u64, LedgerError> {
+        self.ledger.prune_events(before, limit).await
     }
 }
 

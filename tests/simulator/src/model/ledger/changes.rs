@@ -20,11 +20,12 @@ impl ModelLedger {
         change: &SaleChange,
         now: DateTime<Utc>,
     ) -> Option<SaleListing> {
+        let at = self.clock.now();
         let mut tables = self.tables();
         let before = record(tables.sales.get(&sale)?);
         let after = lifecycle::apply(&before, change, now).ok()?;
         if after != before {
-            tables.store(&after);
+            tables.store(&after, at);
         }
         tables.sales.get(&sale).cloned()
     }
@@ -48,6 +49,7 @@ impl ModelLedger {
     }
 
     fn update(&self, sale: SaleId, change: impl FnOnce(&mut SaleListing)) {
+        let at = self.clock.now();
         let mut tables = self.tables();
         let Some(row) = tables.sales.get(&sale) else {
             return;
@@ -55,13 +57,15 @@ impl ModelLedger {
         let mut after = row.clone();
         change(&mut after);
         if after != *row {
-            tables.store(&record(&after));
+            tables.store(&record(&after), at);
         }
     }
 
     /// Ends an order; with `Restock::No` the sale loses the unit at the same moment. Its attempt, if there was one.
     pub fn cancel_order(&self, sale: SaleId, user: UserId, restock: Restock) -> Option<AttemptId> {
+        let now = self.clock.now();
         let mut tables = self.tables();
+        let before = tables.before();
         let attempt = tables.orders.remove(&(sale, user))?;
         if let Some(row) = tables.sales.get_mut(&sale) {
             match restock {
@@ -74,6 +78,7 @@ impl ModelLedger {
         }
         let holder = Holder { user, attempt };
         tables.ended.push(EndedOrder { sale, holder });
+        tables.note_events(&before, now);
         Some(attempt)
     }
 
@@ -97,7 +102,8 @@ impl ModelLedger {
 
 impl Tables {
     /// Every change of terms raises the version, and widens the time in which attempts are taken.
-    fn store(&mut self, after: &SaleRecord) {
+    fn store(&mut self, after: &SaleRecord, at: DateTime<Utc>) {
+        let before = self.before();
         let Some(row) = self.sales.get_mut(&after.id) else {
             return;
         };
@@ -112,6 +118,7 @@ impl Tables {
                 end: admitted.end.max(after.window.end),
             };
         }
+        self.note_events(&before, at);
     }
 }
 

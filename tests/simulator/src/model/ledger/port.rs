@@ -201,6 +201,7 @@ impl Settling for ModelLedger {
     }
 
     async fn settle(&self, batches: &[SettleBatch]) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let now = self.clock.now();
         let mut tables = self.tables();
         let mut moved = BTreeSet::new();
         let is_there = |batch: &SettleBatch| {
@@ -216,7 +217,9 @@ impl Settling for ModelLedger {
         if let Some(reached) = settlement::reached_before_set_back(batches, &decision) {
             tables.reached = tables.reached.max(reached.value());
         }
+        let before = tables.before();
         tables.write_down(&decision);
+        tables.note_events(&before, now);
         for batch in batches {
             tables.leases.move_to(&batch.position, batch.to, batch.last);
         }
@@ -313,7 +316,12 @@ impl Withdrawals for ModelLedger {
         if self.damaged.load(Ordering::Relaxed) {
             return Err(LedgerError("the action log is damaged".to_owned()));
         }
-        Ok(self.tables().close_withdrawal(movement, taken))
+        let now = self.clock.now();
+        let mut tables = self.tables();
+        let before = tables.before();
+        let closed = tables.close_withdrawal(movement, taken);
+        tables.note_events(&before, now);
+        Ok(closed)
     }
 }
 

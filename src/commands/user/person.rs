@@ -1,10 +1,13 @@
-//! `flashsale user export`: everything that is stored of a person, as one JSON document.
+//! `flashsale user export` and `erase`: everything that is stored of a person, as one JSON document, and taking it out.
 
 use anyhow::Context;
+use clap::Subcommand;
 use serde::Serialize;
 
+use super::{action_log::ActionLog, print};
 use crate::{
     api::admin::body::{ActionBody, AttemptBody, UserBody},
+    auth::erase_person,
     clock::{Clock, SystemClock},
     http::timestamp,
     ids::UserId,
@@ -14,6 +17,48 @@ use crate::{
 
 /// Rows that are read at once.
 const PAGE: u32 = 500;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PersonStep {
+    /// Print everything that is stored of a person, as JSON
+    Export { username: String },
+    /// Erase a person: orders and attempts stay under the account's id; name, address, password and external identity go, also from the action log
+    Erase {
+        username: String,
+        /// Also the last admin that is enabled
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+impl PersonStep {
+    pub(super) fn username(&self) -> &str {
+        match self {
+            Self::Export { username } | Self::Erase { username, .. } => username,
+        }
+    }
+
+    /// Whether an admin must be left afterwards.
+    pub(super) fn needs_another_admin(&self) -> bool {
+        matches!(self, Self::Erase { force: false, .. })
+    }
+
+    pub(super) async fn run(
+        self,
+        accounts: &dyn AccountStore,
+        log: &ActionLog,
+        id: UserId,
+        json: bool,
+    ) -> anyhow::Result<()> {
+        match self {
+            Self::Export { .. } => export(accounts, log.actions.as_ref(), id).await,
+            Self::Erase { .. } => {
+                let erased = erase_person(accounts, id, &log.entry()).await?;
+                print::erased(id, &erased.context("the account is gone")?, json)
+            }
+        }
+    }
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -50,7 +95,7 @@ impl From<ExternalIdentity> for IdentityDocument {
 }
 
 /// Prints the document. Reads the whole action log.
-pub(super) async fn print(
+async fn export(
     accounts: &dyn AccountStore,
     admin: &dyn Administration,
     id: UserId,

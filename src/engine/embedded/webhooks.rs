@@ -1,0 +1,306 @@
+//! Endpoints of webhooks in the data file, and the tries to send them events.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use diesel::{
+    SqliteConnection,
+    prelude::*,
+    sql_types::{BigInt, Integer, Nullable, Text},
+};
+use uuid::Uuid;
+
+use super::{
+    Prepared, SqliteLedger,
+    values::{millis, time},
+};
+use crate::{
+    engine::webhook::{count, count_to_sql, number, number_to_sql, types_from_sql, types_to_sql},
+    ids::SaleId,
+    port::{
+        Delivery, LedgerError, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings,
+        WebhookState, Webhooks,
+    },
+};
+
+const ALL: &str = "
+    SELECT id, url, types, flash_sale_id, max_batch, per_second, secret, previous_secret, previous_until, disabled_cause, failures,
+        next_attempt_at, created_at
+    FROM webhook_endpoints ORDER BY id";
+
+const ADD: &str = "
+    INSERT INTO webhook_endpoints (id, url, types, flash_sale_id, max_batch, per_second, secret, created_at)
+    SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM webhook_endpoints) < ?";
+
+/// It begins behind the last event of each sale that has had one.
+const BEGIN: &str = "
+    INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
+    SELECT ?, id, event_seq FROM flash_sales WHERE event_seq > 0";
+
+const REMOVE: &str = "DELETE FROM webhook_endpoints WHERE id = ?";
+
+const REMOVE_TRIES: &str = "DELETE FROM webhook_deliveries WHERE endpoint_id = ?";
+
+const FORGET: &str = "DELETE FROM event_positions WHERE consumer = ?";
+
+const REPLACE_SECRET: &str = "
+    UPDATE webhook_endpoints SET previous_secret = secret, previous_until = ?, secret = ? WHERE id = ?";
+
+const SET_STATE: &str = "
+    UPDATE webhook_endpoints SET disabled_cause = ?, failures = ?, next_attempt_at = ? WHERE id = ?";
+
+const MOVE: &str = "
+    INSERT INTO event_positions (consumer, flash_sale_id, last_seq) VALUES (?, ?, ?)
+    ON CONFLICT (consumer, flash_sale_id) DO UPDATE SET last_seq = excluded.last_seq";
+
+const COUNT: &str = "UPDATE webhook_endpoints SET deliveries = deliveries + 1 WHERE id = ?";
+
+const NOTE: &str = "
+    INSERT OR REPLACE INTO webhook_deliveries
+        (endpoint_id, place, number, message_id, flash_sale_id, first_seq, last_seq, attempted_at, duration_ms, status, error)
+    SELECT id, deliveries % ?, deliveries, ?, ?, ?, ?, ?, ?, ?, ? FROM webhook_endpoints WHERE id = ?";
+
+const DELIVERIES: &str = "
+    SELECT message_id, flash_sale_id, first_seq, last_seq, attempted_at, duration_ms, status, error
+    FROM webhook_deliveries WHERE endpoint_id = ? ORDER BY number DESC LIMIT ?";
+
+#[derive(QueryableByName)]
+struct WebhookRow {
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = Text)]
+    url: String,
+    #[diesel(sql_type = Text)]
+    types: String,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    flash_sale_id: Option<i64>,
+    #[diesel(sql_type = Integer)]
+    max_batch: i32,
+    #[diesel(sql_type = Integer)]
+    per_second: i32,
+    #[diesel(sql_type = Text)]
+    secret: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    previous_secret: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    previous_until: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    disabled_cause: Option<String>,
+    #[diesel(sql_type = Integer)]
+    failures: i32,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    next_attempt_at: Option<i64>,
+    #[diesel(sql_type = BigInt)]
+    created_at: i64,
+}
+
+#[derive(QueryableByName)]
+struct DeliveryRow {
+    #[diesel(sql_type = Text)]
+    message_id: String,
+    #[diesel(sql_type = BigInt)]
+    flash_sale_id: i64,
+    #[diesel(sql_type = BigInt)]
+    first_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    last_seq: i64,
+    #[diesel(sql_type = BigInt)]
+    attempted_at: i64,
+    #[diesel(sql_type = BigInt)]
+    duration_ms: i64,
+    #[diesel(sql_type = Nullable<Integer>)]
+    status: Option<i32>,
+    #[diesel(sql_type = Nullable<Text>)]
+    error: Option<String>,
+}
+
+impl WebhookRow {
+    fn webhook(self) -> Option<Webhook> {
+        Some(Webhook {
+            id: WebhookId(Uuid::parse_str(&self.id).ok()?),
+            settings: WebhookSettings {
+                url: self.url,
+                types: types_from_sql(&self.types),
+                sale: self.flash_sale_id.and_then(SaleId::new),
+                max_batch: count(self.max_batch),
+                per_second: count(self.per_second),
+            },
+            secret: self.secret,
+            previous_secret: self.previous_secret.zip(self.previous_until.map(time)),
+            state: WebhookState {
+                disabled: self.disabled_cause,
+                failures: count(self.failures),
+                next_attempt_at: self.next_attempt_at.map(time),
+            },
+            created_at: time(self.created_at),
+        })
+    }
+}
+
+impl DeliveryRow {
+    fn delivery(self) -> Option<Delivery> {
+        Some(Delivery {
+            message: Uuid::parse_str(&self.message_id).ok()?,
+            sale: SaleId::new(self.flash_sale_id)?,
+            first: number(self.first_seq),
+            last: number(self.last_seq),
+            at: time(self.attempted_at),
+            duration_ms: number(self.duration_ms),
+            status: self.status.and_then(|status| u16::try_from(status).ok()),
+            error: self.error,
+        })
+    }
+}
+
+fn add(conn: &mut SqliteConnection, webhook: &Webhook) -> QueryResult<bool> {
+    let settings = &webhook.settings;
+    let added = Prepared::new(ADD)
+        .bind::<Text, _>(webhook.id.to_string())
+        .bind::<Text, _>(settings.url.clone())
+        .bind::<Text, _>(types_to_sql(&settings.types))
+        .bind::<Nullable<BigInt>, _>(settings.sale.map(SaleId::value))
+        .bind::<Integer, _>(count_to_sql(settings.max_batch))
+        .bind::<Integer, _>(count_to_sql(settings.per_second))
+        .bind::<Text, _>(webhook.secret.clone())
+        .bind::<BigInt, _>(millis(webhook.created_at))
+        .bind::<BigInt, _>(number_to_sql(MAX_WEBHOOKS as u64))
+        .execute(conn)?;
+    if added == 1 {
+        Prepared::new(BEGIN)
+            .bind::<Text, _>(webhook.id.consumer())
+            .execute(conn)?;
+    }
+    Ok(added == 1)
+}
+
+fn remove(conn: &mut SqliteConnection, id: WebhookId) -> QueryResult<bool> {
+    for (statement, name) in [(REMOVE_TRIES, id.to_string()), (FORGET, id.consumer())] {
+        Prepared::new(statement)
+            .bind::<Text, _>(name)
+            .execute(conn)?;
+    }
+    let removed = Prepared::new(REMOVE)
+        .bind::<Text, _>(id.to_string())
+        .execute(conn)?;
+    Ok(removed == 1)
+}
+
+fn set_state(
+    conn: &mut SqliteConnection,
+    id: WebhookId,
+    state: &WebhookState,
+) -> QueryResult<bool> {
+    let changed = Prepared::new(SET_STATE)
+        .bind::<Nullable<Text>, _>(state.disabled.clone())
+        .bind::<Integer, _>(count_to_sql(state.failures))
+        .bind::<Nullable<BigInt>, _>(state.next_attempt_at.map(millis))
+        .bind::<Text, _>(id.to_string())
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+fn seek(conn: &mut SqliteConnection, id: WebhookId, sale: SaleId, after: u64) -> QueryResult<bool> {
+    if !set_state(conn, id, &WebhookState::default())? {
+        return Ok(false);
+    }
+    Prepared::new(MOVE)
+        .bind::<Text, _>(id.consumer())
+        .bind::<BigInt, _>(sale.value())
+        .bind::<BigInt, _>(number_to_sql(after))
+        .execute(conn)?;
+    Ok(true)
+}
+
+fn note(conn: &mut SqliteConnection, id: WebhookId, delivery: &Delivery) -> QueryResult<()> {
+    Prepared::new(COUNT)
+        .bind::<Text, _>(id.to_string())
+        .execute(conn)?;
+    Prepared::new(NOTE)
+        .bind::<Integer, _>(count_to_sql(MAX_DELIVERIES))
+        .bind::<Text, _>(delivery.message.to_string())
+        .bind::<BigInt, _>(delivery.sale.value())
+        .bind::<BigInt, _>(number_to_sql(delivery.first))
+        .bind::<BigInt, _>(number_to_sql(delivery.last))
+        .bind::<BigInt, _>(millis(delivery.at))
+        .bind::<BigInt, _>(number_to_sql(delivery.duration_ms))
+        .bind::<Nullable<Integer>, _>(delivery.status.map(i32::from))
+        .bind::<Nullable<Text>, _>(
+            delivery
+                .error
+                .as_ref()
+                .map(|error| error.replace('\0', " ")),
+        )
+        .bind::<Text, _>(id.to_string())
+        .execute(conn)
+        .map(drop)
+}
+
+#[async_trait]
+impl Webhooks for SqliteLedger {
+    async fn webhooks(&self) -> Result<Vec<Webhook>, LedgerError> {
+        let read = |conn: &mut SqliteConnection| Prepared::new(ALL).load::<WebhookRow>(conn);
+        let rows = self.store.read(read).await?;
+        Ok(rows.into_iter().filter_map(WebhookRow::webhook).collect())
+    }
+
+    async fn add_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError> {
+        let webhook = webhook.clone();
+        self.write(move |conn| add(conn, &webhook)).await
+    }
+
+    async fn remove_webhook(&self, id: WebhookId) -> Result<bool, LedgerError> {
+        self.write(move |conn| remove(conn, id)).await
+    }
+
+    async fn replace_webhook_secret(
+        &self,
+        id: WebhookId,
+        secret: &str,
+        previous_until: DateTime<Utc>,
+    ) -> Result<bool, LedgerError> {
+        let secret = secret.to_owned();
+        let work = move |conn: &mut SqliteConnection| {
+            let changed = Prepared::new(REPLACE_SECRET)
+                .bind::<BigInt, _>(millis(previous_until))
+                .bind::<Text, _>(secret)
+                .bind::<Text, _>(id.to_string())
+                .execute(conn)?;
+            Ok(changed == 1)
+        };
+        self.write(work).await
+    }
+
+    async fn set_webhook_state(
+        &self,
+        id: WebhookId,
+        state: &WebhookState,
+    ) -> Result<(), LedgerError> {
+        let state = state.clone();
+        self.write(move |conn| set_state(conn, id, &state).map(drop))
+            .await
+    }
+
+    async fn seek_webhook(
+        &self,
+        id: WebhookId,
+        sale: SaleId,
+        after: u64,
+    ) -> Result<bool, LedgerError> {
+        self.write(move |conn| seek(conn, id, sale, after)).await
+    }
+
+    async fn note_delivery(&self, id: WebhookId, delivery: &Delivery) -> Result<(), LedgerError> {
+        let delivery = delivery.clone();
+        self.write(move |conn| note(conn, id, &delivery)).await
+    }
+
+    async fn deliveries(&self, id: WebhookId, limit: u32) -> Result<Vec<Delivery>, LedgerError> {
+        let read = move |conn: &mut SqliteConnection| {
+            Prepared::new(DELIVERIES)
+                .bind::<Text, _>(id.to_string())
+                .bind::<BigInt, _>(i64::from(limit))
+                .load::<DeliveryRow>(conn)
+        };
+        let rows = self.store.read(read).await?;
+        Ok(rows.into_iter().filter_map(DeliveryRow::delivery).collect())
+    }
+}

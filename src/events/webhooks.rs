@@ -1,0 +1,393 @@
+//! Sends events to endpoints (Standard Webhooks 1.0): in order for each sale, at least once, with a pause after failures.
+//!
+//! A request that fails is sent again until it is answered with 2xx; later events of the endpoint wait. What an endpoint got is moved
+//! in the ledger after the answer, so a worker that dies sends the same again, with the same id.
+
+mod desk;
+mod pause;
+mod signature;
+
+pub use desk::{NewWebhook, WebhookDesk, WebhookError};
+pub use signature::{NoRandomness, new_secret};
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use chrono::TimeDelta;
+use futures::{StreamExt, stream::FuturesUnordered};
+use metrics::counter;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::{Event, leases::Leases, unread::next_events};
+use crate::{
+    clock::Clock,
+    outgoing::{AddressPolicy, Answer, ClientOptions, HttpClient, RequestError, Schemes},
+    port::{
+        Delivery, Ledger, LedgerError, PendingEvents, Webhook, WebhookId, WebhookState, Webhooks,
+    },
+    telemetry::{LogThrottle, metric},
+};
+
+/// Interval between two looks for events that an endpoint did not get.
+const POLL: Duration = Duration::from_millis(200);
+/// Interval between two readings of the endpoints: how long a change of one may take to count.
+const REFRESH: Duration = Duration::from_secs(1);
+/// Longest time of one request.
+const TIMEOUT: Duration = Duration::from_secs(15);
+/// Longest body of an answer, in bytes. It is read so that the connection can be used again, and not looked at.
+const MAX_ANSWER: usize = 64 * 1024;
+/// Events that are read at a time.
+const PAGE: u32 = 500;
+/// Longest time for one endpoint, after which its settings are looked at again.
+const TURN: Duration = Duration::from_secs(5);
+/// Longest text of an error that is kept, in characters.
+const ERROR_CHARS: usize = 300;
+
+static LOG_THROTTLE: LogThrottle = LogThrottle::new();
+
+/// What requests of webhooks may do. `private_networks`: they may go to addresses that are not public, and without TLS.
+#[must_use]
+pub fn client_options(private_networks: bool) -> ClientOptions {
+    let (addresses, schemes) = if private_networks {
+        (AddressPolicy::Any, Schemes::HttpAndHttps)
+    } else {
+        (AddressPolicy::PublicOnly, Schemes::HttpsOnly)
+    };
+    ClientOptions {
+        addresses,
+        schemes,
+        timeout: TIMEOUT,
+        max_body: MAX_ANSWER,
+    }
+}
+
+/// Sends webhooks, for one worker.
+pub(super) struct Sender {
+    pub(super) ledger: Arc<dyn Ledger>,
+    pub(super) webhooks: Arc<dyn Webhooks>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) client: HttpClient,
+    /// When the last request to each endpoint was sent.
+    pub(super) sent: Mutex<BTreeMap<WebhookId, Instant>>,
+}
+
+/// What became of one request.
+enum Sent {
+    Accepted,
+    /// The endpoint wants nothing any more.
+    Gone,
+    Failed {
+        cause: String,
+        /// The endpoint asks for this pause.
+        asked: Option<Duration>,
+    },
+}
+
+impl Sender {
+    /// Sends what is due to the endpoints of this worker's slots, until told to stop.
+    pub(super) async fn run(&self, leases: &Leases, stop: &CancellationToken) {
+        let mut endpoints: BTreeMap<WebhookId, Webhook> = BTreeMap::new();
+        let mut refreshed: Option<Instant> = None;
+        let mut busy: BTreeSet<WebhookId> = BTreeSet::new();
+        let mut turns = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some((id, state)) = turns.next(), if !turns.is_empty() => {
+                    busy.remove(&id);
+                    if let (Some(endpoint), Some(state)) = (endpoints.get_mut(&id), state) {
+                        endpoint.state = state;
+                    }
+                }
+                () = tokio::time::sleep(POLL) => {
+                    if refreshed.is_none_or(|at| at.elapsed() >= REFRESH) {
+                        if let Some(read) = self.read_endpoints().await {
+                            endpoints = read;
+                        }
+                        refreshed = Some(Instant::now());
+                    }
+                    for (id, endpoint) in &endpoints {
+                        if !busy.contains(id) && leases.has(slot(*id)) && self.is_due(endpoint) {
+                            busy.insert(*id);
+                            turns.push(self.turn(endpoint.clone(), leases, stop));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn read_endpoints(&self) -> Option<BTreeMap<WebhookId, Webhook>> {
+        match self.webhooks.webhooks().await {
+            Ok(read) => Some(read.into_iter().map(|one| (one.id, one)).collect()),
+            Err(error) => {
+                if LOG_THROTTLE.allow() {
+                    tracing::warn!(%error, "the endpoints of webhooks cannot be read");
+                }
+                None
+            }
+        }
+    }
+
+    fn is_due(&self, endpoint: &Webhook) -> bool {
+        let state = &endpoint.state;
+        let is_later = |at| at > self.clock.now();
+        state.disabled.is_none() && !state.next_attempt_at.is_some_and(is_later)
+    }
+
+    /// Sends an endpoint what it did not get, for a limited time. Its state afterwards; `None`: as before.
+    async fn turn(
+        &self,
+        endpoint: Webhook,
+        leases: &Leases,
+        stop: &CancellationToken,
+    ) -> (WebhookId, Option<WebhookState>) {
+        let id = endpoint.id;
+        let mut state = endpoint.state.clone();
+        let sent = self.send_pending(&endpoint, &mut state, leases, stop).await;
+        if let Err(error) = sent
+            && LOG_THROTTLE.allow()
+        {
+            tracing::warn!(%error, webhook = %id, "webhooks cannot be sent; they will be");
+        }
+        let changed = state != endpoint.state;
+        (id, changed.then_some(state))
+    }
+
+    async fn send_pending(
+        &self,
+        endpoint: &Webhook,
+        state: &mut WebhookState,
+        leases: &Leases,
+        stop: &CancellationToken,
+    ) -> Result<(), LedgerError> {
+        let (consumer, until) = (endpoint.id.consumer(), Instant::now() + TURN);
+        let pending = self.ledger.pending_events(&consumer).await?;
+        let wanted = endpoint.settings.sale;
+        let pending = pending
+            .into_iter()
+            .filter(|sale| wanted.is_none_or(|wanted| wanted == sale.sale));
+        let go_on =
+            || !stop.is_cancelled() && leases.has(slot(endpoint.id)) && Instant::now() < until;
+        for mut sale in pending {
+            while sale.position.is_none_or(|position| position < sale.last) {
+                if !go_on() {
+                    return Ok(());
+                }
+                let next = next_events(self.ledger.as_ref(), &consumer, sale, PAGE).await?;
+                let Some((events, _)) = next.filter(|(events, _)| !events.is_empty()) else {
+                    break;
+                };
+                for part in parts(endpoint, &events) {
+                    if !go_on() {
+                        return Ok(());
+                    }
+                    if !self.send_part(endpoint, state, &mut sale, &part).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends one part, then moves the position behind it. False if nothing more is to be sent now.
+    async fn send_part(
+        &self,
+        endpoint: &Webhook,
+        state: &mut WebhookState,
+        sale: &mut PendingEvents,
+        part: &Part<'_>,
+    ) -> Result<bool, LedgerError> {
+        if !part.events.is_empty() {
+            match self.send(endpoint, part).await? {
+                Sent::Accepted if state.failures > 0 => *state = WebhookState::default(),
+                Sent::Accepted => {}
+                Sent::Gone => {
+                    tracing::warn!(webhook = %endpoint.id, "the endpoint answered 410: nothing more is sent to it");
+                    state.disabled = Some("the endpoint answered 410 Gone".to_owned());
+                    self.webhooks.set_webhook_state(endpoint.id, state).await?;
+                    return Ok(false);
+                }
+                Sent::Failed { cause, asked } => {
+                    state.failures = state.failures.saturating_add(1);
+                    let pause = pause::after(state.failures, asked, self.clock.new_id());
+                    let pause_delta = TimeDelta::from_std(pause).unwrap_or_default();
+                    state.next_attempt_at = Some(self.clock.now() + pause_delta);
+                    tracing::info!(webhook = %endpoint.id, cause, failures = state.failures, pause_secs = pause.as_secs(), "a webhook failed");
+                    self.webhooks.set_webhook_state(endpoint.id, state).await?;
+                    return Ok(false);
+                }
+            }
+            if *state != endpoint.state {
+                self.webhooks.set_webhook_state(endpoint.id, state).await?;
+            }
+        }
+        let consumer = endpoint.id.consumer();
+        let moved = self
+            .ledger
+            .advance_events(&consumer, sale.sale, sale.position, part.last)
+            .await?;
+        if moved {
+            sale.position = Some(part.last);
+        }
+        Ok(moved)
+    }
+
+    async fn send(&self, endpoint: &Webhook, part: &Part<'_>) -> Result<Sent, LedgerError> {
+        self.keep_rate(endpoint).await;
+        let (at, began) = (self.clock.now(), Instant::now());
+        let (body, content_type) = part.body(endpoint);
+        let id = part.message.to_string();
+        let timestamp = at.timestamp();
+        let previous = endpoint.previous_secret.as_ref();
+        let previous = previous.filter(|(_, until)| at < *until);
+        let secrets = [Some(&endpoint.secret), previous.map(|(secret, _)| secret)];
+        let secrets = secrets.into_iter().flatten().map(String::as_str);
+        let signature = signature::signatures(secrets, &id, timestamp, &body);
+        let headers = [
+            ("content-type", content_type),
+            ("webhook-id", id.as_str()),
+            ("webhook-timestamp", &timestamp.to_string()),
+            ("webhook-signature", signature.as_str()),
+        ];
+        let answer = self
+            .client
+            .post(&endpoint.settings.url, &headers, body)
+            .await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
+        let sent = outcome(answer);
+        let (word, error) = match &sent {
+            Sent::Accepted => ("accepted", None),
+            Sent::Gone => ("gone", Some("410 Gone".to_owned())),
+            Sent::Failed { cause, .. } => {
+                ("failed", Some(cause.chars().take(ERROR_CHARS).collect()))
+            }
+        };
+        counter!(metric::WEBHOOK_REQUESTS, "outcome" => word).increment(1);
+        let delivery = Delivery {
+            message: part.message,
+            sale: part.sale,
+            first: part.first,
+            last: part.last,
+            at,
+            duration_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+            status,
+            error,
+        };
+        self.webhooks.note_delivery(endpoint.id, &delivery).await?;
+        Ok(sent)
+    }
+
+    /// Waits until the endpoint may be sent the next request.
+    async fn keep_rate(&self, endpoint: &Webhook) {
+        let interval = Duration::from_secs(1) / endpoint.settings.per_second.max(1);
+        let next = {
+            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let next = sent
+                .get(&endpoint.id)
+                .map_or(now, |last| (*last + interval).max(now));
+            sent.insert(endpoint.id, next);
+            next
+        };
+        tokio::time::sleep_until(next).await;
+    }
+}
+
+/// Events of one request, and the ones between that the endpoint does not want.
+struct Part<'a> {
+    sale: crate::ids::SaleId,
+    events: Vec<&'a Event>,
+    message: Uuid,
+    /// The numbers that are done with it.
+    first: u64,
+    last: u64,
+}
+
+impl Part<'_> {
+    /// The body and its media type.
+    fn body(&self, endpoint: &Webhook) -> (Vec<u8>, &'static str) {
+        match self.events.as_slice() {
+            [event] if endpoint.settings.max_batch == 1 => {
+                (event.structured(), "application/cloudevents+json")
+            }
+            events => (
+                serde_json::to_vec(events).unwrap_or_default(),
+                "application/cloudevents-batch+json",
+            ),
+        }
+    }
+}
+
+/// Consecutive events as parts of at most `max_batch` that the endpoint wants.
+fn parts<'a>(endpoint: &Webhook, events: &'a [Event]) -> Vec<Part<'a>> {
+    let types = &endpoint.settings.types;
+    let is_wanted = |event: &Event| types.is_empty() || types.contains(&event.event_type);
+    let most = endpoint.settings.max_batch.max(1) as usize;
+    let mut parts: Vec<Part<'a>> = Vec::new();
+    for event in events {
+        let wanted = is_wanted(event);
+        match parts.last_mut() {
+            Some(part) if !wanted || part.events.len() < most => {
+                part.last = event.sequence;
+                part.events.extend(wanted.then_some(event));
+            }
+            _ => parts.push(Part {
+                sale: event.sale,
+                events: wanted.then_some(event).into_iter().collect(),
+                message: Uuid::nil(),
+                first: event.sequence,
+                last: event.sequence,
+            }),
+        }
+    }
+    for part in &mut parts {
+        part.message = match part.events.as_slice() {
+            [event] if most == 1 => event.id,
+            // The same batch has the same id; one that begins elsewhere, as after a replay, has another.
+            _ => {
+                let name = format!("{}:{}:{}", part.sale, part.first, part.last);
+                Uuid::new_v5(&endpoint.id.0, name.as_bytes())
+            }
+        };
+    }
+    parts
+}
+
+fn outcome(answer: Result<Answer, RequestError>) -> Sent {
+    match answer {
+        Ok(Answer {
+            status: 200..=299, ..
+        }) => Sent::Accepted,
+        Ok(Answer { status: 410, .. }) => Sent::Gone,
+        Ok(answer) => Sent::Failed {
+            cause: match answer.status {
+                300..=399 => format!(
+                    "the answer was {}: redirects are not followed",
+                    answer.status
+                ),
+                status => format!("the answer was {status}"),
+            },
+            asked: pause::asked(answer.retry_after.as_deref()),
+        },
+        Err(error) => Sent::Failed {
+            cause: error.to_string(),
+            asked: None,
+        },
+    }
+}
+
+/// Which worker sends to an endpoint.
+fn slot(id: WebhookId) -> i32 {
+    let [.., last] = *id.0.as_bytes();
+    i32::from(last) % super::leases::SLOTS
+}
+
+#[cfg(test)]
+mod tests;

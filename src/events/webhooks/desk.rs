@@ -1,0 +1,263 @@
+//! Endpoints as operators add, change and remove them, with an entry in the action log for each change. The API and the command
+//! line share it.
+
+use std::sync::Arc;
+
+use chrono::{SubsecRound, TimeDelta};
+use serde_json::{Value, json};
+
+use super::{NoRandomness, new_secret};
+use crate::{
+    clock::Clock,
+    ids::SaleId,
+    outgoing::{self, ClientOptions, UrlError},
+    port::{
+        Action, ActionEntry, ActionId, ActionName, AdminError, Administration, Delivery, EventType,
+        LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState, Webhooks,
+    },
+};
+
+/// Longest URL, in characters.
+const URL_CHARS: usize = 2_000;
+/// Most events of one request.
+const MAX_BATCH: u32 = 100;
+/// Most requests in a second.
+const MAX_PER_SECOND: u32 = 100;
+/// Hours for which a replaced secret may count.
+const MAX_OVERLAP_HOURS: u32 = 7 * 24;
+
+/// What operators do with endpoints.
+#[derive(Clone)]
+pub struct WebhookDesk {
+    pub webhooks: Arc<dyn Webhooks>,
+    pub actions: Arc<dyn Administration>,
+    pub clock: Arc<dyn Clock>,
+    /// What requests may do, so that a URL to which nothing may be sent is refused at once.
+    pub options: ClientOptions,
+}
+
+/// A new endpoint, as it is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct NewWebhook {
+    pub url: String,
+    /// Empty: all types.
+    pub types: Vec<String>,
+    pub sale: Option<SaleId>,
+    /// 1 if missing.
+    pub max_batch: Option<u32>,
+    /// 10 if missing.
+    pub per_second: Option<u32>,
+}
+
+/// Why an endpoint was not made, changed or shown.
+#[derive(Debug, thiserror::Error)]
+pub enum WebhookError {
+    #[error("url {0}")]
+    Url(#[from] UrlError),
+    #[error("url must have at most {URL_CHARS} characters")]
+    LongUrl,
+    #[error("{0} is no type of events")]
+    UnknownType(String),
+    #[error("{field} must be a whole number from {least} to {most}")]
+    Range {
+        field: &'static str,
+        least: u32,
+        most: u32,
+    },
+    #[error("there are {MAX_WEBHOOKS} webhooks already")]
+    TooMany,
+    #[error("there is no such webhook")]
+    Missing,
+    #[error(transparent)]
+    NoRandomness(#[from] NoRandomness),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// It was changed.
+    #[error("the webhook was changed, and that is missing in the action log: {0}")]
+    NotNoted(AdminError),
+}
+
+impl WebhookDesk {
+    pub async fn list(&self) -> Result<Vec<Webhook>, WebhookError> {
+        Ok(self.webhooks.webhooks().await?)
+    }
+
+    pub async fn find(&self, id: WebhookId) -> Result<Webhook, WebhookError> {
+        let all = self.webhooks.webhooks().await?;
+        let found = all.into_iter().find(|webhook| webhook.id == id);
+        found.ok_or(WebhookError::Missing)
+    }
+
+    /// Adds an endpoint that gets what happens from now on.
+    pub async fn add(&self, new: NewWebhook, entry: &ActionEntry) -> Result<Webhook, WebhookError> {
+        let webhook = Webhook {
+            id: WebhookId(self.clock.new_id()),
+            settings: self.checked(new)?,
+            secret: new_secret()?,
+            previous_secret: None,
+            state: WebhookState::default(),
+            created_at: self.clock.now().trunc_subsecs(3),
+        };
+        if !self.webhooks.add_webhook(&webhook).await? {
+            return Err(WebhookError::TooMany);
+        }
+        self.note(ActionName::AddWebhook, None, Some(&webhook), entry)
+            .await?;
+        Ok(webhook)
+    }
+
+    pub async fn remove(&self, id: WebhookId, entry: &ActionEntry) -> Result<(), WebhookError> {
+        let before = self.find(id).await?;
+        if !self.webhooks.remove_webhook(id).await? {
+            return Err(WebhookError::Missing);
+        }
+        self.note(ActionName::RemoveWebhook, Some(&before), None, entry)
+            .await
+    }
+
+    /// Gives an endpoint a new secret. For some hours deliveries are signed with the one before, too; with 0 it ends at once.
+    pub async fn rotate(
+        &self,
+        id: WebhookId,
+        overlap_hours: u32,
+        entry: &ActionEntry,
+    ) -> Result<Webhook, WebhookError> {
+        in_range("overlapHours", overlap_hours, 0, MAX_OVERLAP_HOURS)?;
+        let until = self.clock.now() + TimeDelta::hours(i64::from(overlap_hours));
+        let before = self.find(id).await?;
+        let secret = new_secret()?;
+        let replaced = self.webhooks.replace_webhook_secret(id, &secret, until);
+        if !replaced.await? {
+            return Err(WebhookError::Missing);
+        }
+        let after = self.find(id).await?;
+        self.note(
+            ActionName::RotateWebhook,
+            Some(&before),
+            Some(&after),
+            entry,
+        )
+        .await?;
+        Ok(after)
+    }
+
+    /// Has a sale's events after a number sent again, and enables the endpoint.
+    pub async fn replay(
+        &self,
+        id: WebhookId,
+        sale: SaleId,
+        after: u64,
+        entry: &ActionEntry,
+    ) -> Result<Webhook, WebhookError> {
+        let before = self.find(id).await?;
+        if !self.webhooks.seek_webhook(id, sale, after).await? {
+            return Err(WebhookError::Missing);
+        }
+        let now = self.find(id).await?;
+        let mut replayed = state(&now);
+        if let Value::Object(fields) = &mut replayed {
+            fields.insert("replaySale".to_owned(), json!(sale.value()));
+            fields.insert("replayAfter".to_owned(), json!(after));
+        }
+        let (before, name) = (Some(state(&before)), ActionName::ReplayWebhook);
+        self.note_states(name, id, before, Some(replayed), entry)
+            .await?;
+        Ok(now)
+    }
+
+    /// The last tries, the newest first.
+    pub async fn deliveries(
+        &self,
+        id: WebhookId,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, WebhookError> {
+        self.find(id).await?;
+        Ok(self.webhooks.deliveries(id, limit).await?)
+    }
+
+    fn checked(&self, new: NewWebhook) -> Result<WebhookSettings, WebhookError> {
+        if new.url.chars().count() > URL_CHARS {
+            return Err(WebhookError::LongUrl);
+        }
+        // As the URL's own form, which is what is connected to.
+        let url = outgoing::check_url(&new.url, self.options)?;
+        let types = new.types.into_iter().map(|name| {
+            EventType::of_name(&name)
+                .ok_or_else(|| WebhookError::UnknownType(name.chars().take(64).collect()))
+        });
+        let mut types: Vec<EventType> = types.collect::<Result<_, _>>()?;
+        types.sort_unstable();
+        types.dedup();
+        let max_batch = new.max_batch.unwrap_or(1);
+        let per_second = new.per_second.unwrap_or(10);
+        in_range("maxBatch", max_batch, 1, MAX_BATCH)?;
+        in_range("perSecond", per_second, 1, MAX_PER_SECOND)?;
+        Ok(WebhookSettings {
+            url: url.to_string(),
+            types,
+            sale: new.sale,
+            max_batch,
+            per_second,
+        })
+    }
+
+    async fn note(
+        &self,
+        name: ActionName,
+        before: Option<&Webhook>,
+        after: Option<&Webhook>,
+        entry: &ActionEntry,
+    ) -> Result<(), WebhookError> {
+        let Some(id) = after.or(before).map(|webhook| webhook.id) else {
+            return Ok(());
+        };
+        self.note_states(name, id, before.map(state), after.map(state), entry)
+            .await
+    }
+
+    async fn note_states(
+        &self,
+        name: ActionName,
+        id: WebhookId,
+        before: Option<Value>,
+        after: Option<Value>,
+        entry: &ActionEntry,
+    ) -> Result<(), WebhookError> {
+        let action = Action {
+            // Both are the ledger's to say.
+            id: ActionId(0),
+            at: self.clock.now(),
+            name,
+            sale: None,
+            target: format!("webhook:{id}"),
+            actor: entry.actor.clone(),
+            reason: entry.reason.clone(),
+            before,
+            after,
+        };
+        let noted = self.actions.note_action(&action, entry).await;
+        noted.map(drop).map_err(WebhookError::NotNoted)
+    }
+}
+
+fn in_range(field: &'static str, value: u32, least: u32, most: u32) -> Result<(), WebhookError> {
+    if (least..=most).contains(&value) {
+        Ok(())
+    } else {
+        Err(WebhookError::Range { field, least, most })
+    }
+}
+
+/// What the action log has of an endpoint: nothing of its secrets.
+fn state(webhook: &Webhook) -> Value {
+    let settings = &webhook.settings;
+    let types: Vec<_> = settings.types.iter().map(|known| known.name()).collect();
+    json!({
+        "url": settings.url,
+        "types": types,
+        "saleId": settings.sale.map(SaleId::value),
+        "maxBatch": settings.max_batch,
+        "perSecond": settings.per_second,
+        "disabled": webhook.state.disabled,
+    })
+}
