@@ -52,7 +52,7 @@ def attributes(of):
 
 
 def traceparent(trace, flag):
-    return f"00-{trace}-00f067aa0ba902b7-{flag}"
+    return f"00-{trace}-1122334455667788-{flag}"
 
 
 def check_trace(system, collector, api, processes):
@@ -72,7 +72,7 @@ def check_trace(system, collector, api, processes):
     assert set(spans) == expected, set(spans)
 
     request = spans["POST attempt"][1]
-    assert request["spanId"] == span_of_answer and request["parentSpanId"] == "00f067aa0ba902b7"
+    assert request["spanId"] == span_of_answer and request["parentSpanId"] == "1122334455667788"
     assert attributes(request) == {"http.request.method": "POST", "http.route": "attempt", "http.response.status_code": "200"}
     parents = {"reserve": "POST attempt", "append": "POST attempt", "settle": "append", "record": "settle"}
     # The API node knows the append, the embedded system the transaction.
