@@ -260,6 +260,36 @@ impl Reader {
         url
     }
 
+    /// An address that begins with http:// or https://, or nothing.
+    pub(super) fn optional_base_url(&mut self, setting: &str) -> Option<String> {
+        let url = self.optional(setting)?;
+        let schemes = ["http://", "https://"];
+        let host = schemes.iter().find_map(|scheme| url.strip_prefix(scheme));
+        if host.is_none_or(|host| host.is_empty() || host.contains(['@', ' '])) {
+            let what = format!(
+                "must be an address as in http://localhost:4318, without a user or a password, not {}",
+                shown(&url)
+            );
+            self.problem(setting, &what);
+        }
+        Some(url)
+    }
+
+    /// A share, from 0 to 1.
+    pub(super) fn ratio(&mut self, setting: &str) -> f64 {
+        match self.text(setting).parse::<f64>() {
+            Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
+            _ => {
+                let what = format!(
+                    "must be a number from 0 to 1, not {}",
+                    shown(&self.text(setting))
+                );
+                self.problem(setting, &what);
+                0.0
+            }
+        }
+    }
+
     /// A list of networks, as in 10.0.0.0/8, and of single addresses.
     pub(super) fn networks(&mut self, setting: &str) -> Vec<IpNet> {
         let network = |text: &String| {

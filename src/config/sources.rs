@@ -60,6 +60,8 @@ pub const VARIABLES: &[(&str, &[&str])] = &[
     ("server.ready_without_ledger", &["READY_WITHOUT_LEDGER"]),
     ("log.level", &["LOG_LEVEL"]),
     ("log.format", &["LOG_FORMAT"]),
+    ("trace.otlp_endpoint", &["OTLP_ENDPOINT"]),
+    ("trace.sample_ratio", &["TRACE_SAMPLE_RATIO"]),
     ("redis.host", &["REDIS_HOST"]),
     ("redis.port", &["REDIS_PORT"]),
     ("redis.username", &["REDIS_USERNAME"]),
