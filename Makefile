@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test events test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration contract client-types api-changes docs packaging pages screenshots image-check services services-down
+.PHONY: help run test events test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration metrics-doc contract client-types api-changes docs packaging observability alerts pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,7 +57,7 @@ mutations: ## take rules out one by one and see the simulator notice; takes half
 mutants: ## change the functions that differ from BASE (HEAD~1) and see which changes no library test notices
 	@scripts/mutants.sh $(or $(BASE),HEAD~1)
 
-ci: format packaging lint docs test contract pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
+ci: format packaging lint docs test contract observability pages ## all that has to be green: format, packaging, lints, documentation, tests, the contract with clients, the pages
 
 format: ## check the format
 	cargo fmt --all --check
@@ -70,6 +70,9 @@ openapi: ## write the OpenAPI document of the code to docs/openapi.json
 
 configuration: ## write docs/CONFIGURATION.md from config/default.toml
 	@awk -f scripts/configuration.awk config/default.toml >docs/CONFIGURATION.md
+
+metrics-doc: ## write docs/METRICS.md from the table of metrics (src/telemetry/metric.rs)
+	@WRITE=1 cargo test --quiet --test architecture the_document_is_that_of_the_table
 
 contract: ## the OpenAPI document against its linters, generated clients and a running server; the TypeScript client; presses by other clients
 	@scripts/contract.sh
@@ -85,6 +88,14 @@ docs: ## build the documentation of the code
 
 packaging: ## Dockerfile, compose file, Kubernetes manifests, scripts, spelling, dependencies; installs its tools into target/tools
 	@scripts/packaging.sh
+
+observability: ## rules with promtool, metrics of running processes, every query of the dashboard, a trace span by span, the fields of the logs
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && scripts/observability.sh check
+
+alerts: ## every alert fired by a fault on a running system, before a real Prometheus (10 minutes)
+	@$(SERVICES) up
+	@eval "$$($(SERVICES) env)" && scripts/observability.sh alerts $(NAME)
 
 pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server
 	@scripts/pages.sh

@@ -33,6 +33,7 @@ pub struct ConfigErrors(pub Vec<String>);
 pub struct Config {
     pub server: ServerConfig,
     pub log: TelemetryConfig,
+    pub trace: TraceConfig,
     pub redis: RedisConfig,
     pub kafka: KafkaConfig,
     pub postgres: PostgresConfig,
@@ -50,6 +51,7 @@ pub struct Config {
 }
 
 /// The API's listener, and the start and the shutdown of a process.
+#[allow(clippy::struct_excessive_bools)] // each is a setting
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// In production, known and weak secrets are refused.
@@ -120,6 +122,15 @@ pub struct TelemetryConfig {
     /// Directives of tracing's `EnvFilter`.
     pub level: String,
     pub json: bool,
+}
+
+/// Traces.
+#[derive(Debug, Clone)]
+pub struct TraceConfig {
+    /// The base URL of an OpenTelemetry collector; `None`: nothing is traced.
+    pub otlp_endpoint: Option<String>,
+    /// The share of requests that are traced, of those that name no trace, from 0 to 1.
+    pub sample_ratio: f64,
 }
 
 /// The connection to Redis, which holds the stock gate.

@@ -17,6 +17,7 @@ mod farewell;
 mod file;
 mod finish;
 mod framing;
+mod identity;
 mod networks;
 mod open_connections;
 mod parameters;

@@ -13,6 +13,7 @@ mod purchase;
 mod reply_queue;
 mod results;
 mod services;
+mod trace;
 mod worker;
 
 pub use lag::{SettlementLag, WatchedServers};

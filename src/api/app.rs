@@ -7,7 +7,6 @@ use actix_web::web::{Data, ServiceConfig};
 use super::{
     admin::{OverviewSource, Reports},
     docs::DocumentSource,
-    health::MetricsPage,
     openapi::document,
     pages::Pages,
     readiness::Readiness,
@@ -23,6 +22,7 @@ use crate::{
     port::{AccountStore, Credentials},
     push::{ResultFeed, SaleFeed},
     sale::{CatalogCalls, SaleCatalog, Steering},
+    telemetry::MetricsPage,
 };
 
 /// All that the API's handlers work with.

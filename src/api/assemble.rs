@@ -39,6 +39,7 @@ use crate::{
     },
     push::{ResultFeed, SaleFeed},
     sale::Steering,
+    telemetry::{self, MetricsPage, metric},
 };
 
 /// Connections of those who watch a process, and of operators on the same port.
@@ -78,7 +79,7 @@ pub async fn serve(
     backoffice: Backoffice,
     node: Node,
     port: http::Bound,
-    metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    metrics: MetricsPage,
 ) -> anyhow::Result<App> {
     let accounts = Arc::clone(&backoffice.accounts);
     let figures = Arc::clone(&backoffice.figures);
@@ -117,6 +118,7 @@ pub async fn serve(
     };
     let open = OpenConnections::default();
     let (connections, listeners) = (open.clone(), open.clone());
+    show_connections(&open);
     let api = ApiSource {
         attempts: Arc::clone(services.purchase.counts()),
         connections: Arc::new(move || connections.count()),
@@ -205,7 +207,7 @@ async fn open_sessions(
         accounts,
         Arc::clone(&directory),
         AuthLimits::new(&config.limits),
-        Passwords::new(&config.auth)?,
+        Passwords::new(&config.auth)?.watched(),
         Arc::clone(&tokens),
         Arc::clone(clock),
     )
@@ -388,6 +390,17 @@ fn serve_beside(
         }
     });
     Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // connections
+fn show_connections(open: &OpenConnections) {
+    let (all, listeners) = (open.clone(), open.clone());
+    telemetry::sample(metric::HTTP_CONNECTIONS, &[], move || {
+        Some(all.count() as f64)
+    });
+    telemetry::sample(metric::LISTENERS, &[], move || {
+        Some(listeners.listeners() as f64)
+    });
 }
 
 /// Starts to watch how long accepted attempts wait to be settled.

@@ -1,7 +1,5 @@
 //! `GET /health`, `GET /health/ready`, `GET /metrics`: for those who watch the process.
 
-use std::sync::Arc;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{self, HeaderValue},
@@ -14,10 +12,8 @@ use super::readiness::{Dependencies, Readiness};
 use crate::{
     clock::Clock,
     http::{Draining, timestamp},
+    telemetry::MetricsPage,
 };
-
-/// Renders the metrics.
-pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The process runs.
 #[derive(Serialize, ToSchema)]

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::gauge;
 use serde::Serialize;
 use tokio::{
     sync::Mutex,
@@ -21,7 +22,7 @@ use crate::{
     clock::Clock,
     order::SettlementLag,
     port::{AttemptLog, GateProbe, LedgerProbe},
-    telemetry::LogThrottle,
+    telemetry::{LogThrottle, metric},
 };
 
 /// How long a server may take to answer.
@@ -70,6 +71,23 @@ impl Dependencies {
         ]
         .iter()
         .all(|state| *state == State::Up)
+    }
+}
+
+impl Dependencies {
+    /// Sets the metrics.
+    fn show(self) {
+        let all = [
+            ("gate", self.gate),
+            ("log", self.log),
+            ("ledger", self.ledger),
+            ("clock", self.clock),
+            ("settlement", self.settlement),
+        ];
+        for (name, state) in all {
+            let up = if state == State::Up { 1.0 } else { 0.0 };
+            gauge!(metric::DEPENDENCY_UP, "dependency" => name).set(up);
+        }
     }
 }
 
@@ -159,6 +177,7 @@ impl Readiness {
             clock,
             settlement: settlement(&self.throttles.settlement, self.lag.age(), self.lag_limit),
         };
+        dependencies.show();
         self.was_ready
             .store(self.is_ready(dependencies), Ordering::Relaxed);
         *last = Some((Instant::now(), dependencies));

@@ -33,11 +33,21 @@ pub(super) struct Endpoint {
     pub errors: &'static [ErrorCode],
     /// What the token must be allowed to do. Everything under `/api/admin` and `/api/service` has one, but for [`TOKEN_PATH`].
     pub right: Option<Right>,
+    /// Almost all requests are refused in the rush of a sale: only those that succeed are traced.
+    is_mostly_refused: bool,
     /// Makes its handler.
     route: Box<dyn Fn() -> Route>,
 }
 
 impl Endpoint {
+    /// The same for a path of which only requests that succeed are traced.
+    pub(super) fn mostly_refused(self) -> Self {
+        Self {
+            is_mostly_refused: true,
+            ..self
+        }
+    }
+
     /// The same for tokens with this right alone.
     pub(super) fn needs(self, right: Right) -> Self {
         Self {
@@ -127,7 +137,11 @@ impl Methods {
     fn of(endpoints: &[Endpoint]) -> Self {
         let known = endpoints.iter().map(|endpoint| Known {
             method: endpoint.method.clone(),
-            metrics: RouteMetrics::new(endpoint.name),
+            metrics: if endpoint.is_mostly_refused {
+                RouteMetrics::of_mostly_refused(endpoint.name)
+            } else {
+                RouteMetrics::new(endpoint.name)
+            },
             right: endpoint.right,
         });
         Self(known.collect())
@@ -251,6 +265,7 @@ where
         path,
         errors,
         right: None,
+        is_mostly_refused: false,
         route: Box::new(route),
     }
 }

@@ -95,7 +95,9 @@ pub(super) fn table() -> Vec<Endpoint> {
     vec![
         post("service_token", TOKEN_PATH, TOKEN, token::issue),
         get("service_events", "/api/service/events", EVENTS, events::list).needs(Right::Scope(Scope::ReadEvents)),
-        post("service_attempts", attempts::PATH, ATTEMPTS, attempts::attempt).needs(Right::Scope(Scope::WriteAttempts)),
+        post("service_attempts", attempts::PATH, ATTEMPTS, attempts::attempt)
+            .needs(Right::Scope(Scope::WriteAttempts))
+            .mostly_refused(),
         post("service_shoppers", shoppers::PATH, SHOPPERS, shoppers::create).needs(Right::Scope(Scope::WriteShoppers)),
     ]
 }

@@ -143,7 +143,7 @@ const ORDER: &[ErrorCode] = &[
 /// What the API answers. The router looks from the top: what comes by the thousand is first.
 pub(super) fn api() -> Vec<Endpoint> {
     let mut table = vec![
-        post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt),
+        post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt).mostly_refused(),
         get(
             "order_status",
             "/api/orders/status/{productId}",

@@ -9,6 +9,7 @@ mod clients;
 mod documentation;
 mod drain;
 mod failures;
+mod identity;
 mod limits;
 mod origins;
 mod pages;
@@ -25,9 +26,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    docs::DocumentSource, health::MetricsPage, openapi::document, pages::Pages, router, table,
-};
+use super::{docs::DocumentSource, openapi::document, pages::Pages, router, table};
 use crate::{
     auth::{
         Auth, AuthLimits, Passwords, Tokens,
@@ -39,6 +38,7 @@ use crate::{
     ids::UserId,
     lifecycle::{Ending, Lifecycle},
     port::Role,
+    telemetry::MetricsPage,
 };
 
 const SECRET: &str = "a secret of the tests, with more than 32 bytes";

@@ -9,6 +9,7 @@ use crate::{
     limit::Network,
     port::{Access, Scopes, ServiceAccount},
     security::{self, Event},
+    telemetry::metric,
 };
 
 /// What a program proves itself with. Without `Debug`, since it holds a secret.
@@ -35,7 +36,7 @@ impl Auth {
         let who = credentials.client_id.clone();
         let outcome = self.try_service_token(credentials, asked, from).await;
         let label = outcome_label(outcome.as_ref().err());
-        counter!("flashsale_service_tokens_total", "outcome" => label).increment(1);
+        counter!(metric::SERVICE_TOKENS, "outcome" => label).increment(1);
         let about = outcome.as_ref().map(|token| token.scopes.to_string());
         let about = about.unwrap_or_default();
         security::note(Event::ServiceToken, label, &who, Some(from), &about);

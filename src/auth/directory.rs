@@ -43,6 +43,7 @@ use crate::{
     ids::UserId,
     lifecycle::Lifecycle,
     port::{AccountDirectory, AccountMarks, CommittedOffsets, LedgerError, LogEnds, SessionRule},
+    telemetry::metric,
 };
 
 /// How long a start waits for all accounts to be read. It goes on behind it; meanwhile accounts are looked up.
@@ -140,7 +141,7 @@ impl Directory {
         }
         let found = self.lookups.look_up(identity.user).await?;
         let Some(found) = found.filter(|found| found.made_at <= identity.issued_at) else {
-            counter!("flashsale_unknown_accounts_total").increment(1);
+            counter!(metric::UNKNOWN_ACCOUNTS).increment(1);
             return Err(AccountRefusal::Unknown);
         };
         if found.sessions.admits(identity.issued_at) {

@@ -12,6 +12,7 @@ use crate::{
     limit::Network,
     port::{ExternalAccount, LedgerError, StoredUser},
     security::{self, Event},
+    telemetry::metric,
 };
 
 /// Accounts that are made in one transaction: registrations and settlement wait no longer than for so many.
@@ -22,7 +23,7 @@ impl Auth {
     pub async fn exchange(&self, token: &str, from: Network) -> Result<LoginSession, AuthError> {
         let outcome = self.try_exchange(token, from).await;
         let label = outcome_label(outcome.as_ref().err());
-        counter!("flashsale_exchanges_total", "outcome" => label).increment(1);
+        counter!(metric::EXCHANGES, "outcome" => label).increment(1);
         let who = outcome.as_ref().map(|session| session.user.to_string());
         let who = who.unwrap_or_default();
         security::note(Event::Exchange, label, &who, Some(from), "");

@@ -10,13 +10,14 @@ use std::{
         mpsc,
     },
     thread::available_parallelism,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{Error as HashError, PasswordHasher},
 };
+use metrics::histogram;
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
@@ -24,7 +25,7 @@ use crate::{
     account_key::AccountKey,
     config::{AuthConfig, Secret},
     port::NO_PASSWORD,
-    telemetry::LogThrottle,
+    telemetry::{self, LogThrottle, metric},
 };
 
 pub use stored::{BCRYPT_COSTS, Fit, bcrypt_cost, is_comparable};
@@ -53,6 +54,8 @@ pub struct Passwords {
     turns: Arc<Semaphore>,
     /// One permit for each hash under way or waiting.
     places: Arc<Semaphore>,
+    /// How many there are of these.
+    limit: usize,
     /// Compared with when there is no account, so that the time does not tell.
     nobody: Arc<str>,
     /// New passwords must not be among the first that are guessed.
@@ -86,11 +89,27 @@ impl Passwords {
             threads: start(threads)?,
             turns: Arc::new(Semaphore::new(threads)),
             places: Arc::new(Semaphore::new(places)),
+            limit: places,
             nobody,
             refuses_guessable: config.password_blocklist,
             knows_bcrypt: AtomicBool::new(false),
             secret: config.jwt_secret.clone(),
         })
+    }
+
+    /// Shows in the metrics how many are hashed or wait.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss)] // some hundreds
+    pub fn watched(self) -> Self {
+        let (places, limit) = (Arc::downgrade(&self.places), self.limit);
+        telemetry::sample(metric::PASSWORD_QUEUE, &[], move || {
+            Some(limit.saturating_sub(places.upgrade()?.available_permits()) as f64)
+        });
+        let places = Arc::downgrade(&self.places);
+        telemetry::sample(metric::PASSWORD_QUEUE_LIMIT, &[], move || {
+            places.upgrade().map(|_| limit as f64)
+        });
+        self
     }
 
     /// The hash of a password, with a salt of its own.
@@ -218,7 +237,9 @@ impl Passwords {
     ) -> Result<T, PasswordError> {
         let (argon2, (answer, answered)) = (self.argon2.clone(), oneshot::channel());
         let job: Job = Box::new(move || {
+            let since = Instant::now();
             let result = work(&argon2);
+            histogram!(metric::PASSWORD_HASH_DURATION).record(since.elapsed());
             drop(permits);
             // Whoever hung up does not need it.
             let _ = answer.send(result);

@@ -19,7 +19,7 @@ use crate::{
         AccountStore, Credentials, NewUser, PasswordHashOutcome, Registration, Role, StoredUser,
     },
     security::{self, Event},
-    telemetry::LogThrottle,
+    telemetry::{LogThrottle, metric},
 };
 
 /// An account as its owner sees it.
@@ -108,7 +108,7 @@ impl Auth {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.make_account(form, from).await;
         let label = outcome_label(outcome.as_ref().err());
-        counter!("flashsale_registrations_total", "outcome" => label).increment(1);
+        counter!(metric::REGISTRATIONS, "outcome" => label).increment(1);
         if !matches!(outcome, Err(AuthError::Invalid(_))) {
             security::note(Event::Registration, label, &who, Some(from), "");
         }
@@ -155,7 +155,7 @@ impl Auth {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.let_in(form, from).await;
         let label = outcome_label(outcome.as_ref().err());
-        counter!("flashsale_logins_total", "outcome" => label).increment(1);
+        counter!(metric::LOGINS, "outcome" => label).increment(1);
         match &outcome {
             Err(AuthError::Invalid(_)) => {}
             Err(AuthError::TooMany(_)) => {
@@ -226,7 +226,7 @@ impl Auth {
         };
         match renewed {
             Ok(PasswordHashOutcome::Replaced) => {
-                counter!("flashsale_passwords_renewed_total").increment(1);
+                counter!(metric::PASSWORDS_RENEWED).increment(1);
             }
             // Another login, or its owner, was first.
             Ok(PasswordHashOutcome::Superseded) => {}

@@ -16,6 +16,7 @@ use crate::{
     limit::Network,
     port::{Access, Role, StoredUser},
     security::{self, Event},
+    telemetry::metric,
 };
 
 /// How far, in seconds, the clock of the node that issued a token may be ahead of this one's. Readiness refuses 3 s.
@@ -112,8 +113,7 @@ impl Auth {
         let outcome = self.try_reset(form, from).await;
         let who = outcome.as_ref().ok().map(ToString::to_string);
         let word = outcome_label(outcome.as_ref().err());
-        counter!("flashsale_session_changes_total", "change" => "reset", "outcome" => word)
-            .increment(1);
+        counter!(metric::SESSION_CHANGES, "change" => "reset", "outcome" => word).increment(1);
         if !matches!(outcome, Err(AuthError::Invalid(_))) {
             let who = who.unwrap_or_default();
             security::note(Event::PasswordReset, word, &who, Some(from), "");
@@ -181,7 +181,7 @@ fn note<T>(
     from: Network,
 ) {
     let word = outcome_label(outcome.as_ref().err());
-    counter!("flashsale_session_changes_total", "change" => change, "outcome" => word).increment(1);
+    counter!(metric::SESSION_CHANGES, "change" => change, "outcome" => word).increment(1);
     if !matches!(outcome, Err(AuthError::Invalid(_))) {
         security::note(event, word, &user.to_string(), Some(from), "");
     }

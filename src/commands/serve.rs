@@ -5,7 +5,10 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use clap::Args;
 
 use super::{
-    connect, doctor, embedded, known_passwords, listen::take_port, target::Target, work::new_id,
+    connect, doctor, embedded, known_passwords,
+    listen::take_port,
+    target::Target,
+    work::{export_traces, new_id},
 };
 use crate::{
     api::{self, Backoffice, Node},
@@ -56,9 +59,15 @@ impl Serve {
         if self.is_embedded() {
             embedded::GROUP.clone_into(&mut config.kafka.consumer_group);
         }
-        let metrics = telemetry::start_metrics()?;
+        let kind = if self.is_embedded() {
+            "embedded"
+        } else {
+            "api"
+        };
+        let metrics = telemetry::start_metrics(kind);
         let lifecycle = Lifecycle::default();
         lifecycle.drain_on_signals()?;
+        export_traces(&lifecycle, &config, kind)?;
         // Before the servers are waited for, so that a port in use is reported at once.
         let port = take_port(
             &config.server.host,
@@ -100,7 +109,6 @@ impl Serve {
         if config.server.production {
             known_passwords::refuse(&config.auth, backoffice.accounts.as_ref()).await?;
         }
-        let metrics = Arc::new(move || metrics.render());
         let starting = api::serve(&lifecycle, &config, ports, backoffice, node, port, metrics);
         let app = if embedded.is_some() {
             // A data file answers at once, and is closed by nobody else than below.

@@ -16,6 +16,7 @@ const EMBEDDED: &[&str] = &[
 ];
 /// Settings of the worker and its listener.
 const WORKER: &[&str] = &[
+    "trace.",
     "worker.",
     "events.",
     "server.max_connections",

@@ -37,9 +37,10 @@ impl Work {
             tracing::info!("the consumer is disabled (ENABLE_CONSUMER=false): nothing to do");
             return Ok(());
         }
-        let metrics = telemetry::start_metrics()?;
+        let metrics = telemetry::start_metrics("worker");
         let lifecycle = Lifecycle::default();
         lifecycle.stop_on_signals()?;
+        export_traces(&lifecycle, &config, "worker")?;
         let (ports, ledger, figures) = connect::with_rights(&config, lifecycle.stop()).await?;
 
         let lag = api::watch_settlement(&lifecycle, ports.clone());
@@ -54,7 +55,7 @@ impl Work {
         let probes = Probes {
             readiness: Arc::new(readiness),
             clock: Arc::new(SystemClock),
-            metrics: Arc::new(move || metrics.render()),
+            metrics,
         };
         if let Some(port) = config.worker.port {
             let port = take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT").await?;
@@ -79,6 +80,19 @@ impl Work {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// Exports traces, if the settings name a collector.
+pub(super) fn export_traces(
+    lifecycle: &Lifecycle,
+    config: &Config,
+    kind: &'static str,
+) -> anyhow::Result<()> {
+    if let Some(exporter) = telemetry::start_tracing(&config.trace, kind)? {
+        let stop = lifecycle.stop().clone();
+        lifecycle.spawn("traces", exporter.run(stop));
+    }
+    Ok(())
 }
 
 /// A new id for a process of this kind.

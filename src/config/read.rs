@@ -7,7 +7,7 @@ use super::{
     IssuerAlgorithm, KafkaConfig, LimitsConfig, MetricsAddress, OperatorConfig, PagesConfig,
     Pooler, PostgresConfig, RedisConfig, SaleConfig, SaslConfig, SaslMechanism, Secret,
     SentinelConfig, ServerConfig, Sources, StressConfig, TelemetryConfig, TlsConfig, TlsMode,
-    WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
+    TraceConfig, WorkerConfig, address::Address, production, reader::Reader, tls, with_port,
 };
 
 /// Accepted lifetimes of a token. A shorter one could end between the login and the sale. A longer one would keep a token valid
@@ -51,6 +51,10 @@ fn config(sources: &Sources, used: &[&str]) -> Result<(Config, Vec<String>), Con
         log: TelemetryConfig {
             level: read.log_level("log.level"),
             json: read.choice("log.format", &[("text", false), ("json", true)]),
+        },
+        trace: TraceConfig {
+            otlp_endpoint: read.optional_base_url("trace.otlp_endpoint"),
+            sample_ratio: read.ratio("trace.sample_ratio"),
         },
         redis: redis(&mut read, production),
         kafka: kafka(&mut read, production),
@@ -673,10 +677,9 @@ mod tests {
             ..Sources::default()
         };
         let (_, unused) = Config::load_for(&missing, &["postgres.", "kafka."]).unwrap();
-        assert_eq!(
-            unused.len(),
-            2,
-            "a file with a secret, and the secret of tokens: {unused:?}"
+        assert!(
+            unused.len() == 1 && unused[0].contains("REDIS_PASSWORD_FILE"),
+            "a secret that is not needed is not missed: {unused:?}"
         );
         assert!(Config::load_for(&missing, &["postgres.", "redis."]).is_err());
         assert!(Config::load_for(&missing, &["postgres.", "auth."]).is_err());

@@ -13,7 +13,7 @@ use crate::{
     clock::Clock,
     outgoing::HttpClient,
     port::{EventRecord, EventTopic, Ledger, LedgerError, LogError, PendingEvents, Webhooks},
-    telemetry::LogThrottle,
+    telemetry::{LogThrottle, metric},
 };
 
 /// Interval between two looks for events that are not published.
@@ -127,7 +127,7 @@ impl Publisher {
                 && let Err(error) = self.publish_all(topic.as_ref(), &consumer, stop).await
             {
                 pause = PAUSE;
-                counter!("flashsale_event_failures_total", "consumer" => "topic").increment(1);
+                counter!(metric::EVENT_FAILURES, "consumer" => "topic").increment(1);
                 if LOG_THROTTLE.allow() {
                     tracing::warn!(%error, "events could not be published; they will be");
                 }
@@ -152,7 +152,7 @@ impl Publisher {
             .map(|sale| sale.last - sale.position.unwrap_or(0))
             .sum();
         #[allow(clippy::cast_precision_loss)] // a gauge
-        gauge!("flashsale_events_unpublished", "consumer" => "topic").set(unpublished as f64);
+        gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => "topic").set(unpublished as f64);
         for mut sale in pending {
             for _ in 0..PAGES {
                 if stop.is_cancelled() || !self.leases.has(SLOT) {
@@ -218,7 +218,7 @@ async fn publish_page(
     {
         return Err(PublishError::Fenced);
     }
-    counter!("flashsale_events_published_total", "consumer" => "topic").increment(count);
+    counter!(metric::EVENTS_PUBLISHED, "consumer" => "topic").increment(count);
     sale.position = Some(last);
     Ok(last < sale.last)
 }

@@ -6,7 +6,10 @@ use super::{
     Event,
     feed::{self, FeedError},
 };
-use crate::port::{Ledger, LedgerError, PendingEvents};
+use crate::{
+    port::{Ledger, LedgerError, PendingEvents},
+    telemetry::metric,
+};
 
 /// The next events of a sale for a consumer, and the position that is stored for it. Events that are not kept are passed over: a
 /// consumer that begins did not miss them, and one that was away too long has lost them, which is logged.
@@ -28,7 +31,7 @@ pub(super) async fn next_events(
         return Ok(None);
     };
     if sale.position.is_some() {
-        counter!("flashsale_events_lost_total").increment(first - after - 1);
+        counter!(metric::EVENTS_LOST).increment(first - after - 1);
         tracing::error!(
             consumer, sale = %sale.sale, after, first,
             "events were removed before this consumer got them; it goes on with the first that is kept"

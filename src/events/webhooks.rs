@@ -30,7 +30,7 @@ use crate::{
     port::{
         Delivery, Ledger, LedgerError, PendingEvents, Webhook, WebhookId, WebhookState, Webhooks,
     },
-    telemetry::LogThrottle,
+    telemetry::{LogThrottle, metric},
 };
 
 /// Interval between two looks for events that an endpoint did not get.
@@ -269,7 +269,7 @@ impl Sender {
                 ("failed", Some(cause.chars().take(ERROR_CHARS).collect()))
             }
         };
-        counter!("flashsale_webhook_requests_total", "outcome" => word).increment(1);
+        counter!(metric::WEBHOOK_REQUESTS, "outcome" => word).increment(1);
         let delivery = Delivery {
             message: part.message,
             sale: part.sale,

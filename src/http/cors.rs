@@ -18,7 +18,10 @@ use actix_web::{
 };
 use futures::future::LocalBoxFuture;
 
-use super::conditional::IDEMPOTENCY_REPLAYED;
+use super::{
+    conditional::IDEMPOTENCY_REPLAYED,
+    identity::{REQUEST_ID, TRACEPARENT},
+};
 use crate::config::ServerConfig;
 
 /// How long a browser may cache the response to a preflight request, in seconds.
@@ -40,7 +43,14 @@ pub(super) fn cors(config: &ServerConfig) -> PageCors {
         // Tracing and request libraries add headers of their own. Access depends on the origin alone, and this API ignores
         // headers that it does not read. The original service, on Express, allows every header too.
         .allow_any_header()
-        .expose_headers([ETAG, LOCATION, RETRY_AFTER, IDEMPOTENCY_REPLAYED])
+        .expose_headers([
+            ETAG,
+            LOCATION,
+            RETRY_AFTER,
+            IDEMPOTENCY_REPLAYED,
+            REQUEST_ID,
+            TRACEPARENT,
+        ])
         .max_age(PREFLIGHT_SECS);
     let cors = if origins.iter().any(|origin| origin == "*") {
         // Browsers refuse a wildcard together with credentials (Fetch, 3.2.5).

@@ -1,7 +1,7 @@
 //! Middleware that completes every response: counts it, adds the headers that all responses have, and gives errors of the
 //! framework the API's format.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Instant};
 
 use actix_http::ConnectionType;
 use actix_web::{
@@ -9,23 +9,25 @@ use actix_web::{
     body::{BoxBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
     http::{
-        StatusCode,
+        Method, StatusCode,
         header::{
-            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY,
-            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue,
+            REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware::Next,
 };
-use metrics::Counter;
+use metrics::{Counter, Histogram, counter, histogram};
 use percent_encoding::percent_decode_str;
 
 use super::{
     ApiError, ErrorCode,
     drain::{ConnectionRequests, Draining},
     error::wants_problem,
+    identity,
     statuses::Statuses,
 };
+use crate::telemetry::{Span, metric};
 
 /// Headers that every response has, unless it sets them itself. They forbid browsers to guess content types, to show the response
 /// in a frame, to run scripts, to send its address as a referrer, and to store it. HSTS is up to the proxy that terminates TLS.
@@ -40,16 +42,24 @@ pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
 ];
 
-/// The counter of responses, by route and status.
-const REQUESTS: &str = "flashsale_http_requests_total";
-
 /// The metrics' label `route` of requests that match no route.
 pub const UNMATCHED: &str = "unmatched";
 
-/// Counts one route's responses. A counter is looked up once for each status, not for each request.
+/// Counts one route's responses and measures their time. Metrics are looked up once for each method and status, not for each
+/// request.
 pub struct RouteMetrics {
     route: &'static str,
-    counters: RefCell<Vec<(StatusCode, Counter)>>,
+    /// Answers other than success have no span.
+    only_success_is_traced: bool,
+    responses: RefCell<Vec<Responses>>,
+}
+
+/// The metrics of responses with one status to requests with one method.
+struct Responses {
+    method: &'static str,
+    status: StatusCode,
+    count: Counter,
+    duration: Histogram,
 }
 
 impl RouteMetrics {
@@ -57,19 +67,73 @@ impl RouteMetrics {
     pub fn new(route: &'static str) -> Rc<Self> {
         Rc::new(Self {
             route,
-            counters: RefCell::default(),
+            only_success_is_traced: false,
+            responses: RefCell::default(),
         })
     }
 
-    fn count(&self, status: StatusCode) {
-        let mut counters = self.counters.borrow_mut();
-        if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == status) {
-            counter.increment(1);
+    /// The same for a route that refuses almost all requests: only those that succeed are traced.
+    #[must_use]
+    pub fn of_mostly_refused(route: &'static str) -> Rc<Self> {
+        Rc::new(Self {
+            route,
+            only_success_is_traced: true,
+            responses: RefCell::default(),
+        })
+    }
+
+    fn traces(&self, status: StatusCode) -> bool {
+        !self.only_success_is_traced || status.is_success()
+    }
+
+    fn count(&self, method: &'static str, status: StatusCode, since: Instant) {
+        let mut responses = self.responses.borrow_mut();
+        let is_same = |known: &Responses| known.status == status && known.method == method;
+        if let Some(known) = responses.iter().find(|known| is_same(known)) {
+            known.count(since);
             return;
         }
-        let counter = metrics::counter!(REQUESTS, "route" => self.route, "status" => status.as_str().to_owned());
-        counter.increment(1);
-        counters.push((status, counter));
+        let found = Responses::find(self.route, method, status);
+        found.count(since);
+        responses.push(found);
+    }
+}
+
+impl Responses {
+    fn find(route: &'static str, method: &'static str, status: StatusCode) -> Self {
+        let code = status.as_str().to_owned();
+        let class = match status.as_u16() {
+            100..200 => "1xx",
+            200..300 => "2xx",
+            300..400 => "3xx",
+            400..500 => "4xx",
+            _ => "5xx",
+        };
+        Self {
+            method,
+            status,
+            count: counter!(metric::HTTP_REQUESTS, "method" => method, "route" => route, "status" => code),
+            duration: histogram!(metric::HTTP_REQUEST_DURATION, "method" => method, "route" => route, "status_class" => class),
+        }
+    }
+
+    fn count(&self, since: Instant) {
+        self.count.increment(1);
+        self.duration.record(since.elapsed());
+    }
+}
+
+/// The label of a method. Clients may send any word as a method, so that unknown ones share a label.
+fn label(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::HEAD => "HEAD",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        _ => "other",
     }
 }
 
@@ -80,12 +144,25 @@ pub async fn finish<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
+    let since = Instant::now();
     let problem = wants_problem(request.headers());
+    let method = label(request.method());
+    let route = metrics.route;
     let answer = match next.call(request).await {
         Ok(answer) => reshape(answer.map_into_boxed_body(), problem, statuses),
         Err(error) => return Err(error),
     };
-    metrics.count(answer.status());
+    metrics.count(method, answer.status(), since);
+    if metrics.traces(answer.status())
+        && let Some(span) = Span::of_request(|| format!("{method} {route}"), since)
+    {
+        let status = answer.status();
+        span.text("http.request.method", method)
+            .text("http.route", route)
+            .number("http.response.status_code", status.as_u16())
+            .failed_if(status.is_server_error())
+            .submit();
+    }
     Ok(answer)
 }
 
@@ -99,13 +176,18 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
     let problem = wants_problem(request.headers());
     let requests = request.request().conn_data::<ConnectionRequests>();
     let requests = requests.map(|requests| (requests.clone(), requests.begin()));
-    let answer = if is_canonical(request.path()) {
-        next.call(request).await?.map_into_boxed_body()
-    } else {
-        RouteMetrics::new(UNMATCHED).count(StatusCode::NOT_FOUND);
-        request.error_response(ApiError::from(ErrorCode::NotFound))
+    let identity = identity::of_request(request.headers());
+    let answer = async {
+        let answer = if is_canonical(request.path()) {
+            next.call(request).await?.map_into_boxed_body()
+        } else {
+            let method = label(request.method());
+            RouteMetrics::new(UNMATCHED).count(method, StatusCode::NOT_FOUND, Instant::now());
+            request.error_response(ApiError::from(ErrorCode::NotFound))
+        };
+        Ok::<_, Error>(reshape(answer, problem, Statuses::Ours))
     };
-    let mut answer = reshape(answer, problem, Statuses::Ours);
+    let mut answer = identity.clone().run(answer).await?;
     // In both cases the server reads no further request of this connection, so the client must not send one.
     let is_cut_off = requests
         .as_ref()
@@ -115,12 +197,19 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
         head.set_connection_type(ConnectionType::Close);
     }
     let headers = answer.headers_mut();
-    for (name, value) in SECURITY_HEADERS {
-        if !headers.contains_key(&name) {
+    identity::write(headers, &identity);
+    add_security_headers(headers);
+    Ok(answer)
+}
+
+/// Most answers have none of them, and few headers altogether: they are looked through once.
+fn add_security_headers(headers: &mut HeaderMap) {
+    let is_there = SECURITY_HEADERS.map(|(wanted, _)| headers.keys().any(|name| *name == wanted));
+    for ((name, value), is_there) in SECURITY_HEADERS.into_iter().zip(is_there) {
+        if !is_there {
             headers.insert(name, value);
         }
     }
-    Ok(answer)
 }
 
 /// Prefixes of the paths that end with an id.

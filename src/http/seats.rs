@@ -4,7 +4,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use actix_web::HttpRequest;
-use metrics::{counter, gauge};
+use metrics::counter;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
@@ -13,9 +13,7 @@ use super::{
     networks::{ConnectionGuard, Networks},
     open_connections::{CountedListener, OpenConnections},
 };
-use crate::config::ServerConfig;
-
-const OPEN: &str = "flashsale_listeners";
+use crate::{config::ServerConfig, telemetry::metric};
 
 /// The streams of events that may be open. Clones share them.
 #[derive(Clone)]
@@ -34,12 +32,7 @@ struct Held {
     _permit: OwnedSemaphorePermit,
     _network: ConnectionGuard,
     /// Set once it carries a stream of events.
-    listener: Option<Counted>,
-}
-
-/// A stream in the metrics and among the open connections, until it is dropped.
-struct Counted {
-    _open: CountedListener,
+    listener: Option<CountedListener>,
 }
 
 impl ListenerSeats {
@@ -58,17 +51,17 @@ impl ListenerSeats {
     pub fn take(&self, request: &HttpRequest, client: Client) -> Result<(), ApiError> {
         let seat = request.conn_data::<Seat>().ok_or(ErrorCode::Internal)?;
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            counter!("flashsale_listeners_refused_total", "reason" => "full").increment(1);
+            counter!(metric::LISTENERS_REFUSED, "reason" => "full").increment(1);
             return Err(ApiError::from(ErrorCode::Busy).after(until_retry()));
         };
         let Ok(network) = self.networks.enter(client.0.address()) else {
-            counter!("flashsale_listeners_refused_total", "reason" => "network").increment(1);
+            counter!(metric::LISTENERS_REFUSED, "reason" => "network").increment(1);
             return Err(ApiError::too_many(until_retry()));
         };
         *seat.0.borrow_mut() = Held {
             _permit: permit,
             _network: network,
-            listener: Some(Counted::new(&self.open)),
+            listener: Some(self.open.listen()),
         };
         Ok(())
     }
@@ -90,20 +83,5 @@ impl Seat {
 
     pub(super) fn is_listener(&self) -> bool {
         self.0.borrow().listener.is_some()
-    }
-}
-
-impl Counted {
-    fn new(open: &OpenConnections) -> Self {
-        gauge!(OPEN).increment(1.0);
-        Self {
-            _open: open.listen(),
-        }
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        gauge!(OPEN).decrement(1.0);
     }
 }

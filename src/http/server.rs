@@ -30,7 +30,11 @@ use super::{
     seats::ListenerSeats,
     threads::{Connection, Threads},
 };
-use crate::{config::ServerConfig, lifecycle::Ending, telemetry::LogThrottle};
+use crate::{
+    config::ServerConfig,
+    lifecycle::Ending,
+    telemetry::{LogThrottle, metric},
+};
 
 /// Length of the kernel's queue of connections to accept: thousands arrive in a sale's first second. The kernel may allow fewer
 /// (`net.core.somaxconn`).
@@ -226,7 +230,7 @@ impl Acceptor {
 fn turn_away(mut stream: &TcpStream, at_limit: AtLimit) {
     static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     let why = TurnedAway::NetworkCrowded;
-    counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
+    counter!(metric::HTTP_TURNED_AWAY, "reason" => why.reason()).increment(1);
     if let Some(suppressed) = LOG_THROTTLE.allow_counting() {
         let (_, network) = at_limit.prefix;
         tracing::warn!(

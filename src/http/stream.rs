@@ -24,6 +24,7 @@ use super::{
     framing::Framing,
     seats::Seat,
 };
+use crate::telemetry::metric;
 
 /// During the shutdown: time for the first request of a connection that has sent nothing yet. Its client has probably just
 /// connected, and the request is on its way.
@@ -171,7 +172,7 @@ impl<S> StallTimeout<S> {
 
     /// Stops reading. The reason is sent as a response, unless the application responds to the current request.
     fn turn_away(&mut self, why: TurnedAway) {
-        counter!("flashsale_http_turned_away_total", "reason" => why.reason()).increment(1);
+        counter!(metric::HTTP_TURNED_AWAY, "reason" => why.reason()).increment(1);
         // The head of the current request is incomplete or too large, or the request has not reached the application.
         let is_unanswered = self.framing.is_too_large()
             || self.framing.head_len() > 0

@@ -32,7 +32,10 @@ use super::{
     seats::Seat,
     stream::StallTimeout,
 };
-use crate::{config::ServerConfig, telemetry::LogThrottle};
+use crate::{
+    config::ServerConfig,
+    telemetry::{LogThrottle, metric},
+};
 
 /// Time for a client that sends more than the server reads to receive its response, before the connection is closed.
 const LINGER: Duration = Duration::from_secs(1);
@@ -257,7 +260,7 @@ fn note_end(error: &DispatchError, peer: SocketAddr) {
     static LOG_THROTTLE: LogThrottle = LogThrottle::new();
     match error {
         DispatchError::Parse(error) => {
-            counter!("flashsale_http_turned_away_total", "reason" => "malformed").increment(1);
+            counter!(metric::HTTP_TURNED_AWAY, "reason" => "malformed").increment(1);
             if let Some(suppressed) = LOG_THROTTLE.allow_counting() {
                 tracing::info!(%peer, %error, suppressed, "a request that is not HTTP was answered 400");
             }

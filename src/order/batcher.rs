@@ -3,9 +3,13 @@
 
 use std::future::Future;
 
+use metrics::histogram;
 use tokio::sync::mpsc;
 
-use crate::lifecycle::Lifecycle;
+use crate::{
+    lifecycle::Lifecycle,
+    telemetry::{self, metric},
+};
 
 /// Submits items to a task that handles them in batches.
 pub(super) struct Batcher<T> {
@@ -43,12 +47,16 @@ impl<T: Send + 'static> Batcher<T> {
         F: Future<Output = ()> + Send,
     {
         let (queue, mut waiting) = mpsc::channel(limits.waiting);
+        show_length(name, &queue);
+        let sizes = histogram!(metric::BATCH_ITEMS, "queue" => name);
         lifecycle.spawn(name, async move {
             loop {
                 let mut batch = Vec::new();
                 if waiting.recv_many(&mut batch, limits.batch).await == 0 {
                     break;
                 }
+                #[allow(clippy::cast_precision_loss)] // at most `limits.batch`
+                sizes.record(batch.len() as f64);
                 handle(batch).await;
             }
         });
@@ -66,6 +74,19 @@ impl<T: Send + 'static> Batcher<T> {
     pub(super) async fn submit(&self, item: T) -> Result<(), T> {
         self.queue.send(item).await.map_err(|closed| closed.0)
     }
+}
+
+/// Shows how many items wait, and how many may. Does not keep the queue open.
+#[allow(clippy::cast_precision_loss)] // thousands
+fn show_length<T: Send + 'static>(name: &'static str, queue: &mpsc::Sender<T>) {
+    let (length, limit) = (queue.downgrade(), queue.downgrade());
+    telemetry::sample(metric::QUEUE_LENGTH, &[("queue", name)], move || {
+        let queue = length.upgrade()?;
+        Some((queue.max_capacity() - queue.capacity()) as f64)
+    });
+    telemetry::sample(metric::QUEUE_LIMIT, &[("queue", name)], move || {
+        Some(limit.upgrade()?.max_capacity() as f64)
+    });
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::{
     clock::Clock,
     ids::SaleId,
     port::{GateError, LedgerError, PendingAttempts, SaleListings},
+    telemetry::metric,
 };
 
 /// Interval between reads of the gate's pending attempts.
@@ -66,7 +67,7 @@ impl SettlementLag {
                 Ok(age) => {
                     let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
                     self.millis.store(millis, Ordering::Relaxed);
-                    gauge!("flashsale_oldest_unsettled_seconds").set(age.as_secs_f64());
+                    gauge!(metric::OLDEST_UNSETTLED).set(age.as_secs_f64());
                 }
                 Err(error) => tracing::debug!(%error, "pending attempts cannot be read"),
             }

@@ -22,6 +22,7 @@ use super::{
     figures::{AttemptCounts, Press},
     reply_queue::ReplyQueue,
     results::Results,
+    trace::AttemptTrace,
 };
 use crate::{
     clock::Clock,
@@ -81,11 +82,7 @@ impl Purchase {
         sale: SaleId,
     ) -> Result<Accepted, Refusal> {
         let decided = self.decide(replies, user, sale).await;
-        self.counts.count(match decided {
-            Ok((_, IsNew(true))) => Press::Accepted,
-            Ok((_, IsNew(false))) => Press::AlreadyHeld,
-            Err(refusal) => Press::Refused(refusal),
-        });
+        self.counts.count(press(&decided));
         decided.map(|(accepted, _)| accepted)
     }
 
@@ -140,6 +137,7 @@ impl Purchase {
                 attempt,
                 since,
                 answer,
+                trace: AttemptTrace::of_request(),
                 round: None,
             })
             .map_err(|_| Refusal::Busy)?;
@@ -148,9 +146,13 @@ impl Purchase {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         };
-        self.counts.took(since.elapsed());
+        let outcome = outcome.map(|accepted| {
+            let is_new = IsNew(accepted.attempt == attempt.id);
+            (accepted, is_new)
+        });
+        self.counts.took(press(&outcome), since.elapsed());
         match outcome {
-            Ok(accepted) => Ok((accepted, IsNew(accepted.attempt == attempt.id))),
+            Ok(accepted) => Ok(accepted),
             Err(Refusal::SoldOut) => {
                 self.results.refused(user, product, sale);
                 Err(Refusal::SoldOut)
@@ -159,5 +161,14 @@ impl Purchase {
             Err(Refusal::Preparing) if self.catalog.has_ended(sale) => Err(Refusal::Ended),
             Err(refusal) => Err(refusal),
         }
+    }
+}
+
+/// How the metrics name an outcome.
+fn press(outcome: &Result<(Accepted, IsNew), Refusal>) -> Press {
+    match outcome {
+        Ok((_, IsNew(true))) => Press::Accepted,
+        Ok((_, IsNew(false))) => Press::AlreadyHeld,
+        Err(refusal) => Press::Refused(*refusal),
     }
 }

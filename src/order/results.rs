@@ -14,7 +14,7 @@ use crate::{
     lifecycle::Lifecycle,
     port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ShopperResults},
     sale::SaleCatalog,
-    telemetry::LogThrottle,
+    telemetry::{CallDurations, LogThrottle, metric},
 };
 
 // While the gate is down every batch fails. A line now and then is enough: `flashsale_results_lost_total` counts the results.
@@ -57,15 +57,16 @@ impl Results {
         catalog: Arc<SaleCatalog>,
     ) -> Self {
         let writer = Arc::clone(&gate);
+        let durations = Arc::new(CallDurations::of_gate("write_results"));
         let refused = Batcher::spawn(
             lifecycle,
             "results",
             REFUSED,
             move |batch: Vec<ResultEntry>| {
-                let gate = Arc::clone(&writer);
+                let (gate, durations) = (Arc::clone(&writer), Arc::clone(&durations));
                 async move {
-                    if let Err(error) = gate.write_results(&batch).await {
-                        counter!("flashsale_results_lost_total").increment(batch.len() as u64);
+                    if let Err(error) = durations.measure(gate.write_results(&batch)).await {
+                        counter!(metric::RESULTS_LOST).increment(batch.len() as u64);
                         if LOG_THROTTLE.allow() {
                             tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
                         }
@@ -74,13 +75,14 @@ impl Results {
             },
         );
         let reader = Arc::clone(&gate);
+        let durations = Arc::new(CallDurations::of_gate("read_results"));
         let requests = Batcher::spawn(
             lifecycle,
             "questions",
             REQUESTS,
             move |batch: Vec<ResultRequest>| {
-                let gate = Arc::clone(&reader);
-                async move { answer_batch(gate.as_ref(), batch).await }
+                let (gate, durations) = (Arc::clone(&reader), Arc::clone(&durations));
+                async move { answer_batch(gate.as_ref(), &durations, batch).await }
             },
         );
         Self {
@@ -129,13 +131,17 @@ impl Results {
             result: PurchaseResult::Failed,
         };
         if self.refused.try_submit(entry).is_err() {
-            counter!("flashsale_results_lost_total").increment(1);
+            counter!(metric::RESULTS_LOST).increment(1);
         }
     }
 }
 
 /// Answers the requests of a batch that still wait. Those that waited for too long are refused.
-async fn answer_batch(gate: &dyn ShopperResults, batch: Vec<ResultRequest>) {
+async fn answer_batch(
+    gate: &dyn ShopperResults,
+    durations: &CallDurations,
+    batch: Vec<ResultRequest>,
+) {
     let (batch, late): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .filter(|request| !request.answer.is_closed())
@@ -145,7 +151,9 @@ async fn answer_batch(gate: &dyn ShopperResults, batch: Vec<ResultRequest>) {
         request.answer.send(Err(error));
     }
     let queries: Vec<_> = batch.iter().map(|request| request.query).collect();
+    let since = std::time::Instant::now();
     let answers = gate.read_results(&queries).await;
+    durations.record(since, answers.iter().all(Result::is_ok));
     for (request, answer) in batch.into_iter().zip(answers) {
         request.answer.send(answer);
     }

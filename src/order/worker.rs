@@ -33,7 +33,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::{partition::PartitionReader, settler::Settler};
 use super::figures::SettlementCounts;
-use crate::port::{Lease, Member, Partition, Ports, Position};
+use crate::{
+    port::{Lease, Member, Partition, Ports, Position},
+    telemetry::metric,
+};
 
 /// Interval between checks of the log's number of partitions. The log keeps this number in memory, so a check makes no call.
 const PARTITION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,6 +111,7 @@ impl Worker {
                     failing = false;
                 }
                 Err(error) => {
+                    counter!(metric::LEASE_FAILURES).increment(1);
                     if !failing {
                         tracing::warn!(%error, "leases cannot be renewed");
                     }
@@ -176,7 +180,7 @@ impl Worker {
             // Before a partition is read again: settling would reject records of a sale whose extension the ledger has lost. If
             // this call fails, the next heartbeat finds the same partitions and repeats it.
             self.engines.ledger.forget_admission_windows().await?;
-            counter!("flashsale_ledger_set_back_total").increment(set_back.len() as u64);
+            counter!(metric::LEDGER_SET_BACK).increment(set_back.len() as u64);
         }
         for partition in set_back {
             let reader = self.readers.remove(&partition);
@@ -214,7 +218,7 @@ impl Worker {
                 .is_some_and(|lease| lease.partition == Partition(0)),
         );
         #[allow(clippy::cast_precision_loss)] // partitions
-        gauge!("flashsale_partitions_owned").set(leases.len() as f64);
+        gauge!(metric::PARTITIONS_OWNED).set(leases.len() as f64);
         Ok(())
     }
 

@@ -3,7 +3,12 @@
 //!
 //! Sales are followed and read apart: what the gate cannot answer of one changes nothing for the others.
 
-use std::{collections::BTreeMap, future::pending, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use futures::{
@@ -25,7 +30,7 @@ use crate::{
     lifecycle::Lifecycle,
     port::{Announcement, News, ResultAnnouncements, ResultReading},
     sale::{PublicPhase, SaleCatalog, SaleWithResults},
-    telemetry::LogThrottle,
+    telemetry::{LogThrottle, Span, SpanKind, metric, traced_attempt_of},
 };
 
 /// Shoppers whose results are read at once.
@@ -203,7 +208,7 @@ impl ResultFeed {
                 while let Some(announcement) = announcements.next().await {
                     self.pass_on(&announcement, followed);
                 }
-                metrics::counter!("flashsale_announcements_interrupted_total").increment(1);
+                metrics::counter!(metric::ANNOUNCEMENTS_INTERRUPTED).increment(1);
                 sleep(BROKEN).await;
             }
             Err(error) => {
@@ -224,7 +229,12 @@ impl ResultFeed {
         let mut any_unread = false;
         for (user, news) in &announcement.news {
             match news {
-                News::Ordered => self.shoppers.ordered(*user, sale, *product),
+                News::Ordered => {
+                    let since = Instant::now();
+                    if self.shoppers.ordered(*user, sale, *product) {
+                        trace_push(sale, *user, since);
+                    }
+                }
                 News::Changed => any_unread |= self.shoppers.mark_unread(sale, *user),
             }
         }
@@ -342,6 +352,23 @@ impl ResultFeed {
 
     fn followed(&self) -> Followed {
         (self.sales)()
+    }
+}
+
+/// Notes that a shopper who listens was told of an order, if the attempt is traced and this process knows its trace: the API node
+/// that accepted it, or the embedded system.
+fn trace_push(sale: SaleId, user: UserId, since: Instant) {
+    if let Some(traced) = traced_attempt_of(sale.value(), user.value()) {
+        let context = traced.span.child();
+        Span::new(
+            context,
+            Some(traced.span.span),
+            "push",
+            SpanKind::Producer,
+            since,
+        )
+        .text("flashsale.attempt.id", traced.id.to_string())
+        .submit();
     }
 }
 

@@ -184,11 +184,11 @@ impl Shoppers {
         Some((reading, inner.next()))
     }
 
-    /// An order of the shopper stands, as was announced just now.
-    pub(super) fn ordered(&self, user: UserId, sale: SaleId, product: ProductId) {
+    /// An order of the shopper stands, as was announced just now. True if the shopper listens and is told.
+    pub(super) fn ordered(&self, user: UserId, sale: SaleId, product: ProductId) -> bool {
         let mut inner = self.lock();
         let since = inner.next();
-        if let Some(sender) = inner.states.get(&user) {
+        inner.states.get(&user).is_some_and(|sender| {
             let told = SaleResult {
                 product,
                 result: ShopperResult::Success,
@@ -197,8 +197,8 @@ impl Shoppers {
             sender.send_if_modified(|state| {
                 state.number = since;
                 state.tell(sale, told)
-            });
-        }
+            })
+        })
     }
 
     /// What a reading found, by sale. `of_all`: it was of all sales.

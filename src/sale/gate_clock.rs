@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     clock::Clock,
     port::{GateError, GateProbe},
+    telemetry::metric,
 };
 
 /// How often the clocks are compared.
@@ -88,7 +89,7 @@ impl GateClock {
         self.note(begun + took / 2, told, machine + took / 2);
         let offset = machine + took / 2 - told;
         #[allow(clippy::cast_precision_loss)] // of milliseconds
-        gauge!("flashsale_clock_offset_seconds").set(offset.num_milliseconds() as f64 / 1_000.0);
+        gauge!(metric::CLOCK_OFFSET).set(offset.num_milliseconds() as f64 / 1_000.0);
         Ok(())
     }
 

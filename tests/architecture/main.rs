@@ -5,7 +5,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+mod alerts;
 mod imports;
+mod logging;
+mod metrics;
 mod planted;
 mod rules;
 mod sources;
@@ -140,10 +143,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("port", &["clock", "ids"]),
     ("push", &["ids", "lifecycle", "port", "sale", "telemetry"]),
     ("rules", &["ids", "port"]),
-    ("sale", &["clock", "ids", "port", "rules", "unicode"]),
+    (
+        "sale",
+        &["clock", "ids", "port", "rules", "telemetry", "unicode"],
+    ),
     ("security", &["limit"]),
     ("stress", &["ids"]),
-    ("telemetry", &["config", "terminal"]),
+    ("telemetry", &["config", "outgoing", "terminal"]),
 ];
 
 /// Additional imports that are allowed in code that is compiled for tests only.

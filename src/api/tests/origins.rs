@@ -60,7 +60,14 @@ async fn a_known_origin_may_call() {
     exposed.sort_unstable();
     assert_eq!(
         exposed,
-        ["etag", "idempotency-replayed", "location", "retry-after"]
+        [
+            "etag",
+            "idempotency-replayed",
+            "location",
+            "retry-after",
+            "traceparent",
+            "x-request-id"
+        ]
     );
 }
 

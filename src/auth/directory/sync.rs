@@ -15,6 +15,7 @@ use super::{Directory, set::AccountSet};
 use crate::{
     ids::UserId,
     port::{AccountPosition, LedgerError},
+    telemetry::metric,
 };
 
 /// How often the ledger is asked what changed.
@@ -186,7 +187,7 @@ impl Directory {
             tracing::warn!(
                 "the ledger was restarted or set back, or was not read for long: all accounts are read again"
             );
-            counter!("flashsale_account_reloads_total").increment(1);
+            counter!(metric::ACCOUNT_RELOADS).increment(1);
             // What was looked up in another state of the ledger is worth nothing.
             self.removals.fetch_add(1, Ordering::AcqRel);
             self.load(changes.position.made_at).await?;
@@ -223,12 +224,12 @@ impl Directory {
 
     #[allow(clippy::cast_precision_loss)] // a gauge
     fn gauge_ended(&self) {
-        gauge!("flashsale_accounts_with_ended_tokens").set(self.ended.len() as f64);
+        gauge!(metric::ACCOUNTS_WITH_ENDED_TOKENS).set(self.ended.len() as f64);
     }
 
     #[allow(clippy::cast_precision_loss)] // a gauge
     fn put(&self, set: AccountSet) {
-        gauge!("flashsale_accounts_known").set(set.len() as f64);
+        gauge!(metric::ACCOUNTS_KNOWN).set(set.len() as f64);
         self.set.store(Arc::new(set));
     }
 

@@ -8,7 +8,10 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Issuer, keys::KeySet};
-use crate::{outgoing::HttpClient, telemetry::LogThrottle};
+use crate::{
+    outgoing::HttpClient,
+    telemetry::{LogThrottle, metric},
+};
 
 /// Between two readings, at least.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -44,7 +47,7 @@ impl Issuer {
     async fn read(&self, client: &HttpClient) -> bool {
         let read = self.fetch(client).await;
         let outcome = if read.is_ok() { "ok" } else { "failed" };
-        counter!("flashsale_issuer_key_fetches_total", "outcome" => outcome).increment(1);
+        counter!(metric::ISSUER_KEY_FETCHES, "outcome" => outcome).increment(1);
         match read {
             Ok(keys) => {
                 self.take(keys);

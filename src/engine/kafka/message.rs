@@ -8,22 +8,34 @@ use crate::{
     port::{
         Attempt, DeadLetter, DeadLetterEntry, DeadLetterId, LogEntry, Offset, Partition, RawRecord,
     },
+    telemetry::{SpanContext, TracedAttempt, note_attempt, traced_attempts},
 };
 
 /// Header with the ledger's tag, which is the last eight digits of the ledger's id.
 const LEDGER: &str = "flashsale.ledger";
+/// Header with the span that appended the record, of traced attempts only (W3C Trace Context).
+const TRACEPARENT: &str = "traceparent";
 const CAUSE: &str = "flashsale.cause";
 const PARTITION: &str = "flashsale.partition";
 const OFFSET: &str = "flashsale.offset";
 const OMITTED_BYTES: &str = "flashsale.omitted-bytes";
 
 /// The record of an attempt. Its key is the user id, so that all attempts of one shopper are in one partition. A header names
-/// the ledger whose ids the record contains.
+/// the ledger whose ids the record contains. Another one, of traced attempts only, names the span that appends it.
 pub(super) fn of_attempt(attempt: &Attempt, ledger: Option<LedgerTag>) -> Record {
+    let traced = traced_attempts([attempt.id.0].into_iter()).pop();
+    let traceparent = traced.map(|traced| {
+        let value = traced.span.traceparent().to_vec();
+        (TRACEPARENT.to_owned(), value)
+    });
     Record {
         key: Some(attempt.user.to_string().into_bytes()),
         value: Some(record::encode(attempt)),
-        headers: ledger.map(ledger_header).into_iter().collect(),
+        headers: ledger
+            .map(ledger_header)
+            .into_iter()
+            .chain(traceparent)
+            .collect(),
         timestamp: attempt.at,
     }
 }
@@ -48,6 +60,8 @@ fn ledger_of(record: &Record) -> Result<Option<LedgerTag>, String> {
 /// of another ledger is not decoded.
 pub(super) fn read(record: Record, ours: Option<LedgerTag>) -> (LogEntry, bool, RawRecord) {
     let ledger = ledger_of(&record);
+    let span = record.headers.get(TRACEPARENT);
+    let span = span.and_then(|header| SpanContext::parse(header));
     let raw = RawRecord {
         key: record.key,
         value: record.value,
@@ -63,6 +77,14 @@ pub(super) fn read(record: Record, ours: Option<LedgerTag>) -> (LogEntry, bool, 
         },
         Err(cause) => LogEntry::Undecodable(cause),
     };
+    if let (Some(span), LogEntry::Attempt(attempt)) = (span, &entry) {
+        note_attempt(TracedAttempt {
+            id: attempt.id.0,
+            sale: attempt.sale.value(),
+            user: attempt.user.value(),
+            span,
+        });
+    }
     (entry, is_of_ledger, raw)
 }
 

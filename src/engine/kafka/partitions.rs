@@ -21,7 +21,10 @@ use super::{
     ConnectError,
     connection::{Connection, Security, metadata_of},
 };
-use crate::{config::KafkaConfig, telemetry::LogThrottle};
+use crate::{
+    config::KafkaConfig,
+    telemetry::{LogThrottle, metric},
+};
 
 /// Interval between two requests for the counts.
 const REFRESH_INTERVAL: Duration = Duration::from_secs(2);
@@ -168,7 +171,7 @@ impl Partitions {
             let (topic, now) = (&self.attempts, counts.attempts.latest);
             tracing::warn!(topic, before, now, "the number of partitions changed");
         }
-        gauge!("flashsale_log_partitions").set(f64::from(counts.attempts.latest));
+        gauge!(metric::LOG_PARTITIONS).set(f64::from(counts.attempts.latest));
         Ok(())
     }
 

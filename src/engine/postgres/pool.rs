@@ -7,7 +7,7 @@ use std::{
 };
 
 use deadpool::{
-    Runtime,
+    Runtime, Status,
     managed::{BuildError, Manager, Metrics, Object, Pool, RecycleError, RecycleResult},
 };
 use diesel_async::AsyncPgConnection;
@@ -22,7 +22,7 @@ use crate::{
     config::{Pooler, PostgresConfig},
     ids::LedgerId,
     port::LedgerError,
-    telemetry::LogThrottle,
+    telemetry::{self, LogThrottle, metric},
 };
 
 // Every call that takes a connection detects it again.
@@ -106,6 +106,7 @@ impl SessionPool {
             .create_timeout(Some(config.pool_timeout))
             .recycle_timeout(Some(PROOF_TIMEOUT.min(config.pool_timeout)))
             .build()?;
+        show_use(&pool);
         Ok(Self {
             pool,
             statement_timeout: config.statement_timeout,
@@ -132,6 +133,34 @@ impl SessionPool {
             .send_replace(deadline(self.statement_timeout));
         Ok(InUse(session))
     }
+}
+
+/// Shows how many connections there are. Does not keep the pool.
+#[allow(clippy::cast_precision_loss)] // some hundreds at most
+fn show_use(pool: &Pool<Sessions>) {
+    let of = |read: fn(Status) -> usize| {
+        let pool = pool.weak();
+        move || Some(read(pool.upgrade()?.status()) as f64)
+    };
+    let states: [(_, fn(Status) -> usize); 2] = [
+        ("idle", |status| status.available),
+        ("in_use", |status| {
+            status.size.saturating_sub(status.available)
+        }),
+    ];
+    for (state, read) in states {
+        telemetry::sample(metric::POSTGRES_POOL, &[("state", state)], of(read));
+    }
+    telemetry::sample(
+        metric::POSTGRES_POOL_LIMIT,
+        &[],
+        of(|status| status.max_size),
+    );
+    telemetry::sample(
+        metric::POSTGRES_POOL_WAITING,
+        &[],
+        of(|status| status.waiting),
+    );
 }
 
 /// A connection in use. It returns to the pool when dropped.

@@ -22,7 +22,7 @@ use super::{
     reply, rights,
     session::{Failed, Session},
 };
-use crate::{config::RedisConfig, port::GateError};
+use crate::{config::RedisConfig, port::GateError, telemetry::metric};
 
 /// Number of slots of every cluster.
 const SLOTS: u16 = 16_384;
@@ -125,7 +125,7 @@ impl Cluster {
                         return Err(failed.into_error());
                     };
                     redirections += 1;
-                    metrics::counter!("redis_redirections_total").increment(1);
+                    metrics::counter!(metric::REDIS_REDIRECTIONS).increment(1);
                     asking = failed.failure.remedy == Remedy::Ask;
                     let link = self.nodes.link_to(&Address::new(host, port), slot);
                     if !asking {

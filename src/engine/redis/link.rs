@@ -13,7 +13,7 @@ use super::{
     sentinel,
     session::{Failed, Session},
 };
-use crate::{config::RedisConfig, port::GateError};
+use crate::{config::RedisConfig, port::GateError, telemetry::metric};
 
 /// The shortest and the longest pause between two tries to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
@@ -174,7 +174,7 @@ impl Keeper {
                 self.watch(&session).await;
                 let cause = format!("Redis at {} is disconnected", session.address);
                 self.state.send_replace(State::Down(cause));
-                metrics::counter!("redis_reconnects_total").increment(1);
+                metrics::counter!(metric::REDIS_RECONNECTS).increment(1);
                 pause = PAUSES.0;
             }
             tokio::time::sleep(pause).await;

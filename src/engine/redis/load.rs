@@ -21,6 +21,7 @@ use crate::{
         CloseReason, CloseRequest, GateError, Holder, LoadStart, LoadStep, LoadToken, Movement,
         SaleLoading, SaleTerms, UnloadOutcome,
     },
+    telemetry::metric,
 };
 
 /// Time from the last step of an abandoned load until its keys expire, in milliseconds. The keys of a closed sale that lost
@@ -96,7 +97,7 @@ pub(super) async fn begin(
         return reply::either(&answer, LoadStart::Begun, LoadStart::OpenOrLoading);
     }
     let ledger = reply::text(&answer)?;
-    metrics::counter!("flashsale_gate_foreign_sales_total").increment(1);
+    metrics::counter!(metric::GATE_FOREIGN_SALES).increment(1);
     tracing::warn!(
         %sale,
         ledger,

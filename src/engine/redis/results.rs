@@ -27,7 +27,7 @@ use crate::{
         Standing,
     },
     rules::shopper_result::{Holders, reading},
-    telemetry::LogThrottle,
+    telemetry::{LogThrottle, metric},
 };
 
 #[async_trait]
@@ -101,7 +101,7 @@ async fn write_and_announce(
             && let Err(error) = announcements::announce(connection, *sale, &users).await
         {
             static LOG_THROTTLE: LogThrottle = LogThrottle::new();
-            metrics::counter!("flashsale_announcements_failed_total").increment(1);
+            metrics::counter!(metric::ANNOUNCEMENTS_FAILED).increment(1);
             if LOG_THROTTLE.allow() {
                 tracing::warn!(%error, %sale, "stored results cannot be announced; listeners are told within a minute");
             }

@@ -19,7 +19,7 @@ use super::{
     client::{self, Address, ConnectError, Login},
     failure::{self, Certainty, Failure, Remedy},
 };
-use crate::{config::RedisConfig, port::GateError};
+use crate::{config::RedisConfig, port::GateError, telemetry::metric};
 
 /// A command that times out discards the connection if no reply came for this long, even though the server may be up.
 const MAX_SILENCE: Duration = Duration::from_secs(3);
@@ -268,8 +268,7 @@ impl Session {
         if *error.kind() == ErrorKind::Timeout {
             self.miscounted.store(true, Ordering::Relaxed);
             if self.silence() > MAX_SILENCE {
-                metrics::counter!("redis_connections_discarded_total", "cause" => "silence")
-                    .increment(1);
+                metrics::counter!(metric::REDIS_DISCARDED, "cause" => "silence").increment(1);
                 failure.remedy = Remedy::Discard;
             }
         }

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use metrics::{Counter, counter};
+use metrics::{Counter, Histogram, counter, histogram};
 
 use super::latency::{Latency, LatencyCounts};
-use crate::{order::Refusal, port::AttemptRates};
+use crate::{order::Refusal, port::AttemptRates, telemetry::metric};
 
 /// What an attempt was answered, as the metrics name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,17 @@ pub struct AttemptCounts {
     accepted: Count,
     already_held: Count,
     refused: [Count; REFUSALS.len()],
-    limited: AtomicU64,
+    limited: Count,
     latency: LatencyCounts,
+    durations: Durations,
+}
+
+/// Histograms of the metrics, of attempts about which the gate was asked.
+struct Durations {
+    accepted: Histogram,
+    already_held: Histogram,
+    refused: Histogram,
+    failed: Histogram,
 }
 
 /// A counter for the overview, and the one of the metrics.
@@ -58,7 +67,7 @@ impl Count {
     fn new(outcome: &'static str) -> Self {
         Self {
             count: AtomicU64::new(0),
-            metric: counter!("flashsale_attempts_total", "outcome" => outcome),
+            metric: counter!(metric::ATTEMPTS, "outcome" => outcome),
         }
     }
 
@@ -76,10 +85,43 @@ impl Default for AttemptCounts {
     fn default() -> Self {
         Self {
             accepted: Count::new("accepted"),
-            already_held: Count::new("accepted"),
+            already_held: Count::new("already_held"),
             refused: REFUSALS.map(|(_, label)| Count::new(label)),
-            limited: AtomicU64::new(0),
+            limited: Count::new("limited"),
             latency: LatencyCounts::default(),
+            durations: Durations::default(),
+        }
+    }
+}
+
+impl Default for Durations {
+    fn default() -> Self {
+        let of = |outcome| histogram!(metric::ATTEMPT_DURATION, "outcome" => outcome);
+        Self {
+            accepted: of("accepted"),
+            already_held: of("already_held"),
+            refused: of("refused"),
+            failed: of("failed"),
+        }
+    }
+}
+
+impl Durations {
+    fn of(&self, press: Press) -> &Histogram {
+        match press {
+            Press::Accepted => &self.accepted,
+            Press::AlreadyHeld => &self.already_held,
+            Press::Refused(Refusal::Busy | Refusal::Unavailable | Refusal::OutcomeUnknown) => {
+                &self.failed
+            }
+            Press::Refused(
+                Refusal::UnknownSale
+                | Refusal::NotStarted
+                | Refusal::Ended
+                | Refusal::SoldOut
+                | Refusal::Paused
+                | Refusal::Preparing,
+            ) => &self.refused,
         }
     }
 }
@@ -95,13 +137,14 @@ impl AttemptCounts {
 
     /// Counts an attempt that a limit refused before it was looked at.
     pub fn count_limited(&self) {
-        self.limited.fetch_add(1, Ordering::Relaxed);
+        self.limited.increment();
     }
 
     /// Counts how long an attempt took about which the gate was asked. The others are answered from memory: to count them as
     /// well would hide those of the buyers in a rush on a sold-out sale.
-    pub(in crate::order) fn took(&self, time: Duration) {
+    pub(in crate::order) fn took(&self, press: Press, time: Duration) {
         self.latency.count(time);
+        self.durations.of(press).record(time);
     }
 
     fn of(&self, refusal: Refusal) -> &Count {
@@ -143,7 +186,7 @@ impl AttemptCounts {
                     Refusal::Paused,
                     Refusal::Preparing,
                 ]),
-                limited: self.limited.load(Ordering::Relaxed),
+                limited: self.limited.get(),
                 unavailable: sum(&[Refusal::Busy, Refusal::Unavailable]),
                 unknown: sum(&[Refusal::OutcomeUnknown]),
             },
@@ -220,7 +263,7 @@ mod tests {
         let before = counts.read();
         for _ in 0..300 {
             counts.count(Press::Accepted);
-            counts.took(Duration::from_millis(2));
+            counts.took(Press::Accepted, Duration::from_millis(2));
         }
         let (rates, latency) = counts.read().since(&before, Duration::from_secs(2));
         assert_eq!(rates.accepted, 150);

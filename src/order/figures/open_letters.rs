@@ -2,16 +2,23 @@
 
 use std::{sync::Arc, time::Duration};
 
+use metrics::gauge;
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::order::dead_letters::{DeadLetters, Undecided};
+use crate::{
+    order::dead_letters::{DeadLetters, Undecided},
+    telemetry::{self, metric},
+};
 
 /// How long a count is good for: it reads the log.
 const FRESH: Duration = Duration::from_secs(10);
+/// When they are counted for the first time, for the metrics, and how often then.
+const AT_START: Duration = Duration::from_secs(2);
+const FOR_METRICS: Duration = Duration::from_secs(30);
 /// How long a count may take.
 const LONGEST_COUNT: Duration = Duration::from_secs(10);
 /// How long the first who asks waits for the first count.
@@ -48,13 +55,14 @@ impl OpenLetters {
         }
     }
 
-    /// Counts when somebody asks, at most every ten seconds, until stopped.
+    /// Counts when somebody asks, at most every ten seconds, and for the metrics every 30 s, until stopped.
     pub async fn keep_counting(&self, stop: CancellationToken) {
         let mut counted_at: Option<Instant> = None;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = self.asked.notified() => {}
+                () = sleep(if counted_at.is_some() { FOR_METRICS } else { AT_START }) => {}
             }
             if counted_at.is_some_and(|at| at.elapsed() < FRESH) {
                 continue;
@@ -72,6 +80,13 @@ impl OpenLetters {
                 }
                 Err(_) => Count::Unreadable,
             };
+            match count {
+                #[allow(clippy::cast_precision_loss)] // at most a thousand
+                Count::Letters(count) => gauge!(metric::DEAD_LETTERS_OPEN).set(count as f64),
+                Count::NotYet | Count::Unreadable => {
+                    telemetry::forget(metric::DEAD_LETTERS_OPEN, &[])
+                }
+            }
             self.count.send_replace(count);
         }
     }

@@ -1,6 +1,6 @@
 //! Appends to the log, for all who hold a unit, and answers them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use futures::future::join_all;
 
@@ -13,7 +13,7 @@ use crate::{
     lifecycle::Lifecycle,
     order::batcher::Batcher,
     port::{AppendError, AttemptLog, ReleaseOutcome, Reservations},
-    telemetry::LogThrottle,
+    telemetry::{CallDurations, LogThrottle},
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
@@ -26,15 +26,25 @@ pub(super) fn spawn(
     gate: Arc<dyn Reservations>,
     undo: Batcher<Undo>,
 ) -> Batcher<AttemptRequest> {
+    let durations = Arc::new(CallDurations::of_appends());
+    let releases = Arc::new(CallDurations::of_gate("release"));
     Batcher::spawn(
         lifecycle,
         "append",
         APPEND,
         move |batch: Vec<AttemptRequest>| {
             let (log, gate, undo) = (Arc::clone(&log), Arc::clone(&gate), undo.clone());
+            let (durations, releases) = (Arc::clone(&durations), Arc::clone(&releases));
             async move {
                 let attempts: Vec<_> = batch.iter().map(|asked| asked.attempt).collect();
+                for asked in &batch {
+                    if let Some(trace) = &asked.trace {
+                        trace.appending(&asked.attempt);
+                    }
+                }
+                let since = Instant::now();
                 let answers = log.append(&attempts).await;
+                durations.record(since, answers.iter().all(Result::is_ok));
                 let failed = answers.iter().filter_map(|answer| answer.as_ref().err());
                 if let Some(error) = failed.clone().next()
                     && APPEND_THROTTLE.allow()
@@ -43,13 +53,15 @@ pub(super) fn spawn(
                 }
                 // All at once: units that go back one after the other would make a slow gate a matter of minutes.
                 let ends = batch.into_iter().zip(answers).map(|(asked, answer)| {
-                    let (gate, undo) = (gate.as_ref(), &undo);
+                    let (gate, undo, releases) = (gate.as_ref(), &undo, releases.as_ref());
                     async move {
                         match answer {
-                            Ok(()) => asked.accept(),
+                            Ok(()) => asked.accept(since),
                             // It stays held and pending; the relay finds out, and appends it if need be.
-                            Err(AppendError::Unknown(_)) => rely_on_gate(gate, asked),
-                            Err(AppendError::NotWritten(_)) => give_back(gate, undo, asked).await,
+                            Err(AppendError::Unknown(_)) => rely_on_gate(gate, asked, since),
+                            Err(AppendError::NotWritten(_)) => {
+                                give_back((gate, releases), undo, asked, since).await;
+                            }
                         }
                     }
                 });
@@ -60,12 +72,17 @@ pub(super) fn spawn(
 }
 
 /// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
-async fn give_back(gate: &dyn Reservations, undo: &Batcher<Undo>, asked: AttemptRequest) {
+async fn give_back(
+    (gate, durations): (&dyn Reservations, &CallDurations),
+    undo: &Batcher<Undo>,
+    asked: AttemptRequest,
+    since: Instant,
+) {
     let (sale, holder) = (asked.attempt.sale, asked.holder());
-    match gate.release(sale, holder).await {
+    match durations.measure(gate.release(sale, holder)).await {
         Ok(ReleaseOutcome::Released) => asked.answer(Err(Refusal::Unavailable)),
         // A second press was answered with this attempt, or the relay is about to append it: it counts.
-        Ok(ReleaseOutcome::Claimed) => rely_on_gate(gate, asked),
+        Ok(ReleaseOutcome::Claimed) => rely_on_gate(gate, asked, since),
         // The gate was emptied, or the attempt was even settled.
         Ok(ReleaseOutcome::NotHeld) => asked.answer(Err(Refusal::OutcomeUnknown)),
         Err(error) => {
@@ -80,9 +97,9 @@ async fn give_back(gate: &dyn Reservations, undo: &Batcher<Undo>, asked: Attempt
 
 /// For an attempt that is held, and will be logged by the relay if it is not: it counts, unless the gate ends with this
 /// process and the attempt with it.
-fn rely_on_gate(gate: &dyn Reservations, asked: AttemptRequest) {
+fn rely_on_gate(gate: &dyn Reservations, asked: AttemptRequest, since: Instant) {
     if gate.is_durable() {
-        asked.accept();
+        asked.accept(since);
     } else {
         asked.answer(Err(Refusal::OutcomeUnknown));
     }

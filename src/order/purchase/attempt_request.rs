@@ -7,7 +7,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{Accepted, Refusal};
 use crate::{
     ids::AttemptId,
-    order::{batcher::Limits, reply_queue::Responder},
+    order::{batcher::Limits, reply_queue::Responder, trace::AttemptTrace},
     port::{Attempt, Holder, Standing},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct AttemptRequest {
     pub(super) attempt: Attempt,
     pub(super) since: Instant,
     pub(super) answer: Responder<Result<Accepted, Refusal>>,
+    /// Of a traced request.
+    pub(super) trace: Option<Box<AttemptTrace>>,
     /// Of the batch that it is part of: the last one gone means that all of that are answered.
     pub(super) round: Option<mpsc::Sender<Infallible>>,
 }
@@ -49,12 +51,15 @@ impl AttemptRequest {
         self.answer.send(outcome);
     }
 
-    /// Answers that the attempt counts and awaits its settlement.
-    pub(super) fn accept(self) {
+    /// Answers that the attempt counts and awaits its settlement. Its append began at `since`.
+    pub(super) fn accept(self, since: std::time::Instant) {
         let accepted = Accepted {
             attempt: self.attempt.id,
             standing: Standing::Pending,
         };
+        if let Some(trace) = &self.trace {
+            trace.accepted(&accepted, since);
+        }
         self.answer(Ok(accepted));
     }
 }

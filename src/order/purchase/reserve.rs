@@ -1,6 +1,10 @@
 //! Asks the gate, for all who wait, and passes on those who got a unit.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::future::join_all;
 use tokio::sync::mpsc;
@@ -15,7 +19,7 @@ use crate::{
     order::batcher::Batcher,
     order::purchase::undo::Undo,
     port::{GateError, Reservations, ReserveOutcome, Standing},
-    telemetry::LogThrottle,
+    telemetry::{CallDurations, LogThrottle},
 };
 
 // While a server is down every batch fails; a line now and then is enough, metrics count them.
@@ -40,12 +44,14 @@ pub(super) fn spawn(
     append: Batcher<AttemptRequest>,
     undo: Batcher<Undo>,
 ) -> Batcher<AttemptRequest> {
+    let durations = Arc::new(CallDurations::of_gate("reserve"));
     Batcher::spawn(
         lifecycle,
         "reserve",
         RESERVE,
         move |batch: Vec<AttemptRequest>| {
             let (gate, append, undo) = (Arc::clone(&gate), append.clone(), undo.clone());
+            let durations = Arc::clone(&durations);
             async move {
                 let is_full = batch.len() == RESERVE.batch;
                 let (round, mut all_answered) = mpsc::channel(1);
@@ -61,7 +67,7 @@ pub(super) fn spawn(
                 }
                 drop(round);
                 // No sale waits for another one's timeout.
-                let (gate, append, undo) = (gate.as_ref(), &append, &undo);
+                let (gate, append, undo) = ((gate.as_ref(), durations.as_ref()), &append, &undo);
                 let reserves = by_sale
                     .into_iter()
                     .map(|(sale, asked)| reserve(gate, append, undo, sale, asked));
@@ -75,14 +81,15 @@ pub(super) fn spawn(
 }
 
 async fn reserve(
-    gate: &dyn Reservations,
+    (gate, durations): (&dyn Reservations, &CallDurations),
     append: &Batcher<AttemptRequest>,
     undo: &Batcher<Undo>,
     sale: SaleId,
-    asked: Vec<AttemptRequest>,
+    mut asked: Vec<AttemptRequest>,
 ) {
     let holders: Vec<_> = asked.iter().map(AttemptRequest::holder).collect();
-    let outcomes = match gate.reserve(sale, &holders).await {
+    let since = Instant::now();
+    let outcomes = match durations.measure(gate.reserve(sale, &holders)).await {
         Ok(outcomes) => outcomes,
         Err(GateError::Refused(cause)) => {
             if LOG_THROTTLE.allow() {
@@ -107,6 +114,9 @@ async fn reserve(
             return;
         }
     };
+    for trace in asked.iter_mut().filter_map(|asked| asked.trace.as_mut()) {
+        trace.reserved(since);
+    }
     for (asked, outcome) in asked.into_iter().zip(outcomes) {
         match outcome {
             // The second case: the gate answered this reservation before, and the answer was lost on the way.

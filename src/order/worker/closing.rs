@@ -7,6 +7,7 @@ use metrics::counter;
 use crate::{
     ids::SaleId,
     port::{CloseReason, CloseRequest, PortError, Ports},
+    telemetry::metric,
 };
 
 /// The longest time between two closings. After a sale was open for longer, the count starts again.
@@ -39,7 +40,7 @@ impl Closing {
             tracing::warn!(%sale, "the server behind the gate was restarted: closed until it is loaded anew");
         } else {
             self.note(now);
-            counter!("flashsale_gate_contradictions_total").increment(1);
+            counter!(metric::GATE_CONTRADICTIONS).increment(1);
             tracing::warn!(%sale, ?found, "what the gate keeps of the sale is wrong: closed until it is loaded anew");
         }
         Ok(true)

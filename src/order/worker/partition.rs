@@ -16,13 +16,13 @@ use tokio_util::sync::CancellationToken;
 use super::settler::Settler;
 use crate::{
     ids::{AttemptId, SaleId, UserId},
-    order::figures::SettlementCounts,
+    order::{figures::SettlementCounts, trace},
     port::{
         Attempt, DeadLetter, Lease, LedgerError, LogBatch, LogEntry, LogError, LogRecord, Offset,
         Outcome, Ports, Position, PurchaseResult, Rejection, ResultEntry, SeekOutcome, SettleBatch,
         SettleError, Settlement, StockGate,
     },
-    telemetry::LogThrottle,
+    telemetry::{self, CallDurations, LogThrottle, metric},
 };
 
 // A new database beside an old topic reads many such records; `flashsale_foreign_records_total` counts them.
@@ -100,6 +100,14 @@ impl PartitionReader {
     /// Reads and settles until told to stop, or fenced out by another worker. Stops between batches only.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.stop = stop.clone();
+        self.read_until(&stop).await;
+        // Another worker shows them from now on.
+        let partition = [("partition", self.position.partition.to_string())];
+        telemetry::forget(metric::CONSUMER_LAG, &partition);
+        telemetry::forget(metric::CONSUMER_LAG_SECONDS, &partition);
+    }
+
+    async fn read_until(&mut self, stop: &CancellationToken) {
         let mut pause = FIRST_PAUSE;
         while !stop.is_cancelled() {
             match self.step().await {
@@ -110,7 +118,7 @@ impl PartitionReader {
                 }
                 Err(error) => {
                     self.same_log_at = None;
-                    counter!("flashsale_worker_failures_total").increment(1);
+                    counter!(metric::WORKER_FAILURES).increment(1);
                     tracing::warn!(partition = %self.position.partition, offset = %self.next, %error, "will be tried again");
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -181,7 +189,7 @@ impl PartitionReader {
 
     /// Moves the offset back to the earliest record. Settling a record twice does no harm: it keeps its outcome.
     async fn start_over_at(&mut self, earliest: Offset) -> Result<(), StepError> {
-        counter!("flashsale_log_restarts_total").increment(1);
+        counter!(metric::LOG_RESTARTS).increment(1);
         // Lowered before the ledger's offset is: the worker must not take this for a ledger that was set back.
         self.settled.store(0, Ordering::Release);
         let outcome = self
@@ -199,9 +207,7 @@ impl PartitionReader {
     }
 
     async fn settle(&mut self, batch: LogBatch) -> Result<(), StepError> {
-        #[allow(clippy::cast_precision_loss)] // a gauge
-        gauge!("flashsale_consumer_lag", "partition" => self.position.partition.to_string())
-            .set((batch.end.0 - batch.next.0).max(0) as f64);
+        self.show_lag(&batch);
         self.counts
             .set_lag(self.position.partition, batch.end.0 - self.next.0);
         if batch.next == self.next {
@@ -231,6 +237,7 @@ impl PartitionReader {
             rejected: Vec::new(),
             reached: batch.records.iter().filter_map(proven_account).max(),
         };
+        let since = std::time::Instant::now();
         let settlements = loop {
             match self.settler.settle(settle.clone(), lags).await {
                 Ok(settlements) => break settlements,
@@ -252,7 +259,12 @@ impl PartitionReader {
         };
         self.next = batch.next;
         self.last = last;
+        self.show_lag(&LogBatch {
+            records: Vec::new(),
+            ..batch
+        });
         self.settled.store(self.next.0, Ordering::Release);
+        trace::settled(&settlements, self.position.partition.0, since);
         count(&settlements);
         self.counts.count(&settlements);
         self.counts
@@ -263,6 +275,17 @@ impl PartitionReader {
         let settlements: Vec<_> = settlements.into_iter().filter(stands).collect();
         self.record(&settlements).await;
         Ok(())
+    }
+
+    #[allow(clippy::cast_precision_loss)] // gauges
+    fn show_lag(&self, batch: &LogBatch) {
+        let partition = self.position.partition.to_string();
+        let records = (batch.end.0 - self.next.0).max(0) as f64;
+        gauge!(metric::CONSUMER_LAG, "partition" => partition.clone()).set(records);
+        let first = batch.records.iter().find_map(attempt);
+        let age = first.map(|attempt| self.engines.clock.now() - attempt.at);
+        let millis = age.map_or(0, |age| age.num_milliseconds().max(0));
+        gauge!(metric::CONSUMER_LAG_SECONDS, "partition" => partition).set(millis as f64 / 1_000.0);
     }
 
     /// Counts and logs the records that nodes of another ledger wrote, as in an old topic beside a new database, or in a topic
@@ -276,7 +299,7 @@ impl PartitionReader {
             return;
         };
         let count = 1 + others.count();
-        counter!("flashsale_foreign_records_total").increment(count as u64);
+        counter!(metric::FOREIGN_RECORDS).increment(count as u64);
         if OTHER_LEDGER_THROTTLE.allow() {
             tracing::warn!(partition = %self.position.partition, records = count, %ledger, "records of another ledger are passed over");
         }
@@ -296,7 +319,7 @@ impl PartitionReader {
         {
             tracing::error!(partition = %letter.partition, offset = %letter.offset, cause = letter.cause, letters = letters.len(), suppressed, "dead letters: `flashsale dead-letters list` shows them");
         }
-        counter!("flashsale_dead_letters_total").increment(letters.len() as u64);
+        counter!(metric::DEAD_LETTERS).increment(letters.len() as u64);
         Ok(())
     }
 
@@ -304,9 +327,10 @@ impl PartitionReader {
     /// here.
     async fn record(&self, settlements: &[Settlement]) {
         let mut pause = FIRST_PAUSE;
+        let since = std::time::Instant::now();
         for _ in 0..RECORD_TRIES {
             match record(self.engines.gate.as_ref(), settlements).await {
-                Ok(()) => return,
+                Ok(()) => return trace::recorded(settlements, since),
                 Err(error) => {
                     tracing::warn!(settlements = settlements.len(), %error, "settlements are not recorded in the gate yet");
                 }
@@ -319,7 +343,7 @@ impl PartitionReader {
             }
             pause *= 2;
         }
-        counter!("flashsale_records_left_total").increment(settlements.len() as u64);
+        counter!(metric::RECORDS_LEFT).increment(settlements.len() as u64);
         tracing::warn!(
             settlements = settlements.len(),
             "settlements are left to be recorded by the sale controller"
@@ -379,8 +403,9 @@ pub(super) async fn record(
             .or_default()
             .push(*settlement);
     }
+    let durations = CallDurations::of_gate("record");
     for (sale, settlements) in by_sale {
-        gate.record(sale, &settlements).await?;
+        durations.measure(gate.record(sale, &settlements)).await?;
     }
     Ok(())
 }
@@ -401,14 +426,7 @@ fn proven_account(record: &LogRecord) -> Option<UserId> {
 
 fn count(settlements: &[Settlement]) {
     for settlement in settlements {
-        let outcome = match settlement.outcome {
-            Outcome::Ordered => "ordered",
-            Outcome::SoldOut => "sold_out",
-            Outcome::AlreadyOrdered { .. } => "already_ordered",
-            Outcome::Released => "released",
-            Outcome::NoAccount => "no_account",
-            Outcome::Rejected => "rejected",
-        };
-        counter!("flashsale_settled_total", "outcome" => outcome).increment(1);
+        let outcome = trace::word(settlement.outcome);
+        counter!(metric::SETTLED, "outcome" => outcome).increment(1);
     }
 }

@@ -1,10 +1,15 @@
 //! Loads a sale into the gate: a new sale, or one that the gate has lost. The sale stays closed until every attempt that is in
 //! the log now is settled: only then is the ledger's number of remaining units right.
 
-use metrics::counter;
+use std::time::Instant;
+
+use metrics::{counter, histogram};
 
 use super::{WorkerSettings, barrier::Barrier};
-use crate::port::{LoadStart, LoadStep, LoadToken, PortError, Ports, SaleListing};
+use crate::{
+    port::{LoadStart, LoadStep, LoadToken, PortError, Ports, SaleListing},
+    telemetry::metric,
+};
 
 /// Maximum number of holders that one call loads.
 const CHUNK: usize = 5_000;
@@ -52,7 +57,7 @@ async fn load(
     listing: &SaleListing,
 ) -> Result<(), PortError> {
     let (sale, gate) = (listing.id, &engines.gate);
-    let token = LoadToken(engines.clock.new_id());
+    let (token, since) = (LoadToken(engines.clock.new_id()), Instant::now());
     if gate.begin_load(sale, token, LOAD_LEASE).await? == LoadStart::OpenOrLoading {
         return Ok(());
     }
@@ -77,7 +82,8 @@ async fn load(
         )
         .await?;
     if opened == LoadStep::Applied {
-        counter!("flashsale_gate_loads_total").increment(1);
+        histogram!(metric::GATE_LOAD_DURATION).record(since.elapsed());
+        counter!(metric::GATE_LOADS).increment(1);
         tracing::info!(%sale, units = snapshot.remaining, holders = snapshot.holders.len(), "the gate has the sale");
     }
     Ok(())

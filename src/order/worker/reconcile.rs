@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 use metrics::counter;
 
 use super::{barrier::Barrier, partition::record};
-use crate::port::{Attempt, Outcome, PortError, Ports, SaleListing, Settlement};
+use crate::{
+    port::{Attempt, Outcome, PortError, Ports, SaleListing, Settlement},
+    telemetry::metric,
+};
 
 /// Orders that are recorded with one call.
 const CHUNK: usize = 1_000;
@@ -70,7 +73,7 @@ impl Reconcile {
         self.differed = None;
         let recorded = record_missing_orders(engines, listing).await?;
         if recorded > 0 {
-            counter!("flashsale_orders_reconciled_total").increment(recorded as u64);
+            counter!(metric::ORDERS_RECONCILED).increment(recorded as u64);
             tracing::warn!(sale = %listing.id, orders = recorded, "orders that the gate was not told of are recorded");
         }
         // Also of orders that were recorded: the gate takes none that it was told has ended. If it differs as before at the next

@@ -6,9 +6,12 @@ use std::time::Duration;
 use metrics::counter;
 
 use super::{WorkerSettings, barrier::Barrier, partition::record, terms::bring_terms};
-use crate::port::{
-    Attempt, ClaimOutcome, Holder, Outcome, PendingEntry, PortError, Ports, SaleListing,
-    Settlement, TermsOutcome,
+use crate::{
+    port::{
+        Attempt, ClaimOutcome, Holder, Outcome, PendingEntry, PortError, Ports, SaleListing,
+        Settlement, TermsOutcome,
+    },
+    telemetry::metric,
 };
 
 /// Maximum number of attempts that the relay examines at a time.
@@ -92,7 +95,7 @@ async fn resolve(
     }
     if !settlements.is_empty() {
         record(engines.gate.as_ref(), &settlements).await?;
-        counter!("flashsale_relay_recorded_total").increment(settlements.len() as u64);
+        counter!(metric::RELAY_RECORDED).increment(settlements.len() as u64);
         tracing::info!(sale = %listing.id, attempts = settlements.len(), "relay: settled attempts are recorded in the gate");
     }
     if lost.is_empty() {
@@ -116,7 +119,7 @@ async fn resolve(
         .collect();
     let answers = engines.log.append(&claimed).await;
     let appended = answers.iter().filter(|answer| answer.is_ok()).count();
-    counter!("flashsale_relay_appended_total").increment(appended as u64);
+    counter!(metric::RELAY_APPENDED).increment(appended as u64);
     tracing::warn!(sale = %listing.id, attempts = claimed.len(), appended, "relay: attempts that were not in the log are appended");
     Ok(())
 }

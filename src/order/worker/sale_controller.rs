@@ -25,6 +25,7 @@ use crate::{
         CloseRequest::{IfInconsistent, Unconditional},
         EndedOrder, GateStatus, Movement, PortError, Ports, SaleListing, SaleSwitch,
     },
+    telemetry::{self, CallDurations, metric},
 };
 
 /// How often every sale is reconciled.
@@ -78,8 +79,9 @@ impl SaleController {
     /// Goes round until told to stop.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut failing = false;
+        let durations = CallDurations::of_reconciling();
         while !stop.is_cancelled() {
-            let pause = match self.round().await {
+            let pause = match durations.measure(self.round()).await {
                 Ok(waiting) => {
                     if failing {
                         tracing::info!("sales can be reconciled again");
@@ -97,6 +99,8 @@ impl SaleController {
             };
             let _ = tokio::time::timeout(pause, stop.cancelled()).await;
         }
+        // Another worker shows them from now on.
+        self.sales.keys().copied().for_each(hide);
     }
 
     /// Reconciles every sale once. True if something waits for the log to be settled.
@@ -108,8 +112,13 @@ impl SaleController {
         let ledger = &self.engines.ledger;
         let since = self.engines.clock.now() - self.settings.keep;
         let listings = ledger.sales(since).await?;
-        self.sales
-            .retain(|sale, _| listings.iter().any(|listing| listing.id == *sale));
+        self.sales.retain(|sale, _| {
+            let is_listed = listings.iter().any(|listing| listing.id == *sale);
+            if !is_listed {
+                hide(*sale);
+            }
+            is_listed
+        });
         // A node that registers accounts does it as well; here it does not depend on somebody who registers.
         if let Err(error) = raise_lost_mark(
             self.engines.ledger.as_ref(),
@@ -265,27 +274,72 @@ impl SaleTasks {
     }
 }
 
+/// Metrics of a sale.
+const SALE_GAUGES: [&str; 9] = [
+    metric::SALE_LOADED,
+    metric::SALE_OPEN,
+    metric::SALE_PAUSED,
+    metric::SALE_PENDING,
+    metric::SALE_TOTAL,
+    metric::SALE_AVAILABLE,
+    metric::SALE_HELD,
+    metric::SALE_WITHDRAWN,
+    metric::SALE_DRIFT,
+];
+/// Those of them that are known while the gate has the sale.
+const LOADED_GAUGES: [&str; 5] = [
+    metric::SALE_TOTAL,
+    metric::SALE_AVAILABLE,
+    metric::SALE_HELD,
+    metric::SALE_WITHDRAWN,
+    metric::SALE_DRIFT,
+];
+
 /// Shows operators how a sale stands in the gate. `loaded`: the gate decides about it. `open`: it is loaded, and neither paused nor
 /// cancelled.
 #[allow(clippy::cast_precision_loss)] // gauges
 fn show(sale: SaleId, status: &GateStatus) {
-    let (switch, available, pending) = match *status {
-        GateStatus::Unknown => (None, 0, 0),
-        GateStatus::Closed { pending } => (None, 0, pending),
-        GateStatus::Open {
-            switch,
-            available,
-            pending,
-            ..
-        } => (Some(switch), available, pending),
-    };
+    let set = |name: &'static str, value: f64| gauge!(name, "sale" => sale.to_string()).set(value);
     let one_if = |is_so: bool| if is_so { 1.0 } else { 0.0 };
-    let (open, paused) = (Some(SaleSwitch::On), Some(SaleSwitch::Paused));
-    let label = sale.to_string();
-    gauge!("flashsale_sale_loaded", "sale" => label.clone()).set(one_if(switch.is_some()));
-    gauge!("flashsale_sale_open", "sale" => label.clone()).set(one_if(switch == open));
-    gauge!("flashsale_sale_paused", "sale" => label.clone()).set(one_if(switch == paused));
-    gauge!("flashsale_sale_available", "sale" => label.clone()).set(available as f64);
-    gauge!("flashsale_sale_pending", "sale" => label.clone()).set(pending as f64);
-    gauge!("flashsale_sale_withdrawn", "sale" => label).set(status.withdrawn_units() as f64);
+    let (switch, pending) = match *status {
+        GateStatus::Unknown => (None, 0),
+        GateStatus::Closed { pending } => (None, pending),
+        GateStatus::Open {
+            switch, pending, ..
+        } => (Some(switch), pending),
+    };
+    set(metric::SALE_LOADED, one_if(switch.is_some()));
+    set(metric::SALE_OPEN, one_if(switch == Some(SaleSwitch::On)));
+    set(
+        metric::SALE_PAUSED,
+        one_if(switch == Some(SaleSwitch::Paused)),
+    );
+    set(metric::SALE_PENDING, pending as f64);
+    let GateStatus::Open {
+        total,
+        available,
+        holders,
+        ..
+    } = *status
+    else {
+        return forget(sale, &LOADED_GAUGES);
+    };
+    let withdrawn = status.withdrawn_units() as f64;
+    set(metric::SALE_TOTAL, total as f64);
+    set(metric::SALE_AVAILABLE, available as f64);
+    set(metric::SALE_HELD, holders as f64);
+    set(metric::SALE_WITHDRAWN, withdrawn);
+    let drift = total as f64 - available as f64 - holders as f64 - withdrawn;
+    set(metric::SALE_DRIFT, drift);
+}
+
+/// Takes the metrics of a sale back.
+fn hide(sale: SaleId) {
+    forget(sale, &SALE_GAUGES);
+}
+
+fn forget(sale: SaleId, gauges: &[&'static str]) {
+    for name in gauges {
+        telemetry::forget(name, &[("sale", sale.to_string())]);
+    }
 }

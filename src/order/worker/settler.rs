@@ -7,9 +7,13 @@ use std::{
 };
 
 use futures::future::join_all;
+use metrics::histogram;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::port::{LedgerError, SettleBatch, SettleError, Settlement, Settling};
+use crate::{
+    port::{LedgerError, SettleBatch, SettleError, Settlement, Settling},
+    telemetry::{CallDurations, metric},
+};
 
 /// Minimum interval between the starts of two rounds, to make rounds larger: that costs every server less. Not applied while a
 /// reader that waits has more records to read.
@@ -22,6 +26,7 @@ type SettleAnswer = Result<Vec<Settlement>, SettleError>;
 /// Shared by the readers of a worker. The reader that holds `turn` settles the batches of all that wait.
 pub(super) struct Settler {
     ledger: Arc<dyn Settling>,
+    durations: CallDurations,
     waiting: Mutex<VecDeque<Waiting>>,
     /// The reader that holds this lock settles the next round. The value is the earliest start of that round.
     turn: tokio::sync::Mutex<Instant>,
@@ -38,6 +43,7 @@ impl Settler {
     pub(super) fn new(ledger: Arc<dyn Settling>) -> Self {
         Self {
             ledger,
+            durations: CallDurations::of_settling(),
             waiting: Mutex::default(),
             turn: tokio::sync::Mutex::new(Instant::now()),
         }
@@ -90,7 +96,7 @@ impl Settler {
             .map(|waiting| (waiting.batch, waiting.answer))
             .unzip();
         // `send` fails if the reader has stopped waiting: then nobody needs the answer.
-        match self.ledger.settle(&batches).await {
+        match self.settle_at_once(&batches).await {
             Ok(settlements) => {
                 for (answer, settlements) in answers.into_iter().zip(settlements) {
                     let _ = answer.send(Ok(settlements));
@@ -103,7 +109,7 @@ impl Settler {
                     .iter()
                     .zip(answers)
                     .map(|(batch, answer)| async move {
-                        let settled = self.ledger.settle(std::slice::from_ref(batch)).await;
+                        let settled = self.settle_at_once(std::slice::from_ref(batch)).await;
                         let _ = answer.send(settled.map(|settlements| settlements.concat()));
                     });
                 join_all(alone).await;
@@ -114,6 +120,17 @@ impl Settler {
                 }
             }
         }
+    }
+
+    /// Settles in one transaction.
+    async fn settle_at_once(
+        &self,
+        batches: &[SettleBatch],
+    ) -> Result<Vec<Vec<Settlement>>, SettleError> {
+        let attempts: usize = batches.iter().map(|batch| batch.attempts.len()).sum();
+        #[allow(clippy::cast_precision_loss)] // thousands
+        histogram!(metric::SETTLE_BATCH).record(attempts as f64);
+        self.durations.measure(self.ledger.settle(batches)).await
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {

@@ -9,6 +9,7 @@ use crate::{
         EndOrdersOutcome, EndedOrder, GateStatus, MovementId, PortError, Ports, SaleListing,
         SaleTerms, TermsOutcome,
     },
+    telemetry::metric,
 };
 
 /// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
@@ -121,7 +122,7 @@ pub(super) async fn end_orders(
         .await?;
     if outcome == EndOrdersOutcome::TakenOut {
         engines.ledger.note_ended(ended).await?;
-        counter!("flashsale_orders_ended_total").increment(ended.len() as u64);
+        counter!(metric::ORDERS_ENDED).increment(ended.len() as u64);
         tracing::info!(sale = %listing.id, orders = ended.len(), "orders that ended are taken out of the gate");
     }
     Ok(())

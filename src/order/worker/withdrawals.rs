@@ -13,6 +13,7 @@ use crate::{
         GateStatus, Movement, MovementId, MovementState, PortError, Ports, SaleListing,
         TermsOutcome, WithdrawOutcome,
     },
+    telemetry::metric,
 };
 
 /// What came of a step.
@@ -106,7 +107,7 @@ async fn complete_one(
         MovementState::Refused => "refused",
         MovementState::Pending | MovementState::Applied => "applied",
     };
-    counter!("flashsale_withdrawals_completed_total", "result" => result).increment(1);
+    counter!(metric::WITHDRAWALS_COMPLETED, "result" => result).increment(1);
     tracing::info!(%sale, movement = %id.0, requested, units = closed.applied, result, "a withdrawal that an API node left is completed");
     Ok(true)
 }

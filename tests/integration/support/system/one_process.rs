@@ -140,8 +140,8 @@ impl System for OneProcess {
         }
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // small whole numbers
         Some(GateBalance {
-            available: gauge("available")? as i64,
-            pending: gauge("pending")? as u64,
+            available: gauge("available_units")? as i64,
+            pending: gauge("pending_attempts")? as u64,
         })
     }
 
