@@ -59,6 +59,7 @@ struct Sampled {
 }
 
 /// Starts recording metrics. A second call in one process, as in tests, returns the page of the same ones.
+#[must_use]
 pub fn start_metrics(kind: &'static str) -> MetricsPage {
     // An error: they are recorded already.
     let _ = metrics::set_global_recorder(&*REGISTRY);

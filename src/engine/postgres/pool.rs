@@ -142,15 +142,11 @@ fn show_use(pool: &Pool<Sessions>) {
         let pool = pool.weak();
         move || Some(read(pool.upgrade()?.status()) as f64)
     };
-    let states: [(_, fn(Status) -> usize); 2] = [
-        ("idle", |status| status.available),
-        ("in_use", |status| {
-            status.size.saturating_sub(status.available)
-        }),
-    ];
-    for (state, read) in states {
-        telemetry::sample(metric::POSTGRES_POOL, &[("state", state)], of(read));
-    }
+    let in_state = |state| [("state", state)];
+    let idle = of(|status| status.available);
+    telemetry::sample(metric::POSTGRES_POOL, &in_state("idle"), idle);
+    let in_use = of(|status| status.size.saturating_sub(status.available));
+    telemetry::sample(metric::POSTGRES_POOL, &in_state("in_use"), in_use);
     telemetry::sample(
         metric::POSTGRES_POOL_LIMIT,
         &[],
