@@ -16,6 +16,7 @@ RUN apt-get update \
 # a file that is missing. Every [[test]] and [[bench]] is cut, so that a new one needs no change here. Dependencies,
 # those of tests included, stay: Cargo.lock has to fit. That is also why the manifest of the simulator is here,
 # which only tests depend on: it is not built, and empty files stand for its code.
+COPY .cargo/config.toml .cargo/
 COPY Cargo.toml Cargo.lock ./
 COPY tests/simulator/Cargo.toml tests/simulator/
 RUN awk '/^\[/ { cut = /^\[\[(test|bench|example)\]\]/ } !cut' Cargo.toml > Cargo.toml.cut \
