@@ -614,6 +614,110 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/webhooks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Endpoints of webhooks.
+         * @description By their ids, at most 50. Nothing of their secrets.
+         */
+        get: operations["listWebhooks"];
+        put?: never;
+        /**
+         * Add an endpoint.
+         * @description It is sent what happens from now on. The secret is in the answer, and is shown nowhere else.
+         */
+        post: operations["addWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/webhooks/{webhookId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Remove an endpoint.
+         * @description With its tries and its positions.
+         */
+        delete: operations["removeWebhook"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/webhooks/{webhookId}/deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The last tries to send to an endpoint.
+         * @description The newest first. The last 1,000 are kept.
+         */
+        get: operations["listDeliveries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/webhooks/{webhookId}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send events again.
+         * @description The events of a sale after a number, as far as they are kept. The endpoint is enabled, and tried at once.
+         */
+        post: operations["replayWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/webhooks/{webhookId}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret of an endpoint.
+         * @description The new one is in the answer, and is shown nowhere else. Deliveries have two signatures until the old one ends.
+         */
+        post: operations["rotateWebhook"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/exchange": {
         parameters: {
             query?: never;
@@ -920,6 +1024,28 @@ export interface paths {
          *     The account must exist, and not be disabled.
          */
         post: operations["attemptPurchaseFor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/service/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The events of a sale after a number.
+         * @description Numbers are per sale, from 1, without gaps. Ask with `after=0`, then with `next` of each answer. With `wait` the answer comes as
+         *     soon as there is an event, and empty after that time. `events_gone`: events after `after` were removed or never recorded;
+         *     `firstSequence` is the first that is kept.
+         */
+        get: operations["listEvents"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1346,6 +1472,40 @@ export interface components {
              */
             appliedAt?: string | null;
         };
+        /** @description An event as CloudEvents 1.0 has it. docs/events has the schema of `data` for each type. */
+        CloudEvent: {
+            data: Record<string, never>;
+            /** @example application/json */
+            datacontenttype: string;
+            /** @example urn:flashsale:event:order.created:1 */
+            dataschema: string;
+            /**
+             * @description The same however often the event is delivered.
+             * @example 5b8ae1a4-8c09-5a4f-8b8a-0f8a3f0c4f6e
+             */
+            id: string;
+            /**
+             * @description The number of the event within its sale, with leading zeros.
+             * @example 00000000000000000042
+             */
+            sequence: string;
+            /**
+             * @description Which ledger it is from.
+             * @example urn:uuid:12345678-9abc-4def-8123-456789abcdef
+             */
+            source: string;
+            /** @example 1.0 */
+            specversion: string;
+            /** @example sale/1/order/0198c5a0-0000-7000-8000-000000000001 */
+            subject: string;
+            /**
+             * Format: date-time
+             * @example 2030-11-29T12:00:00.123Z
+             */
+            time: string;
+            /** @example order.created */
+            type: string;
+        };
         /** @description A record of the log that could not be settled. */
         DeadLetterBody: {
             /**
@@ -1436,6 +1596,51 @@ export interface components {
              */
             verdict: string;
         };
+        /** @description One try to send events to an endpoint. */
+        DeliveryBody: {
+            /**
+             * Format: date-time
+             * @example 2030-11-29T12:00:00.000Z
+             */
+            at: string;
+            /**
+             * Format: int64
+             * @example 35
+             */
+            durationMs: number;
+            /**
+             * @description `null`: it was accepted.
+             * @example the answer was 503
+             */
+            error?: string | null;
+            /**
+             * Format: int64
+             * @description The numbers of the first and the last event that it covers.
+             * @example 42
+             */
+            first: number;
+            /**
+             * Format: int64
+             * @example 42
+             */
+            last: number;
+            /**
+             * @description The header `webhook-id`.
+             * @example 5b8ae1a4-8c09-5a4f-8b8a-0f8a3f0c4f6e
+             */
+            messageId: string;
+            /**
+             * Format: int64
+             * @example 1
+             */
+            saleId: number;
+            /**
+             * Format: int32
+             * @description Of the answer; `null`: there was none.
+             * @example 204
+             */
+            status?: number | null;
+        };
         /** @description The state of everything this process depends on. */
         Dependencies: {
             /** @description This machine's clock: `down` if it is known to be off the gate's by more than three seconds. */
@@ -1456,12 +1661,18 @@ export interface components {
              * @example sold_out
              * @enum {string}
              */
-            code: "bad_request" | "invalid_json" | "validation_failed" | "invalid_id" | "reset_token_invalid" | "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "result_not_found" | "token_missing" | "token_invalid" | "token_expired" | "invalid_credentials" | "invalid_client" | "forbidden" | "local_accounts_off" | "not_found" | "sale_not_found" | "shopper_not_found" | "method_not_allowed" | "request_timeout" | "username_taken" | "email_taken" | "sold_out" | "not_started" | "paused" | "request_in_progress" | "below_sold" | "not_allowed" | "overlapping_sale" | "sku_taken" | "ended" | "stale" | "body_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "precondition_required" | "head_too_large" | "too_many_requests" | "internal" | "sale_preparing" | "busy" | "unavailable" | "outcome_unknown";
+            code: "bad_request" | "invalid_json" | "validation_failed" | "invalid_id" | "reset_token_invalid" | "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "result_not_found" | "token_missing" | "token_invalid" | "token_expired" | "invalid_credentials" | "invalid_client" | "forbidden" | "local_accounts_off" | "not_found" | "sale_not_found" | "shopper_not_found" | "method_not_allowed" | "request_timeout" | "username_taken" | "email_taken" | "sold_out" | "not_started" | "paused" | "request_in_progress" | "below_sold" | "not_allowed" | "overlapping_sale" | "sku_taken" | "events_ahead" | "events_off" | "ended" | "events_gone" | "stale" | "body_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "precondition_required" | "head_too_large" | "too_many_requests" | "internal" | "sale_preparing" | "busy" | "unavailable" | "outcome_unknown";
             /**
              * @description The category.
              * @example Conflict
              */
             error: string;
+            /**
+             * Format: int64
+             * @description With `events_gone`: the number of the first event that is kept.
+             * @example 57
+             */
+            firstSequence?: number;
             /**
              * @description For people; it may change.
              * @example Sorry, the item is out of stock.
@@ -1485,10 +1696,27 @@ export interface components {
              */
             success: boolean;
         };
+        /** @description Events of a sale. */
+        EventsBody: {
+            /** @description In the order of their numbers, without gaps, the first one right after `after`. */
+            events: components["schemas"]["CloudEvent"][];
+            /**
+             * Format: int64
+             * @description The number of the sale's last event.
+             * @example 42
+             */
+            last: number;
+            /**
+             * Format: int64
+             * @description The number of the last of these: `after` of the next request.
+             * @example 42
+             */
+            next: number;
+        };
         /** @description A token of the shop's issuer. */
         ExchangeForm: {
             /**
-             * @description A JWT, signed with RS256, ES256 or EdDSA.
+             * @description A JWT, signed with `RS256`, `ES256` or `EdDSA`.
              * @example eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ...
              */
             token: string;
@@ -2032,6 +2260,25 @@ export interface components {
              */
             username: string;
         };
+        /** @description What is to be sent again. */
+        ReplayForm: {
+            /**
+             * Format: int64
+             * @description The number after which events are sent; 0: all that are kept.
+             * @example 0
+             */
+            after: number;
+            /**
+             * @description For the action log; at most 500 characters.
+             * @example the order system lost an hour
+             */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @example 1
+             */
+            saleId: number;
+        };
         /** @description A request to set another password with a one-time token. */
         ResetForm: {
             /**
@@ -2099,6 +2346,20 @@ export interface components {
              * @example true
              */
             success: boolean;
+        };
+        /** @description How a secret is replaced. */
+        RotateForm: {
+            /**
+             * Format: int32
+             * @description Hours for which deliveries are signed with the secret before, too; 24 if missing.
+             * @example 24
+             */
+            overlapHours?: number | null;
+            /**
+             * @description For the action log; at most 500 characters.
+             * @example once a year
+             */
+            reason?: string | null;
         };
         /** @description The sale to look at: the active one, else the next, else the last. */
         SaleBody: {
@@ -2461,6 +2722,16 @@ export interface components {
             success: boolean;
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_EventsBody: {
+            data: components["schemas"]["EventsBody"];
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_OverviewBody: {
             data: components["schemas"]["OverviewBody"];
             message?: string;
@@ -2735,6 +3006,59 @@ export interface components {
             success: boolean;
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_Vec_DeliveryBody: {
+            data: {
+                /**
+                 * Format: date-time
+                 * @example 2030-11-29T12:00:00.000Z
+                 */
+                at: string;
+                /**
+                 * Format: int64
+                 * @example 35
+                 */
+                durationMs: number;
+                /**
+                 * @description `null`: it was accepted.
+                 * @example the answer was 503
+                 */
+                error?: string | null;
+                /**
+                 * Format: int64
+                 * @description The numbers of the first and the last event that it covers.
+                 * @example 42
+                 */
+                first: number;
+                /**
+                 * Format: int64
+                 * @example 42
+                 */
+                last: number;
+                /**
+                 * @description The header `webhook-id`.
+                 * @example 5b8ae1a4-8c09-5a4f-8b8a-0f8a3f0c4f6e
+                 */
+                messageId: string;
+                /**
+                 * Format: int64
+                 * @example 1
+                 */
+                saleId: number;
+                /**
+                 * Format: int32
+                 * @description Of the answer; `null`: there was none.
+                 * @example 204
+                 */
+                status?: number | null;
+            }[];
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_Vec_PublicSaleBody: {
             data: {
                 /**
@@ -2756,6 +3080,87 @@ export interface components {
                 startTime: string;
                 stock: components["schemas"]["StockName"];
             }[];
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_Vec_WebhookBody: {
+            data: {
+                /**
+                 * Format: date-time
+                 * @example 2030-11-29T12:00:00.000Z
+                 */
+                createdAt: string;
+                /**
+                 * @description Why nothing is sent; `null`: it is enabled.
+                 * @example the endpoint answered 410 Gone
+                 */
+                disabled?: string | null;
+                /**
+                 * Format: int32
+                 * @description Failed tries in a row.
+                 * @example 0
+                 */
+                failures: number;
+                /** @example 0198c5a0-0000-7000-8000-000000000001 */
+                id: string;
+                /**
+                 * Format: int32
+                 * @example 1
+                 */
+                maxBatch: number;
+                /**
+                 * Format: date-time
+                 * @example 2030-11-29T12:00:00.000Z
+                 */
+                nextAttemptAt?: string | null;
+                /**
+                 * Format: int32
+                 * @example 10
+                 */
+                perSecond: number;
+                /**
+                 * Format: date-time
+                 * @description Until when deliveries are signed with the secret before, too.
+                 * @example 2030-11-30T12:00:00.000Z
+                 */
+                previousSecretUntil?: string | null;
+                /**
+                 * Format: int64
+                 * @description `null`: of all sales.
+                 * @example 1
+                 */
+                saleId?: number | null;
+                /**
+                 * @description Shown once, in the answer to the request that made it.
+                 * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+                 */
+                secret?: string;
+                /**
+                 * @description Empty: all types.
+                 * @example [
+                 *       "order.created",
+                 *       "order.released"
+                 *     ]
+                 */
+                types: string[];
+                /** @example https://orders.shop.example/flashsale */
+                url: string;
+            }[];
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_WebhookBody: {
+            data: components["schemas"]["WebhookBody"];
             message?: string;
             /**
              * @description Always true.
@@ -2853,6 +3258,108 @@ export interface components {
             userId: string;
             /** @example user1 */
             username: string;
+        };
+        /** @description An endpoint. */
+        WebhookBody: {
+            /**
+             * Format: date-time
+             * @example 2030-11-29T12:00:00.000Z
+             */
+            createdAt: string;
+            /**
+             * @description Why nothing is sent; `null`: it is enabled.
+             * @example the endpoint answered 410 Gone
+             */
+            disabled?: string | null;
+            /**
+             * Format: int32
+             * @description Failed tries in a row.
+             * @example 0
+             */
+            failures: number;
+            /** @example 0198c5a0-0000-7000-8000-000000000001 */
+            id: string;
+            /**
+             * Format: int32
+             * @example 1
+             */
+            maxBatch: number;
+            /**
+             * Format: date-time
+             * @example 2030-11-29T12:00:00.000Z
+             */
+            nextAttemptAt?: string | null;
+            /**
+             * Format: int32
+             * @example 10
+             */
+            perSecond: number;
+            /**
+             * Format: date-time
+             * @description Until when deliveries are signed with the secret before, too.
+             * @example 2030-11-30T12:00:00.000Z
+             */
+            previousSecretUntil?: string | null;
+            /**
+             * Format: int64
+             * @description `null`: of all sales.
+             * @example 1
+             */
+            saleId?: number | null;
+            /**
+             * @description Shown once, in the answer to the request that made it.
+             * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+             */
+            secret?: string;
+            /**
+             * @description Empty: all types.
+             * @example [
+             *       "order.created",
+             *       "order.released"
+             *     ]
+             */
+            types: string[];
+            /** @example https://orders.shop.example/flashsale */
+            url: string;
+        };
+        /** @description A new endpoint. */
+        WebhookForm: {
+            /**
+             * Format: int32
+             * @description Events of one request at most; 1 if missing. With 1 a body is an event, with more an array of events.
+             * @example 1
+             */
+            maxBatch?: number | null;
+            /**
+             * Format: int32
+             * @description Requests in a second at most; 10 if missing.
+             * @example 10
+             */
+            perSecond?: number | null;
+            /**
+             * @description For the action log; at most 500 characters.
+             * @example the shop's order system
+             */
+            reason?: string | null;
+            /**
+             * Format: int64
+             * @description Of this sale alone; of all sales if missing.
+             * @example 1
+             */
+            saleId?: number | null;
+            /**
+             * @description All types if missing.
+             * @example [
+             *       "order.created",
+             *       "order.released"
+             *     ]
+             */
+            types?: string[] | null;
+            /**
+             * @description An https address that is not of a private network, unless the settings allow these.
+             * @example https://orders.shop.example/flashsale
+             */
+            url: string;
         };
     };
     responses: {
@@ -3027,7 +3534,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3108,7 +3615,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3203,7 +3710,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3321,7 +3828,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3402,7 +3909,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3512,7 +4019,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3693,7 +4200,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3854,7 +4361,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3987,7 +4494,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4135,7 +4642,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4225,7 +4732,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4320,7 +4827,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4475,7 +4982,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4586,7 +5093,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4771,7 +5278,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4866,7 +5373,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5033,7 +5540,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5157,7 +5664,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5328,7 +5835,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5452,7 +5959,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5650,7 +6157,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5836,7 +6343,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5960,7 +6467,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6158,7 +6665,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6356,7 +6863,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6554,7 +7061,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6738,7 +7245,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6823,7 +7330,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6981,7 +7488,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7139,7 +7646,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7299,7 +7806,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7380,7 +7887,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7481,7 +7988,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7642,7 +8149,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7677,6 +8184,797 @@ export interface operations {
             431: components["responses"]["HeadTooLarge"];
             500: components["responses"]["Internal"];
             /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    listWebhooks: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Vec_WebhookBody"];
+                };
+            };
+            400: components["responses"]["Unreadable"];
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            408: components["responses"]["HeadTooSlow"];
+            429: components["responses"]["TooManyConnections"];
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    addWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["WebhookForm"];
+            };
+        };
+        responses: {
+            /** @description The endpoint, with its secret. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_WebhookBody"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_allowed`: What it is now does not allow this change. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    removeWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 0198c5a0-0000-7000-8000-000000000001
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReasonForm"] | null;
+            };
+        };
+        responses: {
+            /** @description It is gone. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    listDeliveries: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many at most; 50 if missing
+                 * @example 50
+                 */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 0198c5a0-0000-7000-8000-000000000001
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Some of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Vec_DeliveryBody"];
+                };
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            408: components["responses"]["HeadTooSlow"];
+            429: components["responses"]["TooManyConnections"];
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    replayWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 0198c5a0-0000-7000-8000-000000000001
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReplayForm"];
+            };
+        };
+        responses: {
+            /** @description The endpoint. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_WebhookBody"];
+                };
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    rotateWebhook: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The endpoint's id
+                 * @example 0198c5a0-0000-7000-8000-000000000001
+                 */
+                webhookId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["RotateForm"] | null;
+            };
+        };
+        responses: {
+            /** @description The endpoint, with its new secret. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_WebhookBody"];
+                };
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
             503: {
                 headers: {
                     /** @description Seconds to wait before asking again */
@@ -7733,7 +9031,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7856,7 +9154,7 @@ export interface operations {
             /** @description `invalid_credentials`: Invalid credentials */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7973,7 +9271,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -8062,7 +9360,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -8432,7 +9730,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -8545,7 +9843,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -8771,7 +10069,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -8842,7 +10140,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -8928,7 +10226,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -9001,7 +10299,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -9129,6 +10427,144 @@ export interface operations {
             };
         };
     };
+    listEvents: {
+        parameters: {
+            query: {
+                /**
+                 * @description The sale
+                 * @example 1
+                 */
+                saleId: number;
+                /**
+                 * @description The number of the last event that you have; 0 if missing
+                 * @example 0
+                 */
+                after?: number;
+                /**
+                 * @description How many at most; 500 if missing
+                 * @example 500
+                 */
+                limit?: number;
+                /**
+                 * @description Seconds to wait for an event if there is none; 0 if missing
+                 * @example 0
+                 */
+                wait?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Some of them, and where the next ones begin. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_EventsBody"];
+                };
+            };
+            /**
+             * @description `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `sale_not_found`: No flash sale found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            408: components["responses"]["HeadTooSlow"];
+            /**
+             * @description `events_ahead`: The sale has not that many events.
+             *
+             *     `events_off`: Events are not recorded (EVENTS_ENABLED).
+             */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `events_gone`: The events after this one are not kept any more, or were never recorded. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            429: components["responses"]["TooManyConnections"];
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /**
+             * @description `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             *
+             *     `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     createShoppers: {
         parameters: {
             query?: never;
@@ -9174,7 +10610,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Bearer` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -9302,7 +10738,7 @@ export interface operations {
             /** @description `invalid_client`: The client id or the client secret is wrong. */
             401: {
                 headers: {
-                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    /** @description `Basic` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
