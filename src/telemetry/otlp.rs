@@ -170,12 +170,14 @@ fn encode_span(span: &Span) -> Value {
         "attributes": attributes.collect::<Vec<_>>(),
         "flags": 1,
     });
-    if let Some(parent) = span.parent {
-        encoded["parentSpanId"] = parent.to_string().into();
-    }
-    if span.is_error {
-        // STATUS_CODE_ERROR
-        encoded["status"] = json!({"code": 2});
+    if let Some(fields) = encoded.as_object_mut() {
+        if let Some(parent) = span.parent {
+            fields.insert("parentSpanId".to_owned(), parent.to_string().into());
+        }
+        if span.is_error {
+            // STATUS_CODE_ERROR
+            fields.insert("status".to_owned(), json!({"code": 2}));
+        }
     }
     encoded
 }

@@ -138,11 +138,12 @@ impl SessionPool {
 /// Shows how many connections there are. Does not keep the pool.
 #[allow(clippy::cast_precision_loss)] // some hundreds at most
 fn show_use(pool: &Pool<Sessions>) {
-    let of = |read: fn(Status) -> usize| {
+    type Reading = fn(Status) -> usize;
+    let of = |read: Reading| {
         let pool = pool.weak();
         move || Some(read(pool.upgrade()?.status()) as f64)
     };
-    let states: [(_, fn(Status) -> usize); 2] = [
+    let states: [(&str, Reading); 2] = [
         ("idle", |status| status.available),
         ("in_use", |status| {
             status.size.saturating_sub(status.available)

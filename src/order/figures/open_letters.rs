@@ -84,7 +84,7 @@ impl OpenLetters {
                 #[allow(clippy::cast_precision_loss)] // at most a thousand
                 Count::Letters(count) => gauge!(metric::DEAD_LETTERS_OPEN).set(count as f64),
                 Count::NotYet | Count::Unreadable => {
-                    telemetry::forget(metric::DEAD_LETTERS_OPEN, &[])
+                    telemetry::forget(metric::DEAD_LETTERS_OPEN, &[]);
                 }
             }
             self.count.send_replace(count);
