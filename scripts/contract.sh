@@ -93,3 +93,13 @@ mkdir "$OUT/screenshots"
 check "the page" node $HERE/page.mjs "$base" "$(command -v chromium)" "$OUT/screenshots"
 check "the page under a prefix that nginx strips" node $HERE/page.mjs "$proxy/shop" "$(command -v chromium)" "$OUT/screenshots"
 check "Schemathesis" schemathesis_
+
+# --- events ---------------------------------------------------------------------------------------------------------
+
+events_port=$(free_port)
+env -u JWT_SECRET HOST=127.0.0.1 PORT="$events_port" FLASHSALE_DATA_DIR="$OUT/events" PASSWORD_MEMORY_KIB=64 PASSWORD_PASSES=1 \
+    EVENTS_ENABLED=true EVENTS_WEBHOOKS_TO_PRIVATE_NETWORKS=true target/debug/flashsale serve --embedded >"$OUT/events.log" 2>&1 &
+started+=($!)
+check "the server with events is ready" answers "http://127.0.0.1:$events_port/health/ready"
+check "webhooks, signatures and schemas in Python" python3 $HERE/webhooks.py "http://127.0.0.1:$events_port" docs/events "$OUT/webhooks.json"
+check "webhooks, signatures in Node.js" node $HERE/webhooks.mjs "$OUT/webhooks.json"

@@ -36,6 +36,7 @@ use self::command::Command;
 
 use crate::{
     config::{Config, Sources},
+    lifecycle::signal_to_process_1,
     telemetry,
 };
 
@@ -91,7 +92,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         .enable_all()
         .build()
         .context("the asynchronous runtime could not be started")?;
-    let result = runtime.block_on(async {
+    let ends_at_signals = cli.command.ends_at_signals();
+    let command = async {
         match cli.command {
             Command::Audit(audit) => return audit.run(config).await,
             Command::Backup(backup) => return backup.run(config).await,
@@ -113,6 +115,12 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Openapi(_) => openapi::Openapi::run(),
         }?;
         Ok(ExitCode::SUCCESS)
+    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = command => result,
+            code = signal_to_process_1(), if ends_at_signals => Ok(ExitCode::from(code)),
+        }
     });
     // Tasks that did not end by their deadline are aborted here.
     runtime.shutdown_background();

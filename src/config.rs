@@ -51,6 +51,7 @@ pub struct Config {
 }
 
 /// The API's listener, and the start and the shutdown of a process.
+#[allow(clippy::struct_excessive_bools)] // each is a setting
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
     /// In production, known and weak secrets are refused.

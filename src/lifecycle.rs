@@ -5,7 +5,7 @@
 
 use std::{
     any::Any,
-    future::Future,
+    future::{Future, pending},
     panic::AssertUnwindSafe,
     sync::{Arc, OnceLock},
     time::Duration,
@@ -46,6 +46,28 @@ pub enum UncleanEnd {
     TaskDied(String),
     #[error("some tasks did not end within {} s; they were cut off", .0.as_secs())]
     Deadline(Duration),
+}
+
+/// Waits for SIGTERM or SIGINT as process 1 of a container, and returns the exit code that says so. The kernel spares process 1 signals
+/// without a handler, so that a job could only be killed. Every other process ends by itself, and this waits for ever.
+pub async fn signal_to_process_1() -> u8 {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    const TERMINATED: u8 = 128 + 15;
+    const INTERRUPTED: u8 = 128 + 2;
+    if std::process::id() != 1 {
+        return pending().await;
+    }
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => TERMINATED,
+        _ = interrupt.recv() => INTERRUPTED,
+    }
 }
 
 impl Default for Lifecycle {

@@ -31,6 +31,14 @@ pub(super) enum Command {
 }
 
 impl Command {
+    /// Whether a signal ends the command wherever it is. The others finish what they do.
+    pub(super) fn ends_at_signals(&self) -> bool {
+        matches!(
+            self,
+            Self::Migrate(_) | Self::Seed(_) | Self::Import(_) | Self::Doctor(_) | Self::Stress(_)
+        )
+    }
+
     /// The intent of the command, which decides which settings are refused in production.
     pub(super) fn intent(&self) -> Intent {
         let target = match self {

@@ -107,6 +107,8 @@ pub(super) fn check(config: &Config, intent: Intent, read: &mut Reader) {
     let is_set = read.text("auth.jwt_secret") != DEFAULT_JWT_SECRET;
     if is_set {
         read.concern_all();
+    } else {
+        read.note_missing("auth.jwt_secret");
     }
     if let Some(weakness) = weakness_of_secret(config.auth.jwt_secret.reveal()) {
         read.problem(

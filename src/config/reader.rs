@@ -17,6 +17,8 @@ pub(super) struct Reader {
     problems: Vec<(Option<String>, String)>,
     /// Whether problems that are added from now on stop every command.
     concerns_all: bool,
+    /// Settings that are missing. Commands that do not use them are not told.
+    missing: Vec<String>,
 }
 
 impl Reader {
@@ -28,12 +30,18 @@ impl Reader {
             texts,
             problems,
             concerns_all: false,
+            missing: Vec::new(),
         }
     }
 
     /// Problems that are added from now on stop every command, whichever settings it uses.
     pub(super) fn concern_all(&mut self) {
         self.concerns_all = true;
+    }
+
+    /// Notes that the setting is not set and has no default that can be used: no problem of the commands that do not use it.
+    pub(super) fn note_missing(&mut self, setting: &str) {
+        self.missing.push(setting.to_owned());
     }
 
     /// The problems that stop a command which uses the settings whose names begin with one of `used`, and the other problems.
@@ -43,8 +51,16 @@ impl Reader {
             .problems
             .into_iter()
             .partition(|(setting, _)| setting.as_deref().is_none_or(is_used));
-        let texts = |problems: Vec<(_, String)>| problems.into_iter().map(|(_, text)| text);
-        (texts(used).collect(), texts(unused).collect())
+        let is_wrong = |(setting, _): &(Option<String>, String)| {
+            setting
+                .as_ref()
+                .is_none_or(|setting| !self.missing.contains(setting))
+        };
+        let text = |(_, text)| text;
+        (
+            used.into_iter().map(text).collect(),
+            unused.into_iter().filter(is_wrong).map(text).collect(),
+        )
     }
 
     /// Adds a problem. It names the setting's variables and its name in the file.

@@ -198,6 +198,9 @@ pub struct Intent {
     pub demo_accounts: bool,
 }
 
+/// A problem of reading the sources, with the setting that it concerns. With `None`, it concerns all.
+pub(super) type SourceProblem = (Option<String>, String);
+
 impl Sources {
     /// The environment of this process. In development, `.env` in the working directory is read too, and the environment
     /// overrides it.
@@ -243,9 +246,8 @@ impl Sources {
         })
     }
 
-    /// The text of every setting, by its name in the file, and the problems of reading the sources, each with the setting that it
-    /// concerns. With `None`, it concerns all.
-    pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<(Option<String>, String)>) {
+    /// The text of every setting, by its name in the file, and the problems of reading the sources.
+    pub(super) fn texts(&self) -> (BTreeMap<String, String>, Vec<SourceProblem>) {
         let mut texts = BTreeMap::new();
         let mut problems = Vec::new();
         let mut of_settings = Vec::new();

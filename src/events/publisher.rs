@@ -25,7 +25,7 @@ const PAGE: u32 = 1_000;
 /// Pages of one sale before it is the next sale's turn.
 const PAGES: u32 = 10;
 /// Interval between two removals of old events.
-const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
+const PRUNE_INTERVAL: Duration = Duration::from_mins(1);
 /// Batches of a sale that one removal takes at most. More follow at once.
 const PRUNE_BATCHES: u32 = 1_000;
 /// The slot of the topic, and of removing old events.

@@ -25,35 +25,34 @@ fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
     !matches!(
         (a, b, c),
-        // This network, private, loopback.
-        (0 | 10 | 127, _, _)
-            // Shared by carriers (CGNAT), link-local with the metadata services of clouds, private.
+        // This network, private, loopback; multicast, reserved, broadcast.
+        (0 | 10 | 127 | 224..=255, _, _)
+            // Shared by carriers (CGNAT).
             | (100, 64..=127, _)
+            // Link-local, with the metadata services of clouds.
             | (169, 254, _)
             | (172, 16..=31, _)
+            // Private; protocol assignments and documentation; relays of 6to4.
             | (192, 168, _)
-            // Protocol assignments, documentation, relays of 6to4.
             | (192, 0, 0 | 2)
             | (192, 88, 99)
+            // Documentation; benchmarks.
             | (198, 51, 100)
-            | (203, 0, 113)
-            // Benchmarks.
             | (198, 18 | 19, _)
-            // Multicast, reserved, broadcast.
-            | (224..=255, _, _)
+            | (203, 0, 113)
     )
 }
 
 fn is_public_v6(address: Ipv6Addr) -> bool {
-    let [a, b, c, d, e, f, high, low] = address.segments();
-    let embedded = Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match (a, b, c, d, e, f) {
+    match address.segments() {
         // IPv4-mapped, and NAT64 with the well-known prefix.
-        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => is_public_v4(embedded),
+        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
+            is_public_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)))
+        }
         // Protocol assignments with Teredo, documentation, 6to4, documentation.
-        (0x2001, 0..=0x1ff | 0xdb8, ..) | (0x2002, ..) | (0x3fff, 0..=0xfff, ..) => false,
+        [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x2002, ..] | [0x3fff, 0..=0xfff, ..] => false,
         // Global unicast. Everything else is loopback, unique-local, link-local, multicast or not assigned.
-        (0x2000..=0x3fff, ..) => true,
+        [0x2000..=0x3fff, ..] => true,
         _ => false,
     }
 }

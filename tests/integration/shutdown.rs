@@ -1,6 +1,11 @@
 //! SIGTERM to processes whose servers are all gone: they end within the time that docs/OPERATIONS.md gives, by themselves.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::fs::MetadataExt,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
 
 use crate::support::{
     api::Api,
@@ -8,7 +13,7 @@ use crate::support::{
     kafka,
     postgres::TestDatabase,
     postgres_server::PostgresServer,
-    process::{Process, faketime},
+    process::{Process, faketime, free_port},
     redis::{RedisOptions, RedisServer},
     system::{OneProcess, Servers, System},
     wait_until,
@@ -202,4 +207,79 @@ async fn an_idle_api_ends_at_once() {
 #[tokio::test]
 async fn an_idle_embedded_system_ends_at_once() {
     idle_process_ends_at_once::<OneProcess>().await;
+}
+
+/// The kernel spares process 1 of a container signals without a handler.
+#[tokio::test]
+async fn a_job_that_is_process_1_of_its_container_ends_at_sigterm() {
+    // Without root, a namespace of users makes one of processes possible.
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    let users: &[&str] = if is_root {
+        &[]
+    } else {
+        &["--user", "--map-root-user"]
+    };
+    let mut container = Command::new("unshare")
+        .args(users)
+        .args(["--pid", "--fork", "--kill-child"])
+        .args([env!("CARGO_BIN_EXE_flashsale"), "migrate", "run"])
+        .env_clear()
+        .env("POSTGRES_HOST", "127.0.0.1")
+        // Nobody listens there: it waits for the server.
+        .env("POSTGRES_PORT", "1")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("unshare of util-linux starts");
+    let children = format!("/proc/{0}/task/{0}/children", container.id());
+    let mut output = BufReader::new(container.stderr.take().unwrap()).lines();
+    let waits = tokio::task::spawn_blocking(move || {
+        output.any(|line| line.is_ok_and(|line| line.contains("waiting up to")))
+    });
+    assert!(waits.await.unwrap(), "it waits for PostgreSQL");
+    let job = std::fs::read_to_string(children).unwrap();
+    let killed = Command::new("kill").args(["-TERM", job.trim()]).status();
+    assert!(killed.unwrap().success());
+    let begun = Instant::now();
+    while container.try_wait().unwrap().is_none() && begun.elapsed() < NOTICED {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ended = container.try_wait().unwrap();
+    container.kill().unwrap();
+    assert_eq!(ended.and_then(|status| status.code()), Some(143));
+}
+
+/// The program that collects the log may end before the node does.
+#[tokio::test]
+async fn a_node_whose_log_nobody_reads_any_more_serves_and_ends_well() {
+    let directory = tempfile::tempdir().unwrap();
+    let port = free_port();
+    let mut node = Command::new(env!("CARGO_BIN_EXE_flashsale"))
+        .args(["serve", "--embedded"])
+        .env_clear()
+        .env("HOST", "127.0.0.1")
+        .env("PORT", port.to_string())
+        .env("FLASHSALE_DATA_DIR", directory.path().join("data"))
+        .env("DRAIN_DELAY_SECS", "0")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    drop(node.stderr.take());
+    let url = format!("http://127.0.0.1:{port}/health/ready");
+    wait_until("the node is ready", Duration::from_secs(30), || async {
+        reqwest::get(&url)
+            .await
+            .is_ok_and(|answer| answer.status() == 200)
+    })
+    .await;
+    let id = node.id().to_string();
+    let told = Command::new("kill").args(["-TERM", &id]).status();
+    assert!(told.unwrap().success());
+    let begun = Instant::now();
+    while node.try_wait().unwrap().is_none() && begun.elapsed() < NOTICED {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let ended = node.try_wait().unwrap();
+    node.kill().unwrap();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
 }

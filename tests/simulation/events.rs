@@ -144,12 +144,12 @@ fn member() -> Member {
 }
 
 /// Orders, ended orders and changes of the sale, with pauses between.
-async fn go_on(ledger: &ModelLedger, clock: &TokioClock, chance: &Chance) {
+async fn go_on(ledger: &ModelLedger, clock: &TokioClock, luck: &Chance) {
     let mut offset = 0;
     let mut shoppers = (1..=SHOPPERS).filter_map(UserId::new);
     for step in 0..40 {
-        tokio::time::sleep(Duration::from_millis(chance.below(60))).await;
-        match chance.below(6) {
+        tokio::time::sleep(Duration::from_millis(luck.below(60))).await;
+        match luck.below(6) {
             0 => {
                 let change = SaleChange::AddUnits(1);
                 ledger.change_sale(sale(), &change, clock.now());
@@ -165,7 +165,7 @@ async fn go_on(ledger: &ModelLedger, clock: &TokioClock, chance: &Chance) {
                 }
             }
             _ => {
-                let count = usize::try_from(1 + chance.below(3)).unwrap();
+                let count = usize::try_from(1 + luck.below(3)).unwrap();
                 let attempts: Vec<_> = shoppers.by_ref().take(count).collect();
                 let attempts = attempts
                     .into_iter()

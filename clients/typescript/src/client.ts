@@ -75,7 +75,8 @@ export class FlashSale {
    * session's token. Code `not_found`: the API has no issuer.
    */
   async exchange(issuersToken: string, { signal = NEVER }: CallOptions = {}): Promise<Session> {
-    return await this.#enter("/api/auth/exchange", { token: issuersToken }, signal);
+    const form: Schemas["ExchangeForm"] = { token: issuersToken };
+    return await this.#enter("/api/auth/exchange", form, signal);
   }
 
   /** Ends all sessions of the account, and forgets the token. */

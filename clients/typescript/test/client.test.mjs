@@ -1,5 +1,7 @@
 // The client against a running system, in Node.js.
 import assert from "node:assert/strict";
+import { generateKeyPairSync, sign } from "node:crypto";
+import http from "node:http";
 import { after, before, describe, test } from "node:test";
 import { answer, CuttingProxy, FlashSale, FlashSaleError, sleep, System, until, Wire } from "./bed.mjs";
 
@@ -273,20 +275,30 @@ describe("the client", { concurrency: 4 }, () => {
   });
 
   test("a token of the shop's issuer is exchanged for a session", async () => {
-    const wire = new Wire();
-    const shopper = await system.shopper();
-    const sent = [];
-    wire.rule = (path, { body }) => {
-      if (path !== "/api/auth/exchange") return undefined;
-      sent.push(JSON.parse(body));
-      return answer(200, { success: true, data: { token: shopper.token, userId: "1" } });
-    };
-    const shop = new FlashSale(system.base, { fetch: wire.fetch });
-    await shop.exchange("the issuer's");
-    assert.deepEqual(sent, [{ token: "the issuer's" }]);
-    assert.equal((await shop.buy((await system.sale()).id)).outcome, "bought");
+    const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+    const keys = JSON.stringify({ keys: [{ ...publicKey.export({ format: "jwk" }), kid: "1", alg: "ES256", use: "sig" }] });
+    const issuer = http.createServer((_request, response) => response.setHeader("content-type", "application/json").end(keys));
+    await new Promise((resolve) => issuer.listen(0, "127.0.0.1", resolve));
+    const url = `http://127.0.0.1:${issuer.address().port}`;
+    const settings = { EXTERNAL_ISSUER: url, EXTERNAL_AUDIENCE: "sale", EXTERNAL_JWKS_URL: `${url}/keys` };
+    const trusting = await System.start(`exchange-${process.versions.node}`, settings);
+    try {
+      const seconds = Math.floor(Date.now() / 1000);
+      const part = (value) => Buffer.from(JSON.stringify(value)).toString("base64url");
+      const claims = { iss: url, aud: "sale", sub: "customer 7", iat: seconds, exp: seconds + 300 };
+      const signed = `${part({ alg: "ES256", kid: "1", typ: "JWT" })}.${part(claims)}`;
+      const signature = sign("sha256", Buffer.from(signed), { key: privateKey, dsaEncoding: "ieee-p1363" }).toString("base64url");
+      const shop = new FlashSale(trusting.base);
+      const session = await shop.exchange(`${signed}.${signature}`);
+      assert.equal(shop.token, session.token);
+      assert.equal((await shop.buy((await trusting.sale()).id)).outcome, "bought");
+      await assert.rejects(shop.exchange(`${signed}.${"A".repeat(86)}`), (error) => error.status === 401);
+    } finally {
+      await trusting.stop();
+      issuer.close();
+    }
     // This server has no issuer.
-    await assert.rejects(new FlashSale(system.base).exchange("the issuer's"), (error) => code("not_found")(error) && error.status === 404);
+    await assert.rejects(new FlashSale(system.base).exchange("a token"), (error) => code("not_found")(error) && error.status === 404);
   });
 
   test("an account is not made again when no answer came, and is when the server did nothing", async () => {
@@ -374,6 +386,14 @@ describe("the client", { concurrency: 4 }, () => {
     await shop.logout();
     assert.equal(shop.token, null);
     await assert.rejects(watching, (error) => error.isUnauthorized);
+
+    const next = await system.shopper();
+    const own = next.watchResults().next();
+    await sleep(300);
+    const begun = performance.now();
+    next.token = null;
+    await assert.rejects(own, code("token_missing"));
+    assert.ok(performance.now() - begun < 500);
   });
 
   test("an order that the shop ends is told", async () => {
@@ -401,6 +421,19 @@ describe("the client", { concurrency: 4 }, () => {
     const stale = `event: result\ndata: {"saleId":${sale.id},"productId":${sale.productId},"status":"FAILED"}\n\n`;
     wire.rule = (path) => (path === EVENTS ? new Response(stale, { headers: { "content-type": "text/event-stream" } }) : undefined);
     assert.equal((await shop.buy(sale.id)).outcome, "bought");
+  });
+
+  test("an order that is ended while it is waited for is cancelled", async () => {
+    const wire = new Wire();
+    const shop = await system.shopper({ fetch: wire.fetch });
+    const saleId = 4711;
+    const ended = `event: result\ndata: {"saleId":${saleId},"productId":4712,"status":"NONE"}\n\n`;
+    wire.rule = (path, options) => {
+      if (path.includes("/attempt/"))
+        return answer(200, { success: true, data: { attemptId: "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11", status: "PENDING" } });
+      return path === EVENTS ? new Response(ended, { headers: { "content-type": "text/event-stream" } }) : never(path, options);
+    };
+    assert.deepEqual(await shop.buy(saleId, { patienceMs: 10_000 }), { outcome: "cancelled", saleId });
   });
 
   test("an accepted attempt for which no unit was left is failed", async () => {

@@ -18,7 +18,7 @@ pub(super) fn after(failures: u32, asked: Option<Duration>, random: Uuid) -> Dur
     let longest = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     let [.., high, low] = *random.as_bytes();
     let part = u32::from(u16::from_be_bytes([high, low])) % JITTER_PARTS;
-    let pause = longest - longest / 2 / JITTER_PARTS * part;
+    let pause = longest.saturating_sub(longest / 2 / JITTER_PARTS * part);
     pause.max(asked.unwrap_or_default()).min(LONGEST)
 }
 

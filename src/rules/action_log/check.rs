@@ -47,10 +47,10 @@ impl ChainCheck {
         let (id, expected) = (entry.id, self.last.id + 1);
         if id != expected {
             let found = id;
-            return Err(Broken::Gap { expected, found });
+            return Err(self.first(Broken::Gap { expected, found }));
         }
         if entry.previous_hash != self.last.hash {
-            return Err(Broken::Unlinked { id });
+            return Err(self.first(Broken::Unlinked { id }));
         }
         let computed = entry.computed_hash();
         let hash = Hash::try_from(entry.hash.as_slice()).map_err(|_| Broken::Changed { id })?;
@@ -66,6 +66,11 @@ impl ChainCheck {
         Ok(())
     }
 
+    /// What comes first: behind a break no erasure proves an entry before it any more.
+    fn first(&self, broken: Broken) -> Broken {
+        self.changed().unwrap_or(broken)
+    }
+
     /// The first entry that nothing proves.
     fn changed(&self) -> Option<Broken> {
         let (id, _) = self.unproved.first_key_value()?;
@@ -78,15 +83,14 @@ impl ChainCheck {
         self.last.id
     }
 
-    /// What was found: all entries up to here are whole, and `broken` follows, or an entry that would be proved behind it.
+    /// What was found: all entries up to here are whole, and `broken` follows.
     #[must_use]
     pub fn report(&self, broken: Option<&Broken>) -> ActionLogCheck {
-        let changed = self.changed();
         let first = self.unproved.first_key_value();
         let whole = first.map_or(self.last.id, |(id, _)| id - 1);
         ActionLogCheck {
             entries: u64::try_from(whole).unwrap_or(0),
-            broken: changed.as_ref().or(broken).map(ToString::to_string),
+            broken: broken.map(ToString::to_string),
         }
     }
 

@@ -3,6 +3,8 @@
 use chrono::TimeZone;
 use serde_json::json;
 
+use crate::ids::UserId;
+
 use super::*;
 
 fn entry(reason: &str) -> ActionEntry {
@@ -142,4 +144,64 @@ fn texts_that_move_from_one_field_to_the_next_are_another_entry() {
 fn every_action_is_found_by_its_name() {
     assert_eq!(ActionName::of("cancel_order"), ActionName::CancelOrder);
     assert_eq!(ActionName::of("something_new"), ActionName::Unknown);
+}
+
+#[test]
+fn an_erasure_proves_the_entries_that_it_lists_as_they_are_and_no_others() {
+    let person = ErasedPerson::new(
+        UserId::new(7).unwrap(),
+        "Ann@shop.example".to_owned(),
+        Some("no address".to_owned()),
+    );
+    let reasons = ["of ann@SHOP.example.", "of joann@shop.example", "a reason"];
+    let mut head = Head::EMPTY;
+    let mut append = |change: &Change, reason: &str| {
+        let at = Utc.timestamp_millis_opt(1_800_000_000_123).unwrap();
+        let stored = next(&head, at, change, &entry(reason));
+        head = stored.head().unwrap();
+        stored
+    };
+    let about = |target: &str| Change {
+        name: ActionName::SetRole,
+        sale: None,
+        target: target.to_owned(),
+        before: Some(json!({"username": "ann"})),
+        after: None,
+    };
+    let mut log: Vec<_> = reasons
+        .map(|reason| append(&about("user:8"), reason))
+        .into();
+    log.push(append(&about("user:7"), ""));
+    let erased: Vec<_> = log
+        .iter()
+        .filter_map(|entry| person.erase_from(entry))
+        .collect();
+    assert_eq!(
+        erased.iter().map(|entry| entry.id).collect::<Vec<_>>(),
+        [1, 4]
+    );
+    assert_eq!(
+        (erased[0].reason.as_str(), &erased[0].before),
+        (ERASED, &log[0].before)
+    );
+    assert_eq!(erased[1].before.as_deref(), Some(ERASED_STATE));
+    log.push(append(&person.change(&erased), "asked for"));
+    assert_eq!(check(&log, log[4].head()), Ok(5));
+    for entry in &erased {
+        let at = usize::try_from(entry.id).unwrap() - 1;
+        log[at] = entry.clone();
+    }
+    assert_eq!(check(&log, log[4].head()), Ok(5));
+    // Changed once more, or another one changed: nothing proves it.
+    for changed in [0, 1] {
+        let mut other = log.clone();
+        other[changed].reason = "another".to_owned();
+        let id = other[changed].id;
+        assert_eq!(check(&other, other[4].head()), Err(Broken::Changed { id }));
+    }
+    // Without the erasure the erased entries are changed ones.
+    assert_eq!(
+        check(&log[..4], log[3].head()),
+        Err(Broken::Changed { id: 1 })
+    );
 }

@@ -483,6 +483,71 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/admin/service-accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Service accounts.
+         * @description By id. Nothing of their secrets.
+         */
+        get: operations["listServiceAccounts"];
+        put?: never;
+        /**
+         * Make a service account.
+         * @description The client secret is in the answer, and is shown nowhere else. A request that is sent again is answered 409 `username_taken`: give
+         *     the account a new secret then.
+         */
+        post: operations["createServiceAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/admin/service-accounts/{userId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change the scopes of a service account.
+         * @description Ends its tokens: the program gets one with the new scopes.
+         */
+        patch: operations["changeServiceAccount"];
+        trace?: never;
+    };
+    "/api/admin/service-accounts/{userId}/secret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replace the secret of a service account.
+         * @description The new one is in the answer, and is shown nowhere else. The old one and all tokens of the account end.
+         */
+        post: operations["renewServiceSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/admin/users": {
         parameters: {
             query?: never;
@@ -517,7 +582,13 @@ export interface paths {
         get: operations["showUser"];
         put?: never;
         post?: never;
-        delete?: never;
+        /**
+         * Erase a person.
+         * @description Name, address, password and the identity at the shop's issuer go, also from the action log; orders and attempts stay under the
+         *     account's id. The account is disabled, and its sessions end, on every node within 5 seconds. Not for accounts of those who run the
+         *     shop, which `flashsale user erase` erases. Sent again, it does nothing.
+         */
+        delete: operations["eraseUser"];
         options?: never;
         head?: never;
         patch?: never;
@@ -537,6 +608,27 @@ export interface paths {
         get: operations["listAttempts"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/auth/exchange": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Exchange a token of the shop's issuer.
+         * @description For shops that keep the accounts themselves. The token must be for this service and of the shop's issuer; its subject gets an
+         *     account at the first exchange. The answer's token is for all other requests. 404 if no issuer is set up.
+         */
+        post: operations["exchangeToken"];
         delete?: never;
         options?: never;
         head?: never;
@@ -813,6 +905,69 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/service/attempts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Attempt to purchase an item for a shopper.
+         * @description The answers are those of the shopper's own attempt, and the attempt is the same one: whoever sends it, a shopper has one in a sale.
+         *     The account must exist, and not be disabled.
+         */
+        post: operations["attemptPurchaseFor"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/service/shoppers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Make accounts for shoppers.
+         * @description For up to 10,000 subjects, before the sale. A subject that has an account keeps it, so that the request can be sent again. An
+         *     account has no name, no address and no password. The body may have 3 MiB.
+         */
+        post: operations["createShoppers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/service/token": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get a token for a program of the shop.
+         * @description OAuth 2.0, grant type `client_credentials`. The client id and secret come either with HTTP Basic or as fields of the body. Errors
+         *     have the names of RFC 6749 in `error`. Ask for a new token when the one that you have is about to expire.
+         */
+        post: operations["issueServiceToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/time": {
         parameters: {
             query?: never;
@@ -1018,6 +1173,24 @@ export interface components {
              */
             attemptId: string;
             status: components["schemas"]["AttemptStatus"];
+        };
+        /** @description An attempt of a shopper, who is named by the subject or by the account's id. */
+        AttemptForm: {
+            /**
+             * Format: int64
+             * @example 1
+             */
+            saleId: number;
+            /**
+             * @description A subject for which an account was made. Looked up in the database.
+             * @example customer-1042
+             */
+            subject?: string | null;
+            /**
+             * @description Instead of the subject: the account's id, which costs no look-up.
+             * @example 7
+             */
+            userId?: string | null;
         };
         /** @description The history of an attempt that a worker has settled. */
         AttemptHistoryBody: {
@@ -1283,7 +1456,7 @@ export interface components {
              * @example sold_out
              * @enum {string}
              */
-            code: "bad_request" | "invalid_json" | "validation_failed" | "invalid_id" | "reset_token_invalid" | "result_not_found" | "token_missing" | "token_invalid" | "token_expired" | "invalid_credentials" | "forbidden" | "not_found" | "sale_not_found" | "method_not_allowed" | "request_timeout" | "username_taken" | "email_taken" | "sold_out" | "not_started" | "paused" | "request_in_progress" | "below_sold" | "not_allowed" | "overlapping_sale" | "sku_taken" | "ended" | "stale" | "body_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "precondition_required" | "head_too_large" | "too_many_requests" | "internal" | "sale_preparing" | "busy" | "unavailable" | "outcome_unknown";
+            code: "bad_request" | "invalid_json" | "validation_failed" | "invalid_id" | "reset_token_invalid" | "invalid_request" | "unsupported_grant_type" | "invalid_scope" | "result_not_found" | "token_missing" | "token_invalid" | "token_expired" | "invalid_credentials" | "invalid_client" | "forbidden" | "local_accounts_off" | "not_found" | "sale_not_found" | "shopper_not_found" | "method_not_allowed" | "request_timeout" | "username_taken" | "email_taken" | "sold_out" | "not_started" | "paused" | "request_in_progress" | "below_sold" | "not_allowed" | "overlapping_sale" | "sku_taken" | "ended" | "stale" | "body_too_large" | "unsupported_media_type" | "idempotency_key_reused" | "precondition_required" | "head_too_large" | "too_many_requests" | "internal" | "sale_preparing" | "busy" | "unavailable" | "outcome_unknown";
             /**
              * @description The category.
              * @example Conflict
@@ -1311,6 +1484,14 @@ export interface components {
              * @example false
              */
             success: boolean;
+        };
+        /** @description A token of the shop's issuer. */
+        ExchangeForm: {
+            /**
+             * @description A JWT, signed with RS256, ES256 or EdDSA.
+             * @example eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ...
+             */
+            token: string;
         };
         /** @description The process runs. */
         HealthBody: {
@@ -1370,6 +1551,26 @@ export interface components {
          * @enum {string}
          */
         Mode: "exact" | "upTo";
+        /** @description A new service account. */
+        NewServiceAccountForm: {
+            /**
+             * @description Letters, digits, dots, underscores and hyphens.
+             * @example shop-backend
+             */
+            clientId: string;
+            /**
+             * @description For the action log; at most 500 characters.
+             * @example the shop's order system
+             */
+            reason?: string | null;
+            /**
+             * @example [
+             *       "orders:settle",
+             *       "events:read"
+             *     ]
+             */
+            scopes: string[];
+        };
         /**
          * @description One process. An API node has the figures of attempts and connections, a worker those of orders, partitions and lag, and an
          *     embedded process has both.
@@ -2013,6 +2214,20 @@ export interface components {
              */
             units?: number | null;
         };
+        /** @description Other scopes of a service account. */
+        ScopesForm: {
+            /**
+             * @description For the action log; at most 500 characters.
+             * @example settles no orders any more
+             */
+            reason?: string | null;
+            /**
+             * @example [
+             *       "events:read"
+             *     ]
+             */
+            scopes: string[];
+        };
         /** @description A server that the system depends on. */
         ServerBody: {
             /** @description `gate`, `log` or `ledger`. */
@@ -2020,6 +2235,23 @@ export interface components {
             status: components["schemas"]["State"];
             /** @description For people. */
             text: string;
+        };
+        /** @description A service account. */
+        ServiceAccountBody: components["schemas"]["UserBody"] & {
+            /** @example shop-backend */
+            clientId: string;
+            /**
+             * @description Shown once, in the answer to the request that made it.
+             * @example 5f1e7c3a9d523f6f0c2b8e115f1e7c3a9d523f6f0c2b8e115f1e7c3a9d523f6f
+             */
+            clientSecret?: string | null;
+            /**
+             * @example [
+             *       "orders:settle",
+             *       "events:read"
+             *     ]
+             */
+            scopes: string[];
         };
         /** @description A token, to be sent as `Authorization: Bearer <token>`. */
         SessionBody: {
@@ -2045,6 +2277,28 @@ export interface components {
              * @example ORDERED
              */
             outcome: string;
+        };
+        /** @description The accounts of subjects. */
+        ShoppersBody: {
+            /**
+             * @description In the order of the subjects.
+             * @example [
+             *       "7",
+             *       "8"
+             *     ]
+             */
+            userIds: string[];
+        };
+        /** @description Subjects of the shop's issuer. */
+        ShoppersForm: {
+            /**
+             * @description As the issuer's tokens have them in `sub`; for a guest, an id that the shop chooses. 1 to 255 characters each.
+             * @example [
+             *       "customer-1042",
+             *       "guest-7f3a"
+             *     ]
+             */
+            subjects: string[];
         };
         /**
          * @description Who told a balance.
@@ -2325,6 +2579,24 @@ export interface components {
             success: boolean;
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_Page_ServiceAccountBody: {
+            /** @description A part of a list. */
+            data: {
+                items: components["schemas"]["ServiceAccountBody"][];
+                /**
+                 * @description To be given as `after` for what follows; `null`: this is the end.
+                 * @example 50
+                 */
+                next?: string | null;
+            };
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_Page_UserBody: {
             /** @description A part of a list. */
             data: {
@@ -2393,8 +2665,28 @@ export interface components {
             success: boolean;
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_ServiceAccountBody: {
+            data: components["schemas"]["ServiceAccountBody"];
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_SessionBody: {
             data: components["schemas"]["SessionBody"];
+            message?: string;
+            /**
+             * @description Always true.
+             * @example true
+             */
+            success: boolean;
+        };
+        /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
+        Success_ShoppersBody: {
+            data: components["schemas"]["ShoppersBody"];
             message?: string;
             /**
              * @description Always true.
@@ -2484,6 +2776,42 @@ export interface components {
              * @example 2030-11-29T11:59:30.000Z
              */
             now: string;
+        };
+        /** @description A token for the paths under `/api/service` (RFC 6749, 5.1). */
+        TokenBody: {
+            /** @example eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9... */
+            access_token: string;
+            /**
+             * Format: int64
+             * @description Seconds.
+             * @example 3600
+             */
+            expires_in: number;
+            /** @example orders:settle events:read */
+            scope: string;
+            /** @example Bearer */
+            token_type: string;
+        };
+        /** @description A request for a token. */
+        TokenForm: {
+            /**
+             * @description Unless it is in the header `Authorization`.
+             * @example shop-backend
+             */
+            client_id?: string | null;
+            /**
+             * Format: password
+             * @description Unless it is in the header `Authorization`.
+             * @example 5f1e7c3a9d523f6f0c2b8e115f1e7c3a9d523f6f0c2b8e115f1e7c3a9d523f6f
+             */
+            client_secret?: string | null;
+            /** @example client_credentials */
+            grant_type: string;
+            /**
+             * @description Some of the account's scopes, with spaces between them; all of them if missing.
+             * @example orders:settle events:read
+             */
+            scope?: string | null;
         };
         /** @description The sums over all nodes. `lagSecs` is the largest of them. */
         TotalsBody: {
@@ -2699,7 +3027,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2780,7 +3108,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2875,7 +3203,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -2993,7 +3321,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3074,7 +3402,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3184,7 +3512,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3365,7 +3693,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3526,7 +3854,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3659,7 +3987,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3807,7 +4135,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3897,7 +4225,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -3992,7 +4320,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4147,7 +4475,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4258,7 +4586,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4443,7 +4771,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4538,7 +4866,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4705,7 +5033,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -4829,7 +5157,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5000,7 +5328,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5124,7 +5452,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5322,7 +5650,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5508,7 +5836,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5632,7 +5960,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -5830,7 +6158,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6028,7 +6356,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6226,7 +6554,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6358,6 +6686,562 @@ export interface operations {
             };
         };
     };
+    listServiceAccounts: {
+        parameters: {
+            query?: {
+                /**
+                 * @description How many at most; 50 if missing
+                 * @example 50
+                 */
+                limit?: number;
+                /**
+                 * @description `next` of the page before
+                 * @example 7
+                 */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Some of them. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_Page_ServiceAccountBody"];
+                };
+            };
+            /**
+             * @description `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            408: components["responses"]["HeadTooSlow"];
+            429: components["responses"]["TooManyConnections"];
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    createServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewServiceAccountForm"];
+            };
+        };
+        responses: {
+            /** @description The account, with its secret. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ServiceAccountBody"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `username_taken`: Username already exists */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    changeServiceAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The account's id
+                 * @example 7
+                 */
+                userId: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ScopesForm"];
+            };
+        };
+        responses: {
+            /** @description The account. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ServiceAccountBody"];
+                };
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    renewServiceSecret: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The account's id
+                 * @example 7
+                 */
+                userId: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReasonForm"] | null;
+            };
+        };
+        responses: {
+            /** @description The account, with its new secret. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ServiceAccountBody"];
+                };
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
     findUsers: {
         parameters: {
             query?: {
@@ -6415,7 +7299,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6496,7 +7380,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6531,6 +7415,163 @@ export interface operations {
             431: components["responses"]["HeadTooLarge"];
             500: components["responses"]["Internal"];
             /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    eraseUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /**
+                 * @description The account's id
+                 * @example 2
+                 */
+                userId: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["ReasonForm"] | null;
+            };
+        };
+        responses: {
+            /** @description The person is erased. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description `invalid_id`: An id must be a positive integer
+             *
+             *     `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `bad_request`: The request cannot be understood.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_found`: There is nothing at this path. */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `not_allowed`: What it is now does not allow this change. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /**
+             * @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             */
             503: {
                 headers: {
                     /** @description Seconds to wait before asking again */
@@ -6601,7 +7642,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6636,6 +7677,130 @@ export interface operations {
             431: components["responses"]["HeadTooLarge"];
             500: components["responses"]["Internal"];
             /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    exchangeToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExchangeForm"];
+            };
+        };
+        responses: {
+            /** @description A token for the other requests. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_SessionBody"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             *
+             *     `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             */
             503: {
                 headers: {
                     /** @description Seconds to wait before asking again */
@@ -6691,8 +7856,18 @@ export interface operations {
             /** @description `invalid_credentials`: Invalid credentials */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `local_accounts_off`: Shoppers have no accounts here: log in at the shop. Who runs this service has a wrong username or password. */
+            403: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content: {
@@ -6798,7 +7973,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6887,7 +8062,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -6999,6 +8174,16 @@ export interface operations {
              *     `bad_request`: The request cannot be understood.
              */
             400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `local_accounts_off`: Shoppers have no accounts here: log in at the shop. Who runs this service has a wrong username or password. */
+            403: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -7247,7 +8432,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7360,7 +8545,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7586,7 +8771,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7657,7 +8842,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7743,7 +8928,7 @@ export interface operations {
              */
             401: {
                 headers: {
-                    /** @description `Bearer` */
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
                     "WWW-Authenticate"?: string;
                     [name: string]: unknown;
                 };
@@ -7758,6 +8943,433 @@ export interface operations {
             431: components["responses"]["HeadTooLarge"];
             500: components["responses"]["Internal"];
             /** @description `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again. */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    attemptPurchaseFor: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AttemptForm"];
+            };
+        };
+        responses: {
+            /** @description The attempt counts. Asked again, it is the same attempt, PENDING until its order stands. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_AttemptBody"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `sale_not_found`: No flash sale found
+             *
+             *     `shopper_not_found`: No account was made for this subject.
+             */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `sold_out`: Sorry, the item is out of stock.
+             *
+             *     `not_started`: Flash sale is not yet active.
+             *
+             *     `paused`: The flash sale is paused. Please try again in a moment.
+             */
+            409: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `ended`: Flash sale has ended. */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /**
+             * @description `sale_preparing`: The flash sale is being prepared. Please try again in a moment.
+             *
+             *     `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             *
+             *     `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             *
+             *     `outcome_unknown`: It is not known yet whether your purchase attempt counts. Please try again: you cannot get more than one item.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    createShoppers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ShoppersForm"];
+            };
+        };
+        responses: {
+            /** @description The ids of the accounts, in the order of the subjects. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Success_ShoppersBody"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `token_missing`: No token provided. Please send it in the header Authorization: Bearer <token>.
+             *
+             *     `token_invalid`: User authentication required. Please provide a valid token.
+             *
+             *     `token_expired`: User authentication required. Please provide a valid token.
+             */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `forbidden`: Your account may not do this. */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            500: components["responses"]["Internal"];
+            /**
+             * @description `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             *
+             *     `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             */
+            503: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+        };
+    };
+    issueServiceToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TokenForm"];
+                "application/x-www-form-urlencoded": components["schemas"]["TokenForm"];
+            };
+        };
+        responses: {
+            /** @description A token for the paths under /api/service. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenBody"];
+                };
+            };
+            /**
+             * @description `invalid_json`: The body is not valid JSON.
+             *
+             *     `validation_failed`: A field of the body is missing or of the wrong type.
+             *
+             *     `invalid_request`: The request needs grant_type, and the client id and secret either in the header Authorization or in the body.
+             *
+             *     `unsupported_grant_type`: grant_type must be client_credentials.
+             *
+             *     `invalid_scope`: The account does not have a scope that was asked for.
+             */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `invalid_client`: The client id or the client secret is wrong. */
+            401: {
+                headers: {
+                    /** @description `Bearer`; `Basic` with `invalid_client` */
+                    "WWW-Authenticate"?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            405: components["responses"]["MethodNotAllowed"];
+            /** @description `request_timeout`: The body did not arrive in time. */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `body_too_large`: The body is larger than 16 KiB. */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `unsupported_media_type`: The body must be JSON (Content-Type: application/json) or a form (application/x-www-form-urlencoded). */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `too_many_requests`: That was too often. Please try again later. */
+            429: {
+                headers: {
+                    /** @description Seconds to wait before asking again */
+                    "Retry-After"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            431: components["responses"]["HeadTooLarge"];
+            /** @description `internal`: An unexpected error occurred. */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /**
+             * @description `busy`: Too many requests are waiting, and yours was not taken. Please try again in a moment.
+             *
+             *     `unavailable`: The service cannot do this at the moment, and nothing was changed. Please try again.
+             */
             503: {
                 headers: {
                     /** @description Seconds to wait before asking again */
