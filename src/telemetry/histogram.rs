@@ -90,10 +90,9 @@ impl HistogramFn for Buckets {
 fn shard_of_thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     SHARD.with(|shard| {
-        if let Some(index) = shard.get() {
-            return index;
-        }
-        let index = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        let index = shard
+            .get()
+            .unwrap_or_else(|| NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
         shard.set(Some(index));
         index
     })

@@ -160,14 +160,6 @@ fn encode_span(span: &Span) -> Value {
             json!({"key": key, "value": {"intValue": number.to_string()}})
         }
     });
-    let optional = [
-        (
-            "parentSpanId",
-            span.parent.map(|parent| parent.to_string().into()),
-        ),
-        // STATUS_CODE_ERROR
-        ("status", span.is_error.then(|| json!({"code": 2}))),
-    ];
     let mut encoded = json!({
         "traceId": span.context.trace.to_string(),
         "spanId": span.context.span.to_string(),
@@ -178,11 +170,14 @@ fn encode_span(span: &Span) -> Value {
         "attributes": attributes.collect::<Vec<_>>(),
         "flags": 1,
     });
-    if let Value::Object(fields) = &mut encoded {
-        let given = optional
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), value?)));
-        fields.extend(given);
+    if let Some(fields) = encoded.as_object_mut() {
+        if let Some(parent) = span.parent {
+            fields.insert("parentSpanId".to_owned(), parent.to_string().into());
+        }
+        if span.is_error {
+            // STATUS_CODE_ERROR
+            fields.insert("status".to_owned(), json!({"code": 2}));
+        }
     }
     encoded
 }

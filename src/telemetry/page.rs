@@ -1,16 +1,30 @@
 //! Writes all metrics in Prometheus' text format 0.0.4.
 
-use std::{collections::BTreeMap, fmt::Write, sync::atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     histogram::Buckets,
     metric::{self, Metric},
     process,
-    registry::{Registry, Samples, Series, value_of},
+    registry::{self, Registry, Samples, Series, value_of},
 };
 
+/// Renders the metrics of the process.
+pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// Starts recording metrics of a process of this kind.
+#[must_use]
+pub fn start_metrics(kind: &'static str) -> MetricsPage {
+    let registry = registry::start(kind);
+    Arc::new(move || render(registry))
+}
+
 /// The page, in the order of the table. Metrics without a series are left out.
-pub(super) fn render(registry: &Registry) -> String {
+fn render(registry: &Registry) -> String {
     let mut page = String::with_capacity(64 * 1024);
     let mut sampled = registry.sampled();
     for (name, value) in process::read() {

@@ -16,16 +16,12 @@ use metrics::{Counter, Gauge, Histogram, Key, KeyName, Label, Metadata, SharedSt
 use super::{
     histogram::Buckets,
     metric::{self, Kind, Metric},
-    page,
 };
 
 /// Series that a metric may have; more are not counted.
 const MAX_SERIES: usize = 2_000;
 
 static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
-
-/// Renders the metrics of the process.
-pub type MetricsPage = Arc<dyn Fn() -> String + Send + Sync>;
 
 /// The values of all metrics.
 pub(super) struct Registry {
@@ -58,14 +54,13 @@ struct Sampled {
     read: Box<dyn Fn() -> Option<f64> + Send + Sync>,
 }
 
-/// Starts recording metrics. A second call in one process, as in tests, returns the page of the same ones.
-#[must_use]
-pub fn start_metrics(kind: &'static str) -> MetricsPage {
+/// Starts recording metrics of a process of this kind. A second call in one process, as in tests, returns the same ones.
+pub(super) fn start(kind: &'static str) -> &'static Registry {
     // An error: they are recorded already.
     let _ = metrics::set_global_recorder(&*REGISTRY);
     metrics::gauge!(metric::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION"), "kind" => kind)
         .set(1.0);
-    Arc::new(|| page::render(&REGISTRY))
+    &REGISTRY
 }
 
 /// Reads this gauge whenever the metrics are asked for, until the function returns `None`. It must not wait. Several with the same

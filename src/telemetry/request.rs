@@ -2,9 +2,10 @@
 //!
 //! They are kept beside the task and read when a line is written. A request that logs nothing costs no span.
 
-use std::fmt;
+use std::{fmt, time::Instant};
 
 use super::{
+    span::{Span, SpanKind},
     trace_context::{SpanContext, SpanId},
     tracer,
 };
@@ -68,8 +69,32 @@ impl RequestContext {
 }
 
 /// Calls a function with the context of the request that the current task answers.
-pub(super) fn with_current<T>(read: impl FnOnce(&RequestContext) -> T) -> Option<T> {
+fn with_current<T>(read: impl FnOnce(&RequestContext) -> T) -> Option<T> {
     CURRENT.try_with(read).ok()
+}
+
+/// The span of the request that the current task answers, and the span that the client named. `None` if it is not traced.
+fn traced_request() -> Option<(SpanContext, Option<SpanId>)> {
+    if !tracer::is_on() {
+        return None;
+    }
+    let ids = with_current(|request| (request.span, request.parent))?;
+    Some(ids).filter(|(span, _)| span.is_sampled)
+}
+
+/// The span of the request that the current task answers, if it is traced.
+#[must_use]
+pub fn current_span() -> Option<SpanContext> {
+    traced_request().map(|(span, _)| span)
+}
+
+impl Span {
+    /// The span of the request that the current task answers, and began at `since`. `None` if it is not traced.
+    #[must_use]
+    pub fn of_request(name: impl FnOnce() -> String, since: Instant) -> Option<Self> {
+        let (context, parent) = traced_request()?;
+        Some(Self::new(context, parent, name(), SpanKind::Server, since))
+    }
 }
 
 /// The ids of the current request as fields of a JSON object: `"request_id":"…","trace_id":"…"`.

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{
-    trace_context::{SpanContext, SpanId},
-    tracer,
-};
+use super::trace_context::{SpanContext, SpanId};
 
 /// What a span is to those beside it, with OTLP's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,13 +76,6 @@ impl Span {
         }
     }
 
-    /// The span of the request that the current task answers, and began at `since`. `None` if it is not traced.
-    #[must_use]
-    pub fn of_request(name: impl FnOnce() -> String, since: Instant) -> Option<Self> {
-        let (context, parent) = tracer::current_request()?;
-        Some(Self::new(context, parent, name(), SpanKind::Server, since))
-    }
-
     #[must_use]
     pub fn text(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.attributes.push((name, SpanValue::Text(value.into())));
@@ -103,10 +93,5 @@ impl Span {
     pub fn failed_if(mut self, is_error: bool) -> Self {
         self.is_error = is_error;
         self
-    }
-
-    /// Passes it on to be exported.
-    pub fn submit(self) {
-        tracer::submit(self);
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::{
-    metric, request,
+    metric,
     span::Span,
     trace_context::{SpanContext, SpanId, TraceId},
 };
@@ -92,26 +92,19 @@ fn is_below(trace: TraceId, bound: u64) -> bool {
     bound == u64::MAX || trace.low_bits() << 2 < bound
 }
 
-/// The span of the request that the current task answers, if it is traced.
-#[must_use]
-pub fn current_span() -> Option<SpanContext> {
-    TRACER.get()?;
-    request::with_current(|request| request.span).filter(|span| span.is_sampled)
+/// Whether requests may be traced at all.
+pub(super) fn is_on() -> bool {
+    TRACER.get().is_some()
 }
 
-/// The same with the span that the client named.
-pub(super) fn current_request() -> Option<(SpanContext, Option<SpanId>)> {
-    TRACER.get()?;
-    let ids = request::with_current(|request| (request.span, request.parent))?;
-    Some(ids).filter(|(span, _)| span.is_sampled)
-}
-
-/// Takes a span, or drops it if too many wait.
-pub(super) fn submit(span: Span) {
-    if let Some(tracer) = TRACER.get()
-        && tracer.spans.try_send(span).is_err()
-    {
-        tracer.dropped.increment(1);
+impl Span {
+    /// Passes it on to be exported, or drops it if too many wait.
+    pub fn submit(self) {
+        if let Some(tracer) = TRACER.get()
+            && tracer.spans.try_send(self).is_err()
+        {
+            tracer.dropped.increment(1);
+        }
     }
 }
 

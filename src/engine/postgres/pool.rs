@@ -138,15 +138,20 @@ impl SessionPool {
 /// Shows how many connections there are. Does not keep the pool.
 #[allow(clippy::cast_precision_loss)] // some hundreds at most
 fn show_use(pool: &Pool<Sessions>) {
-    let of = |read: fn(Status) -> usize| {
+    type Reading = fn(Status) -> usize;
+    let of = |read: Reading| {
         let pool = pool.weak();
         move || Some(read(pool.upgrade()?.status()) as f64)
     };
-    let in_state = |state| [("state", state)];
-    let idle = of(|status| status.available);
-    telemetry::sample(metric::POSTGRES_POOL, &in_state("idle"), idle);
-    let in_use = of(|status| status.size.saturating_sub(status.available));
-    telemetry::sample(metric::POSTGRES_POOL, &in_state("in_use"), in_use);
+    let states: [(&str, Reading); 2] = [
+        ("idle", |status| status.available),
+        ("in_use", |status| {
+            status.size.saturating_sub(status.available)
+        }),
+    ];
+    for (state, read) in states {
+        telemetry::sample(metric::POSTGRES_POOL, &[("state", state)], of(read));
+    }
     telemetry::sample(
         metric::POSTGRES_POOL_LIMIT,
         &[],
