@@ -9,7 +9,7 @@ const TABLES: &str = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' \
                       AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' AND name NOT LIKE '\\_\\_%' ESCAPE '\\'";
 
 /// Of the data file.
-const MIGRATIONS: usize = 18;
+const MIGRATIONS: usize = 23;
 
 #[tokio::test]
 async fn migrations_of_a_file_go_up_and_down_and_up() {
@@ -19,7 +19,7 @@ async fn migrations_of_a_file_go_up_and_down_and_up() {
     let (up, output) = run(&["migrate"]).await;
     assert!(up, "{output}");
     assert_eq!(output.matches("applied: ").count(), MIGRATIONS, "{output}");
-    assert_eq!(system.number(TABLES).await, 19);
+    assert_eq!(system.number(TABLES).await, 26);
     let (up, output) = run(&["migrate", "status"]).await;
     assert!(up && !output.contains("missing"), "{output}");
     let (up, output) = run(&["migrate", "run"]).await;
@@ -55,7 +55,7 @@ async fn migrations_of_a_file_go_up_and_down_and_up() {
     assert_eq!(system.number("SELECT count(*) FROM users").await, 1);
     let (reset, output) = run(&["migrate", "reset", "--yes"]).await;
     assert!(reset, "{output}");
-    assert_eq!(system.number(TABLES).await, 19);
+    assert_eq!(system.number(TABLES).await, 26);
     assert_eq!(system.number("SELECT count(*) FROM users").await, 0);
 }
 
