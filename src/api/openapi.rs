@@ -218,14 +218,20 @@ impl Modify for Data {
             if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
                 && let Some(RefOr::T(Schema::Object(page))) = schemas.get_mut(&name)
             {
-                name_items(page, item);
+                name_items(page, "items", item);
             }
             let item = name.strip_prefix("Success_Page_");
             if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
                 && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)
                 && let Some(RefOr::T(Schema::Object(page))) = answer.properties.get_mut("data")
             {
-                name_items(page, item);
+                name_items(page, "items", item);
+            }
+            let item = name.strip_prefix("Success_Vec_");
+            if let Some(item) = item.filter(|item| schemas.contains_key(*item)).map(schema)
+                && let Some(RefOr::T(Schema::Object(answer))) = schemas.get_mut(&name)
+            {
+                name_items(answer, "data", item);
             }
             let data = name.strip_prefix("Success_");
             if let Some(data) = data.filter(|data| schemas.contains_key(*data)).map(schema)
@@ -309,10 +315,10 @@ fn example_of(codes: &[ErrorCode]) -> Content {
         .build()
 }
 
-/// Has the items of a page named by their schema.
-fn name_items(page: &mut Object, item: Ref) {
+/// Names the schema of the items of a list.
+fn name_items(of: &mut Object, list: &str, item: Ref) {
     let items = ArrayBuilder::new().items(item).build();
-    page.properties.insert("items".to_owned(), items.into());
+    of.properties.insert(list.to_owned(), items.into());
 }
 
 fn schema(name: &str) -> Ref {

@@ -325,7 +325,7 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
     for statement in [
         "DELETE FROM users",
         "UPDATE flash_sales SET version = 1000000",
-        "UPDATE admin_actions SET reason = 'another'",
+        "UPDATE admin_actions SET actor = 'another'",
         "DELETE FROM admin_actions",
         "TRUNCATE admin_actions",
         "UPDATE users SET disabled_at = now()",
@@ -338,6 +338,10 @@ async fn a_role_that_owns_nothing_runs_a_sale_with_the_rights_that_migrate_grant
         let code = refused.code().unwrap().code();
         assert_eq!(code, "42501", "{statement}");
     }
+    // What an entry says of a person may be erased, and not changed otherwise.
+    let change = "UPDATE admin_actions SET reason = 'another'";
+    let refused = client.batch_execute(change).await.unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "23001");
 }
 
 /// Every kind of change that an operator can make.

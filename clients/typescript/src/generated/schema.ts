@@ -3007,50 +3007,7 @@ export interface components {
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_Vec_DeliveryBody: {
-            data: {
-                /**
-                 * Format: date-time
-                 * @example 2030-11-29T12:00:00.000Z
-                 */
-                at: string;
-                /**
-                 * Format: int64
-                 * @example 35
-                 */
-                durationMs: number;
-                /**
-                 * @description `null`: it was accepted.
-                 * @example the answer was 503
-                 */
-                error?: string | null;
-                /**
-                 * Format: int64
-                 * @description The numbers of the first and the last event that it covers.
-                 * @example 42
-                 */
-                first: number;
-                /**
-                 * Format: int64
-                 * @example 42
-                 */
-                last: number;
-                /**
-                 * @description The header `webhook-id`.
-                 * @example 5b8ae1a4-8c09-5a4f-8b8a-0f8a3f0c4f6e
-                 */
-                messageId: string;
-                /**
-                 * Format: int64
-                 * @example 1
-                 */
-                saleId: number;
-                /**
-                 * Format: int32
-                 * @description Of the answer; `null`: there was none.
-                 * @example 204
-                 */
-                status?: number | null;
-            }[];
+            data: components["schemas"]["DeliveryBody"][];
             message?: string;
             /**
              * @description Always true.
@@ -3060,26 +3017,7 @@ export interface components {
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_Vec_PublicSaleBody: {
-            data: {
-                /**
-                 * Format: date-time
-                 * @example 2030-11-29T14:00:00.000Z
-                 */
-                endTime: string;
-                /**
-                 * Format: int64
-                 * @example 1
-                 */
-                id: number;
-                phase: components["schemas"]["PublicPhaseName"];
-                product: components["schemas"]["PublicProductBody"];
-                /**
-                 * Format: date-time
-                 * @example 2030-11-29T12:00:00.000Z
-                 */
-                startTime: string;
-                stock: components["schemas"]["StockName"];
-            }[];
+            data: components["schemas"]["PublicSaleBody"][];
             message?: string;
             /**
              * @description Always true.
@@ -3089,68 +3027,7 @@ export interface components {
         };
         /** @description `{"success":true,"data":…}`, with a `message` where there is one for people. */
         Success_Vec_WebhookBody: {
-            data: {
-                /**
-                 * Format: date-time
-                 * @example 2030-11-29T12:00:00.000Z
-                 */
-                createdAt: string;
-                /**
-                 * @description Why nothing is sent; `null`: it is enabled.
-                 * @example the endpoint answered 410 Gone
-                 */
-                disabled?: string | null;
-                /**
-                 * Format: int32
-                 * @description Failed tries in a row.
-                 * @example 0
-                 */
-                failures: number;
-                /** @example 0198c5a0-0000-7000-8000-000000000001 */
-                id: string;
-                /**
-                 * Format: int32
-                 * @example 1
-                 */
-                maxBatch: number;
-                /**
-                 * Format: date-time
-                 * @example 2030-11-29T12:00:00.000Z
-                 */
-                nextAttemptAt?: string | null;
-                /**
-                 * Format: int32
-                 * @example 10
-                 */
-                perSecond: number;
-                /**
-                 * Format: date-time
-                 * @description Until when deliveries are signed with the secret before, too.
-                 * @example 2030-11-30T12:00:00.000Z
-                 */
-                previousSecretUntil?: string | null;
-                /**
-                 * Format: int64
-                 * @description `null`: of all sales.
-                 * @example 1
-                 */
-                saleId?: number | null;
-                /**
-                 * @description Shown once, in the answer to the request that made it.
-                 * @example whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
-                 */
-                secret?: string;
-                /**
-                 * @description Empty: all types.
-                 * @example [
-                 *       "order.created",
-                 *       "order.released"
-                 *     ]
-                 */
-                types: string[];
-                /** @example https://orders.shop.example/flashsale */
-                url: string;
-            }[];
+            data: components["schemas"]["WebhookBody"][];
             message?: string;
             /**
              * @description Always true.
