@@ -17,11 +17,11 @@ pub const RIGHTS: &[&str] = &[
     "SELECT, INSERT ON users, purchase_attempts, dead_letter_decisions",
     // A bcrypt hash of the original service is replaced at the next login.
     "UPDATE (password_hash, updated_at) ON users",
-    // Logging out and changing a password. Roles and disabling are for the owner of the tables.
+    // Logging out and changing a password. Roles are for the owner of the tables.
     "UPDATE (tokens_valid_from) ON users",
     "SELECT, INSERT, UPDATE, DELETE ON password_resets, service_credentials",
     "SELECT, INSERT, DELETE ON external_identities",
-    // Erasing a person. A trigger lets entries of the action log be changed in this way alone.
+    // Erasing a person, which ends the account. A trigger lets entries of the action log be changed in this way alone.
     "UPDATE (username, email, full_name, disabled_at) ON users",
     "UPDATE (reason, before, after) ON admin_actions",
     "UPDATE (reason) ON dead_letter_decisions",
