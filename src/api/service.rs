@@ -38,6 +38,8 @@ const TOKEN: &[ErrorCode] = &[
 ];
 
 const SHOPPERS: &[ErrorCode] = &[
+    // Without a setting of an issuer.
+    ErrorCode::NotFound,
     InvalidJson,
     ValidationFailed,
     TokenMissing,

@@ -74,6 +74,8 @@ const CHANGE_PASSWORD: &[ErrorCode] = &[
     Unavailable,
 ];
 const EXCHANGE: &[ErrorCode] = &[
+    // Without a setting of an issuer.
+    NotFound,
     InvalidJson,
     ValidationFailed,
     TokenInvalid,
