@@ -5,7 +5,7 @@ import { isUp } from "./alarm.js";
 import { Balance } from "./balance.js";
 import { Chart, CHARTS } from "./charts.js";
 import { Servers } from "./cluster.js";
-import { actorName, counted, number, period, productName, span, time } from "./format.js";
+import { actorName, counted, period, productName, span, time } from "./format.js";
 import { Act, Entry, Missing, words } from "./parts.js";
 import { saveOrders } from "./session.js";
 import { editSale, shift, stateOf, steer } from "./steer.js";
