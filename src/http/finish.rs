@@ -145,11 +145,10 @@ pub async fn finish<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let since = Instant::now();
-    let problem = wants_problem(request.headers());
     let method = label(request.method());
     let route = metrics.route;
     let answer = match next.call(request).await {
-        Ok(answer) => reshape(answer.map_into_boxed_body(), problem, statuses),
+        Ok(answer) => reshape(answer.map_into_boxed_body(), statuses),
         Err(error) => return Err(error),
     };
     metrics.count(method, answer.status(), since);
@@ -173,7 +172,6 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let problem = wants_problem(request.headers());
     let requests = request.request().conn_data::<ConnectionRequests>();
     let requests = requests.map(|requests| (requests.clone(), requests.begin()));
     let identity = identity::of_request(request.headers());
@@ -185,7 +183,7 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
             RouteMetrics::new(UNMATCHED).count(method, StatusCode::NOT_FOUND, Instant::now());
             request.error_response(ApiError::from(ErrorCode::NotFound))
         };
-        Ok::<_, Error>(reshape(answer, problem, Statuses::Ours))
+        Ok::<_, Error>(reshape(answer, Statuses::Ours))
     };
     let mut answer = identity.clone().run(answer).await?;
     // In both cases the server reads no further request of this connection, so the client must not send one.
@@ -246,10 +244,11 @@ fn is_canonical(path: &str) -> bool {
 
 /// Gives an error response the format that the client asked for and the status of `statuses`. Errors of the framework become
 /// ours.
-fn reshape(mut answer: ServiceResponse, problem: bool, statuses: Statuses) -> ServiceResponse {
+fn reshape(mut answer: ServiceResponse, statuses: Statuses) -> ServiceResponse {
     let Some(error) = answer.response().error() else {
         return answer;
     };
+    let problem = wants_problem(answer.request().headers());
     let replacement = match error.as_error::<ApiError>() {
         Some(ours) => match (problem, statuses.instead(ours.code())) {
             (true, instead) => ours.problem(instead.unwrap_or(ours.code().status())),
