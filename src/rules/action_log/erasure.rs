@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{Change, Hash, StoredAction};
 use crate::{
     ids::UserId,
-    port::{ActionEntry, ActionName},
+    port::{ActionEntry, ActionName, AdminError},
 };
 
 /// What takes the place of a reason that names the person.
@@ -42,10 +42,15 @@ impl ErasedPerson {
         }
     }
 
-    /// The texts for a search by two.
+    /// Two texts, one of which is in everything that [`names`](Self::names) the person, for a search that ignores case: of each text the
+    /// longest part of ASCII letters, since databases differ in how they fold others.
     #[must_use]
     pub fn searched(&self) -> [Option<String>; 2] {
-        [0, 1].map(|number| self.texts.get(number).cloned())
+        let longest = |text: &String| {
+            let parts = text.split(|letter: char| !letter.is_ascii());
+            parts.max_by_key(|part| part.len()).map(str::to_owned)
+        };
+        [0, 1].map(|number| self.texts.get(number).and_then(longest))
     }
 
     /// What the log calls the account.
@@ -55,7 +60,8 @@ impl ErasedPerson {
     }
 
     /// Whether one of the texts occurs, and not as a part of a longer address.
-    fn is_in(&self, text: &str) -> bool {
+    #[must_use]
+    pub fn names(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.texts.iter().any(|one| {
             let one = one.to_lowercase();
@@ -70,14 +76,25 @@ impl ErasedPerson {
         })
     }
 
+    /// Those of these entries that say something of the person, without it.
+    pub fn erase_all(&self, entries: &[StoredAction]) -> Result<Vec<StoredAction>, AdminError> {
+        if entries.len() > Self::MOST_ENTRIES {
+            return Err(AdminError::NotAllowed(format!(
+                "more than {} entries of the action log may name the person",
+                Self::MOST_ENTRIES
+            )));
+        }
+        let erased = entries.iter().filter_map(|entry| self.erase_from(entry));
+        Ok(erased.collect())
+    }
+
     /// The entry without what it says of the person; `None` if it says nothing. Entries about the account lose both states, which have
     /// its name; all others lose what contains one of the texts. Of an erasure the list of entries stays.
-    #[must_use]
-    pub fn erase_from(&self, entry: &StoredAction) -> Option<StoredAction> {
+    fn erase_from(&self, entry: &StoredAction) -> Option<StoredAction> {
         let is_erasure = entry.action == ActionName::EraseUser.as_str();
         let is_about = entry.target == self.target();
         let state = |text: &Option<String>| {
-            let is_replaced = |text: &String| !is_erasure && (is_about || self.is_in(text));
+            let is_replaced = |text: &String| !is_erasure && (is_about || self.names(text));
             text.clone().map(|text| {
                 if is_replaced(&text) {
                     ERASED_STATE.to_owned()
@@ -86,7 +103,7 @@ impl ErasedPerson {
                 }
             })
         };
-        let reason = if self.is_in(&entry.reason) {
+        let reason = if self.names(&entry.reason) {
             ERASED.to_owned()
         } else {
             entry.reason.clone()
@@ -104,7 +121,7 @@ impl ErasedPerson {
     #[must_use]
     pub fn entry(&self, entry: &ActionEntry) -> ActionEntry {
         let mut entry = entry.clone();
-        if self.is_in(&entry.reason) {
+        if self.names(&entry.reason) {
             ERASED.clone_into(&mut entry.reason);
         }
         entry

@@ -172,10 +172,7 @@ fn an_erasure_proves_the_entries_that_it_lists_as_they_are_and_no_others() {
         .map(|reason| append(&about("user:8"), reason))
         .into();
     log.push(append(&about("user:7"), ""));
-    let erased: Vec<_> = log
-        .iter()
-        .filter_map(|entry| person.erase_from(entry))
-        .collect();
+    let erased = person.erase_all(&log).unwrap();
     assert_eq!(
         erased.iter().map(|entry| entry.id).collect::<Vec<_>>(),
         [1, 4]

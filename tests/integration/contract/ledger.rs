@@ -147,6 +147,7 @@ macro_rules! sql_suite {
                     a_subject_whose_account_was_deleted_gets_another_one,
                     an_erasure_leaves_nothing_of_a_person_and_the_log_proved,
                     an_entry_is_changed_by_an_erasure_alone,
+                    an_erasure_finds_other_letters_and_spares_longer_addresses,
                 }
                 sessions {
                     an_account_has_the_role_it_was_made_with,

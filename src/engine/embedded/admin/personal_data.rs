@@ -12,7 +12,9 @@ use diesel::{
 use super::{
     super::{
         Prepared, SqliteLedger, account_store,
-        schema::{external_identities, password_resets, service_credentials, users},
+        schema::{
+            dead_letter_decisions, external_identities, password_resets, service_credentials, users,
+        },
         values::{millis, time},
     },
     log,
@@ -26,13 +28,16 @@ use crate::{
     rules::action_log::{ERASED, ErasedPerson, StoredAction},
 };
 
-/// First answers may name the person.
-const ERASE_KEYS: &str = "
-    DELETE FROM idempotency_keys WHERE actor = ?
+/// Keys and first answers that may name the person.
+const KEYS: &str = "
+    SELECT actor, key, key || ' ' || coalesce(body, '') AS text FROM idempotency_keys WHERE actor = ?
         OR instr(lower(key || ' ' || coalesce(body, '')), lower(?)) > 0 OR instr(lower(key || ' ' || coalesce(body, '')), lower(?)) > 0";
 
-const ERASE_DECISIONS: &str = "
-    UPDATE dead_letter_decisions SET reason = ?
+const ERASE_KEY: &str = "DELETE FROM idempotency_keys WHERE actor = ? AND key = ?";
+
+/// Decisions whose reason may name the person.
+const DECISIONS: &str = "
+    SELECT id, reason FROM dead_letter_decisions
     WHERE instr(lower(reason), lower(?)) > 0 OR instr(lower(reason), lower(?)) > 0";
 
 const ERASE_ENTRY: &str = "UPDATE admin_actions SET reason = ?, before = ?, after = ? WHERE id = ?";
@@ -113,17 +118,8 @@ fn erase(
     let subject = identity(conn, id)?.map(|identity| identity.subject);
     let person = ErasedPerson::new(id, user.email, subject);
     let erased = erase_from_log(conn, &person)?;
-    let [one, other] = person.searched();
-    Prepared::new(ERASE_KEYS)
-        .bind::<Text, _>(person.target())
-        .bind::<Nullable<Text>, _>(one.clone())
-        .bind::<Nullable<Text>, _>(other.clone())
-        .execute(conn)?;
-    Prepared::new(ERASE_DECISIONS)
-        .bind::<Text, _>(ERASED)
-        .bind::<Nullable<Text>, _>(one)
-        .bind::<Nullable<Text>, _>(other)
-        .execute(conn)?;
+    erase_keys(conn, &person)?;
+    erase_decisions(conn, &person)?;
     let of_user = external_identities::user_id.eq(id.value());
     diesel::delete(external_identities::table.filter(of_user)).execute(conn)?;
     diesel::delete(service_credentials::table.find(id.value())).execute(conn)?;
@@ -159,22 +155,64 @@ fn erase_from_log(
     conn: &mut SqliteConnection,
     person: &ErasedPerson,
 ) -> Result<Vec<StoredAction>, AdminError> {
-    let entries = log::about(conn, person)?;
-    if entries.len() > ErasedPerson::MOST_ENTRIES {
-        return Err(AdminError::NotAllowed(format!(
-            "more than {} entries of the action log name the person",
-            ErasedPerson::MOST_ENTRIES
-        )));
-    }
-    let mut erased = Vec::new();
-    for entry in entries.iter().filter_map(|entry| person.erase_from(entry)) {
+    let erased = person.erase_all(&log::about(conn, person)?)?;
+    for entry in &erased {
         Prepared::new(ERASE_ENTRY)
             .bind::<Text, _>(entry.reason.clone())
             .bind::<Nullable<Text>, _>(entry.before.clone())
             .bind::<Nullable<Text>, _>(entry.after.clone())
             .bind::<BigInt, _>(entry.id)
             .execute(conn)?;
-        erased.push(entry);
     }
     Ok(erased)
+}
+
+#[derive(QueryableByName)]
+struct KeyRow {
+    #[diesel(sql_type = Text)]
+    actor: String,
+    #[diesel(sql_type = Text)]
+    key: String,
+    /// The key and the first answer.
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+fn erase_keys(conn: &mut SqliteConnection, person: &ErasedPerson) -> QueryResult<()> {
+    let [one, other] = person.searched();
+    let found: Vec<KeyRow> = Prepared::new(KEYS)
+        .bind::<Text, _>(person.target())
+        .bind::<Nullable<Text>, _>(one)
+        .bind::<Nullable<Text>, _>(other)
+        .load(conn)?;
+    let is_theirs = |row: &KeyRow| row.actor == person.target() || person.names(&row.text);
+    for row in found.into_iter().filter(is_theirs) {
+        Prepared::new(ERASE_KEY)
+            .bind::<Text, _>(row.actor)
+            .bind::<Text, _>(row.key)
+            .execute(conn)?;
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct DecisionRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    reason: String,
+}
+
+fn erase_decisions(conn: &mut SqliteConnection, person: &ErasedPerson) -> QueryResult<()> {
+    let [one, other] = person.searched();
+    let found: Vec<DecisionRow> = Prepared::new(DECISIONS)
+        .bind::<Nullable<Text>, _>(one)
+        .bind::<Nullable<Text>, _>(other)
+        .load(conn)?;
+    for row in found.into_iter().filter(|row| person.names(&row.reason)) {
+        diesel::update(dead_letter_decisions::table.find(row.id))
+            .set(dead_letter_decisions::reason.eq(ERASED))
+            .execute(conn)?;
+    }
+    Ok(())
 }

@@ -42,14 +42,19 @@ const ERASE_USER: &str = "
         disabled_at = coalesce(disabled_at, now()), updated_at = now()
     WHERE id = ? RETURNING id, disabled_at, tokens_valid_from";
 
-/// First answers may name the person.
-const ERASE_KEYS: &str = "
-    DELETE FROM idempotency_keys WHERE actor = ?
+/// Keys and first answers that may name the person.
+const KEYS: &str = "
+    SELECT actor, key, concat_ws(' ', key, body) AS text FROM idempotency_keys WHERE actor = ?
         OR strpos(lower(concat_ws(' ', key, body)), lower(?)) > 0 OR strpos(lower(concat_ws(' ', key, body)), lower(?)) > 0";
 
-const ERASE_DECISIONS: &str = "
-    UPDATE dead_letter_decisions SET reason = ?
+const ERASE_KEY: &str = "DELETE FROM idempotency_keys WHERE actor = ? AND key = ?";
+
+/// Decisions whose reason may name the person.
+const DECISIONS: &str = "
+    SELECT id, reason FROM dead_letter_decisions
     WHERE strpos(lower(reason), lower(?)) > 0 OR strpos(lower(reason), lower(?)) > 0";
+
+const ERASE_DECISION: &str = "UPDATE dead_letter_decisions SET reason = ? WHERE id = ?";
 
 const ERASE_ENTRY: &str = "
     UPDATE admin_actions SET reason = ?, before = ?::text::json, after = ?::text::json WHERE id = ?";
@@ -143,19 +148,8 @@ async fn erase(
     // From here on nobody writes an entry that is not seen.
     let head = log::lock(conn).await?;
     let erased = erase_from_log(conn, &person).await?;
-    let [one, other] = person.searched();
-    Prepared::new(ERASE_KEYS)
-        .bind::<Text, _>(person.target())
-        .bind::<Nullable<Text>, _>(one.clone())
-        .bind::<Nullable<Text>, _>(other.clone())
-        .execute(conn)
-        .await?;
-    Prepared::new(ERASE_DECISIONS)
-        .bind::<Text, _>(ERASED)
-        .bind::<Nullable<Text>, _>(one)
-        .bind::<Nullable<Text>, _>(other)
-        .execute(conn)
-        .await?;
+    erase_keys(conn, &person).await?;
+    erase_decisions(conn, &person).await?;
     let rule: RuleRow = Prepared::new(ERASE_USER)
         .bind::<BigInt, _>(id.value())
         .bind::<BigInt, _>(id.value())
@@ -179,15 +173,8 @@ async fn erase_from_log(
     conn: &mut AsyncPgConnection,
     person: &ErasedPerson,
 ) -> Result<Vec<StoredAction>, AdminError> {
-    let entries = log::about(conn, person).await?;
-    if entries.len() > ErasedPerson::MOST_ENTRIES {
-        return Err(AdminError::NotAllowed(format!(
-            "more than {} entries of the action log name the person",
-            ErasedPerson::MOST_ENTRIES
-        )));
-    }
-    let mut erased = Vec::new();
-    for entry in entries.iter().filter_map(|entry| person.erase_from(entry)) {
+    let erased = person.erase_all(&log::about(conn, person).await?)?;
+    for entry in &erased {
         Prepared::new(ERASE_ENTRY)
             .bind::<Text, _>(entry.reason.clone())
             .bind::<Nullable<Text>, _>(entry.before.clone())
@@ -195,7 +182,61 @@ async fn erase_from_log(
             .bind::<BigInt, _>(entry.id)
             .execute(conn)
             .await?;
-        erased.push(entry);
     }
     Ok(erased)
+}
+
+#[derive(QueryableByName)]
+struct KeyRow {
+    #[diesel(sql_type = Text)]
+    actor: String,
+    #[diesel(sql_type = Text)]
+    key: String,
+    /// The key and the first answer.
+    #[diesel(sql_type = Text)]
+    text: String,
+}
+
+async fn erase_keys(conn: &mut AsyncPgConnection, person: &ErasedPerson) -> QueryResult<()> {
+    let [one, other] = person.searched();
+    let found: Vec<KeyRow> = Prepared::new(KEYS)
+        .bind::<Text, _>(person.target())
+        .bind::<Nullable<Text>, _>(one)
+        .bind::<Nullable<Text>, _>(other)
+        .load(conn)
+        .await?;
+    let is_theirs = |row: &KeyRow| row.actor == person.target() || person.names(&row.text);
+    for row in found.into_iter().filter(is_theirs) {
+        Prepared::new(ERASE_KEY)
+            .bind::<Text, _>(row.actor)
+            .bind::<Text, _>(row.key)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
+}
+
+#[derive(QueryableByName)]
+struct DecisionRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    reason: String,
+}
+
+async fn erase_decisions(conn: &mut AsyncPgConnection, person: &ErasedPerson) -> QueryResult<()> {
+    let [one, other] = person.searched();
+    let found: Vec<DecisionRow> = Prepared::new(DECISIONS)
+        .bind::<Nullable<Text>, _>(one)
+        .bind::<Nullable<Text>, _>(other)
+        .load(conn)
+        .await?;
+    for row in found.into_iter().filter(|row| person.names(&row.reason)) {
+        Prepared::new(ERASE_DECISION)
+            .bind::<Text, _>(ERASED)
+            .bind::<BigInt, _>(row.id)
+            .execute(conn)
+            .await?;
+    }
+    Ok(())
 }

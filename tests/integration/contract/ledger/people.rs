@@ -150,6 +150,10 @@ pub async fn service_accounts_are_listed_and_a_shopper_is_none(bed: &impl SqlBed
     assert_eq!(ids(None, 10).await, [id, other]);
     assert_eq!(ids(None, 1).await, [id]);
     assert_eq!(ids(Some(id), 10).await, [other]);
+    // An account that is another one's role by now takes no place on a page.
+    store.set_role(id, Role::Operator).await.unwrap().unwrap();
+    assert_eq!(ids(None, 1).await, [other]);
+    store.set_role(id, Role::Service).await.unwrap().unwrap();
     // A scope of a later version allows nothing here.
     bed.execute(&format!(
         "UPDATE service_credentials SET scopes = 'events:read webhooks:write' WHERE user_id = {id}"
@@ -342,6 +346,36 @@ pub async fn an_erasure_leaves_nothing_of_a_person_and_the_log_proved(bed: &impl
             .unwrap(),
         None
     );
+}
+
+pub async fn an_erasure_finds_other_letters_and_spares_longer_addresses(bed: &impl SqlBed) {
+    let (store, admin) = (bed.accounts().await, bed.administration().await);
+    let zoe = add(&store, "zoe", "zo\u{eb}@Example.com", Role::User).await;
+    let bob = add(&store, "bob", "bob@example.com", Role::User).await;
+    let texts = [
+        "of ZO\u{cb}@example.COM",
+        "of xzo\u{eb}@example.com",
+        "of ann@example.com",
+    ];
+    for (number, text) in texts.iter().enumerate() {
+        note(admin.as_ref(), bob, "bob@example.com", text).await;
+        let at = bed.instant(now());
+        bed.execute(&format!(
+            "INSERT INTO dead_letter_decisions (topic, partition, letter_offset, buried_at, decision, reason, decided_by, decided_at) \
+             VALUES ('attempts', 0, {number}, '{at}', 'DISCARDED', '{text}', 'bob', '{at}')"
+        ))
+        .await
+        .unwrap();
+    }
+    let erasure = store.erase(zoe, &because("")).await.unwrap().unwrap();
+    assert_eq!(erasure.log_entries, 1);
+    assert_eq!(entries(admin.as_ref()).await, 4);
+    let erased = |reason: &str| {
+        format!("SELECT count(*) FROM dead_letter_decisions WHERE reason = '{reason}'")
+    };
+    for (reason, count) in [("[erased]", 1), (texts[0], 0), (texts[1], 1), (texts[2], 1)] {
+        assert_eq!(bed.number(&erased(reason)).await, count, "{reason}");
+    }
 }
 
 pub async fn an_entry_is_changed_by_an_erasure_alone(bed: &impl SqlBed) {
