@@ -15,9 +15,7 @@ use crate::{
     clock::Clock,
     ids::UserId,
     limit::Network,
-    port::{
-        AccountStore, Credentials, NewUser, PasswordHashOutcome, Registration, Role, StoredUser,
-    },
+    port::{AccountStore, Credentials, NewUser, PasswordHashOutcome, Registration, StoredUser},
     security::{self, Event},
     telemetry::{LogThrottle, metric},
 };
@@ -51,7 +49,7 @@ pub struct Auth {
     /// `None`: there are no accounts of the shop.
     pub(super) external: Option<ExternalAccounts>,
     /// Whether shoppers can register and log in.
-    local_accounts: bool,
+    pub(super) local_accounts: bool,
 }
 
 impl Auth {
@@ -163,26 +161,27 @@ impl Auth {
             }
             Ok(_) | Err(_) => security::note(Event::Login, label, &who, Some(from), ""),
         }
-        outcome
+        // Where shoppers have no accounts, all who are not let in are told so: the answer tells nobody which accounts exist.
+        outcome.map_err(|error| {
+            if !self.local_accounts && error.is_refusal() {
+                AuthError::LocalAccountsOff
+            } else {
+                error
+            }
+        })
     }
 
     async fn let_in(&self, form: LoginForm, from: Network) -> Result<LoginSession, AuthError> {
         let login = CompleteLogin::try_from(form)?;
         let charge = self.limits.login(&login.username, from)?;
         let outcome = self.compare(login).await;
-        let outcome = if self.local_accounts {
-            outcome
-        } else {
-            staff_only(outcome)
-        };
         if !outcome.as_ref().is_err_and(AuthError::is_refusal) {
             charge.did_not_fail();
         }
-        outcome.map(|(session, _)| session)
+        outcome
     }
 
-    /// A session of the account, and its role.
-    async fn compare(&self, login: CompleteLogin) -> Result<(LoginSession, Role), AuthError> {
+    async fn compare(&self, login: CompleteLogin) -> Result<LoginSession, AuthError> {
         let (found, spellings) = if login.is_possible() {
             let found = self.credentials.find_user(&login.username).await?;
             (found, login.spellings())
@@ -198,18 +197,15 @@ impl Auth {
         let (name, passwords) = (&login.username, &self.passwords);
         // In the form in which new passwords are hashed, if it has that.
         let password = spellings.first().cloned().unwrap_or_default();
-        match passwords.verify(name, spellings, stored).await? {
-            Fit::No => Err(AuthError::WrongCredentials),
-            Fit::Yes => {
-                self.check_access(&user, &typed)?;
-                Ok((self.session(&user)?, user.role))
-            }
-            Fit::Outdated => {
-                self.check_access(&user, &typed)?;
-                self.renew(&user, password).await;
-                Ok((self.session(&user)?, user.role))
-            }
+        let fit = passwords.verify(name, spellings, stored).await?;
+        if fit == Fit::No {
+            return Err(AuthError::WrongCredentials);
         }
+        self.check_access(&user, &typed)?;
+        if fit == Fit::Outdated {
+            self.renew(&user, password).await;
+        }
+        self.session(&user)
     }
 
     /// Puts a hash of ours in the place of an outdated one. When no thread is free for it, a later login does it: this one does not
@@ -257,18 +253,6 @@ impl Auth {
             token,
             user: user.id,
         })
-    }
-}
-
-/// Where shoppers have no accounts, all who are not let in are told so, whatever the reason: the answer tells nobody which accounts
-/// exist or that a password was right.
-fn staff_only(
-    outcome: Result<(LoginSession, Role), AuthError>,
-) -> Result<(LoginSession, Role), AuthError> {
-    match outcome {
-        Ok((_, Role::User)) => Err(AuthError::LocalAccountsOff),
-        Err(error) if error.is_refusal() => Err(AuthError::LocalAccountsOff),
-        outcome => outcome,
     }
 }
 

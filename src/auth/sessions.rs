@@ -165,6 +165,9 @@ impl Auth {
         if user.sessions.access == Access::Disabled {
             return Err(AuthError::Disabled);
         }
+        if !self.local_accounts && user.role == Role::User {
+            return Err(AuthError::LocalAccountsOff);
+        }
         if self.refuses_known && user.role != Role::User && is_known_password(password) {
             return Err(AuthError::KnownPassword);
         }

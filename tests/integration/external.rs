@@ -391,6 +391,11 @@ async fn what_is_wrong_is_refused(api: &Api, program: &Shopper, sale: i64, id: &
         ),
         (json!({"subject": "customer-0"}), 400, "validation_failed"),
         (
+            json!({"saleId": sale, "subject": "a\0b"}),
+            400,
+            "validation_failed",
+        ),
+        (
             json!({"saleId": 0, "subject": "customer-0"}),
             400,
             "validation_failed",
@@ -606,6 +611,17 @@ async fn with_local_accounts_off_shoppers_are_sent_to_the_shop_and_operators_log
         );
     }
     assert_eq!(login("olga", password).await.0, 200);
+    // What was wrong is counted, and told to nobody.
+    let metrics = reqwest::get(format!("{}/metrics", api.url)).await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    for (outcome, count) in [
+        ("wrong_credentials", 3),
+        ("local_accounts_off", 1),
+        ("ok", 1),
+    ] {
+        let line = format!("flashsale_logins_total{{outcome=\"{outcome}\"}} {count}");
+        assert!(metrics.contains(&line), "{line}");
+    }
     let form = json!({"username": "eve", "email": "eve@example.com", "password": "password123"});
     let (status, body) = api.post("/api/auth/register", None, Some(form)).await;
     assert_eq!((status, &body["code"]), (403, &json!("local_accounts_off")));
