@@ -21,7 +21,8 @@ use crate::{
     outgoing::{AddressPolicy, ClientError, ClientOptions, HttpClient, Schemes},
 };
 
-/// How long a token whose key is unknown waits for the keys to be read again.
+/// How long a token whose key is unknown waits for the keys to be read again. Two readings do not end within it: they begin at least 10 s
+/// apart, and one takes 5 s at most.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How many such tokens wait at the same time; others are refused at once.
 const WAITING: usize = 64;
@@ -112,7 +113,7 @@ impl Issuer {
         let id = id.filter(|id| id.chars().count() <= KEY_ID_CHARS);
         let id = id.ok_or_else(invalid)?;
         if !self.knows(&id) {
-            self.ask_for(&id).await;
+            self.ask().await;
         }
         let keys = self.keys.load();
         let keys = keys.as_ref().ok_or(IssuerRefusal::NoKeys)?;
@@ -138,20 +139,13 @@ impl Issuer {
     }
 
     /// Has the keys read again, and waits a moment for that. However many ask, they are read once in ten seconds.
-    async fn ask_for(&self, id: &str) {
+    async fn ask(&self) {
         let mut tries = self.tries.subscribe();
         self.asked.notify_one();
         let Ok(_place) = self.waiting.try_acquire() else {
             return;
         };
-        let read = async {
-            while tries.changed().await.is_ok() {
-                if self.knows(id) {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(PATIENCE, read).await;
+        let _ = tokio::time::timeout(PATIENCE, tries.changed()).await;
     }
 }
 

@@ -71,6 +71,9 @@ impl ServiceAccountDesk {
                 return Err(ServiceAccountError::Taken);
             }
         };
+        if let Some(directory) = &self.directory {
+            directory.note_made(id).await;
+        }
         // Should the process end here, the account is there without a secret, and is given one as a lost secret is renewed.
         let account = self.set(id, client_id, scopes, Some(&secret)).await?;
         self.note(ActionName::CreateUser, None, &account, entry)

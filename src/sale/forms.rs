@@ -113,6 +113,6 @@ fn time(field: &'static str, text: &str) -> Result<DateTime<Utc>, Invalid> {
 }
 
 /// Why something is done: may be empty.
-fn reason(text: Option<String>) -> Result<String, Invalid> {
+pub fn reason(text: Option<String>) -> Result<String, Invalid> {
     self::text("reason", text.unwrap_or_default(), REASON_CHARS)
 }

@@ -13,7 +13,7 @@ use crate::{
     http::{ApiError, Document, ErrorCode, Parameters, PathId, Success},
     ids::UserId,
     port::{Scopes, UnknownScope},
-    sale::forms::ReasonForm,
+    sale::forms::{ReasonForm, reason},
 };
 
 /// A new service account.
@@ -143,8 +143,4 @@ fn scopes(names: Option<Vec<String>>) -> Result<Scopes, ApiError> {
     parsed.map_err(|error: UnknownScope| {
         ApiError::saying(ErrorCode::ValidationFailed, error.to_string())
     })
-}
-
-fn reason(text: Option<String>) -> Result<String, ApiError> {
-    Ok(ReasonForm { reason: text }.checked()?)
 }

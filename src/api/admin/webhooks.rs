@@ -13,7 +13,7 @@ use crate::{
     http::{ApiError, Document, ErrorCode, Parameters, PathId, Success},
     ids::SaleId,
     port::WebhookId,
-    sale::forms::ReasonForm,
+    sale::forms::{ReasonForm, reason},
 };
 
 /// A new endpoint.
@@ -191,10 +191,6 @@ pub async fn deliveries(
     let tries = desk.deliveries(id.0, limit).await?;
     let bodies: Vec<_> = tries.into_iter().map(DeliveryBody::from).collect();
     Ok(HttpResponse::Ok().json(Success::new(bodies)))
-}
-
-fn reason(text: Option<String>) -> Result<String, ApiError> {
-    Ok(ReasonForm { reason: text }.checked()?)
 }
 
 fn sale(id: i64) -> Result<SaleId, ApiError> {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::super::orders::AttemptBody;
 use crate::{
-    auth::{AccountRefusal, Auth, Directory, Identity},
+    auth::{AccountRefusal, Auth, Directory, Identity, is_subject},
     http::{ApiError, Document, ErrorCode, Success},
     ids::{SaleId, UserId},
     order::{AttemptLimit, Purchase, ReplyQueue},
@@ -69,6 +69,10 @@ pub async fn attempt(
 }
 
 async fn of_subject(auth: &Auth, subject: &str) -> Result<UserId, ApiError> {
+    if !is_subject(subject) {
+        let message = "subject must be 1 to 255 characters without control characters";
+        return Err(ApiError::saying(ErrorCode::ValidationFailed, message));
+    }
     let account = auth.shopper(subject).await?;
     let account = account.filter(|account| account.sessions.admits(i64::MAX));
     Ok(account.ok_or(ErrorCode::ShopperNotFound)?.user)

@@ -201,3 +201,4 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(external_identities, users);
+diesel::allow_tables_to_appear_in_same_query!(service_credentials, users);

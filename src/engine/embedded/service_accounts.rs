@@ -35,6 +35,8 @@ impl ServiceAccounts for SqliteLedger {
     ) -> Result<Vec<ServiceAccount>, LedgerError> {
         let list = move |conn: &mut SqliteConnection| {
             let ids = service_credentials::table
+                .inner_join(users::table.on(users::id.eq(service_credentials::user_id)))
+                .filter(users::role.eq(Role::Service.to_sql()))
                 .filter(service_credentials::user_id.gt(after.map_or(0, UserId::value)))
                 .order(service_credentials::user_id)
                 .limit(i64::from(limit))
