@@ -8,9 +8,13 @@
 
 TLS_DIR=$DIR/tls
 
-# OpenSSL 3.0 has no option for the start of the validity.
+# OpenSSL 3.0 has no option for the start of the validity. The library is loaded without the program `faketime`, which fails
+# with "sem_open: File exists" when it gets the process id of a process under libfaketime that was killed.
 tls_openssl() {
-    faketime '-1 day' openssl "$@"
+    local library
+    library=$(echo /usr/lib/*-linux-gnu/faketime/libfaketime.so.1)
+    [ -f "$library" ] || fail "libfaketime is missing: install the package faketime"
+    LD_PRELOAD=$library FAKETIME=-1d openssl "$@"
 }
 
 # The authority: ca.crt and ca.key, and foreign-ca.crt for tests.
@@ -22,7 +26,7 @@ tls_authority() {
         tls_openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj "/CN=flashsale $name" \
             -addext basicConstraints=critical,CA:TRUE -addext keyUsage=critical,keyCertSign,cRLSign \
             -keyout "$TLS_DIR/$name.key" -out "$TLS_DIR/$name.crt.new" 2>>"$TLS_DIR/openssl.log" ||
-            fail "the certificate authority could not be made (log: $TLS_DIR/openssl.log)"
+            fail "the certificate authority could not be made: $(tail -n 1 "$TLS_DIR/openssl.log") (log: $TLS_DIR/openssl.log)"
         mv "$TLS_DIR/$name.crt.new" "$TLS_DIR/$name.crt"
     done
 }
@@ -43,7 +47,8 @@ tls_certificate() {
                 "$hosts" >"$TLS_DIR/$name.ext" &&
             tls_openssl x509 -req -in "$TLS_DIR/$name.csr" -CA "$TLS_DIR/ca.crt" -CAkey "$TLS_DIR/ca.key" \
                 -set_serial "0x$(openssl rand -hex 16)" -days 3650 -extfile "$TLS_DIR/$name.ext" -out "$TLS_DIR/$name.crt.new"
-    } >>"$TLS_DIR/openssl.log" 2>&1 || fail "the certificate of $name could not be made (log: $TLS_DIR/openssl.log)"
+    } >>"$TLS_DIR/openssl.log" 2>&1 ||
+        fail "the certificate of $name could not be made: $(tail -n 1 "$TLS_DIR/openssl.log") (log: $TLS_DIR/openssl.log)"
     mv "$TLS_DIR/$name.crt.new" "$TLS_DIR/$name.crt"
     rm -f "$TLS_DIR/$name.csr" "$TLS_DIR/$name.ext"
 }
