@@ -85,8 +85,8 @@ pub enum RequestError {
     Header,
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    #[error("the answer has more than {0} bytes")]
-    TooLong(usize),
+    #[error("the answer has more than {most} bytes")]
+    TooLong { status: u16, most: usize },
     #[error("{0}")]
     Connection(String),
 }
@@ -165,7 +165,8 @@ impl HttpClient {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > self.options.max_body {
-                return Err(RequestError::TooLong(self.options.max_body));
+                let most = self.options.max_body;
+                return Err(RequestError::TooLong { status, most });
             }
             body.extend_from_slice(&chunk);
         }

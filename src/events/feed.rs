@@ -118,16 +118,17 @@ pub(super) fn consecutive(
     after: u64,
     limit: u32,
 ) -> Vec<Event> {
+    let most = limit as usize;
     let mut events: Vec<Event> = Vec::new();
     let mut position = after;
     for batch in &page.batches {
-        if batch.first > position + 1 {
+        if batch.first > position + 1 || events.len() == most {
             break;
         }
-        events.extend(Event::of_batch(ledger, batch, position));
+        let left = most - events.len();
+        events.extend(Event::of_batch(ledger, batch, position).take(left));
         position = position.max(batch.last());
     }
-    events.truncate(limit as usize);
     events
 }
 

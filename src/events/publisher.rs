@@ -123,9 +123,10 @@ impl Publisher {
         let consumer = consumer_of(topic.as_ref());
         loop {
             let mut pause = POLL;
-            if self.leases.has(SLOT)
-                && let Err(error) = self.publish_all(topic.as_ref(), &consumer, stop).await
-            {
+            if !self.leases.has(SLOT) {
+                // Another worker publishes, and shows how many are left.
+                gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => "topic").set(0.0);
+            } else if let Err(error) = self.publish_all(topic.as_ref(), &consumer, stop).await {
                 pause = PAUSE;
                 counter!(metric::EVENT_FAILURES, "consumer" => "topic").increment(1);
                 if LOG_THROTTLE.allow() {
@@ -204,16 +205,14 @@ async fn publish_page(
     consumer: &str,
     sale: &mut PendingEvents,
 ) -> Result<bool, PublishError> {
-    let Some((events, from)) = next_events(ledger, consumer, *sale, PAGE).await? else {
-        return Ok(false);
-    };
+    let events = next_events(ledger, consumer, sale, PAGE).await?;
     let Some(last) = events.last().map(|event| event.sequence) else {
         return Ok(false);
     };
     let count = events.len() as u64;
     topic.publish(events.iter().map(record).collect()).await?;
     if !ledger
-        .advance_events(consumer, sale.sale, from, last)
+        .advance_events(consumer, sale.sale, sale.position, last)
         .await?
     {
         return Err(PublishError::Fenced);

@@ -11,32 +11,39 @@ use crate::{
     telemetry::metric,
 };
 
-/// The next events of a sale for a consumer, and the position that is stored for it. Events that are not kept are passed over: a
-/// consumer that begins did not miss them, and one that was away too long has lost them, which is logged.
+/// The next events of a sale for a consumer; none if another worker has moved its position. Events that are not kept are passed
+/// over: a consumer that begins did not miss them, and one that was away too long has lost them. This is logged, once: the position is
+/// moved behind them before the next events are delivered.
 pub(super) async fn next_events(
     ledger: &dyn Ledger,
     consumer: &str,
-    sale: PendingEvents,
+    sale: &mut PendingEvents,
     limit: u32,
-) -> Result<Option<(Vec<Event>, Option<u64>)>, LedgerError> {
+) -> Result<Vec<Event>, LedgerError> {
     let after = sale.position.unwrap_or(0);
     let Some(page) = ledger.events_after(sale.sale, after, limit).await? else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     let events = feed::consecutive(ledger.id(), &page, after, limit);
     if !events.is_empty() {
-        return Ok(Some((events, sale.position)));
+        return Ok(events);
     }
     let Err(FeedError::Gone { first, .. }) = feed::check_end(&page, after) else {
-        return Ok(None);
+        return Ok(Vec::new());
     };
     if sale.position.is_some() {
+        let passed_over = ledger
+            .advance_events(consumer, sale.sale, sale.position, first - 1)
+            .await?;
+        if !passed_over {
+            return Ok(Vec::new());
+        }
+        sale.position = Some(first - 1);
         counter!(metric::EVENTS_LOST).increment(first - after - 1);
         tracing::error!(
             consumer, sale = %sale.sale, after, first,
             "events were removed before this consumer got them; it goes on with the first that is kept"
         );
     }
-    let events = feed::consecutive(ledger.id(), &page, first - 1, limit);
-    Ok(Some((events, sale.position)))
+    Ok(feed::consecutive(ledger.id(), &page, first - 1, limit))
 }

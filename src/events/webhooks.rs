@@ -93,6 +93,7 @@ impl Sender {
     pub(super) async fn run(&self, leases: &Leases, stop: &CancellationToken) {
         let mut endpoints: BTreeMap<WebhookId, Webhook> = BTreeMap::new();
         let mut refreshed: Option<Instant> = None;
+        let mut next_look = Instant::now();
         let mut busy: BTreeSet<WebhookId> = BTreeSet::new();
         let mut turns = FuturesUnordered::new();
         loop {
@@ -104,10 +105,13 @@ impl Sender {
                         endpoint.state = state;
                     }
                 }
-                () = tokio::time::sleep(POLL) => {
+                () = tokio::time::sleep_until(next_look) => {
+                    next_look = Instant::now() + POLL;
                     if refreshed.is_none_or(|at| at.elapsed() >= REFRESH) {
                         if let Some(read) = self.read_endpoints().await {
                             endpoints = read;
+                            let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+                            sent.retain(|id, _| endpoints.contains_key(id));
                         }
                         refreshed = Some(Instant::now());
                     }
@@ -179,10 +183,10 @@ impl Sender {
                 if !go_on() {
                     return Ok(());
                 }
-                let next = next_events(self.ledger.as_ref(), &consumer, sale, PAGE).await?;
-                let Some((events, _)) = next.filter(|(events, _)| !events.is_empty()) else {
+                let events = next_events(&*self.ledger, &consumer, &mut sale, PAGE).await?;
+                if events.is_empty() {
                     break;
-                };
+                }
                 for part in parts(endpoint, &events) {
                     if !go_on() {
                         return Ok(());
@@ -206,7 +210,10 @@ impl Sender {
     ) -> Result<bool, LedgerError> {
         if !part.events.is_empty() {
             match self.send(endpoint, part).await? {
-                Sent::Accepted if state.failures > 0 => *state = WebhookState::default(),
+                Sent::Accepted if state.failures > 0 => {
+                    *state = WebhookState::default();
+                    self.webhooks.set_webhook_state(endpoint.id, state).await?;
+                }
                 Sent::Accepted => {}
                 Sent::Gone => {
                     tracing::warn!(webhook = %endpoint.id, "the endpoint answered 410: nothing more is sent to it");
@@ -223,9 +230,6 @@ impl Sender {
                     self.webhooks.set_webhook_state(endpoint.id, state).await?;
                     return Ok(false);
                 }
-            }
-            if *state != endpoint.state {
-                self.webhooks.set_webhook_state(endpoint.id, state).await?;
             }
         }
         let consumer = endpoint.id.consumer();
@@ -362,7 +366,11 @@ fn parts<'a>(endpoint: &Webhook, events: &'a [Event]) -> Vec<Part<'a>> {
 
 fn outcome(answer: Result<Answer, RequestError>) -> Sent {
     match answer {
+        // The body is not read: one that is too long changes nothing.
         Ok(Answer {
+            status: 200..=299, ..
+        })
+        | Err(RequestError::TooLong {
             status: 200..=299, ..
         }) => Sent::Accepted,
         Ok(Answer { status: 410, .. }) => Sent::Gone,

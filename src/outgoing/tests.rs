@@ -233,7 +233,11 @@ async fn a_long_answer_is_cut_off() {
     .await;
     let client = HttpClient::new(OPEN).unwrap();
     let cut = client.get(&server.url("127.0.0.1"), "*/*").await;
-    assert_eq!(cut, Err(RequestError::TooLong(64)));
+    let too_long = RequestError::TooLong {
+        status: 200,
+        most: 64,
+    };
+    assert_eq!(cut, Err(too_long));
 }
 
 #[tokio::test]

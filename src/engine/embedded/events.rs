@@ -32,12 +32,7 @@ const SALE: &str = "
 
 const AFTER: &str = "
     SELECT last_seq, type AS event_type, product_id, created_at, is_repeated, attempt_id, user_id, terms
-    FROM event_batches WHERE flash_sale_id = ? AND last_seq > ? AND last_seq <= ? ORDER BY last_seq";
-
-/// After numbers that are missing: the first event that is kept.
-const NEXT: &str = "
-    SELECT last_seq, type AS event_type, product_id, created_at, is_repeated, attempt_id, user_id, terms
-    FROM event_batches WHERE flash_sale_id = ? AND last_seq > ? ORDER BY last_seq LIMIT 1";
+    FROM event_batches WHERE flash_sale_id = ? AND last_seq > ? ORDER BY last_seq LIMIT ?";
 
 const RECORD: &str = "INSERT OR IGNORE INTO event_recording (id) VALUES (1)";
 
@@ -190,17 +185,11 @@ fn events_after(
     let Some(row) = row else {
         return Ok(None);
     };
-    let mut events: Vec<EventRow> = Prepared::new(AFTER)
+    let events: Vec<EventRow> = Prepared::new(AFTER)
         .bind::<BigInt, _>(sale.value())
         .bind::<BigInt, _>(number_to_sql(after))
-        .bind::<BigInt, _>(number_to_sql(after.saturating_add(u64::from(limit))))
+        .bind::<BigInt, _>(i64::from(limit))
         .load(conn)?;
-    if events.is_empty() {
-        events = Prepared::new(NEXT)
-            .bind::<BigInt, _>(sale.value())
-            .bind::<BigInt, _>(number_to_sql(after))
-            .load(conn)?;
-    }
     Ok(Some((row, events)))
 }
 

@@ -34,13 +34,13 @@ const ADD: &str = "
         RETURNING id
     ), begun AS (
         INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
-        SELECT 'webhook:' || added.id, s.id, s.event_seq FROM added, flash_sales s WHERE s.event_seq > 0
+        SELECT CAST(? AS TEXT), s.id, s.event_seq FROM added, flash_sales s WHERE s.event_seq > 0
     )
     SELECT id FROM added";
 
 const REMOVE: &str = "
     WITH removed AS (DELETE FROM webhook_endpoints WHERE id = ? RETURNING id),
-        forgotten AS (DELETE FROM event_positions WHERE consumer IN (SELECT 'webhook:' || id FROM removed))
+        forgotten AS (DELETE FROM event_positions WHERE consumer = ?)
     SELECT id FROM removed";
 
 const REPLACE_SECRET: &str = "
@@ -54,7 +54,7 @@ const SEEK: &str = "
         UPDATE webhook_endpoints SET disabled_cause = NULL, failures = 0, next_attempt_at = NULL WHERE id = ? RETURNING id
     ), moved AS (
         INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
-        SELECT 'webhook:' || id, CAST(? AS BIGINT), CAST(? AS BIGINT) FROM enabled
+        SELECT CAST(? AS TEXT), CAST(? AS BIGINT), CAST(? AS BIGINT) FROM enabled
         ON CONFLICT (consumer, flash_sale_id) DO UPDATE SET last_seq = EXCLUDED.last_seq, updated_at = now()
     )
     SELECT id FROM enabled";
@@ -102,13 +102,6 @@ struct WebhookRow {
     next_attempt_at: Option<DateTime<Utc>>,
     #[diesel(sql_type = Timestamptz)]
     created_at: DateTime<Utc>,
-}
-
-#[derive(QueryableByName)]
-struct IdRow {
-    #[allow(dead_code)] // that it is there is enough
-    #[diesel(sql_type = SqlUuid)]
-    id: Uuid,
 }
 
 #[derive(QueryableByName)]
@@ -180,7 +173,8 @@ impl Webhooks for PostgresLedger {
 
     async fn add_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError> {
         let settings = &webhook.settings;
-        let added: Vec<IdRow> = Prepared::new(ADD)
+        // Of a statement that ends with SELECT, the number of its rows.
+        let added = Prepared::new(ADD)
             .bind::<SqlUuid, _>(webhook.id.0)
             .bind::<Text, _>(settings.url.clone())
             .bind::<Text, _>(types_to_sql(&settings.types))
@@ -190,17 +184,19 @@ impl Webhooks for PostgresLedger {
             .bind::<Text, _>(webhook.secret.clone())
             .bind::<Timestamptz, _>(webhook.created_at)
             .bind::<BigInt, _>(number_to_sql(MAX_WEBHOOKS as u64))
-            .load(&mut *self.pool.take().await?)
+            .bind::<Text, _>(webhook.id.consumer())
+            .execute(&mut *self.pool.take().await?)
             .await?;
-        Ok(!added.is_empty())
+        Ok(added == 1)
     }
 
     async fn remove_webhook(&self, id: WebhookId) -> Result<bool, LedgerError> {
-        let removed: Vec<IdRow> = Prepared::new(REMOVE)
+        let removed = Prepared::new(REMOVE)
             .bind::<SqlUuid, _>(id.0)
-            .load(&mut *self.pool.take().await?)
+            .bind::<Text, _>(id.consumer())
+            .execute(&mut *self.pool.take().await?)
             .await?;
-        Ok(!removed.is_empty())
+        Ok(removed == 1)
     }
 
     async fn replace_webhook_secret(
@@ -239,13 +235,14 @@ impl Webhooks for PostgresLedger {
         sale: SaleId,
         after: u64,
     ) -> Result<bool, LedgerError> {
-        let moved: Vec<IdRow> = Prepared::new(SEEK)
+        let moved = Prepared::new(SEEK)
             .bind::<SqlUuid, _>(id.0)
+            .bind::<Text, _>(id.consumer())
             .bind::<BigInt, _>(sale.value())
             .bind::<BigInt, _>(number_to_sql(after))
-            .load(&mut *self.pool.take().await?)
+            .execute(&mut *self.pool.take().await?)
             .await?;
-        Ok(!moved.is_empty())
+        Ok(moved == 1)
     }
 
     async fn note_delivery(&self, id: WebhookId, delivery: &Delivery) -> Result<(), LedgerError> {
