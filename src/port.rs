@@ -29,9 +29,10 @@ pub use accounts::{
 };
 pub use admin::{
     Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, AdminError, Administration,
-    AttemptHistory, Changed, Fingerprint, IdempotencyKey, KeyStanding, MAX_PENDING_MOVEMENTS,
-    Movement, MovementId, MovementMode, MovementState, NewProduct, NewSale, OrderEntry, OrderPage,
-    Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord, SaleState, StoredAnswer,
+    AttemptHistory, Change, Changed, Fingerprint, IdempotencyKey, KeyStanding,
+    MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState, NewProduct, NewSale,
+    OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange, SaleEdit, SaleRecord,
+    SaleState, StoredAnswer,
 };
 pub use attempt::{Attempt, Outcome, Settlement};
 pub use cluster_figures::{

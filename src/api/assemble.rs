@@ -308,7 +308,6 @@ fn operators(
         service_accounts: ServiceAccountDesk {
             accounts: Arc::clone(&backoffice.accounts),
             actions: Arc::clone(&backoffice.administration),
-            clock: Arc::clone(&ports.clock),
             directory: Some(directory),
         },
         accounts: backoffice.accounts,

@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 
 use super::{ClientSecret, Directory, OperatorsAccount};
 use crate::{
-    clock::Clock,
     ids::UserId,
     port::{
-        AccountStore, Action, ActionEntry, ActionId, ActionName, AdminError, Administration,
-        LedgerError, NO_PASSWORD, NewUser, Registration, Role, Scopes, ServiceAccount,
+        AccountStore, ActionEntry, ActionName, AdminError, Administration, Change, LedgerError,
+        NO_PASSWORD, NewUser, Registration, Role, Scopes, ServiceAccount,
     },
     security::{self, Event},
 };
@@ -20,7 +19,6 @@ use crate::{
 pub struct ServiceAccountDesk {
     pub accounts: Arc<dyn AccountStore>,
     pub actions: Arc<dyn Administration>,
-    pub clock: Arc<dyn Clock>,
     /// Of the process that serves the API, which knows of ended tokens at once.
     pub directory: Option<Arc<Directory>>,
 }
@@ -153,19 +151,14 @@ impl ServiceAccountDesk {
         let from = actor.address.map(Into::into);
         let who = &after.user.username;
         security::note(Event::Account, name.as_str(), &actor.name, from, who);
-        let action = Action {
-            // Both are the ledger's to say.
-            id: ActionId(0),
-            at: self.clock.now(),
+        let change = Change {
             name,
             sale: None,
             target: format!("user:{}", after.user.id),
-            actor: actor.clone(),
-            reason: entry.reason.clone(),
             before: before.map(state),
             after: Some(state(after)),
         };
-        let noted = self.actions.note_action(&action, entry).await;
+        let noted = self.actions.note_action(&change, entry).await;
         noted.map(drop).map_err(ServiceAccountError::NotNoted)
     }
 }

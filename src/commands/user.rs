@@ -323,7 +323,6 @@ impl Accounts {
         ServiceAccountDesk {
             accounts: Arc::clone(&self.store),
             actions: Arc::clone(&self.log.actions),
-            clock: Arc::new(SystemClock),
             // Nodes read what ended within seconds.
             directory: None,
         }

@@ -13,8 +13,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 pub use action::{
-    Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, Fingerprint, IdempotencyKey,
-    KeyStanding, StoredAnswer,
+    Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, Change, Fingerprint,
+    IdempotencyKey, KeyStanding, StoredAnswer,
 };
 pub use movement::{MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState};
 pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
@@ -154,7 +154,7 @@ pub trait Administration: Ledger {
     /// Appends an entry for a change that is not one of this ledger's transactions, such as a decision about a dead letter.
     async fn note_action(
         &self,
-        action: &Action,
+        change: &Change,
         entry: &ActionEntry,
     ) -> Result<ActionId, AdminError>;
 

@@ -17,7 +17,7 @@ pub use erasure::{ERASED, ERASED_STATE, ErasedPerson};
 
 use crate::{
     ids::SaleId,
-    port::{Action, ActionEntry, ActionId, ActionName, Actor},
+    port::{Action, ActionEntry, ActionId, ActionName, Actor, Change},
 };
 
 /// A SHA-256.
@@ -37,30 +37,6 @@ impl Head {
         id: 0,
         hash: [0; 32],
     };
-}
-
-/// A change as the log describes it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Change {
-    pub name: ActionName,
-    pub sale: Option<SaleId>,
-    pub target: String,
-    pub before: Option<Value>,
-    pub after: Option<Value>,
-}
-
-impl Change {
-    /// What an action says of a change; the rest of an entry is the ledger's.
-    #[must_use]
-    pub fn of(action: &Action) -> Self {
-        Self {
-            name: action.name,
-            sale: action.sale,
-            target: action.target.clone(),
-            before: action.before.clone(),
-            after: action.after.clone(),
-        }
-    }
 }
 
 /// An entry as the ledgers store it.

@@ -11,10 +11,7 @@ use super::{
 use crate::{
     http::{ApiError, Document, ErrorCode, Parameters, PathId, Success},
     order::dead_letters::{DeadLetters, Decider},
-    port::{
-        Action, ActionEntry, ActionId, ActionName, AdminError, DeadLetterEntry, DeadLetterId,
-        LogEntry,
-    },
+    port::{ActionEntry, ActionName, AdminError, Change, DeadLetterEntry, DeadLetterId, LogEntry},
     sale::{Steering, forms::ReasonForm},
     security::{self, Event},
 };
@@ -155,19 +152,14 @@ async fn note(
         LogEntry::Attempt(attempt) => Some(attempt.sale),
         LogEntry::OtherLedger(_) | LogEntry::Undecodable(_) => None,
     };
-    let action = Action {
-        // Both are the ledger's to say.
-        id: ActionId(0),
-        at: steering.clock.now(),
+    let change = Change {
         name,
         sale,
         target: format!("letter:{}", found.id),
-        actor: entry.actor.clone(),
-        reason: entry.reason.clone(),
         before: None,
         after: Some(json!({ "outcome": outcome })),
     };
-    steering.admin.note_action(&action, entry).await?;
+    steering.admin.note_action(&change, entry).await?;
     let about = found.id.to_string();
     let from = entry.actor.address.map(Into::into);
     security::note(Event::DeadLetter, outcome, &entry.actor.name, from, &about);

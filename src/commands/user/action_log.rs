@@ -6,10 +6,7 @@ use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::{
-    clock::{Clock, SystemClock},
-    port::{
-        Access, Action, ActionEntry, ActionId, ActionName, Actor, Administration, Role, StoredUser,
-    },
+    port::{Access, ActionEntry, ActionName, Actor, Administration, Change, Role, StoredUser},
     security::{self, Event},
 };
 
@@ -49,19 +46,14 @@ impl ActionLog {
             &after.username,
         );
         let entry = self.entry();
-        let action = Action {
-            // The log gives both.
-            id: ActionId(0),
-            at: SystemClock.now(),
+        let change = Change {
             name,
             sale: None,
             target: format!("user:{}", after.id),
-            actor: entry.actor.clone(),
-            reason: entry.reason.clone(),
             before: before.map(state),
             after: Some(state(after)),
         };
-        let noted = self.actions.note_action(&action, &entry).await;
+        let noted = self.actions.note_action(&change, &entry).await;
         noted
             .map(drop)
             .context("the account was changed, and that is missing in the action log")

@@ -21,12 +21,11 @@ use super::{ledger::SqliteLedger, store::WriteError};
 use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
-        Action, ActionEntry, ActionId, AdminError, Administration, AttemptHistory, Changed,
+        Action, ActionEntry, ActionId, AdminError, Administration, AttemptHistory, Change, Changed,
         IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId, MovementMode, NewProduct,
         NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange, SaleRecord,
         StoredAnswer,
     },
-    rules::action_log::Change,
 };
 
 impl SqliteLedger {
@@ -203,10 +202,10 @@ impl Administration for SqliteLedger {
 
     async fn note_action(
         &self,
-        action: &Action,
+        change: &Change,
         entry: &ActionEntry,
     ) -> Result<ActionId, AdminError> {
-        let change = Change::of(action);
+        let change = change.clone();
         self.change(entry, move |conn, now, entry| {
             note(conn, now, &change, entry)
         })

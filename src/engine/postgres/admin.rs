@@ -25,11 +25,10 @@ use crate::{
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Action, ActionEntry, ActionId, ActionLogCheck, AdminError, Administration, AttemptHistory,
-        Changed, IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId, MovementMode,
-        NewProduct, NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock, SaleChange,
-        SaleRecord, StoredAnswer,
+        Change, Changed, IdempotencyKey, KeyStanding, LedgerError, Movement, MovementId,
+        MovementMode, NewProduct, NewSale, OrderEntry, OrderPage, Product, ProductChange, Restock,
+        SaleChange, SaleRecord, StoredAnswer,
     },
-    rules::action_log::Change,
 };
 
 impl PostgresLedger {
@@ -171,11 +170,10 @@ impl Administration for PostgresLedger {
 
     async fn note_action(
         &self,
-        action: &Action,
+        change: &Change,
         entry: &ActionEntry,
     ) -> Result<ActionId, AdminError> {
-        let change = Change::of(action);
-        transaction!(self.pool, |conn| note(conn, &change, entry))
+        transaction!(self.pool, |conn| note(conn, change, entry))
     }
 
     async fn actions(

@@ -12,7 +12,7 @@ use crate::{
     ids::SaleId,
     outgoing::{self, ClientOptions, UrlError},
     port::{
-        Action, ActionEntry, ActionId, ActionName, AdminError, Administration, Delivery, EventType,
+        ActionEntry, ActionName, AdminError, Administration, Change, Delivery, EventType,
         LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState, Webhooks,
     },
 };
@@ -101,7 +101,8 @@ impl WebhookDesk {
         if !self.webhooks.add_webhook(&webhook).await? {
             return Err(WebhookError::TooMany);
         }
-        self.note(ActionName::AddWebhook, None, Some(&webhook), entry)
+        let (id, name) = (webhook.id, ActionName::AddWebhook);
+        self.note(name, id, None, Some(state(&webhook)), entry)
             .await?;
         Ok(webhook)
     }
@@ -111,8 +112,8 @@ impl WebhookDesk {
         if !self.webhooks.remove_webhook(id).await? {
             return Err(WebhookError::Missing);
         }
-        self.note(ActionName::RemoveWebhook, Some(&before), None, entry)
-            .await
+        let name = ActionName::RemoveWebhook;
+        self.note(name, id, Some(state(&before)), None, entry).await
     }
 
     /// Gives an endpoint a new secret. For some hours deliveries are signed with the one before, too; with 0 it ends at once.
@@ -131,13 +132,9 @@ impl WebhookDesk {
             return Err(WebhookError::Missing);
         }
         let after = self.find(id).await?;
-        self.note(
-            ActionName::RotateWebhook,
-            Some(&before),
-            Some(&after),
-            entry,
-        )
-        .await?;
+        let (before, now) = (Some(state(&before)), Some(state(&after)));
+        self.note(ActionName::RotateWebhook, id, before, now, entry)
+            .await?;
         Ok(after)
     }
 
@@ -160,8 +157,7 @@ impl WebhookDesk {
             fields.insert("replayAfter".to_owned(), json!(after));
         }
         let (before, name) = (Some(state(&before)), ActionName::ReplayWebhook);
-        self.note_states(name, id, before, Some(replayed), entry)
-            .await?;
+        self.note(name, id, before, Some(replayed), entry).await?;
         Ok(now)
     }
 
@@ -204,38 +200,19 @@ impl WebhookDesk {
     async fn note(
         &self,
         name: ActionName,
-        before: Option<&Webhook>,
-        after: Option<&Webhook>,
-        entry: &ActionEntry,
-    ) -> Result<(), WebhookError> {
-        let Some(id) = after.or(before).map(|webhook| webhook.id) else {
-            return Ok(());
-        };
-        self.note_states(name, id, before.map(state), after.map(state), entry)
-            .await
-    }
-
-    async fn note_states(
-        &self,
-        name: ActionName,
         id: WebhookId,
         before: Option<Value>,
         after: Option<Value>,
         entry: &ActionEntry,
     ) -> Result<(), WebhookError> {
-        let action = Action {
-            // Both are the ledger's to say.
-            id: ActionId(0),
-            at: self.clock.now(),
+        let change = Change {
             name,
             sale: None,
             target: format!("webhook:{id}"),
-            actor: entry.actor.clone(),
-            reason: entry.reason.clone(),
             before,
             after,
         };
-        let noted = self.actions.note_action(&action, entry).await;
+        let noted = self.actions.note_action(&change, entry).await;
         noted.map(drop).map_err(WebhookError::NotNoted)
     }
 }

@@ -176,6 +176,16 @@ impl ActionName {
     }
 }
 
+/// A change as the action log describes it. Id and time of its entry are the ledger's, actor and reason those of [`ActionEntry`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub name: ActionName,
+    pub sale: Option<SaleId>,
+    pub target: String,
+    pub before: Option<serde_json::Value>,
+    pub after: Option<serde_json::Value>,
+}
+
 /// An entry of the action log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Action {

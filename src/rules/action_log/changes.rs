@@ -4,10 +4,9 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use super::Change;
 use crate::port::{
-    ActionName, Movement, MovementMode, MovementState, OrderEntry, Product, Restock, SaleRecord,
-    SaleState,
+    ActionName, Change, Movement, MovementMode, MovementState, OrderEntry, Product, Restock,
+    SaleRecord, SaleState,
 };
 
 /// A product that was made (`before` is `None`) or changed.

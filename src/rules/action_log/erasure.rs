@@ -8,10 +8,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Change, Hash, StoredAction};
+use super::{Hash, StoredAction};
 use crate::{
     ids::UserId,
-    port::{ActionEntry, ActionName, AdminError},
+    port::{ActionEntry, ActionName, AdminError, Change},
 };
 
 /// What takes the place of a reason that names the person.

@@ -4,10 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::{QueryResult, SqliteConnection};
 
 use super::{idempotency, log};
-use crate::{
-    port::{ActionEntry, ActionId, AdminError},
-    rules::action_log::Change,
-};
+use crate::port::{ActionEntry, ActionId, AdminError, Change};
 
 /// Appends the entry of a change, and notes it with the key of the request.
 pub(super) fn record(

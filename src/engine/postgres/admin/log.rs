@@ -13,8 +13,8 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use super::super::Prepared;
 use crate::{
     ids::SaleId,
-    port::{Action, ActionEntry, ActionId, ActionLogCheck, MovementId},
-    rules::action_log::{self, ChainCheck, Change, ErasedPerson, Hash, Head, StoredAction},
+    port::{Action, ActionEntry, ActionId, ActionLogCheck, Change, MovementId},
+    rules::action_log::{self, ChainCheck, ErasedPerson, Hash, Head, StoredAction},
 };
 
 /// Entries that are read at once for a check.

@@ -7,10 +7,7 @@ use super::{
     idempotency,
     log::{self, LockedHead},
 };
-use crate::{
-    port::{ActionEntry, ActionId, AdminError},
-    rules::action_log::Change,
-};
+use crate::port::{ActionEntry, ActionId, AdminError, Change};
 
 /// Appends the entry of a change, and notes it with the key of the request.
 pub(super) async fn record(

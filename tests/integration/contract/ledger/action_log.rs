@@ -1,6 +1,6 @@
 //! The action log: what it says, and that a change of it is found.
 
-use flashsale::port::{Action, ActionId, ActionName, AdminError, Administration, SaleChange};
+use flashsale::port::{ActionId, ActionName, AdminError, Administration, Change, SaleChange};
 use futures::future::join_all;
 
 use super::{
@@ -31,13 +31,12 @@ pub async fn an_entry_says_who_changed_what_and_why(bed: &impl SqlBed) {
     assert_eq!(action.after.as_ref().unwrap()["initialStock"], 15);
     assert!((now() - action.at).num_seconds().abs() < 60);
     // One that is no transaction of the ledger's.
-    let noted = Action {
+    let noted = Change {
         name: ActionName::DiscardDeadLetter,
         sale: None,
         target: "letter:0:17".to_owned(),
         before: None,
         after: None,
-        ..action.clone()
     };
     let id = admin.note_action(&noted, &with_key("a", 1)).await.unwrap();
     assert_eq!(id, ActionId(action.id.0 + 1));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flashsale::{
     ids::UserId,
     port::{
-        Access, AccountStore, Action, ActionId, ActionName, Administration, NO_PASSWORD, NewUser,
+        Access, AccountStore, ActionName, Administration, Change, NO_PASSWORD, NewUser,
         Registration, Role, Scope, Scopes, SecretHash, SessionRule,
     },
 };
@@ -251,18 +251,14 @@ pub async fn a_subject_whose_account_was_deleted_gets_another_one(bed: &impl Sql
 /// Notes a change of an account, as the command line does.
 async fn note(admin: &dyn Administration, id: UserId, email: &str, reason: &str) {
     let entry = because(reason);
-    let action = Action {
-        id: ActionId(0),
-        at: now(),
+    let change = Change {
         name: ActionName::CreateUser,
         sale: None,
         target: format!("user:{id}"),
-        actor: entry.actor.clone(),
-        reason: entry.reason.clone(),
         before: None,
         after: Some(json!({ "userId": id.to_string(), "username": email })),
     };
-    admin.note_action(&action, &entry).await.unwrap();
+    admin.note_action(&change, &entry).await.unwrap();
 }
 
 pub async fn an_erasure_leaves_nothing_of_a_person_and_the_log_proved(bed: &impl SqlBed) {
