@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::AUTHORIZATION, web::Data};
 use futures::future::{Either, LocalBoxFuture};
+use memchr::memchr;
 
 use crate::{
     auth::{AccountRefusal, Directory, Identity, Tokens},
@@ -100,13 +101,14 @@ pub(super) fn identify(request: &HttpRequest) -> Result<Identity, ApiError> {
         .headers()
         .get(AUTHORIZATION)
         .ok_or(ErrorCode::TokenMissing)?;
-    let header = header.to_str().map_err(|_| ErrorCode::TokenInvalid)?;
-    let (scheme, token) = header.split_once(' ').ok_or(ErrorCode::TokenMissing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
+    let header = header.as_bytes();
+    let space = memchr(b' ', header).ok_or(ErrorCode::TokenMissing)?;
+    let (scheme, token) = header.split_at(space);
+    if !scheme.eq_ignore_ascii_case(b"bearer") {
         return Err(ErrorCode::TokenMissing.into());
     }
     let tokens = request
         .app_data::<Data<Tokens>>()
         .ok_or(ErrorCode::Internal)?;
-    Ok(tokens.verify(token.trim())?)
+    Ok(tokens.verify(token.trim_ascii())?)
 }

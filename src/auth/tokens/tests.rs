@@ -4,6 +4,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::port::Scope;
 use crate::{
     clock::{Clock, SystemClock},
     config::Secret,
@@ -118,6 +119,105 @@ fn what_is_issued_is_accepted() {
         Ok((7, Role::Admin)),
         "the tests' signer"
     );
+}
+
+/// Tokens that differ from one that is issued here by one thing each. None may be accepted in the short way, and what the library
+/// says of it counts.
+#[test]
+fn only_tokens_as_they_are_issued_here_are_taken_in_the_short_way() {
+    let tokens = tokens_of(1);
+    let user = UserId::new(7).unwrap();
+    let issued = tokens
+        .issue(user, "user1", Role::User, SystemClock.now())
+        .unwrap();
+    assert_eq!(
+        tokens.issued.accept(issued.as_bytes()),
+        Some(tokens.decode(issued.as_bytes()).unwrap()),
+        "both read the same"
+    );
+    let (service, _) = tokens
+        .issue_to_service(
+            user,
+            "shop",
+            Scope::ALL.into_iter().collect(),
+            SystemClock.now(),
+        )
+        .unwrap();
+    assert_eq!(
+        tokens.issued.accept(service.as_bytes()),
+        Some(tokens.decode(service.as_bytes()).unwrap()),
+    );
+
+    let header = std::str::from_utf8(issued::HEADER).unwrap();
+    let ours = |claims: &str| {
+        let message = format!("{header}.{}", base64url(claims.as_bytes()));
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let signature = hmac::sign(&key, message.as_bytes());
+        format!("{message}.{}", base64url(signature.as_ref()))
+    };
+    let plain = claims().to_string();
+    assert!(tokens.issued.accept(ours(&plain).as_bytes()).is_some());
+    let (first, last) = (plain.replacen('{', "{\"iat\":1,", 1), now() - 1);
+    for (other, verdict) in [
+        (signed(&claims()), Ok(7)),
+        (ours(&first), Err(TokenError::Invalid)),
+        (
+            ours(&with("exp", json!(last)).to_string()),
+            Err(TokenError::Expired),
+        ),
+        (
+            ours(&with("exp", json!(now())).to_string()),
+            Err(TokenError::Expired),
+        ),
+        (
+            ours(&with("exp", json!("soon")).to_string()),
+            Err(TokenError::Invalid),
+        ),
+        (ours(&without("exp").to_string()), Err(TokenError::Invalid)),
+        (
+            ours(&with("nbf", json!(now() + 9)).to_string()),
+            Err(TokenError::Invalid),
+        ),
+        (
+            ours(&with("aud", json!("another")).to_string()),
+            Err(TokenError::Invalid),
+        ),
+        (ours(&with("userId", json!(7)).to_string()), Ok(7)),
+        (
+            ours(&with("userId", json!("0")).to_string()),
+            Err(TokenError::Invalid),
+        ),
+        (
+            ours(&with("lid", json!("x")).to_string()),
+            Err(TokenError::Invalid),
+        ),
+        (
+            ours(&with("username", json!("n".repeat(900))).to_string()),
+            Ok(7),
+        ),
+        (ours(&plain) + "=", Err(TokenError::Invalid)),
+        (ours(&plain) + ".", Err(TokenError::Invalid)),
+        (ours(&plain) + "AAAA", Err(TokenError::Invalid)),
+        (format!("{header}."), Err(TokenError::Invalid)),
+        (header.to_owned(), Err(TokenError::Invalid)),
+    ] {
+        assert_eq!(tokens.issued.accept(other.as_bytes()), None, "{other}");
+        let read = tokens.verify(&other).map(|identity| identity.user.value());
+        assert_eq!(read, verdict, "{other}");
+    }
+    let elsewhere = ours(&with("lid", json!("0000abcd")).to_string());
+    assert_eq!(tokens.verify(&elsewhere), Err(TokenError::Invalid));
+
+    // Each byte of the token changed, in each of the letters' bits.
+    for place in 0..issued.len() {
+        for bit in 0..6 {
+            let mut other = issued.clone().into_bytes();
+            other[place] ^= 1 << bit;
+            if let Some(read) = tokens.issued.accept(&other) {
+                panic!("{read:?} of {}", String::from_utf8_lossy(&other));
+            }
+        }
+    }
 }
 
 fn tokens_of(ledger: u128) -> Tokens {
