@@ -205,7 +205,10 @@ pub(super) async fn read(
         }
         None => (UnitState::None, connection.get(key).await?),
     };
-    decide_result(connection, ledger, user, sale, unit_state, &written).await
+    match decide(ledger, sale, unit_state, &written)? {
+        Decision::Known(result) => Ok(result),
+        Decision::DependsOn(other) => of_unit_in(connection, user, other).await,
+    }
 }
 
 /// The results of many shoppers, in order. Outside a cluster, queries about the same sale and product share a call.
@@ -229,10 +232,8 @@ pub(super) async fn read_many(
             .filter_map(|index| asked.get(*index))
             .map(|question| question.user)
             .collect();
-        (
-            indexes,
-            read_of_sale(connection, ledger, sale, product, &users).await,
-        )
+        let answers = read_of_sale(connection, ledger, sale, product, &users).await;
+        (indexes, answers)
     });
     let lost = || Err(GateError::Unknown("no answer to a question".to_owned()));
     let mut all: Vec<_> = asked.iter().map(|_| lost()).collect();
@@ -264,55 +265,88 @@ async fn read_of_sale(
         return one_by_one().await;
     };
     let keys = result_keys(users.iter().map(|user| (*user, product)));
-    match read_unit_states(connection, of, users, keys).await {
-        Ok(unit_states) => {
-            let results = users
-                .iter()
-                .zip(&unit_states)
-                .map(|(user, (unit_state, written))| {
-                    decide_result(connection, ledger, *user, sale, *unit_state, written)
-                });
-            join_all(results).await
+    let unit_states = match read_unit_states(connection, of, users, keys).await {
+        Ok(unit_states) => unit_states,
+        Err(error) => return users.iter().map(|_| Err(error.clone())).collect(),
+    };
+    let decided = unit_states
+        .iter()
+        .map(|(unit_state, written)| decide(ledger, sale, *unit_state, written));
+    let (mut answers, mut open) = (Vec::with_capacity(users.len()), Vec::new());
+    for (index, (user, decision)) in users.iter().zip(decided).enumerate() {
+        if let Ok(Decision::DependsOn(other)) = decision {
+            let answer = of_unit_in(connection, *user, other);
+            open.push(async move { (index, answer.await) });
         }
-        Err(error) => users.iter().map(|_| Err(error.clone())).collect(),
+        answers.push(decision.map(Decision::known));
+    }
+    for (index, answer) in join_all(open).await {
+        if let Some(slot) = answers.get_mut(index) {
+            *slot = answer;
+        }
+    }
+    answers
+}
+
+/// What is known of a result from the state of the shopper's unit and the stored result.
+enum Decision {
+    Known(Option<PurchaseResult>),
+    /// The shopper was refused in this sale, and may have got a unit of it later.
+    DependsOn(SaleId),
+}
+
+impl Decision {
+    fn known(self) -> Option<PurchaseResult> {
+        match self {
+            Self::Known(result) => result,
+            Self::DependsOn(_) => None,
+        }
     }
 }
 
 /// The result that a shopper reads, from the state of the shopper's unit in `sale` and the stored result.
-async fn decide_result(
-    connection: &Connection,
+fn decide(
     ledger: Option<LedgerTag>,
-    user: UserId,
     sale: Option<SaleId>,
     unit_state: UnitState,
     written: &Value,
-) -> Result<Option<PurchaseResult>, GateError> {
+) -> Result<Decision, GateError> {
     if matches!(unit_state, UnitState::Pending | UnitState::Ordered) {
-        return Ok(unit_state.result());
+        return Ok(Decision::Known(unit_state.result()));
     }
     let Some((result, sale_of_result)) = parse(ledger, written)? else {
-        return Ok(None);
+        return Ok(Decision::Known(None));
     };
-    match sale_of_result {
-        // A shopper who was refused in a sale may have got a unit of it later. While the sale is being loaded, its holders
-        // are not known.
-        Some(sale_of_result) if result == PurchaseResult::Failed => {
-            let unit_state = if sale == Some(sale_of_result) {
-                unit_state
-            } else {
-                read_unit_state(connection, sale_of_result, user, None)
-                    .await?
-                    .0
-            };
-            Ok(match unit_state {
-                UnitState::None | UnitState::Unlisted => Some(result),
-                unit_state => unit_state.result(),
-            })
+    Ok(match sale_of_result {
+        Some(of) if result == PurchaseResult::Failed && sale == Some(of) => {
+            Decision::Known(refused_or(unit_state))
         }
+        Some(of) if result == PurchaseResult::Failed => Decision::DependsOn(of),
         // The original service wrote this result, which names no sale. While the current sale is being loaded, its holders
         // are not known.
-        None if result == PurchaseResult::Failed && unit_state == UnitState::Closed => Ok(None),
-        _ => Ok(Some(result)),
+        None if result == PurchaseResult::Failed && unit_state == UnitState::Closed => {
+            Decision::Known(None)
+        }
+        _ => Decision::Known(Some(result)),
+    })
+}
+
+/// The result of a shopper who was refused in another sale than the one that was asked about.
+async fn of_unit_in(
+    connection: &Connection,
+    user: UserId,
+    sale: SaleId,
+) -> Result<Option<PurchaseResult>, GateError> {
+    let (unit_state, _) = read_unit_state(connection, sale, user, None).await?;
+    Ok(refused_or(unit_state))
+}
+
+/// The result of a shopper who was refused: a unit that the shopper got later counts. While the sale is being loaded, its holders are
+/// not known.
+fn refused_or(unit_state: UnitState) -> Option<PurchaseResult> {
+    match unit_state {
+        UnitState::None | UnitState::Unlisted => Some(PurchaseResult::Failed),
+        unit_state => unit_state.result(),
     }
 }
 

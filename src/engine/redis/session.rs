@@ -12,6 +12,7 @@ use fred::{
     prelude::{Error, ErrorKind, Options, Value},
     types::{ClusterHash, ConnectHandle, CustomCommand, Key, Message, scripts::Script},
 };
+use futures::future::BoxFuture;
 use tokio::{sync::broadcast, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -180,9 +181,11 @@ impl Session {
         }
         let (text, keys, args) = (text.clone(), keys.to_vec(), args.to_vec());
         if by_hash {
-            self.track(self.client.evalsha(text, keys, args)).await
+            self.track(Box::pin(self.client.evalsha(text, keys, args)))
+                .await
         } else {
-            self.track(self.client.eval(text, keys, args)).await
+            self.track(Box::pin(self.client.eval(text, keys, args)))
+                .await
         }
     }
 
@@ -196,7 +199,8 @@ impl Session {
         if asking {
             return self.asking(name, args).await;
         }
-        self.track(self.client.custom(custom(name), args)).await
+        self.track(Box::pin(self.client.custom(custom(name), args)))
+            .await
     }
 
     /// What arrives on the channels that [`subscribe`](Self::subscribe) is called with.
@@ -213,11 +217,13 @@ impl Session {
         if sharded {
             // One after the other: fred takes the first answer for that of the whole command.
             for channel in channels {
-                self.track(self.client.ssubscribe(channel)).await?;
+                self.track(Box::pin(self.client.ssubscribe(channel)))
+                    .await?;
             }
             return Ok(());
         }
-        self.track(self.client.subscribe(channels)).await?;
+        self.track(Box::pin(self.client.subscribe(channels)))
+            .await?;
         // fred neither waits for the answers to SUBSCRIBE nor reports a refusal. PING is answered after them, by a list if the
         // connection is subscribed to anything.
         match self.command("PING", Vec::new(), false).await? {
@@ -233,7 +239,7 @@ impl Session {
 
     /// Sends ASKING and, directly after it on this connection, the command.
     async fn asking(&self, name: &'static str, args: Vec<Value>) -> Result<Value, Failed> {
-        self.track(async {
+        self.track(Box::pin(async {
             let pipeline = self.client.pipeline();
             let _: Value = pipeline
                 .custom(custom("ASKING"), Vec::<Value>::new())
@@ -243,12 +249,13 @@ impl Session {
             answers
                 .pop()
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Protocol, "no answer")))
-        })
+        }))
         .await
     }
 
-    /// Waits for the reply to a command, and classifies its error. Discards the session if the error calls for it.
-    async fn track<T>(&self, command: impl Future<Output = Result<T, Error>>) -> Result<T, Failed> {
+    /// Waits for the reply to a command, and classifies its error. Discards the session if the error calls for it. The command is in a
+    /// box because fred's futures have 7 KB, which every future around them would have, too, and which is copied with each of them.
+    async fn track<T>(&self, command: BoxFuture<'_, Result<T, Error>>) -> Result<T, Failed> {
         let flight = Flight::begin(self);
         let result = command.await;
         let was_alone = flight.end();
@@ -345,4 +352,27 @@ impl Drop for Flight<'_> {
 
 fn custom(name: &'static str) -> CustomCommand {
     CustomCommand::new_static(name, ClusterHash::FirstKey, false)
+}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of the futures that a function returns, which is not called.
+    fn size<T, F: Future>(_: fn(T) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    type Command = (
+        &'static Session,
+        &'static Script,
+        &'static [Key],
+        &'static [Value],
+    );
+
+    #[test]
+    fn the_future_of_a_command_is_small() {
+        let size =
+            size(|(session, script, keys, args): Command| session.run(script, keys, args, false));
+        assert!(size < 1_024, "{size} bytes");
+    }
 }
