@@ -10,7 +10,9 @@ use super::{
     openapi::document,
     pages::Pages,
     readiness::Readiness,
-    router, table,
+    router,
+    sale::LatestStatus,
+    table,
 };
 use crate::{
     auth::{Auth, Directory, ServiceAccountDesk, Tokens},
@@ -84,6 +86,7 @@ impl App {
             .app_data(Data::from(Arc::clone(&self.events)))
             .app_data(Data::from(Arc::clone(&self.catalog)))
             .app_data(Data::new(DocumentSource(document)))
+            .app_data(Data::new(LatestStatus::default()))
             .app_data(Data::new(replies));
         self.install_operators(config);
         let statuses = Statuses::new(server.original_status_codes);

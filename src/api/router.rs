@@ -3,7 +3,9 @@
 use std::rc::Rc;
 
 use actix_web::{
-    FromRequest, Handler, Responder, Route, guard,
+    FromRequest, Handler, Responder, Route, Scope,
+    dev::ServiceRequest,
+    guard,
     http::Method,
     middleware::from_fn,
     web::{self, ServiceConfig},
@@ -78,49 +80,19 @@ struct Known {
 /// `statuses` is what refused attempts are answered with.
 pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut ServiceConfig) {
     let mut guarded = GUARDED.map(|prefix| (prefix, Some(web::scope(prefix))));
-    for Resource { path, endpoints } in by_path(table) {
-        let methods = Methods::of(&endpoints);
-        let allow = allowed(&endpoints);
-        let statuses = if path == ATTEMPT_PATH {
-            statuses
-        } else {
-            Statuses::Ours
-        };
-        // Express, on which the original runs, takes a trailing slash for the same path. A resource of its own: the router
-        // compares a plain path, but searches in a set of them.
-        let slashed = SLASHED.iter().any(|prefix| path.starts_with(prefix));
-        let paths = [Some(path.to_owned()), slashed.then(|| format!("{path}/"))];
-        for path in paths.into_iter().flatten() {
-            let inside = guarded.iter_mut().find_map(|(prefix, scope)| {
-                let rest = path.strip_prefix(*prefix)?;
-                (path != TOKEN_PATH).then_some((rest, scope))
-            });
-            let inside_path = inside.as_ref().map(|(rest, _)| *rest);
-            let mut resource = web::resource(inside_path.unwrap_or(&path));
-            for endpoint in &endpoints {
-                resource = resource.route((endpoint.route)());
-            }
-            let allow = Rc::clone(&allow);
-            let refuse = move || {
-                let error = ApiError::method_not_allowed(&allow);
-                async move { Err::<&str, _>(error) }
-            };
-            let resource = resource.default_service(web::to(refuse));
-            let counted = methods.clone();
-            let finished = from_fn(move |request: actix_web::dev::ServiceRequest, next| {
-                finish(counted.metrics(request.method()), statuses, request, next)
-            });
-            if let Some((_, scope)) = inside {
-                let methods = methods.clone();
-                let checked = from_fn(move |request: actix_web::dev::ServiceRequest, next| {
-                    access::check(methods.right(request.method()), request, next)
-                });
-                *scope = scope
-                    .take()
-                    .map(|scope| scope.service(resource.wrap(checked).wrap(finished)));
-            } else {
-                config.service(resource.wrap(finished));
-            }
+    let resources: Vec<_> = by_path(table).into_iter().map(Served::new).collect();
+    for resource in &resources {
+        resource.mount(resource.path, statuses, &mut guarded, config);
+    }
+    // Express, on which the original runs, takes a trailing slash for the same path. Resources of their own, and after all others: the
+    // router tries one after the other, and few clients send the slash.
+    for resource in &resources {
+        if SLASHED
+            .iter()
+            .any(|prefix| resource.path.starts_with(prefix))
+        {
+            let path = format!("{}/", resource.path);
+            resource.mount(&path, statuses, &mut guarded, config);
         }
     }
     for scope in guarded.into_iter().filter_map(|(_, scope)| scope) {
@@ -131,6 +103,74 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
     config.default_service(not_found.wrap(from_fn(move |request, next| {
         finish(metrics.clone(), Statuses::Ours, request, next)
     })));
+}
+
+/// A resource with what all its requests need.
+struct Served {
+    path: &'static str,
+    endpoints: Vec<Endpoint>,
+    methods: Methods,
+    /// What the header `Allow` says.
+    allow: Rc<str>,
+}
+
+/// The prefix of guarded paths, and the scope of what is hung up under it so far.
+type Guarded = (&'static str, Option<Scope>);
+
+impl Served {
+    fn new(resource: Resource) -> Self {
+        Self {
+            path: resource.path,
+            methods: Methods::of(&resource.endpoints),
+            allow: allowed(&resource.endpoints),
+            endpoints: resource.endpoints,
+        }
+    }
+
+    /// Hangs it up at a path.
+    fn mount(
+        &self,
+        path: &str,
+        statuses: Statuses,
+        guarded: &mut [Guarded],
+        config: &mut ServiceConfig,
+    ) {
+        let inside = guarded.iter_mut().find_map(|(prefix, scope)| {
+            let rest = path.strip_prefix(*prefix)?;
+            (path != TOKEN_PATH).then_some((rest, scope))
+        });
+        let inside_path = inside.as_ref().map(|(rest, _)| *rest);
+        let mut resource = web::resource(inside_path.unwrap_or(path));
+        for endpoint in &self.endpoints {
+            resource = resource.route((endpoint.route)());
+        }
+        let allow = Rc::clone(&self.allow);
+        let refuse = move || {
+            let error = ApiError::method_not_allowed(&allow);
+            async move { Err::<&str, _>(error) }
+        };
+        let resource = resource.default_service(web::to(refuse));
+        let statuses = if self.path == ATTEMPT_PATH {
+            statuses
+        } else {
+            Statuses::Ours
+        };
+        let methods = self.methods.clone();
+        let finished = from_fn(move |request: ServiceRequest, next| {
+            finish(methods.metrics(request.method()), statuses, request, next)
+        });
+        let Some((_, scope)) = inside else {
+            config.service(resource.wrap(finished));
+            return;
+        };
+        let methods = self.methods.clone();
+        let checked = from_fn(move |request: ServiceRequest, next| {
+            access::check(methods.right(request.method()), request, next)
+        });
+        *scope = scope
+            .take()
+            .map(|scope| scope.service(resource.wrap(checked).wrap(finished)));
+    }
 }
 
 impl Methods {

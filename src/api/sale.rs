@@ -1,6 +1,13 @@
 //! `GET /api/flash-sale/status`.
 
-use actix_web::{HttpResponse, web::Data};
+use std::cell::RefCell;
+
+use actix_web::{
+    HttpResponse,
+    http::header::ContentType,
+    web::{Bytes, Data},
+};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -73,6 +80,26 @@ impl From<SaleView> for SaleBody {
     }
 }
 
+/// The latest answer, which is the same for all requests of one millisecond. Each thread has its own.
+#[derive(Default)]
+pub(super) struct LatestStatus(RefCell<Option<(i64, Bytes)>>);
+
+impl LatestStatus {
+    fn of(&self, now: DateTime<Utc>) -> Option<Bytes> {
+        let latest = self.0.borrow();
+        let (millis, body) = latest.as_ref()?;
+        (*millis == now.timestamp_millis()).then(|| body.clone())
+    }
+
+    fn keep(&self, sale: SaleView) -> Result<Bytes, ApiError> {
+        let millis = sale.now.timestamp_millis();
+        let body = serde_json::to_vec(&Success::new(SaleBody::from(sale)));
+        let body = Bytes::from(body.map_err(|_| ErrorCode::Internal)?);
+        *self.0.borrow_mut() = Some((millis, body.clone()));
+        Ok(body)
+    }
+}
+
 /// The current flash sale with its product and stock.
 ///
 /// Its times are those of the server: `currentTime` lets a page count down without a clock of its own.
@@ -85,42 +112,60 @@ pub async fn status(
     _: Bearer,
     catalog: Data<SaleCatalog>,
     calls: Data<CatalogCalls>,
+    latest: Data<LatestStatus>,
 ) -> Result<HttpResponse, ApiError> {
-    let mut sale = catalog.current();
-    // The first one may have been made a moment ago.
-    if sale.is_none() && calls.read_again().await {
-        sale = catalog.current();
-    }
-    let sale = sale.ok_or(ErrorCode::SaleNotFound)?;
-    Ok(HttpResponse::Ok().json(Success::new(SaleBody::from(sale))))
+    let body = if let Some(body) = latest.of(catalog.now()) {
+        body
+    } else {
+        let mut sale = catalog.current();
+        // The first one may have been made a moment ago.
+        if sale.is_none() && calls.read_again().await {
+            sale = catalog.current();
+        }
+        latest.keep(sale.ok_or(ErrorCode::SaleNotFound)?)?
+    };
+    let json = ContentType::json();
+    Ok(HttpResponse::Ok().content_type(json).body(body))
 }
 
 #[cfg(test)]
 mod tests {
-    use chrono::DateTime;
-
     use super::*;
     use crate::ids::{ProductId, SaleId};
 
-    #[test]
-    fn a_sale_is_shown_as_the_original_shows_it_and_with_its_stock() {
+    fn view(millis: i64) -> SaleView {
         let at = |millis: i64| DateTime::from_timestamp_millis(1_704_067_200_000 + millis).unwrap();
-        let sale = SaleView {
+        SaleView {
             id: SaleId::new(1).unwrap(),
             status: SaleStatus::Active,
             start: at(0),
             end: at(86_399_000),
-            now: at(43_200_007),
+            now: at(millis),
             product: ProductId::new(2).unwrap(),
             product_name: "Phone".to_owned(),
             product_description: "New".to_owned(),
             initial_stock: 10,
             remaining_stock: 3,
-        };
-        let body = serde_json::to_string(&Success::new(SaleBody::from(sale))).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_sale_is_shown_as_the_original_shows_it_and_with_its_stock() {
+        let body = serde_json::to_string(&Success::new(SaleBody::from(view(43_200_007)))).unwrap();
         assert_eq!(
             body,
             r#"{"success":true,"data":{"id":1,"status":"active","startTime":"2024-01-01T00:00:00.000Z","endTime":"2024-01-01T23:59:59.000Z","currentTime":"2024-01-01T12:00:00.007Z","productId":2,"productName":"Phone","productDescription":"New","initialStock":10,"remainingStock":3}}"#
         );
+    }
+
+    #[test]
+    fn an_answer_is_given_again_in_its_millisecond_only() {
+        let latest = LatestStatus::default();
+        assert_eq!(latest.of(view(7).now), None);
+        let body = latest.keep(view(7)).unwrap();
+        let same = view(7).now + chrono::TimeDelta::microseconds(999);
+        assert_eq!(latest.of(same), Some(body));
+        assert_eq!(latest.of(view(8).now), None);
+        assert_eq!(latest.of(view(6).now), None);
     }
 }

@@ -142,9 +142,11 @@ const ORDER: &[ErrorCode] = &[
     Unavailable,
 ];
 
-/// What the API answers. The router looks from the top: what comes by the thousand is first.
+/// What the API answers. The router looks from the top: what comes by the thousand is first, and a path without parameters before
+/// those that the router searches.
 pub(super) fn api() -> Vec<Endpoint> {
     let mut table = vec![
+        get("sale_status", "/api/flash-sale/status", SALE, sale::status),
         post("attempt", ATTEMPT_PATH, ATTEMPT, orders::attempt).mostly_refused(),
         get(
             "order_status",
@@ -152,7 +154,6 @@ pub(super) fn api() -> Vec<Endpoint> {
             ORDER,
             orders::status,
         ),
-        get("sale_status", "/api/flash-sale/status", SALE, sale::status),
         get("sales", "/api/flash-sales", &[], public::sales),
         get("time", "/api/time", &[], public::time),
         post("login", "/api/auth/login", LOGIN, accounts::login),

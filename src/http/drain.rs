@@ -71,6 +71,13 @@ impl ConnectionRequests {
     }
 }
 
+impl RequestGuard {
+    /// Whether the request's connection is cut off: [`ConnectionRequests::cut_off`].
+    pub(super) fn is_cut_off(&self) -> bool {
+        self.0.is_cut_off()
+    }
+}
+
 impl Drop for RequestGuard {
     fn drop(&mut self) {
         let ConnectionRequests(counts) = &self.0;

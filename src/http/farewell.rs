@@ -67,7 +67,7 @@ fn serialize(code: ErrorCode) -> Vec<u8> {
     if let Some(secs) = code.retry_after_secs() {
         lines.push(format!("retry-after: {secs}"));
     }
-    for (name, value) in SECURITY_HEADERS {
+    for (name, value) in &SECURITY_HEADERS {
         lines.push(format!("{name}: {}", value.to_str().unwrap_or_default()));
     }
     format!("{}\r\n\r\n{body}", lines.join("\r\n")).into_bytes()

@@ -22,7 +22,7 @@ use percent_encoding::percent_decode_str;
 
 use super::{
     ApiError, ErrorCode,
-    drain::{ConnectionRequests, Draining},
+    drain::{ConnectionRequests, Draining, RequestGuard},
     error::wants_problem,
     identity,
     statuses::Statuses,
@@ -31,7 +31,7 @@ use crate::telemetry::{Span, metric};
 
 /// Headers that every response has, unless it sets them itself. They forbid browsers to guess content types, to show the response
 /// in a frame, to run scripts, to send its address as a referrer, and to store it. HSTS is up to the proxy that terminates TLS.
-pub(super) const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+pub(super) static SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
     (
@@ -173,7 +173,7 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let requests = request.request().conn_data::<ConnectionRequests>();
-    let requests = requests.map(|requests| (requests.clone(), requests.begin()));
+    let under_way = requests.map(ConnectionRequests::begin);
     let identity = identity::of_request(request.headers());
     let answer = async {
         let answer = if is_canonical(request.path()) {
@@ -187,25 +187,29 @@ pub(super) async fn finish_outermost<B: MessageBody + 'static>(
     };
     let mut answer = identity.clone().run(answer).await?;
     // In both cases the server reads no further request of this connection, so the client must not send one.
-    let is_cut_off = requests
-        .as_ref()
-        .is_some_and(|(requests, _)| requests.is_cut_off());
+    let is_cut_off = under_way.as_ref().is_some_and(RequestGuard::is_cut_off);
     if is_cut_off || draining.has_begun() {
         let head = answer.response_mut().head_mut();
         head.set_connection_type(ConnectionType::Close);
     }
     let headers = answer.headers_mut();
-    identity::write(headers, &identity);
     add_security_headers(headers);
+    identity::write(headers, &identity);
     Ok(answer)
 }
 
-/// Most answers have none of them, and few headers altogether: they are looked through once.
+/// Most answers have none of them, and few headers altogether: they are gone through once.
 fn add_security_headers(headers: &mut HeaderMap) {
-    let is_there = SECURITY_HEADERS.map(|(wanted, _)| headers.keys().any(|name| *name == wanted));
-    for ((name, value), is_there) in SECURITY_HEADERS.into_iter().zip(is_there) {
+    let mut is_there = [false; SECURITY_HEADERS.len()];
+    for name in headers.keys() {
+        let mut known = SECURITY_HEADERS.iter().zip(&mut is_there);
+        if let Some((_, is_there)) = known.find(|((known, _), _)| known == name) {
+            *is_there = true;
+        }
+    }
+    for ((name, value), is_there) in SECURITY_HEADERS.iter().zip(is_there) {
         if !is_there {
-            headers.insert(name, value);
+            headers.insert(name.clone(), value.clone());
         }
     }
 }

@@ -17,21 +17,20 @@ pub(super) fn of_request(headers: &HeaderMap) -> RequestContext {
 
 /// Adds the ids to an answer.
 pub(super) fn write(headers: &mut HeaderMap, request: &RequestContext) {
-    let span = request.span;
+    let traceparent = request.span.traceparent();
     let id = match request.own_id() {
         Some(id) => HeaderValue::from_str(id),
-        None => HeaderValue::from_bytes(&span.trace.digits()),
+        None => HeaderValue::from_bytes(SpanContext::trace_digits(&traceparent)),
     };
-    let traceparent = HeaderValue::from_bytes(&span.traceparent());
     // Ids have no character that a header must not have.
-    if let (Ok(id), Ok(traceparent)) = (id, traceparent) {
+    if let (Ok(id), Ok(traceparent)) = (id, HeaderValue::from_bytes(&traceparent)) {
         headers.insert(REQUEST_ID, id);
         headers.insert(TRACEPARENT, traceparent);
     }
 }
 
 fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let first = headers.get(name)?;
     let mut all = headers.get_all(name);
-    (all.next().is_some() && all.next().is_none()).then(|| first.as_bytes())
+    let only = all.next()?;
+    all.next().is_none().then(|| only.as_bytes())
 }

@@ -142,7 +142,7 @@ impl Purchase {
             })
             .map_err(|_| Refusal::Busy)?;
         // A task that dies takes the process with it; the attempt is found in the gate.
-        let outcome = match tokio::time::timeout(LONGEST_ANSWER, answered).await {
+        let outcome = match tokio::time::timeout_at(since + LONGEST_ANSWER, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         };

@@ -18,7 +18,7 @@ use crate::{
 /// How often the clocks are compared.
 const INTERVAL: Duration = Duration::from_secs(1);
 /// How old a comparison may be for this node to refuse by it. Without one the gate is asked.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: TimeDelta = TimeDelta::seconds(5);
 /// A comparison that took longer says too little: the gate's time is known to half of it, which must be well below the
 /// margin around a sale's window (1 s).
 const LONGEST_QUESTION: Duration = Duration::from_millis(500);
@@ -64,7 +64,7 @@ impl GateClock {
         let last = self.last()?;
         let passed = last.passed();
         let moved = self.machine.now() - last.machine - passed;
-        let counts = last.at.elapsed() <= FRESH && moved.abs() <= LONGEST_JUMP;
+        let counts = passed <= FRESH && moved.abs() <= LONGEST_JUMP;
         counts.then(|| last.gate + passed)
     }
 

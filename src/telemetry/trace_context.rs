@@ -40,14 +40,6 @@ impl TraceId {
         let low = self.0 as u64;
         low
     }
-
-    /// The id as 32 digits.
-    #[must_use]
-    pub fn digits(self) -> [u8; 32] {
-        let mut digits = [0; 32];
-        write_hex(&self.0.to_be_bytes(), &mut digits);
-        digits
-    }
 }
 
 impl SpanId {
@@ -117,6 +109,12 @@ impl SpanContext {
         }
         header
     }
+
+    /// The digits of the trace's id in a [`traceparent`](Self::traceparent).
+    #[must_use]
+    pub fn trace_digits(traceparent: &[u8; LENGTH]) -> &[u8] {
+        traceparent.get(3..35).unwrap_or_default()
+    }
 }
 
 /// A number of lowercase hexadecimal digits.
@@ -156,7 +154,8 @@ mod tests {
             context.trace.to_string(),
             "0af7651916cd43dd8448eb211c80319c"
         );
-        assert_eq!(context.trace.digits(), *b"0af7651916cd43dd8448eb211c80319c");
+        let digits = SpanContext::trace_digits(&context.traceparent()).to_vec();
+        assert_eq!(digits, b"0af7651916cd43dd8448eb211c80319c");
         assert_eq!(context.span.to_string(), "b7ad6b7169203331");
         assert!(context.is_sampled);
         assert_eq!(context.traceparent(), HEADER.as_bytes());

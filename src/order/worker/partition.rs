@@ -424,9 +424,13 @@ fn proven_account(record: &LogRecord) -> Option<UserId> {
         .map(|attempt| attempt.user)
 }
 
+/// Looks a counter up once for each outcome, not for each attempt.
 fn count(settlements: &[Settlement]) {
+    let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     for settlement in settlements {
-        let outcome = trace::word(settlement.outcome);
-        counter!(metric::SETTLED, "outcome" => outcome).increment(1);
+        *counts.entry(trace::word(settlement.outcome)).or_default() += 1;
+    }
+    for (outcome, count) in counts {
+        counter!(metric::SETTLED, "outcome" => outcome).increment(count);
     }
 }
