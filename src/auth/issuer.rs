@@ -65,6 +65,9 @@ pub enum IssuerRefusal {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    /// A text (RFC 7519, 4.1.1): the JWT library would take a list that has the right name among others.
+    #[serde(rename = "iss")]
+    _issuer: String,
 }
 
 impl Issuer {

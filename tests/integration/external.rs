@@ -114,6 +114,13 @@ fn not_signed_for_us(keys: &[SigningKey; 3]) -> Vec<(&'static str, String)> {
         ),
         ("no issuer", signed(&without("iss"))),
         (
+            "a list of issuers",
+            signed(&with(
+                "iss",
+                json!([claims("victim")["iss"], "https://accounts.other.example"]),
+            )),
+        ),
+        (
             "another audience",
             signed(&with("aud", json!("another service"))),
         ),

@@ -7,7 +7,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::get_current_timestamp;
 use ring::hmac::{self, HMAC_SHA256};
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
 use super::Identity;
 use crate::port::{Role, Scopes};
@@ -33,10 +33,15 @@ struct Claims<'a> {
     role: Role,
     iat: i64,
     exp: u64,
-    #[serde(borrow)]
+    #[serde(default, borrow, deserialize_with = "present")]
     lid: Option<&'a str>,
     #[serde(default)]
     scope: Scopes,
+}
+
+/// The text of a claim that is there: an absent one is `None`, and `null` is none of ours.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de str>, D::Error> {
+    <&str>::deserialize(deserializer).map(Some)
 }
 
 impl IssuedTokens {
@@ -61,7 +66,12 @@ impl IssuedTokens {
         let length = BASE64_URL_SAFE_NO_PAD
             .decode_slice(claims, &mut decoded)
             .ok()?;
-        let claims: Claims = serde_json::from_slice(decoded.get(..length)?).ok()?;
+        let claims = decoded.get(..length)?;
+        // serde would take a list of the values, too.
+        if claims.first() != Some(&b'{') {
+            return None;
+        }
+        let claims: Claims = serde_json::from_slice(claims).ok()?;
         // A token is no longer good in the very second it names.
         if claims.exp <= get_current_timestamp() {
             return None;
