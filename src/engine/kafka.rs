@@ -26,7 +26,10 @@ use std::{
 
 use async_trait::async_trait;
 use futures::future::{join_all, try_join_all};
-use rskafka::client::partition::{Compression, OffsetAt};
+use rskafka::{
+    client::partition::{Compression, OffsetAt},
+    record::RecordAndOffset,
+};
 
 pub use connect_error::ConnectError;
 pub use events::KafkaEvents;
@@ -50,6 +53,8 @@ use session::{Sessions, retry_pause};
 const READ_WAIT: Duration = Duration::from_millis(500);
 /// Largest number of bytes that one read asks for. A record of this service has about 250 bytes.
 const READ_BYTES: i32 = 1 << 20;
+/// Bytes of a read of one record: brokers send whole batches, and at least one.
+const ONE_RECORD: i32 = 2;
 /// Maximum number of tries of one append while none of them can have written the records. Once the outcome of a try is in
 /// doubt, further tries follow until the append timeout or a permanent error, because one success removes the doubt.
 const APPEND_TRIES: u32 = 4;
@@ -215,15 +220,7 @@ impl KafkaLog {
     }
 
     async fn fetch(&self, partition: Partition, from: Offset) -> Result<LogBatch, Failure> {
-        let deadline = Instant::now() + READ_WAIT + self.append_timeout;
-        #[allow(clippy::cast_possible_truncation)] // 500 ms
-        let wait = READ_WAIT.as_millis() as i32;
-        let (records, end) = self
-            .reads
-            .with(&self.topic, partition.0, deadline, |client| async move {
-                client.fetch_records(from.0, 1..READ_BYTES, wait).await
-            })
-            .await?;
+        let (records, end) = self.fetch_records(partition, from, READ_BYTES).await?;
         let next = records.last().map_or(from, |last| Offset(last.offset + 1));
         let ours = self.ledger.tag();
         let records = records
@@ -235,6 +232,24 @@ impl KafkaLog {
             next,
             end: Offset(end),
         })
+    }
+
+    /// Fetches records of about so many bytes, and at least what was appended together with the first; returns the partition's end,
+    /// too.
+    async fn fetch_records(
+        &self,
+        partition: Partition,
+        from: Offset,
+        bytes: i32,
+    ) -> Result<(Vec<RecordAndOffset>, i64), Failure> {
+        let deadline = Instant::now() + READ_WAIT + self.append_timeout;
+        #[allow(clippy::cast_possible_truncation)] // 500 ms
+        let wait = READ_WAIT.as_millis() as i32;
+        self.reads
+            .with(&self.topic, partition.0, deadline, |client| async move {
+                client.fetch_records(from.0, 1..bytes, wait).await
+            })
+            .await
     }
 
     /// Handles an offset below the end at which the broker returned no record: a transaction marker, or a record that
@@ -346,6 +361,22 @@ impl AttemptLog for KafkaLog {
         }
     }
 
+    async fn record_at(
+        &self,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<LogRecord>, LogError> {
+        match self.fetch_records(partition, offset, ONE_RECORD).await {
+            Ok((records, _)) => {
+                let first = records.into_iter().next();
+                let found = first.filter(|found| found.offset == offset.0);
+                Ok(found.map(|found| log_record(found, self.ledger.tag())))
+            }
+            Err(Failure::OutOfRange) => Ok(None),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
     async fn earliest(&self, partition: Partition) -> Result<Offset, LogError> {
         self.offset(partition, OffsetAt::Earliest).await
     }
@@ -384,7 +415,7 @@ impl AttemptLog for KafkaLog {
     }
 }
 
-fn log_record(found: rskafka::record::RecordAndOffset, ours: Option<LedgerTag>) -> LogRecord {
+fn log_record(found: RecordAndOffset, ours: Option<LedgerTag>) -> LogRecord {
     let (entry, is_of_ledger, raw) = message::read(found.record, ours);
     LogRecord {
         offset: Offset(found.offset),

@@ -65,6 +65,22 @@ pub trait AttemptLog: LogEnds {
     /// Reads on from an offset; waits a short while for records when there are none yet, then answers with none.
     async fn read(&self, partition: Partition, from: Offset) -> Result<LogBatch, LogError>;
 
+    /// The record at an offset; `None` if it is not there any more, or not yet.
+    async fn record_at(
+        &self,
+        partition: Partition,
+        offset: Offset,
+    ) -> Result<Option<LogRecord>, LogError> {
+        match self.read(partition, offset).await {
+            Ok(batch) => {
+                let first = batch.records.into_iter().next();
+                Ok(first.filter(|record| record.offset == offset))
+            }
+            Err(LogError::OutOfRange { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The first offset that is still there.
     async fn earliest(&self, partition: Partition) -> Result<Offset, LogError>;
 

@@ -171,14 +171,11 @@ impl PartitionReader {
             return Ok(false);
         };
         let before = Offset(self.next.0 - 1);
-        match self.engines.log.read(self.position.partition, before).await {
-            Ok(batch) => Ok(batch.records.first().is_some_and(|record| {
-                record.offset == before && attempt(record).is_some_and(|attempt| attempt.id != last)
-            })),
-            // Retention deleted that record, or the log ends before it. Reading at `next` tells which.
-            Err(LogError::OutOfRange { .. }) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        // Without it, it was removed, or the log ends before it. Reading at `next` tells which.
+        let log = &self.engines.log;
+        let record = log.record_at(self.position.partition, before).await?;
+        let attempt = record.as_ref().and_then(attempt);
+        Ok(attempt.is_some_and(|attempt| attempt.id != last))
     }
 
     async fn start_over(&mut self) -> Result<(), StepError> {
