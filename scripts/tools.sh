@@ -57,8 +57,7 @@ wanted="${PYPI[*]} cargo-machete==$CARGO_MACHETE"
 if [ "$(cat "$DIR/installed" 2>/dev/null)" != "$wanted" ]; then
     rm -rf "${DIR:?}"/{pypi,bin,installed}
     say "installing $wanted"
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
-        --target "$DIR/pypi" "${PYPI[@]}"
+    pip_install "$DIR/pypi" "${PYPI[@]}"
     # Its own target folder stays: a newer version builds on it.
     CARGO_TARGET_DIR=$DIR/build cargo install --quiet --locked --root "$DIR/cargo" --version $CARGO_MACHETE cargo-machete
     mkdir "$DIR/bin"

@@ -10,6 +10,7 @@ pub mod kafka;
 mod key_standing;
 pub mod migration;
 pub mod movement;
+mod number;
 mod outcome;
 pub mod postgres;
 mod prepared;

@@ -45,7 +45,6 @@ fi
 if ! cmp -s $HERE/requirements.txt "$DIR/python.installed"; then
     say "installing Schemathesis"
     rm -rf "$DIR"/python "$DIR"/*.installed
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: \
-        --target "$DIR/python" -r $HERE/requirements.txt
+    pip_install "$DIR/python" -r $HERE/requirements.txt
     cp $HERE/requirements.txt "$DIR/python.installed"
 fi

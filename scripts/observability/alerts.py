@@ -11,8 +11,9 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
-from system import PASSWORD, Processes, Prometheus, Servers, http, rules, wait_for
+from system import PASSWORD, Prometheus, http, on_servers, rules, wait_for
 
 # The shortened rules: what stands in rules.yml, and what takes its place.
 SHORTER = [(r"for: \w+", "for: 2s"), (r"(increase.*)\[15m\]", r"\1[30s]"), (r"\[[15]m\]", "[10s]"), (r"sum > 10000", "sum > 10")]
@@ -31,31 +32,34 @@ LEFT_OUT = {
 class Faults:
     """Each method named as an alert causes its fault, and `mend` ends it."""
 
-    def __init__(self, processes, system):
-        self.processes, self.system, self.api = processes, system, system.api
+    def __init__(self, system):
+        self.processes, self.system, self.api = system.processes, system, system.api
         self.tokens = [system.api.register(f"shopper{number}") for number in range(60)]
-        self.pressing = None
+        self.mended = None
         self.streams = []
 
-    def press(self, tokens, pause=0.05):
-        """Presses in the background until `mend`."""
-        stop = threading.Event()
-        self.pressing = stop
+    def repeat(self, *requests, pause=0.0):
+        """Sends each of these again and again in a thread of its own until `mend`, with a pause in seconds, whatever the answers are."""
+        stop = self.mended = threading.Event()
 
-        def run(token):
+        def run(request):
             while not stop.is_set():
                 try:
-                    self.api.attempt(token, timeout=20)
+                    request()
                 except OSError:
                     pass
                 stop.wait(pause)
 
-        for token in tokens:
-            threading.Thread(target=run, args=(token,), daemon=True).start()
+        for request in requests:
+            threading.Thread(target=run, args=(request,), daemon=True).start()
+
+    def press(self, tokens):
+        """Presses in the background until `mend`."""
+        self.repeat(*(partial(self.api.attempt, token, timeout=20) for token in tokens), pause=0.05)
 
     def mend(self):
-        if self.pressing:
-            self.pressing.set()
+        if self.mended:
+            self.mended.set()
         for stream in self.streams:
             stream.close()
         self.streams.clear()
@@ -74,28 +78,12 @@ class Faults:
         # MAX_LISTENERS is 2.
         for token in self.tokens[:2]:
             self.streams.append(self.api.listen(token))
-        stop = self.pressing = threading.Event()
-
-        def ask():
-            while not stop.is_set():
-                http("GET", f"{self.api.url}/api/orders/events", token=self.tokens[3], headers={"Accept": "text/event-stream"})
-                stop.wait(0.5)
-
-        threading.Thread(target=ask, daemon=True).start()
+        events, headers = f"{self.api.url}/api/orders/events", {"Accept": "text/event-stream"}
+        self.repeat(partial(http, "GET", events, token=self.tokens[3], headers=headers), pause=0.5)
 
     def FlashsalePasswordQueueFull(self):
         # One thread, four places.
-        stop = self.pressing = threading.Event()
-
-        def log_in():
-            while not stop.is_set():
-                try:
-                    self.api.login("shopper0", PASSWORD + "?")
-                except OSError:
-                    pass
-
-        for _ in range(12):
-            threading.Thread(target=log_in, daemon=True).start()
+        self.repeat(*[partial(self.api.login, "shopper0", PASSWORD + "?")] * 12)
 
     def FlashsaleFileDescriptors(self):
         used = len(subprocess.run(["ls", f"/proc/{self.system.serving.pid}/fd"], capture_output=True, text=True, check=True).stdout.split())
@@ -103,19 +91,9 @@ class Faults:
         self.streams += [socket.create_connection(("127.0.0.1", self.system.api_port)) for _ in range(4)]
 
     def FlashsalePostgresPoolExhausted(self):
-        # POSTGRES_POOL_SIZE is 2; registrations need it.
+        # POSTGRES_POOL_SIZE is 2; logins need it.
         self.system.postgres.delay = 1.0
-        stop = self.pressing = threading.Event()
-
-        def register(number):
-            while not stop.is_set():
-                try:
-                    self.api.login(f"shopper{number}")
-                except OSError:
-                    pass
-
-        for number in range(4, 8):
-            threading.Thread(target=register, args=(number,), daemon=True).start()
+        self.repeat(*(partial(self.api.login, f"shopper{number}") for number in range(4, 8)))
 
     def FlashsaleAttemptsSlow(self):
         self.system.redis.delay = 1.2
@@ -190,15 +168,12 @@ def main(words):
     missing = [name for name in names if name not in LEFT_OUT and not hasattr(Faults, name)]
     assert not missing, f"neither fired nor left out: {missing}"
     chosen = [name for name in names if hasattr(Faults, name) and (not words or any(word in name for word in words))]
-    processes, system, failed = Processes("alerts"), None, []
-    try:
-        system = Servers(processes, stock=1000, MAX_LISTENERS=2, PASSWORD_THREADS=1, PASSWORD_QUEUE=4, PASSWORD_MEMORY_KIB=19456, PASSWORD_PASSES=4,
-                         POSTGRES_POOL_SIZE=2, SETTLEMENT_LAG_SECS=0,
-                         POSTGRES_POOL_TIMEOUT_MS=20000)
-        system.work()
-        system.serve()
-        prometheus = Prometheus(processes, system.targets(), shortened())
-        faults = Faults(processes, system)
+    failed = []
+    limits = {"MAX_LISTENERS": 2, "PASSWORD_THREADS": 1, "PASSWORD_QUEUE": 4, "PASSWORD_MEMORY_KIB": 19456, "PASSWORD_PASSES": 4,
+              "POSTGRES_POOL_SIZE": 2, "SETTLEMENT_LAG_SECS": 0, "POSTGRES_POOL_TIMEOUT_MS": 20000}
+    with on_servers("alerts", stock=1000, **limits) as system:
+        prometheus = Prometheus(system.processes, system.targets(), shortened())
+        faults = Faults(system)
         for name in chosen:
             wait_for(f"{name} is quiet", lambda name=name: name not in prometheus.firing(), 60)
             begun = time.monotonic()
@@ -210,10 +185,6 @@ def main(words):
                 failed.append(str(problem))
                 print(f"{problem}", flush=True)
             faults.mend()
-    finally:
-        processes.stop_all()
-        if system:
-            system.remove()
     for name, reason in LEFT_OUT.items():
         print(f"{name}: not fired here: {reason}")
     if failed:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from system import OUT, PASSWORD, PROGRAM, ROOT, Api, Processes, Prometheus, Servers, free_port, http, rules, settings, wait_for
+from system import PASSWORD, ROOT, Prometheus, embedded, http, on_servers, rules, wait_for
 
 # What the embedded system does not have.
 NOT_EMBEDDED = ("flashsale_postgres_", "flashsale_log_partitions")
@@ -63,43 +63,26 @@ def ask(prometheus, system, missing=()):
     print(f"{system}: {len(wanted)} queries of dashboard and rules have data")
 
 
-def on_servers():
-    processes = Processes("servers")
-    system = None
-    try:
-        system = Servers(processes)
-        system.work()
-        system.serve()
-        prometheus = Prometheus(processes, system.targets(), rules())
+def check_servers():
+    with on_servers("servers") as system:
+        prometheus = Prometheus(system.processes, system.targets(), rules())
         listening = use(system.api, 8)
         ask(prometheus, "servers")
         check_metrics("serve", system.api.url)
         check_metrics("work", f"http://127.0.0.1:{system.worker_port}")
         listening.close()
-    finally:
-        processes.stop_all()
-        if system:
-            system.remove()
 
 
-def embedded():
-    processes = Processes("embedded")
-    try:
-        port = free_port()
-        env = settings(PORT=port, FLASH_SALE_TOTAL_STOCK=5, FLASHSALE_DATA_DIR=os.path.join(OUT, "embedded", "data"))
-        processes.start("serve", [PROGRAM, "serve", "--embedded"], env)
-        api = Api(f"http://127.0.0.1:{port}")
-        wait_for("serve --embedded", api.ready)
-        prometheus = Prometheus(processes, {"flashsale": f"127.0.0.1:{port}"}, rules())
-        listening = use(api, 8)
+def check_embedded():
+    with embedded("embedded", stock=5) as system:
+        prometheus = Prometheus(system.processes, system.targets(), rules())
+        listening = use(system.api, 8)
         ask(prometheus, "embedded", NOT_EMBEDDED)
-        check_metrics("serve --embedded", api.url)
+        check_metrics("serve --embedded", system.api.url)
         listening.close()
-    finally:
-        processes.stop_all()
 
 
 if __name__ == "__main__":
-    embedded()
+    check_embedded()
     if "--embedded-only" not in sys.argv:
-        on_servers()
+        check_servers()

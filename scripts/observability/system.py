@@ -1,9 +1,11 @@
-"""A flashsale on servers, with a database, a topic and a Redis of its own, watched by a Prometheus: for check.py and alerts.py.
+"""A flashsale on servers, with a database, a topic and a Redis of its own, watched by a Prometheus, and an embedded one: for check.py, trace.py and
+alerts.py.
 
 PostgreSQL and Kafka are those of scripts/services.sh; PostgreSQL and Redis are reached through proxies that can be cut or slowed down, so
 that no other user of the servers notices a fault.
 """
 
+import contextlib
 import json
 import os
 import select
@@ -252,6 +254,46 @@ class Servers:
     def remove(self):
         """The database. A topic goes with its Kafka."""
         self.psql(f'DROP DATABASE IF EXISTS "{self.mark}" WITH (FORCE)', "postgres")
+
+
+class Embedded:
+    """serve --embedded, in one process."""
+
+    def __init__(self, processes, stock, **more):
+        self.processes = processes
+        self.port = free_port()
+        self.api = Api(f"http://127.0.0.1:{self.port}")
+        env = settings(PORT=self.port, FLASH_SALE_TOTAL_STOCK=stock, FLASHSALE_DATA_DIR=os.path.join(processes.folder, "data"), **more)
+        self.serving = processes.start("serve", [PROGRAM, "serve", "--embedded"], env)
+        wait_for("serve --embedded", self.api.ready)
+
+    def targets(self):
+        return {"flashsale": f"127.0.0.1:{self.port}"}
+
+
+@contextlib.contextmanager
+def on_servers(name, **more):
+    """Servers with a worker and an API node. All of it is gone when the block is left."""
+    processes, system = Processes(name), None
+    try:
+        system = Servers(processes, **more)
+        system.work()
+        system.serve()
+        yield system
+    finally:
+        processes.stop_all()
+        if system:
+            system.remove()
+
+
+@contextlib.contextmanager
+def embedded(name, **more):
+    """An embedded system. It is stopped when the block is left."""
+    processes = Processes(name)
+    try:
+        yield Embedded(processes, **more)
+    finally:
+        processes.stop_all()
 
 
 class Prometheus:

@@ -8,7 +8,7 @@ import re
 import threading
 import time
 
-from system import OUT, PROGRAM, ROOT, Api, Processes, Servers, free_port, http as ask, settings, wait_for
+from system import ROOT, embedded, http as ask, on_servers, wait_for
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 
@@ -146,12 +146,13 @@ def log_in_badly(api):
     return {"login-1", headers["x-request-id"]}
 
 
-def on_servers():
-    processes, collector, system = Processes("trace-servers"), Collector(), None
-    try:
-        system = Servers(processes, stock=1, OTLP_ENDPOINT=collector.url, TRACE_SAMPLE_RATIO="0", LOG_FORMAT="json", LOG_LEVEL="flashsale=debug,info")
-        system.work()
-        system.serve()
+def tracing(collector):
+    return {"OTLP_ENDPOINT": collector.url, "TRACE_SAMPLE_RATIO": "0", "LOG_FORMAT": "json", "LOG_LEVEL": "flashsale=debug,info"}
+
+
+def check_servers():
+    collector = Collector()
+    with on_servers("trace-servers", stock=1, **tracing(collector)) as system:
         wait_for("the sale", lambda: sale_is_open(system.api), 30)
         check_trace("servers", collector, system.api, ("api", "worker"))
         wanted = log_in_badly(system.api)
@@ -160,30 +161,18 @@ def on_servers():
         time.sleep(2)
         system.redis.mend()
         for child in (system.serving, system.working):
-            processes.stop(child)
-        check_logs(processes, wanted)
-    finally:
-        processes.stop_all()
-        if system:
-            system.remove()
+            system.processes.stop(child)
+        check_logs(system.processes, wanted)
 
 
-def embedded():
-    processes, collector = Processes("trace-embedded"), Collector()
-    try:
-        port = free_port()
-        env = settings(PORT=port, FLASH_SALE_TOTAL_STOCK=1, FLASHSALE_DATA_DIR=os.path.join(OUT, "trace-embedded", "data"),
-                       OTLP_ENDPOINT=collector.url, TRACE_SAMPLE_RATIO="0", LOG_FORMAT="json", LOG_LEVEL="flashsale=debug,info")
-        child = processes.start("serve", [PROGRAM, "serve", "--embedded"], env)
-        api = Api(f"http://127.0.0.1:{port}")
-        wait_for("serve --embedded", api.ready)
-        wait_for("the sale", lambda: sale_is_open(api), 30)
-        check_trace("embedded", collector, api, ("embedded", "embedded"))
-        wanted = log_in_badly(api)
-        processes.stop(child)
-        check_logs(processes, wanted)
-    finally:
-        processes.stop_all()
+def check_embedded():
+    collector = Collector()
+    with embedded("trace-embedded", stock=1, **tracing(collector)) as system:
+        wait_for("the sale", lambda: sale_is_open(system.api), 30)
+        check_trace("embedded", collector, system.api, ("embedded", "embedded"))
+        wanted = log_in_badly(system.api)
+        system.processes.stop(system.serving)
+        check_logs(system.processes, wanted)
 
 
 def sale_is_open(api):
@@ -192,5 +181,5 @@ def sale_is_open(api):
 
 
 if __name__ == "__main__":
-    embedded()
-    on_servers()
+    check_embedded()
+    check_servers()

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # sourced by scripts/services.sh, which sets and reads the shared variables
-# Installing what is missing, with Debian's packages.
+# Installing what is missing, with Debian's packages and those of PyPI.
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
@@ -29,4 +29,11 @@ install_packages() {
         tail -n 5 "$log" >&2
         fail "these packages could not be installed: $*"
     }
+}
+
+# Installs packages of PyPI into a folder: pinned by the caller, without what they depend on, nothing built.
+pip_install() {
+    local folder=$1
+    shift
+    python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --only-binary :all: --target "$folder" "$@"
 }

@@ -27,11 +27,11 @@ use super::{
     router::{Endpoint, get, on, post},
 };
 use crate::http::ErrorCode::{
-    self, BadRequest, BelowSold, BodyTooLarge, Busy, Forbidden, IdempotencyKeyReused, Internal,
-    InvalidId, InvalidJson, NotAllowed, NotFound, OutcomeUnknown, OverlappingSale,
-    PreconditionRequired, RequestInProgress, RequestTimeout, SkuTaken, Stale, TokenExpired,
-    TokenInvalid, TokenMissing, TooManyRequests, Unavailable, UnsupportedMediaType, UsernameTaken,
-    ValidationFailed,
+    self, BadRequest, BelowSold, BodyTooLarge, Busy, EventsAhead, EventsGone, Forbidden,
+    IdempotencyKeyReused, Internal, InvalidId, InvalidJson, NotAllowed, NotFound, OutcomeUnknown,
+    OverlappingSale, PreconditionRequired, RequestInProgress, RequestTimeout, SaleNotFound,
+    SkuTaken, Stale, TokenExpired, TokenInvalid, TokenMissing, TooManyRequests, Unavailable,
+    UnsupportedMediaType, UsernameTaken, ValidationFailed,
 };
 
 /// Joins lists of errors.
@@ -98,6 +98,10 @@ errors!(CHANGE_WEBHOOK:
     InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, RequestTimeout, BodyTooLarge, UnsupportedMediaType,
     TooManyRequests, Internal, OutcomeUnknown, Busy,
 );
+errors!(REPLAY_WEBHOOK:
+    InvalidId, InvalidJson, ValidationFailed, BadRequest, NotFound, SaleNotFound, RequestTimeout, EventsAhead, EventsGone,
+    BodyTooLarge, UnsupportedMediaType, TooManyRequests, Internal, OutcomeUnknown, Busy,
+);
 
 const PRODUCTS: &str = "/api/admin/products";
 const PRODUCT: &str = "/api/admin/products/{productId}";
@@ -142,7 +146,7 @@ pub(super) fn table() -> Vec<Endpoint> {
         post("admin_add_webhook", WEBHOOKS_PATH, ADD_WEBHOOK, webhooks::add).needs(Change),
         on(Method::DELETE, "admin_remove_webhook", "/api/admin/webhooks/{webhookId}", CHANGE_WEBHOOK, webhooks::remove).needs(Change),
         post("admin_rotate_webhook", "/api/admin/webhooks/{webhookId}/rotate", CHANGE_WEBHOOK, webhooks::rotate).needs(Change),
-        post("admin_replay_webhook", "/api/admin/webhooks/{webhookId}/replay", CHANGE_WEBHOOK, webhooks::replay).needs(Change),
+        post("admin_replay_webhook", "/api/admin/webhooks/{webhookId}/replay", REPLAY_WEBHOOK, webhooks::replay).needs(Change),
         get("admin_deliveries", "/api/admin/webhooks/{webhookId}/deliveries", LIST_OF_SALE, webhooks::deliveries).needs(Read),
         get("admin_actions", "/api/admin/actions", LIST, actions::list).needs(Read),
         get("admin_dead_letters", "/api/admin/dead-letters", LIST, dead_letters::list).needs(Read),

@@ -182,6 +182,7 @@ impl From<WebhookError> for ApiError {
             }
             WebhookError::TooMany => Self::saying(ErrorCode::NotAllowed, error.to_string()),
             WebhookError::Missing => Self::saying(ErrorCode::NotFound, error.to_string()),
+            WebhookError::Events(error) => error.into(),
             WebhookError::NoRandomness(_) => {
                 tracing::error!(%error, "no secret was made");
                 ErrorCode::Internal.into()

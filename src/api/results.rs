@@ -15,7 +15,7 @@ use crate::{
     push::{NotRead, ResultFeed, ShopperState},
 };
 
-/// `Retry-After` for a shopper who has too many readings under way.
+/// `Retry-After` when too many reads of one shopper's results run at once.
 const TOO_MANY: Duration = Duration::from_secs(2);
 
 /// A shopper's results.

@@ -216,7 +216,12 @@ impl ExternalIdentities for Accounts {
         broken()
     }
 
-    async fn add_external(&self, _: &str, _: &[String], _: i64) -> Result<(), LedgerError> {
+    async fn add_external(
+        &self,
+        _: &str,
+        _: &[String],
+        _: i64,
+    ) -> Result<Vec<ExternalAccount>, LedgerError> {
         broken()
     }
 }
@@ -225,6 +230,10 @@ impl ExternalIdentities for Accounts {
 #[async_trait]
 impl ServiceAccounts for Accounts {
     async fn service_account(&self, _: &str) -> Result<Option<ServiceAccount>, LedgerError> {
+        broken()
+    }
+
+    async fn service_account_of(&self, _: UserId) -> Result<Option<ServiceAccount>, LedgerError> {
         broken()
     }
 

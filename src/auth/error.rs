@@ -23,7 +23,7 @@ pub enum AuthError {
     KnownPassword,
     #[error("the reset token is unknown, used or expired")]
     ResetTokenInvalid,
-    /// No such service account, not its secret, or it is disabled: nobody is told which.
+    /// The client id is unknown, the secret is wrong, or the account is disabled. The answer does not say which.
     #[error("the client id or the client secret is wrong")]
     InvalidClient,
     /// A token of the shop's issuer is not good.

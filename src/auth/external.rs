@@ -43,7 +43,9 @@ impl Auth {
             IssuerRefusal::Token(error) => AuthError::TokenRefused(error),
             IssuerRefusal::NoKeys => AuthError::IssuerAway,
         })?;
-        let accounts = self.accounts_of(issuer.name(), &[subject]).await?;
+        let accounts = self
+            .accounts_of(self.external_issuer()?, &[subject])
+            .await?;
         let account = accounts.into_values().next().ok_or_else(missing)?;
         let user = StoredUser::from(account);
         if !user.sessions.admits(i64::MAX) {
@@ -94,11 +96,11 @@ impl Auth {
                 let missing = wanted.iter().filter(|subject| !known.contains(subject));
                 let missing: Vec<String> = missing.cloned().collect();
                 let above = self.directory.ids_above().await?;
-                self.accounts.add_external(issuer, &missing, above).await?;
-                found = self.accounts.find_external(issuer, wanted).await?;
-                if let Some(highest) = found.iter().map(|account| account.user).max() {
+                let made = self.accounts.add_external(issuer, &missing, above).await?;
+                if let Some(highest) = made.iter().map(|account| account.user).max() {
                     self.directory.note_made(highest).await;
                 }
+                found.extend(made);
             }
             let by_subject = |account: ExternalAccount| (account.subject.clone(), account);
             accounts.extend(found.into_iter().map(by_subject));

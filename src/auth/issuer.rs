@@ -101,12 +101,6 @@ impl Issuer {
         Ok(issuer)
     }
 
-    /// The name of the issuer.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.settings.issuer
-    }
-
     /// The subject of a token, by the machine's clock, which the JWT library reads itself.
     pub async fn verify(&self, token: &str) -> Result<String, IssuerRefusal> {
         let invalid = || IssuerRefusal::Token(TokenError::Invalid);

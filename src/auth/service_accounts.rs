@@ -73,7 +73,7 @@ impl ServiceAccountDesk {
             directory.note_made(id).await;
         }
         // Should the process end here, the account is there without a secret, and is given one as a lost secret is renewed.
-        let account = self.set(id, client_id, scopes, Some(&secret)).await?;
+        let account = self.set(id, scopes, Some(&secret)).await?;
         self.note(ActionName::CreateUser, None, &account, entry)
             .await?;
         Ok((account, secret))
@@ -87,10 +87,9 @@ impl ServiceAccountDesk {
         entry: &ActionEntry,
     ) -> Result<ServiceAccount, ServiceAccountError> {
         refuse_none(scopes)?;
-        let client_id = self.client_id(id).await?;
-        let before = self.find(&client_id).await?;
+        let before = self.accounts.service_account_of(id).await?;
         let before = before.ok_or(ServiceAccountError::Missing)?;
-        let account = self.set(id, &client_id, scopes, None).await?;
+        let account = self.set(id, scopes, None).await?;
         self.note(ActionName::SetScopes, Some(&before), &account, entry)
             .await?;
         Ok(account)
@@ -102,31 +101,18 @@ impl ServiceAccountDesk {
         id: UserId,
         entry: &ActionEntry,
     ) -> Result<(ServiceAccount, ClientSecret), ServiceAccountError> {
-        let client_id = self.client_id(id).await?;
-        let before = self.find(&client_id).await?;
+        let before = self.accounts.service_account_of(id).await?;
         let scopes = before.as_ref().map_or(Scopes::NONE, |before| before.scopes);
         let secret = ClientSecret::generate()?;
-        let account = self.set(id, &client_id, scopes, Some(&secret)).await?;
+        let account = self.set(id, scopes, Some(&secret)).await?;
         self.note(ActionName::RenewSecret, before.as_ref(), &account, entry)
             .await?;
         Ok((account, secret))
     }
 
-    /// The client id of an account, if it is one of a program.
-    async fn client_id(&self, id: UserId) -> Result<String, ServiceAccountError> {
-        let user = self.accounts.account(id).await?;
-        let user = user.filter(|user| user.role == Role::Service);
-        Ok(user.ok_or(ServiceAccountError::Missing)?.username)
-    }
-
-    async fn find(&self, client_id: &str) -> Result<Option<ServiceAccount>, ServiceAccountError> {
-        Ok(self.accounts.service_account(client_id).await?)
-    }
-
     async fn set(
         &self,
         id: UserId,
-        client_id: &str,
         scopes: Scopes,
         secret: Option<&ClientSecret>,
     ) -> Result<ServiceAccount, ServiceAccountError> {
@@ -136,7 +122,7 @@ impl ServiceAccountDesk {
         if let Some(directory) = &self.directory {
             directory.note_sessions(id, rule);
         }
-        let account = self.find(client_id).await?;
+        let account = self.accounts.service_account_of(id).await?;
         account.ok_or(ServiceAccountError::Missing)
     }
 

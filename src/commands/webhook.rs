@@ -70,7 +70,7 @@ enum Step {
         #[arg(long, value_name = "N", default_value_t = 24)]
         overlap_hours: u32,
     },
-    /// Send events again that are kept, and enable the endpoint
+    /// Send the events of a sale after a number again, and enable the endpoint
     Replay {
         webhook: WebhookId,
         #[arg(long, value_name = "ID")]
@@ -102,6 +102,7 @@ impl Webhook {
             let ledger = opened.ledger();
             let desk = WebhookDesk {
                 webhooks: ledger.clone(),
+                events: ledger.clone(),
                 actions: ledger,
                 clock,
                 options,
@@ -116,6 +117,7 @@ impl Webhook {
         let ledger = Arc::new(connect::ledger(&config, lifecycle.stop()).await?);
         let desk = WebhookDesk {
             webhooks: ledger.clone(),
+            events: ledger.clone(),
             actions: ledger,
             clock,
             options,

@@ -152,6 +152,21 @@ pub(super) fn check_end(page: &EventPage, after: u64) -> Result<(), FeedError> {
     Ok(())
 }
 
+/// The number after which events are sent again when everything after `after` is asked for. 0 asks for all that are kept; behind any
+/// other number the next event must be kept, since the caller relies on getting it.
+pub(super) fn replay_start(page: &EventPage, after: u64) -> Result<u64, FeedError> {
+    let last = page.last;
+    if after > last {
+        return Err(FeedError::Ahead { after, last });
+    }
+    let first = page.batches.first().map_or(last + 1, |batch| batch.first);
+    match after {
+        0 => Ok(first - 1),
+        _ if first > after + 1 => Err(FeedError::Gone { after, first }),
+        _ => Ok(after),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -221,5 +236,31 @@ mod tests {
             "{ahead:?}"
         );
         assert!(check_end(&page(Vec::new(), 5), 5).is_ok());
+    }
+
+    #[test]
+    fn a_replay_begins_where_events_are_kept() {
+        let kept = || page(vec![created(4, 2), created(6, 1)], 6);
+        for (after, begins) in [(0, 3), (3, 3), (4, 4), (6, 6)] {
+            assert_eq!(replay_start(&kept(), after).unwrap(), begins, "{after}");
+        }
+        let gone = replay_start(&kept(), 2);
+        assert!(
+            matches!(gone, Err(FeedError::Gone { first: 4, .. })),
+            "{gone:?}"
+        );
+        let ahead = replay_start(&kept(), 7);
+        assert!(
+            matches!(ahead, Err(FeedError::Ahead { last: 6, .. })),
+            "{ahead:?}"
+        );
+        let none_kept = || page(Vec::new(), 6);
+        assert_eq!(replay_start(&none_kept(), 0).unwrap(), 6);
+        assert_eq!(replay_start(&none_kept(), 6).unwrap(), 6);
+        let gone = replay_start(&none_kept(), 5);
+        assert!(
+            matches!(gone, Err(FeedError::Gone { first: 7, .. })),
+            "{gone:?}"
+        );
     }
 }

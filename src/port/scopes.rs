@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// One thing that a service account may be allowed to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,13 @@ impl Scopes {
         self == Self::NONE
     }
 
+    /// In the order of [`Scope::ALL`].
+    pub fn iter(self) -> impl Iterator<Item = Scope> {
+        Scope::ALL
+            .into_iter()
+            .filter(move |scope| self.contains(*scope))
+    }
+
     /// Whether all of them are among these.
     #[must_use]
     pub fn is_subset_of(self, others: Self) -> bool {
@@ -104,7 +111,7 @@ impl FromStr for Scopes {
 impl fmt::Display for Scopes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut between = "";
-        for scope in Scope::ALL.into_iter().filter(|scope| self.contains(*scope)) {
+        for scope in self.iter() {
             write!(f, "{between}{}", scope.name())?;
             between = " ";
         }
@@ -120,21 +127,8 @@ impl Serialize for Scopes {
 
 impl<'de> Deserialize<'de> for Scopes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Scopes;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("names of scopes")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scopes, E> {
-                Ok(Scopes::known(text))
-            }
-        }
-
-        deserializer.deserialize_str(Visitor)
+        let text = String::deserialize(deserializer)?;
+        Ok(Self::known(&text))
     }
 }
 

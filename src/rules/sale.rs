@@ -1,8 +1,10 @@
 //! One sale in a gate that is memory: who holds a unit, what is available, what is pending. The rules, and why the balance
 //! holds, are those of `engine/redis/scripts/record_outcomes.lua`; here they are Rust. No locks, no I/O; time comes in, in
-//! milliseconds. What an operator changes, and what is done when a part is lost, is in `upkeep`; units that leave the sale are
-//! in `withdrawal`.
+//! milliseconds. `load` brings a sale in, `record` the outcomes of attempts. What an operator changes, and what is done when a part
+//! is lost, is in `upkeep`; units that leave the sale are in `withdrawal`.
 
+mod load;
+mod record;
 mod upkeep;
 mod withdrawal;
 
@@ -18,16 +20,10 @@ use chrono::{DateTime, Utc};
 use crate::{
     ids::{AttemptId, ProductId, UserId},
     port::{
-        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadStart, LoadStep, LoadToken, Movement,
-        MovementId, MovementMode, Outcome, PendingEntry, ReleaseOutcome, ReserveOutcome,
-        SaleSwitch, SaleTerms, Settlement, Standing, UnloadOutcome,
+        ClaimOutcome, GateStatus, HeldUnit, Holder, LoadToken, MovementId, Outcome, PendingEntry,
+        ReleaseOutcome, ReserveOutcome, SaleSwitch, SaleTerms, Settlement, Standing,
     },
 };
-
-/// How long a loading that nobody goes on with stays.
-const ABANDONED_AFTER_MS: i64 = 600_000;
-/// What a map may keep of memory that it does not need.
-const SPARE: usize = 4_096;
 
 /// A sale. A holder costs 26 bytes of a table that is half to seven eighths full: 55 MB for a million.
 #[derive(Default, Clone)]
@@ -254,73 +250,6 @@ impl Sale {
         oldest.into_iter().filter_map(entry).collect()
     }
 
-    pub fn record(&mut self, settlements: &[Settlement]) {
-        for settlement in settlements {
-            // A record that names nothing real may name any product.
-            if !matches!(settlement.outcome, Outcome::NoAccount | Outcome::Rejected) {
-                self.product.get_or_insert(settlement.attempt.product);
-            }
-            self.record_one(settlement);
-        }
-        if self.pending.is_empty() && self.pending.capacity() > SPARE {
-            self.pending.shrink_to(SPARE);
-        }
-    }
-
-    fn record_one(&mut self, settlement: &Settlement) {
-        let (user, attempt) = (settlement.attempt.user, settlement.attempt.id);
-        let held = self.holders.get(&user.into()).copied();
-        let outcome = if self.has_ended(settlement) {
-            Outcome::Released
-        } else {
-            settlement.outcome
-        };
-        match (outcome, held) {
-            (Outcome::Ordered, Some(held)) if held.state.is_pending() => {
-                self.settle(user, attempt);
-            }
-            (Outcome::Ordered, None) => match &mut self.phase {
-                // The set of holders has grown: whoever refuses shoppers by heart must look again.
-                Phase::Open { .. } => {
-                    self.move_units(-1);
-                    self.holders_epoch += 1;
-                    self.hold(user, attempt, State::Ordered);
-                }
-                Phase::Loading {
-                    recorded_while_loading,
-                    ..
-                } => {
-                    *recorded_while_loading += 1;
-                    self.hold(user, attempt, State::RecordedWhileLoading);
-                }
-                Phase::Closed => self.hold(user, attempt, State::RecordedWhileLoading),
-                Phase::New | Phase::Lost => {}
-            },
-            (
-                Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected,
-                Some(held),
-            ) if held.state.is_pending() && held.attempt == attempt => {
-                self.forget(user);
-                self.give_back();
-            }
-            (Outcome::AlreadyOrdered { by }, Some(held))
-                if held.state.is_pending() && held.attempt == attempt =>
-            {
-                self.settle(user, by);
-            }
-            // Counted already, or of an attempt that holds nothing.
-            (
-                Outcome::Ordered
-                | Outcome::SoldOut
-                | Outcome::Released
-                | Outcome::NoAccount
-                | Outcome::Rejected
-                | Outcome::AlreadyOrdered { .. },
-                _,
-            ) => {}
-        }
-    }
-
     #[must_use]
     pub fn status(&self) -> GateStatus {
         let pending = self.pending.len() as u64;
@@ -367,114 +296,6 @@ impl Sale {
             })
         };
         self.holders.iter().filter_map(held_unit).collect()
-    }
-
-    /// Forgets everything, unless something is pending.
-    pub fn unload(&mut self) -> UnloadOutcome {
-        if !self.pending.is_empty() {
-            return UnloadOutcome::AttemptsPending;
-        }
-        *self = Self {
-            holders_epoch: self.holders_epoch,
-            ended: std::mem::take(&mut self.ended),
-            ..Self::default()
-        };
-        UnloadOutcome::Unloaded
-    }
-
-    pub fn begin_load(&mut self, token: LoadToken, now: i64, lease: Duration) -> LoadStart {
-        match self.phase {
-            Phase::Open { .. } if self.available.is_some() => return LoadStart::OpenOrLoading,
-            // Sent again: what this load has brought since must stay.
-            Phase::Loading { token: before, .. } if before == token => return LoadStart::Begun,
-            Phase::Loading { started, .. } => {
-                let lease = i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-                if (0..lease).contains(&(now - started)) {
-                    return LoadStart::OpenOrLoading;
-                }
-            }
-            Phase::Open { .. } | Phase::Closed | Phase::Lost | Phase::New => {}
-        }
-        *self = Self {
-            phase: Phase::Loading {
-                token,
-                started: now,
-                recorded_while_loading: 0,
-            },
-            expires: Some(now + ABANDONED_AFTER_MS),
-            holders_epoch: self.holders_epoch,
-            ended: std::mem::take(&mut self.ended),
-            product: self.product,
-            ..Self::default()
-        };
-        LoadStart::Begun
-    }
-
-    pub fn load_holders(&mut self, token: LoadToken, holders: &[Holder], now: i64) -> LoadStep {
-        let Phase::Loading {
-            token: current,
-            recorded_while_loading,
-            ..
-        } = &mut self.phase
-        else {
-            return LoadStep::Superseded;
-        };
-        if *current != token {
-            return LoadStep::Superseded;
-        }
-        for holder in holders {
-            // The snapshot is younger than all that ended before this loading began.
-            self.ended.remove(&holder.attempt);
-            let held = Held {
-                attempt: holder.attempt,
-                state: State::Ordered,
-            };
-            let before = self.holders.insert(holder.user.into(), held);
-            // Recorded before it was loaded: the snapshot counts this order, so `recorded_while_loading` must not.
-            if before.is_some_and(|held| held.state == State::RecordedWhileLoading) {
-                *recorded_while_loading -= 1;
-            }
-        }
-        self.expires = Some(now + ABANDONED_AFTER_MS);
-        LoadStep::Applied
-    }
-
-    /// `micros` is the clock: `holders_epoch` never takes a value that it had before, even in an earlier process, and
-    /// microseconds run ahead of any count.
-    pub fn open(
-        &mut self,
-        token: LoadToken,
-        terms: SaleTerms,
-        remaining: u64,
-        movements: &[Movement],
-        expires: DateTime<Utc>,
-        micros: i64,
-    ) -> LoadStep {
-        match self.phase {
-            // Sent again: units may have been taken since.
-            Phase::Open { token: current, .. } if current == token => LoadStep::Applied,
-            Phase::Loading {
-                token: current,
-                recorded_while_loading,
-                ..
-            } if current == token => {
-                self.available = Some(signed(remaining) - recorded_while_loading);
-                self.holders_epoch = u64::try_from(micros)
-                    .unwrap_or(0)
-                    .max(self.holders_epoch + 1);
-                self.phase = Phase::Open { token, terms };
-                self.expires = Some(millis(expires));
-                for movement in movements {
-                    self.set_aside(movement.id, movement.requested, MovementMode::UpTo);
-                }
-                LoadStep::Applied
-            }
-            Phase::Open { .. }
-            | Phase::Loading { .. }
-            | Phase::Closed
-            | Phase::Lost
-            | Phase::New => LoadStep::Superseded,
-        }
     }
 
     fn hold(&mut self, user: UserId, attempt: AttemptId, state: State) {

@@ -57,6 +57,11 @@ macro_rules! suite {
             }
 
             #[tokio::test]
+            async fn a_replay_of_removed_events_is_refused_and_loses_nothing() {
+                webhooks::a_replay_of_removed_events_is_refused_and_loses_nothing(<$system>::recording().await).await;
+            }
+
+            #[tokio::test]
             async fn secrets_are_replaced_with_an_overlap() {
                 webhooks::secrets_are_replaced_with_an_overlap(<$system>::recording().await).await;
             }

@@ -1,5 +1,7 @@
 //! The publisher of events on models: workers that die at any moment, a topic that fails, and a ledger that goes on meanwhile.
 
+mod gap;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -21,6 +23,7 @@ use flashsale::{
         LogError, Member, Offer, Offset, Partition, Position, SaleChange, SaleListing, SaleSwitch,
         SaleWindow, SettleBatch, Settling, Webhook, WebhookId, WebhookState, Webhooks,
     },
+    telemetry::metric,
 };
 use flashsale_simulator::model::ModelLedger;
 use tokio::time::Instant;
@@ -104,6 +107,8 @@ impl Chance {
 struct FailingTopic {
     chance: Chance,
     fails: AtomicBool,
+    /// Writes nothing at all.
+    is_dead: AtomicBool,
     records: Mutex<Vec<EventRecord>>,
 }
 
@@ -115,6 +120,9 @@ impl EventTopic for FailingTopic {
 
     async fn publish(&self, records: Vec<EventRecord>) -> Result<(), LogError> {
         tokio::time::sleep(Duration::from_millis(self.chance.below(30))).await;
+        if self.is_dead.load(Ordering::SeqCst) {
+            return Err(LogError::Unavailable("it is dead".to_owned()));
+        }
         let fails = self.fails.load(Ordering::SeqCst) && self.chance.below(3) == 0;
         let written = if fails {
             usize::try_from(self.chance.below(records.len() as u64 + 1)).unwrap()
@@ -215,6 +223,47 @@ struct World {
     client: HttpClient,
 }
 
+impl World {
+    /// A sale that is open, its shoppers, and a topic without failures.
+    async fn begin(seed: u64, client: &HttpClient) -> Self {
+        let clock = Arc::new(TokioClock(Instant::now()));
+        let ledger = Arc::new(ModelLedger::new(clock.clone()));
+        let now = clock.now();
+        ledger.add_sale(SaleListing {
+            id: sale(),
+            product: ProductId::new(1).unwrap(),
+            product_name: "a product".to_owned(),
+            product_description: String::new(),
+            offer: Offer::default(),
+            window: SaleWindow {
+                start: now - TimeDelta::hours(1),
+                end: now + TimeDelta::hours(1),
+            },
+            initial_stock: 20,
+            remaining_stock: 20,
+            version: 1,
+            switch: SaleSwitch::On,
+        });
+        for user in (1..=SHOPPERS).filter_map(UserId::new) {
+            ledger.add_shopper(user);
+        }
+        let ttl = Duration::from_hours(1);
+        ledger.heartbeat(&member(), 1, ttl).await.unwrap();
+        let topic = Arc::new(FailingTopic {
+            chance: Chance(AtomicU64::new(seed + 1)),
+            fails: AtomicBool::new(false),
+            is_dead: AtomicBool::new(false),
+            records: Mutex::default(),
+        });
+        Self {
+            ledger,
+            clock,
+            topic,
+            client: client.clone(),
+        }
+    }
+}
+
 /// Runs publishers, each until it is killed after a while; two at a time.
 async fn publish(world: &World, name: &str, chance: &Chance, kills: u64) {
     let World {
@@ -244,13 +293,14 @@ async fn publish(world: &World, name: &str, chance: &Chance, kills: u64) {
     }
 }
 
+fn header(record: &EventRecord, wanted: &str) -> String {
+    let found = record.headers.iter().find(|(name, _)| *name == wanted);
+    found.unwrap().1.clone()
+}
+
 /// Every event of the sale is there, the first copies in order, and each number has one id.
 fn check(topic: &FailingTopic, last: u64, buyers: &BTreeMap<UserId, AttemptId>, seed: u64) {
     let records = topic.records.lock().unwrap();
-    let header = |record: &EventRecord, wanted: &str| {
-        let found = record.headers.iter().find(|(name, _)| *name == wanted);
-        found.unwrap().1.clone()
-    };
     let mut ids: BTreeMap<u64, String> = BTreeMap::new();
     let mut standing: BTreeSet<String> = BTreeSet::new();
     for record in records.iter() {
@@ -285,41 +335,9 @@ fn check(topic: &FailingTopic, last: u64, buyers: &BTreeMap<UserId, AttemptId>, 
 async fn every_event_is_published_in_order_whatever_dies() {
     let client = HttpClient::new(client_options(true)).unwrap();
     for seed in 0..40 {
-        let clock = Arc::new(TokioClock(Instant::now()));
-        let ledger = Arc::new(ModelLedger::new(clock.clone()));
-        let now = clock.now();
-        ledger.add_sale(SaleListing {
-            id: sale(),
-            product: ProductId::new(1).unwrap(),
-            product_name: "a product".to_owned(),
-            product_description: String::new(),
-            offer: Offer::default(),
-            window: SaleWindow {
-                start: now - TimeDelta::hours(1),
-                end: now + TimeDelta::hours(1),
-            },
-            initial_stock: 20,
-            remaining_stock: 20,
-            version: 1,
-            switch: SaleSwitch::On,
-        });
-        for user in (1..=SHOPPERS).filter_map(UserId::new) {
-            ledger.add_shopper(user);
-        }
-        let ttl = Duration::from_hours(1);
-        ledger.heartbeat(&member(), 1, ttl).await.unwrap();
+        let world = World::begin(seed, &client).await;
         let chance = Chance(AtomicU64::new(seed * 77 + 1));
-        let topic = Arc::new(FailingTopic {
-            chance: Chance(AtomicU64::new(seed + 1)),
-            fails: AtomicBool::new(true),
-            records: Mutex::default(),
-        });
-        let world = World {
-            ledger,
-            clock,
-            topic,
-            client: client.clone(),
-        };
+        world.topic.fails.store(true, Ordering::SeqCst);
         tokio::join!(
             go_on(&world.ledger, &world.clock, &chance),
             publish(&world, "a", &chance, 5),

@@ -3,7 +3,7 @@ import { ServerClock } from "./clock.js";
 import { FlashSaleError } from "./errors.js";
 import type { components } from "./generated/schema.js";
 import { NEVER, send, type RequestOptions, type Target } from "./http.js";
-import { Purchasing, type BuyOptions, type Purchase } from "./purchase.js";
+import { Purchasing, SPREAD_MS, type BuyOptions, type Purchase } from "./purchase.js";
 import { ResultFeed, type Result } from "./results.js";
 import { pause, repeat } from "./retry.js";
 import { watch, type Sale } from "./sales.js";
@@ -28,8 +28,6 @@ export interface Options {
 const PATIENCE_MS = 15_000;
 /** Waits are cut into pieces of this length, since clocks of devices that sleep are behind afterwards. */
 const LONGEST_WAIT_MS = 60_000;
-/** Shoppers do not start in the same millisecond. */
-const SPREAD_MS = 250;
 
 export class FlashSale {
   readonly clock: ServerClock;

@@ -1,5 +1,6 @@
 /** One request to the API: its time limit, its answer, and its errors by code. Nothing is repeated here. */
 import { FlashSaleError, type Code } from "./errors.js";
+import { TimeLimit } from "./limit.js";
 
 /** Where requests go. */
 export interface Target {
@@ -33,13 +34,7 @@ export async function send<T>(
   { method = "GET", body, token = null, timeoutMs = TIMEOUT_MS, signal }: RequestOptions,
 ): Promise<T> {
   signal.throwIfAborted();
-  // `AbortSignal.any` is newer than Node.js 18.
-  const ended = new AbortController();
-  const abort = () => {
-    ended.abort();
-  };
-  const timer = setTimeout(abort, timeoutMs);
-  signal.addEventListener("abort", abort);
+  const limit = new TimeLimit(signal, timeoutMs);
   const headers: Record<string, string> = { accept: "application/json" };
   if (token !== null) headers.authorization = `Bearer ${token}`;
   if (body !== undefined) headers["content-type"] = "application/json";
@@ -48,7 +43,7 @@ export async function send<T>(
       method,
       headers,
       body: body === undefined ? null : JSON.stringify(body),
-      signal: ended.signal,
+      signal: limit.signal,
       cache: "no-store",
     });
     const answer = parsed(await response.text());
@@ -57,11 +52,10 @@ export async function send<T>(
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof FlashSaleError) throw error;
-    const code = ended.signal.aborted ? "timeout" : "network";
+    const code = limit.signal.aborted ? "timeout" : "network";
     throw new FlashSaleError(code, `${method} ${path}: no answer (${code})`, { cause: error });
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", abort);
+    limit.end();
   }
 }
 

@@ -5,6 +5,7 @@
 import { FlashSaleError } from "./errors.js";
 import type { components } from "./generated/schema.js";
 import { send, type Target } from "./http.js";
+import { TimeLimit } from "./limit.js";
 import type { ResultFeed } from "./results.js";
 import { pause, waitAfter } from "./retry.js";
 
@@ -33,7 +34,7 @@ export interface BuyOptions {
 /** An order mostly stands within a second. After this long, times 1 to 2, the press is repeated: it answers what became of it. */
 const ORDER_MS = 20_000;
 /** Presses that wait for a start are sent within this time after it: not those of all shoppers in one millisecond. */
-const SPREAD_MS = 250;
+export const SPREAD_MS = 250;
 /** Less than this before a start is a difference of clocks. */
 const EARLY_MS = 1000;
 
@@ -57,13 +58,13 @@ export class Purchasing {
     this.#onState = options.onState ?? (() => undefined);
   }
 
-  /** Presses, and waits for what becomes of it. */
+  /** Sends the attempt until the server has answered it, then waits for its result. */
   async run(): Promise<Purchase> {
     const saleId = this.#saleId;
     for (let wasAccepted = false; ; wasAccepted = true) {
       const pressed = await this.#press(wasAccepted);
       if (typeof pressed === "string") {
-        // Accepted before: its unit came to nothing, whatever the sale says now.
+        // An attempt that this call sent before was accepted. A refusal now means that no unit was left for it.
         return { outcome: wasAccepted ? "failed" : pressed, saleId };
       }
       const { attemptId } = pressed;
@@ -113,21 +114,15 @@ export class Purchasing {
   async #result(): Promise<components["schemas"]["ResultEventStatus"]> {
     const left = this.#deadline - performance.now();
     if (left <= 0) throw this.#tooLate(undefined, true);
-    const waiting = new AbortController();
-    const end = () => {
-      waiting.abort(this.#signal.aborted ? this.#signal.reason : new Error("no result yet"));
-    };
-    this.#signal.addEventListener("abort", end);
-    const timer = setTimeout(end, Math.min(left, ORDER_MS * (1 + Math.random())));
+    const limit = new TimeLimit(this.#signal, Math.min(left, ORDER_MS * (1 + Math.random())));
     try {
-      return (await this.#results.wait(this.#saleId, waiting.signal)).status;
+      return (await this.#results.wait(this.#saleId, limit.signal)).status;
     } catch (error) {
       this.#signal.throwIfAborted();
-      if (waiting.signal.aborted) return "PENDING";
+      if (limit.signal.aborted) return "PENDING";
       throw error;
     } finally {
-      clearTimeout(timer);
-      this.#signal.removeEventListener("abort", end);
+      limit.end();
     }
   }
 

@@ -88,7 +88,9 @@ export class ResultFeed {
       seen.set(result.saleId, result.status);
       mailbox.put(result.saleId, result);
     };
+    // At once: a reader that is busy takes the error later.
     const fail = (error: unknown) => {
+      leave();
       mailbox.fail(error);
     };
     const abort = () => {

@@ -25,8 +25,15 @@ export async function* watch(target: Target, saleId: number, signal: AbortSignal
     if (text !== last) mailbox.put(id, sale);
     last = text;
   };
+  const end = () => {
+    run.abort();
+    clearTimeout(timer);
+  };
+  // At once: a reader that is busy takes the error later.
   const fail = (error: unknown) => {
-    if (!run.signal.aborted) mailbox.fail(error);
+    if (run.signal.aborted) return;
+    end();
+    mailbox.fail(error);
   };
   const poll = async () => {
     try {
@@ -63,7 +70,6 @@ export async function* watch(target: Target, saleId: number, signal: AbortSignal
     for (;;) yield await mailbox.take();
   } finally {
     signal.removeEventListener("abort", abort);
-    run.abort();
-    clearTimeout(timer);
+    end();
   }
 }

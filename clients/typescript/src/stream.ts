@@ -1,6 +1,7 @@
 /** Server-sent events read with `fetch`, so that the token goes in a header and never in an address. Connects again by itself, with jitter. */
 import { FlashSaleError } from "./errors.js";
 import { parsed, refusal, type Target } from "./http.js";
+import { TimeLimit } from "./limit.js";
 import { backoff, pause } from "./retry.js";
 
 /** `live`: connected. `lost`: it tries again by itself; poll meanwhile. */
@@ -40,7 +41,7 @@ export async function listen(target: Target, path: string, { token = null, signa
   let failures = 0;
   for (;;) {
     signal.throwIfAborted();
-    const connection = new Connection(signal);
+    const connection = new TimeLimit(signal, SILENCE_MS);
     let wait = 0;
     let begun = Infinity;
     try {
@@ -49,14 +50,14 @@ export async function listen(target: Target, path: string, { token = null, signa
         signal: connection.signal,
         cache: "no-store",
       });
-      connection.heard();
+      connection.restart();
       const isStream = (response.headers.get("content-type") ?? "").startsWith("text/event-stream");
       if (response.ok && isStream && response.body !== null) {
         begun = performance.now();
         onState("live");
         const parser = new EventParser(onEvent, (milliseconds) => (retryMs = Math.min(milliseconds, LONGEST_RETRY_MS)));
         await read(response.body, (text) => {
-          connection.heard();
+          connection.restart();
           parser.push(text);
         });
       } else {
@@ -72,46 +73,13 @@ export async function listen(target: Target, path: string, { token = null, signa
       if (error instanceof FlashSaleError) throw error;
       // Cut, silent, or never there.
     } finally {
-      connection.close();
+      connection.end();
     }
     // A node that drains or dies loses all its listeners in one moment: they come back spread over a few seconds.
     if (performance.now() - begun >= SHORTEST_MS) failures = 0;
     if (wait === 0) wait = backoff(failures++, retryMs, LONGEST_WAIT_MS);
     onState("lost");
     await pause(wait, signal, true);
-  }
-}
-
-/** What ends one connection: the caller's signal, or silence. */
-class Connection {
-  readonly #ended = new AbortController();
-  readonly #outer: AbortSignal;
-  #silence: ReturnType<typeof setTimeout> | undefined;
-  readonly #end = (): void => {
-    this.#ended.abort();
-  };
-
-  constructor(outer: AbortSignal) {
-    this.#outer = outer;
-    outer.addEventListener("abort", this.#end);
-    this.heard();
-  }
-
-  get signal(): AbortSignal {
-    return this.#ended.signal;
-  }
-
-  /** Something came. */
-  heard(): void {
-    clearTimeout(this.#silence);
-    this.#silence = setTimeout(this.#end, SILENCE_MS);
-  }
-
-  /** Also ends an answer that was not read to its end. */
-  close(): void {
-    clearTimeout(this.#silence);
-    this.#outer.removeEventListener("abort", this.#end);
-    this.#end();
   }
 }
 

@@ -396,6 +396,42 @@ describe("the client", { concurrency: 4 }, () => {
     assert.ok(performance.now() - begun < 500);
   });
 
+  test("a reader that is busy keeps no stream after its session or its signal ended", async () => {
+    const sale = await system.sale();
+    const signals = [];
+    const wire = new Wire();
+    wire.rule = (path, { signal }) => {
+      if (path.endsWith("/events")) signals.push(signal);
+    };
+    const open = () => signals.filter((signal) => !signal.aborted).length;
+    const rest = async (values) => {
+      for (;;) await values.next();
+    };
+    const reason = new Error("the shopper closed the page");
+
+    const shop = await system.shopper({ fetch: wire.fetch });
+    assert.equal((await shop.buy(sale.id)).outcome, "bought");
+    assert.equal(open(), 0);
+    const ofSession = shop.watchResults();
+    await ofSession.next();
+    assert.equal(open(), 1);
+    shop.token = null;
+    assert.equal(open(), 0);
+    await assert.rejects(rest(ofSession), code("token_missing"));
+
+    const again = await system.shopper({ fetch: wire.fetch });
+    await again.buy(sale.id);
+    for (const watch of [(signal) => again.watchResults({ signal }), (signal) => again.watchSale(sale.id, { signal })]) {
+      const ending = new AbortController();
+      const values = watch(ending.signal);
+      await values.next();
+      assert.equal(open(), 1);
+      ending.abort(reason);
+      assert.equal(open(), 0);
+      await assert.rejects(rest(values), (error) => error === reason);
+    }
+  });
+
   test("an order that the shop ends is told", async () => {
     const shop = await system.shopper();
     const sale = await system.sale();

@@ -1,5 +1,5 @@
--- Entries of the action log are changed in one way: what they say of a person who was erased is replaced (docs/adr/0027). The entry of
--- the erasure proves it; `audit` finds any other change.
+-- An UPDATE may only replace `reason`, `before` and `after` of an entry by the texts of an erasure (docs/adr/0027). The entry of the
+-- erasure proves it; `audit` finds any other change.
 DROP TRIGGER admin_actions_update_is_refused;
 CREATE TRIGGER admin_actions_update_is_refused BEFORE UPDATE ON admin_actions
 WHEN NOT (

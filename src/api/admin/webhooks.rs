@@ -149,7 +149,8 @@ pub async fn rotate(
 
 /// Send events again.
 ///
-/// The events of a sale after a number, as far as they are kept. The endpoint is enabled, and tried at once.
+/// The events of a sale after a number. `events_gone`: the next event is not kept, and `firstSequence` is the first that is. The endpoint
+/// is enabled, and tried at once.
 #[utoipa::path(
     post, path = "/api/admin/webhooks/{webhookId}/replay", operation_id = "replayWebhook", tag = "Operators", security(("bearer" = [])),
     params(("webhookId" = String, Path, format = "uuid", example = "0198c5a0-0000-7000-8000-000000000001", description = "The endpoint's id")),

@@ -14,24 +14,24 @@ use crate::{
 
 pub(in crate::api) const PATH: &str = "/api/service/attempts";
 
-/// An attempt of a shopper, who is named by the subject or by the account's id.
+/// An attempt on behalf of a shopper. `subject` or `userId` names the account.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AttemptForm {
     #[schema(value_type = i64, required = true, minimum = 1, example = 1)]
     sale_id: Option<i64>,
-    /// A subject for which an account was made. Looked up in the database.
+    /// The subject of an account that exists. Costs one query of the database.
     #[schema(max_length = 255, example = "customer-1042")]
     subject: Option<String>,
-    /// Instead of the subject: the account's id, which costs no look-up.
+    /// The account's id, instead of the subject. Costs no query.
     #[schema(pattern = "^[1-9][0-9]{0,18}$", example = "7")]
     user_id: Option<String>,
 }
 
 /// Attempt to purchase an item for a shopper.
 ///
-/// The answers are those of the shopper's own attempt, and the attempt is the same one: whoever sends it, a shopper has one in a sale.
-/// The account must exist, and not be disabled.
+/// The answers are those of `POST /api/flash-sale/attempt/{saleId}`. A shopper has one attempt in a sale, also if both the shopper and a
+/// service account send it. The account must exist and must not be disabled.
 #[utoipa::path(
     post, path = "/api/service/attempts", operation_id = "attemptPurchaseFor", tag = "Service", security(("bearer" = [])),
     request_body(content = AttemptForm),

@@ -13,6 +13,7 @@ use super::{
     values::{session_rule, time},
 };
 use crate::{
+    engine::number::to_bigint,
     ids::UserId,
     port::{
         AccountChanges, AccountDirectory, AccountPage, AccountPosition, FoundAccount, KeyPage,
@@ -94,11 +95,10 @@ pub(super) fn changes(
     since: Option<u64>,
     now: DateTime<Utc>,
 ) -> QueryResult<AccountChanges> {
-    let signed = |position: u64| i64::try_from(position).unwrap_or(i64::MAX);
     let (first, last) = account_changes::table
         .select((dsl::min(account_changes::id), dsl::max(account_changes::id)))
         .first::<(Option<i64>, Option<i64>)>(conn)?;
-    let since_id = since.map_or(i64::MAX, signed);
+    let since_id = since.map_or(i64::MAX, to_bigint);
     let changed = |kind: &'static str| {
         account_changes::table.filter(
             account_changes::id
@@ -118,7 +118,7 @@ pub(super) fn changes(
     Ok(AccountChanges {
         restart: since.is_some_and(|before| {
             before > read_before
-                || first.is_some_and(|first| first > signed(before).saturating_add(1))
+                || first.is_some_and(|first| first > to_bigint(before).saturating_add(1))
         }),
         removed: removed.into_iter().map(|id| id..=id).collect(),
         sessions: sessions.into_iter().filter_map(rule).collect(),

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     engine::{
         event_terms,
-        webhook::{number, number_to_sql},
+        number::{number, to_bigint},
     },
     ids::{ProductId, SaleId, UserId},
     port::{
@@ -187,7 +187,7 @@ fn events_after(
     };
     let events: Vec<EventRow> = Prepared::new(AFTER)
         .bind::<BigInt, _>(sale.value())
-        .bind::<BigInt, _>(number_to_sql(after))
+        .bind::<BigInt, _>(to_bigint(after))
         .bind::<BigInt, _>(i64::from(limit))
         .load(conn)?;
     Ok(Some((row, events)))
@@ -245,12 +245,12 @@ impl EventPositions for SqliteLedger {
                 None => Prepared::new(BEGIN)
                     .bind::<Text, _>(consumer)
                     .bind::<BigInt, _>(sale.value())
-                    .bind::<BigInt, _>(number_to_sql(to)),
+                    .bind::<BigInt, _>(to_bigint(to)),
                 Some(from) => Prepared::new(ADVANCE)
-                    .bind::<BigInt, _>(number_to_sql(to))
+                    .bind::<BigInt, _>(to_bigint(to))
                     .bind::<Text, _>(consumer)
                     .bind::<BigInt, _>(sale.value())
-                    .bind::<BigInt, _>(number_to_sql(from)),
+                    .bind::<BigInt, _>(to_bigint(from)),
             };
             Ok(statement.execute(conn)? == 1)
         };

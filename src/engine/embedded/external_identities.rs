@@ -46,18 +46,22 @@ impl ExternalIdentities for SqliteLedger {
         issuer: &str,
         subjects: &[String],
         above: i64,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Vec<ExternalAccount>, LedgerError> {
         let (issuer, subjects) = (issuer.to_owned(), subjects.to_vec());
         self.write(move |conn| {
             if above > 0 {
                 account_ids::continue_above(conn, above)?;
             }
+            let mut accounts = Vec::new();
             for subject in subjects {
-                if account(conn, &issuer, subject.clone())?.is_none() {
+                let mut found = account(conn, &issuer, subject.clone())?;
+                if found.is_none() {
                     add(conn, &issuer, &subject)?;
+                    found = account(conn, &issuer, subject)?;
                 }
+                accounts.extend(found);
             }
-            Ok(())
+            Ok(accounts)
         })
         .await
     }

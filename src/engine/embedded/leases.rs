@@ -12,7 +12,7 @@ use super::{
     values::{attempt_id, millis},
 };
 use crate::{
-    engine::fair_share::fair_share,
+    engine::{fair_share::fair_share, number::to_bigint},
     port::{
         CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,
         SeekOutcome,
@@ -145,9 +145,12 @@ pub(super) fn heartbeat(
         .select(consumer_members::member_id)
         .load::<String>(conn)?;
     let index = members.iter().position(|id| *id == member.id).unwrap_or(0);
-    let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
-    let share = fair_share(i64::from(partitions), count(index), count(members.len()));
-    let held = count(leases(conn, member, partitions)?.len());
+    let share = fair_share(
+        i64::from(partitions),
+        to_bigint(index),
+        to_bigint(members.len()),
+    );
+    let held = to_bigint(leases(conn, member, partitions)?.len());
     for partition in free_partitions(conn, member, partitions, now, share - held)? {
         let row = (member.group.as_str(), member.topic.as_str(), partition);
         diesel::update(consumer_partitions::table.find(row))

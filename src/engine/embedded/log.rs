@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
-    engine::record,
+    engine::{number::to_bigint, record},
     port::{
         AppendError, Attempt, AttemptLog, DeadLetter, DeadLetterPage, LogBatch, LogEnds, LogEntry,
         LogError, LogRecord, Offset, Partition, RawRecord,
@@ -249,7 +249,7 @@ fn delete_settled(conn: &mut SqliteConnection, before: i64, most: usize) -> Quer
     let offsets = attempt_log::table
         .filter(attempt_log::log_offset.lt(settled))
         .order(attempt_log::log_offset)
-        .limit(i64::try_from(most).unwrap_or(i64::MAX))
+        .limit(to_bigint(most))
         .select((attempt_log::log_offset, attempt_log::appended_at))
         .load::<(i64, i64)>(conn)?;
     let old = offsets

@@ -8,10 +8,10 @@ use super::{
     SqliteLedger,
     admin::movements,
     schema::{flash_sales, orders, products},
-    values::{attempt_id, millis, time, units},
+    values::{attempt_id, millis, time},
 };
 use crate::{
-    engine::sale_state,
+    engine::{number::number, sale_state},
     ids::{ProductId, SaleId, UserId},
     port::{Holder, LedgerError, Offer, SaleListing, SaleListings, SaleSnapshot, SaleWindow},
 };
@@ -116,9 +116,9 @@ fn listing(row: ListingRow) -> Option<SaleListing> {
             start: time(start),
             end: time(end),
         },
-        initial_stock: units(initial),
-        remaining_stock: units(remaining),
-        version: units(version),
+        initial_stock: number(initial),
+        remaining_stock: number(remaining),
+        version: number(version),
     })
 }
 
@@ -162,13 +162,13 @@ pub(super) fn snapshot(
         .collect();
     Ok(Some(SaleSnapshot {
         switch: sale_state::switch(&state, paused_at.is_some()),
-        version: units(version),
+        version: number(version),
         window: SaleWindow {
             start: time(start),
             end: time(end),
         },
-        initial: units(initial),
-        remaining: units(remaining),
+        initial: number(initial),
+        remaining: number(remaining),
         holders,
         movements: movements::pending(conn, &[sale])?,
     }))

@@ -28,6 +28,10 @@ impl ServiceAccounts for SqliteLedger {
         Ok(self.store.read(find).await?)
     }
 
+    async fn service_account_of(&self, id: UserId) -> Result<Option<ServiceAccount>, LedgerError> {
+        Ok(self.store.read(move |conn| account(conn, id)).await?)
+    }
+
     async fn service_accounts(
         &self,
         after: Option<UserId>,

@@ -15,10 +15,10 @@ use super::{
     results,
     schema::{consumer_partitions, flash_sales, orders, purchase_attempts, users},
     store::WriteError,
-    values::{bytes, millis, time, units},
+    values::{bytes, millis, time},
 };
 use crate::{
-    engine::outcome,
+    engine::{number::number, outcome},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, LedgerError, Outcome, PurchaseResult, ResultEntry, SaleWindow, SettleBatch,
@@ -144,7 +144,7 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<(Kn
             });
             let row = KnownSale {
                 product,
-                remaining: units(remaining),
+                remaining: number(remaining),
                 admitted,
             };
             known.sales.insert(sale, row);

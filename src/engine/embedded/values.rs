@@ -27,8 +27,3 @@ pub(super) fn bytes(attempt: &AttemptId) -> &[u8] {
 pub(super) fn attempt_id(bytes: &[u8]) -> Option<AttemptId> {
     Uuid::from_slice(bytes).ok().map(AttemptId)
 }
-
-/// A stock as the domain counts it; the table's checks keep it from being negative.
-pub(super) fn units(stock: i64) -> u64 {
-    u64::try_from(stock).unwrap_or(0)
-}

@@ -14,7 +14,10 @@ use super::{
     values::{millis, time},
 };
 use crate::{
-    engine::webhook::{count, count_to_sql, number, number_to_sql, types_from_sql, types_to_sql},
+    engine::{
+        number::{count, number, to_bigint, to_integer},
+        webhook::{types_from_sql, types_to_sql},
+    },
     ids::SaleId,
     port::{
         Delivery, LedgerError, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings,
@@ -36,9 +39,8 @@ const BEGIN: &str = "
     INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
     SELECT ?, id, event_seq FROM flash_sales WHERE event_seq > 0";
 
+/// The tries go with their endpoint.
 const REMOVE: &str = "DELETE FROM webhook_endpoints WHERE id = ?";
-
-const REMOVE_TRIES: &str = "DELETE FROM webhook_deliveries WHERE endpoint_id = ?";
 
 const FORGET: &str = "DELETE FROM event_positions WHERE consumer = ?";
 
@@ -158,11 +160,11 @@ fn add(conn: &mut SqliteConnection, webhook: &Webhook) -> QueryResult<bool> {
         .bind::<Text, _>(settings.url.clone())
         .bind::<Text, _>(types_to_sql(&settings.types))
         .bind::<Nullable<BigInt>, _>(settings.sale.map(SaleId::value))
-        .bind::<Integer, _>(count_to_sql(settings.max_batch))
-        .bind::<Integer, _>(count_to_sql(settings.per_second))
+        .bind::<Integer, _>(to_integer(settings.max_batch))
+        .bind::<Integer, _>(to_integer(settings.per_second))
         .bind::<Text, _>(webhook.secret.clone())
         .bind::<BigInt, _>(millis(webhook.created_at))
-        .bind::<BigInt, _>(number_to_sql(MAX_WEBHOOKS as u64))
+        .bind::<BigInt, _>(to_bigint(MAX_WEBHOOKS as u64))
         .execute(conn)?;
     if added == 1 {
         Prepared::new(BEGIN)
@@ -173,11 +175,9 @@ fn add(conn: &mut SqliteConnection, webhook: &Webhook) -> QueryResult<bool> {
 }
 
 fn remove(conn: &mut SqliteConnection, id: WebhookId) -> QueryResult<bool> {
-    for (statement, name) in [(REMOVE_TRIES, id.to_string()), (FORGET, id.consumer())] {
-        Prepared::new(statement)
-            .bind::<Text, _>(name)
-            .execute(conn)?;
-    }
+    Prepared::new(FORGET)
+        .bind::<Text, _>(id.consumer())
+        .execute(conn)?;
     let removed = Prepared::new(REMOVE)
         .bind::<Text, _>(id.to_string())
         .execute(conn)?;
@@ -191,7 +191,7 @@ fn set_state(
 ) -> QueryResult<bool> {
     let changed = Prepared::new(SET_STATE)
         .bind::<Nullable<Text>, _>(state.disabled.clone())
-        .bind::<Integer, _>(count_to_sql(state.failures))
+        .bind::<Integer, _>(to_integer(state.failures))
         .bind::<Nullable<BigInt>, _>(state.next_attempt_at.map(millis))
         .bind::<Text, _>(id.to_string())
         .execute(conn)?;
@@ -205,7 +205,7 @@ fn seek(conn: &mut SqliteConnection, id: WebhookId, sale: SaleId, after: u64) ->
     Prepared::new(MOVE)
         .bind::<Text, _>(id.consumer())
         .bind::<BigInt, _>(sale.value())
-        .bind::<BigInt, _>(number_to_sql(after))
+        .bind::<BigInt, _>(to_bigint(after))
         .execute(conn)?;
     Ok(true)
 }
@@ -215,13 +215,13 @@ fn note(conn: &mut SqliteConnection, id: WebhookId, delivery: &Delivery) -> Quer
         .bind::<Text, _>(id.to_string())
         .execute(conn)?;
     Prepared::new(NOTE)
-        .bind::<Integer, _>(count_to_sql(MAX_DELIVERIES))
+        .bind::<Integer, _>(to_integer(MAX_DELIVERIES))
         .bind::<Text, _>(delivery.message.to_string())
         .bind::<BigInt, _>(delivery.sale.value())
-        .bind::<BigInt, _>(number_to_sql(delivery.first))
-        .bind::<BigInt, _>(number_to_sql(delivery.last))
+        .bind::<BigInt, _>(to_bigint(delivery.first))
+        .bind::<BigInt, _>(to_bigint(delivery.last))
         .bind::<BigInt, _>(millis(delivery.at))
-        .bind::<BigInt, _>(number_to_sql(delivery.duration_ms))
+        .bind::<BigInt, _>(to_bigint(delivery.duration_ms))
         .bind::<Nullable<Integer>, _>(delivery.status.map(i32::from))
         .bind::<Nullable<Text>, _>(
             delivery

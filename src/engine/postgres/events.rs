@@ -15,7 +15,7 @@ use super::{PostgresLedger, Prepared};
 use crate::{
     engine::{
         event_terms,
-        webhook::{number, number_to_sql},
+        number::{number, to_bigint},
     },
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
@@ -247,12 +247,12 @@ impl EventPositions for PostgresLedger {
             None => Prepared::new(BEGIN)
                 .bind::<Text, _>(consumer.to_owned())
                 .bind::<BigInt, _>(sale.value())
-                .bind::<BigInt, _>(number_to_sql(to)),
+                .bind::<BigInt, _>(to_bigint(to)),
             Some(from) => Prepared::new(ADVANCE)
-                .bind::<BigInt, _>(number_to_sql(to))
+                .bind::<BigInt, _>(to_bigint(to))
                 .bind::<Text, _>(consumer.to_owned())
                 .bind::<BigInt, _>(sale.value())
-                .bind::<BigInt, _>(number_to_sql(from)),
+                .bind::<BigInt, _>(to_bigint(from)),
         };
         let changed = statement.execute(&mut *self.pool.take().await?).await?;
         Ok(changed == 1)

@@ -82,7 +82,7 @@ impl ExternalIdentities for PostgresLedger {
         issuer: &str,
         subjects: &[String],
         above: i64,
-    ) -> Result<(), LedgerError> {
+    ) -> Result<Vec<ExternalAccount>, LedgerError> {
         Ok(add(&mut *self.pool.take().await?, issuer, subjects, above).await?)
     }
 }
@@ -105,12 +105,12 @@ async fn add(
     issuer: &str,
     subjects: &[String],
     above: i64,
-) -> QueryResult<()> {
+) -> QueryResult<Vec<ExternalAccount>> {
     for _ in 0..TRIES {
         match add_once(conn, issuer, subjects, above).await {
-            Ok(true) => return Ok(()),
+            Ok(Some(accounts)) => return Ok(accounts),
             // The sequence is not above `above`: the ledger was set back.
-            Ok(false) => account_ids::continue_above(conn, above).await?,
+            Ok(None) => account_ids::continue_above(conn, above).await?,
             // An account was made by hand with an id that the sequence had not reached.
             Err(Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => {}
             Err(error) => return Err(error),
@@ -119,13 +119,13 @@ async fn add(
     Err(Error::NotFound)
 }
 
-/// False if accounts are missing still.
+/// `None` if accounts are missing still.
 async fn add_once(
     conn: &mut AsyncPgConnection,
     issuer: &str,
     subjects: &[String],
     above: i64,
-) -> QueryResult<bool> {
+) -> QueryResult<Option<Vec<ExternalAccount>>> {
     conn.build_transaction()
         .read_committed()
         .run(async |conn| {
@@ -142,7 +142,7 @@ async fn add_once(
                 .execute(conn)
                 .await?;
             let found = find(conn, issuer, subjects).await?;
-            Ok(found.len() >= subjects.len())
+            Ok((found.len() >= subjects.len()).then_some(found))
         })
         .await
 }

@@ -19,7 +19,10 @@ use super::{Prepared, admission, connect, migrate};
 use crate::{
     account_key::AccountKey,
     config::PostgresConfig,
-    engine::transfer::{self, IdentityRow, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
+    engine::{
+        number::to_integer,
+        transfer::{self, IdentityRow, Line, OrderRow, ProductRow, SaleRow, Seals, UserRow},
+    },
 };
 
 /// Maximum number of rows that one statement writes.
@@ -248,7 +251,7 @@ impl Batch {
         }
         if !sales.is_empty() {
             // A stock that is too large for the column is cut here, and found when the rows are read back and compared.
-            let stock = |row: &SaleRow| i32::try_from(row.initial_stock).unwrap_or(i32::MAX);
+            let stock = |row: &SaleRow| to_integer(row.initial_stock);
             Prepared::new(SALES)
                 .bind::<Array<BigInt>, _>(column(&sales, |row| row.id))
                 .bind::<Array<BigInt>, _>(column(&sales, |row| row.product_id))

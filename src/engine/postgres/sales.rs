@@ -9,14 +9,9 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
-use super::{
-    PostgresLedger, Prepared,
-    admin::movements,
-    schema::flash_sales,
-    values::{units, version, window},
-};
+use super::{PostgresLedger, Prepared, admin::movements, schema::flash_sales, values::window};
 use crate::{
-    engine::sale_state,
+    engine::{number::number, sale_state},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{Holder, LedgerError, Offer, SaleListing, SaleListings, SaleSnapshot},
 };
@@ -112,9 +107,9 @@ pub(super) async fn listings(
                     prior_price_cents: row.prior_price_cents,
                 },
                 window: window(row.start_time, row.end_time),
-                initial_stock: units(row.initial_stock),
-                remaining_stock: units(row.remaining_stock),
-                version: version(row.version),
+                initial_stock: number(row.initial_stock),
+                remaining_stock: number(row.remaining_stock),
+                version: number(row.version),
             })
         })
         .collect())
@@ -151,7 +146,7 @@ pub(super) async fn snapshot(
                 )>(conn)
                 .await
                 .optional()?;
-            let Some((number, start, end, initial, remaining, state, paused_at)) = row else {
+            let Some((version, start, end, initial, remaining, state, paused_at)) = row else {
                 return Ok(None);
             };
             let rows: Vec<HolderRow> = Prepared::new(HOLDERS)
@@ -169,10 +164,10 @@ pub(super) async fn snapshot(
                 .collect();
             Ok(Some(SaleSnapshot {
                 switch: sale_state::switch(&state, paused_at.is_some()),
-                version: version(number),
+                version: number(version),
                 window: window(start, end),
-                initial: units(initial),
-                remaining: units(remaining),
+                initial: number(initial),
+                remaining: number(remaining),
                 holders,
                 movements: movements::pending(conn, &[sale]).await?,
             }))

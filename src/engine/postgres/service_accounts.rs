@@ -6,7 +6,7 @@ use diesel::{
     prelude::*,
     sql_types::{BigInt, Binary, Nullable, Text, Timestamptz},
 };
-use diesel_async::RunQueryDsl;
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{PostgresLedger, Prepared, users};
 use crate::{
@@ -99,12 +99,11 @@ impl ServiceAccounts for PostgresLedger {
         let Some(user) = users::find(&mut session, client_id).await? else {
             return Ok(None);
         };
-        let row: Option<AccountRow> = Prepared::new(OF_ID)
-            .bind::<BigInt, _>(user.id.value())
-            .get_result(&mut *session)
-            .await
-            .optional()?;
-        Ok(row.and_then(AccountRow::account))
+        Ok(account(&mut session, user.id).await?)
+    }
+
+    async fn service_account_of(&self, id: UserId) -> Result<Option<ServiceAccount>, LedgerError> {
+        Ok(account(&mut *self.pool.take().await?, id).await?)
     }
 
     async fn service_accounts(
@@ -137,4 +136,13 @@ impl ServiceAccounts for PostgresLedger {
             .bind::<Nullable<Binary>, _>(secret());
         Ok(self.rule(statement).await?.map(|(_, rule)| rule))
     }
+}
+
+async fn account(conn: &mut AsyncPgConnection, id: UserId) -> QueryResult<Option<ServiceAccount>> {
+    let row: Option<AccountRow> = Prepared::new(OF_ID)
+        .bind::<BigInt, _>(id.value())
+        .get_result(conn)
+        .await
+        .optional()?;
+    Ok(row.and_then(AccountRow::account))
 }

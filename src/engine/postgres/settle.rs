@@ -20,11 +20,10 @@ use super::{
     PostgresLedger, Prepared, account_ids, admission,
     failure::{self, Retry},
     outcomes,
-    values::units,
     watch::LastCode,
 };
 use crate::{
-    engine::{outcome, record},
+    engine::{number::number, outcome, record},
     ids::{AttemptId, ProductId, SaleId, UserId},
     port::{
         Attempt, LedgerError, Outcome, Position, SaleWindow, SettleBatch, SettleError, Settlement,
@@ -339,7 +338,7 @@ fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
         SaleId::new(row.id)?,
         KnownSale {
             product,
-            remaining: units(row.remaining_stock),
+            remaining: number(row.remaining_stock),
             admitted,
         },
     ))

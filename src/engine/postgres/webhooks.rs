@@ -11,7 +11,10 @@ use uuid::Uuid;
 
 use super::{PostgresLedger, Prepared};
 use crate::{
-    engine::webhook::{count, count_to_sql, number, number_to_sql, types_from_sql, types_to_sql},
+    engine::{
+        number::{count, number, to_bigint, to_integer},
+        webhook::{types_from_sql, types_to_sql},
+    },
     ids::SaleId,
     port::{
         Delivery, LedgerError, MAX_DELIVERIES, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings,
@@ -179,11 +182,11 @@ impl Webhooks for PostgresLedger {
             .bind::<Text, _>(settings.url.clone())
             .bind::<Text, _>(types_to_sql(&settings.types))
             .bind::<Nullable<BigInt>, _>(settings.sale.map(SaleId::value))
-            .bind::<Integer, _>(count_to_sql(settings.max_batch))
-            .bind::<Integer, _>(count_to_sql(settings.per_second))
+            .bind::<Integer, _>(to_integer(settings.max_batch))
+            .bind::<Integer, _>(to_integer(settings.per_second))
             .bind::<Text, _>(webhook.secret.clone())
             .bind::<Timestamptz, _>(webhook.created_at)
-            .bind::<BigInt, _>(number_to_sql(MAX_WEBHOOKS as u64))
+            .bind::<BigInt, _>(to_bigint(MAX_WEBHOOKS as u64))
             .bind::<Text, _>(webhook.id.consumer())
             .execute(&mut *self.pool.take().await?)
             .await?;
@@ -221,7 +224,7 @@ impl Webhooks for PostgresLedger {
     ) -> Result<(), LedgerError> {
         Prepared::new(SET_STATE)
             .bind::<Nullable<Text>, _>(state.disabled.clone())
-            .bind::<Integer, _>(count_to_sql(state.failures))
+            .bind::<Integer, _>(to_integer(state.failures))
             .bind::<Nullable<Timestamptz>, _>(state.next_attempt_at)
             .bind::<SqlUuid, _>(id.0)
             .execute(&mut *self.pool.take().await?)
@@ -239,7 +242,7 @@ impl Webhooks for PostgresLedger {
             .bind::<SqlUuid, _>(id.0)
             .bind::<Text, _>(id.consumer())
             .bind::<BigInt, _>(sale.value())
-            .bind::<BigInt, _>(number_to_sql(after))
+            .bind::<BigInt, _>(to_bigint(after))
             .execute(&mut *self.pool.take().await?)
             .await?;
         Ok(moved == 1)
@@ -248,13 +251,13 @@ impl Webhooks for PostgresLedger {
     async fn note_delivery(&self, id: WebhookId, delivery: &Delivery) -> Result<(), LedgerError> {
         Prepared::new(NOTE)
             .bind::<SqlUuid, _>(id.0)
-            .bind::<Integer, _>(count_to_sql(MAX_DELIVERIES))
+            .bind::<Integer, _>(to_integer(MAX_DELIVERIES))
             .bind::<SqlUuid, _>(delivery.message)
             .bind::<BigInt, _>(delivery.sale.value())
-            .bind::<BigInt, _>(number_to_sql(delivery.first))
-            .bind::<BigInt, _>(number_to_sql(delivery.last))
+            .bind::<BigInt, _>(to_bigint(delivery.first))
+            .bind::<BigInt, _>(to_bigint(delivery.last))
             .bind::<Timestamptz, _>(delivery.at)
-            .bind::<BigInt, _>(number_to_sql(delivery.duration_ms))
+            .bind::<BigInt, _>(to_bigint(delivery.duration_ms))
             .bind::<Nullable<Integer>, _>(delivery.status.map(i32::from))
             .bind::<Nullable<Text>, _>(
                 delivery

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use chrono::{SubsecRound, TimeDelta};
 use serde_json::{Value, json};
 
-use super::{NoRandomness, new_secret};
+use super::{
+    super::feed::{self, FeedError},
+    NoRandomness, new_secret,
+};
 use crate::{
     clock::Clock,
     ids::SaleId,
     outgoing::{self, ClientOptions, UrlError},
     port::{
-        ActionEntry, ActionName, AdminError, Administration, Change, Delivery, EventType,
-        LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState, Webhooks,
+        ActionEntry, ActionName, AdminError, Administration, Change, Delivery, EventFeed,
+        EventType, LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState,
+        Webhooks,
     },
 };
 
@@ -30,6 +34,7 @@ const MAX_OVERLAP_HOURS: u32 = 7 * 24;
 #[derive(Clone)]
 pub struct WebhookDesk {
     pub webhooks: Arc<dyn Webhooks>,
+    pub events: Arc<dyn EventFeed>,
     pub actions: Arc<dyn Administration>,
     pub clock: Arc<dyn Clock>,
     /// What requests may do, so that a URL to which nothing may be sent is refused at once.
@@ -68,6 +73,9 @@ pub enum WebhookError {
     TooMany,
     #[error("there is no such webhook")]
     Missing,
+    /// The events of a replay are not there.
+    #[error(transparent)]
+    Events(#[from] FeedError),
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
@@ -138,7 +146,8 @@ impl WebhookDesk {
         Ok(after)
     }
 
-    /// Has a sale's events after a number sent again, and enables the endpoint.
+    /// Has a sale's events after a number sent again, with 0 all that are kept, and enables the endpoint. Refused if the events right
+    /// after the number are not kept: the endpoint would pass over them, and they would be counted as lost.
     pub async fn replay(
         &self,
         id: WebhookId,
@@ -147,6 +156,8 @@ impl WebhookDesk {
         entry: &ActionEntry,
     ) -> Result<Webhook, WebhookError> {
         let before = self.find(id).await?;
+        let page = self.events.events_after(sale, after, 1).await?;
+        let after = feed::replay_start(&page.ok_or(FeedError::NoSale)?, after)?;
         if !self.webhooks.seek_webhook(id, sale, after).await? {
             return Err(WebhookError::Missing);
         }

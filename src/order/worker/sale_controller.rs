@@ -274,19 +274,14 @@ impl SaleTasks {
     }
 }
 
-/// Metrics of a sale.
-const SALE_GAUGES: [&str; 9] = [
+/// Gauges of a sale that are known whether the gate has it or not.
+const STATE_GAUGES: [&str; 4] = [
     metric::SALE_LOADED,
     metric::SALE_OPEN,
     metric::SALE_PAUSED,
     metric::SALE_PENDING,
-    metric::SALE_TOTAL,
-    metric::SALE_AVAILABLE,
-    metric::SALE_HELD,
-    metric::SALE_WITHDRAWN,
-    metric::SALE_DRIFT,
 ];
-/// Those of them that are known while the gate has the sale.
+/// Gauges of a sale that are known only while the gate has it.
 const LOADED_GAUGES: [&str; 5] = [
     metric::SALE_TOTAL,
     metric::SALE_AVAILABLE,
@@ -335,7 +330,8 @@ fn show(sale: SaleId, status: &GateStatus) {
 
 /// Takes the metrics of a sale back.
 fn hide(sale: SaleId) {
-    forget(sale, &SALE_GAUGES);
+    forget(sale, &STATE_GAUGES);
+    forget(sale, &LOADED_GAUGES);
 }
 
 fn forget(sale: SaleId, gauges: &[&'static str]) {

@@ -51,11 +51,12 @@ pub trait ExternalIdentities: Send + Sync {
     ) -> Result<Vec<ExternalAccount>, LedgerError>;
 
     /// Makes accounts with the role `user` for those of these subjects that have none, with ids as
-    /// [`register`](super::AccountDirectory::register) gives them. Of two who make the same at once, one does. The subjects are sorted.
+    /// [`register`](super::AccountDirectory::register) gives them. Of two who make the same at once, one does. The subjects are sorted
+    /// and distinct. Answers with the accounts of all of them, in any order.
     async fn add_external(
         &self,
         issuer: &str,
         subjects: &[String],
         above: i64,
-    ) -> Result<(), LedgerError>;
+    ) -> Result<Vec<ExternalAccount>, LedgerError>;
 }

@@ -29,6 +29,8 @@ pub trait ServiceAccounts: Send + Sync {
     async fn service_account(&self, client_id: &str)
     -> Result<Option<ServiceAccount>, LedgerError>;
 
+    async fn service_account_of(&self, id: UserId) -> Result<Option<ServiceAccount>, LedgerError>;
+
     /// The service accounts with the lowest ids above `after`, at most `limit`.
     async fn service_accounts(
         &self,

@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     ids::SaleId,
     port::{
-        Attempt, ClaimOutcome, CloseReason, EndOrdersOutcome, LoadStart, LoadStep, MovementMode,
-        MovementState, SaleWindow, Settlement, TermsOutcome, WithdrawOutcome,
+        Attempt, ClaimOutcome, CloseReason, EndOrdersOutcome, LoadStart, LoadStep, Movement,
+        MovementMode, MovementState, SaleWindow, Settlement, TermsOutcome, WithdrawOutcome,
     },
 };
 

@@ -4,6 +4,7 @@
 mod accounts;
 mod action_log;
 mod auditing;
+mod batches;
 mod bed;
 mod cancelling;
 mod catalog;
@@ -22,6 +23,7 @@ mod sessions;
 mod settling;
 mod sqlite;
 mod terms;
+mod windows;
 mod withdrawals;
 
 use self::bed::TestBed;
@@ -99,17 +101,21 @@ macro_rules! suite {
                     a_shopper_in_many_partitions_at_once_gets_one_order,
                     settling_again_answers_the_same,
                     the_same_attempts_from_two_partitions_at_once_count_once,
+                    outcomes_are_found_by_attempt,
+                }
+                batches {
                     a_worker_with_a_stale_offset_is_fenced_out,
                     of_two_workers_at_one_offset_one_is_fenced_out,
                     what_cannot_be_settled_leaves_nothing_until_it_is_buried,
                     a_batch_of_garbage_only_moves_the_offset,
                     batches_of_several_partitions_are_settled_together,
                     of_batches_settled_together_all_stand_or_none,
-                    a_standing_order_is_the_answer_whatever_the_time_of_a_record,
-                    where_windows_are_forgotten_every_time_is_taken_and_no_terms_change,
-                    outcomes_are_found_by_attempt,
                     a_partition_is_repositioned_only_from_where_it_stands,
                     batches_over_several_sales_in_any_order_do_not_deadlock,
+                }
+                windows {
+                    a_standing_order_is_the_answer_whatever_the_time_of_a_record,
+                    where_windows_are_forgotten_every_time_is_taken_and_no_terms_change,
                 }
                 leases {
                     every_partition_has_one_owner_and_shares_are_fair,
@@ -179,6 +185,8 @@ macro_rules! sql_suite {
                 settling {
                     settling_again_answers_the_same_and_changes_nothing,
                     the_cause_of_a_rejection_is_recorded,
+                }
+                windows {
                     who_was_let_in_before_a_sale_was_shortened_gets_an_order,
                     an_order_that_was_taken_over_is_the_answer_whatever_the_time_of_its_record,
                     of_a_sale_without_a_history_every_time_is_taken,

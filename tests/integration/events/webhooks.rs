@@ -173,6 +173,12 @@ pub async fn an_endpoint_that_is_gone_is_disabled_until_a_replay<S: Recording>(s
     desk.post(&path, replay).await.expect(200);
     receiver.wait_for_requests(before + 2).await;
 
+    // Beyond the last, and of no sale.
+    for (of, after, status) in [(sale, 99, 409), (999_999, 0, 404)] {
+        let unknown = json!({"saleId": of, "after": after});
+        desk.post(&path, unknown).await.expect(status);
+    }
+
     let removed = desk.request(Method::DELETE, &format!("/webhooks/{id}"));
     Desk::send(removed).await.expect(204);
     let listed = Desk::send(desk.request(Method::GET, "/webhooks"))
@@ -196,6 +202,48 @@ pub async fn an_endpoint_that_is_gone_is_disabled_until_a_replay<S: Recording>(s
             "add_webhook"
         ]
     );
+}
+
+pub async fn a_replay_of_removed_events_is_refused_and_loses_nothing<S: Recording>(system: S) {
+    let (api, worker) = system.start_recording().await;
+    let desk = Desk::of(&api, &system, Role::Operator).await;
+    let receiver = Receiver::start().await;
+    let webhook = add(&desk, json!({"url": receiver.url, "perSecond": 100})).await;
+    let sale = system.recorded_sale(&api, 1).await;
+    receiver.wait_for("sale.published").await;
+    let shopper = &system.shoppers(1).await[0];
+    assert_eq!(api.attempt(sale, shopper).await.0, 200);
+    system.check_promises(sale).await;
+    // Published, an order, sold out.
+    receiver.wait_for("sale.sold_out").await;
+    let position = async || {
+        let consumer = format!("webhook:{}", webhook["id"].as_str().unwrap());
+        let of = format!("SELECT last_seq FROM event_positions WHERE consumer = '{consumer}'");
+        system.number(&of).await
+    };
+    wait_until("all are noted", Duration::from_secs(10), async || {
+        position().await == 3
+    })
+    .await;
+    system
+        .sql("DELETE FROM event_batches WHERE last_seq < 3")
+        .await;
+
+    let path = format!("/webhooks/{}/replay", webhook["id"].as_str().unwrap());
+    let refused = desk.post(&path, json!({"saleId": sale, "after": 1})).await;
+    let refused = refused.expect(410);
+    assert_eq!(refused.body["code"], "events_gone");
+    assert_eq!(refused.body["firstSequence"], 3);
+    assert_eq!(position().await, 3, "the position is as it was");
+
+    let before = receiver.received().len();
+    let all_kept = json!({"saleId": sale, "after": 0});
+    desk.post(&path, all_kept).await.expect(200);
+    receiver.wait_for_requests(before + 1).await;
+    let again = receiver.received()[before].events();
+    assert_eq!(again[0]["type"], "sale.sold_out");
+    let told = system.worker_output(&api, &worker);
+    assert!(!told.contains("events were removed"), "{told}");
 }
 
 pub async fn secrets_are_replaced_with_an_overlap<S: Recording>(system: S) {

@@ -689,7 +689,8 @@ export interface paths {
         put?: never;
         /**
          * Send events again.
-         * @description The events of a sale after a number, as far as they are kept. The endpoint is enabled, and tried at once.
+         * @description The events of a sale after a number. `events_gone`: the next event is not kept, and `firstSequence` is the first that is. The endpoint
+         *     is enabled, and tried at once.
          */
         post: operations["replayWebhook"];
         delete?: never;
@@ -1020,8 +1021,8 @@ export interface paths {
         put?: never;
         /**
          * Attempt to purchase an item for a shopper.
-         * @description The answers are those of the shopper's own attempt, and the attempt is the same one: whoever sends it, a shopper has one in a sale.
-         *     The account must exist, and not be disabled.
+         * @description The answers are those of `POST /api/flash-sale/attempt/{saleId}`. A shopper has one attempt in a sale, also if both the shopper and a
+         *     service account send it. The account must exist and must not be disabled.
          */
         post: operations["attemptPurchaseFor"];
         delete?: never;
@@ -1300,7 +1301,7 @@ export interface components {
             attemptId: string;
             status: components["schemas"]["AttemptStatus"];
         };
-        /** @description An attempt of a shopper, who is named by the subject or by the account's id. */
+        /** @description An attempt on behalf of a shopper. `subject` or `userId` names the account. */
         AttemptForm: {
             /**
              * Format: int64
@@ -1308,12 +1309,12 @@ export interface components {
              */
             saleId: number;
             /**
-             * @description A subject for which an account was made. Looked up in the database.
+             * @description The subject of an account that exists. Costs one query of the database.
              * @example customer-1042
              */
             subject?: string | null;
             /**
-             * @description Instead of the subject: the account's id, which costs no look-up.
+             * @description The account's id, instead of the subject. Costs no query.
              * @example 7
              */
             userId?: string | null;
@@ -8623,7 +8624,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ProblemBody"];
                 };
             };
-            /** @description `not_found`: There is nothing at this path. */
+            /**
+             * @description `not_found`: There is nothing at this path.
+             *
+             *     `sale_not_found`: No flash sale found
+             */
             404: {
                 headers: {
                     [name: string]: unknown;
@@ -8636,6 +8641,26 @@ export interface operations {
             405: components["responses"]["MethodNotAllowed"];
             /** @description `request_timeout`: The body did not arrive in time. */
             408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `events_ahead`: The sale has not that many events. */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ErrorBody"];
+                    "application/problem+json": components["schemas"]["ProblemBody"];
+                };
+            };
+            /** @description `events_gone`: The events after this one are not kept any more, or were never recorded. */
+            410: {
                 headers: {
                     [name: string]: unknown;
                 };

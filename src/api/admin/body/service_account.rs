@@ -25,14 +25,10 @@ pub struct ServiceAccountBody {
 impl ServiceAccountBody {
     #[must_use]
     pub fn of(account: &ServiceAccount, secret: Option<String>) -> Self {
-        let scopes = Scope::ALL.into_iter();
         Self {
             user: UserBody::from(&account.user),
             client_id: account.user.username.clone(),
-            scopes: scopes
-                .filter(|scope| account.scopes.contains(*scope))
-                .map(Scope::name)
-                .collect(),
+            scopes: account.scopes.iter().map(Scope::name).collect(),
             client_secret: secret,
         }
     }

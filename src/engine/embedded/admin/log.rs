@@ -12,6 +12,7 @@ use super::super::{
     values::{millis, time},
 };
 use crate::{
+    engine::number::to_bigint,
     ids::SaleId,
     port::{Action, ActionEntry, ActionId, ActionLogCheck, Change, MovementId},
     rules::action_log::{self, ChainCheck, ErasedPerson, Hash, Head, StoredAction},
@@ -179,7 +180,7 @@ pub(super) fn about(
         .bind::<Text, _>(person.target())
         .bind::<Nullable<Text>, _>(one)
         .bind::<Nullable<Text>, _>(other)
-        .bind::<BigInt, _>(i64::try_from(limit).unwrap_or(i64::MAX))
+        .bind::<BigInt, _>(to_bigint(limit))
         .load(conn)?;
     Ok(rows.into_iter().map(ActionRow::stored).collect())
 }

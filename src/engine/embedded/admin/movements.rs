@@ -13,12 +13,15 @@ use super::{
     super::{
         Prepared, SqliteLedger,
         schema::flash_sales,
-        values::{millis, time, units},
+        values::{millis, time},
     },
     idempotency, log, record, sales,
 };
 use crate::{
-    engine::movement,
+    engine::{
+        movement,
+        number::{count, number},
+    },
     ids::SaleId,
     port::{
         ActionEntry, AdminError, LedgerError, Movement, MovementId, MovementMode, MovementState,
@@ -97,11 +100,6 @@ impl Withdrawals for SqliteLedger {
         self.write(move |conn| close(conn, movement, taken, now))
             .await
     }
-}
-
-/// A count of units that the program wrote.
-fn count(units: i64) -> u32 {
-    u32::try_from(units).unwrap_or(0)
 }
 
 impl MovementRow {
@@ -203,7 +201,7 @@ pub(in super::super) fn close(
         .select(flash_sales::remaining_stock)
         .first::<i64>(conn)
         .optional()?;
-    let closed = movement::closed(&pending, taken, remaining.map_or(0, units));
+    let closed = movement::closed(&pending, taken, remaining.map_or(0, number));
     let applied = i64::from(closed.applied);
     Prepared::new(CLOSE)
         .bind::<Text, _>(movement::state_to_sql(closed.state))

@@ -8,6 +8,7 @@ use super::{
     idempotency, record,
 };
 use crate::{
+    engine::number::number,
     ids::ProductId,
     port::{ActionEntry, AdminError, NewProduct, Product, ProductChange},
     rules::{action_log, product},
@@ -100,7 +101,7 @@ fn read(row: Row) -> Option<Product> {
             currency,
             prior_price_cents,
         },
-        version: u64::try_from(version).unwrap_or(0),
+        version: number(version),
         created_at: time(created_at),
         updated_at: time(updated_at.unwrap_or(created_at)),
     })

@@ -6,12 +6,15 @@ use diesel::{SqliteConnection, prelude::*};
 use super::{
     super::{
         schema::{flash_sales, products},
-        values::{millis, time, units},
+        values::{millis, time},
     },
     idempotency, record,
 };
 use crate::{
-    engine::sale_state,
+    engine::{
+        number::{number, to_bigint},
+        sale_state,
+    },
     ids::{ProductId, SaleId},
     port::{
         ActionEntry, ActionName, AdminError, Changed, NewSale, SaleChange, SaleRecord, SaleState,
@@ -62,10 +65,6 @@ const COLUMNS: Columns = (
     (flash_sales::created_at, flash_sales::updated_at),
 );
 
-fn count(units: u64) -> i64 {
-    i64::try_from(units).unwrap_or(i64::MAX)
-}
-
 fn read(row: Row) -> Option<SaleRecord> {
     let (
         (id, product, state, paused_at, note),
@@ -81,9 +80,9 @@ fn read(row: Row) -> Option<SaleRecord> {
             start: time(start),
             end: time(end),
         },
-        initial_stock: units(initial),
-        remaining_stock: units(remaining),
-        version: units(version),
+        initial_stock: number(initial),
+        remaining_stock: number(remaining),
+        version: number(version),
         note,
         created_at: time(created_at),
         updated_at: time(updated_at.unwrap_or(created_at)),
@@ -204,8 +203,8 @@ pub(super) fn change(
             flash_sales::product_id.eq(wanted.product.value()),
             flash_sales::start_time.eq(millis(wanted.window.start)),
             flash_sales::end_time.eq(millis(wanted.window.end)),
-            flash_sales::initial_stock.eq(count(wanted.initial_stock)),
-            flash_sales::remaining_stock.eq(count(wanted.remaining_stock)),
+            flash_sales::initial_stock.eq(to_bigint(wanted.initial_stock)),
+            flash_sales::remaining_stock.eq(to_bigint(wanted.remaining_stock)),
             flash_sales::state.eq(sale_state::to_sql(wanted.state)),
             flash_sales::paused_at.eq(wanted.paused_at.map(millis)),
             flash_sales::note.eq(&wanted.note),

@@ -10,11 +10,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    super::{PostgresLedger, Prepared, values::units},
+    super::{PostgresLedger, Prepared},
     idempotency, log, record, sales,
 };
 use crate::{
-    engine::movement,
+    engine::{
+        movement,
+        number::{count, number, to_integer},
+    },
     ids::SaleId,
     port::{
         ActionEntry, AdminError, LedgerError, Movement, MovementId, MovementMode, MovementState,
@@ -93,11 +96,6 @@ impl Withdrawals for PostgresLedger {
     }
 }
 
-/// A count of units that the tables' checks keep from being negative.
-fn count(units: i32) -> u32 {
-    u32::try_from(units).unwrap_or(0)
-}
-
 impl MovementRow {
     fn movement(self) -> Option<Movement> {
         Some(Movement {
@@ -174,7 +172,7 @@ pub(super) async fn begin(
         .bind::<SqlUuid, _>(begun.id.0)
         .bind::<BigInt, _>(sale.value())
         .bind::<Text, _>(movement::mode_to_sql(mode))
-        .bind::<Integer, _>(i32::try_from(units).unwrap_or(i32::MAX))
+        .bind::<Integer, _>(to_integer(units))
         .bind::<BigInt, _>(action.0)
         .bind::<Timestamptz, _>(begun.requested_at)
         .execute(conn)
@@ -204,9 +202,9 @@ pub(in super::super) async fn close(
     if pending.state != MovementState::Pending {
         return Ok(Some(pending));
     }
-    let remaining = sale.map_or(0, |row| units(row.remaining_stock));
+    let remaining = sale.map_or(0, |row| number(row.remaining_stock));
     let closed = movement::closed(&pending, taken, remaining);
-    let applied = i32::try_from(closed.applied).unwrap_or(i32::MAX);
+    let applied = to_integer(closed.applied);
     Prepared::new(CLOSE)
         .bind::<Text, _>(movement::state_to_sql(closed.state))
         .bind::<Integer, _>(applied)

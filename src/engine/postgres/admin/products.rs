@@ -6,6 +6,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{super::schema::products, idempotency, log, record};
 use crate::{
+    engine::number::number,
     ids::ProductId,
     port::{ActionEntry, AdminError, NewProduct, Product, ProductChange},
     rules::{action_log, product},
@@ -98,7 +99,7 @@ fn read(row: Row) -> Option<Product> {
             currency,
             prior_price_cents,
         },
-        version: u64::try_from(version).unwrap_or(0),
+        version: number(version),
         created_at,
         updated_at,
     })

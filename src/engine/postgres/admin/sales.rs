@@ -14,12 +14,15 @@ use super::{
     super::{
         Prepared,
         schema::{flash_sales, products},
-        values::{units, version, window},
+        values::window,
     },
     idempotency, log, record,
 };
 use crate::{
-    engine::sale_state,
+    engine::{
+        number::{number, to_integer},
+        sale_state,
+    },
     ids::{ProductId, SaleId},
     port::{
         ActionEntry, ActionName, AdminError, Changed, NewSale, SaleChange, SaleRecord, SaleState,
@@ -97,7 +100,7 @@ struct Update<'a> {
 impl<'a> Update<'a> {
     fn of(before: &SaleRecord, after: &'a SaleRecord) -> Self {
         let (from, to) = (before.window, after.window);
-        let stock = i32::try_from(after.initial_stock).unwrap_or(i32::MAX);
+        let stock = to_integer(after.initial_stock);
         let product = after.product;
         Self {
             product_id: (product != before.product).then_some(product.value()),
@@ -114,7 +117,7 @@ impl<'a> Update<'a> {
 fn read(row: Row) -> Option<SaleRecord> {
     let (
         (id, product, state, paused_at, note),
-        (start, end, initial, remaining, number),
+        (start, end, initial, remaining, version),
         (created_at, updated_at),
     ) = row;
     Some(SaleRecord {
@@ -123,9 +126,9 @@ fn read(row: Row) -> Option<SaleRecord> {
         state: sale_state::from_sql(&state),
         paused_at,
         window: window(start, end),
-        initial_stock: units(initial),
-        remaining_stock: units(remaining),
-        version: version(number),
+        initial_stock: number(initial),
+        remaining_stock: number(remaining),
+        version: number(version),
         note,
         created_at,
         updated_at,
@@ -215,7 +218,7 @@ pub(super) async fn create(
     idempotency::begin(conn, entry).await?;
     lifecycle::check_new(new)?;
     check_product(conn, new.product).await?;
-    let stock = i32::try_from(new.units).unwrap_or(i32::MAX);
+    let stock = to_integer(new.units);
     let row = diesel::insert_into(flash_sales::table)
         .values((
             flash_sales::product_id.eq(new.product.value()),

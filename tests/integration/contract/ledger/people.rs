@@ -76,6 +76,7 @@ pub async fn a_service_account_has_scopes_and_a_secret_and_changes_end_its_token
         (id, read, secret(1))
     );
     assert_eq!(found.user.sessions, first);
+    assert_eq!(store.service_account_of(id).await.unwrap(), Some(found));
     let second = store
         .set_service_access(id, both, None)
         .await
@@ -131,6 +132,7 @@ pub async fn service_accounts_are_listed_and_a_shopper_is_none(bed: &impl SqlBed
         None
     );
     assert_eq!(store.service_account("ada").await.unwrap(), None);
+    assert_eq!(store.service_account_of(shopper).await.unwrap(), None);
     assert_eq!(
         store.account(shopper).await.unwrap().unwrap().sessions,
         SessionRule::default()
@@ -177,7 +179,7 @@ pub async fn a_subject_has_one_account_also_of_many_that_make_it_at_once(bed: &i
         .iter()
         .map(|node| node.add_external(ISSUER, &subjects, 0));
     for made in join_all(made).await {
-        made.unwrap();
+        assert_eq!(made.unwrap().len(), 200, "each is told all of them");
     }
     let mut found = nodes[0].find_external(ISSUER, &subjects).await.unwrap();
     found.sort_by(|one, other| one.subject.cmp(&other.subject));
@@ -219,8 +221,9 @@ pub async fn a_subject_has_one_account_also_of_many_that_make_it_at_once(bed: &i
         .unwrap()
         + 1_000;
     let late = ["later".to_owned()];
-    nodes[0].add_external(ISSUER, &late, above).await.unwrap();
-    let later = nodes[0].find_external(ISSUER, &late).await.unwrap();
+    let later = nodes[0].add_external(ISSUER, &late, above).await.unwrap();
+    let found = nodes[0].find_external(ISSUER, &late).await.unwrap();
+    assert_eq!(later, found);
     assert!(later[0].user.value() > above, "{later:?}");
     let by_hand = later[0].user.value() + 1;
     bed.execute(&format!("INSERT INTO users (id, username, email, password_hash) VALUES ({by_hand}, 'hand', 'hand@example.com', '-')")).await.unwrap();
