@@ -108,3 +108,20 @@ async fn a_first_start_that_was_killed_is_made_up_for() {
     assert!(banner(&api).await.contains("were made"));
     assert_eq!(rows(&system).await, [4, 3, 1]);
 }
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_over_the_demo_data_is_completed() {
+    let system = OneProcess::on_nothing();
+    // Seconds for each password.
+    let slow = [("PASSWORD_MEMORY_KIB", "262144"), ("PASSWORD_PASSES", "10")];
+    let first = system.run_with(&["serve"], &slow);
+    first.wait_for_line("about=\"admin\"").await;
+    first.kill();
+    assert_eq!(rows(&system).await, [1, 3, 0]);
+
+    let api = system.serve_with(&[], &[]).await;
+    assert!(banner(&api).await.contains("were made"));
+    assert_eq!(rows(&system).await, [4, 3, 1]);
+    let live = "SELECT count(*) FROM flash_sales WHERE state = 'LIVE'";
+    assert_eq!(system.number(live).await, 1);
+}
