@@ -4,9 +4,11 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
+use tokio::time::{sleep, timeout};
 
 use super::{
     demo_data::{demo_data, make},
@@ -20,16 +22,22 @@ use crate::{
     config::{AuthConfig, Config},
     demo,
     engine::embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
+    ids::SaleId,
     lifecycle::Lifecycle,
     port::{
-        AccountStore, Administration, Ledger, NodeKind, PartitionOwners, Ports, SaleListing,
-        Webhooks,
+        AccountStore, Administration, GateStatus, Ledger, NodeKind, PartitionOwners, Ports,
+        SaleListing, SaleStatus, Webhooks,
     },
     terminal::{Plain, say},
 };
 
 /// The only consumer group of a data file.
 pub(super) const GROUP: &str = "flash-sale-worker-group";
+
+/// How long the addresses wait for the worker to open the sale. It takes some milliseconds, unless much of the log is not settled.
+const OPENING: Duration = Duration::from_secs(2);
+/// Pause between two looks whether it is open.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// The running engines of this process.
 pub(super) struct Running {
@@ -226,12 +234,19 @@ impl Running {
         self.engines.ledger.clone()
     }
 
-    /// Prints the addresses, the demo logins, the current sale and the path of the data.
+    /// Prints the addresses, the demo logins, the current sale and the path of the data: after the log lines of the start, which
+    /// ends when the worker has opened the sale.
     pub(super) async fn announce(&self, url: &str, config: &Config) {
         let ports = self.ports();
         let now = self.clock.now();
         let sales = ports.ledger.sales(now).await.unwrap_or_default();
         let current = sales.iter().find(|sale| sale.window.end > now);
+        if let Some(sale) = current.filter(|sale| sale.window.start <= now && config.worker.enabled)
+        {
+            let is_open = is_open(ports.gate.as_ref(), sale.id);
+            // One that is not open by then opens later, and the page shows that.
+            let _ = timeout(OPENING, is_open).await;
+        }
 
         let server = &config.server;
         say!("");
@@ -266,6 +281,13 @@ impl Running {
     /// Closes the data file. This process has the directory until the returned value is dropped.
     pub(super) async fn close(self) -> DataDirectory {
         self.engines.close().await
+    }
+}
+
+/// Waits until the gate has the sale.
+async fn is_open(gate: &dyn SaleStatus, sale: SaleId) {
+    while !matches!(gate.status(sale).await, Ok(GateStatus::Open { .. })) {
+        sleep(LOOK).await;
     }
 }
 
