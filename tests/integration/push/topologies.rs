@@ -276,3 +276,29 @@ async fn results_are_told_while_the_sale_s_slot_moves_and_after_its_master_died(
         .await;
     scene.end().await;
 }
+
+/// A node that gives a slot away ends the subscriptions to its channels.
+#[tokio::test]
+async fn results_are_told_after_the_sale_s_slot_moved_and_came_back_unseen() {
+    let cluster = OwnCluster::start(0);
+    let mut scene = Scene::start(cluster.config(COMMAND_TIMEOUT)).await;
+    let slot = cluster.slot_of(scene.sale);
+    let from = cluster.owner(slot);
+    let to = cluster.another_master(from);
+    let at_home = |channel: &str| subscriptions(&cluster.nodes[from], "SHARDNUMSUB", channel);
+    scene.is_announced(0, at_home).await;
+
+    scene.listening.process.pause();
+    for (from, to) in [(from, to), (to, from)] {
+        cluster.begin_migration(slot, from, to);
+        while cluster.move_keys(slot, from, to, 10) > 0 {}
+        cluster.end_migration(slot, from, to);
+    }
+    scene.listening.process.resume();
+    scene.press(1).await;
+    scene.is_told(1, AFTER_INTERRUPTION).await;
+    for shopper in 2..SHOPPERS {
+        scene.is_announced(shopper, at_home).await;
+    }
+    scene.end().await;
+}
