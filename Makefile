@@ -100,7 +100,7 @@ alerts: ## every alert fired by a fault on a running system, before a real Prome
 pages: ## types, lints and form of the pages of web/, and Lighthouse against a running server
 	@scripts/pages.sh
 
-screenshots: ## a picture of every state of the pages, in both themes and at several widths, in target/pages/screenshots
+screenshots: ## a picture of every state of the pages, in both themes and at three widths or more, in target/pages/screenshots
 	@scripts/pages.sh screenshots $(NAME)
 
 image-check: ## run the Dockerfile's steps without an engine, from what .dockerignore lets through (some minutes; root)

@@ -3,6 +3,7 @@
 //! Knows the ledger's port and nothing of its engines. Whether an account exists is told by registering only: a failed
 //! login answers the same, after the same work, in either case.
 
+mod account_log;
 #[cfg(test)]
 pub(crate) mod accounts;
 mod change_form;
@@ -25,6 +26,7 @@ mod sessions;
 mod subject;
 mod tokens;
 
+pub use account_log::note_account;
 pub use change_form::{PasswordForm, ResetForm};
 pub use client_credentials::{ClientCredentials, ServiceToken};
 pub use client_secret::ClientSecret;

@@ -6,6 +6,7 @@ mod backup;
 mod command;
 mod connect;
 mod dead_letters;
+mod demo_data;
 mod doctor;
 mod embedded;
 mod export;

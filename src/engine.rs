@@ -2,7 +2,6 @@
 
 pub mod announcer;
 mod dead_letter_action;
-pub mod demo;
 pub mod embedded;
 mod event_terms;
 pub mod fair_share;

@@ -6,6 +6,7 @@
 //! - [`engine`]: implementations of the ports: Redis, Kafka, PostgreSQL, and embedded in one process; the domain never imports
 //!   one
 //! - [`events`]: events of orders and sales, for systems outside: by asking, in a topic
+//! - [`demo`]: demo data, made through the ports
 //! - [`rules`]: pure decisions that several engines share: settlement, and a sale's stock in memory
 //! - [`http`]: what all routes share: the server, the format of answers and errors
 //! - [`api`]: the HTTP contract above the domain: table of routes, handlers, mapping of errors, OpenAPI document
@@ -24,6 +25,7 @@ pub mod auth;
 pub mod clock;
 pub mod commands;
 pub mod config;
+pub mod demo;
 pub mod engine;
 pub mod events;
 pub mod http;

@@ -1,13 +1,17 @@
-//! The embedded system: opens, migrates and seeds its data file, and starts its worker in the process of the API.
+//! The embedded system: opens and migrates its data file, makes demo data in an empty one, and starts its worker in the process of
+//! the API.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use anyhow::Context;
+use tokio::time::{sleep, timeout};
 
 use super::{
+    demo_data::{demo_data, make},
     target::must_hold_data,
     work::{new_id, spawn_worker, start_events},
 };
@@ -16,14 +20,13 @@ use crate::{
     auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
-    engine::{
-        demo::{self, Seeded},
-        embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
-    },
+    demo,
+    engine::embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
+    ids::SaleId,
     lifecycle::Lifecycle,
     port::{
-        AccountStore, Administration, Ledger, NodeKind, PartitionOwners, Ports, SaleListing,
-        Webhooks,
+        AccountStore, Administration, GateStatus, Ledger, NodeKind, PartitionOwners, Ports,
+        SaleListing, SaleStatus, Webhooks,
     },
     terminal::{Plain, say},
 };
@@ -31,14 +34,19 @@ use crate::{
 /// The only consumer group of a data file.
 pub(super) const GROUP: &str = "flash-sale-worker-group";
 
+/// How long the addresses wait for the worker to open the sale. It takes some milliseconds, unless much of the log is not settled.
+const OPENING: Duration = Duration::from_secs(2);
+/// Pause between two looks whether it is open.
+const LOOK: Duration = Duration::from_millis(10);
+
 /// The running engines of this process.
 pub(super) struct Running {
     engines: Embedded,
     clock: Arc<dyn Clock>,
     /// The path of the data file.
     file: PathBuf,
-    /// The demo data that was made because the file was empty.
-    seeded: Option<Vec<Seeded>>,
+    /// Whether demo data was made because the file was empty.
+    seeded: bool,
 }
 
 /// Opens the data directory, seeds it if its file is empty and `seed_if_empty` is set, and starts the worker.
@@ -48,10 +56,12 @@ pub(super) async fn start(
     directory: PathBuf,
     seed_if_empty: bool,
 ) -> anyhow::Result<(Running, Node)> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let (settings, its_clock) = (config.clone(), Arc::clone(&clock));
-    let open = move || open(&settings, &its_clock, &directory, seed_if_empty);
-    let running = tokio::task::spawn_blocking(open).await??;
+    let settings = config.clone();
+    let open = move || open(&settings, &directory);
+    let mut running = tokio::task::spawn_blocking(open).await??;
+    if seed_if_empty {
+        running.seeded = seed_if_missing(config, &running).await?;
+    }
     let (failure, stop) = (running.engines.failure(), lifecycle.stop().clone());
     lifecycle.spawn("data file", async move {
         tokio::select! {
@@ -82,25 +92,34 @@ pub(super) async fn start(
     Ok((running, node))
 }
 
-fn open(
-    config: &Config,
-    clock: &Arc<dyn Clock>,
-    directory: &Path,
-    seed_if_empty: bool,
-) -> anyhow::Result<Running> {
+fn open(config: &Config, directory: &Path) -> anyhow::Result<Running> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let mut data = DataFile::open(directory)?;
     data.migrate()?;
-    let seeded = if seed_if_empty && data.is_empty()? {
-        Some(seed(&mut data, config, clock.as_ref())?)
-    } else {
-        None
-    };
     Ok(Running {
         file: data.path(),
-        engines: data.start(clock, config.sale.result_ttl)?,
-        clock: Arc::clone(clock),
-        seeded,
+        engines: data.start(&clock, config.sale.result_ttl)?,
+        clock,
+        seeded: false,
     })
+}
+
+/// Makes the demo data if the file is empty, or if a start that was to make it was killed. True if it was made.
+async fn seed_if_missing(config: &Config, running: &Running) -> anyhow::Result<bool> {
+    let (accounts, admin) = (running.accounts(), running.administration());
+    let demo = demo_data(config, accounts.as_ref(), admin.as_ref());
+    let is_missing = demo.is_missing().await?;
+    if is_missing {
+        let made = make(config, &demo).await;
+        made.context("the demo data could not be made")?;
+    }
+    Ok(is_missing)
+}
+
+/// Opens the engines of a data directory that no process serves; makes its file if it is missing. Starts no worker.
+pub(super) async fn open_new(config: &Config, directory: PathBuf) -> anyhow::Result<Running> {
+    let config = config.clone();
+    tokio::task::spawn_blocking(move || open(&config, &directory)).await?
 }
 
 /// Opens the engines of a data directory that no process serves. Starts no worker, and changes nothing.
@@ -120,7 +139,7 @@ pub(super) async fn look_into(config: &Config, directory: PathBuf) -> anyhow::Re
             file: data.path(),
             engines: data.look_into(&clock, ttl)?,
             clock,
-            seeded: None,
+            seeded: false,
         })
     };
     tokio::task::spawn_blocking(open).await?
@@ -184,18 +203,6 @@ impl OpenLedger {
     }
 }
 
-/// Writes the demo data, with the configured sale.
-pub(super) fn seed(
-    data: &mut DataFile,
-    config: &Config,
-    clock: &dyn Clock,
-) -> anyhow::Result<Vec<Seeded>> {
-    let passwords = Passwords::new(&config.auth)?;
-    let hash = |password: &str| passwords.hash_now(password);
-    data.seed(&config.sale, clock.now(), &hash)
-        .context("the demo data could not be made")
-}
-
 impl Running {
     /// The engines as ports.
     pub(super) fn ports(&self) -> Ports {
@@ -227,12 +234,19 @@ impl Running {
         self.engines.ledger.clone()
     }
 
-    /// Prints the addresses, the demo logins, the current sale and the path of the data.
+    /// Prints the addresses, the demo logins, the current sale and the path of the data: after the log lines of the start, which
+    /// ends when the worker has opened the sale.
     pub(super) async fn announce(&self, url: &str, config: &Config) {
         let ports = self.ports();
         let now = self.clock.now();
         let sales = ports.ledger.sales(now).await.unwrap_or_default();
         let current = sales.iter().find(|sale| sale.window.end > now);
+        if let Some(sale) = current.filter(|sale| sale.window.start <= now && config.worker.enabled)
+        {
+            let is_open = is_open(ports.gate.as_ref(), sale.id);
+            // One that is not open by then opens later, and the page shows that.
+            let _ = timeout(OPENING, is_open).await;
+        }
 
         let server = &config.server;
         say!("");
@@ -256,7 +270,7 @@ impl Running {
             }
         }
         say!("  Data           {}", Plain(self.file.display()));
-        if self.seeded.is_some() {
+        if self.seeded {
             say!(
                 "                 new: demo accounts, products and a sale were made (--no-seed leaves it empty)"
             );
@@ -267,6 +281,13 @@ impl Running {
     /// Closes the data file. This process has the directory until the returned value is dropped.
     pub(super) async fn close(self) -> DataDirectory {
         self.engines.close().await
+    }
+}
+
+/// Waits until the gate has the sale.
+async fn is_open(gate: &dyn SaleStatus, sale: SaleId) {
+    while !matches!(gate.status(sale).await, Ok(GateStatus::Open { .. })) {
+        sleep(LOOK).await;
     }
 }
 

@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::{
     auth::{Fit, Passwords},
     config::AuthConfig,
-    engine::demo,
+    demo,
     port::{AccountStore, Listed, Role, StoredUser},
 };
 

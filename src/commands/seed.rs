@@ -1,18 +1,17 @@
 //! `flashsale seed`: makes demo accounts, products and a sale.
 
 use clap::Args;
-use tokio_util::sync::CancellationToken;
 
-use super::{connect::patiently, embedded, target::Target};
+use super::{
+    connect,
+    demo_data::{demo_data, make},
+    embedded,
+    target::Target,
+};
 use crate::{
-    auth::Passwords,
-    clock::{Clock, SystemClock},
     config::Config,
-    engine::{
-        demo::Seeded,
-        embedded::DataFile,
-        postgres::{ConnectError, PostgresLedger, seed::seed},
-    },
+    demo::Seeded,
+    lifecycle::Lifecycle,
     terminal::{Plain, say},
 };
 
@@ -40,28 +39,23 @@ impl Seed {
 
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.target.data_dir(&config)? {
-            let seed = move || {
-                let mut data = DataFile::open(&directory)?;
-                data.migrate()?;
-                embedded::seed(&mut data, &config, &SystemClock)
-            };
-            report(&tokio::task::spawn_blocking(seed).await??);
+            let running = embedded::open_new(&config, directory).await?;
+            let (accounts, admin) = (running.accounts(), running.administration());
+            let demo = demo_data(&config, accounts.as_ref(), admin.as_ref());
+            let seeded = make(&config, &demo).await;
+            running.close().await;
+            report(&seeded?);
             return Ok(());
         }
-        let stop = CancellationToken::new();
-        let connect = || PostgresLedger::connect(&config.postgres);
-        patiently(
-            "PostgreSQL",
-            config.server.startup_timeout,
-            &stop,
-            connect,
-            ConnectError::is_passing,
-        )
-        .await?;
-
-        let passwords = Passwords::new(&config.auth)?;
-        let hash = |password: &str| passwords.hash_now(password);
-        report(&seed(&config.postgres, &config.sale, SystemClock.now(), &hash).await?);
+        let lifecycle = Lifecycle::default();
+        lifecycle.stop_on_signals()?;
+        let stop = lifecycle.stop();
+        let ledger = connect::ledger(&config, stop).await?;
+        let demo = demo_data(&config, &ledger, &ledger);
+        tokio::select! {
+            seeded = make(&config, &demo) => report(&seeded?),
+            () = stop.cancelled() => anyhow::bail!("stopped"),
+        }
         Ok(())
     }
 }

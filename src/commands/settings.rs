@@ -30,7 +30,7 @@ const WORKER: &[&str] = &[
     "server.settlement_lag_secs",
 ];
 /// Settings of the demo data.
-const SEED: &[&str] = &["sale.", "auth.password_"];
+const SEED: &[&str] = &["sale.", "auth.password_", "operator."];
 
 /// The prefixes of the names of the settings that a command uses.
 pub(super) fn used_by(command: &Command) -> Vec<&'static str> {

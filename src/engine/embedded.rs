@@ -31,7 +31,6 @@ mod prepared;
 mod results;
 mod sales;
 mod schema;
-pub mod seed;
 mod service_accounts;
 mod settle;
 mod store;

@@ -29,7 +29,6 @@ mod prepared;
 pub mod rights;
 mod sales;
 mod schema;
-pub mod seed;
 mod service_accounts;
 mod session;
 mod settle;

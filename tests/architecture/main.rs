@@ -62,6 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "auth",
             "clock",
             "config",
+            "demo",
             "engine",
             "engine::embedded",
             "engine::kafka",
@@ -82,6 +83,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "terminal",
         ],
     ),
+    ("demo", &["auth", "config", "ids", "port", "sale"]),
     ("engine", &["account_key", "config", "ids", "port"]),
     (
         "engine::embedded",

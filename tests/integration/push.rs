@@ -2,6 +2,7 @@
 
 mod interrupted;
 mod limits;
+mod topologies;
 
 use std::time::Duration;
 

@@ -11,8 +11,8 @@ use crate::support::{
     api::{Api, Shopper},
     kafka,
     postgres::TestDatabase,
-    redis::{RedisOptions, RedisServer},
-    redis_topology::{Certificates, Sentinels, quick, replicate, wait_for},
+    redis::RedisServer,
+    redis_topology::{Certificates, Sentinels, pair, pair_over_tls, wait_for},
     rush::{Known, Rush},
     system::{Servers, System},
     wait_until,
@@ -22,13 +22,6 @@ use crate::support::{
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// Within which everything is normal again, without an operator.
 const BACK: Duration = Duration::from_secs(10);
-
-fn pair() -> (RedisServer, RedisServer) {
-    let server = || RedisServer::start_with(RedisOptions::default(), &quick());
-    let (primary, replica) = (server(), server());
-    replicate(&replica, &primary);
-    (primary, replica)
-}
 
 /// Presses until somebody is accepted; refusals must be certain. Returns how many were accepted.
 async fn press_until_accepted(
@@ -153,17 +146,7 @@ async fn a_thousand_shoppers_get_what_they_were_told_while_the_primary_of_sentin
 #[tokio::test]
 async fn the_same_with_tls_and_a_password_for_servers_and_sentinels() {
     let certificates = Certificates::make();
-    let options = RedisOptions {
-        password: Some("a password"),
-        ..RedisOptions::default()
-    };
-    let server = || {
-        let [name, value] = quick();
-        let more = [name, value, "--masterauth", "a password"];
-        RedisServer::start_over(Some(&certificates.of_server()), options, &more)
-    };
-    let (primary, replica) = (server(), server());
-    replicate(&replica, &primary);
+    let (primary, replica) = pair_over_tls(&certificates);
     a_sale_whose_primary_is_killed(primary, replica).await;
 }
 

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use serde_json::{Value, json};
 
 use crate::{
-    port::{Access, ActionEntry, ActionName, Actor, Administration, Change, Role, StoredUser},
-    security::{self, Event},
+    auth::note_account,
+    port::{ActionEntry, ActionName, Actor, Administration, Role, StoredUser},
 };
 
 /// Where changes are noted, by whom and why.
@@ -38,46 +37,9 @@ impl ActionLog {
         before: Option<&StoredUser>,
         after: &StoredUser,
     ) -> anyhow::Result<()> {
-        security::note(
-            Event::Account,
-            outcome(name),
-            &self.by,
-            None,
-            &after.username,
-        );
-        let entry = self.entry();
-        let change = Change {
-            name,
-            sale: None,
-            target: format!("user:{}", after.id),
-            before: before.map(state),
-            after: Some(state(after)),
-        };
-        let noted = self.actions.note_action(&change, &entry).await;
-        noted
-            .map(drop)
+        let (actions, entry) = (self.actions.as_ref(), self.entry());
+        note_account(actions, name, before, after, &entry)
+            .await
             .context("the account was changed, and that is missing in the action log")
-    }
-}
-
-/// An account without its secrets.
-fn state(user: &StoredUser) -> Value {
-    json!({
-        "userId": user.id.to_string(),
-        "username": user.username,
-        "role": user.role.to_sql(),
-        "disabled": user.sessions.access == Access::Disabled,
-    })
-}
-
-/// What the security log calls it.
-fn outcome(name: ActionName) -> &'static str {
-    match name {
-        ActionName::CreateUser => "made",
-        ActionName::SetRole => "role_set",
-        ActionName::DisableUser => "disabled",
-        ActionName::EnableUser => "enabled",
-        ActionName::SetPassword => "password_set",
-        _ => "changed",
     }
 }

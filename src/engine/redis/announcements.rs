@@ -2,7 +2,8 @@
 //! slot, so that only the node of the sale's keys carries them. Each sale has a channel.
 //!
 //! A subscription has connections of its own, one to each node that has keys of its sales. It ends as soon as messages may have
-//! been missed: its connection or that of the gate broke, the server does not answer, or the sale's slot moved.
+//! been missed: its connection or that of the gate broke, the server does not answer, the sale's slot moved, or the server ended
+//! the subscription.
 
 use std::{sync::Arc, time::Duration};
 
@@ -160,7 +161,11 @@ impl Subscription {
                         return None;
                     }
                     let answer = timeout(self.patience, self.session.command("PING", Vec::new(), false));
-                    answer.await.ok()?.ok()?;
+                    // A list while the connection is subscribed to anything. A node that gave the slot away has ended the
+                    // subscription, also if it has the slot again, and the map of slots looks the same.
+                    if !answer.await.ok()?.ok()?.is_array() {
+                        return None;
+                    }
                 }
             }
         }

@@ -9,6 +9,7 @@ mod bed;
 mod cancelling;
 mod catalog;
 mod changes;
+mod demo;
 mod ending;
 mod events;
 mod keys;
@@ -229,6 +230,13 @@ macro_rules! operator_suite {
             use $bed as EngineBed;
 
             contract! { EngineBed:
+                demo {
+                    demo_data_is_made_once_and_is_in_the_action_log,
+                    a_demo_sale_leaves_room_for_those_that_are_there,
+                    demo_data_that_was_not_completed_is_missing_and_is_completed,
+                    nothing_is_made_when_the_sale_cannot_be,
+                    demo_data_made_by_many_at_once_is_one_sale,
+                }
                 products {
                     a_product_is_made_and_changed,
                     a_taken_sku_is_refused,

@@ -2,6 +2,7 @@
 
 use crate::support::{
     api::Api,
+    process::Process,
     system::{OneProcess, System},
 };
 
@@ -107,4 +108,57 @@ async fn a_first_start_that_was_killed_is_made_up_for() {
     let api = system.serve_with(&[], &[]).await;
     assert!(banner(&api).await.contains("were made"));
     assert_eq!(rows(&system).await, [4, 3, 1]);
+}
+
+#[tokio::test]
+async fn the_addresses_are_printed_after_the_log_of_the_start_when_the_sale_is_open() {
+    let system = OneProcess::on_nothing();
+    let directory = system.directory();
+    // Both streams in one, as on a terminal or in a file.
+    let command = [
+        "-c",
+        "exec \"$0\" \"$@\" 2>&1",
+        env!("CARGO_BIN_EXE_flashsale"),
+        "serve",
+        "--embedded",
+        "--data-dir",
+        directory.to_str().unwrap(),
+    ];
+    let environment = OneProcess::environment();
+    let process = Process::start_program("/bin/sh".as_ref(), &command, &environment);
+    let api = Api::of(process).await;
+    api.process.wait_for_line("Ctrl-C").await;
+    let shopper = api.login("user1", "password123").await;
+    assert_eq!(
+        api.attempt(1, &shopper).await.0,
+        200,
+        "it can be bought at once"
+    );
+
+    let output = api.process.output();
+    let (start, rest) = output.split_once("\n  Shop ").unwrap();
+    assert!(start.contains("the gate has the sale"), "{output}");
+    let first = rest.lines().next().unwrap();
+    assert!(first.trim().starts_with("http://"), "{output}");
+    let (_, after) = rest.split_once("Ctrl-C").unwrap();
+    let logged = after.lines().skip(1).filter(|line| !line.is_empty());
+    let logged: Vec<_> = logged.filter(|line| !line.contains("security")).collect();
+    assert_eq!(logged, Vec::<&str>::new(), "{output}");
+}
+
+#[tokio::test]
+async fn a_first_start_that_was_killed_over_the_demo_data_is_completed() {
+    let system = OneProcess::on_nothing();
+    // Seconds for each password.
+    let slow = [("PASSWORD_MEMORY_KIB", "262144"), ("PASSWORD_PASSES", "10")];
+    let first = system.run_with(&["serve"], &slow);
+    first.wait_for_line("about=\"admin\"").await;
+    first.kill();
+    assert_eq!(rows(&system).await, [1, 3, 0]);
+
+    let api = system.serve_with(&[], &[]).await;
+    assert!(banner(&api).await.contains("were made"));
+    assert_eq!(rows(&system).await, [4, 3, 1]);
+    let live = "SELECT count(*) FROM flash_sales WHERE state = 'LIVE'";
+    assert_eq!(system.number(live).await, 1);
 }

@@ -46,6 +46,30 @@ pub fn quick() -> [&'static str; 2] {
     ["--repl-diskless-sync-delay", "0"]
 }
 
+/// A primary and a replica that has all data.
+pub fn pair() -> (RedisServer, RedisServer) {
+    let server = || RedisServer::start_with(RedisOptions::default(), &quick());
+    let (primary, replica) = (server(), server());
+    replicate(&replica, &primary);
+    (primary, replica)
+}
+
+/// The same, speaking TLS and asking for a password. The certificates must stay there as long as servers or Sentinels start.
+pub fn pair_over_tls(certificates: &Certificates) -> (RedisServer, RedisServer) {
+    let options = RedisOptions {
+        password: Some("a password"),
+        ..RedisOptions::default()
+    };
+    let server = || {
+        let [name, value] = quick();
+        let more = [name, value, "--masterauth", "a password"];
+        RedisServer::start_over(Some(&certificates.of_server()), options, &more)
+    };
+    let (primary, replica) = (server(), server());
+    replicate(&replica, &primary);
+    (primary, replica)
+}
+
 /// Three Sentinels that watch a primary, and speak TLS and ask for a password if it does.
 pub struct Sentinels {
     children: Vec<Child>,

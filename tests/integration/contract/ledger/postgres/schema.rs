@@ -1,36 +1,13 @@
-//! Migrations, and the sale that is seeded.
-
-use std::time::Duration;
+//! Migrations.
 
 use flashsale::{
-    clock::{Clock, SystemClock},
-    config::SaleConfig,
-    engine::{
-        demo::InvalidSale,
-        postgres::{ConnectError, PostgresLedger, migrate, seed},
-    },
-    port::{LedgerProbe, Role},
+    engine::postgres::{ConnectError, PostgresLedger, migrate},
+    port::LedgerProbe,
 };
 use futures::future::join_all;
 
-use super::{super::bed::TestBed, PostgresBed, connect_error};
+use super::connect_error;
 use crate::support::postgres::TestDatabase;
-
-fn sale_config() -> SaleConfig {
-    SaleConfig {
-        start: None,
-        end: None,
-        product_sku: "FLASH-001".into(),
-        total_stock: 10,
-        result_ttl: Duration::from_mins(1),
-    }
-}
-
-/// A hash that is none, for speed.
-#[allow(clippy::unnecessary_wraps)]
-fn no_hash(password: &str) -> Result<String, String> {
-    Ok(format!("hash of {password}"))
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn migrations_go_up_down_and_up_again() {
@@ -97,79 +74,6 @@ async fn a_database_that_is_ahead_is_served_and_listed() {
             .iter()
             .any(|state| state.applied && state.name == "29990101000000")
     );
-}
-
-#[tokio::test]
-async fn seeding_twice_changes_nothing() {
-    let bed = PostgresBed::start().await;
-    let (config, now) = (&bed.database.config, SystemClock.now());
-    let report = seed::seed(config, &sale_config(), now, &no_hash)
-        .await
-        .unwrap();
-    assert_eq!(report.len(), 8);
-    assert!(report.iter().all(|seeded| seeded.created), "{report:?}");
-
-    let later = now + chrono::TimeDelta::hours(1);
-    let report = seed::seed(config, &sale_config(), later, &no_hash)
-        .await
-        .unwrap();
-    assert!(report.iter().all(|seeded| !seeded.created), "{report:?}");
-
-    let ledger = bed.ledger().await;
-    let sales = ledger.sales(now).await.unwrap();
-    assert_eq!(sales.len(), 1);
-    assert_eq!(
-        (sales[0].product_name.as_str(), sales[0].initial_stock),
-        ("Premium Smartphone", 10)
-    );
-    assert_eq!(
-        (sales[0].window.start, sales[0].window.end),
-        (now, now + chrono::TimeDelta::hours(24))
-    );
-    let admin = ledger.find_user("admin").await.unwrap().unwrap();
-    assert_eq!(
-        (admin.role, admin.password_hash.as_str()),
-        (Role::Admin, "hash of admin123")
-    );
-}
-
-#[tokio::test]
-async fn a_seeded_sale_makes_room_for_those_that_are_there() {
-    let bed = PostgresBed::start().await;
-    let (config, now) = (&bed.database.config, SystemClock.now());
-    seed::seed(config, &sale_config(), now, &no_hash)
-        .await
-        .unwrap();
-    let is_made = |sale: SaleConfig, now| async move {
-        seed::seed(config, &sale, now, &no_hash)
-            .await
-            .map(|report| report[7].created)
-    };
-    let hours = chrono::TimeDelta::hours;
-    // Overlapping by an hour, touching, and before one that is to come.
-    let window = |start, end| SaleConfig {
-        start: Some(now + hours(start)),
-        end: Some(now + hours(end)),
-        ..sale_config()
-    };
-    assert!(!is_made(window(23, 30), now).await.unwrap());
-    assert!(is_made(window(24, 30), now).await.unwrap());
-    assert!(is_made(window(-9, -8), now).await.unwrap());
-    assert!(!is_made(sale_config(), now + hours(26)).await.unwrap());
-    assert!(is_made(sale_config(), now + hours(30)).await.unwrap());
-
-    assert!(matches!(
-        is_made(window(2, 1), now).await,
-        Err(seed::SeedError::Sale(InvalidSale::Window))
-    ));
-    let unknown = SaleConfig {
-        product_sku: "FLASH-999".into(),
-        ..sale_config()
-    };
-    assert!(matches!(
-        is_made(unknown, now).await,
-        Err(seed::SeedError::UnknownProduct(_))
-    ));
 }
 
 /// A cancelled sale that was replaced, with its orders, and what else the version before does not know.
