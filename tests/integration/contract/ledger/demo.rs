@@ -148,7 +148,7 @@ pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &
     let (accounts, admin) = (bed.accounts().await, bed.administration().await);
     let (now, sale) = (now(), sale_config());
     // A process that dies while it hashes the second password.
-    let dies = |password: &str| match password {
+    let until_killed = |password: &str| match password {
         "admin123" => no_hash(password),
         _ => Err("killed".to_owned()),
     };
@@ -158,8 +158,8 @@ pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &
         by: None,
         now,
     };
-    let died = demo.make(&sale, &dies).await;
-    assert!(matches!(died, Err(DemoError::Hash(_))), "{died:?}");
+    let begun = demo.make(&sale, &until_killed).await;
+    assert!(matches!(begun, Err(DemoError::Hash(_))), "{begun:?}");
     assert!(is_missing(bed).await);
     let report = make(bed, &sale, now).await.unwrap();
     let made = report.iter().filter(|seeded| seeded.created).count();
