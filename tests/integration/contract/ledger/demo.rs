@@ -148,7 +148,7 @@ pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &
     let (accounts, admin) = (bed.accounts().await, bed.administration().await);
     let (now, sale) = (now(), sale_config());
     // A process that dies while it hashes the second password.
-    let broken = |password: &str| match password {
+    let until_killed = |password: &str| match password {
         "admin123" => no_hash(password),
         _ => Err("killed".to_owned()),
     };
@@ -158,15 +158,15 @@ pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &
         by: None,
         now,
     };
-    let stopped = demo.make(&sale, &broken).await;
-    assert!(matches!(stopped, Err(DemoError::Hash(_))), "{stopped:?}");
+    let begun = demo.make(&sale, &until_killed).await;
+    assert!(matches!(begun, Err(DemoError::Hash(_))), "{begun:?}");
     assert!(is_missing(bed).await);
     let report = make(bed, &sale, now).await.unwrap();
     let made = report.iter().filter(|seeded| seeded.created).count();
     assert_eq!(made, 4, "{report:?}");
     assert!(!is_missing(bed).await);
 
-    // One that stopped before it published the sale: the draft becomes it.
+    // One that died before it published the sale: the draft becomes it.
     let first = admin.sale_records(None, None, 1).await.unwrap().remove(0);
     change(admin.as_ref(), first.id, SaleChange::End).await;
     let later = now + TimeDelta::hours(1);
