@@ -228,6 +228,14 @@ class Servers:
         self.serving = self.processes.start("serve", [PROGRAM, "serve"], env)
         wait_for("serve", self.api.ready)
 
+    def serve_another(self):
+        """A second node."""
+        port = free_port()
+        self.processes.start("serve", [PROGRAM, "serve"], dict(self.settings, PORT=str(port)))
+        api = Api(f"http://127.0.0.1:{port}")
+        wait_for("another serve", api.ready)
+        return api
+
     def work(self):
         env = dict(self.settings, WORKER_HOST="127.0.0.1", WORKER_PORT=str(self.worker_port))
         self.working = self.processes.start("work", [PROGRAM, "work"], env)
