@@ -1,6 +1,7 @@
 //! The command line: one file for each subcommand. Only this folder chooses engines and connects the parts of the system.
 
 mod actions;
+mod attempts;
 mod audit;
 mod backup;
 mod command;
@@ -107,6 +108,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             Command::Sale(sale) => Box::pin(sale.run(config)).await,
             Command::Order(order) => Box::pin(order.run(config)).await,
             Command::Actions(actions) => actions.run(config).await,
+            Command::Attempts(attempts) => attempts.run(config).await,
             Command::DeadLetters(dead_letters) => dead_letters.run(config).await,
             Command::Export(export) => export.run(config).await,
             Command::Import(import) => import.run(config).await,

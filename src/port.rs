@@ -54,14 +54,14 @@ pub use gate::{
     WithdrawOutcome,
 };
 pub use ledger::{
-    AccountDirectory, CommittedOffsets, ConsumerGroup, Credentials, DeadLetterDecisions,
-    EndedOrder, EndedOrders, Erasure, EventBatch, EventFeed, EventOrder, EventPage, EventPositions,
-    EventSubject, EventTerms, EventType, ExternalAccount, ExternalIdentities, ExternalIdentity,
-    Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe, Member, NO_PASSWORD, NewUser, Offer,
-    PasswordHashOutcome, PendingEvents, PersonRecord, PersonalData, Position, Registration,
-    Rejection, SaleListing, SaleListings, SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount,
-    ServiceAccounts, SettleBatch, SettleError, SettledAttempt, Settling, StoredUser, Withdrawals,
-    erased_name, external_name,
+    AccountDirectory, AttemptRetention, CommittedOffsets, ConsumerGroup, Credentials,
+    DeadLetterDecisions, EndedOrder, EndedOrders, Erasure, EventBatch, EventFeed, EventOrder,
+    EventPage, EventPositions, EventSubject, EventTerms, EventType, ExternalAccount,
+    ExternalIdentities, ExternalIdentity, Lease, Ledger, LedgerAudit, LedgerError, LedgerProbe,
+    Member, NO_PASSWORD, NewUser, Offer, PasswordHashOutcome, PendingEvents, PersonRecord,
+    PersonalData, Position, Registration, Rejection, RemovedPage, SaleListing, SaleListings,
+    SaleSnapshot, SecretHash, SeekOutcome, ServiceAccount, ServiceAccounts, SettleBatch,
+    SettleError, SettledAttempt, Settling, StoredUser, Withdrawals, erased_name, external_name,
 };
 pub use log::{AppendError, AttemptLog, LogBatch, LogEnds, LogError};
 pub use log_record::{DeadLetter, LogEntry, LogRecord, Offset, Partition, RawRecord};

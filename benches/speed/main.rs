@@ -1,8 +1,9 @@
 //! Every path of the system side by side under load, on real servers, and what it costs as it grows. Load and system share
 //! the machine, so a figure says most beside the bare handler's of the same run.
 //!
-//! `cargo bench --bench speed -- [--seconds N] [paths] [growth]`: both unless one is named. Needs the servers and the
-//! environment of `scripts/services.sh`; `make bench` sees to that. Writes the tables of docs/PERFORMANCE.md.
+//! `cargo bench --bench speed -- [--seconds N] [paths] [growth] [accounts] [events]`: `paths` and `growth` unless one is named. These write
+//! the tables of docs/PERFORMANCE.md; the others print. Needs the servers and the environment of `scripts/services.sh`; `make bench` sees to
+//! that.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // nobody but its reader is served
 #![allow(
@@ -11,9 +12,11 @@
     clippy::cast_precision_loss
 )]
 
+mod accounts;
 mod bare;
 mod bed;
 mod document;
+mod events;
 mod growth;
 mod measure;
 mod meter;
@@ -30,6 +33,7 @@ mod support {
     pub mod api;
     pub mod broker;
     pub mod embedded;
+    pub mod issuer;
     pub mod kafka;
     pub mod mode;
     pub mod postgres;
@@ -61,11 +65,20 @@ fn main() {
     let time = Duration::from_secs(seconds);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        if has("paths") || !has("growth") {
+        let is_any_named = ["paths", "growth", "accounts", "events"]
+            .into_iter()
+            .any(has);
+        if has("paths") || !is_any_named {
             document::write_paths(&paths::run(time).await, time);
         }
-        if has("growth") || !has("paths") {
+        if has("growth") || !is_any_named {
             document::write_growth(&growth::run(time).await);
+        }
+        if has("accounts") {
+            accounts::run(time).await;
+        }
+        if has("events") {
+            events::run(time).await;
         }
     });
 }

@@ -201,10 +201,13 @@ class Api:
 class Servers:
     """serve and work on servers."""
 
-    def __init__(self, processes, stock=5, **more):
+    def __init__(self, processes, stock=5, of_nodes=None, **more):
         self.processes = processes
         self.env = os.environ
         self.mark = f"observability_{os.getpid()}"
+        self.databases = {self.mark}
+        # What API nodes get besides the settings of all.
+        self.of_nodes = of_nodes or {}
         redis_port = free_port()
         processes.start("redis", ["redis-server", "--port", str(redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
         self.redis_port = redis_port
@@ -212,11 +215,12 @@ class Servers:
         self.redis = Proxy("127.0.0.1", redis_port)
         self.postgres = Proxy(self.env["POSTGRES_HOST"], int(self.env["POSTGRES_PORT"]))
         self.topic = f"flashsale.{self.mark}"
+        self.events_topic = f"flashsale.events.{self.mark}"
         self.settings = settings(
             POSTGRES_HOST="127.0.0.1", POSTGRES_PORT=self.postgres.port, POSTGRES_USER=self.env["POSTGRES_USER"],
             POSTGRES_PASSWORD=self.env["POSTGRES_PASSWORD"], POSTGRES_DB=self.mark, POSTGRES_TLS="disable", REDIS_HOST="127.0.0.1",
             REDIS_PORT=self.redis.port, KAFKA_BROKERS=self.env["KAFKA_BROKERS"], KAFKA_TOPIC_FLASH_SALE_ATTEMPTS=self.topic,
-            FLASH_SALE_TOTAL_STOCK=stock, **more,
+            FLASH_SALE_TOTAL_STOCK=stock, **more, **({"KAFKA_TOPIC_EVENTS": self.events_topic} if "EVENTS_ENABLED" in more else {}),
         )
         processes.run("migrate", [PROGRAM, "migrate"], self.settings)
         processes.run("seed", [PROGRAM, "seed"], self.settings)
@@ -224,14 +228,35 @@ class Servers:
         self.api = Api(f"http://127.0.0.1:{self.api_port}")
 
     def serve(self, **more):
-        env = dict(self.settings, PORT=str(self.api_port), **{key: str(value) for key, value in more.items()})
+        env = dict(self.settings, PORT=str(self.api_port), **{key: str(value) for key, value in {**self.of_nodes, **more}.items()})
         self.serving = self.processes.start("serve", [PROGRAM, "serve"], env)
         wait_for("serve", self.api.ready)
+
+    def serve_another(self):
+        """A second node."""
+        port = free_port()
+        self.processes.start("serve", [PROGRAM, "serve"], dict(self.settings, PORT=str(port)))
+        api = Api(f"http://127.0.0.1:{port}")
+        wait_for("another serve", api.ready)
+        return api
 
     def work(self):
         env = dict(self.settings, WORKER_HOST="127.0.0.1", WORKER_PORT=str(self.worker_port))
         self.working = self.processes.start("work", [PROGRAM, "work"], env)
         wait_for("work", lambda: http("GET", f"http://127.0.0.1:{self.worker_port}/health/ready")[0] == 200)
+
+    def work_for_another_shop(self):
+        """A worker with a database and a topic of its own, and this system's Redis."""
+        port, name = free_port(), f"{self.mark}_other"
+        env = dict(self.settings, POSTGRES_DB=name, KAFKA_TOPIC_FLASH_SALE_ATTEMPTS=f"flashsale.{name}", EVENTS_ENABLED="false",
+                   WORKER_HOST="127.0.0.1", WORKER_PORT=str(port))
+        env.pop("KAFKA_TOPIC_EVENTS", None)
+        self.databases.add(name)
+        self.processes.run("migrate-other", [PROGRAM, "migrate"], env)
+        self.processes.run("seed-other", [PROGRAM, "seed"], env)
+        child = self.processes.start("work-other", [PROGRAM, "work"], env)
+        wait_for("the other worker", lambda: http("GET", f"http://127.0.0.1:{port}/health")[0] == 200)
+        return child
 
     def targets(self):
         return {"flashsale-api": f"127.0.0.1:{self.api_port}", "flashsale-worker": f"127.0.0.1:{self.worker_port}"}
@@ -239,21 +264,41 @@ class Servers:
     def redis_cli(self, *arguments):
         return subprocess.run(["redis-cli", "-p", str(self.redis_port), *arguments], check=True, capture_output=True, text=True).stdout
 
+    def psql_command(self, statement, database=None):
+        return ["psql", "-X", "-q", "-t", "-A", "-h", self.env["POSTGRES_HOST"], "-p", self.env["POSTGRES_PORT"],
+                "-U", self.env["POSTGRES_USER"], "-d", database or self.mark, "-c", statement]
+
     def psql(self, statement, database=None):
         env = dict(os.environ, PGPASSWORD=self.env["POSTGRES_PASSWORD"])
-        command = ["psql", "-X", "-q", "-t", "-A", "-h", self.env["POSTGRES_HOST"], "-p", self.env["POSTGRES_PORT"],
-                   "-U", self.env["POSTGRES_USER"], "-d", database or self.mark, "-c", statement]
+        command = self.psql_command(statement, database)
         return subprocess.run(command, check=True, capture_output=True, text=True, env=env).stdout.strip()
+
+    def kafka_tool(self, name, *arguments, **options):
+        """One of Apache Kafka's own command-line programs."""
+        java = ["java", "-Xmx256m", "-cp", f"{self.env['FLASHSALE_KAFKA_LIBS']}/*", name, "--bootstrap-server", self.env["KAFKA_BROKERS"]]
+        subprocess.run([*java, *arguments], text=True, check=True, capture_output=True, **options)
+
+    def topic_setting(self, topic, name, value):
+        """Changes a setting of a topic."""
+        self.kafka_tool("kafka.admin.ConfigCommand", "--alter", "--entity-type", "topics", "--entity-name", topic,
+                        "--add-config", f"{name}={value}")
+
+    def delete_records(self, topic):
+        """Deletes all records of a topic's three partitions."""
+        path = os.path.join(self.processes.folder, "delete.json")
+        partitions = [{"topic": topic, "partition": partition, "offset": -1} for partition in range(3)]
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"partitions": partitions, "version": 1}, file)
+        self.kafka_tool("org.apache.kafka.tools.DeleteRecordsCommand", "--offset-json-file", path)
 
     def produce(self, record):
         """Appends a record as another program could, with Apache Kafka's own client."""
-        java = ["java", "-Xmx256m", "-cp", f"{self.env['FLASHSALE_KAFKA_LIBS']}/*", "org.apache.kafka.tools.ConsoleProducer"]
-        subprocess.run([*java, "--bootstrap-server", self.env["KAFKA_BROKERS"], "--topic", self.topic], input=record + "\n", text=True,
-                       check=True, capture_output=True)
+        self.kafka_tool("org.apache.kafka.tools.ConsoleProducer", "--topic", self.topic, input=record + "\n")
 
     def remove(self):
-        """The database. A topic goes with its Kafka."""
-        self.psql(f'DROP DATABASE IF EXISTS "{self.mark}" WITH (FORCE)', "postgres")
+        """The databases. A topic goes with its Kafka."""
+        for name in self.databases:
+            self.psql(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)', "postgres")
 
 
 class Embedded:

@@ -110,7 +110,13 @@ async fn operator(right: Right, request: &mut ServiceRequest) -> Result<Operator
     if !right.is_of(identity.role, identity.scopes) {
         let about = format!("{} {}", request.method(), request.path());
         security::note(right.event(), "forbidden", &name, Some(client.0), &about);
-        return Err(ErrorCode::Forbidden.into());
+        return Err(match right {
+            Right::Scope(scope) if identity.role == Role::Service => ApiError::saying(
+                ErrorCode::Forbidden,
+                format!("This token does not have the scope {}.", scope.name()),
+            ),
+            _ => ErrorCode::Forbidden.into(),
+        });
     }
     Ok(Operator(Actor {
         name,

@@ -21,26 +21,36 @@ const AT_ONCE: usize = 500;
 impl Auth {
     /// Gives a session for a token of the shop's issuer. The account is made if there is none for the token's subject.
     pub async fn exchange(&self, token: &str, from: Network) -> Result<LoginSession, AuthError> {
-        let outcome = self.try_exchange(token, from).await;
+        let mut wrong = "";
+        let outcome = self.try_exchange(token, from, &mut wrong).await;
         let label = outcome_label(outcome.as_ref().err());
         counter!(metric::EXCHANGES, "outcome" => label).increment(1);
         let who = outcome.as_ref().map(|session| session.user.to_string());
         let who = who.unwrap_or_default();
-        security::note(Event::Exchange, label, &who, Some(from), "");
+        security::note(Event::Exchange, label, &who, Some(from), wrong);
         outcome
     }
 
-    async fn try_exchange(&self, token: &str, from: Network) -> Result<LoginSession, AuthError> {
+    /// `wrong` is set to what is wrong with the token, if it is refused.
+    async fn try_exchange(
+        &self,
+        token: &str,
+        from: Network,
+        wrong: &mut &'static str,
+    ) -> Result<LoginSession, AuthError> {
         let external = self.external.as_ref();
         let issuer = external.and_then(|external| external.tokens.as_ref());
         let issuer = issuer.ok_or(AuthError::IssuerAway)?;
         let charge = self.limits.exchange(from)?;
         let subject = issuer.verify(token).await;
-        if !matches!(subject, Err(IssuerRefusal::Token(_))) {
+        if !matches!(subject, Err(IssuerRefusal::Token(..))) {
             charge.did_not_fail();
         }
         let subject = subject.map_err(|refusal| match refusal {
-            IssuerRefusal::Token(error) => AuthError::TokenRefused(error),
+            IssuerRefusal::Token(error, what) => {
+                *wrong = what;
+                AuthError::TokenRefused(error)
+            }
             IssuerRefusal::NoKeys => AuthError::IssuerAway,
         })?;
         let accounts = self
@@ -49,6 +59,7 @@ impl Auth {
         let account = accounts.into_values().next().ok_or_else(missing)?;
         let user = StoredUser::from(account);
         if !user.sessions.admits(i64::MAX) {
+            *wrong = "account_disabled";
             return Err(AuthError::TokenRefused(TokenError::Invalid));
         }
         self.session(&user)

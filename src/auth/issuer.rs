@@ -57,7 +57,8 @@ pub struct ExternalAccounts {
 /// Why a token of the issuer gives no session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IssuerRefusal {
-    Token(TokenError),
+    /// With a word for the log: clients are not told what is wrong with a token.
+    Token(TokenError, &'static str),
     /// No keys were read since this process started.
     NoKeys,
 }
@@ -103,30 +104,33 @@ impl Issuer {
 
     /// The subject of a token, by the machine's clock, which the JWT library reads itself.
     pub async fn verify(&self, token: &str) -> Result<String, IssuerRefusal> {
-        let invalid = || IssuerRefusal::Token(TokenError::Invalid);
-        let header = decode_header(token).map_err(|_| invalid())?;
+        let invalid = |what| IssuerRefusal::Token(TokenError::Invalid, what);
+        let header = decode_header(token).map_err(|_| invalid("no_token"))?;
         // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
-        let id = header.kid.filter(|_| header.crit.is_none());
+        if header.crit.is_some() {
+            return Err(invalid("extension"));
+        }
+        let id = header.kid;
         let id = id.filter(|id| id.chars().count() <= KEY_ID_CHARS);
-        let id = id.ok_or_else(invalid)?;
+        let id = id.ok_or(invalid("no_key_id"))?;
         if !self.knows(&id) {
             self.ask().await;
         }
         let keys = self.keys.load();
         let keys = keys.as_ref().ok_or(IssuerRefusal::NoKeys)?;
-        let key = keys.find(&id).ok_or_else(invalid)?;
+        let key = keys.find(&id).ok_or(invalid("unknown_key"))?;
         // The key says by which algorithm: a token whose header names another one is refused.
         let data = decode::<Claims>(token, &key.verifying, &key.validation);
         let claims = data
             .map_err(|error| match error.kind() {
-                ErrorKind::ExpiredSignature => IssuerRefusal::Token(TokenError::Expired),
-                _ => invalid(),
+                ErrorKind::ExpiredSignature => IssuerRefusal::Token(TokenError::Expired, "expired"),
+                kind => invalid(wrong(kind)),
             })?
             .claims;
         if is_subject(&claims.sub) {
             Ok(claims.sub)
         } else {
-            Err(invalid())
+            Err(invalid("subject"))
         }
     }
 
@@ -143,6 +147,20 @@ impl Issuer {
             return;
         };
         let _ = tokio::time::timeout(PATIENCE, tries.changed()).await;
+    }
+}
+
+/// What is wrong with a token, as the log names it.
+fn wrong(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidSignature => "signature",
+        ErrorKind::InvalidAlgorithm => "algorithm",
+        ErrorKind::InvalidIssuer => "issuer",
+        ErrorKind::InvalidAudience => "audience",
+        ErrorKind::ImmatureSignature => "not_yet_valid",
+        ErrorKind::MissingRequiredClaim(_) => "claim_missing",
+        // Of the claims' types, or in the encoding.
+        _ => "malformed",
     }
 }
 

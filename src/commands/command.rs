@@ -3,8 +3,8 @@
 use clap::Subcommand;
 
 use super::{
-    actions, audit, backup, dead_letters, doctor, export, import, migrate, openapi, order, product,
-    sale, seed, serve, stress, target::Target, user, webhook, work,
+    actions, attempts, audit, backup, dead_letters, doctor, export, import, migrate, openapi,
+    order, product, sale, seed, serve, stress, target::Target, user, webhook, work,
 };
 use crate::config::Intent;
 
@@ -18,6 +18,7 @@ pub(super) enum Command {
     Sale(sale::Sale),
     Order(order::Order),
     Actions(actions::Actions),
+    Attempts(attempts::Attempts),
     Audit(audit::Audit),
     Backup(backup::Backup),
     DeadLetters(dead_letters::DeadLetters),
@@ -49,6 +50,7 @@ impl Command {
             Self::Sale(sale) => Some(&sale.target),
             Self::Order(order) => Some(&order.target),
             Self::Actions(actions) => Some(&actions.target),
+            Self::Attempts(attempts) => Some(&attempts.target),
             Self::Audit(audit) => Some(&audit.target),
             Self::DeadLetters(dead_letters) => Some(&dead_letters.target),
             Self::Doctor(doctor) => Some(&doctor.target),

@@ -68,6 +68,14 @@ pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
             };
             vec![target(user.is_embedded()), &["operator."], hashes]
         }
+        Command::Attempts(attempts) => {
+            let ledger: &[&str] = if attempts.is_embedded() {
+                EMBEDDED
+            } else {
+                &["postgres."]
+            };
+            vec![ledger, &["operator."]]
+        }
         Command::Webhook(webhook) => {
             let ledger: &[&str] = if webhook.is_embedded() {
                 EMBEDDED

@@ -43,8 +43,8 @@ const PAGE: u32 = 500;
 ///
 /// A password is never an argument: it is generated and printed once, or read from standard input with --password-stdin.
 ///
-/// On servers it needs a database user that may change the column: the owner of the tables for `role`, `disable` and
-/// `enable`. With --embedded it works while the data directory is served, too.
+/// On servers it needs a database user that may do it: the owner of the tables for `role`, `disable`, `enable`, and `add` with a role
+/// other than `user` and `service`. With --embedded it works while the data directory is served, too.
 #[derive(Debug, Args)]
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct User {

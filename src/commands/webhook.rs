@@ -34,8 +34,9 @@ pub(super) struct Webhook {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
-    #[command(flatten)]
-    who: Who,
+    /// Who does it [default: FLASHSALE_OPERATOR, or the user of the operating system: LOGNAME, USER]
+    #[arg(long, global = true, value_name = "NAME")]
+    by: Option<String>,
     /// Why, for the action log
     #[arg(long, global = true, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -126,7 +127,7 @@ impl Webhook {
     }
 
     async fn work(self, config: &Config, desk: &WebhookDesk) -> anyhow::Result<()> {
-        let (json, who, reason) = (self.json, self.who, self.reason);
+        let (json, who, reason) = (self.json, Who { by: self.by }, self.reason);
         let entry = || who.entry(config, reason.clone());
         match self.step {
             Step::Add {

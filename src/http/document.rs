@@ -60,7 +60,10 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
         match path.as_str() {
             "." | "?" => wrong("The body must be a JSON object, with each field once.".to_owned()),
             field if is_unknown(&inner) => wrong(format!("{field} is no field of this request")),
-            field => wrong(format!("{field} has the wrong type")),
+            field => wrong(match expected(&inner) {
+                Some(expected) => format!("{field} must be {expected}"),
+                None => format!("{field} has the wrong type"),
+            }),
         }
     })?;
     // serde would also read a struct's fields by their position in an array.
@@ -74,6 +77,18 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
 /// Whether a struct has no such field. serde has no other sign of it than the text that its own derive writes.
 fn is_unknown(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("unknown field")
+}
+
+/// What a field must be, as in `invalid type: integer `8`, expected a string at line 1 column 27`.
+fn expected(error: &serde_json::Error) -> Option<String> {
+    let text = error.to_string();
+    let (_, behind) = text.split_once(", expected ")?;
+    let (expected, _) = behind.rsplit_once(" at line ")?;
+    Some(match expected {
+        "i64" | "i32" | "i16" | "i8" | "isize" => "an integer".to_owned(),
+        "u64" | "u32" | "u16" | "u8" | "usize" => "an integer of 0 or more".to_owned(),
+        expected => expected.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -104,9 +119,9 @@ mod tests {
     #[test]
     fn a_wrong_field_is_named() {
         for (text, expected) in [
-            (r#"{"priceCents": "5"}"#, "priceCents has the wrong type"),
-            (r#"{"priceCents": 1.5}"#, "priceCents has the wrong type"),
-            (r#"{"name": ["x"]}"#, "name has the wrong type"),
+            (r#"{"priceCents": "5"}"#, "priceCents must be an integer"),
+            (r#"{"priceCents": 1.5}"#, "priceCents must be an integer"),
+            (r#"{"name": ["x"]}"#, "name must be a string"),
             (r#"{"nme": "x"}"#, "nme is no field of this request"),
         ] {
             assert_eq!(refused(text), ("validation_failed", expected.to_owned()));

@@ -70,7 +70,7 @@ error_codes! {
         "Shoppers have no accounts here: log in at the shop. Who runs this service has a wrong username or password.";
     NotFound = "not_found", NOT_FOUND, "Not Found", "There is nothing at this path.";
     SaleNotFound = "sale_not_found", NOT_FOUND, "Not Found", "No flash sale found";
-    ShopperNotFound = "shopper_not_found", NOT_FOUND, "Not Found", "No account was made for this subject.";
+    ShopperNotFound = "shopper_not_found", NOT_FOUND, "Not Found", "There is no enabled account of this subject or id.";
     MethodNotAllowed = "method_not_allowed", METHOD_NOT_ALLOWED, "Method Not Allowed", "This path does not take this method.";
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "Request Timeout", "The body did not arrive in time.";
     UsernameTaken = "username_taken", CONFLICT, "Conflict", "Username already exists";

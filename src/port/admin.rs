@@ -21,7 +21,7 @@ pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
 pub use product::{NewProduct, Product, ProductChange};
 pub use sale::{Changed, NewSale, SaleChange, SaleEdit, SaleRecord, SaleState};
 
-use super::{Ledger, LedgerError};
+use super::{AttemptRetention, Ledger, LedgerError};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
 
 /// Why a change was not made. Nothing was changed.
@@ -50,7 +50,7 @@ pub enum AdminError {
 
 /// Changes by operators and the reads of their pages. Implemented by every ledger that keeps orders durably.
 #[async_trait]
-pub trait Administration: Ledger {
+pub trait Administration: Ledger + AttemptRetention {
     // Products.
 
     async fn create_product(

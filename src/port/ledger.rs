@@ -3,6 +3,7 @@
 //! What the ledger does is split by role, one file a role; [`Ledger`] is all of them.
 
 mod account_directory;
+mod attempt_retention;
 mod audit;
 mod committed_offsets;
 mod consumer_group;
@@ -19,6 +20,7 @@ mod settling;
 mod withdrawals;
 
 pub use account_directory::{AccountDirectory, NewUser, Registration};
+pub use attempt_retention::{AttemptRetention, RemovedPage};
 pub use audit::{LedgerAudit, SettledAttempt};
 pub use committed_offsets::CommittedOffsets;
 pub use consumer_group::{ConsumerGroup, Lease, Member, Position, SeekOutcome};

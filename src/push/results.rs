@@ -355,8 +355,8 @@ impl ResultFeed {
     }
 }
 
-/// Notes that a shopper who listens was told of an order, if the attempt is traced and this process knows its trace: the API node
-/// that accepted it, or the embedded system.
+/// Notes that a shopper who listens was told of an order, if the attempt is traced: the announcement says so, and within one process
+/// the transaction that settled it.
 fn trace_push(sale: SaleId, user: UserId, since: Instant) {
     if let Some(traced) = traced_attempt_of(sale.value(), user.value()) {
         let context = traced.span.child();

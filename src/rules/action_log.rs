@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 pub use changes::{
     begun_withdrawal, cancelled_order, changed_product, changed_sale, closed_withdrawal,
+    removed_attempts,
 };
 pub use check::{Broken, ChainCheck};
 pub use erasure::{ERASED, ERASED_STATE, ErasedPerson};

@@ -42,6 +42,8 @@ pub struct KnownSale {
     /// before the window was shortened still gets an order. It starts after its end for a sale that was never LIVE. `None` if
     /// unknown, as for sales older than this column.
     pub admitted: Option<SaleWindow>,
+    /// The end of the sale when its attempts were removed. An attempt of that time may have been settled before.
+    pub attempts_removed_until: Option<DateTime<Utc>>,
 }
 
 /// Tolerated error of the clock that a record's time comes from. This service writes a time within the window; the original
@@ -85,6 +87,9 @@ pub fn attempts_of(batches: &[SettleBatch]) -> Vec<Attempt> {
 /// or the wrong product, or if its shopper has no order and its sale was never open at its time. Such an attempt gets
 /// [`Outcome::Rejected`] if its batch lists it in `rejected`. If at least one is not listed, nothing is decided, and the error
 /// has all that are not listed.
+///
+/// An attempt of a sale whose attempts were removed gets no order: it gets the outcome of an order that its shopper has, and else
+/// [`Outcome::SoldOut`].
 ///
 /// A record with the id of an attempt of another shopper or sale is answered `Rejected`, but not recorded: a rejection under
 /// that id would also reject the other attempt.
@@ -234,6 +239,13 @@ fn outcome_of(
         Some(by) if *by == attempt.id => return Ok(Outcome::Ordered),
         Some(by) => return Ok(Outcome::AlreadyOrdered { by: *by }),
         None => check_admitted(attempt, sale)?,
+    }
+    if sale
+        .attempts_removed_until
+        .is_some_and(|until| attempt.at - until < CLOCK_TOLERANCE)
+    {
+        // Its shopper has no order: it got none when it was settled, or its order has ended.
+        return Ok(Outcome::SoldOut);
     }
     if !has_account {
         // An order needs an account that owns it.

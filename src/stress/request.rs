@@ -56,7 +56,7 @@ impl Request {
 
     /// The same with a JSON document as its body.
     #[must_use]
-    pub(super) fn with_document(mut self, document: &serde_json::Value) -> Self {
+    pub fn with_document(mut self, document: &serde_json::Value) -> Self {
         self.document = Some(document.to_string().into());
         self
     }

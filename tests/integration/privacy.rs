@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use flashsale::port::Role;
 use serde_json::{Value, json};
 
@@ -293,4 +294,63 @@ async fn an_erased_subject_is_gone_and_comes_back_as_a_new_person() {
     assert!(system.places_with("grace@example.com").await.is_empty());
     let (_, body) = exchange().await;
     assert_ne!(body["data"]["userId"], json!(id), "a new account");
+}
+
+async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays<S: Searched>() {
+    let system = S::start().await;
+    let api = system.serve().await;
+    let _worker = system.worker().await;
+    let (sale, product) = system.sale(1).await;
+    api.wait_until_open(&system, sale).await;
+    let buyers = system.shoppers(2).await;
+    for buyer in &buyers {
+        api.attempt(sale, buyer).await;
+    }
+    wait_until("the order is told", Duration::from_secs(10), || async {
+        api.result(product, &buyers[0]).await.as_deref() == Some("SUCCESS")
+    })
+    .await;
+    let attempts = format!("SELECT count(*) FROM purchase_attempts WHERE flash_sale_id = {sale}");
+    let month = Utc::now().format("%Y-%m").to_string();
+    let remove = ["attempts", "remove", "--before", &month];
+    let removed = command(&system, &remove).await;
+    assert_eq!(removed["attempts"], 0, "the sale is not over");
+    assert_eq!(system.number(&attempts).await, 1);
+
+    let end = Utc::now() - TimeDelta::days(40);
+    let [start, end] = [end - TimeDelta::hours(1), end].map(|at| system.instant(at));
+    system
+        .sql(&format!(
+            "UPDATE flash_sales SET start_time = '{start}', end_time = '{end}' WHERE id = {sale}"
+        ))
+        .await;
+    let listed = command(&system, &[&remove[..], &["--dry-run"]].concat()).await;
+    assert_eq!(
+        (&listed["sales"], &listed["attempts"]),
+        (&json!([sale]), &json!(0))
+    );
+    assert_eq!(system.number(&attempts).await, 1);
+    let removed = command(&system, &remove).await;
+    assert_eq!(
+        (&removed["sales"], &removed["attempts"]),
+        (&json!([sale]), &json!(1))
+    );
+    assert_eq!(system.number(&attempts).await, 0);
+    let orders = format!("SELECT count(*) FROM orders WHERE flash_sale_id = {sale}");
+    assert_eq!(system.number(&orders).await, 1);
+    let again = command(&system, &remove).await;
+    assert_eq!(
+        (&again["sales"], &again["attempts"]),
+        (&json!([]), &json!(0))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays_on_servers() {
+    attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays::<Servers>().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays_in_one_process() {
+    attempts_of_a_sale_are_removed_once_it_is_over_and_the_order_stays::<OneProcess>().await;
 }

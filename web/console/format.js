@@ -82,6 +82,7 @@ const VERBS = {
   set_scopes: "set the scopes of",
   renew_secret: "renewed the secret of",
   erase_user: "erased",
+  remove_attempts: "removed the attempts of",
 };
 
 /** What an entry of the action log is about. @param {Admin.Action} action */

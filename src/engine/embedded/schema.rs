@@ -45,6 +45,7 @@ diesel::table! {
         version -> BigInt,
         admitted_from -> Nullable<BigInt>,
         admitted_until -> Nullable<BigInt>,
+        attempts_removed_until -> Nullable<BigInt>,
         state -> Text,
         paused_at -> Nullable<BigInt>,
         note -> Text,

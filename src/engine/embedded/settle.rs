@@ -132,10 +132,11 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<(Kn
                 flash_sales::remaining_stock,
                 flash_sales::admitted_from,
                 flash_sales::admitted_until,
+                flash_sales::attempts_removed_until,
             ))
-            .first::<(i64, i64, Option<i64>, Option<i64>)>(conn)
+            .first::<(i64, i64, Option<i64>, Option<i64>, Option<i64>)>(conn)
             .optional()?;
-        if let Some((product, remaining, from, until)) = row
+        if let Some((product, remaining, from, until, removed_until)) = row
             && let Some(product) = ProductId::new(product)
         {
             let admitted = from.zip(until).map(|(from, until)| SaleWindow {
@@ -146,6 +147,7 @@ fn look_up(conn: &mut SqliteConnection, attempts: &[Attempt]) -> QueryResult<(Kn
                 product,
                 remaining: number(remaining),
                 admitted,
+                attempts_removed_until: removed_until.map(time),
             };
             known.sales.insert(sale, row);
         }

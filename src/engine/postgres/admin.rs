@@ -8,6 +8,7 @@ mod orders;
 mod personal_data;
 mod products;
 mod record;
+mod retention;
 mod sales;
 mod transaction;
 

@@ -48,7 +48,7 @@ const MOVE_OFFSETS: &str = "
 
 /// In one order for everybody, so that batches queue up instead of deadlocking.
 const LOCK_SALES: &str = "
-    SELECT id, product_id, remaining_stock, admitted_from, admitted_until
+    SELECT id, product_id, remaining_stock, admitted_from, admitted_until, attempts_removed_until
     FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
 
 /// One row for each attempt, in order. A statement of its own after the lock, so that it sees what those who held the
@@ -104,6 +104,8 @@ struct SaleRow {
     admitted_from: Option<DateTime<Utc>>,
     #[diesel(sql_type = Nullable<Timestamptz>)]
     admitted_until: Option<DateTime<Utc>>,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    attempts_removed_until: Option<DateTime<Utc>>,
 }
 
 #[derive(QueryableByName)]
@@ -340,6 +342,7 @@ fn known_sale(row: &SaleRow) -> Option<(SaleId, KnownSale)> {
             product,
             remaining: number(row.remaining_stock),
             admitted,
+            attempts_removed_until: row.attempts_removed_until,
         },
     ))
 }

@@ -29,6 +29,7 @@ use crate::{
     config::RedisConfig,
     ids::{SaleId, UserId},
     port::{Announcement, AnnouncementStream, GateError, News},
+    telemetry::{SpanContext, TracedAttempt, note_attempt},
 };
 
 /// How often a subscription checks that its server answers and still has the sale.
@@ -172,21 +173,82 @@ impl Subscription {
     }
 }
 
-/// Reads a message, as in `12:S 34:?`. Parts that cannot be read are left out: another version may write them.
+/// What the announcement of a traced attempt's order says behind its `S`: the attempt's id and the span that settled it, as in
+/// `:01980000-0000-7000-8000-000000000001:00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01`. A node of a version that does not
+/// know it reads the result instead.
+pub(super) fn trace_of(traced: &TracedAttempt) -> Vec<u8> {
+    let mut text = format!(":{}:", traced.id).into_bytes();
+    text.extend_from_slice(&traced.span.traceparent());
+    text
+}
+
+/// Reads what [`trace_of`] wrote, without its first colon. It is noted, so that the push is a span of the trace at every node.
+fn note_trace(sale: SaleId, user: UserId, text: &str) -> Option<()> {
+    let (id, span) = text.split_once(':')?;
+    note_attempt(TracedAttempt {
+        id: id.parse().ok()?,
+        sale: sale.value(),
+        user: user.value(),
+        span: SpanContext::parse(span.as_bytes())?,
+    });
+    Some(())
+}
+
 fn parse(message: &Message) -> Option<Announcement> {
     let sale = sale_of_channel(&message.channel)?;
-    let text = message.value.as_str()?;
+    let news = parse_news(sale, message.value.as_str()?.as_ref());
+    Some(Announcement { sale, news })
+}
+
+/// Reads the text of a message, as in `12:S 34:?`. Parts that cannot be read are left out: another version may write them.
+fn parse_news(sale: SaleId, text: &str) -> Vec<(UserId, News)> {
     let news = text.split(' ').filter_map(|part| {
         let (user, news) = part.split_once(':')?;
-        let news = if news == "S" {
-            News::Ordered
-        } else {
-            News::Changed
+        let user = user.parse().ok().and_then(UserId::new)?;
+        let (news, trace) = match news.split_once(':') {
+            Some((news, trace)) => (news, Some(trace)),
+            None => (news, None),
         };
-        Some((user.parse().ok().and_then(UserId::new)?, news))
+        if news != "S" {
+            return Some((user, News::Changed));
+        }
+        if let Some(trace) = trace {
+            note_trace(sale, user, trace);
+        }
+        Some((user, News::Ordered))
     });
-    Some(Announcement {
-        sale,
-        news: news.collect(),
-    })
+    news.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+    fn read(text: &str) -> Vec<(i64, News)> {
+        let news = parse_news(SaleId::new(7).unwrap(), text).into_iter();
+        news.map(|(user, news)| (user.value(), news)).collect()
+    }
+
+    #[test]
+    fn a_trace_does_not_change_what_is_announced() {
+        let traced = TracedAttempt {
+            id: uuid::Uuid::from_u128(1),
+            sale: 7,
+            user: 34,
+            span: SpanContext::parse(SPAN.as_bytes()).unwrap(),
+        };
+        let trace = String::from_utf8(trace_of(&traced)).unwrap();
+        assert_eq!(trace, format!(":{}:{SPAN}", traced.id));
+        let news = read(&format!("12:S 34:S{trace} 56:? 78:S:unknown x:S"));
+        let ordered = News::Ordered;
+        let expected = [
+            (12, ordered),
+            (34, ordered),
+            (56, News::Changed),
+            (78, ordered),
+        ];
+        assert_eq!(news, expected);
+    }
 }

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use fred::prelude::Value;
 
 use super::{
-    RedisGate,
+    RedisGate, announcements,
     connection::Connection,
     hold::parse_user,
     keys::{CALL_SIZE, bytes, channel, shopper_args, user_arg},
@@ -17,6 +17,7 @@ use crate::{
         EndOrdersOutcome, GateError, Holder, Outcome, OutcomeRecording, PurchaseResult,
         ResultEntry, Settlement,
     },
+    telemetry::{TracedAttempt, traced_attempts},
 };
 
 #[async_trait]
@@ -76,9 +77,12 @@ pub(super) async fn record(
         args.reserve(part.len() * 2 + 2);
         args.push(connection.publish_command());
         args.push(channel(sale).into());
+        let traced = traced_attempts(part.iter().map(|settlement| settlement.attempt.id.0));
         for settlement in part {
+            let id = settlement.attempt.id.0;
+            let traced = traced.iter().find(|traced| traced.id == id);
             args.push(user_arg(settlement.attempt.user));
-            args.push(decision(settlement));
+            args.push(decision(settlement, traced));
         }
         let answer = connection
             .run_on(&SCRIPTS.record_outcomes, sale, args)
@@ -123,8 +127,9 @@ pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
     })
 }
 
-/// A decision in the form that the script takes: a letter, the attempt's id and, if another attempt ordered, the id of that one.
-fn decision(settlement: &Settlement) -> Value {
+/// A decision in the form that the script takes: a letter, the attempt's id and, if another attempt ordered, the id of that one. The
+/// order of a traced attempt is followed by what its announcement says of the trace.
+fn decision(settlement: &Settlement, traced: Option<&TracedAttempt>) -> Value {
     let (letter, by) = match settlement.outcome {
         Outcome::Ordered => (b'O', None),
         Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected => {
@@ -137,6 +142,9 @@ fn decision(settlement: &Settlement) -> Value {
     text.extend_from_slice(settlement.attempt.id.0.as_bytes());
     if let Some(by) = by {
         text.extend_from_slice(by.0.as_bytes());
+    }
+    if let (Outcome::Ordered, Some(traced)) = (settlement.outcome, traced) {
+        text.extend_from_slice(&announcements::trace_of(traced));
     }
     bytes(text)
 }

@@ -95,6 +95,7 @@ pub enum ActionName {
     SetScopes,
     RenewSecret,
     EraseUser,
+    RemoveAttempts,
     AddWebhook,
     RemoveWebhook,
     RotateWebhook,
@@ -131,6 +132,7 @@ impl ActionName {
             Self::SetScopes => "set_scopes",
             Self::RenewSecret => "renew_secret",
             Self::EraseUser => "erase_user",
+            Self::RemoveAttempts => "remove_attempts",
             Self::AddWebhook => "add_webhook",
             Self::RemoveWebhook => "remove_webhook",
             Self::RotateWebhook => "rotate_webhook",
@@ -142,7 +144,7 @@ impl ActionName {
     /// The action of a name in the ledger.
     #[must_use]
     pub fn of(name: &str) -> Self {
-        const ALL: [ActionName; 27] = [
+        const ALL: [ActionName; 28] = [
             ActionName::CreateProduct,
             ActionName::ChangeProduct,
             ActionName::CreateSale,
@@ -166,6 +168,7 @@ impl ActionName {
             ActionName::SetScopes,
             ActionName::RenewSecret,
             ActionName::EraseUser,
+            ActionName::RemoveAttempts,
             ActionName::AddWebhook,
             ActionName::RemoveWebhook,
             ActionName::RotateWebhook,

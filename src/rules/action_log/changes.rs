@@ -4,9 +4,12 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::port::{
-    ActionName, Change, Movement, MovementMode, MovementState, OrderEntry, Product, Restock,
-    SaleRecord, SaleState,
+use crate::{
+    ids::SaleId,
+    port::{
+        ActionName, Change, Movement, MovementMode, MovementState, OrderEntry, Product, Restock,
+        SaleRecord, SaleState,
+    },
 };
 
 /// A product that was made (`before` is `None`) or changed.
@@ -71,6 +74,18 @@ pub fn cancelled_order(before: &OrderEntry, after: &OrderEntry, restock: Restock
         target: format!("order:{}", after.attempt.0),
         before: Some(order(before)),
         after: Some(shown),
+    }
+}
+
+/// The closing of a sale whose attempts are removed.
+#[must_use]
+pub fn removed_attempts(sale: SaleId, ended_at: DateTime<Utc>) -> Change {
+    Change {
+        name: ActionName::RemoveAttempts,
+        sale: Some(sale),
+        target: format!("sale:{sale}"),
+        before: None,
+        after: Some(json!({"id": sale.value(), "attemptsRemovedUntil": time(ended_at)})),
     }
 }
 

@@ -68,6 +68,7 @@ fn known(remaining: u64) -> Known {
                 product: ProductId::new(1).unwrap(),
                 remaining,
                 admitted: Some(WINDOW),
+                attempts_removed_until: None,
             },
         )]),
         ..Known::default()
@@ -352,4 +353,28 @@ fn batches_settled_together_share_units_and_get_separate_answers() {
 #[test]
 fn an_empty_batch_decides_nothing() {
     assert_eq!(decide(&[], known(5)), Ok(Decision::default()));
+}
+
+#[test]
+fn an_attempt_whose_row_was_removed_gets_no_order_and_that_of_an_order_keeps_it() {
+    let (ordered, refused) = (attempt(1, 1), attempt(2, 2));
+    let mut known = known(5);
+    let sale = known.sales.get_mut(&ordered.sale).unwrap();
+    sale.attempts_removed_until = Some(WINDOW.end);
+    let shopper = (ordered.sale, ordered.user);
+    known.orders.insert(shopper, ordered.id);
+    let decision = decide_one(&[ordered, refused], &[], known.clone()).unwrap();
+    assert_eq!(outcomes(&decision), [Outcome::Ordered, Outcome::SoldOut]);
+    assert!(decision.orders.is_empty());
+    // The end was moved by hand since: what comes after it is sold as ever.
+    let later = TimeDelta::hours(1);
+    let end = WINDOW.end + later * 2;
+    let sale = known.sales.get_mut(&ordered.sale).unwrap();
+    sale.admitted = Some(SaleWindow { end, ..WINDOW });
+    let new = Attempt {
+        at: WINDOW.end + later,
+        ..refused
+    };
+    let decision = decide_one(&[new], &[], known).unwrap();
+    assert_eq!(outcomes(&decision), [Outcome::Ordered]);
 }

@@ -20,6 +20,7 @@ mod orders;
 mod people;
 mod postgres;
 mod products;
+mod retention;
 mod sessions;
 mod settling;
 mod sqlite;
@@ -288,6 +289,11 @@ macro_rules! operator_suite {
                     a_stored_answer_is_the_first_one,
                     a_key_is_used_anew_after_a_day,
                     a_withdrawal_is_found_by_its_key,
+                }
+                retention {
+                    attempts_of_sales_that_are_over_are_removed_and_orders_stay,
+                    records_that_are_read_again_after_their_attempts_were_removed_get_no_order,
+                    drafts_and_sales_whose_end_was_moved_keep_what_came_later,
                 }
                 action_log {
                     an_entry_says_who_changed_what_and_why,

@@ -10233,7 +10233,7 @@ export interface operations {
             /**
              * @description `sale_not_found`: No flash sale found
              *
-             *     `shopper_not_found`: No account was made for this subject.
+             *     `shopper_not_found`: There is no enabled account of this subject or id.
              */
             404: {
                 headers: {

@@ -2,7 +2,8 @@
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id; PUBLISH or SPUBLISH and the channel on which the shoppers
 -- whose results changed are announced, as in 12:S 34:? (S: the order stands; ?: read it); then pairs of user id and decision. A
 -- decision is a letter (O ordered; A already ordered by another attempt; F failed: sold out, no account, rejected, or the order
--- has ended), the attempt id (16 bytes) and for A the id of the attempt that ordered.
+-- has ended), the attempt id (16 bytes), for A the id of the attempt that ordered, and for O what is announced behind the S: the
+-- trace of the attempt, if it has one.
 -- Returns the users whose order, as given here, has ended: a SUCCESS that was written for it must be deleted.
 --
 -- Why the balance holds. Let R be the ledger's remaining units, and call an order *counted* once its shopper is in state
@@ -83,7 +84,7 @@ for first = 1, #users, CHUNK do
   end
 end
 
-local changed, settled = {}, {}
+local changed, settled, traces = {}, {}, {}
 local units, returns, late, added, ended = 0, 0, 0, false, {}
 for n = 1, #users do
   local user = users[n]
@@ -97,6 +98,7 @@ for n = 1, #users do
     ended[#ended + 1] = user
   end
   if kind == 'O' then
+    traces[user] = sub(decision, 18)
     if pending then
       holders[user] = 's' .. attempt
       changed[user], settled[user] = true, true
@@ -159,7 +161,7 @@ if is_heard then
   for n = 1, #users do
     local user = users[n]
     if changed[user] or not holders[user] then
-      news[#news + 1] = user .. (holders[user] and ':S' or ':?')
+      news[#news + 1] = user .. (holders[user] and ':S' .. (traces[user] or '') or ':?')
     end
   end
   announce(news)

@@ -352,6 +352,7 @@ impl Tables {
                     product: row.product,
                     remaining: row.remaining_stock,
                     admitted: self.admitted.get(&attempt.sale).copied(),
+                    attempts_removed_until: None,
                 };
                 known.sales.insert(attempt.sale, sale);
             }
