@@ -87,15 +87,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("engine", &["account_key", "config", "ids", "port"]),
     (
         "engine::embedded",
-        &[
-            "account_key",
-            "clock",
-            "config",
-            "engine",
-            "ids",
-            "port",
-            "rules",
-        ],
+        &["account_key", "clock", "engine", "ids", "port", "rules"],
     ),
     (
         "engine::kafka",
