@@ -29,6 +29,7 @@ use crate::{
 const PAGE: u32 = 500;
 /// The reason in the action log.
 const REASON: &str = "Demo data";
+const IS_OVER: &str = "would be over already (FLASH_SALE_START_TIME, FLASH_SALE_END_TIME)";
 /// Entries of the action log that are more than making demo data leaves.
 const MANY_ACTIONS: u32 = 50;
 
@@ -54,8 +55,23 @@ pub enum DemoError {
 pub struct Seeded {
     /// For people: `user admin`, `product FLASH-001`, `sale 1 of FLASH-001`.
     pub what: String,
-    /// False if it was there already.
-    pub created: bool,
+    pub state: Seeding,
+}
+
+/// What became of a part of the demo data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seeding {
+    Made,
+    /// It was there already.
+    There,
+    /// A sale that would be over at once is not made: nobody could buy, and operators cannot make one either.
+    LeftOut,
+}
+
+impl Seeding {
+    fn made_if(is_made: bool) -> Self {
+        if is_made { Self::Made } else { Self::There }
+    }
 }
 
 /// Makes the demo data.
@@ -84,7 +100,7 @@ impl DemoData<'_> {
             .all(|action| action.reason == REASON && is_first_part(action.name)))
     }
 
-    /// Makes what is missing. Nothing is made if the sale cannot be. `hash` returns the PHC string of a password; it is called only
+    /// Makes what is missing. Nothing is made if the sale's settings are not valid; a sale that is over is left out. `hash` returns the PHC string of a password; it is called only
     /// for accounts that are missing.
     pub async fn make<E: Display>(
         &self,
@@ -98,22 +114,19 @@ impl DemoData<'_> {
             None if PRODUCTS.iter().any(|product| product.sku == sale.sku) => Room::Free,
             None => return Err(DemoError::UnknownProduct(sale.sku)),
         };
-        if room == Room::Free && sale.has_ended(self.now) {
-            return Err(InvalidSale::Past.into());
-        }
         let mut products = Vec::new();
         for product in &PRODUCTS {
             let is_there = known.contains_key(product.sku);
             products.push(Seeded {
                 what: format!("product {}", product.sku),
-                created: !is_there && self.make_product(product).await?,
+                state: Seeding::made_if(!is_there && self.make_product(product).await?),
             });
         }
         let mut report = Vec::new();
         for account in &ACCOUNTS {
             report.push(Seeded {
                 what: format!("user {}", account.username),
-                created: self.make_account(account, hash).await?,
+                state: Seeding::made_if(self.make_account(account, hash).await?),
             });
         }
         report.extend(products);
@@ -169,10 +182,16 @@ impl DemoData<'_> {
     async fn make_sale(&self, sale: &DemoSale, room: Room) -> Result<Seeded, DemoError> {
         let there = |id: SaleId| Seeded {
             what: format!("sale {id} of {}", sale.sku),
-            created: false,
+            state: Seeding::There,
         };
         let draft = match room {
             Room::Taken(id) => return Ok(there(id)),
+            Room::Draft(_) | Room::Free if sale.has_ended(self.now) => {
+                return Ok(Seeded {
+                    what: format!("sale of {}, which {IS_OVER}", sale.sku),
+                    state: Seeding::LeftOut,
+                });
+            }
             Room::Draft(id) => id,
             Room::Free => {
                 let products = self.known_products(&sale.sku).await?;
@@ -251,6 +270,6 @@ fn made(sale: &DemoSale, record: &SaleRecord) -> Seeded {
     let (id, units) = (record.id, record.initial_stock);
     Seeded {
         what: format!("sale {id} of {}, {units} units, {window}", sale.sku),
-        created: true,
+        state: Seeding::Made,
     }
 }

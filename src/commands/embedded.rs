@@ -20,7 +20,7 @@ use crate::{
     auth::{Fit, Passwords},
     clock::{Clock, SystemClock},
     config::{AuthConfig, Config},
-    demo,
+    demo::{self, Seeding},
     engine::embedded::{DataDirectory, DataFile, Embedded, LedgerBeside, OpenError, SqliteLedger},
     ids::SaleId,
     lifecycle::Lifecycle,
@@ -110,8 +110,11 @@ async fn seed_if_missing(config: &Config, running: &Running) -> anyhow::Result<b
     let demo = demo_data(config, accounts.as_ref(), admin.as_ref());
     let is_missing = demo.is_missing().await?;
     if is_missing {
-        let made = make(config, &demo).await;
-        made.context("the demo data could not be made")?;
+        let seeded = make(config, &demo).await;
+        let seeded = seeded.context("the demo data could not be made")?;
+        for left_out in seeded.iter().filter(|part| part.state == Seeding::LeftOut) {
+            tracing::warn!(what = left_out.what, "left out of the demo data");
+        }
     }
     Ok(is_missing)
 }

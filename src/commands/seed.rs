@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    demo::Seeded,
+    demo::{Seeded, Seeding},
     lifecycle::Lifecycle,
     terminal::{Plain, say},
 };
@@ -65,7 +65,11 @@ fn report(seeded: &[Seeded]) {
         say!(
             "{}: {}",
             Plain(&seeded.what),
-            if seeded.created { "made" } else { "there" }
+            match seeded.state {
+                Seeding::Made => "made",
+                Seeding::There => "there",
+                Seeding::LeftOut => "left out",
+            }
         );
     }
 }

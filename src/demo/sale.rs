@@ -16,8 +16,6 @@ const NOTE: &str = "Demo data";
 pub enum InvalidSale {
     #[error("the sale would end before it starts (FLASH_SALE_START_TIME, FLASH_SALE_END_TIME)")]
     Window,
-    #[error("the sale would have ended already (FLASH_SALE_START_TIME, FLASH_SALE_END_TIME)")]
-    Past,
     #[error("a sale has {} units at most (FLASH_SALE_TOTAL_STOCK)", i32::MAX)]
     Stock,
 }

@@ -4,6 +4,7 @@
 //! decided by `rules::lifecycle`, for every ledger alike. The gate learns of a change afterwards, from the terms.
 
 mod action;
+mod error;
 mod movement;
 mod order;
 mod product;
@@ -16,6 +17,7 @@ pub use action::{
     Action, ActionEntry, ActionId, ActionLogCheck, ActionName, Actor, Change, Fingerprint,
     IdempotencyKey, KeyStanding, StoredAnswer,
 };
+pub use error::AdminError;
 pub use movement::{MAX_PENDING_MOVEMENTS, Movement, MovementId, MovementMode, MovementState};
 pub use order::{AttemptHistory, OrderEntry, OrderPage, Restock};
 pub use product::{NewProduct, Product, ProductChange};
@@ -23,30 +25,6 @@ pub use sale::{Changed, NewSale, SaleChange, SaleEdit, SaleRecord, SaleState};
 
 use super::{AttemptRetention, Ledger, LedgerError};
 use crate::ids::{AttemptId, ProductId, SaleId, UserId};
-
-/// Why a change was not made. Nothing was changed.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    #[error("there is no such product, sale, order or movement")]
-    NotFound,
-    /// The caller saw an earlier version than the one that is stored.
-    #[error("the stored version is {current}")]
-    Stale { current: u64 },
-    /// What it is now does not allow the change, for example a sale that has ended. The text is for people.
-    #[error("{0}")]
-    NotAllowed(String),
-    /// Another LIVE sale of the product overlaps.
-    #[error("sale {other} of the same product is in this window")]
-    Overlaps { other: SaleId },
-    /// Another product has the SKU.
-    #[error("another product has this SKU")]
-    SkuTaken,
-    /// The idempotency key was used before: the change of that first request stands, or is under way.
-    #[error("the idempotency key was used before")]
-    KeyUsed(KeyStanding),
-    #[error(transparent)]
-    Ledger(#[from] LedgerError),
-}
 
 /// Changes by operators and the reads of their pages. Implemented by every ledger that keeps orders durably.
 #[async_trait]

@@ -9,7 +9,7 @@ use jsonwebtoken::get_current_timestamp;
 use ring::hmac::{self, HMAC_SHA256};
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 
-use super::Identity;
+use super::identity::Identity;
 use crate::port::{Role, Scopes};
 
 /// `{"typ":"JWT","alg":"HS256"}` in base64.

@@ -235,6 +235,7 @@ macro_rules! operator_suite {
                     demo_data_is_made_once_and_is_in_the_action_log,
                     a_demo_sale_leaves_room_for_those_that_are_there,
                     demo_data_that_was_not_completed_is_missing_and_is_completed,
+                    a_sale_that_is_over_is_left_out,
                     nothing_is_made_when_the_sale_cannot_be,
                     demo_data_made_by_many_at_once_is_one_sale,
                 }
