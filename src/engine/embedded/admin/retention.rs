@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     ids::{AttemptId, SaleId},
-    port::{ActionEntry, AdminError, AttemptRetention, LedgerError, RemovedPage},
+    port::{ActionEntry, AttemptRetention, LedgerError, RemovedPage},
     rules::action_log,
 };
 
@@ -41,8 +41,8 @@ impl AttemptRetention for SqliteLedger {
         ended_before: DateTime<Utc>,
         limit: u32,
         entry: &ActionEntry,
-    ) -> Result<Vec<SaleId>, AdminError> {
-        self.change(entry, move |conn, now, entry| {
+    ) -> Result<Vec<SaleId>, LedgerError> {
+        let closed = self.change(entry, move |conn, now, entry| {
             let closed = over(conn, ended_before, limit)?;
             for (sale, ended_at) in &closed {
                 diesel::update(flash_sales::table.find(sale.value()))
@@ -52,8 +52,8 @@ impl AttemptRetention for SqliteLedger {
                 record(conn, now, &change, entry)?;
             }
             Ok(closed.into_iter().map(|(sale, _)| sale).collect())
-        })
-        .await
+        });
+        closed.await.map_err(|error| LedgerError(error.to_string()))
     }
 
     async fn remove_attempts(

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     ids::{AttemptId, SaleId},
-    port::{ActionEntry, AdminError, AttemptRetention, LedgerError, RemovedPage},
+    port::{ActionEntry, AttemptRetention, LedgerError, RemovedPage},
     rules::action_log,
 };
 
@@ -79,7 +79,7 @@ impl AttemptRetention for PostgresLedger {
         ended_before: DateTime<Utc>,
         limit: u32,
         entry: &ActionEntry,
-    ) -> Result<Vec<SaleId>, AdminError> {
+    ) -> Result<Vec<SaleId>, LedgerError> {
         transaction!(self.pool, |conn| close(conn, ended_before, limit, entry))
     }
 
@@ -122,7 +122,7 @@ async fn close(
     ended_before: DateTime<Utc>,
     limit: u32,
     entry: &ActionEntry,
-) -> Result<Vec<SaleId>, AdminError> {
+) -> Result<Vec<SaleId>, LedgerError> {
     let mut closed = sales(conn, CLOSE, ended_before, limit).await?;
     closed.sort_unstable();
     for (sale, ended_at) in &closed {
