@@ -24,7 +24,7 @@ pub enum Ending {
     Failed,
     /// There is no result.
     Missing,
-    /// The last reading failed.
+    /// The result was never read, or the last reading failed.
     Unreadable,
 }
 

@@ -60,7 +60,7 @@ const REFUSALS: [(Refusal, &str); 9] = [
 /// The counts of a node since its start, as they were at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct AttemptReading {
-    /// Counts, although the type is named after the rates that [`since`](Self::since) makes of two readings.
+    /// Counts, although the type is named after the rates that [`AttemptReading::since`] makes of two readings.
     counts: AttemptRates,
     latency: Vec<u64>,
 }
