@@ -1,4 +1,4 @@
-//! What a change of an account by an operator leaves behind: an entry of the action log, and a line of the security log.
+//! Records a change of an account by an operator: an entry in the action log, and a line in the security log.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::{
     security::{self, Event},
 };
 
-/// Notes a change that was made.
+/// Records a change that was made.
 pub async fn note_account(
     actions: &dyn Administration,
     name: ActionName,
@@ -39,7 +39,7 @@ fn state(user: &StoredUser) -> Value {
     })
 }
 
-/// What the security log calls it.
+/// The name of a change in the security log.
 fn outcome(name: ActionName) -> &'static str {
     match name {
         ActionName::CreateUser => "made",

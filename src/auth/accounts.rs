@@ -1,4 +1,4 @@
-//! Accounts in memory, for tests of what happens before and behind them.
+//! A ledger in memory that has accounts alone, for tests of the code that calls it and of the code that gets its answers.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use crate::{
     },
 };
 
-/// A directory in which every account exists.
+/// A directory that takes every account id for that of an account: [`Accounts`] finds an account for each.
 pub(crate) fn directory(lifecycle: &Lifecycle, accounts: Arc<Accounts>) -> Arc<Directory> {
     let engines = DirectoryEngines {
         ledger: accounts,
@@ -61,7 +61,7 @@ impl CommittedOffsets for EmptyLog {
     }
 }
 
-/// A gate that needs no note of account ids, as the one in memory.
+/// A gate whose mark of account ids is always 0, like the gate in memory. No mark is needed: nothing here outlives the accounts.
 struct NoMark;
 
 #[async_trait]
@@ -79,6 +79,7 @@ impl AccountMarks for NoMark {
 #[derive(Default)]
 pub(crate) struct Accounts(Mutex<Vec<NewUser>>);
 
+/// The error of this ledger, above all of the methods that are not implemented.
 fn broken<T, E: From<LedgerError>>() -> Result<T, E> {
     Err(LedgerError("only accounts here".to_owned()).into())
 }
@@ -138,7 +139,7 @@ impl AccountDirectory for Accounts {
     }
 
     async fn find_accounts(&self, ids: &[UserId]) -> Result<Vec<FoundAccount>, LedgerError> {
-        // Tokens of tests name anybody.
+        // Every id is found, since tests make tokens for ids that were never registered.
         let found = |id: &UserId| FoundAccount {
             id: *id,
             made_at: DateTime::UNIX_EPOCH,
@@ -151,7 +152,7 @@ impl AccountDirectory for Accounts {
 #[async_trait]
 impl Credentials for Accounts {
     async fn find_user(&self, username: &str) -> Result<Option<StoredUser>, LedgerError> {
-        // As PostgreSQL does.
+        // PostgreSQL refuses a text with NUL, so this ledger does, too.
         if username.contains('\0') {
             return broken();
         }
@@ -193,7 +194,7 @@ impl Credentials for Accounts {
     }
 }
 
-/// Erasing is tested on the ledgers that keep accounts.
+/// Not implemented: erasing is tested with the real ledgers, which store accounts.
 #[async_trait]
 impl PersonalData for Accounts {
     async fn person(&self, _: UserId) -> Result<Option<PersonRecord>, LedgerError> {
@@ -205,7 +206,7 @@ impl PersonalData for Accounts {
     }
 }
 
-/// External accounts are tested on the ledgers that keep them.
+/// Not implemented: external identities are tested with the real ledgers, which store them.
 #[async_trait]
 impl ExternalIdentities for Accounts {
     async fn find_external(
@@ -226,7 +227,7 @@ impl ExternalIdentities for Accounts {
     }
 }
 
-/// Service accounts are tested on the ledgers that keep them.
+/// Not implemented: service accounts are tested with the real ledgers, which store them.
 #[async_trait]
 impl ServiceAccounts for Accounts {
     async fn service_account(&self, _: &str) -> Result<Option<ServiceAccount>, LedgerError> {
@@ -255,7 +256,7 @@ impl ServiceAccounts for Accounts {
     }
 }
 
-/// Changes of accounts are tested on the ledgers that keep them.
+/// Not implemented: changes of accounts are tested with the real ledgers, which store them.
 #[async_trait]
 impl AccountStore for Accounts {
     async fn add_account(&self, _: &NewUser, _: Role, _: i64) -> Result<Registration, LedgerError> {

@@ -1,5 +1,5 @@
-//! Secrets of service accounts: 256 random bits in hexadecimal digits, of which only the hash is stored. A secret that nobody chose
-//! is not guessed, so that its hash needs no salt and no work.
+//! Secrets of service accounts: 256 random bits in hexadecimal digits. Only the hash of a secret is stored. A random secret cannot
+//! be guessed, so its hash needs no salt and need not be slow.
 
 use sha2::{Digest, Sha256};
 
@@ -10,7 +10,7 @@ use crate::port::SecretHash;
 pub struct ClientSecret(String);
 
 impl ClientSecret {
-    /// Makes one.
+    /// Makes a new secret.
     pub fn generate() -> Result<Self, PasswordError> {
         random_digits::<32>().map(Self)
     }
@@ -20,14 +20,15 @@ impl ClientSecret {
         &self.0
     }
 
-    /// What is stored of it.
+    /// The hash that is stored of this secret.
     #[must_use]
     pub fn hash(&self) -> SecretHash {
         hash(&self.0)
     }
 }
 
-/// What is stored of a secret. Hashes are compared, so that the time it takes says nothing about the secret.
+/// The hash that is stored of a secret. Secrets are compared by their hashes, so that the time of a comparison says nothing about
+/// the secret.
 pub(super) fn hash(secret: &str) -> SecretHash {
     SecretHash(Sha256::digest(secret).into())
 }

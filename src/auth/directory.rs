@@ -46,16 +46,17 @@ use crate::{
     telemetry::metric,
 };
 
-/// How long a start waits for all accounts to be read. It goes on behind it; meanwhile accounts are looked up.
+/// Longest time for which a start waits until all accounts are read. After it, reading goes on in the background, and accounts
+/// that are not read yet are looked up.
 const LOADING: Duration = Duration::from_secs(15);
 
-/// What the directory is kept by.
+/// The engines that the directory reads from and writes to.
 pub struct DirectoryEngines {
     pub ledger: Arc<dyn AccountDirectory>,
     pub offsets: Arc<dyn CommittedOffsets>,
     pub gate: Arc<dyn AccountMarks>,
     pub log: Arc<dyn LogEnds>,
-    /// The consumer group whose committed offsets count.
+    /// The consumer group whose committed offsets show what is settled.
     pub group: String,
 }
 
@@ -64,10 +65,11 @@ pub struct Directory {
     engines: DirectoryEngines,
     set: ArcSwap<AccountSet>,
     ended: EndedSessions,
-    /// Tokens issued before then (in seconds since 1970) are looked up: what was ended for them alone is not kept in memory.
+    /// Tokens that were issued before this time (in seconds since 1970) are looked up. Rules that end only such tokens are not
+    /// kept in memory.
     horizon: AtomicI64,
     lookups: Lookups,
-    /// Counts removals: what was looked up before one may be wrong after it.
+    /// Counts removals of accounts. The answer of a lookup that began before a removal may be wrong after it.
     removals: AtomicU64,
     /// The highest id that is known to have been handed out. A ledger that is set back does not lower it.
     reached: AtomicI64,
@@ -78,7 +80,7 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Reads the accounts, and starts the tasks that keep them.
+    /// Reads the accounts, and starts the tasks that keep them up to date.
     pub async fn open(
         lifecycle: &Lifecycle,
         engines: DirectoryEngines,
@@ -95,7 +97,7 @@ impl Directory {
         Ok(directory)
     }
 
-    /// One that knows no account, and looks each up.
+    /// A directory that keeps no account in memory, and looks up each.
     #[cfg(test)]
     pub(super) fn without_memory(lifecycle: &Lifecycle, engines: DirectoryEngines) -> Arc<Self> {
         let (directory, asked) = Self::new(engines);
@@ -130,8 +132,8 @@ impl Directory {
         });
     }
 
-    /// Lets a token in if its account exists, is not younger than the token, and the token was not ended. Mostly answered from
-    /// memory, without a lock.
+    /// Lets a token in if its account exists and is not younger than the token, and if the token was not ended. Most calls are
+    /// answered from memory, without a lock.
     pub async fn admit(&self, identity: &Identity) -> Result<(), AccountRefusal> {
         if self.is_known(identity) {
             return Ok(());
@@ -166,7 +168,8 @@ impl Directory {
         self.ended.refuses(identity.user, identity.issued_at)
     }
 
-    /// Notes what this node did to the tokens of an account, before the ledger tells it to all nodes.
+    /// Applies a rule for the tokens of an account that this node has just stored, before the node reads it from the ledger as all
+    /// nodes do.
     pub fn note_sessions(&self, id: UserId, rule: SessionRule) {
         self.ended.apply([(id, rule)]);
     }

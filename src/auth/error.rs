@@ -12,13 +12,13 @@ pub enum AuthError {
     UsernameTaken,
     #[error("Email already exists")]
     EmailTaken,
-    /// No such account, or not its password: nobody is told which.
+    /// There is no such account, or the password is wrong. The answer does not say which.
     #[error("Invalid credentials")]
     WrongCredentials,
-    /// The password is right, and the account is disabled. Nobody is told.
+    /// The password is right, but the account is disabled. The answer does not say so.
     #[error("the account is disabled")]
     Disabled,
-    /// The password is right, everybody knows it, and the account may do more than a shopper's. Nobody is told.
+    /// The password is right, but everybody knows it and the account has more rights than a shopper's. The answer does not say so.
     #[error("the password is one that everybody knows")]
     KnownPassword,
     #[error("the reset token is unknown, used or expired")]
@@ -26,7 +26,7 @@ pub enum AuthError {
     /// The client id is unknown, the secret is wrong, or the account is disabled. The answer does not say which.
     #[error("the client id or the client secret is wrong")]
     InvalidClient,
-    /// A token of the shop's issuer is not good.
+    /// A token of the shop's issuer is not valid.
     #[error(transparent)]
     TokenRefused(TokenError),
     #[error("no keys of the issuer are known")]
@@ -42,7 +42,7 @@ pub enum AuthError {
     Password(#[from] PasswordError),
     #[error("signing a token: {0}")]
     Signing(#[source] TokenError),
-    /// Whether an id is free for a new account is not known now.
+    /// It is not known at the moment which ids are free for new accounts, or the account of a token is refused.
     #[error(transparent)]
     Account(#[from] AccountRefusal),
     #[error(transparent)]
@@ -50,7 +50,7 @@ pub enum AuthError {
 }
 
 impl AuthError {
-    /// Whether a login that ended so counts as one with a wrong password.
+    /// True if a login with this error counts as one with a wrong password.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(
             self,

@@ -1,6 +1,8 @@
-//! Accounts of the shop: made for a subject of its issuer, without a name, an address or a password.
+//! Accounts that the shop keeps. Such an account is made for a subject of the shop's issuer, without a name, an address or a
+//! password.
 //!
-//! They are made when a token is exchanged, or many at a time by a program of the shop, and never while somebody buys.
+//! An account is made when a token is exchanged, or with many others by a program of the shop, but never while its owner presses
+//! "buy".
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,8 @@ use crate::{
     telemetry::metric,
 };
 
-/// Accounts that are made in one transaction: registrations and settlement wait no longer than for so many.
+/// Highest number of accounts that one transaction makes. Registrations and settlement wait for such a transaction, so it must be
+/// short.
 const AT_ONCE: usize = 500;
 
 impl Auth {
@@ -31,7 +34,7 @@ impl Auth {
         outcome
     }
 
-    /// `wrong` is set to what is wrong with the token, if it is refused.
+    /// If the token is refused, `wrong` is set to the reason.
     async fn try_exchange(
         &self,
         token: &str,
@@ -65,7 +68,7 @@ impl Auth {
         self.session(&user)
     }
 
-    /// The accounts of subjects of the shop, in their order. Those that are missing are made.
+    /// The accounts of these subjects, in their order. Accounts that are missing are made.
     pub async fn shoppers(&self, subjects: &[String]) -> Result<Vec<UserId>, AuthError> {
         let issuer = self.external_issuer()?;
         let accounts = self.accounts_of(issuer, subjects).await?;
@@ -89,13 +92,14 @@ impl Auth {
         Ok(&external.issuer)
     }
 
-    /// By subject. A call that fails has made some of them, and is repeated without harm.
+    /// The accounts of these subjects, by subject; makes those that are missing. A call that fails may have made some of them, and
+    /// can be repeated without harm.
     async fn accounts_of(
         &self,
         issuer: &str,
         subjects: &[String],
     ) -> Result<BTreeMap<String, ExternalAccount>, AuthError> {
-        // In one order, so that two calls with the same subjects do not wait for each other.
+        // All calls sort the subjects alike, so that two calls with the same subjects do not wait for each other.
         let wanted: BTreeSet<&String> = subjects.iter().collect();
         let wanted: Vec<String> = wanted.into_iter().cloned().collect();
         let mut accounts = BTreeMap::new();
@@ -120,7 +124,7 @@ impl Auth {
     }
 }
 
-/// An account was deleted at the very moment.
+/// The error for an account that was deleted between two steps of a call.
 fn missing() -> AuthError {
     AuthError::Ledger(LedgerError("an account that was made is gone".to_owned()))
 }

@@ -1,7 +1,7 @@
-//! Tokens of the shop's issuer: which are good, and whom they are for.
+//! Verifies tokens of the shop's issuer, and reads their subjects.
 //!
-//! The issuer's public keys are in memory (`keys`) and read in the background (`refresh`). A token costs no request: it is verified by
-//! the key that it names, with the algorithm of that key. While the issuer is down, the keys that are known go on.
+//! The issuer's public keys are kept in memory (`keys`) and read in the background (`refresh`). So a token costs no request. It is
+//! verified by the key that it names, with the algorithm of that key. While the issuer is down, the known keys stay valid.
 
 mod keys;
 mod refresh;
@@ -24,28 +24,28 @@ use crate::{
 /// How long a token whose key is unknown waits for the keys to be read again. Two readings do not end within it: they begin at least 10 s
 /// apart, and one takes 5 s at most.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How many such tokens wait at the same time; others are refused at once.
+/// Highest number of such tokens that wait at the same time. Others are refused at once.
 const WAITING: usize = 64;
-/// The time for reading the keys.
+/// Longest time of one reading of the keys.
 const FETCH: Duration = Duration::from_secs(5);
-/// The longest set of keys, bytes.
+/// Largest set of keys that is read, in bytes.
 const LONGEST_SET: usize = 256 * 1024;
-/// Most characters of a key's id.
+/// Longest id of a key, in characters.
 const KEY_ID_CHARS: usize = 255;
 
 /// The shop's issuer, and its keys.
 pub struct Issuer {
     settings: ExchangeConfig,
-    /// `None` until they were read for the first time.
+    /// `None` until the keys were read for the first time.
     keys: ArcSwapOption<KeySet>,
-    /// Somebody asks for the keys to be read again.
+    /// Notified when the keys should be read again.
     asked: Notify,
-    /// How often it was tried to read them.
+    /// Number of times that reading the keys was tried.
     tries: watch::Sender<u64>,
     waiting: Semaphore,
 }
 
-/// What is known of the shop's accounts.
+/// The settings of the accounts that the shop keeps.
 #[derive(Clone)]
 pub struct ExternalAccounts {
     /// The name of the issuer.
@@ -57,7 +57,7 @@ pub struct ExternalAccounts {
 /// Why a token of the issuer gives no session.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IssuerRefusal {
-    /// With a word for the log: clients are not told what is wrong with a token.
+    /// The token is refused. The text is for the log, since clients are not told what is wrong with a token.
     Token(TokenError, &'static str),
     /// No keys were read since this process started.
     NoKeys,
@@ -66,13 +66,13 @@ pub enum IssuerRefusal {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
-    /// A text (RFC 7519, 4.1.1): the JWT library would take a list that has the right name among others.
+    /// It must be a text (RFC 7519, 4.1.1). The JWT library would also accept a list that contains the right name.
     #[serde(rename = "iss")]
     _issuer: String,
 }
 
 impl Issuer {
-    /// Starts to read the keys, in the background.
+    /// Starts reading the keys in the background.
     pub fn start(
         lifecycle: &Lifecycle,
         settings: ExchangeConfig,
@@ -106,7 +106,7 @@ impl Issuer {
     pub async fn verify(&self, token: &str) -> Result<String, IssuerRefusal> {
         let invalid = |what| IssuerRefusal::Token(TokenError::Invalid, what);
         let header = decode_header(token).map_err(|_| invalid("no_token"))?;
-        // Extensions that must be understood (RFC 7515, 4.1.11): we understand none.
+        // The header names extensions that must be understood (RFC 7515, 4.1.11). This service knows none.
         if header.crit.is_some() {
             return Err(invalid("extension"));
         }
@@ -119,7 +119,7 @@ impl Issuer {
         let keys = self.keys.load();
         let keys = keys.as_ref().ok_or(IssuerRefusal::NoKeys)?;
         let key = keys.find(&id).ok_or(invalid("unknown_key"))?;
-        // The key says by which algorithm: a token whose header names another one is refused.
+        // The key determines the algorithm. A token whose header names another one is refused.
         let data = decode::<Claims>(token, &key.verifying, &key.validation);
         let claims = data
             .map_err(|error| match error.kind() {
@@ -139,7 +139,8 @@ impl Issuer {
         keys.as_ref().is_some_and(|keys| keys.find(id).is_some())
     }
 
-    /// Has the keys read again, and waits a moment for that. However many ask, they are read once in ten seconds.
+    /// Asks for the keys to be read again, and waits for that for a short time. However many tokens ask, the keys are read at most
+    /// once in ten seconds.
     async fn ask(&self) {
         let mut tries = self.tries.subscribe();
         self.asked.notify_one();
@@ -150,7 +151,7 @@ impl Issuer {
     }
 }
 
-/// What is wrong with a token, as the log names it.
+/// The name in the log for what is wrong with a token.
 fn wrong(kind: &ErrorKind) -> &'static str {
     match kind {
         ErrorKind::InvalidSignature => "signature",

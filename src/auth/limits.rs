@@ -1,7 +1,7 @@
-//! How often accounts are made and logged in to, from one network and for one account.
+//! Limits how often accounts are made and logged in to, from one network and for one account.
 //!
-//! Everything here is decided before anything is hashed or looked up, by what the client sent alone: whether an account
-//! exists makes no difference.
+//! A limit is decided by what the client sent alone, before a password is hashed or an account is looked up. So the decision does
+//! not depend on whether the account exists.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::{
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
-/// The period of failed logins to one account.
+/// The period over which failed logins to one account are counted.
 const FAILURES: Duration = Duration::from_mins(15);
-/// A right login costs a hash, too; a failed one counts for more.
+/// A failed login counts as this many logins of its network. A successful one counts as one, since it costs a hash, too.
 const FAILED_COUNTS: u32 = 20;
-/// An account with as many failures as so many networks may cause is under attack.
+/// An account is under attack if it has as many failures as this number of networks may cause.
 const ATTACKERS: u32 = 10;
 
 /// The limits of registering and logging in.
@@ -24,17 +24,17 @@ pub struct AuthLimits {
     registrations_by_network: NetworkLimiter,
     registrations_by_name: Limiter,
     logins_by_network: NetworkLimiter,
-    /// As how many logins of its network a failed one counts.
+    /// A failed login counts as this many logins of its network.
     failed_counts: u32,
-    /// Failures of one network with one account.
+    /// Limits failed logins from one network to one account.
     failures: Limiter,
-    /// Failures of all networks with one account.
+    /// Counts failed logins from all networks to one account.
     failures_by_account: Limiter,
-    /// Whether what counts by network counts for clients on this machine, too.
+    /// True if the limits of networks apply to clients on this machine, too.
     loopback: bool,
 }
 
-/// A login that was let in. It counts as failed until it is known to be none.
+/// The charge of a login that was let in. The login counts as failed until it is known not to have failed.
 pub(super) struct LoginCharge<'a> {
     limits: &'a AuthLimits,
     account: AccountLimitKey,
@@ -44,7 +44,8 @@ pub(super) struct LoginCharge<'a> {
     of_account: u32,
 }
 
-/// A reset, or the exchange of a token, that was let in. It counts as failed until it is known to be none.
+/// The charge of a reset, or of the exchange of a token, that was let in. It counts as failed until it is known not to have
+/// failed.
 pub(super) struct NetworkCharge<'a> {
     limits: &'a AuthLimits,
     from: Network,
@@ -52,14 +53,14 @@ pub(super) struct NetworkCharge<'a> {
 }
 
 impl NetworkCharge<'_> {
-    /// It counts as a login of its network and no more.
+    /// Lowers the charge to one login of the network.
     pub(super) fn did_not_fail(self) {
         let uses = self.uses.saturating_sub(1);
         self.limits.logins_by_network.give_back(self.from, uses);
     }
 }
 
-/// A name as it was sent, in whichever spelling.
+/// The key of a name as it was sent. All spellings of a name have the same key.
 type AccountLimitKey = AccountKey;
 
 impl AuthLimits {
@@ -78,7 +79,7 @@ impl AuthLimits {
         }
     }
 
-    /// So many uses of a network; none if it is this machine, and that does not count.
+    /// The number of uses that the network is charged: `uses`, or 0 if the network is this machine and has no limits.
     fn uses_of(&self, from: Network, uses: u32) -> u32 {
         if self.loopback || !from.is_loopback() {
             uses
@@ -94,12 +95,13 @@ impl AuthLimits {
         self.registrations_by_name.take(&account, 1)
     }
 
-    /// Lets a change of a signed-in account in, or not: it counts as a right login of its network.
+    /// Lets in or refuses a change by a signed-in account. The change counts as a successful login of its network.
     pub(super) fn change(&self, from: Network) -> Result<(), TooMany> {
         self.logins_by_network.take(from, self.uses_of(from, 1))
     }
 
-    /// Lets a reset of a password in, or not: a failed one counts as a failed login of its network. It names no account.
+    /// Lets in or refuses a reset of a password. A failed reset counts as a failed login of its network, but of no account, since
+    /// it names none.
     pub(super) fn reset(&self, from: Network) -> Result<NetworkCharge<'_>, TooMany> {
         let uses = self.uses_of(from, self.failed_counts);
         self.logins_by_network.take(from, uses)?;
@@ -110,16 +112,17 @@ impl AuthLimits {
         })
     }
 
-    /// Lets an exchange of a token in, or not: one that is refused counts as a failed login of its network.
+    /// Lets in or refuses an exchange of a token. If the token turns out to be wrong, this counts as a failed login of its
+    /// network.
     pub(super) fn exchange(&self, from: Network) -> Result<NetworkCharge<'_>, TooMany> {
         self.reset(from)
     }
 
-    /// Lets a login in, or not.
+    /// Lets in or refuses a login.
     ///
-    /// An account is never closed to everybody, or anybody could close anybody's: failures of one network shut out that
-    /// network. When they come from many, the account is under attack, and a network has a single try instead of all that
-    /// it usually has. The owner needs no more, from wherever.
+    /// An account is never closed to all networks, since anybody could then close the account of anybody else. Failures from one
+    /// network shut out that network. If failures come from many networks, the account is under attack: each network then has a
+    /// single try instead of its usual number. A single try is enough for the owner, from any network.
     pub(super) fn login(&self, username: &str, from: Network) -> Result<LoginCharge<'_>, TooMany> {
         let of_network = self.uses_of(from, self.failed_counts);
         self.logins_by_network.take(from, of_network)?;
@@ -132,7 +135,7 @@ impl AuthLimits {
         };
         let pair = (&account, from);
         if let Err(refused) = self.failures.take(&pair, of_pair) {
-            // A password that is not looked at is no failure of the account.
+            // The password is not compared, so that this is no failure of the account.
             self.failures_by_account.give_back(&account, of_account);
             self.logins_by_network
                 .give_back(from, of_network.saturating_sub(1));
@@ -150,8 +153,8 @@ impl AuthLimits {
 }
 
 impl LoginCharge<'_> {
-    /// The password was right, or nobody came to look at it: it counts as a login of its network and no more. Who hangs up
-    /// before that is known stays charged, since the work was done.
+    /// Lowers the charge to one login of the network: the password was right, or it was not compared. If the client hangs up
+    /// before this is known, the full charge stays, since the work was done.
     pub(super) fn did_not_fail(self) {
         let Self {
             limits,

@@ -1,4 +1,5 @@
-//! Hashing passwords with argon2id, beside the threads that serve requests and never more at once than set.
+//! Hashes passwords with argon2id, on threads apart from those that serve requests, and never more at a time than the settings
+//! allow.
 
 mod stored;
 
@@ -47,22 +48,23 @@ pub enum PasswordError {
 /// Makes and compares hashes (PHC strings).
 pub struct Passwords {
     argon2: Argon2<'static>,
-    /// Threads of their own, no more than may hash at once: the allocator keeps what a hash needed (19 MiB) for each
-    /// thread that ever made one, and tokio's blocking threads are many.
+    /// Sends jobs to the hashing threads, of which there are only as many as may hash at a time. tokio's blocking threads are not
+    /// used: the allocator keeps the memory of a hash (19 MiB) for each thread that ever made one, and these threads are many.
     threads: mpsc::Sender<Job>,
     /// One permit for each hash under way.
     turns: Arc<Semaphore>,
     /// One permit for each hash under way or waiting.
     places: Arc<Semaphore>,
-    /// How many there are of these.
+    /// Number of permits of `places`.
     limit: usize,
-    /// Compared with when there is no account, so that the time does not tell.
+    /// The hash to compare with if there is no account, so that the time of a login does not tell whether there is one.
     nobody: Arc<str>,
-    /// New passwords must not be among the first that are guessed.
+    /// True if new passwords must not be among the first that are guessed.
     pub(super) refuses_guessable: bool,
-    /// Whether an account with a bcrypt hash has logged in here. Comparing with one takes twice as long.
+    /// True once a login to an account with a bcrypt hash was tried here. To compare a password with a bcrypt hash takes twice as
+    /// long.
     knows_bcrypt: AtomicBool,
-    /// Of all nodes of a deployment the same.
+    /// The same on all nodes of a deployment.
     secret: Secret,
 }
 
@@ -132,12 +134,12 @@ impl Passwords {
             .map(Some)
     }
 
-    /// The hash of a password, here and now: for jobs that have nothing else to do.
+    /// The hash of a password, made on the calling thread: for jobs that have nothing else to do.
     pub fn hash_now(&self, password: &str) -> Result<String, PasswordError> {
         hash(&self.argon2, password).map_err(failed)
     }
 
-    /// Whether one of these spellings is the password of the stored hash, which is that of the account with this name.
+    /// Compares these spellings of a password with the stored hash of the account with this name.
     pub async fn verify(
         &self,
         name: &str,
@@ -161,10 +163,10 @@ impl Passwords {
             .map_err(failed)
     }
 
-    /// What [`verify`](Self::verify) costs with a wrong password, for a name that no account has.
+    /// Takes as long as [`verify`](Self::verify) with a wrong password, for a name that no account has.
     ///
-    /// Where some accounts still have a bcrypt hash, logins to them take longer. So half of all other names take as long,
-    /// always the same half on every node: the time says nothing about a name.
+    /// If some accounts still have a bcrypt hash, logins to them take longer. So logins with half of all names that no account has
+    /// take that long, too. It is the same half on every node, so that the time says nothing about a name.
     pub async fn refuse(&self, name: &str, spellings: Vec<String>) -> Result<(), PasswordError> {
         let stored = self.nobodys(name);
         let refuse = move |argon2: &Argon2<'_>| {
@@ -191,7 +193,7 @@ impl Passwords {
         digest.finalize().first().is_some_and(|byte| byte % 2 == 0)
     }
 
-    /// Has no place for anybody any more.
+    /// Closes the queue, so that every further password is refused as busy.
     #[cfg(test)]
     pub(super) fn fill(&self) {
         self.places.close();
@@ -206,13 +208,13 @@ impl Passwords {
         .await
     }
 
-    /// How many more may be hashed or wait.
+    /// Number of passwords that may still be added to those that are hashed or wait.
     #[cfg(test)]
     pub(super) fn free_places(&self) -> usize {
         self.places.available_permits()
     }
 
-    /// Runs this on one of the hashing threads when it is its turn.
+    /// Runs `work` on one of the hashing threads when its turn has come.
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Argon2<'_>) -> T + Send + 'static,
@@ -228,8 +230,8 @@ impl Passwords {
         self.run_now((place, turn), work).await
     }
 
-    /// Runs this on one of the hashing threads. The permits go with the work, since a shopper who hangs up ends the waiting but
-    /// not the work.
+    /// Runs `work` on one of the hashing threads. The job holds the permits until the work is done: a shopper who hangs up ends
+    /// the waiting but not the work.
     async fn run_now<T: Send + 'static>(
         &self,
         permits: (OwnedSemaphorePermit, OwnedSemaphorePermit),
@@ -241,7 +243,7 @@ impl Passwords {
             let result = work(&argon2);
             histogram!(metric::PASSWORD_HASH_DURATION).record(since.elapsed());
             drop(permits);
-            // Whoever hung up does not need it.
+            // Sending fails if the shopper has hung up and needs no result.
             let _ = answer.send(result);
         });
         let died = || PasswordError::Hashing("the thread that hashes died".to_owned());
@@ -263,15 +265,15 @@ fn compare_any(argon2: &Argon2<'_>, spellings: &[String], stored: &str) -> Resul
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How long a password may wait for its turn.
+/// Longest time for which a password may wait for its turn.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
-/// How far hashing stands back (the `nice` of its threads): when the processors are busy it gets a tenth of what answering
-/// requests gets, so that whoever floods logins takes little from those who buy.
+/// The `nice` value of the hashing threads. When the processors are busy, hashing gets a tenth of the time that answering requests
+/// gets. So a flood of logins takes little from buyers.
 #[cfg(target_os = "linux")]
 const NICENESS: i32 = 10;
 
-/// Starts threads that do what is sent, until nobody can send any more.
+/// Starts threads that run the jobs that are sent, until the sender is dropped.
 fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
     let (sender, jobs) = mpsc::channel::<Job>();
     let jobs = Arc::new(Mutex::new(jobs));
@@ -283,7 +285,7 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
             .spawn(move || {
                 lower_priority();
                 while let Ok(job) = next() {
-                    // A hash that panics must not take the thread with it; its shopper is told that it failed.
+                    // A job that panics must not end the thread. Its shopper is told that hashing failed.
                     let _ = catch_unwind(AssertUnwindSafe(job));
                 }
             })
@@ -292,7 +294,8 @@ fn start(threads: usize) -> Result<mpsc::Sender<Job>, PasswordError> {
     Ok(sender)
 }
 
-/// Lets other threads go first. On Linux a thread has a priority of its own; elsewhere it would be the whole process's.
+/// Lowers the priority of this thread. Only on Linux does a thread have a priority of its own; elsewhere the whole process would
+/// get it.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) =

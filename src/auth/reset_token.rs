@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::PasswordError;
 use crate::port::ResetHash;
 
-/// How long a token is good.
+/// Time for which a token is valid.
 pub const RESET_LIFETIME: Duration = Duration::from_hours(1);
 
 /// Of a password that nobody chose: 120 bits.
@@ -18,7 +18,7 @@ const PASSWORD_BYTES: usize = 15;
 pub struct ResetToken(String);
 
 impl ResetToken {
-    /// Makes one.
+    /// Makes a new token.
     pub fn generate() -> Result<Self, PasswordError> {
         random_digits::<32>().map(Self)
     }
@@ -28,19 +28,19 @@ impl ResetToken {
         &self.0
     }
 
-    /// What is stored of it.
+    /// The hash that is stored of this token.
     #[must_use]
     pub fn hash(&self) -> ResetHash {
         hash(&self.0)
     }
 }
 
-/// What is stored of a token, if it is one.
+/// The hash of a text. If the text is a token, this is the hash that is stored of it.
 pub(super) fn hash(token: &str) -> ResetHash {
     ResetHash(Sha256::digest(token.trim()).into())
 }
 
-/// A password for somebody who does not choose one.
+/// A random password, for an account whose password nobody chooses.
 pub fn random_password() -> Result<String, PasswordError> {
     random_digits::<PASSWORD_BYTES>()
 }

@@ -29,7 +29,7 @@ pub struct Account {
     pub full_name: Option<String>,
 }
 
-/// What a login gives. Without `Debug`, since it holds a token.
+/// The result of a login. Without `Debug`, since it holds a token.
 pub struct LoginSession {
     pub token: String,
     pub user: UserId,
@@ -44,9 +44,9 @@ pub struct Auth {
     pub(super) passwords: Passwords,
     pub(super) tokens: Arc<Tokens>,
     pub(super) clock: Arc<dyn Clock>,
-    /// Accounts that may do more than a shopper's cannot be logged in to with a password that everybody knows.
+    /// True if a login to an account with more rights than a shopper's is refused when its password is one that everybody knows.
     pub(super) refuses_known: bool,
-    /// `None`: there are no accounts of the shop.
+    /// The accounts that the shop keeps; `None` if there are none.
     pub(super) external: Option<ExternalAccounts>,
     /// Whether shoppers can register and log in.
     pub(super) local_accounts: bool,
@@ -77,7 +77,7 @@ impl Auth {
         }
     }
 
-    /// The same with accounts of the shop; shoppers register and log in here only with `local_accounts`.
+    /// Adds the accounts that the shop keeps. Shoppers can register and log in here only if `local_accounts` is true.
     #[must_use]
     pub fn with_external(self, external: Option<ExternalAccounts>, local_accounts: bool) -> Self {
         Self {
@@ -87,8 +87,8 @@ impl Auth {
         }
     }
 
-    /// The same as production has it: nobody logs in to an account that may do more than a shopper's with a password that
-    /// everybody knows, such as those of the demo data.
+    /// Applies the rule of production: a login to an account with more rights than a shopper's is refused if its password is one
+    /// that everybody knows, such as those of the demo data.
     #[must_use]
     pub fn in_production(self) -> Self {
         Self {
@@ -97,7 +97,7 @@ impl Auth {
         }
     }
 
-    /// Makes an account for somebody in this network.
+    /// Makes an account for a shopper who registers from this network.
     pub async fn register(
         &self,
         form: RegistrationForm,
@@ -147,8 +147,8 @@ impl Auth {
         }
     }
 
-    /// A token for whoever knows the password. How many hashes it costs depends on what was sent alone, so that nobody can
-    /// measure which accounts exist: one, and a second for a wrong password that is not in its composed form.
+    /// Logs a client in who knows the password. The number of hashes depends on what was sent alone, so that nobody can measure
+    /// which accounts exist. It is one, and two for a wrong password that is not in its composed form.
     pub async fn login(&self, form: LoginForm, from: Network) -> Result<LoginSession, AuthError> {
         let who = form.username.clone().unwrap_or_default();
         let outcome = self.let_in(form, from).await;
@@ -161,7 +161,8 @@ impl Auth {
             }
             Ok(_) | Err(_) => security::note(Event::Login, label, &who, Some(from), ""),
         }
-        // Where shoppers have no accounts, all who are not let in are told so: the answer tells nobody which accounts exist.
+        // If shoppers have no accounts here, every client that is not let in is told so. The answer then does not tell which
+        // accounts exist.
         outcome.map_err(|error| {
             if !self.local_accounts && error.is_refusal() {
                 AuthError::LocalAccountsOff
@@ -195,7 +196,7 @@ impl Auth {
         };
         let stored = user.password_hash.clone();
         let (name, passwords) = (&login.username, &self.passwords);
-        // In the form in which new passwords are hashed, if it has that.
+        // The first spelling is the form in which new passwords are hashed, if the password has that form.
         let password = spellings.first().cloned().unwrap_or_default();
         let fit = passwords.verify(name, spellings, stored).await?;
         if fit == Fit::No {
@@ -208,8 +209,8 @@ impl Auth {
         self.session(&user)
     }
 
-    /// Puts a hash of ours in the place of an outdated one. When no thread is free for it, a later login does it: this one does not
-    /// wait in the queue a second time.
+    /// Replaces an outdated hash by one of ours. If no thread is free to make it, a later login replaces the hash: this login does
+    /// not wait in the queue a second time.
     async fn renew(&self, user: &StoredUser, password: String) {
         let renewed = match self.passwords.hash_if_idle(password).await {
             Ok(None) => return,
@@ -224,7 +225,7 @@ impl Auth {
             Ok(PasswordHashOutcome::Replaced) => {
                 counter!(metric::PASSWORDS_RENEWED).increment(1);
             }
-            // Another login, or its owner, was first.
+            // Another login, or the account's owner, has replaced the hash meanwhile.
             Ok(PasswordHashOutcome::Superseded) => {}
             Err(error) => {
                 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
@@ -235,14 +236,14 @@ impl Auth {
         }
     }
 
-    /// The time that a new token of the account says: now, unless this node's clock is behind the ledger's. A token older than its
-    /// account is refused, and so is one that is not younger than those that were ended.
+    /// The issue time of a new token: now, or a later time if this node's clock is behind the ledger's. A token with an earlier
+    /// time than its account's would be refused, and so would a token with an earlier time than the rule that ended older tokens.
     pub(super) fn issue_time(&self, user: &StoredUser) -> DateTime<Utc> {
         let ended = DateTime::from_timestamp(user.sessions.valid_from, 0).unwrap_or_default();
         self.clock.now().max(user.created_at).max(ended)
     }
 
-    /// A token of the account from now on.
+    /// A session with a new token of the account.
     pub(super) fn session(&self, user: &StoredUser) -> Result<LoginSession, AuthError> {
         let now = self.issue_time(user);
         let token = self
@@ -256,7 +257,7 @@ impl Auth {
     }
 }
 
-/// What came of it, for metrics and the security log.
+/// The name of an outcome in metrics and the security log.
 pub(super) fn outcome_label(failure: Option<&AuthError>) -> &'static str {
     match failure {
         None => "ok",

@@ -38,7 +38,7 @@ pub enum ServiceAccountError {
     Secret(#[from] super::PasswordError),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// It was changed.
+    /// The account was changed, but the entry could not be written.
     #[error("the account was changed, and that is missing in the action log: {0}")]
     NotNoted(AdminError),
 }
@@ -57,7 +57,7 @@ impl ServiceAccountDesk {
         let secret = ClientSecret::generate()?;
         let user = NewUser {
             username: client_id.to_owned(),
-            // No address, and no text that a shopper can register as one. Unique, as the client id is.
+            // This is no e-mail address, and no shopper can register it as one. It is unique because the client id is.
             email: format!("service:{client_id}"),
             password_hash: NO_PASSWORD.to_owned(),
             full_name: None,
@@ -72,7 +72,7 @@ impl ServiceAccountDesk {
         if let Some(directory) = &self.directory {
             directory.note_made(id).await;
         }
-        // Should the process end here, the account is there without a secret, and is given one as a lost secret is renewed.
+        // If the process ends here, the account exists without a secret. It gets one in the same way as a lost secret is renewed.
         let account = self.set(id, scopes, Some(&secret)).await?;
         self.note(ActionName::CreateUser, None, &account, entry)
             .await?;
@@ -95,7 +95,7 @@ impl ServiceAccountDesk {
         Ok(account)
     }
 
-    /// Replaces the secret, and ends the tokens of the account. One that never had a secret has no scopes yet.
+    /// Replaces the secret, and ends the tokens of the account. An account that never had a secret has no scopes yet.
     pub async fn renew_secret(
         &self,
         id: UserId,

@@ -1,5 +1,5 @@
-//! What ends the tokens of an account: logging out, another password, a reset. Each ends all of them, on every node within
-//! seconds and on this one at once.
+//! Ends the tokens of an account: by logging out, by another password, or by a reset. Each of these ends all tokens of the
+//! account, on this node at once and on every other node within seconds.
 
 use metrics::counter;
 
@@ -21,7 +21,8 @@ use crate::{
 
 /// How far, in seconds, the clock of the node that issued a token may be ahead of this one's. Readiness refuses 3 s.
 const CLOCKS_DIFFER: i64 = 60;
-/// A password is compared once more when its hash changed meanwhile, as a login renews one of the original service.
+/// Highest number of comparisons of a password. It is compared again if the stored hash has changed meanwhile, as a login replaces
+/// a hash of the original service.
 const TRIES: u32 = 2;
 
 impl Auth {
@@ -41,8 +42,8 @@ impl Auth {
         Ok(())
     }
 
-    /// Sets another password for whoever has a token and knows the current password: a token alone may be stolen. Ends all tokens
-    /// of the account, and gives a new one.
+    /// Sets another password. The client needs a token and the current password, since a token alone may be stolen. Ends all
+    /// tokens of the account, and gives a new one.
     pub async fn change_password(
         &self,
         identity: &Identity,
@@ -64,7 +65,7 @@ impl Auth {
         let change = ValidChange::try_from(form)?;
         let account = self.accounts.account(identity.user).await?;
         let user = account.ok_or(AccountRefusal::Unknown)?;
-        // Guessing the current password is guessing at a login.
+        // A guess at the current password counts as a guess at a login.
         let login = self.limits.login(&user.username, from)?;
         let outcome = self.replace_password(identity, user, &change).await;
         if !outcome.as_ref().is_err_and(AuthError::is_refusal) {
@@ -107,8 +108,8 @@ impl Auth {
         Err(AuthError::WrongCredentials)
     }
 
-    /// Sets another password for whoever has a one-time token, which is used up. What it costs is the same whether there is such
-    /// a token or not. Ends all tokens of the account, and gives none.
+    /// Sets another password by a one-time token, which is used up. The cost is the same whether the token exists or not. Ends all
+    /// tokens of the account, and gives no new one.
     pub async fn reset_password(&self, form: ResetForm, from: Network) -> Result<(), AuthError> {
         let outcome = self.try_reset(form, from).await;
         let who = outcome.as_ref().ok().map(ToString::to_string);
@@ -143,7 +144,8 @@ impl Auth {
         Ok(user)
     }
 
-    /// Those who run the shop choose no password that is guessed first, wherever they are.
+    /// Refuses a password that is among the first that are guessed. For accounts of staff this always applies; for shoppers, only
+    /// if the settings say so.
     fn refuse_guessable(&self, password: &str, of: Option<&StoredUser>) -> Result<(), AuthError> {
         let is_staff = of.is_some_and(|user| user.role != Role::User);
         let (username, email) = of.map_or(("", ""), |user| (&user.username, &user.email));
@@ -154,13 +156,14 @@ impl Auth {
         Ok(())
     }
 
-    /// Until when tokens are ended, in seconds since 1970: with the one that was sent, although another node's clock is ahead.
+    /// The time up to which tokens are ended, in seconds since 1970. It includes the token that was sent, even if the clock of the
+    /// node that issued it is ahead.
     fn issued_until(&self, identity: &Identity) -> i64 {
         let now = self.clock.now().timestamp();
         identity.issued_at.clamp(now, now + CLOCKS_DIFFER)
     }
 
-    /// Whether whoever knows the password of this account may come in.
+    /// Checks that a client who knows the password of this account may log in.
     pub(super) fn check_access(&self, user: &StoredUser, password: &str) -> Result<(), AuthError> {
         if user.sessions.access == Access::Disabled {
             return Err(AuthError::Disabled);
@@ -175,7 +178,7 @@ impl Auth {
     }
 }
 
-/// Counts what came of a change, and writes it to the security log unless nothing was asked for.
+/// Counts the outcome of a change, and writes it to the security log unless the form was invalid.
 fn note<T>(
     event: Event,
     change: &'static str,

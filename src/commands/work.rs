@@ -1,4 +1,4 @@
-//! `flashsale work`: the consumer.
+//! `flashsale work`: a worker, which settles attempts and delivers events.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,13 +59,15 @@ impl Work {
         };
         if let Some(port) = config.worker.port {
             let port = take_port(&config.worker.host, port, "WORKER_HOST and WORKER_PORT").await?;
-            // The probes end at once, like the worker: no load balancer sends requests to a worker, so none has to be drained.
+            // This port is closed as soon as the worker is told to stop. It needs no time to drain, since no load balancer sends
+            // requests to a worker.
             api::serve_probes(&lifecycle, &config.server, probes.clone(), port)?;
         }
 
         let id = new_id(NodeKind::Worker);
         let topic = KafkaEvents::new(&config.kafka)?;
         let topic = topic.map(|topic| Arc::new(topic) as Arc<dyn EventTopic>);
+        // `ledger` is passed on as the store of webhooks.
         start_events(&lifecycle, &config, &ports, (topic, ledger), &id).await?;
         let worker = spawn_worker(&lifecycle, &config, ports, &id);
         let node = Node {
@@ -73,6 +75,7 @@ impl Work {
             kind: NodeKind::Worker,
             worker: Some(worker),
         };
+        // `None`: a worker has no figures of an API node.
         api::share_figures(&lifecycle, figures, &probes, lag, node, None);
         lifecycle
             .run(Duration::ZERO, config.server.shutdown_timeout)
@@ -105,7 +108,8 @@ pub(super) fn new_id(kind: NodeKind) -> String {
     format!("{kind}-{}", Uuid::now_v7())
 }
 
-/// Starts to deliver events as a task of the process with this id or, if that is off, has the ledger record none.
+/// Starts to deliver events in a task of the process with this id. If the settings turn events off, tells the ledger to record
+/// none instead.
 pub(super) async fn start_events(
     lifecycle: &Lifecycle,
     config: &Config,
@@ -136,7 +140,7 @@ pub(super) async fn start_events(
     Ok(())
 }
 
-/// Starts the consumer as a task of the process with this id.
+/// Starts a worker as a task of the process with this id.
 pub(super) fn spawn_worker(
     lifecycle: &Lifecycle,
     config: &Config,

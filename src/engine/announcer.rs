@@ -11,7 +11,7 @@ use crate::{
 /// Maximum number of announcements that wait for a reader. The stream of a reader that has missed some ends.
 const WAITING: usize = 1024;
 
-/// Tells those who follow sales. It costs nothing while nobody does.
+/// Sends announcements to the readers who follow sales. It costs nothing while there is no reader.
 pub struct Announcer(broadcast::Sender<Announcement>);
 
 impl Default for Announcer {
@@ -41,7 +41,7 @@ impl Announcer {
             (user, news)
         });
         let news = news.collect();
-        // Without a receiver, which may have gone meanwhile, nobody has to be told.
+        // Sending fails if the last reader has gone meanwhile.
         let _ = sender.send(Announcement { sale, news });
     }
 
@@ -59,7 +59,7 @@ impl Announcer {
         let (receiver, sales) = (self.0.subscribe(), sales.to_vec());
         stream::unfold((receiver, sales), |(mut receiver, sales)| async move {
             loop {
-                // An error: this process ends, or announcements were missed.
+                // An error means that this process ends, or that announcements were missed.
                 let announcement = receiver.recv().await.ok()?;
                 if sales.contains(&announcement.sale) {
                     return Some((announcement, (receiver, sales)));

@@ -21,7 +21,7 @@ pub const DATA_TYPE: &str = "application/json";
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
-    /// The same whenever and however often the event is sent.
+    /// Stays the same each time the event is sent.
     pub id: Uuid,
     pub ledger: LedgerId,
     pub sale: SaleId,
@@ -127,7 +127,7 @@ impl Event {
         }
     }
 
-    /// What Kafka chooses the partition by: all events of an order have the same, and so have all changes of a sale.
+    /// The key by which Kafka chooses the partition. All events of an order have the same key, and so have all changes of a sale.
     #[must_use]
     pub fn key(&self) -> String {
         match &self.about {
@@ -213,8 +213,9 @@ impl Serialize for Event {
     }
 }
 
-/// A UUID of version 5. Of an order's event by attempt and type: it stays the same if the ledger is set back and settles the attempt
-/// anew, under another number. What may happen to an order twice, and what happens to a sale, also has its number and time in it.
+/// The id of an event, a UUID of version 5. For an event of an order, it is made of the attempt and the type. So it stays the same
+/// if the ledger is set back and settles the attempt again, under another number. For an event that may happen to an order twice,
+/// and for a change of a sale, the id is also made of the event's number and time.
 fn id(ledger: LedgerId, batch: &EventBatch, sequence: u64, about: &About) -> Uuid {
     let name = batch.event_type.name();
     let moment = batch.at.timestamp_millis();
@@ -237,7 +238,7 @@ fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
-/// What is here has no map with keys that are not texts, and no value that JSON cannot say.
+/// A value as JSON. Serializing cannot fail here: the keys of all maps are texts, and JSON can express every value.
 fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }

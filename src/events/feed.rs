@@ -1,4 +1,4 @@
-//! Reading a sale's events by number, with waiting for the next one (long poll).
+//! Reads a sale's events by number, and waits for the next event if there is none yet (long poll).
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +11,10 @@ use crate::{
     port::{EventFeed, EventPage, LedgerError},
 };
 
-/// Requests of one process that may wait for events at one time: each asks the ledger [`POLL`] by [`POLL`].
+/// Highest number of requests of one process that may wait for events at one time. Each of them reads from the ledger every
+/// [`POLL`].
 const MAX_WAITING: usize = 64;
-/// Interval between two looks of a waiting request.
+/// Interval between two readings of a waiting request.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Some events of a sale, and where the next ones begin.
@@ -21,7 +22,8 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct FeedPage {
     /// In order, without gaps, the first one right after the number that was asked for.
     pub events: Vec<Event>,
-    /// What to ask for next: the number of the last of these events.
+    /// The number after which the next request has to ask: that of the last of these events, or the same as before if there are
+    /// none.
     pub next: u64,
     /// The number of the sale's last event.
     pub last: u64,
@@ -49,7 +51,7 @@ pub enum FeedError {
     Ledger(#[from] LedgerError),
 }
 
-/// Answers consumers that ask.
+/// Answers consumers that read events by request.
 pub struct Feed {
     events: Arc<dyn EventFeed>,
     ledger: LedgerId,
@@ -69,7 +71,7 @@ impl Feed {
         }
     }
 
-    /// At most `limit` events of a sale after number `after`. If there are none, it waits up to `wait` for one.
+    /// At most `limit` events of a sale after number `after`. If there are none yet, waits up to `wait` for the next one.
     pub async fn page(
         &self,
         sale: SaleId,
@@ -132,7 +134,8 @@ pub(super) fn consecutive(
     events
 }
 
-/// Why a page has no events right after `after`: an error unless `after` is the last one and the next ones will be recorded.
+/// Explains why a page has no event right after `after`. This is an error unless `after` is the last event and the ledger records
+/// the next one.
 pub(super) fn check_end(page: &EventPage, after: u64) -> Result<(), FeedError> {
     let last = page.last;
     if after > last {
@@ -152,8 +155,8 @@ pub(super) fn check_end(page: &EventPage, after: u64) -> Result<(), FeedError> {
     Ok(())
 }
 
-/// The number after which events are sent again when everything after `after` is asked for. 0 asks for all that are kept; behind any
-/// other number the next event must be kept, since the caller relies on getting it.
+/// The number after which events are sent again if a caller asks for all events after `after`. 0 asks for all events that are
+/// kept. For any other number, the event right after it must be kept, since the caller relies on getting it.
 pub(super) fn replay_start(page: &EventPage, after: u64) -> Result<u64, FeedError> {
     let last = page.last;
     if after > last {

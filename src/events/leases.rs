@@ -1,5 +1,6 @@
-//! Which worker delivers what: consumers are spread over slots, and workers lease slots as they lease partitions, so that one
-//! worker at a time sends a consumer its events. A lease only spares duplicates: positions are compared and set.
+//! Decides which worker delivers events to a consumer. Consumers are spread over slots, and workers lease slots as they lease
+//! partitions, so that one worker at a time sends a consumer its events. Leases only avoid duplicates. No event is skipped without
+//! them, since a worker moves a position only if no other worker has moved it.
 
 use std::{
     collections::BTreeSet,
@@ -15,9 +16,9 @@ use crate::{
     telemetry::LogThrottle,
 };
 
-/// Slots of all consumers.
+/// Number of slots, over which all consumers are spread.
 pub(super) const SLOTS: i32 = 16;
-/// What is leased instead of a topic. No topic of Kafka has such a name.
+/// The name under which slots are leased, in place of a topic's name. No topic of Kafka can have it.
 const NAME: &str = "(events)";
 
 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
@@ -29,7 +30,7 @@ pub(super) struct Leases {
     held: Mutex<Held>,
 }
 
-/// The slots, and until when they are this worker's.
+/// The leased slots, and the time at which their leases end.
 #[derive(Default)]
 struct Held {
     slots: BTreeSet<i32>,
@@ -75,7 +76,8 @@ impl Leases {
     }
 
     async fn renew(&self, ledger: &dyn ConsumerGroup) -> Result<(), LedgerError> {
-        // The ledger counts from when it gets the request, which is later.
+        // The ledger counts the time from when it gets the request, which is later. So the leases end here before they end in the
+        // ledger.
         let until = Instant::now() + self.ttl;
         let (leases, share) = ledger.heartbeat(&self.member, SLOTS, self.ttl).await?;
         let mut slots: BTreeSet<i32> = leases.iter().map(|lease| lease.partition.0).collect();

@@ -1,4 +1,5 @@
-//! What a worker does with events: has them recorded, publishes them to the topic, sends webhooks, and removes old ones.
+//! The work of a worker on events: it has the ledger record them, publishes them to the topic, sends webhooks and removes old
+//! events.
 
 use std::{
     sync::{Arc, Mutex},
@@ -100,7 +101,7 @@ impl Publisher {
         }
     }
 
-    /// Works until told to stop.
+    /// Runs until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         while let Err(error) = self.ledger.record_events(true).await {
             tracing::warn!(%error, "events are not recorded yet");
@@ -124,7 +125,7 @@ impl Publisher {
         loop {
             let mut pause = POLL;
             if !self.leases.has(SLOT) {
-                // Another worker publishes, and shows how many are left.
+                // Another worker publishes. Its gauge shows the number of unpublished events.
                 gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => "topic").set(0.0);
             } else if let Err(error) = self.publish_all(topic.as_ref(), &consumer, stop).await {
                 pause = PAUSE;
@@ -140,7 +141,7 @@ impl Publisher {
         }
     }
 
-    /// Publishes what is pending, some pages a sale.
+    /// Publishes the pending events of all sales, at most [`PAGES`] pages of each sale.
     async fn publish_all(
         &self,
         topic: &dyn EventTopic,

@@ -1,4 +1,4 @@
-//! What a consumer did not get yet, for those who deliver.
+//! Reads the events that a consumer has not been sent yet, for the topic and for webhooks.
 
 use metrics::counter;
 
@@ -11,9 +11,9 @@ use crate::{
     telemetry::metric,
 };
 
-/// The next events of a sale for a consumer; none if another worker has moved its position. Events that are not kept are passed
-/// over: a consumer that begins did not miss them, and one that was away too long has lost them. This is logged, once: the position is
-/// moved behind them before the next events are delivered.
+/// The next events of a sale for a consumer. There are none if another worker has moved the consumer's position. Events that are
+/// no longer kept are passed over. A new consumer did not miss them; a consumer that has a position has lost them. The loss is
+/// logged only once, since the position is moved behind the lost events before the next events are delivered.
 pub(super) async fn next_events(
     ledger: &dyn Ledger,
     consumer: &str,

@@ -1,7 +1,8 @@
 //! Sends events to endpoints (Standard Webhooks 1.0): in order for each sale, at least once, with a pause after failures.
 //!
-//! A request that fails is sent again until it is answered with 2xx; later events of the endpoint wait. What an endpoint got is moved
-//! in the ledger after the answer, so a worker that dies sends the same again, with the same id.
+//! A request that fails is sent again until the answer is 2xx; later events of the endpoint wait meanwhile. The endpoint's
+//! position in the ledger is moved after the answer. If the worker dies before that, the same events are sent again with the same
+//! id.
 
 mod desk;
 mod pause;
@@ -33,17 +34,17 @@ use crate::{
     telemetry::{LogThrottle, metric},
 };
 
-/// Interval between two looks for events that an endpoint did not get.
+/// Interval between two checks for events that an endpoint has not got.
 const POLL: Duration = Duration::from_millis(200);
-/// Interval between two readings of the endpoints: how long a change of one may take to count.
+/// Interval between two readings of the endpoints. A change of an endpoint may take this long to have an effect.
 const REFRESH: Duration = Duration::from_secs(1);
 /// Longest time of one request.
 const TIMEOUT: Duration = Duration::from_secs(15);
-/// Longest body of an answer, in bytes. It is read so that the connection can be used again, and not looked at.
+/// Longest body of an answer, in bytes. The body is read only so that the connection can be used again; its content is ignored.
 const MAX_ANSWER: usize = 64 * 1024;
 /// Events that are read at a time.
 const PAGE: u32 = 500;
-/// Longest time for one endpoint, after which its settings are looked at again.
+/// Longest time for which events are sent to one endpoint with the same settings. Its settings are checked again after that.
 const TURN: Duration = Duration::from_secs(5);
 /// Longest text of an error that is kept, in characters.
 const ERROR_CHARS: usize = 300;
@@ -79,17 +80,17 @@ pub(super) struct Sender {
 /// What became of one request.
 enum Sent {
     Accepted,
-    /// The endpoint wants nothing any more.
+    /// The endpoint wants no more events: it answered 410.
     Gone,
     Failed {
         cause: String,
-        /// The endpoint asks for this pause.
+        /// The pause that the endpoint asks for, if any.
         asked: Option<Duration>,
     },
 }
 
 impl Sender {
-    /// Sends what is due to the endpoints of this worker's slots, until told to stop.
+    /// Sends events to the endpoints of this worker's slots, until `stop` is cancelled.
     pub(super) async fn run(&self, leases: &Leases, stop: &CancellationToken) {
         let mut endpoints: BTreeMap<WebhookId, Webhook> = BTreeMap::new();
         let mut refreshed: Option<Instant> = None;
@@ -144,7 +145,8 @@ impl Sender {
         state.disabled.is_none() && !state.next_attempt_at.is_some_and(is_later)
     }
 
-    /// Sends an endpoint what it did not get, for a limited time. Its state afterwards; `None`: as before.
+    /// Sends an endpoint the events that it has not got, for [`TURN`] at most. Returns its state afterwards; `None` if the state
+    /// is unchanged.
     async fn turn(
         &self,
         endpoint: Webhook,
@@ -200,7 +202,8 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends one part, then moves the position behind it. False if nothing more is to be sent now.
+    /// Sends one part, then moves the endpoint's position behind it. False if nothing more is to be sent to the endpoint in this
+    /// turn.
     async fn send_part(
         &self,
         endpoint: &Webhook,
@@ -304,12 +307,12 @@ impl Sender {
     }
 }
 
-/// Events of one request, and the ones between that the endpoint does not want.
+/// The events of one request, together with the events beside them that the endpoint does not want.
 struct Part<'a> {
     sale: crate::ids::SaleId,
     events: Vec<&'a Event>,
     message: Uuid,
-    /// The numbers that are done with it.
+    /// The numbers of the first and the last event that this part covers, whether the endpoint wants them or not.
     first: u64,
     last: u64,
 }
@@ -329,7 +332,7 @@ impl Part<'_> {
     }
 }
 
-/// Consecutive events as parts of at most `max_batch` that the endpoint wants.
+/// Divides consecutive events into parts. Each part has at most `max_batch` events that the endpoint wants.
 fn parts<'a>(endpoint: &Webhook, events: &'a [Event]) -> Vec<Part<'a>> {
     let types = &endpoint.settings.types;
     let is_wanted = |event: &Event| types.is_empty() || types.contains(&event.event_type);
@@ -354,7 +357,8 @@ fn parts<'a>(endpoint: &Webhook, events: &'a [Event]) -> Vec<Part<'a>> {
     for part in &mut parts {
         part.message = match part.events.as_slice() {
             [event] if most == 1 => event.id,
-            // The same batch has the same id; one that begins elsewhere, as after a replay, has another.
+            // A batch that is sent again has the same id. A batch that begins with another event, such as after a replay, has
+            // another id.
             _ => {
                 let name = format!("{}:{}:{}", part.sale, part.first, part.last);
                 Uuid::new_v5(&endpoint.id.0, name.as_bytes())
@@ -366,7 +370,7 @@ fn parts<'a>(endpoint: &Webhook, events: &'a [Event]) -> Vec<Part<'a>> {
 
 fn outcome(answer: Result<Answer, RequestError>) -> Sent {
     match answer {
-        // The body is not read: one that is too long changes nothing.
+        // The content of the body is ignored, so that a body that is too long is no failure.
         Ok(Answer {
             status: 200..=299, ..
         })
@@ -391,7 +395,7 @@ fn outcome(answer: Result<Answer, RequestError>) -> Sent {
     }
 }
 
-/// Which worker sends to an endpoint.
+/// The slot of an endpoint. The worker that has leased this slot sends to the endpoint.
 fn slot(id: WebhookId) -> i32 {
     let [.., last] = *id.0.as_bytes();
     i32::from(last) % super::leases::SLOTS

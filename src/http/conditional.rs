@@ -1,4 +1,4 @@
-//! Headers that make a request one change: `If-Match`, `If-None-Match` and `Idempotency-Key`.
+//! Headers of conditional and repeated requests: `If-Match`, `If-None-Match` and `Idempotency-Key`.
 
 use std::future::{Ready, ready};
 
@@ -12,18 +12,19 @@ use actix_web::{
 
 use super::{ApiError, ErrorCode};
 
-/// The header of an answer that was given before, to the same key.
+/// The header of an answer that repeats an earlier answer to the same key.
 pub const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// Characters of a key.
+/// Highest number of characters of a key.
 const KEY_CHARS: usize = 255;
 
-/// Which versions a client has seen of what it changes (RFC 9110, 13.1.1). Without the header: 428.
+/// The versions that a client has seen of the thing that it changes (RFC 9110, 13.1.1). A request without the header is answered
+/// 428.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum IfMatch {
-    /// `*`: whatever its version is.
+    /// `*`: any version.
     Any,
-    /// Versions of `"v<version>"`. Weak tags, and those of others, match nothing (RFC 9110, 8.8.3.2) and are left out.
+    /// The versions of tags like `"v7"`. Weak tags and tags of another form match nothing (RFC 9110, 8.8.3.2) and are left out.
     Versions(Vec<u64>),
 }
 
@@ -50,7 +51,8 @@ impl FromRequest for IdempotencyKey {
     }
 }
 
-/// Begins an answer with this tag: 304 if the client has the content already (RFC 9110, 13.1.2). True if so: nothing is added then.
+/// Begins an answer with this tag. If the client has the content already, the answer is 304 (RFC 9110, 13.1.2) and the second
+/// value is true: the caller adds no content then.
 #[must_use]
 pub fn tagged(request: &HttpRequest, tag: EntityTag) -> (HttpResponseBuilder, bool) {
     let is_known = is_known(request, &tag);
@@ -86,7 +88,7 @@ fn if_match(headers: &HeaderMap) -> Result<IfMatch, ApiError> {
     }
     let version = |tag: &&str| tag.strip_prefix("\"v")?.strip_suffix('"')?.parse().ok();
     let versions: Vec<u64> = tags.iter().filter_map(version).collect();
-    // Without quotes it is no tag at all. A 412 would say that somebody else made a change.
+    // A text without quotes is no tag at all. It must not lead to 412, which would say that somebody else made a change.
     let bare = tags.iter().find(|tag| !tag.ends_with('"'));
     if versions.is_empty()
         && let Some(bare) = bare
@@ -117,7 +119,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
     }
 }
 
-/// What a string of RFC 9651 (3.3.3) says; one without quotes says itself.
+/// The content of a string of RFC 9651 (3.3.3). A text without quotes is its own content.
 fn unquoted(text: &str) -> Option<String> {
     let key = match text.strip_prefix('"') {
         None => text.to_owned(),

@@ -1,4 +1,4 @@
-//! A body of JSON whose bytes are kept, and whose wrong fields are named.
+//! The extractor of a JSON body. It keeps the body's bytes, and its errors name the wrong field.
 
 use actix_web::{FromRequest, HttpRequest, dev::Payload, http::header::CONTENT_TYPE, web::Bytes};
 use futures::future::LocalBoxFuture;
@@ -13,7 +13,7 @@ use super::{
 /// clients always send one.
 pub struct Document<T> {
     pub value: T,
-    /// As it came.
+    /// The body as it was received.
     pub bytes: Bytes,
 }
 
@@ -46,7 +46,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for Document<T> {
     }
 }
 
-/// An object, with or without a byte order mark.
+/// Parses a JSON object, with or without a byte order mark.
 fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let wrong = |message: String| ApiError::saying(ErrorCode::ValidationFailed, message);
@@ -74,12 +74,13 @@ fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiError> {
     Ok(value)
 }
 
-/// Whether a struct has no such field. serde has no other sign of it than the text that its own derive writes.
+/// True if the error is about a field that the struct does not have. serde shows this only by the text that its derive macro
+/// writes.
 fn is_unknown(error: &serde_json::Error) -> bool {
     error.to_string().starts_with("unknown field")
 }
 
-/// What a field must be, as in `invalid type: integer `8`, expected a string at line 1 column 27`.
+/// What a field must be: `a string` for the error ``invalid type: integer `8`, expected a string at line 1 column 27``.
 fn expected(error: &serde_json::Error) -> Option<String> {
     let text = error.to_string();
     let (_, behind) = text.split_once(", expected ")?;

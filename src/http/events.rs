@@ -17,38 +17,38 @@ use actix_web::{
 };
 use futures::{Stream, StreamExt, stream};
 
-/// A line that clients ignore. Proxies and clients see by it that the connection lives.
+/// A comment line, which clients ignore. It shows proxies and clients that the connection is alive.
 pub const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
-/// Time between two heartbeats, with jitter: thousands of streams that began together spread out.
+/// Time between two heartbeats. It varies, so that the heartbeats of thousands of streams that began together spread out.
 const HEARTBEAT_MILLIS: Range<u64> = 12_000..18_000;
-/// After how long clients connect again, in milliseconds.
+/// Time after which a client connects again, in milliseconds.
 const RETRY_MILLIS: Range<u64> = 2_000..5_000;
-/// After how many seconds a client that was refused a stream tries again: spread, so that thousands that were refused together do
-/// not come together again.
+/// Time in seconds after which a client that was refused a stream tries again. It varies, so that thousands of clients that were
+/// refused together do not come together again.
 const REFUSED_SECS: Range<u64> = 5..16;
-/// nginx passes such an answer on as it comes.
+/// A header that makes nginx pass on an answer without buffering it.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// One event. `data` must have no line break, which JSON has none of.
+/// One event. `data` must not contain a line break; serialized JSON contains none.
 #[must_use]
 pub fn event(name: &str, id: Option<u64>, data: &str) -> Bytes {
     let id = id.map_or_else(String::new, |id| format!("id: {id}\n"));
     format!("event: {name}\n{id}data: {data}\n\n").into()
 }
 
-/// When the next heartbeat is due.
+/// The time until the next heartbeat.
 #[must_use]
 pub fn until_heartbeat() -> Duration {
     Duration::from_millis(random_in(HEARTBEAT_MILLIS))
 }
 
-/// After how long a client that was refused a stream tries again.
+/// The time after which a client that was refused a stream tries again.
 #[must_use]
 pub fn until_retry() -> Duration {
     Duration::from_secs(random_in(REFUSED_SECS))
 }
 
-/// The answer. HEAD gets its headers alone. The connection ends with the stream.
+/// The answer with this stream of events. The answer to HEAD has the headers alone. The connection is closed when the stream ends.
 pub fn stream_of(
     request: &HttpRequest,
     events: impl Stream<Item = Bytes> + 'static,
@@ -67,13 +67,13 @@ pub fn stream_of(
     answer.streaming(first.chain(events).map(Ok::<_, Infallible>))
 }
 
-/// Whether a request asks for a stream, and not for its headers alone.
+/// True if a request asks for the stream itself, and not for its headers alone.
 #[must_use]
 pub fn wants_stream(request: &HttpRequest) -> bool {
     request.method() != Method::HEAD
 }
 
-/// Spread well enough for jitter; no secret.
+/// A number that varies enough for jitter. It must not be used as a secret.
 fn random_in(range: Range<u64>) -> u64 {
     range.start + RandomState::new().hash_one(0) % (range.end - range.start)
 }

@@ -17,7 +17,7 @@ use super::{ApiError, ErrorCode, drain::ConnectionRequests};
 
 /// The largest body that is accepted, in bytes. No request of this API needs a tenth of it.
 const BODY_LIMIT: usize = 16 * 1024;
-/// The same of a [`Bulk`], which only programs with a scope of their own send.
+/// The largest [`Bulk`] that is accepted, in bytes. Only programs with a scope of their own send one.
 const BULK_LIMIT: usize = 3 * 1024 * 1024;
 
 /// The id in the path. In a handler's arguments it comes after the shopper: the first extractor that fails decides the response,
@@ -111,7 +111,7 @@ pub(super) fn bytes_of(
     bytes_within(BODY_LIMIT, request, payload)
 }
 
-/// The same within another limit of size.
+/// The bytes of a body, within another limit of size.
 fn bytes_within(
     most: usize,
     request: &HttpRequest,
@@ -150,7 +150,7 @@ fn has_content_encoding(request: &HttpRequest) -> bool {
     encodings.any(|encoding| !encoding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Refuses by the head alone: packed, or too long.
+/// Refuses a body that is compressed or too long, by the head of the request alone.
 fn acceptable(most: usize, request: &HttpRequest) -> Result<(), ApiError> {
     if has_content_encoding(request) {
         let message = "The body must not be compressed: it has a Content-Encoding.";
@@ -164,7 +164,7 @@ fn acceptable(most: usize, request: &HttpRequest) -> Result<(), ApiError> {
     }
 }
 
-/// How the body is written, by the head.
+/// The encoding of the body, according to the head of the request.
 pub(super) fn format_of(request: &HttpRequest) -> Result<Format, JsonPayloadError> {
     let mime = request.mime_type().ok().flatten();
     match &mime {

@@ -1,4 +1,4 @@
-//! A file that is served from memory: gzipped once, with a tag of its content, passed on in pieces.
+//! A file that is served from memory. It is compressed once, has a tag made of its content, and is sent in pieces.
 
 use std::{
     convert::Infallible,
@@ -22,19 +22,19 @@ use sha2::{Digest, Sha256};
 
 use super::tagged;
 
-/// Browsers ask every time whether their copy is the current one: after an upgrade, page and files fit together at once.
+/// Makes browsers ask every time whether their copy is the current one. So page and files fit together right after an upgrade.
 pub const REVALIDATED: HeaderValue = HeaderValue::from_static("no-cache");
 
-/// Bytes of a file that are handed to a connection at once.
+/// Length of the pieces in which a file is handed to a connection, in bytes.
 const PIECE: usize = 16 * 1024;
 
-/// A file as it is sent.
+/// A file with its type, in the encodings in which it is sent.
 pub struct StaticFile {
     content_type: &'static str,
-    /// Either this or `plain` is set from the beginning; the other one is made when it is asked for first.
+    /// Either this or `plain` is set from the beginning. The other one is made when a client first asks for it.
     gzip: OnceLock<Bytes>,
     plain: OnceLock<Bytes>,
-    /// Of the content; the tag of a response adds its encoding.
+    /// The digest of the content. The tag of a response adds its encoding to the digest.
     digest: String,
 }
 
@@ -116,13 +116,13 @@ impl StaticFile {
     }
 }
 
-/// Of a content: enough of its SHA-256 to tell versions apart.
+/// The digest of a content: the first 12 bytes of its SHA-256, which are enough to tell versions apart.
 fn digest_of(content: &[u8]) -> String {
     let hash = Sha256::digest(content);
     hex(hash.get(..12).unwrap_or_default())
 }
 
-/// Lower-case digits.
+/// These bytes in lower-case hexadecimal digits.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut digits, byte| {
@@ -132,7 +132,7 @@ pub fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// A client that names no encodings, as curl, gets the file as it is.
+/// True if the client accepts gzip. A client that names no encodings, such as curl, gets the file uncompressed.
 fn takes_gzip(request: &HttpRequest) -> bool {
     let offered = [Encoding::gzip(), Encoding::identity()];
     request.headers().contains_key(ACCEPT_ENCODING)

@@ -72,7 +72,7 @@ impl RouteMetrics {
         })
     }
 
-    /// The same for a route that refuses almost all requests: only those that succeed are traced.
+    /// The metrics of a route that refuses almost all requests. Only requests that succeed are traced.
     #[must_use]
     pub fn of_mostly_refused(route: &'static str) -> Rc<Self> {
         Rc::new(Self {

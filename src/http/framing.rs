@@ -17,8 +17,9 @@ use memchr::memchr;
 
 /// A parser of one connection's bytes. It knows to which part of which request the next byte belongs.
 ///
-/// If its view of the framing differs from actix's, then actix refuses the request and closes the connection. This includes
-/// `CONNECT`, the only method whose requests have a framing of their own, because its name is overwritten.
+/// This parser and actix may find different ends of a request only where actix refuses the request and closes the connection.
+/// `CONNECT` is the only method that gives a request another framing. actix refuses its requests, too, because the name of the
+/// method is overwritten.
 pub(super) struct Framing {
     state: State,
     /// `Content-Length` of the current head.
@@ -32,7 +33,7 @@ pub(super) struct Framing {
     matched: Option<usize>,
     /// How many letters of `CONNECT` the request line begins with.
     connect: usize,
-    /// Bytes of the current line so far, without carriage returns.
+    /// Length in bytes of the current line so far, without carriage returns: a line that consists of `\r\n` has length 0.
     line_len: usize,
     /// Bytes of the current head so far, including empty lines before it; 0 within a body.
     head_len: usize,
@@ -96,7 +97,8 @@ fn name_of(line: &[u8]) -> &[u8] {
 
 /// Whether a header with this name can be one of [`Header`], or is the empty line.
 fn may_be_known(name: &[u8]) -> bool {
-    // The lengths of `upgrade`, `connection`, `content-length` and `transfer-encoding`. A carriage return counts to no name.
+    // 0 is the empty line; the others are the lengths of `upgrade`, `connection`, `content-length` and `transfer-encoding`. A
+    // carriage return in a name changes its length; `step` compares the name without it.
     matches!(name.len(), 0 | 7 | 10 | 14 | NAME) || name.contains(&b'\r')
 }
 
@@ -144,7 +146,7 @@ impl Framing {
                 State::Body(left) | State::Chunk(left) => {
                     usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()))
                 }
-                // At least 1, so that the line does not count as empty.
+                // `line_len` grows by at least 1, since 0 would mean an empty line.
                 State::Rest => {
                     let end = memchr(b'\n', bytes).unwrap_or(bytes.len());
                     self.line_len += end.max(1);
@@ -169,7 +171,8 @@ impl Framing {
                 self.head_len += skipped.len();
             }
             self.count_skipped(skipped.len() as u64);
-            // If a body is not skipped to its end, no byte is left.
+            // No byte is left if `bytes` ends before the body, chunk or line that is skipped. Else the next byte is the first one
+            // after the skipped ones.
             let Some((byte, rest)) = rest.split_first_mut() else {
                 return;
             };
@@ -178,18 +181,20 @@ impl Framing {
         }
     }
 
-    /// Reads the complete header lines that `bytes` begins with and that change no byte; most lines of a head are such. Returns the
-    /// number of their bytes. Called at the beginning of a line.
+    /// Reads complete header lines from the beginning of `bytes`, up to a line that has to be parsed byte by byte; few lines of a
+    /// head have to. Returns the number of bytes read. `bytes` must begin with the beginning of a line.
     fn read_plain_lines(&mut self, bytes: &[u8]) -> usize {
         let mut done = 0;
         while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
             let begins_plain = !rest.first().is_some_and(|byte| may_begin_name(*byte));
             let Some(line) = memchr(b'\n', rest).and_then(|end| rest.get(..end)) else {
+                // The end of this line is still to come. Its first byte rules out all of [`Header`], so its rest is skipped.
                 if begins_plain {
                     self.state = State::Rest;
                 }
                 break;
             };
+            // A line that may be another one of [`Header`] is left to `apply`, which parses it byte by byte.
             let name = name_of(line);
             if name.eq_ignore_ascii_case(b"content-length") {
                 for byte in line {
@@ -212,9 +217,10 @@ impl Framing {
         }
     }
 
-    /// Overwrites the last letter of the method `CONNECT`. `line` is a piece of a request line that `line_len` does not include
-    /// yet.
+    /// Overwrites the last letter of the method `CONNECT`. `line` is the next piece of a request line; `line_len` is the length of
+    /// the pieces before it.
     fn invalidate_connect(&mut self, line: &mut [u8]) {
+        // Only bytes at the first places of the line can belong to the method's name.
         let rest = CONNECT.len().saturating_sub(self.line_len);
         for (place, byte) in (self.line_len..).zip(line.iter_mut().take(rest)) {
             if self.connect == place && CONNECT.get(place) == Some(byte) {
@@ -267,7 +273,7 @@ impl Framing {
             State::Value(Header::Upgrade) if byte.is_ascii_graphic() => *byte = b'x',
             State::Value(Header::ContentLength) => self.length_digit(*byte),
             State::Value(Header::TransferEncoding) if byte.eq_ignore_ascii_case(&b'c') => {
-                // actix accepts the codings `chunked` and `identity` only, and `identity` has no c.
+                // actix accepts no codings other than `chunked` and `identity`. Of these, only `chunked` contains the letter c.
                 self.chunked = true;
             }
             State::ChunkSize(size) => {
@@ -322,6 +328,7 @@ impl Framing {
             State::Name if empty => self.end_head(),
             State::ChunkSize(0) | State::ChunkExtension(0) | State::Trailer => State::Trailer,
             State::ChunkSize(size) | State::ChunkExtension(size) => {
+                // 2 for the line end (`\r\n`) after the bytes of the chunk.
                 State::Chunk(size.saturating_add(2))
             }
             _ => State::Name,

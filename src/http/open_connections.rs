@@ -1,4 +1,4 @@
-//! How many connections are open, and how many of them carry a stream of events.
+//! Counts the open connections, and those of them that carry a stream of events.
 
 use std::sync::{
     Arc,
@@ -27,7 +27,7 @@ impl OpenConnections {
         self.0.all.load(Ordering::Relaxed)
     }
 
-    /// Those of them that carry a stream of events.
+    /// Number of open connections that carry a stream of events.
     #[must_use]
     pub fn listeners(&self) -> u64 {
         self.0.listeners.load(Ordering::Relaxed)

@@ -11,7 +11,7 @@ use actix_web::{FromRequest, HttpRequest, dev::Payload};
 
 use super::{ApiError, ErrorCode};
 
-/// The parameters of a query. Those that a path does not know are left alone, as those of other programs on the way are.
+/// The parameters of a query. Parameters that a path does not know are ignored, since programs on the way may add some.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameters(Vec<(String, String)>);
 
@@ -26,7 +26,7 @@ impl FromRequest for Parameters {
 }
 
 impl Parameters {
-    /// A parameter's text; one that is empty counts as missing.
+    /// The text of a parameter. An empty text counts as a missing parameter.
     #[must_use]
     pub fn text(&self, name: &str) -> Option<&str> {
         let mut known = self.0.iter().filter(|(known, _)| known == name);
@@ -36,14 +36,14 @@ impl Parameters {
             .filter(|text| !text.is_empty())
     }
 
-    /// A parameter's value, if it is there. The message of a wrong one names it.
+    /// The value of a parameter, if there is one. The error for a wrong value names the parameter.
     pub fn value<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let wrong =
             |error| ApiError::saying(ErrorCode::ValidationFailed, format!("{name} {error}"));
         self.text(name).map(str::parse).transpose().map_err(wrong)
     }
 
-    /// How many items a page has at most.
+    /// The highest number of items of a page: the parameter `limit`, or `otherwise` if it is missing.
     pub fn limit(&self, range: RangeInclusive<u32>, otherwise: u32) -> Result<u32, ApiError> {
         let Some(text) = self.text("limit") else {
             return Ok(otherwise);
@@ -56,7 +56,7 @@ impl Parameters {
         })
     }
 
-    /// `true` or `false`; false if it is missing.
+    /// The value of a parameter that is `true` or `false`. A missing one is false.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
         match self.text(name) {
             None | Some("false") => Ok(false),

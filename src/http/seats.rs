@@ -1,5 +1,5 @@
-//! Which limit an open connection counts against: `MAX_CONNECTIONS`, or `MAX_LISTENERS` once it carries a stream of events. A
-//! connection changes over once and never back, so that listeners take no connection from buyers.
+//! Counts an open connection against its limit: `MAX_CONNECTIONS`, or `MAX_LISTENERS` once the connection carries a stream of
+//! events. It changes from the first limit to the second and never back, so that listeners take no connection from buyers.
 
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
@@ -24,14 +24,15 @@ pub struct ListenerSeats {
     open: OpenConnections,
 }
 
-/// What an open connection counts against. Given back when the last clone is dropped.
+/// The permit of an open connection and its place in its network's count, both for the limit that the connection counts against.
+/// They are returned when the last clone is dropped.
 #[derive(Clone)]
 pub(super) struct Seat(Rc<RefCell<Held>>);
 
 struct Held {
     _permit: OwnedSemaphorePermit,
     _network: ConnectionGuard,
-    /// Set once it carries a stream of events.
+    /// Set once the connection carries a stream of events.
     listener: Option<CountedListener>,
 }
 

@@ -100,7 +100,8 @@ impl<S> StallTimeout<S> {
         }
     }
 
-    /// The same with what the connection counts against.
+    /// Adds the permit of the connection for the limit that it counts against, so that the permit is held until the stream is
+    /// dropped.
     pub(super) fn with_seat(self, seat: Seat) -> Self {
         Self {
             seat: Some(seat),

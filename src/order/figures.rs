@@ -1,4 +1,5 @@
-//! Figures of every process for operators: counted on the way, shared once a second, and read together as the overview.
+//! Figures of every process, for operators. A process counts them while it works and shares them once a second; the overview reads
+//! those of all processes together.
 //!
 //! `attempts` counts presses in an API node and `settlements` orders in a worker; `latency` is the histogram that is merged over
 //! nodes. `reporter` shares a process's figures, `overview` reads those of all.

@@ -1,4 +1,4 @@
-//! How often one shopper presses "buy", and one network altogether.
+//! Limits how often one shopper presses "buy", and how often all shoppers of one network do together.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::{
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-/// The limits of attempts, whichever the sale.
+/// The limits of presses, for all sales together.
 pub struct AttemptLimit {
     by_user: Limiter,
-    /// Many accounts behind one network are a company, or somebody with many accounts.
+    /// Limits many accounts of one network together: they belong to a company, or to one person.
     by_network: NetworkLimiter,
 }
 
@@ -26,8 +26,8 @@ impl AttemptLimit {
         }
     }
 
-    /// Lets an attempt through, or not. Who presses too often does not use up the network's. This machine has no limit as a
-    /// network: whoever presses from it is a test, or a proxy that was not named in `TRUSTED_PROXIES`.
+    /// Counts a press, or refuses it. A press above the shopper's own limit does not count for the network. This machine has no
+    /// limit as a network: a press from it comes from a test, or from a proxy that `TRUSTED_PROXIES` does not name.
     pub fn check(&self, user: UserId, from: Network) -> Result<(), TooMany> {
         self.check_user(user)?;
         if from.is_loopback() {
@@ -36,7 +36,8 @@ impl AttemptLimit {
         self.by_network.take(from, 1)
     }
 
-    /// The same for an attempt that a program of the shop sends for a shopper: all of them come from one network.
+    /// Does the same for a press that a program of the shop sends for a shopper. The network has no limit then, since all such
+    /// presses come from one network.
     pub fn check_user(&self, user: UserId) -> Result<(), TooMany> {
         self.by_user.take(&user, 1)
     }

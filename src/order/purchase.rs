@@ -32,14 +32,14 @@ use crate::{
     sale::{Admission, CatalogCalls, SaleCatalog},
 };
 
-/// How long a shopper waits at most, whatever servers and disk do: above the default timeouts of Redis and Kafka together.
-/// The attempt goes on behind it.
+/// Longest time for which a shopper waits, whatever servers and disk do. It is longer than the default timeouts of Redis and Kafka
+/// together. The attempt goes on after this time.
 const LONGEST_ANSWER: Duration = Duration::from_secs(12);
 
-/// Whether an accepted attempt is this one, and not an earlier one of the shopper.
+/// True if the accepted attempt is the one that this press made, and not an earlier one of the shopper.
 struct IsNew(bool);
 
-/// Takes attempts.
+/// Turns presses into attempts, and answers them.
 pub struct Purchase {
     clock: Arc<dyn Clock>,
     catalog: Arc<SaleCatalog>,
@@ -73,8 +73,8 @@ impl Purchase {
         }
     }
 
-    /// One press of "buy". Waits for its turn for three seconds at most, then for gate and log as long as their timeouts,
-    /// and for twelve seconds altogether.
+    /// One press of "buy". It waits for its turn for three seconds at most, then for gate and log up to their timeouts, and for
+    /// twelve seconds in all at most.
     pub async fn attempt(
         &self,
         replies: &ReplyQueue,
@@ -86,13 +86,13 @@ impl Purchase {
         decided.map(|(accepted, _)| accepted)
     }
 
-    /// What the attempts of this node were answered.
+    /// The counts of this node's answers to presses.
     #[must_use]
     pub fn counts(&self) -> &Arc<AttemptCounts> {
         &self.counts
     }
 
-    /// When a sale takes attempts, and what the time is, as this node knows them.
+    /// The window of a sale and the present time, as this node knows them.
     #[must_use]
     pub fn times_of(&self, sale: SaleId) -> Option<(SaleWindow, DateTime<Utc>)> {
         let window = self.catalog.window_of(sale)?;
@@ -141,7 +141,7 @@ impl Purchase {
                 round: None,
             })
             .map_err(|_| Refusal::Busy)?;
-        // A task that dies takes the process with it; the attempt is found in the gate.
+        // If the task dies, the process ends with it. The attempt is then found in the gate.
         let outcome = match tokio::time::timeout_at(since + LONGEST_ANSWER, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
@@ -157,14 +157,14 @@ impl Purchase {
                 self.results.refused(user, product, sale);
                 Err(Refusal::SoldOut)
             }
-            // Nobody waits for a sale to be prepared that is over.
+            // The sale is over, so it makes no sense to let the shopper wait until it is prepared.
             Err(Refusal::Preparing) if self.catalog.has_ended(sale) => Err(Refusal::Ended),
             Err(refusal) => Err(refusal),
         }
     }
 }
 
-/// How the metrics name an outcome.
+/// The answer to a press as the metrics count it.
 fn press(outcome: &Result<(Accepted, IsNew), Refusal>) -> Press {
     match outcome {
         Ok((_, IsNew(true))) => Press::Accepted,

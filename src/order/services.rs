@@ -9,7 +9,7 @@ use crate::{
     sale::{CatalogCalls, CatalogRefresh, GateClock, SaleCatalog},
 };
 
-/// What handlers of requests work with.
+/// The services that handlers of requests use.
 #[derive(Clone)]
 pub struct Services {
     pub catalog: Arc<SaleCatalog>,
@@ -32,7 +32,7 @@ impl Services {
             clock,
         } = engines;
         let gate_clock = Arc::new(GateClock::new(Arc::clone(&clock)));
-        // Until it answers, it is asked about everything.
+        // A gate that does not answer is no error here. Until it answers, it is asked about every attempt.
         let _ = gate_clock.compare(gate.as_ref()).await;
         let catalog = Arc::new(SaleCatalog::new(Arc::clone(&gate_clock), keep));
         let calls = Arc::new(CatalogCalls::default());

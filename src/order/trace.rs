@@ -1,6 +1,7 @@
 //! The spans of a traced attempt: reserved, appended, settled and recorded.
 //!
-//! A refused attempt has none: its spans are made when it is accepted. Attempts without a trace cost a look at one flag.
+//! A refused attempt has no spans, since they are made when the attempt is accepted. For an attempt that is not traced, the
+//! functions of this module read one flag and do nothing else.
 
 use std::time::Instant;
 
@@ -12,16 +13,17 @@ use crate::{
     },
 };
 
-/// What is known of a traced attempt on its way to the log.
+/// What a traced attempt carries on its way to the log, until its spans are made.
 pub(super) struct AttemptTrace {
     request: SpanContext,
-    /// The call to the gate.
+    /// Beginning and end of the call to the gate that reserved the unit.
     reserved: Option<(Instant, Instant)>,
+    /// The span of the append.
     append: SpanContext,
 }
 
 impl AttemptTrace {
-    /// Of the request that the current task answers, if it is traced.
+    /// Begins the trace of an attempt of the request that the current task answers. `None` if this request is not traced.
     pub(super) fn of_request() -> Option<Box<Self>> {
         let request = current_span()?;
         Some(Box::new(Self {
@@ -31,16 +33,18 @@ impl AttemptTrace {
         }))
     }
 
+    /// Notes that the call to the gate, which began at `since`, has reserved the unit.
     pub(super) fn reserved(&mut self, since: Instant) {
         self.reserved = Some((since, Instant::now()));
     }
 
-    /// The attempt is about to be appended: its record names the span.
+    /// Notes the span of the append just before the attempt is appended. The attempt's record names this span in a header.
     pub(super) fn appending(&self, attempt: &Attempt) {
         note(attempt, self.append);
     }
 
-    /// The attempt is in the log, or counts by the gate's word.
+    /// Submits the spans of the reservation and of the append. The attempt is accepted: it is in the log, or the gate holds it and
+    /// the relay will append it.
     pub(super) fn accepted(&self, accepted: &Accepted, since: Instant) {
         let request = self.request.span;
         if let Some(reserved) = self.reserved {
@@ -66,7 +70,7 @@ impl AttemptTrace {
     }
 }
 
-/// Notes that traced attempts of a transaction, which began at `since`, are settled.
+/// Submits a span for each traced attempt that a transaction has settled. The transaction began at `since`.
 pub(super) fn settled(settlements: &[Settlement], partition: i32, since: Instant) {
     let ids = settlements.iter().map(|settlement| settlement.attempt.id.0);
     for traced in traced_attempts(ids) {
@@ -92,7 +96,8 @@ pub(super) fn settled(settlements: &[Settlement], partition: i32, since: Instant
     }
 }
 
-/// Notes that the outcomes of traced attempts are recorded in the gate, by calls that began at `since`.
+/// Submits a span for each traced attempt whose outcome calls to the gate have recorded. The first of these calls began at
+/// `since`.
 pub(super) fn recorded(settlements: &[Settlement], since: Instant) {
     let ids = settlements.iter().map(|settlement| settlement.attempt.id.0);
     for traced in traced_attempts(ids) {
@@ -117,7 +122,7 @@ fn note(attempt: &Attempt, span: SpanContext) {
     });
 }
 
-/// How metrics and traces name an outcome.
+/// The name of an outcome in metrics and traces.
 pub(super) fn word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ordered => "ordered",

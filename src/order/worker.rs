@@ -1,4 +1,4 @@
-//! The consumer: leases partitions of the log, settles their records, and runs the sale controller.
+//! The worker: leases partitions of the log, settles their records, and runs the sale controller.
 //!
 //! Any number of workers share the partitions evenly. Leases only avoid duplicate work: each record is settled exactly once
 //! because the ledger's transaction compares and sets the partition's offset.
@@ -41,7 +41,7 @@ use crate::{
 /// Interval between checks of the log's number of partitions. The log keeps this number in memory, so a check makes no call.
 const PARTITION_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A consumer process.
+/// The worker of one process.
 pub struct Worker {
     engines: Ports,
     settings: WorkerSettings,
@@ -94,13 +94,13 @@ impl Worker {
         }
     }
 
-    /// What the worker settles.
+    /// The counters of what the worker settles.
     #[must_use]
     pub fn counts(&self) -> Arc<SettlementCounts> {
         Arc::clone(&self.counts)
     }
 
-    /// Works until told to stop; then stops its tasks and releases its leases.
+    /// Runs until `stop` is cancelled; then stops its tasks and releases its leases.
     pub async fn run(mut self, stop: CancellationToken) {
         let mut renewed = Instant::now();
         let mut failing = false;
@@ -157,7 +157,8 @@ impl Worker {
         let partitions = self.engines.log.partitions();
         // Set before the call: if the ledger fails, the next heartbeat still waits for its interval.
         self.partitions = partitions;
-        // Read before the ledger's offsets, which are at least as high unless the ledger was set back.
+        // These offsets are read before the ledger's offsets. So the ledger's are at least as high, unless the ledger was set
+        // back.
         let settled = self.settled_offsets();
         let (mut leases, share) = self
             .engines

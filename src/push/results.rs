@@ -1,7 +1,7 @@
-//! The feed of results: one subscription to the gate's announcements for all listeners of this node, and readings of what
-//! announcements do not say: at the beginning, after a gap, and from time to time.
+//! The feed of results. All listeners of this node share one subscription to the gate's announcements. The feed also reads results
+//! that announcements do not tell: when a listener comes, after a gap in the announcements, and from time to time.
 //!
-//! Sales are followed and read apart: what the gate cannot answer of one changes nothing for the others.
+//! Each sale is followed and read separately. If the gate cannot answer for one sale, the others are not affected.
 
 use std::{
     collections::BTreeMap,
@@ -33,23 +33,25 @@ use crate::{
     telemetry::{LogThrottle, Span, SpanKind, metric, traced_attempt_of},
 };
 
-/// Shoppers whose results are read at once.
+/// Highest number of shoppers whose results are read together.
 const BATCH: usize = 400;
-/// Sales that are read at once.
+/// Highest number of sales that are read at the same time.
 const AT_ONCE: usize = 8;
-/// Most sales that are followed.
+/// Highest number of sales that are followed.
 const MAX_SALES: usize = 64;
-/// Interval between checks whether other sales are listed, and whether anybody still listens.
+/// Interval between two checks whether the list of sales has changed and whether anybody still listens.
 const CHECK: Duration = Duration::from_millis(500);
-/// Checks in which all results are read again, a share each time, for announcements that were lost without a trace: a minute.
+/// Number of checks, of a minute together, in which the results of all shoppers are read again, a share at each check. This finds
+/// results whose announcements were lost without a trace.
 const REREAD_CHECKS: usize = 120;
-/// Pause after a subscription that could not be opened. Results are read as often meanwhile.
+/// Pause after a subscription that could not be opened. Each try also reads the results, so that listeners get them at this
+/// interval meanwhile.
 const RESUBSCRIBE: Duration = Duration::from_secs(2);
 /// Pause after a subscription that broke.
 const BROKEN: Duration = Duration::from_millis(500);
-/// Interval between readings of sales in doubt, to find those that are certain again.
+/// Interval between two readings of the sales in doubt, which find the sales that are certain again.
 const PROBE: Duration = Duration::from_secs(2);
-/// How long [`ResultFeed::read_once`] waits.
+/// Longest time for which [`ResultFeed::read_once`] waits.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why results cannot be read now.
@@ -67,18 +69,19 @@ pub struct ResultFeed {
     /// The sales to follow now, with their products.
     sales: Box<dyn Fn() -> Followed + Send + Sync>,
     shoppers: Arc<Shoppers>,
-    /// There are listeners.
+    /// Notified when a listener comes.
     wanted: Notify,
-    /// There are results to read.
+    /// Notified when there are results to read.
     unread: Notify,
-    /// There are sales in doubt.
+    /// Notified when a sale comes into doubt.
     doubt: Notify,
 }
 
 type Followed = BTreeMap<SaleId, ProductId>;
 
 impl ResultFeed {
-    /// Starts the feed. All listeners are let go when the process begins to drain; single readings go on until it stops.
+    /// Starts the feed. When the process begins to drain, the streams of all listeners end. Single readings go on until the
+    /// process stops.
     pub fn start(
         lifecycle: &Lifecycle,
         gate: Arc<dyn ResultAnnouncements>,
@@ -128,7 +131,8 @@ impl ResultFeed {
         Ok(listener)
     }
 
-    /// What this shopper is told now, for clients that ask again and again. Many who ask at once are read together.
+    /// The results of this shopper now, for clients that poll. The results of many shoppers who ask at the same time are read
+    /// together.
     pub async fn read_once(&self, user: UserId) -> Result<ShopperState, NotRead> {
         let read = async {
             loop {
@@ -140,7 +144,8 @@ impl ResultFeed {
                     if listener.is_read(&state) {
                         return Ok(state);
                     }
-                    // An error: the process begins to drain, and this reading begins again.
+                    // An error means that `close` dropped the sender because the process begins to drain. The reading is then
+                    // begun again.
                     if listener.state.changed().await.is_err() {
                         break;
                     }
@@ -166,7 +171,7 @@ impl ResultFeed {
         }
     }
 
-    /// Until other sales are listed, or nobody listens.
+    /// Returns when the list of sales has changed or nobody listens any more.
     async fn outdated(&self, followed: &Followed) {
         let sales: Vec<_> = followed.keys().copied().collect();
         let mut check = interval(CHECK);
@@ -196,11 +201,11 @@ impl ResultFeed {
         }
     }
 
-    /// Follows sales until announcements of them may have been missed, and returns them.
+    /// Follows these sales until some of their announcements may have been missed. Returns the sales.
     async fn follow_group(&self, group: Vec<SaleId>, followed: &Followed) -> Vec<SaleId> {
         static LOG_THROTTLE: LogThrottle = LogThrottle::new();
         let subscribed = self.gate.announcements(&group).await;
-        // What was recorded before the subscription was not announced to it.
+        // Results that were recorded before the subscription began were not announced to it.
         self.shoppers.read_again(group.iter().copied());
         self.unread.notify_one();
         match subscribed {
@@ -288,7 +293,7 @@ impl ResultFeed {
         }
     }
 
-    /// What these shoppers are told of one sale. If that cannot be read, the sale is in doubt.
+    /// Reads the results of these shoppers in one sale. If some of them cannot be read, the sale is in doubt.
     async fn read_sale(
         &self,
         sale: SaleId,
@@ -312,7 +317,8 @@ impl ResultFeed {
         read.unwrap_or_else(|_| vec![ResultReading::Unknown; users.len()])
     }
 
-    /// Looks at the sales in doubt. One that has become certain, or answers again, is read again for everybody.
+    /// Reads the sales in doubt again, each for one shopper. Once a sale is certain, or the gate answers for it again, its results
+    /// are read again for all shoppers.
     async fn probe(&self) {
         loop {
             let doubtful = self.shoppers.doubtful();
@@ -332,7 +338,7 @@ impl ResultFeed {
 
     async fn look_at(&self, sale: SaleId, asked: Option<(ProductId, UserId)>) {
         let Some((product, user)) = asked else {
-            // It is listed no more, or certain for everybody, but announcements may have been passed over.
+            // The sale is no longer listed, or it is certain for all shoppers. Announcements may have been passed over meanwhile.
             if self.shoppers.set_doubt(sale, None) {
                 self.shoppers.read_again([sale]);
                 self.unread.notify_one();
@@ -355,8 +361,8 @@ impl ResultFeed {
     }
 }
 
-/// Notes that a shopper who listens was told of an order, if the attempt is traced: the announcement says so, and within one process
-/// the transaction that settled it.
+/// Submits a span for telling a listening shopper about an order, if the attempt is traced. Whether it is traced is known from the
+/// announcement or, within one process, from the transaction that settled the attempt.
 fn trace_push(sale: SaleId, user: UserId, since: Instant) {
     if let Some(traced) = traced_attempt_of(sale.value(), user.value()) {
         let context = traced.span.child();
@@ -372,8 +378,8 @@ fn trace_push(sale: SaleId, user: UserId, since: Instant) {
     }
 }
 
-/// The sales of which shoppers may still get results: first those that are sold from, then those that start next, then those that
-/// ended last.
+/// The sales in which shoppers may still get results, at most [`MAX_SALES`]: first the open and the paused ones, then those that
+/// start next, then those that ended last.
 fn most_relevant(mut sales: Vec<SaleWithResults>, now: DateTime<Utc>) -> Followed {
     sales.sort_by_key(|sale| match sale.phase {
         PublicPhase::Open | PublicPhase::Paused => (0, sale.window.start - now),

@@ -1,4 +1,4 @@
-//! The feed of sales: each one that is listened to is compared with the catalog, and every change passed on.
+//! The feed of sales. It compares each sale that has listeners with the catalog and tells the listeners every change.
 
 use std::{
     collections::BTreeMap,
@@ -20,16 +20,16 @@ use crate::{
     sale::{PublicSale, SaleCatalog},
 };
 
-/// How often the catalog is looked at, which is refreshed five times a second.
+/// Interval between two comparisons with the catalog, which is refreshed five times a second.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// Makes the text of a sale. Made once for all listeners.
+/// Makes the text about a sale. For a change, the text is made once for all listeners.
 type Render = fn(PublicSale, &SaleCatalog) -> String;
 
-/// A sale as its listeners are told.
+/// The state of a sale as its listeners are told.
 #[derive(Debug, Clone)]
 pub struct SaleNews {
-    /// Goes up with every change on this node.
+    /// Increases with every change on this node.
     pub id: u64,
     pub text: Arc<str>,
     sale: PublicSale,
@@ -44,7 +44,7 @@ pub enum NoSaleNews {
     Draining,
 }
 
-/// Tells listeners of sales.
+/// Tells listeners the changes of sales.
 pub struct SaleFeed {
     catalog: Arc<SaleCatalog>,
     render: Render,
@@ -56,12 +56,12 @@ pub struct SaleFeed {
 #[derive(Default)]
 struct Listened {
     sales: BTreeMap<SaleId, watch::Sender<SaleNews>>,
-    /// The process drains: nobody is let in.
+    /// True once the process drains: no listener is accepted any more.
     closed: bool,
 }
 
 impl SaleFeed {
-    /// Starts the feed. All listeners are let go when the process begins to drain.
+    /// Starts the feed. The news of all listeners end when the process begins to drain.
     pub fn start(lifecycle: &Lifecycle, catalog: Arc<SaleCatalog>, render: Render) -> Arc<Self> {
         let feed = Arc::new(Self {
             catalog,
@@ -82,7 +82,7 @@ impl SaleFeed {
         feed
     }
 
-    /// The news of a sale, and its state now. The news end when it is there no more.
+    /// The state of a sale now, and the news about it from now on. The news end when the sale no longer exists.
     pub fn listen(
         &self,
         sale: SaleId,
@@ -99,7 +99,7 @@ impl SaleFeed {
             .or_insert_with(|| watch::Sender::new(self.news(public.clone())));
         let receiver = sender.subscribe();
         let mut now = receiver.borrow().clone();
-        // With the time of this moment. A change that the feed has not seen yet follows.
+        // The text is made anew, with the time of this moment. A change that the feed has not noticed yet follows as news.
         now.text = (self.render)(now.sale.clone(), &self.catalog).into();
         drop(listened);
         self.wanted.notify_one();
@@ -124,7 +124,7 @@ impl SaleFeed {
         }
     }
 
-    /// Passes changes on. False if nobody listens any more.
+    /// Compares the sales with the catalog and tells their listeners the changes. False if nobody listens any more.
     fn compare(&self) -> bool {
         let mut listened = self.listened();
         listened.sales.retain(|id, sender| {

@@ -1,5 +1,5 @@
-//! The shoppers who listen for their results, with what each is told: the latest state of each sale, kept once however many
-//! streams a shopper has.
+//! The shoppers who listen for their results, and the latest result of each sale that each shopper is told. These results are kept
+//! once for a shopper, who may have several streams.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -14,12 +14,13 @@ use crate::{
     port::{ResultReading, ShopperResult},
 };
 
-/// Most streams of one account on one node.
+/// Highest number of streams of one account on one node.
 const PER_ACCOUNT: usize = 10;
-/// The same with readings that it waits for: a page that gets no stream polls.
+/// Highest number of streams and waiting readings of one account on one node. A page that gets no stream polls, which takes a
+/// reading.
 const WITH_READINGS: usize = 20;
 
-/// Why nobody can listen.
+/// Why a shopper cannot listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotLetIn {
     #[error("the account has too many streams")]
@@ -28,19 +29,19 @@ pub enum NotLetIn {
     Draining,
 }
 
-/// What a shopper is told.
+/// The results that a shopper is told.
 #[derive(Debug, Clone, Default)]
 pub struct ShopperState {
-    /// Goes up with every change on this node.
+    /// Increases with every change on this node.
     pub number: u64,
     pub results: BTreeMap<SaleId, SaleResult>,
-    /// The sales that were read with certainty: without a result the shopper has no order in them.
+    /// The sales that were read with certainty. If such a sale is not in `results`, the shopper has no order in it.
     pub certain: BTreeSet<SaleId>,
     /// The number of the last reading of all sales.
     read: u64,
 }
 
-/// What is told of one sale.
+/// The result that a shopper is told of one sale.
 #[derive(Debug, Clone, Copy)]
 pub struct SaleResult {
     pub product: ProductId,
@@ -58,7 +59,7 @@ pub(super) enum Doubt {
     Unsure,
 }
 
-/// All who listen.
+/// All shoppers who listen on this node.
 #[derive(Default)]
 pub(super) struct Shoppers(Mutex<Inner>);
 
@@ -69,21 +70,24 @@ struct Inner {
     /// The sales that are not read with certainty.
     doubtful: BTreeMap<SaleId, Doubt>,
     round: Round,
-    /// Numbers announcements, readings and streams in their order. A reading that began before an announcement does not overwrite
-    /// it, and one that began before a stream did not read for it.
+    /// The last number. Announcements, readings and streams are numbered in one order. A reading that began before an announcement
+    /// does not overwrite what was announced. A reading that began before a stream does not count as a reading for this stream.
     count: u64,
     closed: bool,
 }
 
-/// A turn in which all shoppers are read again, share by share.
+/// A round in which the results of all shoppers are read again, share by share.
 #[derive(Default)]
 struct Round {
+    /// The shoppers who listened when the round began.
     users: Vec<UserId>,
+    /// How many of them have had their turn.
     begun: usize,
+    /// Number of shares that have had their turn.
     step: usize,
 }
 
-/// One stream of a shopper. The shopper is forgotten with the last one.
+/// One stream, or one waiting reading, of a shopper. When the last one is dropped, the shopper is forgotten.
 pub struct ResultListener {
     shoppers: Arc<Shoppers>,
     user: UserId,
@@ -100,7 +104,7 @@ impl Shoppers {
         self.add(user, PER_ACCOUNT)
     }
 
-    /// The same for one reading, also while the process drains.
+    /// Adds one waiting reading. It is accepted also while the process drains.
     pub(super) fn enter_once(self: &Arc<Self>, user: UserId) -> Result<ResultListener, NotLetIn> {
         self.add(user, WITH_READINGS)
     }
@@ -127,7 +131,7 @@ impl Shoppers {
         self.lock().states.is_empty()
     }
 
-    /// Everybody has to be read again in these sales.
+    /// Marks the results of all shoppers in these sales as to be read again.
     pub(super) fn read_again(&self, sales: impl IntoIterator<Item = SaleId>) {
         let inner = &mut *self.lock();
         for sale in sales {
@@ -135,7 +139,7 @@ impl Shoppers {
         }
     }
 
-    /// The next of `steps` shares of all shoppers has to be read again in these sales.
+    /// Marks the results of the next share of shoppers in these sales as to be read again. `steps` shares are all shoppers.
     pub(super) fn read_share_again(&self, steps: usize, sales: &[SaleId]) {
         let inner = &mut *self.lock();
         let Inner {
@@ -159,7 +163,7 @@ impl Shoppers {
         round.step %= steps.max(1);
     }
 
-    /// A result of the shopper in this sale has to be read, as was announced. True if the shopper listens here.
+    /// Marks the result of the shopper in this sale as to be read, since a change was announced. True if the shopper listens here.
     pub(super) fn mark_unread(&self, sale: SaleId, user: UserId) -> bool {
         let mut inner = self.lock();
         let listens = inner.states.contains_key(&user);
@@ -169,7 +173,8 @@ impl Shoppers {
         listens
     }
 
-    /// What has to be read next of these sales, and the number that the reading has.
+    /// The next reading to be made, and its number. Readings of a sale that is not followed, or that the gate does not answer for,
+    /// are left out.
     pub(super) fn take_unread(
         &self,
         most: usize,
@@ -184,7 +189,7 @@ impl Shoppers {
         Some((reading, inner.next()))
     }
 
-    /// An order of the shopper stands, as was announced just now. True if the shopper listens and is told.
+    /// Tells the shopper that an order stands, which was announced just now. True if the shopper listens and was not told before.
     pub(super) fn ordered(&self, user: UserId, sale: SaleId, product: ProductId) -> bool {
         let mut inner = self.lock();
         let since = inner.next();
@@ -201,7 +206,7 @@ impl Shoppers {
         })
     }
 
-    /// What a reading found, by sale. `of_all`: it was of all sales.
+    /// Tells the shopper what a reading found in each sale. `of_all` is true for a reading of all sales.
     pub(super) fn apply(
         &self,
         user: UserId,
@@ -225,7 +230,7 @@ impl Shoppers {
         });
     }
 
-    /// Notes whether a sale is read with certainty. True if it was not until now.
+    /// Sets or clears the doubt about a sale. True if the sale was in doubt and this doubt is now another one or cleared.
     pub(super) fn set_doubt(&self, sale: SaleId, doubt: Option<Doubt>) -> bool {
         let mut inner = self.lock();
         let before = match doubt {
@@ -235,7 +240,7 @@ impl Shoppers {
         before.is_some() && before != doubt
     }
 
-    /// The sales that are not read with certainty, each with a shopper for whom it is not.
+    /// The sales in doubt, each with one of the shoppers for whom it is not certain; `None` if it is certain for all of them.
     pub(super) fn doubtful(&self) -> Vec<(SaleId, Option<UserId>)> {
         let inner = self.lock();
         let in_doubt = |sale| {
@@ -250,7 +255,7 @@ impl Shoppers {
         self.lock().doubtful.get(&sale) != Some(&Doubt::Unanswered)
     }
 
-    /// Ends all streams. None begins from now on.
+    /// Ends all streams. From now on, [`enter`](Self::enter) refuses new ones.
     pub(super) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -271,7 +276,7 @@ impl Inner {
 }
 
 impl ResultListener {
-    /// Whether the results were read since this stream began, as of this state.
+    /// Whether the results in `state` were all read after this stream began.
     #[must_use]
     pub fn is_read(&self, state: &ShopperState) -> bool {
         state.read > self.number
@@ -279,7 +284,7 @@ impl ResultListener {
 }
 
 impl ShopperState {
-    /// True if the result is another one than before.
+    /// Sets the result of a sale. True if it differs from the result before.
     fn tell(&mut self, sale: SaleId, told: SaleResult) -> bool {
         self.certain.insert(sale);
         let before = self.results.insert(sale, told);
@@ -316,7 +321,7 @@ impl ShopperState {
 impl Drop for ResultListener {
     fn drop(&mut self) {
         let mut inner = self.shoppers.lock();
-        // This one still counts.
+        // The receiver of the listener that is being dropped still counts.
         let is_last = |sender: &watch::Sender<ShopperState>| sender.receiver_count() <= 1;
         if inner.states.get(&self.user).is_some_and(is_last) {
             inner.states.remove(&self.user);

@@ -1,11 +1,13 @@
-//! What has to be read for shoppers who listen, in the order in which it matters: what was announced, in its sale alone; those who
-//! just came, in all sales; and last what is read again in case an announcement was lost.
+//! The results that have to be read for listening shoppers, the most urgent first: results whose change was announced, each in its
+//! sale alone; then all results of shoppers who just came; and last the results that are read again in case an announcement was
+//! lost.
 
 use std::collections::{BTreeMap, HashSet};
 
 use crate::ids::{SaleId, UserId};
 
-/// What has to be read. A shopper is in each set once, so its size is bounded by listeners and sales.
+/// The results that have to be read. A shopper is in each set only once, so that the size is bounded by the numbers of listeners
+/// and sales.
 #[derive(Default)]
 pub(super) struct Unread {
     announced: BTreeMap<SaleId, HashSet<UserId>>,
@@ -13,7 +15,7 @@ pub(super) struct Unread {
     again: BTreeMap<SaleId, HashSet<UserId>>,
 }
 
-/// What is read at once.
+/// One reading, of several shoppers together.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     OfAllSales(Vec<UserId>),
@@ -33,8 +35,8 @@ impl Unread {
         self.again.entry(sale).or_default().extend(users);
     }
 
-    /// What is to be read next, of at most so many shoppers. What is unread of sales that cannot be read stays out of the way of the
-    /// others, and is forgotten: such a sale is read again as a whole.
+    /// The next reading, of at most `most` shoppers. The unread results of a sale that cannot be read are forgotten, so that they
+    /// do not delay those of other sales. Such a sale is read again as a whole later.
     pub(super) fn take(
         &mut self,
         most: usize,

@@ -1,4 +1,4 @@
-//! A connection that asks and waits for the answer; kept alive, and made again when the server has closed it.
+//! A connection that sends a request and waits for its answer. It is kept alive, and opened again after the server has closed it.
 
 use std::{io, time::Duration};
 
@@ -17,14 +17,14 @@ pub struct Connection<'a> {
     target: &'a Target,
     timeout: Duration,
     open: Option<Exchange<Stream>>,
-    /// It has given an answer before: the server may have closed it since, without having seen the next request.
+    /// True if the open connection has given an answer. The server may have closed it since, without having seen the next request.
     is_used: bool,
-    /// The memory of the headers of request and answer.
+    /// Memory for the headers of request and answer, used again for each request.
     headers: HeaderMap,
 }
 
 impl<'a> Connection<'a> {
-    /// Connects with the first request. The timeout is of a request with everything it needs.
+    /// The connection is opened with the first request. `timeout` limits each request, including the time to connect.
     #[must_use]
     pub fn new(target: &'a Target, timeout: Duration) -> Self {
         Self {
@@ -48,8 +48,8 @@ impl<'a> Connection<'a> {
 
     /// Sends a request and waits for its answer.
     ///
-    /// A request is sent again, once and on a new connection, only if the server had closed a connection that was in use
-    /// and nothing of an answer came: then it is a keep-alive that ended, and no answer that got lost.
+    /// A request is sent again, once and over a new connection, only if the server closed a connection that had given an answer
+    /// before, and no byte of the new answer came. The server then ended an idle connection, and no answer got lost.
     pub async fn ask(&mut self, request: &Request) -> Result<Answer, NoAnswer> {
         let asked = tokio::time::timeout(self.timeout, self.exchange(request)).await;
         let answer = asked.unwrap_or(Err(NoAnswer::Timeout));

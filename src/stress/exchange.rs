@@ -1,4 +1,4 @@
-//! One connection of hyper, driven by the task that asks over it instead of a task of its own.
+//! One connection of hyper. The task that sends requests over it also drives it, instead of a task of its own.
 
 use std::{
     error::Error,
@@ -25,7 +25,7 @@ use super::{
     own_wakes::OwnWakes,
 };
 
-/// A longer head is refused.
+/// Longest head of an answer. A longer one is refused.
 const HEAD_MAX_BYTES: usize = 64 * 1024;
 
 /// A connection that is open.
@@ -42,7 +42,7 @@ where
 /// How an exchange ended without an answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Lost {
-    /// Nothing at all came back.
+    /// No byte of an answer came.
     Silently,
     For(NoAnswer),
 }
@@ -56,12 +56,13 @@ impl<S> Driver<S>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    /// Reads and writes what can be. Afterwards the answer's head and the pieces of its body are there, as far as they came.
+    /// Reads and writes as much as is possible without waiting. Afterwards hyper has the answer's head and the pieces of its body,
+    /// as far as they have arrived.
     fn advance(&mut self, context: &mut Context<'_>) {
         if let Some(connection) = &mut self.0
             && Pin::new(connection).poll(context).is_ready()
         {
-            // Its error has reached whoever waits for the answer.
+            // The future that waits for the answer has got the connection's error.
             self.0 = None;
         }
     }
@@ -89,12 +90,13 @@ where
         })
     }
 
-    /// False if nothing may be sent after a complete answer: the server said so, or said more than it should.
+    /// False if no request may follow a complete answer: the server said so, or it sent more than the answer.
     pub(super) fn is_kept(&self) -> bool {
         self.driver.0.is_some() && self.sender.is_ready()
     }
 
-    /// Sends a request and waits for the end of its answer. The second value is the memory of the headers.
+    /// Sends a request and waits for the end of its answer. The second value is the memory of the headers, which can be used
+    /// again.
     pub(super) async fn ask(
         &mut self,
         request: hyper::Request<Full<Bytes>>,
@@ -114,7 +116,7 @@ where
         let (mut head, body) = response.into_parts();
         let length = body.size_hint().exact();
         let answer = Answer::of_head(head.status, &head.headers, length).map_err(Lost::For)?;
-        // They are parts of the buffer that the next answer is read into.
+        // The headers' values are parts of the buffer that the next answer is read into.
         head.headers.clear();
         let answer = self.read(body, answer).await.map_err(Lost::For)?;
         let is_whole = length.is_none_or(|length| answer.body.len() as u64 == length);
@@ -141,7 +143,7 @@ where
                 None => break,
                 Some(Err(error)) => return Err(within_body(&error)),
                 Some(Ok(frame)) => {
-                    // What is no data are trailers.
+                    // A frame that has no data has trailers.
                     if let Ok(piece) = frame.into_data() {
                         answer.add(piece)?;
                     }
@@ -158,14 +160,14 @@ fn without_head(error: &hyper::Error, heard: &Heard) -> Lost {
     } else if error.is_parse() {
         Lost::For(NoAnswer::NotHttp)
     } else if error.is_canceled() || !heard.has_bytes() {
-        // Not sent at all, since the connection had ended before; or sent, and nothing came.
+        // Either the request was not sent, since the connection had ended before, or it was sent and no byte came.
         Lost::Silently
     } else {
         Lost::For(NoAnswer::Closed)
     }
 }
 
-/// hyper marks a chunk's frame that is wrong by the kind of the error below.
+/// Why a body could not be read. For a malformed chunk, hyper's error has a source of one of these kinds.
 fn within_body(error: &hyper::Error) -> NoAnswer {
     let cause = error.source().and_then(|cause| cause.downcast_ref());
     match cause.map(io::Error::kind) {

@@ -1,4 +1,4 @@
-//! Makes a load: threads with their connections, each asking what the schedule hands out.
+//! Makes a load: threads with connections, each of which sends the requests that the schedule hands out.
 
 use std::{
     cell::RefCell,
@@ -22,27 +22,27 @@ use super::{
     target::Target,
 };
 
-/// Connections of a thread that are being made at once: more would overflow the server's queue of new ones.
+/// Number of connections that a thread opens at the same time. More would overflow the server's queue of new connections.
 const CONNECTING_AT_ONCE: usize = 64;
 
-/// How a load is made.
+/// The settings of a load.
 #[derive(Clone)]
 pub struct Load<'a> {
     pub target: &'a Target,
-    /// Kept open; made before the clock starts.
+    /// Number of connections. They are opened before the clock starts, and kept open.
     pub connections: usize,
-    /// That share the connections. One suffices for some tens of thousands of requests a second.
+    /// Number of threads, which share the connections. One thread suffices for some tens of thousands of requests a second.
     pub threads: usize,
-    /// Of each request.
+    /// Longest time of one request.
     pub timeout: Duration,
     pub plan: Plan,
 }
 
 impl Load<'_> {
-    /// Makes the load and waits for its end: a plan without requests and duration has none. `request` makes the request with
-    /// a number, `answered` is told what came of it; both are called by all threads, and should be quick.
+    /// Makes the load and waits for its end; a plan without requests and duration has no end. `request` makes the request with a
+    /// given number, and `answered` gets its outcome. Both are called by all threads, and should be quick.
     ///
-    /// It blocks. The error is one of starting a thread's runtime.
+    /// Blocks the calling thread. Fails only if the runtime of a thread cannot be started.
     pub fn run(
         &self,
         request: impl Fn(u64) -> Request + Sync,
@@ -52,7 +52,7 @@ impl Load<'_> {
         let threads = self.threads.clamp(1, connections);
         let (ready, schedule) = (Barrier::new(threads), OnceLock::new());
         let begun = AtomicU64::new(0);
-        // Before any thread waits for the others.
+        // All runtimes are made before any thread waits for the others: if one cannot be made, no thread waits in vain.
         let runtimes: Vec<_> = (0..threads)
             .map(|_| {
                 tokio::runtime::Builder::new_current_thread()
@@ -82,7 +82,7 @@ impl Load<'_> {
                         let before = cpu();
                         let all: FuturesUnordered<_> =
                             open.iter_mut().map(|one| task.drive(one)).collect();
-                        // Fair as it is; a budget would only have it wake itself.
+                        // The connections take turns without tokio's budget, which would only make the task wake itself.
                         runtime.block_on(tokio::task::unconstrained(all.collect::<()>()));
                         let mut stats = task.stats.into_inner();
                         stats.cpu = cpu()
@@ -107,7 +107,7 @@ impl Load<'_> {
         Ok(stats)
     }
 
-    /// So many connections; those that fail try again with their first request.
+    /// Opens `count` connections. One that cannot be opened is tried again with its first request.
     async fn connect(&self, count: usize) -> Vec<Connection<'_>> {
         let connections = (0..count).map(|_| async {
             let mut connection = Connection::new(self.target, self.timeout);
@@ -135,7 +135,7 @@ where
     R: Fn(u64) -> Request,
     A: Fn(u64, Result<&Answer, NoAnswer>),
 {
-    /// Asks over a connection until there is nothing more to ask.
+    /// Sends requests over a connection until the schedule hands out no more.
     async fn drive(&self, connection: &mut Connection<'_>) {
         let mut now = Instant::now();
         while let Some(number) = self.schedule.take(now) {
@@ -154,7 +154,7 @@ where
         }
     }
 
-    /// Waits until a request is to be sent; from when on it counts. `None` if the load ends before.
+    /// Waits until a request is due. Returns the time from which its latency counts; `None` if the load ends before that.
     async fn wait_for(&self, number: u64, now: Instant) -> Option<Instant> {
         let Some(due) = self.schedule.due(number) else {
             return Some(Instant::now());
@@ -176,7 +176,7 @@ where
     }
 }
 
-/// Of this thread so far. The first number of the file is nanoseconds on a processor (kernel: sched-stats).
+/// Processor time of this thread so far. The first number of the file is this time in nanoseconds (kernel: sched-stats).
 fn cpu() -> Option<Duration> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanos = text.split_whitespace().next()?.parse().ok()?;
@@ -275,7 +275,7 @@ mod tests {
                 .unwrap()
         };
         let stats = run(plan);
-        // Due during the stall were those of its half a second: each waited for what was left of it.
+        // The requests of half a second were due during the stall. Each of them waited for the rest of the stall.
         let waited = |at_least_ms: u64| {
             let us = at_least_ms * 1_000;
             stats.latency.count_between(us, u64::MAX)

@@ -1,8 +1,8 @@
 //! A waker that leaves out the wakes that a task causes itself while it is being polled.
 //!
 //! hyper passes requests and answers between two halves through channels, each of which wakes the task of the other half.
-//! Here both halves are one task, which polls them in turn: such a wake would have it polled again for nothing, and a
-//! single-threaded runtime asks the kernel for events between two polls.
+//! Here both halves are one task, which polls them in turn. Such a wake would make the runtime poll the task again for nothing,
+//! and a single-threaded runtime asks the kernel for events between two polls.
 
 use std::{
     sync::{
@@ -14,10 +14,10 @@ use std::{
 
 const IDLE: u8 = 0;
 const POLLING: u8 = 1;
-/// A wake came while the task was polling.
+/// True if a wake came while the task was polling.
 const WOKEN: u8 = 2;
 
-/// What both halves of a connection are polled with.
+/// The waker with which both halves of a connection are polled.
 pub(super) struct OwnWakes {
     shared: Arc<Shared>,
     waker: Waker,
@@ -38,7 +38,7 @@ impl OwnWakes {
         Self { shared, waker }
     }
 
-    /// Calls `act`, and leaves out the wakes that come from it. Only for what is followed by a poll.
+    /// Calls `act` and leaves out the wakes that it causes. A poll must follow.
     pub(super) fn without<T>(&self, act: impl FnOnce() -> T) -> T {
         self.shared.state.store(POLLING, Ordering::Release);
         let result = act();
@@ -46,7 +46,7 @@ impl OwnWakes {
         result
     }
 
-    /// Polls once. A wake that comes meanwhile, from this task or from another thread, is passed on if the poll is pending.
+    /// Polls once. A wake that comes during the poll, from this task or from another thread, is passed on if the poll is pending.
     pub(super) fn poll<T>(
         &self,
         task: &Context<'_>,

@@ -1,4 +1,4 @@
-//! The presses of "buy", and what every shopper was told.
+//! Presses "buy" for all shoppers, and notes what every shopper was answered.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{
     stats::Stats,
 };
 
-/// What a shopper was told by all presses together.
+/// The answers to all presses of one shopper.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Told {
     pub accepted: u32,
@@ -26,18 +26,18 @@ pub struct Told {
     pub other: u32,
     /// The id of the accepted attempt.
     attempt: Option<Uuid>,
-    /// Accepted presses were not all told the same id, or one was told none.
+    /// True if accepted presses were answered with different ids, or one of them without an id.
     pub is_contradicted: bool,
 }
 
 /// Answers by status, then by code; the code of a success is empty.
 pub type Answers = BTreeMap<u16, BTreeMap<String, u64>>;
 
-/// What came of all presses.
+/// The outcome of all presses.
 pub struct Pressed {
     pub stats: Stats,
     pub answers: Answers,
-    /// By shopper.
+    /// One element for each shopper.
     pub told: Vec<Told>,
 }
 
@@ -69,9 +69,10 @@ impl Told {
     }
 }
 
-/// Has all shoppers send an [`attempt`](api::attempt), one after the other and then from the beginning again, until the load's plan ends.
+/// Sends an [`attempt`](api::attempt) for one shopper after the other, and then from the first shopper again, until the load's
+/// plan ends. Calls `on_answer` after each press.
 ///
-/// `on_answer` is called after each press. It blocks; the error is one of starting a thread's runtime.
+/// Blocks the calling thread. Fails only if the runtime of a thread cannot be started.
 pub fn press(
     load: &Load<'_>,
     attempt: &Request,

@@ -1,26 +1,26 @@
-//! The promises that can be seen through the API, judged. Pure.
+//! Judges the promises that can be checked through the API, from counts alone: nothing is read here.
 
 /// What was counted after the presses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub initial_stock: u64,
-    /// As the sale's status said last.
+    /// As the last reading of the sale's status showed it.
     pub remaining_stock: Option<u64>,
     /// Shoppers with an accepted press.
     pub accepted: u64,
-    /// Of these, who was told SUCCESS, FAILED, nothing yet, and who could not be asked.
+    /// Of the accepted shoppers: those who were told SUCCESS, FAILED or nothing yet, and those whose result could not be read.
     pub success: u64,
     pub failed: u64,
     pub missing: u64,
     pub unreadable: u64,
-    /// Of these, who was not told one and the same attempt id by all presses.
+    /// Of the accepted shoppers: those whose accepted presses were not all answered with one and the same attempt id.
     pub contradicted: u64,
     /// Shoppers whose every press was refused for lack of units.
     pub refused: u64,
-    /// Of these, who was told SUCCESS, and who could not be asked.
+    /// Of the refused shoppers: those who were told SUCCESS, and those whose result could not be read.
     pub refused_success: u64,
     pub refused_unreadable: u64,
-    /// Of all others who pressed, and were told neither: who was told SUCCESS, and who could not be asked.
+    /// Of all other shoppers who pressed: those who were told SUCCESS, and those whose result could not be read.
     pub untold_success: u64,
     pub untold_unreadable: u64,
 }
@@ -30,7 +30,7 @@ pub struct Counts {
 pub enum Standing {
     Kept,
     Broken,
-    /// It could not be found out.
+    /// The counts do not tell.
     Unknown,
 }
 
@@ -46,7 +46,7 @@ impl Standing {
     }
 }
 
-/// A promise, and what was found.
+/// A promise, and what the counts say about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {
     /// For programs.
@@ -58,7 +58,7 @@ pub struct Promise {
 }
 
 impl Counts {
-    /// Every promise that was looked at.
+    /// Judges every promise that these counts say something about.
     #[must_use]
     pub fn judge(&self) -> Vec<Promise> {
         vec![
@@ -88,7 +88,7 @@ impl Counts {
     }
 
     fn nothing_lost(&self) -> Promise {
-        // Who has no result yet may still get one. FAILED beside units that remain is for the audit to explain.
+        // A shopper without a result may still get one. Why a shopper FAILED although units remain is for the audit to explain.
         let is_unclear = self.failed > 0 && self.remaining_stock.is_none_or(|left| left > 0);
         let standing = if self.missing > 0 || self.unreadable > 0 || is_unclear {
             Standing::Unknown

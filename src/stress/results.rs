@@ -1,4 +1,4 @@
-//! What became of the shoppers' purchases: read again and again until everybody knows.
+//! Reads what became of the shoppers' purchases, again and again until every shopper has a result.
 
 use std::{
     io,
@@ -13,24 +13,25 @@ use super::{
     schedule::Plan,
 };
 
-/// Pauses between two readings, from the first to the longest, each twice as long as the one before.
+/// The first and the longest pause between two readings. Each pause is twice as long as the one before.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What a shopper is told in the end.
+/// The result that a shopper is told in the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Success,
     Failed,
     /// There is no result.
     Missing,
-    /// The system did not say.
+    /// The result was never read, or the last reading failed.
     Unreadable,
 }
 
-/// Reads the [`result`](api::result) of each of these shoppers until `is_over` is true of each one's ending, or patience ends; each one's last.
+/// Reads the [`result`](api::result) of each of these shoppers until `is_over` is true for it, or until `patience` has passed.
+/// Returns the last ending of each shopper.
 ///
-/// It blocks; the error is one of starting a thread's runtime.
+/// Blocks the calling thread. Fails only if the runtime of a thread cannot be started.
 pub fn read(
     load: &Load<'_>,
     result: &Request,

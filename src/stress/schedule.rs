@@ -1,23 +1,23 @@
-//! Which request is next and when it is due. In the open model that is fixed beforehand, whatever the server does: so a
-//! server that stalls does not keep the requests away that would have met the stall.
+//! Decides which request is next and when it is due. In the open model, these times are fixed before the load begins, whatever the
+//! server does. So a stall of the server does not hold back the requests that would have met it.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
-/// So much later than asked tokio wakes an idle task: its timer and the kernel's poll each round up to a millisecond.
+/// How much later than asked for tokio wakes an idle task at most: its timer and the kernel's poll each round up to a millisecond.
 pub(super) const WAKE_UP: Duration = Duration::from_millis(2);
 
 /// When to stop asking, and how fast to ask.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Plan {
-    /// Requests in all; no end if `None`.
+    /// Number of requests in all; `None`: no end.
     pub requests: Option<u64>,
-    /// None is begun any more after so long; no end if `None`.
+    /// Time after which no request is begun any more; `None`: no end.
     pub duration: Option<Duration>,
-    /// Requests a second, whatever the answers do (the open model). Without it the next request follows on an answer (the
-    /// closed model).
+    /// Requests per second, whatever the answers do (the open model). `None`: a request is sent after the answer to the one before
+    /// it (the closed model).
     pub rate: Option<f64>,
 }
 
@@ -35,7 +35,7 @@ impl Schedule {
         Self { plan, start, next }
     }
 
-    /// The number of a request for whoever is free; `None` when there is no more.
+    /// The number of the next request, for a connection that is free. `None` if there are no more requests.
     pub(super) fn take(&self, now: Instant) -> Option<u64> {
         if self.is_over(now) {
             return None;
@@ -47,7 +47,7 @@ impl Schedule {
             .then_some(number)
     }
 
-    /// When a request is due; `None` in the closed model, where it is when somebody is free.
+    /// When a request is due. `None` in the closed model, in which it is due as soon as a connection is free.
     pub(super) fn due(&self, number: u64) -> Option<Instant> {
         self.plan.rate.map(|rate| self.start + after(number, rate))
     }
@@ -56,30 +56,31 @@ impl Schedule {
         now.duration_since(self.start)
     }
 
-    /// True once no request is to be begun.
+    /// True once no more request may be begun.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.plan
             .duration
             .is_some_and(|duration| now.duration_since(self.start) >= duration)
     }
 
-    /// Requests that were due before the end and that nobody was free to begin.
+    /// Number of requests that were due before the end, and for which no connection was free.
     pub(super) fn unsent(&self, begun: u64) -> u64 {
         let (Some(rate), Some(duration)) = (self.plan.rate, self.plan.duration) else {
             return 0;
         };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        // a count, rounded up: the first is due at 0
+        // a count, rounded up because the first request is due at 0
         let due = (duration.as_secs_f64() * rate).ceil() as u64;
         let due = self.plan.requests.map_or(due, |requests| requests.min(due));
         due.saturating_sub(begun)
     }
 }
 
-/// From when on a request counts that was due, if whoever was to send it was free then (`was_free`) and awake at `awake`.
+/// The time from which a request's latency counts. `was_free`: its connection was free when the request was due. `awake`: when the
+/// task that sends the request was awake.
 ///
-/// The server answers for all the time since it was due. Only what a timer rounds up is ours: then it counts from its
-/// sending.
+/// A latency counts from `due`, as the server is responsible for the time since then. The exception is a delay that the rounding
+/// of timers on this machine explains: the latency then counts from `awake`, when the request is sent.
 pub(super) fn counts_from(due: Instant, was_free: bool, awake: Instant) -> Instant {
     if was_free && awake.saturating_duration_since(due) <= WAKE_UP {
         awake

@@ -1,4 +1,4 @@
-//! Shoppers made through the API: they register and log in, as slowly as the system lets them.
+//! Makes shoppers through the API: registers an account for each and logs it in, as slowly as the system's limits demand.
 
 use std::{
     sync::{
@@ -20,12 +20,13 @@ use super::{
     target::Target,
 };
 
-/// Each of them costs the system a password hash, so that more at once only wait.
+/// Shoppers that are made at the same time. Each costs the system a password hash, so that more of them would only wait.
 const AT_ONCE: usize = 8;
-/// Waits for a system that says no time; it is told again and again.
+/// Shortest pause after an answer of 429 or 503, also if its `Retry-After` names a shorter one or is missing. A refused request is
+/// sent again and again, so that too short a pause loses nothing.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Why there are no shoppers.
+/// Why the shoppers could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ShoppersError {
     #[error("a {what} failed: {refusal}")]
@@ -47,16 +48,16 @@ pub enum ShoppersError {
     },
 }
 
-/// How shoppers are made.
+/// The settings for making shoppers.
 pub struct Recruiting<'a> {
     pub target: &'a Target,
-    /// Of each request.
+    /// Longest time of one request.
     pub timeout: Duration,
-    /// For all of them; waits for limits included.
+    /// Longest time for all shoppers together, including the pauses that the system's limits demand.
     pub patience: Duration,
     /// Distinguishes the names of this run's accounts.
     pub run: &'a str,
-    /// Told once, when the system wants us to wait.
+    /// Called with a message after the first answer of 429 or 503 only.
     pub on_limit: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -69,7 +70,7 @@ struct Login {
 struct Registered {}
 
 impl Recruiting<'_> {
-    /// Makes the shoppers `numbers`, and calls `on_made` after each. Their tokens, in any order.
+    /// Makes the shoppers with these numbers and calls `on_made` after each. Returns their tokens in any order.
     pub async fn recruit(
         &self,
         numbers: std::ops::Range<u32>,
@@ -78,6 +79,7 @@ impl Recruiting<'_> {
         let password = Uuid::new_v4().to_string();
         let progress = Progress {
             deadline: Instant::now() + self.patience,
+            // An earlier call made the shoppers with the lower numbers.
             made: AtomicU32::new(numbers.start),
             count: numbers.end,
             is_told: AtomicBool::new(false),
@@ -86,6 +88,7 @@ impl Recruiting<'_> {
         let (password, progress, idle, on_made) = (&password, &progress, &idle, &on_made);
         futures::stream::iter(numbers)
             .map(|number| async move {
+                // A connection is used again for the next shopper.
                 let spare = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let mut connection =
                     spare.unwrap_or_else(|| Connection::new(self.target, self.timeout));
@@ -124,13 +127,15 @@ impl Recruiting<'_> {
         let login: Login = self
             .patiently("login", connection, "/api/auth/login", &login, progress)
             .await?;
+        // A token that no header may have is not one of flashsale.
         Token::new(&login.token).ok_or(ShoppersError::Refused {
             what: "login",
             refusal: Refusal::NotOurs(200),
         })
     }
 
-    /// Posts again for as long as the system says "later" and there is patience left.
+    /// Posts a document. While the system answers 429 or 503, pauses and posts it again, until the deadline would pass during the
+    /// pause.
     async fn patiently<T: serde::de::DeserializeOwned>(
         &self,
         what: &'static str,
@@ -180,6 +185,7 @@ impl Recruiting<'_> {
     }
 }
 
+/// What the tasks that make shoppers share.
 struct Progress {
     deadline: Instant,
     made: AtomicU32,

@@ -1,4 +1,4 @@
-//! What a load measured.
+//! The measurements of a load.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -6,38 +6,39 @@ use hdrhistogram::Histogram;
 
 use super::no_answer::NoAnswer;
 
-/// The pieces of time in which answers are counted.
+/// Length of the intervals for which answers are counted.
 pub const SLICE: Duration = Duration::from_millis(100);
-/// Latencies are kept to three digits, up to this many microseconds; longer ones count as this.
+/// Longest latency in microseconds that is recorded, with three significant digits. A longer one is recorded as this.
 const LONGEST_US: u64 = 3_600_000_000;
 const DIGITS: u8 = 3;
-/// Counts go on for a week at most; later ones are in none.
+/// Highest number of intervals: a week. Later answers are counted in no interval.
 const SLICES_MAX: usize = 6_048_000;
 
-/// What came of a load.
+/// The measurements of a load.
 #[derive(Debug, Clone)]
 pub struct Stats {
-    /// Of answers, whatever they said, in microseconds.
+    /// Latencies of all answers, whatever their status, in microseconds.
     pub latency: Histogram<u64>,
     pub statuses: BTreeMap<u16, u64>,
     pub no_answers: BTreeMap<NoAnswer, u64>,
-    /// By when they arrived, one [`SLICE`] after the other from the start.
+    /// Answers by their time of arrival, one [`SLICE`] after the other from the start.
     pub slices: Vec<Slice>,
     /// From the start until the last answer.
     pub elapsed: Duration,
-    /// Of the threads that made the load; `None` where the system does not tell.
+    /// Processor time of the threads that made the load; `None` where the operating system does not tell.
     pub cpu: Option<Duration>,
-    /// Requests that were due before the end of a load with a rate and a duration, and that no connection was free for.
+    /// Requests that were due before the end of a load with a rate and a duration, and for which no connection was free.
     pub unsent: u64,
-    /// Requests with a rate that were begun too late since this machine was busy. They count from when they were due.
+    /// Requests of a load with a rate that were begun too late because this machine was busy. Their latencies count from when they
+    /// were due.
     pub late: u64,
 }
 
-/// The answers of a piece of time.
+/// The answers of one interval.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Slice {
     pub answers: u64,
-    /// Those with a 2xx.
+    /// Answers with a status of 2xx.
     pub successes: u64,
 }
 
@@ -59,7 +60,7 @@ impl Default for Stats {
 }
 
 impl Stats {
-    /// Counts a request that took so long and ended so long after the start.
+    /// Records a request. `took` is its latency; `since_start` is when it ended, counted from the start of the load.
     pub(super) fn record(
         &mut self,
         outcome: Result<u16, NoAnswer>,
@@ -91,9 +92,9 @@ impl Stats {
         }
     }
 
-    /// Puts what another thread measured to it.
+    /// Adds the measurements of another thread.
     pub(super) fn merge(&mut self, other: &Self) {
-        // Both have the same bounds, so it cannot fail.
+        // Both histograms have the same bounds, so that adding them cannot fail.
         let _ = self.latency.add(&other.latency);
         for (status, count) in &other.statuses {
             *self.statuses.entry(*status).or_default() += count;

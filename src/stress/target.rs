@@ -17,7 +17,7 @@ use super::request::Request;
 /// The bytes of a connection, with or without TLS.
 pub(super) type Stream = Either<TcpStream, Box<TlsStream<TcpStream>>>;
 
-/// Why a base URL, or a path below it, leads nowhere.
+/// Why a base URL, or a path below it, cannot be requested.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
     #[error("{0:?} is not a base URL like http://localhost:3000")]
@@ -36,15 +36,15 @@ pub struct Target {
     addresses: Vec<SocketAddr>,
     /// The Host header.
     authority: HeaderValue,
-    /// What comes before every path; without a slash at its end.
+    /// The part of the base URL that comes before every path, without a slash at its end.
     prefix: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
 impl Target {
-    /// Finds out where a base URL leads. Asks the resolver, and nothing else.
+    /// Parses a base URL and looks up its addresses. Only the resolver is asked; no connection is opened.
     pub fn new(url: &str) -> Result<Self, TargetError> {
-        // One with a user may have a password.
+        // A URL that names a user may contain a password.
         let shown = if url.contains('@') {
             "what was given, with a user in it,"
         } else {
@@ -97,7 +97,7 @@ impl Target {
             prefix: path.trim_end_matches('/').to_owned(),
             tls,
         };
-        // Some characters are those of no path.
+        // Some characters cannot be in a path.
         target.uri("/").map_err(|_| wrong())?;
         Ok(target)
     }

@@ -13,16 +13,16 @@ use crate::{
     port::{Access, SessionRule},
 };
 
-/// Accounts with a rule for their tokens. All others have none.
+/// The rules of accounts whose tokens were ended, or that are disabled. Other accounts have no rule.
 #[derive(Default)]
 pub(super) struct EndedSessions {
-    /// How many there are: with none, requests need no lock.
+    /// Number of rules. While it is 0, requests take no lock.
     len: AtomicUsize,
     rules: RwLock<HashMap<UserId, SessionRule>>,
 }
 
 impl EndedSessions {
-    /// Whether a token of this account that was issued then (in seconds since 1970) was ended.
+    /// True if a token of this account that was issued at this time (in seconds since 1970) was ended, or the account is disabled.
     pub(super) fn refuses(&self, id: UserId, issued_at: i64) -> bool {
         if self.len.load(Ordering::Acquire) == 0 {
             return false;
@@ -31,14 +31,15 @@ impl EndedSessions {
         rules.get(&id).is_some_and(|rule| !rule.admits(issued_at))
     }
 
-    /// Takes rules over as the ledger told them. What was ended stays so: a rule that was read earlier may come later.
+    /// Merges rules that were read from the ledger. A token that was ended stays ended, since a rule that was read earlier may
+    /// arrive later.
     pub(super) fn apply(&self, told: impl IntoIterator<Item = (UserId, SessionRule)>) {
         let mut rules = self.rules();
         merge(&mut rules, told);
         self.count(&rules);
     }
 
-    /// The same, with the rules of all accounts that have one: all others are enabled.
+    /// Merges the rules of all accounts that have one. All other accounts are enabled.
     pub(super) fn apply_all(&self, all: &HashMap<UserId, SessionRule>) {
         let mut rules = self.rules();
         for rule in rules.values_mut() {
@@ -48,7 +49,7 @@ impl EndedSessions {
         self.count(&rules);
     }
 
-    /// Forgets the rules that concern only tokens issued before then. Those are looked up.
+    /// Removes the rules that end only tokens issued before `horizon` (in seconds since 1970). Such tokens are looked up.
     pub(super) fn forget_before(&self, horizon: i64) {
         if self.len.load(Ordering::Acquire) == 0 {
             return;

@@ -1,5 +1,5 @@
-//! Accounts that a node does not know, looked up in the ledger: many with one query, one query at a time, and each account
-//! once for all who ask at the same time. What was found out is kept for a short while.
+//! Looks up accounts that a node does not know in the ledger: many with one query, one query at a time, and each account once for
+//! all requests that ask for it at the same time. The answers are kept for a short time.
 
 use std::{
     collections::HashMap,
@@ -22,19 +22,19 @@ use crate::{
     port::{AccountDirectory, SessionRule},
 };
 
-/// Questions that may wait; further ones are answered that nobody was asked.
+/// Highest number of lookups that may wait. Further ones are refused as unavailable, without asking the ledger.
 const WAITING: usize = 16_384;
-/// Accounts of one query.
+/// Highest number of accounts in one query.
 const AT_ONCE: usize = 1_000;
 /// Minimum time between the beginnings of two queries: 50 queries a second at most, however many unknown accounts are asked for.
 const PACE: Duration = Duration::from_millis(20);
-/// How long a question may wait for its answer.
+/// Longest time for which a lookup may wait for its answer.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// How long an account counts as missing after it was looked up in vain.
+/// Time for which an account counts as missing after a lookup did not find it.
 const MISSING_FOR: Duration = Duration::from_secs(1);
-/// How long a found one is kept here. A removed one is forgotten earlier.
+/// Time for which an account that was found is kept here. If it is removed, it is forgotten earlier.
 const FOUND_FOR: Duration = Duration::from_mins(1);
-/// Answers that are kept; when there are more, all are forgotten.
+/// Highest number of answers that are kept. When there would be more, all are forgotten.
 const KEPT: usize = 65_536;
 
 /// An account that exists.
@@ -55,7 +55,7 @@ pub(super) struct LookupRequest {
     answer: oneshot::Sender<LookupAnswer>,
 }
 
-/// Questions on their way, and what was answered a moment ago.
+/// The queue of lookups, and the latest answers.
 pub(super) struct Lookups {
     queue: mpsc::Sender<LookupRequest>,
     kept: Mutex<HashMap<UserId, (Found, Instant)>>,
@@ -79,9 +79,9 @@ impl Lookups {
         (Instant::now() < *until).then_some(*found)
     }
 
-    /// Unless an account was removed after the ledger was asked: what was true then is not to be relied on. `is_current` is
-    /// asked under the lock that [`Lookups::forget`] takes after a removal is noted: either it sees the removal, or what is
-    /// kept here is forgotten.
+    /// Keeps answers, unless an account was removed after the ledger was asked: an answer from before a removal may be wrong.
+    /// `is_current` is called under the lock that [`Lookups::forget`] takes after a removal is noted. So either `is_current` sees
+    /// the removal, or `forget` removes the answers that are kept here.
     fn keep(&self, answers: &HashMap<UserId, Found>, is_current: impl FnOnce() -> bool) {
         let now = Instant::now();
         let mut kept = self.kept();
@@ -105,7 +105,7 @@ impl Lookups {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the ledger, unless it was asked a moment ago.
+    /// Looks an account up in the ledger, or returns an answer that is still kept.
     pub(super) async fn look_up(&self, id: UserId) -> LookupAnswer {
         if let Some(found) = self.answered(id) {
             return Ok(found);
@@ -121,7 +121,7 @@ impl Lookups {
         }
     }
 
-    /// Answers what is asked until told to stop. `removals` counts the accounts that are known to be removed.
+    /// Answers lookups until `stop` is cancelled. `removals` counts the removals of accounts that this node knows.
     pub(super) async fn answer(
         &self,
         ledger: &dyn AccountDirectory,
@@ -199,7 +199,7 @@ mod tests {
         let answers = HashMap::from([(id, Some(known))]);
         lookups.keep(&answers, || false);
         assert_eq!(lookups.answered(id), None);
-        // A removal that comes while this is decided waits until the answers are kept, and then forgets them.
+        // A removal that arrives during this check waits until the answers are kept, and then forgets them.
         let mut is_locked = false;
         lookups.keep(&answers, || {
             is_locked = lookups.kept.try_lock().is_err();

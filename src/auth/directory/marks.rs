@@ -14,7 +14,8 @@ use crate::{
     },
 };
 
-/// Makes the note anew if it is lost and the log is settled as far as it goes now; the note, if there is one.
+/// Returns the gate's note. If the note is lost, makes it anew, provided that the log is settled up to its present end; `None` if
+/// it is not.
 pub async fn raise_lost_mark(
     ledger: &dyn AccountDirectory,
     offsets: &dyn CommittedOffsets,
@@ -36,7 +37,7 @@ pub async fn raise_lost_mark(
     // After the settlements: they raised it above the accounts that the log names.
     let reached = ledger.account_changes(None).await?.reached;
     gate.raise_account_mark(reached).await?;
-    // A node that was paused here finds a higher note that another one has made meanwhile.
+    // Read again, since another node may have made a higher note while this one was paused.
     Ok(gate.account_mark().await?)
 }
 
@@ -57,7 +58,7 @@ impl Directory {
         self.note_reached().await;
     }
 
-    /// The id above which a new account's has to be.
+    /// The id of a new account must be above this one.
     pub(crate) async fn ids_above(&self) -> Result<i64, AccountRefusal> {
         let engines = &self.engines;
         let (ledger, offsets) = (engines.ledger.as_ref(), engines.offsets.as_ref());
@@ -74,8 +75,8 @@ impl Directory {
         }
     }
 
-    /// While the gate cannot be asked, this node knows enough only if the ledger was not set back since it read the note: ids
-    /// that other nodes have noted since then would be handed out again.
+    /// Checks that this node may hand out ids while the gate cannot be asked. It may only if the ledger was not set back since the
+    /// node read the note. Otherwise ids that other nodes have noted since then would be handed out again.
     async fn is_in_noted_state(&self) -> Result<(), AccountRefusal> {
         let unavailable = |cause: String| AccountRefusal::Unavailable(cause);
         let now = self.engines.ledger.account_changes(None).await;
@@ -92,24 +93,24 @@ impl Directory {
         ))
     }
 
-    /// Notes in the gate how far ids have come, if it does not have that yet, and learns what it has. `state` is that of the
-    /// ledger, read before.
+    /// Raises the gate's note to the highest id that this node knows, and learns the note. `state` is the state of the ledger,
+    /// read before the note.
     pub(super) async fn follow_note(&self, state: &str) {
         if self.note_reached().await {
             self.noted_in.store(Some(Arc::new(state.to_owned())));
         }
     }
 
-    /// The same without a state. False if the gate has no note, or does not answer.
+    /// Does the same without a state. False if the gate has no note, or does not answer.
     async fn note_reached(&self) -> bool {
         let engines = &self.engines;
-        // Without it, it is lost, and made anew only when the log is settled; or the gate is away, and asked again.
+        // No note: it is lost, and is made anew only when the log is settled. An error: the gate is asked again later.
         let Ok(Some(mark)) = engines.gate.account_mark().await else {
             return false;
         };
         let reached = self.reached.fetch_max(mark, Ordering::Relaxed).max(mark);
         if reached > mark {
-            // What cannot be noted now is noted a second later.
+            // If this fails, the note is raised a second later.
             let _ = engines.gate.raise_account_mark(reached).await;
         }
         true

@@ -18,27 +18,29 @@ use crate::{
     telemetry::metric,
 };
 
-/// How often the ledger is asked what changed.
+/// Interval between two readings of the changes in the ledger.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How often accounts without keys are looked for: those made by hand, or by a version without keys.
+/// Interval between two searches for accounts without keys, which were made by hand or by a version without keys.
 const KEYS_INTERVAL: Duration = Duration::from_mins(1);
-/// Accounts without keys that are looked at in one statement, and how many statements follow each other.
+/// Number of accounts that one statement searches for missing keys, and number of such statements in a row.
 const KEYS_AT_ONCE: u32 = 1_000;
 const KEY_PAGES: u32 = 10;
 /// Accounts that are read with one query: some hundredths of a second of PostgreSQL's time.
 const PAGE: u32 = 50_000;
-/// No token is good for longer: `JWT_EXPIRES_IN` is at most 30 days. Older ones are of the original service, and are looked up.
+/// No token of this service is valid for longer, since `JWT_EXPIRES_IN` is at most 30 days. An older token comes from the original
+/// service, and its account is looked up.
 const LONGEST_TOKEN: TimeDelta = TimeDelta::days(31);
 
 impl Directory {
-    /// The position of now, and how far ids have come.
+    /// The present position in the ledger's changes. Also notes the highest id that was handed out.
     pub(super) async fn first_position(&self) -> Result<AccountPosition, LedgerError> {
         let now = self.engines.ledger.account_changes(None).await?;
         self.reached.fetch_max(now.reached, Ordering::Relaxed);
         Ok(now.position)
     }
 
-    /// Reads all accounts, then what changes, until told to stop. While the ledger is away, the accounts stay as they are.
+    /// Reads all accounts, and then their changes until `stop` is cancelled. While the ledger does not answer, the accounts in
+    /// memory stay as they are.
     pub(super) async fn keep(
         &self,
         mut position: AccountPosition,
@@ -57,7 +59,7 @@ impl Directory {
             match kept {
                 Ok(()) => {
                     if let Some(loaded) = loaded.take() {
-                        // The start may have given up waiting.
+                        // Sending fails if the start no longer waits.
                         let _ = loaded.send(());
                         continue;
                     }
@@ -89,7 +91,7 @@ impl Directory {
         }
     }
 
-    /// Computes keys of accounts that have none, above `after`. From where to go on next time.
+    /// Computes the keys of accounts above `after` that have none. Returns the id above which the next call has to continue.
     async fn set_missing_keys(&self, after: Option<i64>) -> Option<i64> {
         let mut last = after;
         for _ in 0..KEY_PAGES {
@@ -121,8 +123,8 @@ impl Directory {
         last
     }
 
-    /// Reads all accounts, page by page, into a new set; before it those whose tokens were ended, so that no token is let in by
-    /// the set alone before it is known whether it was ended.
+    /// Reads all accounts, page by page, into a new set. The rules that end tokens are read before. Otherwise the set would let in
+    /// tokens of which this node does not know yet that they were ended.
     async fn load(&self, now: DateTime<Utc>) -> Result<(), LedgerError> {
         self.load_ended(self.move_horizon(now)).await?;
         let mut set = AccountSet::default();
@@ -132,7 +134,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Reads which tokens were ended since then, and which accounts are disabled.
+    /// Reads which tokens issued after `since` were ended, and which accounts are disabled.
     async fn load_ended(&self, since: i64) -> Result<(), LedgerError> {
         let (ledger, mut after) = (&self.engines.ledger, None);
         let mut rules = HashMap::new();
@@ -150,7 +152,7 @@ impl Directory {
         Ok(())
     }
 
-    /// Tokens issued before what is answered are looked up from now on.
+    /// Moves the horizon and returns it. From now on, tokens that were issued before the horizon are looked up.
     fn move_horizon(&self, now: DateTime<Utc>) -> i64 {
         let horizon = (now - LONGEST_TOKEN).timestamp();
         self.horizon
@@ -179,7 +181,7 @@ impl Directory {
         Ok(after != first)
     }
 
-    /// Reads what changed since a position, and moves it.
+    /// Reads the changes since a position, and moves the position behind them.
     async fn follow(&self, position: &mut AccountPosition) -> Result<(), LedgerError> {
         let changes = self.engines.ledger.account_changes(Some(position)).await?;
         self.hold_ids(changes.reached).await?;
@@ -188,7 +190,7 @@ impl Directory {
                 "the ledger was restarted or set back, or was not read for long: all accounts are read again"
             );
             counter!(metric::ACCOUNT_RELOADS).increment(1);
-            // What was looked up in another state of the ledger is worth nothing.
+            // Answers of lookups in another state of the ledger may be wrong.
             self.removals.fetch_add(1, Ordering::AcqRel);
             self.load(changes.position.made_at).await?;
             self.lookups.forget();
@@ -209,7 +211,7 @@ impl Directory {
             }
             self.lookups.forget();
         }
-        // Those that another transaction commits later with a lower id are looked up when they come.
+        // Another transaction may later commit an account with a lower id. Such an account is looked up when it is used.
         let mut new = AccountSet::default();
         let last = set.as_ref().unwrap_or(&current).last();
         if self.read_above(last, &mut new).await? {
@@ -233,8 +235,8 @@ impl Directory {
         self.set.store(Arc::new(set));
     }
 
-    /// The ledger has handed out ids up to this one. If they were once higher, it was set back, and new accounts must not get
-    /// the ids of those that are lost.
+    /// Notes that the ledger has handed out ids up to this one. If a higher id is known, the ledger was set back. New accounts
+    /// must then not get the ids of the lost accounts.
     async fn hold_ids(&self, reached: i64) -> Result<(), LedgerError> {
         let before = self.reached.fetch_max(reached, Ordering::Relaxed);
         if let Some(lost) = UserId::new(before)

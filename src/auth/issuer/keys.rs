@@ -8,9 +8,9 @@ use serde::Deserialize;
 
 use crate::config::{ExchangeConfig, IssuerAlgorithm};
 
-/// Most keys that are used.
+/// Highest number of keys that are used.
 const MOST: usize = 64;
-/// How far the issuer's clock and this machine's may differ, in seconds, in the times of a token.
+/// Tolerance in seconds for the times in a token, since the clocks of the issuer and of this machine may differ.
 const LEEWAY_SECS: u64 = 30;
 /// Bits of an RSA key: a shorter one can be factored, and `ring` verifies with none that is longer.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2_048..=8_192;
@@ -21,11 +21,11 @@ const CURVE_BYTES: usize = 32;
 #[derive(Default)]
 pub(super) struct KeySet {
     keys: BTreeMap<String, IssuerKey>,
-    /// Why others are not used, for the log.
+    /// Why the other keys are not used, for the log.
     pub ignored: Vec<String>,
 }
 
-/// A key, and what a token that it signed must say.
+/// A key, and the rules for the tokens that it has signed.
 pub(super) struct IssuerKey {
     pub verifying: DecodingKey,
     pub validation: Validation,
@@ -36,7 +36,7 @@ struct Document {
     keys: Vec<serde_json::Value>,
 }
 
-/// A key as it is published. Fields of keys that are not used are not looked at.
+/// A key as it is published. The fields of keys that are not used are ignored.
 #[derive(Deserialize)]
 struct Published {
     kty: String,
@@ -53,7 +53,7 @@ struct Published {
 }
 
 impl KeySet {
-    /// Reads a set. One key that is not used is no reason to refuse the others.
+    /// Reads a set of keys. A key that cannot be used is left out, and the others are used.
     pub(super) fn read(text: &[u8], settings: &ExchangeConfig) -> Result<Self, String> {
         let document: Document = serde_json::from_slice(text)
             .map_err(|error| format!("it is no set of keys: {error}"))?;
@@ -96,7 +96,7 @@ impl KeySet {
 }
 
 impl Published {
-    /// The key with its id, or why it is not used.
+    /// The key with its id, or the reason why it is not used.
     fn read(self, settings: &ExchangeConfig) -> Result<(String, IssuerKey), String> {
         let id = self.kid.clone().filter(|id| !id.is_empty());
         let id = id.ok_or("it has no kid")?;
@@ -139,7 +139,7 @@ impl Published {
     }
 }
 
-/// What tokens must say, with one algorithm alone.
+/// The rules for tokens of a key. They allow one algorithm alone.
 fn validation(algorithm: Algorithm, settings: &ExchangeConfig) -> Validation {
     let mut validation = Validation::new(algorithm);
     validation.leeway = LEEWAY_SECS;

@@ -1,5 +1,5 @@
-//! Reading the issuer's keys in the background: at the start, every few minutes, and when a token names a key that is unknown; never
-//! more often than once in ten seconds, whatever is asked.
+//! Reads the issuer's keys in the background: at the start, every few minutes, and when a token names an unknown key. They are
+//! never read more often than once in ten seconds, however often this is asked for.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_secs(10);
 const PERIOD: Duration = Duration::from_mins(5);
 
 impl Issuer {
-    /// Keeps the keys until the process ends.
+    /// Keeps the keys up to date until the process ends.
     pub(super) async fn keep_keys(&self, client: HttpClient, stop: CancellationToken) {
         loop {
             let begun = Instant::now();
@@ -27,7 +27,7 @@ impl Issuer {
                 read = self.read(&client) => read,
                 () = stop.cancelled() => return,
             };
-            // A reading that failed is repeated as soon as it may be.
+            // A reading that failed is repeated after the minimum interval.
             let due = begun + if read { PERIOD } else { INTERVAL };
             self.tries
                 .send_modify(|tries| *tries = tries.wrapping_add(1));
@@ -43,7 +43,7 @@ impl Issuer {
         }
     }
 
-    /// Reads the keys. False if that failed: those that are known stay.
+    /// Reads the keys. False if that failed; the known keys then stay.
     async fn read(&self, client: &HttpClient) -> bool {
         let read = self.fetch(client).await;
         let outcome = if read.is_ok() { "ok" } else { "failed" };
@@ -76,7 +76,7 @@ impl Issuer {
         KeySet::read(&answer.body, &self.settings)
     }
 
-    /// Puts the keys in the place of those that are known, and logs what is different.
+    /// Replaces the known keys by these, and logs the differences.
     fn take(&self, keys: KeySet) {
         let before = self.keys.load();
         let is_same = before

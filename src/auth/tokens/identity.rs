@@ -1,4 +1,4 @@
-//! What a token says: whom it speaks for, since when and how long, and what it allows.
+//! The content of a token: the account that it is for, the times of its issue and its end, and its scopes.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use crate::{
     port::{Role, Scopes},
 };
 
-/// Whom a token speaks for.
+/// The account that a token is for, with the rest of the token's content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 pub struct Identity {
     #[serde(rename = "userId", deserialize_with = "user_id")]
     pub user: UserId,
     #[serde(default)]
     pub role: Role,
-    /// When the token was issued, in seconds since 1970. One that does not say may be of any age.
+    /// When the token was issued, in seconds since 1970. A token that does not name this time may be of any age.
     #[serde(
         rename = "iat",
         default = "unknown_age",
@@ -26,10 +26,10 @@ pub struct Identity {
     /// When the token expires, in seconds since 1970.
     #[serde(rename = "exp", default = "never", deserialize_with = "numeric_date")]
     pub expires_at: i64,
-    /// What a service account's token allows; nothing in any other.
+    /// The scopes of a service account's token. Any other token has none.
     #[serde(rename = "scope", default)]
     pub scopes: Scopes,
-    /// The ledger whose account it is. Older versions and the original service do not say.
+    /// The ledger that has the account. Tokens of older versions and of the original service do not name it.
     #[serde(rename = "lid", default, deserialize_with = "ledger")]
     pub(super) ledger: Option<LedgerTag>,
 }
@@ -49,7 +49,7 @@ impl Identity {
     }
 }
 
-/// The JWT library refuses tokens that do not say.
+/// The end of an identity that has none. No token leads to it, since the JWT library refuses tokens that do not name their end.
 fn never() -> i64 {
     i64::MAX
 }

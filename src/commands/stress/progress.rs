@@ -1,4 +1,4 @@
-//! How far a run is, on standard error; bars are drawn only where that is a terminal.
+//! Shows the progress of a run on standard error. Bars are drawn only if standard error is a terminal.
 
 use std::{
     sync::{
@@ -13,10 +13,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::terminal;
 
-/// How often a bar is drawn that counts what happens far more often.
+/// Interval between two drawings of a bar that is drawn by time and not at each step.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// Ends its bar when dropped.
+/// A bar on the terminal. It is removed when this value is dropped.
 pub(super) struct Bar(ProgressBar);
 
 /// A bar of known length.
@@ -30,7 +30,7 @@ pub(super) fn bar(phase: &'static str, length: u64) -> Bar {
     Bar(bar)
 }
 
-/// Something that takes as long as it takes.
+/// Shows that a phase of unknown length goes on.
 pub(super) fn waiting(phase: &'static str) -> Bar {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     bar.set_message(phase);
@@ -38,7 +38,7 @@ pub(super) fn waiting(phase: &'static str) -> Bar {
     Bar(bar)
 }
 
-/// A bar for what happens many thousand times a second.
+/// A bar for a phase that counts many thousand steps a second: a step only increments a counter, and a thread of its own draws.
 pub(super) fn counting(phase: &'static str, length: u64) -> Counting {
     let bar = bar(phase, length);
     let shared = Arc::new(Shared::default());
@@ -64,7 +64,7 @@ impl Bar {
         self.0.inc(1);
     }
 
-    /// Prints a line above the bar, or without one.
+    /// Prints a line above the bar, or just the line if no bar is drawn.
     pub(super) fn say(&self, line: &str) {
         self.0.suspend(|| terminal::complain(line));
     }
@@ -82,7 +82,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// A bar that a thread of its own draws.
+/// A bar that is drawn by a thread of its own. The thread ends when this value is dropped.
 pub(super) struct Counting {
     shared: Arc<Shared>,
     drawing: Option<JoinHandle<()>>,

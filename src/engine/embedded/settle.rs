@@ -1,8 +1,8 @@
-//! Settling batches, as one piece of the store's work: all of it is written, or nothing. What becomes of each attempt is
-//! decided by `rules::settlement`; here is what that needs to know and how the decision is written down.
+//! Settles batches in one piece of the store's work, of which all is written or nothing. `rules::settlement` decides what becomes
+//! of each attempt; this module reads what it needs to know, and writes its decision down.
 //!
-//! One writer at a time: what is looked up here stands until the decision is written. Units are taken by the triggers on
-//! `orders`, for every writer alike; the decision sees to it that those never have to refuse.
+//! There is one writer at a time, so that rows which are read here do not change until the decision is written. For every writer
+//! alike, the triggers on `orders` take the units. Because of the decision, they never have to refuse an order here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -64,7 +64,7 @@ impl Settling for SqliteLedger {
     }
 }
 
-/// `results_expire_at` is for what is written for shoppers who got nothing.
+/// Settles batches. The results of shoppers who got nothing expire at `results_expire_at`.
 pub(super) fn settle(
     conn: &mut SqliteConnection,
     batches: &[SettleBatch],
@@ -78,14 +78,15 @@ pub(super) fn settle(
     let (known, ended) = look_up(conn, &settlement::attempts_of(batches))?;
     let decision = settlement::decide(batches, known).map_err(SettleError::Unsettleable)?;
     write_down(conn, &decision, &ended)?;
-    // The gate is told next, and would write these too; but it forgets with the process, so that nobody else could
-    // tell these shoppers after a crash in between.
+    // The gate is told next, and would write these results, too. But it forgets everything when the process ends. After a crash in
+    // between, these shoppers could not be told their results.
     let failed: Vec<_> = decision
         .fresh
         .iter()
         .map(|fresh| &fresh.settlement)
         .filter(|settlement| {
-            // Rejected, too: nobody but this system writes into the file's log, so its shopper is the one who pressed.
+            // `Rejected` is included: only this system writes into the file's log, so the attempt's shopper is the one who
+            // pressed.
             matches!(
                 settlement.outcome,
                 Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected
@@ -102,7 +103,7 @@ pub(super) fn settle(
     Ok(decision.settlements)
 }
 
-/// Moves the partition, if it stands where the worker believes. This is what fences out any other worker.
+/// Moves the partition's offset, if it is the one that the worker expects. This fences out any other worker.
 fn move_offset(conn: &mut SqliteConnection, batch: &SettleBatch) -> QueryResult<bool> {
     let position = &batch.position;
     let moved = diesel::update(
@@ -180,7 +181,7 @@ fn write_down(
     ended: &EndedRows,
 ) -> QueryResult<()> {
     for order in &decision.orders {
-        // A shopper has one row a sale: a row that ended makes room.
+        // A shopper has only one row for a sale, so a row whose order has ended is removed.
         if ended.contains(&(order.sale, order.user)) {
             let row = orders::table.find((order.sale.value(), order.user.value()));
             diesel::delete(row.filter(orders::status.ne("SUCCESS"))).execute(conn)?;

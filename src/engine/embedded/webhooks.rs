@@ -34,12 +34,13 @@ const ADD: &str = "
     INSERT INTO webhook_endpoints (id, url, types, flash_sale_id, max_batch, per_second, secret, created_at)
     SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE (SELECT count(*) FROM webhook_endpoints) < ?";
 
-/// It begins behind the last event of each sale that has had one.
+/// For each sale that already has events, sets the position of a new endpoint to the last one, so that the endpoint gets later
+/// events only.
 const BEGIN: &str = "
     INSERT INTO event_positions (consumer, flash_sale_id, last_seq)
     SELECT ?, id, event_seq FROM flash_sales WHERE event_seq > 0";
 
-/// The tries go with their endpoint.
+/// Removes an endpoint. Its deliveries are removed with it.
 const REMOVE: &str = "DELETE FROM webhook_endpoints WHERE id = ?";
 
 const FORGET: &str = "DELETE FROM event_positions WHERE consumer = ?";
@@ -56,6 +57,9 @@ const MOVE: &str = "
 
 const COUNT: &str = "UPDATE webhook_endpoints SET deliveries = deliveries + 1 WHERE id = ?";
 
+/// Stores a delivery. `webhook_deliveries` is a ring buffer for each endpoint, with [`MAX_DELIVERIES`] places: delivery number
+/// `deliveries` replaces the one that was stored in the place `deliveries % MAX_DELIVERIES`. So no statement has to remove old
+/// rows.
 const NOTE: &str = "
     INSERT OR REPLACE INTO webhook_deliveries
         (endpoint_id, place, number, message_id, flash_sale_id, first_seq, last_seq, attempted_at, duration_ms, status, error)

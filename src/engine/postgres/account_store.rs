@@ -19,7 +19,8 @@ use crate::{
     },
 };
 
-/// The next `tokens_valid_from` of an account: behind what was issued, behind now, and behind the one it has.
+/// The next `tokens_valid_from` of an account. It is later than the tokens that were issued, later than now, and later than the
+/// present value.
 macro_rules! ended {
     () => {
         "greatest(date_trunc('second', clock_timestamp()) + interval '1 second', to_timestamp(? + 1),
@@ -27,7 +28,7 @@ macro_rules! ended {
     };
 }
 
-/// With the trigger that ends the account's tokens.
+/// Sets the role. A trigger then ends the account's tokens.
 const SET_ROLE: &str = "
     UPDATE users SET role = ?, updated_at = now() WHERE id = ? RETURNING id, disabled_at, tokens_valid_from";
 
@@ -54,7 +55,7 @@ const SET_PASSWORD: &str = concat!(
     SELECT id, disabled_at, tokens_valid_from FROM changed"
 );
 
-/// Expired ones go with it.
+/// Stores a reset token, and deletes expired ones.
 const STORE_RESET: &str = "
     WITH expired AS (DELETE FROM password_resets WHERE expires_at < now() AND user_id <> ?)
     INSERT INTO password_resets (user_id, token_hash, expires_at)
@@ -64,7 +65,8 @@ const STORE_RESET: &str = "
 const RESET_OWNER: &str = "
     SELECT user_id AS id FROM password_resets WHERE token_hash = ? AND expires_at > clock_timestamp()";
 
-/// The row is locked by the deletion: of two who come with one token, one finds it.
+/// Uses up a reset token and sets the password. The deletion locks the token's row: of two requests with the same token, only one
+/// finds it.
 const REDEEM: &str = concat!(
     "WITH used AS (DELETE FROM password_resets WHERE token_hash = ? AND expires_at > clock_timestamp() RETURNING user_id)
     UPDATE users SET tokens_valid_from = ",

@@ -20,13 +20,14 @@ const FIND: &str = "
     FROM external_identities i JOIN users u ON u.id = i.user_id
     WHERE i.issuer = ? AND i.subject = ANY(?)";
 
-/// Of accounts that were deleted.
+/// Removes the identities of accounts that were deleted.
 const REMOVE_LOST: &str = "
     DELETE FROM external_identities i
     WHERE i.issuer = ? AND i.subject = ANY(?) AND NOT EXISTS (SELECT FROM users WHERE id = i.user_id)";
 
-/// The identity comes first: of two transactions that make the same one, the second waits for the first, and then makes no account.
-/// Subjects whose id is not above the bound are left out, because the sequence is behind the ids that were assigned already.
+/// Makes identities and their accounts. The identity is inserted first: of two transactions that make the same identity, the
+/// second waits for the first and then makes no account. Subjects whose new id is not above the bound are left out, because the
+/// sequence is behind the ids that were assigned already.
 const ADD: &str = "
     WITH wanted AS MATERIALIZED (
         SELECT subject, nextval('users_id_seq') AS id FROM unnest(?) AS subject
@@ -119,7 +120,7 @@ async fn add(
     Err(Error::NotFound)
 }
 
-/// `None` if accounts are missing still.
+/// `None` if accounts are still missing.
 async fn add_once(
     conn: &mut AsyncPgConnection,
     issuer: &str,

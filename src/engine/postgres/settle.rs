@@ -1,8 +1,8 @@
-//! Settling batches in one transaction, by a handful of statements however many attempts there are. What becomes of each
-//! attempt is decided by `rules::settlement`; here is what that needs to know and how the decision is written down.
+//! Settles batches in one transaction, with a handful of statements however many attempts there are. `rules::settlement` decides
+//! what becomes of each attempt; this module reads what it needs to know, and writes its decision down.
 //!
-//! Units are taken, and what orders name is checked, by the triggers on `orders`, for every writer alike; the lock on the
-//! sale's row and the decision made under it see to it that those never have to refuse.
+//! For every writer alike, the triggers on `orders` take the units and check the rows that orders refer to. Here they never have
+//! to refuse an order, because the decision is made under the lock on the sale's row.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,11 +32,11 @@ use crate::{
     rules::settlement::{self, Fresh, Known, KnownSale, Settled},
 };
 
-/// How often batches are tried when other writers get in the way.
+/// Highest number of tries of batches that fail because of other writers.
 const TRIES: u32 = 5;
 
-/// Moves the partitions that stand where the worker believes. This is what fences out any other worker: the second to
-/// come waits for the row, then finds the offset moved. Rows are locked in the order of `leases`.
+/// Moves the offsets of the partitions whose offsets are those that the worker expects. This fences out any other worker: the
+/// second one waits for the row, and then finds that the offset was moved. Rows are locked in the order of `leases`.
 const MOVE_OFFSETS: &str = "
     WITH held AS MATERIALIZED (
         SELECT partition FROM consumer_partitions WHERE group_name = ? AND topic = ? AND partition = ANY(?)
@@ -46,15 +46,16 @@ const MOVE_OFFSETS: &str = "
     FROM held JOIN unnest(?, ?, ?, ?) AS m (partition, from_offset, to_offset, last) USING (partition)
     WHERE p.group_name = ? AND p.topic = ? AND p.partition = held.partition AND p.next_offset = m.from_offset";
 
-/// In one order for everybody, so that batches queue up instead of deadlocking.
+/// Locks the sales. Every transaction locks them in the same order, so that batches queue up instead of deadlocking.
 const LOCK_SALES: &str = "
     SELECT id, product_id, remaining_stock, admitted_from, admitted_until, attempts_removed_until
     FROM flash_sales WHERE id = ANY(?) ORDER BY id FOR NO KEY UPDATE";
 
-/// One row for each attempt, in order. A statement of its own after the lock, so that it sees what those who held the
-/// lock before have committed.
+/// Reads one row for each attempt, in order. It is a statement of its own after the lock, so that it sees what earlier holders of
+/// the lock have committed.
 ///
-/// Each is looked up by itself: joined as a whole, a large batch would have the server read all orders ever made.
+/// Each attempt is looked up by itself. With a join of the whole batch, the server would read all orders ever made if the batch is
+/// large.
 const LOOK_UP: &str = "
     SELECT p.outcome, p.flash_sale_id, p.user_id, lost_to.attempt_id AS lost_to, o.attempt_id AS ordered_by,
         coalesce(o.status <> 'SUCCESS', false) AS in_the_way, coalesce(o.status = 'FAILED', false) AS failed,
@@ -121,10 +122,11 @@ struct KnownRow {
     lost_to: Option<Uuid>,
     #[diesel(sql_type = Nullable<SqlUuid>)]
     ordered_by: Option<Uuid>,
-    /// The shopper's row in this sale is of another status: no order stands, and a new one takes its place.
+    /// The shopper's row in this sale has another status than SUCCESS: no order stands, and a new order takes the place of the
+    /// row.
     #[diesel(sql_type = Bool)]
     in_the_way: bool,
-    /// That status is FAILED.
+    /// The status of the shopper's row is FAILED.
     #[diesel(sql_type = Bool)]
     failed: bool,
     /// The order of the attempt has ended.
@@ -147,7 +149,7 @@ impl From<Error> for Undone {
 }
 
 impl Undone {
-    /// True if another writer changed what the decision rested on: deciding anew takes that into account.
+    /// True if another writer changed the rows that the decision relied on. A new try takes the new rows into account.
     fn is_worth_another_try(&self, code: &LastCode) -> bool {
         match self {
             Self::Sql(Error::DatabaseError(..)) => code
@@ -243,7 +245,8 @@ async fn attempt_once(
         .await
 }
 
-/// True if all of them stood where the worker believed. `log` is a position in the log that they share.
+/// True if the offsets of all partitions were those that the worker expects. `log` is any position in the log that the batches
+/// share.
 async fn move_offsets(
     conn: &mut AsyncPgConnection,
     log: &Position,
@@ -267,7 +270,7 @@ async fn move_offsets(
     Ok(moved == batches.len())
 }
 
-/// What is known of attempts, and the shoppers with a row of another status in their way.
+/// The facts on which the decision about these attempts relies, and the shoppers whose row has another status than SUCCESS.
 async fn look_up(
     conn: &mut AsyncPgConnection,
     attempts: &[Attempt],
@@ -318,7 +321,7 @@ async fn look_up(
                 },
             );
         } else if row.failed && record::is_without_id(attempt) {
-            // The original service logged it, and told its shopper FAILED: nobody gets an order after that.
+            // The original service logged this attempt and told its shopper FAILED. After that, the attempt must get no order.
             let settled = Settled {
                 sale: attempt.sale,
                 user: attempt.user,
@@ -391,7 +394,8 @@ async fn write_attempts(
     if fresh.is_empty() {
         return Ok(());
     }
-    // By id, so that two transactions with the same attempts wait for each other instead of deadlocking.
+    // The attempts are written in the order of their ids, so that two transactions with the same attempts wait for each other
+    // instead of deadlocking.
     fresh.sort_unstable_by_key(|fresh| fresh.settlement.attempt.id);
     let attempt = |fresh: &Fresh| fresh.settlement.attempt;
     Prepared::new(RECORD_ATTEMPTS)

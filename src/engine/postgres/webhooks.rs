@@ -1,4 +1,6 @@
-//! Endpoints of webhooks and the tries to send them events.
+//! Endpoints of webhooks, and the deliveries (tries to send events to them).
+//!
+//! `number` reads the columns of 64 bits and `count` those of 32 bits; the domain has unsigned numbers for both.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -27,7 +29,8 @@ const ALL: &str = "
         next_attempt_at, created_at
     FROM webhook_endpoints ORDER BY id";
 
-/// It begins behind the last event of each sale that has had one.
+/// Adds an endpoint, unless there are [`MAX_WEBHOOKS`]. For each sale that already has events, the endpoint's position is the last
+/// one, so that the endpoint gets later events only.
 const ADD: &str = "
     WITH added AS (
         INSERT INTO webhook_endpoints (id, url, types, flash_sale_id, max_batch, per_second, secret, created_at)
@@ -52,6 +55,8 @@ const REPLACE_SECRET: &str = "
 const SET_STATE: &str = "
     UPDATE webhook_endpoints SET disabled_cause = ?, failures = ?, next_attempt_at = ? WHERE id = ?";
 
+/// Sets an endpoint's position in one sale, and enables the endpoint in the same statement: a disabled endpoint would be sent
+/// nothing from the new position.
 const SEEK: &str = "
     WITH enabled AS (
         UPDATE webhook_endpoints SET disabled_cause = NULL, failures = 0, next_attempt_at = NULL WHERE id = ? RETURNING id
@@ -62,6 +67,9 @@ const SEEK: &str = "
     )
     SELECT id FROM enabled";
 
+/// Stores a delivery. `webhook_deliveries` is a ring buffer for each endpoint, with [`MAX_DELIVERIES`] places: delivery number
+/// `deliveries` is stored in the place `deliveries % MAX_DELIVERIES` and overwrites the delivery that was stored there before. So
+/// no statement has to remove old rows.
 const NOTE: &str = "
     WITH counted AS (UPDATE webhook_endpoints SET deliveries = deliveries + 1 WHERE id = ? RETURNING id, deliveries)
     INSERT INTO webhook_deliveries
@@ -176,7 +184,8 @@ impl Webhooks for PostgresLedger {
 
     async fn add_webhook(&self, webhook: &Webhook) -> Result<bool, LedgerError> {
         let settings = &webhook.settings;
-        // Of a statement that ends with SELECT, the number of its rows.
+        // `ADD` ends with a SELECT, so `execute` returns the number of rows that this SELECT found: 1 if the endpoint was added,
+        // else 0.
         let added = Prepared::new(ADD)
             .bind::<SqlUuid, _>(webhook.id.0)
             .bind::<Text, _>(settings.url.clone())
@@ -263,6 +272,7 @@ impl Webhooks for PostgresLedger {
                 delivery
                     .error
                     .as_ref()
+                    // PostgreSQL refuses a text with NUL, and the text may come from the endpoint.
                     .map(|error| error.replace('\0', " ")),
             )
             .execute(&mut *self.pool.take().await?)

@@ -1,5 +1,5 @@
-//! Endpoints as operators add, change and remove them, with an entry in the action log for each change. The API and the command
-//! line share it.
+//! Adds, changes and removes endpoints for operators, and writes an entry to the action log for each change. The API and the
+//! command line share this code.
 
 use std::sync::Arc;
 
@@ -23,25 +23,26 @@ use crate::{
 
 /// Longest URL, in characters.
 const URL_CHARS: usize = 2_000;
-/// Most events of one request.
+/// Highest number of events in one request that an operator may set.
 const MAX_BATCH: u32 = 100;
-/// Most requests in a second.
+/// Highest number of requests per second that an operator may set.
 const MAX_PER_SECOND: u32 = 100;
-/// Hours for which a replaced secret may count.
+/// Highest number of hours for which deliveries are signed with the previous secret, too.
 const MAX_OVERLAP_HOURS: u32 = 7 * 24;
 
-/// What operators do with endpoints.
+/// The operators' actions on endpoints.
 #[derive(Clone)]
 pub struct WebhookDesk {
     pub webhooks: Arc<dyn Webhooks>,
     pub events: Arc<dyn EventFeed>,
     pub actions: Arc<dyn Administration>,
     pub clock: Arc<dyn Clock>,
-    /// What requests may do, so that a URL to which nothing may be sent is refused at once.
+    /// The limits of requests to endpoints. They are also applied to the URL of a new endpoint: a URL to which no request may be
+    /// sent is refused at once.
     pub options: ClientOptions,
 }
 
-/// A new endpoint, as it is asked for.
+/// The settings of a new endpoint, not checked yet.
 #[derive(Debug, Clone, Default)]
 pub struct NewWebhook {
     pub url: String,
@@ -73,14 +74,14 @@ pub enum WebhookError {
     TooMany,
     #[error("there is no such webhook")]
     Missing,
-    /// The events of a replay are not there.
+    /// The events after the given number cannot be sent again.
     #[error(transparent)]
     Events(#[from] FeedError),
     #[error(transparent)]
     NoRandomness(#[from] NoRandomness),
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// It was changed.
+    /// The endpoint was changed, but the entry could not be written.
     #[error("the webhook was changed, and that is missing in the action log: {0}")]
     NotNoted(AdminError),
 }
@@ -96,7 +97,7 @@ impl WebhookDesk {
         found.ok_or(WebhookError::Missing)
     }
 
-    /// Adds an endpoint that gets what happens from now on.
+    /// Adds an endpoint that gets the events from now on.
     pub async fn add(&self, new: NewWebhook, entry: &ActionEntry) -> Result<Webhook, WebhookError> {
         let webhook = Webhook {
             id: WebhookId(self.clock.new_id()),
@@ -115,6 +116,7 @@ impl WebhookDesk {
         Ok(webhook)
     }
 
+    /// Removes an endpoint. Its settings are read first, for the entry in the action log.
     pub async fn remove(&self, id: WebhookId, entry: &ActionEntry) -> Result<(), WebhookError> {
         let before = self.find(id).await?;
         if !self.webhooks.remove_webhook(id).await? {
@@ -124,7 +126,8 @@ impl WebhookDesk {
         self.note(name, id, Some(state(&before)), None, entry).await
     }
 
-    /// Gives an endpoint a new secret. For some hours deliveries are signed with the one before, too; with 0 it ends at once.
+    /// Gives an endpoint a new secret. For `overlap_hours`, deliveries are signed with the previous secret, too; with 0, the
+    /// previous secret ends at once.
     pub async fn rotate(
         &self,
         id: WebhookId,
@@ -139,6 +142,7 @@ impl WebhookDesk {
         if !replaced.await? {
             return Err(WebhookError::Missing);
         }
+        // The endpoint with its new secret, which the operator is shown.
         let after = self.find(id).await?;
         let (before, now) = (Some(state(&before)), Some(state(&after)));
         self.note(ActionName::RotateWebhook, id, before, now, entry)
@@ -146,8 +150,9 @@ impl WebhookDesk {
         Ok(after)
     }
 
-    /// Has a sale's events after a number sent again, with 0 all that are kept, and enables the endpoint. Refused if the events right
-    /// after the number are not kept: the endpoint would pass over them, and they would be counted as lost.
+    /// Sends the events of a sale after number `after` to an endpoint again, and enables the endpoint. With 0, all events that are
+    /// kept are sent again. Any other number is refused if the event right after it is not kept: the endpoint's position would
+    /// pass over the missing events, and they would be counted as lost.
     pub async fn replay(
         &self,
         id: WebhookId,
@@ -172,12 +177,13 @@ impl WebhookDesk {
         Ok(now)
     }
 
-    /// The last tries, the newest first.
+    /// The last deliveries to an endpoint, the newest first.
     pub async fn deliveries(
         &self,
         id: WebhookId,
         limit: u32,
     ) -> Result<Vec<Delivery>, WebhookError> {
+        // An unknown endpoint is an error here. The ledger itself would answer with an empty list.
         self.find(id).await?;
         Ok(self.webhooks.deliveries(id, limit).await?)
     }
@@ -186,7 +192,7 @@ impl WebhookDesk {
         if new.url.chars().count() > URL_CHARS {
             return Err(WebhookError::LongUrl);
         }
-        // As the URL's own form, which is what is connected to.
+        // The URL is stored in the form that the parser gives it, since requests connect to that form.
         let url = outgoing::check_url(&new.url, self.options)?;
         let types = new.types.into_iter().map(|name| {
             EventType::of_name(&name)
@@ -208,6 +214,7 @@ impl WebhookDesk {
         })
     }
 
+    /// Writes an entry about a change that was made to the action log.
     async fn note(
         &self,
         name: ActionName,
@@ -236,7 +243,7 @@ fn in_range(field: &'static str, value: u32, least: u32, most: u32) -> Result<()
     }
 }
 
-/// What the action log has of an endpoint: nothing of its secrets.
+/// An endpoint as the action log stores it. Secrets are left out.
 fn state(webhook: &Webhook) -> Value {
     let settings = &webhook.settings;
     let types: Vec<_> = settings.types.iter().map(|known| known.name()).collect();

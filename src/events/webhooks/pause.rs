@@ -1,4 +1,4 @@
-//! How long nothing is sent to an endpoint after a failure.
+//! The pauses after failures, during which nothing is sent to an endpoint.
 
 use std::time::Duration;
 
@@ -8,7 +8,8 @@ use uuid::Uuid;
 const FIRST: Duration = Duration::from_secs(2);
 /// Longest pause, also if the endpoint asks for a longer one.
 const LONGEST: Duration = Duration::from_hours(24);
-/// Each pause is twice the one before, and up to half shorter, so that endpoints that failed together are not tried together.
+/// Number of steps of the random part of a pause. A pause is twice as long as the one before, minus a random part of up to a half.
+/// So endpoints that failed together are not sent requests together again.
 const JITTER_PARTS: u32 = 1024;
 
 /// The pause after this many failures in a row. `asked` is what the endpoint's `Retry-After` says; `random` chooses how much shorter
@@ -22,7 +23,7 @@ pub(super) fn after(failures: u32, asked: Option<Duration>, random: Uuid) -> Dur
     pause.max(asked.unwrap_or_default()).min(LONGEST)
 }
 
-/// `Retry-After` in seconds. Dates are not read: the pause then is as without it.
+/// The pause that `Retry-After` asks for in seconds. A date is ignored: the pause is then the same as without the header.
 pub(super) fn asked(retry_after: Option<&str>) -> Option<Duration> {
     let secs = retry_after?.trim().parse().ok()?;
     Some(Duration::from_secs(secs))

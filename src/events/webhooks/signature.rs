@@ -25,8 +25,8 @@ pub fn new_secret() -> Result<String, NoRandomness> {
     Ok(format!("{PREFIX}{}", BASE64_STANDARD.encode(bytes)))
 }
 
-/// The value of `webhook-signature`: one signature for each of these secrets, with spaces between. A secret that is none, as after a
-/// change by hand, gives no signature.
+/// The value of `webhook-signature`: one signature for each of these secrets, separated by spaces. A text that is no valid secret,
+/// for example after a change by hand, gives no signature.
 pub(super) fn signatures<'a>(
     secrets: impl IntoIterator<Item = &'a str>,
     id: &str,

@@ -1,4 +1,5 @@
-//! Counts the attempts of an API node by what they were answered, on the path of every press: each count is an atomic increment.
+//! Counts the presses of an API node by their answers. Every press is counted while it is answered, so a count is only an atomic
+//! increment.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -10,16 +11,16 @@ use metrics::{Counter, Histogram, counter, histogram};
 use super::latency::{Latency, LatencyCounts};
 use crate::{order::Refusal, port::AttemptRates, telemetry::metric};
 
-/// What an attempt was answered, as the metrics name it.
+/// The answer to a press, as the metrics name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::order) enum Press {
     Accepted,
-    /// An earlier attempt of the shopper counts.
+    /// The press was answered with an earlier attempt of the shopper.
     AlreadyHeld,
     Refused(Refusal),
 }
 
-/// The counters of one node, since its start.
+/// The counters of one API node since its start.
 pub struct AttemptCounts {
     accepted: Count,
     already_held: Count,
@@ -29,7 +30,7 @@ pub struct AttemptCounts {
     durations: Durations,
 }
 
-/// Histograms of the metrics, of attempts about which the gate was asked.
+/// The metrics' histograms of the time until the answer, for the presses that were sent to the gate.
 struct Durations {
     accepted: Histogram,
     already_held: Histogram,
@@ -37,7 +38,7 @@ struct Durations {
     failed: Histogram,
 }
 
-/// A counter for the overview, and the one of the metrics.
+/// One number that is counted twice: for the overview and for the metrics.
 struct Count {
     count: AtomicU64,
     metric: Counter,
@@ -56,9 +57,10 @@ const REFUSALS: [(Refusal, &str); 9] = [
     (Refusal::OutcomeUnknown, "outcome_unknown"),
 ];
 
-/// What a node had counted at one moment.
+/// The counts of a node since its start, as they were at one moment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct AttemptReading {
+    /// Counts, although the type is named after the rates that [`AttemptReading::since`] makes of two readings.
     counts: AttemptRates,
     latency: Vec<u64>,
 }
@@ -135,19 +137,20 @@ impl AttemptCounts {
         }
     }
 
-    /// Counts an attempt that a limit refused before it was looked at.
+    /// Counts a press that a limit refused before anything else was checked.
     pub fn count_limited(&self) {
         self.limited.increment();
     }
 
-    /// Counts how long an attempt took about which the gate was asked. The others are answered from memory: to count them as
-    /// well would hide those of the buyers in a rush on a sold-out sale.
+    /// Counts the time until the answer, for a press that was sent to the gate. A press that is answered from memory is left out:
+    /// in a rush on a sold-out sale, the times of such presses would hide the times of the buyers.
     pub(in crate::order) fn took(&self, press: Press, time: Duration) {
         self.latency.count(time);
         self.durations.of(press).record(time);
     }
 
     fn of(&self, refusal: Refusal) -> &Count {
+        // In the order of `REFUSALS`.
         let [
             unknown_sale,
             not_started,
@@ -173,6 +176,7 @@ impl AttemptCounts {
     }
 
     pub(super) fn read(&self) -> AttemptReading {
+        // The overview shows some refusals as one number.
         let sum = |refusals: &[Refusal]| refusals.iter().map(|of| self.of(*of).get()).sum();
         AttemptReading {
             counts: AttemptRates {
@@ -196,7 +200,7 @@ impl AttemptCounts {
 }
 
 impl AttemptReading {
-    /// Attempts per second since an earlier reading, and how long they took.
+    /// Presses per second since an earlier reading, and the histogram of their times: pairs of a bucket's index and its count.
     pub(super) fn since(
         &self,
         before: &Self,
@@ -217,7 +221,7 @@ impl AttemptReading {
     }
 }
 
-/// A count as a rate, rounded.
+/// The rate per second of a count, rounded. An elapsed time below one millisecond counts as one millisecond.
 #[allow(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

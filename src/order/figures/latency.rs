@@ -9,12 +9,12 @@ use std::{
     time::Duration,
 };
 
-/// Buckets of one power of two, as a power of two.
+/// Number of buckets for each power of two of microseconds, as an exponent of 2.
 const SUB_BITS: u32 = 3;
 /// The last bucket begins at 15.7 s and has no upper bound: attempts are answered within 12 s.
 const BUCKETS: usize = 8 * 22;
 
-/// The highest count of a bucket, so that their sum has no overflow.
+/// The highest count of a bucket. With this bound, the sum of all buckets cannot overflow.
 const MOST: u64 = 1 << 40;
 
 /// Counts latencies. Counting one is an atomic increment.
@@ -67,7 +67,7 @@ impl Latency {
 
     pub(super) fn add(&mut self, counts: &[(u16, u64)]) {
         for (index, count) in counts {
-            // What another process wrote may be anything.
+            // The index was written by another process, so it may be any number.
             if usize::from(*index) < BUCKETS {
                 let sum = self.buckets.entry(*index).or_default();
                 *sum = sum.saturating_add(*count).min(MOST);

@@ -1,4 +1,4 @@
-//! How many dead letters await a decision, counted in the background while somebody asks.
+//! Counts the dead letters that await a decision, in the background.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,20 +14,20 @@ use crate::{
     telemetry::{self, metric},
 };
 
-/// How long a count is good for: it reads the log.
+/// Time for which a count is not repeated, since counting reads the log.
 const FRESH: Duration = Duration::from_secs(10);
-/// When they are counted for the first time, for the metrics, and how often then.
+/// Delay of the first count after the start, and interval between counts if nobody asks. Both are for the metrics.
 const AT_START: Duration = Duration::from_secs(2);
 const FOR_METRICS: Duration = Duration::from_secs(30);
-/// How long a count may take.
+/// Longest time of one count.
 const LONGEST_COUNT: Duration = Duration::from_secs(10);
-/// How long the first who asks waits for the first count.
+/// Longest time for which a caller waits for the first count.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// Letters that are counted at most.
+/// Highest number of letters that are counted.
 const MOST: u64 = 1_000;
-/// Letters of a page.
+/// Number of letters in a page.
 const PAGE: usize = 500;
-/// Pages that are read at most: most of their letters may be decided.
+/// Highest number of pages that are read. The bound is needed because most letters may be decided, and so not be counted.
 const MOST_PAGES: usize = 4;
 
 /// The number of open dead letters, at most a thousand.
@@ -55,7 +55,7 @@ impl OpenLetters {
         }
     }
 
-    /// Counts when somebody asks, at most every ten seconds, and for the metrics every 30 s, until stopped.
+    /// Counts when somebody asks, but at most once in ten seconds, and every 30 s for the metrics, until `stop` is cancelled.
     pub async fn keep_counting(&self, stop: CancellationToken) {
         let mut counted_at: Option<Instant> = None;
         loop {

@@ -11,7 +11,7 @@ use crate::port::{
     AttemptLog, AttemptRates, ClusterFigures, NodeEntry, Partition, PartitionOwners,
 };
 
-/// How long the store of figures, or the ledger, may take to answer.
+/// Longest time that the store of figures, or the ledger, may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads the overview.
@@ -24,14 +24,14 @@ pub struct Overview {
     pub letters: Arc<OpenLetters>,
 }
 
-/// What was read.
+/// The parts of the overview, as they were read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
     /// Empty if they cannot be read.
     pub nodes: Vec<NodeEntry>,
-    /// Of the partitions that the log has, each with its owner. Empty if they cannot be read.
+    /// The partitions that the log has, each with its owner. Empty if the owners cannot be read.
     pub leases: BTreeMap<Partition, Option<String>>,
-    /// At most a thousand. `None` if they cannot be read.
+    /// Number of open dead letters, at most a thousand. `None` if they cannot be read.
     pub dead_letters: Option<u64>,
 }
 
@@ -43,7 +43,7 @@ pub struct Totals {
     pub orders_per_sec: u64,
     pub failed_per_sec: u64,
     pub lag_records: u64,
-    /// The largest.
+    /// The largest lag of all nodes.
     pub lag_millis: u64,
     pub connections: u64,
     pub listeners: u64,

@@ -1,6 +1,7 @@
 //! Shares the figures of this process with the others, once a second.
 //!
-//! It has a task of its own and reads counters only, so that a store that does not answer delays no attempt and no settlement.
+//! The reporter has a task of its own and only reads counters. So a store that does not answer delays no attempt and no
+//! settlement.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,22 +22,22 @@ use crate::{
 };
 
 const INTERVAL: Duration = Duration::from_secs(1);
-/// How long a write may take.
+/// Longest time of one write.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Reads a number that belongs to another part of the process.
 type Gauge = Arc<dyn Fn() -> u64 + Send + Sync>;
 
-/// What an API node counts.
+/// The counters and gauges of an API node.
 pub struct ApiSource {
     pub attempts: Arc<AttemptCounts>,
-    /// Connections that are open.
+    /// Number of open connections.
     pub connections: Gauge,
-    /// Connections that events are sent on.
+    /// Number of connections that carry a stream of events.
     pub listeners: Gauge,
 }
 
-/// What a worker counts.
+/// The counters of a worker.
 pub struct WorkerSource {
     pub settlements: Arc<SettlementCounts>,
     pub lag: Arc<SettlementLag>,
@@ -50,13 +51,13 @@ pub struct Reporter {
     pub started_at: DateTime<Utc>,
     pub api: Option<ApiSource>,
     pub worker: Option<WorkerSource>,
-    /// Whether the process can work at the moment; asked once a second, and answers at once.
+    /// Whether the process can work at the moment. It is called once a second and must return without waiting.
     pub is_ready: Arc<dyn Fn() -> bool + Send + Sync>,
     /// Cancelled when the process is about to end.
     pub draining: CancellationToken,
 }
 
-/// What was counted at one moment.
+/// The counters at one moment.
 #[derive(Default)]
 struct Reading {
     attempts: AttemptReading,
@@ -65,7 +66,8 @@ struct Reading {
 }
 
 impl Reporter {
-    /// Shares the figures until `stop` is cancelled, then takes them back. Says at once that the process drains.
+    /// Shares the figures until `stop` is cancelled, then removes them. When the process begins to drain, this is shared without
+    /// waiting for the next second.
     pub async fn run(self, stop: CancellationToken) {
         static LOG_THROTTLE: LogThrottle = LogThrottle::new();
         let mut ticks = tokio::time::interval(INTERVAL);
@@ -93,7 +95,7 @@ impl Reporter {
                 tracing::warn!(%error, suppressed, "the figures of this process cannot be shared: operators do not see it in the overview");
             }
         }
-        // Else it is listed for ten seconds more.
+        // Without this, the process would be listed for ten seconds more.
         let _ = bounded(self.store.remove_node(&self.id)).await;
     }
 

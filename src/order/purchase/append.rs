@@ -1,4 +1,4 @@
-//! Appends to the log, for all who hold a unit, and answers them.
+//! Appends the attempts that hold a unit to the log, in batches, and answers their requests.
 
 use std::{sync::Arc, time::Instant};
 
@@ -16,7 +16,7 @@ use crate::{
     telemetry::{CallDurations, LogThrottle},
 };
 
-// While a server is down every batch fails; a line now and then is enough, metrics count them.
+// While a server is down, every batch fails. A line now and then is enough, since metrics count the failures.
 static APPEND_THROTTLE: LogThrottle = LogThrottle::new();
 static RELEASE_THROTTLE: LogThrottle = LogThrottle::new();
 
@@ -51,7 +51,8 @@ pub(super) fn spawn(
                 {
                     tracing::warn!(attempts = failed.count(), %error, "appending failed");
                 }
-                // All at once: units that go back one after the other would make a slow gate a matter of minutes.
+                // All attempts are answered concurrently. If units went back one after the other, a batch would take minutes with
+                // a slow gate.
                 let ends = batch.into_iter().zip(answers).map(|(asked, answer)| {
                     let (gate, undo, releases) = (gate.as_ref(), &undo, releases.as_ref());
                     async move {
@@ -71,7 +72,8 @@ pub(super) fn spawn(
     )
 }
 
-/// Gives the unit of an attempt back that is surely not in the log, unless somebody else answers for it by now.
+/// Gives back the unit of an attempt that is surely not in the log, unless a second press or the relay relies on the attempt by
+/// now.
 async fn give_back(
     (gate, durations): (&dyn Reservations, &CallDurations),
     undo: &Batcher<Undo>,

@@ -1,4 +1,4 @@
-//! An attempt on its way through the two batchers, and how many may wait for each.
+//! An attempt on its way through the two batchers, and the limits of their queues.
 
 use std::convert::Infallible;
 
@@ -11,25 +11,25 @@ use crate::{
     port::{Attempt, Holder, Standing},
 };
 
-/// Attempts that may wait for the gate; more are answered [`Refusal::Busy`] before a unit is taken.
+/// The limits of attempts that wait for the gate. Further ones are answered [`Refusal::Busy`] before a unit is taken.
 pub(super) const RESERVE: Limits = Limits {
     waiting: 16_384,
     batch: 256,
 };
-/// Attempts that may wait for the log, on top of those that wait for the gate.
+/// The limits of attempts that wait for the log, in addition to those that wait for the gate.
 pub(super) const APPEND: Limits = Limits {
     waiting: 4_096,
     batch: 1_000,
 };
 
-/// An attempt on its way, and who waits for the answer.
+/// An attempt on its way, and the responder to the request that waits for it.
 pub(super) struct AttemptRequest {
     pub(super) attempt: Attempt,
     pub(super) since: Instant,
     pub(super) answer: Responder<Result<Accepted, Refusal>>,
-    /// Of a traced request.
+    /// `None` if the request is not traced.
     pub(super) trace: Option<Box<AttemptTrace>>,
-    /// Of the batch that it is part of: the last one gone means that all of that are answered.
+    /// A sender that all attempts of one batch share. Once the last one is dropped, all attempts of the batch are answered.
     pub(super) round: Option<mpsc::Sender<Infallible>>,
 }
 

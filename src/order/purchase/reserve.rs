@@ -1,4 +1,4 @@
-//! Asks the gate, for all who wait, and passes on those who got a unit.
+//! Asks the gate for units, for all waiting attempts together, and passes on the attempts that got one.
 
 use std::{
     collections::BTreeMap,
@@ -22,15 +22,15 @@ use crate::{
     telemetry::{CallDurations, LogThrottle},
 };
 
-// While a server is down every batch fails; a line now and then is enough, metrics count them.
+// While a server is down, every batch fails. A line now and then is enough, since metrics count the failures.
 static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 
-/// How long an attempt may wait for the gate to be asked. The answer takes a command's timeout more at most.
+/// Longest time for which an attempt may wait until the gate is asked. The answer then takes a command's timeout at most.
 const LONGEST_WAIT: Duration = Duration::from_secs(3);
 
-/// How long the next batch waits at most until everybody of this one is answered, the log's time included. It is larger then,
-/// which costs gate and log less, and its first attempts would have waited for the log anyway. A full one does not
-/// wait.
+/// Longest time for which the next batch waits until all attempts of this batch are answered, including their append to the log.
+/// The wait makes the next batch larger, which costs gate and log less; its first attempts would have waited for the log anyway.
+/// After a full batch, there is no wait.
 const LONGEST_PAUSE: Duration = Duration::from_millis(5);
 
 const _: () = assert!(
@@ -57,7 +57,7 @@ pub(super) fn spawn(
                 let (round, mut all_answered) = mpsc::channel(1);
                 let mut by_sale: BTreeMap<SaleId, Vec<AttemptRequest>> = BTreeMap::new();
                 for mut asked in batch {
-                    // When the gate is slow, who waited for too long is told so rather than served late.
+                    // If the gate is slow, an attempt that has waited for too long is refused rather than served late.
                     if asked.since.elapsed() > LONGEST_WAIT {
                         asked.answer(Err(Refusal::Busy));
                         continue;
@@ -66,7 +66,7 @@ pub(super) fn spawn(
                     by_sale.entry(asked.attempt.sale).or_default().push(asked);
                 }
                 drop(round);
-                // No sale waits for another one's timeout.
+                // Sales are asked concurrently, so that none waits for the timeout of another one's call.
                 let (gate, append, undo) = ((gate.as_ref(), durations.as_ref()), &append, &undo);
                 let reserves = by_sale
                     .into_iter()
@@ -105,7 +105,7 @@ async fn reserve(
                 tracing::warn!(%sale, attempts = asked.len(), %error, "reserving failed, with an unknown outcome");
             }
             for holder in holders {
-                // When too many wait already, the relay finds what is held.
+                // If the queue is full, the relay later finds the units that are held.
                 let _ = undo.try_submit(Undo { sale, holder });
             }
             for asked in asked {
@@ -144,7 +144,8 @@ async fn reserve(
     }
 }
 
-/// To the log. The attempt is pending in the gate: should the task be gone, the relay of a worker finds it there.
+/// Passes an attempt on to the log. The attempt is pending in the gate: if the appending task has ended, the relay of a worker
+/// finds the attempt there.
 async fn pass_on(append: &Batcher<AttemptRequest>, asked: AttemptRequest) {
     if let Err(asked) = append.submit(asked).await {
         asked.answer(Err(Refusal::OutcomeUnknown));

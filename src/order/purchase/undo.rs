@@ -1,4 +1,4 @@
-//! Gives units back that shoppers were not told of, as soon as the gate answers again.
+//! Gives back units that shoppers were not told of, as soon as the gate answers again.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,12 +15,12 @@ const UNDO: Limits = Limits {
     waiting: 16_384,
     batch: 256,
 };
-/// How long a batch is tried. What is held after that is found by the relay, and appended: its shopper was told that
-/// the outcome is unknown.
+/// Longest time for which a batch is tried. The relay later finds the attempts that still hold a unit, and appends them. Their
+/// shoppers were told that the outcome is unknown.
 const PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// A reservation that may stand, of a shopper who was told that the outcome is unknown.
+/// A reservation that may exist. Its shopper was told that the outcome is unknown.
 pub(super) struct Undo {
     pub(super) sale: SaleId,
     pub(super) holder: Holder,

@@ -101,7 +101,7 @@ impl PartitionReader {
     pub(super) async fn run(mut self, stop: CancellationToken) {
         self.stop = stop.clone();
         self.read_until(&stop).await;
-        // Another worker shows them from now on.
+        // From now on, another worker shows the lag of this partition.
         let partition = [("partition", self.position.partition.to_string())];
         telemetry::forget(metric::CONSUMER_LAG, &partition);
         telemetry::forget(metric::CONSUMER_LAG_SECONDS, &partition);

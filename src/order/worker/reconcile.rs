@@ -1,6 +1,6 @@
-//! Records orders that the gate does not know. The relay cannot find these: their shoppers are not pending, because
-//! the gate was emptied, or never saw them, and whoever settled them died before it could record them. A difference
-//! that they do not explain has the sale loaded anew.
+//! Records orders that the gate does not know. The relay cannot find these orders, since their shoppers are not pending: the gate
+//! was emptied, or it never saw them, and the worker that settled them died before it could record them. If such orders do not
+//! explain the difference between gate and ledger, the sale is loaded anew.
 
 use std::collections::BTreeSet;
 
@@ -12,16 +12,16 @@ use crate::{
     telemetry::metric,
 };
 
-/// Orders that are recorded with one call.
+/// Number of orders that are recorded with one call.
 const CHUNK: usize = 1_000;
 
-/// So many looks in a row must find a difference that nothing explains, before the sale is loaded anew.
+/// Number of checks in a row that must find the same unexplained difference before the sale is loaded anew.
 const LOOKS: u32 = 6;
 
-/// What is under way about one sale.
+/// The state of reconciling one sale.
 #[derive(Default)]
 pub(super) struct Reconcile {
-    /// What gate and ledger had left when they were last seen to differ.
+    /// The remaining units of gate and ledger when the two were last found to differ.
     differed: Option<(i64, u64)>,
     unexplained: Option<Unexplained>,
 }
@@ -30,13 +30,13 @@ pub(super) struct Reconcile {
 struct Unexplained {
     seen: (i64, u64),
     looks: u32,
-    /// What was in the log then may explain it.
+    /// The end of the log when the difference was found. The records before it may explain the difference.
     barrier: Barrier,
 }
 
 impl Reconcile {
-    /// Takes the next step for a sale without pending attempts. What differs twice in a row is not on its way. True if
-    /// nothing explains the difference, and the sale must be loaded anew.
+    /// Takes the next step for a sale without pending attempts. A difference that is found twice in a row does not come from a
+    /// change that is on its way. True if nothing explains the difference and the sale must be loaded anew.
     pub(super) async fn step(
         &mut self,
         engines: &Ports,
@@ -76,8 +76,8 @@ impl Reconcile {
             counter!(metric::ORDERS_RECONCILED).increment(recorded as u64);
             tracing::warn!(sale = %listing.id, orders = recorded, "orders that the gate was not told of are recorded");
         }
-        // Also of orders that were recorded: the gate takes none that it was told has ended. If it differs as before at the next
-        // look, they are such orders, which stand again.
+        // The difference is noted even if orders were recorded: the gate does not take an order of which it was told that it has
+        // ended. If the difference is the same at the next check, there are such orders, and they stand again.
         self.unexplained = Some(Unexplained {
             seen,
             looks: if recorded > 0 { LOOKS } else { 0 },
@@ -87,8 +87,8 @@ impl Reconcile {
     }
 }
 
-/// Records every order whose shopper the gate does not know; how many. Recording again changes nothing, so that an order
-/// made meanwhile does no harm.
+/// Records every order whose shopper the gate does not know, and returns their number. To record an order twice changes nothing,
+/// so an order that is made meanwhile does no harm.
 async fn record_missing_orders(engines: &Ports, listing: &SaleListing) -> Result<usize, PortError> {
     let known: BTreeSet<_> = engines
         .gate

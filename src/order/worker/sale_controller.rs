@@ -28,14 +28,14 @@ use crate::{
     telemetry::{self, CallDurations, metric},
 };
 
-/// How often every sale is reconciled.
+/// Interval between two rounds, in each of which every sale is reconciled.
 const ROUND: Duration = Duration::from_millis(500);
-/// How often while something waits for the log to be settled.
+/// The same interval while something waits for the log to be settled.
 const WAITING_ROUND: Duration = Duration::from_millis(50);
-/// Orders of a sale that ended, taken out of the gate in one round.
+/// Highest number of ended orders of one sale that are taken out of the gate in one round.
 const ENDED: u32 = 1_000;
 
-/// How often withdrawals are looked for whose sales are not listed any more.
+/// Interval between two searches for withdrawals whose sales are no longer listed.
 const UNLISTED_EVERY: Duration = Duration::from_mins(1);
 
 /// The control loop over all sales.
@@ -43,19 +43,19 @@ pub struct SaleController {
     engines: Ports,
     settings: WorkerSettings,
     sales: HashMap<SaleId, SaleTasks>,
-    /// When withdrawals of sales that are not listed any more were looked for.
+    /// When withdrawals of sales that are no longer listed were last searched for.
     looked_for_unlisted: Option<Instant>,
 }
 
-/// What operators changed of a sale that the gate may not have yet, beside its terms.
+/// Changes of a sale by operators that the gate may not have yet, apart from its terms.
 #[derive(Default)]
 struct Changes {
     ended: Vec<EndedOrder>,
-    /// PENDING ones.
+    /// The movements that are PENDING.
     movements: Vec<Movement>,
 }
 
-/// What is under way for one sale, step by step.
+/// The state of the steps that are under way for one sale.
 #[derive(Default)]
 struct SaleTasks {
     relay: Relay,
@@ -76,7 +76,7 @@ impl SaleController {
         }
     }
 
-    /// Goes round until told to stop.
+    /// Runs one round after the other until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut failing = false;
         let durations = CallDurations::of_reconciling();
@@ -99,14 +99,14 @@ impl SaleController {
             };
             let _ = tokio::time::timeout(pause, stop.cancelled()).await;
         }
-        // Another worker shows them from now on.
+        // From now on, another worker shows the metrics of these sales.
         self.sales.keys().copied().for_each(hide);
     }
 
     /// Reconciles every sale once. True if something waits for the log to be settled.
     pub async fn round(&mut self) -> Result<bool, PortError> {
-        // Before the terms: an order may have ended together with its unit, which terms of before would sell again. A sale that
-        // is listed for the first time has its turn at the next round.
+        // Ended orders are read before the terms. An order may have ended together with its unit; terms from before that would
+        // sell the unit again. The changes of a sale that is listed for the first time are read in the next round.
         let ids: Vec<SaleId> = self.sales.keys().copied().collect();
         let mut changes = self.changes_of(&ids).await?;
         let ledger = &self.engines.ledger;
@@ -119,7 +119,7 @@ impl SaleController {
             }
             is_listed
         });
-        // A node that registers accounts does it as well; here it does not depend on somebody who registers.
+        // A node that registers accounts raises a lost mark, too. Done here, it does not depend on a registration.
         if let Err(error) = raise_lost_mark(
             self.engines.ledger.as_ref(),
             self.engines.ledger.as_ref(),
@@ -133,7 +133,7 @@ impl SaleController {
         }
         let (mut waiting, mut trouble) = (false, None);
         for listing in &listings {
-            // One sale's trouble (on a cluster, a node that is down) is not another's.
+            // If one sale fails (on a cluster, because a node is down), the others are still reconciled.
             let changes = changes.remove(&listing.id).unwrap_or_default();
             waiting |= changes.ended.len() >= ENDED as usize;
             match self.reconcile_sale(listing, &changes).await {
@@ -147,7 +147,7 @@ impl SaleController {
         trouble.map_or(Ok(waiting), Err)
     }
 
-    /// Now and then: closes withdrawals of sales that are not listed any more.
+    /// Closes withdrawals of sales that are no longer listed, at most once every [`UNLISTED_EVERY`].
     async fn refuse_unlisted(&mut self, since: DateTime<Utc>) -> Result<(), PortError> {
         let looked = self.looked_for_unlisted;
         if looked.is_some_and(|at| at.elapsed() < UNLISTED_EVERY) {
@@ -211,7 +211,7 @@ impl SaleController {
                     .await?;
                 Ok(true)
             }
-            // Nobody would be told anything by it.
+            // The gate has forgotten this sale for good, so it needs to be told nothing.
             GateStatus::Closed { .. } | GateStatus::Unknown if forgotten => {
                 if !ended.is_empty() {
                     engines.ledger.note_ended(ended).await?;
@@ -229,7 +229,7 @@ impl SaleController {
 }
 
 impl SaleTasks {
-    /// The terms first, then what relies on them.
+    /// Applies the terms first, and then the changes that rely on them.
     async fn reconcile_open(
         &mut self,
         engines: &Ports,

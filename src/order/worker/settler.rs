@@ -1,4 +1,4 @@
-//! Settles the batches of all readers of one worker together: one transaction for all batches that are waiting.
+//! Settles the batches of all readers of one worker together: all batches that wait are settled in one transaction.
 
 use std::{
     collections::VecDeque,
@@ -15,8 +15,8 @@ use crate::{
     telemetry::{CallDurations, metric},
 };
 
-/// Minimum interval between the starts of two rounds, to make rounds larger: that costs every server less. Not applied while a
-/// reader that waits has more records to read.
+/// Minimum interval between the starts of two rounds. It makes rounds larger, which costs every server less. It is not applied
+/// while a batch waits behind which the log has more records.
 const ROUND_INTERVAL: Duration = Duration::from_millis(30);
 /// Maximum number of attempts in one round. A batch with more attempts is a round of its own.
 const ROUND_ATTEMPTS: usize = 4_000;
@@ -60,12 +60,15 @@ impl Settler {
         loop {
             let mut turn = tokio::select! {
                 biased;
-                // The round of another reader included this batch.
+                // The round of another reader included this batch. Its sender is dropped without an answer only if that reader's
+                // task ended during the round.
                 answer = &mut answered => return answer.unwrap_or_else(|_| {
                     Err(LedgerError("another reader failed".to_owned()).into())
                 }),
                 turn = self.turn.lock() => turn,
             };
+            // Another reader may have sent the answer and released `turn` after `select!` polled `answered`. Without this second
+            // look, this reader would wait for and run a round that its batch is not part of.
             if let Ok(answer) = answered.try_recv() {
                 return answer;
             }
@@ -86,6 +89,7 @@ impl Settler {
             attempts += waiting.batch.attempts.len();
             attempts <= ROUND_ATTEMPTS
         });
+        // At least one batch, if any waits: a batch may have more attempts than a round.
         let batches = fitting.count().max(1).min(waiting.len());
         waiting.drain(..batches).collect()
     }
@@ -95,15 +99,15 @@ impl Settler {
             .into_iter()
             .map(|waiting| (waiting.batch, waiting.answer))
             .unzip();
-        // `send` fails if the reader has stopped waiting: then nobody needs the answer.
+        // `send` fails if the reader of the batch has stopped waiting. Nobody needs the answer then.
         match self.settle_at_once(&batches).await {
             Ok(settlements) => {
                 for (answer, settlements) in answers.into_iter().zip(settlements) {
                     let _ = answer.send(Ok(settlements));
                 }
             }
-            // One batch may have made the transaction of all fail: each gets a transaction of its own. They run concurrently,
-            // so that a ledger that does not answer costs one timeout and not one for each batch.
+            // A single batch may be the cause, so that each batch is settled again in a transaction of its own. These transactions
+            // run concurrently: a ledger that does not answer then costs one timeout, not one for each batch.
             Err(_) if batches.len() > 1 => {
                 let alone = batches
                     .iter()
@@ -122,7 +126,7 @@ impl Settler {
         }
     }
 
-    /// Settles in one transaction.
+    /// Settles all these batches in one transaction, whose size and duration are measured.
     async fn settle_at_once(
         &self,
         batches: &[SettleBatch],
@@ -151,13 +155,13 @@ mod tests {
         port::{Attempt, Offset, Outcome, Partition, Position, Rejection},
     };
 
-    /// The offset from which a batch is fenced out.
+    /// A batch that begins at this offset is fenced out.
     const FENCED: Offset = Offset(7);
     /// A sale that the ledger does not know.
     const UNKNOWN_SALE: i64 = 99;
 
-    /// Settles every attempt as an order, in transactions: one batch that is fenced out or has an attempt of an unknown sale fails
-    /// all.
+    /// A ledger that settles every attempt as an order. A call is a transaction: it fails for all batches if one of them is fenced
+    /// out or has an attempt of an unknown sale.
     struct OrdersForAll;
 
     #[async_trait]
@@ -206,7 +210,7 @@ mod tests {
         Settler::new(Arc::new(OrdersForAll))
     }
 
-    /// Attempts of these shoppers, in a partition from an offset on.
+    /// One attempt for each of these shoppers, at consecutive offsets of a partition that begin with `from`.
     fn batch(partition: i32, from: i64, shoppers: std::ops::Range<i64>) -> SettleBatch {
         let attempts: Vec<_> = shoppers
             .map(|user| Attempt {
@@ -271,6 +275,7 @@ mod tests {
             [ROUND_INTERVAL; 3],
             "a round each would take longer"
         );
+        // The shoppers of the orders, for each batch.
         let settled: Vec<_> = answers
             .into_iter()
             .map(|(_, answer)| {

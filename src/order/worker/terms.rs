@@ -1,4 +1,4 @@
-//! Brings what changed in the ledger to the gate: a sale's terms, and orders that ended.
+//! Tells the gate what has changed in the ledger: a sale's terms, and orders that ended.
 
 use metrics::counter;
 
@@ -12,27 +12,29 @@ use crate::{
     telemetry::metric,
 };
 
-/// So many looks in a row must find terms in the gate that the ledger does not have. One may: the listing is older.
+/// Number of checks in a row that must find terms in the gate that the ledger does not have. A single check may find them because
+/// its listing is older.
 const LOOKS: u32 = 6;
 
-/// What is under way about one sale.
+/// The state of applying the terms of one sale.
 #[derive(Default)]
 pub(super) struct Terms {
     /// How often in a row the gate had terms that the ledger does not have.
     unknown: u32,
 }
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TermsStep {
     /// The gate has the ledger's terms.
     Agreed,
-    /// It has terms that the listing does not have: the listing is older, or the ledger was set back to an earlier state, which
-    /// more looks show. Nothing that relies on the terms may be done.
+    /// The gate has terms that the listing does not have. Either the listing is older, or the ledger was set back to an earlier
+    /// state, which more checks show. Nothing that relies on the terms may be done.
     Differs,
-    /// It was told of new ones just now.
+    /// The gate was told new terms just now.
     Applied,
-    /// It has terms that the ledger does not have: the ledger was set back to an earlier state. Load the sale anew.
+    /// The gate has terms that the ledger does not have: the ledger was set back to an earlier state. The sale must be loaded
+    /// anew.
     Unknown,
 }
 
@@ -109,7 +111,7 @@ pub(super) async fn bring_terms(
     Ok(engines.gate.set_terms(sale, terms, closed, expires).await?)
 }
 
-/// Takes orders of one sale that ended out of the gate. Those that it has not confirmed are listed again.
+/// Takes ended orders of one sale out of the gate. Orders that the gate has not confirmed are listed again.
 pub(super) async fn end_orders(
     engines: &Ports,
     listing: &SaleListing,

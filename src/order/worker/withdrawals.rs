@@ -16,10 +16,10 @@ use crate::{
     telemetry::metric,
 };
 
-/// What came of a step.
+/// The result of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Withdrawn {
-    /// There is nothing to do, or it cannot be done in this round.
+    /// There is nothing to do, or nothing that can be done in this round.
     Nothing,
     /// The gate has applied the ledger's terms and no longer sets units aside for closed movements.
     Cleared,
@@ -112,7 +112,7 @@ async fn complete_one(
     Ok(true)
 }
 
-/// Has the gate clear those that are closed.
+/// Tells the gate to clear the movements that are closed.
 async fn clear(
     engines: &Ports,
     settings: &WorkerSettings,
@@ -158,7 +158,7 @@ pub(super) async fn refuse(engines: &Ports, pending: &[Movement]) -> Result<(), 
     result
 }
 
-/// The same for sales that ended before `since`: they are not listed any more.
+/// Does the same for all sales that ended before `since`: they are no longer listed.
 pub(super) async fn refuse_unlisted(
     engines: &Ports,
     since: DateTime<Utc>,

@@ -1,4 +1,5 @@
-//! Idempotency keys: each stored in the piece of work that makes its change, so that a repeated request makes it once.
+//! Idempotency keys. Each is stored in the piece of work that makes its change, so that a repeated request makes the change only
+//! once.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{
@@ -19,7 +20,7 @@ use crate::{
     },
 };
 
-/// How long a key counts.
+/// Time for which a key is valid.
 const KEPT: TimeDelta = TimeDelta::hours(24);
 
 const USE: &str = "
@@ -35,7 +36,7 @@ const FIND: &str = "
     FROM idempotency_keys k LEFT JOIN stock_movements m ON m.action_id = k.action_id
     WHERE k.actor = ? AND k.key = ? AND k.created_at >= ?";
 
-/// The first answer stays.
+/// Stores the answer to a request, unless an answer is stored already.
 const ANSWER: &str = "
     UPDATE idempotency_keys SET status = ?, body = ? WHERE actor = ? AND key = ? AND fingerprint = ? AND status IS NULL";
 
@@ -64,7 +65,7 @@ fn oldest(now: DateTime<Utc>) -> i64 {
     millis(now - KEPT)
 }
 
-/// Uses the key of a change, if it has one. The first step of its work.
+/// Uses the key of a change, if the change has one. This is the first step of the change's work.
 pub(super) fn begin(
     conn: &mut SqliteConnection,
     now: DateTime<Utc>,
@@ -86,12 +87,12 @@ pub(super) fn begin(
     }
     match standing(conn, now, actor, key)? {
         Some(standing) => Err(AdminError::KeyUsed(standing)),
-        // By the same time and the same limit it was not used anew: there is one.
+        // `None` does not occur: the key was not used anew because a valid one is stored, by the same time and limit as here.
         None => Ok(()),
     }
 }
 
-/// Notes what the change became.
+/// Stores the entry of the change with its key.
 pub(super) fn note(
     conn: &mut SqliteConnection,
     entry: &ActionEntry,
@@ -149,7 +150,7 @@ pub(super) fn store_answer(
         .map(drop)
 }
 
-/// Each use of a key deletes a few that do not count any more, so that they do not pile up.
+/// Deletes a few expired keys. It is called at each use of a key, so that expired ones do not pile up.
 fn prune(conn: &mut SqliteConnection, now: DateTime<Utc>) -> QueryResult<()> {
     Prepared::new(PRUNE)
         .bind::<BigInt, _>(oldest(now))

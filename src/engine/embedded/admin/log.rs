@@ -18,7 +18,7 @@ use crate::{
     rules::action_log::{self, ChainCheck, ErasedPerson, Hash, Head, StoredAction},
 };
 
-/// Entries that are read at once for a check.
+/// Number of entries that a check reads at a time.
 const VERIFY_PAGE: u32 = 1_000;
 
 const HEAD: &str = "SELECT last_id, last_hash FROM admin_actions_head";
@@ -37,7 +37,7 @@ const BEFORE: &str = "SELECT * FROM admin_actions WHERE id < ? ORDER BY id DESC 
 const OF_SALE: &str =
     "SELECT * FROM admin_actions WHERE flash_sale_id = ? AND id < ? ORDER BY id DESC LIMIT ?";
 
-/// Those that may say something of a person: they are about the account, or contain one of two texts.
+/// Finds the entries that may contain data of a person: they are about the account, or contain one of two texts.
 const ABOUT: &str = "
     SELECT * FROM admin_actions WHERE target = ?
         OR instr(lower(reason || ' ' || coalesce(before, '') || ' ' || coalesce(after, '')), lower(?)) > 0
@@ -169,7 +169,7 @@ pub(super) fn before(
     Ok(rows.into_iter().map(action).collect())
 }
 
-/// Entries that may say something of a person, and one more than an erasure may change. Reads the whole log.
+/// The entries that may contain data of a person, at most one more than an erasure may change. Reads the whole log.
 pub(super) fn about(
     conn: &mut SqliteConnection,
     person: &ErasedPerson,

@@ -195,7 +195,7 @@ pub(in super::super) fn close(
     if pending.state != MovementState::Pending {
         return Ok(Some(pending));
     }
-    // A sale that was deleted by hand has nothing left to take.
+    // A sale that was deleted by hand has no units left to take.
     let remaining = flash_sales::table
         .find(pending.sale.value())
         .select(flash_sales::remaining_stock)

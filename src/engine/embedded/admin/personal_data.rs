@@ -1,4 +1,4 @@
-//! What is stored of a person, and taking it out: one piece of work with the entry of the action log.
+//! Reads what is stored of a person, and erases it in one piece of work with the entry of the action log.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -50,7 +50,7 @@ impl PersonalData for SqliteLedger {
 
     async fn erase(&self, id: UserId, entry: &ActionEntry) -> Result<Option<Erasure>, AdminError> {
         self.change(entry, move |conn, now, entry| {
-            // What is deleted is overwritten in the file, too.
+            // Deleted data is also overwritten in the file.
             conn.batch_execute("PRAGMA secure_delete = ON")?;
             let erased = erase(conn, now, id, entry);
             conn.batch_execute("PRAGMA secure_delete = OFF")?;

@@ -62,7 +62,7 @@ impl AttemptRetention for SqliteLedger {
         limit: u32,
     ) -> Result<RemovedPage, LedgerError> {
         self.write(move |conn| {
-            // What is deleted is overwritten in the file, too.
+            // Deleted data is also overwritten in the file.
             conn.batch_execute("PRAGMA secure_delete = ON")?;
             let removed = remove(conn, after, limit);
             conn.batch_execute("PRAGMA secure_delete = OFF")?;

@@ -1,4 +1,4 @@
-//! Idempotency keys: each stored in the transaction of its change, so that a repeated request makes it once.
+//! Idempotency keys. Each is stored in the transaction of its change, so that a repeated request makes the change only once.
 
 use chrono::{DateTime, Utc};
 use diesel::{
@@ -16,8 +16,9 @@ use crate::{
     },
 };
 
-/// A key that is older than 24 h is used anew. Whether another transaction is using the key is known by an advisory lock that it
-/// holds to its end: the key itself would make this one wait for it, with a connection of the pool.
+/// Inserts a key, or uses a key that is older than 24 h anew. A transaction that uses a key holds an advisory lock until its end,
+/// by which another transaction sees this. Without the lock, the other one would wait for the key's row, and hold a connection of
+/// the pool meanwhile.
 const USE: &str = "
     INSERT INTO idempotency_keys AS used (actor, key, fingerprint)
     SELECT actor, key, fingerprint FROM (VALUES (?, ?, ?)) AS wanted (actor, key, fingerprint)
@@ -33,7 +34,7 @@ const FIND: &str = "
     FROM idempotency_keys k LEFT JOIN stock_movements m ON m.action_id = k.action_id
     WHERE k.actor = ? AND k.key = ? AND k.created_at >= now() - interval '24 hours'";
 
-/// The first answer stays.
+/// Stores the answer to a request, unless an answer is stored already.
 const ANSWER: &str = "
     UPDATE idempotency_keys SET status = ?, body = ? WHERE actor = ? AND key = ? AND fingerprint = ? AND status IS NULL";
 
@@ -64,7 +65,7 @@ struct KeyRow {
     movement_id: Option<Uuid>,
 }
 
-/// Uses the key of a change, if it has one. The first step of its transaction.
+/// Uses the key of a change, if the change has one. This is the first step of the change's transaction.
 pub(super) async fn begin(
     conn: &mut AsyncPgConnection,
     entry: &ActionEntry,
@@ -82,7 +83,7 @@ pub(super) async fn begin(
     if used == 1 {
         return Ok(prune(conn).await?);
     }
-    // A statement of its own, so that it sees what was committed meanwhile. Nothing: the transaction that is using the key is under
+    // A statement of its own sees what was committed meanwhile. If it finds nothing, the transaction that uses the key is under
     // way, or was rolled back a moment ago.
     let standing = standing(conn, actor, key).await?;
     let now: TimeRow = Prepared::new("SELECT now() AS at").get_result(conn).await?;
@@ -95,7 +96,7 @@ pub(super) async fn begin(
     )))
 }
 
-/// Notes what the change became.
+/// Stores the entry of the change with its key.
 pub(super) async fn note(
     conn: &mut AsyncPgConnection,
     entry: &ActionEntry,
@@ -153,7 +154,7 @@ pub(super) async fn store_answer(
         .map(drop)
 }
 
-/// Each use of a key deletes a few that do not count any more, so that they do not pile up.
+/// Deletes a few expired keys. It is called at each use of a key, so that expired ones do not pile up.
 async fn prune(conn: &mut AsyncPgConnection) -> QueryResult<()> {
     Prepared::new(PRUNE)
         .bind::<BigInt, _>(PRUNED_AT_ONCE)

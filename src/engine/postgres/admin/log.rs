@@ -18,7 +18,7 @@ use crate::{
     rules::action_log::{self, ChainCheck, ErasedPerson, Hash, Head, StoredAction},
 };
 
-/// Entries that are read at once for a check.
+/// Number of entries that a check reads at a time.
 const VERIFY_PAGE: u32 = 1_000;
 
 const LOCK_HEAD: &str = "
@@ -52,7 +52,7 @@ const OF_SALE: &str = entries!("WHERE flash_sale_id = ? AND id < ? ORDER BY id D
 const OF_MOVEMENT: &str =
     entries!("WHERE id = (SELECT action_id FROM stock_movements WHERE id = ?)");
 
-/// Those that may say something of a person: they are about the account, or contain one of two texts.
+/// Finds the entries that may contain data of a person: they are about the account, or contain one of two texts.
 const ABOUT: &str = entries!(
     "WHERE target = ? OR strpos(lower(concat_ws(' ', reason, before::text, after::text)), lower(?)) > 0
         OR strpos(lower(concat_ws(' ', reason, before::text, after::text)), lower(?)) > 0 ORDER BY id LIMIT ?"
@@ -124,11 +124,12 @@ impl ActionRow {
 #[derive(Clone, Copy)]
 pub(in super::super) struct LockedHead {
     head: Head,
-    /// By the ledger's clock, to the millisecond.
+    /// The time of the ledger's clock, with milliseconds.
     pub(super) now: DateTime<Utc>,
 }
 
-/// Has other writers of the log wait. After the lock on a sale's row, never before it.
+/// Locks the end of the log, so that other writers of the log wait. A transaction must take this lock after the lock on a sale's
+/// row, never before it.
 pub(in super::super) async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<LockedHead> {
     let row: HeadRow = Prepared::new(LOCK_HEAD).get_result(conn).await?;
     let head = Head {
@@ -141,7 +142,7 @@ pub(in super::super) async fn lock(conn: &mut AsyncPgConnection) -> QueryResult<
     })
 }
 
-/// Appends an entry. The transaction has to be the one of the change.
+/// Appends an entry. It must be called in the transaction of the change.
 pub(in super::super) async fn append(
     conn: &mut AsyncPgConnection,
     locked: LockedHead,
@@ -208,7 +209,7 @@ pub(super) async fn before(
     Ok(rows.into_iter().map(action).collect())
 }
 
-/// Entries that may say something of a person, and one more than an erasure may change. Reads the whole log.
+/// The entries that may contain data of a person, at most one more than an erasure may change. Reads the whole log.
 pub(super) async fn about(
     conn: &mut AsyncPgConnection,
     person: &ErasedPerson,
@@ -242,7 +243,7 @@ pub(super) async fn of_movement(
     })
 }
 
-/// Checks the whole log. Within a transaction that sees one moment.
+/// Checks the whole log. It must be called in a transaction that reads one snapshot.
 pub(super) async fn verify(conn: &mut AsyncPgConnection) -> QueryResult<ActionLogCheck> {
     let mut check = ChainCheck::default();
     loop {

@@ -43,7 +43,7 @@ const INSERT: &str = "
 
 const LOCK_SALE: &str = "SELECT remaining_stock FROM flash_sales WHERE id = ? FOR NO KEY UPDATE";
 
-/// The trigger lowers `remaining_stock` by as many.
+/// Lowers `initial_stock`. A trigger lowers `remaining_stock` by the same number.
 const LOWER: &str = "UPDATE flash_sales SET initial_stock = initial_stock - ? WHERE id = ?";
 
 const CLOSE: &str = "
@@ -189,13 +189,13 @@ pub(in super::super) async fn close(
     let Some(found) = find(conn, &[id]).await?.pop() else {
         return Ok(None);
     };
-    // The lock that settling takes, too. A sale that was deleted by hand has nothing left to take.
+    // Settling takes this lock, too. A sale that was deleted by hand has no units left to take.
     let sale: Option<RemainingRow> = Prepared::new(LOCK_SALE)
         .bind::<BigInt, _>(found.sale.value())
         .get_result(conn)
         .await
         .optional()?;
-    // Under the lock, since another process may have closed it meanwhile.
+    // The movement is read under the lock, since another process may have closed it meanwhile.
     let Some(pending) = find(conn, &[id]).await?.pop() else {
         return Ok(None);
     };

@@ -191,12 +191,14 @@ pub(super) async fn cancel(
     entry: &ActionEntry,
 ) -> Result<OrderEntry, AdminError> {
     idempotency::begin(conn, entry).await?;
-    // Orders are written under the lock of their sale: what is read after it stands.
+    // Orders are written only under the lock of their sale. So an order that is read under the lock does not change until the
+    // transaction ends.
     let sale = find(conn, attempt).await?.sale;
     sales::lock(conn, sale).await?;
     let before = find(conn, attempt).await?;
     lifecycle::cancel_order(&before.status)?;
-    // Before the orders: a change of a sale's product holds the head when it waits for those who write orders.
+    // The log's end is locked before orders are written: a change of a sale's product holds this lock while it waits for
+    // transactions that write orders.
     let head = log::lock(conn).await?;
     Prepared::new(END)
         .bind::<SqlUuid, _>(attempt.0)

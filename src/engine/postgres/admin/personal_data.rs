@@ -1,4 +1,4 @@
-//! What is stored of a person, and taking it out: one transaction with the entry of the action log.
+//! Reads what is stored of a person, and erases it in one transaction with the entry of the action log.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -145,7 +145,7 @@ async fn erase(
         }));
     }
     let person = ErasedPerson::new(id, row.email, row.subject);
-    // From here on nobody writes an entry that is not seen.
+    // From here on, no other transaction can write an entry that this one does not see.
     let head = log::lock(conn).await?;
     let erased = erase_from_log(conn, &person).await?;
     erase_keys(conn, &person).await?;

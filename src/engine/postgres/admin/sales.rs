@@ -239,16 +239,16 @@ pub(super) async fn create(
     Ok(created)
 }
 
-/// When a change was asked for.
+/// The time at which a change was requested.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked {
-    /// By the gate's clock.
+    /// The time of the gate's clock then.
     pub(super) now: DateTime<Utc>,
     pub(super) at: Instant,
 }
 
 impl Asked {
-    /// The gate's time now: a change may have waited for its locks, and was perhaps tried before.
+    /// The gate's time now. It is later than `now`, since a change may have waited for its locks or may have been tried before.
     fn gate_time(self) -> DateTime<Utc> {
         self.now + self.at.elapsed()
     }

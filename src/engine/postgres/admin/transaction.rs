@@ -1,4 +1,4 @@
-//! Transactions of operators: READ COMMITTED, and tried again when another writer was in the way.
+//! Transactions of operators. They are READ COMMITTED, and are tried again if they fail because of another writer.
 
 use diesel::{QueryResult, result::Error};
 use diesel_async::{
@@ -11,7 +11,7 @@ use super::super::{
 };
 use crate::port::{AdminError, LedgerError};
 
-/// How often a change is tried when other writers get in the way.
+/// Highest number of tries of a change that fails because of other writers.
 pub(super) const TRIES: u32 = 5;
 
 impl From<Error> for AdminError {
@@ -20,7 +20,7 @@ impl From<Error> for AdminError {
     }
 }
 
-/// Begins a transaction. `settings` are those that each transaction has to make for itself.
+/// Begins a transaction. `settings` are the settings that each transaction has to make for itself.
 pub(super) async fn begin(conn: &mut AsyncPgConnection, settings: Option<&str>) -> QueryResult<()> {
     // A change reads after its lock what others have committed before, whatever the server's default isolation is.
     let begin = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED";
@@ -31,7 +31,7 @@ pub(super) async fn begin(conn: &mut AsyncPgConnection, settings: Option<&str>) 
     Ok(())
 }
 
-/// Commits what succeeded, and rolls back what did not.
+/// Commits the transaction if the change succeeded, and rolls it back otherwise.
 pub(super) async fn end<T, E: From<Error>>(
     conn: &mut AsyncPgConnection,
     result: Result<T, E>,
@@ -48,7 +48,7 @@ pub(super) async fn end<T, E: From<Error>>(
     }
 }
 
-/// What a transaction of operators fails with.
+/// An error of a transaction of operators.
 pub(super) trait Failure: From<Error> {
     /// True if the server refused something that the change did not foresee.
     fn is_of_server(&self) -> bool;
@@ -66,7 +66,7 @@ impl Failure for LedgerError {
     }
 }
 
-/// True if another writer changed what the change rested on: made anew, it takes that into account.
+/// True if the change failed because another writer changed the rows that it relied on. A new try takes the new rows into account.
 pub(super) fn is_worth_another_try(error: &impl Failure, code: &LastCode) -> bool {
     let another_writer = |code: [u8; 5]| {
         // exclusion_violation: a sale of the same product was published after we looked.
