@@ -24,12 +24,15 @@ static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 const REFUSED: Limits = Limits {
     waiting: 65_536,
     batch: 512,
+    // These shoppers have their answer. With a call for every few of them, the calls cost more than the results.
+    spacing: Duration::from_millis(2),
 };
 
 /// Limits for requests that wait for a result. Further requests are answered with [`GateError::Refused`].
 const REQUESTS: Limits = Limits {
     waiting: 16_384,
     batch: 4_096,
+    spacing: Duration::ZERO,
 };
 /// A request that has waited longer when its batch begins is refused. The gate's timeouts bound the time after that.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
