@@ -51,22 +51,21 @@ pub(super) fn spawn(
                 {
                     tracing::warn!(attempts = failed.count(), %error, "appending failed");
                 }
-                // All attempts are answered concurrently. If units went back one after the other, a batch would take minutes with
-                // a slow gate.
-                let ends = batch.into_iter().zip(answers).map(|(asked, answer)| {
-                    let (gate, undo, releases) = (gate.as_ref(), &undo, releases.as_ref());
-                    async move {
-                        match answer {
-                            Ok(()) => asked.accept(since),
-                            // It stays held and pending; the relay finds out, and appends it if need be.
-                            Err(AppendError::Unknown(_)) => rely_on_gate(gate, asked, since),
-                            Err(AppendError::NotWritten(_)) => {
-                                give_back((gate, releases), undo, asked, since).await;
-                            }
+                let mut not_written = Vec::new();
+                for (asked, answer) in batch.into_iter().zip(answers) {
+                    match answer {
+                        Ok(()) => asked.accept(since),
+                        // It stays held and pending; the relay finds out, and appends it if need be.
+                        Err(AppendError::Unknown(_)) => {
+                            rely_on_gate(gate.as_ref(), asked, since);
                         }
+                        Err(AppendError::NotWritten(_)) => not_written.push(asked),
                     }
-                });
-                join_all(ends).await;
+                }
+                // Concurrently: if units went back one after the other, a batch would take minutes with a slow gate.
+                let gate = (gate.as_ref(), releases.as_ref());
+                let ends = not_written.into_iter();
+                join_all(ends.map(|asked| give_back(gate, &undo, asked, since))).await;
             }
         },
     )
