@@ -274,9 +274,12 @@ impl Running {
         }
         say!("  Data           {}", Plain(self.file.display()));
         if self.seeded {
-            say!(
-                "                 new: demo accounts, products and a sale were made (--no-seed leaves it empty)"
-            );
+            let made = if current.is_some() {
+                "demo accounts, products and a sale"
+            } else {
+                "demo accounts and products"
+            };
+            say!("                 new: {made} were made (--no-seed leaves it empty)");
         }
         say!("  Ctrl-C stops it; the data stays.\n");
     }

@@ -48,6 +48,26 @@ async fn a_new_directory_is_seeded_and_the_banner_says_where_to_look() {
     assert_eq!(rows(&system).await, [4, 3, 1]);
 }
 
+/// The settings of the original service have a sale in 2024.
+#[tokio::test]
+async fn a_first_start_with_a_sale_that_is_over_makes_everything_else() {
+    let system = OneProcess::on_nothing();
+    let over = [
+        ("FLASH_SALE_START_TIME", "2024-01-01T00:00:00Z"),
+        ("FLASH_SALE_END_TIME", "2024-01-01T23:59:59Z"),
+    ];
+    let api = system.serve_with(&[], &over).await;
+    let banner = banner(&api).await;
+    for text in [
+        "Sale           none",
+        "demo accounts and products were made",
+        "admin / admin123",
+    ] {
+        assert!(banner.contains(text), "{text:?} in {banner}");
+    }
+    assert_eq!(rows(&system).await, [4, 3, 0]);
+}
+
 #[tokio::test]
 async fn a_demo_shopper_buys_with_every_server_out_of_reach() {
     let system = OneProcess::on_nothing();
