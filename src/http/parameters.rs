@@ -36,16 +36,25 @@ impl Parameters {
             .filter(|text| !text.is_empty())
     }
 
+    /// The same; an error if the parameter is there more than once, since nobody can say which of them counts.
+    fn once(&self, name: &str) -> Result<Option<&str>, ApiError> {
+        if self.0.iter().filter(|(known, _)| known == name).count() > 1 {
+            let message = format!("{name} is there more than once");
+            return Err(ApiError::saying(ErrorCode::ValidationFailed, message));
+        }
+        Ok(self.text(name))
+    }
+
     /// The value of a parameter, if there is one. The error for a wrong value names the parameter.
     pub fn value<T: FromStr<Err: fmt::Display>>(&self, name: &str) -> Result<Option<T>, ApiError> {
         let wrong =
             |error| ApiError::saying(ErrorCode::ValidationFailed, format!("{name} {error}"));
-        self.text(name).map(str::parse).transpose().map_err(wrong)
+        self.once(name)?.map(str::parse).transpose().map_err(wrong)
     }
 
     /// The highest number of items of a page: the parameter `limit`, or `otherwise` if it is missing.
     pub fn limit(&self, range: RangeInclusive<u32>, otherwise: u32) -> Result<u32, ApiError> {
-        let Some(text) = self.text("limit") else {
+        let Some(text) = self.once("limit")? else {
             return Ok(otherwise);
         };
         let limit = text.parse().ok().filter(|limit| range.contains(limit));
@@ -58,7 +67,7 @@ impl Parameters {
 
     /// The value of a parameter that is `true` or `false`. A missing one is false.
     pub fn flag(&self, name: &str) -> Result<bool, ApiError> {
-        match self.text(name) {
+        match self.once(name)? {
             None | Some("false") => Ok(false),
             Some("true") => Ok(true),
             Some(_) => Err(ApiError::saying(
@@ -87,6 +96,13 @@ mod tests {
         assert!(message(sale).ends_with("sale invalid digit found in string"));
         assert!(message(all.flag("open").unwrap_err()).contains("open must be"));
         assert_eq!(all.value::<u32>("empty"), Ok(None));
+        let twice = parameters("after=&after=7&other=1&other=2&open=true&open=true");
+        for refused in [
+            twice.value::<u32>("after").map(drop),
+            twice.flag("open").map(drop),
+        ] {
+            assert!(message(refused.unwrap_err()).ends_with("is there more than once"));
+        }
         assert_eq!(parameters("").limit(1..=500, 50), Ok(50));
     }
 }
