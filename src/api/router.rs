@@ -59,12 +59,6 @@ impl Endpoint {
     }
 }
 
-/// What answers one path, method by method.
-struct Resource {
-    path: &'static str,
-    endpoints: Vec<Endpoint>,
-}
-
 /// What is to be known of a resource while it answers. The first endpoint stands for methods that it does not have.
 #[derive(Clone)]
 struct Methods(Rc<[Known]>);
@@ -80,7 +74,10 @@ struct Known {
 /// `statuses` is what refused attempts are answered with.
 pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut ServiceConfig) {
     let mut guarded = GUARDED.map(|prefix| (prefix, Some(web::scope(prefix))));
-    let resources: Vec<_> = by_path(table).into_iter().map(Served::new).collect();
+    let resources = by_path(table).into_iter();
+    let resources: Vec<_> = resources
+        .map(|(path, endpoints)| Resource::new(path, endpoints))
+        .collect();
     for resource in &resources {
         resource.mount(resource.path, statuses, &mut guarded, config);
     }
@@ -105,8 +102,8 @@ pub(super) fn mount(table: Vec<Endpoint>, statuses: Statuses, config: &mut Servi
     })));
 }
 
-/// A resource with what all its requests need.
-struct Served {
+/// What answers one path, with what all its requests need.
+struct Resource {
     path: &'static str,
     endpoints: Vec<Endpoint>,
     methods: Methods,
@@ -117,13 +114,13 @@ struct Served {
 /// The prefix of guarded paths, and the scope of what is hung up under it so far.
 type Guarded = (&'static str, Option<Scope>);
 
-impl Served {
-    fn new(resource: Resource) -> Self {
+impl Resource {
+    fn new(path: &'static str, endpoints: Vec<Endpoint>) -> Self {
         Self {
-            path: resource.path,
-            methods: Methods::of(&resource.endpoints),
-            allow: allowed(&resource.endpoints),
-            endpoints: resource.endpoints,
+            path,
+            methods: Methods::of(&endpoints),
+            allow: allowed(&endpoints),
+            endpoints,
         }
     }
 
@@ -222,21 +219,15 @@ impl Methods {
 }
 
 /// The endpoints of each path, in the order in which the paths come first.
-fn by_path(table: Vec<Endpoint>) -> Vec<Resource> {
-    let mut resources: Vec<Resource> = Vec::new();
+fn by_path(table: Vec<Endpoint>) -> Vec<(&'static str, Vec<Endpoint>)> {
+    let mut paths: Vec<(_, Vec<Endpoint>)> = Vec::new();
     for endpoint in table {
-        let known = resources
-            .iter_mut()
-            .find(|resource| resource.path == endpoint.path);
-        match known {
-            Some(resource) => resource.endpoints.push(endpoint),
-            None => resources.push(Resource {
-                path: endpoint.path,
-                endpoints: vec![endpoint],
-            }),
+        match paths.iter_mut().find(|(path, _)| *path == endpoint.path) {
+            Some((_, endpoints)) => endpoints.push(endpoint),
+            None => paths.push((endpoint.path, vec![endpoint])),
         }
     }
-    resources
+    paths
 }
 
 /// What the header `Allow` says.
