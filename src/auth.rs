@@ -41,5 +41,5 @@ pub use passwords::{BCRYPT_COSTS, Fit, PasswordError, Passwords, bcrypt_cost, is
 pub use reset_token::{RESET_LIFETIME, ResetToken, random_password};
 pub use service::{Account, Auth, LoginSession};
 pub use service_accounts::{ServiceAccountDesk, ServiceAccountError};
-pub use subject::is_subject;
+pub use subject::{SUBJECT_RULE, is_subject};
 pub use tokens::{Identity, TokenError, Tokens};

@@ -21,11 +21,25 @@ use crate::{
 /// short.
 const AT_ONCE: usize = 500;
 
+/// Why a token of the issuer was not exchanged.
+struct Refused {
+    error: AuthError,
+    /// What is wrong with the token, for the security log. The answer does not say it. Empty if the cause is not the token.
+    wrong: &'static str,
+}
+
+impl From<AuthError> for Refused {
+    fn from(error: AuthError) -> Self {
+        Self { error, wrong: "" }
+    }
+}
+
 impl Auth {
     /// Gives a session for a token of the shop's issuer. The account is made if there is none for the token's subject.
     pub async fn exchange(&self, token: &str, from: Network) -> Result<LoginSession, AuthError> {
-        let mut wrong = "";
-        let outcome = self.try_exchange(token, from, &mut wrong).await;
+        let outcome = self.try_exchange(token, from).await;
+        let wrong = outcome.as_ref().err().map_or("", |refused| refused.wrong);
+        let outcome = outcome.map_err(|refused| refused.error);
         let label = outcome_label(outcome.as_ref().err());
         counter!(metric::EXCHANGES, "outcome" => label).increment(1);
         let who = outcome.as_ref().map(|session| session.user.to_string());
@@ -34,27 +48,21 @@ impl Auth {
         outcome
     }
 
-    /// If the token is refused, `wrong` is set to the reason.
-    async fn try_exchange(
-        &self,
-        token: &str,
-        from: Network,
-        wrong: &mut &'static str,
-    ) -> Result<LoginSession, AuthError> {
+    async fn try_exchange(&self, token: &str, from: Network) -> Result<LoginSession, Refused> {
         let external = self.external.as_ref();
         let issuer = external.and_then(|external| external.tokens.as_ref());
         let issuer = issuer.ok_or(AuthError::IssuerAway)?;
-        let charge = self.limits.exchange(from)?;
+        let charge = self.limits.exchange(from).map_err(AuthError::from)?;
         let subject = issuer.verify(token).await;
         if !matches!(subject, Err(IssuerRefusal::Token(..))) {
             charge.did_not_fail();
         }
         let subject = subject.map_err(|refusal| match refusal {
-            IssuerRefusal::Token(error, what) => {
-                *wrong = what;
-                AuthError::TokenRefused(error)
-            }
-            IssuerRefusal::NoKeys => AuthError::IssuerAway,
+            IssuerRefusal::Token(error, wrong) => Refused {
+                error: AuthError::TokenRefused(error),
+                wrong,
+            },
+            IssuerRefusal::NoKeys => AuthError::IssuerAway.into(),
         })?;
         let accounts = self
             .accounts_of(self.external_issuer()?, &[subject])
@@ -62,10 +70,12 @@ impl Auth {
         let account = accounts.into_values().next().ok_or_else(missing)?;
         let user = StoredUser::from(account);
         if !user.sessions.admits(i64::MAX) {
-            *wrong = "account_disabled";
-            return Err(AuthError::TokenRefused(TokenError::Invalid));
+            return Err(Refused {
+                error: AuthError::TokenRefused(TokenError::Invalid),
+                wrong: "account_disabled",
+            });
         }
-        self.session(&user)
+        Ok(self.session(&user)?)
     }
 
     /// The accounts of these subjects, in their order. Accounts that are missing are made.

@@ -3,6 +3,9 @@
 /// Most characters of a subject (`sub` of the `OpenID` Connect Core specification, section 2).
 const SUBJECT_CHARS: usize = 255;
 
+/// What [`is_subject`] demands, for answers that refuse a text: the name of its field stands before.
+pub const SUBJECT_RULE: &str = "must be 1 to 255 characters without control characters";
+
 /// Whether a text can be a subject.
 #[must_use]
 pub fn is_subject(text: &str) -> bool {

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::super::orders::AttemptBody;
 use crate::{
-    auth::{AccountRefusal, Auth, Directory, Identity, is_subject},
+    auth::{AccountRefusal, Auth, Directory, Identity, SUBJECT_RULE, is_subject},
     http::{ApiError, Document, ErrorCode, Success},
     ids::{SaleId, UserId},
     order::{AttemptLimit, Purchase, ReplyQueue},
@@ -70,7 +70,7 @@ pub async fn attempt(
 
 async fn of_subject(auth: &Auth, subject: &str) -> Result<UserId, ApiError> {
     if !is_subject(subject) {
-        let message = "subject must be 1 to 255 characters without control characters";
+        let message = format!("subject {SUBJECT_RULE}");
         return Err(ApiError::saying(ErrorCode::ValidationFailed, message));
     }
     let account = auth.shopper(subject).await?;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::{
-    auth::{Auth, is_subject},
+    auth::{Auth, SUBJECT_RULE, is_subject},
     http::{ApiError, Bulk, ErrorCode, Success},
     ids::UserId,
 };
@@ -49,9 +49,7 @@ pub async fn create(form: Bulk<ShoppersForm>, auth: Data<Auth>) -> Result<HttpRe
         return Err(wrong(format!("subjects must be 1 to {MOST}")));
     }
     if let Some(at) = subjects.iter().position(|subject| !is_subject(subject)) {
-        return Err(wrong(format!(
-            "subjects[{at}] must be 1 to 255 characters without control characters"
-        )));
+        return Err(wrong(format!("subjects[{at}] {SUBJECT_RULE}")));
     }
     let ids = auth.shoppers(&subjects).await?;
     let body = ShoppersBody {
