@@ -36,11 +36,6 @@ pub(super) struct Actions {
 }
 
 impl Actions {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let after = self.after.map(ActionId);
         with_steering(&self.target, &config, async |steering| {

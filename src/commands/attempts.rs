@@ -1,5 +1,6 @@
 //! `flashsale attempts`: retention of attempts.
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -15,7 +16,7 @@ use crate::{
     terminal::{print_json, say},
 };
 
-/// Sales that are closed in one transaction, and listed at once.
+/// Sales that are closed in one transaction.
 const SALES: u32 = 100;
 /// Attempts that are looked at in one transaction: some 50 ms.
 const PAGE: u32 = 5_000;
@@ -73,17 +74,15 @@ struct Removed {
 }
 
 impl Attempts {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let Step::Remove(remove) = self.step;
         let entry = remove.who.entry(&config, remove.reason.clone())?;
+        let ended_before = retention::ended_before(&remove.before, SystemClock.now())?;
         let removed = if let Some(directory) = self.target.data_dir(&config)? {
             let opened = embedded::ledger(&config, directory).await?;
-            let done = remove.run(opened.ledger().as_ref(), &entry).await;
+            let done = remove
+                .run(opened.ledger().as_ref(), ended_before, &entry)
+                .await;
             opened.close().await;
             done?
         } else {
@@ -92,7 +91,7 @@ impl Attempts {
             let stop = lifecycle.stop();
             let ledger = connect::ledger(&config, stop).await?;
             tokio::select! {
-                done = remove.run(&ledger, &entry) => done?,
+                done = remove.run(&ledger, ended_before, &entry) => done?,
                 () = stop.cancelled() => anyhow::bail!("stopped: run it again to go on"),
             }
         };
@@ -108,9 +107,9 @@ impl Remove {
     async fn run(
         &self,
         ledger: &dyn AttemptRetention,
+        ended_before: DateTime<Utc>,
         entry: &ActionEntry,
     ) -> anyhow::Result<Removed> {
-        let ended_before = retention::ended_before(&self.before, SystemClock.now())?;
         let mut removed = Removed {
             ended_before: timestamp(ended_before),
             sales: Vec::new(),

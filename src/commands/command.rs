@@ -40,9 +40,9 @@ impl Command {
         )
     }
 
-    /// The intent of the command, which decides which settings are refused in production.
-    pub(super) fn intent(&self) -> Intent {
-        let target = match self {
+    /// The system that the command works on, if its arguments choose one.
+    fn target(&self) -> Option<&Target> {
+        match self {
             Self::Serve(serve) => Some(&serve.target),
             Self::Migrate(migrate) => Some(&migrate.target),
             Self::Seed(seed) => Some(&seed.target),
@@ -62,11 +62,19 @@ impl Command {
             | Self::Import(_)
             | Self::Stress(_)
             | Self::Openapi(_) => None,
-        };
+        }
+    }
+
+    /// True with --embedded.
+    pub(super) fn is_embedded(&self) -> bool {
+        self.target().is_some_and(Target::is_embedded)
+    }
+
+    /// The intent of the command, which decides which settings are refused in production.
+    pub(super) fn intent(&self) -> Intent {
         Intent {
             // Both read a data directory, whatever their arguments.
-            embedded: matches!(self, Self::Backup(_) | Self::Export(_))
-                || target.is_some_and(Target::is_embedded),
+            embedded: matches!(self, Self::Backup(_) | Self::Export(_)) || self.is_embedded(),
             demo_accounts: matches!(self, Self::Seed(seed) if !seed.force),
         }
     }

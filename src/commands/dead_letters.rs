@@ -79,11 +79,6 @@ enum Step {
 }
 
 impl DeadLetters {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.target.data_dir(&config)? {
             let opened = embedded::look_into(&config, directory).await;

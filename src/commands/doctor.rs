@@ -61,11 +61,6 @@ pub(super) struct Doctor {
 }
 
 impl Doctor {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let mut checks = settings::judge(&config);
         if let Some(directory) = self.target.data_dir(&config)? {

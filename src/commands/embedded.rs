@@ -45,7 +45,7 @@ pub(super) struct Running {
     clock: Arc<dyn Clock>,
     /// The path of the data file.
     file: PathBuf,
-    /// Whether demo data was made because the file was empty.
+    /// Whether this start made demo data.
     seeded: bool,
 }
 
@@ -56,9 +56,7 @@ pub(super) async fn start(
     directory: PathBuf,
     seed_if_empty: bool,
 ) -> anyhow::Result<(Running, Node)> {
-    let settings = config.clone();
-    let open = move || open(&settings, &directory);
-    let mut running = tokio::task::spawn_blocking(open).await??;
+    let mut running = open_new(config, directory).await?;
     if seed_if_empty {
         running.seeded = seed_if_missing(config, &running).await?;
     }
@@ -104,19 +102,19 @@ fn open(config: &Config, directory: &Path) -> anyhow::Result<Running> {
     })
 }
 
-/// Makes the demo data if the file is empty, or if a start that was to make it was killed. True if it was made.
+/// Makes the demo data if the file is empty, or if a start that was to make it was killed. True if something was made.
 async fn seed_if_missing(config: &Config, running: &Running) -> anyhow::Result<bool> {
     let (accounts, admin) = (running.accounts(), running.administration());
     let demo = demo_data(config, accounts.as_ref(), admin.as_ref());
-    let is_missing = demo.is_missing().await?;
-    if is_missing {
-        let seeded = make(config, &demo).await;
-        let seeded = seeded.context("the demo data could not be made")?;
-        for left_out in seeded.iter().filter(|part| part.state == Seeding::LeftOut) {
-            tracing::warn!(what = left_out.what, "left out of the demo data");
-        }
+    if !demo.is_missing().await? {
+        return Ok(false);
     }
-    Ok(is_missing)
+    let seeded = make(config, &demo).await;
+    let seeded = seeded.context("the demo data could not be made")?;
+    for left_out in seeded.iter().filter(|part| part.state == Seeding::LeftOut) {
+        tracing::warn!(what = left_out.what, "left out of the demo data");
+    }
+    Ok(seeded.iter().any(|part| part.state == Seeding::Made))
 }
 
 /// Opens the engines of a data directory that no process serves; makes its file if it is missing. Starts no worker.

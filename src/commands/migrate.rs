@@ -63,11 +63,6 @@ enum Step {
 }
 
 impl Migrate {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let step = self.step.unwrap_or(Step::Run { grant_to: None });
         if let Some(directory) = self.target.data_dir(&config)? {

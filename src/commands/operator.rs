@@ -20,7 +20,7 @@ use crate::{
 #[allow(clippy::doc_markdown)] // shown as help
 pub(super) struct Who {
     /// Who decides [default: FLASHSALE_OPERATOR, or the user of the operating system: LOGNAME, USER]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(super) by: Option<String>,
 }
 

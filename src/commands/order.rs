@@ -57,11 +57,6 @@ struct Cancel {
 }
 
 impl Order {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let Self { step, target, json } = self;
         with_steering(&target, &config, async |steering| match step {

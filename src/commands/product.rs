@@ -108,11 +108,6 @@ struct Edit {
 }
 
 impl Product {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let Self { step, target, json } = self;
         with_steering(&target, &config, async |steering| {

@@ -162,11 +162,6 @@ enum Format {
 }
 
 impl Sale {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let Self { step, target, json } = self;
         let printer = print::Printer {

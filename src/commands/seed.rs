@@ -1,6 +1,7 @@
 //! `flashsale seed`: makes demo accounts, products and a sale.
 
 use clap::Args;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     connect,
@@ -11,7 +12,6 @@ use super::{
 use crate::{
     config::Config,
     demo::{Seeded, Seeding},
-    lifecycle::Lifecycle,
     terminal::{Plain, say},
 };
 
@@ -32,11 +32,6 @@ pub(super) struct Seed {
 }
 
 impl Seed {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         if let Some(directory) = self.target.data_dir(&config)? {
             let running = embedded::open_new(&config, directory).await?;
@@ -47,15 +42,10 @@ impl Seed {
             report(&seeded?);
             return Ok(());
         }
-        let lifecycle = Lifecycle::default();
-        lifecycle.stop_on_signals()?;
-        let stop = lifecycle.stop();
-        let ledger = connect::ledger(&config, stop).await?;
+        // A signal ends the process wherever it is: the next run goes on.
+        let ledger = connect::ledger(&config, &CancellationToken::new()).await?;
         let demo = demo_data(&config, &ledger, &ledger);
-        tokio::select! {
-            seeded = make(&config, &demo) => report(&seeded?),
-            () = stop.cancelled() => anyhow::bail!("stopped"),
-        }
+        report(&make(&config, &demo).await?);
         Ok(())
     }
 }

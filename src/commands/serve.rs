@@ -50,16 +50,11 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, mut config: Config) -> anyhow::Result<()> {
-        if self.is_embedded() {
+        if self.target.is_embedded() {
             embedded::GROUP.clone_into(&mut config.kafka.consumer_group);
         }
-        let kind = if self.is_embedded() {
+        let kind = if self.target.is_embedded() {
             "embedded"
         } else {
             "api"

@@ -34,60 +34,35 @@ const SEED: &[&str] = &["sale.", "auth.password_", "operator."];
 
 /// The prefixes of the names of the settings that a command uses.
 pub(super) fn used_by(command: &Command) -> Vec<&'static str> {
-    let target = |embedded: bool| if embedded { EMBEDDED } else { SERVERS };
+    let embedded = command.is_embedded();
+    // With --embedded no server is asked.
+    let of = |servers: &'static [&'static str]| if embedded { EMBEDDED } else { servers };
     let more: Vec<&[&str]> = match command {
-        Command::Serve(serve) if serve.is_embedded() => {
+        Command::Serve(_) if embedded => {
             vec![EMBEDDED, WORKER, SEED, &["server.", "auth.", "limits."]]
         }
         Command::Serve(_) => vec![SERVERS, &["server.", "auth.", "limits.", "events."]],
         Command::Work(_) => vec![SERVERS, WORKER],
-        Command::Migrate(migrate) => vec![if migrate.is_embedded() {
-            EMBEDDED
-        } else {
-            &["postgres.", "kafka.", "events.enabled"]
-        }],
-        Command::Seed(seed) => vec![
-            if seed.is_embedded() {
-                EMBEDDED
-            } else {
-                &["postgres."]
-            },
-            SEED,
-        ],
-        Command::Product(product) => vec![target(product.is_embedded()), &["operator."]],
-        Command::Sale(sale) => vec![target(sale.is_embedded()), &["operator."]],
-        Command::Order(order) => vec![target(order.is_embedded()), &["operator."]],
-        Command::Actions(actions) => vec![target(actions.is_embedded())],
-        Command::Audit(audit) => vec![target(audit.is_embedded())],
-        Command::DeadLetters(letters) => vec![target(letters.is_embedded()), &["operator."]],
+        Command::Migrate(_) => vec![of(&["postgres.", "kafka.", "events.enabled"])],
+        Command::Seed(_) => vec![of(&["postgres."]), SEED],
+        Command::Product(_) | Command::Sale(_) | Command::Order(_) | Command::DeadLetters(_) => {
+            vec![of(SERVERS), &["operator."]]
+        }
+        Command::Actions(_) | Command::Audit(_) => vec![of(SERVERS)],
         Command::User(user) => {
             let hashes: &[&str] = if user.sets_password() {
                 &["auth.password_"]
             } else {
                 &[]
             };
-            vec![target(user.is_embedded()), &["operator."], hashes]
+            vec![of(SERVERS), &["operator."], hashes]
         }
-        Command::Attempts(attempts) => {
-            let ledger: &[&str] = if attempts.is_embedded() {
-                EMBEDDED
-            } else {
-                &["postgres."]
-            };
-            vec![ledger, &["operator."]]
-        }
-        Command::Webhook(webhook) => {
-            let ledger: &[&str] = if webhook.is_embedded() {
-                EMBEDDED
-            } else {
-                &["postgres."]
-            };
-            vec![ledger, &["operator.", "events."]]
-        }
+        Command::Attempts(_) => vec![of(&["postgres."]), &["operator."]],
+        Command::Webhook(_) => vec![of(&["postgres."]), &["operator.", "events."]],
         Command::Backup(_) => vec![EMBEDDED],
         Command::Export(_) => vec![EMBEDDED, &["worker."]],
         Command::Import(_) => vec![&["postgres.", "original."]],
-        Command::Doctor(doctor) if doctor.is_embedded() => {
+        Command::Doctor(_) if embedded => {
             vec![EMBEDDED, WORKER, &["server.", "auth.", "limits."]]
         }
         Command::Doctor(_) => vec![SERVERS, WORKER, &["server.", "auth.", "limits."]],

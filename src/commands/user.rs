@@ -137,11 +137,6 @@ struct Accounts {
 }
 
 impl User {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     /// True for a step that hashes a password.
     pub(super) fn sets_password(&self) -> bool {
         matches!(

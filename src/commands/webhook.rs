@@ -34,9 +34,8 @@ pub(super) struct Webhook {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     json: bool,
-    /// Who does it [default: FLASHSALE_OPERATOR, or the user of the operating system: LOGNAME, USER]
-    #[arg(long, global = true, value_name = "NAME")]
-    by: Option<String>,
+    #[command(flatten)]
+    who: Who,
     /// Why, for the action log
     #[arg(long, global = true, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -90,11 +89,6 @@ enum Step {
 }
 
 impl Webhook {
-    /// True with --embedded.
-    pub(super) fn is_embedded(&self) -> bool {
-        self.target.is_embedded()
-    }
-
     pub(super) async fn run(self, config: Config) -> anyhow::Result<()> {
         let options = client_options(config.events.private_networks);
         let clock = Arc::new(SystemClock);
@@ -127,7 +121,7 @@ impl Webhook {
     }
 
     async fn work(self, config: &Config, desk: &WebhookDesk) -> anyhow::Result<()> {
-        let (json, who, reason) = (self.json, Who { by: self.by }, self.reason);
+        let (json, who, reason) = (self.json, self.who, self.reason);
         let entry = || who.entry(config, reason.clone());
         match self.step {
             Step::Add {
