@@ -13,7 +13,8 @@ TLS_DIR=$DIR/tls
 tls_openssl() {
     local library
     library=$(echo /usr/lib/*-linux-gnu/faketime/libfaketime.so.1)
-    [ -f "$library" ] || fail "libfaketime is missing: install the package faketime"
+    # The callers say what is on standard error last.
+    [ -f "$library" ] || { echo "libfaketime is missing: install the package faketime" >&2 && return 1; }
     LD_PRELOAD=$library FAKETIME=-1d openssl "$@"
 }
 
