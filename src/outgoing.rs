@@ -59,6 +59,13 @@ pub struct Answer {
 #[error("outgoing requests: {0}")]
 pub struct ClientError(String);
 
+/// How much of an answer's body was read.
+enum Body {
+    Whole,
+    /// It has more than [`ClientOptions::max_body`].
+    CutOff,
+}
+
 /// A URL that no request is sent to.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
@@ -85,8 +92,8 @@ pub enum RequestError {
     Header,
     #[error("no answer within {} s", .0.as_secs())]
     Timeout(Duration),
-    #[error("the answer has more than {most} bytes")]
-    TooLong { status: u16, most: usize },
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
     #[error("{0}")]
     Connection(String),
 }
@@ -129,12 +136,17 @@ impl HttpClient {
         check_url(text, self.options)
     }
 
+    /// The answer with its whole body.
     pub async fn get(&self, url: &str, accept: &str) -> Result<Answer, RequestError> {
         let url = self.check_url(url)?;
-        self.send(self.client.get(url).header("accept", accept))
-            .await
+        let request = self.client.get(url).header("accept", accept);
+        match self.send(request).await? {
+            (answer, Body::Whole) => Ok(answer),
+            (_, Body::CutOff) => Err(RequestError::TooLong(self.options.max_body)),
+        }
     }
 
+    /// The answer, whose body may be cut off: only its head counts.
     pub async fn post(
         &self,
         url: &str,
@@ -149,11 +161,11 @@ impl HttpClient {
                 HeaderValue::try_from(*value).map_err(|_| RequestError::Header)?,
             );
         }
-        self.send(self.client.post(url).headers(map).body(body))
-            .await
+        let request = self.client.post(url).headers(map).body(body);
+        self.send(request).await.map(|(answer, _)| answer)
     }
 
-    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Answer, RequestError> {
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<(Answer, Body), RequestError> {
         let failed = |error: reqwest::Error| self.cause_of(&error);
         let mut response = request.send().await.map_err(failed)?;
         let header = |name: &str| {
@@ -162,20 +174,21 @@ impl HttpClient {
         };
         let (retry_after, cache_control) = (header("retry-after"), header("cache-control"));
         let status = response.status().as_u16();
-        let mut body = Vec::new();
+        let (mut body, mut extent) = (Vec::new(), Body::Whole);
         while let Some(chunk) = response.chunk().await.map_err(failed)? {
             if body.len() + chunk.len() > self.options.max_body {
-                let most = self.options.max_body;
-                return Err(RequestError::TooLong { status, most });
+                extent = Body::CutOff;
+                break;
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer {
+        let answer = Answer {
             status,
             retry_after,
             cache_control,
             body,
-        })
+        };
+        Ok((answer, extent))
     }
 
     fn cause_of(&self, error: &reqwest::Error) -> RequestError {

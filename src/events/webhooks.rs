@@ -370,11 +370,7 @@ fn parts<'a>(endpoint: &Webhook, events: &'a [Event]) -> Vec<Part<'a>> {
 
 fn outcome(answer: Result<Answer, RequestError>) -> Sent {
     match answer {
-        // The content of the body is ignored, so that a body that is too long is no failure.
         Ok(Answer {
-            status: 200..=299, ..
-        })
-        | Err(RequestError::TooLong {
             status: 200..=299, ..
         }) => Sent::Accepted,
         Ok(Answer { status: 410, .. }) => Sent::Gone,
