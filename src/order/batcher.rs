@@ -1,13 +1,10 @@
 //! Collects the items that arrive while a call is under way, and handles them with the next call. Batches grow with the number of
 //! waiting items; no item waits for a batch to fill.
 
-use std::{future::Future, time::Duration};
+use std::future::Future;
 
 use metrics::histogram;
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::mpsc;
 
 use crate::{
     lifecycle::Lifecycle,
@@ -34,9 +31,6 @@ pub(super) struct Limits {
     pub(super) waiting: usize,
     /// Maximum number of items of one batch.
     pub(super) batch: usize,
-    /// The least time between the beginnings of two batches, for items that nobody waits for: the batches are larger, and their calls
-    /// fewer. An item that comes after a longer break is handled at once.
-    pub(super) spacing: Duration,
 }
 
 impl<T: Send + 'static> Batcher<T> {
@@ -61,13 +55,9 @@ impl<T: Send + 'static> Batcher<T> {
                 if waiting.recv_many(&mut batch, limits.batch).await == 0 {
                     break;
                 }
-                let next = (!limits.spacing.is_zero()).then(|| Instant::now() + limits.spacing);
                 #[allow(clippy::cast_precision_loss)] // at most `limits.batch`
                 sizes.record(batch.len() as f64);
                 handle(batch).await;
-                if let Some(next) = next {
-                    sleep_until(next).await;
-                }
             }
         });
         Self { queue }
@@ -121,7 +111,6 @@ mod tests {
             Limits {
                 waiting: 10,
                 batch: 6,
-                spacing: Duration::ZERO,
             },
             move |batch: Vec<u32>| {
                 inner_sizes.lock().unwrap().push(batch.len());
@@ -145,33 +134,5 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(*sizes.lock().unwrap(), [1, 6, 4]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn batches_begin_as_far_apart_as_they_are_to_and_the_first_at_once() {
-        let lifecycle = Lifecycle::default();
-        let begun = Arc::new(Mutex::new(Vec::new()));
-        let (inner, start) = (Arc::clone(&begun), Instant::now());
-        let batcher = Batcher::spawn(
-            &lifecycle,
-            "test",
-            Limits {
-                waiting: 10,
-                batch: 6,
-                spacing: Duration::from_millis(2),
-            },
-            move |batch: Vec<u32>| {
-                let after = start.elapsed().as_millis();
-                inner.lock().unwrap().push((after, batch.len()));
-                std::future::ready(())
-            },
-        );
-        for pause in [0, 1, 0, 0, 9, 0] {
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-            batcher.try_submit(0).unwrap();
-            tokio::task::yield_now().await;
-        }
-        tokio::time::sleep(Duration::from_millis(9)).await;
-        assert_eq!(*begun.lock().unwrap(), [(0, 1), (2, 3), (10, 1), (12, 1)]);
     }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::counter;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::{
     batcher::{Batcher, Limits},
@@ -24,15 +24,15 @@ static LOG_THROTTLE: LogThrottle = LogThrottle::new();
 const REFUSED: Limits = Limits {
     waiting: 65_536,
     batch: 512,
-    // These shoppers have their answer. With a call for every few of them, the calls cost more than the results.
-    spacing: Duration::from_millis(2),
 };
+/// The least time between the beginnings of two calls that write results of refused shoppers. These shoppers have their answer; with a
+/// call for every few of them, the calls cost more than the results. A result that comes after a longer break is written at once.
+const SPACING: Duration = Duration::from_millis(2);
 
 /// Limits for requests that wait for a result. Further requests are answered with [`GateError::Refused`].
 const REQUESTS: Limits = Limits {
     waiting: 16_384,
     batch: 4_096,
-    spacing: Duration::ZERO,
 };
 /// A request that has waited longer when its batch begins is refused. The gate's timeouts bound the time after that.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -59,24 +59,7 @@ impl Results {
         gate: Arc<dyn ShopperResults>,
         catalog: Arc<SaleCatalog>,
     ) -> Self {
-        let writer = Arc::clone(&gate);
-        let durations = Arc::new(CallDurations::of_gate("write_results"));
-        let refused = Batcher::spawn(
-            lifecycle,
-            "results",
-            REFUSED,
-            move |batch: Vec<ResultEntry>| {
-                let (gate, durations) = (Arc::clone(&writer), Arc::clone(&durations));
-                async move {
-                    if let Err(error) = durations.measure(gate.write_results(&batch)).await {
-                        counter!(metric::RESULTS_LOST).increment(batch.len() as u64);
-                        if LOG_THROTTLE.allow() {
-                            tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
-                        }
-                    }
-                }
-            },
-        );
+        let refused = write_refused(lifecycle, Arc::clone(&gate));
         let reader = Arc::clone(&gate);
         let durations = Arc::new(CallDurations::of_gate("read_results"));
         let requests = Batcher::spawn(
@@ -139,6 +122,29 @@ impl Results {
     }
 }
 
+/// Starts the task that writes the results of refused shoppers.
+fn write_refused(lifecycle: &Lifecycle, gate: Arc<dyn ShopperResults>) -> Batcher<ResultEntry> {
+    let durations = Arc::new(CallDurations::of_gate("write_results"));
+    Batcher::spawn(
+        lifecycle,
+        "results",
+        REFUSED,
+        move |batch: Vec<ResultEntry>| {
+            let (gate, durations) = (Arc::clone(&gate), Arc::clone(&durations));
+            async move {
+                let next = Instant::now() + SPACING;
+                if let Err(error) = durations.measure(gate.write_results(&batch)).await {
+                    counter!(metric::RESULTS_LOST).increment(batch.len() as u64);
+                    if LOG_THROTTLE.allow() {
+                        tracing::warn!(results = batch.len(), %error, "results of refused shoppers were not written");
+                    }
+                }
+                sleep_until(next).await;
+            }
+        },
+    )
+}
+
 /// Answers the requests of a batch that still wait. Those that waited for too long are refused.
 async fn answer_batch(
     gate: &dyn ShopperResults,
@@ -159,5 +165,70 @@ async fn answer_batch(
     durations.record(since, answers.iter().all(Result::is_ok));
     for (request, answer) in batch.into_iter().zip(answers) {
         request.answer.send(answer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Notes when results are written, in milliseconds since its making, and how many.
+    struct Notes {
+        made: Instant,
+        calls: Mutex<Vec<(u128, usize)>>,
+    }
+
+    #[async_trait]
+    impl ShopperResults for Notes {
+        fn prefers_batched_reads(&self) -> bool {
+            true
+        }
+
+        async fn write_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
+            let call = (self.made.elapsed().as_millis(), results.len());
+            self.calls.lock().unwrap().push(call);
+            Ok(())
+        }
+
+        async fn read_result(
+            &self,
+            _: UserId,
+            _: ProductId,
+            _: Option<SaleId>,
+        ) -> Result<Option<PurchaseResult>, GateError> {
+            Ok(None)
+        }
+
+        async fn forget_results(&self, _: &[ResultEntry]) -> Result<(), GateError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn results_are_written_as_far_apart_as_they_are_to_and_the_first_at_once() {
+        let gate = Arc::new(Notes {
+            made: Instant::now(),
+            calls: Mutex::default(),
+        });
+        let lifecycle = Lifecycle::default();
+        let refused = write_refused(&lifecycle, gate.clone());
+        let entry = ResultEntry {
+            sale: SaleId::new(1).unwrap(),
+            product: ProductId::new(1).unwrap(),
+            user: UserId::new(1).unwrap(),
+            result: PurchaseResult::Failed,
+        };
+        for pause in [0, 1, 0, 0, 9, 0] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            refused.try_submit(entry).unwrap();
+            tokio::task::yield_now().await;
+        }
+        tokio::time::sleep(Duration::from_millis(9)).await;
+        let calls = gate.calls.lock().unwrap();
+        assert_eq!(*calls, [(0, 1), (2, 3), (10, 1), (12, 1)]);
     }
 }

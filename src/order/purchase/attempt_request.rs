@@ -1,6 +1,6 @@
 //! An attempt on its way through the two batchers, and the limits of their queues.
 
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use tokio::{sync::mpsc, time::Instant};
 
@@ -15,13 +15,11 @@ use crate::{
 pub(super) const RESERVE: Limits = Limits {
     waiting: 16_384,
     batch: 256,
-    spacing: Duration::ZERO,
 };
 /// The limits of attempts that wait for the log, in addition to those that wait for the gate.
 pub(super) const APPEND: Limits = Limits {
     waiting: 4_096,
     batch: 1_000,
-    spacing: Duration::ZERO,
 };
 
 /// An attempt on its way, and the responder to the request that waits for it.

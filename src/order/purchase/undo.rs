@@ -14,7 +14,6 @@ use crate::{
 const UNDO: Limits = Limits {
     waiting: 16_384,
     batch: 256,
-    spacing: Duration::ZERO,
 };
 /// Longest time for which a batch is tried. The relay later finds the attempts that still hold a unit, and appends them. Their
 /// shoppers were told that the outcome is unknown.
