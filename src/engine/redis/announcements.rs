@@ -161,10 +161,10 @@ impl Subscription {
                     if !self.home.is_current() {
                         return None;
                     }
-                    let answer = timeout(self.patience, self.session.command("PING", Vec::new(), false));
-                    // A list while the connection is subscribed to anything. A node that gave the slot away has ended the
-                    // subscription, also if it has the slot again, and the map of slots looks the same.
-                    if !answer.await.ok()?.ok()?.is_array() {
+                    // A node that gave a slot away has ended its subscription, also if it has the slot again and the map of slots
+                    // looks the same. This is seen if no channel of another slot is left.
+                    let is_subscribed = timeout(self.patience, self.session.is_subscribed());
+                    if !is_subscribed.await.ok()?.ok()? {
                         return None;
                     }
                 }
@@ -182,9 +182,9 @@ pub(super) fn trace_of(traced: &TracedAttempt) -> Vec<u8> {
     text
 }
 
-/// Reads what [`trace_of`] wrote, without its first colon. It is noted, so that the push is a span of the trace at every node.
+/// Reads what [`trace_of`] wrote. It is noted, so that the push is a span of the trace at every node.
 fn note_trace(sale: SaleId, user: UserId, text: &str) -> Option<()> {
-    let (id, span) = text.split_once(':')?;
+    let (id, span) = text.strip_prefix(':')?.split_once(':')?;
     note_attempt(TracedAttempt {
         id: id.parse().ok()?,
         sale: sale.value(),
@@ -205,17 +205,13 @@ fn parse_news(sale: SaleId, text: &str) -> Vec<(UserId, News)> {
     let news = text.split(' ').filter_map(|part| {
         let (user, news) = part.split_once(':')?;
         let user = user.parse().ok().and_then(UserId::new)?;
-        let (news, trace) = match news.split_once(':') {
-            Some((news, trace)) => (news, Some(trace)),
-            None => (news, None),
-        };
-        if news != "S" {
-            return Some((user, News::Changed));
+        match news.strip_prefix('S') {
+            Some(trace) if trace.is_empty() || trace.starts_with(':') => {
+                note_trace(sale, user, trace);
+                Some((user, News::Ordered))
+            }
+            _ => Some((user, News::Changed)),
         }
-        if let Some(trace) = trace {
-            note_trace(sale, user, trace);
-        }
-        Some((user, News::Ordered))
     });
     news.collect()
 }

@@ -269,16 +269,18 @@ async fn read_of_sale(
         Ok(unit_states) => unit_states,
         Err(error) => return users.iter().map(|_| Err(error.clone())).collect(),
     };
-    let decided = unit_states
-        .iter()
-        .map(|(unit_state, written)| decide(ledger, sale, *unit_state, written));
     let (mut answers, mut open) = (Vec::with_capacity(users.len()), Vec::new());
-    for (index, (user, decision)) in users.iter().zip(decided).enumerate() {
-        if let Ok(Decision::DependsOn(other)) = decision {
-            let answer = of_unit_in(connection, *user, other);
-            open.push(async move { (index, answer.await) });
-        }
-        answers.push(decision.map(Decision::known));
+    for (index, (user, (unit_state, written))) in users.iter().zip(&unit_states).enumerate() {
+        answers.push(match decide(ledger, sale, *unit_state, written) {
+            Ok(Decision::Known(result)) => Ok(result),
+            Ok(Decision::DependsOn(other)) => {
+                let answer = of_unit_in(connection, *user, other);
+                open.push(async move { (index, answer.await) });
+                // Replaced below.
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        });
     }
     for (index, answer) in join_all(open).await {
         if let Some(slot) = answers.get_mut(index) {
@@ -295,15 +297,6 @@ enum Decision {
     DependsOn(SaleId),
 }
 
-impl Decision {
-    fn known(self) -> Option<PurchaseResult> {
-        match self {
-            Self::Known(result) => result,
-            Self::DependsOn(_) => None,
-        }
-    }
-}
-
 /// The result that a shopper reads, from the state of the shopper's unit in `sale` and the stored result.
 fn decide(
     ledger: Option<LedgerTag>,
@@ -318,16 +311,10 @@ fn decide(
         return Ok(Decision::Known(None));
     };
     Ok(match sale_of_result {
-        Some(of) if result == PurchaseResult::Failed && sale == Some(of) => {
-            Decision::Known(refused_or(unit_state))
-        }
-        Some(of) if result == PurchaseResult::Failed => Decision::DependsOn(of),
-        // The original service wrote this result, which names no sale. While the current sale is being loaded, its holders
-        // are not known.
-        None if result == PurchaseResult::Failed && unit_state == UnitState::Closed => {
-            Decision::Known(None)
-        }
-        _ => Decision::Known(Some(result)),
+        _ if result == PurchaseResult::Success => Decision::Known(Some(result)),
+        Some(of) if sale != Some(of) => Decision::DependsOn(of),
+        // Of this sale, or written by the original service, whose results name no sale.
+        _ => Decision::Known(refused_or(unit_state)),
     })
 }
 

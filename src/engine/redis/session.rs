@@ -12,7 +12,6 @@ use fred::{
     prelude::{Error, ErrorKind, Options, Value},
     types::{ClusterHash, ConnectHandle, CustomCommand, Key, Message, scripts::Script},
 };
-use futures::future::BoxFuture;
 use tokio::{sync::broadcast, task::AbortHandle};
 use tokio_util::sync::CancellationToken;
 
@@ -181,11 +180,9 @@ impl Session {
         }
         let (text, keys, args) = (text.clone(), keys.to_vec(), args.to_vec());
         if by_hash {
-            self.track(Box::pin(self.client.evalsha(text, keys, args)))
-                .await
+            self.track(self.client.evalsha(text, keys, args)).await
         } else {
-            self.track(Box::pin(self.client.eval(text, keys, args)))
-                .await
+            self.track(self.client.eval(text, keys, args)).await
         }
     }
 
@@ -199,8 +196,7 @@ impl Session {
         if asking {
             return self.asking(name, args).await;
         }
-        self.track(Box::pin(self.client.custom(custom(name), args)))
-            .await
+        self.track(self.client.custom(custom(name), args)).await
     }
 
     /// What arrives on the channels that [`subscribe`](Self::subscribe) is called with.
@@ -217,29 +213,30 @@ impl Session {
         if sharded {
             // One after the other: fred takes the first answer for that of the whole command.
             for channel in channels {
-                self.track(Box::pin(self.client.ssubscribe(channel)))
-                    .await?;
+                self.track(self.client.ssubscribe(channel)).await?;
             }
             return Ok(());
         }
-        self.track(Box::pin(self.client.subscribe(channels)))
-            .await?;
-        // fred neither waits for the answers to SUBSCRIBE nor reports a refusal. PING is answered after them, by a list if the
-        // connection is subscribed to anything.
-        match self.command("PING", Vec::new(), false).await? {
-            answer if answer.is_array() => Ok(()),
-            _ => {
-                let cause = "NOPERM the server refused 'subscribe', or the channels (&flashsale:*)";
-                let error = Error::new(ErrorKind::InvalidCommand, cause);
-                let failure = failure::classify(&error);
-                Err(Failed { failure, error })
-            }
+        self.track(self.client.subscribe(channels)).await?;
+        // fred neither waits for the answers to SUBSCRIBE nor reports a refusal. PING is answered after them.
+        if self.is_subscribed().await? {
+            return Ok(());
         }
+        let cause = "NOPERM the server refused 'subscribe', or the channels (&flashsale:*)";
+        let error = Error::new(ErrorKind::InvalidCommand, cause);
+        let failure = failure::classify(&error);
+        Err(Failed { failure, error })
+    }
+
+    /// Whether the connection is subscribed to anything: PING is then answered by a list.
+    pub(super) async fn is_subscribed(&self) -> Result<bool, Failed> {
+        let answer = self.command("PING", Vec::new(), false).await?;
+        Ok(answer.is_array())
     }
 
     /// Sends ASKING and, directly after it on this connection, the command.
     async fn asking(&self, name: &'static str, args: Vec<Value>) -> Result<Value, Failed> {
-        self.track(Box::pin(async {
+        self.track(async {
             let pipeline = self.client.pipeline();
             let _: Value = pipeline
                 .custom(custom("ASKING"), Vec::<Value>::new())
@@ -249,41 +246,47 @@ impl Session {
             answers
                 .pop()
                 .unwrap_or_else(|| Err(Error::new(ErrorKind::Protocol, "no answer")))
-        }))
+        })
         .await
     }
 
     /// Waits for the reply to a command, and classifies its error. Discards the session if the error calls for it. The command is in a
     /// box because fred's futures have 7 KB, which every future around them would have, too, and which is copied with each of them.
-    async fn track<T>(&self, command: BoxFuture<'_, Result<T, Error>>) -> Result<T, Failed> {
-        let flight = Flight::begin(self);
-        let result = command.await;
-        let was_alone = flight.end();
-        let error = match result {
-            Ok(answer) => {
-                self.answered();
-                return Ok(answer);
+    fn track<'a, T: 'a>(
+        &'a self,
+        command: impl Future<Output = Result<T, Error>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, Failed>> + Send + 'a {
+        let command = Box::pin(command);
+        async move {
+            let flight = Flight::begin(self);
+            let result = command.await;
+            let was_alone = flight.end();
+            let error = match result {
+                Ok(answer) => {
+                    self.answered();
+                    return Ok(answer);
+                }
+                Err(error) => error,
+            };
+            let mut failure = failure::classify(&error);
+            match failure::code(&error) {
+                Some("CLUSTERDOWN") if !was_alone => failure.certainty = Certainty::InDoubt,
+                Some(_) => self.answered(),
+                None => {}
             }
-            Err(error) => error,
-        };
-        let mut failure = failure::classify(&error);
-        match failure::code(&error) {
-            Some("CLUSTERDOWN") if !was_alone => failure.certainty = Certainty::InDoubt,
-            Some(_) => self.answered(),
-            None => {}
-        }
-        if *error.kind() == ErrorKind::Timeout {
-            self.miscounted.store(true, Ordering::Relaxed);
-            if self.silence() > MAX_SILENCE {
-                metrics::counter!(metric::REDIS_DISCARDED, "cause" => "silence").increment(1);
-                failure.remedy = Remedy::Discard;
+            if *error.kind() == ErrorKind::Timeout {
+                self.miscounted.store(true, Ordering::Relaxed);
+                if self.silence() > MAX_SILENCE {
+                    metrics::counter!(metric::REDIS_DISCARDED, "cause" => "silence").increment(1);
+                    failure.remedy = Remedy::Discard;
+                }
             }
+            if failure.remedy == Remedy::Discard && self.is_usable() {
+                tracing::warn!(address = %self.address, %error, "the connection to Redis is given up");
+                self.discard();
+            }
+            Err(Failed { failure, error })
         }
-        if failure.remedy == Remedy::Discard && self.is_usable() {
-            tracing::warn!(address = %self.address, %error, "the connection to Redis is given up");
-            self.discard();
-        }
-        Err(Failed { failure, error })
     }
 
     fn since_start(&self) -> u64 {

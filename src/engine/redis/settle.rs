@@ -77,12 +77,14 @@ pub(super) async fn record(
         args.reserve(part.len() * 2 + 2);
         args.push(connection.publish_command());
         args.push(channel(sale).into());
+        // In the order of the attempts.
         let traced = traced_attempts(part.iter().map(|settlement| settlement.attempt.id.0));
+        let mut traced = traced.into_iter().peekable();
         for settlement in part {
             let id = settlement.attempt.id.0;
-            let traced = traced.iter().find(|traced| traced.id == id);
+            let traced = traced.next_if(|traced| traced.id == id);
             args.push(user_arg(settlement.attempt.user));
-            args.push(decision(settlement, traced));
+            args.push(decision(settlement, traced.as_ref()));
         }
         let answer = connection
             .run_on(&SCRIPTS.record_outcomes, sale, args)
