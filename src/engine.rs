@@ -3,6 +3,7 @@
 pub mod announcer;
 mod dead_letter_action;
 pub mod embedded;
+mod erasure;
 mod event_terms;
 pub mod fair_share;
 pub mod kafka;

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
-use diesel::SqliteConnection;
+use diesel::{SqliteConnection, connection::SimpleConnection};
 
 use self::record::{note, record};
 use super::{ledger::SqliteLedger, store::WriteError};
@@ -45,6 +45,17 @@ impl SqliteLedger {
             WriteError::NotWritten(cause) | WriteError::Unknown(cause) => LedgerError(cause).into(),
         })
     }
+}
+
+/// Does work that deletes data of persons: what it deletes is also overwritten in the file.
+fn overwriting<T, E: From<diesel::result::Error>>(
+    conn: &mut SqliteConnection,
+    work: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+) -> Result<T, E> {
+    conn.batch_execute("PRAGMA secure_delete = ON")?;
+    let done = work(conn);
+    conn.batch_execute("PRAGMA secure_delete = OFF")?;
+    done
 }
 
 #[async_trait]

@@ -1,6 +1,4 @@
 //! Endpoints of webhooks, and the deliveries (tries to send events to them).
-//!
-//! `number` reads the columns of 64 bits and `count` those of 32 bits; the domain has unsigned numbers for both.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};

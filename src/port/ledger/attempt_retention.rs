@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     ids::{AttemptId, SaleId},
-    port::{ActionEntry, LedgerError},
+    port::{ActionEntry, AdminError, LedgerError},
 };
 
 /// What one call removed.
@@ -35,7 +35,7 @@ pub trait AttemptRetention: Send + Sync {
         ended_before: DateTime<Utc>,
         limit: u32,
         entry: &ActionEntry,
-    ) -> Result<Vec<SaleId>, LedgerError>;
+    ) -> Result<Vec<SaleId>, AdminError>;
 
     /// Removes the attempts of closed sales among the `limit` attempts with the lowest ids above `after`.
     async fn remove_attempts(

@@ -43,12 +43,14 @@ impl ErasedPerson {
     }
 
     /// Two texts, one of which is in everything that [`names`](Self::names) the person, for a search that ignores case: of each text the
-    /// longest part of ASCII letters, since databases differ in how they fold others.
+    /// longest part of ASCII characters with the `@`, since databases differ in how they fold others. A part without it could be a
+    /// single dot, which is in almost every entry.
     #[must_use]
     pub fn searched(&self) -> [Option<String>; 2] {
         let longest = |text: &String| {
             let parts = text.split(|letter: char| !letter.is_ascii());
-            parts.max_by_key(|part| part.len()).map(str::to_owned)
+            let part = parts.max_by_key(|part| (part.contains('@'), part.len()));
+            part.map(str::to_owned)
         };
         [0, 1].map(|number| self.texts.get(number).and_then(longest))
     }

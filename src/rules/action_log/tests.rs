@@ -147,6 +147,19 @@ fn every_action_is_found_by_its_name() {
 }
 
 #[test]
+fn a_search_for_a_person_takes_the_ascii_part_with_the_at_sign() {
+    let searched = |email: &str| {
+        let [email, subject] =
+            ErasedPerson::new(UserId::new(7).unwrap(), email.to_owned(), None).searched();
+        assert_eq!(subject, None);
+        email.unwrap()
+    };
+    assert_eq!(searched("ann@shop.example"), "ann@shop.example");
+    assert_eq!(searched("иван@почта.example"), "@");
+    assert_eq!(searched("jürgen@shop.example"), "rgen@shop.example");
+}
+
+#[test]
 fn an_erasure_proves_the_entries_that_it_lists_as_they_are_and_no_others() {
     let person = ErasedPerson::new(
         UserId::new(7).unwrap(),

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use diesel::{
     SqliteConnection,
-    connection::SimpleConnection,
     prelude::*,
     sql_types::{BigInt, Nullable, Text},
 };
@@ -17,9 +16,10 @@ use super::{
         },
         values::{millis, time},
     },
-    log,
+    log, overwriting,
 };
 use crate::{
+    engine::erasure::{DecisionRow, KeyRow},
     ids::UserId,
     port::{
         ActionEntry, AdminError, Erasure, ExternalIdentity, LedgerError, NO_PASSWORD, PersonRecord,
@@ -50,11 +50,7 @@ impl PersonalData for SqliteLedger {
 
     async fn erase(&self, id: UserId, entry: &ActionEntry) -> Result<Option<Erasure>, AdminError> {
         self.change(entry, move |conn, now, entry| {
-            // Deleted data is also overwritten in the file.
-            conn.batch_execute("PRAGMA secure_delete = ON")?;
-            let erased = erase(conn, now, id, entry);
-            conn.batch_execute("PRAGMA secure_delete = OFF")?;
-            erased
+            overwriting(conn, |conn| erase(conn, now, id, entry))
         })
         .await
     }
@@ -167,17 +163,6 @@ fn erase_from_log(
     Ok(erased)
 }
 
-#[derive(QueryableByName)]
-struct KeyRow {
-    #[diesel(sql_type = Text)]
-    actor: String,
-    #[diesel(sql_type = Text)]
-    key: String,
-    /// The key and the first answer.
-    #[diesel(sql_type = Text)]
-    text: String,
-}
-
 fn erase_keys(conn: &mut SqliteConnection, person: &ErasedPerson) -> QueryResult<()> {
     let [one, other] = person.searched();
     let found: Vec<KeyRow> = Prepared::new(KEYS)
@@ -185,22 +170,13 @@ fn erase_keys(conn: &mut SqliteConnection, person: &ErasedPerson) -> QueryResult
         .bind::<Nullable<Text>, _>(one)
         .bind::<Nullable<Text>, _>(other)
         .load(conn)?;
-    let is_theirs = |row: &KeyRow| row.actor == person.target() || person.names(&row.text);
-    for row in found.into_iter().filter(is_theirs) {
+    for row in found.into_iter().filter(|row| row.is_of(person)) {
         Prepared::new(ERASE_KEY)
             .bind::<Text, _>(row.actor)
             .bind::<Text, _>(row.key)
             .execute(conn)?;
     }
     Ok(())
-}
-
-#[derive(QueryableByName)]
-struct DecisionRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    reason: String,
 }
 
 fn erase_decisions(conn: &mut SqliteConnection, person: &ErasedPerson) -> QueryResult<()> {

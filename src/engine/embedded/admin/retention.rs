@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use diesel::{SqliteConnection, connection::SimpleConnection, prelude::*, sql_types::Binary};
+use diesel::{SqliteConnection, prelude::*, sql_types::Binary};
 
 use super::{
     super::{
@@ -10,11 +10,11 @@ use super::{
         schema::{flash_sales, purchase_attempts},
         values::{attempt_id, bytes, millis, time},
     },
-    record,
+    overwriting, record,
 };
 use crate::{
     ids::{AttemptId, SaleId},
-    port::{ActionEntry, AttemptRetention, LedgerError, RemovedPage},
+    port::{ActionEntry, AdminError, AttemptRetention, LedgerError, RemovedPage},
     rules::action_log,
 };
 
@@ -41,8 +41,8 @@ impl AttemptRetention for SqliteLedger {
         ended_before: DateTime<Utc>,
         limit: u32,
         entry: &ActionEntry,
-    ) -> Result<Vec<SaleId>, LedgerError> {
-        let closed = self.change(entry, move |conn, now, entry| {
+    ) -> Result<Vec<SaleId>, AdminError> {
+        self.change(entry, move |conn, now, entry| {
             let closed = over(conn, ended_before, limit)?;
             for (sale, ended_at) in &closed {
                 diesel::update(flash_sales::table.find(sale.value()))
@@ -52,8 +52,8 @@ impl AttemptRetention for SqliteLedger {
                 record(conn, now, &change, entry)?;
             }
             Ok(closed.into_iter().map(|(sale, _)| sale).collect())
-        });
-        closed.await.map_err(|error| LedgerError(error.to_string()))
+        })
+        .await
     }
 
     async fn remove_attempts(
@@ -61,14 +61,8 @@ impl AttemptRetention for SqliteLedger {
         after: Option<AttemptId>,
         limit: u32,
     ) -> Result<RemovedPage, LedgerError> {
-        self.write(move |conn| {
-            // Deleted data is also overwritten in the file.
-            conn.batch_execute("PRAGMA secure_delete = ON")?;
-            let removed = remove(conn, after, limit);
-            conn.batch_execute("PRAGMA secure_delete = OFF")?;
-            removed
-        })
-        .await
+        self.write(move |conn| overwriting(conn, |conn| remove(conn, after, limit)))
+            .await
     }
 }
 

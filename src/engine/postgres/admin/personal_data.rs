@@ -14,6 +14,7 @@ use super::{
     transaction::{self, transaction},
 };
 use crate::{
+    engine::erasure::{DecisionRow, KeyRow},
     ids::UserId,
     port::{
         ActionEntry, AdminError, Erasure, ExternalIdentity, LedgerError, PersonRecord,
@@ -186,17 +187,6 @@ async fn erase_from_log(
     Ok(erased)
 }
 
-#[derive(QueryableByName)]
-struct KeyRow {
-    #[diesel(sql_type = Text)]
-    actor: String,
-    #[diesel(sql_type = Text)]
-    key: String,
-    /// The key and the first answer.
-    #[diesel(sql_type = Text)]
-    text: String,
-}
-
 async fn erase_keys(conn: &mut AsyncPgConnection, person: &ErasedPerson) -> QueryResult<()> {
     let [one, other] = person.searched();
     let found: Vec<KeyRow> = Prepared::new(KEYS)
@@ -205,8 +195,7 @@ async fn erase_keys(conn: &mut AsyncPgConnection, person: &ErasedPerson) -> Quer
         .bind::<Nullable<Text>, _>(other)
         .load(conn)
         .await?;
-    let is_theirs = |row: &KeyRow| row.actor == person.target() || person.names(&row.text);
-    for row in found.into_iter().filter(is_theirs) {
+    for row in found.into_iter().filter(|row| row.is_of(person)) {
         Prepared::new(ERASE_KEY)
             .bind::<Text, _>(row.actor)
             .bind::<Text, _>(row.key)
@@ -214,14 +203,6 @@ async fn erase_keys(conn: &mut AsyncPgConnection, person: &ErasedPerson) -> Quer
             .await?;
     }
     Ok(())
-}
-
-#[derive(QueryableByName)]
-struct DecisionRow {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = Text)]
-    reason: String,
 }
 
 async fn erase_decisions(conn: &mut AsyncPgConnection, person: &ErasedPerson) -> QueryResult<()> {

@@ -11,29 +11,35 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    super::{PostgresLedger, Prepared},
+    super::{super::number::number, PostgresLedger, Prepared},
     log, record,
     transaction::{self, transaction},
 };
 use crate::{
     ids::{AttemptId, SaleId},
-    port::{ActionEntry, AttemptRetention, LedgerError, RemovedPage},
+    port::{ActionEntry, AdminError, AttemptRetention, LedgerError, RemovedPage},
     rules::action_log,
 };
 
-const OVER: &str = "
-    SELECT id, end_time FROM flash_sales
-    WHERE state <> 'DRAFT' AND end_time < ? AND attempts_removed_until IS DISTINCT FROM end_time
-    ORDER BY id LIMIT ?";
+/// Sales that are over and not closed: their conditions, order and limit.
+macro_rules! over {
+    () => {
+        "SELECT id, end_time FROM flash_sales
+        WHERE state <> 'DRAFT' AND end_time < ? AND attempts_removed_until IS DISTINCT FROM end_time
+        ORDER BY id LIMIT ?"
+    };
+}
+
+const OVER: &str = over!();
 
 /// Locks as settling does, in its order.
-const CLOSE: &str = "
-    WITH over AS MATERIALIZED (
-        SELECT id FROM flash_sales
-        WHERE state <> 'DRAFT' AND end_time < ? AND attempts_removed_until IS DISTINCT FROM end_time
-        ORDER BY id LIMIT ? FOR NO KEY UPDATE)
+const CLOSE: &str = concat!(
+    "WITH over AS MATERIALIZED (",
+    over!(),
+    " FOR NO KEY UPDATE)
     UPDATE flash_sales s SET attempts_removed_until = s.end_time FROM over WHERE s.id = over.id
-    RETURNING s.id, s.end_time";
+    RETURNING s.id, s.end_time"
+);
 
 /// The attempts that came after a sale was closed, because its end was moved by hand, stay.
 const REMOVE: &str = "
@@ -79,7 +85,7 @@ impl AttemptRetention for PostgresLedger {
         ended_before: DateTime<Utc>,
         limit: u32,
         entry: &ActionEntry,
-    ) -> Result<Vec<SaleId>, LedgerError> {
+    ) -> Result<Vec<SaleId>, AdminError> {
         transaction!(self.pool, |conn| close(conn, ended_before, limit, entry))
     }
 
@@ -94,7 +100,7 @@ impl AttemptRetention for PostgresLedger {
             .get_result(&mut *self.pool.take().await?)
             .await?;
         Ok(RemovedPage {
-            removed: u64::try_from(row.removed).unwrap_or(0),
+            removed: number(row.removed),
             last: row.last.map(AttemptId),
         })
     }
@@ -122,7 +128,7 @@ async fn close(
     ended_before: DateTime<Utc>,
     limit: u32,
     entry: &ActionEntry,
-) -> Result<Vec<SaleId>, LedgerError> {
+) -> Result<Vec<SaleId>, AdminError> {
     let mut closed = sales(conn, CLOSE, ended_before, limit).await?;
     closed.sort_unstable();
     for (sale, ended_at) in &closed {
