@@ -301,7 +301,6 @@ fn operators(
     Operators {
         webhooks: WebhookDesk {
             webhooks: backoffice.webhooks,
-            events: ports.ledger.clone(),
             actions: Arc::clone(&backoffice.administration),
             clock: Arc::clone(&ports.clock),
             options: client_options(config.events.private_networks),

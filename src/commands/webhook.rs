@@ -97,7 +97,6 @@ impl Webhook {
             let ledger = opened.ledger();
             let desk = WebhookDesk {
                 webhooks: ledger.clone(),
-                events: ledger.clone(),
                 actions: ledger,
                 clock,
                 options,
@@ -112,7 +111,6 @@ impl Webhook {
         let ledger = Arc::new(connect::ledger(&config, lifecycle.stop()).await?);
         let desk = WebhookDesk {
             webhooks: ledger.clone(),
-            events: ledger.clone(),
             actions: ledger,
             clock,
             options,

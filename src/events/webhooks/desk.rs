@@ -15,9 +15,8 @@ use crate::{
     ids::SaleId,
     outgoing::{self, ClientOptions, UrlError},
     port::{
-        ActionEntry, ActionName, AdminError, Administration, Change, Delivery, EventFeed,
-        EventType, LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState,
-        Webhooks,
+        ActionEntry, ActionName, AdminError, Administration, Change, Delivery, EventType,
+        LedgerError, MAX_WEBHOOKS, Webhook, WebhookId, WebhookSettings, WebhookState, Webhooks,
     },
 };
 
@@ -34,7 +33,6 @@ const MAX_OVERLAP_HOURS: u32 = 7 * 24;
 #[derive(Clone)]
 pub struct WebhookDesk {
     pub webhooks: Arc<dyn Webhooks>,
-    pub events: Arc<dyn EventFeed>,
     pub actions: Arc<dyn Administration>,
     pub clock: Arc<dyn Clock>,
     /// The limits of requests to endpoints. They are also applied to the URL of a new endpoint: a URL to which no request may be
@@ -161,7 +159,7 @@ impl WebhookDesk {
         entry: &ActionEntry,
     ) -> Result<Webhook, WebhookError> {
         let before = self.find(id).await?;
-        let page = self.events.events_after(sale, after, 1).await?;
+        let page = self.actions.events_after(sale, after, 1).await?;
         let after = feed::replay_start(&page.ok_or(FeedError::NoSale)?, after)?;
         if !self.webhooks.seek_webhook(id, sale, after).await? {
             return Err(WebhookError::Missing);
