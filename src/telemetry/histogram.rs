@@ -10,7 +10,7 @@ use metrics::HistogramFn;
 /// Copies of the counters. Threads take turns to get one, so that many threads do not increment the same memory.
 const SHARDS: usize = 8;
 /// Most bounds of a histogram, so that a shard needs no memory elsewhere.
-const MOST_BOUNDS: usize = 15;
+pub(super) const MOST_BOUNDS: usize = 15;
 /// Sums are kept in billionths: nanoseconds, of histograms in seconds.
 const PRECISION: f64 = 1e9;
 
@@ -44,10 +44,10 @@ thread_local! {
 }
 
 impl Buckets {
-    /// Bounds beyond [`MOST_BOUNDS`] are left out: their values are counted as above all bounds.
+    /// With [`MOST_BOUNDS`] at most.
     pub(super) fn new(bounds: &'static [f64]) -> Self {
         Self {
-            bounds: bounds.get(..MOST_BOUNDS).unwrap_or(bounds),
+            bounds,
             shards: Default::default(),
         }
     }

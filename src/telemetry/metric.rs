@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use super::histogram::MOST_BOUNDS;
+
 /// What a metric is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
@@ -40,6 +42,8 @@ const SECONDS: &[f64] = &[
 ];
 /// Numbers of items that are handled with one call.
 const ITEMS: &[f64] = &[1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0];
+
+const _: () = assert!(SECONDS.len() <= MOST_BOUNDS && ITEMS.len() <= MOST_BOUNDS);
 
 /// Declares the constants of the names, and [`TABLE`] with all metrics in the same order.
 macro_rules! table {
