@@ -171,7 +171,7 @@ impl PartitionReader {
             return Ok(false);
         };
         let before = Offset(self.next.0 - 1);
-        // Without it, it was removed, or the log ends before it. Reading at `next` tells which.
+        // If there is no record, it was removed, or the log ends before it. Reading at `next` tells which.
         let log = &self.engines.log;
         let record = log.record_at(self.position.partition, before).await?;
         let attempt = record.as_ref().and_then(attempt);
