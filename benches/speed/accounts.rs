@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     bare::Bare,
     bed::TestBed,
-    measure::{CONNECTIONS, Path, attempt},
+    measure::{CONNECTIONS, Path, attempt, median},
     support::{
         issuer::{SigningKey, TestIssuer},
         wait_until,
@@ -79,18 +79,18 @@ async fn exchange_all(bed: &TestBed, key: &SigningKey) -> Vec<Token> {
     tokens
 }
 
-/// The one in the middle.
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
-}
-
-/// Rates and the API's processor time of presses that are accepted, and of presses that come too late.
-async fn tokens_side_by_side(bed: &TestBed, exchanged: &[Token], time: Duration) {
-    let (target, kinds) = (bed.target(), [bed.tokens.as_slice(), exchanged]);
-    let path = |tokens, sale, status| Path {
+/// Attempts at a sale that are all to be answered with this status.
+fn press<'a>(
+    bed: &TestBed,
+    target: &'a Target,
+    sale: i64,
+    tokens: &'a [Token],
+    status: u16,
+    time: Duration,
+) -> Path<'a> {
+    Path {
         name: "press",
-        target: &target,
+        target,
         method: "POST",
         uri: attempt(sale),
         tokens,
@@ -98,14 +98,19 @@ async fn tokens_side_by_side(bed: &TestBed, exchanged: &[Token], time: Duration)
         buys: status == 200,
         meters: vec![bed.api_meter()],
         time,
-    };
+    }
+}
+
+/// Rates and the API's processor time of presses that are accepted, and of presses that come too late.
+async fn tokens_side_by_side(bed: &TestBed, exchanged: &[Token], time: Duration) {
+    let (target, kinds) = (bed.target(), [bed.tokens.as_slice(), exchanged]);
     let [mut rates, mut costs] = [(); 2].map(|()| [(); 2].map(|()| Vec::new()));
     // The first round of each kind warms up and is not counted.
     for round in 0..=ROUNDS {
         for (kind, tokens) in kinds.iter().enumerate() {
             let (sale, _) = bed.sale(SHOPPERS).await;
             let (begun, before) = (Instant::now(), bed.api_meter().cpu());
-            path(tokens, sale, 200).press_all();
+            press(bed, &target, sale, tokens, 200, time).press_all();
             let (took, spent) = (
                 begun.elapsed(),
                 bed.api_meter().cpu().saturating_sub(before),
@@ -120,12 +125,12 @@ async fn tokens_side_by_side(bed: &TestBed, exchanged: &[Token], time: Duration)
     print_pair("accepted", rates, costs);
 
     let (sold_out, _) = bed.sale(1).await;
-    path(&bed.tokens[..1], sold_out, 200).press_all();
+    press(bed, &target, sold_out, &bed.tokens[..1], 200, time).press_all();
     bed.settle(sold_out).await;
     let [mut rates, mut costs] = [(); 2].map(|()| [(); 2].map(|()| Vec::new()));
     for _ in 0..ROUNDS {
         for (kind, tokens) in kinds.iter().enumerate() {
-            let measured = path(&tokens[1..], sold_out, 409).measure_rate(&[]);
+            let measured = press(bed, &target, sold_out, &tokens[1..], 409, time).measure_rate(&[]);
             rates[kind].push(measured.rate);
             costs[kind].push(measured.cpu_of("API").unwrap());
         }
@@ -185,24 +190,14 @@ async fn beside_unknown_keys(bed: &TestBed, issuer: &TestIssuer, time: Duration)
     let (target, bare) = (bed.target(), Bare::start());
     let elsewhere = Target::new(&bare.url).unwrap();
     let (sale, _) = bed.sale(1).await;
-    let path = |tokens, status| Path {
-        name: "sold out",
-        target: &target,
-        method: "POST",
-        uri: attempt(sale),
-        tokens,
-        status,
-        buys: status == 200,
-        meters: vec![bed.api_meter()],
-        time,
-    };
-    path(&bed.tokens[..1], 200).press_all();
+    press(bed, &target, sale, &bed.tokens[..1], 200, time).press_all();
     bed.settle(sale).await;
-    let press = || path(&bed.tokens[1..], 409).share_of_load(1).throughput();
+    let too_late = press(bed, &target, sale, &bed.tokens[1..], 409, time);
+    let rate = || too_late.share_of_load(1).throughput();
     let (numbers, begun, before) = (AtomicU64::new(0), Instant::now(), issuer.fetches());
     let [mut alone, mut beside, mut sent, mut answered] = [(); 4].map(|()| Vec::new());
     for _ in 0..ROUNDS {
-        alone.push(press());
+        alone.push(rate());
         for (of, target, uri, status, rates) in [
             ("flooded", &target, "/api/auth/exchange", 401, &mut beside),
             ("sent elsewhere", &elsewhere, "/swallow", 404, &mut sent),
@@ -210,7 +205,7 @@ async fn beside_unknown_keys(bed: &TestBed, issuer: &TestIssuer, time: Duration)
             let (request, numbers) = (target.post(uri).unwrap(), &numbers);
             let (rate, flooded) = thread::scope(|scope| {
                 let flooding = scope.spawn(move || flood(target, &request, numbers, status, time));
-                (press(), flooding.join().unwrap())
+                (rate(), flooding.join().unwrap())
             });
             println!("sold out beside a flood ({of}, {flooded:.0} tokens/s): {rate:.0} /s");
             rates.push(rate);

@@ -6,11 +6,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use flashsale::{
-    engine::kafka::create_topics,
-    ids::UserId,
-    stress::{Load, Plan},
-};
+use flashsale::{engine::kafka::create_topics, ids::UserId};
 use rskafka::client::{
     ClientBuilder,
     partition::{OffsetAt, UnknownTopicHandling},
@@ -23,7 +19,7 @@ use tokio::{
 
 use crate::{
     bed::{TestBed, tokens},
-    measure::{CONNECTIONS, attempt},
+    measure::{Path, attempt, median},
     paths,
     support::{kafka, system::System, wait_until},
 };
@@ -94,10 +90,6 @@ async fn drain_side_by_side(bed: &mut TestBed, topic: &str) {
             }
         }
     }
-    let median = |mut rates: Vec<f64>| {
-        rates.sort_by(f64::total_cmp);
-        rates[rates.len() / 2]
-    };
     let (off, on) = (median(off), median(on));
     println!(
         "settling a backlog: events off {off:.0} orders/s, on {on:.0} orders/s: {:.1} %",
@@ -150,28 +142,21 @@ async fn delivery(bed: &mut TestBed, topic: &str, orders: usize) {
         Arc::clone(&pulled),
     ));
 
-    let (target, request) = (bed.target(), bed.target().post(&attempt(sale)).unwrap());
-    let pressing = bed.tokens[..orders].to_vec();
-    let pressed = tokio::task::spawn_blocking(move || {
-        let load = Load {
-            target: &target,
-            connections: CONNECTIONS,
-            threads: 1,
-            timeout: Duration::from_secs(30),
-            plan: Plan {
-                requests: Some(orders as u64),
-                rate: Some(RATE as f64),
-                ..Plan::default()
-            },
-        };
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let shopper = |_| {
-            let turn = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            request.with_token(&pressing[turn])
-        };
-        load.run(shopper, |_, _| {}).unwrap().answers()
-    });
-    assert_eq!(pressed.await.unwrap(), orders as u64);
+    let target = bed.target();
+    let buying = Path {
+        name: "delivery",
+        target: &target,
+        method: "POST",
+        uri: attempt(sale),
+        tokens: &bed.tokens[..orders],
+        status: 200,
+        buys: true,
+        meters: Vec::new(),
+        time: Duration::ZERO,
+    };
+    // It blocks this thread only: the tasks that receive events run on the runtime's workers.
+    let pressed = buying.press_all_at(RATE as f64);
+    assert_eq!(pressed.answers(), orders as u64);
     for (name, delays) in [
         ("the topic", from_topic),
         ("pull", pulled),

@@ -101,8 +101,18 @@ impl Path<'_> {
 
     /// Once with every token.
     pub fn press_all(&self) -> Stats {
+        self.once(None)
+    }
+
+    /// The same at so many requests a second, in the open model.
+    pub fn press_all_at(&self, rate: f64) -> Stats {
+        self.once(Some(rate))
+    }
+
+    fn once(&self, rate: Option<f64>) -> Stats {
         let plan = Plan {
             requests: Some(self.tokens.len() as u64),
+            rate,
             ..Plan::default()
         };
         self.load(&AtomicU64::new(0), &[], CONNECTIONS, plan)
@@ -164,6 +174,12 @@ impl Path<'_> {
 /// The path of an attempt.
 pub fn attempt(sale: i64) -> String {
     format!("/api/flash-sale/attempt/{sale}")
+}
+
+/// The one in the middle.
+pub fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
 }
 
 fn lasting(time: Duration, rate: Option<f64>) -> Plan {

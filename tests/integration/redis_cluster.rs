@@ -113,9 +113,9 @@ async fn a_sale_goes_on_while_its_slot_moves_and_a_master_dies() {
     cluster.nodes[to].kill();
     // How long the cluster takes to elect is its own affair; from then on the time counts.
     wait_for("a replica is elected", || {
-        cluster.owner_seen_by(from, slot).is_some_and(|node| {
-            node != to && cluster.nodes[node].cli(&["ROLE"]).starts_with("master")
-        })
+        cluster
+            .owner_seen_by(from, slot)
+            .is_some_and(|node| node != to && cluster.nodes[node].is_primary())
     });
     let pressed = wait_until_accepted(&api, sale, rest).await;
     let told = press(&api, sale, &rest[pressed..]).await;

@@ -145,7 +145,7 @@ export class ResultFeed {
         this.#schedule();
       },
     }).catch((error: unknown) => {
-      if (!signal.aborted) this.#fail(error as Error);
+      if (!signal.aborted) this.close(error as Error);
     });
     this.#schedule();
   }
@@ -188,18 +188,13 @@ export class ResultFeed {
       for (const result of data) if (!signal.aborted) this.#tell(result, askedAt);
     } catch (error) {
       // No answer: asked again while it is waited for.
-      if (!signal.aborted && error instanceof FlashSaleError && error.isUnauthorized) this.#fail(error);
+      if (!signal.aborted && error instanceof FlashSaleError && error.isUnauthorized) this.close(error);
     }
   }
 
   #tell(result: Result, askedAt: number | null): void {
     this.#told.set(result.saleId, result);
     for (const listener of [...this.#listeners]) listener.onResult(result, askedAt);
-  }
-
-  #fail(error: Error): void {
-    this.close(error);
-    this.#stop();
   }
 }
 

@@ -68,8 +68,7 @@ pub async fn slot_moved(bed: &mut TestBed, load: &Load) {
     let cluster = bed.redis_cluster();
     let slot = cluster.slot_of(load.sale);
     let from = cluster.owner(slot);
-    let is_other_master =
-        |node: &usize| *node != from && cluster.nodes[*node].cli(&["ROLE"]).starts_with("master");
+    let is_other_master = |node: &usize| *node != from && cluster.nodes[*node].is_primary();
     let to = (0..cluster.nodes.len()).find(is_other_master);
     let to = to.expect("there is another master");
     cluster.begin_migration(slot, from, to);
@@ -92,9 +91,7 @@ pub fn master_killed(bed: &mut TestBed, load: &Load) {
     let witness = witness.expect("there are others");
     wait_for("a replica is elected", || {
         let owner = cluster.owner_seen_by(witness, slot);
-        owner.is_some_and(|node| {
-            node != master && cluster.nodes[node].cli(&["ROLE"]).starts_with("master")
-        })
+        owner.is_some_and(|node| node != master && cluster.nodes[node].is_primary())
     });
 }
 

@@ -15,12 +15,21 @@ use crate::{
     },
 };
 
+/// Makes accounts of these subjects.
+async fn make(api: &Api, program: &Shopper, subjects: &[String]) -> (u16, Value) {
+    let form = json!({ "subjects": subjects });
+    api.post("/api/service/shoppers", Some(program), Some(form))
+        .await
+}
+
+/// Sends an attempt of a shopper.
+async fn press(api: &Api, program: &Shopper, form: Value) -> (u16, Value) {
+    api.post("/api/service/attempts", Some(program), Some(form))
+        .await
+}
+
 /// Requests of a program that are not answered with an attempt or an account.
 async fn what_is_wrong_is_refused(api: &Api, program: &Shopper, sale: i64, id: &Value) {
-    let press = async |form: Value| {
-        let path = "/api/service/attempts";
-        api.post(path, Some(program), Some(form)).await
-    };
     for (form, status, code) in [
         (
             json!({"saleId": sale, "subject": "nobody"}),
@@ -55,18 +64,13 @@ async fn what_is_wrong_is_refused(api: &Api, program: &Shopper, sale: i64, id: &
             "validation_failed",
         ),
     ] {
-        let (answered, body) = press(form.clone()).await;
+        let (answered, body) = press(api, program, form.clone()).await;
         assert_eq!(
             (answered, body["code"].as_str()),
             (status, Some(code)),
             "{form}"
         );
     }
-    let make = async |subjects: &[String]| {
-        let form = json!({ "subjects": subjects });
-        api.post("/api/service/shoppers", Some(program), Some(form))
-            .await
-    };
     let too_many: Vec<String> = (0..10_001).map(|n| n.to_string()).collect();
     for wrong in [
         vec![],
@@ -75,9 +79,9 @@ async fn what_is_wrong_is_refused(api: &Api, program: &Shopper, sale: i64, id: &
         vec!["a\nb".to_owned()],
         too_many,
     ] {
-        assert_eq!(make(&wrong).await.0, 400);
+        assert_eq!(make(api, program, &wrong).await.0, 400);
     }
-    let (status, body) = make(&vec!["\u{10ffff}".repeat(255); 10_000]).await;
+    let (status, body) = make(api, program, &vec!["\u{10ffff}".repeat(255); 10_000]).await;
     assert_eq!((status, &body["code"]), (413, &json!("body_too_large")));
 }
 
@@ -89,11 +93,6 @@ async fn made_once(
     subjects: &[String],
     ids: &[Value],
 ) {
-    let make = async |subjects: &[String]| {
-        let form = json!({ "subjects": subjects });
-        api.post("/api/service/shoppers", Some(program), Some(form))
-            .await
-    };
     let mixed = [
         &subjects[9_999..],
         &subjects[..1],
@@ -101,7 +100,7 @@ async fn made_once(
         &["guest-1".to_owned()],
     ]
     .concat();
-    let both = join_all([make(&mixed), make(&mixed)]).await;
+    let both = join_all([make(api, program, &mixed), make(api, program, &mixed)]).await;
     for (status, body) in &both {
         assert_eq!(*status, 200, "{body}");
         let again = body["data"]["userIds"].as_array().unwrap();
@@ -133,23 +132,13 @@ async fn accounts_are_made_many_at_a_time_and_buy_through_programs<S: WithProgra
     let (sale, product) = system.sale(3).await;
     api.wait_until_open(&system, sale).await;
     let program = service_token(&system, &api, "shoppers:write,attempts:write").await;
-    let make = async |subjects: &[String]| {
-        let form = json!({ "subjects": subjects });
-        api.post("/api/service/shoppers", Some(&program), Some(form))
-            .await
-    };
     let subjects: Vec<String> = (0..10_000).map(|n| format!("customer-{n}")).collect();
-    let (status, body) = make(&subjects).await;
+    let (status, body) = make(&api, &program, &subjects).await;
     assert_eq!(status, 200, "{body}");
     let ids = body["data"]["userIds"].as_array().unwrap().clone();
     assert_eq!(ids.len(), 10_000);
     made_once(&system, &api, &program, &subjects, &ids).await;
-    let press = async |form: Value| {
-        let (status, body) = api
-            .post("/api/service/attempts", Some(&program), Some(form))
-            .await;
-        (status, body)
-    };
+    let press = |form| press(&api, &program, form);
     let first = press(json!({"saleId": sale, "subject": "customer-0"})).await;
     assert_eq!(
         (first.0, &first.1["data"]["status"]),

@@ -150,10 +150,6 @@ fn subscriptions(server: &RedisServer, command: &str, channel: &str) -> usize {
     number.unwrap_or(0)
 }
 
-fn is_primary(server: &RedisServer) -> bool {
-    server.cli(&["ROLE"]).starts_with("master")
-}
-
 /// What becomes of the primary.
 enum Fate {
     Killed,
@@ -175,7 +171,7 @@ async fn sentinels_fail_over((mut old, new): (RedisServer, RedisServer), fate: F
         Fate::Killed => old.kill(),
         Fate::Frozen => old.pause(),
     }
-    wait_for("the replica is the primary", || is_primary(&new));
+    wait_for("the replica is the primary", || new.is_primary());
     scene.worker.resume();
     scene.wait_for_orders(2).await;
     // Redis has the result before the sale gives units again.
@@ -185,7 +181,7 @@ async fn sentinels_fail_over((mut old, new): (RedisServer, RedisServer), fate: F
     scene.is_announced(3, at_new).await;
     if let Fate::Frozen = fate {
         old.resume();
-        wait_for("it is a replica", || !is_primary(&old));
+        wait_for("it is a replica", || !old.is_primary());
     }
     scene.is_announced(4, at_new).await;
     scene.end().await;
@@ -283,7 +279,7 @@ async fn results_are_told_while_the_sale_s_slot_moves_and_after_its_master_died(
     cluster.nodes[to].kill();
     let elected = || {
         let owner = cluster.owner_seen_by(from, slot);
-        owner.filter(|node| *node != to && is_primary(&cluster.nodes[*node]))
+        owner.filter(|node| *node != to && cluster.nodes[*node].is_primary())
     };
     wait_for("a replica is elected", || elected().is_some());
     scene

@@ -206,6 +206,11 @@ impl RedisServer {
         cli(self.plain_port, self.options.password, &[], command)
     }
 
+    /// Whether it takes writes, instead of copying another server. False of one that does not answer.
+    pub fn is_primary(&self) -> bool {
+        self.cli(&["ROLE"]).starts_with("master")
+    }
+
     /// All keys and values, as a snapshot has them, uncompressed.
     pub fn contents(&self) -> Vec<u8> {
         assert_eq!(self.cli(&["CONFIG", "SET", "rdbcompression", "no"]), "OK");

@@ -262,7 +262,7 @@ impl OwnCluster {
 
     /// A master besides this one, and not the node that every process asks for the others.
     pub fn another_master(&self, besides: usize) -> usize {
-        let is_master = |node: &usize| self.nodes[*node].cli(&["ROLE"]).starts_with("master");
+        let is_master = |node: &usize| self.nodes[*node].is_primary();
         (1..self.nodes.len())
             .find(|node| *node != besides && is_master(node))
             .expect("there are three masters")
@@ -313,8 +313,7 @@ impl OwnCluster {
     /// Tells every master that the slot has moved.
     pub fn end_migration(&self, slot: u16, from: usize, to: usize) {
         let (slot, id) = (slot.to_string(), self.id(to));
-        let masters = (0..self.nodes.len())
-            .filter(|node| self.nodes[*node].cli(&["ROLE"]).starts_with("master"));
+        let masters = (0..self.nodes.len()).filter(|node| self.nodes[*node].is_primary());
         let others: Vec<_> = masters
             .filter(|node| *node != to && *node != from)
             .collect();

@@ -223,6 +223,14 @@ pub fn attempt(sale: SaleId, user: UserId) -> Attempt {
     }
 }
 
+/// An attempt at this time.
+pub fn attempt_at(sale: SaleId, user: UserId, at: DateTime<Utc>) -> Attempt {
+    Attempt {
+        at,
+        ..attempt(sale, user)
+    }
+}
+
 pub fn member(id: &str) -> Member {
     Member {
         group: GROUP.into(),

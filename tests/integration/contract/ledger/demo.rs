@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use flashsale::{
     config::SaleConfig,
     demo::{DemoData, DemoError, InvalidSale, Seeded, Seeding},
-    port::{ActionName, NewSale, Role, SaleChange, SaleState, SaleWindow},
+    port::{
+        AccountStore, ActionName, Administration, NewSale, Role, SaleChange, SaleState, SaleWindow,
+    },
 };
 use futures::future::join_all;
 
@@ -25,6 +27,29 @@ fn sale_config() -> SaleConfig {
     }
 }
 
+/// With a window that begins and ends so many hours after `now`.
+fn window(now: DateTime<Utc>, start: i64, end: i64) -> SaleConfig {
+    SaleConfig {
+        start: Some(now + TimeDelta::hours(start)),
+        end: Some(now + TimeDelta::hours(end)),
+        ..sale_config()
+    }
+}
+
+fn demo<'a>(
+    accounts: &'a dyn AccountStore,
+    admin: &'a dyn Administration,
+    by: Option<&'a str>,
+    now: DateTime<Utc>,
+) -> DemoData<'a> {
+    DemoData {
+        accounts,
+        admin,
+        by,
+        now,
+    }
+}
+
 /// A hash that is none, for speed.
 #[allow(clippy::unnecessary_wraps)]
 fn no_hash(password: &str) -> Result<String, String> {
@@ -37,23 +62,13 @@ async fn make(
     now: DateTime<Utc>,
 ) -> Result<Vec<Seeded>, DemoError> {
     let (accounts, admin) = (bed.accounts().await, bed.administration().await);
-    let demo = DemoData {
-        accounts: accounts.as_ref(),
-        admin: admin.as_ref(),
-        by: Some("alice"),
-        now,
-    };
+    let demo = demo(&*accounts, &*admin, Some("alice"), now);
     demo.make(sale, &no_hash).await
 }
 
 async fn is_missing(bed: &impl SqlBed) -> bool {
     let (accounts, admin) = (bed.accounts().await, bed.administration().await);
-    let demo = DemoData {
-        accounts: accounts.as_ref(),
-        admin: admin.as_ref(),
-        by: None,
-        now: now(),
-    };
+    let demo = demo(&*accounts, &*admin, None, now());
     demo.is_missing().await.unwrap()
 }
 
@@ -132,13 +147,8 @@ pub async fn a_demo_sale_leaves_room_for_those_that_are_there(bed: &impl SqlBed)
     };
     let hours = TimeDelta::hours;
     // Overlapping by an hour, and touching.
-    let window = |start, end| SaleConfig {
-        start: Some(now + hours(start)),
-        end: Some(now + hours(end)),
-        ..sale_config()
-    };
-    assert!(!is_made(window(23, 30), now).await.unwrap());
-    assert!(is_made(window(24, 30), now).await.unwrap());
+    assert!(!is_made(window(now, 23, 30), now).await.unwrap());
+    assert!(is_made(window(now, 24, 30), now).await.unwrap());
     assert!(!is_made(sale_config(), now + hours(26)).await.unwrap());
     assert!(is_made(sale_config(), now + hours(30)).await.unwrap());
     // A cancelled one is not made anew.
@@ -147,7 +157,7 @@ pub async fn a_demo_sale_leaves_room_for_those_that_are_there(bed: &impl SqlBed)
     change(admin.as_ref(), newest.id, SaleChange::Cancel).await;
     assert!(!is_made(sale_config(), now + hours(30)).await.unwrap());
     // An ended window of a sale that is there.
-    assert!(!is_made(window(1, 2), now + hours(3)).await.unwrap());
+    assert!(!is_made(window(now, 1, 2), now + hours(3)).await.unwrap());
 }
 
 pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &impl SqlBed) {
@@ -158,12 +168,7 @@ pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &
         "admin123" => no_hash(password),
         _ => Err("killed".to_owned()),
     };
-    let demo = DemoData {
-        accounts: accounts.as_ref(),
-        admin: admin.as_ref(),
-        by: None,
-        now,
-    };
+    let demo = demo(&*accounts, &*admin, None, now);
     let begun = demo.make(&sale, &until_killed).await;
     assert!(matches!(begun, Err(DemoError::Hash(_))), "{begun:?}");
     assert!(is_missing(bed).await);
@@ -200,12 +205,7 @@ pub async fn demo_data_that_was_not_completed_is_missing_and_is_completed(bed: &
 /// As with the settings of the original service, whose sale was in 2024.
 pub async fn a_sale_that_is_over_is_left_out(bed: &impl SqlBed) {
     let now = now();
-    let over = SaleConfig {
-        start: Some(now - TimeDelta::hours(9)),
-        end: Some(now - TimeDelta::hours(8)),
-        ..sale_config()
-    };
-    let report = make(bed, &over, now).await.unwrap();
+    let report = make(bed, &window(now, -9, -8), now).await.unwrap();
     assert_eq!(report[7].state, Seeding::LeftOut, "{report:?}");
     let others = report.iter().take(7);
     assert!(others.clone().all(|part| part.state == Seeding::Made));
@@ -219,13 +219,7 @@ pub async fn a_sale_that_is_over_is_left_out(bed: &impl SqlBed) {
 
 pub async fn nothing_is_made_when_the_sale_cannot_be(bed: &impl SqlBed) {
     let now = now();
-    let hours = TimeDelta::hours;
-    let window = |start, end| SaleConfig {
-        start: Some(now + hours(start)),
-        end: Some(now + hours(end)),
-        ..sale_config()
-    };
-    let refused = make(bed, &window(2, 1), now).await;
+    let refused = make(bed, &window(now, 2, 1), now).await;
     assert!(matches!(refused, Err(DemoError::Sale(InvalidSale::Window))));
     let unknown = SaleConfig {
         product_sku: "FLASH-999".into(),

@@ -7,7 +7,7 @@ use flashsale::{
 };
 
 use super::{
-    bed::{SqlBed, attempt, make_partitions, settle},
+    bed::{SqlBed, attempt, attempt_at, make_partitions, next_id, settle},
     operator::{because, now},
 };
 
@@ -16,10 +16,7 @@ async fn over(bed: &impl SqlBed, days: i64, users: &[UserId]) -> (SaleId, Vec<At
     let end = now() - TimeDelta::days(days);
     let sale = bed.sale_at(2, end - TimeDelta::hours(1), end).await;
     let at = end - TimeDelta::minutes(30);
-    let attempts = users.iter().map(|user| Attempt {
-        at,
-        ..attempt(sale, *user)
-    });
+    let attempts = users.iter().map(|user| attempt_at(sale, *user, at));
     (sale, attempts.collect())
 }
 
@@ -115,14 +112,12 @@ pub async fn drafts_and_sales_whose_end_was_moved_keep_what_came_later(bed: &imp
     let (admin, ledger) = (bed.administration().await, bed.ledger().await);
     let users = bed.shoppers(2).await;
     let (sale, attempts) = over(bed, 40, &users[..1]).await;
-    let (draft, _) = over(bed, 50, &[]).await;
-    let state = format!("DELETE FROM flash_sales WHERE id = {draft}");
-    bed.execute(&state).await.unwrap();
+    let draft = next_id();
     let end = now() - TimeDelta::days(50);
     let [start, end] = [end - TimeDelta::hours(1), end].map(|at| bed.instant(at));
     bed.execute(&format!(
         "INSERT INTO flash_sales (id, product_id, start_time, end_time, initial_stock, remaining_stock, state)
-         VALUES ({draft}, {draft}, '{start}', '{end}', 1, 1, 'DRAFT')"
+         VALUES ({draft}, {sale}, '{start}', '{end}', 1, 1, 'DRAFT')"
     ))
     .await
     .unwrap();

@@ -1,24 +1,15 @@
 //! Settling of records whose time their sale's window did not have, or has no more.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use flashsale::{
     clock::{Clock, SystemClock},
-    ids::{SaleId, UserId},
-    port::{Attempt, Outcome, SettleError},
+    port::{Outcome, SettleError},
 };
 
 use super::{
     TestBed,
-    bed::{SqlBed, attempt, make_partitions, settle, settle_with},
+    bed::{SqlBed, attempt, attempt_at, make_partitions, settle, settle_with},
 };
-
-/// An attempt of the first shopper at a moment.
-fn attempt_at(sale: SaleId, user: UserId, at: DateTime<Utc>) -> Attempt {
-    Attempt {
-        at,
-        ..attempt(sale, user)
-    }
-}
 
 pub async fn who_was_let_in_before_a_sale_was_shortened_gets_an_order(bed: &impl SqlBed) {
     let ledger = bed.ledger().await;
