@@ -4,12 +4,13 @@ not before the fault. Times of the rules (`for`, ranges) and counts of records a
     alerts.py [WORD ...]   all faults, or those whose alert has one of these words in its name
 """
 
+import contextlib
 import os
 import platform
 import re
+import resource
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -41,14 +42,13 @@ class Faults:
     def __init__(self, system):
         self.processes, self.system, self.api = system.processes, system, system.api
         self.tokens = [system.api.register(f"shopper{number}") for number in range(60)]
-        self.mended = None
-        self.streams = []
-        self.others = []
-        self.clock_is_off = self.events_are_refused = False
+        # What ends the faults, the last one first.
+        self.undo = contextlib.ExitStack()
 
     def repeat(self, *requests, pause=0.0):
         """Sends each of these again and again in a thread of its own until `mend`, with a pause in seconds, whatever the answers are."""
-        stop = self.mended = threading.Event()
+        stop = threading.Event()
+        self.undo.callback(stop.set)
 
         def run(request):
             while not stop.is_set():
@@ -65,23 +65,11 @@ class Faults:
         """Presses in the background until `mend`."""
         self.repeat(*(partial(self.api.attempt, token, timeout=20) for token in tokens), pause=0.05)
 
+    def hold_open(self, stream):
+        self.undo.callback(stream.close)
+
     def mend(self):
-        if self.mended:
-            self.mended.set()
-        for stream in self.streams:
-            stream.close()
-        self.streams.clear()
-        for child in self.others:
-            self.processes.stop(child)
-        self.others.clear()
-        self.system.psql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{HOLDER}' AND datname = '{self.system.mark}'")
-        if self.events_are_refused:
-            self.system.topic_setting(self.system.events_topic, "max.message.bytes", RECORD_BYTES)
-            self.events_are_refused = False
-            self.system.psql("UPDATE flash_sales SET paused_at = NULL WHERE paused_at IS NOT NULL")
-        if self.clock_is_off:
-            self.processes.stop(self.system.serving)
-            self.clock_is_off = False
+        self.undo.close()
         self.system.redis.delay = self.system.postgres.delay = 0
         self.system.redis.mend()
         self.system.postgres.mend()
@@ -93,11 +81,12 @@ class Faults:
         metrics = f"http://127.0.0.1:{self.system.worker_port}/metrics"
         wait_for("the worker after a fault", lambda: "flashsale_partitions_owned 3" in http("GET", metrics)[2], 60)
         wait_for("the sale after a fault", lambda: 'flashsale_sale_loaded{sale="1"} 1' in http("GET", metrics)[2], 120)
+        self.system.discard_letters()
 
     def FlashsaleListenersRefused(self):
         # MAX_LISTENERS is 2.
         for token in self.tokens[:2]:
-            self.streams.append(self.api.listen(token))
+            self.hold_open(self.api.listen(token))
         events, headers = f"{self.api.url}/api/orders/events", {"Accept": "text/event-stream"}
         self.repeat(partial(http, "GET", events, token=self.tokens[3], headers=headers), pause=0.5)
 
@@ -106,9 +95,12 @@ class Faults:
         self.repeat(*[partial(self.api.login, "shopper0", PASSWORD + "?")] * 12)
 
     def FlashsaleFileDescriptors(self):
-        used = len(subprocess.run(["ls", f"/proc/{self.system.serving.pid}/fd"], capture_output=True, text=True, check=True).stdout.split())
-        subprocess.run(["prlimit", f"--pid={self.system.serving.pid}", f"--nofile={used + 8}:"], check=True)
-        self.streams += [socket.create_connection(("127.0.0.1", self.system.api_port)) for _ in range(4)]
+        pid = self.system.serving.pid
+        limit, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 8, most))
+        self.undo.callback(resource.prlimit, pid, resource.RLIMIT_NOFILE, (limit, most))
+        for _ in range(4):
+            self.hold_open(socket.create_connection(("127.0.0.1", self.system.api_port)))
 
     def FlashsalePostgresPoolExhausted(self):
         # POSTGRES_POOL_SIZE of the node is 2; logins need it.
@@ -160,19 +152,23 @@ class Faults:
     def hold(self, statement):
         """Holds the locks of a statement until `mend`."""
         command = self.system.psql_command(f"SET application_name = '{HOLDER}'; BEGIN; {statement}; SELECT pg_sleep(300)")
-        self.others.append(self.processes.start("holder", command, dict(os.environ, PGPASSWORD=os.environ["POSTGRES_PASSWORD"])))
+        holder = self.processes.start("holder", command, dict(os.environ, PGPASSWORD=os.environ["POSTGRES_PASSWORD"]))
+        self.undo.callback(self.processes.stop, holder)
+        # Its session would hold the locks until it has slept.
+        self.undo.callback(self.system.psql, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = '{HOLDER}'"
+                                             f" AND datname = '{self.system.mark}'")
         sleeping = f"SELECT count(*) FROM pg_stat_activity WHERE application_name = '{HOLDER}' AND query LIKE '%pg_sleep%' AND wait_event = 'PgSleep'"
         wait_for("the locks", lambda: self.system.psql(sleeping) == "1", 20)
 
     def FlashsaleForeignSales(self):
         # A second shop with the same Redis: its sale has the same number.
-        self.others.append(self.system.work_for_another_shop())
+        self.undo.callback(self.processes.stop, self.system.work_for_another_shop())
 
     def FlashsaleClockOffset(self):
         # Two seconds: above 3 s the node is not ready.
         self.processes.stop(self.system.serving)
-        self.clock_is_off = True
         self.system.serve(**clock_ahead("+2s"))
+        self.undo.callback(self.processes.stop, self.system.serving)
 
     def FlashsaleLogRestarted(self):
         # Records are deleted that no worker has settled.
@@ -183,9 +179,10 @@ class Faults:
         self.system.work()
 
     def FlashsaleEventsUnpublished(self):
-        self.events_are_refused = True
         # Somebody set the topic of events to take no record of this size.
         self.system.topic_setting(self.system.events_topic, "max.message.bytes", 100)
+        self.undo.callback(self.system.psql, "UPDATE flash_sales SET paused_at = NULL WHERE paused_at IS NOT NULL")
+        self.undo.callback(self.system.topic_setting, self.system.events_topic, "max.message.bytes", RECORD_BYTES)
         for number in range(12):
             self.system.psql(f"UPDATE flash_sales SET paused_at = {'now()' if number % 2 == 0 else 'NULL'} WHERE id = 1")
 

@@ -8,6 +8,7 @@ that no other user of the servers notices a fault.
 import contextlib
 import json
 import os
+import re
 import select
 import shutil
 import signal
@@ -294,6 +295,15 @@ class Servers:
     def produce(self, record):
         """Appends a record as another program could, with Apache Kafka's own client."""
         self.kafka_tool("org.apache.kafka.tools.ConsoleProducer", "--topic", self.topic, input=record + "\n")
+
+    def discard_letters(self):
+        """Decides about every dead letter that waits for a decision."""
+        def command(*arguments):
+            done = subprocess.run([PROGRAM, "dead-letters", *arguments], check=True, capture_output=True, text=True, env=self.settings)
+            return done.stdout
+        letters = re.findall(r"^\d+:\d+", command("list", "--open"), re.MULTILINE)
+        if letters:
+            command("discard", "--by", "alerts", "--reason", "a fault of a test", *letters)
 
     def remove(self):
         """The databases. A topic goes with its Kafka."""
