@@ -35,6 +35,11 @@ pub(super) fn text(value: &Value) -> Result<&str, GateError> {
         .ok_or_else(|| unexpected("not a text"))
 }
 
+/// A text, or the empty text for a key that is missing.
+pub(super) fn text_or_nil(value: &Value) -> Result<&str, GateError> {
+    if value.is_null() { Ok("") } else { text(value) }
+}
+
 pub(super) fn bytes(value: &Value) -> Result<&[u8], GateError> {
     value.as_bytes().ok_or_else(|| unexpected("not a text"))
 }
