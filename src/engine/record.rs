@@ -8,7 +8,7 @@
 //! a string or in milliseconds; all these forms can be read. `tests/golden` holds records of every version, to prove that
 //! every record that was ever written stays readable.
 
-use std::fmt;
+use std::{fmt, marker::PhantomData};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Deserializer, Serialize, de};
@@ -40,14 +40,17 @@ struct EncodedRecord<'a> {
 struct DecodedRecord {
     v: Option<u32>,
     attempt_id: Option<AttemptId>,
+    #[serde(deserialize_with = "number_or_text")]
     user_id: Id,
+    #[serde(deserialize_with = "number_or_text")]
     product_id: Id,
+    #[serde(deserialize_with = "number_or_text")]
     sale_id: Id,
+    #[serde(deserialize_with = "number_or_text")]
     timestamp: Timestamp,
 }
 
-/// An id, written as a number or as its digits. Not an untagged enum of serde, which tries one form after the other and writes an
-/// error for each that fails: half of a worker's time.
+/// An id, written as a number or as its digits.
 struct Id(i64);
 
 /// A time, in milliseconds since 1970 or as a text in RFC 3339.
@@ -109,64 +112,72 @@ fn derived_id(user: UserId, sale: SaleId, at: DateTime<Utc>) -> AttemptId {
     AttemptId(Uuid::new_v5(&DERIVED_IDS, content.as_bytes()))
 }
 
-impl<'de> Deserialize<'de> for Id {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+/// What a record has as a number or as a text.
+trait NumberOrText: Sized {
+    /// What an error calls it.
+    const NAME: &str;
 
-        impl de::Visitor<'_> for Visitor {
-            type Value = Id;
+    fn from_number(number: i64) -> Option<Self>;
+    fn from_text(text: &str) -> Option<Self>;
+}
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an id")
-            }
+impl NumberOrText for Id {
+    const NAME: &str = "an id";
 
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Id, E> {
-                Ok(Id(number))
-            }
+    fn from_number(number: i64) -> Option<Self> {
+        Some(Self(number))
+    }
 
-            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Id, E> {
-                i64::try_from(number).map(Id).map_err(E::custom)
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
-                let number = text.parse().map(Id);
-                number.map_err(|_| E::custom(format_args!("{text:?} is not an id")))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+    fn from_text(text: &str) -> Option<Self> {
+        text.parse().ok().map(Self)
     }
 }
 
-impl<'de> Deserialize<'de> for Timestamp {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+impl NumberOrText for Timestamp {
+    const NAME: &str = "a time";
 
-        impl de::Visitor<'_> for Visitor {
-            type Value = Timestamp;
+    fn from_number(millis: i64) -> Option<Self> {
+        DateTime::from_timestamp_millis(millis).map(Self)
+    }
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a time")
-            }
+    fn from_text(text: &str) -> Option<Self> {
+        let time = DateTime::parse_from_rfc3339(text).ok()?;
+        Some(Self(time.to_utc()))
+    }
+}
 
-            fn visit_i64<E: de::Error>(self, millis: i64) -> Result<Timestamp, E> {
-                let time = DateTime::from_timestamp_millis(millis).map(Timestamp);
-                time.ok_or_else(|| E::custom(format_args!("{millis} is not a time")))
-            }
+/// Reads either form. Not an untagged enum of serde, which tries one form after the other and writes an error for each that fails: half
+/// of a worker's time.
+fn number_or_text<'de, T: NumberOrText, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct Visitor<T>(PhantomData<T>);
 
-            fn visit_u64<E: de::Error>(self, millis: u64) -> Result<Timestamp, E> {
-                self.visit_i64(i64::try_from(millis).map_err(E::custom)?)
-            }
+    impl<T: NumberOrText> de::Visitor<'_> for Visitor<T> {
+        type Value = T;
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Timestamp, E> {
-                DateTime::parse_from_rfc3339(text)
-                    .map(|time| Timestamp(time.to_utc()))
-                    .map_err(|error| E::custom(format_args!("{text:?} is not a time: {error}")))
-            }
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(T::NAME)
         }
 
-        deserializer.deserialize_any(Visitor)
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+            let unexpected = de::Unexpected::Signed(number);
+            T::from_number(number).ok_or_else(|| E::invalid_value(unexpected, &self))
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+            let unexpected = de::Unexpected::Unsigned(number);
+            let number = i64::try_from(number).ok();
+            let value = number.and_then(T::from_number);
+            value.ok_or_else(|| E::invalid_value(unexpected, &self))
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            T::from_text(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+        }
     }
+
+    deserializer.deserialize_any(Visitor(PhantomData))
 }
 
 #[cfg(test)]
