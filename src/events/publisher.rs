@@ -14,7 +14,7 @@ use crate::{
     clock::Clock,
     outgoing::HttpClient,
     port::{EventRecord, EventTopic, Ledger, LedgerError, LogError, PendingEvents, Webhooks},
-    telemetry::{LogThrottle, metric},
+    telemetry::{self, LogThrottle, metric},
 };
 
 /// Interval between two looks for events that are not published.
@@ -125,8 +125,9 @@ impl Publisher {
         loop {
             let mut pause = POLL;
             if !self.leases.has(SLOT) {
-                // Another worker publishes. Its gauge shows the number of unpublished events.
-                gauge!(metric::EVENTS_UNPUBLISHED, "consumer" => "topic").set(0.0);
+                // Another worker publishes, and shows the number of unpublished events.
+                let topic = [("consumer", "topic".to_owned())];
+                telemetry::forget(metric::EVENTS_UNPUBLISHED, &topic);
             } else if let Err(error) = self.publish_all(topic.as_ref(), &consumer, stop).await {
                 pause = PAUSE;
                 counter!(metric::EVENT_FAILURES, "consumer" => "topic").increment(1);
