@@ -84,7 +84,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("demo", &["auth", "config", "ids", "port", "sale"]),
-    ("engine", &["account_key", "config", "ids", "port"]),
+    ("engine", &["account_key", "config", "ids", "port", "rules"]),
     (
         "engine::embedded",
         &["account_key", "clock", "engine", "ids", "port", "rules"],
@@ -178,7 +178,12 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["kafka_protocol"], &["engine/kafka"]),
     (
         &["diesel"],
-        &["engine/postgres", "engine/embedded", "engine/prepared.rs"],
+        &[
+            "engine/postgres",
+            "engine/embedded",
+            "engine/prepared.rs",
+            "engine/erasure.rs",
+        ],
     ),
     (&["diesel_async"], &["engine/postgres"]),
     (&["tokio_postgres"], &["engine/postgres"]),

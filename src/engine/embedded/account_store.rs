@@ -12,6 +12,7 @@ use super::{
     values::{millis, session_rule},
 };
 use crate::{
+    engine::number::to_bigint,
     ids::UserId,
     port::{
         Access, AccountStore, LedgerError, Listed, NewUser, Registration, ResetHash, Role,
@@ -141,7 +142,7 @@ impl AccountStore for SqliteLedger {
         lifetime: Duration,
     ) -> Result<(), LedgerError> {
         let now = millis(self.clock.now());
-        let lifetime = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
+        let lifetime = to_bigint(lifetime.as_millis());
         self.write(move |conn| {
             diesel::delete(password_resets::table.filter(password_resets::expires_at.le(now)))
                 .execute(conn)?;

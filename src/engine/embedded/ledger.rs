@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    engine::number::to_bigint,
     ids::LedgerId,
     port::{Ledger, LedgerError, LedgerProbe},
 };
@@ -49,8 +50,7 @@ impl SqliteLedger {
 
     /// The time `duration` after now, in milliseconds since the epoch.
     pub(super) fn millis_after_now(&self, duration: Duration) -> i64 {
-        millis(self.clock.now())
-            .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
+        millis(self.clock.now()).saturating_add(to_bigint(duration.as_millis()))
     }
 }
 

@@ -220,7 +220,7 @@ fn append(conn: &mut SqliteConnection, records: &[Vec<u8>], now: i64) -> QueryRe
             .execute(conn)?;
         offset += 1;
     }
-    let retention = i64::try_from(RETENTION.as_millis()).unwrap_or(i64::MAX);
+    let retention = to_bigint(RETENTION.as_millis());
     delete_settled(conn, now - retention, 2 * records.len())?;
     Ok(offset)
 }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     clock::Clock,
+    engine::number::to_bigint,
     ids::{ProductId, SaleId, UserId},
     port::{GateError, PurchaseResult, ResultEntry},
 };
@@ -70,7 +71,7 @@ impl ResultStore {
         if entries.is_empty() {
             return Ok(());
         }
-        let ttl = i64::try_from(self.ttl.as_millis()).unwrap_or(i64::MAX);
+        let ttl = to_bigint(self.ttl.as_millis());
         let expires_at = millis(self.clock.now()).saturating_add(ttl);
         let written = self
             .store

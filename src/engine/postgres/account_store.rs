@@ -12,6 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{PostgresLedger, Prepared, schema::users, users::StoredRow};
 use crate::{
+    engine::number::to_bigint,
     ids::UserId,
     port::{
         Access, AccountStore, LedgerError, Listed, NewUser, Registration, ResetHash, Role,
@@ -207,7 +208,7 @@ impl AccountStore for PostgresLedger {
             .bind::<BigInt, _>(id.value())
             .bind::<BigInt, _>(id.value())
             .bind::<Binary, _>(token.0.to_vec())
-            .bind::<BigInt, _>(i64::try_from(lifetime.as_secs()).unwrap_or(i64::MAX))
+            .bind::<BigInt, _>(to_bigint(lifetime.as_secs()))
             .execute(&mut *self.pool.take().await?)
             .await?;
         Ok(())

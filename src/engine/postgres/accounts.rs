@@ -12,6 +12,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use super::{PostgresLedger, Prepared, account_ids, keys, users};
 use crate::{
+    engine::number::to_bigint,
     ids::UserId,
     port::{
         ACCOUNT_BLOCK, AccountChanges, AccountDirectory, AccountPage, AccountPosition, AccountRun,
@@ -194,7 +195,7 @@ pub(super) async fn changes(
     let from = since.map_or(NO_TRANSACTION, |position| position.read_before);
     let rows: Vec<ChangeRow> = Prepared::new(CHANGES)
         .bind::<Text, _>(from.to_string())
-        .bind::<BigInt, _>(i64::try_from(MOST_CHANGES + 1).unwrap_or(i64::MAX))
+        .bind::<BigInt, _>(to_bigint(MOST_CHANGES + 1))
         .load(conn)
         .await?;
     let head = rows

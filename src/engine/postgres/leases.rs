@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     engine::fair_share::fair_share,
+    engine::number::to_bigint,
     ids::AttemptId,
     port::{
         CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,
@@ -192,8 +193,7 @@ pub(super) async fn heartbeat(
                 .get_result(conn)
                 .await?;
             let share = fair_share(i64::from(partitions), place.place, place.members);
-            let held =
-                i64::try_from(leases(conn, member, partitions).await?.len()).unwrap_or(i64::MAX);
+            let held = to_bigint(leases(conn, member, partitions).await?.len());
             if held < share {
                 Prepared::new(TAKE_FREE)
                     .bind::<Text, _>(member.id.clone())
