@@ -69,9 +69,6 @@ if (ARGV[1] ~= '' and meta[3] and meta[3] ~= '' and meta[3] ~= ARGV[1]) then
 end
 -- Saves the lookups below in most sales, which have no ended orders.
 local any_ended = call('EXISTS', KEYS[5]) == 1
-local function has_ended(attempt)
-  return any_ended and call('SISMEMBER', KEYS[5], attempt) == 1
-end
 local stocked = call('EXISTS', KEYS[1]) == 1
 local open = stocked and meta[1] == 'open'
 
@@ -93,12 +90,15 @@ for n = 1, #users do
   local holder = holders[user]
   local state = holder and sub(holder, 1, 1)
   local pending = state == 'p' or state == 'c'
-  if kind ~= 'F' and has_ended(kind == 'O' and attempt or sub(decision, 18, 33)) then
+  if any_ended and kind ~= 'F'
+    and call('SISMEMBER', KEYS[5], kind == 'O' and attempt or sub(decision, 18, 33)) == 1 then
     kind = 'F'
     ended[#ended + 1] = user
   end
   if kind == 'O' then
-    traces[user] = sub(decision, 18)
+    if is_heard then
+      traces[user] = sub(decision, 18)
+    end
     if pending then
       holders[user] = 's' .. attempt
       changed[user], settled[user] = true, true
