@@ -153,6 +153,10 @@ fn number_or_text<'de, T: NumberOrText, D: Deserializer<'de>>(
 ) -> Result<T, D::Error> {
     struct Visitor<T>(PhantomData<T>);
 
+    fn refused<T: NumberOrText, E: de::Error>(value: &dyn fmt::Debug) -> E {
+        E::custom(format_args!("{value:?} is not {}", T::NAME))
+    }
+
     impl<T: NumberOrText> de::Visitor<'_> for Visitor<T> {
         type Value = T;
 
@@ -161,19 +165,16 @@ fn number_or_text<'de, T: NumberOrText, D: Deserializer<'de>>(
         }
 
         fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
-            let unexpected = de::Unexpected::Signed(number);
-            T::from_number(number).ok_or_else(|| E::invalid_value(unexpected, &self))
+            T::from_number(number).ok_or_else(|| refused::<T, E>(&number))
         }
 
         fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
-            let unexpected = de::Unexpected::Unsigned(number);
-            let number = i64::try_from(number).ok();
-            let value = number.and_then(T::from_number);
-            value.ok_or_else(|| E::invalid_value(unexpected, &self))
+            let value = i64::try_from(number).ok().and_then(T::from_number);
+            value.ok_or_else(|| refused::<T, E>(&number))
         }
 
         fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-            T::from_text(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            T::from_text(text).ok_or_else(|| refused::<T, E>(&text))
         }
     }
 
