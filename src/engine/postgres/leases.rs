@@ -19,8 +19,7 @@ use super::{
     schema::{consumer_members, consumer_partitions},
 };
 use crate::{
-    engine::fair_share::fair_share,
-    engine::number::to_bigint,
+    engine::{fair_share::fair_share, number::to_bigint},
     ids::AttemptId,
     port::{
         CommittedOffsets, ConsumerGroup, Lease, LedgerError, Member, Offset, Partition, Position,

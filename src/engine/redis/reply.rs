@@ -36,7 +36,7 @@ pub(super) fn text(value: &Value) -> Result<&str, GateError> {
 }
 
 /// A text, or the empty text for a key that is missing.
-pub(super) fn text_or_nil(value: &Value) -> Result<&str, GateError> {
+pub(super) fn text_or_empty(value: &Value) -> Result<&str, GateError> {
     if value.is_null() { Ok("") } else { text(value) }
 }
 

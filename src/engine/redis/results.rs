@@ -187,7 +187,8 @@ fn decide(
     if matches!(unit_state, UnitState::Pending | UnitState::Ordered) {
         return Ok(Decision::Known(unit_state.result()));
     }
-    let Some((result, sale_of_result)) = parse(ledger, written)? else {
+    let Some((result, sale_of_result)) = parse_result(ledger, reply::text_or_empty(written)?)
+    else {
         return Ok(Decision::Known(None));
     };
     Ok(match sale_of_result {
@@ -237,8 +238,13 @@ pub(super) async fn of_sale(
         let written = if connection.clustered {
             stored(connection, ledger, sale, product, part).await?
         } else {
-            let of_sale =
-                |written: &Value| Ok(parse_result_of(ledger, reply::text_or_nil(written)?, sale));
+            let of_sale = |written: &Value| {
+                Ok(parse_result_of(
+                    ledger,
+                    reply::text_or_empty(written)?,
+                    sale,
+                ))
+            };
             let written = units.iter().map(|(_, written)| of_sale(written));
             written.collect::<Result<Vec<_>, GateError>>()?
         };
@@ -264,7 +270,7 @@ pub(super) async fn stored(
             .iter()
             .map(|user| connection.get(result_key(*user, product)));
         for value in reply::all(reads).await? {
-            results.push(parse_result_of(ledger, reply::text_or_nil(&value)?, sale));
+            results.push(parse_result_of(ledger, reply::text_or_empty(&value)?, sale));
         }
     }
     Ok(results)
@@ -278,12 +284,4 @@ pub(super) async fn is_awaited(
 ) -> Result<bool, GateError> {
     let (unit_state, _) = read_unit_state(connection, sale, user, None).await?;
     Ok(unit_state == UnitState::Pending)
-}
-
-/// Parses the value of a result key: the result, and its sale if the value names one.
-fn parse(
-    ledger: Option<LedgerTag>,
-    value: &Value,
-) -> Result<Option<(PurchaseResult, Option<SaleId>)>, GateError> {
-    Ok(parse_result(ledger, reply::text_or_nil(value)?))
 }

@@ -11,11 +11,12 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use uuid::Uuid;
 
 use super::{
-    super::{super::number::number, PostgresLedger, Prepared},
+    super::{PostgresLedger, Prepared},
     log, record,
     transaction::{self, transaction},
 };
 use crate::{
+    engine::number::number,
     ids::{AttemptId, SaleId},
     port::{ActionEntry, AdminError, AttemptRetention, LedgerError, RemovedPage},
     rules::action_log,
