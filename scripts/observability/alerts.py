@@ -5,6 +5,7 @@ not before the fault. Times of the rules (`for`, ranges) and counts of records a
 """
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -14,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from functools import partial
 
 from system import PASSWORD, Prometheus, http, on_servers, rules, wait_for
@@ -112,9 +114,9 @@ class Faults:
         self.press(self.tokens[:4])
 
     def FlashsaleDeadLetters(self):
-        # A sale that does not exist, as another program could write it.
-        record = '{"v":1,"attemptId":"01990000-0000-7000-8000-000000000001","userId":"1","productId":1,"saleId":999,"timestamp":"2026-01-01T12:00:00.000Z"}'
-        self.system.produce(record)
+        # A sale that does not exist, as another program could write it. An attempt that was rejected before is no dead letter again.
+        record = {"v": 1, "attemptId": str(uuid.uuid4()), "userId": "1", "productId": 1, "saleId": 999, "timestamp": "2026-01-01T12:00:00.000Z"}
+        self.system.produce(json.dumps(record))
 
     FlashsaleDeadLettersOpen = FlashsaleDeadLetters
 
@@ -246,6 +248,7 @@ def main(words):
         faults = Faults(system)
         for name in chosen:
             wait_for(f"{name} is quiet", lambda name=name: name not in prometheus.firing(), 60)
+            prometheus.look_at_all()
             begun = time.monotonic()
             getattr(faults, name)()
             try:

@@ -355,7 +355,7 @@ class Prometheus:
     """A Prometheus that looks at the targets once a second."""
 
     def __init__(self, processes, targets, rules):
-        self.port = free_port()
+        self.port, self.targets = free_port(), len(targets)
         path = os.path.join(processes.folder, "rules.yml")
         with open(path, "w", encoding="utf-8") as file:
             file.write(rules)
@@ -380,6 +380,11 @@ class Prometheus:
         if status != 200 or answer["status"] != "success":
             raise SystemExit(f"{expression}: {text}")
         return answer["data"]["result"]
+
+    def look_at_all(self):
+        """Waits until every target has answered once more: what a counter shows first is no increase."""
+        answered = f"count((timestamp(up) > {time.time()}) and (up == 1))"
+        wait_for("an answer of every target", lambda: [row["value"][1] for row in self.query(answered)] == [str(self.targets)], 30)
 
     def firing(self):
         return {alert["metric"]["alertname"] for alert in self.query('ALERTS{alertstate="firing"}')}
