@@ -93,7 +93,7 @@ observability: ## rules with promtool, metrics of running processes, every query
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && scripts/observability.sh check
 
-alerts: ## every alert fired by a fault on a running system, before a real Prometheus (15 minutes)
+alerts: ## every alert fired by a fault on a running system, before a real Prometheus (4 minutes)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && scripts/observability.sh alerts $(NAME)
 
