@@ -264,8 +264,8 @@ impl ResponseError for ApiError {
 
 /// A wait in whole seconds, rounded up and at least 1: after it, the request may succeed.
 fn whole_secs(wait: Duration) -> u64 {
-    let secs = wait.as_millis().div_ceil(1_000).max(1);
-    secs.try_into().unwrap_or(u64::MAX)
+    let begun = u64::from(wait.subsec_nanos() > 0);
+    wait.as_secs().saturating_add(begun).max(1)
 }
 
 /// Whether the client accepts `application/problem+json`. Quality values are ignored: a client that names this type wants it.
@@ -292,8 +292,8 @@ mod tests {
 
     #[test]
     fn retry_after_is_rounded_up_to_whole_seconds() {
-        let retry_after = |millis| {
-            let answer = ApiError::too_many(Duration::from_millis(millis)).error_response();
+        let retry_after = |wait| {
+            let answer = ApiError::too_many(wait).error_response();
             answer
                 .headers()
                 .get(header::RETRY_AFTER)
@@ -309,8 +309,10 @@ mod tests {
             (1_001, "2"),
             (45_000, "45"),
         ] {
-            assert_eq!(retry_after(millis), secs, "{millis} ms");
+            let wait = Duration::from_millis(millis);
+            assert_eq!(retry_after(wait), secs, "{millis} ms");
         }
+        assert_eq!(retry_after(Duration::from_nanos(1_000_000_001)), "2");
     }
 
     #[test]
