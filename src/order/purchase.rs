@@ -152,7 +152,10 @@ impl Purchase {
         });
         self.counts.took(press(&outcome), since.elapsed());
         match outcome {
-            Ok(accepted) => Ok(accepted),
+            Ok(accepted) => {
+                self.catalog.note_holder(sale, user);
+                Ok(accepted)
+            }
             Err(Refusal::SoldOut) => {
                 self.results.refused(user, product, sale);
                 Err(Refusal::SoldOut)

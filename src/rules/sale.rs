@@ -23,6 +23,7 @@ use crate::{
         ClaimOutcome, GateStatus, HeldUnit, Holder, LoadToken, MovementId, Outcome, PendingEntry,
         ReleaseOutcome, ReserveOutcome, SaleSwitch, SaleTerms, Settlement, Standing,
     },
+    rules::shopper_result::Holders,
 };
 
 /// A sale. A holder costs 26 bytes of a table that is half to seven eighths full: 55 MB for a million.
@@ -123,9 +124,14 @@ impl Sale {
         matches!(self.phase, Phase::Open { .. })
     }
 
+    /// What this gate knows of the sale's holders.
     #[must_use]
-    pub fn is_loading(&self) -> bool {
-        matches!(self.phase, Phase::Loading { .. })
+    pub fn holders_known(&self) -> Holders {
+        match self.status() {
+            GateStatus::Unknown => Holders::Absent,
+            status @ GateStatus::Open { .. } if !status.is_contradictory() => Holders::Complete,
+            GateStatus::Open { .. } | GateStatus::Closed { .. } => Holders::InDoubt,
+        }
     }
 
     #[must_use]

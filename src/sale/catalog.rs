@@ -25,6 +25,9 @@ const CLOCK_MARGIN: Duration = Duration::from_secs(1);
 const WATCHED_AFTER_END: Duration = Duration::from_secs(10);
 /// How old the listings may be for this node to refuse by the start of a sale. They are read every second.
 const LISTING_VALID_FOR: Duration = Duration::from_secs(2);
+/// How long a sold-out mark refuses without the gate's confirmation. The stock is read five times a second; while the gate does not
+/// answer, a unit that came back would not be sold, and the one who got it would be refused at other nodes.
+pub(super) const MARK_VALID_FOR: Duration = Duration::from_secs(1);
 /// The gate's stock is not known.
 const UNKNOWN: i64 = i64::MIN;
 
@@ -103,6 +106,8 @@ pub(super) struct RefusalMark {
     pub(super) holders_epoch: u64,
     /// Sorted.
     pub(super) holders: Box<[UserId]>,
+    /// When the gate was last asked and confirmed it, in milliseconds of the gate's time.
+    confirmed_at: AtomicI64,
 }
 
 impl SaleCatalog {
@@ -160,10 +165,24 @@ impl SaleCatalog {
             Some(mark) if mark.holds(user) => Admission::AskGate { product },
             Some(mark) if mark.cause == MarkCause::Ended => Admission::Ended,
             // Within the margin of the window only the gate knows whether it is sold out or not open.
-            Some(_) if now >= window.start + CLOCK_MARGIN && now + CLOCK_MARGIN < window.end => {
+            Some(mark)
+                if now >= window.start + CLOCK_MARGIN
+                    && now + CLOCK_MARGIN < window.end
+                    && mark.is_valid(now) =>
+            {
                 Admission::SoldOut { product }
             }
             Some(_) | None => Admission::AskGate { product },
+        }
+    }
+
+    /// Notes that a shopper holds a unit: a mark that does not know it is from before a unit came back.
+    pub fn note_holder(&self, sale: SaleId, user: UserId) {
+        if let Some(listed) = self.sales.load().get(&sale)
+            && let Some(mark) = &*listed.mark.load()
+            && !mark.holds(user)
+        {
+            listed.set_mark(None);
         }
     }
 
@@ -363,6 +382,33 @@ impl CatalogSale {
 }
 
 impl RefusalMark {
+    /// A mark that the gate confirmed when it was asked at `confirmed_at`.
+    pub(super) fn new(
+        cause: MarkCause,
+        holders_epoch: u64,
+        holders: Box<[UserId]>,
+        confirmed_at: DateTime<Utc>,
+    ) -> Self {
+        Self {
+            cause,
+            holders_epoch,
+            holders,
+            confirmed_at: AtomicI64::new(confirmed_at.timestamp_millis()),
+        }
+    }
+
+    /// The gate confirmed it when it was asked at this time.
+    pub(super) fn confirm(&self, at: DateTime<Utc>) {
+        self.confirmed_at
+            .store(at.timestamp_millis(), Ordering::Relaxed);
+    }
+
+    fn is_valid(&self, now: DateTime<Utc>) -> bool {
+        let confirmed_at = self.confirmed_at.load(Ordering::Relaxed);
+        let age = now.timestamp_millis().abs_diff(confirmed_at);
+        u128::from(age) <= MARK_VALID_FOR.as_millis()
+    }
+
     fn holds(&self, user: UserId) -> bool {
         self.holders.binary_search(&user).is_ok()
     }

@@ -131,7 +131,7 @@ impl CatalogRefresh {
     }
 
     async fn read_stock(&self, sale: &Arc<CatalogSale>) -> Result<(), GateError> {
-        let id = sale.listing.id;
+        let (id, asked) = (sale.listing.id, self.clock.guess());
         let status = self.gate.status(id).await?;
         let GateStatus::Open {
             available,
@@ -149,7 +149,8 @@ impl CatalogRefresh {
         };
         let stands =
             |mark: &RefusalMark| mark.cause == cause && mark.holders_epoch == holders_epoch;
-        if sale.mark().is_some_and(|mark| stands(&mark)) {
+        if let Some(mark) = sale.mark().filter(|mark| stands(mark)) {
+            mark.confirm(asked);
             return Ok(());
         }
         // Nobody can have got a unit since it was sold out.
@@ -157,11 +158,8 @@ impl CatalogRefresh {
             && (mark.cause, cause) == (MarkCause::SoldOut, MarkCause::Ended)
             && mark.holders_epoch == holders_epoch
         {
-            sale.set_mark(Some(RefusalMark {
-                cause,
-                holders_epoch,
-                holders: mark.holders.clone(),
-            }));
+            let holders = mark.holders.clone();
+            sale.set_mark(Some(RefusalMark::new(cause, holders_epoch, holders, asked)));
             return Ok(());
         }
         sale.set_mark(None);
@@ -172,11 +170,8 @@ impl CatalogRefresh {
         if self.catalog.cause(&after) == Some(cause)
             && matches!(after, GateStatus::Open { holders_epoch: after, .. } if after == holders_epoch)
         {
-            sale.set_mark(Some(RefusalMark {
-                cause,
-                holders_epoch,
-                holders: holders.into_boxed_slice(),
-            }));
+            let holders = holders.into_boxed_slice();
+            sale.set_mark(Some(RefusalMark::new(cause, holders_epoch, holders, asked)));
         }
         Ok(())
     }

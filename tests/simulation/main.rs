@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod account_marks;
+mod bed;
 mod events;
+mod recovery;
 mod steering;
 
 use std::{thread, time::Instant};
@@ -18,6 +20,10 @@ const HISTORIES: u64 = 10_000;
 const ONCE_BROKEN: &[u64] = &[
     // A node that was paused while it made the lost note of account ids anew went by the number of before.
     5654,
+    // The result of an order that had ended came back with an older state of the gate.
+    17091,
+    // A node that the gate did not answer refused the buyer of a unit that had come back, by its old mark.
+    23004,
 ];
 
 fn threads() -> usize {

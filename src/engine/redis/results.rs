@@ -21,7 +21,7 @@ use super::{
 use crate::{
     ids::{LedgerTag, ProductId, SaleId, UserId},
     port::{GateError, PurchaseResult, ResultEntry, ResultQuery, ResultReading, ShopperResults},
-    rules::shopper_result::reading,
+    rules::shopper_result::{reading, result},
 };
 
 #[async_trait]
@@ -87,7 +87,9 @@ pub(super) async fn read(
     };
     match decide(ledger, sale, unit_state, &written)? {
         Decision::Known(result) => Ok(result),
-        Decision::DependsOn(other) => of_unit_in(connection, user, other).await,
+        Decision::DependsOn(other, stored) => {
+            of_sale_of_result(connection, user, other, stored).await
+        }
     }
 }
 
@@ -153,8 +155,8 @@ async fn read_of_sale(
     for (index, (user, (unit_state, written))) in users.iter().zip(&unit_states).enumerate() {
         answers.push(match decide(ledger, sale, *unit_state, written) {
             Ok(Decision::Known(result)) => Ok(result),
-            Ok(Decision::DependsOn(other)) => {
-                let answer = of_unit_in(connection, *user, other);
+            Ok(Decision::DependsOn(other, stored)) => {
+                let answer = of_sale_of_result(connection, *user, other, stored);
                 open.push(async move { (index, answer.await) });
                 // Replaced below.
                 Ok(None)
@@ -173,8 +175,8 @@ async fn read_of_sale(
 /// What is known of a result from the state of the shopper's unit and the stored result.
 enum Decision {
     Known(Option<PurchaseResult>),
-    /// The shopper was refused in this sale, and may have got a unit of it later.
-    DependsOn(SaleId),
+    /// The stored result is of another sale than the one that was asked about, and counts by the shopper's unit of that one.
+    DependsOn(SaleId, PurchaseResult),
 }
 
 /// The result that a shopper reads, from the state of the shopper's unit in `sale` and the stored result.
@@ -184,38 +186,32 @@ fn decide(
     unit_state: UnitState,
     written: &Value,
 ) -> Result<Decision, GateError> {
-    if matches!(unit_state, UnitState::Pending | UnitState::Ordered) {
-        return Ok(Decision::Known(unit_state.result()));
+    let (unit, holders) = unit_state.known();
+    if unit.is_some() {
+        return Ok(Decision::Known(result(unit, None, holders)));
     }
-    let Some((result, sale_of_result)) = parse_result(ledger, reply::text_or_empty(written)?)
+    let Some((stored, sale_of_result)) = parse_result(ledger, reply::text_or_empty(written)?)
     else {
         return Ok(Decision::Known(None));
     };
     Ok(match sale_of_result {
-        _ if result == PurchaseResult::Success => Decision::Known(Some(result)),
-        Some(of) if sale != Some(of) => Decision::DependsOn(of),
-        // Of this sale, or written by the original service, whose results name no sale.
-        _ => Decision::Known(refused_or(unit_state)),
+        Some(of) if sale != Some(of) => Decision::DependsOn(of, stored),
+        // Written by the original service, whose results name no sale: an order of it is in no gate.
+        None if stored == PurchaseResult::Success => Decision::Known(Some(stored)),
+        _ => Decision::Known(result(unit, Some(stored), holders)),
     })
 }
 
-/// The result of a shopper who was refused in another sale than the one that was asked about.
-async fn of_unit_in(
+/// The result of a shopper whose stored result is of this sale, which is not the one that was asked about.
+async fn of_sale_of_result(
     connection: &Connection,
     user: UserId,
     sale: SaleId,
+    stored: PurchaseResult,
 ) -> Result<Option<PurchaseResult>, GateError> {
     let (unit_state, _) = read_unit_state(connection, sale, user, None).await?;
-    Ok(refused_or(unit_state))
-}
-
-/// The result of a shopper who was refused: a unit that the shopper got later counts. While the sale is being loaded, its holders are
-/// not known.
-fn refused_or(unit_state: UnitState) -> Option<PurchaseResult> {
-    match unit_state {
-        UnitState::None | UnitState::Unlisted => Some(PurchaseResult::Failed),
-        unit_state => unit_state.result(),
-    }
+    let (unit, holders) = unit_state.known();
+    Ok(result(unit, Some(stored), holders))
 }
 
 /// What shoppers are told of this sale, by the rules of [`read`], from results of this very sale.

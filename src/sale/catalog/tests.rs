@@ -107,11 +107,12 @@ async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
     set(&clock, 150);
     let product = ProductId::new(1).unwrap();
     let holders = vec![ids(3).1, ids(5).1].into_boxed_slice();
-    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
-        cause: MarkCause::SoldOut,
-        holders_epoch: 0,
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark::new(
+        MarkCause::SoldOut,
+        0,
         holders,
-    }));
+        catalog.now(),
+    )));
     assert_eq!(
         catalog.admit(ids(1).0, ids(4).1),
         Admission::SoldOut { product }
@@ -126,6 +127,37 @@ async fn the_sold_out_mark_refuses_everyone_but_the_holders() {
         Admission::AskGate { product },
         "it may be over"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sold_out_mark_that_the_gate_does_not_confirm_lapses() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    set(&clock, 150);
+    let (product, (sale, user)) = (ProductId::new(1).unwrap(), ids(1));
+    let mark = RefusalMark::new(MarkCause::SoldOut, 0, Box::default(), catalog.now());
+    catalog.watched_sales(true)[0].set_mark(Some(mark));
+    tokio::time::advance(MARK_VALID_FOR).await;
+    assert_eq!(catalog.admit(sale, user), Admission::SoldOut { product });
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert_eq!(catalog.admit(sale, user), Admission::AskGate { product });
+    let watched = catalog.watched_sales(true);
+    watched[0].mark().unwrap().confirm(catalog.now());
+    assert_eq!(catalog.admit(sale, user), Admission::SoldOut { product });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_holder_whom_the_mark_does_not_know_ends_it() {
+    let (catalog, clock) = catalog_of(vec![listing(1, 100, 200)]);
+    set(&clock, 150);
+    let product = ProductId::new(1).unwrap();
+    let (sale, known, other) = (ids(1).0, ids(2).1, ids(3).1);
+    let mark = RefusalMark::new(MarkCause::SoldOut, 0, [known].into(), catalog.now());
+    catalog.watched_sales(true)[0].set_mark(Some(mark));
+    catalog.note_holder(sale, known);
+    assert_eq!(catalog.admit(sale, other), Admission::SoldOut { product });
+    catalog.note_holder(sale, other);
+    assert_eq!(catalog.admit(sale, known), Admission::AskGate { product });
+    assert_eq!(catalog.admit(sale, other), Admission::AskGate { product });
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,11 +211,12 @@ async fn after_the_end_holders_are_sent_to_the_gate_and_others_are_refused() {
         ask,
         "until the gate has said who holds a unit"
     );
-    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
-        cause: MarkCause::Ended,
-        holders_epoch: 7,
-        holders: vec![holder].into_boxed_slice(),
-    }));
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark::new(
+        MarkCause::Ended,
+        7,
+        [holder].into(),
+        catalog.now(),
+    )));
     assert_eq!(catalog.admit(sale, holder), ask);
     assert_eq!(catalog.admit(sale, ids(2).1), Admission::Ended);
     // A new listing, and a gate that is away for a while, change nothing of it.
@@ -262,11 +295,12 @@ async fn whoever_was_let_into_a_cancelled_sale_is_told_of_it_and_not_of_an_older
     let mark = |cause, holders: Vec<UserId>| {
         let watched = catalog.watched_sales(true);
         let sale = watched.iter().find(|sale| sale.listing.id == ids(2).0);
-        sale.unwrap().set_mark(Some(RefusalMark {
+        sale.unwrap().set_mark(Some(RefusalMark::new(
             cause,
-            holders_epoch: 0,
-            holders: holders.into_boxed_slice(),
-        }));
+            0,
+            holders.into(),
+            catalog.now(),
+        )));
     };
     assert_eq!(latest(), Some(ids(2).0), "it may have holders");
     mark(MarkCause::SoldOut, Vec::new());
@@ -309,11 +343,12 @@ async fn a_cancelled_sale_of_the_future_is_watched_now_and_then() {
     set(&clock, 0);
     let watched = |all| catalog.watched_sales(all).len();
     assert_eq!(watched(false), 1, "the gate has not said so yet");
-    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
-        cause: MarkCause::Ended,
-        holders_epoch: 7,
-        holders: Box::default(),
-    }));
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark::new(
+        MarkCause::Ended,
+        7,
+        holders,
+        catalog.now(),
+    )));
     assert_eq!((watched(false), watched(true)), (0, 1));
 }
 
@@ -326,11 +361,12 @@ async fn sales_that_ended_are_watched_for_as_long_as_their_holders_are_told() {
         assert_eq!(watched(false), expected, "at {now}");
     }
     set(&clock, 205);
-    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark {
-        cause: MarkCause::Ended,
-        holders_epoch: 7,
-        holders: Box::default(),
-    }));
+    catalog.watched_sales(true)[0].set_mark(Some(RefusalMark::new(
+        MarkCause::Ended,
+        7,
+        holders,
+        catalog.now(),
+    )));
     assert_eq!(watched(false), 1, "a moment after its end");
     set(&clock, 211);
     assert_eq!((watched(false), watched(true)), (0, 1), "now and then");

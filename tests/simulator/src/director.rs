@@ -259,6 +259,8 @@ fn write(world: &World, poison: Poison) {
                 let user = shopper(stranger)?;
                 (of.user != user).then_some(Attempt { user, ..of })
             });
+            let copied = attempt.map(|attempt| attempt.id);
+            world.seen().copied.extend(copied);
             (attempt, false)
         }
         Poison::PastTheGate => {
@@ -284,10 +286,7 @@ fn write(world: &World, poison: Poison) {
     );
     let offset = ends.get(&partition).copied().unwrap_or(Offset(0));
     if dead {
-        let without_account = attempt
-            .filter(|attempt| attempt.user.value() == UNKNOWN_USER)
-            .map(|attempt| attempt.id);
-        let record = (partition, offset, without_account);
+        let record = (partition, offset, attempt.map(|attempt| attempt.id));
         world.seen().poison.push(record);
     }
     world.log.write_by_hand(

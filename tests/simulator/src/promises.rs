@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use flashsale::{
+    engine::record,
     ids::{AttemptId, UserId},
     order::Refusal,
     port::{
-        EventSubject, EventType, GateStatus, LogEnds, Outcome, PurchaseResult, SaleStatus,
-        ShopperResults,
+        DeadLetter, EventSubject, EventType, GateStatus, LogEnds, Outcome, PurchaseResult,
+        SaleStatus, ShopperResults,
     },
 };
 
@@ -187,17 +188,18 @@ async fn results_agree(world: &World, orders: &BTreeMap<UserId, AttemptId>) {
             let sold_out = |id: &AttemptId| world.ledger.outcome(*id) == Some(Outcome::SoldOut);
             attempts.iter().any(sold_out)
         };
+        // The ledger lost the order, and its unit went to another: to one whose order an operator had ended, which the restored
+        // ledger does not know, or to one whose attempt somebody else had written with the same id.
+        let lost_order = || {
+            let copied = |id: &AttemptId| world.seen().copied.contains(id);
+            world.seen().lost_orders_of.contains(&user)
+                && (lost_to_another() || attempts.iter().any(copied))
+        };
         let agrees = match result {
-            // The shopper was told of an order that the ledger lost since. It is not in the log any more, or its unit went
-            // to another: one whose order an operator had ended, which the restored ledger does not know.
-            Some(PurchaseResult::Success) => {
-                orders.contains_key(&user)
-                    || world.seen().lost_orders_of.contains(&user)
-                        && (erased() || lost_to_another())
-            }
+            Some(PurchaseResult::Success) => orders.contains_key(&user),
             Some(PurchaseResult::Failed) => !orders.contains_key(&user),
             // Failures are in the gate alone; one that lost something may have forgotten them.
-            None => !orders.contains_key(&user) && (lost || ended || erased()),
+            None => !orders.contains_key(&user) && (lost || ended || erased() || lost_order()),
         };
         if !agrees {
             world.broken(format!(
@@ -218,7 +220,11 @@ fn accepted_attempts_ended(
     for (user, id) in accepted(seen) {
         let outcome = world.ledger.outcome(id);
         let ended_well = match outcome {
-            Some(Outcome::Ordered) => orders.get(&user) == Some(&id),
+            Some(Outcome::Ordered) => {
+                orders.get(&user) == Some(&id)
+                    // Once the order is lost, whoever is settled first with a copied id has it.
+                    || seen.copied.contains(&id) && seen.lost_orders_of.contains(&user)
+            }
             Some(Outcome::AlreadyOrdered { by }) => orders.get(&user) == Some(&by),
             // Unless an operator makes units come back in the ledger, that none is left now is the proof.
             Some(Outcome::SoldOut) => {
@@ -331,7 +337,9 @@ fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<Stri
             .iter()
             .any(|loss| (asked..=press.answered).contains(loss));
         let stands = world.ledger.outcome(before) == Some(Outcome::Ordered);
-        if stands && !forgotten && seen.past_the_gate.is_empty() {
+        // Settled anew, an earlier attempt that found no unit may find one.
+        let lost = seen.lost_orders_of.contains(&press.user);
+        if stands && !forgotten && !lost && seen.past_the_gate.is_empty() {
             broken.push(format!(
                 "shopper {} was answered {}, then {}",
                 press.user,
@@ -346,14 +354,19 @@ fn second_presses_got_the_same(world: &World, seen: &Seen, broken: &mut Vec<Stri
 /// What cannot be settled is kept; what names no account is settled as that.
 fn dead_letters_are_kept(world: &World, seen: &Seen, broken: &mut Vec<String>) {
     let letters = world.log.all_dead_letters();
-    for (partition, offset, without_account) in &seen.poison {
-        let settled = without_account.map(|id| world.ledger.outcome(id));
-        if settled == Some(Some(Outcome::NoAccount)) {
+    for (partition, offset, attempt) in &seen.poison {
+        let outcome = attempt.and_then(|id| world.ledger.outcome(id));
+        if outcome == Some(Outcome::NoAccount) {
             continue;
         }
-        let kept = letters
-            .iter()
-            .any(|letter| letter.partition == *partition && letter.offset == *offset);
+        // A duplicate of one that was rejected is settled like it.
+        let is_duplicate = |letter: &DeadLetter| {
+            let of = record::decode(&letter.raw).ok().map(|of| of.id);
+            outcome == Some(Outcome::Rejected) && of == *attempt
+        };
+        let kept = letters.iter().any(|letter| {
+            letter.partition == *partition && letter.offset == *offset || is_duplicate(letter)
+        });
         if !kept {
             broken.push(format!(
                 "the record at {offset} of partition {partition} of {} is neither settled nor a dead letter",

@@ -14,6 +14,7 @@ use flashsale::{
 use super::{
     chance::Chance,
     node::{Front, Node, Running},
+    process::Process,
     world::{World, short},
 };
 
@@ -21,7 +22,7 @@ use super::{
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// One press of "buy".
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Press {
     pub(super) user: UserId,
     /// The id that the node gave it, if it came so far.
@@ -33,7 +34,12 @@ pub(super) struct Press {
     pub(super) had_order: bool,
     /// Nobody could get a unit all the time, as an operator had been told.
     pub(super) halted: bool,
+    /// The process that was asked, if one was there.
+    pub(super) process: Option<Arc<Process>>,
 }
+
+/// How long a node believes that a sale is sold out without asking the gate again.
+const MARK_VALID_FOR: u64 = 1_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -177,7 +183,7 @@ impl Shopper {
         let forgotten = {
             let seen = self.world.seen();
             !seen.gate_losses.is_empty()
-                || seen.ledger_set_back
+                || seen.times_set_back > 0
                 || !seen.past_the_gate.is_empty()
                 || seen.ended_of.contains(&self.user)
                 || seen.lost_orders_of.contains(&self.user)
@@ -188,7 +194,7 @@ impl Shopper {
             Answer::Refused(Refusal::NotStarted) => press.asked >= self.world.plan.opens,
             Answer::Refused(Refusal::Ended) => is_holder || !self.world.may_have_ended(answered),
             Answer::Refused(Refusal::Paused) => is_holder || !self.world.may_be_paused(answered),
-            Answer::Refused(Refusal::SoldOut) => is_holder,
+            Answer::Refused(Refusal::SoldOut) => is_holder && !self.may_be_unknown_there(press),
             Answer::Accepted(accepted) => press.halted && press.own == Some(accepted.attempt),
             Answer::Refused(_) | Answer::NoAccount | Answer::NotServed | Answer::Lost => false,
         };
@@ -198,6 +204,23 @@ impl Shopper {
                 self.user, press.answer, press.answered
             ));
         }
+    }
+
+    /// After units came back, a node that has not heard of it yet may take the sale for sold out, and refuse someone who got one of
+    /// them a moment ago through another node.
+    fn may_be_unknown_there(&self, press: &Press) -> bool {
+        let seen = self.world.seen();
+        let is_known = |before: &&Press| {
+            let same_process = match (&before.process, &press.process) {
+                (Some(before), Some(process)) => Arc::ptr_eq(before, process),
+                _ => false,
+            };
+            before.user == self.user
+                && matches!(before.answer, Answer::Accepted(_))
+                && before.answered <= press.asked
+                && (same_process || before.answered + MARK_VALID_FOR <= press.asked)
+        };
+        seen.units_moved && !seen.presses.iter().any(|before| is_known(&before))
     }
 
     /// Asks for the result once.
@@ -281,6 +304,7 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
     let halted = world.seen().halted;
     let had_order = world.ledger.orders(world.sale).contains_key(&user);
     let (mut own, mut answer) = (None, Answer::NotServed);
+    let process = node.as_ref().map(|running| Arc::clone(&running.process));
     if let Some(running) = node
         && let Some(Front {
             services,
@@ -336,6 +360,7 @@ async fn press(world: &World, node: Option<Arc<Running>>, identity: Identity) ->
         answer,
         had_order,
         halted: halted.is_some() && world.seen().halted == halted,
+        process,
     }
 }
 
@@ -347,6 +372,7 @@ pub(super) async fn newcomer(
     chance: Chance,
 ) -> Option<Shopper> {
     let Front { directory, .. } = at.front()?;
+    let set_back = world.seen().times_set_back;
     let name = format!("newcomer{}", world.clock().new_id().as_u128());
     let new = NewUser {
         email: format!("{name}@example.com"),
@@ -369,15 +395,15 @@ pub(super) async fn newcomer(
         return None;
     };
     world.note(|| format!("shopper {user} is registered at {}", at.process.name));
-    let (again, forgotten) = {
+    let (again, excused) = {
         let mut seen = world.seen();
-        (
-            !seen.registered.insert(user),
-            seen.forgotten.contains(&user),
-        )
+        // The limits in ARCHITECTURE.md name a registration that is under way while the ledger is set back.
+        let overtaken = seen.times_set_back != set_back;
+        let again = !seen.registered.insert(user);
+        (again, overtaken || seen.forgotten.contains(&user))
     };
     if again {
-        if !forgotten {
+        if !excused {
             world.broken(format!("the id {user} was handed out twice"));
         }
         return None;

@@ -70,7 +70,9 @@ pub(super) struct Seen {
     pub(super) resurrected: BTreeSet<AttemptId>,
     /// Attempts that were in the log, to be settled, when the gate lost what it had: they come before any new one.
     pub(super) owed: BTreeSet<AttemptId>,
-    /// Records of another hand that must end among the dead letters.
+    /// Attempts whose ids somebody gave to another shopper's attempt.
+    pub(super) copied: BTreeSet<AttemptId>,
+    /// Records of another hand that must end among the dead letters, and which attempts they are, if any.
     pub(super) poison: Vec<(Partition, Offset, Option<AttemptId>)>,
     pub(super) log_made_anew: bool,
     /// Attempts by another hand, that no gate has seen.
@@ -95,7 +97,7 @@ pub(super) struct Seen {
     pub(super) terms: Vec<(u64, SaleTerms)>,
     /// Since when nobody can get a unit, because an operator was told so.
     pub(super) halted: Option<u64>,
-    pub(super) ledger_set_back: bool,
+    pub(super) times_set_back: u32,
     /// More units may have been given out than there are, by other hands: accepted attempts may find none.
     pub(super) may_be_short: bool,
 }

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use async_trait::async_trait;
 
-use super::{super::results::StoredResult, MemoryGate};
+use super::MemoryGate;
 use crate::{
     ids::{ProductId, SaleId, UserId},
     port::{
@@ -12,7 +12,7 @@ use crate::{
         PurchaseResult, ResultAnnouncements, ResultEntry, ResultReading, Settlement,
         ShopperResults, Standing,
     },
-    rules::shopper_result::{Holders, reading},
+    rules::shopper_result::{Holders, reading, result},
 };
 
 #[async_trait]
@@ -29,21 +29,16 @@ impl ShopperResults for MemoryGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(result_of(standing));
+        let unit = sale.and_then(|sale| self.standing(sale, user));
+        if unit.is_some() {
+            return Ok(result(unit, None, Holders::Complete));
         }
         let ordered = self.ordered(user, product);
-        let Some(StoredResult { sale, result }) = self.results.read(user, product, ordered).await?
-        else {
-            return Ok(None);
-        };
-        if result == PurchaseResult::Success {
-            return Ok(Some(result));
-        }
-        // Who was refused in a sale may have got a unit of it later; and nobody knows while it is being loaded.
-        let loading = self.with(sale, |sale, _| sale.is_loading());
-        let written = (loading != Some(true)).then_some(result);
-        Ok(self.standing(sale, user).map_or(written, result_of))
+        let stored = self.results.read(user, product, ordered).await?;
+        Ok(stored.and_then(|stored| {
+            let unit = self.standing(stored.sale, user);
+            result(unit, Some(stored.result), self.holders_known(stored.sale))
+        }))
     }
 
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {
@@ -64,11 +59,7 @@ impl ResultAnnouncements for MemoryGate {
         users: &[UserId],
     ) -> Result<Vec<ResultReading>, GateError> {
         let stored = self.results.stored(sale, product, users.to_vec()).await?;
-        let holders = match self.with(sale, |sale, _| sale.is_loading()) {
-            None => Holders::Absent,
-            Some(true) => Holders::InDoubt,
-            Some(false) => Holders::Complete,
-        };
+        let holders = self.holders_known(sale);
         let of_all = users.iter().zip(stored);
         let told =
             of_all.map(|(user, stored)| reading(self.standing(sale, *user), stored, holders));
@@ -164,16 +155,14 @@ impl MemoryGate {
         ids
     }
 
+    /// What the gate knows of a sale's holders.
+    fn holders_known(&self, sale: SaleId) -> Holders {
+        self.with(sale, |sale, _| sale.holders_known())
+            .unwrap_or(Holders::Absent)
+    }
+
     /// How the unit stands that a shopper holds in a sale, if they do.
     fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
         self.with(sale, |sale, _| sale.standing(user)).flatten()
-    }
-}
-
-/// The result that a holder reads; none while it is pending.
-fn result_of(standing: Standing) -> Option<PurchaseResult> {
-    match standing {
-        Standing::Pending => None,
-        Standing::Success => Some(PurchaseResult::Success),
     }
 }

@@ -10,7 +10,7 @@ use super::super::{
 };
 use crate::{
     ids::{SaleId, UserId},
-    port::{GateError, PurchaseResult, Standing},
+    port::{GateError, Standing},
     rules::shopper_result::Holders,
 };
 
@@ -37,10 +37,6 @@ impl UnitState {
             Self::Pending => (Some(Standing::Pending), Holders::Complete),
             Self::Ordered => (Some(Standing::Success), Holders::Complete),
         }
-    }
-
-    pub(super) fn result(self) -> Option<PurchaseResult> {
-        (self == Self::Ordered).then_some(PurchaseResult::Success)
     }
 }
 

@@ -13,7 +13,10 @@ use flashsale::{
     engine::announcer::Announcer,
     ids::{AttemptId, LedgerId, ProductId, SaleId, UserId},
     port::{Offset, Outcome, Partition, PurchaseResult, ResultEntry, Settlement, Standing},
-    rules::sale::{Part, Sale},
+    rules::{
+        sale::{Part, Sale},
+        shopper_result::Holders,
+    },
 };
 
 use super::ledger::ModelLedger;
@@ -205,6 +208,17 @@ impl ModelGate {
         })?
     }
 
+    /// What this gate knows of a sale's holders.
+    fn holders_known(&self, sale: SaleId) -> Holders {
+        let sure = self.with_sure(sale, |sale, _| sale.holders_known());
+        let before = || self.with_own(sale, |kept, _| kept.sale.holders_known());
+        match sure.or_else(before) {
+            // Of a server that was restarted since: it may have forgotten some.
+            Some(Holders::Complete) if sure.is_none() => Holders::InDoubt,
+            known => known.unwrap_or(Holders::Absent),
+        }
+    }
+
     /// How a shopper's unit of a sale stands, if they hold one.
     fn standing(&self, sale: SaleId, user: UserId) -> Option<Standing> {
         self.with_own(sale, |kept, _| kept.sale.standing(user))?
@@ -267,14 +281,6 @@ impl ModelGate {
 impl State {
     fn results_of(&mut self, ledger: LedgerId) -> &mut StoredResults {
         self.results.entry(ledger).or_default()
-    }
-}
-
-/// The result that a holder reads; none while it is pending.
-fn result_of(standing: Standing) -> Option<PurchaseResult> {
-    match standing {
-        Standing::Pending => None,
-        Standing::Success => Some(PurchaseResult::Success),
     }
 }
 

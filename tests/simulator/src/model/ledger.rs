@@ -40,6 +40,8 @@ pub struct LedgerImage(Tables);
 pub enum LedgerRead {
     Sales,
     PendingMovements,
+    Outcomes,
+    Snapshot,
 }
 
 /// What happens after a read.

@@ -60,7 +60,7 @@ impl World {
         let (settled, orders) = (self.ledger.settled_ids(), self.ledger.orders(self.sale));
         let accounts = self.ledger.accounts();
         self.ledger.set_back(&backup);
-        self.seen().ledger_set_back = true;
+        self.seen().times_set_back += 1;
         self.seen().may_be_short = true;
         self.terms_changed();
         let there: BTreeSet<UserId> = self.ledger.accounts().into_iter().collect();
@@ -126,7 +126,10 @@ impl World {
     pub(in super::super) fn opened(&self) {
         let owed = std::mem::take(&mut self.seen().owed);
         for attempt in owed {
-            if self.ledger.outcome(attempt).is_none() && !self.seen().log_made_anew {
+            // One that never was in the gate may come at any time.
+            let is_past_the_gate = self.seen().past_the_gate.contains(&attempt);
+            let is_settled = self.ledger.outcome(attempt).is_some();
+            if !is_settled && !is_past_the_gate && !self.seen().log_made_anew {
                 self.broken(format!(
                     "the sale was opened before {} was settled, which was in the log",
                     short(attempt)

@@ -15,10 +15,10 @@ use flashsale::{
         SaleTermsControl, Settlement, ShopperResults, Standing, TermsOutcome, UnloadOutcome,
         WithdrawOutcome,
     },
-    rules::shopper_result::{Holders, reading},
+    rules::shopper_result::{Holders, reading, result},
 };
 
-use super::{Kept, Kind, ModelGate, forget_results, result_of};
+use super::{Kept, Kind, ModelGate, forget_results};
 
 #[async_trait]
 impl ResultAnnouncements for ModelGate {
@@ -33,13 +33,7 @@ impl ResultAnnouncements for ModelGate {
         users: &[UserId],
     ) -> Result<Vec<ResultReading>, GateError> {
         let stored = self.stored_results(sale, product, users).await?;
-        let is_loaded = self.with_sure(sale, |sale, _| !sale.is_loading()) == Some(true);
-        let is_known = self.with_own(sale, |_, _| ()).is_some();
-        let holders = match (is_loaded, is_known) {
-            (true, _) => Holders::Complete,
-            (false, true) => Holders::InDoubt,
-            (false, false) => Holders::Absent,
-        };
+        let holders = self.holders_known(sale);
         let of_all = users.iter().zip(stored);
         let told =
             of_all.map(|(user, stored)| reading(self.standing(sale, *user), stored, holders));
@@ -85,25 +79,18 @@ impl ShopperResults for ModelGate {
         product: ProductId,
         sale: Option<SaleId>,
     ) -> Result<Option<PurchaseResult>, GateError> {
-        if let Some(standing) = sale.and_then(|sale| self.standing(sale, user)) {
-            return Ok(result_of(standing));
+        let unit = sale.and_then(|sale| self.standing(sale, user));
+        if unit.is_some() {
+            return Ok(result(unit, None, Holders::Complete));
         }
-        let Some((of, result)) = self.written(user, product) else {
-            return Ok(None);
-        };
-        if result == PurchaseResult::Success {
-            return Ok(Some(result));
-        }
-        if let Some(standing) = self.standing(of, user) {
-            return Ok(result_of(standing));
-        }
-        // Who was refused may have got a unit later, and nobody knows while the sale is not in force.
-        let known = self.with_own(of, |_, _| ()).is_some();
-        let in_force = self.with_sure(of, |sale, _| {
-            let status = sale.status();
-            matches!(status, GateStatus::Open { .. }) && !status.is_contradictory()
-        }) == Some(true);
-        Ok((in_force || !known).then_some(result))
+        let written = self.written(user, product);
+        Ok(written.and_then(|(of, stored)| {
+            result(
+                self.standing(of, user),
+                Some(stored),
+                self.holders_known(of),
+            )
+        }))
     }
 
     async fn forget_results(&self, results: &[ResultEntry]) -> Result<(), GateError> {

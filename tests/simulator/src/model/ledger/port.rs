@@ -181,7 +181,7 @@ impl SaleListings for ModelLedger {
                 attempt: *attempt,
             })
             .collect();
-        Ok(Some(SaleSnapshot {
+        let snapshot = SaleSnapshot {
             switch: row.switch,
             version: row.version,
             window: row.window,
@@ -189,7 +189,10 @@ impl SaleListings for ModelLedger {
             remaining: row.remaining_stock,
             holders,
             movements: tables.pending_movements(&[sale]),
-        }))
+        };
+        drop(tables);
+        self.was_read(LedgerRead::Snapshot);
+        Ok(Some(snapshot))
     }
 }
 
@@ -232,7 +235,10 @@ impl Settling for ModelLedger {
     ) -> Result<BTreeMap<AttemptId, Outcome>, LedgerError> {
         let tables = self.tables();
         let outcome = |id: &AttemptId| Some((*id, tables.outcome(*id)?.outcome));
-        Ok(attempts.iter().filter_map(outcome).collect())
+        let outcomes = attempts.iter().filter_map(outcome).collect();
+        drop(tables);
+        self.was_read(LedgerRead::Outcomes);
+        Ok(outcomes)
     }
 }
 
