@@ -24,6 +24,10 @@ const ONCE_BROKEN: &[u64] = &[
     17091,
     // A node that the gate did not answer refused the buyer of a unit that had come back, by its old mark.
     23004,
+    // An order that had ended stood again in a ledger that was set back, and the gate gave its unit to another.
+    37831,
+    // A control loop whose worker had lost the partition opened a sale by the barrier of an earlier loss.
+    117_828,
 ];
 
 fn threads() -> usize {

@@ -134,9 +134,8 @@ pub(super) fn result_of(settlement: &Settlement) -> Option<ResultEntry> {
 fn decision(settlement: &Settlement, traced: Option<&TracedAttempt>) -> Value {
     let (letter, by) = match settlement.outcome {
         Outcome::Ordered => (b'O', None),
-        Outcome::SoldOut | Outcome::Released | Outcome::NoAccount | Outcome::Rejected => {
-            (b'F', None)
-        }
+        Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected => (b'F', None),
+        Outcome::Released => (b'R', None),
         Outcome::AlreadyOrdered { by } => (b'A', Some(by)),
     };
     let mut text = Vec::with_capacity(33);

@@ -1,9 +1,9 @@
 //! Loads a sale into the gate: a new sale, or one that the gate has lost. The sale stays closed until every attempt that is in
 //! the log now is settled: only then is the ledger's number of remaining units right.
 
-use std::time::Instant;
-
 use metrics::{counter, histogram};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{WorkerSettings, barrier::Barrier};
 use crate::{
@@ -19,19 +19,29 @@ const LOAD_LEASE: std::time::Duration = std::time::Duration::from_secs(10);
 /// The progress of loading one sale.
 #[derive(Default)]
 pub(super) struct Rebuild {
-    barrier: Option<Barrier>,
+    waiting: Option<Waiting>,
+}
+
+/// A sale that is loaded once the log is settled up to a barrier.
+struct Waiting {
+    barrier: Barrier,
+    /// When it was last certain that the gate does not have the sale.
+    looked: Instant,
 }
 
 impl Rebuild {
-    /// Takes the next step.
+    /// Takes the next step for a sale that the gate did not have when it was asked at `looked`, unless `stop` is cancelled.
     pub(super) async fn step(
         &mut self,
         engines: &Ports,
         settings: &WorkerSettings,
         listing: &SaleListing,
+        looked: Instant,
+        stop: &CancellationToken,
     ) -> Result<(), PortError> {
-        let mut barrier = if let Some(barrier) = self.barrier.take() {
-            barrier
+        let before = self.waiting.take();
+        let (mut barrier, since) = if let Some(Waiting { barrier, looked }) = before {
+            (barrier, looked)
         } else {
             // Pending attempts that were missing from the gate's list of pending attempts are listed again: the relay has to
             // complete them before the sale is loaded.
@@ -40,12 +50,18 @@ impl Rebuild {
             }
             let barrier = Barrier::now(engines).await?;
             tracing::info!(sale = %listing.id, "the gate does not have the sale: loading it once the log is settled");
-            barrier
+            (barrier, looked)
         };
-        if barrier.is_passed(engines, &settings.group).await? {
+        let is_passed = barrier.is_passed(engines, &settings.group).await?;
+        // Another worker may have taken over, and the gate may have had the sale and lost it again: attempts of then are behind
+        // the barrier.
+        if stop.is_cancelled() || since.elapsed() > settings.lease {
+            return Ok(());
+        }
+        if is_passed {
             load(engines, settings, listing).await
         } else {
-            self.barrier = Some(barrier);
+            self.waiting = Some(Waiting { barrier, looked });
             Ok(())
         }
     }

@@ -45,6 +45,7 @@ pub struct SaleController {
     sales: HashMap<SaleId, SaleTasks>,
     /// When withdrawals of sales that are no longer listed were last searched for.
     looked_for_unlisted: Option<Instant>,
+    stop: CancellationToken,
 }
 
 /// Changes of a sale by operators that the gate may not have yet, apart from its terms.
@@ -73,11 +74,13 @@ impl SaleController {
             settings,
             sales: HashMap::new(),
             looked_for_unlisted: None,
+            stop: CancellationToken::new(),
         }
     }
 
     /// Runs one round after the other until `stop` is cancelled.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        self.stop = stop.clone();
         let mut failing = false;
         let durations = CallDurations::of_reconciling();
         while !stop.is_cancelled() {
@@ -182,6 +185,7 @@ impl SaleController {
         let (engines, settings, sale) = (&self.engines, &self.settings, listing.id);
         let forgotten = listing.window.end + settings.keep <= engines.clock.now();
         let tasks = self.sales.entry(sale).or_default();
+        let looked = Instant::now();
         let status = engines.gate.status(sale).await?;
         show(sale, &status);
         let suspicious = matches!(status, GateStatus::Closed { .. }) || status.is_contradictory();
@@ -221,7 +225,10 @@ impl SaleController {
             }
             GateStatus::Closed { .. } | GateStatus::Unknown => {
                 tasks.relay = Relay::default();
-                tasks.rebuild.step(engines, settings, listing).await?;
+                let (rebuild, stop) = (&mut tasks.rebuild, &self.stop);
+                rebuild
+                    .step(engines, settings, listing, looked, stop)
+                    .await?;
                 Ok(true)
             }
         }

@@ -1,7 +1,7 @@
 //! Outcomes of settled attempts as they reach the gate, in any order and any number of times.
 
 use super::{Phase, Sale, State};
-use crate::port::{Outcome, Settlement};
+use crate::port::{CloseReason, Outcome, Settlement};
 
 /// What a map may keep of memory that it does not need.
 const SPARE: usize = 4_096;
@@ -60,6 +60,12 @@ impl Sale {
                 if held.state.is_pending() && held.attempt == attempt =>
             {
                 self.settle(user, by);
+            }
+            // The ledger has decided anew, and otherwise: it was set back, and its other orders may differ, too.
+            (Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected, Some(held))
+                if held.attempt == attempt && self.is_open() =>
+            {
+                self.close(Some(CloseReason::Requested));
             }
             // Counted already, or of an attempt that holds nothing.
             (

@@ -222,6 +222,7 @@ macro_rules! suite {
                 a_failure_of_another_attempt_changes_nothing,
                 an_attempt_beside_an_order_passes_its_unit_on,
                 an_order_stands_whatever_is_recorded_later,
+                a_sale_is_closed_when_the_ledger_takes_an_order_back,
                 settlements_of_one_shopper_in_one_call_add_up,
                 returns_tell_when_a_refused_shopper_may_hope_again,
             ]);

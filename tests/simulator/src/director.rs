@@ -276,6 +276,10 @@ fn write(world: &World, poison: Poison) {
     if attempt.is_none() && !dead {
         return;
     }
+    if poison != Poison::Duplicate {
+        let id = attempt.map(|attempt| attempt.id);
+        world.seen().by_hand.extend(id);
+    }
     let partition = attempt.map_or(Partition(0), |attempt| world.log.partition_of(attempt.user));
     let text = attempt.map_or_else(
         || "no attempt".to_owned(),

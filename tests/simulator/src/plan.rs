@@ -153,7 +153,7 @@ pub(super) enum Blow {
 }
 
 /// A record that somebody else writes into the log.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Poison {
     Undecodable,
     UnknownUser,

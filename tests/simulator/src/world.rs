@@ -72,6 +72,8 @@ pub(super) struct Seen {
     pub(super) owed: BTreeSet<AttemptId>,
     /// Attempts whose ids somebody gave to another shopper's attempt.
     pub(super) copied: BTreeSet<AttemptId>,
+    /// Every attempt of a record by another hand.
+    pub(super) by_hand: BTreeSet<AttemptId>,
     /// Records of another hand that must end among the dead letters, and which attempts they are, if any.
     pub(super) poison: Vec<(Partition, Offset, Option<AttemptId>)>,
     pub(super) log_made_anew: bool,
@@ -89,6 +91,9 @@ pub(super) struct Seen {
     pub(super) without_account: BTreeSet<UserId>,
     /// Shoppers whose orders were lost when the ledger was set back.
     pub(super) lost_orders_of: BTreeSet<UserId>,
+    /// Attempts that got no order, and whose outcome was lost when the ledger was set back: settled anew, with the units and accounts
+    /// of then, they may get one.
+    pub(super) refusals_lost: BTreeSet<AttemptId>,
     /// Ids of accounts of which a shopper was told.
     pub(super) registered: BTreeSet<UserId>,
     /// Those among them that gate and ledger have both lost: they may be handed out again.

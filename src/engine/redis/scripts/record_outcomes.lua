@@ -1,8 +1,8 @@
 -- Records the ledger's decisions about attempts of one sale.
 -- KEYS: stock, holders, pending, meta, ended. ARGV: the ledger's id; PUBLISH or SPUBLISH and the channel on which the shoppers
 -- whose results changed are announced, as in 12:S 34:? (S: the order stands; ?: read it); then pairs of user id and decision. A
--- decision is a letter (O ordered; A already ordered by another attempt; F failed: sold out, no account, rejected, or the order
--- has ended), the attempt id (16 bytes), for A the id of the attempt that ordered, and for O what is announced behind the S: the
+-- decision is a letter (O ordered; A already ordered by another attempt; F failed: sold out, no account, or rejected; R released:
+-- the order has ended), the attempt id (16 bytes), for A the id of the attempt that ordered, and for O what is announced behind the S: the
 -- trace of the attempt, if it has one.
 -- Returns the users whose order, as given here, has ended: a SUCCESS that was written for it must be deleted.
 --
@@ -15,7 +15,9 @@
 --   was pending, it is settled as A later, finds state s, and changes nothing.
 -- * O for an unknown shopper (the gate was emptied or loaded meanwhile): stock falls by one and the order is counted.
 -- * O for a shopper in s or l: the order is counted already, since the ledger holds one order a shopper. Nothing changes.
--- * F for a pending attempt: its unit moves from pending to stock. Any other F changes nothing.
+-- * F or R for a pending attempt: its unit moves from pending to stock.
+-- * F for an attempt in s or l of an open sale: the ledger was set back, and has decided anew and otherwise. Its other orders may
+--   differ, too: the sale is closed, and is loaded anew. Any other F or R changes nothing.
 -- * A of a pending attempt: pending falls by one and the other attempt's order, not counted until now, is.
 -- * withdraw moves units from stock to withdrawn. The ledger lowers R by what was withdrawn for a movement: the two sides
 --   differ by it until set_terms clears the movement, which takes the difference of the totals off stock and adds the
@@ -23,7 +25,7 @@
 -- * The ledger ends an order: R rises by one, and the order leaves. end_orders takes its holder out and stock rises by one,
 --   or finds none; until then the two sides differ by the orders that ended and are not applied.
 -- * O or A of an order that end_orders took out: the worker that settled it was paused in between. The order takes no unit:
---   an O of an unknown or another attempt changes nothing, everything else counts as F.
+--   an O of an unknown or another attempt changes nothing, everything else counts as R.
 -- Every rule asks for a state that it then leaves, so a repetition changes nothing.
 --
 -- Loading. begin_load drops everything, then the snapshot (R', and the orders in it) is taken, then the sale opens with
@@ -35,7 +37,7 @@
 -- * after open, and it is in the snapshot: it is s, nothing happens;
 -- * after open, and it is not in the snapshot: its shopper is unknown or pending, the rules for an open sale apply.
 -- So right after open, stock + withdrawn = R' - late = R + (orders not counted), and pending = 0. No attempt is pending while a sale
--- is loading, so F and A find nothing then.
+-- is loading, so F, R and A find nothing then.
 --
 -- A closed sale (after a restart of the server) still has its stock and its pending attempts, which are treated as in an open
 -- sale. Its unknown shoppers become l. `late` is not used then: only begin_load ends this state, and it sets `late` to 0.
@@ -82,7 +84,7 @@ for first = 1, #users, CHUNK do
 end
 
 local changed, settled, traces = {}, {}, {}
-local units, returns, late, added, ended = 0, 0, 0, false, {}
+local units, returns, late, added, contradicted, ended = 0, 0, 0, false, false, {}
 for n = 1, #users do
   local user = users[n]
   local decision = ARGV[FIRST + 2 * n - 1]
@@ -90,9 +92,9 @@ for n = 1, #users do
   local holder = holders[user]
   local state = holder and sub(holder, 1, 1)
   local pending = state == 'p' or state == 'c'
-  if any_ended and kind ~= 'F'
+  if any_ended and (kind == 'O' or kind == 'A')
     and call('SISMEMBER', KEYS[5], kind == 'O' and attempt or sub(decision, 18, 33)) == 1 then
-    kind = 'F'
+    kind = 'R'
     ended[#ended + 1] = user
   end
   if kind == 'O' then
@@ -116,13 +118,15 @@ for n = 1, #users do
     end
   elseif pending and sub(holder, 2) == attempt then
     changed[user], settled[user] = true, true
-    if kind == 'F' then
+    if kind ~= 'A' then
       holders[user] = false
       units = units + 1
       returns = returns + 1
     else
       holders[user] = 's' .. sub(decision, 18, 33)
     end
+  elseif kind == 'F' and open and holder and sub(holder, 2) == attempt then
+    contradicted = true
   end
 end
 
@@ -155,6 +159,9 @@ if returns > 0 then
 end
 if late > 0 then
   call('HINCRBY', KEYS[4], 'late', late)
+end
+if contradicted then
+  call('HSET', KEYS[4], 'state', 'closed', 'unlisted', '0')
 end
 if is_heard then
   local news = {}

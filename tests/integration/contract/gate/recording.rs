@@ -1,10 +1,12 @@
 //! What the ledger decided is recorded: every rule twice, with the balance checked after each.
 
-use flashsale::port::{ClaimOutcome, Holder, Outcome, ReleaseOutcome, ReserveOutcome, Standing};
+use flashsale::port::{
+    ClaimOutcome, GateStatus, Holder, Outcome, ReleaseOutcome, ReserveOutcome, Standing,
+};
 
 use super::{
     Engine,
-    scene::{Scene, again, new_shopper},
+    scene::{Scene, again, new_shopper, open_window},
 };
 
 fn ordered(holder: Holder) -> ReserveOutcome {
@@ -161,20 +163,38 @@ pub async fn an_order_stands_whatever_is_recorded_later(engine: impl Engine) {
     let holder = scene.reserved().await;
     scene.remaining -= 1;
     scene.record_twice(holder, Outcome::Ordered).await;
-    for late in [holder, again(holder)] {
-        for outcome in [
-            Outcome::SoldOut,
-            Outcome::Rejected,
-            Outcome::AlreadyOrdered { by: holder.attempt },
-            Outcome::Ordered,
-        ] {
-            scene.record_twice(late, outcome).await;
-            assert_eq!(
-                scene.reserve(again(holder)).await,
-                ordered(holder),
-                "{outcome:?}"
-            );
-        }
+    let by = holder.attempt;
+    for (late, outcome) in [
+        (holder, Outcome::AlreadyOrdered { by }),
+        (holder, Outcome::Ordered),
+        (holder, Outcome::Released),
+        (again(holder), Outcome::AlreadyOrdered { by }),
+        (again(holder), Outcome::Ordered),
+        (again(holder), Outcome::Released),
+        (again(holder), Outcome::SoldOut),
+        (again(holder), Outcome::NoAccount),
+        (again(holder), Outcome::Rejected),
+    ] {
+        scene.record_twice(late, outcome).await;
+        let answer = scene.reserve(again(holder)).await;
+        assert_eq!(answer, ordered(holder), "{outcome:?}");
+    }
+}
+
+pub async fn a_sale_is_closed_when_the_ledger_takes_an_order_back(engine: impl Engine) {
+    let mut scene = Scene::open(engine, 4).await;
+    for outcome in [Outcome::SoldOut, Outcome::NoAccount, Outcome::Rejected] {
+        let (holder, pending) = (scene.reserved().await, scene.reserved().await);
+        scene.record(holder, Outcome::Ordered).await;
+        scene.record(holder, outcome).await;
+        let status = scene.gate.status(scene.sale).await.unwrap();
+        assert_eq!(status, GateStatus::Closed { pending: 1 }, "{outcome:?}");
+        let asked = scene.reserve(new_shopper()).await;
+        assert_eq!(asked, ReserveOutcome::Closed, "{outcome:?}");
+        // Told once more, it does not close the sale that was loaded anew.
+        scene.record(pending, Outcome::SoldOut).await;
+        scene.load(4, open_window(), &[]).await;
+        scene.record_twice(holder, outcome).await;
     }
 }
 

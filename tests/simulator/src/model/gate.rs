@@ -174,6 +174,14 @@ impl ModelGate {
         pending.iter().map(|held_unit| held_unit.attempt).collect()
     }
 
+    /// Every attempt that holds a unit of a sale.
+    #[must_use]
+    pub fn held_attempts(&self, sale: SaleId) -> BTreeSet<AttemptId> {
+        let held_units = self.with_own(sale, |kept, _| kept.sale.held_units());
+        let held_units = held_units.unwrap_or_default();
+        held_units.iter().map(|unit| unit.attempt).collect()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

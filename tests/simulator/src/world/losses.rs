@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use flashsale::{
     ids::{AttemptId, LedgerId, UserId},
-    port::{LogEnds, LogEntry, LogRecord, Offset, Partition},
+    port::{LogEnds, LogEntry, LogRecord, Offset, Outcome, Partition},
 };
 use uuid::Uuid;
 
@@ -58,6 +58,14 @@ impl World {
             return;
         };
         let (settled, orders) = (self.ledger.settled_ids(), self.ledger.orders(self.sale));
+        let is_refused = |id: &AttemptId| {
+            let outcome = self.ledger.outcome(*id);
+            matches!(
+                outcome,
+                Some(Outcome::SoldOut | Outcome::NoAccount | Outcome::Rejected)
+            )
+        };
+        let refused: Vec<_> = settled.iter().copied().filter(is_refused).collect();
         let accounts = self.ledger.accounts();
         self.ledger.set_back(&backup);
         self.seen().times_set_back += 1;
@@ -72,6 +80,9 @@ impl World {
             .filter(|id| self.ledger.outcome(**id).is_none());
         seen.erased
             .extend(lost.filter(|id| !pending.contains(id) && !logged.contains(id)));
+        let is_lost = |id: &AttemptId| self.ledger.outcome(*id).is_none();
+        seen.refusals_lost
+            .extend(refused.into_iter().filter(is_lost));
         let lost_orders = orders.keys().filter(|user| !kept.contains_key(user));
         seen.lost_orders_of.extend(lost_orders);
         let lost_accounts = accounts.into_iter().filter(|id| !there.contains(id));
@@ -125,11 +136,13 @@ impl World {
     /// given away twice.
     pub(in super::super) fn opened(&self) {
         let owed = std::mem::take(&mut self.seen().owed);
+        let held = self.gate().held_attempts(self.sale);
         for attempt in owed {
-            // One that never was in the gate may come at any time.
-            let is_past_the_gate = self.seen().past_the_gate.contains(&attempt);
+            // One that never was in the gate may come at any time. A holder has the unit already: the ledger was set back after
+            // the sale's snapshot.
+            let is_excused = self.seen().by_hand.contains(&attempt) || held.contains(&attempt);
             let is_settled = self.ledger.outcome(attempt).is_some();
-            if !is_settled && !is_past_the_gate && !self.seen().log_made_anew {
+            if !is_settled && !is_excused && !self.seen().log_made_anew {
                 self.broken(format!(
                     "the sale was opened before {} was settled, which was in the log",
                     short(attempt)
