@@ -10,14 +10,16 @@
 //! - [`rules`]: pure decisions that several engines share: settlement, and a sale's stock in memory
 //! - [`http`]: what all routes share: the server, the format of answers and errors
 //! - [`api`]: the HTTP contract above the domain: table of routes, handlers, mapping of errors, OpenAPI document
+//! - [`push`]: what listeners are told without asking
 //! - [`limit`]: rate limits with a bounded memory, for the domain
 //! - [`outgoing`]: the client for HTTP requests that the service sends, with its policy of addresses
 //! - [`security`]: the security log: which client did what, and from which address
 //! - [`commands`]: the command line, which chooses the engines
 //! - [`stress`]: puts load on a running system over HTTP, and checks the answers that shoppers got
 //! - [`config`], [`lifecycle`], [`telemetry`]: settings, how a process runs and ends, logs and metrics
+//! - [`terminal`], `unicode`: text on terminals, Unicode's tables
 //!
-//! `docs/ARCHITECTURE.md` has the complete map and follows one purchase through it.
+//! `docs/ARCHITECTURE.md` has the complete map and follows one purchase and one record through it.
 
 pub mod account_key;
 pub mod api;

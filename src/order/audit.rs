@@ -11,7 +11,7 @@
 //! - `available + holders + withdrawn = initial` in an open gate, read in one step: reserving and giving back move a unit
 //!   between the first two, recording an order keeps its holder, or takes a unit for a holder who was not known, units on
 //!   their way out of the sale move from the first to the last, and a sale is opened so.
-//!   Together with the next two this is the balance of `docs/ARCHITECTURE.md`, `available + pending + withdrawn = remaining +
+//!   Together with the next two this is the balance of `docs/REFERENCE.md`, `available + pending + withdrawn = remaining +
 //!   orders not yet counted`, and unlike that it needs only one server to be read.
 //! - A holder who is ordered in the gate has an order *after*: the gate is told after the commit. An order that an operator
 //!   ends stays in the gate until the workers have taken it out, within two seconds.

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod alerts;
+mod documents;
 mod imports;
 mod logging;
 mod metrics;

@@ -260,7 +260,7 @@ impl Fault {
     }
 
     /// Which server loses something that was in it, if one does. An accepted attempt survives each of these, and not always two
-    /// of them one shortly after the other (ARCHITECTURE.md, "Limits").
+    /// of them one shortly after the other (docs/LIMITS.md).
     pub fn loses_data_of(self) -> Option<Part> {
         match self {
             Self::LogCut => Some(Part::Kafka),

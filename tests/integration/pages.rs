@@ -10,15 +10,12 @@ use std::{
 use flashsale::port::Role;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
 
 use crate::support::{
     api::Api,
     system::{OneProcess, Servers, System},
 };
 
-/// One browser at a time: scenarios measure milliseconds.
-static BROWSER: Mutex<()> = Mutex::const_new(());
 /// Of all scenarios of a page on one system, in seconds.
 const LONGEST_RUN: &str = "900";
 
@@ -48,35 +45,23 @@ fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// One folder after the other, since scenarios measure milliseconds. One test, so that it takes one thread of the test runner.
 #[tokio::test]
-async fn shoppers_buy_in_one_process() {
-    run_scenarios(&OneProcess::start().await, "shop").await;
+async fn the_scenarios_of_the_pages_pass() {
+    let runs = [
+        run_scenarios(&OneProcess::start().await, "shop").await,
+        run_scenarios(&OneProcess::start().await, "console").await,
+        run_scenarios(&Servers::start().await, "shop").await,
+        run_scenarios(&Servers::start().await, "console").await,
+        // With fixed answers of the API: the same on any system.
+        run_scenarios(&OneProcess::start().await, "states").await,
+    ];
+    let failed: Vec<_> = runs.into_iter().filter_map(Result::err).collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
 }
 
-#[tokio::test]
-async fn shoppers_buy_on_servers() {
-    run_scenarios(&Servers::start().await, "shop").await;
-}
-
-#[tokio::test]
-async fn operators_run_sales_in_one_process() {
-    run_scenarios(&OneProcess::start().await, "console").await;
-}
-
-#[tokio::test]
-async fn operators_run_sales_on_servers() {
-    run_scenarios(&Servers::start().await, "console").await;
-}
-
-/// With fixed answers of the API: the same on any system.
-#[tokio::test]
-async fn every_state_of_the_pages_is_accessible() {
-    run_scenarios(&OneProcess::start().await, "states").await;
-}
-
-/// Runs the scenarios of a folder of `tests/pages/` against a system.
-async fn run_scenarios<S: System>(system: &S, folder: &'static str) {
-    let _one = BROWSER.lock().await;
+/// Runs the scenarios of a folder of `tests/pages/` against a system. What it printed, if one fails.
+async fn run_scenarios<S: System>(system: &S, folder: &'static str) -> Result<(), String> {
     let api = system.serve_as(&SETTINGS).await;
     let _worker = system.worker().await;
     let operator = system.shoppers(1).await.remove(0).with_role(Role::Operator);
@@ -99,8 +84,8 @@ async fn run_scenarios<S: System>(system: &S, folder: &'static str) {
     });
     let run = run.await.unwrap();
     let told = [run.stdout, run.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    assert!(run.status.success(), "{told}");
+    let told = format!("{folder}: {}", String::from_utf8_lossy(&told));
+    run.status.success().then_some(()).ok_or(told)
 }
 
 /// The accounts of [`STAFF`], with their password, as JSON for the scenarios.

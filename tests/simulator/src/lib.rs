@@ -48,7 +48,7 @@ pub struct HistoryTotals {
     pub presses: u64,
     pub accepted: u64,
     pub orders: u64,
-    /// Accepted attempts whose every trace was destroyed by two failures at once (`docs/ARCHITECTURE.md`, Limits).
+    /// Accepted attempts whose every trace was destroyed by two failures at once (`docs/LIMITS.md`).
     pub excused: u64,
     pub virtual_ms: u64,
 }

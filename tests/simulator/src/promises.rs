@@ -270,7 +270,7 @@ fn refused_attempts_came_to_nothing(world: &World, seen: &Seen, broken: &mut Vec
 /// Unknown is not failed: FAILED is the last word about everything that was accepted before.
 fn who_was_told_failed_got_no_order(world: &World, seen: &Seen, broken: &mut Vec<String>) {
     // Records by another hand make more attempts than units. If the ledger has lost which of them got one, they are settled anew,
-    // and partitions in another order: the limits in ARCHITECTURE.md name it.
+    // and partitions in another order: docs/LIMITS.md names it.
     if !seen.past_the_gate.is_empty() && !seen.lost_orders_of.is_empty() {
         return;
     }
@@ -280,7 +280,7 @@ fn who_was_told_failed_got_no_order(world: &World, seen: &Seen, broken: &mut Vec
             continue;
         }
         for id in &poll.accepted {
-            // The limits in ARCHITECTURE.md name a ledger that has lost why they failed.
+            // docs/LIMITS.md names a ledger that has lost why they failed.
             let is_excused = seen.refusals_lost.contains(id);
             let has_order = matches!(
                 world.ledger.outcome(*id),

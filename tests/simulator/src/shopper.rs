@@ -397,7 +397,7 @@ pub(super) async fn newcomer(
     world.note(|| format!("shopper {user} is registered at {}", at.process.name));
     let (again, excused) = {
         let mut seen = world.seen();
-        // The limits in ARCHITECTURE.md name a registration that is under way while the ledger is set back.
+        // docs/LIMITS.md names a registration that is under way while the ledger is set back.
         let overtaken = seen.times_set_back != set_back;
         let again = !seen.registered.insert(user);
         (again, overtaken || seen.forgotten.contains(&user))
