@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 SERVICES := scripts/services.sh
 
-.PHONY: help run test events test-tls test-pgbouncer faults rolling soak actions mutations mutants bench ci format lint openapi configuration metrics-doc contract client-types api-changes docs packaging observability alerts pages screenshots image-check services services-down
+.PHONY: help run test events test-tls test-pgbouncer faults rolling soak histories actions mutations mutants bench ci format lint openapi configuration metrics-doc contract client-types api-changes docs packaging observability alerts pages screenshots image-check services services-down
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ rolling: ## RESTARTS (10) rolling restarts of two nodes behind HAProxy and nginx
 soak: ## faults at random, sale after sale, for MINUTES (10), on TOPOLOGY: single, or clusters (three brokers, a Redis Cluster)
 	@$(SERVICES) up
 	@eval "$$($(SERVICES) env)" && cargo test --test faults -- --soak $(or $(MINUTES),10) --topology $(or $(TOPOLOGY),single)
+
+histories: ## HISTORIES (200000) simulated histories from SEED (a random one): many more than `make test` plays (some minutes)
+	@cargo run --quiet -p flashsale-simulator -- --histories $(or $(HISTORIES),200000) $(if $(SEED),--seed $(SEED))
 
 actions: ## KILLS (100) actions of an operator, with an API node, a worker or Redis killed during each
 	@$(SERVICES) up

@@ -1,57 +1,22 @@
-//! What listeners cost, and how soon they are told: 10,000 streams of results at one embedded node, each of another account, and a
-//! sale in which 1,000 of them a second buy. Then how fast others buy beside the listeners, and without them.
+//! Listeners of results at one embedded node (`support/listeners.rs`); on servers: `cargo bench --bench speed -- listeners`.
 //!
 //! `cargo bench --bench listeners -- [listeners] [orders a second] [seconds]`. It needs two files for each listener
-//! (`ulimit -n`), one in each process. Fails above 20 KiB a listener, above 300 ms at the 99th percentile, below 90 % of the rate
-//! without listeners, or when a limit does not hold.
+//! (`ulimit -n`), one in each process.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)] // nobody but its reader is served
 #![allow(clippy::cast_precision_loss, clippy::print_stdout)]
 #![allow(clippy::disallowed_methods)] // it has no lifecycle
 
+#[path = "support/listeners.rs"]
+mod listeners;
 #[path = "support/system.rs"]
 mod system;
 
-use std::{
-    net::{Ipv4Addr, SocketAddr},
-    process::ExitCode,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::process::ExitCode;
 
-use system::{Client, Server, attempt, prepare, token, wait_until_open};
+use listeners::{Node, accounts, measure};
+use system::{Server, prepare, wait_until_open};
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
-    task::JoinHandle,
-    time::{sleep, sleep_until},
-};
-
-const KIB_WANTED: f64 = 20.0;
-const P99_WANTED: Duration = Duration::from_millis(300);
-const RATE_WANTED: f64 = 0.9;
-/// Presses of each measurement of the rate, by shoppers who do not listen.
-const PRESSES: usize = 30_000;
-/// Measurements of the rate: one to warm up, beside the listeners, and without them, twice each.
-const ROUNDS: usize = 5;
-/// Listeners of one address, as many as a node lets in.
-const OF_ADDRESS: usize = 200;
-/// Addresses of one /24, which has twice the limit of an address.
-const OF_BLOCK: usize = 2;
-
-/// Connections of buyers.
-const CONNECTIONS: usize = 64;
-
-/// When each listener was answered, and when it was told.
-struct Times {
-    answered: Vec<OnceLock<Instant>>,
-    told: Vec<OnceLock<Instant>>,
-    ready: AtomicUsize,
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -63,212 +28,17 @@ async fn main() -> ExitCode {
     let (listeners, rate, secs) = (number(0, 10_000), number(1, 1_000), number(2, 8));
     let directory = TempDir::with_prefix_in("flashsale-bench", "target").unwrap();
     let data = directory.path().join("data");
-    let others = listeners + 10;
-    prepare(&data, others + ROUNDS * PRESSES);
+    prepare(&data, accounts(listeners));
     let server = Server::start(&data);
     wait_until_open(&server);
-    let address: SocketAddr = server.url()["http://".len()..].parse().unwrap();
-    // Not measured: what the first requests allocate.
-    assert_eq!(
-        Client::connect(&server).send(&attempt(&token(listeners + 1))),
-        200
-    );
-    let before = server.memory_mb();
-
-    let times = Arc::new(Times {
-        answered: (0..listeners).map(|_| OnceLock::new()).collect(),
-        told: (0..listeners).map(|_| OnceLock::new()).collect(),
-        ready: AtomicUsize::new(0),
-    });
-    let begun = Instant::now();
-    let mut streams = Vec::with_capacity(listeners);
-    for index in 0..listeners {
-        let stream = listen(address, index, &token(index + 1)).await;
-        streams.push(tokio::spawn(follow(stream, index, Arc::clone(&times))));
-    }
-    while times.ready.load(Ordering::Relaxed) < listeners {
-        sleep(Duration::from_millis(20)).await;
-    }
-    println!(
-        "{listeners} listeners were told their results within {:.1} s",
-        begun.elapsed().as_secs_f64()
-    );
-    let kib = (server.memory_mb() - before) * 1e3 / listeners as f64;
-    println!("memory: {kib:.1} KiB a listener (wanted: {KIB_WANTED} at most)");
-
-    // Where the limit is the default one.
-    let mut refused = true;
-    if listeners == 10_000 {
-        let mut stream = listen(address, listeners, &token(listeners + 2)).await;
-        let mut head = vec![0; 512];
-        let length = stream.read(&mut head).await.unwrap();
-        let head = String::from_utf8_lossy(&head[..length]).to_lowercase();
-        refused = head.starts_with("http/1.1 503") && head.contains("retry-after");
-        println!(
-            "one more listener: {}",
-            head.lines().next().unwrap_or_default()
-        );
-    }
-    let buyer = Client::connect(&server).send(&attempt(&token(listeners + 3)));
-    println!("a buyer meanwhile: {buyer}");
-
-    let cpu = server.cpu_secs();
-    let orders = listeners.min(rate * secs);
-    buy(address, rate, orders, &times).await;
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let told = || {
-        times
-            .told
-            .iter()
-            .filter(|told| told.get().is_some())
-            .count()
+    let node = Node {
+        address: server.url()["http://".len()..].parse().unwrap(),
+        pid: server.pid(),
+        sale: 1,
     };
-    while told() < orders && Instant::now() < deadline {
-        sleep(Duration::from_millis(20)).await;
-    }
-    let mut latencies: Vec<_> = times
-        .told
-        .iter()
-        .zip(&times.answered)
-        .filter_map(|(told, answered)| {
-            Some(told.get()?.saturating_duration_since(*answered.get()?))
-        })
-        .collect();
-    latencies.sort_unstable();
-    let percentile = |share: usize| latencies[(latencies.len() - 1) * share / 100];
-    let p99 = percentile(99);
-    println!(
-        "{} of {orders} results at {rate} a second, from the answer to a press to the event: p50 {:?}, p99 {p99:?}, most {:?} (wanted: p99 of {P99_WANTED:?}); {:.2} s of CPU",
-        latencies.len(),
-        percentile(50),
-        percentile(100),
-        server.cpu_secs() - cpu,
-    );
-    let all_told = latencies.len() == orders;
-    let ratio = rate_beside_listeners(address, others, streams).await;
-    let fast = p99 <= P99_WANTED && ratio >= RATE_WANTED;
-    if kib <= KIB_WANTED && fast && refused && buyer == 200 && all_told {
+    if measure(node, listeners, rate, secs).await {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
-    }
-}
-
-/// How fast shoppers from this number on buy beside the listeners, as a share of the rate after these are gone.
-async fn rate_beside_listeners(
-    server: SocketAddr,
-    others: usize,
-    streams: Vec<JoinHandle<()>>,
-) -> f64 {
-    let rate = async |round: usize| press(server, others + round * PRESSES).await;
-    rate(0).await;
-    let beside = [rate(1).await, rate(2).await];
-    for stream in streams {
-        stream.abort();
-    }
-    sleep(Duration::from_secs(2)).await;
-    let without = [rate(3).await, rate(4).await];
-    let ratio = (beside[0] + beside[1]) / (without[0] + without[1]);
-    println!(
-        "attempts at full speed: {:.0} and {:.0}/s beside the listeners, {:.0} and {:.0}/s without: {:.0} % (wanted: {:.0} % at least)",
-        beside[0],
-        beside[1],
-        without[0],
-        without[1],
-        ratio * 100.0,
-        RATE_WANTED * 100.0,
-    );
-    ratio
-}
-
-/// [`PRESSES`] of new shoppers, as fast as they are answered. How many a second.
-async fn press(server: SocketAddr, first: usize) -> f64 {
-    let tokens: Arc<Vec<_>> = Arc::new(
-        (first..first + PRESSES)
-            .map(|user| attempt(&token(user)))
-            .collect(),
-    );
-    let begun = Instant::now();
-    let lanes = (0..CONNECTIONS).map(|lane| {
-        let tokens = Arc::clone(&tokens);
-        tokio::spawn(async move {
-            let mut stream = TcpStream::connect(server).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let mut buffer = [0; 2048];
-            for request in tokens.iter().skip(lane).step_by(CONNECTIONS) {
-                stream.write_all(request).await.unwrap();
-                let length = stream.read(&mut buffer).await.unwrap();
-                assert!(buffer[..length].starts_with(b"HTTP/1.1 200"));
-            }
-        })
-    });
-    for lane in lanes.collect::<Vec<_>>() {
-        lane.await.unwrap();
-    }
-    PRESSES as f64 / begun.elapsed().as_secs_f64()
-}
-
-/// Opens a stream from an address that still has room.
-async fn listen(server: SocketAddr, index: usize, token: &str) -> TcpStream {
-    let address = index / OF_ADDRESS;
-    let (block, host) = (address / OF_BLOCK, address % OF_BLOCK);
-    let [high, low] = u16::try_from(block).unwrap().to_be_bytes();
-    let from = Ipv4Addr::new(127, 1 + high, low, 1 + u8::try_from(host).unwrap());
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind((from, 0).into()).unwrap();
-    let mut stream = socket.connect(server).await.unwrap();
-    let request = format!(
-        "GET /api/orders/events HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    stream
-}
-
-/// Notes when the listener is ready and when it is told that its order stands. The stream stays open.
-async fn follow(mut stream: TcpStream, index: usize, times: Arc<Times>) {
-    let (mut text, mut is_ready) = (Vec::new(), false);
-    let has = |text: &[u8], what: &[u8]| text.windows(what.len()).any(|part| part == what);
-    let mut buffer = [0; 512];
-    while let Ok(length @ 1..) = stream.read(&mut buffer).await {
-        let now = Instant::now();
-        text.extend_from_slice(&buffer[..length]);
-        if !is_ready && has(&text, b"event: ready") {
-            is_ready = true;
-            times.ready.fetch_add(1, Ordering::Relaxed);
-            text.clear();
-        }
-        if has(&text, b"SUCCESS") {
-            let _ = times.told[index].set(now);
-            text.clear();
-        }
-    }
-}
-
-/// Presses of so many listeners at a rate, on some connections.
-async fn buy(server: SocketAddr, rate: usize, orders: usize, times: &Arc<Times>) {
-    let begun = tokio::time::Instant::now();
-    let mut lanes = Vec::new();
-    for lane in 0..CONNECTIONS {
-        let times = Arc::clone(times);
-        lanes.push(tokio::spawn(async move {
-            let mut stream = TcpStream::connect(server).await.unwrap();
-            stream.set_nodelay(true).unwrap();
-            let mut buffer = [0; 2048];
-            for index in (lane..orders).step_by(CONNECTIONS) {
-                let at = Duration::from_secs_f64(index as f64 / rate as f64);
-                sleep_until(begun + at).await;
-                stream.write_all(&attempt(&token(index + 1))).await.unwrap();
-                let length = stream.read(&mut buffer).await.unwrap();
-                let _ = times.answered[index].set(Instant::now());
-                assert!(
-                    buffer[..length].starts_with(b"HTTP/1.1 200"),
-                    "{}",
-                    String::from_utf8_lossy(&buffer[..length])
-                );
-            }
-        }));
-    }
-    for lane in lanes {
-        lane.await.unwrap();
     }
 }

@@ -80,10 +80,6 @@ impl Server {
         }
     }
 
-    fn proc(&self, file: &str) -> String {
-        fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).unwrap()
-    }
-
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
@@ -92,35 +88,44 @@ impl Server {
         self.child.id()
     }
 
-    /// User and system time. `/proc/<pid>/stat` counts in hundredths of a second.
     pub fn cpu_secs(&self) -> f64 {
-        let stat = self.proc("stat");
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap()
-            .split_whitespace()
-            .collect();
-        let ticks: f64 = fields[11..13]
-            .iter()
-            .map(|ticks| ticks.parse::<f64>().unwrap())
-            .sum();
-        ticks / 100.0
+        cpu_secs(self.pid())
     }
 
     pub fn memory_mb(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<f64>()
-            .unwrap()
-            / 1e3
+        memory_mb(self.pid())
     }
+}
+
+fn proc(pid: u32, file: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap()
+}
+
+/// User and system time of a process. `/proc/<pid>/stat` counts in hundredths of a second.
+pub fn cpu_secs(pid: u32) -> f64 {
+    let stat = proc(pid, "stat");
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    let ticks: f64 = fields[11..13]
+        .iter()
+        .map(|ticks| ticks.parse::<f64>().unwrap())
+        .sum();
+    ticks / 100.0
+}
+
+/// The resident memory of a process.
+pub fn memory_mb(pid: u32) -> f64 {
+    let status = proc(pid, "status");
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap();
+    let kb = line.split_whitespace().nth(1).unwrap();
+    kb.parse::<f64>().unwrap() / 1e3
 }
 
 impl Drop for Server {
@@ -154,7 +159,11 @@ pub struct Client {
 
 impl Client {
     pub fn connect(server: &Server) -> Self {
-        let stream = TcpStream::connect(&server.address).unwrap();
+        Self::connect_to(&server.address)
+    }
+
+    pub fn connect_to(address: &str) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream: BufReader::new(stream),
@@ -182,7 +191,11 @@ impl Client {
 }
 
 pub fn attempt(token: &str) -> Vec<u8> {
-    format!("POST /api/flash-sale/attempt/1 HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n").into_bytes()
+    attempt_in(1, token)
+}
+
+pub fn attempt_in(sale: i64, token: &str) -> Vec<u8> {
+    format!("POST /api/flash-sale/attempt/{sale} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\ncontent-length: 0\r\n\r\n").into_bytes()
 }
 
 /// Nobody's attempt is refused by an open sale as the holder's or for its account only later: a status will do.
