@@ -4,6 +4,8 @@ import { request } from "./api.js";
 
 const SAMPLES = 5;
 const REPEAT_MS = 60_000;
+/** By how much two clocks may drift apart from one comparison to the next, in milliseconds: 100 millionths. */
+const DRIFT_MS = 6;
 
 /** Tells the server's time. Synchronize it before the first use. */
 export class ServerClock extends EventTarget {
@@ -13,7 +15,6 @@ export class ServerClock extends EventTarget {
   precisionMs = Infinity;
   /** @type {Promise<void> | null} */
   #running = null;
-  #hiddenAt = 0;
 
   get isKnown() {
     return !Number.isNaN(this.#origin);
@@ -26,26 +27,20 @@ export class ServerClock extends EventTarget {
 
   /** Five samples; the one with the shortest round trip counts. Fires `change`. */
   synchronize() {
-    this.#running ??= this.#sample(true).finally(() => (this.#running = null));
+    this.#running ??= this.#sample().finally(() => (this.#running = null));
     return this.#running;
   }
 
-  /**
-   * Synchronizes now, and when the tab becomes visible after a minute: after a sleep `performance.now()` may be behind. Each minute one
-   * sample is compared.
-   */
+  /** Synchronizes now, each minute, and when the tab becomes visible: after a sleep `performance.now()` may be behind. */
   start() {
-    document.addEventListener("visibilitychange", () => {
-      if (document.visibilityState !== "visible") this.#hiddenAt = Date.now();
-      else if (Math.abs(Date.now() - this.#hiddenAt) > REPEAT_MS) void this.synchronize();
-    });
-    window.addEventListener("online", () => void this.synchronize());
-    setInterval(() => (this.#running ??= this.#sample(false).finally(() => (this.#running = null))), REPEAT_MS);
+    const again = () => void this.synchronize();
+    document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && again());
+    window.addEventListener("online", again);
+    setInterval(again, REPEAT_MS);
     return this.synchronize();
   }
 
-  /** @param {boolean} isWhole false: one sample, and the others if it contradicts what is known */
-  async #sample(isWhole) {
+  async #sample() {
     let best = { roundTrip: Infinity, origin: NaN };
     for (let sample = 0; sample < SAMPLES; sample++) {
       try {
@@ -53,15 +48,16 @@ export class ServerClock extends EventTarget {
         const { data } = await request("api/time", { timeoutMs: 3000, headers: { "cache-control": "no-cache" } });
         const roundTrip = performance.now() - sent;
         if (roundTrip < best.roundTrip) best = { roundTrip, origin: data.epochMillis - sent - roundTrip / 2 };
-        if (!isWhole && Math.abs(best.origin - this.#origin) <= roundTrip) return;
-        isWhole = true;
         // The first one is enough to show something; the others make it precise.
         if (!this.isKnown) this.#set(best);
       } catch {
         break;
       }
     }
-    if (best.roundTrip < Infinity) this.#set(best);
+    this.precisionMs += DRIFT_MS;
+    // While the server is busy, what is known already may be more exact. It is kept unless the new sample contradicts it.
+    const isWorse = best.roundTrip / 2 > this.precisionMs;
+    if (best.roundTrip < Infinity && !(isWorse && Math.abs(best.origin - this.#origin) <= best.roundTrip)) this.#set(best);
   }
 
   /** @param {{roundTrip: number, origin: number}} best */

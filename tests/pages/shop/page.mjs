@@ -43,3 +43,10 @@ export const startTimer = (page, at) =>
   }, at);
 
 export const machineLateMs = (page) => page.evaluate(() => window.seen.timerLateMs);
+
+/** Hides the page's tab, or shows it, as far as the page can tell. */
+export const setVisible = (page, isVisible) =>
+  page.evaluate((isVisible) => {
+    Object.defineProperty(document, "visibilityState", { configurable: true, get: () => (isVisible ? "visible" : "hidden") });
+    document.dispatchEvent(new Event("visibilitychange"));
+  }, isVisible);

@@ -131,25 +131,6 @@ export const scenarios = {
     assert(read - lost > 2500 && read - lost < 4500, `the list was read ${read - lost} ms after the end`);
   },
 
-  "the clock is compared by one sample a minute, and read again only if it is wrong": async (bed) => {
-    const page = await bed.page("/", {
-      before: (page) =>
-        page.addInitScript(() => {
-          const repeat = window.setInterval.bind(window);
-          window.setInterval = (act, wait) => repeat(act, wait === 60_000 ? 2000 : wait);
-        }),
-    });
-    const samples = async () => (await asked(page, /api\/time$/)).length;
-    await until("five samples at the start", async () => (await samples()) === 5);
-    await until("one after a minute", async () => (await samples()) === 6);
-    await until("one after another minute", async () => (await samples()) === 7);
-    await page.evaluate(() => {
-      const now = performance.now.bind(performance);
-      performance.now = () => now() - 5000;
-    });
-    await until("five when it was wrong", async () => (await samples()) === 12, 4000);
-  },
-
   "without streams a page that waits for nothing asks every 10 to 15 seconds": async (bed) => {
     const buyable = await bed.sale({ units: 5 });
     const far = await bed.sale({ opensInMs: 3_600_000 });
