@@ -288,7 +288,7 @@ const DOCTOR = [
 ];
 
 const press = (name) => async (page) => {
-  await page.getByRole("button", { name, exact: true }).click();
+  await page.getByRole("button", { name, exact: true }).first().click();
   await page.locator("dialog[open]").waitFor();
 };
 
@@ -324,7 +324,10 @@ export const STATES = {
   empty: { isEmpty: true, view: "sale", shows: ".start" },
   loading: { isSilent: true, shows: ".control .empty" },
   told: { told: true, shows: ".toast" },
+  "dialog-publish": { phase: "draft", act: press("Publish") },
+  "dialog-edit-draft": { phase: "draft", act: press("Edit") },
   "dialog-pause": { act: press("Pause") },
+  "dialog-resume": { phase: "paused", act: press("Resume") },
   "dialog-units": {
     act: async (page) => {
       await press("Take units away")(page);
@@ -334,6 +337,15 @@ export const STATES = {
   "dialog-end": { act: press("End now") },
   "dialog-sale": { view: "sales", act: press("New sale") },
   "dialog-product": { view: "products", act: press("New product") },
+  "dialog-edit-product": {
+    view: "products",
+    act: async (page) => {
+      await press("Edit")(page);
+      await page.getByLabel("Price", { exact: true }).fill("89");
+    },
+  },
+  "dialog-replay": { view: "letters", letters: 2, act: press("Replay") },
+  "dialog-discard": { view: "letters", letters: 2, act: press("Discard") },
   "changed-meanwhile": {
     shows: "dialog [role=alert]",
     act: async (page) => {

@@ -82,6 +82,7 @@ export const STATES = {
   accepted: { sales: () => [sale(-60_000)], attempt: accepted, act: press },
   bought: { sales: () => [sale(-60_000)], attempt: accepted, result: "SUCCESS", act: press },
   failed: { sales: () => [sale(-60_000, { stock: "none" })], result: "FAILED" },
+  again: { sales: () => [sale(-60_000)], result: "FAILED" },
   paused: { sales: () => [sale(-60_000, { phase: "paused" })] },
   "paused-armed": { sales: () => [sale(-60_000, { phase: "paused" })], act: press, state: "pausedArmed" },
   "sold-out": { sales: () => [sale(-60_000, { stock: "none" })], state: "soldOut" },

@@ -2,18 +2,24 @@
 import { assert } from "../harness.mjs";
 import { STATES, enter } from "../gallery/shop.mjs";
 
+/** Every state of the button, of the same product. */
 const BUTTON = [
   "closed",
   "counting",
   "counting-soon",
   "armed",
   "open",
+  "asking",
   "checking",
+  "accepted",
   "bought",
   "failed",
+  "again",
   "paused",
+  "paused-armed",
   "sold-out",
   "ended",
+  "cancelled",
   "offline",
 ];
 
