@@ -83,6 +83,11 @@ const VERBS = {
   renew_secret: "renewed the secret of",
   erase_user: "erased",
   remove_attempts: "removed the attempts of",
+  add_webhook: "added",
+  remove_webhook: "removed",
+  rotate_webhook: "replaced the secret of",
+  replay_webhook: "sent events again to",
+  unknown: "changed, in a way that this version does not know,",
 };
 
 /** What an entry of the action log is about. @param {Admin.Action} action */
@@ -95,6 +100,7 @@ function subject({ saleId, target, before, after }) {
   }
   if (kind === "product") return `the product ${after?.name ?? id}`;
   if (kind === "user") return `the account ${after?.username ?? live.names.get(target) ?? id}`;
+  if (kind === "webhook") return `the webhook ${after?.url ?? before?.url ?? id}`;
   return `${kind === "letter" ? "dead letter" : kind} ${id}`;
 }
 
@@ -123,15 +129,25 @@ const FIELDS = {
   status: "Order",
   restock: "Back on sale",
   role: "Role",
+  url: "Address",
+  types: "Events",
+  maxBatch: "Events a request",
+  perSecond: "Requests a second",
+  disabled: "Disabled",
+  replaySale: "Sent again of",
+  replayAfter: "Sent again after event",
 };
 
 /** @param {string} field @param {any} value @param {Record<string, any>} all */
 function shown(field, value, all) {
   if (value == null || value === "") return "none";
   if (field === "productId") return productName(value);
+  if (field === "replaySale") return `sale ${value}`;
   if (/(Time|At)$/.test(field)) return moment(value);
   if (/Cents$/.test(field) && all.currency) return price(value, all.currency);
   if (typeof value === "number") return number(value);
+  if (typeof value === "boolean") return value ? "yes" : "no";
+  if (Array.isArray(value)) return value.join(", ");
   return field === "state" || field === "status" ? value.toLowerCase() : String(value);
 }
 
