@@ -1,7 +1,7 @@
 //! Every path of the system side by side under load, on real servers, and what it costs as it grows. Load and system share
 //! the machine, so a figure says most beside the bare handler's of the same run.
 //!
-//! `cargo bench --bench speed -- [--seconds N] [paths] [growth] [accounts] [events] [listeners]`: `paths` and `growth` unless one is named. These write
+//! `cargo bench --bench speed -- [--seconds N] [paths] [growth] [accounts] [events] [listeners] [pause]`: `paths` and `growth` unless one is named. These write
 //! the tables of docs/PERFORMANCE.md; the others print. Needs the servers and the environment of `scripts/services.sh`; `make bench` sees to
 //! that.
 
@@ -24,6 +24,7 @@ mod measure;
 mod meter;
 mod one_process;
 mod paths;
+mod pause;
 mod plot;
 mod pushed;
 #[path = "../support/system.rs"]
@@ -68,9 +69,16 @@ fn main() {
     let time = Duration::from_secs(seconds);
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        let is_any_named = ["paths", "growth", "accounts", "events", "listeners"]
-            .into_iter()
-            .any(has);
+        let is_any_named = [
+            "paths",
+            "growth",
+            "accounts",
+            "events",
+            "listeners",
+            "pause",
+        ]
+        .into_iter()
+        .any(has);
         if has("paths") || !is_any_named {
             document::write_paths(&paths::run(time).await, time);
         }
@@ -85,6 +93,9 @@ fn main() {
         }
         if has("listeners") {
             pushed::run().await;
+        }
+        if has("pause") {
+            pause::run().await;
         }
     });
 }
