@@ -1,4 +1,7 @@
-/** Requests to the API, their errors by code, and where a page keeps its token. Addresses are relative, so that a proxy may add a prefix. */
+/**
+ * Requests to the API, their errors by code, the waits until they are tried again, and where a page keeps its token. Addresses are relative,
+ * so that a proxy may add a prefix.
+ */
 
 /** @typedef {{token: string, username: string, userId: string, role?: string}} Session */
 
@@ -89,6 +92,34 @@ function either(first, second) {
     signal.addEventListener("abort", () => controller.abort(signal.reason), { once: true });
   }
   return controller.signal;
+}
+
+/**
+ * Milliseconds until the next attempt, which is not in the same moment as everybody else's: twice as many after each failure, times 1 to 2 at random.
+ * @param {number} failures in a row, this one not counted
+ * @param {number} first
+ * @param {number} longest
+ */
+export const backoff = (failures, first, longest) => Math.min(first * 2 ** Math.min(failures, 20), longest) * (1 + Math.random());
+
+/**
+ * Waits; ends early when aborted, and with `untilOnline` when the network comes back.
+ * @param {number} milliseconds
+ * @param {AbortSignal} signal
+ * @param {boolean} [untilOnline]
+ */
+export function pause(milliseconds, signal, untilOnline) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      window.removeEventListener("online", end);
+      signal.removeEventListener("abort", end);
+      resolve(undefined);
+    };
+    const timer = setTimeout(end, milliseconds);
+    if (untilOnline) window.addEventListener("online", end);
+    signal.addEventListener("abort", end);
+  });
 }
 
 /**

@@ -1,7 +1,6 @@
 /** Server-sent events over fetch, so that the token goes in a header and never in an address. Reconnects by itself, with jitter. */
 
-import { retryAfter } from "./api.js";
-import { backoff, pause } from "./retry.js";
+import { backoff, pause, retryAfter } from "./api.js";
 
 /**
  * live: connected; lost: it tries again by itself; absent: the server has no such stream (404), looked for again after five minutes;

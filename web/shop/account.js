@@ -6,11 +6,31 @@ import { element } from "./view.js";
 
 /** @typedef {{token: string, userId: string, username: string}} Session */
 
-const FIELDS = /** @type {const} */ (["username", "email", "password"]);
+/** The answer to a form where the shop has a login of its own. */
+export const ELSEWHERE = { code: "local_accounts_off", message: "" };
+const FIELDS = ["username", "email", "password"];
+/** Words of the server's sentences about a field that have a text of their own. */
+const REASONS = ["reserved", "guessed", "invisible"];
+
+/**
+ * The one field that a refusal is about, and the text for it; `null`: it is about the whole form.
+ * @param {import("../shared/text.js").Language} language @param {{code: string, message: string}} error
+ */
+export function complaintOf(language, error) {
+  const isInvalid = error.code === "validation_failed";
+  const about = (isInvalid ? error.message : error.code).toLowerCase();
+  const [field, ...others] = FIELDS.filter((name) => about.includes(name));
+  if (!field || others.length) return null;
+  const reason = REASONS.find((word) => about.includes(word));
+  return { field, text: isInvalid ? say(language, reason ?? `wrong_${field}`) : sayError(language, error) };
+}
 
 /** Fires `change` when somebody has logged in or out. */
 export class Account extends EventTarget {
   #memory = store("localStorage", "flashsale:");
+  #tab = store("sessionStorage", "flashsale:");
+  /** Whether nobody can sign up or log in here: the shop has a login of its own. Only the answer to a form says so. */
+  isElsewhere = this.#tab.get("elsewhere") === true;
   /** @type {Session | null} */
   session;
   /** Whether the server ended the session, and nobody has logged in or out since. */
@@ -55,8 +75,9 @@ export class Account extends EventTarget {
     this.#then = then;
     this.#show(mode ?? (known ? "logIn" : "signUp"));
     if (known && this.#mode === "logIn") element("username", HTMLInputElement).value = known;
-    if (why) this.#tell(new ApiError(why, why));
+    if (why && !this.isElsewhere) this.#tell(new ApiError(why, why));
     if (!this.#dialog.open) this.#dialog.showModal();
+    if (this.isElsewhere) return;
     const isFilled = this.#mode === "logIn" && element("username", HTMLInputElement).value !== "";
     element(isFilled ? "password" : "username", HTMLInputElement).focus();
   }
@@ -74,10 +95,11 @@ export class Account extends EventTarget {
   /** @param {"logIn" | "signUp"} mode */
   #show(mode) {
     this.#mode = mode;
+    const { isElsewhere } = this;
     const signUp = mode === "signUp";
     /** @param {string} key */
     const text = (key) => say(this.language, key);
-    element("account-title", HTMLElement).textContent = text(signUp ? "signUpTitle" : "logInTitle");
+    element("account-title", HTMLElement).textContent = text(isElsewhere ? "logIn" : signUp ? "signUpTitle" : "logInTitle");
     element("account-submit", HTMLElement).textContent = text(mode);
     element("account-swap-text", HTMLElement).textContent = text(signUp ? "haveAccount" : "noAccount");
     element("account-swap", HTMLElement).textContent = text(signUp ? "logIn" : "signUp");
@@ -85,7 +107,10 @@ export class Account extends EventTarget {
     element("email", HTMLInputElement).disabled = !signUp;
     element("password-hint", HTMLElement).hidden = !signUp;
     element("password", HTMLInputElement).autocomplete = signUp ? "new-password" : "current-password";
-    this.#problem.hidden = true;
+    this.#form.classList.toggle("elsewhere", isElsewhere);
+    this.#problem.hidden = !isElsewhere;
+    this.#problem.dataset.status = isElsewhere ? "" : "bad";
+    this.#problem.textContent = sayError(this.language, ELSEWHERE);
     for (const field of FIELDS) this.#mark(field, "");
   }
 
@@ -93,7 +118,8 @@ export class Account extends EventTarget {
     this.#problem.hidden = true;
     const wrong = FIELDS.filter((field) => !this.#isGood(field));
     if (wrong[0]) return element(wrong[0], HTMLInputElement).focus();
-    const value = (/** @type {string} */ id) => element(id, HTMLInputElement).value;
+    /** @param {string} id */
+    const value = (id) => element(id, HTMLInputElement).value;
     const [username, password] = [value("username").trim(), value("password")];
     const submit = element("account-submit", HTMLButtonElement);
     submit.disabled = true;
@@ -118,10 +144,18 @@ export class Account extends EventTarget {
 
   /** @param {ApiError} error */
   #tell(error) {
-    const field = { username_taken: "username", email_taken: "email" }[error.code];
-    if (field) {
-      this.#mark(field, sayError(this.language, error));
-      element(field, HTMLInputElement).focus();
+    if (error.code === ELSEWHERE.code) {
+      this.isElsewhere = true;
+      this.#tab.set("elsewhere", true);
+      this.#show(this.#mode);
+      element("account-close", HTMLElement).focus();
+      this.dispatchEvent(new Event("change"));
+      return;
+    }
+    const complaint = complaintOf(this.language, error);
+    if (complaint) {
+      this.#mark(complaint.field, complaint.text);
+      element(complaint.field, HTMLInputElement).focus();
       return;
     }
     this.#problem.textContent = sayError(this.language, error);

@@ -1,8 +1,7 @@
 /** One shopper's press in one sale: sent once, repeated until the server has answered it. The server counts one attempt a shopper, so
  *  that repeating is safe. */
 
-import { ApiError, request } from "../shared/api.js";
-import { backoff, pause } from "../shared/retry.js";
+import { ApiError, backoff, pause, request } from "../shared/api.js";
 
 /** @typedef {import("./state.js").Stage} Stage */
 /** @typedef {ReturnType<typeof import("../shared/api.js").store>} Store */
@@ -109,7 +108,7 @@ export class Press extends EventTarget {
     this.#arm(this.#clock.now());
   }
 
-  /** What became of the attempt, as pushed or polled. @param {import("./results.js").Status} status */
+  /** What became of the attempt, as pushed or polled. @param {import("./updates.js").Status} status */
   result(status) {
     if (status === "NONE") this.#end();
     else if (status === "SUCCESS") this.#finish("bought");

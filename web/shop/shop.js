@@ -2,14 +2,13 @@
 
 import { store } from "../shared/api.js";
 import { ServerClock } from "../shared/clock.js";
-import { preferredLanguage, putTexts, say } from "../shared/text.js";
-import { Account } from "./account.js";
+import { preferredLanguage, putTexts, say, sayError } from "../shared/text.js";
+import { Account, ELSEWHERE } from "./account.js";
 import { announce, passedMark } from "./announce.js";
 import { LANGUAGES } from "./languages.js";
 import { Press } from "./press.js";
-import { Results } from "./results.js";
-import { Sales } from "./sales.js";
 import { LOOKS, mostWanted, phaseOf, stateOf } from "./state.js";
+import { Results, Sales } from "./updates.js";
 import { element, hintOf, showClock, showOthers, showProduct, showSale, showView } from "./view.js";
 
 const preferences = store("localStorage", "flashsale:");
@@ -26,7 +25,8 @@ const sales = new Sales(clock);
 const account = new Account(language);
 /** @type {Map<number, Press>} */
 const presses = new Map();
-sales.isBought = (/** @type {number} */ id) => presses.get(id)?.stage === "bought";
+/** @param {number} id */
+sales.isBought = (id) => presses.get(id)?.stage === "bought";
 const results = new Results({
   isWaiting: () => [...presses.values()].some(({ stage }) => stage === "accepted"),
   onResult: (id, status) => presses.get(id)?.result(status),
@@ -88,7 +88,8 @@ function stateNow(sale, press) {
 
 /** The sentence under the button. @param {import("./state.js").State} state @param {Press} press */
 function hintNow(state, { problem }) {
-  const { session, wasEnded } = account;
+  const { session, wasEnded, isElsewhere } = account;
+  if (!session && isElsewhere && LOOKS[state].pressable) return sayError(language, ELSEWHERE);
   return hintOf({ state, language, isLoggedIn: session !== null, wasEnded, isOnline: sales.isOnline && navigator.onLine, problem });
 }
 
@@ -154,7 +155,7 @@ function phaseIsAhead(state) {
 
 function showAccount() {
   const { session } = account;
-  element("log-in", HTMLElement).hidden = session !== null;
+  element("log-in", HTMLElement).hidden = session !== null || account.isElsewhere;
   element("log-out", HTMLElement).hidden = session === null;
   const who = element("who", HTMLElement);
   who.hidden = session === null;

@@ -89,7 +89,8 @@ export function showSale({ sale, state, now, language, ageMs, hint }) {
   write("stock-age", text("age", Math.floor(ageMs / 1000)));
 
   const remaining = start - now;
-  const inTitle = state === "counting" || state === "armed" ? `${digits(remaining)} ${text(`title_${state}`)}` : text(`title_${state}`);
+  const words = text(`title_${state}` in language.texts ? `title_${state}` : `label_${state}`);
+  const inTitle = state === "counting" || state === "armed" ? `${digits(remaining)} ${words}` : words;
   const title = `${inTitle} · ${sale.product.name}`;
   if (document.title !== title) document.title = title;
   const favicon = element("favicon", HTMLLinkElement);

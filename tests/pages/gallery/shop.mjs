@@ -42,12 +42,21 @@ function sale(
 }
 
 const press = (page) => page.locator("#buy").click();
-const error = (status, code) => ({ status, body: { success: false, error: "", message: code, code } });
+const error = (status, code, message = code) => ({ status, body: { success: false, error: "", message, code } });
+
+async function signUp(page) {
+  await press(page);
+  await page.locator("#username").fill("user1");
+  await page.locator("#email").fill("user1@example.com");
+  await page.locator("#password").fill("password1");
+  await page.locator("#account-submit").click();
+}
+
 const accepted = { status: 200, body: { success: true, data: { attemptId: "0190b6a4-5f1e-7c3a-9d52-3f6f0c2b8e11", status: "PENDING" } } };
 
 /**
  * By name: `sales` as the list answers them, or `null`: no answer; `attempt`: the answer to a press, `"cut"` or `"none"`; `result`: of the
- * shopper; `loggedOut`; `act`: what is done on the page; `state`: that of the button, then; `shows`: what is waited for instead.
+ * shopper; `loggedOut`; `login`, `register`: the answers to the forms; `act`: what is done on the page; `state`: that of the button, then; `shows`: what is waited for instead.
  * @type {Record<string, any>}
  */
 export const STATES = {
@@ -124,6 +133,31 @@ export const STATES = {
     },
     shows: "#account-error:not([hidden])",
   },
+  "sign-up-refused": {
+    sales: () => [sale(-60_000)],
+    loggedOut: true,
+    register: error(400, "validation_failed", "Password is one of the first that are guessed; choose another one"),
+    act: signUp,
+    shows: "#password-error:not(:empty)",
+  },
+  elsewhere: {
+    sales: () => [sale(-60_000)],
+    loggedOut: true,
+    register: error(403, "local_accounts_off"),
+    act: signUp,
+    shows: "#account[open] .elsewhere",
+  },
+  "elsewhere-closed": {
+    sales: () => [sale(-60_000)],
+    loggedOut: true,
+    register: error(403, "local_accounts_off"),
+    state: "open",
+    act: async (page) => {
+      await signUp(page);
+      await page.locator("#account[open] .elsewhere").waitFor();
+      await page.locator("#account-close").click();
+    },
+  },
   empty: { sales: () => [], shows: "#empty" },
   trouble: { sales: null, shows: "#trouble" },
   loading: { sales: "none", state: "loading", shows: "[data-view=loading] #buy-label:not(:empty)" },
@@ -136,7 +170,7 @@ export const STATES = {
  * @param {string} name
  */
 export async function enter(page, base, name, language = "en") {
-  const { sales, attempt, result, loggedOut, login, act, state = name, shows } = STATES[name];
+  const { sales, attempt, result, loggedOut, login, register, act, state = name, shows } = STATES[name];
   const list = typeof sales === "function" ? sales() : sales;
   await page.context().addInitScript(
     ([session, language]) => {
@@ -165,6 +199,7 @@ export async function enter(page, base, name, language = "en") {
       return answer({ body: { success: true, data: results, sales: list.map(({ id }) => id) } });
     }
     if (path.endsWith("/login")) return answer(login);
+    if (path.endsWith("/register")) return answer(register);
     return answer(error(404, "not_found"));
   });
   await page.goto(`${base}/`);
@@ -184,6 +219,6 @@ export async function enter(page, base, name, language = "en") {
 }
 
 /** States that are pictured at every width, */
-export const thorough = ["counting", "open", "several", "sign-up", "empty"];
+export const thorough = ["counting", "open", "several", "sign-up", "sign-up-refused", "elsewhere", "empty"];
 /** and in these languages besides English. */
 export const languages = ["ar"];

@@ -1,5 +1,8 @@
 /** The shopper page in Arabic, right to left. */
 
+/** For everything that is no shopper's mistake. */
+const OURS = "حدث خطأ لدينا. يُرجى المحاولة مرة أخرى.";
+
 /** @type {import("../../shared/text.js").Language} */
 export default {
   lang: "ar",
@@ -25,6 +28,9 @@ export default {
     wrong_username: "من 3 إلى 50 حرفًا لاتينيًا أو رقمًا أو نقطة أو شرطة أو شرطة سفلية.",
     wrong_email: "هذا ليس عنوان بريد إلكتروني.",
     wrong_password: "بين 6 و128 حرفًا من فضلك.",
+    reserved: "اسم المستخدم هذا محجوز. يُرجى اختيار اسم آخر.",
+    guessed: "كلمة المرور هذه من أول ما يُخمَّن. يُرجى اختيار كلمة أخرى.",
+    invisible: "يوجد هنا حرف غير مرئي.",
 
     loggedOut: "تم تسجيل خروجك. سجّل الدخول لرؤية طلبك.",
     prior: "السعر قبل العرض: ",
@@ -38,14 +44,19 @@ export default {
     word_ended: "انتهى",
     word_cancelled: "أُلغي",
     wordSoldOut: "نفدت الكمية",
-    when_scheduled: (/** @type {string} */ at) => `يُفتح ${at}`,
-    when_open: (/** @type {string} */ at) => `مفتوح حتى ${at}`,
-    when_paused: (/** @type {string} */ at) => `مفتوح حتى ${at}`,
-    when_ended: (/** @type {string} */ at) => `انتهى ${at}`,
+    /** @param {string} at */
+    when_scheduled: (at) => `يُفتح ${at}`,
+    /** @param {string} at */
+    when_open: (at) => `مفتوح حتى ${at}`,
+    /** @param {string} at */
+    when_paused: (at) => `مفتوح حتى ${at}`,
+    /** @param {string} at */
+    when_ended: (at) => `انتهى ${at}`,
     stock_plenty: "متوفر",
     stock_few: "الكمية المتبقية قليلة",
     stock_none: "غير متوفر",
-    age: (/** @type {number} */ seconds) => {
+    /** @param {number} seconds */
+    age: (seconds) => {
       if (seconds < 5) return "في هذه اللحظة";
       const unit = seconds < 60 ? "second" : "minute";
       const ago = new Intl.RelativeTimeFormat("ar").format(-(unit === "second" ? seconds : Math.floor(seconds / 60)), unit);
@@ -70,12 +81,10 @@ export default {
     label_cancelled: "أُلغي",
     label_offline: "لا يوجد اتصال",
 
-    hint_loading: "",
     hint_closed: "يمكنك الضغط مسبقًا قبل الافتتاح بأربع وعشرين ساعة.",
     hint_counting: "اضغط الآن، وسنطلب لك عند الافتتاح.",
     hint_counting_loggedOut: "اضغط الآن، وسنطلب لك عند الافتتاح. سجّل الدخول أولًا.",
     hint_armed: "سنطلب لك عند الافتتاح. أبقِ هذه الصفحة مفتوحة. اضغط مرة أخرى للإلغاء.",
-    hint_armed_loggedOut: "",
     hint_armed_offline: "لا يوجد اتصال الآن. سنطلب لك عند الافتتاح حالما يعود.",
     hint_open: "ضغطة واحدة تكفي.",
     hint_open_loggedOut: "ضغطة واحدة تكفي. سجّل الدخول أولًا.",
@@ -91,29 +100,18 @@ export default {
     hint_paused: "أوقف المتجر العرض مؤقتًا. اضغط الآن، وسنطلب لك عند استئنافه.",
     hint_paused_loggedOut: "أوقف المتجر العرض مؤقتًا. سيُستأنف هنا تلقائيًا.",
     hint_pausedArmed: "سنطلب لك عند استئناف العرض. اضغط مرة أخرى للإلغاء.",
-    hint_pausedArmed_loggedOut: "",
     hint_soldOut: "إذا عادت قطعة يُفتح هذا الزر من جديد تلقائيًا.",
     hint_ended: "انتهى هذا العرض.",
     hint_cancelled: "ألغى المتجر هذا العرض.",
     hint_offline: "لا يوجد اتصال. تعيد هذه الصفحة المحاولة تلقائيًا.",
 
-    title_loading: "…",
-    title_closed: "لم يُفتح بعد",
     title_counting: "على الافتتاح",
     title_armed: "مستعد",
     title_open: "مفتوح",
     title_again: "مفتوح",
     title_asking: "نطلب…",
-    title_checking: "نتحقق…",
-    title_accepted: "محجوز لك…",
     title_bought: "✓ لك",
-    title_failed: "ليس هذه المرة",
-    title_paused: "متوقف مؤقتًا",
     title_pausedArmed: "متوقف مؤقتًا",
-    title_soldOut: "نفدت الكمية",
-    title_ended: "انتهى",
-    title_cancelled: "أُلغي",
-    title_offline: "لا يوجد اتصال",
 
     assuranceOne: "قطعة واحدة لكل شخص. الضغط مرتين لا يشتري مرتين.",
     assuranceFair: "يُفتح للجميع في اللحظة نفسها بحسب ساعتنا. قد تكون ساعة جهازك غير دقيقة.",
@@ -130,12 +128,13 @@ export default {
     troublePage: "لا استجابة",
     tryNow: "حاول الآن",
     others: "عروض أخرى",
-    clock: (/** @type {number} */ precision, /** @type {string} */ zone) =>
-      `الأوقات بتوقيت ${zone} بحسب ساعتنا، بدقة ${new Intl.NumberFormat("ar").format(precision)} ملّي ثانية.`,
+    /** @param {number} precision @param {string} zone */
+    clock: (precision, zone) => `الأوقات بتوقيت ${zone} بحسب ساعتنا، بدقة ${new Intl.NumberFormat("ar").format(precision)} ملّي ثانية.`,
   },
   errors: {
     network: "لا يوجد اتصال. يُرجى المحاولة مرة أخرى.",
     timeout: "لم يصل رد. اضغط مرة أخرى: لا يمكنك الشراء مرتين.",
+    request_timeout: "لم يصل رد. يُرجى المحاولة مرة أخرى.",
     invalid_credentials: "اسم المستخدم وكلمة المرور غير متطابقين.",
     username_taken: "اسم المستخدم هذا مستخدَم.",
     email_taken: "يوجد حساب بهذا البريد الإلكتروني. هل تريد تسجيل الدخول؟",
@@ -144,6 +143,8 @@ export default {
     token_missing: "يُرجى تسجيل الدخول.",
     forbidden: "لا يمكن لحسابك الشراء هنا.",
     validation_failed: "لا يقبل المتجر هذا. يُرجى مراجعة ما كتبته.",
+    body_too_large: "لا يقبل المتجر هذا. يُرجى مراجعة ما كتبته.",
+    local_accounts_off: "لهذا المتجر تسجيل دخول خاص به. سجّل الدخول واشترِ هناك.",
     too_many_requests: "محاولات كثيرة. يُرجى الانتظار لحظة.",
     sold_out: "بيعت جميع القطع.",
     not_started: "لم يُفتح العرض بعد.",
@@ -154,6 +155,12 @@ export default {
     busy: "الطلبات كثيرة الآن. يُرجى المحاولة مرة أخرى.",
     unavailable: "لا يمكن للمتجر تنفيذ ذلك الآن. يُرجى المحاولة مرة أخرى.",
     outcome_unknown: "نحن نتحقق. لا يمكنك الشراء مرتين.",
-    internal: "حدث خطأ لدينا. يُرجى المحاولة مرة أخرى.",
+    internal: OURS,
+    bad_request: OURS,
+    invalid_json: OURS,
+    invalid_id: OURS,
+    method_not_allowed: OURS,
+    unsupported_media_type: OURS,
+    head_too_large: OURS,
   },
 };

@@ -1,5 +1,8 @@
 /** The shopper page in English. A language is a file like this one, named in ../languages.js. Errors are keyed by the API's codes. */
 
+/** For everything that is no shopper's mistake. */
+const OURS = "Something went wrong on our side. Please try again.";
+
 /** @type {import("../../shared/text.js").Language} */
 export default {
   lang: "en",
@@ -25,6 +28,9 @@ export default {
     wrong_username: "3 to 50 letters, digits, dots, hyphens or underscores.",
     wrong_email: "This is not an e-mail address.",
     wrong_password: "Between 6 and 128 characters, please.",
+    reserved: "This username is reserved. Please take another one.",
+    guessed: "This password is one of the first that are guessed. Please take another one.",
+    invisible: "There is an invisible character in this.",
 
     loggedOut: "You were logged out. Log in to see your order.",
     prior: "Before the sale: ",
@@ -38,14 +44,19 @@ export default {
     word_ended: "Ended",
     word_cancelled: "Cancelled",
     wordSoldOut: "Sold out",
-    when_scheduled: (/** @type {string} */ at) => `Opens ${at}`,
-    when_open: (/** @type {string} */ at) => `Open until ${at}`,
-    when_paused: (/** @type {string} */ at) => `Open until ${at}`,
-    when_ended: (/** @type {string} */ at) => `Ended ${at}`,
+    /** @param {string} at */
+    when_scheduled: (at) => `Opens ${at}`,
+    /** @param {string} at */
+    when_open: (at) => `Open until ${at}`,
+    /** @param {string} at */
+    when_paused: (at) => `Open until ${at}`,
+    /** @param {string} at */
+    when_ended: (at) => `Ended ${at}`,
     stock_plenty: "In stock",
     stock_few: "Few in stock",
     stock_none: "None in stock",
-    age: (/** @type {number} */ seconds) =>
+    /** @param {number} seconds */
+    age: (seconds) =>
       seconds < 5
         ? "as of now"
         : seconds < 60
@@ -70,12 +81,10 @@ export default {
     label_cancelled: "Cancelled",
     label_offline: "Offline",
 
-    hint_loading: "",
     hint_closed: "From 24 hours before the opening you can press beforehand.",
     hint_counting: "Press now, and we ask for you at the opening.",
     hint_counting_loggedOut: "Press now, and we ask for you at the opening. First you log in.",
     hint_armed: "We ask for you at the opening. Keep this page open. Press again to cancel.",
-    hint_armed_loggedOut: "",
     hint_armed_offline: "No connection at the moment. We ask for you at the opening as soon as there is one.",
     hint_open: "One press is enough.",
     hint_open_loggedOut: "One press is enough. First you log in.",
@@ -91,29 +100,18 @@ export default {
     hint_paused: "The shop has paused the sale. Press now, and we ask for you when it goes on.",
     hint_paused_loggedOut: "The shop has paused the sale. It goes on here by itself.",
     hint_pausedArmed: "We ask for you when the sale goes on. Press again to cancel.",
-    hint_pausedArmed_loggedOut: "",
     hint_soldOut: "Should one come back, this button opens again by itself.",
     hint_ended: "This sale is over.",
     hint_cancelled: "The shop has cancelled this sale.",
     hint_offline: "No connection. This page tries again by itself.",
 
-    title_loading: "…",
-    title_closed: "Not open yet",
     title_counting: "to go",
     title_armed: "ready",
     title_open: "Open",
     title_again: "Open",
     title_asking: "Asking…",
-    title_checking: "Checking…",
-    title_accepted: "Held for you…",
     title_bought: "✓ Yours",
-    title_failed: "Not this time",
-    title_paused: "Paused",
     title_pausedArmed: "Paused",
-    title_soldOut: "Sold out",
-    title_ended: "Ended",
-    title_cancelled: "Cancelled",
-    title_offline: "Offline",
 
     assuranceOne: "One each. Pressing twice never buys twice.",
     assuranceFair: "It opens for everybody at the same moment, by our clock. Yours may be wrong.",
@@ -130,11 +128,13 @@ export default {
     troublePage: "No answer",
     tryNow: "Try now",
     others: "More sales",
-    clock: (/** @type {number} */ precision, /** @type {string} */ zone) => `Times of ${zone}, by our clock, to ${precision} ms.`,
+    /** @param {number} precision @param {string} zone */
+    clock: (precision, zone) => `Times of ${zone}, by our clock, to ${precision} ms.`,
   },
   errors: {
     network: "There is no connection. Please try again.",
     timeout: "No answer came. Please press again: you cannot buy twice.",
+    request_timeout: "No answer came. Please try again.",
     invalid_credentials: "This username and this password do not belong together.",
     username_taken: "This username is taken.",
     email_taken: "There is an account with this e-mail address. Log in?",
@@ -143,6 +143,8 @@ export default {
     token_missing: "Please log in.",
     forbidden: "Your account may not buy here.",
     validation_failed: "The shop does not accept this. Please look at what you typed.",
+    body_too_large: "The shop does not accept this. Please look at what you typed.",
+    local_accounts_off: "This shop has a login of its own. Log in and buy there.",
     too_many_requests: "That was too often. Please wait a moment.",
     sold_out: "All of them are sold.",
     not_started: "The sale is not open yet.",
@@ -153,6 +155,12 @@ export default {
     busy: "Many are asking at the moment. Please try again.",
     unavailable: "The shop cannot do this at the moment. Please try again.",
     outcome_unknown: "We are checking. You cannot buy twice.",
-    internal: "Something went wrong on our side. Please try again.",
+    internal: OURS,
+    bad_request: OURS,
+    invalid_json: OURS,
+    invalid_id: OURS,
+    method_not_allowed: OURS,
+    unsupported_media_type: OURS,
+    head_too_large: OURS,
   },
 };
