@@ -1,6 +1,13 @@
-/** The shopper page in every state of the gallery: axe finds nothing in either theme, and nothing moves the button. */
+/** The shopper page in every state of the gallery: axe finds nothing in either theme, nothing moves the button, and the tab shows the state. */
 import { assert } from "../harness.mjs";
 import { STATES, enter } from "../gallery/shop.mjs";
+import language from "../../../web/shop/texts/en.js";
+
+const { texts } = language;
+const VIEWPORTS = [
+  { width: 390, height: 844 },
+  { width: 1280, height: 900 },
+];
 
 /** Every state of the button, of the same product. */
 const BUTTON = [
@@ -43,20 +50,29 @@ export const scenarios = {
     }
   },
 
-  "the button is at the same place in every state of a sale": async (bed) => {
-    for (const viewport of [
-      { width: 390, height: 844 },
-      { width: 1280, height: 900 },
-    ]) {
-      const places = new Map();
-      for (const name of BUTTON) {
-        const page = await open(bed, name, viewport);
-        const { x, y, width, height } = await page.locator("#buy").boundingBox();
-        places.set(name, [x, y, width, height].map(Math.round).join(" "));
-        await page.context().close();
+  "the button is at the same place in every state of a sale, and the tab shows the state by its title and icon": async (bed) => {
+    const places = new Map(VIEWPORTS.map(({ width }) => [width, new Map()]));
+    const icons = new Map();
+    for (const name of BUTTON) {
+      const page = await open(bed, name, VIEWPORTS[0]);
+      const button = page.locator("#buy");
+      for (const viewport of VIEWPORTS) {
+        await page.setViewportSize(viewport);
+        const { x, y, width, height } = await button.boundingBox();
+        places.get(viewport.width).set(name, [x, y, width, height].map(Math.round).join(" "));
       }
-      const different = new Set(places.values());
-      assert(different.size === 1, `${viewport.width} pixels: ${JSON.stringify([...places])}`);
+      const state = await button.getAttribute("data-state");
+      const words = `${texts[`title_${state}`] ?? texts[`label_${state}`]} · Premium Smartphone`;
+      assert((await page.title()).endsWith(words), `${name}: the title is “${await page.title()}”, not “${words}”`);
+      const icon = decodeURIComponent(await page.locator("#favicon").getAttribute("href"));
+      const shape = await page.locator("#buy-icon").getAttribute("d");
+      assert(icon.includes(`d="${shape}"`), `${name}: the tab has another shape than the button: ${icon}`);
+      icons.set(name, icon);
+      await page.context().close();
     }
+    for (const [width, found] of places) {
+      assert(new Set(found.values()).size === 1, `${width} pixels: ${JSON.stringify([...found])}`);
+    }
+    assert(icons.get("armed") !== icons.get("bought"), "what has the same shape differs in colour");
   },
 };
