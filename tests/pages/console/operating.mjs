@@ -101,6 +101,31 @@ export const scenarios = {
     assert(now.units === 33 && now.note === "In the newsletter", `both changes stand: ${JSON.stringify(now)}`);
   },
 
+  "a product is edited: what changes is shown first, and nothing else is sent": async (bed) => {
+    const { productId, product } = await bed.sale({ name: newName("Basket"), units: 5 });
+    const patches = [];
+    const page = await signIn(bed, staff("operator"), {
+      view: "products",
+      before: async (one) => one.on("request", (request) => request.method() === "PATCH" && patches.push(request.postDataJSON())),
+    });
+    const row = page.getByRole("row", { name: product.name });
+    await row.getByRole("button", { name: "Edit" }).click();
+    await page.locator("dialog h2", { hasText: `Edit: ${product.name}` }).waitFor();
+    const price = page.getByLabel("Price", { exact: true });
+    assert((await price.inputValue()) === "99.00", `the price is ${await price.inputValue()}`);
+    await price.fill("89.5");
+    await page.getByLabel("Price before").fill("99");
+    const lines = page.locator("dialog fieldset .differences > div");
+    await until("two lines", async () => (await lines.count()) === 2);
+    assert(/Price.*99\.00 EUR.*89\.50 EUR/.test(await lines.first().textContent()), await lines.first().textContent());
+    await bed.axe(page, "editing a product");
+    await send(page);
+    await row.getByText("89.50 EUR").waitFor();
+    assert(JSON.stringify(patches) === '[{"priceCents":8950,"priorPriceCents":9900}]', `sent: ${JSON.stringify(patches)}`);
+    const now = await bed.operate("GET", `/products/${productId}`);
+    assert(now.priceCents === 8950 && now.name === product.name && now.description === product.description, JSON.stringify(now));
+  },
+
   "an edit of the note alone keeps the end that somebody else moved meanwhile": async (bed) => {
     const { id } = await bed.sale({ name: newName("Rope"), units: 10 });
     // Whole minutes: Chromium writes such a time without its seconds.

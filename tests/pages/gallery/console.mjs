@@ -230,7 +230,7 @@ const log = (now) => [
   }),
 ];
 
-const LETTERS = [
+export const LETTERS = [
   {
     id: "0:17",
     cause: "there is no sale 99",
