@@ -92,7 +92,7 @@ const System = () =>
   html`<section class="card"><h2>System</h2>${
     live.overview
       ? html`<${Servers} overview=${live.overview} />
-  <p class="hint numbers">${counted(live.overview.nodes.length, "process", "processes")}, ${counted(figures()?.connections, "connection", "connections")},
+  <p class="hint numbers">${counted(live.overview.nodes.length, "process", "processes")}, ${counted(figures()?.connections, "connection", "connections")},${" "}
     ${counted(figures()?.listeners, "listening page", "listening pages")} · <a href="#/servers">All of them</a></p>`
       : html`<${Missing} what="The figures" failure=${live.failure} />`
   }</section>`;
